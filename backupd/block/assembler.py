@@ -1,0 +1,74 @@
+"""Makes a block of sealed segments: they are placed as they come, the directory follows (DESIGN 5)."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from backupd.block import layout
+from backupd.block.layout import (
+    BLOCK_HEADER_BYTES,
+    BLOCK_ID_BYTES,
+    FRAME_HEADER_BYTES,
+    BlockHeader,
+    BlockSeal,
+    FrameHeader,
+)
+from backupd.seal.cipher import EpochName
+
+
+class PlacedSegment(msgspec.Struct, frozen=True, array_like=True):
+    """A segment in a block: where its frame header begins, its lengths, its chunks in order."""
+
+    offset: int
+    stored_bytes: int
+    plain_bytes: int
+    ids: bytes
+
+
+class FinishedBlock(msgspec.Struct, frozen=True):
+    """A whole block, ready to be sent: `buffers` in order are its bytes."""
+
+    block_id: bytes
+    content: int
+    size_bytes: int
+    buffers: list[bytes | memoryview]
+    segments: list[PlacedSegment]
+    digest: bytes
+
+
+class BlockAssembler:
+    """One open block. Buffers given to `add` must stay unchanged until the finished block was sent."""
+
+    def __init__(self, repository_id: bytes, epoch: EpochName, data_key: bytes, cipher: str, content: int) -> None:
+        self.block_id = os.urandom(BLOCK_ID_BYTES)
+        self._content = content
+        header = BlockHeader(repository_id, self.block_id, epoch, content)
+        self._seal = BlockSeal(header, data_key, cipher)
+        self._buffers: list[bytes | memoryview] = [layout.pack_header(header)]
+        self._frames: list[tuple[bytes, bytes]] = []
+        self._segments: list[PlacedSegment] = []
+        self.size_bytes = BLOCK_HEADER_BYTES
+
+    def add(self, frame: FrameHeader, ids: bytes, sealed: bytes | memoryview) -> None:
+        """Place the next segment. `ids`: 32 bytes a chunk; `sealed`: `frame.stored_bytes` long."""
+        plain = layout.pack_frame(frame)
+        self._buffers += (self._seal.seal_frame(self.size_bytes, plain), sealed)
+        self._frames.append((plain, ids))
+        self._segments.append(PlacedSegment(self.size_bytes, frame.stored_bytes, frame.plain_bytes, ids))
+        self.size_bytes += FRAME_HEADER_BYTES + frame.stored_bytes
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no segment was placed yet."""
+        return not self._frames
+
+    def finish(self) -> FinishedBlock:
+        """Close the block; no segment may be added afterwards."""
+        directory = self._seal.seal_directory(self._frames)
+        self._buffers += (directory, layout.pack_trailer(self.size_bytes, len(directory), len(self._frames)))
+        digest = layout.digest_of(self._buffers)
+        self._buffers.append(digest)
+        size = sum(map(len, self._buffers))
+        return FinishedBlock(self.block_id, self._content, size, self._buffers, self._segments, digest)

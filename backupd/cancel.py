@@ -1,0 +1,31 @@
+"""How a run is asked to end: one flag that the long loops look at."""
+
+from __future__ import annotations
+
+import threading
+
+from backupd.errors import StoppedError
+
+
+class Cancel:
+    """A flag any thread or signal handler may raise, with the error that the run then ends with."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._error: StoppedError | None = None
+
+    def request(self, error: StoppedError) -> None:
+        """Ask the run to end; the first request's error counts."""
+        if self._error is None:
+            self._error = error
+        self._event.set()
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether someone asked."""
+        return self._error is not None
+
+    def check(self) -> None:
+        """Raise the error of the request, if there is one."""
+        if self._error is not None:
+            raise self._error

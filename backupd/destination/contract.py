@@ -1,0 +1,125 @@
+"""What a destination plugin promises; the whole of what the rest of the program knows about stores.
+
+Names are relative, of lower-case letters, digits, `-`, `.` and `/`. An object is whole from the moment its name
+exists, is never changed, and is on stable storage when `put` returns. Every error is of the DestinationError family:
+a plugin translates what its vendor raises. Calls are safe from several threads where `traits.parallel_calls`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+Buffers = Sequence[bytes | memoryview]
+
+
+class Traits(msgspec.Struct, frozen=True):
+    """What a store can do."""
+
+    create_if_absent: bool
+    """Of several creators of one name exactly one succeeds, on this host and between hosts."""
+    parallel_calls: bool
+    reports_space: bool
+
+
+class ObjectInfo(msgspec.Struct, frozen=True):
+    """One listed object."""
+
+    name: str
+    size_bytes: int
+
+
+class Destination(Protocol):
+    """One place. Opened by its constructor, closed by `close`."""
+
+    @property
+    def traits(self) -> Traits:
+        """What the store can do; constant while it is open."""
+        ...
+
+    @property
+    def shown(self) -> str:
+        """The place as people wrote it, without secrets."""
+        ...
+
+    def put(self, name: str, buffers: Buffers) -> None:
+        """Create an object of these bytes if nothing has that name.
+
+        Raises ObjectExistsError when something has; DestinationFullError; DestinationError.
+        """
+        ...
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Bytes from `offset`, `length` of them or fewer at the object's end; None: to the end.
+
+        Raises ObjectMissingError.
+        """
+        ...
+
+    def size(self, name: str) -> int | None:
+        """Bytes of an object, None when there is none."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """All objects whose names begin with `prefix` (ending in `/`, or empty), at any depth, in any order."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove an object; one that is gone is no error."""
+        ...
+
+    def free_bytes(self) -> int | None:
+        """Space left, None where the store doesn't say."""
+        ...
+
+    def close(self) -> None:
+        """Give back what was opened."""
+        ...
+
+
+class Below:
+    """A destination seen from one of its folders: the same type, every name with a prefix."""
+
+    def __init__(self, inner: Destination, folder: str) -> None:
+        self._inner, self._folder = inner, folder + "/"
+
+    @property
+    def traits(self) -> Traits:
+        """As of the whole place."""
+        return self._inner.traits
+
+    @property
+    def shown(self) -> str:
+        """As of the whole place."""
+        return self._inner.shown
+
+    def put(self, name: str, buffers: Buffers) -> None:
+        """Create an object below the folder."""
+        self._inner.put(self._folder + name, buffers)
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Read an object below the folder."""
+        return self._inner.get(self._folder + name, offset, length)
+
+    def size(self, name: str) -> int | None:
+        """Measure an object below the folder."""
+        return self._inner.size(self._folder + name)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """List below the folder; names come without it."""
+        for info in self._inner.list(self._folder + prefix):
+            yield ObjectInfo(info.name[len(self._folder) :], info.size_bytes)
+
+    def delete(self, name: str) -> None:
+        """Remove an object below the folder."""
+        self._inner.delete(self._folder + name)
+
+    def free_bytes(self) -> int | None:
+        """As of the whole place."""
+        return self._inner.free_bytes()
+
+    def close(self) -> None:
+        """Close the whole place."""
+        self._inner.close()

@@ -1,0 +1,207 @@
+"""A directory as a destination: local disks, mounted shares, removable drives."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from backupd import durable_io
+from backupd.destination.contract import Buffers, ObjectInfo, Traits
+from backupd.errors import (
+    DestinationError,
+    DestinationFullError,
+    DestinationRefusedError,
+    DestinationUnreachableError,
+    ObjectExistsError,
+    ObjectMissingError,
+    PlaceOccupiedError,
+)
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ObjectMissingError(f"{what} is not there") from error
+    except OSError as error:
+        text = f"{what}: {os.strerror(error.errno or 0)}"
+        if error.errno in _FULL:
+            raise DestinationFullError(
+                text, hint="make space there; what is stored stays, and the next run goes on from it"
+            ) from error
+        if error.errno in _REFUSED:
+            raise DestinationRefusedError(text, hint="mend owner or mode of the directory, or run as its owner") from error
+        raise DestinationError(text) from error
+
+
+class LocalDestination:
+    """A directory. `tag` names this writer's temporary files: `tmp/<tag>-<n>` beside the objects."""
+
+    def __init__(self, path: str, tag: str, *, create: bool = False) -> None:
+        """Open the directory; with `create` it is made where its parent exists.
+
+        Raises DestinationUnreachableError (absent, no parent), PlaceOccupiedError (a file), DestinationRefusedError.
+        """
+        self._path, self._tag = path, tag
+        self._numbers = itertools.count(1)
+        self._has_create_if_absent = True
+        self._known_directories: set[str] = set()
+        if os.path.isdir(path):
+            return
+        if os.path.lexists(path):
+            raise PlaceOccupiedError(f"{path} is a file, not a directory", hint="name a directory to keep backups in")
+        if not create:
+            raise DestinationUnreachableError(f"{path} does not exist", hint="is the disk mounted?")
+        if not os.path.isdir(os.path.dirname(path)):
+            raise DestinationUnreachableError(
+                f"{os.path.dirname(path)} does not exist, so {path} can't be made in it",
+                hint="is the disk mounted? Or make the parent directory first",
+            )
+        with _translated(path):
+            os.mkdir(path, 0o700)
+            durable_io.sync_directory(os.path.dirname(path))
+
+    @property
+    def traits(self) -> Traits:
+        """Create-if-absent by link or exclusive rename; found wanting, it is told from then on."""
+        return Traits(create_if_absent=self._has_create_if_absent, parallel_calls=True, reports_space=True)
+
+    @property
+    def shown(self) -> str:
+        """The path."""
+        return self._path
+
+    def put(self, name: str, buffers: Buffers) -> None:
+        """Write a temporary name, fsync, link to the name, fsync the directory."""
+        path = self._full(name)
+        # tmp/ lies beside the object's own top folder: repository ids keep theirs apart.
+        folder = self._full(name.partition("/")[0] + "/tmp" if "/" in name else "tmp")
+        with _translated(path):
+            self._make_directory(os.path.dirname(path))
+            self._make_directory(folder)
+            temporary = f"{folder}/{self._tag}-{next(self._numbers)}"
+            durable_io.write_temporary(temporary, buffers)
+            try:
+                self._publish(temporary, path)
+            except FileExistsError as error:
+                raise ObjectExistsError(f"{path} exists already") from error
+            finally:
+                if os.path.lexists(temporary):
+                    os.unlink(temporary)
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Read by position; nothing stays open."""
+        path = self._full(name)
+        with _translated(path):
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if length is None:
+                    length = max(0, os.fstat(fd).st_size - offset)
+                parts: list[bytes] = []
+                while length > 0:
+                    part = os.pread(fd, length, offset)
+                    if not part:
+                        break
+                    parts.append(part)
+                    offset, length = offset + len(part), length - len(part)
+            finally:
+                os.close(fd)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def size(self, name: str) -> int | None:
+        """By stat."""
+        path = self._full(name)
+        try:
+            with _translated(path):
+                return os.stat(path).st_size
+        except ObjectMissingError:
+            return None
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Walk the folder; temporary names are no objects."""
+        folder = self._full(prefix.rstrip("/")) if prefix else self._path
+        with _translated(folder):
+            yield from self._walk(folder, prefix)
+
+    def delete(self, name: str) -> None:
+        """Unlink."""
+        path = self._full(name)
+        try:
+            with _translated(path):
+                os.unlink(path)
+        except ObjectMissingError:
+            return
+
+    def free_bytes(self) -> int | None:
+        """What the file system gives to this user."""
+        with _translated(self._path):
+            return shutil.disk_usage(self._path).free
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+    def remove_temporaries(self, folder: str, tag: str) -> int:
+        """Remove what a dead writer of that tag left in `<folder>/tmp`; returns how many."""
+        path = self._full(f"{folder}/tmp")
+        count = 0
+        if os.path.isdir(path):
+            with _translated(path):
+                for name in os.listdir(path):
+                    if name.startswith(tag + "-"):
+                        os.unlink(f"{path}/{name}")
+                        count += 1
+        return count
+
+    def _full(self, name: str) -> str:
+        return f"{self._path}/{name}"
+
+    def _publish(self, temporary: str, path: str) -> None:
+        if self._has_create_if_absent:
+            try:
+                durable_io.publish_new(temporary, path)
+            except OSError as error:
+                if error.errno != errno.EOPNOTSUPP:
+                    raise
+                self._has_create_if_absent = False
+            else:
+                return
+        durable_io.publish_weakly(temporary, path)
+
+    def _make_directory(self, path: str) -> None:
+        if path in self._known_directories:
+            return
+        if not os.path.isdir(path):
+            parent = os.path.dirname(path)
+            if len(parent) >= len(self._path) and parent != self._path:
+                self._make_directory(parent)
+            try:
+                os.mkdir(path, 0o700)
+            except FileExistsError:
+                if not os.path.isdir(path):
+                    raise
+            durable_io.sync_directory(parent)
+        self._known_directories.add(path)
+
+    def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
+        try:
+            entries = list(os.scandir(folder))
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            name = prefix + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name != "tmp":
+                    yield from self._walk(entry.path, name + "/")
+            else:
+                try:
+                    yield ObjectInfo(name, entry.stat(follow_symlinks=False).st_size)
+                except FileNotFoundError:
+                    continue

@@ -1,0 +1,119 @@
+"""Entry of a job process: `python -m backupd.job SOCKET`; one order comes in, events go out (DESIGN 1)."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import traceback
+
+from backupd.cancel import Cancel
+from backupd.clock import SystemClock
+from backupd.errors import BackupError, CancelledError, TerminatedError, UsageError
+from backupd.house import run
+from backupd.model import events, orders
+from backupd.operations.context import JobContext, error_fields
+from backupd.settings import directories, environment
+from backupd.wire.channel import Channel
+
+_PR_SET_DUMPABLE = 4
+
+
+def main() -> None:
+    """Serve one client: its order, its answers and requests, until the job is done."""
+    faulthandler.enable()
+    _protect()
+    channel: Channel[orders.ToJob] = Channel(socket.socket(fileno=int(sys.argv[1])), orders.ToJob)
+    order = channel.receive()
+    cancel = Cancel()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: cancel.request(TerminatedError("ended by SIGTERM")))
+    if not isinstance(order, orders.Order):
+        channel.send(_failed(UsageError("the first message is no order"), []))
+        return
+    send = _Sender(channel)
+    try:
+        found = directories.find(environment.variables())
+        context = JobContext(order, SystemClock(), cancel, environment.variables(), found, send)
+    except BackupError as error:
+        send(_failed(error, []))
+        return
+    threading.Thread(target=_listen, args=(channel, context, send), daemon=True).start()
+    try:
+        done: events.FromJob = run(order, context)
+    except BackupError as error:
+        done = _failed(error, context.warnings)
+    except Exception as error:  # noqa: BLE001 - the one place where a job's unknown failure ends
+        traceback.print_exc()
+        unknown = BackupError(f"{type(error).__name__}: {error}", hint="this is a defect of the program; please report it")
+        done = _failed(unknown, context.warnings)
+    finally:
+        directories.discard(found)
+    send(done)
+
+
+class _Sender:
+    """Sends while the client is there; a job whose client went away on purpose goes on."""
+
+    def __init__(self, channel: Channel[orders.ToJob]) -> None:
+        self._channel = channel
+        self._is_open = True
+
+    def __call__(self, event: events.FromJob) -> None:
+        if self._is_open:
+            try:
+                self._channel.send(event)
+            except OSError:
+                self._is_open = False
+
+    def detach(self) -> None:
+        """Send nothing any more."""
+        self._is_open = False
+
+
+def _listen(channel: Channel[orders.ToJob], context: JobContext, send: _Sender) -> None:
+    is_detached = False
+    while True:
+        try:
+            message = channel.receive()
+        except OSError:
+            message = None
+        match message:
+            case None:
+                if not is_detached:
+                    context.cancel.request(TerminatedError("the client went away"))
+                return
+            case orders.Answer():
+                context.answer(message.ask, message.text)
+            case orders.StateRequest():
+                context.wants_progress.set()
+            case orders.CancelRequest(signal="hangup"):
+                is_detached = True
+                send.detach()
+            case orders.CancelRequest(signal="int"):
+                context.cancel.request(CancelledError("cancelled"))
+            case orders.CancelRequest():
+                context.cancel.request(TerminatedError("ended by SIGTERM"))
+
+
+def _failed(error: BackupError, warnings: list[str]) -> events.Failed:
+    return events.Failed(exit_code=error.exit_code, error=error_fields(error), warnings=warnings)
+
+
+def _protect() -> None:
+    """No core dumps and no tracing by others: keys are in memory. Many directories may be open at once."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    os.umask(0o077)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Values that cross process borders: orders in, events and results out."""

@@ -1,0 +1,81 @@
+"""What a job process tells its client, in order; `Done` or `Failed` is the last."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from backupd.model.orders import Struct
+
+Severity = Literal["information", "warning", "error"]
+
+
+class Log(Struct, frozen=True, kw_only=True, tag="log"):
+    """A line for people and for the job log."""
+
+    severity: Severity
+    message: str
+    code: str = ""
+    path: bytes | None = None
+    verbosity: int = 0
+    """0 always shown, 1 with -v, 2 with -vv."""
+
+
+class Progress(Struct, frozen=True, kw_only=True, tag="progress"):
+    """Where the job stands; sent at most four times a second."""
+
+    step: str
+    """Shown as it is: `scan`, `store`, `restore`, `check` …"""
+    files_done: int = 0
+    files_total: int | None = None
+    bytes_done: int = 0
+    bytes_total: int | None = None
+    bytes_stored: int = 0
+    current: bytes | None = None
+    eta_seconds: float | None = None
+    elapsed_seconds: float = 0.0
+
+
+class Ask(Struct, frozen=True, kw_only=True, tag="ask"):
+    """A question; the job waits for the `Answer` of this number."""
+
+    ask: int
+    question: str
+    kind: Literal["yes_no", "one_by_one", "typed"]
+    """`one_by_one`: yes, no or all. `typed`: the text of `expected` must be typed."""
+    expected: str = ""
+    details: list[str] = []
+
+
+class Data(Struct, frozen=True, kw_only=True, tag="data"):
+    """Bytes for standard output (`snapshot cat`)."""
+
+    data: bytes
+
+
+class Item(Struct, frozen=True, kw_only=True, tag="item"):
+    """One item of a long listing, already fit for JSON; sent before `Done`, which then has no list."""
+
+    item: dict[str, Any]
+
+
+class Done(Struct, frozen=True, kw_only=True, tag="done"):
+    """The job ended; something was done. `result` is fit for JSON."""
+
+    exit_code: int
+    result: dict[str, Any]
+    warnings: list[str] = []
+    error: dict[str, Any] | None = None
+    """As in `Failed`, where part of the job failed (exit 3, 4, 20, 21)."""
+
+
+class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
+    """The job ended with an error."""
+
+    exit_code: int
+    error: dict[str, Any]
+    """code, message, hint, retryable, context."""
+    result: dict[str, Any] | None = None
+    warnings: list[str] = []
+
+
+FromJob = Log | Progress | Ask | Data | Item | Done | Failed

@@ -1,0 +1,237 @@
+"""What a client asks a job process to do: one order a job, sent as the first message on its socket pair.
+
+Paths are bytes, absolute, as the file system names them. Secrets are bytes and travel only here.
+A field that is None was not given on the command line; the operation knows the default.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Overwrite = Literal["if-changed", "if-newer", "always", "never"]
+IfRunning = Literal["fail", "join", "wait", "skip"]
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all orders and results: immutable, keyword only."""
+
+
+class Unlock(Struct, frozen=True, kw_only=True):
+    """How to open a repository: the secret given on the command line, if one was."""
+
+    secret: bytes | None = None
+    """A password or the printed 44 characters, surrounding white space stripped; None: the kept key."""
+
+
+class FilterWord(Struct, frozen=True, kw_only=True):
+    """One filter option in the order of the command line."""
+
+    kind: Literal["exclude", "include", "filter-file"]
+    value: bytes
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How hard a job may work."""
+
+    jobs: int | None = None
+    """Worker processes; None: one a core."""
+    polite: bool = True
+    """Lower CPU and I/O priority."""
+    stop_after_seconds: int | None = None
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What all orders share."""
+
+    place: str
+    """DEST as the user wrote it, made absolute when it is a path."""
+    unlock: Unlock = Unlock()
+    interactive: bool = False
+    """Whether the client can answer an `Ask`."""
+    confirmed: str | None = None
+    """Value of `--confirm`."""
+    assume_yes: bool = False
+    time_zone: str | None = None
+    """IANA name for shown and understood times; None: the system's."""
+
+
+class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
+    """`bkctl once`: back up paths to a place."""
+
+    sources: list[bytes]
+    set_name: str | None = None
+    host_name: str | None = None
+    filters: list[FilterWord] = []
+    one_file_system: bool = False
+    existing: bool = False
+    """Never make a repository."""
+    if_running: IfRunning = "fail"
+    tags: dict[str, str] = {}
+    dry_run: bool = False
+    limits: Limits = Limits()
+    no_cache: bool = False
+    compression: Literal["none", "fast", "normal", "best"] | None = None
+    deduplication: Literal["off", "path", "set", "repository"] | None = None
+    chunk_size_bytes: int | None = None
+    check_before_sending: bool = True
+    encryption: Literal["default", "password", "custom", "none"] | None = None
+    """Only for a new repository."""
+    cipher: str | None = None
+    """Only for a new repository: aes-256-gcm, aes-128-gcm, chacha20-poly1305."""
+    block_size_bytes: int | None = None
+    """Only for a new repository: 32 or 64 MiB."""
+    new_secret: bytes | None = None
+    key_out: str | None = None
+    """File to write the new key to, as text."""
+    ephemeral: bool = False
+    """`CI` is set: a random key is made only where `key_out` keeps it."""
+
+
+class Selection(Struct, frozen=True, kw_only=True):
+    """Which snapshot, and what of it."""
+
+    set_name: str | None = None
+    """A set's name or id, or HOST:SET; None: found by the paths, or the only one."""
+    host_name: str | None = None
+    paths: list[bytes] = []
+    """Full source paths; empty: all."""
+    as_of: str = "latest"
+    """`latest`, a snapshot id or prefix, or a TIME as typed."""
+    incomplete: bool = False
+
+
+class RestoreOrder(Order, frozen=True, kw_only=True, tag="restore"):
+    """`bkctl restore`: write a snapshot's entries into a directory or back to their place."""
+
+    selection: Selection
+    to: bytes | None
+    """Target directory; None: `--original`."""
+    strip: bool = False
+    all_versions: bool = False
+    picks: list[str] = []
+    """`--pick N|TIME` of versions; with `all_versions` empty means all."""
+    owner: str = "name"
+    """`name`, `number`, `me`, or the path of a mapping file."""
+    overwrite: Overwrite = "if-changed"
+    delete_unmatched: bool = False
+    delete_excluded: bool = False
+    verify: bool = False
+    dry_run: bool = False
+    temporary_directory: str | None = None
+    limits: Limits = Limits()
+
+
+class CheckOrder(Order, frozen=True, kw_only=True, tag="check"):
+    """`bkctl check`: verify what is stored."""
+
+    set_names: list[str] = []
+    crc: bool = False
+    rebuild_index: bool = False
+    accept_rollback: bool = False
+    limits: Limits = Limits()
+
+
+class SnapshotListOrder(Order, frozen=True, kw_only=True, tag="snapshot_list"):
+    """`bkctl snapshot list`."""
+
+    set_name: str | None = None
+    host_name: str | None = None
+    incomplete: bool = False
+
+
+class SnapshotShowOrder(Order, frozen=True, kw_only=True, tag="snapshot_show"):
+    """`bkctl snapshot show`: one snapshot's facts and settings."""
+
+    selection: Selection
+
+
+class SnapshotLsOrder(Order, frozen=True, kw_only=True, tag="snapshot_ls"):
+    """`bkctl snapshot ls`: entries of a directory of a snapshot."""
+
+    selection: Selection
+    recursive: bool = False
+
+
+class SnapshotDiffOrder(Order, frozen=True, kw_only=True, tag="snapshot_diff"):
+    """`bkctl snapshot diff`: what changed from one snapshot to another."""
+
+    selection: Selection
+    """`as_of` names the older one."""
+    newer: str = "latest"
+
+
+class SnapshotCatOrder(Order, frozen=True, kw_only=True, tag="snapshot_cat"):
+    """`bkctl snapshot cat`: the bytes of one file as `Data` events."""
+
+    selection: Selection
+
+
+class SnapshotVersionsOrder(Order, frozen=True, kw_only=True, tag="snapshot_versions"):
+    """`bkctl snapshot versions`: all versions of paths, numbered from 1, oldest first."""
+
+    selection: Selection
+
+
+class KeyOrder(Order, frozen=True, kw_only=True, tag="key"):
+    """`bkctl key VERB`."""
+
+    verb: Literal["show", "sheet", "prove", "add", "list", "remove", "password", "rotate"]
+    slot: str | None = None
+    """Slot name, prefix or label, for remove."""
+    label: str | None = None
+    new_secret: bytes | None = None
+    """New password for add and password; None for add: a random 44-character key is made."""
+    unmask: bool = False
+    with_credentials: bool = False
+
+
+class DecryptOrder(Order, frozen=True, kw_only=True, tag="decrypt"):
+    """`bkctl decrypt`: files back from a directory of blocks and the key; `place` is that directory."""
+
+    paths: list[bytes] = []
+    to: bytes
+    temporary_directory: str | None = None
+    limits: Limits = Limits()
+
+
+class InfoOrder(Order, frozen=True, kw_only=True, tag="info"):
+    """`bkctl info`: this program, this machine and, with a place, the repository there."""
+
+
+AnyOrder = (
+    BackupOrder
+    | RestoreOrder
+    | CheckOrder
+    | SnapshotListOrder
+    | SnapshotShowOrder
+    | SnapshotLsOrder
+    | SnapshotDiffOrder
+    | SnapshotCatOrder
+    | SnapshotVersionsOrder
+    | KeyOrder
+    | DecryptOrder
+    | InfoOrder
+)
+
+
+class Answer(Struct, frozen=True, kw_only=True, tag="answer"):
+    """The client's reply to an `Ask`."""
+
+    ask: int
+    text: str
+    """`yes`, `no`, `all`, or what was typed; empty: no answer."""
+
+
+class CancelRequest(Struct, frozen=True, kw_only=True, tag="cancel"):
+    """The client wants the job to end."""
+
+    signal: Literal["int", "term", "hangup"]
+
+
+class StateRequest(Struct, frozen=True, kw_only=True, tag="state"):
+    """The client wants one `Progress` at once (SIGUSR1)."""
+
+
+ToJob = AnyOrder | Answer | CancelRequest | StateRequest

@@ -1,0 +1,117 @@
+"""What every operation works with: clocks, directories, the client that is told and asked."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime, tzinfo
+from typing import Any
+
+from backupd.cancel import Cancel
+from backupd.clock import Clock, to_datetime
+from backupd.errors import AnswerNeededError, BackupError
+from backupd.model import events
+from backupd.model.orders import Order
+from backupd.settings.directories import Directories
+from backupd.settings.host import Host, read_host
+from backupd.settings.zone import find_zone
+
+_PROGRESS_SECONDS = 0.25
+
+Send = Callable[[events.FromJob], None]
+
+
+class JobContext:
+    """The surroundings of one job. `tell`, `progress` and `ask` may be called from any thread."""
+
+    def __init__(
+        self, order: Order, clock: Clock, cancel: Cancel, environ: Mapping[str, str], directories: Directories, send: Send
+    ) -> None:
+        self.order, self.clock, self.cancel, self.directories = order, clock, cancel, directories
+        self.environ = environ
+        self.zone: tzinfo = find_zone(order.time_zone, environ)
+        self._send = send
+        self._host: Host | None = None
+        self._lock = threading.Lock()
+        self._last_progress = 0.0
+        self._began = clock.monotonic()
+        self._answers: dict[int, str] = {}
+        self._asked = 0
+        self._answered = threading.Condition()
+        self.warnings: list[str] = []
+        self.wants_progress = threading.Event()
+
+    @property
+    def host(self) -> Host:
+        """This machine; ids are drawn when first needed."""
+        if self._host is None:
+            self._host = read_host(self.directories.state)
+        return self._host
+
+    @property
+    def now(self) -> datetime:
+        """Aware UTC."""
+        return to_datetime(self.clock.now_ns())
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Since the job began."""
+        return self.clock.monotonic() - self._began
+
+    def tell(self, severity: events.Severity, message: str, *, path: bytes | None = None, verbosity: int = 0) -> None:
+        """Send a log line."""
+        self.send(events.Log(severity=severity, message=message, path=path, verbosity=verbosity))
+
+    def warn(self, message: str) -> None:
+        """Send a warning that the result repeats."""
+        self.warnings.append(message)
+        self.tell("warning", message)
+
+    def progress(self, make: Callable[[float], events.Progress]) -> None:
+        """Send where the job stands, four times a second at most; `make` gets the elapsed seconds."""
+        now = self.clock.monotonic()
+        if now - self._last_progress >= _PROGRESS_SECONDS or self.wants_progress.is_set():
+            self._last_progress = now
+            self.wants_progress.clear()
+            self.send(make(now - self._began))
+
+    def send(self, event: events.FromJob) -> None:
+        """Send any event."""
+        with self._lock:
+            self._send(event)
+
+    def ask(self, question: str, kind: Any, expected: str = "", details: list[str] | None = None) -> str:
+        """Ask the client and wait. Raises AnswerNeededError where nobody can answer, the cancel's error meanwhile."""
+        if not self.order.interactive:
+            raise AnswerNeededError(
+                question,
+                hint=f"give --confirm {expected}" if expected else "give --yes",
+                context={"confirm": expected} if expected else {},
+            )
+        with self._answered:
+            self._asked += 1
+            number = self._asked
+        details = details or []
+        self.send(events.Ask(ask=number, question=question, kind=kind, expected=expected, details=details))
+        with self._answered:
+            while number not in self._answers:
+                self._answered.wait(0.2)
+                self.cancel.check()
+            return self._answers.pop(number)
+
+    def answer(self, number: int, text: str) -> None:
+        """Take in the client's answer; called by the thread that reads from it."""
+        with self._answered:
+            self._answers[number] = text
+            self._answered.notify_all()
+
+
+def error_fields(error: BackupError) -> dict[str, Any]:
+    """An error as JSON output shows it."""
+    return {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "retryable": error.retryable,
+        "context": error.context,
+    }

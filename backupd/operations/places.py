@@ -1,0 +1,173 @@
+"""From DEST and secrets to an open repository, and its snapshots as people name them."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC
+from typing import NamedTuple
+
+import msgspec
+
+from backupd.destination.contract import Below, Destination
+from backupd.destination.local import LocalDestination
+from backupd.errors import DamageError, KeyMissingError, ObjectMissingError
+from backupd.model.orders import Selection
+from backupd.model.work import RepositorySetup
+from backupd.operations.context import JobContext
+from backupd.repository import identity, opening
+from backupd.repository.index_loading import LoadedIndex, load_index
+from backupd.repository.opening import OpenRepository
+from backupd.repository.reader import ChunkReader, SegmentReader, worker_setup
+from backupd.repository.records import Records
+from backupd.rules import picking
+from backupd.rules.picking import SnapshotRecord
+from backupd.seal.slot import secret_from_text
+from backupd.settings.directories import ensure
+from backupd.settings.keys import KeyStore
+from backupd.snapshot import naming
+from backupd.snapshot.records import Snapshot
+
+
+class OpenPlace(msgspec.Struct, frozen=True):
+    """A place, the repository there, and where this host keeps its caches for it."""
+
+    path: str
+    """Of the place; repository objects lie in its folder of the repository's name."""
+    whole: Destination
+    repository: OpenRepository
+    records: Records
+    cache: str
+    """Directory of index tables and file caches."""
+
+    def setup(self) -> RepositorySetup:
+        """What worker processes need."""
+        return worker_setup(self.repository, self.path)
+
+
+class SnapshotAt(NamedTuple):
+    """A readable snapshot and its name at the place."""
+
+    name: str
+    snapshot: Snapshot
+
+
+class Listing(NamedTuple):
+    """Snapshots of a repository: those readable, and the message for each that is not."""
+
+    found: list[SnapshotAt]
+    damaged: dict[str, str]
+
+
+def top_names(path: str) -> list[str]:
+    """What lies at the top of a local place."""
+    return sorted(os.listdir(path))
+
+
+def split_place(path: str) -> tuple[str, str | None]:
+    """A place that names one of several repositories as PLACE/ID."""
+    parent, _, last = path.rstrip("/").rpartition("/")
+    if last.startswith("r") and len(last) == 33 and not os.path.exists(f"{path}/once.json"):
+        return parent, last
+    return path, None
+
+
+def open_place(context: JobContext) -> OpenPlace:
+    """Open the repository at the order's place for reading.
+
+    Raises RepositoryNotFoundError, KeyMissingError, WrongKeyError, NewerVersionError, DamageError, DestinationError.
+    """
+    path, repository = split_place(context.order.place)
+    whole = LocalDestination(path, "reader")
+    if repository is None:
+        repository = identity.choose(whole, top_names(path))
+    return open_repository(context, whole, path, repository)
+
+
+def open_repository(context: JobContext, whole: Destination, path: str, repository: str) -> OpenPlace:
+    """Open a repository that is known to lie at the place."""
+    for warning in identity.read_identity(whole, repository):
+        context.warn(warning)
+    below = Below(whole, repository)
+    opened = unlock(context, below, repository)
+    for problem in opened.warnings:
+        context.warn(problem)
+    # The same repository lies at several destinations, each with an index of its own.
+    tag = identity.place_tag(os.path.realpath(path))
+    cache = os.path.join(ensure(os.path.join(context.directories.cache, repository)), tag)
+    return OpenPlace(path, whole, opened, Records(opened), ensure(cache))
+
+
+def unlock(context: JobContext, below: Destination, repository: str) -> OpenRepository:
+    """Open with the given secret, else the kept key, else as unencrypted. Raises KeyMissingError, WrongKeyError."""
+    repository_id = bytes.fromhex(repository[1:])
+    given = context.order.unlock.secret
+    if given is not None:
+        return opening.unlock(below, repository_id, given)
+    kept = KeyStore(context.directories.data).load(repository)
+    if kept is not None:
+        if kept.warning:
+            context.warn(kept.warning)
+        secret = secret_from_text(kept.secret)
+        if secret is not None:
+            return opening.unlock(below, repository_id, secret, kept.slot)
+    opened = opening.unlock_clear(below, repository_id)
+    if opened is None:
+        raise KeyMissingError(
+            f"no key for repository {repository[:9]} is kept here",
+            hint="copy its .key file into the key directory, or give the password or the 44 characters by --password-file",
+            context={"key_directory": KeyStore(context.directories.data).directory, "repository": repository},
+        )
+    return opened
+
+
+def load_place_index(place: OpenPlace) -> LoadedIndex:
+    """The index of an open place, its tables kept in the place's cache directory."""
+    return load_index(place.repository, ensure(os.path.join(place.cache, "index")))
+
+
+def open_reader(place: OpenPlace, index: LoadedIndex) -> ChunkReader:
+    """A reader of single chunks (tree nodes, lists, attribute values)."""
+    segments = SegmentReader(place.repository.place, worker_setup(place.repository, place.path))
+    return ChunkReader(segments, index.tables)
+
+
+def list_snapshots(place: OpenPlace) -> Listing:
+    """All snapshots that are not void, oldest first within a set."""
+    found: list[SnapshotAt] = []
+    damaged: dict[str, str] = {}
+    for name in place.records.snapshot_names():
+        try:
+            found.append(SnapshotAt(name.name, place.records.snapshot(name.name)))
+        except (DamageError, ObjectMissingError) as error:
+            damaged[name.name] = error.message
+    return Listing(found, damaged)
+
+
+def to_record(at: SnapshotAt) -> SnapshotRecord:
+    """A snapshot as picking knows it."""
+    snapshot = at.snapshot
+    return SnapshotRecord(
+        id=naming.snapshot_id_text(snapshot.id),
+        set_id=naming.set_id_text(snapshot.set_id),
+        set_name=snapshot.set_name,
+        host=snapshot.host_name,
+        time_ns=snapshot.started_ns,
+        is_complete=snapshot.is_complete,
+        sources=snapshot.sources,
+    )
+
+
+def pick_snapshot(context: JobContext, place: OpenPlace, selection: Selection) -> Snapshot:
+    """The snapshot that a selection means; says which are damaged."""
+    listing = list_snapshots(place)
+    for message in listing.damaged.values():
+        context.warn(message)
+    records = [to_record(at) for at in listing.found]
+    now = context.now.astimezone(UTC)
+    picked = picking.pick(records, selection, now, context.zone, context.host.name)
+    return next(
+        at.snapshot
+        for at in reversed(listing.found)
+        if naming.snapshot_id_text(at.snapshot.id) == picked.id and at.snapshot.is_complete == picked.is_complete
+    )
+

@@ -1,0 +1,123 @@
+"""The index of a destination on this host: look-up tables made from its index objects, and publishing new ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import msgspec
+
+from backupd.block.assembler import FinishedBlock
+from backupd.cache.index_tables import IndexTables
+from backupd.errors import DamageError, ObjectMissingError
+from backupd.index.layout import BlockContents, Frame, IndexContents
+from backupd.index.merge import IndexSize, merge, plan_merge
+from backupd.index.parts import IndexSeal
+from backupd.index.reader import decode_all
+from backupd.index.writer import encode_index, seal_index, split_blocks
+from backupd.repository.opening import OpenRepository
+from backupd.repository.records import GcState, Records
+from backupd.seal.cipher import Binding, EpochName, unpack_epoch
+from backupd.seal.header import HEADER_BYTES, ObjectKind, check_header
+
+
+class LoadedIndex(msgspec.Struct, frozen=True):
+    """Tables of all readable index objects, and what is wrong with the others."""
+
+    tables: IndexTables
+    damaged: dict[str, str]
+    """Message by object name below `index/`."""
+    sizes: dict[str, int]
+    """Bytes of all objects listed."""
+
+
+def seal_of(repository: OpenRepository, name: str, epoch: EpochName) -> IndexSeal:
+    """What opens an index object. name: below `index/`."""
+    binding = Binding(ObjectKind.INDEX, repository.id, epoch, f"index/{name}")
+    keys = repository.keyring.keys_of(epoch)
+    return IndexSeal(binding, keys.index_key, repository.keyring.configuration.cipher)
+
+
+def fetch_contents(repository: OpenRepository, name: str) -> IndexContents:
+    """A whole index object. Raises DamageError, ObjectMissingError, NewerVersionError."""
+    data = repository.place.get(f"index/{name}")
+    check_header(data, ObjectKind.INDEX, f"index/{name}")
+    epoch = unpack_epoch(data[HEADER_BYTES : HEADER_BYTES + 12].ljust(12, b"\0"))
+    return decode_all(seal_of(repository, name, epoch), data)
+
+
+def load_index(repository: OpenRepository, directory: str) -> LoadedIndex:
+    """Open or make the table of every index object; a replaced one is passed over where a readable one names it.
+
+    directory: for the table files of this repository at this destination.
+    """
+    sizes = {info.name.removeprefix("index/"): info.size_bytes for info in repository.place.list("index/")}
+    tables = IndexTables(directory)
+    damaged: dict[str, str] = {}
+    for name in sizes:
+        if tables.load(name):
+            continue
+        try:
+            tables.build(name, fetch_contents(repository, name))
+        except (DamageError, ObjectMissingError) as error:
+            damaged[name] = error.message
+    replaced = {old for table in tables.tables() for old in table.replaces}
+    tables.keep_only([name for name in tables.names() if name not in replaced])
+    return LoadedIndex(tables, {n: m for n, m in damaged.items() if n not in replaced}, sizes)
+
+
+def mark_absent(tables: IndexTables, records: Records) -> tuple[GcState, set[str]]:
+    """Tell the tables which places count as absent for writing; returns the gc state and the damage records seen."""
+    state = records.gc_state()
+    damage = records.damage()
+    tables.absent_blocks |= state.absent
+    for record in damage.values():
+        for block_id, ids in record.places:
+            if block_id in state.deleted:
+                continue
+            if ids is None:
+                tables.absent_blocks.add(block_id)
+            else:
+                tables.absent_places |= {block_id + ids[at : at + 32] for at in range(0, len(ids), 32)}
+    return state, set(damage)
+
+
+def to_contents(block: FinishedBlock) -> BlockContents:
+    """A stored block as an index object names it."""
+    frames = [Frame(s.offset, s.stored_bytes, s.plain_bytes, s.ids) for s in block.segments]
+    return BlockContents(block.block_id, block.size_bytes, block.content, frames)
+
+
+def publish(
+    repository: OpenRepository, tables: IndexTables, blocks: Sequence[BlockContents], generation: int
+) -> list[str]:
+    """Write index objects for blocks that are safe at the destination, and their tables; returns the new names."""
+    names: list[str] = []
+    for group in split_blocks(blocks):
+        name = os.urandom(16).hex()
+        seal = seal_of(repository, name, repository.keyring.current.name)
+        data = encode_index(seal, group, [], generation)
+        repository.place.put(f"index/{name}", [data])
+        tables.build(name, decode_all(seal, data))
+        names.append(name)
+    return names
+
+
+def merge_levels(repository: OpenRepository, index: LoadedIndex, dead: set[bytes]) -> list[str]:
+    """Where 8 objects of one level stand, write one that replaces them; returns the new names.
+
+    dead: blocks in closed gc lists, left out of what is merged.
+    """
+    names: list[str] = []
+    tables = index.tables
+    sizes = [IndexSize(t.name, len(t), index.sizes[t.name]) for t in tables.tables() if t.name in index.sizes]
+    for group in plan_merge(sizes):
+        newest_first = sorted(group, key=tables.names().index, reverse=True)
+        merged = merge([fetch_contents(repository, name) for name in newest_first], newest_first, dead)
+        name = os.urandom(16).hex()
+        seal = seal_of(repository, name, repository.keyring.current.name)
+        repository.place.put(f"index/{name}", [seal_index(seal, merged)])
+        tables.build(name, merged)
+        names.append(name)
+        tables.keep_only([kept for kept in tables.names() if kept not in group])
+    return names

@@ -1,0 +1,135 @@
+"""Getting chunks back: look up, fetch the segment, open, decompress, hash (DESIGN 4)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from backupd.block.layout import (
+    BLOCK_HEADER_BYTES,
+    FRAME_HEADER_BYTES,
+    BlockSeal,
+    block_name,
+    unpack_header,
+)
+from backupd.block.segment import Segment
+from backupd.cache.index_table import Place
+from backupd.cache.index_tables import IndexTables
+from backupd.chunk.identity import Identity
+from backupd.destination.contract import Destination
+from backupd.errors import ChunkLostError, DamageError, FormatError, ObjectMissingError
+from backupd.model.work import RepositorySetup
+from backupd.repository.opening import OpenRepository
+from backupd.seal.cipher import EpochName
+from backupd.seal.compression import Decompressor
+from backupd.seal.segment_seal import SegmentOpener
+
+_KEPT_BYTES = 32 << 20
+_KEPT_SEALS = 512
+
+
+def worker_setup(repository: OpenRepository, place: str) -> RepositorySetup:
+    """What workers need of an open repository. place: the directory that holds the repository's folder."""
+    keyring = repository.keyring
+    return RepositorySetup(
+        repository.id,
+        keyring.configuration.cipher,
+        keyring.chunk_id_key,
+        [(keys.number, keys.random, keys.data_key) for keys in keyring.epochs],
+        f"{place}/{repository.text_id}",
+    )
+
+
+class SegmentReader:
+    """Fetches and decodes segments by place; keeps the keys of the blocks it met. Not for several threads at once."""
+
+    def __init__(self, place: Destination, setup: RepositorySetup) -> None:
+        self._place, self._setup = place, setup
+        self._data_keys = {EpochName(number, random): key for number, random, key in setup.epochs}
+        self._opener = SegmentOpener(setup.repository_id, setup.cipher, self._data_key)
+        self._decompressor = Decompressor()
+        self._seals: OrderedDict[bytes, BlockSeal] = OrderedDict()
+        self.identity = Identity(setup.chunk_id_key)
+        self.fetched_bytes = 0
+
+    def fetch(self, block_id: bytes, offset: int, stored_bytes: int) -> Segment:
+        """One segment by the offset of its frame header. Raises DamageError; ObjectMissingError; DestinationError."""
+        length = FRAME_HEADER_BYTES + stored_bytes
+        data = self._place.get(block_name(block_id), offset, length)
+        self.fetched_bytes += len(data)
+        return self.decode(block_id, offset, data)
+
+    def decode(self, block_id: bytes, offset: int, data: bytes | memoryview) -> Segment:
+        """A segment from the bytes at its frame header's offset. Raises DamageError."""
+        if len(data) < FRAME_HEADER_BYTES:
+            raise FormatError(f"{block_name(block_id)} ends within a frame at {offset}")
+        frame = self.block_seal(block_id).open_frame(offset, data[:FRAME_HEADER_BYTES])
+        sealed = data[FRAME_HEADER_BYTES : FRAME_HEADER_BYTES + frame.stored_bytes]
+        body = self._opener.open(frame.epoch, frame.salt, frame.counter, sealed)
+        what = f"segment at {offset} of {block_name(block_id)}"
+        segment = Segment(self._decompressor.decompress(frame.compression, body, frame.plain_bytes, what))
+        if len(segment) != frame.chunk_count:
+            raise FormatError(f"{what} has {len(segment)} chunks where {frame.chunk_count} are announced")
+        return segment
+
+    def chunk(self, segment: Segment, position: int, chunk_id: bytes) -> memoryview:
+        """One chunk, hashed again. Raises FormatError when it is another."""
+        data = segment.chunk(position)
+        if self.identity.chunk_id(data, segment.salts[position]) != chunk_id:
+            raise FormatError(f"chunk {chunk_id.hex()} has other bytes than its name says")
+        return data
+
+    def block_seal(self, block_id: bytes) -> BlockSeal:
+        """What opens a block's own parts; reads the block's header once."""
+        found = self._seals.get(block_id)
+        if found is None:
+            header = unpack_header(self._place.get(block_name(block_id), 0, BLOCK_HEADER_BYTES), block_id)
+            if header.repository_id != self._setup.repository_id:
+                raise FormatError(f"{block_name(block_id)} is of another repository")
+            found = BlockSeal(header, self._data_key(header.epoch), self._setup.cipher)
+            if len(self._seals) >= _KEPT_SEALS:
+                self._seals.popitem(last=False)
+            self._seals[block_id] = found
+        return found
+
+    def _data_key(self, epoch: EpochName) -> bytes:
+        key = self._data_keys.get(epoch)
+        if key is None:
+            raise DamageError(f"something is sealed under epoch {epoch.number}, which this key does not open")
+        return key
+
+
+class ChunkReader:
+    """Loads chunks by id for those who walk trees; keeps the last segments."""
+
+    def __init__(self, segments: SegmentReader, tables: IndexTables) -> None:
+        self._segments, self._tables = segments, tables
+        self._kept: OrderedDict[tuple[bytes, int], Segment] = OrderedDict()
+        self._kept_bytes = 0
+
+    def load(self, chunk_id: bytes) -> bytes:
+        """Bytes of a chunk; every place is tried. Raises ChunkLostError when none gives it."""
+        places = self._tables.places(chunk_id)
+        reasons: list[str] = []
+        for place in places:
+            try:
+                return bytes(self._segments.chunk(self._segment(place), place.position, chunk_id))
+            except (DamageError, ObjectMissingError) as error:
+                reasons.append(error.message)
+        raise ChunkLostError(
+            f"chunk {chunk_id.hex()} is lost: {'; '.join(reasons) or 'no index object names it'}",
+            hint="`bkctl check --crc` lists all that is hit; `--rebuild-index` finds what the index lacks",
+        )
+
+    def _segment(self, place: Place) -> Segment:
+        key = (place.block_id, place.offset)
+        segment = self._kept.get(key)
+        if segment is not None:
+            self._kept.move_to_end(key)
+            return segment
+        segment = self._segments.fetch(place.block_id, place.offset, place.stored_bytes)
+        self._kept[key] = segment
+        self._kept_bytes += place.plain_bytes
+        while self._kept_bytes > _KEPT_BYTES and len(self._kept) > 1:
+            _, old = self._kept.popitem(last=False)
+            self._kept_bytes -= len(old.plain)
+        return segment

@@ -1,0 +1,158 @@
+"""The small sealed objects at one destination: snapshots, sessions, drops, damage, gc lists, notes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import msgspec
+
+from backupd.destination.contract import Destination
+from backupd.errors import DamageError, ObjectExistsError, ObjectMissingError
+from backupd.repository.opening import OpenRepository
+from backupd.seal.cipher import Binding
+from backupd.seal.envelope import open_object, read_epoch, seal_object
+from backupd.seal.header import ObjectKind
+from backupd.snapshot import naming
+from backupd.snapshot.naming import SnapshotName
+from backupd.snapshot.records import (
+    AnyRecord,
+    BlockList,
+    Damage,
+    Drop,
+    Record,
+    Session,
+    Snapshot,
+    decode,
+    encode,
+)
+
+_MAX_OBJECT_BYTES = 17 << 20
+
+
+class GcState(msgspec.Struct, frozen=True):
+    """What the gc lists say: which blocks are absent for writing, and up to where all lists are closed."""
+
+    absent: set[bytes]
+    deleted: set[bytes]
+    generation: int
+    open_lists: list[int]
+
+
+class Records:
+    """Reads and writes records of an open repository at its place."""
+
+    def __init__(self, repository: OpenRepository) -> None:
+        self.repository = repository
+        self.place: Destination = repository.place
+
+    def put(self, kind: ObjectKind, name: str, record: Record) -> None:
+        """Create a record. "Exists" with equal content counts as ours (an acknowledgement was lost).
+
+        Raises ObjectExistsError when another record has the name.
+        """
+        keys = self.repository.keyring.current
+        binding = Binding(kind, self.repository.id, keys.name, name)
+        data = seal_object(
+            kind, keys.snapshot_key, self.repository.keyring.configuration.cipher, binding, encode(record)
+        )
+        self.place.put(name, [data])
+
+    def get(self, kind: ObjectKind, name: str, record_type: type[AnyRecord]) -> AnyRecord:
+        """Read a record. Raises DamageError, ObjectMissingError, KeyMissingError."""
+        data = self.place.get(name, 0, _MAX_OBJECT_BYTES)
+        epoch = read_epoch(data, kind, name)
+        keys = self.repository.keyring.keys_of(epoch)
+        binding = Binding(kind, self.repository.id, epoch, name)
+        cipher = self.repository.keyring.configuration.cipher
+        return decode(open_object(kind, keys.snapshot_key, cipher, binding, data), record_type, name)
+
+    def snapshot_names(self) -> list[SnapshotName]:
+        """All snapshot names that are not void, oldest first within a set."""
+        void = self.void_names()
+        return [name for name in self.listed_snapshot_names() if name.name not in void]
+
+    def listed_snapshot_names(self) -> list[SnapshotName]:
+        """All snapshot names that stand at the place, void ones too."""
+        names = (naming.parse_snapshot_name(info.name) for info in self.place.list("snapshots/"))
+        return sorted((n for n in names if n is not None), key=lambda n: (n.set_id, n.start, n.session))
+
+    def snapshot(self, name: str) -> Snapshot:
+        """One snapshot. Raises DamageError, ObjectMissingError."""
+        return self.get(ObjectKind.SNAPSHOT, name, Snapshot)
+
+    def drops(self) -> Iterator[Drop]:
+        """All drop records."""
+        for info in self.place.list("gc/"):
+            if info.name.startswith("gc/drop-"):
+                yield self.get(ObjectKind.DROP, info.name, Drop)
+
+    def void_names(self) -> set[str]:
+        """Names of snapshots that were dropped: void for ever."""
+        return {name for drop in self.drops() for name in drop.names}
+
+    def drop(self, record: Drop) -> None:
+        """Make snapshot names void; deleting their objects comes after this (DESIGN 8.2)."""
+        self.put(ObjectKind.DROP, f"gc/drop-{os.urandom(16).hex()}", record)
+
+    def damage(self) -> dict[str, Damage]:
+        """All damage records by name."""
+        names = [info.name for info in self.place.list("damage/")]
+        return {name: self.get(ObjectKind.DAMAGE, name, Damage) for name in names}
+
+    def report_damage(self, record: Damage) -> str:
+        """Publish a damage record; returns its name."""
+        name = f"damage/{os.urandom(16).hex()}"
+        self.put(ObjectKind.DAMAGE, name, record)
+        return name
+
+    def gc_state(self) -> GcState:
+        """What open and closed gc lists name."""
+        candidates: dict[int, BlockList] = {}
+        closed: dict[int, BlockList] = {}
+        for info in self.place.list("gc/"):
+            parsed = naming.parse_gc_name(info.name)
+            if parsed is not None and parsed[1] == "candidates":
+                candidates[parsed[0]] = self.get(ObjectKind.CANDIDATES, info.name, BlockList)
+            elif parsed is not None:
+                record = self.get(ObjectKind.DELETED, info.name, BlockList)
+                for n in (parsed[0], *record.covers):
+                    closed[n] = record
+        open_lists = sorted(n for n in candidates if n not in closed)
+        deleted = {block for record in closed.values() for block in record.blocks}
+        absent = deleted | {block for n in open_lists for block in candidates[n].blocks}
+        generation = min(open_lists) - 1 if open_lists else max(closed, default=0)
+        return GcState(absent, deleted, generation, open_lists)
+
+    def sessions(self) -> dict[bytes, list[int]]:
+        """Announcement numbers of all posted sessions, ascending."""
+        found: dict[bytes, list[int]] = {}
+        for info in self.place.list("sessions/"):
+            parsed = naming.parse_session_name(info.name)
+            if parsed is not None:
+                found.setdefault(parsed[0], []).append(parsed[1])
+        return {session: sorted(numbers) for session, numbers in found.items()}
+
+    def session(self, session: bytes, n: int) -> Session:
+        """One announcement. Raises DamageError, ObjectMissingError."""
+        return self.get(ObjectKind.SESSION, naming.session_name(session, n), Session)
+
+    def remove_session(self, session: bytes, numbers: list[int]) -> None:
+        """Delete announcements of a session whose name is taken or void."""
+        for n in numbers:
+            self.place.delete(naming.session_name(session, n))
+
+    def commit(self, name: str, snapshot: Snapshot) -> None:
+        """Create a snapshot's name: the one commit.
+
+        Raises ObjectExistsError when another took the name; one that equals ours is ours.
+        """
+        try:
+            self.put(ObjectKind.SNAPSHOT, name, snapshot)
+        except ObjectExistsError:
+            try:
+                standing = self.snapshot(name)
+            except (DamageError, ObjectMissingError):
+                standing = None
+            if standing != snapshot:
+                raise

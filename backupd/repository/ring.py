@@ -1,0 +1,68 @@
+"""Memory that workers seal into and uploaders send from: one file of pages, a stretch of it for each worker.
+
+Anonymous (memfd) on Linux, an unlinked temporary file elsewhere: it has no name, so nothing stays after a crash.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+import tempfile
+from collections import deque
+
+
+def make_memory(size_bytes: int) -> int:
+    """Descriptor of a new memory file of that size; inheritable only where it is passed on by hand."""
+    if sys.platform.startswith("linux"):
+        fd = os.memfd_create("backupd-ring", os.MFD_CLOEXEC)
+    else:
+        fd, path = tempfile.mkstemp(prefix="backupd-ring-")
+        os.unlink(path)
+    os.ftruncate(fd, size_bytes)
+    return fd
+
+
+def map_memory(fd: int) -> mmap.mmap:
+    """The whole memory file, shared between all who map it."""
+    return mmap.mmap(fd, os.fstat(fd).st_size)
+
+
+class RingAllocator:
+    """Hands out stretches of one worker's part in turn; they may come back in any order."""
+
+    def __init__(self, offset: int, size_bytes: int) -> None:
+        self._start, self._end = offset, offset + size_bytes
+        self._head = offset
+        self._live: deque[list[int]] = deque()
+        self._by_offset: dict[int, list[int]] = {}
+
+    def allocate(self, length: int) -> int | None:
+        """Offset of `length` free bytes in one piece, None while there are none."""
+        tail = self._live[0][0] if self._live else None
+        if tail is None:
+            self._head = self._start
+            free_end = self._end
+        elif self._head > tail or (self._head == tail and not self._live):
+            if self._end - self._head >= length:
+                free_end = self._end
+            else:
+                if tail - self._start < length:
+                    return None
+                self._head, free_end = self._start, tail
+        else:
+            free_end = tail
+        # Never let the head meet the tail: full and empty would look the same.
+        if free_end - self._head < length + (1 if free_end != self._end else 0):
+            return None
+        piece = [self._head, 1]
+        self._live.append(piece)
+        self._by_offset[self._head] = piece
+        self._head += length
+        return piece[0]
+
+    def free(self, offset: int) -> None:
+        """Take a stretch back."""
+        self._by_offset.pop(offset)[1] = 0
+        while self._live and not self._live[0][1]:
+            self._live.popleft()

@@ -1,0 +1,105 @@
+"""Worker processes: started, spoken to, found dead (DESIGN 1, 6)."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from backupd.model import work
+from backupd.wire.channel import Channel
+
+_SOCKET_BYTES = 1 << 20
+
+
+class Worker:
+    """One worker process and our end of its socket."""
+
+    def __init__(self, number: int, setup: work.Message, memory_fd: int | None) -> None:
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
+        passed = [theirs.fileno()] + ([memory_fd] if memory_fd is not None else [])
+        command = [sys.executable, "-m", "backupd.worker", *map(str, passed)]
+        self.number = number
+        self.process = subprocess.Popen(command, pass_fds=passed, stdin=subprocess.DEVNULL)
+        theirs.close()
+        self.channel: Channel[work.FromWorker] = Channel(ours, work.FromWorker)
+        self.channel.send(setup)
+
+    def stop(self) -> None:
+        """Close its socket, so that it ends; kill it if it does not within 10 s."""
+        self.channel.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Workforce:
+    """All workers of a job, and one selector over them and a wake-up socket."""
+
+    def __init__(self, setups: Sequence[work.Message], memory_fd: int | None = None) -> None:
+        self._memory_fd = memory_fd
+        self._setups = list(setups)
+        self.selector = selectors.DefaultSelector()
+        self.wake_receiver, self.wake_sender = socket.socketpair()
+        self.wake_receiver.setblocking(False)
+        self.selector.register(self.wake_receiver, selectors.EVENT_READ, None)
+        self.workers: dict[int, Worker] = {}
+        for number in range(len(self._setups)):
+            self.start(number)
+
+    def start(self, number: int) -> Worker:
+        """Start a worker under a number whose former one is gone, if there was one."""
+        worker = Worker(number, self._setups[number], self._memory_fd)
+        self.workers[number] = worker
+        self.selector.register(worker.channel.socket, selectors.EVENT_READ, worker)
+        return worker
+
+    def bury(self, worker: Worker) -> int:
+        """Take a dead worker out; returns its exit status (negative: the signal)."""
+        self.selector.unregister(worker.channel.socket)
+        worker.channel.close()
+        try:
+            status = worker.process.wait(10)
+        except subprocess.TimeoutExpired:
+            worker.process.kill()
+            status = worker.process.wait()
+        del self.workers[worker.number]
+        return status
+
+    def ready(self, timeout: float | None) -> list[Worker]:
+        """Workers with something to say; empty when only the wake-up socket or the time-out ended the wait."""
+        found: list[Worker] = []
+        for key, _ in self.selector.select(timeout):
+            if key.data is None:
+                try:
+                    self.wake_receiver.recv(4096)
+                except BlockingIOError:
+                    continue
+            else:
+                found.append(key.data)
+        return found
+
+    def close(self) -> None:
+        """Stop all workers."""
+        for worker in self.workers.values():
+            worker.channel.socket.shutdown(socket.SHUT_RDWR)
+        for worker in self.workers.values():
+            worker.stop()
+        self.workers.clear()
+        self.selector.close()
+        self.wake_receiver.close()
+        self.wake_sender.close()
+
+
+def default_count() -> int:
+    """Workers where none are asked for: one a core that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,1 @@
+"""Pure decisions: names, times, filters, what is left out, which snapshot."""

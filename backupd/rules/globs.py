@@ -1,0 +1,151 @@
+"""Globs as filters write them, translated to regular expressions.
+
+`*` and `?` stay inside a name, `**` crosses directories, `[a-z]` and `[!a-z]` are classes, a backslash takes the next
+character as it is. Globs are matched as text (UTF-8, surrogateescape), so `?` is one character and one bad byte.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from backupd.errors import UsageError
+
+_STAR: Final = "*"
+_STARS: Final = "**"
+_SLASH: Final = "/"
+
+
+class Glob(msgspec.Struct, frozen=True, kw_only=True):
+    """One glob, ready to be joined with others into one expression."""
+
+    has_slash: bool
+    """Matched against whole paths, else against names."""
+    is_absolute: bool
+    """Begins at the root, else at any directory."""
+    only_directories: bool
+    literal: str | None
+    """The very text it stands for, where it has no wildcard."""
+    suffix: str | None
+    """The text that follows its only wildcard, a leading `*` of a name."""
+    expression: str
+    """For fullmatch with DOTALL: a name, a path from the root, or the end of a path after a `/`."""
+
+
+def compile_glob(text: str) -> Glob:
+    """Read a glob. Raises UsageError when it could never match, or would match all there is."""
+    body = re.sub(r"/{2,}", "/", text)
+    only_directories = body.endswith("/")
+    body = body.removesuffix("/") if only_directories else body
+    if not body or "\0" in body:
+        raise UsageError(f"'{text}' is no pattern", hint="write a name, a glob as '*.tmp', or a path")
+    if body.startswith("~/") or {".", ".."} & set(body.split("/")):
+        raise UsageError(
+            f"the pattern '{text}' can't match", hint="'~', '.' and '..' have no meaning in it: write the whole path"
+        )
+    tokens = _tokens(body)
+    has_slash = _SLASH in tokens
+    if not has_slash:
+        tokens = [_STAR if token == _STARS else token for token in tokens]
+    is_absolute = tokens[0] == _SLASH
+    literal = _literal(tokens)
+    return Glob(
+        has_slash=has_slash,
+        is_absolute=is_absolute,
+        only_directories=only_directories,
+        literal=literal,
+        suffix=_literal(tokens[1:]) if tokens[0] == _STAR and len(tokens) > 1 and not has_slash else None,
+        expression=_expression(tokens),
+    )
+
+
+def _tokens(text: str) -> list[str]:
+    """Each token is `/`, `*`, `**`, or an expression for exactly one character."""
+    tokens: list[str] = []
+    at = 0
+    while at < len(text):
+        character = text[at]
+        at += 1
+        if character == "*":
+            start = at - 1
+            while text[at : at + 1] == "*":
+                at += 1
+            tokens.append(_STAR if at - start == 1 else _STARS)
+        elif character == "?":
+            tokens.append("[^/]")
+        elif character == "[" and (end := _class_end(text, at)):
+            tokens.append(_class(text[at:end], text))
+            at = end + 1
+        elif character == "\\" and at < len(text) and text[at] != "/":
+            tokens.append(re.escape(text[at]))
+            at += 1
+        else:
+            tokens.append(_SLASH if character == "/" else re.escape(character))
+    return tokens
+
+
+def _class_end(text: str, start: int) -> int:
+    """Where the `]` of a class stands; 0 when there is none within the name, so that `[` means itself."""
+    at = start + (text[start : start + 1] in ("!", "^"))
+    first = at
+    while at < len(text) and text[at] != "/":
+        if text[at] == "]" and at > first:
+            return at
+        at += 2 if text[at] == "\\" else 1
+    return 0
+
+
+def _class(content: str, text: str) -> str:
+    """The expression of what stands between `[` and `]`."""
+    is_negated = content[0] in "!^"
+    characters = [(m[-1], len(m) > 1) for m in re.findall(r"\\.|.", content[is_negated:], re.DOTALL)]
+    parts = []
+    at = 0
+    while at < len(characters):
+        low = characters[at][0]
+        if at + 2 < len(characters) and characters[at + 1] == ("-", False):
+            high = characters[at + 2][0]
+            if low > high:
+                raise UsageError(f"the range {low}-{high} in the pattern '{text}' is empty", hint=f"write {high}-{low}")
+            parts.append(f"{re.escape(low)}-{re.escape(high)}")
+            at += 3
+        else:
+            parts.append(re.escape(low))
+            at += 1
+    return f"[^/{''.join(parts)}]" if is_negated else f"(?!/)[{''.join(parts)}]"
+
+
+def _literal(tokens: list[str]) -> str | None:
+    """The text that the tokens spell, if no other text fits them."""
+    plain = [token[-1] if len(token) <= 2 and token not in (_STAR, _STARS) else None for token in tokens]
+    return None if None in plain else "".join(character for character in plain if character)
+
+
+def _expression(tokens: list[str]) -> str:
+    """Join tokens; what follows a `*` up to the next is taken where it first fits, so no glob takes long to fail."""
+    out = []
+    at = 0
+    while at < len(tokens):
+        token = tokens[at]
+        at += 1
+        if token == _STARS:
+            begins = at == 1 or tokens[at - 2] == _SLASH
+            if begins and at == len(tokens):
+                out.append(".+")
+            elif begins and tokens[at] == _SLASH:
+                out.append("(?:.*/)?")
+                at += 1
+            else:
+                out.append(".*")
+        elif token == _STAR:
+            end = at
+            while end < len(tokens) and tokens[end] not in (_STAR, _STARS, _SLASH):
+                end += 1
+            run = "".join(tokens[at:end])
+            out.append(f"(?>[^/]*?{run})" if end < len(tokens) and tokens[end] == _STAR else f"[^/]*{run}")
+            at = end
+        else:
+            out.append(token)
+    return "".join(out)

@@ -1,0 +1,1 @@
+"""The environment and small state files: directories, kept keys, identity, locks, zone."""

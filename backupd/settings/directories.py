@@ -1,0 +1,159 @@
+"""Where this program keeps what it needs: the XDG directories, or a private temporary one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import shutil
+import stat
+import tempfile
+from collections.abc import Mapping
+
+import msgspec
+
+from backupd.errors import AccessError, BackupError, StateFullError
+
+_NAME = "backupd"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Directories(msgspec.Struct, frozen=True, kw_only=True):
+    """Absolute paths; only the state directory is there for certain, `ensure` makes the others when needed."""
+
+    config: str
+    data: str
+    """Holds the keys, the only thing here that can't be made again."""
+    state: str
+    cache: str
+    temporary: str
+    is_temporary: bool = False
+    """State and cache lie in a directory that ends with this run; callers say so and `discard` it."""
+
+
+def find(environ: Mapping[str, str]) -> Directories:
+    """Find the directories of the caller, by XDG's variables or its defaults below the home directory.
+
+    Makes the state directory; where that can't be, state, cache and temporary files go to a private directory.
+    Raises AccessError when the state directory is there but others could write to it.
+    """
+    home = _home(environ)
+    config = _place(environ, "XDG_CONFIG_HOME", home, ".config")
+    data = _place(environ, "XDG_DATA_HOME", home, ".local/share")
+    state = _place(environ, "XDG_STATE_HOME", home, ".local/state")
+    cache = _place(environ, "XDG_CACHE_HOME", home, ".cache")
+    if _can_keep(state):
+        cache = cache if _can_keep(cache) else os.path.join(state, "cache")
+        return Directories(config=config, data=data, state=state, cache=cache, temporary=os.path.join(cache, "tmp"))
+    private = _make_private(environ)
+    return Directories(
+        config=config,
+        data=data,
+        state=os.path.join(private, "state"),
+        cache=os.path.join(private, "cache"),
+        temporary=os.path.join(private, "tmp"),
+        is_temporary=True,
+    )
+
+
+def discard(directories: Directories) -> None:
+    """Remove the private directory at the end of a run; does nothing with lasting ones."""
+    if directories.is_temporary:
+        shutil.rmtree(os.path.dirname(directories.state), ignore_errors=True)
+
+
+def ensure(path: str) -> str:
+    """Make a directory and those above it, 0700 each, and refuse one that others could write to; returns the path.
+
+    Raises AccessError with the mend, StateFullError, BackupError.
+    """
+    try:
+        _make(path)
+    except OSError as error:
+        raise translated(error, path) from error
+    return path
+
+
+def translated(error: OSError, path: str) -> BackupError:
+    """The error to raise for an OSError at a file of ours."""
+    reason = error.strerror or str(error)
+    if error.errno in _FULL:
+        return StateFullError(f"no space left for {path}", hint="free some space on that file system")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return AccessError(f"can't write {path}: {reason}", hint=f"make {os.path.dirname(path)} writable for you")
+    return BackupError(f"{path}: {reason}")
+
+
+def _make(path: str) -> None:
+    """Make and check a directory. Raises OSError, and AccessError when it is unsafe."""
+    missing = []
+    above = path
+    while not os.path.isdir(above):
+        missing.append(above)
+        above = os.path.dirname(above)
+    for one in reversed(missing):
+        try:
+            os.mkdir(one, 0o700)
+        except FileExistsError:
+            if not os.path.isdir(one):
+                raise
+    found = os.stat(path)
+    if found.st_uid not in (os.geteuid(), 0):
+        raise AccessError(
+            f"{path} belongs to {_owner(found.st_uid)}, not to you",
+            hint=f"chown {_owner(os.geteuid())} {path}, or name others by the XDG_… variables",
+        )
+    if stat.S_IMODE(found.st_mode) & 0o022:
+        raise AccessError(f"others can write to {path}", hint=f"chmod go-w {path}")
+
+
+def _can_keep(path: str) -> bool:
+    """Whether a directory is there or can be made, and takes files."""
+    try:
+        _make(path)
+        return os.access(path, os.W_OK | os.X_OK)
+    except OSError:
+        return False
+
+
+def _make_private(environ: Mapping[str, str]) -> str:
+    above = environ.get("TMPDIR") or None
+    try:
+        private = tempfile.mkdtemp(prefix=f"{_NAME}-", dir=above if above and os.path.isdir(above) else None)
+        for name in ("state", "cache", "tmp"):
+            os.mkdir(os.path.join(private, name), 0o700)
+    except OSError as error:
+        raise translated(error, above or tempfile.gettempdir()) from error
+    return private
+
+
+def _place(environ: Mapping[str, str], variable: str, home: str, default: str) -> str:
+    given = environ.get(variable, "")
+    # XDG: a relative path is invalid and to be ignored.
+    above = given if os.path.isabs(given) else os.path.join(home, default)
+    return os.path.join(above, _NAME)
+
+
+def _home(environ: Mapping[str, str]) -> str:
+    home = environ.get("HOME", "")
+    if os.path.isabs(home) and not _is_someone_elses(home):
+        return home
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        return home if os.path.isabs(home) else "/"
+
+
+def _is_someone_elses(home: str) -> bool:
+    """Whether root was given a user's HOME (sudo on macOS): files of root there would shut that user out."""
+    try:
+        return os.geteuid() == 0 and os.stat(home).st_uid != 0
+    except OSError:
+        return False
+
+
+def _owner(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -1,0 +1,197 @@
+"""The key directory: one text file a repository, that a person can read, print and type in again.
+
+Only random 44-character keys are kept, never passwords.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import unicodedata
+from datetime import datetime
+from itertools import count
+
+import msgspec
+
+from backupd import durable_io
+from backupd.clock import to_datetime
+from backupd.errors import AccessError, BackupError, KeyMissingError, UsageError
+from backupd.settings.directories import ensure, translated
+
+SECRET_LENGTH = 44
+
+_SUFFIX = ".key"
+_REPOSITORY = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
+_FIELD = re.compile(r"#\s*(repository|place|slot|made|proved):\s*(.*)")
+_LIMIT_BYTES = 64 << 10
+_BREAKING = ("Cc", "Zl", "Zp")
+_HEAD = (
+    "# A key of backupd. Who has the 44 characters below can read the backup; without them nobody can.\n"
+    "# Keep a copy apart from this computer and from the disk with the backup.\n"
+)
+
+
+class KeptKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key as the key directory holds it."""
+
+    repository_id: str
+    secret: str
+    """The 44 characters."""
+    place: str = ""
+    """Where the repository lay when the key was made, for people."""
+    slot: str = ""
+    """Name of the key slot that the secret opens."""
+    made_ns: int = 0
+    proved: bool = False
+    """Whether somebody typed the key in from a copy."""
+    warning: str = ""
+    """Not kept: what is wrong with the file it was read from, and the mend."""
+
+
+class KeyStore:
+    """The files of `<data>/keys`, 0600 in a 0700 directory."""
+
+    def __init__(self, data: str) -> None:
+        self.directory = os.path.join(data, "keys")
+
+    def path_of(self, repository_id: str) -> str:
+        """Where a repository's key lies. Raises UsageError for what is no repository id."""
+        if _REPOSITORY.fullmatch(repository_id) is None:
+            raise UsageError(f"'{repository_id}' is no repository id")
+        return os.path.join(self.directory, repository_id + _SUFFIX)
+
+    def is_writable(self) -> bool:
+        """Whether a key could be kept here, asked before one is made; makes the directory."""
+        try:
+            return os.access(ensure(self.directory), os.W_OK | os.X_OK)
+        except BackupError:
+            return False
+
+    def load(self, repository_id: str) -> KeptKey | None:
+        """The kept key of a repository; None: there is none.
+
+        A file that others can read is told by the key's `warning`; it works, for a key that was carried over on a stick
+        lost its mode on the way. Raises KeyMissingError when the file holds no key, AccessError.
+        """
+        path = self.path_of(repository_id)
+        try:
+            with open(path, "rb") as file:
+                mode = os.fstat(file.fileno()).st_mode
+                text = file.read(_LIMIT_BYTES).decode("utf-8", "surrogateescape")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise AccessError(f"can't read the key {path}: {error.strerror}") from error
+        warning = f"others can read the key {path}: chmod 600 {path}" if stat.S_IMODE(mode) & 0o077 else ""
+        return parse(text, repository_id, path, warning)
+
+    def save(self, key: KeptKey) -> str:
+        """Keep a key, on the disk when this returns; returns its path.
+
+        Another key kept for the same repository goes on as `<repository id>.key.1`, `.2` …: it may be the only copy.
+        Raises AccessError, StateFullError, UsageError.
+        """
+        path = self.path_of(key.repository_id)
+        ensure(os.path.dirname(self.directory))
+        ensure(self.directory)
+        try:
+            self._set_aside(path, key.secret)
+            durable_io.replace(path, [render(key).encode("utf-8", "surrogateescape")])
+        except OSError as error:
+            raise translated(error, path) from error
+        return path
+
+    def repository_ids(self) -> list[str]:
+        """The repositories whose key is kept, in order."""
+        try:
+            names = os.listdir(self.directory)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise AccessError(f"can't read {self.directory}: {error.strerror}") from error
+        ids = (name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX))
+        return sorted(one for one in ids if _REPOSITORY.fullmatch(one))
+
+    def remove(self, repository_id: str) -> bool:
+        """Forget a repository's key; False when there was none."""
+        path = self.path_of(repository_id)
+        try:
+            os.unlink(path)
+            durable_io.sync_directory(self.directory)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise translated(error, path) from error
+        return True
+
+    def _set_aside(self, path: str, secret: str) -> None:
+        """Copy what the file holds to a free name, unless it is this very secret."""
+        try:
+            with open(path, "rb") as file:
+                old = file.read(_LIMIT_BYTES)
+        except FileNotFoundError:
+            return
+        if _secret_in(old.decode("utf-8", "surrogateescape")) == secret:
+            return
+        for number in count(1):
+            try:
+                durable_io.write_temporary(f"{path}.{number}", [old])
+            except FileExistsError:
+                continue
+            return
+
+
+def render(key: KeptKey) -> str:
+    """The text of a key file, as `--key-out` writes it too."""
+    made = to_datetime(key.made_ns).replace(microsecond=0).isoformat()
+    facts = {
+        "repository": key.repository_id,
+        "place": _escaped(key.place),
+        "slot": _escaped(key.slot),
+        "made": made,
+        "proved": "yes" if key.proved else "no",
+    }
+    return _HEAD + "".join(f"# {name}: {value}\n" for name, value in facts.items()) + f"\n{key.secret}\n"
+
+
+def parse(text: str, repository_id: str, path: str, warning: str = "") -> KeptKey:
+    """Read a key file: comments may be missing, white space may be anywhere. Raises KeyMissingError."""
+    secret = _secret_in(text)
+    if len(secret) != SECRET_LENGTH or not secret.isascii():
+        raise KeyMissingError(
+            f"{path} holds no key",
+            hint=f"its last line should be the {SECRET_LENGTH} characters of the key; take them from the key sheet",
+        )
+    matches = (_FIELD.fullmatch(line.strip()) for line in text.splitlines())
+    fields = {match[1]: match[2] for match in matches if match is not None}
+    return KeptKey(
+        repository_id=repository_id,
+        secret=secret,
+        place=_unescaped(fields.get("place", "")),
+        slot=_unescaped(fields.get("slot", "")),
+        made_ns=_made_ns(fields.get("made", "")),
+        proved=fields.get("proved") == "yes",
+        warning=warning,
+    )
+
+
+def _secret_in(text: str) -> str:
+    lines = (line.strip() for line in text.removeprefix("\ufeff").splitlines())
+    return "".join("".join(line.split()) for line in lines if not line.startswith("#"))
+
+
+def _made_ns(text: str) -> int:
+    try:
+        return int(datetime.fromisoformat(text).timestamp()) * 1_000_000_000
+    except ValueError:
+        return 0
+
+
+def _escaped(text: str) -> str:
+    """The text on one line; what would break it is written as a backslash and six hex digits."""
+    return "".join(f"\\{ord(c):06x}" if c == "\\" or unicodedata.category(c) in _BREAKING else c for c in text)
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\([0-9a-f]{6})", lambda match: chr(int(match[1], 16)), text)

@@ -1,0 +1,63 @@
+"""Sizes, counts and durations: parsing what people type, printing what they read."""
+
+from __future__ import annotations
+
+import re
+
+from backupd.errors import UsageError
+
+KIB = 1 << 10
+MIB = 1 << 20
+GIB = 1 << 30
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?b?)", re.IGNORECASE)
+_DURATION = re.compile(r"(\d+)([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `200G`, `200GiB` (2^30) or `200GB` (10^9); a bare number is bytes.
+
+    Raises UsageError for anything else.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"'{text}' is no size", hint="write a number with a unit: 500K, 64MiB, 200G, 200GB")
+    number, prefix, suffix = match.groups()
+    base = 1000 if suffix.lower() == "b" and prefix else 1024
+    return int(float(number) * base ** " kmgtp".index(prefix.lower() or " "))
+
+
+def parse_duration(text: str) -> int:
+    """Seconds of `90s`, `15m`, `26h`, `7d`, `2w`, also joined as `1h30m`.
+
+    Raises UsageError for anything else.
+    """
+    parts = _DURATION.findall(text.strip().lower())
+    if not parts or "".join(n + u for n, u in parts) != text.strip().lower():
+        raise UsageError(f"'{text}' is no duration", hint="write a number with a unit: 90s, 15m, 26h, 7d, 2w")
+    return sum(int(number) * _SECONDS[unit] for number, unit in parts)
+
+
+def format_bytes(count: int) -> str:
+    """Three significant places with a binary unit, as `5.1 GiB`; exact below 1 KiB."""
+    if count < KIB:
+        return f"{count} B"
+    value = float(count)
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        value /= 1024
+        if value < 999.5:
+            return f"{value:.1f} {unit}" if value < 99.95 else f"{value:.0f} {unit}"
+    return f"{value / 1024:.1f} PiB"
+
+
+def format_seconds(seconds: float) -> str:
+    """As `0.4 s`, `41 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"

@@ -1,0 +1,1 @@
+"""Snapshots, sessions and the small records beside them. Pure: values, encodings and names."""

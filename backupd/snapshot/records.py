@@ -1,0 +1,118 @@
+"""What the small sealed objects hold (docs/format.md, Snapshots, sessions and the rest)."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from backupd.errors import FormatError
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    """Base of all records: msgpack arrays; absent trailing fields take their defaults."""
+
+
+class Snapshot(Record, frozen=True, array_like=True):
+    """One finished (or, partial, unfinished) run of a backup set."""
+
+    id: bytes
+    set_id: bytes
+    set_name: str
+    host_id: bytes
+    host_name: str
+    started_ns: int
+    finished_ns: int
+    is_complete: bool
+    root: bytes
+    """Node id of a directory that stands for `/`."""
+    sources: list[bytes]
+    owners: list[tuple[int, bytes]] = []
+    groups: list[tuple[int, bytes]] = []
+    file_count: int = 0
+    byte_count: int = 0
+    statistics: dict[str, int] = {}
+    settings: str = ""
+    tags: dict[str, str] = {}
+    epoch: int = 1
+    base: str = ""
+    generation: int = 0
+    program: str = ""
+
+
+class Checkpoint(Record, frozen=True, array_like=True):
+    """A root whose chunks are all in index objects that exist."""
+
+    root: bytes
+    file_count: int
+    byte_count: int
+
+
+class Session(Record, frozen=True, array_like=True):
+    """A running writer's announcement number n, with its newest checkpoint if it has one."""
+
+    id: bytes
+    n: int
+    host_id: bytes
+    state_id: bytes
+    boot_id: str
+    set_id: bytes
+    bases: list[str]
+    snapshot_name: str
+    posted_ns: int
+    honours: int = 0
+    keeps: list[bytes] = []
+    checkpoint: Checkpoint | None = None
+    draft: Snapshot | None = None
+    """The snapshot as it would be committed now, so that another can end the session."""
+
+
+class Drop(Record, frozen=True, array_like=True):
+    """Names of snapshots that are void for ever."""
+
+    names: list[str]
+    dropped_ns: int
+    host_id: bytes
+    reason: str = ""
+
+
+class Damage(Record, frozen=True, array_like=True):
+    """Places found bad: (block id, chunk ids or None for all of it)."""
+
+    found_ns: int
+    host_id: bytes
+    places: list[tuple[bytes, bytes | None]]
+
+
+class Note(Record, frozen=True, array_like=True):
+    """A pin or tag put on a snapshot later."""
+
+    written_ns: int
+    host_id: bytes
+    snapshot_id: bytes
+    kind: str
+    text: str
+
+
+class BlockList(Record, frozen=True, array_like=True):
+    """A gc list: candidates or deleted blocks of generation n."""
+
+    n: int
+    blocks: list[bytes]
+    covers: list[int] = []
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def encode(record: Record) -> bytes:
+    """The record's plain bytes."""
+    return msgspec.msgpack.encode(record)
+
+
+def decode(data: bytes, record_type: type[AnyRecord], name: str) -> AnyRecord:
+    """Read a record. Raises FormatError."""
+    try:
+        return msgspec.msgpack.decode(data, type=record_type)
+    except msgspec.MsgspecError as error:
+        raise FormatError(f"{name} is malformed: {error}") from error

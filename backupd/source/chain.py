@@ -1,0 +1,39 @@
+"""Open directories along a path, component by component, never through a symlink (DESIGN 6, Reading)."""
+
+from __future__ import annotations
+
+import os
+
+OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+class DirectoryChain:
+    """Keeps the descriptors of the last path open, so that the next one costs only its new components.
+
+    Works deeper than PATH_MAX. Not for several threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._names: list[bytes] = []
+        self._fds = [os.open(b"/", OPEN_DIRECTORY)]
+
+    def open(self, path: bytes) -> int:
+        """Descriptor of an absolute directory, valid until the next call. Raises OSError; symlinks are ENOTDIR or ELOOP."""
+        names = [name for name in path.split(b"/") if name]
+        same = 0
+        while same < len(names) and same < len(self._names) and names[same] == self._names[same]:
+            same += 1
+        while len(self._names) > same:
+            os.close(self._fds.pop())
+            self._names.pop()
+        for name in names[same:]:
+            self._fds.append(os.open(name, OPEN_DIRECTORY, dir_fd=self._fds[-1]))
+            self._names.append(name)
+        return self._fds[-1]
+
+    def close(self) -> None:
+        """Close all; the object is of no use afterwards."""
+        for fd in self._fds:
+            os.close(fd)
+        self._fds.clear()
+        self._names.clear()

@@ -1,0 +1,131 @@
+"""What is mounted where, and where the system swaps: read once at a run's start, for `rules.left_out` and the walk."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import struct
+import sys
+
+import msgspec
+
+from backupd.errors import BackupError
+
+NETWORK_TYPES = frozenset(
+    {
+        "9p", "afpfs", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "fuse.ceph", "fuse.cephfs", "fuse.curlftpfs",
+        "fuse.davfs", "fuse.gcsfuse", "fuse.glusterfs", "fuse.goofys", "fuse.gvfsd-fuse", "fuse.moosefs", "fuse.mfs",
+        "fuse.rclone", "fuse.s3fs", "fuse.seaweedfs", "fuse.smbnetfs", "fuse.sshfs", "fuse.juicefs", "glusterfs",
+        "gfs2", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "pvfs2", "smb3", "smbfs", "virtiofs",
+        "webdav",
+    }
+)  # fmt: skip
+"""File systems that another machine may change without this one's time stamps or caches knowing at once."""
+
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+_MACOS_SWAP = b"/private/var/vm"
+_MNT_LOCAL = 0x1000
+_MNT_NOWAIT = 2
+# struct statfs of macOS with 64-bit inodes: the fields up to f_fssubtype, then type, mount point, mounted from.
+_STATFS = struct.Struct("=I i Q Q Q Q Q i i I I I I 16s 1024s 1024s 32x")
+
+
+class Mount(msgspec.Struct, frozen=True, kw_only=True):
+    """One mounted file system."""
+
+    path: bytes
+    device: int
+    """st_dev of its root; btrfs subvolumes show others of their own."""
+    type: str
+    is_network: bool
+
+
+def read_mounts() -> list[Mount]:
+    """All mounts in the order they were made, so of two on one path the later one shows.
+
+    Empty where the system doesn't tell (no /proc). Raises BackupError when its answer can't be read.
+    """
+    if sys.platform == "darwin":
+        return parse_statfs(_getfsstat())
+    try:
+        with open("/proc/self/mountinfo", "rb") as file:
+            return parse_mountinfo(file.read())
+    except FileNotFoundError:
+        return []
+
+
+def swap_files() -> list[bytes]:
+    """Paths of the files that the system swaps to."""
+    if sys.platform == "darwin":
+        try:
+            return [os.path.join(_MACOS_SWAP, name) for name in os.listdir(_MACOS_SWAP) if name.startswith(b"swapfile")]
+        except OSError:
+            return []
+    try:
+        with open("/proc/swaps", "rb") as file:
+            return parse_swaps(file.read())
+    except OSError:
+        return []
+
+
+def parse_mountinfo(text: bytes) -> list[Mount]:
+    """Read /proc/self/mountinfo (proc_pid_mountinfo(5)). Raises BackupError for a line that is none."""
+    mounts = []
+    for line in text.splitlines():
+        before, separator, after = line.partition(b" - ")
+        fields, rest = before.split(b" "), after.split(b" ")
+        major, colon, minor = fields[2].partition(b":") if len(fields) > 4 else (b"", b"", b"")
+        if not separator or not (major.isdigit() and colon and minor.isdigit()):
+            raise BackupError(f"/proc/self/mountinfo has a line that is none: {line!r}")
+        kind = _unescaped(rest[0]).decode("ascii", "replace")
+        source = _unescaped(rest[1]) if len(rest) > 1 else b""
+        mounts.append(
+            Mount(
+                path=_unescaped(fields[4]),
+                device=os.makedev(int(major), int(minor)),
+                type=kind,
+                is_network=kind in NETWORK_TYPES or (kind == "fuse" and source.startswith((b"http://", b"https://"))),
+            )
+        )
+    return mounts
+
+
+def parse_swaps(text: bytes) -> list[bytes]:
+    """The files, not the partitions, of /proc/swaps (proc_swaps(5))."""
+    rows = [line.split() for line in text.splitlines()[1:]]
+    return [_unescaped(row[0]) for row in rows if len(row) > 1 and row[1] == b"file"]
+
+
+def parse_statfs(raw: bytes) -> list[Mount]:
+    """Read an array of macOS's struct statfs (statfs(2))."""
+    mounts = []
+    for fields in _STATFS.iter_unpack(raw[: len(raw) // _STATFS.size * _STATFS.size]):
+        device, flags, kind, path = fields[7], fields[11], fields[13], fields[14]
+        name = kind.partition(b"\0")[0].decode("ascii", "replace")
+        mounts.append(
+            Mount(
+                path=path.partition(b"\0")[0],
+                device=device,
+                type=name,
+                is_network=name in NETWORK_TYPES or not flags & _MNT_LOCAL,
+            )
+        )
+    return mounts
+
+
+def _getfsstat() -> bytes:
+    """The kernel's mount table, without asking file systems, so that a dead server can't hang it."""
+    library = ctypes.CDLL(None, use_errno=True)
+    # On Intel the plain name is the old structure with 32-bit inodes.
+    call = getattr(library, "getfsstat$INODE64", None) or library.getfsstat
+    room = call(None, 0, _MNT_NOWAIT) + 8
+    buffer = ctypes.create_string_buffer(_STATFS.size * room)
+    found = call(buffer, len(buffer), _MNT_NOWAIT)
+    if found < 0:
+        raise BackupError(f"can't read the mount table: {os.strerror(ctypes.get_errno())}")
+    return buffer.raw[: found * _STATFS.size]
+
+
+def _unescaped(field: bytes) -> bytes:
+    return _OCTAL.sub(lambda match: bytes([int(match[1], 8)]), field)

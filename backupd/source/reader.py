@@ -1,0 +1,51 @@
+"""Opening and reading files of the source so that nothing hangs, follows or lies (DESIGN 6, Reading)."""
+
+from __future__ import annotations
+
+import os
+import stat as modes
+
+from backupd.source.extents import ExtentMap
+
+_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_O_NOATIME = getattr(os, "O_NOATIME", 0)
+
+
+class ChangedTypeError(OSError):
+    """Another thing stands under the name than was there a moment ago."""
+
+
+def open_file(directory_fd: int, name: bytes) -> tuple[int, os.stat_result]:
+    """(descriptor, its stat) of a regular file. Raises OSError, ChangedTypeError when it is none."""
+    try:
+        fd = os.open(name, _OPEN_FILE | _O_NOATIME, dir_fd=directory_fd)
+    except PermissionError:
+        # O_NOATIME is for the owner and root; others may still read.
+        fd = os.open(name, _OPEN_FILE, dir_fd=directory_fd)
+    stat = os.fstat(fd)
+    if not modes.S_ISREG(stat.st_mode):
+        os.close(fd)
+        raise ChangedTypeError("became something else while the backup ran")
+    return fd, stat
+
+
+def read_content(fd: int, extents: ExtentMap, start: int, end: int) -> bytes:
+    """Content from `start` to `end`; shorter where the file ends before."""
+    parts: list[bytes] = []
+    for offset, length in extents.pieces(start, end):
+        while length > 0:
+            part = os.pread(fd, length, offset)
+            if not part:
+                return b"".join(parts)
+            parts.append(part)
+            offset, length = offset + len(part), length - len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def is_changed(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether a file was written to between two looks at its descriptor."""
+    return (before.st_size, before.st_mtime_ns, before.st_ctime_ns) != (
+        after.st_size,
+        after.st_mtime_ns,
+        after.st_ctime_ns,
+    )

@@ -1,0 +1,33 @@
+"""What of an entry's stat tells that it did not change (DESIGN 7)."""
+
+from __future__ import annotations
+
+import os
+import struct
+
+_SIGNATURE = struct.Struct("<IIIQIQqqQ")
+YOUNG_NS = 60 * 1_000_000_000
+YOUNG_ON_NETWORK_NS = 300 * 1_000_000_000
+_MASK = (1 << 64) - 1
+
+
+def signature(stat: os.stat_result, with_inode: bool = True) -> bytes:
+    """56 bytes of type and mode, owner, size, link count, device numbers, mtime, ctime, inode; equal = trusted as the same."""
+    return _SIGNATURE.pack(
+        stat.st_mode,
+        stat.st_uid & 0xFFFFFFFF,
+        stat.st_gid & 0xFFFFFFFF,
+        stat.st_size,
+        stat.st_nlink & 0xFFFFFFFF,
+        stat.st_rdev & _MASK,
+        stat.st_mtime_ns,
+        stat.st_ctime_ns,
+        stat.st_ino & _MASK if with_inode else 0,
+    )
+
+
+def is_young(stat: os.stat_result, began_ns: int, margin_ns: int = YOUNG_NS) -> bool:
+    """Whether a later change could bear the same stamps: changed less than the margin before reading began, or in the
+    future of it.
+    """
+    return max(stat.st_mtime_ns, stat.st_ctime_ns) > began_ns - margin_ns

@@ -1,0 +1,112 @@
+"""What stands in a restored directory but not in the snapshot: listing and deleting it."""
+
+from __future__ import annotations
+
+import os
+import stat as modes
+import sys
+from collections.abc import Container
+from typing import NamedTuple
+
+from backupd.errors import BackupError, TargetError
+from backupd.target.directories import Directories, make_writable
+from backupd.target.losses import explained
+from backupd.target.placing import release, remove
+
+
+class Deleted(NamedTuple):
+    """What became of a deletion."""
+
+    removed_count: int
+    """Files and directories deleted."""
+    kept: list[tuple[bytes, str]]
+    """Path and reason of what could not be deleted, its parents not repeated."""
+
+
+class _Visit(NamedTuple):
+    path: bytes
+    parent: bytes
+    name: bytes
+    is_done: bool
+    """Its entries were dealt with; it goes now itself."""
+
+
+def list_unmatched(directory_fd: int, names: Container[bytes]) -> list[bytes]:
+    """Names in a directory that the snapshot does not have there, in byte order; compared as bytes.
+
+    Raises TargetError.
+    """
+    try:
+        found = [os.fsencode(name) for name in os.listdir(directory_fd)]
+    except OSError as error:
+        raise TargetError(f"not listed: {explained(error)}") from error
+    return sorted(name for name in found if name not in names)
+
+
+def delete_unmatched(directories: Directories, parent: bytes, name: bytes) -> Deleted:
+    """Delete one thing in the directory `parent`, with all below it; symlinks are deleted, not followed.
+
+    What is mounted below stays, and so do the directories above it. Never raises; what failed is in `kept`.
+    """
+    count, kept, stuck = 0, [], set[bytes]()
+    path = parent + b"/" + name if parent else name
+    todo = [_Visit(path, parent, name, False)]
+    while todo:
+        visit = todo.pop()
+        try:
+            parent_fd = directories.open(visit.parent)
+            if visit.is_done:
+                if visit.path not in stuck:
+                    directories.forget(visit.path)
+                    _remove_directory(parent_fd, visit.name)
+                    count += 1
+                    continue
+            elif modes.S_ISDIR(os.stat(visit.name, dir_fd=parent_fd, follow_symlinks=False).st_mode):
+                todo.append(visit._replace(is_done=True))
+                todo += _inside(directories, visit, _mount(parent_fd))
+                continue
+            else:
+                remove(parent_fd, visit.name)
+                count += 1
+                continue
+        except FileNotFoundError:
+            continue
+        except (OSError, BackupError) as error:
+            kept.append((visit.path, explained(error) if isinstance(error, OSError) else error.message))
+            stuck.add(visit.path)
+        stuck.add(visit.parent)
+    return Deleted(count, kept)
+
+
+def _inside(directories: Directories, visit: _Visit, mount: int) -> list[_Visit]:
+    try:
+        fd = directories.open(visit.path)
+    except TargetError:
+        fd = directories.make(visit.path)[0]
+    if _mount(fd) != mount:
+        raise TargetError("something is mounted there")
+    make_writable(fd)
+    names = map(os.fsencode, os.listdir(fd))
+    return [_Visit(visit.path + b"/" + name, visit.path, name, False) for name in names]
+
+
+def _remove_directory(parent_fd: int, name: bytes) -> None:
+    try:
+        os.rmdir(name, dir_fd=parent_fd)
+    except PermissionError:
+        if not release(parent_fd, name):
+            raise
+        os.rmdir(name, dir_fd=parent_fd)
+
+
+def _mount(fd: int) -> int:
+    """What tells mounts apart, bind mounts too where the system says it."""
+    if sys.platform != "darwin":
+        try:
+            with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
+                for line in file:
+                    if line.startswith(b"mnt_id:"):
+                        return int(line.split()[1])
+        except OSError:
+            pass
+    return os.fstat(fd).st_dev

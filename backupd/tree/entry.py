@@ -1,0 +1,162 @@
+"""One entry of a directory as a snapshot holds it (docs/format.md, Entries)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+
+from backupd.errors import FormatError
+
+INLINE_VALUE_LIMIT = 512
+"""xattr and ACL values longer than this are stored as chunks."""
+
+
+class Kind(IntEnum):
+    """What an entry is."""
+
+    FILE = 1
+    DIRECTORY = 2
+    SYMLINK = 3
+    FIFO = 4
+    CHARACTER_DEVICE = 5
+    BLOCK_DEVICE = 6
+    SOCKET = 7
+
+
+class Chunks(msgspec.Struct, frozen=True, array_like=True, tag=0):
+    """Content of 1 to 256 chunks, in file order."""
+
+    size_class: int
+    """log2 of the average chunk size the file was cut with."""
+    ids: bytes
+    """32 bytes a chunk."""
+    lengths: list[int]
+    """Plain bytes of each."""
+
+
+class ChunkTree(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """Content of more than 256 chunks: the root of a tree of list nodes."""
+
+    size_class: int
+    root: bytes
+    """Chunk id of the list node."""
+    height: int
+    """1: the root holds chunks; more: it holds nodes of height - 1."""
+    count: int
+    """Chunks in all."""
+
+
+class Device(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """Numbers of a character or block device."""
+
+    major: int
+    minor: int
+
+
+Content = bytes | Chunks | ChunkTree | Device | None
+
+
+class Stored(msgspec.Struct, frozen=True, array_like=True):
+    """A value too long to stand inline: the chunk that holds it."""
+
+    id: bytes
+    length: int
+
+
+class Extra(msgspec.Struct, frozen=True, array_like=True):
+    """What few entries have."""
+
+    hard_link: bytes | None = None
+    """16 bytes that all names of one inode share; only where there are several."""
+    xattrs: list[tuple[bytes, bytes | Stored]] | None = None
+    """In byte order of names; POSIX ACLs are among them as system.posix_acl_*."""
+    birth_ns: int | None = None
+    """Time of creation where the platform tells and can set it (macOS)."""
+    flags: int = 0
+    """Inode flags: on Linux the FS_*_FL bits of source.metadata.KEPT_FLAGS, on macOS st_flags."""
+    salt: bytes | None = None
+    """32 bytes of scope salt where the scope is not the whole set or repository."""
+    extents: bytes | Stored | None = None
+    """Data extents of a sparse file: little-endian u64 pairs (offset, length); content is their concatenation."""
+    state: int = 0
+    """Bits: CHANGED, UNFINISHED, ANCESTOR."""
+    began_with: tuple[int, int, int, int] | None = None
+    """Unfinished files: size, mtime_ns, ctime_ns, inode at the moment reading began."""
+
+
+CHANGED = 1
+"""The file changed while it was read; the bytes may mix two states."""
+UNFINISHED = 2
+"""Only the first part is stored (partial snapshots only)."""
+ANCESTOR = 4
+"""A directory above a source: its own metadata, but only the entries that lead to sources."""
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One name in a directory."""
+
+    name: bytes
+    kind: int
+    mode: int
+    """Permission bits, 0 to 0o7777."""
+    uid: int
+    gid: int
+    mtime_ns: int
+    size: int
+    """Bytes of a file or of a symlink's target, else 0."""
+    content: Content
+    """File: None when empty, 32 bytes of chunk id when one chunk, else Chunks or ChunkTree. Directory: 32 bytes, the
+    id of its top node. Symlink: its target. Device: its numbers. Else None."""
+    extra: Extra | None = None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Entry)
+
+
+def encode(entry: Entry) -> bytes:
+    """The one encoding of an entry: equal entries give equal bytes."""
+    return _encoder.encode(entry)
+
+
+def check_name(name: bytes) -> None:
+    """Refuse what can't be one name in a directory; restore relies on it.
+
+    Raises FormatError.
+    """
+    if not name or b"/" in name or b"\0" in name or name in (b".", b"..") or len(name) > 255 * 4:
+        raise FormatError(f"{name!r} can't be a name in a directory")
+
+
+def decode(data: bytes | memoryview) -> Entry:
+    """Read one entry. Raises FormatError when malformed."""
+    try:
+        entry: Entry = _decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise FormatError(f"malformed entry: {error}") from error
+    check(entry)
+    return entry
+
+
+def check(entry: Entry) -> None:
+    """Refuse an entry whose parts contradict each other. Raises FormatError."""
+    check_name(entry.name)
+    content: Any = entry.content
+    fits = {
+        Kind.FILE: content is None or isinstance(content, Chunks | ChunkTree) or _is_id(content),
+        Kind.DIRECTORY: _is_id(content),
+        Kind.SYMLINK: isinstance(content, bytes),
+        Kind.CHARACTER_DEVICE: isinstance(content, Device),
+        Kind.BLOCK_DEVICE: isinstance(content, Device),
+    }.get(Kind(entry.kind) if 1 <= entry.kind <= 7 else Kind.FIFO, content is None)
+    sound = 1 <= entry.kind <= 7 and 0 <= entry.mode <= 0o7777 and entry.size >= 0 and entry.uid >= 0 and entry.gid >= 0
+    if not fits or not sound:
+        raise FormatError(f"entry {entry.name!r} contradicts itself")
+    if isinstance(content, Chunks) and len(content.ids) != 32 * len(content.lengths):
+        raise FormatError(f"entry {entry.name!r} has {len(content.lengths)} lengths for {len(content.ids) // 32} chunks")
+
+
+def _is_id(content: object) -> bool:
+    return isinstance(content, bytes) and len(content) == 32

@@ -1,0 +1,132 @@
+"""Lists of a file's chunks: inline up to 256, else a tree of list nodes (docs/format.md, Trees)."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+
+import msgspec
+
+from backupd.errors import FormatError
+from backupd.tree.entry import Chunks, ChunkTree, Content
+from backupd.tree.nodes import LIST_INNER, LIST_LEAF, MAX_CHILDREN, MAX_HEIGHT, MIN_CHILDREN, Load, Store
+
+INLINE_CHUNKS = 256
+_END_BITS = 0x1FF
+
+
+class _Part(msgspec.Struct, frozen=True, array_like=True):
+    node: bytes
+    chunks: int
+    byte_count: int
+
+
+class _ListLeaf(msgspec.Struct, frozen=True, array_like=True, tag=LIST_LEAF):
+    ids: bytes
+    lengths: list[int]
+
+
+class _ListInner(msgspec.Struct, frozen=True, array_like=True, tag=LIST_INNER):
+    height: int
+    parts: list[_Part]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_ListLeaf | _ListInner)
+
+
+def _ends(chunk_id: bytes) -> bool:
+    return not (chunk_id[0] | chunk_id[1] << 8) & _END_BITS
+
+
+def make_content(size_class: int, ids: bytes, lengths: array[int], store: Store) -> Content:
+    """The content field of a file. `ids`: 32 bytes a chunk; `lengths`: plain bytes of each, as many."""
+    if not lengths:
+        return None
+    if len(lengths) == 1:
+        return bytes(ids)
+    if len(lengths) <= INLINE_CHUNKS:
+        return Chunks(size_class, bytes(ids), lengths.tolist())
+    parts: list[_Part] = []
+    start = 0
+    for at in range(len(lengths)):
+        count = at + 1 - start
+        is_end = count >= MIN_CHILDREN and _ends(ids[32 * at : 32 * at + 32])
+        if is_end or count >= MAX_CHILDREN or at + 1 == len(lengths):
+            piece = lengths[start : at + 1].tolist()
+            node = store(_encoder.encode(_ListLeaf(bytes(ids[32 * start : 32 * at + 32]), piece)))
+            parts.append(_Part(node, count, sum(piece)))
+            start = at + 1
+    height = 1
+    while len(parts) > 1:
+        parts = _stack(parts, height, store)
+        height += 1
+    return ChunkTree(size_class, parts[0].node, height, len(lengths))
+
+
+def _stack(parts: list[_Part], height: int, store: Store) -> list[_Part]:
+    above: list[_Part] = []
+    group: list[_Part] = []
+    for at, part in enumerate(parts):
+        group.append(part)
+        is_end = len(group) >= MIN_CHILDREN and _ends(part.node)
+        if is_end or len(group) >= MAX_CHILDREN or at + 1 == len(parts):
+            node = store(_encoder.encode(_ListInner(height, group)))
+            above.append(_Part(node, sum(p.chunks for p in group), sum(p.byte_count for p in group)))
+            group = []
+    return above
+
+
+def iterate_chunks(content: Content, size: int, load: Load) -> Iterator[tuple[bytes, int]]:
+    """(chunk id, plain bytes) of a file's content in order. `size`: of the content, for a single chunk.
+
+    Raises DamageError, FormatError.
+    """
+    if isinstance(content, bytes):
+        yield content, size
+    elif isinstance(content, Chunks):
+        for at, length in enumerate(content.lengths):
+            yield content.ids[32 * at : 32 * at + 32], length
+    elif isinstance(content, ChunkTree):
+        yield from _iterate_list(content.root, load, MAX_HEIGHT)
+
+
+def list_references(content: Content, load: Load) -> Iterator[bytes]:
+    """Chunk ids of all list nodes of a file, the root first."""
+    if isinstance(content, ChunkTree):
+        yield from _list_nodes(content.root, load, MAX_HEIGHT)
+
+
+def _list_nodes(root: bytes, load: Load, limit: int) -> Iterator[bytes]:
+    yield root
+    node = _decode(load(root))
+    if isinstance(node, _ListInner):
+        _check_height(node, limit)
+        for part in node.parts:
+            yield from _list_nodes(part.node, load, node.height)
+
+
+def _iterate_list(root: bytes, load: Load, limit: int) -> Iterator[tuple[bytes, int]]:
+    node = _decode(load(root))
+    if isinstance(node, _ListLeaf):
+        if len(node.ids) != 32 * len(node.lengths):
+            raise FormatError("a list node has other counts of ids and lengths")
+        for at, length in enumerate(node.lengths):
+            yield node.ids[32 * at : 32 * at + 32], length
+        return
+    _check_height(node, limit)
+    for part in node.parts:
+        yield from _iterate_list(part.node, load, node.height)
+
+
+def _decode(data: bytes) -> _ListLeaf | _ListInner:
+    try:
+        node: _ListLeaf | _ListInner = _decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise FormatError(f"a list node is malformed: {error}") from error
+    return node
+
+
+def _check_height(node: _ListInner, limit: int) -> None:
+    if not 1 <= node.height < limit or not node.parts:
+        raise FormatError(f"a list node of height {node.height} stands where less than {limit} is due")

@@ -1,0 +1,1 @@
+"""Messages between our own processes: length-prefixed msgpack over a socket pair."""

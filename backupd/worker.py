@@ -1,0 +1,38 @@
+"""Entry of a worker process: `python -m backupd.worker SOCKET [MEMORY]`, both inherited descriptors."""
+
+from __future__ import annotations
+
+import faulthandler
+import resource
+import signal
+import socket
+import sys
+
+from backupd.errors import BackupError
+from backupd.model import work
+from backupd.repository.ring import map_memory
+from backupd.repository.storing import StoreWorker
+from backupd.wire.channel import Channel
+
+
+def main() -> None:
+    """Serve one coordinator until it closes its end."""
+    faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    end = socket.socket(fileno=int(sys.argv[1]))
+    channel: Channel[work.ToWorker] = Channel(end, work.ToWorker)
+    setup = channel.receive()
+    try:
+        if isinstance(setup, work.StoreSetup):
+            StoreWorker(channel, setup, map_memory(int(sys.argv[2]))).run()
+    except BackupError as error:
+        channel.send(work.WorkerFailed(error.code, error.message, error.hint))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        # The coordinator is gone; its next run goes on from what was stored.
+        return
+
+
+if __name__ == "__main__":
+    main()

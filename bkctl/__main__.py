@@ -1,0 +1,10 @@
+"""`python -m bkctl`."""
+
+from __future__ import annotations
+
+import sys
+
+from bkctl.main import entry
+
+if __name__ == "__main__":
+    sys.exit(entry())

@@ -1,0 +1,52 @@
+"""`bkctl check`: verify what is stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from backupd.errors import UsageError
+from backupd.model.orders import CheckOrder
+from bkctl import options
+from bkctl.grammar import Verb
+from bkctl.perform import View, perform
+from bkctl.places import from_place
+from bkctl.render.check import check_lines
+from bkctl.session import Reply, Session
+
+
+@click.command(
+    "check",
+    cls=Verb,
+    short_help="Verify what is stored.",
+    examples=[
+        "bkctl check --from /media/usb/backup",
+        "bkctl check Documents --from /media/usb/backup --crc",
+        "bkctl check --from /media/usb/backup --rebuild-index",
+    ],
+)
+@click.argument("sets", metavar="[SET]...", nargs=-1)
+@click.option("--all", "is_all", is_flag=True, help="All sets; the same as naming none.")
+@options.reading_options
+@click.option("--crc", is_flag=True, help="Read, decrypt and hash every stored byte.")
+@click.option("--rebuild-index", is_flag=True, help="Make the index anew from the blocks.")
+@click.option("--accept-rollback", is_flag=True, help="Accept that snapshots seen before are gone.")
+@options.jobs_option
+@click.pass_obj
+def check(session: Session, /, **given: Any) -> Reply:
+    """Verify that all that snapshots need is there, with --crc byte by byte.
+
+    Changes nothing, unless --rebuild-index asks for it. Damage found: exit 20, with the files it hits.
+    """
+    if given["is_all"] and given["sets"]:
+        raise UsageError("--all and a SET are both given", hint="name sets, or give --all")
+    order = CheckOrder(
+        **options.common(session, from_place(given["from_place"]), given),
+        set_names=list(given["sets"]),
+        crc=given["crc"],
+        rebuild_index=given["rebuild_index"],
+        accept_rollback=given["accept_rollback"],
+        limits=options.limits(given),
+    )
+    return perform(session, order, View(check_lines))

@@ -1,0 +1,205 @@
+"""One order, from its sending to the job's last word: events, signals, questions, time limit in one loop."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from backupd.errors import (
+    BackupError,
+    CancelledError,
+    DaemonUnreachableError,
+    DeadlineError,
+    DetachedError,
+    TerminatedError,
+)
+from backupd.model.events import Ask, Data, Done, Failed, FromJob, Item, Log, Progress
+from backupd.model.orders import Answer, AnyOrder, CancelRequest, StateRequest
+from backupd.model.results import path_fields
+from bkctl.job_process import JobProcess
+from bkctl.output import ReaderGoneError
+from bkctl.questions import answer_beforehand, understood
+from bkctl.screen import Screen
+from bkctl.session import Session
+from bkctl.wakeups import Wakeups, alarm_in
+
+_GRACE_SECONDS = 15
+"""A cancelled job checkpoints within 10 s; then it is killed, and the next run goes on from its last checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """What becomes of a job's output, and whether it should go on when nobody reads it."""
+
+    item_line: Callable[[dict[str, Any]], str] | None = None
+    goes_on_unread: bool = True
+    is_secret: bool = False
+
+
+class Conversation:
+    """Runs one job to its end."""
+
+    def __init__(self, session: Session, screen: Screen, listener: Listener) -> None:
+        self._session = session
+        self._screen = screen
+        self._listener = listener
+        self._writer = session.open_writer(is_secret=listener.is_secret)
+        self._last: Done | Failed | None = None
+        self._cancelled: Literal["int", "term"] | None = None
+        self._question: Ask | None = None
+        self._asks_cancel = False
+
+    def hold(self, order: AnyOrder) -> Done | Failed:
+        """Start a job, give it the order, follow it to its last word.
+
+        Raises DaemonUnreachableError when it ends without one, DeadlineError and DetachedError when it goes on
+        without us, ReaderGoneError when nobody reads our output.
+        """
+        with Wakeups() as wakeups, JobProcess(self._session.environment.job_command) as job:
+            if self._session.timeout_seconds is not None:
+                alarm_in(self._session.timeout_seconds)
+            job.order(order)
+            try:
+                self._follow(job, wakeups)
+            except ReaderGoneError:
+                self._part(job, "hangup" if self._listener.goes_on_unread else "term")
+                raise
+            finally:
+                self._screen.finish()
+        if self._last is None:
+            raise self._silent_end(job)
+        return self._last
+
+    def _follow(self, job: JobProcess, wakeups: Wakeups) -> None:
+        poller = select.poll()
+        poller.register(job, select.POLLIN)
+        poller.register(wakeups, select.POLLIN)
+        while self._last is None:
+            if self._is_asking:
+                poller.register(0, select.POLLIN)
+            ready = [descriptor for descriptor, _ in poller.poll()]
+            if self._is_asking:
+                poller.unregister(0)
+            if wakeups.fileno() in ready:
+                for number in wakeups.arrived():
+                    self._signalled(number, job)
+            if 0 in ready and self._is_asking:
+                self._typed(job)
+            if job.fileno() in ready:
+                try:
+                    for event in job.events():
+                        self._heard(event, job)
+                except EOFError:
+                    return
+                self._writer.flush()
+
+    @property
+    def _is_asking(self) -> bool:
+        return self._question is not None or self._asks_cancel
+
+    def _heard(self, event: FromJob, job: JobProcess) -> None:
+        match event:
+            case Progress():
+                self._writer.event(_described(event, event.current))
+                self._screen.progress(event)
+            case Log():
+                self._writer.event(_described(event, event.path))
+                self._screen.log(event)
+            case Item():
+                line = self._listener.item_line
+                self._writer.item(event.item, line(event.item) if line and self._session.form == "text" else "")
+            case Data():
+                self._writer.data(event.data)
+            case Ask():
+                self._asked(event, job)
+            case Done() | Failed():
+                self._last = event
+
+    def _asked(self, ask: Ask, job: JobProcess) -> None:
+        text = answer_beforehand(ask, self._session)
+        if text is None and not self._session.is_interactive:
+            text = ""
+        if text is not None:
+            job.send(Answer(ask=ask.ask, text=text))
+            return
+        self._question = ask
+        self._asks_cancel = False
+        self._screen.ask(ask)
+
+    def _typed(self, job: JobProcess) -> None:
+        line = os.read(0, 4096).decode(errors="surrogateescape")
+        if self._question is None:
+            self._asks_cancel = False
+            self._screen.answered()
+            if line.strip().lower() in ("y", "yes"):
+                self._cancel("int", job)
+            return
+        text = understood(self._question, line)
+        if text is None:
+            self._screen.ask(self._question)
+            return
+        job.send(Answer(ask=self._question.ask, text=text))
+        self._question = None
+        self._screen.answered()
+
+    def _signalled(self, number: signal.Signals, job: JobProcess) -> None:
+        match number:
+            case signal.SIGINT if self._cancelled:
+                job.kill()
+            case signal.SIGINT if self._session.is_interactive and not self._is_asking:
+                self._asks_cancel = True
+                self._screen.prompt("cancel? What is stored so far stays. [y/N] ")
+            case signal.SIGINT:
+                self._cancel("int", job)
+            case signal.SIGTERM:
+                self._cancel("term", job)
+            case signal.SIGHUP:
+                self._part(job, "hangup")
+                raise DetachedError("the terminal is gone; the job goes on without it")
+            case signal.SIGUSR1:
+                self._screen.show_next_state()
+                job.send(StateRequest())
+            case signal.SIGALRM if self._cancelled:
+                job.kill()
+            case signal.SIGALRM:
+                self._part(job, "hangup")
+                raise DeadlineError(
+                    "the time of --timeout is over; the job goes on", hint="run the command again to see how it went"
+                )
+            case _:
+                pass
+
+    def _cancel(self, name: Literal["int", "term"], job: JobProcess) -> None:
+        self._question = None
+        self._asks_cancel = False
+        self._screen.finish()
+        if self._cancelled is None:
+            self._cancelled = name
+            job.send(CancelRequest(signal=name))
+            alarm_in(_GRACE_SECONDS)
+            self._screen.say("", "cancelling: what is stored so far stays; once more: at once")
+
+    def _part(self, job: JobProcess, name: Literal["hangup", "term"]) -> None:
+        job.send(CancelRequest(signal=name))
+        job.leave()
+
+    def _silent_end(self, job: JobProcess) -> BackupError:
+        if self._cancelled == "int":
+            return CancelledError("cancelled", hint="run the command again: it goes on from what is stored")
+        if self._cancelled == "term":
+            return TerminatedError("terminated", hint="run the command again: it goes on from what is stored")
+        ending = job.ending()
+        hint = "run the command again: it goes on from what is stored"
+        if ending.endswith("SIGKILL"):
+            hint += "; if memory ran out, give --jobs 1"
+        return DaemonUnreachableError(f"the job process {ending} before it was done", hint=hint)
+
+
+def _described(event: Progress | Log, path: bytes | None) -> dict[str, Any]:
+    fields: dict[str, Any] = {"event": event.__struct_config__.tag}
+    fields.update((name, getattr(event, name)) for name in event.__struct_fields__ if name not in ("current", "path"))
+    return fields if path is None else {**fields, **path_fields(path)}

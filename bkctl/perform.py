@@ -1,0 +1,54 @@
+"""From an order to the reply that main prints: what all commands that need a job have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from backupd.model.events import Done, Failed
+from backupd.model.orders import AnyOrder, Unlock
+from bkctl.conversation import Conversation, Listener
+from bkctl.passwords import ask_secret
+from bkctl.screen import Screen
+from bkctl.session import Reply, Session
+
+Lines = Callable[[dict[str, Any]], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How one command's results look as text, and what they are."""
+
+    lines: Lines
+    listener: Listener = Listener()
+    items_name: str = ""
+    """Listings: where the items stand in the JSON document."""
+    is_wanted_quietly: bool = False
+    """Whether the result is what was asked for, so that `-q` shows it all the same."""
+
+
+def perform(session: Session, order: AnyOrder, view: View) -> Reply:
+    """Have a job carry out the order; asks once on the terminal for a key that is not at hand."""
+    screen = Screen(session)
+    last = Conversation(session, screen, view.listener).hold(order)
+    if isinstance(last, Failed) and last.error.get("code") == "key.missing" and session.is_interactive:
+        secret = ask_secret("Password or key of the repository: ") if order.unlock.secret is None else None
+        if secret is not None:
+            unlocked = msgspec.structs.replace(order, unlock=Unlock(secret=secret))
+            last = Conversation(session, screen, view.listener).hold(unlocked)
+    return _reply(session, last, view)
+
+
+def _reply(session: Session, last: Done | Failed, view: View) -> Reply:
+    is_shown = session.form == "text" and (view.is_wanted_quietly or not session.is_quiet)
+    return Reply(
+        exit_code=last.exit_code,
+        result=last.result,
+        error=last.error,
+        warnings=last.warnings,
+        lines=list(view.lines(last.result)) if is_shown and last.result is not None else [],
+        items_name=view.items_name,
+    )

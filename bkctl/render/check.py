@@ -1,0 +1,40 @@
+"""What `check` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from backupd.sizes import format_bytes, format_seconds
+from bkctl.render.figures import joined
+from bkctl.text import count
+
+
+def check_lines(result: Mapping[str, Any]) -> list[str]:
+    """What was looked at, what is damaged, which files that hits."""
+    problems, hits = result.get("problems") or [], result.get("files_hit") or []
+    facts = joined(
+        [
+            count(result.get("snapshots", 0), "snapshot"),
+            count(result.get("blocks", 0), "block"),
+            count(result.get("chunks", 0), "chunk"),
+            f"{format_bytes(result.get('bytes_read', 0))} read",
+            format_seconds(result.get("seconds", 0.0)),
+        ]
+    )
+    lines = [f"  {problem['code']}: {problem['object']}: {problem['message']}" for problem in problems]
+    if hits:
+        lines.append("Files hit:")
+        lines += [f"  {hit['snapshot']}  {hit['path']}" for hit in hits]
+        more = result.get("files_hit_count", len(hits)) - len(hits)
+        if more > 0:
+            lines.append(f"  and {more:,} more")
+    verdict = count(len(problems), "problem") if problems else "no problems"
+    rebuilt = result.get("rebuilt")
+    if rebuilt:
+        lines.append(f"Index made anew: {joined(f'{name} {_figure(value)}' for name, value in rebuilt.items())}.")
+    return [*lines, f"{facts}: {verdict}."]
+
+
+def _figure(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)

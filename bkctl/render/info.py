@@ -1,0 +1,44 @@
+"""What `info` prints, and facts of any kind as `key: value` lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from backupd.sizes import format_bytes
+from bkctl.text import moment, pairs
+
+
+def info_lines(result: Mapping[str, Any]) -> list[str]:
+    """One fact a line, in the order given."""
+    return fact_lines(result)
+
+
+def fact_lines(facts: Mapping[str, Any]) -> list[str]:
+    """`key: value` lines; facts of facts are joined by a dot."""
+    return pairs(_flat("", facts))
+
+
+def _flat(prefix: str, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    lines: list[tuple[str, str]] = []
+    for name, value in facts.items():
+        key = f"{prefix}{name.replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            lines += _flat(f"{key}.", value)
+        elif value is not None:
+            lines.append((key, _shown(name, value)))
+    return lines
+
+
+def _shown(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and (name == "bytes" or name.endswith("_bytes")):
+        return f"{format_bytes(value)} ({value:,} bytes)"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list):
+        return ", ".join(str(entry) for entry in value) or "none"
+    if isinstance(value, str) and (name in ("time", "created", "started") or name.endswith("_at")):
+        return moment(value)
+    return str(value)

@@ -1,0 +1,97 @@
+"""What `once` prints: on the first run how to keep the key, always how to get everything back."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from backupd.sizes import format_bytes, format_seconds
+from bkctl.render.figures import common_reason, counted, joined, problem_lines
+from bkctl.text import count
+
+_SEALED_WITH = {
+    "default": "encrypted with a new random key",
+    "password": "encrypted with your password",
+    "custom": "encrypted with a new key and the cipher you chose",
+    "none": "not encrypted: its key lies in it, readable by all who read the place",
+}
+
+
+def once_lines(result: Mapping[str, Any]) -> list[str]:
+    """The text of CLI.md's first run, or of a later one."""
+    repository = result.get("repository") or {}
+    is_dry = bool(result.get("dry_run"))
+    lines: list[str] = []
+    for run in result.get("runs", []):
+        if not is_dry:
+            lines += _key_lines(repository, run.get("key") or {})
+        lines += _run_lines(run, is_dry)
+        if not is_dry and run.get("restore_command"):
+            lines.append(f"All back:   {run['restore_command']}")
+            if run.get("restore_one_command"):
+                lines.append(f"One file:   {run['restore_one_command']}")
+    return lines
+
+
+def _key_lines(repository: Mapping[str, Any], key: Mapping[str, Any]) -> list[str]:
+    if not repository.get("created"):
+        return []
+    encryption = repository.get("encryption", "default")
+    sealed = _SEALED_WITH.get(encryption, encryption)
+    lines = [f"New repository {repository['short']} in {repository['place']}, {sealed}."]
+    if encryption == "none":
+        return lines
+    lost = "Without that password" if encryption == "password" else "Without that key"
+    kept = f" The only copy: {key['file']}" if key.get("file") and encryption != "password" else ""
+    lines.append(f"{lost} nobody reads this backup, you neither.{kept}")
+    if key.get("file") and encryption == "password":
+        lines.append(f"Kept for later runs of this user: {key['file']}")
+    what = "Print the sheet" if encryption == "password" else "Print it"
+    sheet = f"bkctl key sheet --from {shlex.quote(repository['place'])}"
+    return [*lines, f"{what}, keep it apart from computer and disk:  {sheet}"]
+
+
+def _run_lines(run: Mapping[str, Any], is_dry: bool) -> list[str]:
+    files, sizes, problems = run.get("files", {}), run.get("bytes", {}), run.get("problems") or {}
+    stored = sum(destination.get("stored_bytes") or 0 for destination in run.get("destinations", []))
+    is_first = files.get("new", 0) == files.get("seen", 0)
+    facts = joined(
+        [
+            count(files.get("seen", 0), "file") + ("" if is_first else _changes(files)),
+            f"{format_bytes(sizes.get('read', 0))} {'to read' if is_dry else 'read'}",
+            f"{format_bytes(sizes.get('new', 0))} new" if is_dry else f"{format_bytes(stored)} stored",
+            format_seconds(run.get("seconds", 0.0)),
+        ]
+    )
+    end = _left_out(files, problems)
+    head = "Dry run, nothing stored: " if is_dry else ""
+    lines = [f"{head}{run.get('set') or 'no set'}: {facts}{end}."]
+    if run.get("incomplete"):
+        lines.append("Stopped before the end: what is stored stays, the next run goes on from there.")
+    if not is_first or problems.get("count", 0) != files.get("left_out", 0) or not common_reason(problems):
+        lines += problem_lines(problems)
+    lines += [
+        f"  {destination['name']}: {destination['verdict']}: {destination['error']}"
+        for destination in run.get("destinations", [])
+        if destination.get("error")
+    ]
+    return lines
+
+
+def _changes(files: Mapping[str, Any]) -> str:
+    changes = joined(
+        [
+            f"{files.get('new', 0):,} new" if files.get("new") else "",
+            f"{files.get('changed', 0):,} changed" if files.get("changed") else "",
+            f"{files.get('gone', 0):,} gone" if files.get("gone") else "",
+        ]
+    )
+    return f" ({changes or 'nothing changed'})"
+
+
+def _left_out(files: Mapping[str, Any], problems: Mapping[str, Any]) -> str:
+    left_out, met = files.get("left_out", 0), problems.get("count", 0)
+    if left_out:
+        return f"; {left_out:,} left out{common_reason(problems)}"
+    return f"; {counted(met, 'problem')}{common_reason(problems)}" if met else ""

@@ -1,0 +1,48 @@
+"""What `restore` and `decrypt` print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from backupd.sizes import format_bytes, format_seconds
+from bkctl.render.figures import joined, problem_lines
+from bkctl.text import count, moment
+
+
+def restore_lines(result: Mapping[str, Any]) -> list[str]:
+    """What came back and where it lies; of a dry run, what would."""
+    if result.get("dry_run"):
+        return _plan_lines(result)
+    files, sizes = result.get("files", {}), result.get("bytes", {})
+    facts = joined(
+        [
+            f"{count(files.get('restored', 0), 'file')} restored",
+            *_others(files),
+            format_bytes(sizes.get("restored", 0)),
+            format_seconds(result.get("seconds", 0.0)),
+        ]
+    )
+    return [f"{_origin(result)}{facts}.", *_target(result), *problem_lines(result.get("problems") or {})]
+
+
+def _plan_lines(result: Mapping[str, Any]) -> list[str]:
+    plan = result.get("plan") or []
+    lines = [f"{step['action']:<10}  {step['path']}" for step in plan]
+    return [*lines, f"Dry run, nothing written: {_origin(result)}{count(len(plan), 'step')}."]
+
+
+def _origin(result: Mapping[str, Any]) -> str:
+    if not result.get("set"):
+        return ""
+    time = f" of {moment(result['time'])}" if result.get("time") else ""
+    return f"{result['set']}{time}: "
+
+
+def _others(files: Mapping[str, Any]) -> list[str]:
+    words = (("same", "the same already"), ("skipped", "skipped"), ("failed", "failed"), ("deleted", "deleted"))
+    return [f"{files[name]:,} {text}" for name, text in words if files.get(name)]
+
+
+def _target(result: Mapping[str, Any]) -> list[str]:
+    return [f"They lie in {result['target']}"] if result.get("target") else []

@@ -1,0 +1,82 @@
+"""What one call of bkctl knows: its environment, the global options, where results and messages go."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+from bkctl.output import Form, ResultWriter
+
+JOB_COMMAND = (sys.executable, "-P", "-m", "backupd.job")
+"""`-P`: a directory that happens to hold `numpy.py` must not lend it to the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The few environment variables that count, read once in main."""
+
+    password_file: str | None = None
+    password_command: str | None = None
+    is_ci: bool = False
+    has_colour: bool = False
+    is_dumb_terminal: bool = False
+    job_command: tuple[str, ...] = JOB_COMMAND
+    """Program that does the work; the number of its socket is appended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How a command ended: what main prints last."""
+
+    exit_code: int
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    """code, message, hint, retryable, context."""
+    warnings: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    """The result as text; empty where it went out already or nobody wants it."""
+    items_name: str = ""
+    """Under which name the items of a listing stand in the document."""
+
+
+@dataclass(slots=True)
+class Session:
+    """The global options as the parser meets them, before and after the verb."""
+
+    environment: Environment
+    command: str = ""
+    """Verb, or noun and verb, as JSON names it."""
+    is_json: bool = False
+    is_jsonl: bool = False
+    is_quiet: bool = False
+    verbosity: int = 0
+    assume_yes: bool = False
+    confirmed: str | None = None
+    timeout_seconds: int | None = None
+    output_path: str | None = None
+    has_progress: bool = True
+    writer: ResultWriter | None = None
+    said: set[str] = field(default_factory=set)
+    """Messages that stood on the screen already."""
+
+    @property
+    def form(self) -> Form:
+        """How results are written."""
+        return "jsonl" if self.is_jsonl else "json" if self.is_json else "text"
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether someone sits there who can be asked."""
+        return os.isatty(0) and os.isatty(2)
+
+    def open_writer(self, *, is_secret: bool = False) -> ResultWriter:
+        """The one writer of this call, made at first use.
+
+        Raises UsageError when `--output` can't be written; what follows then goes to standard output.
+        """
+        if self.writer is None:
+            path, self.output_path = self.output_path, None
+            self.writer = ResultWriter(self.form, path, is_secret=is_secret)
+        return self.writer

@@ -1,0 +1,34 @@
+"""The tree of all commands."""
+
+from __future__ import annotations
+
+import click
+
+from backupd import __version__
+from bkctl.commands.check import check
+from bkctl.commands.completion import completion
+from bkctl.commands.decrypt import decrypt
+from bkctl.commands.info import info
+from bkctl.commands.key import key
+from bkctl.commands.once import once
+from bkctl.commands.restore import restore
+from bkctl.commands.snapshot import snapshot
+from bkctl.grammar import Noun
+
+
+class Root(Noun):
+    """`bkctl` itself: commands in the order in which one meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order they were added."""
+        return list(self.commands)
+
+
+@click.group("bkctl", cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "--version", message="bkctl %(version)s")
+def root() -> None:
+    """Back up, bring back, verify. `bkctl once PATH... --to DIRECTORY` is all it takes; COMMAND --help says more."""
+
+
+for command in (once, restore, check, snapshot, key, decrypt, info, completion):
+    root.add_command(command)

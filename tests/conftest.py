@@ -1,0 +1,77 @@
+"""What all tests share: skips that name what is missing, none of them in CI, and no trace in the user's home."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+PLATFORM = "platform: "
+"""How the reason of a skip begins that no package can mend."""
+
+settings.register_profile("shared machine", deadline=None, print_blob=True)
+settings.load_profile("shared machine")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip with a reason what can't run here."""
+    for mark in item.iter_markers("platform"):
+        if not sys.platform.startswith(tuple(mark.args)):
+            pytest.skip(f"{PLATFORM}only on {', '.join(mark.args)}")
+    for mark in item.iter_markers("needs"):
+        missing = [program for program in mark.args if shutil.which(program) is None]
+        if missing:
+            pytest.skip(f"not installed: {', '.join(missing)}")
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        pytest.skip("needs root")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI nothing is missing: a skip fails."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _fail_in_ci(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """In CI a module that skips itself fails, too."""
+    report = yield
+    if report.skipped:
+        _fail_in_ci(report)
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _home_apart(tmp_path_factory: pytest.TempPathFactory) -> Generator[None, None, None]:
+    """Keys, state and caches of all tests lie in a directory of their own, settings of the user count for nothing."""
+    before = dict(os.environ)
+    home = tmp_path_factory.mktemp("home")
+    for name in ("CONFIG", "DATA", "STATE", "CACHE"):
+        os.environ[f"XDG_{name}_HOME"] = str(_made(home / name.lower()))
+    os.environ["XDG_RUNTIME_DIR"] = str(_made(home / "runtime"))
+    for name in [name for name in os.environ if name.startswith(("BACKUPD_", "BKCTL_"))]:
+        del os.environ[name]
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def _made(path: Path) -> Path:
+    path.mkdir(mode=0o700)
+    return path
+
+
+def _fail_in_ci(report: pytest.TestReport | pytest.CollectReport) -> None:
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    reason = reason.removeprefix("Skipped: ")
+    if os.environ.get("CI") and os.geteuid() == 0 and not reason.startswith(PLATFORM):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {reason}"

@@ -1,0 +1,76 @@
+"""The floors of the house: which room stands where, and every exception that is allowed, in one place.
+
+A room is a package or module directly below backupd/. Imports point down; rooms of one floor don't know each other
+unless NEIGHBOURS draws the line. Files are written as paths from the top of the repository.
+"""
+
+from __future__ import annotations
+
+FLOORS: dict[str, int] = {
+    "backupd": 0,
+    "errors": 0,
+    "clock": 0,
+    "cancel": 0,
+    "sizes": 0,
+    "durable_io": 0,
+    "inode_io": 0,
+    "model": 0,
+    "wire": 0,
+    "rules": 1,
+    "chunk": 1,
+    "index": 1,
+    "seal": 1,
+    "block": 1,
+    "tree": 1,
+    "snapshot": 1,
+    "access": 1,
+    "source": 2,
+    "destination": 2,
+    "catalog": 2,
+    "cache": 2,
+    "settings": 2,
+    "report": 2,
+    "target": 2,
+    "repository": 3,
+    "operations": 4,
+    "daemon": 5,
+    "__main__": 6,
+    "job": 6,
+    "worker": 6,
+    "house": 6,
+}
+"""Room -> floor; `backupd` is the package itself, which holds the version."""
+
+NEIGHBOURS: frozenset[tuple[str, str]] = frozenset(
+    {
+        ("cancel", "errors"),
+        ("sizes", "errors"),
+        ("wire", "errors"),
+    }
+)
+"""(importer, imported) pairs of one floor."""
+
+CLIENT_ROOMS: frozenset[str] = frozenset({"backupd", "errors", "sizes", "model", "wire"})
+"""The rooms that bkctl may import; of `backupd` itself only the version."""
+
+HIDDEN_IMPORTS: frozenset[tuple[str, str]] = frozenset()
+"""(file, imported module) of imports that may stand inside a function."""
+
+CLOCK_READERS: frozenset[str] = frozenset({"backupd/clock.py"})
+ENVIRONMENT_READERS: tuple[str, ...] = ("backupd/settings/", "bkctl/main.py")
+"""Files, or directories with a final slash."""
+
+BROAD_EXCEPTS: frozenset[str] = frozenset({"backupd/job.py", "backupd/daemon/api.py"})
+"""The two files that may catch everything, once each; elsewhere only to clean up and raise again."""
+
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 80
+MAX_PARAMETERS = 8
+
+VAGUE_NAMES: frozenset[str] = frozenset({"common", "helper", "helpers", "lib", "misc", "tools", "util", "utils"})
+"""Names that say nothing of what is inside."""
+
+TOP_LEVEL: frozenset[str] = frozenset(
+    {"LICENSE", "README.md", "backupd", "bkctl", "docs", "etc", "launchd", "pyproject.toml", "systemd", "tests"}
+)
+"""All that stands at the top besides dot files."""
