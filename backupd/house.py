@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from backupd.model import events, orders
-from backupd.operations import backup
+from backupd.operations.backup import running
 from backupd.operations.context import JobContext
 
 _OPERATIONS: dict[type[orders.Order], Callable[[Any, JobContext], events.Done]] = {
-    orders.BackupOrder: backup.run,
+    orders.BackupOrder: running.run,
 }
 
 

@@ -8,10 +8,12 @@ import signal
 import socket
 import sys
 
+from backupd.destination.local import LocalDestination
 from backupd.errors import BackupError
 from backupd.model import work
 from backupd.repository.ring import map_memory
 from backupd.repository.storing import StoreWorker
+from backupd.repository.verifying import CheckWorker
 from backupd.wire.channel import Channel
 
 
@@ -27,6 +29,8 @@ def main() -> None:
     try:
         if isinstance(setup, work.StoreSetup):
             StoreWorker(channel, setup, map_memory(int(sys.argv[2]))).run()
+        elif isinstance(setup, work.CheckSetup):
+            CheckWorker(channel, setup, LocalDestination(setup.repository.place, "reader")).run()
     except BackupError as error:
         channel.send(work.WorkerFailed(error.code, error.message, error.hint))
     except (EOFError, BrokenPipeError, ConnectionResetError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bkctl.main import entry
+from bkctl.main import main
 
 if __name__ == "__main__":
-    sys.exit(entry())
+    sys.exit(main())

@@ -20,7 +20,7 @@ from backupd.errors import (
 from backupd.model.events import Ask, Data, Done, Failed, FromJob, Item, Log, Progress
 from backupd.model.orders import Answer, AnyOrder, CancelRequest, StateRequest
 from backupd.model.results import path_fields
-from bkctl.job_process import JobProcess
+from bkctl.job_process import JobProcess, check_sendable
 from bkctl.output import ReaderGoneError
 from bkctl.questions import answer_beforehand, understood
 from bkctl.screen import Screen
@@ -56,13 +56,14 @@ class Conversation:
     def hold(self, order: AnyOrder) -> Done | Failed:
         """Start a job, give it the order, follow it to its last word.
 
-        Raises DaemonUnreachableError when it ends without one, DeadlineError and DetachedError when it goes on
-        without us, ReaderGoneError when nobody reads our output.
+        Raises UsageError before it starts, DaemonUnreachableError when it ends without one, DeadlineError and
+        DetachedError when it goes on without us, ReaderGoneError when nobody reads our output.
         """
+        check_sendable(order)
         with Wakeups() as wakeups, JobProcess(self._session.environment.job_command) as job:
             if self._session.timeout_seconds is not None:
                 alarm_in(self._session.timeout_seconds)
-            job.order(order)
+            job.send(order)
             try:
                 self._follow(job, wakeups)
             except ReaderGoneError:

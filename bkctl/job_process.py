@@ -14,10 +14,23 @@ import msgspec
 from backupd.errors import DaemonUnreachableError, FormatError, UsageError
 from backupd.model.events import FromJob
 from backupd.model.orders import AnyOrder, ToJob
-from backupd.wire.channel import Channel
+from backupd.wire.channel import MAX_MESSAGE_BYTES, Channel
 
 _LAST_STEPS_SECONDS = 10
 """A job that said its last word still gives back locks; who comes next must find them free."""
+
+
+def check_sendable(order: AnyOrder) -> None:
+    """Refuse an order that can't be sent, before anything is started.
+
+    Raises UsageError for text that is not UTF-8, or a list of paths over the limit of a message.
+    """
+    try:
+        size = len(msgspec.msgpack.encode(order))
+    except UnicodeEncodeError as error:
+        raise UsageError("a name on the command line is not UTF-8", hint="only paths may have any bytes") from error
+    if size > MAX_MESSAGE_BYTES:
+        raise UsageError("the list of paths is too long", hint="name directories, or restore in parts")
 
 
 class JobProcess:
@@ -61,15 +74,6 @@ class JobProcess:
     def fileno(self) -> int:
         """The socket, for polling."""
         return self._channel.socket.fileno()
-
-    def order(self, order: AnyOrder) -> None:
-        """Send the order. Raises UsageError for a list of paths too long for one message, or text that is not UTF-8."""
-        try:
-            self.send(order)
-        except UnicodeEncodeError as error:
-            raise UsageError("a name on the command line is not UTF-8", hint="only paths may have any bytes") from error
-        except FormatError as error:
-            raise UsageError("the list of paths is too long", hint="name directories, or restore in parts") from error
 
     def send(self, message: ToJob) -> None:
         """Send one message; a job that is gone is noticed at the next reading."""

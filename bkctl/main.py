@@ -22,15 +22,15 @@ _READER_GONE = 141
 _DONE_BUT_LOOK = 3
 
 
-def entry() -> int:
+def main() -> int:
     """Run with the words and the environment of this process; returns the exit code."""
-    _open_standard_descriptors()
     instruction = os.environ.get(VARIABLE)
     if instruction:
         return shell_complete(root, {}, "bkctl", VARIABLE, instruction)
     code = run(sys.argv[1:], read_environment(os.environ))
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return _READER_GONE
@@ -50,6 +50,7 @@ def read_environment(variables: Mapping[str, str]) -> Environment:
 
 def run(arguments: Sequence[str], environment: Environment) -> int:
     """Run one command and print its reply; returns the exit code."""
+    _open_standard_descriptors()
     session = Session(environment)
     try:
         return _finish(session, _reply(session, arguments))

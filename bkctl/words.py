@@ -68,7 +68,8 @@ def _text(line: bytes) -> str:
 def _read(source: str) -> bytes:
     try:
         if source == "-":
-            return sys.stdin.buffer.read()
+            with open(0, "rb", closefd=False) as file:
+                return file.read()
         with open(source, "rb") as file:
             return file.read()
     except OSError as error:

@@ -50,6 +50,9 @@ class BlockAssembler:
         self._frames: list[tuple[bytes, bytes]] = []
         self._segments: list[PlacedSegment] = []
         self.size_bytes = BLOCK_HEADER_BYTES
+        """So far, without the directory and the trailer."""
+        self.directory_bytes = 0
+        """Of the directory so far: of tiny chunks it is longer than the segments."""
 
     def add(self, frame: FrameHeader, ids: bytes, sealed: bytes | memoryview) -> None:
         """Place the next segment. `ids`: 32 bytes a chunk; `sealed`: `frame.stored_bytes` long."""
@@ -58,6 +61,7 @@ class BlockAssembler:
         self._frames.append((plain, ids))
         self._segments.append(PlacedSegment(self.size_bytes, frame.stored_bytes, frame.plain_bytes, ids))
         self.size_bytes += FRAME_HEADER_BYTES + frame.stored_bytes
+        self.directory_bytes += len(plain) + len(ids)
 
     @property
     def is_empty(self) -> bool:

@@ -12,7 +12,8 @@ import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import groupby, islice
+from typing import NamedTuple
 
 import msgspec
 from blake3 import blake3
@@ -39,6 +40,19 @@ class Place(msgspec.Struct, frozen=True, gc=False):
     """Of the chunk in the segment."""
 
 
+class IndexedFrame(NamedTuple):
+    """A segment of a block as an index object names it."""
+
+    offset: int
+    """Of the frame header in the block."""
+    stored_bytes: int
+    plain_bytes: int
+    positions: list[int]
+    """Of the chunks that the index names there: all of the segment's, or those that no earlier place has."""
+    ids: bytes
+    """32 bytes each, in the order of `positions`."""
+
+
 class IndexTable:
     """Looks chunks up in one index object. Not for several threads at once."""
 
@@ -59,6 +73,7 @@ class IndexTable:
         self._blocks_start = blocks.start
         self._ids_start = ids.start
         self._windows: dict[int, bytes] = {}
+        self._block_runs: dict[bytes, list[range]] = {}
         self._run_start = self._run_end = 0
         self._run: tuple[bytes, int, int, int] = (b"", 0, 0, 0)
         said = msgspec.msgpack.decode(self._map[notes.start : notes.start + shape.notes_bytes], type=Notes)
@@ -114,6 +129,31 @@ class IndexTable:
         """Every chunk and its place, in the order of ids; those of one prefix in any order."""
         for rank in islice(self._ranks, self._shape.chunks):
             yield self._id(rank), self.place(rank)
+
+    def frames_of(self, block_id: bytes) -> list[IndexedFrame]:
+        """What the index object says of a block; nothing of one that it does not name."""
+        if not self._block_runs:
+            self._block_runs = self._find_block_runs()
+        frames: list[IndexedFrame] = []
+        for segment in (number for run in self._block_runs.get(block_id, ()) for number in run):
+            start, end = self._firsts[segment], self._firsts[segment + 1]
+            _, offset, stored_bytes, plain_bytes = self._segments[4 * segment : 4 * segment + 4]
+            ids = os.pread(self._fd, ID_BYTES * (end - start), self._ids_start + ID_BYTES * start)
+            positions = self._positions[start:end].tolist()
+            frames.append(IndexedFrame(offset, stored_bytes, plain_bytes, positions, ids))
+        return frames
+
+    def _find_block_runs(self) -> dict[bytes, list[range]]:
+        """The segments of each block: mostly one run of numbers."""
+        ids = [row.block_id for row in self.blocks()]
+        runs: dict[bytes, list[range]] = {}
+        start = 0
+        numbers = islice(self._segments, 0, 4 * self._shape.segments, 4)
+        for block, group in groupby(numbers):
+            end = start + sum(1 for _ in group)
+            runs.setdefault(ids[block], []).append(range(start, end))
+            start = end
+        return runs
 
     def is_sound(self) -> bool:
         """Whether every byte is as it was written; reads the whole file."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator
 
-from backupd.cache.index_table import IndexTable, Place, open_table, prefixes_of
+from backupd.cache.index_table import IndexedFrame, IndexTable, Place, open_table, prefixes_of
 from backupd.cache.table_file import SUFFIX, make_table, remove_table
 from backupd.index.layout import ID_BYTES, BlockRow, IndexContents
 
@@ -133,6 +133,10 @@ class IndexTables:
                 if row.block_id not in seen:
                     seen.add(row.block_id)
                     yield row
+
+    def frames_of(self, block_id: bytes) -> list[IndexedFrame]:
+        """What all index objects say of a block; a segment that several name comes several times."""
+        return [frame for table in self._tables for frame in table.frames_of(block_id)]
 
     def entries(self) -> Iterator[tuple[bytes, Place]]:
         """Every chunk and place of every table; a chunk of several tables comes several times."""

@@ -40,9 +40,18 @@ class StoreSetup(Message, frozen=True, array_like=True, tag=1):
 
 
 class FetchSetup(Message, frozen=True, array_like=True, tag=2):
-    """First message to a worker that fetches segments and writes files below a target."""
+    """First message to a worker that fetches segments and writes files below a target.
+
+    The target's root directory is the descriptor that it inherits.
+    """
 
     repository: RepositorySetup
+    users: dict[int, int] = {}
+    """As in target.owners.OwnerMap."""
+    groups: dict[int, int] = {}
+    keeps_mine: bool = False
+    reads_back: bool = False
+    """Read every file back from the disk before it gets its metadata, and compare."""
 
 
 class CheckSetup(Message, frozen=True, array_like=True, tag=3):
@@ -55,6 +64,8 @@ class FileOrder(Message, frozen=True, array_like=True):
     """One small file to read."""
 
     number: int
+    directory: int
+    """Index into the task's directories."""
     name: bytes
     device: int
     inode: int
@@ -69,10 +80,10 @@ class FileOrder(Message, frozen=True, array_like=True):
 
 
 class FilesTask(Message, frozen=True, array_like=True, tag=4):
-    """Files of one directory, read and asked for together."""
+    """Small files, read and asked for together."""
 
     task: int
-    directory: bytes
+    directories: list[bytes]
     files: list[FileOrder]
 
 
@@ -113,49 +124,71 @@ class Resume(Message, frozen=True, array_like=True, tag=9):
     """Go on after a flush."""
 
 
-class Piece(Message, frozen=True, array_like=True):
-    """A chunk's use: where it goes in a file."""
-
-    position: int
-    chunk_id: bytes
-    file: int
-    """Index into the task's files."""
-    offset: int
-    """In the file's content."""
-
-
 class SegmentOrder(Message, frozen=True, array_like=True):
-    """A segment to fetch and its pieces."""
+    """A segment to fetch, and which of its chunks are wanted."""
 
     block_id: bytes
     offset: int
+    """Of its frame header in the block."""
     stored_bytes: int
-    pieces: list[Piece]
+    positions: list[int]
+    ids: bytes
+    """32 bytes for each position."""
+    slots: list[int]
+    """The task's own number of each of these chunks."""
 
 
 class TargetFile(Message, frozen=True, array_like=True):
-    """A file to write: whole in this task (`entry` given), or one of which only pieces are."""
+    """An entry to write whole: a file all of whose chunks come with the task, or what has no bytes of its own."""
 
     number: int
-    directory: bytes
+    directory: int
+    """Index into the task's directories."""
     name: bytes
-    """Under which to create it; for a part: under which it stands already."""
     entry: bytes
-    """The encoded entry; empty for a part."""
-    extents: bytes
-    owner: tuple[int, int] | None
-    xattrs: list[tuple[bytes, bytes]]
-    is_new: bool
-    """Nothing stands under the name."""
+    """Encoded."""
+    slots: list[int]
+    """Its chunks in order."""
+    action: int
+    """CREATE, REPLACE or REFRESH."""
+    xattrs: list[tuple[bytes, bytes]] | None = None
+    """In full, where a value does not stand in the entry."""
+    extents: bytes = b""
+    """Of a sparse file, in full."""
+
+
+CREATE, REPLACE, REFRESH = 0, 1, 2
+"""Nothing stands under the name; what stands there is replaced; it is the same, and gets its metadata."""
+
+
+class TargetPart(Message, frozen=True, array_like=True):
+    """A stretch of a file that the coordinator has created, and that gets its metadata from it later."""
+
+    number: int
+    directory: int
+    name: bytes
+    """Under which it stands now."""
+    identity: tuple[int, int]
+    """(st_dev, st_ino)."""
+    start: int
+    """In the file's content."""
+    length: int
+    slots: list[int]
+    size: int
+    """Of the whole file."""
+    extents: bytes = b""
 
 
 class FetchTask(Message, frozen=True, array_like=True, tag=10):
     """Segments to fetch, files to write from them."""
 
     task: int
-    target: bytes
+    slot_count: int
+    directories: list[bytes]
+    """Relative to the target."""
     segments: list[SegmentOrder]
     files: list[TargetFile]
+    parts: list[TargetPart]
 
 
 class CheckTask(Message, frozen=True, array_like=True, tag=11):
@@ -248,21 +281,23 @@ class Flushed(Message, frozen=True, array_like=True, tag=6):
 
 
 class FetchResult(Message, frozen=True, array_like=True):
-    """What became of one file of a fetch task."""
+    """What there is to tell of one file or part of a fetch task."""
 
     number: int
-    written_bytes: int
-    problems: list[tuple[str, str]] = []
-    """(kind, message)."""
-    damaged: list[bytes] = []
-    """Chunk ids that could not be had."""
+    problem_kind: str = ""
+    """Empty: it was written."""
+    problem: str = ""
+    lost: bytes = b""
+    """Ids of its chunks that their places did not give, 32 bytes each; nothing was written then."""
+    losses: list[str] = []
 
 
 class FetchDone(Message, frozen=True, array_like=True, tag=7):
-    """A fetch task is done."""
+    """A fetch task is done; what is not among the results was written and lost nothing."""
 
     task: int
     fetched_bytes: int
+    read_back_bytes: int
     results: list[FetchResult]
 
 
@@ -274,9 +309,8 @@ class BlockVerdict(Message, frozen=True, array_like=True):
     content: int
     segments: list[tuple[int, int, int, bytes]]
     """(offset, stored bytes, plain bytes, ids) of each good one."""
-    problems: list[str]
-    bad_ids: bytes = b""
-    """Ids of chunks in segments that are bad, as far as they are known."""
+    problems: list[tuple[str, str]]
+    """(code, message)."""
 
 
 class CheckDone(Message, frozen=True, array_like=True, tag=8):

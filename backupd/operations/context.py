@@ -81,7 +81,12 @@ class JobContext:
             self._send(event)
 
     def ask(self, question: str, kind: Any, expected: str = "", details: list[str] | None = None) -> str:
-        """Ask the client and wait. Raises AnswerNeededError where nobody can answer, the cancel's error meanwhile."""
+        """Ask the client and wait. Raises AnswerNeededError where nobody can answer, the cancel's error meanwhile.
+
+        `--yes` answers what names nothing to type, `--confirm` what names just that.
+        """
+        if self.order.confirmed == expected if expected else self.order.assume_yes:
+            return {"one_by_one": "all", "typed": expected}.get(kind, "yes")
         if not self.order.interactive:
             raise AnswerNeededError(
                 question,

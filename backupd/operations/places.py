@@ -23,7 +23,7 @@ from backupd.rules import picking
 from backupd.rules.picking import SnapshotRecord
 from backupd.seal.slot import secret_from_text
 from backupd.settings.directories import ensure
-from backupd.settings.keys import KeyStore
+from backupd.settings.keys import KeyStore, key_in
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
 
@@ -56,6 +56,8 @@ class Listing(NamedTuple):
 
     found: list[SnapshotAt]
     damaged: dict[str, str]
+    locked: dict[str, str] = {}
+    """Those of an epoch that the key at hand does not open."""
 
 
 def top_names(path: str) -> list[str]:
@@ -66,7 +68,7 @@ def top_names(path: str) -> list[str]:
 def split_place(path: str) -> tuple[str, str | None]:
     """A place that names one of several repositories as PLACE/ID."""
     parent, _, last = path.rstrip("/").rpartition("/")
-    if last.startswith("r") and len(last) == 33 and not os.path.exists(f"{path}/once.json"):
+    if identity.is_id_text(last) and not os.path.exists(f"{path}/once.json"):
         return parent, last
     return path, None
 
@@ -102,14 +104,19 @@ def unlock(context: JobContext, below: Destination, repository: str) -> OpenRepo
     repository_id = bytes.fromhex(repository[1:])
     given = context.order.unlock.secret
     if given is not None:
-        return opening.unlock(below, repository_id, given)
-    kept = KeyStore(context.directories.data).load(repository)
+        return opening.unlock(below, repository_id, secret_of(given))
+    store = KeyStore(context.directories.data)
+    kept = store.load(repository)
     if kept is not None:
         if kept.warning:
             context.warn(kept.warning)
         secret = secret_from_text(kept.secret)
-        if secret is not None:
-            return opening.unlock(below, repository_id, secret, kept.slot)
+        if secret is None:
+            raise KeyMissingError(
+                f"the key in {store.path_of(repository)} is not whole: a character of it is wrong",
+                hint="compare its last line with the key sheet, or give the key by --password-file",
+            )
+        return opening.unlock(below, repository_id, secret, kept.slot)
     opened = opening.unlock_clear(below, repository_id)
     if opened is None:
         raise KeyMissingError(
@@ -118,6 +125,18 @@ def unlock(context: JobContext, below: Destination, repository: str) -> OpenRepo
             context={"key_directory": KeyStore(context.directories.data).directory, "repository": repository},
         )
     return opened
+
+
+def secret_of(given: bytes) -> bytes:
+    """A given secret: the key in it where it is the text of a key file, else as it is."""
+    key = key_in(given.decode(errors="replace"))
+    return key.encode() if secret_from_text(key) is not None else given
+
+
+def seen_snapshots_path(context: JobContext, place: OpenPlace) -> str:
+    """Where this host keeps its list of snapshots seen at a place (cache.seen_snapshots): no cache, it can't be remade."""
+    name = f"{place.repository.text_id}-{os.path.basename(place.cache)}"
+    return os.path.join(context.directories.state, "seen", name)
 
 
 def load_place_index(place: OpenPlace) -> LoadedIndex:
@@ -135,12 +154,15 @@ def list_snapshots(place: OpenPlace) -> Listing:
     """All snapshots that are not void, oldest first within a set."""
     found: list[SnapshotAt] = []
     damaged: dict[str, str] = {}
+    locked: dict[str, str] = {}
     for name in place.records.snapshot_names():
         try:
             found.append(SnapshotAt(name.name, place.records.snapshot(name.name)))
+        except KeyMissingError as error:
+            locked[name.name] = error.message
         except (DamageError, ObjectMissingError) as error:
             damaged[name.name] = error.message
-    return Listing(found, damaged)
+    return Listing(found, damaged, locked)
 
 
 def to_record(at: SnapshotAt) -> SnapshotRecord:
@@ -160,8 +182,20 @@ def to_record(at: SnapshotAt) -> SnapshotRecord:
 def pick_snapshot(context: JobContext, place: OpenPlace, selection: Selection) -> Snapshot:
     """The snapshot that a selection means; says which are damaged."""
     listing = list_snapshots(place)
+    warn_of_unread(context, listing)
+    return pick_from(context, listing, selection)
+
+
+def warn_of_unread(context: JobContext, listing: Listing) -> None:
+    """Say which snapshots are damaged, and how many the key at hand does not open."""
     for message in listing.damaged.values():
         context.warn(message)
+    if listing.locked:
+        context.warn(f"{len(listing.locked)} newer snapshots are not seen: {next(iter(listing.locked.values()))}")
+
+
+def pick_from(context: JobContext, listing: Listing, selection: Selection) -> Snapshot:
+    """The snapshot of a listing that a selection means."""
     records = [to_record(at) for at in listing.found]
     now = context.now.astimezone(UTC)
     picked = picking.pick(records, selection, now, context.zone, context.host.name)

@@ -6,11 +6,14 @@ import mmap
 from collections.abc import Callable
 
 from backupd.block.assembler import BlockAssembler, FinishedBlock
-from backupd.block.layout import DATA, FRAME_HEADER_BYTES, TRAILER_BYTES, FrameHeader
+from backupd.block.layout import DATA, FRAME_HEADER_BYTES, FRAME_PLAIN_BYTES, TRAILER_BYTES, FrameHeader
 from backupd.model.work import Sealed
 from backupd.repository.opening import OpenRepository
 from backupd.repository.uploader import Uploader
-from backupd.seal.cipher import EpochName
+from backupd.seal.cipher import TAG_BYTES, EpochName
+
+_END_BYTES = TRAILER_BYTES + TAG_BYTES + 4
+"""What a directory and a trailer take beside their rows."""
 
 FreeRing = Callable[[int, int], None]
 """Takes a ring part's number and an offset in it that is free again."""
@@ -47,8 +50,8 @@ class BlockWriter:
             sealed.compression,
         )
         block = self._open.get(content)
-        needed = FRAME_HEADER_BYTES + sealed.stored_bytes + len(sealed.ids) + TRAILER_BYTES
-        if block is not None and block.size_bytes + needed > self._block_bytes:
+        needed = FRAME_HEADER_BYTES + sealed.stored_bytes + FRAME_PLAIN_BYTES + len(sealed.ids) + _END_BYTES
+        if block is not None and block.size_bytes + block.directory_bytes + needed > self._block_bytes:
             self._close(content)
             block = None
         if block is None:
@@ -81,6 +84,10 @@ class BlockWriter:
     def is_idle(self) -> bool:
         """Whether nothing is open or under way."""
         return not self._open and not self._uploader.under_way
+
+    def uses(self, ring_part: int) -> bool:
+        """Whether a block that is not yet safe lies in that part of the ring."""
+        return any(part == ring_part for places in self._offsets.values() for part, _ in places)
 
     def take_safe(self) -> list[FinishedBlock]:
         """Blocks that no index object names yet; they are the caller's from now on."""

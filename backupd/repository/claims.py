@@ -87,8 +87,8 @@ class Claims:
         return hit
 
     def forget(self) -> None:
-        """All sealed chunks are in a published index now. Nothing may be claimed at that moment."""
-        self._states.clear()
+        """All sealed chunks are in a published index now; what is only claimed stays."""
+        self._states = {chunk_id: state for chunk_id, state in self._states.items() if state != _SEALED}
 
     def drop(self, ids: Iterable[bytes]) -> None:
         """Chunks of a block that could not be stored are lacking again."""

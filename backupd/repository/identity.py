@@ -32,6 +32,11 @@ def id_text(repository_id: bytes) -> str:
     return "r" + repository_id.hex()
 
 
+def is_id_text(text: str) -> bool:
+    """Whether a name is a repository's id."""
+    return _ID.fullmatch(text) is not None
+
+
 def place_tag(shown: str) -> str:
     """16 hex digits that tell places apart in this host's cache directory. shown: path or URL."""
     return blake3(shown.encode(errors="surrogateescape")).hexdigest(8)
@@ -73,6 +78,18 @@ def read_identity(place: Destination, repository: str) -> list[str]:
         f"neither {' nor '.join(TWINS)} of {repository} is whole: {'; '.join(warnings)}",
         hint="copy one of the two from another destination of this repository",
     )
+
+
+def damaged_twins(place: Destination, repository: str) -> dict[str, str]:
+    """What is wrong with either of a repository's text objects: message by name. Raises NewerVersionError."""
+    found: dict[str, str] = {}
+    for twin in TWINS:
+        try:
+            if _read_text(place, f"{repository}/{twin}", "backupd repository").get("id") != repository:
+                raise FormatError(f"{repository}/{twin} names another repository")
+        except (ObjectMissingError, FormatError) as error:
+            found[twin] = error.message
+    return found
 
 
 def reserve_once(place: Destination, repository_id: bytes) -> str:

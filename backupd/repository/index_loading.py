@@ -9,13 +9,13 @@ import msgspec
 
 from backupd.block.assembler import FinishedBlock
 from backupd.cache.index_tables import IndexTables
-from backupd.errors import DamageError, ObjectMissingError
-from backupd.index.layout import BlockContents, Frame, IndexContents
+from backupd.errors import DamageError, KeyMissingError, ObjectMissingError
+from backupd.index.layout import MAX_OBJECT_BYTES, BlockContents, Frame, IndexContents
 from backupd.index.merge import IndexSize, merge, plan_merge
 from backupd.index.parts import IndexSeal
 from backupd.index.reader import decode_all
 from backupd.index.writer import encode_index, seal_index, split_blocks
-from backupd.repository.opening import OpenRepository
+from backupd.repository.opening import OpenRepository, epoch_keys
 from backupd.repository.records import GcState, Records
 from backupd.seal.cipher import Binding, EpochName, unpack_epoch
 from backupd.seal.header import HEADER_BYTES, ObjectKind, check_header
@@ -29,18 +29,20 @@ class LoadedIndex(msgspec.Struct, frozen=True):
     """Message by object name below `index/`."""
     sizes: dict[str, int]
     """Bytes of all objects listed."""
+    locked: dict[str, str] = {}
+    """Message by name of those of an epoch that the key at hand does not open."""
 
 
 def seal_of(repository: OpenRepository, name: str, epoch: EpochName) -> IndexSeal:
     """What opens an index object. name: below `index/`."""
     binding = Binding(ObjectKind.INDEX, repository.id, epoch, f"index/{name}")
-    keys = repository.keyring.keys_of(epoch)
+    keys = epoch_keys(repository, epoch, binding.name)
     return IndexSeal(binding, keys.index_key, repository.keyring.configuration.cipher)
 
 
 def fetch_contents(repository: OpenRepository, name: str) -> IndexContents:
     """A whole index object. Raises DamageError, ObjectMissingError, NewerVersionError."""
-    data = repository.place.get(f"index/{name}")
+    data = repository.place.get(f"index/{name}", 0, MAX_OBJECT_BYTES + 1)
     check_header(data, ObjectKind.INDEX, f"index/{name}")
     epoch = unpack_epoch(data[HEADER_BYTES : HEADER_BYTES + 12].ljust(12, b"\0"))
     return decode_all(seal_of(repository, name, epoch), data)
@@ -54,16 +56,19 @@ def load_index(repository: OpenRepository, directory: str) -> LoadedIndex:
     sizes = {info.name.removeprefix("index/"): info.size_bytes for info in repository.place.list("index/")}
     tables = IndexTables(directory)
     damaged: dict[str, str] = {}
+    locked: dict[str, str] = {}
     for name in sizes:
         if tables.load(name):
             continue
         try:
             tables.build(name, fetch_contents(repository, name))
+        except KeyMissingError as error:
+            locked[name] = error.message
         except (DamageError, ObjectMissingError) as error:
             damaged[name] = error.message
     replaced = {old for table in tables.tables() for old in table.replaces}
     tables.keep_only([name for name in tables.names() if name not in replaced])
-    return LoadedIndex(tables, {n: m for n, m in damaged.items() if n not in replaced}, sizes)
+    return LoadedIndex(tables, {n: m for n, m in damaged.items() if n not in replaced}, sizes, locked)
 
 
 def mark_absent(tables: IndexTables, records: Records) -> tuple[GcState, set[str]]:
@@ -89,14 +94,24 @@ def to_contents(block: FinishedBlock) -> BlockContents:
 
 
 def publish(
-    repository: OpenRepository, tables: IndexTables, blocks: Sequence[BlockContents], generation: int
+    repository: OpenRepository,
+    tables: IndexTables,
+    blocks: Sequence[BlockContents],
+    generation: int,
+    replaces: Sequence[str] = (),
 ) -> list[str]:
-    """Write index objects for blocks that are safe at the destination, and their tables; returns the new names."""
+    """Write index objects for blocks that are safe at the destination, and their tables; returns the new names.
+
+    replaces: index objects that the last of the new ones takes the place of; with them there is one even for no blocks.
+    """
     names: list[str] = []
-    for group in split_blocks(blocks):
+    groups = split_blocks(blocks) or ([[]] if replaces else [])
+    for number, group in enumerate(groups):
         name = os.urandom(16).hex()
         seal = seal_of(repository, name, repository.keyring.current.name)
-        data = encode_index(seal, group, [], generation)
+        # The last one alone: until it stands, the others are not yet all there.
+        is_last = number == len(groups) - 1
+        data = encode_index(seal, group, list(replaces) if is_last else [], generation)
         repository.place.put(f"index/{name}", [data])
         tables.build(name, decode_all(seal, data))
         names.append(name)

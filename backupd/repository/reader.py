@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from backupd.block.layout import (
-    BLOCK_HEADER_BYTES,
-    FRAME_HEADER_BYTES,
-    BlockSeal,
-    block_name,
-    unpack_header,
-)
+from backupd.block.layout import FRAME_HEADER_BYTES, BlockSeal, block_name
 from backupd.block.segment import Segment
 from backupd.cache.index_table import Place
 from backupd.cache.index_tables import IndexTables
 from backupd.chunk.identity import Identity
 from backupd.destination.contract import Destination
-from backupd.errors import ChunkLostError, DamageError, FormatError, ObjectMissingError
+from backupd.errors import (
+    ChunkLostError,
+    DamageError,
+    DestinationError,
+    DestinationUnreachableError,
+    FormatError,
+    NewerVersionError,
+)
 from backupd.model.work import RepositorySetup
+from backupd.repository.block_seals import HEAD_BYTES, DataKeys, find_seal
 from backupd.repository.opening import OpenRepository
-from backupd.seal.cipher import EpochName
 from backupd.seal.compression import Decompressor
 from backupd.seal.segment_seal import SegmentOpener
 
@@ -43,9 +44,9 @@ class SegmentReader:
     """Fetches and decodes segments by place; keeps the keys of the blocks it met. Not for several threads at once."""
 
     def __init__(self, place: Destination, setup: RepositorySetup) -> None:
-        self._place, self._setup = place, setup
-        self._data_keys = {EpochName(number, random): key for number, random, key in setup.epochs}
-        self._opener = SegmentOpener(setup.repository_id, setup.cipher, self._data_key)
+        self._place = place
+        self.keys = DataKeys(setup)
+        self._opener = SegmentOpener(setup.repository_id, setup.cipher, self.keys.key)
         self._decompressor = Decompressor()
         self._seals: OrderedDict[bytes, BlockSeal] = OrderedDict()
         self.identity = Identity(setup.chunk_id_key)
@@ -82,20 +83,15 @@ class SegmentReader:
         """What opens a block's own parts; reads the block's header once."""
         found = self._seals.get(block_id)
         if found is None:
-            header = unpack_header(self._place.get(block_name(block_id), 0, BLOCK_HEADER_BYTES), block_id)
-            if header.repository_id != self._setup.repository_id:
-                raise FormatError(f"{block_name(block_id)} is of another repository")
-            found = BlockSeal(header, self._data_key(header.epoch), self._setup.cipher)
-            if len(self._seals) >= _KEPT_SEALS:
-                self._seals.popitem(last=False)
-            self._seals[block_id] = found
+            found = find_seal(block_id, self._place.get(block_name(block_id), 0, HEAD_BYTES), self.keys).seal
+            self.keep_seal(block_id, found)
         return found
 
-    def _data_key(self, epoch: EpochName) -> bytes:
-        key = self._data_keys.get(epoch)
-        if key is None:
-            raise DamageError(f"something is sealed under epoch {epoch.number}, which this key does not open")
-        return key
+    def keep_seal(self, block_id: bytes, seal: BlockSeal) -> None:
+        """Use this seal for a block whose first bytes the caller has read already."""
+        if len(self._seals) >= _KEPT_SEALS:
+            self._seals.popitem(last=False)
+        self._seals[block_id] = seal
 
 
 class ChunkReader:
@@ -113,7 +109,10 @@ class ChunkReader:
         for place in places:
             try:
                 return bytes(self._segments.chunk(self._segment(place), place.position, chunk_id))
-            except (DamageError, ObjectMissingError) as error:
+            except DestinationUnreachableError:
+                raise
+            except (DamageError, DestinationError, NewerVersionError) as error:
+                # A sector that can't be read is one place's loss, like bytes that are wrong.
                 reasons.append(error.message)
         raise ChunkLostError(
             f"chunk {chunk_id.hex()} is lost: {'; '.join(reasons) or 'no index object names it'}",

@@ -9,7 +9,7 @@ import msgspec
 
 from backupd.destination.contract import Destination
 from backupd.errors import DamageError, ObjectExistsError, ObjectMissingError
-from backupd.repository.opening import OpenRepository
+from backupd.repository.opening import OpenRepository, epoch_keys
 from backupd.seal.cipher import Binding
 from backupd.seal.envelope import open_object, read_epoch, seal_object
 from backupd.seal.header import ObjectKind
@@ -62,7 +62,7 @@ class Records:
         """Read a record. Raises DamageError, ObjectMissingError, KeyMissingError."""
         data = self.place.get(name, 0, _MAX_OBJECT_BYTES)
         epoch = read_epoch(data, kind, name)
-        keys = self.repository.keyring.keys_of(epoch)
+        keys = epoch_keys(self.repository, epoch, name)
         binding = Binding(kind, self.repository.id, epoch, name)
         cipher = self.repository.keyring.configuration.cipher
         return decode(open_object(kind, keys.snapshot_key, cipher, binding, data), record_type, name)

@@ -151,12 +151,14 @@ class StoreWorker:
 
     def _read_files(self, task: FilesTask) -> Asked:
         chunks: list[NewChunk] = []
-        try:
-            directory_fd = self._chain.open(task.directory)
-        except OSError as error:
-            results = [_problem(order.number, error) for order in task.files]
-            return Asked(task.task, 0, chunks, work.FilesDone(task.task, results))
-        results = [self._read_file(directory_fd, order, chunks) for order in task.files]
+        results: list[FileResult] = []
+        for order in task.files:
+            try:
+                directory_fd = self._chain.open(task.directories[order.directory])
+            except OSError as error:
+                results.append(_problem(order.number, error))
+            else:
+                results.append(self._read_file(directory_fd, order, chunks))
         return Asked(task.task, 0, chunks, work.FilesDone(task.task, results))
 
     def _read_file(self, directory_fd: int, order: FileOrder, chunks: list[NewChunk]) -> FileResult:
@@ -197,7 +199,7 @@ class StoreWorker:
     ) -> FileResult:
         size_class, is_compressible = 0, True
         if len(content) <= WHOLE_FILE_BYTES:
-            parts = [content] if content else []
+            parts: list[bytes | memoryview] = [content] if content else []
         else:
             is_compressible = self._is_compressible(content)
             size_class = choose_class(
@@ -227,9 +229,9 @@ class StoreWorker:
             losses=attributes.problems,
         )
 
-    def _cut(self, content: bytes, size_class: int) -> list[memoryview]:
+    def _cut(self, content: bytes, size_class: int) -> list[bytes | memoryview]:
         view = memoryview(content)
-        parts: list[memoryview] = []
+        parts: list[bytes | memoryview] = []
         at = 0
         for length in Cutter(1 << size_class, self._setup.chunker_seed).cut(view, True):
             parts.append(view[at : at + length])

@@ -43,6 +43,7 @@ def pick(
     An id finds incomplete snapshots too; `latest` and a time only where the selection asks for them.
     Raises SetNotFoundError, SnapshotNotFoundError, AmbiguousNameError, UsageError; candidates stand in the context.
     """
+    selection = _by_id_alone(records, selection)
     by_id = names.is_id(selection.as_of, "s")
     set_name, host_name = selection.set_name, selection.host_name
     if not (by_id and set_name is None and host_name is None):
@@ -61,6 +62,16 @@ def pick(
     if selection.as_of == "latest":
         return max(fit, key=_order)
     return _as_of(fit, moments.parse(selection.as_of, now, zone), zone)
+
+
+def _by_id_alone(records: Sequence[SnapshotRecord], selection: Selection) -> Selection:
+    """A bare word where a set may stand is a snapshot's id where no set has that name."""
+    word = selection.set_name
+    if word is None or selection.as_of != "latest" or not names.is_id(word, "s"):
+        return selection
+    if any(record.set_name == word for record in records):
+        return selection
+    return msgspec.structs.replace(selection, set_name=None, as_of=word)
 
 
 def choose_set(

@@ -72,9 +72,12 @@ def new_keyring(repository_id: bytes, keyring_key: bytes, configuration: Configu
     return Keyring(1, epoch.random, commitment, os.urandom(32), seed, configuration, [epoch])
 
 
-def next_keyring(repository_id: bytes, keyring_key: bytes, old: Keyring) -> Keyring:
-    """The keyring of a new epoch: new keys for what is written, the old ones still readable."""
-    epoch = EpochKeys(old.number + 1, os.urandom(8), os.urandom(32), os.urandom(32), os.urandom(32))
+def next_keyring(repository_id: bytes, keyring_key: bytes, old: Keyring, number: int = 0) -> Keyring:
+    """The keyring of a new epoch: new keys for what is written, the old ones still readable.
+
+    number: where the next one is taken by a rotation that was broken off.
+    """
+    epoch = EpochKeys(number or old.number + 1, os.urandom(8), os.urandom(32), os.urandom(32), os.urandom(32))
     commitment = _commitment(repository_id, keyring_key)
     return msgspec.structs.replace(
         old, number=epoch.number, random=epoch.random, commitment=commitment, epochs=[*old.epochs, epoch]

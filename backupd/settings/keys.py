@@ -132,7 +132,7 @@ class KeyStore:
                 old = file.read(_LIMIT_BYTES)
         except FileNotFoundError:
             return
-        if _secret_in(old.decode("utf-8", "surrogateescape")) == secret:
+        if key_in(old.decode("utf-8", "surrogateescape")) == secret:
             return
         for number in count(1):
             try:
@@ -157,7 +157,7 @@ def render(key: KeptKey) -> str:
 
 def parse(text: str, repository_id: str, path: str, warning: str = "") -> KeptKey:
     """Read a key file: comments may be missing, white space may be anywhere. Raises KeyMissingError."""
-    secret = _secret_in(text)
+    secret = key_in(text)
     if len(secret) != SECRET_LENGTH or not secret.isascii():
         raise KeyMissingError(
             f"{path} holds no key",
@@ -176,7 +176,8 @@ def parse(text: str, repository_id: str, path: str, warning: str = "") -> KeptKe
     )
 
 
-def _secret_in(text: str) -> str:
+def key_in(text: str) -> str:
+    """The characters of the key in a key file's text, white space and comments left out."""
     lines = (line.strip() for line in text.removeprefix("\ufeff").splitlines())
     return "".join("".join(line.split()) for line in lines if not line.startswith("#"))
 

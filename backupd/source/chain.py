@@ -15,10 +15,14 @@ class DirectoryChain:
 
     def __init__(self) -> None:
         self._names: list[bytes] = []
+        self._path = b""
         self._fds = [os.open(b"/", OPEN_DIRECTORY)]
 
     def open(self, path: bytes) -> int:
         """Descriptor of an absolute directory, valid until the next call. Raises OSError; symlinks are ENOTDIR or ELOOP."""
+        if path == self._path:
+            return self._fds[-1]
+        self._path = b""
         names = [name for name in path.split(b"/") if name]
         same = 0
         while same < len(names) and same < len(self._names) and names[same] == self._names[same]:
@@ -29,6 +33,7 @@ class DirectoryChain:
         for name in names[same:]:
             self._fds.append(os.open(name, OPEN_DIRECTORY, dir_fd=self._fds[-1]))
             self._names.append(name)
+        self._path = path
         return self._fds[-1]
 
     def close(self) -> None:

@@ -12,9 +12,6 @@ import contextlib
 import os
 import stat as modes
 import sys
-from typing import Any
-
-import msgspec
 
 from backupd.errors import TargetError
 from backupd.inode_io import (
@@ -31,9 +28,10 @@ from backupd.inode_io import (
     write_flags,
 )
 from backupd.target.acls import ACCESS_ACL, DEFAULT_ACL, group_permissions
+from backupd.target.kept import must_ask, tell_silent
 from backupd.target.losses import Aspect, failure, lost
 from backupd.target.placing import open_pinned
-from backupd.target.times import set_times
+from backupd.target.wanted import Handle, Wanted
 from backupd.tree.entry import Entry, Kind
 
 _MAX_ID = 0xFFFF_FFFE
@@ -54,29 +52,6 @@ _OF_A_KIND = {
     Kind.BLOCK_DEVICE: modes.S_IFBLK,
     Kind.SOCKET: modes.S_IFSOCK,
 }
-
-
-class Wanted(msgspec.Struct, frozen=True, array_like=True):
-    """What something restored is to have."""
-
-    entry: Entry
-    xattrs: list[tuple[bytes, bytes]] = []
-    """In full, long values fetched."""
-    owner: tuple[int, int] | None = None
-    """From `owners.OwnerMap`; None: left as it is."""
-
-
-class Handle(msgspec.Struct, frozen=True):
-    """How a call names the thing it changes: a descriptor, or a name that is not followed."""
-
-    where: int | bytes
-    options: dict[str, Any] = {}
-    """dir_fd and follow_symlinks, for calls that take them."""
-
-    @property
-    def has_xattrs(self) -> bool:
-        """Whether its extended attributes can be reached."""
-        return not self.options
 
 
 def apply(fd: int, wanted: Wanted, fresh: bool = False) -> list[str]:
@@ -174,7 +149,9 @@ def _apply(handle: Handle, now: os.stat_result, wanted: Wanted, fresh: bool, los
     for name, value in wanted.xattrs:
         if (fresh or not _has_value(handle, name, value)) and not _set_xattr(handle, name, value, losses):
             _close_group(handle, name, value, mode)
-    set_times(handle.where, handle.options, now, entry, losses)
+    _set_times(handle, now, entry, losses)
+    if must_ask(now.st_dev, entry.mtime_ns):
+        tell_silent(handle, now, wanted, mode, losses)
 
 
 def _set_owner(handle: Handle, now: os.stat_result, wanted: Wanted, losses: list[str]) -> tuple[int, bool]:
@@ -232,6 +209,23 @@ def _set_mode(handle: Handle, now: os.stat_result, mode: int, has_changed: bool,
             losses.append(lost(Aspect.SETUID, "left out", "not permitted"))
     except OSError as error:
         losses.append(lost(Aspect.MODE, f"{mode:04o} not set", error))
+
+
+def _set_times(handle: Handle, now: os.stat_result, entry: Entry, losses: list[str]) -> None:
+    """The access time goes with it: none is kept. On macOS a time before the birth moves the birth (utimes(2))."""
+    birth = entry.extra.birth_ns if entry.extra is not None else None
+    try:
+        if birth is not None and sys.platform == "darwin":
+            os.utime(handle.where, ns=(birth, birth), **handle.options)
+        elif birth is not None:
+            losses.append(lost(Aspect.BIRTH, "not set", "this system has no call for it"))
+        elif now.st_mtime_ns == entry.mtime_ns:
+            return
+        os.utime(handle.where, ns=(entry.mtime_ns, entry.mtime_ns), **handle.options)
+    except OSError as error:
+        losses.append(lost(Aspect.TIME, "not set", error))
+    except OverflowError:
+        losses.append(lost(Aspect.TIME, "not set", "no such time on this system"))
 
 
 def _remove_others(where: int | bytes, wanted: list[tuple[bytes, bytes]], losses: list[str]) -> None:

@@ -22,6 +22,8 @@ _KEEP_OF_A_WALK = 32
 class _Opened(NamedTuple):
     fd: int
     passes_acl: bool
+    is_ready: bool = False
+    """Made by us, or opened up."""
 
 
 def open_root(path: bytes) -> int:
@@ -66,9 +68,11 @@ class Directories:
         """
         found = self._opened.get(path) if path else self._root
         if found is not None:
+            self._make_ready(path, found)
             return found.fd, False
+        for part in path.split(b"/"):
+            check_name(part)
         parent_path, _, name = path.rpartition(b"/")
-        check_name(name)
         parent = self._make_parents(parent_path)
         try:
             is_new = _make_one(parent.fd, name, replace)
@@ -77,9 +81,8 @@ class Directories:
         opened = _open_one(parent.fd, name, open_up=True)
         if is_new and parent.passes_acl:
             opened = _without_acl(opened)
-        elif not is_new:
-            make_writable(opened.fd)
-        self._keep(path, opened)
+        self._keep(path, opened._replace(is_ready=is_new))
+        self._make_ready(path, self._opened[path])
         return opened.fd, is_new
 
     def forget(self, path: bytes) -> None:
@@ -93,6 +96,12 @@ class Directories:
         for opened in self._opened.values():
             os.close(opened.fd)
         self._opened.clear()
+
+    def _make_ready(self, path: bytes, opened: _Opened) -> None:
+        """The root is the caller's."""
+        if path and not opened.is_ready:
+            make_writable(opened.fd)
+            self._opened[path] = opened._replace(is_ready=True)
 
     def _find(self, path: bytes) -> _Opened:
         opened = self._opened.get(path) if path else self._root
@@ -175,7 +184,7 @@ def _open_one(parent_fd: int, name: bytes, open_up: bool = False) -> _Opened:
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             raise TargetError(f"{_shown(name)} is in the way: a symlink or no directory") from error
-        if error.errno != errno.EACCES or not open_up or sys.platform == "darwin":
+        if error.errno != errno.EACCES or not open_up:
             raise failure(f"directory {_shown(name)} not opened", error) from error
         fd = _open_own(parent_fd, name)
     return _Opened(fd, _has_default_acl(fd))
@@ -215,6 +224,8 @@ def make_writable(fd: int) -> None:
 
 
 def _open_own(parent_fd: int, name: bytes) -> int:
+    if sys.platform == "darwin":
+        raise TargetError(f"directory {_shown(name)} not opened: not permitted")
     try:
         handle = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
         try:

@@ -11,9 +11,10 @@ import msgspec
 
 from backupd.errors import TargetError
 from backupd.inode_io import EARLY_FLAGS, write_flags
-from backupd.target.attributes import Wanted, apply_before_naming, apply_flags
+from backupd.target.attributes import apply_before_naming, apply_flags
 from backupd.target.losses import Aspect, check_name, failure, lost
 from backupd.target.placing import lock_temporary, move_over, temporary_name
+from backupd.target.wanted import Wanted
 
 Buffers = Sequence[bytes | bytearray | memoryview]
 
@@ -85,6 +86,8 @@ def write_at(fd: int, offset: int, buffers: Buffers) -> int:
 
     Raises TargetError, TargetFullError.
     """
+    if offset < 0:
+        raise TargetError("not written: the offset is negative")
     try:
         total = sum(map(len, buffers))
         written = os.pwritev(fd, buffers[:_IOV_MAX], offset)

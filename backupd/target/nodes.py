@@ -9,9 +9,10 @@ import stat as modes
 
 from backupd.errors import TargetError
 from backupd.inode_io import FIXING_FLAGS, read_flags, write_flags
-from backupd.target.attributes import Wanted, apply_at
+from backupd.target.attributes import apply_at
 from backupd.target.losses import Aspect, check_name, failure, lost
 from backupd.target.placing import move_over, open_pinned, temporary_name
+from backupd.target.wanted import Wanted
 from backupd.tree.entry import Device, Entry, Kind
 
 _TYPES = {

@@ -97,6 +97,20 @@ def list_references(content: Content, load: Load) -> Iterator[bytes]:
         yield from _list_nodes(content.root, load, MAX_HEIGHT)
 
 
+def list_parts(data: bytes) -> tuple[list[bytes], bytes]:
+    """One list node: (ids of its child nodes, ids of its chunks, 32 bytes each); one of the two is empty.
+
+    Raises FormatError.
+    """
+    node = _decode(data)
+    if isinstance(node, _ListInner):
+        _check_height(node, MAX_HEIGHT)
+        return [part.node for part in node.parts], b""
+    if len(node.ids) != 32 * len(node.lengths):
+        raise FormatError("a list node has other counts of ids and lengths")
+    return [], node.ids
+
+
 def _list_nodes(root: bytes, load: Load, limit: int) -> Iterator[bytes]:
     yield root
     node = _decode(load(root))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import msgspec
 
@@ -160,12 +159,19 @@ def node_references(data: bytes) -> list[bytes]:
     return [child.node for child in node.children] if isinstance(node, _Inner) else []
 
 
-def decode_node(data: bytes) -> Any:
+def leaf_entries(data: bytes) -> list[Entry]:
+    """Entries of a leaf, unchecked; none for an inner node."""
+    node = decode_node(data)
+    return node.entries if isinstance(node, _Leaf) else []
+
+
+def decode_node(data: bytes) -> _Leaf | _Inner:
     """A leaf or an inner node. Raises FormatError."""
     try:
-        return _node_decoder.decode(data)
+        node: _Leaf | _Inner = _node_decoder.decode(data)
     except msgspec.MsgspecError as error:
         raise FormatError(f"a tree node is malformed: {error}") from error
+    return node
 
 
 def _leaves(root: bytes, load: Load, limit: int) -> Iterator[list[Entry]]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat as modes
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import zip_longest
 from pathlib import Path
+
+from backupd.inode_io import KEPT_FLAGS, read_flags
 
 _FIELDS = ("st_mode", "st_uid", "st_gid", "st_nlink", "st_mtime_ns")
 _READ_BYTES = 1 << 20
@@ -38,8 +42,8 @@ class Tree:
                             todo.append((below, os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)))
             os.close(fd)
 
-    def read(self, path: bytes) -> Iterator[bytes]:
-        """Content of a file in parts of one size."""
+    def read(self, path: bytes) -> Iterator[tuple[int, bytes]]:
+        """Content of a file in parts of one MiB with their number; parts of zeros and holes are passed over."""
         fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
         for name in path.split(b"/"):
             below = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=fd)
@@ -48,9 +52,11 @@ class Tree:
         with os.fdopen(fd, "rb", buffering=0) as file:
             offset, size = 0, os.fstat(fd).st_size
             while offset < size:
+                offset = _next_data(file.fileno(), offset, size) // _READ_BYTES * _READ_BYTES
                 part = os.pread(file.fileno(), _READ_BYTES, offset)
-                yield part
-                offset += len(part)
+                if part.strip(b"\0"):
+                    yield offset // _READ_BYTES, part
+                offset += _READ_BYTES
 
     def links(self) -> dict[bytes, frozenset[bytes]]:
         """Of each entry that shares its inode inside the tree: all names of it."""
@@ -65,6 +71,8 @@ class Tree:
         self.entries[path] = stat
         if modes.S_ISLNK(stat.st_mode):
             self.targets[path] = os.readlink(name, dir_fd=directory_fd)
+        elif modes.S_ISREG(stat.st_mode) or modes.S_ISDIR(stat.st_mode):
+            self.flags[path] = _flags(directory_fd, name)
         if hasattr(os, "listxattr"):
             self.xattrs[path] = _xattrs(b"/proc/self/fd/%d/%s" % (directory_fd, name))
         return stat
@@ -94,6 +102,7 @@ def _aspects(
         if field != "st_nlink" or not modes.S_ISDIR(left.st_mode):
             yield field, getattr(left, field), getattr(right, field)
     yield "xattrs", one.xattrs.get(path), other.xattrs.get(path)
+    yield "flags", one.flags.get(path), other.flags.get(path)
     yield "links", links[0].get(path), links[1].get(path)
     yield "target", one.targets.get(path), other.targets.get(path)
     if modes.S_IFMT(left.st_mode) != modes.S_IFMT(right.st_mode):
@@ -110,11 +119,31 @@ def _aspects(
 
 def _first_difference(one: Tree, other: Tree, path: bytes) -> str | None:
     try:
-        parts = zip(one.read(path), other.read(path), strict=True)
-        differing = next((index for index, (left, right) in enumerate(parts) if left != right), None)
+        parts = zip_longest(one.read(path), other.read(path))
+        differing = next((left or right for left, right in parts if left != right), None)
     except PermissionError:
         return None
-    return None if differing is None else f"differs in MiB {differing}"
+    return None if differing is None else f"differs in MiB {differing[0]}"
+
+
+def _next_data(fd: int, offset: int, size: int) -> int:
+    try:
+        return os.lseek(fd, offset, os.SEEK_DATA)
+    except OSError as error:
+        return size if error.errno == errno.ENXIO else offset
+
+
+def _flags(directory_fd: int, name: bytes) -> int:
+    try:
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory_fd)
+    except OSError:
+        return 0
+    try:
+        return read_flags(fd) & KEPT_FLAGS
+    except OSError:
+        return 0
+    finally:
+        os.close(fd)
 
 
 def _xattrs(path: bytes) -> list[tuple[bytes, bytes]]:

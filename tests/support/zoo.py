@@ -8,10 +8,13 @@ import stat as modes
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from backupd.inode_io import FIXING_FLAGS, LINUX_FLAGS, read_flags, write_flags
 
+T = TypeVar("T")
 SECOND = 1_000_000_000
 MTIME_NS = 1_478_059_999 * SECOND + 123_456_789
 
@@ -70,7 +73,7 @@ TIMES: dict[str, int] = {
 }
 MODES = (0o000, 0o111, 0o400, 0o444, 0o644, 0o777, 0o1644, 0o2755, 0o4755, 0o6711, 0o7777)
 OWNERS = {"nobody": (65534, 65534), "no name": (1234567, 7654321), "2^32 - 2": (2**32 - 2, 2**32 - 2), "group": (0, 5)}
-FLAG_NAMES = ("immutable", "append", "nodump", "noatime", "sync", "compr", "journal")
+FLAG_NAMES = ("immutable", "append", "nodump", "noatime", "sync", "compr")
 _ACL_HEADER = struct.pack("<I", 2)
 _NO_ID = 0xFFFF_FFFF
 _CAPABILITY = struct.pack("<IIIII", 0x0200_0001, 1 << 13, 0, 0, 0)
@@ -101,16 +104,29 @@ def build_zoo(root: Path) -> Zoo:
     """Make the zoo below `root`, which must not exist. Nothing in it is a moving target: all times are set."""
     root.mkdir()
     zoo = Zoo(root)
-    for build in (_contents, _sparse, _names, _times, _modes, _owners, _symlinks, _nodes, _links, _xattrs, _acls, _deep):
+    for build in (
+        _contents,
+        _sparse,
+        _names,
+        _times,
+        _modes,
+        _owners,
+        _symlinks,
+        _nodes,
+        _links,
+        _xattrs,
+        _acls,
+        _deep,
+    ):
         build(zoo)
     _settle_times(zoo)
     _flags(zoo)
     return zoo
 
 
-def _add(zoo: Zoo, what: str, make: Callable[[], object]) -> None:
+def _add(zoo: Zoo, what: str, make: Callable[..., object], *arguments: object, **options: bool) -> None:
     try:
-        make()
+        make(*arguments, **options)
     except (OSError, AttributeError) as error:
         zoo.absent[what] = str(error)
     else:
@@ -125,8 +141,8 @@ def _file(path: Path | bytes, data: bytes = b"some bytes") -> None:
 def _contents(zoo: Zoo) -> None:
     room = _room(zoo, "contents")
     for size in (0, 1, 511, 4096, 65_537, 1_300_000):
-        _add(zoo, f"{size} bytes", lambda size=size: _file(room / f"{size}", bytes(i * i % 251 for i in range(size))))  # type: ignore[misc]
-    _add(zoo, "all zeros, no hole", lambda: _file(room / "zeros", bytes(300_000)))
+        _add(zoo, f"{size} bytes", _file, room / f"{size}", bytes(i * i % 251 for i in range(size)))
+    _add(zoo, "all zeros, no hole", _file, room / "zeros", bytes(300_000))
     _add(zoo, "empty directory", (room / "empty").mkdir)
 
 
@@ -143,7 +159,7 @@ def _sparse(zoo: Zoo) -> None:
         "1 TiB hole": (1 << 40, [(1 << 39, 4096)]),
     }
     for what, (size, extents) in layouts.items():
-        _add(zoo, what, lambda what=what, size=size, extents=extents: _holes(room / what, size, extents))  # type: ignore[misc]
+        _add(zoo, what, _holes, room / what, size, extents)
 
 
 def _holes(path: Path, size: int, extents: list[tuple[int, int]]) -> None:
@@ -156,24 +172,29 @@ def _holes(path: Path, size: int, extents: list[tuple[int, int]]) -> None:
 def _names(zoo: Zoo) -> None:
     room = os.fsencode(_room(zoo, "names"))
     for what, name in NAMES.items():
-        _add(zoo, f"name: {what}", lambda name=name: _file(room + b"/" + name, name))  # type: ignore[misc]
-    _add(zoo, "directory name not UTF-8", lambda: os.mkdir(room + b"/dir\xff"))
-    _add(zoo, "file in it", lambda: _file(room + b"/dir\xff/\xfe"))
+        _add(zoo, f"name: {what}", _file, room + b"/" + name, name)
+    _add(zoo, "directory name not UTF-8", os.mkdir, room + b"/dir\xff")
+    _add(zoo, "file in it", _file, room + b"/dir\xff/\xfe")
 
 
 def _times(zoo: Zoo) -> None:
     room = _room(zoo, "times")
     for what in TIMES:
-        _add(zoo, f"time: {what}", lambda what=what: _file(room / what))  # type: ignore[misc]
+        _add(zoo, f"time: {what}", _file, room / what)
     _add(zoo, "directory with a time", (room / "directory").mkdir)
 
 
 def _modes(zoo: Zoo) -> None:
     room = _room(zoo, "modes")
     for mode in MODES:
-        _add(zoo, f"mode {mode:04o}", lambda mode=mode: (_file(room / f"{mode:04o}"), os.chmod(room / f"{mode:04o}", mode)))  # type: ignore[misc]
+        _add(zoo, f"mode {mode:04o}", _file_of_mode, room / f"{mode:04o}", mode)
     for mode in (0o500, 0o555, 0o1777, 0o2770, 0o700):
-        _add(zoo, f"directory {mode:04o}", lambda mode=mode: _closed_directory(room / f"dir{mode:04o}", mode))  # type: ignore[misc]
+        _add(zoo, f"directory {mode:04o}", _closed_directory, room / f"dir{mode:04o}", mode)
+
+
+def _file_of_mode(path: Path, mode: int) -> None:
+    _file(path)
+    path.chmod(mode)
 
 
 def _closed_directory(path: Path, mode: int) -> None:
@@ -185,14 +206,15 @@ def _closed_directory(path: Path, mode: int) -> None:
 def _owners(zoo: Zoo) -> None:
     room = _room(zoo, "owners")
     for what, (uid, gid) in OWNERS.items():
-        _add(zoo, f"owner {what}", lambda what=what, uid=uid, gid=gid: _owned(room / what, uid, gid))  # type: ignore[misc]
-    _add(zoo, "set-user-id of another", lambda: (_owned(room / "setuid", 1, 1), os.chmod(room / "setuid", 0o6755)))
+        _add(zoo, f"owner {what}", _owned, room / what, uid, gid)
+    _add(zoo, "set-user-id of another", _owned, room / "setuid", 1, 1, 0o6755)
 
 
-def _owned(path: Path, uid: int, gid: int) -> None:
+def _owned(path: Path, uid: int, gid: int, mode: int = 0o644) -> None:
     _file(path)
     try:
         os.chown(path, uid, gid)
+        path.chmod(mode)
     except OSError:
         path.unlink()
         raise
@@ -213,8 +235,8 @@ def _symlinks(zoo: Zoo) -> None:
     }
     for what, target in targets.items():
         place = os.fsencode(room / what)
-        _add(zoo, f"symlink {what}", lambda target=target, place=place: os.symlink(os.fsencode(target), place))  # type: ignore[misc]
-    _add(zoo, "symlink of another owner", lambda: _owned_symlink(room / "owned"))
+        _add(zoo, f"symlink {what}", os.symlink, os.fsencode(target), place)
+    _add(zoo, "symlink of another owner", _owned_symlink, room / "owned")
 
 
 def _owned_symlink(path: Path) -> None:
@@ -228,11 +250,11 @@ def _owned_symlink(path: Path) -> None:
 
 def _nodes(zoo: Zoo) -> None:
     room = _room(zoo, "nodes")
-    _add(zoo, "FIFO", lambda: os.mkfifo(room / "fifo", 0o640))
-    _add(zoo, "socket", lambda: _socket(room / "socket"))
-    _add(zoo, "character device", lambda: os.mknod(room / "null", modes.S_IFCHR | 0o660, os.makedev(1, 3)))
-    _add(zoo, "block device", lambda: os.mknod(room / "loop", modes.S_IFBLK | 0o600, os.makedev(7, 200)))
-    _add(zoo, "large device numbers", lambda: os.mknod(room / "large", modes.S_IFCHR | 0o600, os.makedev(511, 70_000)))
+    _add(zoo, "FIFO", os.mkfifo, room / "fifo", 0o640)
+    _add(zoo, "socket", _socket, room / "socket")
+    _add(zoo, "character device", os.mknod, room / "null", modes.S_IFCHR | 0o660, os.makedev(1, 3))
+    _add(zoo, "block device", os.mknod, room / "loop", modes.S_IFBLK | 0o600, os.makedev(7, 200))
+    _add(zoo, "large device numbers", os.mknod, room / "large", modes.S_IFCHR | 0o600, os.makedev(511, 70_000))
 
 
 def _socket(path: Path) -> None:
@@ -248,14 +270,14 @@ def _links(zoo: Zoo) -> None:
     room = _room(zoo, "links")
     (room / "below").mkdir()
     _file(room / "first", b"shared")
-    _add(zoo, "hard link", lambda: os.link(room / "first", room / "second"))
-    _add(zoo, "hard link in another directory", lambda: os.link(room / "first", room / "below" / "third"))
+    _add(zoo, "hard link", os.link, room / "first", room / "second")
+    _add(zoo, "hard link in another directory", os.link, room / "first", room / "below" / "third")
     (room / "symlink").symlink_to("first")
-    _add(zoo, "hard link to a symlink", lambda: os.link(room / "symlink", room / "below" / "same", follow_symlinks=False))
+    _add(zoo, "hard link to a symlink", os.link, room / "symlink", room / "below" / "same", follow_symlinks=False)
     os.mkfifo(room / "fifo")
-    _add(zoo, "hard link to a FIFO", lambda: os.link(room / "fifo", room / "below" / "fifo"))
+    _add(zoo, "hard link to a FIFO", os.link, room / "fifo", room / "below" / "fifo")
     (room / "empty").touch()
-    _add(zoo, "hard link to an empty file", lambda: os.link(room / "empty", room / "below" / "empty"))
+    _add(zoo, "hard link to an empty file", os.link, room / "empty", room / "below" / "empty")
 
 
 def _xattrs(zoo: Zoo) -> None:
@@ -271,13 +293,13 @@ def _xattrs(zoo: Zoo) -> None:
         "security.backupd": b"label",
     }
     for name, value in values.items():
-        _add(zoo, f"xattr {name}", lambda name=name, value=value: _file_with(room / name, name, value))  # type: ignore[misc]
-    _add(zoo, "capability", lambda: _file_with(room / "capability", "security.capability", _CAPABILITY))
-    _add(zoo, "xattr with odd name", lambda: _file_with(room / "odd", b"user.\xff n\n", b"1"))
-    _add(zoo, "several xattrs", lambda: [_file_with(room / "several", f"user.{n}", b"%d" % n) for n in range(9)])
-    _add(zoo, "xattr of a directory", lambda: _directory_with(room / "directory", "user.of.directory"))
-    for what, make in {"symlink": lambda p: os.symlink("x", p), "fifo": os.mkfifo}.items():
-        _add(zoo, f"xattr of a {what}", lambda what=what, make=make: _node_with(room / what, make))  # type: ignore[misc]
+        _add(zoo, f"xattr {name}", _file_with, room / name, name, value)
+    _add(zoo, "capability", _file_with, room / "capability", "security.capability", _CAPABILITY)
+    _add(zoo, "xattr with odd name", _file_with, room / "odd", b"user.\xff n\n", b"1")
+    _add(zoo, "several xattrs", _file_with_several, room / "several")
+    _add(zoo, "xattr of a directory", _directory_with, room / "directory", "user.of.directory")
+    for what, make in {"symlink": partial(os.symlink, "x"), "fifo": os.mkfifo}.items():
+        _add(zoo, f"xattr of a {what}", _node_with, room / what, make)
 
 
 def _file_with(path: Path, name: str | bytes, value: bytes) -> None:
@@ -287,6 +309,11 @@ def _file_with(path: Path, name: str | bytes, value: bytes) -> None:
     except OSError:
         path.unlink()
         raise
+
+
+def _file_with_several(path: Path) -> None:
+    for number in range(9):
+        _file_with(path, f"user.{number}", b"%d" % number)
 
 
 def _directory_with(path: Path, name: str) -> None:
@@ -313,11 +340,11 @@ ACL = acl((1, 6, _NO_ID), (2, 7, 1234), (4, 4, _NO_ID), (8, 5, 4321), (16, 7, _N
 
 def _acls(zoo: Zoo) -> None:
     room = _room(zoo, "acls")
-    _add(zoo, "access ACL", lambda: _file_with(room / "file", "system.posix_acl_access", ACL))
+    _add(zoo, "access ACL", _file_with, room / "file", "system.posix_acl_access", ACL)
     (room / "dir").mkdir()
-    _add(zoo, "default ACL", lambda: os.setxattr(room / "dir", "system.posix_acl_default", ACL))
-    _add(zoo, "inherited ACL", lambda: _file(room / "dir" / "inherits"))
-    _add(zoo, "none below a default ACL", lambda: _file_without_acl(room / "dir" / "plain"))
+    _add(zoo, "default ACL", os.setxattr, room / "dir", "system.posix_acl_default", ACL)
+    _add(zoo, "inherited ACL", _file, room / "dir" / "inherits")
+    _add(zoo, "none below a default ACL", _file_without_acl, room / "dir" / "plain")
 
 
 def _file_without_acl(path: Path) -> None:
@@ -327,7 +354,7 @@ def _file_without_acl(path: Path) -> None:
 
 
 def _deep(zoo: Zoo) -> None:
-    _add(zoo, "deeper than PATH_MAX", lambda: _go_deep(_room(zoo, "deep"), 60))
+    _add(zoo, "deeper than PATH_MAX", _go_deep, _room(zoo, "deep"), 60)
 
 
 def _go_deep(room: Path, levels: int) -> None:
@@ -359,7 +386,7 @@ def _flags(zoo: Zoo) -> None:
     room = _room(zoo, "flags")
     for name in FLAG_NAMES:
         for kind in ("file", "dir"):
-            _add(zoo, f"{kind} with flag {name}", lambda name=name, kind=kind: _flagged(room, name, kind))  # type: ignore[misc]
+            _add(zoo, f"{kind} with flag {name}", _flagged, room, name, kind)
 
 
 def _flagged(room: Path, name: str, kind: str) -> None:
@@ -379,10 +406,10 @@ def _flagged(room: Path, name: str, kind: str) -> None:
         raise
 
 
-def _with_fd(path: Path, use: Callable[[int], object]) -> int:
+def _with_fd(path: Path, use: Callable[[int], T]) -> T:
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
-        return int(use(fd) or 0)  # type: ignore[call-overload]
+        return use(fd)
     finally:
         os.close(fd)
 

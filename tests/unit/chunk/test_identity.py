@@ -15,8 +15,14 @@ SET = bytes(range(16))
 def test_golden_names() -> None:
     identity = Identity(KEY)
     assert identity.chunk_id(b"backup").hex() == "9019aead676f42aa9838e3e5d0ea6ed8487b9364d8c0e30e10cdfcf2f46cc8b2"
-    assert identity.chunk_id(b"backup", set_salt(SET)).hex() == "1d9ccc7f84caf43fe590c4151b4c187e23ab2cbe7e6ee0096c8291861b9f7733"
-    assert identity.chunk_id(b"backup", path_salt(SET, b"/etc/\xff")).hex() == "ed2df5479cda1b632095900a475c8399a6e9c27c9e3dbc2f594dbd0a4c491370"
+    assert (
+        identity.chunk_id(b"backup", set_salt(SET)).hex()
+        == "1d9ccc7f84caf43fe590c4151b4c187e23ab2cbe7e6ee0096c8291861b9f7733"
+    )
+    assert (
+        identity.chunk_id(b"backup", path_salt(SET, b"/etc/\xff")).hex()
+        == "ed2df5479cda1b632095900a475c8399a6e9c27c9e3dbc2f594dbd0a4c491370"
+    )
     assert node_key(KEY).hex() == "1bace337a89026e32b5f8c41dba7e35687afe089b80c5ca1269dbf95b9bf3c55"
 
 

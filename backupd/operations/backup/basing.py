@@ -1,0 +1,132 @@
+"""What a run goes on from: the newest complete snapshot, partial ones since, their caches; dead sessions are ended first."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from backupd.cache.file_cache import FileCache, adopt_part, open_cache
+from backupd.cache.index_tables import IndexTables
+from backupd.cache.journal import read_journal
+from backupd.errors import DamageError, ObjectMissingError
+from backupd.operations.backup.session import WriterIdentity, end_dead_session, recover_blocks
+from backupd.operations.backup.setting import SetUse
+from backupd.operations.backup.walk import Caches
+from backupd.operations.context import JobContext
+from backupd.operations.places import OpenPlace
+from backupd.repository.records import Records
+from backupd.settings.directories import ensure
+from backupd.snapshot import naming
+from backupd.snapshot.records import Snapshot
+
+_FULL_READ_NS = 31 * 86_400 * 1_000_000_000
+
+
+class Base(msgspec.Struct):
+    """What this run builds on."""
+
+    names: list[str]
+    caches: list[FileCache]
+    options: bytes
+    newest: Snapshot | None
+    ended_sessions: list[bytes]
+    is_asked: bool = False
+    read_all_ns: int = 0
+    """When every file was last read, 0: in this run."""
+
+    def check_after_posting(self, records: Records, damage: set[str]) -> None:
+        """A cache counts fully only while its snapshot is listed and not void, and no damage came since (DESIGN 7)."""
+        listed = {name.name for name in records.snapshot_names()}
+        for cache in self.caches:
+            if cache.snapshot_name not in listed or damage - cache.damage:
+                self.is_asked = True
+
+    def forget_caches(self) -> None:
+        """Use none: every file is read."""
+        for cache in self.caches:
+            cache.close()
+        self.caches = []
+
+    def to_caches(self) -> Caches:
+        """For the walk."""
+        same = {place for place, cache in enumerate(self.caches) if cache.options == self.options}
+        return Caches(self.caches, set() if self.is_asked else same)
+
+
+def cache_path(place: OpenPlace, set_id: bytes, session: bytes) -> str:
+    """The file cache of a session's snapshot."""
+    folder = ensure(os.path.join(place.cache, "files"))
+    return os.path.join(folder, f"{set_id.hex()}-{session.hex()}.cache")
+
+
+def journal_path(context: JobContext, place: OpenPlace, set_id: bytes) -> str:
+    """The journal of a set at a place."""
+    folder = ensure(os.path.join(context.directories.state, "journals"))
+    return os.path.join(folder, f"{os.path.basename(place.cache)}-{set_id.hex()}.journal")
+
+
+def remove_old_caches(place: OpenPlace, set_id: bytes, session: bytes) -> None:
+    """Remove the set's caches of earlier runs."""
+    kept = os.path.basename(cache_path(place, set_id, session))
+    folder = os.path.join(place.cache, "files")
+    for name in os.listdir(folder):
+        if name.startswith(set_id.hex()) and name != kept:
+            os.unlink(os.path.join(folder, name))
+
+
+def find(context: JobContext, place: OpenPlace, use: SetUse, who: WriterIdentity, tables: IndexTables) -> Base:
+    """End this state's dead sessions of the set, then find bases and caches. The caller holds the set's lock."""
+    ended = _end_dead(context, place, use, who, tables)
+    snapshots: list[tuple[str, Snapshot]] = []
+    names = [n for n in place.records.snapshot_names() if n.set_id == naming.set_id_text(use.set_id)]
+    for name in reversed(names):
+        try:
+            snapshot = place.records.snapshot(name.name)
+        except (DamageError, ObjectMissingError) as error:
+            context.warn(f"{error.message}; it is not built on")
+            continue
+        snapshots.append((name.name, snapshot))
+        if snapshot.is_complete:
+            break
+    newest = next((snapshot for _, snapshot in snapshots if snapshot.is_complete), None)
+    base = Base([name for name, _ in snapshots], [], use.options, newest, ended)
+    last_read = newest.statistics.get("read_all_ns", 0) if newest is not None else 0
+    is_due = newest is not None and context.clock.now_ns() - last_read > _FULL_READ_NS
+    if context.order.no_cache or is_due:  # type: ignore[attr-defined]
+        return base
+    base.read_all_ns = last_read
+    for _, snapshot in snapshots:
+        cache = open_cache(cache_path(place, use.set_id, snapshot.id))
+        if cache is not None:
+            base.caches.append(cache)
+    return base
+
+
+def _end_dead(
+    context: JobContext, place: OpenPlace, use: SetUse, who: WriterIdentity, tables: IndexTables
+) -> list[bytes]:
+    records, now_ns = place.records, context.clock.now_ns()
+    ended: list[bytes] = []
+    path = journal_path(context, place, use.set_id)
+    state = read_journal(path)
+    if state is not None:
+        count = recover_blocks(records, tables, state, records.gc_state().absent)
+        if count:
+            context.tell("information", f"{count} blocks of an interrupted run are used", verbosity=1)
+        if state.checkpoint is not None:
+            adopt_part(state.session.cache_path.removesuffix(".part"), state.checkpoint.cache_bytes)
+        partial = end_dead_session(records, state.session.session, state.session.snapshot_name, now_ns, who.host_id)
+        if partial is not None:
+            context.tell("information", "the last run was interrupted; this one goes on from its last checkpoint")
+        ended.append(state.session.session)
+        os.unlink(path)
+    for session, numbers in records.sessions().items():
+        try:
+            posted = records.session(session, numbers[-1])
+        except (DamageError, ObjectMissingError):
+            continue
+        if posted.state_id == who.state_id and posted.set_id == use.set_id:
+            end_dead_session(records, session, posted.snapshot_name, now_ns, who.host_id)
+            ended.append(session)
+    return ended

@@ -1,0 +1,84 @@
+"""Checkpoints of a run: what is stored becomes reachable, so that the next run goes on from there (DESIGN 8.1)."""
+
+from __future__ import annotations
+
+from backupd.cache.file_cache import FileCacheWriter
+from backupd.clock import Clock
+from backupd.operations.backup.session import Publishing, RunningSession
+from backupd.operations.backup.storing import Storing
+from backupd.operations.backup.summary import Draft
+from backupd.operations.backup.walk import TreeWalk
+from backupd.sizes import MIB
+from backupd.snapshot.records import Checkpoint, Snapshot
+from backupd.tree.entry import UNFINISHED
+
+STORED_BYTES = 512 * MIB
+SECONDS = 300
+POST_SECONDS = 600
+
+
+class Checkpoints:
+    """Makes them when they are due. Every 10 minutes the session is announced anyway."""
+
+    walk: TreeWalk
+    cache: FileCacheWriter
+
+    def __init__(
+        self, storing: Storing, session: RunningSession, publishing: Publishing, draft: Draft, clock: Clock
+    ) -> None:
+        self._storing, self._session, self._publishing = storing, session, publishing
+        self._draft, self._clock = draft, clock
+        self._stored_bytes = 0
+        self._at = self._posted_at = clock.monotonic()
+        self._snapshot: Snapshot | None = None
+
+    def make_if_due(self) -> None:
+        """Make one each 512 MiB stored or 5 minutes in which something was stored."""
+        stored = self._storing.engine.blocks.stored_bytes
+        now = self._clock.monotonic()
+        is_large = stored - self._stored_bytes >= STORED_BYTES
+        if is_large or (now - self._at >= SECONDS and stored > self._stored_bytes):
+            self._make()
+        elif now - self._posted_at >= POST_SECONDS:
+            self._session.post(self._clock.now_ns())
+            self._posted_at = now
+
+    def make_last(self) -> Snapshot:
+        """The checkpoint of a run that stops, as the partial snapshot that it leaves."""
+        self._storing.reading.flush()
+        self._make()
+        if self._snapshot is None:
+            raise AssertionError("a checkpoint makes a snapshot")
+        return self._snapshot
+
+    def _make(self) -> None:
+        self._storing.engine.drain(self._publish)
+        self._stored_bytes = self._storing.engine.blocks.stored_bytes
+        self._at = self._posted_at = self._clock.monotonic()
+
+    def _publish(self) -> None:
+        engine = self._storing.engine
+        root = self._partial_root()
+        engine.flush_trees()
+        self._publishing.publish(engine.blocks.take_safe())
+        engine.claims.forget()
+        cache_bytes = self.cache.checkpoint(build.loose_pieces() for build in list(self.walk.open.values()))
+        snapshot = self._draft.snapshot(root, is_complete=False, engine=self._storing.engine)
+        self._snapshot = snapshot
+        files, size = self._storing.tally.seen, self._storing.tally.seen_bytes
+        n = self._session.post(self._clock.now_ns(), Checkpoint(root, files, size), snapshot)
+        self._publishing.checkpoint(n, cache_bytes)
+
+    def _partial_root(self) -> bytes:
+        """Nodes of all open directories, the deepest first; gives the top one's id."""
+        children: dict[int, dict[bytes, bytes]] = {}
+        if self.walk.root is not None and self.walk.root.node:
+            return self.walk.root.node
+        node = b""
+        for build in sorted(self.walk.open.values(), key=lambda b: b.path.count(b"/"), reverse=True):
+            node = build.partial_node(children.pop(id(build), {}))
+            if build.parent is not None and build.stat is not None:
+                name = build.path.rpartition(b"/")[2]
+                siblings = children.setdefault(id(build.parent), {})
+                siblings[name] = build.encode_self(node, name, UNFINISHED)
+        return node

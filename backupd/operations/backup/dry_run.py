@@ -1,0 +1,101 @@
+"""`--dry-run`: the same walk, nothing read and nothing written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+
+from backupd.cache.file_cache import FileCacheWriter, Row, open_cache
+from backupd.model import events
+from backupd.model.results import Problem
+from backupd.operations.backup import summary
+from backupd.operations.backup.basing import Base, cache_path
+from backupd.operations.backup.building import BuildTools, DirectoryBuild, Slice
+from backupd.operations.backup.opening import OpenedForWriting
+from backupd.operations.backup.setting import SetUse
+from backupd.operations.backup.tally import Tally
+from backupd.operations.backup.walk import TreeWalk
+from backupd.operations.context import JobContext, error_fields
+from backupd.operations.places import OpenPlace
+from backupd.settings.directories import ensure
+from backupd.snapshot import naming
+from backupd.source.scanner import Seen
+from backupd.tree.entry import Stored
+
+_NO_NODE = bytes(32)
+
+
+class _Counting:
+    """Reads nothing: a file that would be read is counted."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    def link_group(self, stat: os.stat_result, directory: bytes, name: bytes) -> bytes | None:
+        """Nothing is stored, so no name needs a group."""
+        return None
+
+    def note_clean(self, stat: os.stat_result, directory: bytes, name: bytes) -> None:
+        """Nothing to note."""
+
+    def note_reused(self, stat: os.stat_result, encoded: bytes) -> None:
+        """Nothing to note."""
+
+    def may_reuse(self, encoded: bytes) -> bool:
+        """As a run would."""
+        return bool(encoded)
+
+    def stored(self, value: bytes) -> bytes | Stored:
+        """Nothing is stored."""
+        return Stored(_NO_NODE, len(value))
+
+    def read(self, build: DirectoryBuild, piece: Slice, index: int, seen: Seen, row: Row | None) -> None:
+        """Count the file as read."""
+        self._tally.read_bytes += seen.stat.st_size
+        if row is None:
+            self._tally.new += 1
+        else:
+            self._tally.changed += 1
+
+
+def run(context: JobContext, opened: OpenedForWriting, use: SetUse, missing: list[Problem]) -> events.Done:
+    """Walk and count."""
+    tally = Tally(lambda problem: context.tell("warning", problem.message, path=problem.path))
+    for problem in missing:
+        tally.problem(problem.path, problem.kind, problem.message)
+    began_ns = context.clock.now_ns()
+    base = _base(opened.place, use)
+    folder = tempfile.mkdtemp(dir=ensure(context.directories.temporary))
+    try:
+        writer = FileCacheWriter(os.path.join(folder, "dry"), use.options, "", set())
+        tools = BuildTools(_NO_NODE, lambda _: _NO_NODE, writer, lambda build: walk.finished(build))
+        walk = TreeWalk(tools, use.rules, base.to_caches(), _Counting(tally), tally, began_ns)
+        for _ in walk.run():
+            context.cancel.check()
+            context.progress(
+                lambda elapsed: events.Progress(
+                    step="look", files_done=tally.seen, bytes_done=tally.seen_bytes, elapsed_seconds=elapsed
+                )
+            )
+        writer.discard()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        base.forget_caches()
+    exit_code = 3 if tally.problem_count else 0
+    return events.Done(
+        exit_code=exit_code,
+        result=summary.dry_result(context, opened, use, tally, began_ns, exit_code),
+        warnings=context.warnings,
+        error=error_fields(summary.look(tally)) if exit_code else None,
+    )
+
+
+def _base(place: OpenPlace, use: SetUse) -> Base:
+    base = Base([], [], use.options, None, [])
+    names = [n for n in place.records.snapshot_names() if n.set_id == naming.set_id_text(use.set_id)]
+    if names:
+        cache = open_cache(cache_path(place, use.set_id, names[-1].session))
+        if cache is not None:
+            base.caches.append(cache)
+    return base

@@ -1,0 +1,167 @@
+"""From DEST to a repository to write to: found, opened, or made (CLI.md, Without a daemon)."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from backupd import durable_io
+from backupd.destination.contract import Destination
+from backupd.destination.local import LocalDestination
+from backupd.errors import AnswerNeededError, ConflictError, KeyMissingError, RepositoryNotFoundError, UsageError
+from backupd.model.orders import BackupOrder
+from backupd.operations.context import JobContext
+from backupd.operations.places import OpenPlace, open_repository, split_place, top_names
+from backupd.repository import identity, opening
+from backupd.repository.opening import NewSlot
+from backupd.seal.cipher import check_cipher_name
+from backupd.seal.keyring import BLOCK_BYTES_CHOICES, Configuration
+from backupd.seal.slot import CLEAR_SECRET, new_secret, secret_from_text, secret_to_text
+from backupd.settings.directories import translated
+from backupd.settings.keys import KeptKey, KeyStore, render
+
+
+class MadeKey(msgspec.Struct, frozen=True):
+    """What was done about the key of a new repository."""
+
+    file: str | None
+    kind: str
+
+
+class OpenedForWriting(msgspec.Struct, frozen=True):
+    """An open repository and whether this run made it."""
+
+    place: OpenPlace
+    local: LocalDestination
+    made_key: MadeKey | None
+
+
+def open_for_writing(order: BackupOrder, context: JobContext, tag: str) -> OpenedForWriting:
+    """Open the place's repository, making it where there is none. tag: of this writer's temporary files.
+
+    Raises PlaceOccupiedError, RepositoryNotFoundError (`--existing`), KeyMissingError, WrongKeyError, UsageError,
+    AnswerNeededError, DestinationError.
+    """
+    path, chosen = split_place(order.place)
+    is_reading = order.existing or order.dry_run
+    whole = LocalDestination(path, tag, create=not is_reading)
+    names = top_names(path)
+    repositories = identity.list_repositories(whole, names)
+    once = identity.read_once(whole) if "once.json" in names else None
+    if chosen is not None or repositories:
+        repository = chosen or (once if once in repositories else _only(repositories, path))
+        _refuse_creation_options(order)
+        return OpenedForWriting(_opened(context, whole, path, repository), whole, None)
+    if is_reading:
+        raise RepositoryNotFoundError(f"no repository in {path}", hint="without --existing, one is made")
+    identity.check_is_ours(whole, names)
+    return _make(order, context, whole, once)
+
+
+def _opened(context: JobContext, whole: Destination, path: str, repository: str) -> OpenPlace:
+    place = open_repository(context, whole, path, repository)
+    keyring = place.repository.keyring
+    newest = max((int(info.name.split("/")[1].partition("-")[0]) for info in place.repository.place.list("keyring/")), default=1)
+    if newest > keyring.number:
+        raise KeyMissingError(
+            f"the key at hand opens epochs up to {keyring.number}; epoch {newest} is written now",
+            hint="use a key that was made at the last `bkctl key rotate`, or add one with it: `bkctl key add`",
+        )
+    return place
+
+
+def _only(repositories: list[str], path: str) -> str:
+    if len(repositories) > 1:
+        raise UsageError(
+            f"{len(repositories)} repositories in {path}, and none is marked for `once`",
+            hint=f"name one of them: --to {path}/{repositories[0]}",
+            context={"candidates": repositories},
+        )
+    return repositories[0]
+
+
+def _refuse_creation_options(order: BackupOrder) -> None:
+    fixed = {
+        "--encryption": order.encryption,
+        "--cipher": order.cipher,
+        "--block-size": order.block_size_bytes,
+    }
+    given = [name for name, value in fixed.items() if value is not None]
+    if given:
+        raise ConflictError(
+            f"{', '.join(given)}: fixed when the repository was made, and it is there already",
+            hint="leave it out, or back up to a new place",
+        )
+
+
+def _make(order: BackupOrder, context: JobContext, whole: LocalDestination, once: str | None) -> OpenedForWriting:
+    configuration = _configuration(order)
+    store = KeyStore(context.directories.data)
+    secret, new = _choose_secret(order, context, store)
+    repository_id = bytes.fromhex(once[1:]) if once is not None else os.urandom(16)
+    reserved = identity.reserve_once(whole, repository_id)
+    if reserved != identity.id_text(repository_id):
+        # Another `once` was first: its repository is the one.
+        place = open_repository(context, whole, order.place, reserved)
+        return OpenedForWriting(place, whole, None)
+    now_ns = context.clock.now_ns()
+    file: str | None = None
+    if secret is not None:
+        kept = KeptKey(
+            repository_id=identity.id_text(repository_id), secret=secret_to_text(secret), place=order.place, made_ns=now_ns
+        )
+        if order.key_out is not None:
+            _write_out(order.key_out, kept)
+            file = order.key_out
+        # The key is on the disk before anything is sealed with it.
+        if not order.ephemeral and store.is_writable():
+            file = store.save(kept)
+    opened = opening.create(whole, repository_id, configuration, new, now_ns)
+    unlocked = msgspec.structs.replace(
+        order, unlock=msgspec.structs.replace(order.unlock, secret=new.secret if new.kind != "clear" else None)
+    )
+    context.order = unlocked
+    place = open_repository(context, whole, order.place, opened.text_id)
+    return OpenedForWriting(place, whole, MadeKey(file, new.kind))
+
+
+def _configuration(order: BackupOrder) -> Configuration:
+    if order.cipher is not None and order.encryption not in ("custom", None):
+        raise UsageError(f"--cipher goes with --encryption custom, not {order.encryption}")
+    cipher = check_cipher_name(order.cipher or "aes-256-gcm")
+    block_bytes = order.block_size_bytes or BLOCK_BYTES_CHOICES[0]
+    if block_bytes not in BLOCK_BYTES_CHOICES:
+        raise UsageError("a block is of 32 or 64 MiB", hint="--block-size 32M or --block-size 64M")
+    return Configuration(cipher, block_bytes)
+
+
+def _choose_secret(order: BackupOrder, context: JobContext, store: KeyStore) -> tuple[bytes | None, NewSlot]:
+    """(secret to keep, if there is one to keep; the first key slot)."""
+    given = order.new_secret or order.unlock.secret
+    if order.encryption == "none":
+        return None, NewSlot("clear", CLEAR_SECRET, "clear")
+    if given is not None:
+        key = secret_from_text(given.decode(errors="replace"))
+        if key is not None and order.encryption != "password":
+            return key, NewSlot("key", key, "given key")
+        return None, NewSlot("password", given, "password")
+    if order.encryption == "password":
+        raise AnswerNeededError("a new password is needed", hint="give it by --new-password-file or --new-password-command")
+    if order.key_out is None and (order.ephemeral or not store.is_writable()):
+        raise AnswerNeededError(
+            "a new random key would be lost: there is nowhere to keep it",
+            hint="give --key-out FILE, or a password by --new-password-file, or make "
+            f"{store.directory} writable",
+        )
+    secret = new_secret()
+    return secret, NewSlot("key", secret, "first key")
+
+
+def _write_out(path: str, kept: KeptKey) -> None:
+    try:
+        durable_io.write_temporary(path, [render(kept).encode("utf-8", "surrogateescape")])
+    except OSError as error:
+        if isinstance(error, FileExistsError):
+            raise ConflictError(f"{path} exists already", hint="name a new file for the key") from error
+        raise translated(error, path) from error

@@ -1,0 +1,496 @@
+"""Files on their way through the workers: batches of small ones, regions of large ones, hard links once."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Callable
+
+import msgspec
+from blake3 import blake3
+
+from backupd.chunk.identity import path_salt
+from backupd.chunk.size_class import REGION_BYTES, SAMPLE_BYTES, average_bytes, choose_class
+from backupd.model.results import ProblemKind
+from backupd.model.work import FileOrder, FileResult, FilesTask, RegionTask
+from backupd.cache.file_cache import Row
+from backupd.operations.backup.building import DirectoryBuild, Slice
+from backupd.operations.backup.tally import Tally
+from backupd.repository.engine import StoreEngine
+from backupd.seal.compression import Compressor
+from backupd.source import reader
+from backupd.source.chain import DirectoryChain
+from backupd.source.extents import ExtentMap, map_extents, may_be_sparse
+from backupd.source.scanner import Seen
+from backupd.tree import entry as entries
+from backupd.tree.entry import CHANGED, UNFINISHED, Chunks, ChunkTree, Content, Entry, Extra, Stored
+from backupd.tree.lists import iterate_chunks, make_content
+from backupd.tree.nodes import Load
+
+BATCH_FILES = 256
+BATCH_BYTES = 8 << 20
+_SHARED_LINKS_MOST = 100_000
+
+
+class StorePolicy(msgspec.Struct, frozen=True):
+    """How content is cut and named."""
+
+    set_id: bytes
+    deduplication: str
+    """`off`, `path`, `set` or `repository`."""
+    scope_salt: bytes
+    """For `set` and `repository`."""
+    chosen_class: int | None
+    is_asked: bool
+    """Chunks of unchanged files are asked for one by one: the cache's snapshot can't vouch for them."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where a file's entry belongs."""
+
+    build: DirectoryBuild
+    piece: Slice
+    index: int
+    seen: Seen
+    row: Row | None
+
+
+class FileReading:
+    """Gives files to the engine and their entries to the directories."""
+
+    def __init__(
+        self, engine: StoreEngine, policy: StorePolicy, tally: Tally, has_many: Callable[[bytes], bytearray], load: Load
+    ) -> None:
+        self._engine, self._policy, self._tally, self._has_many, self._load = engine, policy, tally, has_many, load
+        self._chain = DirectoryChain()
+        self._sampler = Compressor("fast")
+        self._batch: list[tuple[FileOrder, Target]] = []
+        self._directories: list[bytes] = []
+        self._batch_bytes = 0
+        self._groups: dict[tuple[int, int], bytes] = {}
+        self._sharing: dict[tuple[int, int], list[Target]] = {}
+        self._shared: dict[tuple[int, int], tuple[bytes, bytes]] = {}
+
+    # What the walk asks
+
+    def link_group(self, stat: os.stat_result, directory: bytes, name: bytes) -> bytes | None:
+        """The 16 bytes that all names of a file share: made of its first path in this walk."""
+        if stat.st_nlink < 2:
+            return None
+        key = (stat.st_dev, stat.st_ino)
+        group = self._groups.get(key)
+        if group is None:
+            path = directory.rstrip(b"/") + b"/" + name
+            group = self._groups[key] = blake3(b"backupd link" + path).digest(16)
+        return group
+
+    def note_clean(self, stat: os.stat_result, directory: bytes, name: bytes) -> None:
+        """A file that is taken over unseen: its link group is that of its path all the same."""
+        if stat.st_nlink > 1:
+            self.link_group(stat, directory, name)
+
+    def note_reused(self, stat: os.stat_result, encoded: bytes) -> None:
+        """A file whose cached entry is taken: its other names join the group that stands there."""
+        if stat.st_nlink > 1:
+            extra = entries.decode(encoded).extra
+            if extra is not None and extra.hard_link is not None:
+                self._groups[stat.st_dev, stat.st_ino] = extra.hard_link
+
+    def may_reuse(self, encoded: bytes) -> bool:
+        """Whether a cached entry may be taken: finished, and where the cache can't vouch, all its chunks are there."""
+        if not encoded:
+            return False
+        if not self._policy.is_asked:
+            return True
+        entry = entries.decode(encoded)
+        if entry.extra is not None and entry.extra.state & (CHANGED | UNFINISHED):
+            return False
+        return self._is_whole(entry)
+
+    def stored(self, value: bytes) -> bytes | Stored:
+        """An attribute value as entries hold it."""
+        if len(value) <= entries.INLINE_VALUE_LIMIT:
+            return value
+        return Stored(self._engine.store_node(value), len(value))
+
+    def read(self, build: DirectoryBuild, piece: Slice, index: int, seen: Seen, row: Row | None) -> None:
+        """Have a regular file read; its entry comes to the slice later."""
+        target = Target(build, piece, index, seen, row)
+        piece.pending += 1
+        stat = seen.stat
+        if stat.st_nlink > 1 and self._is_shared(target):
+            return
+        if stat.st_size > BATCH_BYTES:
+            self._read_large(target)
+            return
+        if self._batch and self._batch_bytes + stat.st_size > BATCH_BYTES:
+            self.flush()
+        if not self._directories or self._directories[-1] != build.path:
+            self._directories.append(build.path)
+        self._batch.append((self._order(target, len(self._batch), len(self._directories) - 1), target))
+        self._batch_bytes += stat.st_size
+        if len(self._batch) >= BATCH_FILES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Give out the open batch."""
+        batch, directories = self._batch, self._directories
+        self._batch, self._directories, self._batch_bytes = [], [], 0
+        if batch:
+            task = FilesTask(0, directories, [order for order, _ in batch])
+            self._engine.submit(task, _BatchSink(self, [target for _, target in batch]))
+
+    # What the engine gives
+
+    def take(self, target: Target, result: FileResult) -> None:
+        """A small file's result becomes its entry."""
+        if result.problem_kind == "grown":
+            self._read_large(target, is_regrown=True)
+            return
+        encoded = result.entry
+        if result.ids:
+            content = make_content(result.size_class, result.ids, array("I", result.lengths), self._engine.store_node)
+            encoded = entries.encode(msgspec.structs.replace(entries.decode(encoded), content=content))
+        self._tally.read_bytes += result.read_bytes
+        self.settle(target, result, encoded)
+
+    def settle(self, target: Target, result: FileResult, encoded: bytes) -> None:
+        """Put an entry (or none) into its slice, and those of the other names of the file."""
+        seen, piece = target.seen, target.piece
+        path = target.build.path.rstrip(b"/") + b"/" + seen.name
+        for text in result.losses:
+            self._tally.problem(path, "metadata", text)
+        if result.problem_kind:
+            kind: ProblemKind = result.problem_kind  # type: ignore[assignment]
+            self._tally.problem(path, kind, result.problem)
+            target.build.has_problems = True
+        if encoded:
+            self._tally.example = self._tally.example or path
+            if target.row is None:
+                self._tally.new += 1
+            else:
+                self._tally.changed += 1
+        is_old = bool(piece.signatures[target.index])
+        piece.set(target.index, encoded, result.signature if is_old else b"")
+        piece.unfinished.pop(target.index, None)
+        target.build.settled(piece)
+        self._settle_links(target, result, encoded)
+
+    def _settle_links(self, target: Target, result: FileResult, encoded: bytes) -> None:
+        key = (target.seen.stat.st_dev, target.seen.stat.st_ino)
+        waiting = self._sharing.pop(key, None)
+        if waiting is None:
+            return
+        if encoded and not result.problem_kind and len(self._shared) < _SHARED_LINKS_MOST:
+            self._shared[key] = (encoded, result.signature)
+        for other in waiting:
+            self._settle_shared(other, result, encoded)
+
+    def _settle_shared(self, other: Target, result: FileResult, encoded: bytes) -> None:
+        named = b""
+        if encoded:
+            named = entries.encode(msgspec.structs.replace(entries.decode(encoded), name=other.seen.name))
+        self.settle(other, msgspec.structs.replace(result, losses=[], read_bytes=0), named)
+
+    def _is_shared(self, target: Target) -> bool:
+        """Whether another name of this file was read, or is being read, in this run."""
+        key = (target.seen.stat.st_dev, target.seen.stat.st_ino)
+        known = self._shared.get(key)
+        if known is not None:
+            result = FileResult(0, known[0], 0, known[1])
+            self._settle_shared(target, result, known[0])
+            return True
+        if key in self._sharing:
+            self._sharing[key].append(target)
+            return True
+        self._sharing[key] = []
+        return False
+
+    def _order(self, target: Target, number: int, directory: int) -> FileOrder:
+        stat, build = target.seen.stat, target.build
+        known = entries.decode(target.row.entry) if target.row is not None and target.row.entry else None
+        salt, keeps_salt = self._salt(target, known)
+        group = self.link_group(stat, build.path, target.seen.name)
+        size_class = self._known_class(known)
+        return FileOrder(
+            number,
+            directory,
+            target.seen.name,
+            stat.st_dev,
+            stat.st_ino,
+            stat.st_size,
+            size_class,
+            salt,
+            keeps_salt,
+            group,
+        )
+
+    def _known_class(self, known: Entry | None) -> int:
+        return known.content.size_class if known is not None and isinstance(known.content, Chunks | ChunkTree) else 0
+
+    def _salt(self, target: Target, known: Entry | None) -> tuple[bytes, bool]:
+        match self._policy.deduplication:
+            case "off":
+                return os.urandom(32), True
+            case "path":
+                if known is not None and known.extra is not None and known.extra.salt is not None:
+                    return known.extra.salt, True
+                path = target.build.path.rstrip(b"/") + b"/" + target.seen.name
+                return path_salt(self._policy.set_id, path), True
+            case _:
+                return self._policy.scope_salt, False
+
+    def _is_whole(self, entry: Entry) -> bool:
+        """Whether every chunk that an entry reaches is at the destination."""
+        ids = bytearray()
+        if isinstance(entry.content, bytes | Chunks | ChunkTree) and entry.kind == entries.Kind.FILE:
+            if isinstance(entry.content, ChunkTree) and not all(self._has_many(entry.content.root)):
+                return False
+            for chunk_id, _ in iterate_chunks(entry.content, entry.size, self._load):
+                ids += chunk_id
+        extra = entry.extra
+        if extra is not None:
+            values = [value for _, value in extra.xattrs or []] + [extra.extents]
+            for value in values:
+                if isinstance(value, Stored):
+                    ids += value.id
+        return all(self._has_many(bytes(ids)))
+
+    # Large files
+
+    def _read_large(self, target: Target, *, is_regrown: bool = False) -> None:
+        large = LargeFile(self, target)
+        try:
+            fd, stat = reader.open_file(self._chain.open(target.build.path), target.seen.name)
+        except OSError as error:
+            kind = "vanished" if isinstance(error, FileNotFoundError) else "unreadable"
+            text = os.strerror(error.errno).lower() if error.errno else str(error)
+            self.settle(target, FileResult(0, b"", 0, b"", problem=text, problem_kind=kind), b"")
+            return
+        try:
+            extents = map_extents(fd, stat.st_size) if may_be_sparse(stat) else b""
+            large.begin(fd, stat, extents)
+        finally:
+            os.close(fd)
+        if is_regrown:
+            target.piece.signatures[target.index] = b""
+        target.piece.unfinished[target.index] = large.unfinished
+        self._dispatch(large)
+
+    def _dispatch(self, large: LargeFile) -> None:
+        for task, sink in large.tasks():
+            self._engine.submit(task, sink)
+
+    def read_again(self, large: LargeFile) -> None:
+        """A large file changed while it was read: once more from the start."""
+        target = large.target
+        try:
+            fd, stat = reader.open_file(self._chain.open(target.build.path), target.seen.name)
+        except OSError as error:
+            text = os.strerror(error.errno).lower() if error.errno else str(error)
+            self.settle(target, FileResult(0, b"", 0, b"", problem=text, problem_kind="unreadable"), b"")
+            return
+        try:
+            large.begin(fd, stat, map_extents(fd, stat.st_size) if may_be_sparse(stat) else b"")
+        finally:
+            os.close(fd)
+        self._dispatch(large)
+
+    def choose(self, fd: int, size: int, extents: ExtentMap, known: Entry | None) -> tuple[int, bool]:
+        """(size class, whether it can be compressed) of a large file, by three samples of its content."""
+        last = max(0, extents.content_bytes - SAMPLE_BYTES)
+        samples = [reader.read_content(fd, extents, at, at + SAMPLE_BYTES) for at in (0, last // 2, last)]
+        is_compressible = any(self._sampler.shrinks(sample) for sample in samples)
+        previous = self._known_class(known) or None
+        return choose_class(size, not is_compressible, previous, self._policy.chosen_class), is_compressible
+
+    def known_prefix(self, target: Target, stat: os.stat_result) -> tuple[Entry, bytearray, array[int]] | None:
+        """What an interrupted run has of this very file: its entry, ids and lengths from the start on."""
+        row = target.row
+        if row is None or not row.entry:
+            return None
+        entry = entries.decode(row.entry)
+        extra = entry.extra
+        now = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+        if extra is None or not extra.state & UNFINISHED or extra.began_with is None or tuple(extra.began_with) != now:
+            return None
+        ids, lengths = bytearray(), array("I")
+        for chunk_id, length in iterate_chunks(entry.content, entry.size, self._load):
+            ids += chunk_id
+            lengths.append(length)
+        return (entry, ids, lengths) if all(self._has_many(bytes(ids))) else None
+
+    def order_of(self, target: Target, salt: tuple[bytes, bool] | None = None) -> FileOrder:
+        """The order of a large file."""
+        order = self._order(target, 0, 0)
+        return order if salt is None else msgspec.structs.replace(order, salt=salt[0], keeps_salt=salt[1])
+
+    @property
+    def store_node(self) -> Callable[[bytes], bytes]:
+        """Keeps nodes and lists."""
+        return self._engine.store_node
+
+    @property
+    def tally(self) -> Tally:
+        """The run's counters."""
+        return self._tally
+
+
+class _BatchSink:
+    """Takes the results of a batch."""
+
+    def __init__(self, reading: FileReading, targets: list[Target]) -> None:
+        self._reading, self._targets = reading, targets
+
+    def files_done(self, results: list[FileResult]) -> None:
+        """One result for each file."""
+        for result in results:
+            self._reading.take(self._targets[result.number], result)
+
+    def region_step(self, ids: bytes, lengths: list[int]) -> None:
+        """A batch has no regions."""
+
+    def region_done(self, result: FileResult) -> None:
+        """A batch has no regions."""
+
+
+class _Region:
+    """A stretch of a large file; takes its chunks in order."""
+
+    def __init__(self, large: LargeFile, start: int, end: int) -> None:
+        self._large, self.start, self.end = large, start, end
+        self.ids, self.lengths = bytearray(), array("I")
+        self.is_done = False
+
+    def files_done(self, results: list[FileResult]) -> None:
+        """A region is no batch."""
+
+    def region_step(self, ids: bytes, lengths: list[int]) -> None:
+        """The next chunks."""
+        self.ids += ids
+        self.lengths.extend(lengths)
+        self._large.reading.tally.read_bytes += sum(lengths)
+
+    def region_done(self, result: FileResult) -> None:
+        """All of them were given."""
+        self.is_done = True
+        self._large.region_done(result)
+
+
+class LargeFile:
+    """A file of over 8 MiB: read in regions by several workers, gone on with where an interrupted run stopped."""
+
+    def __init__(self, reading: FileReading, target: Target) -> None:
+        self.reading, self.target = reading, target
+        self._attempts = 0
+        self._salt: tuple[bytes, bool] | None = None
+
+    def begin(self, fd: int, stat: os.stat_result, extents: bytes) -> None:
+        """Look at the open file: holes, class, what is known of it already."""
+        self._attempts += 1
+        self._stat, self._extents = stat, extents
+        mapped = ExtentMap(extents, stat.st_size)
+        known = self.reading.known_prefix(self.target, stat) if self._attempts == 1 else None
+        self._prefix_ids, self._prefix_lengths = (known[1], known[2]) if known else (bytearray(), array("I"))
+        if known is not None and known[0].extra is not None and known[0].extra.salt is not None:
+            self._salt = (known[0].extra.salt, True)
+        row = self.target.row
+        former = known[0] if known else entries.decode(row.entry) if row is not None and row.entry else None
+        self._size_class, self._is_compressible = self.reading.choose(fd, stat.st_size, mapped, former)
+        start = sum(self._prefix_lengths)
+        self._regions: list[_Region] = []
+        while start < mapped.content_bytes:
+            end = min(mapped.content_bytes, (start // REGION_BYTES + 1) * REGION_BYTES)
+            self._regions.append(_Region(self, start, end))
+            start = end
+        self._is_changed = False
+        self._result: FileResult | None = None
+        if not self._regions:
+            # All of it was known, or all of it is a hole: one empty region brings the attributes.
+            self._regions.append(_Region(self, start, start))
+
+    def tasks(self) -> list[tuple[RegionTask, _Region]]:
+        """Work for the engine."""
+        target = self.target
+        order = self.reading.order_of(target, self._salt)
+        self._salt = (order.salt, order.keeps_salt)
+        order = msgspec.structs.replace(
+            order, size=self._stat.st_size, device=self._stat.st_dev, inode=self._stat.st_ino
+        )
+        return [
+            (
+                RegionTask(
+                    0,
+                    target.build.path,
+                    order,
+                    self._extents,
+                    region.start,
+                    region.end,
+                    average_bytes(self._size_class),
+                    self._is_compressible,
+                ),
+                region,
+            )
+            for region in self._regions
+        ]
+
+    def region_done(self, result: FileResult) -> None:
+        """One region is read; after the last one the entry is made."""
+        if self._result is None or not result.signature:
+            self._result = result
+        if not all(region.is_done for region in self._regions):
+            return
+        result = self._result
+        if result.problem_kind == "changed" and self._attempts == 1:
+            self.reading.read_again(self)
+        elif not result.entry:
+            self.reading.settle(self.target, result, b"")
+        else:
+            self.reading.settle(self.target, result, self._encode(entries.decode(result.entry), result))
+
+    def unfinished(self) -> bytes | None:
+        """For a checkpoint: an entry of what is read so far from the start; None while there is nothing."""
+        ids, lengths = self._so_far()
+        if not lengths:
+            return None
+        stat = self._stat
+        if len(lengths) == 1:
+            # The length of an only chunk is not the file's size here.
+            content: Content = Chunks(self._size_class, bytes(ids), lengths.tolist())
+        else:
+            content = make_content(self._size_class, bytes(ids), lengths, self.reading.store_node)
+        salt = self._salt[0] if self._salt is not None and self._salt[1] else None
+        extra = Extra(
+            salt=salt,
+            state=UNFINISHED,
+            began_with=(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino),
+            extents=self.reading.stored(self._extents) if self._extents else None,
+        )
+        mode = stat.st_mode & 0o7777
+        size = sum(lengths) if not self._extents else stat.st_size
+        name = self.target.seen.name
+        entry = Entry(
+            name, entries.Kind.FILE, mode, stat.st_uid, stat.st_gid, stat.st_mtime_ns, size, content, extra
+        )
+        return entries.encode(entry)
+
+    def _so_far(self) -> tuple[bytearray, array[int]]:
+        ids, lengths = bytearray(self._prefix_ids), array("I", self._prefix_lengths)
+        for region in self._regions:
+            ids += region.ids
+            lengths.extend(region.lengths)
+            if not region.is_done:
+                break
+        return ids, lengths
+
+    def _encode(self, entry: Entry, result: FileResult) -> bytes:
+        ids, lengths = self._so_far()
+        content = make_content(self._size_class, bytes(ids), lengths, self.reading.store_node)
+        extra, size = entry.extra, entry.size
+        if result.problem_kind == "changed":
+            # What is stored is what was read: the holes and the size may be those of another moment.
+            is_short = sum(lengths) != ExtentMap(self._extents, self._stat.st_size).content_bytes
+            extra = msgspec.structs.replace(extra or Extra(), state=CHANGED)
+            if is_short:
+                extra, size = msgspec.structs.replace(extra, extents=None), sum(lengths)
+        return entries.encode(msgspec.structs.replace(entry, content=content, extra=extra, size=size))

@@ -1,0 +1,217 @@
+"""One run: sources and set, session, walk, checkpoints, commit. The order of its steps is the order of `run`."""
+
+from __future__ import annotations
+
+import os
+import stat as modes
+import threading
+
+from backupd.cache.file_cache import FileCacheWriter
+from backupd.destination.local import LocalDestination
+from backupd.errors import BackupError, BusyError, FormatError, SkippedError, SourceNotFoundError, StoppedError
+from backupd.model import events
+from backupd.model.orders import BackupOrder
+from backupd.model.results import Problem, shown
+from backupd.operations.backup import basing, dry_run, priority, summary
+from backupd.operations.backup.checkpoints import Checkpoints
+from backupd.operations.backup.opening import OpenedForWriting, open_for_writing
+from backupd.operations.backup.session import (
+    Publishing,
+    RunningSession,
+    WriterIdentity,
+    begin_journal,
+    drop_partials,
+    validate,
+)
+from backupd.operations.backup.setting import SetUse, describe
+from backupd.operations.backup.storing import Storing
+from backupd.operations.backup.tally import Tally
+from backupd.operations.context import JobContext, error_fields
+from backupd.repository.index_loading import load_index, mark_absent, merge_levels
+from backupd.settings.directories import ensure
+from backupd.settings.lock import FOREVER, SetLock
+from backupd.snapshot import naming
+
+
+def run(order: BackupOrder, context: JobContext) -> events.Done:
+    """Back up paths to a place. Raises BackupError where nothing was stored that could be restored."""
+    sources, missing = find_sources(order, context)
+    if order.limits.polite:
+        priority.lower()
+    if order.limits.stop_after_seconds is not None:
+        timer = threading.Timer(
+            order.limits.stop_after_seconds,
+            lambda: context.cancel.request(StoppedError("the time given by --stop-after is over")),
+        )
+        timer.daemon = True
+        timer.start()
+    session_id = os.urandom(16)
+    opened = open_for_writing(order, context, session_id.hex())
+    use = describe(order, context, opened.place, sources)
+    lock = SetLock(context.directories.state, f"{naming.set_id_text(use.set_id)}")
+    try:
+        lock.acquire(context.clock, FOREVER if order.if_running in ("wait", "join") else 0.0, context.cancel)
+    except BusyError as error:
+        if order.if_running == "skip":
+            raise SkippedError(f"{use.name}: a run is under way already", hint=error.message) from error
+        raise
+    with lock:
+        if order.dry_run:
+            return dry_run.run(context, opened, use, missing)
+        return _Run(order, context, opened, use, session_id).run(missing)
+
+
+def find_sources(order: BackupOrder, context: JobContext) -> tuple[list[bytes], list[Problem]]:
+    """(paths that are there, as the file system has them; a problem for each that is not).
+
+    Directories above a source may be reached by symlinks, which are resolved; the source itself is taken as it is.
+    Raises SourceNotFoundError when none is there.
+    """
+    found: list[bytes] = []
+    missing: list[Problem] = []
+    for source in order.sources:
+        parent, name = os.path.split(source.rstrip(b"/"))
+        path = os.path.join(os.path.realpath(parent or b"/"), name) if name else b"/"
+        try:
+            if modes.S_ISLNK(os.lstat(path).st_mode):
+                target = shown(os.readlink(path))
+                context.warn(f"{shown(path)} is a symbolic link and is stored as one; to back up {target}, name it")
+        except OSError as error:
+            reason = "does not exist" if isinstance(error, FileNotFoundError) else os.strerror(error.errno or 0).lower()
+            missing.append(Problem(path=source, kind="unreadable", message=reason))
+            continue
+        if path not in found:
+            found.append(path)
+    if not found:
+        raise SourceNotFoundError(
+            f"{shown(missing[0].path)} {missing[0].message}" + (f", and {len(missing) - 1} more" if missing[1:] else ""),
+            hint="check the spelling; is the disk mounted?",
+        )
+    return found, missing
+
+
+class _Run:
+    """A run that holds its set's lock."""
+
+    def __init__(
+        self, order: BackupOrder, context: JobContext, opened: OpenedForWriting, use: SetUse, session_id: bytes
+    ) -> None:
+        self._order, self._context, self._opened, self._use = order, context, opened, use
+        self._place, self._records = opened.place, opened.place.records
+        self._started_ns = context.clock.now_ns()
+        host = context.host
+        self._who = WriterIdentity(
+            bytes.fromhex(host.host_id), bytes.fromhex(host.state_id), host.boot_id, use.set_id
+        )
+        self._session_id = session_id
+        self._tally = Tally(self._tell)
+
+    def run(self, missing: list[Problem]) -> events.Done:
+        """All steps."""
+        for problem in missing:
+            self._tally.problem(problem.path, problem.kind, problem.message)
+        context, place = self._context, self._place
+        index = load_index(place.repository, ensure(os.path.join(place.cache, "index")))
+        for message in index.damaged.values():
+            context.warn(f"{message}; what it names is stored again (or found again by check --rebuild-index)")
+        base = basing.find(context, place, self._use, self._who, index.tables)
+        local: LocalDestination = self._opened.local
+        for dead in base.ended_sessions:
+            local.remove_temporaries(place.repository.text_id, dead.hex())
+        session = RunningSession(self._session_id, self._records, self._who, base.names, self._started_ns)
+        session.post(self._started_ns)
+        state, damage = mark_absent(index.tables, self._records)
+        session.generation = state.generation
+        base.check_after_posting(self._records, damage)
+        cache_path = basing.cache_path(place, self._use.set_id, session.id)
+        journal = begin_journal(basing.journal_path(context, place, self._use.set_id), session, cache_path + ".part")
+        publishing = Publishing(self._records, index.tables, journal)
+        publishing.generation = state.generation
+        storing = Storing(self._order, context, place, self._use, index.tables, publishing, self._tally)
+        is_ended = False
+        try:
+            while True:
+                writer = FileCacheWriter(cache_path, self._use.options, session.name, damage)
+                checkpoints = Checkpoints(storing, session, publishing, self._draft_of(session), context.clock)
+                try:
+                    done = self._store(storing, writer, base, checkpoints, session, publishing)
+                except FormatError as error:
+                    if not base.caches or not error.message.startswith("the file cache"):
+                        raise
+                    context.warn(f"{error.message}; every file is read again")
+                    base.forget_caches()
+                    writer.discard()
+                    continue
+                is_ended = True
+                break
+        finally:
+            storing.close()
+            journal.close(is_ended=is_ended)
+        if done.exit_code in (0, 3):
+            drop_partials(self._records, self._use.set_id, session.name, context.clock.now_ns(), self._who.host_id)
+            merge_levels(place.repository, index, state.deleted)
+            basing.remove_old_caches(place, self._use.set_id, session.id)
+        index.tables.close()
+        return done
+
+    def _draft_of(self, session: RunningSession) -> summary.Draft:
+        return summary.Draft(self._order, self._context, self._place, self._use, session.id, self._started_ns, self._tally)
+
+    def _store(
+        self,
+        storing: Storing,
+        writer: FileCacheWriter,
+        base: basing.Base,
+        checkpoints: Checkpoints,
+        session: RunningSession,
+        publishing: Publishing,
+    ) -> events.Done:
+        context, draft = self._context, self._draft_of(session)
+        walk = storing.begin(writer, base, self._started_ns)
+        checkpoints.walk, checkpoints.cache = walk, writer
+        try:
+            for _ in walk.run():
+                storing.turn()
+                checkpoints.make_if_due()
+            storing.reading.flush()
+            while storing.engine.has_work:
+                storing.engine.finish_step()
+                checkpoints.make_if_due()
+        except StoppedError as stop:
+            return self._stop(stop, storing, checkpoints, session, draft)
+        except BackupError:
+            writer.keep_part()
+            raise
+        root = walk.root.node if walk.root is not None else b""
+        storing.engine.drain(lambda: None)
+        publishing.publish(storing.engine.blocks.take_safe())
+        now_ns = context.clock.now_ns
+        validate(self._records, storing.engine.blocks.sizes, context.warn, now_ns(), self._who.host_id)
+        snapshot = draft.snapshot(root, is_complete=True, engine=storing.engine)
+        session.commit(snapshot)
+        writer.finish()
+        session.end()
+        exit_code = 3 if self._tally.problem_count else 0
+        result = summary.result(draft, snapshot, storing.engine, self._opened, exit_code)
+        error = None
+        if exit_code:
+            error = error_fields(summary.look(self._tally))
+        return events.Done(exit_code=exit_code, result=result, warnings=context.warnings, error=error)
+
+    def _stop(
+        self, stop: StoppedError, storing: Storing, checkpoints: Checkpoints, session: RunningSession, draft: summary.Draft
+    ) -> events.Done:
+        storing.engine.end_cancelling()
+        snapshot = checkpoints.make_last()
+        session.commit(snapshot)
+        session.end()
+        checkpoints.cache.finish_as_is()
+        result = summary.result(draft, snapshot, storing.engine, self._opened, stop.exit_code)
+        stop.hint = stop.hint or "what was stored stays; run it again and it goes on from there"
+        return events.Done(
+            exit_code=stop.exit_code, result=result, warnings=self._context.warnings, error=error_fields(stop)
+        )
+
+    def _tell(self, problem: Problem) -> None:
+        self._context.tell("warning", f"{shown(problem.path)}: {problem.message}", path=problem.path, verbosity=1)
+

@@ -1,0 +1,220 @@
+"""A writer's session at one destination: announced, checkpointed, committed, or ended for one that is gone (DESIGN 8.1, 8.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from backupd.block.assembler import FinishedBlock
+from backupd.block.layout import block_name
+from backupd.cache.index_tables import IndexTables
+from backupd.cache.journal import (
+    Journal,
+    JournalBlock,
+    JournalCheckpoint,
+    JournalPublished,
+    JournalSession,
+    JournalState,
+)
+from backupd.errors import (
+    ConflictError,
+    DamageError,
+    DestinationError,
+    ObjectExistsError,
+    ObjectMissingError,
+    StateFullError,
+)
+from backupd.index.layout import BlockContents, Frame
+from backupd.repository.index_loading import publish, to_contents
+from backupd.repository.records import Records
+from backupd.seal.header import ObjectKind
+from backupd.snapshot import naming
+from backupd.snapshot.records import Checkpoint, Damage, Drop, Session, Snapshot
+
+
+class WriterIdentity(msgspec.Struct, frozen=True):
+    """Who writes."""
+
+    host_id: bytes
+    state_id: bytes
+    boot_id: str
+    set_id: bytes
+
+
+class RunningSession:
+    """The session of this run."""
+
+    def __init__(
+        self, session: bytes, records: Records, who: WriterIdentity, bases: list[str], started_ns: int
+    ) -> None:
+        self.id = session
+        self.name = naming.snapshot_name(who.set_id, started_ns, self.id)
+        self._records, self._who, self._bases = records, who, bases
+        self._n = 0
+        self.generation = 0
+
+    def post(self, now_ns: int, checkpoint: Checkpoint | None = None, draft: Snapshot | None = None) -> int:
+        """Announce; with a checkpoint once its chunks are in the index. Older announcements but one go."""
+        self._n += 1
+        who = self._who
+        record = Session(
+            self.id,
+            self._n,
+            who.host_id,
+            who.state_id,
+            who.boot_id,
+            who.set_id,
+            self._bases,
+            self.name,
+            now_ns,
+            self.generation,
+            [],
+            checkpoint,
+            draft,
+        )
+        self._records.put(ObjectKind.SESSION, naming.session_name(self.id, self._n), record)
+        if self._n > 2:
+            self._records.remove_session(self.id, [self._n - 2])
+        return self._n
+
+    def commit(self, snapshot: Snapshot) -> None:
+        """Create the snapshot's name. Raises ConflictError when the session was ended by another or the name is void."""
+        try:
+            self._records.commit(self.name, snapshot)
+        except ObjectExistsError as error:
+            raise ConflictError(
+                "another run took this one for dead and ended its session",
+                hint="run the backup again: it goes on from what is stored",
+            ) from error
+        if self.name in self._records.void_names():
+            raise ConflictError("the snapshot was dropped while it was made", hint="run the backup again")
+
+    def end(self) -> None:
+        """Remove the announcements: the name is taken."""
+        self._records.remove_session(self.id, list(range(max(1, self._n - 1), self._n + 1)))
+
+    def abandon(self, now_ns: int) -> None:
+        """Nothing was stored that a snapshot could hold: the name becomes void, then the announcements go."""
+        self._records.drop(Drop([self.name], now_ns, self._who.host_id, "ended without a checkpoint"))
+        self.end()
+
+
+class Publishing:
+    """Names safe blocks in index objects, and remembers in the journal what is not named yet."""
+
+    def __init__(self, records: Records, tables: IndexTables, journal: Journal) -> None:
+        self._records, self._tables, self._journal = records, tables, journal
+        self.generation = 0
+
+    def acknowledge(self, block: FinishedBlock) -> None:
+        """A block is safe: journal it. Called on the uploader's thread; raises StateFullError."""
+        segments = [(s.offset, s.stored_bytes, s.plain_bytes, s.ids) for s in block.segments]
+        try:
+            self._journal.add(JournalBlock(block.block_id, block.size_bytes, block.content, segments))
+        except OSError as error:
+            raise StateFullError(f"the journal can't be written: {error.strerror}") from error
+
+    def publish(self, blocks: list[FinishedBlock]) -> None:
+        """Write index objects for blocks, then forget them in the journal."""
+        if blocks:
+            publish(self._records.repository, self._tables, [to_contents(b) for b in blocks], self.generation)
+            self._journal.add(JournalPublished())
+
+    def checkpoint(self, n: int, cache_bytes: int) -> None:
+        """Remember that a checkpoint was posted."""
+        self._journal.add(JournalCheckpoint(n, cache_bytes))
+
+
+def begin_journal(path: str, session: RunningSession, cache_path: str) -> Journal:
+    """A new journal for a session. Raises StateFullError."""
+    try:
+        return Journal(path, JournalSession(session.id, session.name, cache_path))
+    except OSError as error:
+        raise StateFullError(f"{path}: {error.strerror}", hint="make space on the disk of the state directory") from error
+
+
+def recover_blocks(records: Records, tables: IndexTables, state: JournalState, absent: set[bytes]) -> int:
+    """Publish blocks that a dead run stored and no index names, if they lie there whole; returns how many."""
+    known = {row.block_id for row in tables.blocks()}
+    found: list[BlockContents] = []
+    for block in state.unpublished:
+        if block.block_id in known or block.block_id in absent:
+            continue
+        if records.place.size(block_name(block.block_id)) == block.size_bytes:
+            frames = [Frame(*segment) for segment in block.segments]
+            found.append(BlockContents(block.block_id, block.size_bytes, block.content, frames))
+    if found:
+        publish(records.repository, tables, found, 0)
+    return len(found)
+
+
+def end_dead_session(records: Records, session: bytes, snapshot_name: str, now_ns: int, host_id: bytes) -> str | None:
+    """End a session whose writer is gone: its last checkpoint becomes a partial snapshot, or its name void.
+
+    Only for who holds the set's lock in the state that posted it. Returns the partial snapshot's name.
+    """
+    numbers = records.sessions().get(session, [])
+    draft: Snapshot | None = None
+    for n in reversed(numbers):
+        try:
+            posted = records.session(session, n)
+        except (DamageError, ObjectMissingError):
+            continue
+        if posted.checkpoint is not None and posted.draft is not None:
+            draft = posted.draft
+            break
+    taken = records.place.size(snapshot_name) is not None
+    if draft is not None and not taken:
+        try:
+            records.commit(snapshot_name, draft)
+            taken = True
+        except ObjectExistsError:
+            draft = None
+    if not taken:
+        records.drop(Drop([snapshot_name], now_ns, host_id, "ended without a checkpoint"))
+    records.remove_session(session, numbers)
+    return snapshot_name if draft is not None else None
+
+
+def drop_partials(records: Records, set_id: bytes, committed: str, now_ns: int, host_id: bytes) -> int:
+    """After a complete snapshot of the set: its older partial ones become void and go; returns how many."""
+    mine = [n for n in records.snapshot_names() if n.set_id == naming.set_id_text(set_id) and n.name != committed]
+    partial: list[str] = []
+    for name in mine:
+        try:
+            if not records.snapshot(name.name).is_complete:
+                partial.append(name.name)
+        except (DamageError, ObjectMissingError):
+            continue
+    if not partial:
+        return 0
+    records.drop(Drop(partial, now_ns, host_id, "a complete snapshot followed"))
+    bases: set[str] = set()
+    for session, numbers in records.sessions().items():
+        try:
+            bases |= set(records.session(session, numbers[-1]).bases)
+        except (DamageError, ObjectMissingError):
+            # What it is based on can't be known: nothing is deleted now.
+            return len(partial)
+    for object_name in partial:
+        if object_name not in bases:
+            records.place.delete(object_name)
+    return len(partial)
+
+
+def validate(records: Records, sizes: dict[bytes, int], report: Callable[[str], None], now_ns: int, who: bytes) -> None:
+    """Count and measure this run's blocks at the destination (FEATURES 8.6).
+
+    Raises DestinationError when one is missing or of another size; it is recorded as damaged, so that the next run
+    stores its chunks again.
+    """
+    bad = [block_id for block_id, size in sizes.items() if records.place.size(block_name(block_id)) != size]
+    if bad:
+        records.report_damage(Damage(now_ns, who, [(block_id, None) for block_id in bad]))
+        for block_id in bad:
+            report(f"{block_name(block_id)} is not at the destination as it was sent")
+        raise DestinationError(
+            f"{len(bad)} of {len(sizes)} blocks are missing or of another size at the destination",
+            hint="no snapshot was made; run the backup again: what is missing is stored anew",
+        )

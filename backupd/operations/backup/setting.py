@@ -1,0 +1,126 @@
+"""What an order means for its backup set: name and id, filters, how content is cut and named, the settings as text."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import msgspec
+from blake3 import blake3
+
+from backupd.block.segment import ZERO_SALT
+from backupd.chunk.identity import set_salt
+from backupd.chunk.size_class import class_of_average
+from backupd.errors import DamageError, ObjectMissingError, UsageError
+from backupd.model.orders import BackupOrder
+from backupd.model.results import shown
+from backupd.operations.backup.walk import WalkRules, options_digest
+from backupd.operations.context import JobContext
+from backupd.operations.places import OpenPlace
+from backupd.rules import names
+from backupd.rules.filtering import Filters, rules_of
+from backupd.rules.left_out import LeftOut, pseudo_mounts
+from backupd.snapshot.naming import SnapshotName
+from backupd.source.mounts import read_mounts, swap_files
+
+_FILTER_FILE_BYTES = 1 << 20
+
+
+class SetUse(msgspec.Struct, frozen=True):
+    """A backup set as this run uses it."""
+
+    name: str
+    set_id: bytes
+    host_name: str
+    rules: WalkRules
+    options: bytes
+    """16 bytes, hash of all that shapes a tree."""
+    settings: str
+    deduplication: str
+    scope_salt: bytes
+    chosen_class: int | None
+    compression: str
+    nested: list[bytes]
+
+
+def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources: list[bytes]) -> SetUse:
+    """Work out the set. Raises UsageError for names and filters that do not fit."""
+    host_name = order.host_name or context.host.name
+    key = place.repository.keyring.chunk_id_key
+    host = order.host_name or context.host.host_id
+    if order.set_name is not None:
+        name = names.check_set_name(order.set_name)
+    else:
+        name = names.default_set_name(host_name, sources, _known_sets(place, host_name))
+    set_id = blake3(f"{host}\0{name}".encode(errors="surrogateescape"), key=key).digest(16)
+    rules = _walk_rules(order, context, place, sources)
+    deduplication = order.deduplication or "set"
+    chosen = class_of_average(order.chunk_size_bytes) if order.chunk_size_bytes else None
+    one_file_system = b"one file system" if order.one_file_system else b""
+    digest = options_digest([b"1", rules.filters.fingerprint(), one_file_system, *sorted(rules.named)])
+    return SetUse(
+        name,
+        set_id,
+        host_name,
+        rules,
+        digest,
+        _settings_text(order, sources, deduplication),
+        deduplication,
+        set_salt(set_id) if deduplication == "set" else ZERO_SALT,
+        chosen,
+        order.compression or "fast",
+        sorted(rules.named),
+    )
+
+
+def _walk_rules(order: BackupOrder, context: JobContext, place: OpenPlace, sources: list[bytes]) -> WalkRules:
+    files = {word.value: _read_filter_file(word.value) for word in order.filters if word.kind == "filter-file"}
+    mounts = read_mounts()
+    found = context.directories
+    own = [found.state, found.cache, found.temporary, os.path.join(found.data, "keys"), place.path]
+    own_paths = [os.fsencode(os.path.realpath(path)) for path in own]
+    left_out = LeftOut(own_paths, pseudo_mounts((m.path, m.type) for m in mounts), swap_files())
+    for path in left_out.inside(sources):
+        context.tell("information", f"{shown(path)} is never backed up: it is this program's own or a destination")
+    tops = [s for s in sources if not any(s != o and s.startswith(o.rstrip(b"/") + b"/") for o in sources)]
+    nested = {source for source in sources if source not in tops}
+    network = {mount.device for mount in mounts if mount.is_network}
+    return WalkRules(tops, nested, Filters(rules_of(order.filters, files)), left_out, order.one_file_system, network)
+
+
+def _read_filter_file(path: bytes) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_FILTER_FILE_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"can't read the filter file {shown(path)}: {error.strerror}") from error
+    if len(text) > _FILTER_FILE_BYTES:
+        raise UsageError(f"the filter file {shown(path)} is over 1 MiB")
+    return text
+
+
+def _known_sets(place: OpenPlace, host_name: str) -> dict[str, bytes]:
+    """This host's sets in the repository: name to common path."""
+    newest: dict[str, SnapshotName] = {name.set_id: name for name in place.records.snapshot_names()}
+    known: dict[str, bytes] = {}
+    for name in newest.values():
+        try:
+            snapshot = place.records.snapshot(name.name)
+        except (DamageError, ObjectMissingError):
+            continue
+        if snapshot.host_name == host_name:
+            known[snapshot.set_name] = names.common_path(snapshot.sources)
+    return known
+
+
+def _settings_text(order: BackupOrder, sources: list[bytes], deduplication: str) -> str:
+    settings = {
+        "sources": [shown(source) for source in sources],
+        "filters": [{word.kind: shown(word.value)} for word in order.filters],
+        "one_file_system": order.one_file_system,
+        "compression": order.compression or "fast",
+        "deduplication": deduplication,
+        "chunk_size": order.chunk_size_bytes or "auto",
+        "check_before_sending": order.check_before_sending,
+    }
+    return json.dumps(settings, indent=1, ensure_ascii=False)

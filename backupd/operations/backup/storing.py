@@ -1,0 +1,98 @@
+"""The engine of a run with what feeds it: file reading, directories, the walk, progress."""
+
+from __future__ import annotations
+
+from backupd.cache.file_cache import FileCacheWriter
+from backupd.cache.index_tables import IndexTables
+from backupd.chunk.identity import node_key
+from backupd.model import events
+from backupd.model.orders import BackupOrder
+from backupd.operations.backup.basing import Base
+from backupd.operations.backup.building import BuildTools
+from backupd.operations.backup.reading import FileReading, StorePolicy
+from backupd.operations.backup.session import Publishing
+from backupd.operations.backup.setting import SetUse
+from backupd.operations.backup.tally import Tally
+from backupd.operations.backup.walk import TreeWalk
+from backupd.operations.context import JobContext
+from backupd.operations.places import OpenPlace
+from backupd.repository.engine import EngineOptions, StoreEngine
+from backupd.repository.reader import ChunkReader, SegmentReader
+from backupd.repository.workforce import default_count
+
+
+class Storing:
+    """Engine and walk of one run."""
+
+    def __init__(
+        self,
+        order: BackupOrder,
+        context: JobContext,
+        place: OpenPlace,
+        use: SetUse,
+        tables: IndexTables,
+        publishing: Publishing,
+        tally: Tally,
+    ) -> None:
+        options = EngineOptions(
+            order.limits.jobs or default_count(),
+            use.compression,
+            order.check_before_sending,
+            order.chunk_size_bytes or 0,
+        )
+        self._context, self._use, self._tables, self.tally = context, use, tables, tally
+        setup = place.setup()
+        self._node_key = node_key(place.repository.keyring.chunk_id_key)
+        self.engine = StoreEngine(
+            place.repository, setup, tables, options, publishing.acknowledge, context.cancel
+        )
+        self.engine.on_idle = self._progress
+        self.engine.on_worker_death = context.warn
+        self._chunks = ChunkReader(SegmentReader(place.repository.place, setup), tables)
+        self._expected: tuple[int | None, int | None] = (None, None)
+        self.reading: FileReading
+        self.owners: dict[str, set[int]] = {}
+
+    def begin(self, writer: FileCacheWriter, base: Base, began_ns: int) -> TreeWalk:
+        """A walk over the sources, its files read by the engine."""
+        use = self._use
+        policy = StorePolicy(use.set_id, use.deduplication, use.scope_salt, use.chosen_class, base.is_asked)
+        if base.newest is not None:
+            self._expected = (base.newest.file_count, base.newest.byte_count)
+        self.reading = FileReading(self.engine, policy, self.tally, self._tables.has_many, self._chunks.load)
+        tools = BuildTools(self._node_key, self.engine.store_node, writer, lambda build: walk.finished(build))
+        walk = TreeWalk(tools, use.rules, base.to_caches(), self.reading, self.tally, began_ns)
+        return walk
+
+    def turn(self) -> None:
+        """Between two stretches of the walk."""
+        if self.engine.has_work:
+            self.engine.pump(0)
+        else:
+            self._context.cancel.check()
+            self._progress()
+
+    def close(self) -> None:
+        """Stop workers and uploader."""
+        self.engine.close()
+
+    def _progress(self) -> None:
+        self._context.progress(self._make_progress)
+
+    def _make_progress(self, elapsed: float) -> events.Progress:
+        tally = self.tally
+        files, size = self._expected
+        eta = None
+        if size and 0 < tally.seen_bytes < size:
+            eta = elapsed * (size - tally.seen_bytes) / tally.seen_bytes
+        return events.Progress(
+            step="store",
+            files_done=tally.seen,
+            files_total=files,
+            bytes_done=tally.seen_bytes,
+            bytes_total=size,
+            bytes_stored=self.engine.blocks.stored_bytes,
+            current=tally.current,
+            eta_seconds=eta,
+            elapsed_seconds=elapsed,
+        )

@@ -1,0 +1,188 @@
+"""What a run leaves in its snapshot, and what it tells."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import msgspec
+
+from backupd import __version__
+from backupd.errors import BackupError
+from backupd.model.orders import BackupOrder
+from backupd.model.results import path_fields
+from backupd.operations.backup.opening import OpenedForWriting
+from backupd.operations.backup.setting import SetUse
+from backupd.operations.backup.tally import Tally
+from backupd.operations.context import JobContext
+from backupd.operations.places import OpenPlace
+from backupd.repository.engine import StoreEngine
+from backupd.rules import moments, names
+from backupd.snapshot import naming
+from backupd.snapshot.records import Snapshot
+from backupd.source.owners import Owners
+
+FIRST_PROBLEMS = 20
+
+
+class LeftOutError(BackupError):
+    """Some entries of the source could not be backed up as they are; all else was."""
+
+    code = "source.left_out"
+    exit_code = 3
+
+
+class Draft:
+    """Makes the snapshot object of a run, finished or not."""
+
+    def __init__(
+        self,
+        order: BackupOrder,
+        context: JobContext,
+        place: OpenPlace,
+        use: SetUse,
+        session: bytes,
+        started_ns: int,
+        tally: Tally,
+    ) -> None:
+        self.order, self.context, self.place, self.use = order, context, place, use
+        self.session, self.started_ns, self.tally = session, started_ns, tally
+        self.read_all_ns = started_ns
+        self._owners = Owners()
+
+    def snapshot(self, root: bytes, *, is_complete: bool, engine: StoreEngine) -> Snapshot:
+        """The object as it would be committed now."""
+        tally, use, context = self.tally, self.use, self.context
+        for uid in tally.uids:
+            self._owners.user_name(uid)
+        for gid in tally.gids:
+            self._owners.group_name(gid)
+        statistics = {
+            "stored_bytes": engine.blocks.stored_bytes,
+            "new_bytes": engine.new_bytes,
+            "read_bytes": tally.read_bytes,
+            "new": tally.new,
+            "changed": tally.changed,
+            "same": tally.same,
+            "gone": tally.gone,
+            "left_out": tally.left_out,
+            "problems": tally.problem_count,
+            "read_all_ns": self.read_all_ns,
+        }
+        return Snapshot(
+            id=self.session,
+            set_id=use.set_id,
+            set_name=use.name,
+            host_id=bytes.fromhex(context.host.host_id),
+            host_name=use.host_name,
+            started_ns=self.started_ns,
+            finished_ns=context.clock.now_ns(),
+            is_complete=is_complete,
+            root=root,
+            sources=sorted([*use.rules.sources, *use.nested]),
+            owners=sorted((uid, name) for uid, name in self._owners.users.items() if name),
+            groups=sorted((gid, name) for gid, name in self._owners.groups.items() if name),
+            file_count=tally.seen,
+            byte_count=tally.seen_bytes,
+            statistics=statistics,
+            settings=use.settings,
+            tags=self.order.tags,
+            epoch=self.place.repository.keyring.number,
+            program=f"backupd {__version__}",
+        )
+
+
+def look(tally: Tally) -> BackupError:
+    """The error that says to look at what was left out."""
+    count = tally.problem_count
+    return LeftOutError(
+        f"{count} {'entry' if count == 1 else 'entries'} left out or flagged",
+        hint="`-v` names each; all else is stored",
+    )
+
+
+def result(
+    draft: Draft, snapshot: Snapshot, engine: StoreEngine, opened: OpenedForWriting, exit_code: int
+) -> dict[str, Any]:
+    """The result document of `once` (CLI.md, Output)."""
+    context, place, tally = draft.context, draft.place, draft.tally
+    stored = engine.blocks.stored_bytes
+    at = "" if snapshot.is_complete else f" --as-of {names.short(naming.snapshot_id_text(snapshot.id))}"
+    restore = f"bkctl restore {shlex.quote(snapshot.set_name)} --from {shlex.quote(place.path)} --to restored{at}"
+    run = _run_fields(context, draft.use, tally, draft.started_ns, exit_code) | {
+        "snapshot": naming.snapshot_id_text(snapshot.id),
+        "bytes": msgspec.to_builtins(tally.byte_counts(engine.new_bytes)),
+        "destinations": [{"name": place.path, "verdict": "good", "stored_bytes": stored, "error": None}],
+        "restore_command": restore,
+        "restore_one_command": _restore_one(draft, snapshot),
+        "key": _key(opened),
+        "incomplete": not snapshot.is_complete,
+    }
+    return {"runs": [run], "repository": repository(opened, place)}
+
+
+def dry_result(
+    context: JobContext, opened: OpenedForWriting, use: SetUse, tally: Tally, began_ns: int, exit_code: int
+) -> dict[str, Any]:
+    """The result document of `once --dry-run`."""
+    run = _run_fields(context, use, tally, began_ns, exit_code) | {
+        "snapshot": None,
+        "bytes": msgspec.to_builtins(tally.byte_counts(0)),
+        "destinations": [],
+        "restore_command": None,
+        "restore_one_command": None,
+        "key": _key(opened),
+        "incomplete": False,
+    }
+    return {"runs": [run], "repository": repository(opened, opened.place), "dry_run": True}
+
+
+def _run_fields(context: JobContext, use: SetUse, tally: Tally, began_ns: int, exit_code: int) -> dict[str, Any]:
+    return {
+        "set": use.name,
+        "set_id": naming.set_id_text(use.set_id),
+        "host": use.host_name,
+        "job": None,
+        "started": moments.rfc3339(began_ns, context.zone),
+        "seconds": round(context.elapsed_seconds, 3),
+        "exit": exit_code,
+        "files": msgspec.to_builtins(tally.file_counts()),
+        "problems": problems(tally),
+    }
+
+
+def problems(tally: Tally) -> dict[str, Any]:
+    """Count and the first ones."""
+    first = [{**path_fields(p.path), "kind": p.kind, "message": p.message} for p in tally.problems[:FIRST_PROBLEMS]]
+    return {"count": tally.problem_count, "first": first}
+
+
+def repository(opened: OpenedForWriting, place: OpenPlace) -> dict[str, Any]:
+    """What is told of the repository."""
+    text = place.repository.text_id
+    kind = place.repository.slot.kind
+    return {
+        "id": text,
+        "short": names.short(text),
+        "place": place.path,
+        "created": opened.made_key is not None,
+        "encryption": "none" if kind == "clear" else kind,
+    }
+
+
+def _key(opened: OpenedForWriting) -> dict[str, Any]:
+    made = opened.made_key
+    label = opened.place.repository.slot.label
+    return {"created": made is not None and made.kind == "key", "file": made.file if made else None, "label": label}
+
+
+def _restore_one(draft: Draft, snapshot: Snapshot) -> str | None:
+    path = draft.tally.example
+    try:
+        text = path.decode()
+    except UnicodeDecodeError:
+        return None
+    if not text.isprintable() or not path:
+        return None
+    place = shlex.quote(draft.place.path)
+    return f"bkctl restore {shlex.quote(snapshot.set_name)} {shlex.quote(text)} --from {place} --strip --to ."

@@ -1,0 +1,34 @@
+"""Is every snapshot still there that this host has seen? One that is gone without a drop record was taken away."""
+
+from __future__ import annotations
+
+from backupd.cache import seen_snapshots
+from backupd.errors import RollbackError
+from backupd.operations.check_findings import Findings
+from backupd.operations.context import JobContext
+from backupd.operations.places import OpenPlace, seen_snapshots_path
+from backupd.repository.object_check import SmallObjects
+
+_MOST_NAMED = 5
+
+
+def check_rollback(
+    context: JobContext, place: OpenPlace, objects: SmallObjects, findings: Findings, *, is_accepted: bool
+) -> None:
+    """Compare the list of snapshots seen with those listed, then note the new ones. is_accepted: forget what is gone."""
+    path = seen_snapshots_path(context, place)
+    seen = seen_snapshots.load(path)
+    listed = objects.snapshot_names
+    gone = sorted(seen - listed - objects.void)
+    if gone and not is_accepted:
+        named = ", ".join(gone[:_MOST_NAMED]) + (f" and {len(gone) - _MOST_NAMED} more" if gone[_MOST_NAMED:] else "")
+        findings.add(
+            "snapshots",
+            RollbackError.code,
+            f"{len(gone)} snapshots that were seen at {place.whole.shown} are gone, and nobody dropped them: {named}",
+        )
+    if gone and is_accepted:
+        context.tell("information", f"{len(gone)} snapshots seen before are gone; that is accepted from now on")
+    kept = listed | (set() if is_accepted else set(gone))
+    if kept - objects.void != seen:
+        seen_snapshots.keep(path, kept - objects.void)

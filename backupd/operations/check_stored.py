@@ -1,0 +1,249 @@
+"""The blocks and the trees of a check: what the index names lies there, what snapshots name can be had."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backupd.block.layout import BLOCK_ID_BYTES, block_name
+from backupd.errors import ChunkLostError, FormatError, ObjectMissingError
+from backupd.model import events
+from backupd.model.orders import CheckOrder
+from backupd.model.work import BlockVerdict
+from backupd.operations.check_findings import Findings
+from backupd.operations.context import JobContext
+from backupd.operations.places import OpenPlace, SnapshotAt
+from backupd.repository.bad_places import BadPlaces, PlaceCheck
+from backupd.repository.block_check import BlockCheck
+from backupd.repository.index_check import VerifiedIndex
+from backupd.repository.object_check import SmallObjects
+from backupd.repository.reader import ChunkReader, SegmentReader
+from backupd.repository.tree_check import Hit, TreeCheck
+from backupd.repository.verifying import BlockVerifier
+from backupd.repository.workforce import default_count
+from backupd.sizes import format_bytes
+from backupd.snapshot import naming
+
+_MOST_CHUNKS_NAMED = 10
+
+
+class StoredCheck:
+    """Checks blocks against the index, then walks the trees; with `--crc` both at once."""
+
+    def __init__(
+        self,
+        order: CheckOrder,
+        context: JobContext,
+        place: OpenPlace,
+        index: VerifiedIndex,
+        objects: SmallObjects,
+        findings: Findings,
+    ) -> None:
+        self._order, self._context, self._place = order, context, place
+        self._tables, self._objects, self._findings = index.tables, objects, findings
+        self._segments = SegmentReader(place.repository.place, place.setup())
+        self._places = PlaceCheck(index.tables, place.repository.place, place.setup())
+        self._indexed = {row.block_id: row.size_bytes for row in index.tables.blocks()}
+        self._listed: dict[bytes, int] = {}
+        self._crc: BlockCheck | None = None
+        self._verified_bytes = 0
+        self._damaged_orphans = 0
+        self._block_problems: dict[bytes, list[tuple[str, str]]] = {}
+        self._in_no_index: set[bytes] = set()
+        self._entries = 0
+        self.bad = BadPlaces()
+        """Places found bad by this check."""
+        self.recorded = BadPlaces()
+        """Places that damage records name."""
+        self.recorded.add_records(objects.damage, objects.deleted)
+
+    def run(self, snapshots: list[SnapshotAt]) -> None:
+        """Check all blocks, and the trees of these snapshots."""
+        self._check_presence()
+        before = self._known_bad()
+        if self._order.crc:
+            self._begin_crc()
+        self._walk(snapshots, before)
+        if self._crc is not None:
+            while not self._crc.is_done:
+                self._pump(0.2)
+        after = self._known_bad()
+        if after.without(before) or before.without(after):
+            self._findings.forget_hits()
+            self._in_no_index.clear()
+            self._walk(snapshots, after)
+        self._judge(after)
+
+    def result(self) -> dict[str, Any]:
+        """Counts for the result."""
+        orphans = self._orphans()
+        return {
+            "blocks": len(self._listed),
+            "chunks": len(self._tables),
+            "entries": self._entries,
+            "bytes_read": self._verified_bytes + self._segments.fetched_bytes,
+            "orphans": {
+                "blocks": len(orphans),
+                "bytes": sum(orphans.values()),
+                "damaged": self._damaged_orphans,
+            },
+        }
+
+    def close(self) -> None:
+        """End workers, close tables."""
+        if self._crc is not None:
+            self._crc.close()
+        self._tables.close()
+
+    # Blocks
+
+    def _check_presence(self) -> None:
+        """First how many blocks are there, then how long each is; one of another length is looked into at once."""
+        for info in self._place.repository.place.list("blocks/"):
+            block_id = _block_id(info.name)
+            if block_id is not None:
+                self._listed[block_id] = info.size_bytes
+        verifier = BlockVerifier(self._place.repository.place, self._place.setup())
+        for block_id, size in self._indexed.items():
+            found = self._listed.get(block_id)
+            if found is None:
+                if block_id not in self._objects.deleted:
+                    self.bad.add_block(block_id)
+                    message = f"{block_name(block_id)} is missing"
+                    self._block_problems[block_id] = [(ObjectMissingError.code, message)]
+            elif found != size:
+                self._context.cancel.check()
+                self._take(verifier.verify(block_id, size))
+        orphans = self._orphans()
+        if orphans:
+            self._context.tell(
+                "information",
+                f"{len(orphans)} blocks ({format_bytes(sum(orphans.values()))}) stand in no index object: left by runs that "
+                "were stopped, or a run is under way",
+            )
+
+    def _orphans(self) -> dict[bytes, int]:
+        return {block_id: size for block_id, size in self._listed.items() if block_id not in self._indexed}
+
+    def _begin_crc(self) -> None:
+        total = sum(self._listed.values())
+        self._context.tell(
+            "information", f"reading {format_bytes(total)} in {len(self._listed)} blocks from {self._place.whole.shown}"
+        )
+        done = self._block_problems.keys()
+        todo = [(block_id, self._indexed.get(block_id, 0)) for block_id in self._listed if block_id not in done]
+        self._crc = BlockCheck(self._place.setup(), self._order.limits.jobs or default_count(), todo)
+
+    def _pump(self, timeout: float) -> None:
+        self._context.cancel.check()
+        if self._crc is not None:
+            for verdict in self._crc.pump(timeout):
+                self._take(verdict)
+        self._context.progress(self._progress)
+
+    def _take(self, verdict: BlockVerdict) -> None:
+        self._verified_bytes += verdict.size_bytes
+        block_id = verdict.block_id
+        # What was read now counts, not what a record says of it.
+        self.recorded_now.add(block_id)
+        if block_id not in self._indexed:
+            if verdict.problems:
+                self._damaged_orphans += 1
+                self._context.tell("information", f"{verdict.problems[0][1]}; no index object names the block")
+            return
+        lost = self._places.compare(verdict, self.bad)
+        problems = list(verdict.problems)
+        if lost and not problems:
+            text = f"{block_name(block_id)} has other chunks than the index says"
+            problems.append((FormatError.code, text))
+        if problems:
+            self._block_problems[block_id] = problems
+
+    # Trees
+
+    def _walk(self, snapshots: list[SnapshotAt], bad: BadPlaces) -> None:
+        """The newest first: what older ones share with them is known by then."""
+        bad.mark(self._tables, self._objects.deleted)
+        reader = ChunkReader(self._segments, self._tables)
+        trees = TreeCheck(reader.load, self._tables.has_many, self._tables)
+        for at in snapshots:
+            name = naming.snapshot_id_text(at.snapshot.id)
+            for hit in trees.walk(at.snapshot.root):
+                if hit is not None:
+                    self._note(name, hit)
+                self._entries = trees.entry_count
+                self._pump(0.0)
+
+    def _note(self, snapshot: str, hit: Hit) -> None:
+        self._findings.hit(snapshot, hit)
+        if not hit.lost:
+            self._findings.add(f"tree of {snapshot}", FormatError.code, hit.message)
+        for start in range(0, len(hit.lost), 32):
+            chunk_id = hit.lost[start : start + 32]
+            places = self._tables.places(chunk_id)
+            if not places:
+                self._in_no_index.add(chunk_id)
+            for place in places:
+                # A node that no place gave: those that were not known to be bad are from now on.
+                if hit.message and place.block_id in self._listed:
+                    self.bad.add_chunks(place.block_id, chunk_id)
+                    self._block_problems.setdefault(place.block_id, [(ChunkLostError.code, hit.message)])
+
+    # What is a problem
+
+    def _known_bad(self) -> BadPlaces:
+        known = BadPlaces()
+        known.add_records(self._objects.damage, self._objects.deleted)
+        for block_id in self.recorded_now:
+            known.forget(block_id)
+        known.update(self.bad)
+        return known
+
+    def _judge(self, known: BadPlaces) -> None:
+        """A bad place that was recorded before and that nothing needs any more is healed, all others are problems."""
+        needed = self._needed_blocks(known)
+        fresh = self.bad.without(self.recorded)
+        healed = 0
+        for block_id, problems in self._block_problems.items():
+            if block_id in self.bad and block_id not in fresh and block_id not in needed:
+                healed += 1
+                continue
+            for code, message in problems:
+                self._findings.add(block_name(block_id), code, message)
+        for block_id in needed:
+            if block_id not in self._block_problems:
+                text = f"{block_name(block_id)} is recorded as damaged, and files need what lies in it"
+                self._findings.add(block_name(block_id), ChunkLostError.code, text)
+        if healed:
+            self._context.tell(
+                "information", f"{healed} damaged blocks were recorded before, and nothing needs them any more"
+            )
+        if self._in_no_index:
+            some = ", ".join(sorted(chunk_id.hex()[:16] for chunk_id in self._in_no_index)[:_MOST_CHUNKS_NAMED])
+            self._findings.add(
+                "index",
+                ChunkLostError.code,
+                f"{len(self._in_no_index)} chunks that snapshots name stand in no readable index object: {some}",
+            )
+
+    def _progress(self, elapsed: float) -> events.Progress:
+        total = sum(self._listed.values()) if self._order.crc else None
+        left = None
+        if total and self._verified_bytes:
+            left = elapsed * (total - self._verified_bytes) / self._verified_bytes
+        return events.Progress(
+            step="check",
+            files_done=self._entries,
+            bytes_done=self._verified_bytes,
+            bytes_total=total,
+            eta_seconds=left,
+            elapsed_seconds=elapsed,
+        )
+
+
+def _block_id(name: str) -> bytes | None:
+    """The id in a block's object name, None for another name."""
+    try:
+        block_id = bytes.fromhex(name.rpartition("/")[2])
+    except ValueError:
+        return None
+    return block_id if len(block_id) == BLOCK_ID_BYTES and block_name(block_id) == name else None

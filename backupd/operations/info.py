@@ -1,0 +1,172 @@
+"""`info`: this program, this machine, and a repository."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from backupd import __version__
+from backupd.errors import DamageError
+from backupd.model import events
+from backupd.model.orders import InfoOrder
+from backupd.operations import vendors
+from backupd.operations.context import JobContext
+from backupd.operations.places import OpenPlace, list_snapshots, load_place_index, open_place, warn_of_unread
+from backupd.repository.key_management import newest_epoch
+from backupd.repository.opening import list_slots
+from backupd.settings.keys import KeyStore
+
+LIBRARIES = ("blake3", "click", "cryptography", "msgspec", "numpy", "pyfastcdc", "PyYAML", "rich", "segno", "zstandard")
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_NO_LIMIT = 1 << 60
+
+
+def run(order: InfoOrder, context: JobContext) -> events.Done:
+    """Tell versions, machine and directories; with a place also what the repository there is."""
+    result: dict[str, Any] = {
+        "version": __version__,
+        "python": sys.version.split()[0],
+        **_machine(),
+        "directories": _directories(context),
+        "libraries": _libraries(),
+        "kept_keys": len(KeyStore(context.directories.data).repository_ids()),
+    }
+    damaged = 0
+    if order.place:
+        place = open_place(context)
+        result["repository"], damaged = _repository(context, place)
+    if not damaged:
+        return events.Done(exit_code=0, result=result, warnings=context.warnings)
+    return events.Done(
+        exit_code=DamageError.exit_code,
+        result=result,
+        warnings=context.warnings,
+        error={
+            "code": DamageError.code,
+            "message": f"{damaged} snapshots or index objects are damaged",
+            "hint": "`bkctl check` says what is hit",
+            "retryable": False,
+            "context": {},
+        },
+    )
+
+
+def _machine() -> dict[str, Any]:
+    system = os.uname()
+    return {
+        "platform": f"{system.sysname} {system.release}",
+        "architecture": system.machine,
+        "processors": os.cpu_count() or 1,
+        "usable_processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "memory": _memory(),
+    }
+
+
+def _memory() -> dict[str, int]:
+    page = os.sysconf("SC_PAGE_SIZE")
+    memory = {"total_bytes": os.sysconf("SC_PHYS_PAGES") * page}
+    known = dict(_meminfo())
+    wanted = {"MemAvailable": "available_bytes", "SwapTotal": "swap_total_bytes", "SwapFree": "swap_free_bytes"}
+    memory |= {ours: known[theirs] for theirs, ours in wanted.items() if theirs in known}
+    for path in _CGROUP_LIMITS:
+        limit = _first_line(path)
+        if limit.isdigit() and int(limit) < _NO_LIMIT:
+            memory["limit_bytes"] = int(limit)
+            break
+    return memory
+
+
+def _meminfo() -> Iterator[tuple[str, int]]:
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            for line in file:
+                name, _, rest = line.partition(":")
+                if rest.endswith("kB\n"):
+                    yield name, int(rest.split()[0]) * 1024
+    except OSError:
+        # Not on this platform.
+        return
+
+
+def _first_line(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.readline().strip()
+    except OSError:
+        return ""
+
+
+def _directories(context: JobContext) -> dict[str, Any]:
+    found = context.directories
+    return {
+        "config": found.config,
+        "data": found.data,
+        "keys": KeyStore(found.data).directory,
+        "state": found.state,
+        "cache": found.cache,
+        "temporary": found.temporary,
+        "cache_bytes": _size_below(found.cache),
+        "temporary_bytes": _size_below(found.temporary),
+    }
+
+
+def _libraries() -> dict[str, str | None]:
+    metadata = vendors.load("importlib.metadata")
+    if metadata is None:
+        return {}
+    versions: dict[str, str | None] = {}
+    for name in LIBRARIES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return versions
+
+
+def _repository(context: JobContext, place: OpenPlace) -> tuple[dict[str, Any], int]:
+    opened = place.repository
+    config = opened.keyring.configuration
+    listing = list_snapshots(place)
+    warn_of_unread(context, listing)
+    index = load_place_index(place)
+    for name, message in index.damaged.items():
+        context.warn(f"index/{name}: {message}")
+    rows = {row.block_id: row for row in index.tables.blocks()}.values()
+    slots, _ = list_slots(opened.place)
+    facts = {
+        "id": opened.text_id,
+        "place": place.path,
+        "encryption": "none" if any(slot.kind == "clear" for slot in slots.values()) else config.cipher,
+        "cipher": config.cipher,
+        "block_size_bytes": config.block_bytes,
+        "opened_by": opened.slot.kind,
+        "key_slots": len(slots),
+        "epoch": opened.keyring.number,
+        "newest_epoch": newest_epoch(opened.place),
+        "epochs": [keys.number for keys in opened.keyring.epochs],
+        "sets": len({at.snapshot.set_id for at in listing.found}),
+        "snapshots": len({at.snapshot.id for at in listing.found if at.snapshot.is_complete}),
+        "incomplete_snapshots": len({at.snapshot.id for at in listing.found if not at.snapshot.is_complete}),
+        "blocks": len(rows),
+        "stored_bytes": sum(row.size_bytes for row in rows),
+        "chunks": len(index.tables),
+        "index_objects": len(index.sizes),
+        "index_bytes": sum(index.sizes.values()),
+        "cache_bytes": _size_below(place.cache),
+        "free_bytes": place.whole.free_bytes(),
+    }
+    return facts, len(listing.damaged) + len(index.damaged)
+
+
+def _size_below(path: str) -> int:
+    total = 0
+    for directory, _, files in os.walk(path):
+        for name in files:
+            try:
+                total += os.lstat(os.path.join(directory, name)).st_blocks * 512
+            except OSError:
+                # Another job's file that went away.
+                continue
+    return total

@@ -1,0 +1,158 @@
+"""`bkctl check`: is all there that the snapshots need, and with `--crc`, is every byte of it as it was written?
+
+Order of reading: snapshots, then the index, then the blocks, then what was dropped. A backup that runs meanwhile writes in
+the opposite order, so whatever it had finished before is found whole.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+
+import msgspec
+
+from backupd.destination.contract import Below
+from backupd.destination.local import LocalDestination
+from backupd.errors import BackupError, BusyError, DestinationError
+from backupd.model import events
+from backupd.model.orders import CheckOrder
+from backupd.operations import index_rebuild
+from backupd.operations.check_findings import Findings
+from backupd.operations.check_rollback import check_rollback
+from backupd.operations.check_stored import StoredCheck
+from backupd.operations.context import JobContext, error_fields
+from backupd.operations.places import OpenPlace, SnapshotAt, open_place, to_record
+from backupd.repository.index_check import VerifiedIndex, verify_index
+from backupd.repository.object_check import SmallObjects, check_objects, check_texts
+from backupd.repository.records import Records
+from backupd.rules import picking
+from backupd.settings.directories import ensure
+from backupd.settings.lock import SetLock
+from backupd.snapshot import naming
+
+
+def run(order: CheckOrder, context: JobContext) -> events.Done:
+    """Check a place. Raises BackupError where it can't be opened; damage is no error but the result."""
+    place = open_place(context)
+    findings = Findings()
+    with ExitStack() as held:
+        objects = _read_objects(context, place, findings)
+        chosen = _choose(order, context, place, objects, findings, held)
+        check_rollback(context, place, objects, findings, is_accepted=order.accept_rollback)
+        index = _read_index(context, place)
+        rebuilt = None
+        if order.rebuild_index:
+            writable = _writable(place)
+            rebuilt = index_rebuild.rebuild(context, writable.repository, index, objects)
+            index.tables.close()
+            index = _read_index(context, place)
+        for name, error in index.damaged.items():
+            findings.add(f"index/{name}", error.code, error.message)
+        if index.locked or objects.locked:
+            context.warn(
+                f"{len(index.locked) + len(objects.locked)} objects are of newer epochs, which the key at hand does not open"
+            )
+        stored = StoredCheck(order, context, place, index, objects, findings)
+        try:
+            stored.run(chosen)
+            _record(context, place, stored, findings)
+        finally:
+            stored.close()
+    result = stored.result()
+    result["snapshots"] = len(chosen)
+    result["rebuilt"] = rebuilt
+    return _end(context, place, findings, result)
+
+
+def _read_objects(context: JobContext, place: OpenPlace, findings: Findings) -> SmallObjects:
+    for problem in check_texts(place.whole, place.repository.text_id):
+        findings.add(problem.name, problem.code, problem.message)
+    objects = check_objects(place.repository, context.cancel.check)
+    for problem in objects.problems:
+        if problem.name not in objects.void:
+            findings.add(problem.name, problem.code, problem.message)
+    for name in objects.unknown:
+        context.tell("information", f"{name} is no object of this format and was passed over", verbosity=1)
+    return objects
+
+
+def _choose(
+    order: CheckOrder,
+    context: JobContext,
+    place: OpenPlace,
+    objects: SmallObjects,
+    findings: Findings,
+    held: ExitStack,
+) -> list[SnapshotAt]:
+    """Snapshots to walk: of the sets asked for, those skipped on which a job is running. Their locks are held."""
+    living = [SnapshotAt(name, one) for name, one in objects.snapshots.items() if name not in objects.void]
+    living.sort(key=lambda at: at.snapshot.started_ns, reverse=True)
+    names = {at.snapshot.set_id: at.snapshot.set_name for at in living}
+    wanted = set(names) | objects.session_sets
+    if order.set_names:
+        records = [to_record(at) for at in living]
+        own_host = context.host.name
+        asked = {picking.choose_set(records, name, own_host=own_host) for name in order.set_names}
+        wanted = {bytes.fromhex(text[1:]) for text in asked}
+    elif not names:
+        context.tell("information", f"{place.whole.shown} holds no snapshot yet: no data")
+    for set_id in sorted(wanted):
+        lock = SetLock(context.directories.state, naming.set_id_text(set_id))
+        try:
+            lock.acquire(context.clock, 0.0, context.cancel)
+        except BusyError as error:
+            wanted.discard(set_id)
+            name = names.get(set_id, naming.set_id_text(set_id))
+            findings.skipped[name] = error
+            context.warn(f"{name} was skipped: {error.message}")
+        else:
+            held.callback(lock.close)
+    return [at for at in living if at.snapshot.set_id in wanted]
+
+
+def _read_index(context: JobContext, place: OpenPlace) -> VerifiedIndex:
+    directory = ensure(os.path.join(place.cache, "index"))
+    return verify_index(place.repository, directory, context.cancel.check)
+
+
+def _writable(place: OpenPlace) -> Records:
+    """The same repository through a writer of its own name: its temporary files are nobody else's."""
+    local = LocalDestination(place.path, f"check-{os.urandom(8).hex()}")
+    below = Below(local, place.repository.text_id)
+    return Records(msgspec.structs.replace(place.repository, place=below))
+
+
+def _record(context: JobContext, place: OpenPlace, stored: StoredCheck, findings: Findings) -> None:
+    """Publish places that no damage record names yet. That corrects nothing: the next backup then stores them again."""
+    fresh = stored.bad.without(stored.recorded)
+    if not fresh:
+        return
+    blocks, chunks = len(fresh.blocks), sum(map(len, fresh.chunks.values()))
+    host_id = bytes.fromhex(context.host.host_id)
+    try:
+        name = _writable(place).report_damage(fresh.record(context.clock.now_ns(), host_id))
+    except DestinationError as error:
+        context.warn(f"the damage could not be recorded, so the next backup does not know of it: {error.message}")
+        return
+    findings.recorded_blocks, findings.recorded_chunks = blocks, chunks
+    context.tell(
+        "information",
+        f"recorded as {name}, so that the next backup stores it again: {blocks} blocks, {chunks} chunks of others",
+    )
+
+
+def _end(context: JobContext, place: OpenPlace, findings: Findings, result: dict[str, object]) -> events.Done:
+    result["seconds"] = round(context.elapsed_seconds, 3)
+    result["problems"] = [
+        {"object": problem.name, "code": problem.code, "message": problem.message} for problem in findings.problems
+    ]
+    result["files_hit"], result["files_hit_count"] = findings.hits, findings.hit_count
+    result["recorded"] = {"blocks": findings.recorded_blocks, "chunks": findings.recorded_chunks}
+    result["skipped"] = [{"set": name, "reason": error.message} for name, error in findings.skipped.items()]
+    error: BackupError | None = findings.error(place.whole.shown)
+    return events.Done(
+        exit_code=error.exit_code if error is not None else 0,
+        result=result,
+        warnings=context.warnings,
+        error=error_fields(error) if error is not None else None,
+    )

@@ -1,0 +1,76 @@
+"""`key rotate`: a new epoch, and slots made anew for the secrets at hand."""
+
+from __future__ import annotations
+
+import msgspec
+
+from backupd.errors import KeyMissingError
+from backupd.model import events
+from backupd.model.orders import KeyOrder
+from backupd.operations.context import JobContext
+from backupd.operations.kept_keys import key_at_hand, other_kept_secret
+from backupd.operations.places import open_place
+from backupd.repository.key_management import Rotation, check_newest, rotate, slots_of
+from backupd.repository.opening import NewSlot, OpenRepository, list_slots
+from backupd.seal.slot import CLEAR_SECRET, Slot, secret_from_text
+from backupd.settings.keys import KeyStore
+
+
+def run(order: KeyOrder, context: JobContext) -> events.Done:
+    """Begin a new epoch; slots of other people's secrets are told, for they open older epochs only."""
+    opened = open_place(context).repository
+    check_newest(opened)
+    done = rotate(opened, _secrets(order, context, opened), context.clock.now_ns())
+    _update_kept(context, opened, done)
+    left = [_named(name, slot) for name, slot in done.left.items()]
+    result = {
+        "repository": opened.text_id,
+        "epoch": done.repository.keyring.number,
+        "slots": [_named(name, slot) for name, slot in done.made.items()],
+        "removed_slots": [_named(name, slot) for name, slot in done.removed.items()],
+        "older_epochs_only": left,
+        "changed": True,
+    }
+    if left:
+        context.warn(
+            f"{len(left)} other keys open only what was written before: {', '.join(left)}; "
+            "add them anew with `bkctl key add` and remove the old slots"
+        )
+    context.warn("what is stored already stays under the old keys; who has one and a copy can go on reading that")
+    return events.Done(exit_code=0, result=result, warnings=context.warnings)
+
+
+def _secrets(order: KeyOrder, context: JobContext, opened: OpenRepository) -> list[NewSlot]:
+    """The secret that opened the repository, and the kept key where that is another one."""
+    found, _ = list_slots(opened.place)
+    label = opened.slot.label
+    if opened.slot.kind == "clear":
+        first = NewSlot("clear", CLEAR_SECRET, label)
+    elif opened.slot.kind == "password" and order.unlock.secret is not None:
+        first = NewSlot("password", order.unlock.secret, label)
+    else:
+        hand = key_at_hand(context, opened)
+        secret = secret_from_text(hand.text) if hand is not None else None
+        if secret is None:
+            raise KeyMissingError("the secret that opened the repository is not at hand any more", hint="try again")
+        first = NewSlot("key", secret, label)
+    kept = other_kept_secret(context, opened)
+    if kept is None or kept == first.secret:
+        return [first]
+    own = slots_of(opened.id, {n: s for n, s in found.items() if s.kind == "key"}, kept)
+    return [first, NewSlot("key", kept, found[own[0]].label)] if own else [first]
+
+
+def _update_kept(context: JobContext, opened: OpenRepository, done: Rotation) -> None:
+    """Let the kept key's file name its new slot; the key itself is the same."""
+    store = KeyStore(context.directories.data)
+    kept = store.load(opened.text_id)
+    secret = secret_from_text(kept.secret) if kept is not None else None
+    if kept is None or secret is None:
+        return
+    for name in slots_of(opened.id, {n: s for n, s in done.made.items() if s.kind == "key"}, secret):
+        store.save(msgspec.structs.replace(kept, slot=name))
+
+
+def _named(name: str, slot: Slot) -> str:
+    return f"{name} ({slot.label})" if slot.label else name

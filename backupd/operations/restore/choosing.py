@@ -1,0 +1,137 @@
+"""What of a snapshot is restored, and where below the target it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from backupd.errors import PathNotFoundError, UsageError
+from backupd.model.results import path_fields, shown
+from backupd.operations.snapshot_tree import find
+from backupd.tree.entry import Entry, Kind
+from backupd.tree.nodes import Load, find_entry, iterate_entries
+
+_FEW = 16
+"""Up to so many names of one directory are looked up one by one."""
+
+
+class Chosen:
+    """One name to restore: all of it, or, where it has `children`, no more than these below it."""
+
+    __slots__ = ("children", "entry", "name")
+
+    def __init__(self, name: bytes, entry: Entry, children: list[Chosen] | None = None) -> None:
+        self.name, self.entry, self.children = name, entry, children
+
+
+class _Wish(dict[bytes, "_Wish | None"]):
+    """Names wanted below a directory; None: all below that name."""
+
+
+def choose_all(root: Entry, load: Load) -> Iterator[Entry]:
+    """All entries of the directory that stands for `/`. Raises DamageError."""
+    return iterate_entries(node_of(root), load)
+
+
+def choose_paths(root: Entry, paths: Sequence[bytes], load: Load) -> list[Chosen]:
+    """The chosen paths, with the directories that lead to them.
+
+    Raises PathNotFoundError where the snapshot lacks one, DamageError of a directory on the way.
+    """
+    wish = _Wish()
+    for path in paths:
+        _add(wish, [name for name in path.split(b"/") if name])
+    missing: list[bytes] = []
+    if not wish:
+        return [Chosen(entry.name, entry) for entry in iterate_entries(node_of(root), load)]
+    found = _resolve(node_of(root), wish, b"", load, missing)
+    _refuse_missing(missing)
+    return found
+
+
+def choose_stripped(root: Entry, paths: Iterable[bytes], load: Load, may_miss: bool) -> list[Chosen]:
+    """Each path by its last name alone; of `/`, all that is in it.
+
+    may_miss: whether paths that the snapshot lacks are passed over. Raises PathNotFoundError, UsageError where two
+    paths would come to lie on each other.
+    """
+    chosen: dict[bytes, Chosen] = {}
+    origins: dict[bytes, bytes] = {}
+    missing: list[bytes] = []
+    for path in dict.fromkeys(paths):
+        name = path.rstrip(b"/").rpartition(b"/")[2]
+        entry = find(root, path, load)
+        if entry is None:
+            missing.append(path)
+            continue
+        found = [Chosen(name, entry)] if name else [Chosen(e.name, e) for e in iterate_entries(node_of(root), load)]
+        for one in found:
+            if one.name in chosen:
+                raise UsageError(
+                    f"without their parents, {shown(origins[one.name])} and {shown(path)} would be one",
+                    hint="restore them one after the other, or leave out --strip",
+                )
+            chosen[one.name] = one
+            origins[one.name] = path
+    if not may_miss:
+        _refuse_missing(missing)
+    return sorted(chosen.values(), key=lambda one: one.name)
+
+
+def node_of(directory: Entry) -> bytes:
+    """Id of a directory's top node."""
+    return directory.content if isinstance(directory.content, bytes) else b""
+
+
+def _add(wish: _Wish, names: list[bytes]) -> None:
+    for at, name in enumerate(names):
+        below = wish.get(name, wish)
+        if below is None:
+            return
+        if at + 1 == len(names):
+            wish[name] = None
+        elif below is wish:
+            wish[name] = wish = _Wish()
+        else:
+            wish = below
+
+
+def _resolve(node: bytes, wish: _Wish, above: bytes, load: Load, missing: list[bytes]) -> list[Chosen]:
+    chosen: list[Chosen] = []
+    found: dict[bytes, Entry] = {}
+    if len(wish) <= _FEW:
+        for name in wish:
+            entry = find_entry(node, name, load)
+            if entry is not None:
+                found[name] = entry
+    else:
+        found = {entry.name: entry for entry in iterate_entries(node, load) if entry.name in wish}
+    for name, below in sorted(wish.items()):
+        path = above + b"/" + name
+        entry = found.get(name)
+        if entry is None:
+            missing += [path] if below is None else _paths(below, path)
+        elif below is None:
+            chosen.append(Chosen(name, entry))
+        elif entry.kind != Kind.DIRECTORY:
+            missing += _paths(below, path)
+        else:
+            chosen.append(Chosen(name, entry, _resolve(node_of(entry), below, path, load, missing)))
+    return chosen
+
+
+def _paths(wish: _Wish, above: bytes) -> list[bytes]:
+    found: list[bytes] = []
+    for name, below in wish.items():
+        path = above + b"/" + name
+        found += [path] if below is None else _paths(below, path)
+    return found
+
+
+def _refuse_missing(missing: list[bytes]) -> None:
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise PathNotFoundError(
+            f"the snapshot does not hold {shown(missing[0])}{more}",
+            hint="`bkctl snapshot ls` shows what it holds; paths are the full ones of the source",
+            context={"missing": [path_fields(path)["path"] for path in missing[:100]]},
+        )

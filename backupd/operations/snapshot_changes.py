@@ -1,0 +1,76 @@
+"""What changed between two trees, path by path; equal subtrees are passed over without being loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
+
+from backupd.errors import DamageError
+from backupd.operations.snapshot_tree import join
+from backupd.tree.comparing import Pair, differing_entries, has_same_content, has_same_metadata
+from backupd.tree.entry import Entry, Kind
+from backupd.tree.nodes import Load
+
+ChangeKind = Literal["added", "removed", "changed", "metadata"]
+OnDamage = Callable[[bytes, DamageError], None]
+"""Takes a directory that can't be compared and why."""
+
+
+class Change(NamedTuple):
+    """One path that differs."""
+
+    path: bytes
+    kind: ChangeKind
+    before: Entry | None
+    after: Entry | None
+
+
+def walk_changes(path: bytes, before: Entry | None, after: Entry | None, load: Load, damaged: OnDamage) -> Iterator[Change]:
+    """All changes at and below a path, a directory before what is in it.
+
+    before, after: the entries of that path in the older and the newer tree. A directory that is damaged on either side
+    is told to `damaged` and passed over.
+    """
+    change = _judge(path, before, after)
+    if change is not None:
+        yield change
+    open_directories: list[tuple[bytes, Iterator[Pair]]] = [(path, _below(before, after, load))]
+    while open_directories:
+        path, pairs = open_directories[-1]
+        try:
+            pair = next(pairs, None)
+        except DamageError as error:
+            damaged(path, error)
+            pair = None
+        if pair is None:
+            open_directories.pop()
+            continue
+        entry = pair[1] or pair[0]
+        if entry is None:
+            continue
+        name = join(path, entry.name)
+        change = _judge(name, *pair)
+        if change is not None:
+            yield change
+        if _directory(pair[0]) is not None or _directory(pair[1]) is not None:
+            open_directories.append((name, _below(*pair, load)))
+
+
+def _below(before: Entry | None, after: Entry | None, load: Load) -> Iterator[Pair]:
+    return differing_entries(_directory(before), _directory(after), load)
+
+
+def _directory(entry: Entry | None) -> bytes | None:
+    if entry is not None and entry.kind == Kind.DIRECTORY and isinstance(entry.content, bytes):
+        return entry.content
+    return None
+
+
+def _judge(path: bytes, before: Entry | None, after: Entry | None) -> Change | None:
+    if before is None or after is None:
+        if before is after:
+            return None
+        return Change(path, "added" if before is None else "removed", before, after)
+    if not has_same_content(before, after):
+        return Change(path, "changed", before, after)
+    return None if has_same_metadata(before, after) else Change(path, "metadata", before, after)

@@ -1,0 +1,61 @@
+"""`snapshot versions`: all versions of paths in a set."""
+
+from __future__ import annotations
+
+from datetime import tzinfo
+from functools import partial
+from typing import Any
+
+from backupd.model import events
+from backupd.model.orders import SnapshotVersionsOrder
+from backupd.model.results import path_fields
+from backupd.operations.context import JobContext
+from backupd.operations.file_versions import Version, versions_of
+from backupd.operations.places import (
+    list_snapshots,
+    load_place_index,
+    open_place,
+    open_reader,
+    to_record,
+    warn_of_unread,
+)
+from backupd.operations.snapshot_browsing import moment_of, note_damage
+from backupd.operations.snapshots import end, identify
+from backupd.rules import picking
+from backupd.snapshot import naming
+from backupd.tree.entry import Kind
+
+
+def run(order: SnapshotVersionsOrder, context: JobContext) -> events.Done:
+    """List the versions of the order's paths, numbered as `restore --pick` takes them."""
+    place = open_place(context)
+    listing = list_snapshots(place)
+    warn_of_unread(context, listing)
+    choice = order.selection
+    records = [to_record(at) for at in listing.found]
+    set_id = picking.choose_set(records, choice.set_name, choice.host_name, choice.paths, context.host.name)
+    snapshots = [
+        at.snapshot
+        for at in listing.found
+        if naming.set_id_text(at.snapshot.set_id) == set_id and (at.snapshot.is_complete or choice.incomplete)
+    ]
+    load = open_reader(place, load_place_index(place)).load
+    damaged: dict[str, str] = {}
+    found = versions_of(choice.paths, snapshots, load, partial(note_damage, context, damaged))
+    result = {"versions": [_item(version, context.zone) for version in found], "next": None}
+    return end(context, result, damaged, "directories")
+
+
+def _item(version: Version, zone: tzinfo) -> dict[str, Any]:
+    named = identify(version.snapshot, zone)
+    return {
+        "number": version.number,
+        **path_fields(version.path),
+        "snapshot": named["id"],
+        "short": named["short"],
+        "time": named["time"],
+        "kind": Kind(version.entry.kind).name.lower(),
+        "size": version.entry.size,
+        "mtime": moment_of(version.entry.mtime_ns, zone),
+        "mtime_ns": version.entry.mtime_ns,
+    }

@@ -1,0 +1,427 @@
+"""The coordinator of a storing run: gives work to workers, answers what is lacking, has blocks made and sent (DESIGN 5, 6).
+
+One thread calls everything here. Results reach a `Sink` only when all chunks they rely on are sealed, so what a sink
+holds may be published after the next `drain`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from backupd.block.layout import DATA, TREE
+from backupd.block.segment import ZERO_SALT
+from backupd.cache.index_tables import IndexTables
+from backupd.cancel import Cancel
+from backupd.chunk.identity import Identity
+from backupd.errors import BackupError, DamageError
+from backupd.model import work
+from backupd.repository.blocks import BlockWriter
+from backupd.repository.claims import Claims, Step
+from backupd.repository.opening import OpenRepository
+from backupd.repository.packing import SegmentPacker
+from backupd.repository.ring import RingAllocator, make_memory, map_memory
+from backupd.repository.uploader import Acknowledge, Uploader
+from backupd.repository.workforce import Worker, Workforce
+from backupd.sizes import MIB
+
+_PER_WORKER = 3
+"""Tasks given to a worker at once: two under way, one waiting."""
+_QUEUED_MOST = 8
+_DEATHS_MOST = 2
+TREE_PART = -1
+"""Number of the ring part that the coordinator itself seals into."""
+
+
+class Sink(Protocol):
+    """Who takes the results of one task."""
+
+    def files_done(self, results: list[work.FileResult]) -> None:
+        """All files of a FilesTask."""
+        ...
+
+    def region_step(self, ids: bytes, lengths: list[int]) -> None:
+        """The next chunks of a region, in order, without gaps."""
+        ...
+
+    def region_done(self, result: work.FileResult) -> None:
+        """The region's last chunks were given."""
+        ...
+
+
+class EngineOptions(msgspec.Struct, frozen=True):
+    """How a storing run works."""
+
+    workers: int
+    compression: str
+    is_checked: bool
+    average_bytes: int
+
+
+class _Assigned:
+    """A task on its way: to be given out, or at a worker."""
+
+    __slots__ = ("deaths", "delivered_bytes", "is_void", "last", "sink", "steps", "task", "worker")
+
+    def __init__(self, task: work.FilesTask | work.RegionTask, sink: Sink, deaths: int = 0) -> None:
+        self.task, self.sink, self.deaths = task, sink, deaths
+        self.worker = -1
+        self.steps: deque[Step] = deque()
+        self.last: work.RegionDone | None = None
+        self.delivered_bytes = 0
+        self.is_void = False
+
+
+class StoreEngine:
+    """Workers, claims, blocks and the uploader of one run."""
+
+    def __init__(
+        self,
+        repository: OpenRepository,
+        setup: work.RepositorySetup,
+        tables: IndexTables,
+        options: EngineOptions,
+        acknowledge: Acknowledge,
+        cancel: Cancel,
+    ) -> None:
+        part = max(48 * MIB, repository.keyring.configuration.block_bytes * 3 // 2)
+        memory_fd = make_memory(part * (options.workers + 1))
+        self._memory = map_memory(memory_fd)
+        setups = [
+            work.StoreSetup(
+                setup,
+                repository.keyring.chunker_seed,
+                options.compression,
+                options.is_checked,
+                options.average_bytes,
+                number * part,
+                part,
+            )
+            for number in range(options.workers)
+        ]
+        self._workforce = Workforce(setups, memory_fd)
+        self._uploader = Uploader(repository.place, acknowledge, self._workforce.wake_sender)
+        self.blocks = BlockWriter(repository, self._memory, self._uploader, self._free)
+        self.claims = Claims(tables.has_many)
+        self._tree_ring = RingAllocator(part * options.workers, part)
+        self._tree_packer = SegmentPacker(
+            setup, options.compression, options.is_checked, self._memory, self._allocate_for_tree
+        )
+        self._identity = Identity(setup.chunk_id_key)
+        self._cancel = cancel
+        self._queue: deque[_Assigned] = deque()
+        self._assigned: dict[int, _Assigned] = {}
+        self._loads: dict[int, int] = dict.fromkeys(range(options.workers), 0)
+        self._freed: dict[int, list[int]] = {}
+        self._flushed: set[int] = set()
+        self._is_flushing = False
+        self._next_task = 0
+        self.new_bytes = 0
+        """Plain bytes of chunks that were lacking."""
+        self.on_idle: Callable[[], None] = lambda: None
+        """Called at each turn of `pump`, for progress."""
+        self.on_worker_death: Callable[[str], None] = lambda _: None
+
+    # Work
+
+    def submit(self, task: work.FilesTask | work.RegionTask, sink: Sink) -> None:
+        """Give work out, waiting while enough of it is queued. The task's number is drawn here."""
+        self._queue.append(_Assigned(task, sink))
+        self._dispatch()
+        self.pump(0)
+        while len(self._queue) > _QUEUED_MOST:
+            self.pump(None)
+
+    def store_node(self, data: bytes) -> bytes:
+        """Keep a node or list as a chunk of the repository's scope; gives its id."""
+        chunk_id = self._identity.chunk_id(data)
+        if self.claims.take(chunk_id):
+            self.new_bytes += len(data)
+            self._place(self._tree_packer.add(data, chunk_id, ZERO_SALT, True))
+            if self._tree_packer.is_full:
+                self._place(self._tree_packer.flush())
+        return chunk_id
+
+    def pump(self, timeout: float | None) -> None:
+        """Take in what workers and the uploader say; waits for it up to `timeout` seconds, None: until something comes.
+
+        Raises the destination's error, or the run's stop.
+        """
+        self._cancel.check()
+        for worker in self._workforce.ready(timeout if timeout is not None else 0.2):
+            try:
+                for message in worker.channel.receive_ready():
+                    self._take(worker, message)
+            except (EOFError, ConnectionResetError, BrokenPipeError):
+                self._bury(worker)
+        self.blocks.collect()
+        self._send_freed()
+        self._dispatch()
+        self.on_idle()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether results are still to come."""
+        return bool(self._queue or self._assigned)
+
+    def finish_step(self) -> None:
+        """Take in what comes next when nothing more is submitted for now; call it while `has_work`."""
+        if not self._queue and self._is_stalled():
+            self._flush_workers()
+            self._resume()
+        else:
+            self.pump(None)
+
+    def drain(self, while_still: Callable[[], None]) -> None:
+        """Bring all that was answered to the destination: workers seal, open blocks are sent and acknowledged.
+
+        Workers begin nothing new meanwhile; `while_still` is called before they go on.
+        """
+        self._flush_workers()
+        self.flush_trees()
+        while_still()
+        self._resume()
+
+    def flush_trees(self) -> None:
+        """Bring the nodes stored so far to the destination; for use within `drain`'s `while_still`."""
+        self._place(self._tree_packer.flush())
+        self.blocks.close_open()
+        while not self.blocks.is_idle:
+            self._wait_for_upload()
+
+    def end_cancelling(self) -> None:
+        """From now on no request to stop interrupts: the run is at its last checkpoint."""
+        self._cancel = Cancel()
+
+    def close(self) -> None:
+        """Stop workers and uploader; nothing more is stored."""
+        self._workforce.close()
+        self._uploader.close()
+        self.blocks.release()
+
+    # Inside
+
+    def _is_stalled(self) -> bool:
+        """Whether all tasks are answered and only wait for open segments."""
+        return all(a.steps and all(s.messages for s in a.steps) and self._ended(a) for a in self._assigned.values())
+
+    def _ended(self, assigned: _Assigned) -> bool:
+        return isinstance(assigned.task, work.FilesTask) or assigned.last is not None
+
+    def _flush_workers(self) -> None:
+        """Have every worker seal what is open and wait; they go on after `_resume`."""
+        self._flushed.clear()
+        self._is_flushing = True
+        for number in list(self._workforce.workers):
+            self._tell(number, work.Flush())
+        while len(self._flushed) < len(self._workforce.workers):
+            self.pump(None)
+        self._is_flushing = False
+
+    def _resume(self) -> None:
+        for number in list(self._workforce.workers):
+            self._tell(number, work.Resume())
+
+    def _tell(self, number: int, message: work.Message) -> None:
+        try:
+            self._workforce.workers[number].channel.send(message)
+        except (BrokenPipeError, ConnectionResetError):
+            # A dead worker's end is read as EOF at the next turn; what it was told is said again then.
+            return
+
+    def _dispatch(self) -> None:
+        while self._queue:
+            number = min(self._loads, key=self._loads.__getitem__)
+            if self._loads[number] >= _PER_WORKER:
+                return
+            assigned = self._queue.popleft()
+            self._next_task += 1
+            assigned.task = msgspec.structs.replace(assigned.task, task=self._next_task)
+            assigned.worker = number
+            self._assigned[self._next_task] = assigned
+            self._loads[number] += 1
+            self._tell(number, assigned.task)
+
+    def _take(self, worker: Worker, message: work.FromWorker) -> None:
+        match message:
+            case work.Question():
+                self._answer(worker, message)
+            case work.Sealed():
+                self._seal(worker.number, message)
+            case work.FilesDone():
+                self._loads[worker.number] -= 1
+                self._hold(message.task, 0, message)
+            case work.RegionStep():
+                self._hold(message.task, message.step, message)
+            case work.RegionDone():
+                self._loads[worker.number] -= 1
+                assigned = self._assigned[message.task]
+                assigned.last = message
+                self._deliver(assigned)
+            case work.Flushed():
+                self._flushed.add(worker.number)
+            case work.WorkerFailed():
+                raise _worker_error(message)
+
+    def _answer(self, worker: Worker, question: work.Question) -> None:
+        assigned = self._assigned[question.task]
+        step = Step(assigned, question.step)
+        assigned.steps.append(step)
+        masks = self.claims.ask(step, worker.number, question.ids)
+        self.new_bytes += sum(length for mask, length in zip(masks, question.lengths, strict=True) if mask)
+        self._tell(worker.number, work.Wanted(question.task, question.step, masks))
+
+    def _seal(self, ring_part: int, sealed: work.Sealed) -> None:
+        self.blocks.add(ring_part, sealed, DATA)
+        for step in self.claims.sealed(sealed.ids):
+            self._deliver(step.assigned)
+
+    def _hold(self, task: int, number: int, message: work.FilesDone | work.RegionStep) -> None:
+        assigned = self._assigned[task]
+        step = next((step for step in assigned.steps if step.number == number), None)
+        if step is None:
+            # Nothing was asked for: no content, or all of it failed.
+            step = Step(assigned, number)
+            assigned.steps.append(step)
+        step.messages.append(message)
+        self._deliver(assigned)
+
+    def _deliver(self, assigned: _Assigned) -> None:
+        """Give whole steps to the sink, in order; retire the task after its last."""
+        if assigned.is_void:
+            self._retire_void(assigned)
+            return
+        while assigned.steps and assigned.steps[0].messages and not assigned.steps[0].waiting:
+            message = assigned.steps.popleft().messages[0]
+            if isinstance(message, work.FilesDone):
+                self._retire(assigned)
+                assigned.sink.files_done(message.results)
+                return
+            assigned.delivered_bytes += sum(message.lengths)
+            assigned.sink.region_step(message.ids, message.lengths)
+        if assigned.last is not None and not assigned.steps:
+            self._retire(assigned)
+            assigned.sink.region_done(assigned.last.result)
+
+    def _retire(self, assigned: _Assigned) -> None:
+        self._assigned.pop(assigned.task.task, None)
+
+    def _retire_void(self, assigned: _Assigned) -> None:
+        """A task that relied on a dead worker's chunks has been answered: it is done again."""
+        is_answered = bool(assigned.steps) and all(step.messages for step in assigned.steps)
+        if is_answered and self._ended(assigned):
+            self._retire(assigned)
+            self._queue.appendleft(self._again(assigned, assigned.deaths))
+
+    def _again(self, assigned: _Assigned, deaths: int) -> _Assigned:
+        task = assigned.task
+        if isinstance(task, work.RegionTask) and assigned.delivered_bytes:
+            task = msgspec.structs.replace(task, start=task.start + assigned.delivered_bytes)
+        return _Assigned(task, assigned.sink, deaths)
+
+    def _bury(self, worker: Worker) -> None:
+        status = self._workforce.bury(worker)
+        self.on_worker_death(f"a worker ended with status {status}; its work is done again")
+        for step in self.claims.void(worker.number):
+            step.assigned.is_void = True
+        lost = [a for a in self._assigned.values() if a.worker == worker.number]
+        for assigned in lost:
+            del self._assigned[assigned.task.task]
+            assigned.is_void = True
+            assigned.steps.clear()
+        # The new worker takes the ring's part for empty: blocks that still lie in it must be safe before.
+        self.drain_part(worker.number)
+        self._loads[worker.number] = 0
+        self._workforce.start(worker.number)
+        self._flushed.discard(worker.number)
+        if self._is_flushing:
+            self._tell(worker.number, work.Flush())
+        # What a worker had not begun is not to blame for its death.
+        for at, assigned in enumerate(lost):
+            self._requeue(assigned, assigned.deaths + (at < 2))
+
+    def drain_part(self, ring_part: int) -> None:
+        """Send the open blocks and wait until nothing lies in a worker's part of the ring any more."""
+        self.blocks.close_open()
+        while self.blocks.uses(ring_part):
+            self._wait_for_upload()
+        self._freed.pop(ring_part, None)
+
+    def _wait_for_upload(self) -> None:
+        self._cancel.check()
+        self._workforce.wait_for_wake()
+        self.blocks.collect()
+        self.on_idle()
+
+    def _requeue(self, assigned: _Assigned, deaths: int) -> None:
+        if deaths < _DEATHS_MOST:
+            self._queue.appendleft(self._again(assigned, deaths))
+        elif isinstance(assigned.task, work.FilesTask) and len(assigned.task.files) > 1:
+            half = len(assigned.task.files) // 2
+            merged = _Joined(assigned.sink, 2)
+            for files in (assigned.task.files[:half], assigned.task.files[half:]):
+                part = msgspec.structs.replace(assigned.task, files=files)
+                self._queue.appendleft(_Assigned(part, merged, _DEATHS_MOST - 1))
+        else:
+            self._give_up(assigned)
+
+    def _give_up(self, assigned: _Assigned) -> None:
+        text = "reading it ends the worker process; left out"
+        if isinstance(assigned.task, work.FilesTask):
+            number = assigned.task.files[0].number
+            assigned.sink.files_done([work.FileResult(number, b"", 0, b"", problem=text, problem_kind="unreadable")])
+        else:
+            number = assigned.task.file.number
+            result = work.FileResult(number, b"", 0, b"", problem=text, problem_kind="unreadable")
+            assigned.sink.region_done(result)
+
+    def _place(self, sealed: work.Sealed | None) -> None:
+        if sealed is not None:
+            self.blocks.add(TREE_PART, sealed, TREE)
+
+    def _allocate_for_tree(self, length: int) -> int:
+        while (offset := self._tree_ring.allocate(length)) is None:
+            self.blocks.close_open()
+            self._wait_for_upload()
+        return offset
+
+    def _free(self, ring_part: int, offset: int) -> None:
+        if ring_part == TREE_PART:
+            self._tree_ring.free(offset)
+        else:
+            self._freed.setdefault(ring_part, []).append(offset)
+
+    def _send_freed(self) -> None:
+        freed, self._freed = self._freed, {}
+        for number, offsets in freed.items():
+            self._tell(number, work.Freed(offsets))
+
+
+class _Joined:
+    """Collects the results of the halves of a task for its sink."""
+
+    def __init__(self, sink: Sink, parts: int) -> None:
+        self._sink, self._parts = sink, parts
+        self._results: list[work.FileResult] = []
+
+    def files_done(self, results: list[work.FileResult]) -> None:
+        """Hand over when all parts are there."""
+        self._results += results
+        self._parts -= 1
+        if not self._parts:
+            self._sink.files_done(self._results)
+
+    def region_step(self, ids: bytes, lengths: list[int]) -> None:
+        """Halves are of small files only."""
+        self._sink.region_step(ids, lengths)
+
+    def region_done(self, result: work.FileResult) -> None:
+        """Halves are of small files only."""
+        self._sink.region_done(result)
+
+
+def _worker_error(message: work.WorkerFailed) -> BackupError:
+    return DamageError(message.message, hint=message.hint)

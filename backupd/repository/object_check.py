@@ -1,0 +1,151 @@
+"""Reads every small object of a repository and tells which can't be read: text objects, keys, records (FEATURES 8.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from backupd.destination.contract import Destination
+from backupd.errors import (
+    DamageError,
+    DestinationError,
+    DestinationUnreachableError,
+    FormatError,
+    KeyMissingError,
+    NewerVersionError,
+    ObjectMissingError,
+)
+from backupd.repository import identity
+from backupd.repository.opening import OpenRepository
+from backupd.repository.records import Records
+from backupd.seal.envelope import read_epoch
+from backupd.seal.header import ObjectKind
+from backupd.seal.slot import read_slot
+from backupd.snapshot import naming
+from backupd.snapshot.records import BlockList, Damage, Drop, Note, Record, Session, Snapshot
+
+_MAX_KEY_BYTES = 1 << 20
+
+
+class ObjectProblem(msgspec.Struct, frozen=True):
+    """An object that can't be read, or is missing."""
+
+    name: str
+    code: str
+    message: str
+
+
+class SmallObjects(msgspec.Struct, frozen=True):
+    """What the readable ones say, and what is wrong with the others."""
+
+    problems: list[ObjectProblem] = []
+    snapshots: dict[str, Snapshot] = {}
+    """By object name, void ones too."""
+    snapshot_names: set[str] = set()
+    """All that are listed, readable or not."""
+    void: set[str] = set()
+    deleted: set[bytes] = set()
+    """Blocks that closed gc lists name."""
+    damage: list[Damage] = []
+    session_sets: set[bytes] = set()
+    """Sets with a posted session."""
+    locked: set[str] = set()
+    """Names of objects of an epoch that the key at hand does not open."""
+    unknown: list[str] = []
+    """Names that the format does not have."""
+
+
+def check_texts(whole: Destination, repository: str) -> list[ObjectProblem]:
+    """Both twins of `repository.json`, and `once.json` where it stands. whole: sees the place."""
+    damaged = identity.damaged_twins(whole, repository)
+    problems = [ObjectProblem(twin, FormatError.code, message) for twin, message in damaged.items()]
+    try:
+        identity.read_once(whole)
+    except FormatError as error:
+        problems.append(ObjectProblem("once.json", error.code, error.message))
+    return problems
+
+
+def check_objects(repository: OpenRepository, step: Callable[[], None]) -> SmallObjects:
+    """Read keys, keyrings, snapshots, sessions, gc lists, damage records, notes. step: called after each object."""
+    found = SmallObjects()
+    records = Records(repository)
+    for prefix, check in (
+        ("keys/", _check_slot),
+        ("keyring/", _check_keyring),
+        ("snapshots/", _check_record),
+        ("sessions/", _check_record),
+        ("gc/", _check_record),
+        ("damage/", _check_record),
+        ("notes/", _check_record),
+    ):
+        for info in repository.place.list(prefix):
+            try:
+                check(records, info.name, found)
+            except DestinationUnreachableError:
+                raise
+            except ObjectMissingError:
+                # Deleted by another while this looked.
+                found.snapshot_names.discard(info.name)
+            except KeyMissingError:
+                found.locked.add(info.name)
+            except (DamageError, DestinationError, NewerVersionError) as error:
+                found.problems.append(ObjectProblem(info.name, error.code, error.message))
+            step()
+    found.problems.extend(_missing_keys(repository, found))
+    return found
+
+
+def _missing_keys(repository: OpenRepository, found: SmallObjects) -> Iterator[ObjectProblem]:
+    """The keyring that the key at hand came from was read at opening, and may be gone since."""
+    name = f"keyring/{repository.slot.keyring}"
+    if repository.place.size(name) is None and not any(problem.name == name for problem in found.problems):
+        yield ObjectProblem(name, ObjectMissingError.code, f"{name} is not there")
+
+
+def _check_slot(records: Records, name: str, _: SmallObjects) -> None:
+    read_slot(name.removeprefix("keys/"), records.place.get(name, 0, _MAX_KEY_BYTES))
+
+
+def _check_keyring(records: Records, name: str, _: SmallObjects) -> None:
+    """Keyrings of other slots are sealed under keys that are not at hand: of them only the clear part can be read."""
+    epoch = read_epoch(records.place.get(name, 0, _MAX_KEY_BYTES), ObjectKind.KEYRING, name)
+    if name != f"keyring/{epoch.text}":
+        raise FormatError(f"{name} says that it is keyring/{epoch.text}")
+
+
+def _check_record(records: Records, name: str, found: SmallObjects) -> None:
+    kind, record_type = _kind_of(name)
+    if kind is None or record_type is None:
+        if not name.startswith("gc/reserve-"):
+            found.unknown.append(name)
+        return
+    if kind is ObjectKind.SNAPSHOT:
+        found.snapshot_names.add(name)
+    record = records.get(kind, name, record_type)
+    match record:
+        case Snapshot():
+            found.snapshots[name] = record
+        case Drop():
+            found.void.update(record.names)
+        case Damage():
+            found.damage.append(record)
+        case Session():
+            found.session_sets.add(record.set_id)
+        case BlockList() if kind is ObjectKind.DELETED:
+            found.deleted.update(record.blocks)
+
+
+def _kind_of(name: str) -> tuple[ObjectKind | None, type[Record] | None]:
+    folder = name.partition("/")[0]
+    gc = naming.parse_gc_name(name)
+    if folder == "snapshots" and naming.parse_snapshot_name(name) is not None:
+        return ObjectKind.SNAPSHOT, Snapshot
+    if folder == "sessions" and naming.parse_session_name(name) is not None:
+        return ObjectKind.SESSION, Session
+    if gc is not None:
+        return (ObjectKind.DELETED if gc[1] == "deleted" else ObjectKind.CANDIDATES), BlockList
+    if name.startswith("gc/drop-"):
+        return ObjectKind.DROP, Drop
+    return {"damage": (ObjectKind.DAMAGE, Damage), "notes": (ObjectKind.NOTE, Note)}.get(folder, (None, None))

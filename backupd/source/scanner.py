@@ -1,0 +1,59 @@
+"""Looking at directories of the source: names in byte order, and every entry's stat (DESIGN 7)."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from blake3 import blake3
+
+from backupd.source.chain import OPEN_DIRECTORY
+from backupd.source.signature import signature
+
+_O_NOATIME = getattr(os, "O_NOATIME", 0)
+
+
+class Seen(NamedTuple):
+    """One entry of a directory, as lstat shows it."""
+
+    name: bytes
+    stat: os.stat_result
+
+
+def open_directory(name: bytes, parent_fd: int | None = None) -> int:
+    """Descriptor of a directory, symlinks refused. Raises OSError."""
+    try:
+        return os.open(name, OPEN_DIRECTORY | _O_NOATIME, dir_fd=parent_fd)
+    except PermissionError:
+        return os.open(name, OPEN_DIRECTORY, dir_fd=parent_fd)
+
+
+def list_names(fd: int) -> list[bytes]:
+    """All names in byte order. Raises OSError."""
+    with os.scandir(fd) as found:
+        names = [entry.name for entry in found]
+    encoded = [os.fsencode(name) for name in names]
+    encoded.sort()
+    return encoded
+
+
+def look(fd: int, names: list[bytes]) -> tuple[list[Seen], list[tuple[bytes, OSError]]]:
+    """(entries that are there, names whose stat failed): an entry that vanished is among the latter."""
+    seen: list[Seen] = []
+    failed: list[tuple[bytes, OSError]] = []
+    lstat = os.stat
+    for name in names:
+        try:
+            seen.append(Seen(name, lstat(name, dir_fd=fd, follow_symlinks=False)))
+        except OSError as error:
+            failed.append((name, error))
+    return seen, failed
+
+
+def digest(seen: list[Seen]) -> tuple[bytes, list[bytes]]:
+    """(16 bytes over names and signatures in order, the signatures)."""
+    signatures = [signature(stat) for _, stat in seen]
+    hasher = blake3(b"\0".join([name for name, _ in seen]))
+    hasher.update(b"\0\0")
+    hasher.update(b"".join(signatures))
+    return hasher.digest(16), signatures
