@@ -186,6 +186,13 @@ class TargetError(BackupError):
     code = "target.failed"
 
 
+class RestoreLossError(BackupError):
+    """Some entries were not written, or lost metadata; all else was restored."""
+
+    code = "target.incomplete"
+    exit_code = 3
+
+
 class ConflictError(BackupError):
     """What is asked contradicts what is there."""
 
@@ -292,3 +299,13 @@ class SkippedError(BackupError):
     code = "run.skipped"
     exit_code = 75
     retryable = True
+
+
+def error_of(code: str, message: str, hint: str = "") -> BackupError:
+    """The error of a code, as another process of ours told it."""
+    known = [BackupError]
+    for error_class in known:
+        if error_class.code == code:
+            return error_class(message, hint=hint)
+        known += error_class.__subclasses__()
+    return BackupError(message, hint=hint)

@@ -27,7 +27,7 @@ class Findings:
 
     def add(self, name: str, code: str, message: str) -> None:
         """Add a problem; a second one of the same object and message is none."""
-        problem = ObjectProblem(name, code, message)
+        problem = ObjectProblem(name, code, message.removeprefix(name).lstrip(": "))
         if problem not in self.problems:
             self.problems.append(problem)
 
@@ -64,7 +64,7 @@ class Findings:
     def _reach(self) -> str:
         if not self.hit_count:
             return "no file is hit, all snapshots can be restored"
-        files = "1 file is hit" if self.hit_count == 1 else f"{self.hit_count} files are hit (each in each snapshot)"
+        files = "1 file is hit" if self.hit_count == 1 else f"{self.hit_count} files are hit, counted in each snapshot"
         return f"{files}, everything else can be restored"
 
     def _hint(self, place: str) -> str:

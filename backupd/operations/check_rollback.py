@@ -15,7 +15,7 @@ _MOST_NAMED = 5
 def check_rollback(
     context: JobContext, place: OpenPlace, objects: SmallObjects, findings: Findings, *, is_accepted: bool
 ) -> None:
-    """Compare the list of snapshots seen with those listed, then note the new ones. is_accepted: forget what is gone."""
+    """Compare the list of snapshots seen with those listed, then note new ones. is_accepted: forget what is gone."""
     path = seen_snapshots_path(context, place)
     seen = seen_snapshots.load(path)
     listed = objects.snapshot_names

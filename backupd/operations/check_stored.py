@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from backupd.block.layout import BLOCK_ID_BYTES, block_name
+from backupd.block.layout import block_name
 from backupd.errors import ChunkLostError, FormatError, ObjectMissingError
 from backupd.model import events
 from backupd.model.orders import CheckOrder
 from backupd.model.work import BlockVerdict
 from backupd.operations.check_findings import Findings
 from backupd.operations.context import JobContext
+from backupd.operations.index_rebuild import list_blocks
 from backupd.operations.places import OpenPlace, SnapshotAt
 from backupd.repository.bad_places import BadPlaces, PlaceCheck
 from backupd.repository.block_check import BlockCheck
 from backupd.repository.index_check import VerifiedIndex
-from backupd.repository.object_check import SmallObjects
+from backupd.repository.object_check import SmallObjects, read_deleted
 from backupd.repository.reader import ChunkReader, SegmentReader
 from backupd.repository.tree_check import Hit, TreeCheck
 from backupd.repository.verifying import BlockVerifier
@@ -47,8 +48,11 @@ class StoredCheck:
         self._crc: BlockCheck | None = None
         self._verified_bytes = 0
         self._damaged_orphans = 0
+        self._has_reread = False
         self._block_problems: dict[bytes, list[tuple[str, str]]] = {}
+        self._read: set[bytes] = set()
         self._in_no_index: set[bytes] = set()
+        self._needed: set[bytes] = set()
         self._entries = 0
         self.bad = BadPlaces()
         """Places found bad by this check."""
@@ -70,8 +74,9 @@ class StoredCheck:
         if after.without(before) or before.without(after):
             self._findings.forget_hits()
             self._in_no_index.clear()
+            self._needed.clear()
             self._walk(snapshots, after)
-        self._judge(after)
+        self._judge()
 
     def result(self) -> dict[str, Any]:
         """Counts for the result."""
@@ -98,15 +103,12 @@ class StoredCheck:
 
     def _check_presence(self) -> None:
         """First how many blocks are there, then how long each is; one of another length is looked into at once."""
-        for info in self._place.repository.place.list("blocks/"):
-            block_id = _block_id(info.name)
-            if block_id is not None:
-                self._listed[block_id] = info.size_bytes
+        self._listed = list_blocks(self._place.repository.place)
         verifier = BlockVerifier(self._place.repository.place, self._place.setup())
         for block_id, size in self._indexed.items():
             found = self._listed.get(block_id)
             if found is None:
-                if block_id not in self._objects.deleted:
+                if block_id not in self._deleted():
                     self.bad.add_block(block_id)
                     message = f"{block_name(block_id)} is missing"
                     self._block_problems[block_id] = [(ObjectMissingError.code, message)]
@@ -117,9 +119,16 @@ class StoredCheck:
         if orphans:
             self._context.tell(
                 "information",
-                f"{len(orphans)} blocks ({format_bytes(sum(orphans.values()))}) stand in no index object: left by runs that "
-                "were stopped, or a run is under way",
+                f"{len(orphans)} blocks ({format_bytes(sum(orphans.values()))}) stand in no index object: "
+                "left by runs that were stopped, or a run is under way",
             )
+
+    def _deleted(self) -> set[bytes]:
+        """Blocks that closed gc lists name, read once more when the first one is missing: it may have gone just now."""
+        if self._has_reread is False:
+            self._has_reread = True
+            self._objects.deleted.update(read_deleted(self._place.repository))
+        return self._objects.deleted
 
     def _orphans(self) -> dict[bytes, int]:
         return {block_id: size for block_id, size in self._listed.items() if block_id not in self._indexed}
@@ -144,7 +153,7 @@ class StoredCheck:
         self._verified_bytes += verdict.size_bytes
         block_id = verdict.block_id
         # What was read now counts, not what a record says of it.
-        self.recorded_now.add(block_id)
+        self._read.add(block_id)
         if block_id not in self._indexed:
             if verdict.problems:
                 self._damaged_orphans += 1
@@ -183,6 +192,7 @@ class StoredCheck:
             if not places:
                 self._in_no_index.add(chunk_id)
             for place in places:
+                self._needed.add(place.block_id)
                 # A node that no place gave: those that were not known to be bad are from now on.
                 if hit.message and place.block_id in self._listed:
                     self.bad.add_chunks(place.block_id, chunk_id)
@@ -193,30 +203,29 @@ class StoredCheck:
     def _known_bad(self) -> BadPlaces:
         known = BadPlaces()
         known.add_records(self._objects.damage, self._objects.deleted)
-        for block_id in self.recorded_now:
+        for block_id in self._read:
             known.forget(block_id)
         known.update(self.bad)
         return known
 
-    def _judge(self, known: BadPlaces) -> None:
+    def _judge(self) -> None:
         """A bad place that was recorded before and that nothing needs any more is healed, all others are problems."""
-        needed = self._needed_blocks(known)
         fresh = self.bad.without(self.recorded)
         healed = 0
         for block_id, problems in self._block_problems.items():
-            if block_id in self.bad and block_id not in fresh and block_id not in needed:
+            if block_id in self.bad and block_id not in fresh and block_id not in self._needed:
                 healed += 1
                 continue
             for code, message in problems:
                 self._findings.add(block_name(block_id), code, message)
-        for block_id in needed:
-            if block_id not in self._block_problems:
-                text = f"{block_name(block_id)} is recorded as damaged, and files need what lies in it"
-                self._findings.add(block_name(block_id), ChunkLostError.code, text)
+        for block_id in self._needed - self._block_problems.keys():
+            reason = "was given free" if block_id in self._objects.deleted else "is recorded as damaged"
+            text = f"{block_name(block_id)} {reason}, but snapshots need what lay in it"
+            self._findings.add(block_name(block_id), ChunkLostError.code, text)
         if healed:
-            self._context.tell(
-                "information", f"{healed} damaged blocks were recorded before, and nothing needs them any more"
-            )
+            blocks = "1 damaged block" if healed == 1 else f"{healed} damaged blocks"
+            text = f"{blocks} recorded before: no snapshot that was checked needs what is lost in it any more"
+            self._context.tell("information", text)
         if self._in_no_index:
             some = ", ".join(sorted(chunk_id.hex()[:16] for chunk_id in self._in_no_index)[:_MOST_CHUNKS_NAMED])
             self._findings.add(
@@ -238,12 +247,3 @@ class StoredCheck:
             eta_seconds=left,
             elapsed_seconds=elapsed,
         )
-
-
-def _block_id(name: str) -> bytes | None:
-    """The id in a block's object name, None for another name."""
-    try:
-        block_id = bytes.fromhex(name.rpartition("/")[2])
-    except ValueError:
-        return None
-    return block_id if len(block_id) == BLOCK_ID_BYTES and block_name(block_id) == name else None

@@ -1,7 +1,7 @@
 """`bkctl check`: is all there that the snapshots need, and with `--crc`, is every byte of it as it was written?
 
-Order of reading: snapshots, then the index, then the blocks, then what was dropped. A backup that runs meanwhile writes in
-the opposite order, so whatever it had finished before is found whole.
+Order of reading: snapshots, then the index, then the blocks. A backup that runs meanwhile writes in the opposite order,
+so whatever it had finished before is found whole.
 """
 
 from __future__ import annotations
@@ -42,23 +42,22 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
         index = _read_index(context, place)
         rebuilt = None
         if order.rebuild_index:
-            writable = _writable(place)
-            rebuilt = index_rebuild.rebuild(context, writable.repository, index, objects)
+            writable = _writable(place).repository
+            rebuilt = index_rebuild.rebuild(context, writable, place.setup(), index, objects)
             index.tables.close()
             index = _read_index(context, place)
         for name, error in index.damaged.items():
             findings.add(f"index/{name}", error.code, error.message)
         if index.locked or objects.locked:
-            context.warn(
-                f"{len(index.locked) + len(objects.locked)} objects are of newer epochs, which the key at hand does not open"
-            )
+            count = len(index.locked) + len(objects.locked)
+            context.warn(f"{count} objects are of newer epochs, which the key at hand does not open")
         stored = StoredCheck(order, context, place, index, objects, findings)
         try:
             stored.run(chosen)
             _record(context, place, stored, findings)
+            result = stored.result()
         finally:
             stored.close()
-    result = stored.result()
     result["snapshots"] = len(chosen)
     result["rebuilt"] = rebuilt
     return _end(context, place, findings, result)

@@ -37,7 +37,7 @@ def key_at_hand(context: JobContext, repository: OpenRepository) -> KeyAtHand | 
         return None
     store = KeyStore(context.directories.data)
     given = context.order.unlock.secret
-    kept = _load(context, store, repository.text_id)
+    kept = load_kept(context, repository.text_id)
     if given is None:
         return KeyAtHand(kept.secret, False, kept, store.path_of(repository.text_id)) if kept is not None else None
     secret = secret_from_text(secret_of(given).decode(errors="replace"))
@@ -50,7 +50,7 @@ def key_at_hand(context: JobContext, repository: OpenRepository) -> KeyAtHand | 
 
 def other_kept_secret(context: JobContext, repository: OpenRepository) -> bytes | None:
     """The kept key's secret where another secret opened the repository."""
-    kept = _load(context, KeyStore(context.directories.data), repository.text_id)
+    kept = load_kept(context, repository.text_id)
     if kept is None or context.order.unlock.secret is None:
         return None
     return secret_from_text(kept.secret)
@@ -58,7 +58,7 @@ def other_kept_secret(context: JobContext, repository: OpenRepository) -> bytes 
 
 def slots_of_kept(context: JobContext, repository: str, found: dict[str, Slot]) -> list[str]:
     """Names of the slots that the kept key opens; none where none is kept."""
-    kept = _load(context, KeyStore(context.directories.data), repository)
+    kept = load_kept(context, repository)
     secret = secret_from_text(kept.secret) if kept is not None else None
     return slots_of(bytes.fromhex(repository[1:]), found, secret) if secret is not None else []
 
@@ -68,10 +68,10 @@ def mask(key: str) -> str:
     return f"{key[:4]}…{key[-4:]}"
 
 
-def _load(context: JobContext, store: KeyStore, repository: str) -> KeptKey | None:
+def load_kept(context: JobContext, repository: str) -> KeptKey | None:
+    """The kept key of a repository that is open: a file that can't be read must not stand in the way then."""
     try:
-        return store.load(repository)
+        return KeyStore(context.directories.data).load(repository)
     except BackupError as error:
-        # What needs the kept key has failed before; else a damaged file must not stand in the way.
         context.warn(error.message)
         return None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from backupd.errors import KeyMissingError
+from backupd.errors import BackupError, KeyMissingError
 from backupd.model import events
 from backupd.model.orders import KeyOrder
 from backupd.operations.context import JobContext
-from backupd.operations.kept_keys import key_at_hand, other_kept_secret
+from backupd.operations.kept_keys import key_at_hand, load_kept, other_kept_secret
 from backupd.operations.places import open_place
 from backupd.repository.key_management import Rotation, check_newest, rotate, slots_of
 from backupd.repository.opening import NewSlot, OpenRepository, list_slots
@@ -57,19 +57,22 @@ def _secrets(order: KeyOrder, context: JobContext, opened: OpenRepository) -> li
     kept = other_kept_secret(context, opened)
     if kept is None or kept == first.secret:
         return [first]
-    own = slots_of(opened.id, {n: s for n, s in found.items() if s.kind == "key"}, kept)
+    own = slots_of(opened.id, found, kept)
     return [first, NewSlot("key", kept, found[own[0]].label)] if own else [first]
 
 
 def _update_kept(context: JobContext, opened: OpenRepository, done: Rotation) -> None:
     """Let the kept key's file name its new slot; the key itself is the same."""
-    store = KeyStore(context.directories.data)
-    kept = store.load(opened.text_id)
+    kept = load_kept(context, opened.text_id)
     secret = secret_from_text(kept.secret) if kept is not None else None
     if kept is None or secret is None:
         return
-    for name in slots_of(opened.id, {n: s for n, s in done.made.items() if s.kind == "key"}, secret):
-        store.save(msgspec.structs.replace(kept, slot=name))
+    for name in slots_of(opened.id, done.made, secret):
+        try:
+            KeyStore(context.directories.data).save(msgspec.structs.replace(kept, slot=name))
+        except BackupError as error:
+            # Only a label for people: the key in the file opens the new slot all the same.
+            context.warn(f"the kept key's file was not renewed: {error.message}")
 
 
 def _named(name: str, slot: Slot) -> str:

@@ -51,6 +51,13 @@ class BadPlaces:
                 else:
                     self.add_chunks(block_id, ids)
 
+    def update(self, others: BadPlaces) -> None:
+        """Add all of another's."""
+        for block_id in others.blocks:
+            self.add_block(block_id)
+        for block_id, ids in others.chunks.items():
+            self.add_chunks(block_id, b"".join(ids))
+
     def forget(self, block_id: bytes) -> None:
         """A block was read again since: that counts."""
         self.blocks.discard(block_id)
@@ -89,8 +96,8 @@ class PlaceCheck:
     def compare(self, verdict: BlockVerdict, bad: BadPlaces) -> int:
         """Add what is bad in the block to `bad`; returns how many chunks are.
 
-        What the worker did not find good is fetched once more as a restore would fetch it, and that decides: without its
-        directory a block can't be walked past damage, but the index knows what lies behind it.
+        What the worker did not find good is fetched once more as a restore would fetch it, and that decides: without
+        its directory a block can't be walked past damage, but the index knows what lies behind it.
         """
         good = {offset: ids for offset, _, _, ids in verdict.segments}
         frames = self._tables.frames_of(verdict.block_id)

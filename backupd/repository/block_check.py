@@ -1,4 +1,4 @@
-"""Verifies many blocks with worker processes, two under way each; a block that kills two workers is a problem itself."""
+"""Verifies many blocks with worker processes, two blocks under way each; one that kills two workers is a problem."""
 
 from __future__ import annotations
 

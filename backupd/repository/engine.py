@@ -302,18 +302,17 @@ class StoreEngine:
                 return
             assigned.delivered_bytes += sum(message.lengths)
             assigned.sink.region_step(message.ids, message.lengths)
-        if assigned.last is not None and not assigned.steps:
-            self._retire(assigned)
+        if assigned.last is not None and not assigned.steps and self._retire(assigned):
             assigned.sink.region_done(assigned.last.result)
 
-    def _retire(self, assigned: _Assigned) -> None:
-        self._assigned.pop(assigned.task.task, None)
+    def _retire(self, assigned: _Assigned) -> bool:
+        """Whether it was still there: several steps of one task may become whole at once."""
+        return self._assigned.pop(assigned.task.task, None) is not None
 
     def _retire_void(self, assigned: _Assigned) -> None:
         """A task that relied on a dead worker's chunks has been answered: it is done again."""
         is_answered = bool(assigned.steps) and all(step.messages for step in assigned.steps)
-        if is_answered and self._ended(assigned):
-            self._retire(assigned)
+        if is_answered and self._ended(assigned) and self._retire(assigned):
             self._queue.appendleft(self._again(assigned, assigned.deaths))
 
     def _again(self, assigned: _Assigned, deaths: int) -> _Assigned:

@@ -1,4 +1,4 @@
-"""Reads every index object whole at the destination, whatever this host's tables say, and makes sound tables of them."""
+"""Reads every index object whole at the destination, whatever this host's tables say, and makes sound tables."""
 
 from __future__ import annotations
 

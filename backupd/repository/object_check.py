@@ -1,4 +1,4 @@
-"""Reads every small object of a repository and tells which can't be read: text objects, keys, records (FEATURES 8.1)."""
+"""Reads every small object of a repository and tells which can't be read: texts, keys, records (FEATURES 8.1)."""
 
 from __future__ import annotations
 
@@ -97,6 +97,21 @@ def check_objects(repository: OpenRepository, step: Callable[[], None]) -> Small
     return found
 
 
+def read_deleted(repository: OpenRepository) -> set[bytes]:
+    """Blocks that readable closed gc lists name now."""
+    found = SmallObjects()
+    records = Records(repository)
+    for info in repository.place.list("gc/"):
+        parsed = naming.parse_gc_name(info.name)
+        if parsed is not None and parsed[1] == "deleted":
+            try:
+                _check_record(records, info.name, found)
+            except (DamageError, NewerVersionError, KeyMissingError, ObjectMissingError):
+                # Told by `check_objects`.
+                continue
+    return found.deleted
+
+
 def _missing_keys(repository: OpenRepository, found: SmallObjects) -> Iterator[ObjectProblem]:
     """The keyring that the key at hand came from was read at opening, and may be gone since."""
     name = f"keyring/{repository.slot.keyring}"
@@ -148,4 +163,6 @@ def _kind_of(name: str) -> tuple[ObjectKind | None, type[Record] | None]:
         return (ObjectKind.DELETED if gc[1] == "deleted" else ObjectKind.CANDIDATES), BlockList
     if name.startswith("gc/drop-"):
         return ObjectKind.DROP, Drop
-    return {"damage": (ObjectKind.DAMAGE, Damage), "notes": (ObjectKind.NOTE, Note)}.get(folder, (None, None))
+    if folder == "damage":
+        return ObjectKind.DAMAGE, Damage
+    return (ObjectKind.NOTE, Note) if folder == "notes" else (None, None)

@@ -76,7 +76,9 @@ class StoreWorker:
             if self._asked and (self._asked[0].task, self._asked[0].step) in self._answers:
                 self._finish(self._asked.popleft())
             elif self._has_work and not self._is_paused and len(self._asked) < _UNDER_WAY:
-                self._ask(self._next())
+                asked = self._next()
+                if asked is not None:
+                    self._ask(asked)
             elif self._is_flushing and not self._asked:
                 self._send(self._packer.flush())
                 self._channel.send(work.Flushed())
@@ -116,17 +118,17 @@ class StoreWorker:
         if sealed is not None:
             self._channel.send(sealed)
 
-    def _next(self) -> Asked:
-        while True:
-            if self._region is not None:
-                asked = next(self._region, None)
-                if asked is not None:
-                    return asked
-                self._region = None
+    def _next(self) -> Asked | None:
+        """Read the next piece of work; None where a region turns out to have no more steps."""
+        if self._region is None:
             task = self._tasks.popleft()
             if isinstance(task, FilesTask):
                 return self._read_files(task)
             self._region = self._read_region(task)
+        asked = next(self._region, None)
+        if asked is None:
+            self._region = None
+        return asked
 
     def _ask(self, asked: Asked) -> None:
         self._asked.append(asked)

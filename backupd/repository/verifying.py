@@ -24,6 +24,8 @@ from backupd.repository.reader import SegmentReader
 from backupd.wire.channel import Channel
 
 _DIGEST_BYTES = 32
+_MOST_IDS_BYTES = 60 << 20
+"""A block of 64 MiB can't name more in its directory; a verdict must fit into a message."""
 
 Directory = list[tuple[FrameHeader, bytes]]
 """(frame header, chunk ids) of each segment, in the order of the block."""
@@ -78,6 +80,8 @@ class BlockVerifier:
             self._segments.keep_seal(block_id, found.seal)
             trailer, directory = self._read_end(name, data, found, problems)
             segments = list(self._verify_segments(block_id, data, trailer, directory, problems))
+            if trailer is not None and not problems and not _has_digest(data, trailer):
+                problems.append(FormatError(f"{name} has other bytes than were written: its digest differs"))
         except (DamageError, NewerVersionError) as error:
             problems.append(error)
         return BlockVerdict(block_id, len(data), content, segments, _pairs(problems))
@@ -89,8 +93,6 @@ class BlockVerifier:
         with memoryview(data) as view:
             try:
                 trailer = unpack_trailer(view[-TRAILER_BYTES:], len(data), name)
-                if digest_of([view[:-_DIGEST_BYTES]]) != trailer.digest:
-                    problems.append(FormatError(f"{name} has other bytes than were written: its digest differs"))
                 end = trailer.directory_offset + trailer.directory_bytes
                 directory = found.seal.open_directory(trailer.frame_count, view[trailer.directory_offset : end])
                 if end_of_frames(directory) != trailer.directory_offset:
@@ -109,20 +111,21 @@ class BlockVerifier:
     ) -> Iterator[tuple[int, int, int, bytes]]:
         """(offset, stored bytes, plain bytes, ids) of each good segment."""
         view = memoryview(data)
-        if directory is None:
-            end = trailer.directory_offset if trailer is not None else None
-            places = self._walk(block_id, view, end, problems)
-        else:
-            places = _planned(directory)
-        bad: list[BackupError] = []
+        end = trailer.directory_offset if trailer is not None else None
+        places = _planned(directory) if directory is not None else self._walk(block_id, view, end, problems)
+        bad: list[tuple[int, BackupError]] = []
+        ids_bytes = 0
         for offset, frame, ids in places:
             try:
                 found = self._verify_segment(block_id, view, offset, frame)
                 if ids is not None and found != ids:
                     raise FormatError(f"the segment at {offset} has other chunks than the directory says")
             except DamageError as error:
-                bad.append(error)
+                bad.append((offset, error))
             else:
+                ids_bytes += len(found)
+                if ids_bytes > _MOST_IDS_BYTES:
+                    raise FormatError(f"{block_name(block_id)} holds more chunks than a block can name")
                 yield offset, frame.stored_bytes, frame.plain_bytes, found
         if bad:
             problems.append(_summary(block_name(block_id), bad))
@@ -135,7 +138,7 @@ class BlockVerifier:
 
     def _walk(
         self, block_id: bytes, view: memoryview, end: int | None, problems: list[BackupError]
-    ) -> Iterator[tuple[int, FrameHeader, None]]:
+    ) -> Iterator[tuple[int, FrameHeader, bytes | None]]:
         """Frame by frame, without a directory. end: where the directory begins; None: not known."""
         at = BLOCK_HEADER_BYTES
         limit = end if end is not None else len(view)
@@ -157,19 +160,24 @@ def end_of_frames(directory: Directory) -> int:
     return BLOCK_HEADER_BYTES + sum(FRAME_HEADER_BYTES + frame.stored_bytes for frame, _ in directory)
 
 
-def _planned(directory: Directory) -> Iterator[tuple[int, FrameHeader, bytes]]:
+def _planned(directory: Directory) -> Iterator[tuple[int, FrameHeader, bytes | None]]:
     at = BLOCK_HEADER_BYTES
     for frame, ids in directory:
         yield at, frame, ids
         at += FRAME_HEADER_BYTES + frame.stored_bytes
 
 
-def _summary(name: str, bad: list[BackupError]) -> DamageError:
+def _has_digest(data: bytes, trailer: Trailer) -> bool:
+    with memoryview(data) as view:
+        return digest_of([view[:-_DIGEST_BYTES]]) == trailer.digest
+
+
+def _summary(name: str, bad: list[tuple[int, BackupError]]) -> DamageError:
     """One problem for all bad segments of a block, of the first one's class."""
-    first = bad[0]
-    more = f", and {len(bad) - 1} more segments" if len(bad) > 1 else ""
+    offset, first = bad[0]
+    which = f"the segment at {offset} is bad" if len(bad) == 1 else f"{len(bad)} segments are bad, the first at {offset}"
     kind = type(first) if isinstance(first, DamageError) else DamageError
-    return kind(f"{name}: {first.message}{more}")
+    return kind(f"{name}: {which}: {first.message}")
 
 
 def _pairs(problems: list[BackupError]) -> list[tuple[str, str]]:

@@ -213,5 +213,5 @@ class _Run:
         )
 
     def _tell(self, problem: Problem) -> None:
-        self._context.tell("warning", f"{shown(problem.path)}: {problem.message}", path=problem.path, verbosity=1)
+        self._context.tell("warning", problem.message, path=problem.path, verbosity=1)
 

@@ -23,6 +23,7 @@ from backupd.snapshot.records import Snapshot
 from backupd.source.owners import Owners
 
 FIRST_PROBLEMS = 20
+_ENCRYPTION = {"clear": "none", "key": "default", "password": "password"}
 
 
 class LeftOutError(BackupError):
@@ -160,13 +161,12 @@ def problems(tally: Tally) -> dict[str, Any]:
 def repository(opened: OpenedForWriting, place: OpenPlace) -> dict[str, Any]:
     """What is told of the repository."""
     text = place.repository.text_id
-    kind = place.repository.slot.kind
     return {
         "id": text,
         "short": names.short(text),
         "place": place.path,
         "created": opened.made_key is not None,
-        "encryption": "none" if kind == "clear" else kind,
+        "encryption": _ENCRYPTION[place.repository.slot.kind],
     }
 
 

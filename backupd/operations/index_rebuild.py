@@ -1,0 +1,103 @@
+"""Makes index objects for what blocks hold and no readable index object names (`check --rebuild-index`, FEATURES 8.1).
+
+Nothing is deleted: index objects that can't be read are named as replaced by the new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from backupd.block.layout import BLOCK_ID_BYTES, block_name
+from backupd.cache.index_tables import IndexTables
+from backupd.destination.contract import Destination
+from backupd.errors import DamageError
+from backupd.index.layout import BlockContents
+from backupd.model import events
+from backupd.model.work import RepositorySetup
+from backupd.operations.context import JobContext
+from backupd.repository.block_contents import ContentsReader
+from backupd.repository.index_check import VerifiedIndex
+from backupd.repository.index_loading import publish
+from backupd.repository.object_check import SmallObjects
+from backupd.repository.opening import OpenRepository
+from backupd.repository.records import Records
+
+_BATCH_CHUNKS = 400_000
+
+
+def rebuild(
+    context: JobContext,
+    repository: OpenRepository,
+    setup: RepositorySetup,
+    index: VerifiedIndex,
+    objects: SmallObjects,
+) -> dict[str, int]:
+    """Publish what the index lacks; returns how much that was. repository: with a place that may be written to."""
+    listed = {b: size for b, size in list_blocks(repository.place).items() if b not in objects.deleted}
+    try:
+        generation = Records(repository).gc_state().generation
+    except DamageError:
+        # It only saves work; 0 is always true.
+        generation = 0
+    replaces = [name for name, error in index.damaged.items() if isinstance(error, DamageError)]
+    counts = {"blocks": 0, "chunks": 0, "objects": 0}
+    pending: list[BlockContents] = []
+    pending_chunks = 0
+    for contents in read_missing(context, repository.place, setup, listed, index.tables):
+        chunks = sum(len(frame.ids) // 32 for frame in contents.frames)
+        if pending and pending_chunks + chunks > _BATCH_CHUNKS:
+            counts["objects"] += len(publish(repository, index.tables, pending, generation))
+            pending, pending_chunks = [], 0
+        pending.append(contents)
+        pending_chunks += chunks
+        counts["blocks"] += 1
+        counts["chunks"] += chunks
+    counts["objects"] += len(publish(repository, index.tables, pending, generation, replaces))
+    return counts
+
+
+def read_missing(
+    context: JobContext,
+    place: Destination,
+    setup: RepositorySetup,
+    listed: Mapping[bytes, int],
+    tables: IndexTables,
+) -> Iterator[BlockContents]:
+    """What blocks hold that the tables don't name whole; damaged ones are told. listed: sizes by block id."""
+    reader = ContentsReader(place, setup)
+    for number, (block_id, size_bytes) in enumerate(listed.items()):
+        context.cancel.check()
+        context.progress(_progress(number, len(listed)))
+        frames = tables.frames_of(block_id)
+        if frames and reader.is_known(block_id, size_bytes, frames):
+            continue
+        found = reader.read(block_id, size_bytes)
+        for _, message in found.problems[:1]:
+            context.warn(f"{message}; {'only a part' if found.contents else 'nothing'} of the block can be used")
+        if found.contents is not None:
+            yield found.contents
+
+
+def list_blocks(place: Destination) -> dict[bytes, int]:
+    """Sizes of all blocks at a place, by id. place: sees the repository's folder only."""
+    found: dict[bytes, int] = {}
+    for info in place.list("blocks/"):
+        block_id = block_id_of(info.name)
+        if block_id is not None:
+            found[block_id] = info.size_bytes
+    return found
+
+
+def block_id_of(name: str) -> bytes | None:
+    """The id in a block's object name, None for another name."""
+    try:
+        block_id = bytes.fromhex(name.rpartition("/")[2])
+    except ValueError:
+        return None
+    return block_id if len(block_id) == BLOCK_ID_BYTES and block_name(block_id) == name else None
+
+
+def _progress(done: int, total: int) -> Callable[[float], events.Progress]:
+    return lambda elapsed: events.Progress(
+        step="index", files_done=done, files_total=total, elapsed_seconds=elapsed
+    )

@@ -1,0 +1,88 @@
+"""What a block holds, by its own word: from its directory, else by walking its frames (FEATURES 5.5)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from backupd.block.layout import (
+    BLOCK_HEADER_BYTES,
+    DATA,
+    FRAME_HEADER_BYTES,
+    MAX_BLOCK_BYTES,
+    TRAILER_BYTES,
+    Trailer,
+    block_name,
+    unpack_trailer,
+)
+from backupd.cache.index_table import IndexedFrame
+from backupd.destination.contract import Destination
+from backupd.errors import DamageError, DestinationError, DestinationUnreachableError, FormatError, NewerVersionError
+from backupd.index.layout import BlockContents, Frame
+from backupd.model.work import RepositorySetup
+from backupd.repository.block_seals import HEAD_BYTES, DataKeys, find_seal
+from backupd.repository.verifying import BlockVerifier, end_of_frames
+
+
+class FoundContents(NamedTuple):
+    """What can be had of a block; None where nothing can, and what is wrong with it."""
+
+    contents: BlockContents | None
+    problems: list[tuple[str, str]]
+    """(code, message)."""
+
+
+class ContentsReader:
+    """Reads what blocks hold by ranged reads, a whole block only where its end is damaged. For one thread."""
+
+    def __init__(self, place: Destination, setup: RepositorySetup) -> None:
+        self._place = place
+        self._keys = DataKeys(setup)
+        self._verifier = BlockVerifier(place, setup)
+
+    def is_known(self, block_id: bytes, size_bytes: int, frames: list[IndexedFrame]) -> bool:
+        """Whether an index that has these segments of a block has all of them."""
+        at = BLOCK_HEADER_BYTES
+        for offset, stored_bytes in sorted({(frame.offset, frame.stored_bytes) for frame in frames}):
+            if offset != at:
+                return False
+            at += FRAME_HEADER_BYTES + stored_bytes
+        try:
+            return self._trailer(block_id, size_bytes).directory_offset == at
+        except DamageError:
+            # Its end is damaged: what the index says of it is all the better for it.
+            return bool(frames)
+
+    def read(self, block_id: bytes, size_bytes: int) -> FoundContents:
+        """What a block holds. Raises DestinationUnreachableError."""
+        try:
+            return FoundContents(self._from_directory(block_id, size_bytes), [])
+        except DestinationUnreachableError:
+            raise
+        except (DamageError, DestinationError, NewerVersionError):
+            verdict = self._verifier.verify(block_id)
+        frames = [Frame(*segment) for segment in verdict.segments]
+        if not frames:
+            return FoundContents(None, verdict.problems)
+        contents = BlockContents(block_id, verdict.size_bytes, verdict.content or DATA, frames)
+        return FoundContents(contents, verdict.problems)
+
+    def _from_directory(self, block_id: bytes, size_bytes: int) -> BlockContents:
+        name = block_name(block_id)
+        trailer = self._trailer(block_id, size_bytes)
+        found = find_seal(block_id, self._place.get(name, 0, HEAD_BYTES), self._keys)
+        sealed = self._place.get(name, trailer.directory_offset, trailer.directory_bytes)
+        directory = found.seal.open_directory(trailer.frame_count, sealed)
+        if end_of_frames(directory) != trailer.directory_offset:
+            raise FormatError(f"{name}: its directory leaves a gap")
+        frames: list[Frame] = []
+        at = BLOCK_HEADER_BYTES
+        for frame, ids in directory:
+            frames.append(Frame(at, frame.stored_bytes, frame.plain_bytes, ids))
+            at += FRAME_HEADER_BYTES + frame.stored_bytes
+        return BlockContents(block_id, size_bytes, found.content, frames)
+
+    def _trailer(self, block_id: bytes, size_bytes: int) -> Trailer:
+        name = block_name(block_id)
+        if not TRAILER_BYTES < size_bytes <= MAX_BLOCK_BYTES:
+            raise FormatError(f"{name} is {size_bytes} bytes long")
+        return unpack_trailer(self._place.get(name, size_bytes - TRAILER_BYTES, TRAILER_BYTES), size_bytes, name)

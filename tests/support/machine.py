@@ -1,0 +1,77 @@
+"""One machine with directories of its own: operations in this process, or `bkctl` as its user would start it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from backupd.cancel import Cancel
+from backupd.clock import SystemClock
+from backupd.house import run
+from backupd.model import events
+from backupd.model.orders import Order
+from backupd.operations.context import JobContext
+from backupd.settings import directories
+
+TOP = Path(__file__).parents[2]
+
+
+@dataclass
+class Outcome:
+    """What one operation said."""
+
+    done: events.Done
+    items: list[dict[str, Any]] = field(default_factory=list)
+    data: bytes = b""
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The result document."""
+        return self.done.result
+
+
+@dataclass
+class Machine:
+    """Somewhere with a home; two of them share nothing but the places they are told."""
+
+    home: Path
+    path: str = "/usr/bin:/bin"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What its programs see."""
+        names = {"DATA": "data", "STATE": "state", "CACHE": "cache", "CONFIG": "config"}
+        below = {f"XDG_{name}_HOME": str(self.home / folder) for name, folder in names.items()}
+        return {**below, "HOME": str(self.home), "PATH": self.path, "PYTHONPATH": str(TOP), "TZ": "UTC"}
+
+    @property
+    def keys(self) -> Path:
+        """The key directory."""
+        return self.home / "data" / "backupd" / "keys"
+
+    def run(self, order: Order) -> Outcome:
+        """Carry out an order here. Raises BackupError."""
+        self.home.mkdir(exist_ok=True)
+        sent: list[events.FromJob] = []
+        found = directories.find(self.environ)
+        context = JobContext(order, SystemClock(), Cancel(), self.environ, found, sent.append)
+        done = run(order, context)
+        items = [event.item for event in sent if isinstance(event, events.Item)]
+        return Outcome(done, items, b"".join(event.data for event in sent if isinstance(event, events.Data)))
+
+    def bkctl(self, *words: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """Start `bkctl` with these words."""
+        self.home.mkdir(exist_ok=True)
+        command = [sys.executable, "-P", "-m", "bkctl", *map(os.fspath, words)]
+        return subprocess.run(command, input=stdin, capture_output=True, env=self.environ, check=False, cwd=self.home)
+
+    def json(self, *words: str | Path, stdin: bytes = b"") -> dict[str, Any]:
+        """The same with `--json`; gives the document."""
+        done = self.bkctl(*words, "--json", stdin=stdin)
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
