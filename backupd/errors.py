@@ -244,6 +244,12 @@ class ChunkLostError(DamageError):
     code = "damage.chunk_lost"
 
 
+class CheckFailedError(DamageError):
+    """What was sealed does not come back: memory or processor are at fault."""
+
+    code = "damage.before_sending"
+
+
 class RollbackError(DamageError):
     """Snapshots this host has seen are gone without a drop record."""
 
@@ -291,6 +297,13 @@ class DetachedError(DeadlineError):
     """The terminal hung up; nobody waits any longer, the job goes on."""
 
     code = "run.detached"
+
+
+class LeftOutError(BackupError):
+    """Some entries of the source could not be backed up as they are; all else was."""
+
+    code = "source.left_out"
+    exit_code = 3
 
 
 class SkippedError(BackupError):

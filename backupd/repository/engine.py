@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
 import msgspec
 
@@ -24,6 +23,7 @@ from backupd.repository.claims import Claims, Step
 from backupd.repository.opening import OpenRepository
 from backupd.repository.packing import SegmentPacker
 from backupd.repository.ring import RingAllocator, make_memory, map_memory
+from backupd.repository.tasks import Assigned, Joined, Sink
 from backupd.repository.uploader import Acknowledge, Uploader
 from backupd.repository.workforce import Worker, Workforce
 from backupd.sizes import MIB
@@ -36,22 +36,6 @@ TREE_PART = -1
 """Number of the ring part that the coordinator itself seals into."""
 
 
-class Sink(Protocol):
-    """Who takes the results of one task."""
-
-    def files_done(self, results: list[work.FileResult]) -> None:
-        """All files of a FilesTask."""
-        ...
-
-    def region_step(self, ids: bytes, lengths: list[int]) -> None:
-        """The next chunks of a region, in order, without gaps."""
-        ...
-
-    def region_done(self, result: work.FileResult) -> None:
-        """The region's last chunks were given."""
-        ...
-
-
 class EngineOptions(msgspec.Struct, frozen=True):
     """How a storing run works."""
 
@@ -59,20 +43,6 @@ class EngineOptions(msgspec.Struct, frozen=True):
     compression: str
     is_checked: bool
     average_bytes: int
-
-
-class _Assigned:
-    """A task on its way: to be given out, or at a worker."""
-
-    __slots__ = ("deaths", "delivered_bytes", "is_void", "last", "sink", "steps", "task", "worker")
-
-    def __init__(self, task: work.FilesTask | work.RegionTask, sink: Sink, deaths: int = 0) -> None:
-        self.task, self.sink, self.deaths = task, sink, deaths
-        self.worker = -1
-        self.steps: deque[Step] = deque()
-        self.last: work.RegionDone | None = None
-        self.delivered_bytes = 0
-        self.is_void = False
 
 
 class StoreEngine:
@@ -112,8 +82,8 @@ class StoreEngine:
         )
         self._identity = Identity(setup.chunk_id_key)
         self._cancel = cancel
-        self._queue: deque[_Assigned] = deque()
-        self._assigned: dict[int, _Assigned] = {}
+        self._queue: deque[Assigned] = deque()
+        self._assigned: dict[int, Assigned] = {}
         self._loads: dict[int, int] = dict.fromkeys(range(options.workers), 0)
         self._freed: dict[int, list[int]] = {}
         self._flushed: set[int] = set()
@@ -129,7 +99,7 @@ class StoreEngine:
 
     def submit(self, task: work.FilesTask | work.RegionTask, sink: Sink) -> None:
         """Give work out, waiting while enough of it is queued. The task's number is drawn here."""
-        self._queue.append(_Assigned(task, sink))
+        self._queue.append(Assigned(task, sink))
         self._dispatch()
         self.pump(0)
         while len(self._queue) > _QUEUED_MOST:
@@ -208,7 +178,7 @@ class StoreEngine:
         """Whether all tasks are answered and only wait for open segments."""
         return all(a.steps and all(s.messages for s in a.steps) and self._ended(a) for a in self._assigned.values())
 
-    def _ended(self, assigned: _Assigned) -> bool:
+    def _ended(self, assigned: Assigned) -> bool:
         return isinstance(assigned.task, work.FilesTask) or assigned.last is not None
 
     def _flush_workers(self) -> None:
@@ -289,7 +259,7 @@ class StoreEngine:
         step.messages.append(message)
         self._deliver(assigned)
 
-    def _deliver(self, assigned: _Assigned) -> None:
+    def _deliver(self, assigned: Assigned) -> None:
         """Give whole steps to the sink, in order; retire the task after its last."""
         if assigned.is_void:
             self._retire_void(assigned)
@@ -305,21 +275,21 @@ class StoreEngine:
         if assigned.last is not None and not assigned.steps and self._retire(assigned):
             assigned.sink.region_done(assigned.last.result)
 
-    def _retire(self, assigned: _Assigned) -> bool:
+    def _retire(self, assigned: Assigned) -> bool:
         """Whether it was still there: several steps of one task may become whole at once."""
         return self._assigned.pop(assigned.task.task, None) is not None
 
-    def _retire_void(self, assigned: _Assigned) -> None:
+    def _retire_void(self, assigned: Assigned) -> None:
         """A task that relied on a dead worker's chunks has been answered: it is done again."""
         is_answered = bool(assigned.steps) and all(step.messages for step in assigned.steps)
         if is_answered and self._ended(assigned) and self._retire(assigned):
             self._queue.appendleft(self._again(assigned, assigned.deaths))
 
-    def _again(self, assigned: _Assigned, deaths: int) -> _Assigned:
+    def _again(self, assigned: Assigned, deaths: int) -> Assigned:
         task = assigned.task
         if isinstance(task, work.RegionTask) and assigned.delivered_bytes:
             task = msgspec.structs.replace(task, start=task.start + assigned.delivered_bytes)
-        return _Assigned(task, assigned.sink, deaths)
+        return Assigned(task, assigned.sink, deaths)
 
     def _bury(self, worker: Worker) -> None:
         status = self._workforce.bury(worker)
@@ -355,19 +325,19 @@ class StoreEngine:
         self.blocks.collect()
         self.on_idle()
 
-    def _requeue(self, assigned: _Assigned, deaths: int) -> None:
+    def _requeue(self, assigned: Assigned, deaths: int) -> None:
         if deaths < _DEATHS_MOST:
             self._queue.appendleft(self._again(assigned, deaths))
         elif isinstance(assigned.task, work.FilesTask) and len(assigned.task.files) > 1:
             half = len(assigned.task.files) // 2
-            merged = _Joined(assigned.sink, 2)
+            merged = Joined(assigned.sink, 2)
             for files in (assigned.task.files[:half], assigned.task.files[half:]):
                 part = msgspec.structs.replace(assigned.task, files=files)
-                self._queue.appendleft(_Assigned(part, merged, _DEATHS_MOST - 1))
+                self._queue.appendleft(Assigned(part, merged, _DEATHS_MOST - 1))
         else:
             self._give_up(assigned)
 
-    def _give_up(self, assigned: _Assigned) -> None:
+    def _give_up(self, assigned: Assigned) -> None:
         text = "reading it ends the worker process; left out"
         if isinstance(assigned.task, work.FilesTask):
             number = assigned.task.files[0].number
@@ -397,29 +367,6 @@ class StoreEngine:
         freed, self._freed = self._freed, {}
         for number, offsets in freed.items():
             self._tell(number, work.Freed(offsets))
-
-
-class _Joined:
-    """Collects the results of the halves of a task for its sink."""
-
-    def __init__(self, sink: Sink, parts: int) -> None:
-        self._sink, self._parts = sink, parts
-        self._results: list[work.FileResult] = []
-
-    def files_done(self, results: list[work.FileResult]) -> None:
-        """Hand over when all parts are there."""
-        self._results += results
-        self._parts -= 1
-        if not self._parts:
-            self._sink.files_done(self._results)
-
-    def region_step(self, ids: bytes, lengths: list[int]) -> None:
-        """Halves are of small files only."""
-        self._sink.region_step(ids, lengths)
-
-    def region_done(self, result: work.FileResult) -> None:
-        """Halves are of small files only."""
-        self._sink.region_done(result)
 
 
 def _worker_error(message: work.WorkerFailed) -> BackupError:

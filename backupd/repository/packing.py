@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from backupd.block.segment import MAX_CHUNKS, Segment, pack
 from backupd.chunk.identity import Identity
-from backupd.errors import DamageError
+from backupd.errors import CheckFailedError, DamageError
 from backupd.model.work import RepositorySetup, Sealed
 from backupd.seal.cipher import EpochName
 from backupd.seal.compression import NONE, Compressor, Decompressor
@@ -18,12 +18,6 @@ _ATTEMPTS = 3
 
 Allocate = Callable[[int], int]
 """Gives the ring offset for so many bytes, waiting until there is room."""
-
-
-class CheckFailedError(DamageError):
-    """What was sealed does not come back: memory or processor are at fault."""
-
-    code = "damage.before_sending"
 
 
 class SegmentPacker:

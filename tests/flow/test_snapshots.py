@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from backupd.block.layout import BLOCK_HEADER_BYTES, FRAME_HEADER_BYTES, TREE
 from backupd.errors import ChunkLostError, PathNotFoundError, SetNotFoundError, UsageError
 from backupd.model.orders import (
     Order,
@@ -247,20 +248,15 @@ def test_diff_does_not_need_blocks_of_what_is_equal(shelf: Shelf) -> None:
 def test_diff_of_a_damaged_directory_goes_on_with_the_others_and_ends_in_20(shelf: Shelf) -> None:
     first = shelf.repository.add(tree(a=directory(x=Node(b"1"))), day=1)
     shelf.repository.add(tree(a=directory(x=Node(b"2")), z=Node(b"new")), day=2)
-    tree_block = min(shelf.blocks(), key=lambda path: path.stat().st_mtime_ns)
-    tree_block = next(path for path in shelf.blocks() if _is_first_tree(path))
-    data = bytearray(tree_block.read_bytes())
-    # The first frame of the first snapshot's tree block is its innermost directory, /home/anna/a.
-    data[80 + 96 + 5] ^= 1
-    tree_block.write_bytes(data)
+    trees = [path for path in shelf.blocks() if path.read_bytes()[77] == TREE]
+    victim = min(trees, key=lambda path: path.stat().st_mtime_ns)
+    data = bytearray(victim.read_bytes())
+    # The first segment of the first snapshot's tree block is its innermost directory, /home/anna/a.
+    data[BLOCK_HEADER_BYTES + FRAME_HEADER_BYTES + 5] ^= 1
+    victim.write_bytes(data)
     outcome = shelf.run(SnapshotDiffOrder, as_of=snapshot_id_text(first.id))
     assert outcome.done.exit_code == 20
     assert "z" in changes(outcome)
-
-
-def _is_first_tree(path: Path) -> bool:
-    blocks = [one for one in path.parents[1].glob("*/*") if one.read_bytes()[77] == 2]
-    return path == min(blocks, key=lambda one: one.stat().st_mtime_ns)
 
 
 def test_versions_are_numbered_from_1_and_unchanged_runs_make_none(shelf: Shelf) -> None:

@@ -12,7 +12,7 @@ from backupd.cache.journal import read_journal
 from backupd.errors import DamageError, ObjectMissingError
 from backupd.operations.backup.session import WriterIdentity, end_dead_session, recover_blocks
 from backupd.operations.backup.setting import SetUse
-from backupd.operations.backup.walk import Caches
+from backupd.operations.backup.walk_rules import Caches
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace
 from backupd.repository.records import Records

@@ -15,6 +15,7 @@ from blake3 import blake3
 
 from backupd.cache.file_cache import CachedDirectory, FileCache, FileCacheWriter, PieceRef, Row
 from backupd.source.metadata import Attributes
+from backupd.source.scanner import Seen
 from backupd.tree import entry as entries
 from backupd.tree.entry import Entry, Extra, Kind, Stored
 from backupd.tree.nodes import NodeBuilder, Store
@@ -42,6 +43,16 @@ class Slice:
         self.signatures[index] = signature
         if not signature:
             self.is_trusted = False
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where a file's entry belongs."""
+
+    build: DirectoryBuild
+    piece: Slice
+    index: int
+    seen: Seen
+    row: Row | None
 
 
 class BuildTools(msgspec.Struct, frozen=True):

@@ -9,11 +9,12 @@ import msgspec
 from backupd import durable_io
 from backupd.destination.contract import Destination
 from backupd.destination.local import LocalDestination
-from backupd.errors import AnswerNeededError, ConflictError, KeyMissingError, RepositoryNotFoundError, UsageError
+from backupd.errors import AnswerNeededError, ConflictError, RepositoryNotFoundError, UsageError
 from backupd.model.orders import BackupOrder
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, open_repository, split_place, top_names
 from backupd.repository import identity, opening
+from backupd.repository.key_management import check_newest
 from backupd.repository.opening import NewSlot
 from backupd.seal.cipher import check_cipher_name
 from backupd.seal.keyring import BLOCK_BYTES_CHOICES, Configuration
@@ -61,13 +62,7 @@ def open_for_writing(order: BackupOrder, context: JobContext, tag: str) -> Opene
 
 def _opened(context: JobContext, whole: Destination, path: str, repository: str) -> OpenPlace:
     place = open_repository(context, whole, path, repository)
-    keyring = place.repository.keyring
-    newest = max((int(info.name.split("/")[1].partition("-")[0]) for info in place.repository.place.list("keyring/")), default=1)
-    if newest > keyring.number:
-        raise KeyMissingError(
-            f"the key at hand opens epochs up to {keyring.number}; epoch {newest} is written now",
-            hint="use a key that was made at the last `bkctl key rotate`, or add one with it: `bkctl key add`",
-        )
+    check_newest(place.repository)
     return place
 
 

@@ -14,7 +14,7 @@ from backupd.chunk.size_class import class_of_average
 from backupd.errors import DamageError, ObjectMissingError, UsageError
 from backupd.model.orders import BackupOrder
 from backupd.model.results import shown
-from backupd.operations.backup.walk import WalkRules, options_digest
+from backupd.operations.backup.walk_rules import WalkRules, options_digest
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace
 from backupd.rules import names

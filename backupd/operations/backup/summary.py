@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from backupd import __version__
-from backupd.errors import BackupError
+from backupd.errors import BackupError, LeftOutError
 from backupd.model.orders import BackupOrder
 from backupd.model.results import path_fields
 from backupd.operations.backup.opening import OpenedForWriting
@@ -24,13 +24,6 @@ from backupd.source.owners import Owners
 
 FIRST_PROBLEMS = 20
 _ENCRYPTION = {"clear": "none", "key": "default", "password": "password"}
-
-
-class LeftOutError(BackupError):
-    """Some entries of the source could not be backed up as they are; all else was."""
-
-    code = "source.left_out"
-    exit_code = 3
 
 
 class Draft:

@@ -5,21 +5,16 @@ from __future__ import annotations
 import os
 import stat as modes
 from collections.abc import Iterator
-from typing import Protocol
-
-import msgspec
-from blake3 import blake3
 
 from backupd.cache.file_cache import CachedDirectory, FileCache, PieceRef, Row
 from backupd.operations.backup.building import BuildTools, DirectoryBuild, Slice
 from backupd.operations.backup.tally import Tally
-from backupd.rules.filtering import Filters
-from backupd.rules.left_out import LeftOut
+from backupd.operations.backup.walk_rules import Caches, Reading, WalkRules
 from backupd.source import metadata, scanner
 from backupd.source.scanner import Seen
 from backupd.source.signature import YOUNG_NS, YOUNG_ON_NETWORK_NS, is_young
 from backupd.tree import entry as entries
-from backupd.tree.entry import ANCESTOR, Device, Entry, Extra, Kind, Stored
+from backupd.tree.entry import ANCESTOR, Device, Entry, Extra, Kind
 
 SLICE_NAMES = 4096
 _KINDS = {
@@ -29,55 +24,6 @@ _KINDS = {
     modes.S_IFBLK: Kind.BLOCK_DEVICE,
     modes.S_IFSOCK: Kind.SOCKET,
 }
-
-
-class Reading(Protocol):
-    """Who reads the files that the walk finds; `reading.FileReading`, or nobody in a dry run."""
-
-    def link_group(self, stat: os.stat_result, directory: bytes, name: bytes) -> bytes | None:
-        """The 16 bytes that all names of a file share."""
-        ...
-
-    def note_clean(self, stat: os.stat_result, directory: bytes, name: bytes) -> None:
-        """A file in a slice that is taken over."""
-        ...
-
-    def note_reused(self, stat: os.stat_result, encoded: bytes) -> None:
-        """A file whose cached entry is taken."""
-        ...
-
-    def may_reuse(self, encoded: bytes) -> bool:
-        """Whether a cached entry may be taken."""
-        ...
-
-    def stored(self, value: bytes) -> bytes | Stored:
-        """An attribute value as entries hold it."""
-        ...
-
-    def read(self, build: DirectoryBuild, piece: Slice, index: int, seen: Seen, row: Row | None) -> None:
-        """Have a file read; its entry comes to the slice later."""
-        ...
-
-
-class WalkRules(msgspec.Struct, frozen=True):
-    """What is taken in, and how far the cache counts."""
-
-    sources: list[bytes]
-    """Absolute, none inside another."""
-    named: set[bytes]
-    """Sources inside others: filters are not asked about them."""
-    filters: Filters
-    left_out: LeftOut
-    one_file_system: bool
-    network_devices: set[int]
-
-
-class Caches(msgspec.Struct, frozen=True):
-    """What earlier runs saw, the newest first."""
-
-    found: list[FileCache]
-    reusable: set[int]
-    """Places in `found` whose whole trees may be taken over."""
 
 
 class TreeWalk:
@@ -417,8 +363,3 @@ class TreeWalk:
             self._tally.problem(path, "vanished", "vanished while the backup ran")
         else:
             self._tally.problem(path, "unreadable", os.strerror(error.errno or 0).lower())
-
-
-def options_digest(parts: list[bytes]) -> bytes:
-    """16 bytes over all that shapes a tree: filters, options, format version."""
-    return blake3(b"\0".join(parts)).digest(16)

@@ -27,7 +27,6 @@ class FileWish:
         "is_planned",
         "lengths",
         "name",
-        "open_file",
         "parts_left",
         "xattrs",
     )
@@ -42,12 +41,10 @@ class FileWish:
         self.xattrs: list[tuple[bytes, bytes]] | None = None
         self.extents = b""
         self.parts_left = 0
-        """Parts under way or waiting."""
+        """Stretches and parts that wait or are under way."""
         self.is_planned = True
         """No more parts will come."""
         self.is_failed = False
-        self.open_file: object = None
-        """The file while it is written in parts."""
 
 
 class Stretch:
@@ -82,7 +79,7 @@ class SegmentPlan:
 class TaskPlan:
     """Segments to fetch and what to write from them."""
 
-    __slots__ = ("attempts", "files", "parts", "plain_bytes", "segments", "slot_count")
+    __slots__ = ("attempts", "base", "files", "parts", "plain_bytes", "segments", "slot_count")
 
     def __init__(self) -> None:
         self.segments: list[SegmentPlan] = []
@@ -91,6 +88,9 @@ class TaskPlan:
         self.plain_bytes = 0
         self.slot_count = 0
         self.attempts = 0
+        """Workers that died of it."""
+        self.base = 0
+        """Number of its first file; the others follow, then the parts."""
 
 
 class Planner:

@@ -138,29 +138,28 @@ class Writing:
         try:
             for stretch in _stretches(wish, entry, self._load):
                 done += stretch.length
-                if done > wish.content_bytes:
+                if done > wish.content_bytes or wish.is_failed:
                     break
                 self._add_stretch(stretch)
                 if self._bytes >= _WINDOW_BYTES:
                     self.flush()
                 self._crew.turn(wait=False)
-                self._outcome.progress(wish.directory + b"/" + wish.name)
-                if wish.is_failed:
-                    break
-            if done != wish.content_bytes and not wish.is_failed:
+                self._outcome.progress(_path(wish))
+            if done != wish.content_bytes:
                 self._fail(wish, "damaged", f"its chunks have {done} bytes where {wish.content_bytes} are announced")
         except DamageError as error:
             self._fail(wish, "damaged", error.message)
         wish.is_planned = True
-        self._items.append(Stretch(wish, done, b"", ()))
+        self._finish_if_whole(wish)
 
     def _add_stretch(self, stretch: Stretch) -> None:
+        stretch.wish.parts_left += 1
         self._items.append(stretch)
         self._ids += stretch.ids
         self._bytes += stretch.length
 
     def _plan(self, planner: Planner, item: FileWish | Stretch, places: list[Place | None]) -> None:
-        wish = item if isinstance(item, FileWish) else item.wish
+        wish = _wish(item)
         if wish.is_failed:
             return
         known = [place for place in places if place is not None]
@@ -168,7 +167,7 @@ class Writing:
             self._fail(wish, "damaged", self._finder.explain(item.ids, places))
         elif isinstance(item, Stretch):
             planner.add_stretch(item, known)
-            self._finish_if_whole(wish)
+            wish.parts_left -= 1
         elif not planner.add_file(item, known):
             planner.add_stretch(Stretch(item, 0, item.ids, item.lengths), known)
 
@@ -241,7 +240,7 @@ class Writing:
             self._finish_if_whole(part.wish)
 
     def _take_failure(self, task: TaskPlan, item: FileWish | Stretch, result: work.FetchResult) -> None:
-        wish = item if isinstance(item, FileWish) else item.wish
+        wish = _wish(item)
         if wish.is_failed:
             return
         if result.lost and self._finder.try_elsewhere(task, result.lost, result.problem):
@@ -249,11 +248,7 @@ class Writing:
                 self._items.append(item)
                 self._ids += item.ids
             else:
-                # Counted before the part that failed is taken off, so that the file is not finished without it.
-                item.wish.parts_left += 1
-                again = Stretch(wish, item.start, item.ids, item.lengths)
-                again.is_retry = True
-                self._add_stretch(again)
+                self._add_stretch(Stretch(wish, item.start, item.ids, item.lengths))
             return
         kind: ProblemKind = "damaged" if result.problem_kind == "damaged" else "unwritable"
         self._fail(wish, kind, result.problem)
@@ -296,6 +291,10 @@ class Writing:
         self._outcome.done_files += 1
         self._outcome.done_bytes += wish.entry.size
         self._outcome.fail(_path(wish), kind, message)
+
+
+def _wish(item: FileWish | Stretch) -> FileWish:
+    return item if isinstance(item, FileWish) else item.wish
 
 
 def _path(wish: FileWish) -> bytes:

@@ -1,0 +1,199 @@
+"""One large file: its regions, what an interrupted run has of it, its entry in the end."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from backupd.chunk.size_class import REGION_BYTES, average_bytes
+from backupd.model.work import FileOrder, FileResult, RegionTask
+from backupd.operations.backup.building import Target
+from backupd.operations.backup.tally import Tally
+from backupd.source.extents import ExtentMap
+from backupd.tree import entry as entries
+from backupd.tree.entry import CHANGED, UNFINISHED, Chunks, Content, Entry, Extra, Stored
+from backupd.tree.lists import make_content
+
+
+class LargeReader(Protocol):
+    """What a large file needs of who reads it (`reading.FileReading`)."""
+
+    @property
+    def store_node(self) -> Callable[[bytes], bytes]:
+        """Keeps nodes and lists."""
+        ...
+
+    @property
+    def tally(self) -> Tally:
+        """The run's counters."""
+        ...
+
+    def known_prefix(self, target: Target, stat: os.stat_result) -> tuple[Entry, bytearray, array[int]] | None:
+        """What an interrupted run has of this very file."""
+        ...
+
+    def choose(self, fd: int, size: int, extents: ExtentMap, known: Entry | None) -> tuple[int, bool]:
+        """(size class, whether it can be compressed)."""
+        ...
+
+    def order_of(self, target: Target, salt: tuple[bytes, bool] | None = None) -> FileOrder:
+        """The order of a large file."""
+        ...
+
+    def read_again(self, large: LargeFile) -> None:
+        """It changed while it was read."""
+        ...
+
+    def settle(self, target: Target, result: FileResult, encoded: bytes) -> None:
+        """Put its entry where it belongs."""
+        ...
+
+    def stored(self, value: bytes) -> bytes | Stored:
+        """A value as entries hold it."""
+        ...
+
+
+class _Region:
+    """A stretch of a large file; takes its chunks in order."""
+
+    def __init__(self, large: LargeFile, start: int, end: int) -> None:
+        self._large, self.start, self.end = large, start, end
+        self.ids, self.lengths = bytearray(), array("I")
+        self.is_done = False
+
+    def files_done(self, results: list[FileResult]) -> None:
+        """A region is no batch."""
+
+    def region_step(self, ids: bytes, lengths: list[int]) -> None:
+        """The next chunks."""
+        self.ids += ids
+        self.lengths.extend(lengths)
+        self._large.reading.tally.read_bytes += sum(lengths)
+
+    def region_done(self, result: FileResult) -> None:
+        """All of them were given."""
+        self.is_done = True
+        self._large.region_done(result)
+
+
+class LargeFile:
+    """A file of over 8 MiB: read in regions by several workers, gone on with where an interrupted run stopped."""
+
+    def __init__(self, reading: LargeReader, target: Target) -> None:
+        self.reading, self.target = reading, target
+        self._attempts = 0
+        self._salt: tuple[bytes, bool] | None = None
+
+    def begin(self, fd: int, stat: os.stat_result, extents: bytes) -> None:
+        """Look at the open file: holes, class, what is known of it already."""
+        self._attempts += 1
+        self._stat, self._extents = stat, extents
+        mapped = ExtentMap(extents, stat.st_size)
+        known = self.reading.known_prefix(self.target, stat) if self._attempts == 1 else None
+        self._prefix_ids, self._prefix_lengths = (known[1], known[2]) if known else (bytearray(), array("I"))
+        if known is not None and known[0].extra is not None and known[0].extra.salt is not None:
+            self._salt = (known[0].extra.salt, True)
+        row = self.target.row
+        former = known[0] if known else entries.decode(row.entry) if row is not None and row.entry else None
+        self._size_class, self._is_compressible = self.reading.choose(fd, stat.st_size, mapped, former)
+        start = sum(self._prefix_lengths)
+        self._regions: list[_Region] = []
+        while start < mapped.content_bytes:
+            end = min(mapped.content_bytes, (start // REGION_BYTES + 1) * REGION_BYTES)
+            self._regions.append(_Region(self, start, end))
+            start = end
+        self._is_changed = False
+        self._result: FileResult | None = None
+        if not self._regions:
+            # All of it was known, or all of it is a hole: one empty region brings the attributes.
+            self._regions.append(_Region(self, start, start))
+
+    def tasks(self) -> list[tuple[RegionTask, _Region]]:
+        """Work for the engine."""
+        target = self.target
+        order = self.reading.order_of(target, self._salt)
+        self._salt = (order.salt, order.keeps_salt)
+        order = msgspec.structs.replace(
+            order, size=self._stat.st_size, device=self._stat.st_dev, inode=self._stat.st_ino
+        )
+        return [
+            (
+                RegionTask(
+                    0,
+                    target.build.path,
+                    order,
+                    self._extents,
+                    region.start,
+                    region.end,
+                    average_bytes(self._size_class),
+                    self._is_compressible,
+                ),
+                region,
+            )
+            for region in self._regions
+        ]
+
+    def region_done(self, result: FileResult) -> None:
+        """One region is read; after the last one the entry is made."""
+        if self._result is None or not result.signature:
+            self._result = result
+        if not all(region.is_done for region in self._regions):
+            return
+        result = self._result
+        if result.problem_kind == "changed" and self._attempts == 1:
+            self.reading.read_again(self)
+        elif not result.entry:
+            self.reading.settle(self.target, result, b"")
+        else:
+            self.reading.settle(self.target, result, self._encode(entries.decode(result.entry), result))
+
+    def unfinished(self) -> bytes | None:
+        """For a checkpoint: an entry of what is read so far from the start; None while there is nothing."""
+        ids, lengths = self._so_far()
+        if not lengths:
+            return None
+        stat = self._stat
+        if len(lengths) == 1:
+            # The length of an only chunk is not the file's size here.
+            content: Content = Chunks(self._size_class, bytes(ids), lengths.tolist())
+        else:
+            content = make_content(self._size_class, bytes(ids), lengths, self.reading.store_node)
+        salt = self._salt[0] if self._salt is not None and self._salt[1] else None
+        extra = Extra(
+            salt=salt,
+            state=UNFINISHED,
+            began_with=(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino),
+            extents=self.reading.stored(self._extents) if self._extents else None,
+        )
+        mode = stat.st_mode & 0o7777
+        size = sum(lengths) if not self._extents else stat.st_size
+        name = self.target.seen.name
+        entry = Entry(
+            name, entries.Kind.FILE, mode, stat.st_uid, stat.st_gid, stat.st_mtime_ns, size, content, extra
+        )
+        return entries.encode(entry)
+
+    def _so_far(self) -> tuple[bytearray, array[int]]:
+        ids, lengths = bytearray(self._prefix_ids), array("I", self._prefix_lengths)
+        for region in self._regions:
+            ids += region.ids
+            lengths.extend(region.lengths)
+            if not region.is_done:
+                break
+        return ids, lengths
+
+    def _encode(self, entry: Entry, result: FileResult) -> bytes:
+        ids, lengths = self._so_far()
+        content = make_content(self._size_class, bytes(ids), lengths, self.reading.store_node)
+        extra, size = entry.extra, entry.size
+        if result.problem_kind == "changed":
+            # What is stored is what was read: the holes and the size may be those of another moment.
+            is_short = sum(lengths) != ExtentMap(self._extents, self._stat.st_size).content_bytes
+            extra = msgspec.structs.replace(extra or Extra(), state=CHANGED)
+            if is_short:
+                extra, size = msgspec.structs.replace(extra, extents=None), sum(lengths)
+        return entries.encode(msgspec.structs.replace(entry, content=content, extra=extra, size=size))

@@ -1,0 +1,66 @@
+"""Where chunks lie: looked up many at a time, and looked for elsewhere when a place did not give one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backupd.cache.index_table import Place
+from backupd.cache.index_tables import IndexTables
+from backupd.destination.contract import Destination
+from backupd.errors import DestinationUnreachableError
+from backupd.operations.restore.planning import TaskPlan
+from backupd.repository.identity import TWINS
+
+_ID_BYTES = 32
+
+
+class ChunkFinder:
+    """Answers with the best place of each chunk that was not found bad in this run."""
+
+    def __init__(self, tables: IndexTables, place: Destination) -> None:
+        """place: sees the repository's folder."""
+        self._tables, self._place = tables, place
+        self._tried: dict[bytes, list[Place]] = {}
+        self._others: dict[bytes, Place | None] = {}
+        self._reasons: dict[bytes, str] = {}
+
+    def find(self, ids: bytes) -> list[Place | None]:
+        """A place of each chunk; None: none is left. ids: 32 bytes a chunk."""
+        if not ids:
+            return []
+        places = self._tables.find_many(ids, trying=True)
+        if self._others:
+            for at in range(len(places)):
+                chunk_id = ids[at * _ID_BYTES : (at + 1) * _ID_BYTES]
+                if chunk_id in self._others:
+                    places[at] = self._others[chunk_id]
+        return places
+
+    def try_elsewhere(self, task: TaskPlan, lost: bytes, reason: str) -> bool:
+        """Note that a task did not get these chunks; whether each has another place.
+
+        Raises DestinationUnreachableError when it is the whole repository that is gone.
+        """
+        if not any(self._place.size(twin) is not None for twin in TWINS):
+            raise DestinationUnreachableError(
+                f"{self._place.shown}: the repository is gone", hint="is the disk still mounted?"
+            )
+        is_left = True
+        for at in range(0, len(lost), _ID_BYTES):
+            chunk_id = lost[at : at + _ID_BYTES]
+            tried = self._tried.setdefault(chunk_id, [])
+            tried += [segment.place for segment in task.segments if chunk_id in segment.slots]
+            gone = {(place.block_id, place.offset) for place in tried}
+            others = (p for p in self._tables.places(chunk_id) if (p.block_id, p.offset) not in gone)
+            self._others[chunk_id] = next(others, None)
+            self._reasons[chunk_id] = reason
+            is_left = is_left and self._others[chunk_id] is not None
+        return is_left
+
+    def explain(self, ids: bytes, places: Sequence[Place | None]) -> str:
+        """Why chunks without a place are lost."""
+        for at, place in enumerate(places):
+            if place is None:
+                chunk_id = ids[at * _ID_BYTES : (at + 1) * _ID_BYTES]
+                return self._reasons.get(chunk_id, f"no index object names its chunk {chunk_id.hex()}")
+        return ""
