@@ -10,6 +10,7 @@ from backupd.operations import (
     info,
     integrity_check,
     keys,
+    restore,
     snapshot_browsing,
     snapshot_diff,
     snapshot_versions,
@@ -20,6 +21,7 @@ from backupd.operations.context import JobContext
 
 _OPERATIONS: dict[type[orders.Order], Callable[[Any, JobContext], events.Done]] = {
     orders.BackupOrder: running.run,
+    orders.RestoreOrder: restore.run,
     orders.CheckOrder: integrity_check.run,
     orders.SnapshotListOrder: snapshots.run_list,
     orders.SnapshotShowOrder: snapshots.run_show,

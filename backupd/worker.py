@@ -1,4 +1,4 @@
-"""Entry of a worker process: `python -m backupd.worker SOCKET [MEMORY]`, both inherited descriptors."""
+"""Entry of a worker process: `python -m backupd.worker SOCKET [MEMORY|TARGET]`, inherited descriptors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 from backupd.destination.local import LocalDestination
 from backupd.errors import BackupError
 from backupd.model import work
+from backupd.repository.fetching import FetchWorker
 from backupd.repository.ring import map_memory
 from backupd.repository.storing import StoreWorker
 from backupd.repository.verifying import CheckWorker
@@ -29,6 +30,9 @@ def main() -> None:
     try:
         if isinstance(setup, work.StoreSetup):
             StoreWorker(channel, setup, map_memory(int(sys.argv[2]))).run()
+        elif isinstance(setup, work.FetchSetup):
+            place = LocalDestination(setup.repository.place, "reader")
+            FetchWorker(channel, setup, place, int(sys.argv[2])).run()
         elif isinstance(setup, work.CheckSetup):
             CheckWorker(channel, setup, LocalDestination(setup.repository.place, "reader")).run()
     except BackupError as error:

@@ -38,7 +38,9 @@ class JournalBlock(msgspec.Struct, frozen=True, array_like=True, tag=1):
 
 
 class JournalPublished(msgspec.Struct, frozen=True, array_like=True, tag=2):
-    """All blocks named so far stand in index objects."""
+    """These blocks stand in index objects; others may have become safe meanwhile."""
+
+    blocks: list[bytes]
 
 
 class JournalCheckpoint(msgspec.Struct, frozen=True, array_like=True, tag=3):
@@ -90,19 +92,20 @@ def read_journal(path: str) -> JournalState | None:
     except FileNotFoundError:
         return None
     session: JournalSession | None = None
-    unpublished: list[JournalBlock] = []
+    unpublished: dict[bytes, JournalBlock] = {}
     checkpoint: JournalCheckpoint | None = None
     for record in _unpack(data):
         match record:
             case JournalSession():
                 session = record
             case JournalBlock():
-                unpublished.append(record)
+                unpublished[record.block_id] = record
             case JournalPublished():
-                unpublished.clear()
+                for block_id in record.blocks:
+                    unpublished.pop(block_id, None)
             case JournalCheckpoint():
                 checkpoint = record
-    return None if session is None else JournalState(session, unpublished, checkpoint)
+    return None if session is None else JournalState(session, list(unpublished.values()), checkpoint)
 
 
 def _pack(record: JournalRecord) -> bytes:

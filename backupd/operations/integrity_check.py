@@ -17,6 +17,7 @@ from backupd.errors import BackupError, BusyError, DestinationError
 from backupd.model import events
 from backupd.model.orders import CheckOrder
 from backupd.operations import index_rebuild
+from backupd.operations.backup import priority
 from backupd.operations.check_findings import Findings
 from backupd.operations.check_rollback import check_rollback
 from backupd.operations.check_stored import StoredCheck
@@ -33,6 +34,8 @@ from backupd.snapshot import naming
 
 def run(order: CheckOrder, context: JobContext) -> events.Done:
     """Check a place. Raises BackupError where it can't be opened; damage is no error but the result."""
+    if order.limits.polite:
+        priority.lower()
     place = open_place(context)
     findings = Findings()
     with ExitStack() as held:

@@ -34,6 +34,7 @@ class BlockWriter:
         self._block_bytes = repository.keyring.configuration.block_bytes
         self.safe: list[FinishedBlock] = []
         """Blocks acknowledged since `take_safe`, without their buffers."""
+        self.safe_chunks = 0
         self.sizes: dict[bytes, int] = {}
         """Size of every block that this run stored."""
         self.stored_bytes = 0
@@ -79,6 +80,7 @@ class BlockWriter:
             self.stored_bytes += block.size_bytes
             block.buffers.clear()
             self.safe.append(block)
+            self.safe_chunks += sum(len(segment.ids) for segment in block.segments) // 32
 
     @property
     def is_idle(self) -> bool:
@@ -91,7 +93,7 @@ class BlockWriter:
 
     def take_safe(self) -> list[FinishedBlock]:
         """Blocks that no index object names yet; they are the caller's from now on."""
-        safe, self.safe = self.safe, []
+        safe, self.safe, self.safe_chunks = self.safe, [], 0
         return safe
 
     def release(self) -> None:

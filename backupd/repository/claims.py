@@ -9,32 +9,36 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-_SEALED = 1
+_SEALED = None
 
 
 class Step:
     """One question of a worker and what waits for its chunks."""
 
-    __slots__ = ("assigned", "messages", "number", "waiting")
+    __slots__ = ("assigned", "messages", "number", "waiting", "worker")
 
-    def __init__(self, assigned: Any, number: int) -> None:
-        self.assigned = assigned
-        self.number = number
+    def __init__(self, assigned: Any, number: int, worker: int) -> None:
+        self.assigned, self.number, self.worker = assigned, number, worker
         self.waiting = 0
         self.messages: list[Any] = []
 
 
 class Claims:
-    """Who stores which chunk. One destination: a mask is 1 where it lacks the chunk."""
+    """Who stores which chunk. One destination: a mask is 1 where it lacks the chunk.
+
+    A state is the claiming step, or a list of it and those that wait for it too; None once the chunk is sealed.
+    """
 
     def __init__(self, has_many: Callable[[bytes], bytearray]) -> None:
         """has_many: 1 for each id of 32 bytes that the destination's index has."""
         self._has_many = has_many
-        self._states: dict[bytes, list[Step] | int] = {}
-        self._holders: dict[bytes, int] = {}
+        self._states: dict[bytes, Step | list[Step] | None] = {}
 
-    def ask(self, step: Step, worker: int, ids: bytes) -> bytes:
-        """Masks for the chunks of a step; those with a bit set are claimed by that worker."""
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def ask(self, step: Step, ids: bytes) -> bytes:
+        """Masks for the chunks of a step; those with a bit set are claimed by its worker."""
         known = self._has_many(ids)
         masks = bytearray(len(known))
         states = self._states
@@ -42,14 +46,17 @@ class Claims:
             if is_known:
                 continue
             chunk_id = ids[32 * at : 32 * at + 32]
-            state = states.get(chunk_id)
-            if state is None:
-                states[chunk_id] = [step]
-                self._holders[chunk_id] = worker
+            if chunk_id not in states:
+                states[chunk_id] = step
                 masks[at] = 1
                 step.waiting += 1
-            elif state != _SEALED:
-                state.append(step)  # type: ignore[union-attr]
+                continue
+            state = states[chunk_id]
+            if state is not _SEALED:
+                if isinstance(state, list):
+                    state.append(step)
+                else:
+                    states[chunk_id] = [state, step]
                 step.waiting += 1
         return bytes(masks)
 
@@ -63,34 +70,34 @@ class Claims:
     def sealed(self, ids: bytes) -> list[Step]:
         """A segment with these chunks lies safe in memory; gives the steps that are whole by it."""
         whole: list[Step] = []
-        states, holders = self._states, self._holders
+        states = self._states
         for at in range(0, len(ids), 32):
             chunk_id = ids[at : at + 32]
             state = states.get(chunk_id)
             states[chunk_id] = _SEALED
-            holders.pop(chunk_id, None)
-            if isinstance(state, list):
-                for step in state:
-                    step.waiting -= 1
-                    if not step.waiting:
-                        whole.append(step)
+            if state is None:
+                continue
+            for step in state if isinstance(state, list) else (state,):
+                step.waiting -= 1
+                if not step.waiting:
+                    whole.append(step)
         return whole
 
     def void(self, worker: int) -> list[Step]:
         """A worker died: its unsealed claims are void; gives the steps of anyone that relied on them."""
         hit: list[Step] = []
-        for chunk_id in [c for c, holder in self._holders.items() if holder == worker]:
-            del self._holders[chunk_id]
-            state = self._states.pop(chunk_id)
-            if isinstance(state, list):
-                hit += state
+        for chunk_id, state in list(self._states.items()):
+            if state is _SEALED:
+                continue
+            steps = state if isinstance(state, list) else [state]
+            if steps[0].worker == worker:
+                del self._states[chunk_id]
+                hit += steps
         return hit
 
-    def forget(self) -> None:
-        """All sealed chunks are in a published index now; what is only claimed stays."""
-        self._states = {chunk_id: state for chunk_id, state in self._states.items() if state != _SEALED}
-
-    def drop(self, ids: Iterable[bytes]) -> None:
-        """Chunks of a block that could not be stored are lacking again."""
-        for chunk_id in ids:
-            self._states.pop(chunk_id, None)
+    def forget(self, ids: Iterable[bytes]) -> None:
+        """These chunks (32 bytes an id, joined) are in a published index now."""
+        states = self._states
+        for joined in ids:
+            for at in range(0, len(joined), 32):
+                states.pop(joined[at : at + 32], None)

@@ -238,9 +238,9 @@ class StoreEngine:
 
     def _answer(self, worker: Worker, question: work.Question) -> None:
         assigned = self._assigned[question.task]
-        step = Step(assigned, question.step)
+        step = Step(assigned, question.step, worker.number)
         assigned.steps.append(step)
-        masks = self.claims.ask(step, worker.number, question.ids)
+        masks = self.claims.ask(step, question.ids)
         self.new_bytes += sum(length for mask, length in zip(masks, question.lengths, strict=True) if mask)
         self._tell(worker.number, work.Wanted(question.task, question.step, masks))
 
@@ -254,7 +254,7 @@ class StoreEngine:
         step = next((step for step in assigned.steps if step.number == number), None)
         if step is None:
             # Nothing was asked for: no content, or all of it failed.
-            step = Step(assigned, number)
+            step = Step(assigned, number, assigned.worker)
             assigned.steps.append(step)
         step.messages.append(message)
         self._deliver(assigned)

@@ -132,7 +132,13 @@ def check_is_ours(place: Destination, top_names: list[str]) -> None:
 def choose(place: Destination, top_names: list[str]) -> str:
     """The repository at a place that commands mean. Raises RepositoryNotFoundError, UsageError when there are several."""
     repositories = list_repositories(place, top_names)
-    once = read_once(place) if "once.json" in top_names else None
+    try:
+        once = read_once(place) if "once.json" in top_names else None
+    except FormatError:
+        # It only says which of several is meant.
+        if len(repositories) != 1:
+            raise
+        once = None
     if once in repositories:
         return str(once)
     if not repositories:

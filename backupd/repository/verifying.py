@@ -175,7 +175,9 @@ def _has_digest(data: bytes, trailer: Trailer) -> bool:
 def _summary(name: str, bad: list[tuple[int, BackupError]]) -> DamageError:
     """One problem for all bad segments of a block, of the first one's class."""
     offset, first = bad[0]
-    which = f"the segment at {offset} is bad" if len(bad) == 1 else f"{len(bad)} segments are bad, the first at {offset}"
+    which = f"the segment at {offset} is bad"
+    if len(bad) > 1:
+        which = f"{len(bad)} segments are bad, the first at {offset}"
     kind = type(first) if isinstance(first, DamageError) else DamageError
     return kind(f"{name}: {which}: {first.message}")
 

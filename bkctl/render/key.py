@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bkctl.render.info import fact_lines
-from bkctl.text import moment, pairs, table
+from bkctl.text import moment, table
 
 
 def show_lines(result: Mapping[str, Any]) -> list[str]:
@@ -26,13 +26,12 @@ def prove_lines(result: Mapping[str, Any]) -> list[str]:
 
 
 def add_lines(result: Mapping[str, Any]) -> list[str]:
-    """The new slot, and its key where one was made."""
-    lines = [f"Added slot {result['slot']}{_label(result)}."]
-    if result.get("key"):
-        lines.append(f"Its key: {result['key']}")
-    if result.get("file"):
-        lines.append(f"Kept in: {result['file']}")
-    return lines
+    """The new slot; where a key was made, as a key file: `--output FILE` gives what `--password-file FILE` takes."""
+    told = f"Added slot {result['slot']}{_label(result)}."
+    if not result.get("key"):
+        return [told]
+    whose = f" to repository {result['repository']}" if result.get("repository") else ""
+    return [f"# {told[:-1]}{whose}. Its key, shown this once:", str(result["key"])]
 
 
 def list_lines(result: Mapping[str, Any]) -> list[str]:
@@ -51,7 +50,7 @@ def remove_lines(result: Mapping[str, Any]) -> list[str]:
 
 def changed_lines(result: Mapping[str, Any]) -> list[str]:
     """What has changed, one fact a line."""
-    return ["Done.", *pairs((name.replace("_", " "), value) for name, value in result.items() if _is_told(value))]
+    return ["Done.", *fact_lines({name: value for name, value in result.items() if _is_told(value)})]
 
 
 def _label(result: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from backupd.tree.entry import UNFINISHED
 
 STORED_BYTES = 512 * MIB
 SECONDS = 300
+INDEX_CHUNKS = 100_000
 POST_SECONDS = 600
 
 
@@ -34,6 +35,7 @@ class Checkpoints:
 
     def make_if_due(self) -> None:
         """Make one each 512 MiB stored or 5 minutes in which something was stored."""
+        self.publish_if_due()
         stored = self._storing.engine.blocks.stored_bytes
         now = self._clock.monotonic()
         is_large = stored - self._stored_bytes >= STORED_BYTES
@@ -42,6 +44,17 @@ class Checkpoints:
         elif now - self._posted_at >= POST_SECONDS:
             self._session.post(self._clock.now_ns())
             self._posted_at = now
+
+    def publish_if_due(self) -> None:
+        """Name safe blocks in an index object before their chunks take much memory."""
+        if self._storing.engine.blocks.safe_chunks >= INDEX_CHUNKS:
+            self._publish_safe()
+
+    def _publish_safe(self) -> None:
+        engine = self._storing.engine
+        safe = engine.blocks.take_safe()
+        self._publishing.publish(safe)
+        engine.claims.forget(segment.ids for block in safe for segment in block.segments)
 
     def make_last(self) -> Snapshot:
         """The checkpoint of a run that stops, as the partial snapshot that it leaves."""
@@ -60,8 +73,7 @@ class Checkpoints:
         engine = self._storing.engine
         root = self._partial_root()
         engine.flush_trees()
-        self._publishing.publish(engine.blocks.take_safe())
-        engine.claims.forget()
+        self._publish_safe()
         cache_bytes = self.cache.checkpoint(build.loose_pieces() for build in list(self.walk.open.values()))
         snapshot = self._draft.snapshot(root, is_complete=False, engine=self._storing.engine)
         self._snapshot = snapshot

@@ -119,7 +119,7 @@ class Publishing:
         """Write index objects for blocks, then forget them in the journal."""
         if blocks:
             publish(self._records.repository, self._tables, [to_contents(b) for b in blocks], self.generation)
-            self._journal.add(JournalPublished())
+            self._journal.add(JournalPublished([block.block_id for block in blocks]))
 
     def checkpoint(self, n: int, cache_bytes: int) -> None:
         """Remember that a checkpoint was posted."""

@@ -48,8 +48,10 @@ def choose_paths(root: Entry, paths: Sequence[bytes], load: Load) -> list[Chosen
     return found
 
 
-def choose_stripped(root: Entry, paths: Iterable[bytes], load: Load, may_miss: bool) -> list[Chosen]:
-    """Each path by its last name alone; of `/`, all that is in it.
+def choose_stripped(
+    root: Entry, paths: Iterable[bytes], load: Load, may_miss: bool
+) -> tuple[list[Chosen], dict[bytes, bytes]]:
+    """Each path by its last name alone (of `/`, all that is in it), and the source path of each of these names.
 
     may_miss: whether paths that the snapshot lacks are passed over. Raises PathNotFoundError, UsageError where two
     paths would come to lie on each other.
@@ -71,10 +73,10 @@ def choose_stripped(root: Entry, paths: Iterable[bytes], load: Load, may_miss: b
                     hint="restore them one after the other, or leave out --strip",
                 )
             chosen[one.name] = one
-            origins[one.name] = path
+            origins[one.name] = path if name else b"/" + one.name
     if not may_miss:
         _refuse_missing(missing)
-    return sorted(chosen.values(), key=lambda one: one.name)
+    return sorted(chosen.values(), key=lambda one: one.name), origins
 
 
 def node_of(directory: Entry) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from backupd.errors import BackupError, DamageError, RestoreLossError
@@ -16,10 +17,12 @@ KEPT_NAMES = 1000
 class Outcome:
     """Counters of one restore; the coordinator's thread alone changes them."""
 
-    def __init__(self, context: JobContext, target: bytes) -> None:
-        self._context, self._target = context, target.rstrip(b"/")
+    def __init__(self, context: JobContext, target: bytes, on_progress: Callable[[], None]) -> None:
+        """on_progress: called often, as a sign of life."""
+        self._context, self._target, self._on_progress = context, target.rstrip(b"/"), on_progress
         self.restored = self.same = self.skipped = self.failed = self.deleted = 0
         self.restored_bytes = self.fetched_bytes = self.read_back_bytes = 0
+        self.is_read_back = False
         self.done_files = self.done_bytes = 0
         """Dealt with in any way, for the progress."""
         self.total_files: int | None = None
@@ -55,6 +58,7 @@ class Outcome:
 
     def progress(self, path: bytes) -> None:
         """Tell how far the restore is; path: what was written last."""
+        self._on_progress()
         self._context.progress(lambda elapsed: self._progress(elapsed, path))
 
     def problems(self) -> dict[str, Any]:
@@ -72,7 +76,8 @@ class Outcome:
             "deleted": self.deleted,
         }
         sizes = {"restored": self.restored_bytes, "fetched": self.fetched_bytes}
-        return {"files": files, "bytes": sizes}
+        verified = {"verified": {"bytes": self.read_back_bytes}} if self.is_read_back else {}
+        return {"files": files, "bytes": sizes, **verified}
 
     def error(self) -> BackupError | None:
         """The error that goes with the result; None when all is well."""

@@ -36,7 +36,8 @@ _Below = Iterator[Entry] | Iterator[Chosen]
 
 def walk(chosen: Iterable[Entry] | Iterable[Chosen], load: Load, visitor: Visitor) -> None:
     """Tell the visitor of all that was chosen. Visitors raise no DamageError."""
-    stack: list[tuple[bytes, _Below]] = [(b"", iter(chosen))]
+    top: _Below = iter(chosen)  # type: ignore[assignment]
+    stack: list[tuple[bytes, _Below]] = [(b"", top)]
     while stack:
         path, below = stack[-1]
         deeper = None

@@ -12,7 +12,7 @@ from backupd.operations.restore import parts
 from backupd.operations.restore.crew import Crew
 from backupd.operations.restore.finding import ChunkFinder
 from backupd.operations.restore.outcome import Outcome
-from backupd.operations.restore.planning import FileWish, Planner, Stretch, TaskPlan
+from backupd.operations.restore.planning import FileWish, Planner, SegmentPlan, Stretch, TaskPlan
 from backupd.target.directories import Directories
 from backupd.target.owners import OwnerMap
 from backupd.tree import entry as entries
@@ -44,25 +44,26 @@ class Writing:
         self._bytes = 0
         self._limit = _FIRST_WINDOW_FILES
         self._numbers = 0
+        self._last: FileWish | None = None
         self._failed_groups: set[bytes] = set()
         crew.serve(self._prepare, self._take)
 
     def add(self, directory: bytes, name: bytes, entry: Entry, action: int) -> None:
         """Write an entry. action: as in model.work. Raises what ends the restore."""
         wish = FileWish(directory, name, entry, action)
-        if entry.extra is not None:
-            try:
+        try:
+            if entry.extra is not None:
                 self._complete(wish, entry)
-            except DamageError as error:
-                self._fail(wish, "damaged", error.message)
-                return
-        if entry.kind == Kind.FILE and action != work.REFRESH and entry.content is not None:
-            self._add_content(wish, entry)
-        else:
-            self._items.append(wish)
+            if entry.kind == Kind.FILE and action != work.REFRESH and entry.content is not None:
+                self._add_content(wish, entry)
+            else:
+                self._items.append(wish)
+        except DamageError as error:
+            self._fail(wish, "damaged", error.message)
+            return
         if not len(self._items) % _TURN_FILES:
-            self._crew.turn(wait=False)
-            self._outcome.progress(directory + b"/" + name)
+            self._last = wish
+            self._turn(wait=False)
         if len(self._items) >= self._limit or self._bytes >= _WINDOW_BYTES:
             self.flush()
 
@@ -80,14 +81,14 @@ class Writing:
         for task in planner.tasks:
             self._crew.add(task)
         while self._crew.queued_count > _QUEUE_TASKS * self._crew.size or len(self._parts) > _OPEN_PARTS:
-            self._crew.turn(wait=True)
+            self._turn(wait=True)
 
     def drain(self) -> None:
         """Wait until all that was added is written or has failed."""
         while self._items or not self._crew.is_idle:
             if self._items:
                 self.flush()
-            self._crew.turn(wait=True)
+            self._turn(wait=True)
 
     def abandon(self) -> None:
         """Delete what is written in parts and not whole."""
@@ -106,6 +107,11 @@ class Writing:
         if not xattrs or not any(isinstance(value, Stored) for _, value in xattrs):
             return None
         return [(name, self._load(value.id) if isinstance(value, Stored) else value) for name, value in xattrs]
+
+    def _turn(self, wait: bool) -> None:
+        self._crew.turn(wait)
+        if self._last is not None:
+            self._outcome.progress(_path(self._last))
 
     # Wishes
 
@@ -143,8 +149,8 @@ class Writing:
                 self._add_stretch(stretch)
                 if self._bytes >= _WINDOW_BYTES:
                     self.flush()
-                self._crew.turn(wait=False)
-                self._outcome.progress(_path(wish))
+                self._last = wish
+                self._turn(wait=False)
             if done != wish.content_bytes:
                 self._fail(wish, "damaged", f"its chunks have {done} bytes where {wish.content_bytes} are announced")
         except DamageError as error:
@@ -192,12 +198,7 @@ class Writing:
             if message is not None:
                 messages.append(message)
         self._numbers += len(task.parts)
-        segments = [
-            work.SegmentOrder(
-                s.place.block_id, s.place.offset, s.place.stored_bytes, s.positions, b"".join(s.slots), [*s.slots.values()]
-            )
-            for s in task.segments
-        ]
+        segments = [_order(segment) for segment in task.segments]
         return work.FetchTask(number, task.slot_count, list(directories), segments, files, messages)
 
     def _prepare_part(self, number: int, part: Stretch, directories: dict[bytes, int]) -> work.TargetPart | None:
@@ -291,6 +292,13 @@ class Writing:
         self._outcome.done_files += 1
         self._outcome.done_bytes += wish.entry.size
         self._outcome.fail(_path(wish), kind, message)
+
+
+def _order(segment: SegmentPlan) -> work.SegmentOrder:
+    place, slots = segment.place, segment.slots
+    return work.SegmentOrder(
+        place.block_id, place.offset, place.stored_bytes, segment.positions, b"".join(slots), list(slots.values())
+    )
 
 
 def _wish(item: FileWish | Stretch) -> FileWish:

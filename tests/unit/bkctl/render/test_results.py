@@ -100,7 +100,8 @@ def test_entries_and_changes_and_versions() -> None:
 
 def test_keys() -> None:
     assert sheet_lines({"text": "a\nb\n"}) == ["a", "b"]
-    assert add_lines({"slot": "k2", "label": "office", "key": "ABCD"}) == ["Added slot k2, office.", "Its key: ABCD"]
+    assert add_lines({"slot": "k2", "label": "office", "key": "ABCD"})[1:] == ["ABCD"]
+    assert add_lines({"slot": "k2", "label": "office", "key": None}) == ["Added slot k2, office."]
     slot = {"name": "k1", "label": None, "kind": "password", "created": TIME, "epoch": 1}
     assert list_lines({"slots": [slot]})[1] == "k1    password         2026-11-21 21:07:10      1"
 

@@ -1,0 +1,211 @@
+"""One restore from order to result. The order of its steps is the order of `run`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from backupd.errors import BackupError, DamageError, DestinationUnreachableError, KeyMissingError, ObjectMissingError
+from backupd.inode_io import sync_file_system
+from backupd.model import events, work
+from backupd.model.orders import RestoreOrder
+from backupd.model.results import path_fields
+from backupd.operations.context import JobContext, error_fields
+from backupd.operations.places import (
+    Listing,
+    OpenPlace,
+    list_snapshots,
+    load_place_index,
+    open_place,
+    open_reader,
+    pick_from,
+    warn_of_unread,
+)
+from backupd.operations.restore import confirming, sparing
+from backupd.operations.restore.crew import Crew
+from backupd.operations.restore.deciding import Decider
+from backupd.operations.restore.finding import ChunkFinder
+from backupd.operations.restore.links import HardLinks
+from backupd.operations.restore.outcome import Outcome
+from backupd.operations.restore.restoring import Restoring
+from backupd.operations.restore.resuming import Note
+from backupd.operations.restore.selecting import Selected, select
+from backupd.operations.restore.survey import IsSpared, Survey
+from backupd.operations.restore.targeting import make_target, target_of
+from backupd.operations.restore.walking import walk
+from backupd.operations.restore.writing import Writing
+from backupd.repository.index_loading import LoadedIndex, mark_absent
+from backupd.repository.workforce import default_count
+from backupd.rules import moments
+from backupd.snapshot import naming
+from backupd.snapshot.records import Snapshot
+from backupd.target.directories import Directories, open_root
+from backupd.target.losses import failure
+from backupd.target.owners import owner_map
+from backupd.target.unmatched import delete_unmatched
+
+
+def run(order: RestoreOrder, context: JobContext) -> events.Done:
+    """Restore what the order says. Raises BackupError where the restore could not begin or had to end."""
+    place = open_place(context)
+    listing = list_snapshots(place)
+    warn_of_unread(context, listing)
+    snapshot = pick_from(context, listing, order.selection)
+    restore = _Run(order, context, place, snapshot)
+    try:
+        return restore.run(listing)
+    finally:
+        restore.note.close()
+
+
+class _Run:
+    """A restore whose snapshot is known."""
+
+    def __init__(self, order: RestoreOrder, context: JobContext, place: OpenPlace, snapshot: Snapshot) -> None:
+        self._order, self._context, self._place, self._snapshot = order, context, place, snapshot
+        self._target = target_of(order, place.path)
+        self._owners = owner_map(order.owner, dict(snapshot.owners), dict(snapshot.groups))
+        self.note = Note(context, place.repository.id, snapshot.id, self._target)
+        self._outcome = Outcome(context, self._target, self.note.beat)
+        self._outcome.is_read_back = order.verify
+        self._decider = Decider(order, context, self._owners, self.note)
+        self._index = self._load_index()
+        self._load = open_reader(place, self._index).load
+
+    def run(self, listing: Listing) -> events.Done:
+        """All steps."""
+        order, outcome = self._order, self._outcome
+        selected = select(order, self._context, self._snapshot, listing, self._load, self._note_damage)
+        if order.dry_run:
+            return self._done(self._survey(selected, keeps_steps=True))
+        to_delete = self._prepare(selected)
+        make_target(self._target)
+        root_fd = open_root(self._target)
+        directories = Directories(root_fd)
+        self.note.begin()
+        crew = Crew(self._setup(), order.limits.jobs or default_count(), root_fd, self._context.cancel)
+        finder = ChunkFinder(self._index.tables, self._place.repository.place)
+        writing = Writing(crew, finder, self._load, directories, self._owners, outcome)
+        links = HardLinks(writing, directories, outcome)
+        restoring = Restoring(writing, links, directories, self._decider, order.overwrite, outcome, self._load)
+        try:
+            walk(selected.chosen(), self._load, restoring)
+            writing.drain()
+            links.finish()
+        finally:
+            # Before workers end: what they still write to is not to be left as if it were whole.
+            crew.close()
+            writing.abandon()
+        for directory, name in to_delete:
+            self._delete(directories, directory, name)
+        restoring.finish(self._owners)
+        try:
+            sync_file_system(root_fd)
+        except OSError as error:
+            raise failure("not all could be brought to the disk", error) from error
+        self.note.end()
+        directories.close()
+        os.close(root_fd)
+        return self._done(None)
+
+    def _load_index(self) -> LoadedIndex:
+        context = self._context
+        index = load_place_index(self._place)
+        for message in [*index.damaged.values(), *index.locked.values()]:
+            context.warn(f"{message}; what only it names can't be restored, `bkctl check --rebuild-index` finds it")
+        try:
+            mark_absent(index.tables, self._place.records)
+        except DestinationUnreachableError:
+            raise
+        except (DamageError, ObjectMissingError, KeyMissingError) as error:
+            context.warn(f"{error.message}; places found bad before may be tried again")
+        return index
+
+    def _prepare(self, selected: Selected) -> list[tuple[bytes, bytes]]:
+        """Ask what must be asked before anything is written; gives what is to be deleted in the end."""
+        order, outcome, snapshot = self._order, self._outcome, self._snapshot
+        can_ask = order.interactive or order.assume_yes
+        is_there = os.path.isdir(self._target)
+        if is_there and (order.delete_unmatched or (order.overwrite == "if-changed" and not can_ask)):
+            survey = self._survey(selected, keeps_steps=False)
+            if not can_ask:
+                confirming.refuse_newer(survey, self._target)
+            outcome.total_files, outcome.total_bytes = survey.file_count, survey.byte_count
+            return confirming.confirm_deletion(self._context, survey, self._target)
+        if selected.is_whole:
+            outcome.total_files, outcome.total_bytes = snapshot.file_count, snapshot.byte_count
+            return []
+        survey = Survey(None, self._decider, None, None)
+        walk(selected.chosen(), self._load, survey)
+        outcome.total_files, outcome.total_bytes = survey.file_count, survey.byte_count
+        return []
+
+    def _survey(self, selected: Selected, keeps_steps: bool) -> Survey:
+        is_spared: IsSpared | None = None
+        if self._order.delete_unmatched:
+            filters = None if self._order.delete_excluded else sparing.filters_of(self._snapshot)
+            own = sparing.own_paths(self._context, self._place.path)
+            real = os.path.realpath(self._target)
+            is_spared = sparing.Sparing(filters, own, real, selected.origin_of).is_spared
+        full_path = self._outcome.full_path if keeps_steps else None
+        if not os.path.isdir(self._target):
+            survey = Survey(None, self._decider, is_spared, full_path)
+            walk(selected.chosen(), self._load, survey)
+            return survey
+        root_fd = open_root(self._target)
+        directories = Directories(root_fd)
+        survey = Survey(directories, self._decider, is_spared, full_path)
+        try:
+            walk(selected.chosen(), self._load, survey)
+        finally:
+            directories.close()
+            os.close(root_fd)
+        return survey
+
+    def _setup(self) -> work.FetchSetup:
+        owners = self._owners
+        return work.FetchSetup(
+            self._place.setup(), owners.users, owners.groups, owners.keeps_mine, reads_back=self._order.verify
+        )
+
+    def _delete(self, directories: Directories, directory: bytes, name: bytes) -> None:
+        deleted = delete_unmatched(directories, directory, name)
+        self._outcome.deleted += deleted.removed_count
+        for path, message in deleted.kept:
+            self._outcome.note(path, "unwritable", f"not deleted: {message}")
+
+    def _note_damage(self, path: bytes, error: BackupError) -> None:
+        self._outcome.note(path.lstrip(b"/"), "damaged", error.message)
+
+    def _done(self, survey: Survey | None) -> events.Done:
+        """The result; survey: of a dry run."""
+        outcome, snapshot, context = self._outcome, self._snapshot, self._context
+        if survey is not None:
+            for path, message, is_damage in survey.problems:
+                outcome.note(path, "damaged" if is_damage else "unwritable", message)
+            outcome.same = survey.same_count
+            if survey.more_steps:
+                context.warn(f"{survey.more_steps:,} more steps are not listed")
+        if outcome.changed_count:
+            context.warn(f"{outcome.changed_count:,} files changed while they were backed up and may mix two states")
+        target = path_fields(self._target)
+        result: dict[str, Any] = {
+            "set": snapshot.set_name,
+            "host": snapshot.host_name,
+            "snapshot": naming.snapshot_id_text(snapshot.id),
+            "time": moments.rfc3339(snapshot.started_ns, context.zone),
+            **{f"target{key[4:]}": value for key, value in target.items()},
+            **outcome.counts(),
+            "seconds": round(context.elapsed_seconds, 3),
+            "problems": outcome.problems(),
+            "dry_run": survey is not None,
+        }
+        if survey is not None:
+            result["plan"] = survey.steps
+        error = outcome.error()
+        return events.Done(
+            exit_code=error.exit_code if error is not None else 0,
+            result=result,
+            warnings=context.warnings,
+            error=error_fields(error) if error is not None else None,
+        )

@@ -1,0 +1,92 @@
+"""From an order to what is restored: paths, sources without their parents, versions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from backupd.model.orders import RestoreOrder
+from backupd.operations.context import JobContext
+from backupd.operations.file_versions import versions_of
+from backupd.operations.places import Listing
+from backupd.operations.restore import choosing
+from backupd.operations.restore.choosing import Chosen
+from backupd.operations.restore.versions import newest_numbers, pick_versions, place_versions
+from backupd.operations.snapshot_changes import OnDamage
+from backupd.operations.snapshot_tree import root_entry
+from backupd.snapshot.records import Snapshot
+from backupd.tree.entry import Entry
+from backupd.tree.nodes import Load
+
+
+class Selected(msgspec.Struct, frozen=True):
+    """What is restored."""
+
+    chosen: Callable[[], Iterable[Entry] | Iterable[Chosen]]
+    """Gives it for one walk."""
+    origin_of: Callable[[bytes], bytes]
+    """The source path of one below the target."""
+    is_whole: bool
+    """All of the snapshot, so its own counts hold."""
+
+
+def select(
+    order: RestoreOrder, context: JobContext, snapshot: Snapshot, listing: Listing, load: Load, damaged: OnDamage
+) -> Selected:
+    """Find what the order names.
+
+    Raises PathNotFoundError, SnapshotNotFoundError, UsageError, DamageError of a directory that leads to a path.
+    """
+    root = root_entry(snapshot)
+    paths = order.selection.paths
+    if order.all_versions or order.picks:
+        found = _versions(order, context, snapshot, listing, load, damaged)
+        return Selected(lambda: found, _origin, False)
+    if order.strip:
+        stripped, origins = choosing.choose_stripped(root, paths or snapshot.sources, load, may_miss=not paths)
+        return Selected(lambda: stripped, _stripped_origins(origins), not paths)
+    if paths:
+        chosen = choosing.choose_paths(root, paths, load)
+        return Selected(lambda: chosen, _origin, False)
+    return Selected(lambda: choosing.choose_all(root, load), _origin, True)
+
+
+def _versions(
+    order: RestoreOrder, context: JobContext, snapshot: Snapshot, listing: Listing, load: Load, damaged: OnDamage
+) -> list[Chosen]:
+    """Of the snapshots of the set up to the one that the order names."""
+    snapshots = sorted(
+        (
+            at.snapshot
+            for at in listing.found
+            if at.snapshot.set_id == snapshot.set_id
+            and at.snapshot.started_ns <= snapshot.started_ns
+            and (at.snapshot.is_complete or order.selection.incomplete)
+        ),
+        key=lambda one: (one.started_ns, one.id),
+    )
+    paths = order.selection.paths or snapshot.sources
+    found = versions_of(paths, snapshots, load, damaged)
+    picked = pick_versions(found, order.picks, context)
+    tops = [path.rstrip(b"/") for path in paths] if order.strip else []
+
+    def cut_of(path: bytes) -> bytes:
+        for top in tops:
+            if path == top or path.startswith(top + b"/"):
+                return top.rpartition(b"/")[0]
+        return b""
+
+    return place_versions(picked, newest_numbers(found), snapshots, load, context.zone, cut_of)
+
+
+def _origin(path: bytes) -> bytes:
+    return b"/" + path
+
+
+def _stripped_origins(tops: dict[bytes, bytes]) -> Callable[[bytes], bytes]:
+    def origin_of(path: bytes) -> bytes:
+        name, slash, rest = path.partition(b"/")
+        return tops.get(name, b"/" + name) + slash + rest
+
+    return origin_of

@@ -1,0 +1,77 @@
+"""Ways in which a disk or a hostile store spoils stored objects."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+Damage = Callable[[Path], None]
+
+
+def flip(share: float) -> Damage:
+    """Turn one bit over; share: where, from 0 (first byte) to 1 (last byte)."""
+
+    def damage(path: Path) -> None:
+        data = bytearray(path.read_bytes())
+        data[min(int(share * len(data)), len(data) - 1)] ^= 0x10
+        _rewrite(path, bytes(data))
+
+    return damage
+
+
+def truncate(share: float) -> Damage:
+    """Keep so much of the beginning."""
+
+    def damage(path: Path) -> None:
+        data = path.read_bytes()
+        _rewrite(path, data[: int(share * len(data))])
+
+    return damage
+
+
+def zero(start: float, end: float) -> Damage:
+    """Write zeros over a stretch."""
+
+    def damage(path: Path) -> None:
+        data = bytearray(path.read_bytes())
+        first, last = int(start * len(data)), max(int(end * len(data)), int(start * len(data)) + 1)
+        data[first:last] = bytes(last - first)
+        _rewrite(path, bytes(data))
+
+    return damage
+
+
+def append(path: Path) -> None:
+    """Add bytes at the end."""
+    _rewrite(path, path.read_bytes() + b"\0" * 100)
+
+
+def delete(path: Path) -> None:
+    """Take the object away."""
+    path.unlink()
+
+
+def swap(path: Path, other: Path) -> None:
+    """Put each object under the other's name."""
+    mine, theirs = path.read_bytes(), other.read_bytes()
+    _rewrite(path, theirs)
+    _rewrite(other, mine)
+
+
+DAMAGES: dict[str, Damage] = {
+    "a bit at the beginning": flip(0.0),
+    "a bit in the clear head": lambda path: flip(20 / max(path.stat().st_size, 21))(path),
+    "a bit in the middle": flip(0.5),
+    "a bit at the end": flip(1.0),
+    "cut in half": truncate(0.5),
+    "empty": truncate(0.0),
+    "zeros in the middle": zero(0.4, 0.6),
+    "zeros all over": zero(0.0, 1.0),
+    "longer": append,
+}
+
+
+def _rewrite(path: Path, data: bytes) -> None:
+    os.chmod(path, 0o600)
+    path.write_bytes(data)
