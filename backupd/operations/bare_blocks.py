@@ -11,9 +11,16 @@ import re
 from collections.abc import Iterator
 
 from backupd.block.layout import BLOCK_HEADER_BYTES
+from backupd.cache.index_tables import IndexTables
 from backupd.destination.contract import Below
 from backupd.destination.local import LocalDestination
-from backupd.errors import BackupError, DestinationUnreachableError, KeyMissingError, RepositoryNotFoundError, UsageError
+from backupd.errors import (
+    BackupError,
+    DestinationUnreachableError,
+    KeyMissingError,
+    RepositoryNotFoundError,
+    UsageError,
+)
 from backupd.index.layout import BlockContents
 from backupd.operations.context import JobContext
 from backupd.operations.index_rebuild import list_blocks, read_missing
@@ -21,7 +28,6 @@ from backupd.operations.places import OpenPlace, unlock
 from backupd.repository import identity
 from backupd.repository.index_loading import publish
 from backupd.repository.records import Records
-from backupd.cache.index_tables import IndexTables
 from backupd.seal.header import HEADER_BYTES, MAGIC
 from backupd.settings.directories import ensure, translated
 

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from typing import Any
 
-from backupd.errors import BackupError, PathNotFoundError, SnapshotNotFoundError
+from backupd.errors import BackupError, PathNotFoundError, SnapshotNotFoundError, UsageError
 from backupd.model import events
 from backupd.model.orders import DecryptOrder, RestoreOrder, Selection
 from backupd.model.results import shown
@@ -21,6 +21,9 @@ from backupd.snapshot import naming
 
 def run(order: DecryptOrder, context: JobContext) -> events.Done:
     """Give back the newest snapshot of every set: of one set below the target, of several below a folder each."""
+    real, blocks = os.path.realpath(order.to), os.fsencode(os.path.realpath(order.place))
+    if real == blocks or real.startswith(blocks + b"/"):
+        raise UsageError(f"{shown(order.to)} lies among the blocks", hint="name another directory")
     above = order.temporary_directory or ensure(context.directories.temporary)
     try:
         scratch = tempfile.mkdtemp(prefix="decrypt-", dir=above)

@@ -29,7 +29,7 @@ class BlockCheck:
         self._force = Workforce([CheckSetup(setup)] * count) if count else None
         for number in range(count):
             self._under_way[number] = {}
-        for worker in self._workers():
+        for worker in self.workers():
             self._feed(worker)
 
     @property
@@ -58,7 +58,8 @@ class BlockCheck:
             self._force.close()
             self._force = None
 
-    def _workers(self) -> list[Worker]:
+    def workers(self) -> list[Worker]:
+        """Those that are at work."""
         return list(self._force.workers.values()) if self._force is not None else []
 
     def _feed(self, worker: Worker) -> None:
@@ -97,6 +98,7 @@ class BlockCheck:
         lost = list(self._under_way[worker.number].values())
         self._under_way[worker.number] = {}
         verdicts: list[BlockVerdict] = []
+        again: list[tuple[bytes, int]] = []
         for at, block in enumerate(lost):
             block_id = block[0]
             # Tasks are done in order: the first was at hand.
@@ -105,7 +107,8 @@ class BlockCheck:
                 text = f"{block_name(block_id)} could not be verified: the worker ended twice at it (status {status})"
                 verdicts.append(BlockVerdict(block_id, 0, 0, [], [(DamageError.code, text)]))
             else:
-                self._todo.append(block)
+                again.append(block)
+        self._todo.extendleft(reversed(again))
         if not self.is_done:
             self._feed(force.start(worker.number))
         return verdicts

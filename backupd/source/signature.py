@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 
-_SIGNATURE = struct.Struct("<IIIQIQqqQ")
+_SIGNATURE = struct.Struct("<IIIQIQQQQ")
 YOUNG_NS = 60 * 1_000_000_000
 YOUNG_ON_NETWORK_NS = 300 * 1_000_000_000
 _MASK = (1 << 64) - 1
@@ -20,8 +20,9 @@ def signature(stat: os.stat_result, with_inode: bool = True) -> bytes:
         stat.st_size,
         stat.st_nlink & 0xFFFFFFFF,
         stat.st_rdev & _MASK,
-        stat.st_mtime_ns,
-        stat.st_ctime_ns,
+        # Before 1970 negative, after 2262 over 63 bits.
+        stat.st_mtime_ns & _MASK,
+        stat.st_ctime_ns & _MASK,
         stat.st_ino & _MASK if with_inode else 0,
     )
 

@@ -73,9 +73,8 @@ class RichRepository:
         slot = NewSlot("key", new_secret(), "second key")
         keyring, key = repository.keyring, repository.keyring_key
         opening.add_slot(repository.place, repository.id, keyring, key, slot, START_NS)
-        session = Session(
-            SESSION, 1, bytes(16), bytes(16), "boot", bytes(16), [], naming.snapshot_name(bytes(16), START_NS, SESSION), START_NS
-        )
+        name = naming.snapshot_name(bytes(16), START_NS, SESSION)
+        session = Session(SESSION, 1, bytes(16), bytes(16), "boot", bytes(16), [], name, START_NS)
         records.put(ObjectKind.SESSION, f"sessions/{SESSION.hex()}/00000001", session)
         records.put(ObjectKind.CANDIDATES, "gc/1.candidates", BlockList(1, [bytes(32)]))
         records.put(ObjectKind.DELETED, "gc/1.deleted", BlockList(1, [bytes(32)]))
@@ -102,15 +101,25 @@ class RichRepository:
         if kind in fixed:
             return fixed[kind]
         if kind in ("data block", "tree block"):
-            found = [path for path in self.objects("blocks") if path.read_bytes()[77] == (1 if kind == "data block" else 2)]
+            content = 1 if kind == "data block" else 2
+            found = [path for path in self.objects("blocks") if path.read_bytes()[77] == content]
             return max(found, key=lambda path: path.stat().st_size)
         if kind == "drop":
             return next(path for path in self.objects("gc") if path.name.startswith("drop-"))
-        return self.objects({"index": "index", "snapshot": "snapshots"}.get(kind, {"session": "sessions"}.get(kind, kind)))[-1]
+        folders = {"snapshot": "snapshots", "session": "sessions"}
+        return self.objects(folders.get(kind, kind))[-1]
 
-    def check(self, *, home: str = "home", **options: bool) -> Checked:
+    def check(
+        self, *, home: str = "home", crc: bool = False, rebuild_index: bool = False, accept_rollback: bool = False
+    ) -> Checked:
         """Run `check` on it, on a machine with that home; an error it ends with is an outcome like any other."""
-        order = CheckOrder(place=str(self.place), unlock=self.unlock, **options)
+        order = CheckOrder(
+            place=str(self.place),
+            unlock=self.unlock,
+            crc=crc,
+            rebuild_index=rebuild_index,
+            accept_rollback=accept_rollback,
+        )
         try:
             done = Machine(self.above / home).run(order).done
         except BackupError as error:

@@ -36,8 +36,8 @@ def confirm_deletion(context: JobContext, survey: Survey, target: bytes) -> list
     paths = [shown(_full(target, directory + b"/" + one)) for directory, one in survey.unmatched[:_SHOWN_PATHS]]
     if count > _SHOWN_PATHS:
         paths.append(f"and {count - _SHOWN_PATHS:,} more")
-    what = "1 entry that the snapshot does not hold" if count == 1 else f"{count:,} entries that the snapshot does not hold"
-    question = f"Delete {what} in {shown(target)}, with all below? Type {shown(os.fsencode(name))} to delete"
+    what = "1 entry" if count == 1 else f"{count:,} entries"
+    question = f"The snapshot does not hold {what} in {shown(target)}. Type {shown(os.fsencode(name))} to delete"
     if context.ask(question, "typed", name, paths) == name:
         return survey.unmatched
     context.warn("nothing was deleted: it was not confirmed")

@@ -50,7 +50,8 @@ class Decider:
         zone = self._context.zone
         path = shown(directory.rstrip(b"/") + b"/" + name)
         here, there = moments.show(stat.st_mtime_ns, zone), moments.show(entry.mtime_ns, zone)
-        answer = self._context.ask(f"{path} is of {here}, newer than {there} in the snapshot. Replace it?", "one_by_one")
+        question = f"{path} is of {here}, newer than {there} in the snapshot. Replace it?"
+        answer = self._context.ask(question, "one_by_one")
         self._replaces_all = answer == "all"
         return Verdict.REPLACE if answer in ("yes", "all") else Verdict.SKIP
 

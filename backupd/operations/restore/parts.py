@@ -49,8 +49,9 @@ class PartFiles:
     def finish(self, wish: FileWish) -> list[str]:
         """Give a whole file its metadata and name; returns the losses. Raises TargetError, TargetFullError."""
         part = self._open.pop(wish)
+        wanted = wanted_of(wish.entry, wish.xattrs, self._owners)
         try:
-            return finish_file(part.directory_fd, part.file, wanted_of(wish.entry, wish.xattrs, self._owners), part.fresh)
+            return finish_file(part.directory_fd, part.file, wanted, part.fresh)
         finally:
             os.close(part.directory_fd)
 

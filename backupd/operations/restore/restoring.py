@@ -78,7 +78,7 @@ class Restoring:
         extra = entry.extra
         if extra is not None:
             if extra.state & UNFINISHED:
-                self._outcome.fail(_join(directory, name), "skipped", "the snapshot is partial and holds only its first part")
+                self._outcome.fail(_join(directory, name), "skipped", "only its first part is in the partial snapshot")
                 return
             if extra.state & CHANGED:
                 self._outcome.changed_count += 1

@@ -51,6 +51,13 @@ def run(order: RestoreOrder, context: JobContext) -> events.Done:
     listing = list_snapshots(place)
     warn_of_unread(context, listing)
     snapshot = pick_from(context, listing, order.selection)
+    return restore_snapshot(order, context, place, listing, snapshot)
+
+
+def restore_snapshot(
+    order: RestoreOrder, context: JobContext, place: OpenPlace, listing: Listing, snapshot: Snapshot
+) -> events.Done:
+    """Restore from a snapshot of an opened place, whatever the order says of place and time."""
     restore = _Run(order, context, place, snapshot)
     try:
         return restore.run(listing)
