@@ -5,25 +5,26 @@ A text file, 0600, a name a line. What can't be read in it is passed over: the l
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable
 
 from backupd import durable_io
-from backupd.settings.directories import ensure, translated
+from backupd.errors import AccessError, BackupError, StateFullError
 from backupd.snapshot.naming import parse_snapshot_name
 
 _LIMIT_BYTES = 256 << 20
 
 
 def load(path: str) -> set[str]:
-    """Names of the snapshots seen; empty where there is no list yet. Raises AccessError, BackupError."""
+    """Names of the snapshots seen; empty where there is no list yet. Raises AccessError."""
     try:
         with open(path, "rb") as file:
             data = file.read(_LIMIT_BYTES)
     except FileNotFoundError:
         return set()
     except OSError as error:
-        raise translated(error, path) from error
+        raise _translated(error, path) from error
     # A line without its end was torn by a power cut.
     lines = data.decode(errors="replace").split("\n")[:-1]
     return {line for line in lines if parse_snapshot_name(line) is not None}
@@ -34,8 +35,8 @@ def add(path: str, names: Iterable[str]) -> None:
     fresh = sorted(set(names) - load(path))
     if not fresh:
         return
-    ensure(os.path.dirname(path))
     try:
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             size = os.fstat(fd).st_size
@@ -46,13 +47,20 @@ def add(path: str, names: Iterable[str]) -> None:
         finally:
             os.close(fd)
     except OSError as error:
-        raise translated(error, path) from error
+        raise _translated(error, path) from error
 
 
 def keep(path: str, names: Iterable[str]) -> None:
     """Make the list anew of these names alone. Raises StateFullError, AccessError."""
-    ensure(os.path.dirname(path))
     try:
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
         durable_io.replace(path, ["".join(f"{name}\n" for name in sorted(names)).encode()])
     except OSError as error:
-        raise translated(error, path) from error
+        raise _translated(error, path) from error
+
+
+def _translated(error: OSError, path: str) -> BackupError:
+    text = f"{path}: {error.strerror or error}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StateFullError(text, hint="free some space on that file system")
+    return AccessError(text, hint="make it readable and writable for you alone")

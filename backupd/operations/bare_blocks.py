@@ -28,7 +28,7 @@ from backupd.operations.places import OpenPlace, unlock
 from backupd.repository import identity
 from backupd.repository.index_loading import publish
 from backupd.repository.records import Records
-from backupd.seal.header import HEADER_BYTES, MAGIC
+from backupd.seal.header import HEADER_BYTES, MAGIC, ObjectKind
 from backupd.settings.directories import ensure, translated
 
 _PREFIX = re.compile(r"[0-9a-f]{2}")
@@ -61,6 +61,7 @@ def open_parts(context: JobContext, path: str, scratch: str) -> OpenPlace:
             )
     above = os.path.dirname(view)
     whole = LocalDestination(above, "decrypt")
+    identity.write_identity(whole, bytes.fromhex(repository[1:]), context.clock.now_ns())
     opened = unlock(context, Below(whole, repository), repository)
     for problem in opened.warnings:
         context.warn(problem)
@@ -131,7 +132,7 @@ def _repository_id(folder: str, blocks: str) -> str:
     for above, _, names in os.walk(blocks):
         for name in names:
             head = _head(os.path.join(above, name), BLOCK_HEADER_BYTES)
-            if len(head) == BLOCK_HEADER_BYTES and head.startswith(MAGIC):
+            if len(head) == BLOCK_HEADER_BYTES and head.startswith(MAGIC + bytes((ObjectKind.BLOCK,))):
                 return identity.id_text(head[HEADER_BYTES : HEADER_BYTES + _ID_BYTES])
     raise RepositoryNotFoundError(f"no whole block in {blocks}", hint="is it a directory of blocks?")
 

@@ -10,7 +10,7 @@ import msgspec
 
 from backupd.destination.contract import Below, Destination
 from backupd.destination.local import LocalDestination
-from backupd.errors import DamageError, KeyMissingError, ObjectMissingError
+from backupd.errors import DamageError, KeyMissingError, NewerVersionError, ObjectMissingError
 from backupd.model.orders import Selection
 from backupd.model.work import RepositorySetup
 from backupd.operations.context import JobContext
@@ -134,14 +134,14 @@ def secret_of(given: bytes) -> bytes:
 
 
 def seen_snapshots_path(context: JobContext, place: OpenPlace) -> str:
-    """Where this host keeps its list of snapshots seen at a place (cache.seen_snapshots): no cache, it can't be remade."""
+    """Where this host keeps its list of snapshots seen at a place (cache.seen_snapshots); it can't be made again."""
     name = f"{place.repository.text_id}-{os.path.basename(place.cache)}"
     return os.path.join(context.directories.state, "seen", name)
 
 
 def load_place_index(place: OpenPlace) -> LoadedIndex:
     """The index of an open place, its tables kept in the place's cache directory."""
-    return load_index(place.repository, ensure(os.path.join(place.cache, "index")))
+    return load_index(place.repository, ensure(os.path.join(place.cache, "index")), is_reading=True)
 
 
 def open_reader(place: OpenPlace, index: LoadedIndex) -> ChunkReader:
@@ -151,16 +151,18 @@ def open_reader(place: OpenPlace, index: LoadedIndex) -> ChunkReader:
 
 
 def list_snapshots(place: OpenPlace) -> Listing:
-    """All snapshots that are not void, oldest first within a set."""
+    """All snapshots that are not void, oldest first within a set; one that can't be read keeps no other from being."""
     found: list[SnapshotAt] = []
-    damaged: dict[str, str] = {}
     locked: dict[str, str] = {}
-    for name in place.records.snapshot_names():
+    void, damaged = place.records.readable_void_names()
+    for name in place.records.listed_snapshot_names():
+        if name.name in void:
+            continue
         try:
             found.append(SnapshotAt(name.name, place.records.snapshot(name.name)))
         except KeyMissingError as error:
             locked[name.name] = error.message
-        except (DamageError, ObjectMissingError) as error:
+        except (DamageError, ObjectMissingError, NewerVersionError) as error:
             damaged[name.name] = error.message
     return Listing(found, damaged, locked)
 

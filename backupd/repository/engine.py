@@ -72,7 +72,7 @@ class StoreEngine:
             )
             for number in range(options.workers)
         ]
-        self._workforce = Workforce(setups, memory_fd)
+        self._workforce = Workforce(setups, memory_fd, is_lazy=True)
         self._uploader = Uploader(repository.place, acknowledge, self._workforce.wake_sender)
         self.blocks = BlockWriter(repository, self._memory, self._uploader, self._free)
         self.claims = Claims(tables.has_many)
@@ -99,6 +99,8 @@ class StoreEngine:
 
     def submit(self, task: work.FilesTask | work.RegionTask, sink: Sink) -> None:
         """Give work out, waiting while enough of it is queued. The task's number is drawn here."""
+        if not self._workforce.workers:
+            self._workforce.start_all()
         self._queue.append(Assigned(task, sink))
         self._dispatch()
         self.pump(0)

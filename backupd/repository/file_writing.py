@@ -73,10 +73,14 @@ class FileWriter:
         self._reads_back = setup.reads_back
         self._directories = Directories(root_fd)
         self._pending: list[_Pending] = []
+        self._directory: bytes | None = None
+        self._directory_fd = root_fd
+        self._is_fresh = False
 
     def write(self, task: FetchTask, slots: Slots) -> Written:
         """Write all files and parts of a task. Raises TargetFullError."""
         written = Written()
+        self._directory = None
         try:
             self._write_files(task, slots, written.results)
             if task.parts:
@@ -105,11 +109,12 @@ class FileWriter:
 
     def _write_file(self, directory: bytes, order: TargetFile, slots: Slots) -> list[str]:
         entry = entries.decode(order.entry)
-        wanted = self._wanted(entry, order.xattrs)
-        directory_fd = self._directories.open(directory)
+        wanted = wanted_of(entry, order.xattrs, self._owners)
+        if directory != self._directory:
+            self._enter(directory)
+        directory_fd, fresh = self._directory_fd, self._is_fresh
         if order.action == REFRESH:
             return refresh(directory_fd, order.name, wanted)
-        fresh = not self._directories.passes_acl(directory)
         replaces = order.action == REPLACE
         if entry.kind != Kind.FILE:
             return create_node(directory_fd, order.name, wanted, replaces, fresh)
@@ -118,6 +123,13 @@ class FileWriter:
             return self._write_in_steps(directory_fd, order, buffers, wanted, fresh)
         _check_length(sum(map(len, buffers)), entry.size)
         return write_file(directory_fd, order.name, buffers, wanted, replaces, fresh)
+
+    def _enter(self, directory: bytes) -> None:
+        """Note what all entries of one directory share; they mostly come one after the other."""
+        self._directory = None
+        self._directory_fd = self._directories.open(directory)
+        self._is_fresh = not self._directories.passes_acl(directory)
+        self._directory = directory
 
     def _write_in_steps(
         self, directory_fd: int, order: TargetFile, buffers: Sequence[memoryview], wanted: Wanted, fresh: bool
@@ -225,9 +237,6 @@ class FileWriter:
             at += length
             total += length
         return total
-
-    def _wanted(self, entry: Entry, xattrs: list[tuple[bytes, bytes]] | None) -> Wanted:
-        return wanted_of(entry, xattrs, self._owners)
 
 
 def wanted_of(entry: Entry, xattrs: list[tuple[bytes, bytes]] | None, owners: OwnerMap) -> Wanted:

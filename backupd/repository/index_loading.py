@@ -9,7 +9,7 @@ import msgspec
 
 from backupd.block.assembler import FinishedBlock
 from backupd.cache.index_tables import IndexTables
-from backupd.errors import DamageError, KeyMissingError, ObjectMissingError
+from backupd.errors import DamageError, KeyMissingError, NewerVersionError, ObjectMissingError
 from backupd.index.layout import MAX_OBJECT_BYTES, BlockContents, Frame, IndexContents
 from backupd.index.merge import IndexSize, merge, plan_merge
 from backupd.index.parts import IndexSeal
@@ -48,10 +48,11 @@ def fetch_contents(repository: OpenRepository, name: str) -> IndexContents:
     return decode_all(seal_of(repository, name, epoch), data)
 
 
-def load_index(repository: OpenRepository, directory: str) -> LoadedIndex:
+def load_index(repository: OpenRepository, directory: str, *, is_reading: bool = False) -> LoadedIndex:
     """Open or make the table of every index object; a replaced one is passed over where a readable one names it.
 
-    directory: for the table files of this repository at this destination.
+    directory: for the table files of this repository at this destination. is_reading: an object of a newer version is
+    passed over like a damaged one; a writer must not. Raises NewerVersionError.
     """
     sizes = {info.name.removeprefix("index/"): info.size_bytes for info in repository.place.list("index/")}
     tables = IndexTables(directory)
@@ -65,6 +66,10 @@ def load_index(repository: OpenRepository, directory: str) -> LoadedIndex:
         except KeyMissingError as error:
             locked[name] = error.message
         except (DamageError, ObjectMissingError) as error:
+            damaged[name] = error.message
+        except NewerVersionError as error:
+            if not is_reading:
+                raise
             damaged[name] = error.message
     replaced = {old for table in tables.tables() for old in table.replaces}
     tables.keep_only([name for name in tables.names() if name not in replaced])

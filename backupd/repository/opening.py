@@ -8,7 +8,14 @@ import re
 import msgspec
 
 from backupd.destination.contract import Below, Destination
-from backupd.errors import DamageError, FormatError, KeyMissingError, ObjectMissingError, WrongKeyError
+from backupd.errors import (
+    DamageError,
+    FormatError,
+    KeyMissingError,
+    NewerVersionError,
+    ObjectMissingError,
+    WrongKeyError,
+)
 from backupd.repository import identity
 from backupd.seal import keyring as keyrings
 from backupd.seal import slot as slots
@@ -67,15 +74,24 @@ def add_slot(
 
 
 def list_slots(place: Destination) -> tuple[dict[str, Slot], list[str]]:
-    """All key slots by name, and what is wrong with those that can't be read."""
+    """All key slots by name, and what is wrong with those that can't be read.
+
+    Raises NewerVersionError where all of them are of a newer version.
+    """
     found: dict[str, Slot] = {}
     problems: list[str] = []
+    newer: NewerVersionError | None = None
     for info in place.list("keys/"):
         name = info.name.removeprefix("keys/")
         try:
             found[name] = slots.read_slot(name, place.get(info.name, 0, 64 << 10))
         except FormatError as error:
             problems.append(error.message)
+        except NewerVersionError as error:
+            newer = error
+            problems.append(error.message)
+    if newer is not None and not found:
+        raise newer
     return found, problems
 
 

@@ -8,7 +8,13 @@ from collections.abc import Iterator
 import msgspec
 
 from backupd.destination.contract import Destination
-from backupd.errors import DamageError, ObjectExistsError, ObjectMissingError
+from backupd.errors import (
+    DamageError,
+    KeyMissingError,
+    NewerVersionError,
+    ObjectExistsError,
+    ObjectMissingError,
+)
 from backupd.repository.opening import OpenRepository, epoch_keys
 from backupd.seal.cipher import Binding
 from backupd.seal.envelope import open_object, read_epoch, seal_object
@@ -90,6 +96,18 @@ class Records:
     def void_names(self) -> set[str]:
         """Names of snapshots that were dropped: void for ever."""
         return {name for drop in self.drops() for name in drop.names}
+
+    def readable_void_names(self) -> tuple[set[str], dict[str, str]]:
+        """The same for who only reads: of drop records that can't be read the message by name."""
+        void: set[str] = set()
+        unread: dict[str, str] = {}
+        for info in self.place.list("gc/"):
+            if info.name.startswith("gc/drop-"):
+                try:
+                    void.update(self.get(ObjectKind.DROP, info.name, Drop).names)
+                except (DamageError, ObjectMissingError, NewerVersionError, KeyMissingError) as error:
+                    unread[info.name] = error.message
+        return void, unread
 
     def drop(self, record: Drop) -> None:
         """Make snapshot names void; deleting their objects comes after this (DESIGN 8.2)."""

@@ -44,7 +44,8 @@ class Worker:
 class Workforce:
     """All workers of a job, and one selector over them and a wake-up socket."""
 
-    def __init__(self, setups: Sequence[work.Message], memory_fd: int | None = None) -> None:
+    def __init__(self, setups: Sequence[work.Message], memory_fd: int | None = None, *, is_lazy: bool = False) -> None:
+        """is_lazy: start none before `start_all`, for a run that may turn out to have no work."""
         self._memory_fd = memory_fd
         self._setups = list(setups)
         self.selector = selectors.DefaultSelector()
@@ -52,8 +53,14 @@ class Workforce:
         self.wake_receiver.setblocking(False)
         self.selector.register(self.wake_receiver, selectors.EVENT_READ, None)
         self.workers: dict[int, Worker] = {}
+        if not is_lazy:
+            self.start_all()
+
+    def start_all(self) -> None:
+        """Start all workers that are not there."""
         for number in range(len(self._setups)):
-            self.start(number)
+            if number not in self.workers:
+                self.start(number)
 
     def start(self, number: int) -> Worker:
         """Start a worker under a number whose former one is gone, if there was one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import NamedTuple
 
 from blake3 import blake3
@@ -11,6 +12,7 @@ from backupd.source.chain import OPEN_DIRECTORY
 from backupd.source.signature import signature
 
 _O_NOATIME = getattr(os, "O_NOATIME", 0)
+_ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 
 
 class Seen(NamedTuple):
@@ -30,11 +32,9 @@ def open_directory(name: bytes, parent_fd: int | None = None) -> int:
 
 def list_names(fd: int) -> list[bytes]:
     """All names in byte order. Raises OSError."""
-    with os.scandir(fd) as found:
-        names = [entry.name for entry in found]
-    encoded = [os.fsencode(name) for name in names]
-    encoded.sort()
-    return encoded
+    names = [name.encode(_ENCODING, _ERRORS) for name in os.listdir(fd)]
+    names.sort()
+    return names
 
 
 def look(fd: int, names: list[bytes]) -> tuple[list[Seen], list[tuple[bytes, OSError]]]:

@@ -15,6 +15,8 @@ _SECOND = 1_000_000_000
 _PROBED = 1_234_567_891 * _SECOND + 123_456_789
 _honest: set[int] = set()
 """st_dev of file systems that kept a changed mode and a time to the nanosecond: not asked again."""
+_honest_to_seconds: set[int] = set()
+"""The same with times of whole seconds (odd ones, for FAT keeps every second one)."""
 
 
 def granularity_ns(directory_fd: int) -> int:
@@ -38,7 +40,9 @@ def granularity_ns(directory_fd: int) -> int:
 
 def must_ask(device: int, mtime_ns: int) -> bool:
     """Whether to compare: until a file system proved honest, and always for times that older inodes can't hold."""
-    return device not in _honest or not 0 <= mtime_ns < 2**31 * _SECOND
+    if device not in _honest and (mtime_ns % _SECOND or device not in _honest_to_seconds):
+        return True
+    return not 0 <= mtime_ns < 2**31 * _SECOND
 
 
 def tell_silent(handle: Handle, now: os.stat_result, wanted: Wanted, mode: int, losses: list[str]) -> None:
@@ -60,5 +64,9 @@ def tell_silent(handle: Handle, now: os.stat_result, wanted: Wanted, mode: int, 
     if kept.st_mtime_ns != entry.mtime_ns and Aspect.TIME not in told:
         off = f"{abs(kept.st_mtime_ns - entry.mtime_ns) / _SECOND:.9f}".rstrip("0").rstrip(".")
         losses.append(lost(Aspect.TIME, f"off by {off} s", "the file system keeps no other"))
-    if not losses and kept.st_mode != now.st_mode and entry.mtime_ns % 1000 and kept.st_mtime_ns != now.st_mtime_ns:
+    if losses or kept.st_mode == now.st_mode or kept.st_mtime_ns == now.st_mtime_ns:
+        return
+    if entry.mtime_ns % 1000:
         _honest.add(now.st_dev)
+    elif entry.mtime_ns // _SECOND % 2:
+        _honest_to_seconds.add(now.st_dev)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from backupd.errors import TargetError
 
 _PAIR = struct.Struct("<QQ")
+_ALL_HOLE = _PAIR.pack(0, 0)
+"""What a file without any data has in the place of no extents, which would mean: all of it is data."""
 
 
 class Extents:
@@ -22,7 +24,7 @@ class Extents:
         end = 0
         if len(data) % _PAIR.size:
             raise TargetError("its list of data extents is malformed")
-        for offset, length in _PAIR.iter_unpack(data):
+        for offset, length in _PAIR.iter_unpack(data if data != _ALL_HOLE else b""):
             if offset < end or not length or offset + length > size:
                 raise TargetError("its data extents contradict its size or each other")
             self._places.append((offset, length))

@@ -62,8 +62,8 @@ def build(root: Path) -> None:
     for number in range(MANY):
         (root / "many" / f"{number:04}").touch()
     (root / "scopes").mkdir()
-    (root / "scopes" / "one").write_bytes(lines(6000, "scopes"))
-    (root / "scopes" / "two").write_bytes(lines(6000, "scopes"))
+    (root / "scopes" / "one").write_bytes(lines(2000, "scopes"))
+    (root / "scopes" / "two").write_bytes(lines(2000, "scopes"))
     settle_times(root)
 
 

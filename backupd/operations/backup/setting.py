@@ -79,13 +79,15 @@ def _walk_rules(order: BackupOrder, context: JobContext, place: OpenPlace, sourc
     found = context.directories
     own = [found.state, found.cache, found.temporary, os.path.join(found.data, "keys"), place.path]
     own_paths = [os.fsencode(os.path.realpath(path)) for path in own]
-    left_out = LeftOut(own_paths, pseudo_mounts((m.path, m.type) for m in mounts), swap_files())
+    swaps = swap_files()
+    left_out = LeftOut(own_paths, pseudo_mounts((m.path, m.type) for m in mounts), swaps)
     for path in left_out.inside(sources):
         context.tell("information", f"{shown(path)} is never backed up: it is this program's own or a destination")
     tops = [s for s in sources if not any(s != o and s.startswith(o.rstrip(b"/") + b"/") for o in sources)]
     nested = {source for source in sources if source not in tops}
     network = {mount.device for mount in mounts if mount.is_network}
-    return WalkRules(tops, nested, Filters(rules_of(order.filters, files)), left_out, order.one_file_system, network)
+    filters = Filters(rules_of(order.filters, files))
+    return WalkRules(tops, nested, filters, left_out, bool(swaps), order.one_file_system, network)
 
 
 def _read_filter_file(path: bytes) -> bytes:

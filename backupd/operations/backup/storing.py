@@ -21,6 +21,10 @@ from backupd.repository.reader import ChunkReader, SegmentReader
 from backupd.repository.workforce import default_count
 
 
+_TURNS_A_PUMP = 32
+"""Handing out a batch pumps too; between batches a small directory is not worth a system call."""
+
+
 class Storing:
     """Engine and walk of one run."""
 
@@ -51,7 +55,7 @@ class Storing:
         self._chunks = ChunkReader(SegmentReader(place.repository.place, setup), tables)
         self._expected: tuple[int | None, int | None] = (None, None)
         self.reading: FileReading
-        self.owners: dict[str, set[int]] = {}
+        self._turns = 0
 
     def begin(self, writer: FileCacheWriter, base: Base, began_ns: int) -> TreeWalk:
         """A walk over the sources, its files read by the engine."""
@@ -66,7 +70,8 @@ class Storing:
 
     def turn(self) -> None:
         """Between two stretches of the walk."""
-        if self.engine.has_work:
+        self._turns += 1
+        if self.engine.has_work and not self._turns % _TURNS_A_PUMP:
             self.engine.pump(0)
         else:
             self._context.cancel.check()

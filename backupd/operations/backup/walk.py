@@ -163,20 +163,29 @@ class TreeWalk:
 
     def _filtered(self, build: DirectoryBuild, seen: list[Seen]) -> list[Seen]:
         rules = self._rules
-        kept: list[Seen] = []
         top = build.path if build.path != b"/" else b""
+        if rules.filters.is_empty and not rules.leaves_out_files:
+            # Only directories can be left out then; most entries cost no look-up.
+            is_out = rules.left_out.is_left_out
+            out = {
+                name
+                for name, stat in seen
+                if modes.S_ISDIR(stat.st_mode) and is_out(top + b"/" + name) and top + b"/" + name not in rules.named
+            }
+            self._tally.left_out += len(out)
+            return [found for found in seen if found.name not in out] if out else seen
+        kept: list[Seen] = []
         for found in seen:
             path = top + b"/" + found.name
             is_directory = modes.S_ISDIR(found.stat.st_mode)
-            if path not in rules.named:
-                if not rules.filters.is_empty and not rules.filters.decide(path, found.name, is_directory).included:
-                    self._tally.left_out += 1
-                    continue
-                reason = rules.left_out.is_left_out(path)
-                if reason is not None:
-                    self._tally.left_out += 1
-                    continue
-            kept.append(found)
+            is_in = path in rules.named or (
+                rules.filters.decide(path, found.name, is_directory).included
+                and rules.left_out.is_left_out(path) is None
+            )
+            if is_in:
+                kept.append(found)
+            else:
+                self._tally.left_out += 1
         return kept
 
     def _slice(
@@ -192,26 +201,14 @@ class TreeWalk:
         if not is_clean and build.cache is not None and not is_ancestor:
             rows = self._rows_for(build)
         below: list[DirectoryBuild] = []
-        uids, gids = self._tally.uids, self._tally.gids
+        self._count_slice(build, seen, is_clean)
         for index, found in enumerate(seen):
-            mode = found.stat.st_mode
-            uids.add(found.stat.st_uid)
-            gids.add(found.stat.st_gid)
-            if modes.S_ISDIR(mode):
+            if modes.S_ISDIR(found.stat.st_mode):
                 child = self._child(build, piece, index, found, rows.get(found.name), fd, is_ancestor)
                 if child is not None:
                     below.append(child)
-            else:
-                self._tally.seen += 1
-                build.files += 1
-                build.byte_count += found.stat.st_size
-                if modes.S_ISREG(mode):
-                    self._tally.seen_bytes += found.stat.st_size
-                if is_clean:
-                    self._tally.same += 1
-                    self._reading.note_clean(found.stat, build.path, found.name)
-                else:
-                    self._entry(build, piece, index, found, rows.get(found.name), fd)
+            elif not is_clean:
+                self._entry(build, piece, index, found, rows.get(found.name), fd)
         if rows:
             self._count_gone(build, set(names), rows)
         build.settled(piece)
@@ -219,6 +216,24 @@ class TreeWalk:
             self._open_child(child, fd)
             if child.path in self._fds:
                 yield child
+
+    def _count_slice(self, build: DirectoryBuild, seen: list[Seen], is_clean: bool) -> None:
+        tally = self._tally
+        stats = [stat for _, stat in seen]
+        tally.uids.update([stat.st_uid for stat in stats])
+        tally.gids.update([stat.st_gid for stat in stats])
+        files = [stat for stat in stats if not modes.S_ISDIR(stat.st_mode)]
+        build.files += len(files)
+        tally.seen += len(files)
+        size = sum([stat.st_size for stat in files if modes.S_ISREG(stat.st_mode)])
+        build.byte_count += size
+        tally.seen_bytes += size
+        if is_clean:
+            tally.same += len(files)
+            if any([stat.st_nlink > 1 for stat in files]):
+                for name, stat in seen:
+                    if stat.st_nlink > 1 and not modes.S_ISDIR(stat.st_mode):
+                        self._reading.note_clean(stat, build.path, name)
 
     def _is_whole(self, build: DirectoryBuild) -> bool:
         return build.cache is not None and any(
@@ -351,8 +366,8 @@ class TreeWalk:
             self._tally.changed += 1
 
     def _is_young(self, stat: os.stat_result) -> bool:
-        margin = YOUNG_ON_NETWORK_NS if stat.st_dev in self._rules.network_devices else YOUNG_NS
-        return is_young(stat, self._began_ns, margin)
+        is_network = stat.st_dev in self._rules.network_devices
+        return is_young(stat, self._began_ns, YOUNG_ON_NETWORK_NS if is_network else YOUNG_NS)
 
     def _problem(self, build: DirectoryBuild, name: bytes, error: OSError) -> None:
         path = build.path.rstrip(b"/") + b"/" + name if name else build.path

@@ -53,6 +53,8 @@ class WalkRules(msgspec.Struct, frozen=True):
     """Sources inside others: filters are not asked about them."""
     filters: Filters
     left_out: LeftOut
+    leaves_out_files: bool
+    """Whether single files (swap files) may be among what is left out."""
     one_file_system: bool
     network_devices: set[int]
 

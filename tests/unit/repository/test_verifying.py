@@ -65,12 +65,12 @@ BLOCK, BYTES = _block()
 TRUE = {s.offset: (s.stored_bytes, s.plain_bytes, s.ids) for s in BLOCK.segments}
 
 
-def _check(data: bytes) -> None:
+def _is_fair(data: bytes) -> bool:
+    """Whether the verdict calls good only what was stored, and has problems where anything differs."""
     verdict = _verifier().verify_bytes(BLOCK.block_id, data, len(BYTES))
-    for offset, *rest in verdict.segments:
-        assert tuple(rest) == TRUE[offset]
-    assert (not verdict.problems) == (data == BYTES)
-    assert all(code.startswith(("damage.", "version.")) for code, _ in verdict.problems)
+    is_true = all(TRUE[offset] == tuple(rest) for offset, *rest in verdict.segments)
+    is_known = all(code.startswith(("damage.", "version.")) for code, _ in verdict.problems)
+    return is_true and is_known and (not verdict.problems) == (data == BYTES)
 
 
 def test_a_whole_block_is_good() -> None:
@@ -129,14 +129,14 @@ def test_any_changed_bytes_are_found(changes: list[tuple[int, int]]) -> None:
     data = bytearray(BYTES)
     for at, value in changes:
         data[at] ^= value
-    _check(bytes(data))
+    assert _is_fair(bytes(data))
 
 
 @settings(max_examples=500)
 @given(st.integers(0, len(BYTES)), st.integers(0, len(BYTES)), st.binary(max_size=200))
 def test_any_cut_or_insertion_is_found(start: int, end: int, between: bytes) -> None:
     data = BYTES[:start] + between + BYTES[end:]
-    _check(data)
+    assert _is_fair(data)
 
 
 @settings(max_examples=500)

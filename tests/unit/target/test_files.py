@@ -99,7 +99,12 @@ def test_file_without_its_holes_is_told(place: Place, wanted: Make) -> None:
     assert [loss.split(":")[0] for loss in losses] == ["sparse holes"]
 
 
-@pytest.mark.parametrize("pairs", [[(0, 0)], [(5, 10), (14, 2)], [(50, 2), (0, 2)], [(95, 10)], [(2**63, 2**63)]])
+def test_a_file_that_is_all_hole_has_no_content() -> None:
+    """`truncate -s 1T` makes one: it comes back as a hole, not as an error."""
+    assert Extents(bytes(16), 1 << 40).content_bytes == 0
+
+
+@pytest.mark.parametrize("pairs", [[(5, 0)], [(5, 10), (14, 2)], [(50, 2), (0, 2)], [(95, 10)], [(2**63, 2**63)]])
 def test_extents_that_contradict_themselves_are_refused(pairs: list[tuple[int, int]]) -> None:
     """A hostile list must not make a worker write elsewhere, or for ever."""
     data = b"".join(number.to_bytes(8, "little") for pair in pairs for number in pair)
