@@ -30,6 +30,7 @@ class Scene:
     def __init__(self, tmp_path: Path) -> None:
         self.mine, self.other = Machine(tmp_path / "mine"), Machine(tmp_path / "other")
         self.place, self.source, self.out = tmp_path / "place", tmp_path / "source", tmp_path / "out"
+        self.back = self.out / "source"
         self.source.mkdir()
         (self.source / "letter").write_bytes(LETTER)
 
@@ -44,7 +45,7 @@ class Scene:
         if done.returncode == 12:
             assert not self.out.exists() or not list(self.out.iterdir())
             return False
-        return (self.out / "letter").read_bytes() == LETTER
+        return (self.back / "letter").read_bytes() == LETTER
 
     @property
     def key_file(self) -> Path:
@@ -212,17 +213,17 @@ def test_after_a_rotation_the_kept_key_goes_on_and_an_old_one_reads_but_never_wr
     (scene.source / "second").write_bytes(b"written under the new epoch")
     assert scene.back_up() == 0
     assert scene.comes_back(scene.mine)
-    assert (scene.out / "second").read_bytes() == b"written under the new epoch"
+    assert (scene.back / "second").read_bytes() == b"written under the new epoch"
     # Who has the old key reads what was written before the rotation, and is told that there is more.
     assert scene.comes_back(scene.other, "--password-file", office)
-    assert not (scene.out / "second").exists()
+    assert not (scene.back / "second").exists()
     refused = scene.other.json("once", scene.source, "--to", scene.place, "--password-file", office)
     assert (refused["exit"], refused["error"]["code"]) == (12, "key.missing")
     anew = ["key", "add", "--from", scene.place, "--new-password-file", str(office)]
     assert scene.mine.bkctl(*anew).returncode == 0
     assert [(slot["label"], slot["epoch"]) for slot in scene.slots()] == [("first key", 2), ("office", 2)]
     assert scene.comes_back(scene.other, "--password-file", office)
-    assert (scene.out / "second").exists()
+    assert (scene.back / "second").exists()
     assert scene.mine.bkctl("check", "--crc", "--from", scene.place).returncode == 0
 
 

@@ -46,6 +46,12 @@ NEIGHBOURS: frozenset[tuple[str, str]] = frozenset(
         ("cancel", "errors"),
         ("sizes", "errors"),
         ("wire", "errors"),
+        # The rooms of the format stand on its seals.
+        ("block", "seal"),
+        ("index", "seal"),
+        ("tree", "seal"),
+        # The job process asks the composition root for its operation.
+        ("job", "house"),
     }
 )
 """(importer, imported) pairs of one floor."""
