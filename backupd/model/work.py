@@ -85,6 +85,8 @@ class FilesTask(Message, frozen=True, array_like=True, tag=4):
     task: int
     directories: list[bytes]
     files: list[FileOrder]
+    is_alone: bool = False
+    """A worker died with this: what is open is sealed before and after, so that a next death is this task's."""
 
 
 class RegionTask(Message, frozen=True, array_like=True, tag=5):
@@ -100,6 +102,8 @@ class RegionTask(Message, frozen=True, array_like=True, tag=5):
     """Content offsets; the cut is forced at the end."""
     average_bytes: int
     is_compressible: bool
+    is_alone: bool = False
+    """As of FilesTask."""
 
 
 class Wanted(Message, frozen=True, array_like=True, tag=6):

@@ -1,4 +1,4 @@
-"""Versions of files over the snapshots of a set, numbered from 1, oldest first; restore and listing share the numbers."""
+"""Versions of files over the snapshots of a set, numbered from 1, oldest first; restore takes the same numbers."""
 
 from __future__ import annotations
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from typing import Any
 
 from backupd import __version__
 from backupd.errors import DamageError
 from backupd.model import events
 from backupd.model.orders import InfoOrder
-from backupd.operations import vendors
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, list_snapshots, load_place_index, open_place, warn_of_unread
 from backupd.repository.key_management import newest_epoch
@@ -113,9 +113,6 @@ def _directories(context: JobContext) -> dict[str, Any]:
 
 
 def _libraries() -> dict[str, str | None]:
-    metadata = vendors.load("importlib.metadata")
-    if metadata is None:
-        return {}
     versions: dict[str, str | None] = {}
     for name in LIBRARIES:
         try:

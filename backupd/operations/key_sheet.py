@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 from itertools import zip_longest
 
+import segno
+
 from backupd import __version__
 from backupd.model import events
 from backupd.model.orders import KeyOrder
-from backupd.operations import vendors
 from backupd.operations.context import JobContext
 from backupd.operations.kept_keys import KeyAtHand, key_at_hand
 from backupd.operations.places import OpenPlace, list_snapshots, open_place
@@ -45,7 +46,7 @@ def run(order: KeyOrder, context: JobContext) -> events.Done:
         f"Epoch:       {opened.keyring.number}",
         f"Sheet of:    {moments.show(context.clock.now_ns(), context.zone)}, backupd {__version__}",
         "",
-        *_secret_lines(context, hand, opened.slot.kind),
+        *_secret_lines(hand, opened.slot.kind),
         "TO GET EVERYTHING BACK, on any Linux or macOS machine with backupd",
         *_numbered(commands, opened.slot.kind),
     ]
@@ -66,10 +67,7 @@ def in_groups(key: str) -> str:
 
 
 def draw_code(text: str) -> list[str]:
-    """A QR code as lines of block characters, dark on light; none where the library for it is not installed."""
-    segno = vendors.load("segno")
-    if segno is None:
-        return []
+    """A QR code as lines of block characters, dark on light paper."""
     rows = [list(row) for row in segno.make_qr(text, error="m").matrix_iter(border=_QR_BORDER)]
     return [
         "".join(_HALVES[bool(upper), bool(lower)] for upper, lower in zip(above, below, strict=True))
@@ -77,15 +75,12 @@ def draw_code(text: str) -> list[str]:
     ]
 
 
-def _secret_lines(context: JobContext, hand: KeyAtHand | None, kind: str) -> list[str]:
+def _secret_lines(hand: KeyAtHand | None, kind: str) -> list[str]:
     if kind == "clear":
         return []
     if hand is None:
         return ["PASSWORD (write it by hand, if you keep this sheet locked away)", "", "  " + "_" * 60, ""]
-    code = draw_code(hand.text)
-    if not code:
-        context.warn("no QR code: the library segno is not installed; the 44 characters are all it would hold")
-    return ["THE KEY (spaces don't count)", "", f"  {in_groups(hand.text)}", "", *code]
+    return ["THE KEY (spaces don't count)", "", f"  {in_groups(hand.text)}", "", *draw_code(hand.text)]
 
 
 def _commands(context: JobContext, place: OpenPlace) -> list[str]:

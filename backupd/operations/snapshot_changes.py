@@ -25,7 +25,9 @@ class Change(NamedTuple):
     after: Entry | None
 
 
-def walk_changes(path: bytes, before: Entry | None, after: Entry | None, load: Load, damaged: OnDamage) -> Iterator[Change]:
+def walk_changes(
+    path: bytes, before: Entry | None, after: Entry | None, load: Load, damaged: OnDamage
+) -> Iterator[Change]:
     """All changes at and below a path, a directory before what is in it.
 
     before, after: the entries of that path in the older and the newer tree. A directory that is damaged on either side

@@ -51,6 +51,7 @@ class Asked(msgspec.Struct, frozen=True):
     chunks: list[NewChunk]
     done: work.FilesDone | work.RegionStep
     last: work.RegionDone | None = None
+    is_alone: bool = False
 
 
 class StoreWorker:
@@ -122,6 +123,8 @@ class StoreWorker:
         """Read the next piece of work; None where a region turns out to have no more steps."""
         if self._region is None:
             task = self._tasks.popleft()
+            if task.is_alone:
+                self._send(self._packer.flush())
             if isinstance(task, FilesTask):
                 return self._read_files(task)
             self._region = self._read_region(task)
@@ -145,6 +148,8 @@ class StoreWorker:
                 self._send(self._packer.add(chunk.data, chunk.id, chunk.salt, chunk.is_compressible))
                 if self._packer.is_full:
                     self._send(self._packer.flush())
+        if asked.is_alone:
+            self._send(self._packer.flush())
         self._channel.send(asked.done)
         if asked.last is not None:
             self._channel.send(asked.last)
@@ -161,7 +166,7 @@ class StoreWorker:
                 results.append(_problem(order.number, error))
             else:
                 results.append(self._read_file(directory_fd, order, chunks))
-        return Asked(task.task, 0, chunks, work.FilesDone(task.task, results))
+        return Asked(task.task, 0, chunks, work.FilesDone(task.task, results), None, task.is_alone)
 
     def _read_file(self, directory_fd: int, order: FileOrder, chunks: list[NewChunk]) -> FileResult:
         try:
@@ -337,7 +342,7 @@ class StoreWorker:
             losses=attributes.problems,
         )
         done = work.RegionStep(task.task, step, ids, lengths)
-        return Asked(task.task, step, chunks, done, work.RegionDone(task.task, result))
+        return Asked(task.task, step, chunks, done, work.RegionDone(task.task, result), task.is_alone)
 
 
 def _make_entry(name: bytes, stat: os.stat_result, size: int, content: Content, extra: Extra | None) -> Entry:

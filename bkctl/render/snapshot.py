@@ -65,7 +65,7 @@ def change_line(change: Mapping[str, Any]) -> str:
 def versions_lines(result: Mapping[str, Any]) -> list[str]:
     """A table, oldest first, its numbers fit for `restore --pick`."""
     rows = [
-        (str(v["number"]), moment(v["time"]), v.get("short") or v["snapshot"], f"{v['size']:,}", moment(v["mtime"]), v["path"])
+        (str(v["number"]), moment(v["time"]), v["short"], f"{v['size']:,}", moment(v["mtime"]), v["path"])
         for v in result["versions"]
     ]
     header = ("NO", "SNAPSHOT OF", "ID", "SIZE", "MODIFIED", "PATH")

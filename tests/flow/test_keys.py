@@ -186,7 +186,7 @@ def test_keys_are_added_and_removed_by_label_but_not_the_last_one(scene: Scene, 
 def test_a_changed_password_opens_at_once_and_the_old_one_no_more(scene: Scene, tmp_path: Path) -> None:
     old, new = secret_file(tmp_path / "old", "correct horse"), secret_file(tmp_path / "new", "battery staple")
     assert scene.back_up("--encryption", "password", "--new-password-file", old) == 0
-    words = ["--from", scene.place, "--password-file", old, "--new-password-file", new]
+    words: list[str | Path] = ["--from", scene.place, "--password-file", old, "--new-password-file", new]
     assert scene.mine.bkctl("key", "password", *words).returncode == 0
     assert not scene.comes_back(scene.other, "--password-file", old)
     assert scene.comes_back(scene.other, "--password-file", new)
@@ -219,7 +219,7 @@ def test_after_a_rotation_the_kept_key_goes_on_and_an_old_one_reads_but_never_wr
     assert not (scene.back / "second").exists()
     refused = scene.other.json("once", scene.source, "--to", scene.place, "--password-file", office)
     assert (refused["exit"], refused["error"]["code"]) == (12, "key.missing")
-    anew = ["key", "add", "--from", scene.place, "--new-password-file", str(office)]
+    anew: list[str | Path] = ["key", "add", "--from", scene.place, "--new-password-file", str(office)]
     assert scene.mine.bkctl(*anew).returncode == 0
     assert [(slot["label"], slot["epoch"]) for slot in scene.slots()] == [("first key", 2), ("office", 2)]
     assert scene.comes_back(scene.other, "--password-file", office)

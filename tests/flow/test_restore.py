@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import random
-import socket
 import subprocess
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -183,21 +183,16 @@ def test_hard_links_are_one_file_again(kept: Kept) -> None:
     assert len(inodes) == 1
 
 
-def test_socket_and_fifo_come_back(kept: Kept) -> None:
-    os.mkfifo(kept.source / "fifo")
-    with socket.socket(socket.AF_UNIX) as end:
-        end.bind(str(kept.source / "sock")[-100:] if len(str(kept.source)) < 90 else "/dev/null")
-    kept.back_up()
-    assert kept.restore().done.exit_code == 0
-    assert compare_trees(kept.source, kept.restored) == []
-
-
 @pytest.mark.root
 @pytest.mark.platform("linux")
 def test_ordinary_user_gets_all_bytes_and_is_told_what_could_not_be_set() -> None:
     """Owners of others are lost, nothing else, and exit 3 says so."""
 
-    def restore() -> list[object]:
+    def restore() -> list[object] | None:
+        try:
+            subprocess.run([sys.executable, "-c", "import msgspec"], check=True)
+        except PermissionError:
+            return None
         kept = Kept(above)
         kept.write("mine", b"mine")
         kept.write("closed", b"closed").chmod(0o400)
@@ -211,7 +206,10 @@ def test_ordinary_user_gets_all_bytes_and_is_told_what_could_not_be_set() -> Non
         return [outcome.done.exit_code, again.done.exit_code, files(again), lines]
 
     with directory_of_user() as above:
-        first, second, counts, lines = run_as_user(restore)  # type: ignore[misc]
+        found = run_as_user(restore)
+    if found is None:
+        pytest.skip("not installed: a Python that other users may start")
+    first, second, counts, lines = found  # type: ignore[misc]
     assert (first, second) == (0, 0)
     assert counts == {"same": 2}
     assert len(lines) == 1, lines

@@ -44,7 +44,7 @@ def nonce(domain: int, number: int) -> bytes:
 
 
 def inflate(compression: int, data: bytes, length: int) -> bytes:
-    plain = data if compression == 0 else zstandard.ZstdDecompressor().decompress(data, max_output_size=length)
+    plain: bytes = data if compression == 0 else zstandard.ZstdDecompressor().decompress(data, max_output_size=length)
     assert len(plain) == length
     return plain
 

@@ -37,7 +37,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 
 def restored(machine: Machine, place: Path, note: str, secret: str, out: Path) -> list[dict[str, Any]]:
     """What a snapshot's source looks like when it is back."""
-    words = ["--from", place, "--password-file", GOLDEN / secret, "--as-of", BY_NOTE[note]]
+    words: list[str | Path] = ["--from", place, "--password-file", GOLDEN / secret, "--as-of", BY_NOTE[note]]
     done = machine.bkctl("restore", *words, "--to", out, "--owner", "number" if IS_ROOT else "me")
     assert done.returncode in ((0,) if IS_ROOT else (0, 3)), done.stderr.decode()
     root = out / str(SOURCE).lstrip("/")
@@ -87,7 +87,7 @@ def test_a_key_from_before_the_rotation_reads_what_was_written_before(
     machine: Machine, place: Path, tmp_path: Path
 ) -> None:
     assert restored(machine, place, "second", "old.key", tmp_path / "out")
-    words = ["--from", place, "--password-file", GOLDEN / "old.key"]
+    words: list[str | Path] = ["--from", place, "--password-file", GOLDEN / "old.key"]
     listed = machine.json("snapshot", "list", *words)["result"]["snapshots"]
     assert {one["id"] for one in listed} == {BY_NOTE["first"], BY_NOTE["second"]}
 
@@ -99,8 +99,9 @@ def test_every_stored_byte_passes_its_check(machine: Machine, place: Path) -> No
 
 def test_files_stream_out_as_they_were(machine: Machine, place: Path) -> None:
     wanted = {entry["path"]: entry for entry in EXPECTED[BY_NOTE["second"]]["entries"]}
+    words: list[str | Path] = ["--from", place, "--password-file", GOLDEN / "repository.key"]
+    words += ["--as-of", BY_NOTE["second"]]
     for name in ("many chunks", "sparse/many holes", "sparse/all hole"):
-        words = ["--from", place, "--password-file", GOLDEN / "repository.key", "--as-of", BY_NOTE["second"]]
         done = machine.bkctl("snapshot", "cat", SOURCE / name, *words)
         assert done.returncode == 0, done.stderr.decode()
         assert hashlib.sha256(done.stdout).hexdigest() == wanted[name]["sha256"]

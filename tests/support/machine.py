@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -67,7 +66,7 @@ class Machine:
     def bkctl(self, *words: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         """Start `bkctl` with these words."""
         self.home.mkdir(exist_ok=True)
-        command = [sys.executable, "-P", "-m", "bkctl", *map(os.fspath, words)]
+        command = [sys.executable, "-P", "-m", "bkctl", *map(str, words)]
         return subprocess.run(command, input=stdin, capture_output=True, env=self.environ, check=False, cwd=self.home)
 
     def json(self, *words: str | Path, stdin: bytes = b"") -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Crew:
 
     def __init__(self, setup: work.FetchSetup, count: int, root_fd: int, cancel: Cancel) -> None:
         """root_fd: of the target; workers inherit it."""
-        self._workforce = Workforce([setup] * count, root_fd)
+        self._workforce = Workforce([setup] * count, root_fd, is_lazy=True)
         self._cancel = cancel
         self._queue: deque[TaskPlan] = deque()
         self._under_way: dict[int, dict[int, TaskPlan]] = {number: {} for number in range(count)}
@@ -68,7 +68,11 @@ class Crew:
         self._workforce.close()
 
     def _hand_out(self) -> None:
-        for worker in list(self._workforce.workers.values()):
+        workers = self._workforce.workers
+        while len(workers) < min(self.size, len(self._queue)):
+            # A few files need no more than one.
+            self._workforce.start(next(number for number in range(self.size) if number not in workers))
+        for worker in list(workers.values()):
             mine = self._under_way[worker.number]
             while self._queue and len(mine) < UNDER_WAY:
                 task = self._queue.popleft()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from backupd.errors import DamageError, TargetError
 from backupd.model import work
 from backupd.model.orders import Overwrite
@@ -23,6 +25,15 @@ from backupd.tree.nodes import Load, find_entry
 _ACTIONS = {Verdict.CREATE: work.CREATE, Verdict.REPLACE: work.REPLACE, Verdict.SAME: work.REFRESH}
 
 
+class _Made(msgspec.Struct, frozen=True, gc=False):
+    """A directory that gets its metadata in the end."""
+
+    path: bytes
+    entry: bytes
+    is_new: bool
+    is_passage: bool
+
+
 class Restoring:
     """A visitor of the walk; `finish` comes after it."""
 
@@ -41,7 +52,7 @@ class Restoring:
         self._outcome, self._load = outcome, load
         self._is_new = [False]
         """Of the directories that are open in the walk: whether they were made by this run."""
-        self._to_finish: list[tuple[bytes, bytes, bool]] = []
+        self._to_finish: list[_Made] = []
 
     def enter(self, path: bytes, entry: Entry, is_passage: bool) -> bool:
         """Make a directory, or take the one that stands there."""
@@ -55,7 +66,7 @@ class Restoring:
             return False
         self._is_new.append(is_new)
         if is_new or not (is_passage or self._keeps_directories):
-            self._to_finish.append((path, entries.encode(entry), is_new))
+            self._to_finish.append(_Made(path, entries.encode(entry), is_new, is_passage))
         return True
 
     def leaf(self, directory: bytes, name: bytes, entry: Entry) -> None:
@@ -97,18 +108,19 @@ class Restoring:
 
     def finish(self, owners: OwnerMap) -> None:
         """Give directories their metadata, the deepest first. Raises TargetFullError."""
-        for path, encoded, is_new in reversed(self._to_finish):
-            entry = entries.decode(encoded)
+        for made in reversed(self._to_finish):
+            entry, path = entries.decode(made.entry), made.path
             try:
                 xattrs = self._writing.full_xattrs(entry)
             except DamageError as error:
                 self._outcome.note(path, "damaged", f"its extended attributes: {error.message}")
                 xattrs = []
             try:
-                losses = apply(self._directories.open(path), wanted_of(entry, xattrs, owners), is_new)
+                losses = apply(self._directories.open(path), wanted_of(entry, xattrs, owners), made.is_new)
             except TargetError as error:
                 losses = [error.message]
-            if losses:
+            # What leads to the restored, as /home of root to a user's files, was never asked for.
+            if losses and not made.is_passage:
                 self._outcome.note(path, "metadata", "; ".join(losses))
 
     def _make(self, path: bytes, is_kept: bool, entry: Entry) -> bool | None:

@@ -94,7 +94,7 @@ def test_entries_and_changes_and_versions() -> None:
         "M  /a  (1 B -> 2.0 KiB)"
     )
     assert change_line({"path": "/a", "change": "removed", "size_before": 1, "size_after": None}) == "-  /a"
-    version = {"path": "/a", "number": 1, "time": TIME, "snapshot": "s12", "size": 5, "mtime": TIME}
+    version = {"path": "/a", "number": 1, "time": TIME, "short": "s12", "size": 5, "mtime": TIME}
     assert versions_lines({"versions": [version]})[1].split()[0] == "1"
 
 
