@@ -11,6 +11,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import re
 import sys
 from collections.abc import Iterable
 
@@ -20,6 +21,7 @@ _RENAME_NOREPLACE = 1
 _RENAME_EXCL = 4
 _AT_FDCWD = -100 if sys.platform.startswith("linux") else -2
 _IOV_MAX = 512
+_TEMPORARY = re.compile(r"\.(\d+)\.tmp$")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -111,10 +113,28 @@ def replace(path: str, buffers: Buffers, mode: int = 0o600) -> None:
     sync_directory(os.path.dirname(path))
 
 
+def remove_leftovers(directory: str) -> None:
+    """Remove what `replace` of a process that is gone left in a directory, which need not be there."""
+    for name in os.listdir(directory) if os.path.isdir(directory) else []:
+        match = _TEMPORARY.search(name)
+        if match is not None and not _is_running(int(match[1])):
+            os.unlink(os.path.join(directory, name))
+
+
 def append(fd: int, buffers: Buffers) -> None:
     """Append to an open journal; on the disk when this returns."""
     write_buffers(fd, buffers)
     sync_file(fd)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def _rename_exclusive(old: str, new: str) -> None:

@@ -8,15 +8,17 @@ and BLAKE3 of the table, magic).
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 from blake3 import blake3
 
 from backupd import durable_io
-from backupd.errors import FormatError
+from backupd.errors import FormatError, StateFullError
 
 _HEADER = struct.Struct("<8s16s16s24x")
 _MAGIC = b"BKDFILE1"
@@ -71,6 +73,10 @@ _table_decoder = msgspec.msgpack.Decoder(_Table)
 _encoder = msgspec.msgpack.Encoder()
 
 
+class DamagedCacheError(FormatError):
+    """Bytes of a file cache are not what was written: nothing of it is to be used."""
+
+
 class FileCache:
     """Reads a cache."""
 
@@ -87,15 +93,18 @@ class FileCache:
         return self._directories.get(path)
 
     def rows(self, piece: PieceRef) -> list[Row]:
-        """The rows of a piece. Raises FormatError when its bytes are damaged: then nothing of the cache is to be used."""
-        data = os.pread(self._fd, piece.length, piece.offset)
-        if blake3(data).digest(16) != piece.check:
-            raise FormatError(f"the file cache {self.path} is damaged")
-        return _rows_decoder.decode(data)
+        """The rows of a piece. Raises DamagedCacheError."""
+        return _rows_decoder.decode(self.read(piece))
 
-    def read(self, offset: int, length: int) -> bytes:
-        """Raw bytes of records, to carry them over."""
-        return os.pread(self._fd, length, offset)
+    def read(self, piece: PieceRef) -> bytes:
+        """The rows of a piece as they lie there, to carry them over. Raises DamagedCacheError."""
+        try:
+            data = os.pread(self._fd, piece.length, piece.offset)
+        except OSError as error:
+            raise DamagedCacheError(f"the file cache {self.path} can't be read: {error.strerror}") from error
+        if blake3(data).digest(16) != piece.check:
+            raise DamagedCacheError(f"the file cache {self.path} is damaged")
+        return data
 
     def close(self) -> None:
         """Close the file."""
@@ -143,10 +152,11 @@ class FileCacheWriter:
     """Writes the cache of one run under a temporary name; `finish` gives it its own."""
 
     def __init__(self, path: str, options: bytes, snapshot_name: str, damage: set[str]) -> None:
-        """options: 16 bytes, hash of all that shapes trees. Raises OSError."""
+        """options: 16 bytes, hash of all that shapes trees. All of it raises StateFullError, other OSError as it is."""
         self._path = path
         self.temporary = path + ".part"
-        self._fd = os.open(self.temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with _translated(path):
+            self._fd = os.open(self.temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         self._buffer: list[bytes] = [_HEADER.pack(_MAGIC, options, bytes(16))]
         self._buffered = _HEADER.size
         self._offset = _HEADER.size
@@ -163,9 +173,9 @@ class FileCacheWriter:
         self._directories[path] = directory
 
     def carry(self, source: FileCache, path: bytes, directory: CachedDirectory) -> None:
-        """Take a directory over as it is, its pieces' bytes copied."""
+        """Take a directory over as it is, its pieces' bytes copied. Raises DamagedCacheError."""
         pieces = [
-            msgspec.structs.replace(piece, offset=self._append(source.read(piece.offset, piece.length)))
+            msgspec.structs.replace(piece, offset=self._append(source.read(piece)))
             for piece in directory.pieces
         ]
         self._directories[path] = msgspec.structs.replace(directory, pieces=pieces)
@@ -175,7 +185,8 @@ class FileCacheWriter:
         loose = dict(unfinished)
         self._append_table({**self._directories, **loose})
         self._flush()
-        durable_io.sync_file(self._fd)
+        with _translated(self._path):
+            durable_io.sync_file(self._fd)
         return self._offset
 
     def finish(self) -> None:
@@ -214,5 +225,16 @@ class FileCacheWriter:
         self._append(_TRAILER.pack(offset, len(data), blake3(data).digest(16), _TRAILER_MAGIC))
 
     def _flush(self) -> None:
-        durable_io.write_buffers(self._fd, self._buffer)
+        with _translated(self._path):
+            durable_io.write_buffers(self._fd, self._buffer)
         self._buffer, self._buffered = [], 0
+
+
+@contextmanager
+def _translated(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StateFullError(f"no space left for {path}", hint="free some space on that file system") from error
+        raise

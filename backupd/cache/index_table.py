@@ -20,6 +20,7 @@ from blake3 import blake3
 
 from backupd.cache.table_file import BLOCK, HEADER_BYTES, Notes, TableShape, read_header, table_path
 from backupd.index.layout import ID_BYTES, BlockRow
+from backupd.wire.malformed import MALFORMED
 
 _WINDOW_RANKS = 128
 _WINDOW_BYTES = _WINDOW_RANKS * ID_BYTES
@@ -205,7 +206,7 @@ def open_table(directory: str, name: str) -> IndexTable | None:
         shape = read_header(os.pread(fd, HEADER_BYTES, 0), name)
         if shape is not None and os.fstat(fd).st_size == shape.sections()[-1].end:
             table = IndexTable(name, fd, shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except MALFORMED:
         return None
     finally:
         if table is None:

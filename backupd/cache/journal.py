@@ -1,6 +1,7 @@
 """What a running writer has stored and no index names yet: one file a set and place, fsynced with each block (DESIGN 8.1).
 
-Records are `<I` length, 8 bytes of BLAKE3, msgpack; a torn tail is passed over.
+A block is written down before it is sent, so whether it arrived is to be asked at the destination. Records are `<I`
+length, 8 bytes of BLAKE3, msgpack; a torn tail is passed over. What is published is left out again now and then.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from backupd import durable_io
 
 _HEAD = struct.Struct("<I8s")
 _MOST_BYTES = 64 << 20
+_COMPACTED_BYTES = 16 << 20
+"""So much beside what still counts is written before the file is made anew."""
 
 
 class JournalSession(msgspec.Struct, frozen=True, array_like=True, tag=0):
@@ -28,7 +31,7 @@ class JournalSession(msgspec.Struct, frozen=True, array_like=True, tag=0):
 
 
 class JournalBlock(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """A block that is safe at the destination."""
+    """A block that is at the destination or on its way there."""
 
     block_id: bytes
     size_bytes: int
@@ -67,21 +70,46 @@ class Journal:
 
     def __init__(self, path: str, session: JournalSession) -> None:
         """Begin a journal anew, replacing one that was read. Raises OSError."""
-        self._path = path
+        self.path = path
         self._lock = threading.Lock()
-        durable_io.replace(path, [_pack(session)])
-        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        self._session, self._checkpoint = _pack(session), b""
+        self._unpublished: dict[bytes, bytes] = {}
+        self._written = 0
+        durable_io.replace(path, [self._session])
+        self._fd = self._open()
 
     def add(self, record: JournalRecord) -> None:
         """Append; on the disk when this returns. Raises OSError."""
+        packed = _pack(record)
         with self._lock:
-            durable_io.append(self._fd, [_pack(record)])
+            durable_io.append(self._fd, [packed])
+            self._written += len(packed)
+            match record:
+                case JournalBlock():
+                    self._unpublished[record.block_id] = packed
+                case JournalPublished():
+                    for block_id in record.blocks:
+                        self._unpublished.pop(block_id, None)
+                    if self._written > _COMPACTED_BYTES + sum(map(len, self._unpublished.values())):
+                        self._compact()
+                case JournalCheckpoint():
+                    self._checkpoint = packed
 
     def close(self, *, is_ended: bool) -> None:
         """Close; the journal of a session that was ended is of no use any more and goes."""
         os.close(self._fd)
         if is_ended:
-            os.unlink(self._path)
+            os.unlink(self.path)
+
+    def _compact(self) -> None:
+        kept = [part for part in (self._checkpoint, *self._unpublished.values()) if part]
+        durable_io.replace(self.path, [self._session, *kept])
+        os.close(self._fd)
+        self._fd = self._open()
+        self._written = sum(map(len, kept))
+
+    def _open(self) -> int:
+        return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
 
 def read_journal(path: str) -> JournalState | None:

@@ -33,6 +33,7 @@ from backupd.index.layout import (
 from backupd.index.parts import IndexSeal, Parts
 from backupd.seal.envelope import read_epoch
 from backupd.seal.header import ObjectKind
+from backupd.wire.malformed import MALFORMED
 
 _PLACE = struct.Struct("<IH")
 _SEGMENT_NUMBERS = struct.Struct("<32xI2x")
@@ -158,7 +159,7 @@ def decode_all(seal: IndexSeal, data: bytes) -> IndexContents:
 def _decode_tail(plain: bytes, tail_offset: int, name: str) -> Tail:
     try:
         tail = msgspec.msgpack.decode(plain, type=Tail)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except MALFORMED as error:
         raise FormatError(f"the tail of {name} is malformed: {error}") from error
     shape = Shape(tail.entries, tail.segments)
     fences_fit = len(tail.fences) == shape.entry_pages * FENCE_BYTES

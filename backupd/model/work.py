@@ -291,6 +291,7 @@ class FetchResult(Message, frozen=True, array_like=True):
     problem_kind: str = ""
     """Empty: it was written."""
     problem: str = ""
+    """Empty where it is that of the last result before: thousands of chunks may be lost for one reason."""
     lost: bytes = b""
     """Ids of its chunks that their places did not give, 32 bytes each; nothing was written then."""
     losses: list[str] = []

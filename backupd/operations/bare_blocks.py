@@ -61,7 +61,7 @@ def open_parts(context: JobContext, path: str, scratch: str) -> OpenPlace:
             )
     above = os.path.dirname(view)
     whole = LocalDestination(above, "decrypt")
-    identity.write_identity(whole, bytes.fromhex(repository[1:]), context.clock.now_ns())
+    identity.write_identity(whole, bytes.fromhex(repository[1:]), "", context.clock.now_ns())
     opened = unlock(context, Below(whole, repository), repository)
     for problem in opened.warnings:
         context.warn(problem)

@@ -51,6 +51,7 @@ def run_remove(order: KeyOrder, context: JobContext) -> events.Done:
     opened = open_place(context).repository
     found, _ = list_slots(opened.place)
     name = key_management.find_slot(found, order.slot or "")
+    key_management.check_removable(opened, name)
     shown = f"{name[:9]} ({found[name].label})" if found[name].label else name[:9]
     is_own = name == opened.slot_name
     question = f"Remove key slot {shown}? Who has only that key can't read the backup any more"

@@ -12,7 +12,7 @@ from backupd.model.orders import SnapshotCatOrder, SnapshotLsOrder
 from backupd.model.results import path_fields, shown
 from backupd.operations import snapshot_tree
 from backupd.operations.context import JobContext
-from backupd.operations.places import load_place_index, open_place, open_reader, pick_snapshot
+from backupd.operations.places import open_place, pick_snapshot
 from backupd.operations.snapshots import end, identify
 from backupd.rules import moments, names
 from backupd.snapshot.records import Snapshot
@@ -26,7 +26,7 @@ def run_ls(order: SnapshotLsOrder, context: JobContext) -> events.Done:
     """List what lies at paths, or at the common directory of the sources; a directory that is damaged ends in 20."""
     place = open_place(context)
     snapshot = pick_snapshot(context, place, order.selection)
-    load = open_reader(place, load_place_index(place)).load
+    load = snapshot_tree.open_trees(context, place)
     lister = _Lister(context, snapshot, load)
     root = snapshot_tree.root_entry(snapshot)
     paths = order.selection.paths or [names.common_path(snapshot.sources or [b"/"])]
@@ -43,7 +43,7 @@ def run_cat(order: SnapshotCatOrder, context: JobContext) -> events.Done:
     """Send one file's bytes, each chunk verified before; what is damaged ends it with 20 after what was sound."""
     place = open_place(context)
     snapshot = pick_snapshot(context, place, order.selection)
-    load = open_reader(place, load_place_index(place)).load
+    load = snapshot_tree.open_trees(context, place)
     path = order.selection.paths[0]
     entry = _require_file(snapshot_tree.require(snapshot_tree.root_entry(snapshot), path, load), path)
     sent = 0

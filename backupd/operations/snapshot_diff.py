@@ -18,9 +18,7 @@ from backupd.operations.context import JobContext
 from backupd.operations.places import (
     Listing,
     list_snapshots,
-    load_place_index,
     open_place,
-    open_reader,
     pick_from,
     warn_of_unread,
 )
@@ -39,7 +37,7 @@ def run(order: SnapshotDiffOrder, context: JobContext) -> events.Done:
     listing = list_snapshots(place)
     warn_of_unread(context, listing)
     older, newer = _pick_both(order, context, listing)
-    load = open_reader(place, load_place_index(place)).load
+    load = snapshot_tree.open_trees(context, place)
     old_root, new_root = snapshot_tree.root_entry(older), snapshot_tree.root_entry(newer)
     counts: Counter[str] = Counter(added=0, removed=0, changed=0, metadata=0)
     damaged: dict[str, str] = {}

@@ -9,13 +9,12 @@ from typing import Any
 from backupd.model import events
 from backupd.model.orders import SnapshotVersionsOrder
 from backupd.model.results import path_fields
+from backupd.operations import snapshot_tree
 from backupd.operations.context import JobContext
 from backupd.operations.file_versions import Version, versions_of
 from backupd.operations.places import (
     list_snapshots,
-    load_place_index,
     open_place,
-    open_reader,
     to_record,
     warn_of_unread,
 )
@@ -39,7 +38,7 @@ def run(order: SnapshotVersionsOrder, context: JobContext) -> events.Done:
         for at in listing.found
         if naming.set_id_text(at.snapshot.set_id) == set_id and (at.snapshot.is_complete or choice.incomplete)
     ]
-    load = open_reader(place, load_place_index(place)).load
+    load = snapshot_tree.open_trees(context, place)
     damaged: dict[str, str] = {}
     found = versions_of(choice.paths, snapshots, load, partial(note_damage, context, damaged))
     result = {"versions": [_item(version, context.zone) for version in found], "next": None}

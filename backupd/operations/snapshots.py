@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 from typing import Any
 
+import msgspec
+
 from backupd.errors import DamageError
 from backupd.model import events
 from backupd.model.orders import SnapshotListOrder, SnapshotShowOrder
@@ -115,8 +117,16 @@ def _facts(snapshot: Snapshot, zone: tzinfo) -> dict[str, Any]:
         "base": snapshot.base or None,
         "program": snapshot.program,
         "statistics": snapshot.statistics,
-        "settings": snapshot.settings,
+        "settings": _settings(snapshot.settings),
     }
+
+
+def _settings(text: str) -> object:
+    """Settings as the object that they are the text of, or as they stand."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
 
 
 def _sources(snapshot: Snapshot) -> dict[str, Any]:

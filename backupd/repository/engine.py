@@ -22,16 +22,16 @@ from backupd.repository.blocks import BlockWriter
 from backupd.repository.claims import Claims, Step
 from backupd.repository.opening import OpenRepository
 from backupd.repository.packing import SegmentPacker
+from backupd.repository.redoing import again, blame, give_up, is_answered, redo
 from backupd.repository.ring import RingAllocator, make_memory, map_memory
-from backupd.repository.tasks import Assigned, Joined, Sink
-from backupd.repository.uploader import Acknowledge, Uploader
+from backupd.repository.tasks import Assigned, Sink
+from backupd.repository.uploader import Announce, Uploader
 from backupd.repository.workforce import Worker, Workforce
 from backupd.sizes import MIB
 
 _PER_WORKER = 3
 """Tasks given to a worker at once: two under way, one waiting."""
 _QUEUED_MOST = 8
-_DEATHS_MOST = 2
 TREE_PART = -1
 """Number of the ring part that the coordinator itself seals into."""
 
@@ -54,7 +54,7 @@ class StoreEngine:
         setup: work.RepositorySetup,
         tables: IndexTables,
         options: EngineOptions,
-        acknowledge: Acknowledge,
+        announce: Announce,
         cancel: Cancel,
     ) -> None:
         part = max(48 * MIB, repository.keyring.configuration.block_bytes * 3 // 2)
@@ -73,7 +73,7 @@ class StoreEngine:
             for number in range(options.workers)
         ]
         self._workforce = Workforce(setups, memory_fd, is_lazy=True)
-        self._uploader = Uploader(repository.place, acknowledge, self._workforce.wake_sender)
+        self._uploader = Uploader(repository.place, announce, self._workforce.wake_sender)
         self.blocks = BlockWriter(repository, self._memory, self._uploader, self._free)
         self.claims = Claims(tables.has_many)
         self._tree_ring = RingAllocator(part * options.workers, part)
@@ -88,12 +88,15 @@ class StoreEngine:
         self._freed: dict[int, list[int]] = {}
         self._flushed: set[int] = set()
         self._is_flushing = False
+        self._depth = 0
         self._next_task = 0
         self.new_bytes = 0
         """Plain bytes of chunks that were lacking."""
         self.on_idle: Callable[[], None] = lambda: None
         """Called at each turn of `pump`, for progress."""
         self.on_worker_death: Callable[[str], None] = lambda _: None
+        self.on_wait: Callable[[], None] = lambda: None
+        """Called while `submit` waits for room: work may be drained then, so checkpoints be made."""
 
     # Work
 
@@ -104,8 +107,11 @@ class StoreEngine:
         self._queue.append(Assigned(task, sink))
         self._dispatch()
         self.pump(0)
-        while len(self._queue) > _QUEUED_MOST:
+        # Within a drain nothing is taken from the queue, so there is no use in waiting.
+        while len(self._queue) > _QUEUED_MOST and not self._is_flushing:
             self.pump(None)
+            if not self._depth:
+                self.on_wait()
 
     def store_node(self, data: bytes) -> bytes:
         """Keep a node or list as a chunk of the repository's scope; gives its id."""
@@ -123,12 +129,12 @@ class StoreEngine:
         Raises the destination's error, or the run's stop.
         """
         self._cancel.check()
-        for worker in self._workforce.ready(timeout if timeout is not None else 0.2):
-            try:
-                for message in worker.channel.receive_ready():
-                    self._take(worker, message)
-            except (EOFError, ConnectionResetError, BrokenPipeError):
-                self._bury(worker)
+        self._depth += 1
+        try:
+            for worker in self._workforce.ready(timeout if timeout is not None else 0.2):
+                self._listen(worker)
+        finally:
+            self._depth -= 1
         self.blocks.collect()
         self._send_freed()
         self._dispatch()
@@ -170,18 +176,27 @@ class StoreEngine:
 
     def close(self) -> None:
         """Stop workers and uploader; nothing more is stored."""
-        self._workforce.close()
+        # The uploader's thread first: it wakes us by a socket of the workforce.
         self._uploader.close()
+        self._workforce.close()
         self.blocks.release()
 
     # Inside
 
+    def _listen(self, worker: Worker) -> None:
+        # What a sink does with a result may turn the pump again, and bury the very worker that is listened to.
+        if self._workforce.workers.get(worker.number) is not worker:
+            return
+        try:
+            for message in worker.channel.receive_ready():
+                self._take(worker, message)
+        except (EOFError, ConnectionResetError, BrokenPipeError):
+            if self._workforce.workers.get(worker.number) is worker:
+                self._bury(worker)
+
     def _is_stalled(self) -> bool:
         """Whether all tasks are answered and only wait for open segments."""
-        return all(a.steps and all(s.messages for s in a.steps) and self._ended(a) for a in self._assigned.values())
-
-    def _ended(self, assigned: Assigned) -> bool:
-        return isinstance(assigned.task, work.FilesTask) or assigned.last is not None
+        return all(is_answered(assigned) for assigned in self._assigned.values())
 
     def _flush_workers(self) -> None:
         """Have every worker seal what is open and wait; they go on after `_resume`."""
@@ -207,14 +222,15 @@ class StoreEngine:
     def _dispatch(self) -> None:
         while self._queue:
             number = min(self._loads, key=self._loads.__getitem__)
-            if self._loads[number] >= _PER_WORKER:
+            load = _PER_WORKER if self._queue[0].task.is_alone else 1
+            if self._loads[number] + load > _PER_WORKER:
                 return
             assigned = self._queue.popleft()
             self._next_task += 1
             assigned.task = msgspec.structs.replace(assigned.task, task=self._next_task)
             assigned.worker = number
             self._assigned[self._next_task] = assigned
-            self._loads[number] += 1
+            self._loads[number] += load
             self._tell(number, assigned.task)
 
     def _take(self, worker: Worker, message: work.FromWorker) -> None:
@@ -224,13 +240,13 @@ class StoreEngine:
             case work.Sealed():
                 self._seal(worker.number, message)
             case work.FilesDone():
-                self._loads[worker.number] -= 1
+                self._unload(self._assigned[message.task])
                 self._hold(message.task, 0, message)
             case work.RegionStep():
                 self._hold(message.task, message.step, message)
             case work.RegionDone():
-                self._loads[worker.number] -= 1
                 assigned = self._assigned[message.task]
+                self._unload(assigned)
                 assigned.last = message
                 self._deliver(assigned)
             case work.Flushed():
@@ -283,26 +299,23 @@ class StoreEngine:
 
     def _retire_void(self, assigned: Assigned) -> None:
         """A task that relied on a dead worker's chunks has been answered: it is done again."""
-        is_answered = bool(assigned.steps) and all(step.messages for step in assigned.steps)
-        if is_answered and self._ended(assigned) and self._retire(assigned):
-            self._queue.appendleft(self._again(assigned, assigned.deaths))
+        if is_answered(assigned) and self._retire(assigned):
+            self._queue.appendleft(again(assigned, assigned.deaths))
 
-    def _again(self, assigned: Assigned, deaths: int) -> Assigned:
-        task = assigned.task
-        if isinstance(task, work.RegionTask) and assigned.delivered_bytes:
-            task = msgspec.structs.replace(task, start=task.start + assigned.delivered_bytes)
-        return Assigned(task, assigned.sink, deaths)
+    def _unload(self, assigned: Assigned) -> None:
+        """Its worker has answered; one that was alone is no suspect any more: all of it is sealed."""
+        self._loads[assigned.worker] -= _PER_WORKER if assigned.task.is_alone else 1
+        if assigned.task.is_alone:
+            assigned.task, assigned.deaths = msgspec.structs.replace(assigned.task, is_alone=False), 0
 
     def _bury(self, worker: Worker) -> None:
         status = self._workforce.bury(worker)
         self.on_worker_death(f"a worker ended with status {status}; its work is done again")
-        for step in self.claims.void(worker.number):
-            step.assigned.is_void = True
+        voided = [step.assigned for step in self.claims.void(worker.number)]
         lost = [a for a in self._assigned.values() if a.worker == worker.number]
+        deaths = blame(lost)
         for assigned in lost:
             del self._assigned[assigned.task.task]
-            assigned.is_void = True
-            assigned.steps.clear()
         # The new worker takes the ring's part for empty: blocks that still lie in it must be safe before.
         self.drain_part(worker.number)
         self._loads[worker.number] = 0
@@ -310,15 +323,29 @@ class StoreEngine:
         self._flushed.discard(worker.number)
         if self._is_flushing:
             self._tell(worker.number, work.Flush())
-        # What a worker had not begun is not to blame for its death.
-        for at, assigned in enumerate(lost):
-            self._requeue(assigned, assigned.deaths + (at < 2))
+        given_up: list[Assigned] = []
+        for assigned, count in reversed(list(zip(lost, deaths, strict=True))):
+            assigned.is_void = True
+            assigned.steps.clear()
+            instead = list(redo(assigned, count))
+            self._queue.extendleft(reversed(instead))
+            if not instead:
+                given_up.append(assigned)
+        for assigned in voided:
+            # Others that were answered already would wait for ever for a chunk that nobody seals.
+            if not assigned.is_void:
+                assigned.is_void = True
+                self._retire_void(assigned)
+        for assigned in given_up:
+            give_up(assigned)
 
     def drain_part(self, ring_part: int) -> None:
         """Send the open blocks and wait until nothing lies in a worker's part of the ring any more."""
         self.blocks.close_open()
         while self.blocks.uses(ring_part):
-            self._wait_for_upload()
+            # A request to stop waits until the dead worker's place is taken.
+            self._workforce.wait_for_wake()
+            self.blocks.collect()
         self._freed.pop(ring_part, None)
 
     def _wait_for_upload(self) -> None:
@@ -326,28 +353,6 @@ class StoreEngine:
         self._workforce.wait_for_wake()
         self.blocks.collect()
         self.on_idle()
-
-    def _requeue(self, assigned: Assigned, deaths: int) -> None:
-        if deaths < _DEATHS_MOST:
-            self._queue.appendleft(self._again(assigned, deaths))
-        elif isinstance(assigned.task, work.FilesTask) and len(assigned.task.files) > 1:
-            half = len(assigned.task.files) // 2
-            merged = Joined(assigned.sink, 2)
-            for files in (assigned.task.files[:half], assigned.task.files[half:]):
-                part = msgspec.structs.replace(assigned.task, files=files)
-                self._queue.appendleft(Assigned(part, merged, _DEATHS_MOST - 1))
-        else:
-            self._give_up(assigned)
-
-    def _give_up(self, assigned: Assigned) -> None:
-        text = "reading it ends the worker process; left out"
-        if isinstance(assigned.task, work.FilesTask):
-            number = assigned.task.files[0].number
-            assigned.sink.files_done([work.FileResult(number, b"", 0, b"", problem=text, problem_kind="unreadable")])
-        else:
-            number = assigned.task.file.number
-            result = work.FileResult(number, b"", 0, b"", problem=text, problem_kind="unreadable")
-            assigned.sink.region_done(result)
 
     def _place(self, sealed: work.Sealed | None) -> None:
         if sealed is not None:

@@ -91,6 +91,7 @@ class FileWriter:
             for item in self._pending:
                 self._drop(task, item)
             raise
+        written.results = _without_repetition(written.results)
         return written
 
     def _write_files(self, task: FetchTask, slots: Slots, results: list[FetchResult]) -> None:
@@ -272,6 +273,16 @@ def _lost(wanted: Sequence[int], slots: Slots) -> tuple[str, bytes] | None:
         return None
     reasons = dict.fromkeys(slots.reasons[slot] for slot in lost)
     return "; ".join(reasons), b"".join(dict.fromkeys(slots.ids[slot] for slot in lost))
+
+
+def _without_repetition(results: list[FetchResult]) -> list[FetchResult]:
+    shortened: list[FetchResult] = []
+    last = ""
+    for result in results:
+        is_same = bool(result.problem) and result.problem == last
+        last = result.problem or last
+        shortened.append(msgspec.structs.replace(result, problem="") if is_same else result)
+    return shortened
 
 
 def _failed(order: TargetFile | TargetPart, error: BackupError) -> FetchResult:

@@ -12,6 +12,7 @@ from blake3 import blake3
 from backupd.clock import to_datetime
 from backupd.destination.contract import Destination
 from backupd.errors import (
+    ConflictError,
     DamageError,
     FormatError,
     NewerVersionError,
@@ -42,8 +43,11 @@ def place_tag(shown: str) -> str:
     return blake3(shown.encode(errors="surrogateescape")).hexdigest(8)
 
 
-def write_identity(place: Destination, repository_id: bytes, now_ns: int) -> None:
-    """Make a repository's text objects; equal ones that stand there already are fine."""
+def write_identity(place: Destination, repository_id: bytes, keyring: str, now_ns: int) -> None:
+    """Make a repository's text objects: from then on it is one. keyring: name of its first keyring.
+
+    Raises ConflictError when another maker of the same repository was first.
+    """
     text = json.dumps(
         {
             "magic": "backupd repository",
@@ -51,11 +55,31 @@ def write_identity(place: Destination, repository_id: bytes, now_ns: int) -> Non
             "required": [],
             "optional": [],
             "id": id_text(repository_id),
+            "keyring": keyring,
             "created": to_datetime(now_ns).astimezone(UTC).isoformat(timespec="seconds"),
         }
     ).encode()
     for twin in TWINS:
-        place.put(f"{id_text(repository_id)}/{twin}", [text])
+        name = f"{id_text(repository_id)}/{twin}"
+        try:
+            place.put(name, [text])
+        except ObjectExistsError as error:
+            if _read_text(place, name, "backupd repository").get("keyring") != keyring:
+                raise ConflictError(
+                    "another run made the repository at the same moment", hint="run it again: it uses that one"
+                ) from error
+
+
+def first_keyring(below: Destination) -> str:
+    """Name of a repository's first keyring, seen from its own folder; empty where no text object is whole."""
+    for twin in TWINS:
+        try:
+            found = _read_text(below, twin, "backupd repository").get("keyring")
+        except (ObjectMissingError, FormatError, NewerVersionError):
+            continue
+        if isinstance(found, str):
+            return found
+    return ""
 
 
 def read_identity(place: Destination, repository: str) -> list[str]:
@@ -73,11 +97,23 @@ def read_identity(place: Destination, repository: str) -> list[str]:
         except (ObjectMissingError, FormatError) as error:
             warnings.append(f"{error.message}; its twin is used" if twin == TWINS[0] else error.message)
             continue
+        except NewerVersionError as error:
+            # A newer program writes both; one alone is a damaged digit.
+            if twin == TWINS[0] and _is_whole(place, f"{repository}/{TWINS[1]}", repository):
+                return [f"{error.message}, but its twin is not: the twin is used"]
+            raise
         return warnings if twin != TWINS[0] else []
     raise DamageError(
         f"neither {' nor '.join(TWINS)} of {repository} is whole: {'; '.join(warnings)}",
         hint="copy one of the two from another destination of this repository",
     )
+
+
+def _is_whole(place: Destination, name: str, repository: str) -> bool:
+    try:
+        return bool(_read_text(place, name, "backupd repository").get("id") == repository)
+    except (ObjectMissingError, FormatError, NewerVersionError):
+        return False
 
 
 def damaged_twins(place: Destination, repository: str) -> dict[str, str]:

@@ -77,9 +77,13 @@ def load_index(repository: OpenRepository, directory: str, *, is_reading: bool =
 
 
 def mark_absent(tables: IndexTables, records: Records) -> tuple[GcState, set[str]]:
-    """Tell the tables which places count as absent for writing; returns the gc state and the damage records seen."""
+    """Tell the tables which places count as absent for writing; returns the gc state and the damage records seen.
+
+    A damage record that can't be read says nothing: what it named is found bad again by the next check. A gc list that
+    can't be read is no such trifle: what it names may be deleted, so its error is raised.
+    """
     state = records.gc_state()
-    damage = records.damage()
+    damage = records.readable_damage()
     tables.absent_blocks |= state.absent
     for record in damage.values():
         for block_id, ids in record.places:

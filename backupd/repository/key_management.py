@@ -97,6 +97,11 @@ def find_slot(found: dict[str, Slot], wanted: str) -> str:
     return hits[0]
 
 
+def check_removable(repository: OpenRepository, name: str) -> None:
+    """Raises LastKeyError when nobody could open the newest epoch without this slot."""
+    _check_rest(repository.place, newest_epoch(repository.place), name)
+
+
 def remove_slot(repository: OpenRepository, name: str) -> None:
     """Delete a slot. Raises LastKeyError when nobody could open the newest epoch without it."""
     place = repository.place

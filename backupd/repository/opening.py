@@ -52,13 +52,17 @@ class NewSlot(msgspec.Struct, frozen=True):
 
 
 def create(place: Destination, repository_id: bytes, config: Configuration, new: NewSlot, now_ns: int) -> OpenRepository:
-    """Make a repository: identity, keyring, one key slot, in this order."""
+    """Make a repository: keyring, one key slot, and last the text objects that make it one.
+
+    A crash before these leaves nothing that anyone takes for a repository. Raises ConflictError when another maker of
+    the same repository was first.
+    """
     keyring_key = os.urandom(32)
     keyring = keyrings.new_keyring(repository_id, keyring_key, config)
-    identity.write_identity(place, repository_id, now_ns)
     below = Below(place, identity.id_text(repository_id))
     below.put(f"keyring/{keyring.current.name.text}", [keyrings.seal_keyring(repository_id, keyring_key, keyring)])
     name, slot = add_slot(below, repository_id, keyring, keyring_key, new, now_ns)
+    identity.write_identity(place, repository_id, keyring.current.name.text, now_ns)
     return OpenRepository(repository_id, below, keyring, keyring_key, name, slot)
 
 
@@ -108,6 +112,7 @@ def unlock(place: Destination, repository_id: bytes, secret: bytes, first: str =
             hint="copy keys/ from another destination of this repository",
         )
     key = secret if len(secret) == slots.SECRET_BYTES else slots.secret_from_text(secret.decode(errors="replace"))
+    origin = identity.first_keyring(place)
     # A key is tried on its own kind first: on a password's slot each try takes about a second.
     ordered = sorted(
         found,
@@ -125,6 +130,9 @@ def unlock(place: Destination, repository_id: bytes, secret: bytes, first: str =
             keyring_key = slots.open_slot(repository_id, name, slot, candidate)
             if keyring_key is not None:
                 keyring = load_keyring(place, repository_id, slot.keyring, keyring_key)
+                if origin and keyring.epochs[0].name.text != origin:
+                    # Left by a maker who was not the first; nothing was ever sealed with it.
+                    continue
                 return OpenRepository(repository_id, place, keyring, keyring_key, name, slot, problems)
     raise WrongKeyError(
         "this password or key opens none of the repository's key slots",

@@ -118,6 +118,16 @@ class Records:
         names = [info.name for info in self.place.list("damage/")]
         return {name: self.get(ObjectKind.DAMAGE, name, Damage) for name in names}
 
+    def readable_damage(self) -> dict[str, Damage]:
+        """The damage records that can be read."""
+        found: dict[str, Damage] = {}
+        for info in self.place.list("damage/"):
+            try:
+                found[info.name] = self.get(ObjectKind.DAMAGE, info.name, Damage)
+            except (DamageError, ObjectMissingError):
+                continue
+        return found
+
     def report_damage(self, record: Damage) -> str:
         """Publish a damage record; returns its name."""
         name = f"damage/{os.urandom(16).hex()}"

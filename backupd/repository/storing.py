@@ -231,7 +231,7 @@ class StoreWorker:
             ids if is_long else b"",
             lengths if is_long else [],
             size_class,
-            problem="changed while it was read" if is_changed else "",
+            problem=reader.CHANGED_TEXT if is_changed else "",
             problem_kind="changed" if is_changed else "",
             losses=attributes.problems,
         )
@@ -337,7 +337,7 @@ class StoreWorker:
             entries.encode(entry),
             task.end - task.start,
             b"" if is_changed else signature(after),
-            problem="changed while it was read" if is_changed else "",
+            problem=reader.CHANGED_TEXT if is_changed else "",
             problem_kind="changed" if is_changed else "",
             losses=attributes.problems,
         )
@@ -352,8 +352,7 @@ def _make_entry(name: bytes, stat: os.stat_result, size: int, content: Content, 
 
 
 def _problem(number: int, error: OSError) -> FileResult:
-    kind = "vanished" if isinstance(error, FileNotFoundError) else "unreadable"
-    text = os.strerror(error.errno).lower() if error.errno else str(error)
+    kind, text = reader.describe(error)
     return FileResult(number, b"", 0, b"", problem=text, problem_kind=kind)
 
 

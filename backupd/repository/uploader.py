@@ -12,15 +12,15 @@ from backupd.block.layout import block_name
 from backupd.destination.contract import Destination
 from backupd.errors import BackupError
 
-Acknowledge = Callable[[FinishedBlock], None]
+Announce = Callable[[FinishedBlock], None]
 
 
 class Uploader:
     """One thread, blocks in the order of `send`."""
 
-    def __init__(self, place: Destination, acknowledge: Acknowledge, wake: socket.socket) -> None:
-        """acknowledge: called on the thread when a block is on stable storage (the journal). wake: gets a byte then."""
-        self._place, self._acknowledge, self._wake = place, acknowledge, wake
+    def __init__(self, place: Destination, announce: Announce, wake: socket.socket) -> None:
+        """announce: called on the thread before a block is sent (the journal). wake: gets a byte when it is safe."""
+        self._place, self._announce, self._wake = place, announce, wake
         self._todo: queue.Queue[FinishedBlock | None] = queue.Queue()
         self._done: queue.SimpleQueue[FinishedBlock] = queue.SimpleQueue()
         self.error: BackupError | OSError | None = None
@@ -52,8 +52,10 @@ class Uploader:
         while (block := self._todo.get()) is not None:
             if self.error is None:
                 try:
+                    # Before, for a crash between the two would leave a block that nobody knows and all in it be
+                    # stored twice; whether it arrived, the next run sees at the destination.
+                    self._announce(block)
                     self._place.put(block_name(block.block_id), block.buffers)
-                    self._acknowledge(block)
                 except (BackupError, OSError) as error:
                     self.error = error
                 else:

@@ -11,6 +11,7 @@ from backupd.errors import FormatError, KeyMissingError
 from backupd.seal.cipher import Binding, EpochName, check_cipher_name, keyed_hash
 from backupd.seal.envelope import open_object, seal_object
 from backupd.seal.header import ObjectKind
+from backupd.wire.malformed import MALFORMED
 
 BLOCK_BYTES_CHOICES = (32 << 20, 64 << 20)
 
@@ -96,7 +97,7 @@ def open_keyring(repository_id: bytes, keyring_key: bytes, name: EpochName, data
     plain = open_object(ObjectKind.KEYRING, keyring_key, "aes-256-gcm", binding, data)
     try:
         keyring = msgspec.msgpack.decode(plain, type=Keyring)
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise FormatError(f"{binding.name} is malformed: {error}") from error
     if not hmac.compare_digest(keyring.commitment, _commitment(repository_id, keyring_key)):
         raise FormatError(f"{binding.name} is not committed to its key")

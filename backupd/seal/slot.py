@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from backupd.errors import FormatError
 from backupd.seal.cipher import derive
 from backupd.seal.header import HEADER_BYTES, ObjectKind, check_header, make_header
+from backupd.wire.malformed import MALFORMED
 
 SlotKind = Literal["key", "password", "clear"]
 SECRET_BYTES = 32
@@ -90,7 +91,7 @@ def read_slot(name: str, data: bytes) -> Slot:
     check_header(data, ObjectKind.KEY_SLOT, f"keys/{name}")
     try:
         slot = msgspec.msgpack.decode(data[HEADER_BYTES:], type=Slot)
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise FormatError(f"keys/{name} is malformed: {error}") from error
     kdf = slot.kdf
     if (kdf is None) is (slot.kind == "password") or len(slot.salt) != 32 or len(slot.nonce) != 12:

@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from backupd.errors import FormatError
+from backupd.wire.malformed import MALFORMED
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
@@ -114,5 +115,5 @@ def decode(data: bytes, record_type: type[AnyRecord], name: str) -> AnyRecord:
     """Read a record. Raises FormatError."""
     try:
         return msgspec.msgpack.decode(data, type=record_type)
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise FormatError(f"{name} is malformed: {error}") from error

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_SEARCH = getattr(os, "O_PATH", 0x4000_0000)
+"""O_PATH; on macOS O_SEARCH, which Python does not name."""
+OPEN_WAY = _SEARCH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""For directories that are passed through on the way to others: whoever may search but not list them can do that."""
 
 
 class DirectoryChain:
@@ -16,10 +20,13 @@ class DirectoryChain:
     def __init__(self) -> None:
         self._names: list[bytes] = []
         self._path = b""
-        self._fds = [os.open(b"/", OPEN_DIRECTORY)]
+        self._fds = [os.open(b"/", OPEN_WAY)]
 
     def open(self, path: bytes) -> int:
-        """Descriptor of an absolute directory, valid until the next call. Raises OSError; symlinks are ENOTDIR or ELOOP."""
+        """Descriptor of an absolute directory, valid until the next call; it can't be listed. Raises OSError.
+
+        Symlinks are ENOTDIR or ELOOP.
+        """
         if path == self._path:
             return self._fds[-1]
         self._path = b""
@@ -31,7 +38,7 @@ class DirectoryChain:
             os.close(self._fds.pop())
             self._names.pop()
         for name in names[same:]:
-            self._fds.append(os.open(name, OPEN_DIRECTORY, dir_fd=self._fds[-1]))
+            self._fds.append(os.open(name, OPEN_WAY, dir_fd=self._fds[-1]))
             self._names.append(name)
         self._path = path
         return self._fds[-1]

@@ -41,6 +41,11 @@ def map_extents(fd: int, size: int) -> bytes:
         gap *= 4
     if pairs == [(0, size)]:
         return b""
+    return pack_extents(pairs)
+
+
+def pack_extents(pairs: list[tuple[int, int]]) -> bytes:
+    """As entries hold (offset, length) pairs; no pairs: nothing but a hole."""
     return b"".join(_PAIR.pack(*pair) for pair in pairs) or _PAIR.pack(0, 0)
 
 
@@ -82,4 +87,11 @@ class ExtentMap:
             at += 1
         return found
 
+    def content_at(self, offset: int) -> int:
+        """The content offset of what lies at a file offset; in a hole, that of the next data."""
+        at = bisect_right(self._pairs, (offset, 1 << 64)) - 1
+        if at < 0:
+            return 0
+        start, length = self._pairs[at]
+        return int(self._starts[at] + min(offset - start, length))
 

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat as modes
 
+from backupd.model.results import ProblemKind
 from backupd.source.extents import ExtentMap
 
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _O_NOATIME = getattr(os, "O_NOATIME", 0)
 
 
+CHANGED_TEXT = "changed while it was read"
+BECAME_ANOTHER = "became something else while the backup ran"
+_ANOTHER_THING = (errno.ELOOP, errno.ENOTDIR, errno.ENXIO)
+"""What opening gives where a symlink, no directory or a socket stands instead."""
+
+
 class ChangedTypeError(OSError):
     """Another thing stands under the name than was there a moment ago."""
+
+
+def describe(error: OSError) -> tuple[ProblemKind, str]:
+    """(kind of problem, message) for what can't be read."""
+    if isinstance(error, FileNotFoundError):
+        return "vanished", "vanished while the backup ran"
+    if isinstance(error, ChangedTypeError):
+        return "changed", str(error)
+    if error.errno in _ANOTHER_THING:
+        return "changed", BECAME_ANOTHER
+    return "unreadable", os.strerror(error.errno).lower() if error.errno else str(error)
 
 
 def open_file(directory_fd: int, name: bytes) -> tuple[int, os.stat_result]:
@@ -25,20 +44,21 @@ def open_file(directory_fd: int, name: bytes) -> tuple[int, os.stat_result]:
     stat = os.fstat(fd)
     if not modes.S_ISREG(stat.st_mode):
         os.close(fd)
-        raise ChangedTypeError("became something else while the backup ran")
+        raise ChangedTypeError(BECAME_ANOTHER)
     return fd, stat
 
 
 def read_content(fd: int, extents: ExtentMap, start: int, end: int) -> bytes:
     """Content from `start` to `end`; shorter where the file ends before."""
     parts: list[bytes] = []
-    for offset, length in extents.pieces(start, end):
-        while length > 0:
-            part = os.pread(fd, length, offset)
+    for first, length in extents.pieces(start, end):
+        offset, last = first, first + length
+        while offset < last:
+            part = os.pread(fd, last - offset, offset)
             if not part:
                 return b"".join(parts)
             parts.append(part)
-            offset, length = offset + len(part), length - len(part)
+            offset += len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

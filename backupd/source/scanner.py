@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from backupd.source.chain import OPEN_DIRECTORY
+from backupd.source.chain import OPEN_DIRECTORY, OPEN_WAY
 from backupd.source.signature import signature
 
 _O_NOATIME = getattr(os, "O_NOATIME", 0)
@@ -28,6 +28,11 @@ def open_directory(name: bytes, parent_fd: int | None = None) -> int:
         return os.open(name, OPEN_DIRECTORY | _O_NOATIME, dir_fd=parent_fd)
     except PermissionError:
         return os.open(name, OPEN_DIRECTORY, dir_fd=parent_fd)
+
+
+def open_way(name: bytes, parent_fd: int | None = None) -> int:
+    """Descriptor of a directory that is only passed through: search permission is enough. Raises OSError."""
+    return os.open(name, OPEN_WAY, dir_fd=parent_fd)
 
 
 def list_names(fd: int) -> list[bytes]:

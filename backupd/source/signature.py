@@ -12,7 +12,7 @@ _MASK = (1 << 64) - 1
 
 
 def signature(stat: os.stat_result, with_inode: bool = True) -> bytes:
-    """56 bytes of type and mode, owner, size, link count, device numbers, mtime, ctime, inode; equal = trusted as the same."""
+    """56 bytes of type, mode, owner, size, links, device, mtime, ctime, inode; equal = trusted as the same."""
     return _SIGNATURE.pack(
         stat.st_mode,
         stat.st_uid & 0xFFFFFFFF,
@@ -28,7 +28,8 @@ def signature(stat: os.stat_result, with_inode: bool = True) -> bytes:
 
 
 def is_young(stat: os.stat_result, began_ns: int, margin_ns: int = YOUNG_NS) -> bool:
-    """Whether a later change could bear the same stamps: changed less than the margin before reading began, or in the
-    future of it.
+    """Whether a later change could bear the same stamps.
+
+    It could where the last one is younger than the margin at the moment when reading began, or in the future of it.
     """
     return max(stat.st_mtime_ns, stat.st_ctime_ns) > began_ns - margin_ns

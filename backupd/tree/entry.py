@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from backupd.errors import FormatError
+from backupd.wire.malformed import MALFORMED
 
 INLINE_VALUE_LIMIT = 512
 """xattr and ACL values longer than this are stored as chunks."""
@@ -134,7 +135,7 @@ def decode(data: bytes | memoryview) -> Entry:
     """Read one entry. Raises FormatError when malformed."""
     try:
         entry: Entry = _decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise FormatError(f"malformed entry: {error}") from error
     check(entry)
     return entry

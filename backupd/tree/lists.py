@@ -10,6 +10,7 @@ import msgspec
 from backupd.errors import FormatError
 from backupd.tree.entry import Chunks, ChunkTree, Content
 from backupd.tree.nodes import LIST_INNER, LIST_LEAF, MAX_CHILDREN, MAX_HEIGHT, MIN_CHILDREN, Load, Store
+from backupd.wire.malformed import MALFORMED
 
 INLINE_CHUNKS = 256
 _END_BITS = 0x1FF
@@ -136,7 +137,7 @@ def _iterate_list(root: bytes, load: Load, limit: int) -> Iterator[tuple[bytes, 
 def _decode(data: bytes) -> _ListLeaf | _ListInner:
     try:
         node: _ListLeaf | _ListInner = _decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise FormatError(f"a list node is malformed: {error}") from error
     return node
 

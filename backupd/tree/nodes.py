@@ -14,6 +14,7 @@ import msgspec
 from backupd.errors import FormatError
 from backupd.seal.cipher import keyed_hash
 from backupd.tree.entry import Entry, check
+from backupd.wire.malformed import MALFORMED
 
 LEAF, INNER, LIST_LEAF, LIST_INNER = 1, 2, 3, 4
 MIN_CHILDREN, MAX_CHILDREN, MAX_NODE_BYTES = 64, 2048, 256 << 10
@@ -169,7 +170,7 @@ def decode_node(data: bytes) -> _Leaf | _Inner:
     """A leaf or an inner node. Raises FormatError."""
     try:
         node: _Leaf | _Inner = _node_decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise FormatError(f"a tree node is malformed: {error}") from error
     return node
 

@@ -20,6 +20,7 @@ def restore_lines(result: Mapping[str, Any]) -> list[str]:
             f"{count(files.get('restored', 0), 'file')} restored",
             *_others(files),
             format_bytes(sizes.get("restored", 0)),
+            f"{format_bytes(result['verified']['bytes'])} read back and equal" if result.get("verified") else "",
             format_seconds(result.get("seconds", 0.0)),
         ]
     )

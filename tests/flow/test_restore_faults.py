@@ -199,3 +199,23 @@ def test_vanished_place_is_no_damage(kept: Kept) -> None:
     (kept.above / "elsewhere").rename(kept.place)
     assert kept.restore().done.exit_code == 0
     assert compare_trees(kept.source, kept.restored) == []
+
+
+@pytest.mark.parametrize("name", [b"..", b".", b"../../escaped", b"/escaped", b"a/b"], ids=repr)
+def test_hostile_names_in_a_snapshot_write_nothing_outside(tmp_path: Path, name: bytes) -> None:
+    """Whoever has the key may write what he likes into a snapshot."""
+    small = SmallRepository(tmp_path / "place")
+    evil = Node(below={b"!first": Node(data=b"good"), name: Node(data=b"evil")})
+    evil_directory = Node(below={name: Node(below={b"escaped": Node(data=b"evil")})})
+    small.add(directory(good=Node(data=b"good"), one=evil, two=evil_directory), sources=(b"/",))
+    secret = tmp_path / "secret"
+    secret.write_text(secret_to_text(small.secret))
+    machine = Machine(tmp_path / "machine")
+    document = machine.json(
+        "restore", "--from", tmp_path / "place", "--to", tmp_path / "in" / "target", "--password-file", secret
+    )
+    assert document["exit"] == 20, document
+    assert os.listdir(tmp_path / "in") == ["target"]
+    found = sorted(str(path.relative_to(tmp_path / "in")) for path in (tmp_path / "in").rglob("*") if path.is_file())
+    assert found == ["target/good"]
+    assert not list(tmp_path.rglob("escaped"))

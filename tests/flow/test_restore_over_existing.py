@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,8 @@ from backupd.errors import AnswerNeededError, UsageError
 from backupd.model.orders import FilterWord
 from tests.support.compare import compare_trees
 from tests.support.restoring import OLD_NS, SECOND, Kept, files
+
+FUTURE_NS = 4_000_000_000 * SECOND
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_newer_file_where_a_directory_is_due_is_asked_for_too(kept: Kept) -> Non
     for name in ("one", "two"):
         (kept.restored / "d" / name).unlink()
     (kept.restored / "d").rmdir()
-    _edit(kept.restored / "d", b"a file now", time.time_ns())
+    _edit(kept.restored / "d", b"a file now", FUTURE_NS)
     with pytest.raises(AnswerNeededError):
         kept.restore()
     outcome = kept.restore(assume_yes=True)

@@ -64,7 +64,7 @@ class Book:
     def __init__(self, place: Path, secret: str) -> None:
         once = json.loads((place / "once.json").read_text())
         assert once["magic"] == "backupd once"
-        self.folder = place / once["repository"]
+        self.folder: Path = place / once["repository"]
         about = json.loads((self.folder / "repository.json").read_text())
         assert (about["magic"], about["version"], about["required"]) == ("backupd repository", 1, [])
         assert (self.folder / "repository.json.2").read_text() == (self.folder / "repository.json").read_text()

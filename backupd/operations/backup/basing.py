@@ -1,4 +1,4 @@
-"""What a run goes on from: the newest complete snapshot, partial ones since, their caches; dead sessions are ended first."""
+"""What a run goes on from: the newest complete snapshot, partial ones since, caches; dead sessions are ended first."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ class Base(msgspec.Struct):
     is_asked: bool = False
     read_all_ns: int = 0
     """When every file was last read, 0: in this run."""
+    resumed_from_ns: int = 0
+    """When the first of the interrupted runs began that this one goes on from."""
 
     def check_after_posting(self, records: Records, damage: set[str]) -> None:
         """A cache counts fully only while its snapshot is listed and not void, and no damage came since (DESIGN 7)."""
@@ -46,7 +48,7 @@ class Base(msgspec.Struct):
         """Use none: every file is read."""
         for cache in self.caches:
             cache.close()
-        self.caches = []
+        self.caches, self.read_all_ns = [], 0
 
     def to_caches(self) -> Caches:
         """For the walk."""
@@ -75,7 +77,9 @@ def remove_old_caches(place: OpenPlace, set_id: bytes, session: bytes) -> None:
             os.unlink(os.path.join(folder, name))
 
 
-def find(context: JobContext, place: OpenPlace, use: SetUse, who: WriterIdentity, tables: IndexTables) -> Base:
+def find(
+    context: JobContext, place: OpenPlace, use: SetUse, who: WriterIdentity, tables: IndexTables, *, no_cache: bool
+) -> Base:
     """End this state's dead sessions of the set, then find bases and caches. The caller holds the set's lock."""
     ended = _end_dead(context, place, use, who, tables)
     snapshots: list[tuple[str, Snapshot]] = []
@@ -91,15 +95,22 @@ def find(context: JobContext, place: OpenPlace, use: SetUse, who: WriterIdentity
             break
     newest = next((snapshot for _, snapshot in snapshots if snapshot.is_complete), None)
     base = Base([name for name, _ in snapshots], [], use.options, newest, ended)
-    last_read = newest.statistics.get("read_all_ns", 0) if newest is not None else 0
-    is_due = newest is not None and context.clock.now_ns() - last_read > _FULL_READ_NS
-    if context.order.no_cache or is_due:  # type: ignore[attr-defined]
+    partial = [snapshot for _, snapshot in snapshots if not snapshot.is_complete]
+    base.resumed_from_ns = min((snapshot.started_ns for snapshot in partial), default=0)
+    if no_cache:
         return base
-    base.read_all_ns = last_read
+    is_due = False
     for _, snapshot in snapshots:
+        read_all_ns = snapshot.statistics.get("read_all_ns", 0)
+        if context.clock.now_ns() - read_all_ns > _FULL_READ_NS:
+            is_due = True
+            continue
         cache = open_cache(cache_path(place, use.set_id, snapshot.id))
         if cache is not None:
             base.caches.append(cache)
+            base.read_all_ns = min(base.read_all_ns or read_all_ns, read_all_ns)
+    if is_due:
+        context.tell("information", "every file is read again, as each month", verbosity=1)
     return base
 
 

@@ -78,6 +78,8 @@ class DirectoryBuild:
         self.state = 0
         self.cache: FileCache | None = None
         """Where clean slices have their rows."""
+        self.is_whole = False
+        """Whether its slices may be clean: the cache vouches for all that they reach."""
         self.candidate: tuple[FileCache, CachedDirectory] | None = None
         """What it may be taken over from."""
         self.node = b""
@@ -200,7 +202,7 @@ class DirectoryBuild:
         rows = [row for row in self._rows(piece) if row.entry]
         for row in rows:
             self._builder.add(row.name, row.entry)
-        if not rows and piece.names:
+        if not rows and (piece.names or self._pieces):
             return
         digest = _digest(rows) if piece.is_trusted and len(rows) == len(piece.names) else b""
         first = piece.names[0] if piece.names else b""

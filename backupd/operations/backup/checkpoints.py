@@ -82,12 +82,12 @@ class Checkpoints:
         self._publishing.checkpoint(n, cache_bytes)
 
     def _partial_root(self) -> bytes:
-        """Nodes of all open directories, the deepest first; gives the top one's id."""
+        """Nodes of all open directories, those below before those above; gives the top one's id."""
         children: dict[int, dict[bytes, bytes]] = {}
         if self.walk.root is not None and self.walk.root.node:
             return self.walk.root.node
         node = b""
-        for build in sorted(self.walk.open.values(), key=lambda b: b.path.count(b"/"), reverse=True):
+        for build in reversed(list(self.walk.open.values())):
             node = build.partial_node(children.pop(id(build), {}))
             if build.parent is not None and build.stat is not None:
                 name = build.path.rpartition(b"/")[2]

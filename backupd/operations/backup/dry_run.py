@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 
-from backupd.cache.file_cache import FileCacheWriter, Row, open_cache
+from backupd.cache.file_cache import DamagedCacheError, FileCacheWriter, Row, open_cache
 from backupd.model import events
 from backupd.model.results import Problem
 from backupd.operations.backup import summary
@@ -36,11 +36,13 @@ class _Counting:
         """Nothing is stored, so no name needs a group."""
         return None
 
-    def note_clean(self, stat: os.stat_result, directory: bytes, name: bytes) -> None:
-        """Nothing to note."""
+    def has_group(self, stat: os.stat_result, encoded: bytes) -> bool:
+        """Nothing is stored, so any group will do."""
+        return True
 
-    def note_reused(self, stat: os.stat_result, encoded: bytes) -> None:
-        """Nothing to note."""
+    def with_group(self, stat: os.stat_result, encoded: bytes, directory: bytes, name: bytes) -> bytes:
+        """The entry as it is."""
+        return encoded
 
     def may_reuse(self, encoded: bytes) -> bool:
         """As a run would."""
@@ -61,26 +63,15 @@ class _Counting:
 
 def run(context: JobContext, opened: OpenedForWriting, use: SetUse, missing: list[Problem]) -> events.Done:
     """Walk and count."""
-    tally = Tally(lambda problem: context.tell("warning", problem.message, path=problem.path))
-    for problem in missing:
-        tally.problem(problem.path, problem.kind, problem.message)
     began_ns = context.clock.now_ns()
     base = _base(opened.place, use)
-    folder = tempfile.mkdtemp(dir=ensure(context.directories.temporary))
     try:
-        writer = FileCacheWriter(os.path.join(folder, "dry"), use.options, "", set())
-        tools = BuildTools(_NO_NODE, lambda _: _NO_NODE, writer, lambda build: walk.finished(build))
-        walk = TreeWalk(tools, use.rules, base.to_caches(), _Counting(tally), tally, began_ns)
-        for _ in walk.run():
-            context.cancel.check()
-            context.progress(
-                lambda elapsed: events.Progress(
-                    step="look", files_done=tally.seen, bytes_done=tally.seen_bytes, elapsed_seconds=elapsed
-                )
-            )
-        writer.discard()
+        tally = _count(context, use, base, missing, began_ns)
+    except DamagedCacheError as error:
+        context.warn(f"{error.message}; as if every file were read")
+        base.forget_caches()
+        tally = _count(context, use, base, missing, began_ns)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
         base.forget_caches()
     exit_code = 3 if tally.problem_count else 0
     return events.Done(
@@ -99,3 +90,25 @@ def _base(place: OpenPlace, use: SetUse) -> Base:
         if cache is not None:
             base.caches.append(cache)
     return base
+
+
+def _count(context: JobContext, use: SetUse, base: Base, missing: list[Problem], began_ns: int) -> Tally:
+    tally = Tally(lambda problem: context.tell("warning", problem.message, path=problem.path))
+    for problem in missing:
+        tally.problem(problem.path, problem.kind, problem.message)
+    folder = tempfile.mkdtemp(dir=ensure(context.directories.temporary))
+    try:
+        writer = FileCacheWriter(os.path.join(folder, "dry"), use.options, "", set())
+        tools = BuildTools(_NO_NODE, lambda _: _NO_NODE, writer, lambda build: walk.finished(build))  # noqa: PLW0108
+        walk = TreeWalk(tools, use.rules, base.to_caches(), _Counting(tally), tally, began_ns)
+        for _ in walk.run():
+            context.cancel.check()
+            context.progress(
+                lambda elapsed: events.Progress(
+                    step="look", files_done=tally.seen, bytes_done=tally.seen_bytes, elapsed_seconds=elapsed
+                )
+            )
+        writer.discard()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return tally

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -12,8 +12,11 @@ import msgspec
 from backupd.chunk.size_class import REGION_BYTES, average_bytes
 from backupd.model.work import FileOrder, FileResult, RegionTask
 from backupd.operations.backup.building import Target
+from backupd.operations.backup.known_parts import KnownPart, covered
 from backupd.operations.backup.tally import Tally
 from backupd.source.extents import ExtentMap
+from backupd.source.reader import CHANGED_TEXT
+from backupd.source.signature import signature
 from backupd.tree import entry as entries
 from backupd.tree.entry import CHANGED, UNFINISHED, Chunks, Content, Entry, Extra, Stored
 from backupd.tree.lists import make_content
@@ -32,8 +35,10 @@ class LargeReader(Protocol):
         """The run's counters."""
         ...
 
-    def known_prefix(self, target: Target, stat: os.stat_result) -> tuple[Entry, bytearray, array[int]] | None:
-        """What an interrupted run has of this very file."""
+    def known_parts(
+        self, target: Target, stat: os.stat_result, mapped: ExtentMap
+    ) -> tuple[Entry, Sequence[KnownPart]] | None:
+        """What an interrupted run has of this very file, and its entry there."""
         ...
 
     def choose(self, fd: int, size: int, extents: ExtentMap, known: Entry | None) -> tuple[int, bool]:
@@ -60,10 +65,11 @@ class LargeReader(Protocol):
 class _Region:
     """A stretch of a large file; takes its chunks in order."""
 
-    def __init__(self, large: LargeFile, start: int, end: int) -> None:
+    def __init__(self, large: LargeFile, start: int, end: int, known: KnownPart | None = None) -> None:
         self._large, self.start, self.end = large, start, end
-        self.ids, self.lengths = bytearray(), array("I")
-        self.is_done = False
+        self.ids = bytearray(known.ids if known else b"")
+        self.lengths = known.lengths if known else array("I")
+        self.is_done = known is not None
 
     def files_done(self, results: list[FileResult]) -> None:
         """A region is no batch."""
@@ -91,26 +97,32 @@ class LargeFile:
     def begin(self, fd: int, stat: os.stat_result, extents: bytes) -> None:
         """Look at the open file: holes, class, what is known of it already."""
         self._attempts += 1
-        self._stat, self._extents = stat, extents
-        mapped = ExtentMap(extents, stat.st_size)
-        known = self.reading.known_prefix(self.target, stat) if self._attempts == 1 else None
-        self._prefix_ids, self._prefix_lengths = (known[1], known[2]) if known else (bytearray(), array("I"))
+        self._stat, self._extents, self._signature = stat, extents, signature(stat)
+        mapped = self._mapped = ExtentMap(extents, stat.st_size)
+        known = self.reading.known_parts(self.target, stat, mapped) if self._attempts == 1 else None
         if known is not None and known[0].extra is not None and known[0].extra.salt is not None:
             self._salt = (known[0].extra.salt, True)
         row = self.target.row
         former = known[0] if known else entries.decode(row.entry) if row is not None and row.entry else None
         self._size_class, self._is_compressible = self.reading.choose(fd, stat.st_size, mapped, former)
-        start = sum(self._prefix_lengths)
-        self._regions: list[_Region] = []
-        while start < mapped.content_bytes:
-            end = min(mapped.content_bytes, (start // REGION_BYTES + 1) * REGION_BYTES)
-            self._regions.append(_Region(self, start, end))
-            start = end
-        self._is_changed = False
+        self._regions = list(self._cut(mapped.content_bytes, known[1] if known else []))
         self._result: FileResult | None = None
-        if not self._regions:
+        if all(region.is_done for region in self._regions):
             # All of it was known, or all of it is a hole: one empty region brings the attributes.
-            self._regions.append(_Region(self, start, start))
+            self._regions.append(_Region(self, mapped.content_bytes, mapped.content_bytes))
+
+    def _cut(self, content_bytes: int, known: Sequence[KnownPart]) -> Iterator[_Region]:
+        """Regions in order: what is known, and between it what is to be read, with the borders that all runs share."""
+        at = 0
+        for part in (*known, None):
+            stop = part.start if part is not None else content_bytes
+            while at < stop:
+                border = min(stop, (at // REGION_BYTES + 1) * REGION_BYTES)
+                yield _Region(self, at, border)
+                at = border
+            if part is not None:
+                yield _Region(self, part.start, part.end, part)
+                at = part.end
 
     def tasks(self) -> list[tuple[RegionTask, _Region]]:
         """Work for the engine."""
@@ -135,11 +147,15 @@ class LargeFile:
                 region,
             )
             for region in self._regions
+            if not region.is_done
         ]
 
     def region_done(self, result: FileResult) -> None:
         """One region is read; after the last one the entry is made."""
-        if self._result is None or not result.signature:
+        if result.signature and result.signature != self._signature:
+            # Another region was read before that change.
+            result = msgspec.structs.replace(result, signature=b"", problem=CHANGED_TEXT, problem_kind="changed")
+        if self._result is None or _badness(result) > _badness(self._result):
             self._result = result
         if not all(region.is_done for region in self._regions):
             return
@@ -152,11 +168,14 @@ class LargeFile:
             self.reading.settle(self.target, result, self._encode(entries.decode(result.entry), result))
 
     def unfinished(self) -> bytes | None:
-        """For a checkpoint: an entry of what is read so far from the start; None while there is nothing."""
+        """For a checkpoint: an entry of what is read so far; None while there is nothing."""
         ids, lengths = self._so_far()
         if not lengths:
             return None
         stat = self._stat
+        parts = [(region.start, region.start + sum(region.lengths)) for region in self._regions if region.lengths]
+        is_all = sum(lengths) == self._mapped.content_bytes
+        extents = self._extents if is_all else covered(self._mapped, parts)
         if len(lengths) == 1:
             # The length of an only chunk is not the file's size here.
             content: Content = Chunks(self._size_class, bytes(ids), lengths.tolist())
@@ -167,10 +186,9 @@ class LargeFile:
             salt=salt,
             state=UNFINISHED,
             began_with=(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino),
-            extents=self.reading.stored(self._extents) if self._extents else None,
+            extents=self.reading.stored(extents) if extents else None,
         )
-        mode = stat.st_mode & 0o7777
-        size = sum(lengths) if not self._extents else stat.st_size
+        mode, size = stat.st_mode & 0o7777, stat.st_size
         name = self.target.seen.name
         entry = Entry(
             name, entries.Kind.FILE, mode, stat.st_uid, stat.st_gid, stat.st_mtime_ns, size, content, extra
@@ -178,12 +196,10 @@ class LargeFile:
         return entries.encode(entry)
 
     def _so_far(self) -> tuple[bytearray, array[int]]:
-        ids, lengths = bytearray(self._prefix_ids), array("I", self._prefix_lengths)
+        ids, lengths = bytearray(), array("I")
         for region in self._regions:
             ids += region.ids
             lengths.extend(region.lengths)
-            if not region.is_done:
-                break
         return ids, lengths
 
     def _encode(self, entry: Entry, result: FileResult) -> bytes:
@@ -197,3 +213,8 @@ class LargeFile:
             if is_short:
                 extra, size = msgspec.structs.replace(extra, extents=None), sum(lengths)
         return entries.encode(msgspec.structs.replace(entry, content=content, extra=extra, size=size))
+
+
+def _badness(result: FileResult) -> int:
+    """Of several regions' results the worst speaks for the file."""
+    return 2 if not result.entry else int(not result.signature)

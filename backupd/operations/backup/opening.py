@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import msgspec
 
 from backupd import durable_io
 from backupd.destination.contract import Destination
 from backupd.destination.local import LocalDestination
-from backupd.errors import AnswerNeededError, ConflictError, RepositoryNotFoundError, UsageError
+from backupd.errors import AnswerNeededError, BusyError, ConflictError, FormatError, RepositoryNotFoundError, UsageError
 from backupd.model.orders import BackupOrder
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, open_repository, split_place, top_names
@@ -21,6 +22,9 @@ from backupd.seal.keyring import BLOCK_BYTES_CHOICES, Configuration
 from backupd.seal.slot import CLEAR_SECRET, new_secret, secret_from_text, secret_to_text
 from backupd.settings.directories import translated
 from backupd.settings.keys import KeptKey, KeyStore, render
+from backupd.settings.lock import SetLock
+
+_MAKING_SECONDS = 30.0
 
 
 class MadeKey(msgspec.Struct, frozen=True):
@@ -47,17 +51,39 @@ def open_for_writing(order: BackupOrder, context: JobContext, tag: str) -> Opene
     path, chosen = split_place(order.place)
     is_reading = order.existing or order.dry_run
     whole = LocalDestination(path, tag, create=not is_reading)
-    names = top_names(path)
-    repositories = identity.list_repositories(whole, names)
-    once = identity.read_once(whole) if "once.json" in names else None
-    if chosen is not None or repositories:
-        repository = chosen or (once if once in repositories else _only(repositories, path))
+    repository = chosen or _find(context, whole, path)
+    if repository is not None:
         _refuse_creation_options(order)
         return OpenedForWriting(_opened(context, whole, path, repository), whole, None)
     if is_reading:
         raise RepositoryNotFoundError(f"no repository in {path}", hint="without --existing, one is made")
-    identity.check_is_ours(whole, names)
-    return _make(order, context, whole, once)
+    # Two first runs of one host must not both make a key for the place.
+    making = SetLock(context.directories.state, f"place-{identity.place_tag(os.path.realpath(path))}")
+    making.acquire(context.clock, _MAKING_SECONDS, context.cancel)
+    with making:
+        repository = _find(context, whole, path)
+        if repository is not None:
+            return OpenedForWriting(_opened(context, whole, path, repository), whole, None)
+        names = top_names(path)
+        identity.check_is_ours(whole, names)
+        return _make(order, context, whole, identity.read_once(whole) if "once.json" in names else None)
+
+
+def _find(context: JobContext, whole: Destination, path: str) -> str | None:
+    """The repository that `once` uses at a place, None when there is none."""
+    names = top_names(path)
+    repositories = identity.list_repositories(whole, names)
+    once = None
+    if "once.json" in names:
+        try:
+            once = identity.read_once(whole)
+        except FormatError as error:
+            if len(repositories) != 1:
+                raise
+            context.warn(f"{error.message}; there is one repository, which is used")
+    if once in repositories:
+        return once
+    return _only(repositories, path) if repositories else None
 
 
 def _opened(context: JobContext, whole: Destination, path: str, repository: str) -> OpenPlace:
@@ -97,7 +123,8 @@ def _make(order: BackupOrder, context: JobContext, whole: LocalDestination, once
     repository_id = bytes.fromhex(once[1:]) if once is not None else os.urandom(16)
     reserved = identity.reserve_once(whole, repository_id)
     if reserved != identity.id_text(repository_id):
-        # Another `once` was first: its repository is the one.
+        # A run of another host was first: its repository is the one, once it is made.
+        _wait_for(context, whole, reserved)
         place = open_repository(context, whole, order.place, reserved)
         return OpenedForWriting(place, whole, None)
     now_ns = context.clock.now_ns()
@@ -119,6 +146,16 @@ def _make(order: BackupOrder, context: JobContext, whole: LocalDestination, once
     context.order = unlocked
     place = open_repository(context, whole, order.place, opened.text_id)
     return OpenedForWriting(place, whole, MadeKey(file, new.kind))
+
+
+def _wait_for(context: JobContext, whole: Destination, repository: str) -> None:
+    deadline = context.clock.monotonic() + _MAKING_SECONDS
+    pause = threading.Event()
+    while all(whole.size(f"{repository}/{twin}") is None for twin in identity.TWINS):
+        context.cancel.check()
+        if context.clock.monotonic() >= deadline:
+            raise BusyError(f"another host is making the repository in {whole.shown}", hint="run it again in a minute")
+        pause.wait(0.2)
 
 
 def _configuration(order: BackupOrder) -> Configuration:

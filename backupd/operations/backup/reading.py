@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
-from blake3 import blake3
 
 from backupd.cache.file_cache import Row
 from backupd.chunk.identity import path_salt
 from backupd.chunk.size_class import SAMPLE_BYTES, choose_class
+from backupd.errors import DamageError, ObjectMissingError
 from backupd.model.results import ProblemKind
 from backupd.model.work import FileOrder, FileResult, FilesTask
 from backupd.operations.backup.building import DirectoryBuild, Slice, Target
+from backupd.operations.backup.known_parts import KnownPart, known_parts
 from backupd.operations.backup.large_file import LargeFile
+from backupd.operations.backup.link_groups import LinkGroups
 from backupd.operations.backup.tally import Tally
 from backupd.repository.engine import StoreEngine
 from backupd.seal.compression import Compressor
@@ -23,8 +25,9 @@ from backupd.source import reader
 from backupd.source.chain import DirectoryChain
 from backupd.source.extents import ExtentMap, map_extents, may_be_sparse
 from backupd.source.scanner import Seen
+from backupd.source.signature import YOUNG_ON_NETWORK_NS, is_young, signature
 from backupd.tree import entry as entries
-from backupd.tree.entry import CHANGED, UNFINISHED, Chunks, ChunkTree, Entry, Stored
+from backupd.tree.entry import CHANGED, UNFINISHED, Chunks, ChunkTree, Entry, Extra, Stored
 from backupd.tree.lists import iterate_chunks, make_content
 from backupd.tree.nodes import Load
 
@@ -44,6 +47,8 @@ class StorePolicy(msgspec.Struct, frozen=True):
     chosen_class: int | None
     is_asked: bool
     """Chunks of unchanged files are asked for one by one: the cache's snapshot can't vouch for them."""
+    resumed_from_ns: int = 0
+    """When the first of the interrupted runs began that this one goes on from."""
 
 
 class FileReading:
@@ -58,34 +63,27 @@ class FileReading:
         self._batch: list[tuple[FileOrder, Target]] = []
         self._directories: list[bytes] = []
         self._batch_bytes = 0
-        self._groups: dict[tuple[int, int], bytes] = {}
+        self._links = LinkGroups()
         self._sharing: dict[tuple[int, int], list[Target]] = {}
         self._shared: dict[tuple[int, int], tuple[bytes, bytes]] = {}
 
     # What the walk asks
 
     def link_group(self, stat: os.stat_result, directory: bytes, name: bytes) -> bytes | None:
-        """The 16 bytes that all names of a file share: made of its first path in this walk."""
-        if stat.st_nlink < 2:
-            return None
-        key = (stat.st_dev, stat.st_ino)
-        group = self._groups.get(key)
-        if group is None:
-            path = directory.rstrip(b"/") + b"/" + name
-            group = self._groups[key] = blake3(b"backupd link" + path).digest(16)
-        return group
+        """The 16 bytes that all names of a file share."""
+        return self._links.group(stat, directory.rstrip(b"/") + b"/" + name)
 
-    def note_clean(self, stat: os.stat_result, directory: bytes, name: bytes) -> None:
-        """A file that is taken over unseen: its link group is that of its path all the same."""
-        if stat.st_nlink > 1:
-            self.link_group(stat, directory, name)
+    def has_group(self, stat: os.stat_result, encoded: bytes) -> bool:
+        """Whether the link group in a cached entry is that of the file in this run, too."""
+        return self._links.adopt(stat, encoded)
 
-    def note_reused(self, stat: os.stat_result, encoded: bytes) -> None:
-        """A file whose cached entry is taken: its other names join the group that stands there."""
-        if stat.st_nlink > 1:
-            extra = entries.decode(encoded).extra
-            if extra is not None and extra.hard_link is not None:
-                self._groups[stat.st_dev, stat.st_ino] = extra.hard_link
+    def with_group(self, stat: os.stat_result, encoded: bytes, directory: bytes, name: bytes) -> bytes:
+        """A cached entry with the link group that the file has in this run."""
+        if self._links.adopt(stat, encoded):
+            return encoded
+        entry = entries.decode(encoded)
+        extra = msgspec.structs.replace(entry.extra or Extra(), hard_link=self.link_group(stat, directory, name))
+        return entries.encode(msgspec.structs.replace(entry, extra=extra))
 
     def may_reuse(self, encoded: bytes) -> bool:
         """Whether a cached entry may be taken: finished, and where the cache can't vouch, all its chunks are there."""
@@ -154,42 +152,62 @@ class FileReading:
         if result.problem_kind:
             kind: ProblemKind = result.problem_kind  # type: ignore[assignment]
             self._tally.problem(path, kind, result.problem)
-            target.build.has_problems = True
+        row = target.row
         if encoded:
             self._tally.example = self._tally.example or path
-            if target.row is None:
+            if row is None or not row.entry:
                 self._tally.new += 1
+            elif row.entry == encoded:
+                self._tally.same += 1
             else:
                 self._tally.changed += 1
-        is_old = bool(piece.signatures[target.index])
-        piece.set(target.index, encoded, result.signature if is_old else b"")
+        # Trusted next time only if it is what the walk saw, and that was old: a change between the two is young.
+        is_trusted = result.signature == piece.signatures[target.index] and not result.losses
+        if not is_trusted or result.problem_kind:
+            target.build.has_problems = True
+        piece.set(target.index, encoded, result.signature if is_trusted else b"")
         piece.unfinished.pop(target.index, None)
         target.build.settled(piece)
-        self._settle_links(target, result, encoded)
+        if seen.stat.st_nlink > 1:
+            self._settle_links(target, result, encoded)
 
     def _settle_links(self, target: Target, result: FileResult, encoded: bytes) -> None:
+        """The other names of a file get its entry where they still are names of what was read; else they are read."""
         key = (target.seen.stat.st_dev, target.seen.stat.st_ino)
-        waiting = self._sharing.pop(key, None)
-        if waiting is None:
-            return
-        if encoded and not result.problem_kind and len(self._shared) < _SHARED_LINKS_MOST:
+        waiting = self._sharing.pop(key, [])
+        if not encoded or result.problem_kind or result.losses:
+            result = msgspec.structs.replace(result, signature=b"")
+        elif len(self._shared) < _SHARED_LINKS_MOST:
             self._shared[key] = (encoded, result.signature)
+        same: list[Target] = []
+        others: list[Target] = []
         for other in waiting:
-            self._settle_shared(other, result, encoded)
+            (same if signature(other.seen.stat) == result.signature else others).append(other)
+        if others:
+            self._sharing[key] = others[1:]
+        for other in same:
+            self._settle_shared(other, encoded, result.signature)
+        if others:
+            self._read_alone(others[0])
 
-    def _settle_shared(self, other: Target, result: FileResult, encoded: bytes) -> None:
-        named = b""
-        if encoded:
-            named = entries.encode(msgspec.structs.replace(entries.decode(encoded), name=other.seen.name))
-        self.settle(other, msgspec.structs.replace(result, losses=[], read_bytes=0), named)
+    def _read_alone(self, target: Target) -> None:
+        if target.seen.stat.st_size > BATCH_BYTES:
+            self._read_large(target)
+        else:
+            task = FilesTask(0, [target.build.path], [self._order(target, 0, 0)])
+            self._engine.submit(task, _BatchSink(self, [target]))
+
+    def _settle_shared(self, other: Target, encoded: bytes, known_signature: bytes) -> None:
+        named = entries.encode(msgspec.structs.replace(entries.decode(encoded), name=other.seen.name))
+        self.settle(other, FileResult(0, b"", 0, known_signature), named)
 
     def _is_shared(self, target: Target) -> bool:
         """Whether another name of this file was read, or is being read, in this run."""
-        key = (target.seen.stat.st_dev, target.seen.stat.st_ino)
+        stat = target.seen.stat
+        key = (stat.st_dev, stat.st_ino)
         known = self._shared.get(key)
-        if known is not None:
-            result = FileResult(0, known[0], 0, known[1])
-            self._settle_shared(target, result, known[0])
+        if known is not None and known[1] == signature(stat):
+            self._settle_shared(target, *known)
             return True
         if key in self._sharing:
             self._sharing[key].append(target)
@@ -237,8 +255,11 @@ class FileReading:
         if isinstance(entry.content, bytes | Chunks | ChunkTree) and entry.kind == entries.Kind.FILE:
             if isinstance(entry.content, ChunkTree) and not all(self._has_many(entry.content.root)):
                 return False
-            for chunk_id, _ in iterate_chunks(entry.content, entry.size, self._load):
-                ids += chunk_id
+            try:
+                for chunk_id, _ in iterate_chunks(entry.content, entry.size, self._load):
+                    ids += chunk_id
+            except (DamageError, ObjectMissingError):
+                return False
         extra = entry.extra
         if extra is not None:
             values = [value for _, value in extra.xattrs or []] + [extra.extents]
@@ -251,22 +272,26 @@ class FileReading:
 
     def _read_large(self, target: Target, *, is_regrown: bool = False) -> None:
         large = LargeFile(self, target)
+        if self._begin(large):
+            if is_regrown:
+                target.piece.signatures[target.index] = b""
+            target.piece.unfinished[target.index] = large.unfinished
+            self._dispatch(large)
+
+    def _begin(self, large: LargeFile) -> bool:
+        """Open and look at a large file; False: it can't be read, and that is settled."""
+        target = large.target
         try:
             fd, stat = reader.open_file(self._chain.open(target.build.path), target.seen.name)
+            try:
+                large.begin(fd, stat, map_extents(fd, stat.st_size) if may_be_sparse(stat) else b"")
+            finally:
+                os.close(fd)
         except OSError as error:
-            kind = "vanished" if isinstance(error, FileNotFoundError) else "unreadable"
-            text = os.strerror(error.errno).lower() if error.errno else str(error)
+            kind, text = reader.describe(error)
             self.settle(target, FileResult(0, b"", 0, b"", problem=text, problem_kind=kind), b"")
-            return
-        try:
-            extents = map_extents(fd, stat.st_size) if may_be_sparse(stat) else b""
-            large.begin(fd, stat, extents)
-        finally:
-            os.close(fd)
-        if is_regrown:
-            target.piece.signatures[target.index] = b""
-        target.piece.unfinished[target.index] = large.unfinished
-        self._dispatch(large)
+            return False
+        return True
 
     def _dispatch(self, large: LargeFile) -> None:
         for task, sink in large.tasks():
@@ -274,18 +299,8 @@ class FileReading:
 
     def read_again(self, large: LargeFile) -> None:
         """A large file changed while it was read: once more from the start."""
-        target = large.target
-        try:
-            fd, stat = reader.open_file(self._chain.open(target.build.path), target.seen.name)
-        except OSError as error:
-            text = os.strerror(error.errno).lower() if error.errno else str(error)
-            self.settle(target, FileResult(0, b"", 0, b"", problem=text, problem_kind="unreadable"), b"")
-            return
-        try:
-            large.begin(fd, stat, map_extents(fd, stat.st_size) if may_be_sparse(stat) else b"")
-        finally:
-            os.close(fd)
-        self._dispatch(large)
+        if self._begin(large):
+            self._dispatch(large)
 
     def choose(self, fd: int, size: int, extents: ExtentMap, known: Entry | None) -> tuple[int, bool]:
         """(size class, whether it can be compressed) of a large file, by three samples of its content."""
@@ -295,8 +310,10 @@ class FileReading:
         previous = self._known_class(known) or None
         return choose_class(size, not is_compressible, previous, self._policy.chosen_class), is_compressible
 
-    def known_prefix(self, target: Target, stat: os.stat_result) -> tuple[Entry, bytearray, array[int]] | None:
-        """What an interrupted run has of this very file: its entry, ids and lengths from the start on."""
+    def known_parts(
+        self, target: Target, stat: os.stat_result, mapped: ExtentMap
+    ) -> tuple[Entry, Sequence[KnownPart]] | None:
+        """What an interrupted run has of this very file: its entry, and the parts of the content that were read."""
         row = target.row
         if row is None or not row.entry:
             return None
@@ -305,11 +322,20 @@ class FileReading:
         now = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
         if extra is None or not extra.state & UNFINISHED or extra.began_with is None or tuple(extra.began_with) != now:
             return None
-        ids, lengths = bytearray(), array("I")
-        for chunk_id, length in iterate_chunks(entry.content, entry.size, self._load):
-            ids += chunk_id
-            lengths.append(length)
-        return (entry, ids, lengths) if all(self._has_many(bytes(ids))) else None
+        if extra.salt is None and self._policy.deduplication in ("off", "path"):
+            return None
+        extents = extra.extents or b""
+        try:
+            found = ExtentMap(self._load(extents.id) if isinstance(extents, Stored) else extents, entry.size)
+            parts = known_parts(mapped, found, iterate_chunks(entry.content, entry.size, self._load))
+        except (DamageError, ObjectMissingError):
+            return None
+        if parts is None or not all(self._has_many(b"".join(part.ids for part in parts))):
+            return None
+        if is_young(stat, self._policy.resumed_from_ns, YOUNG_ON_NETWORK_NS):
+            # A change in the tick after it was read would not show: this run ends with it, the next one reads it again.
+            target.piece.signatures[target.index] = b""
+        return entry, parts
 
     def order_of(self, target: Target, salt: tuple[bytes, bool] | None = None) -> FileOrder:
         """The order of a large file."""

@@ -6,9 +6,19 @@ import os
 import stat as modes
 import threading
 
-from backupd.cache.file_cache import FileCacheWriter
-from backupd.destination.local import LocalDestination
-from backupd.errors import BackupError, BusyError, FormatError, SkippedError, SourceNotFoundError, StoppedError
+from backupd import durable_io
+from backupd.cache import seen_snapshots
+from backupd.cache.file_cache import DamagedCacheError, FileCacheWriter
+from backupd.errors import (
+    BackupError,
+    BusyError,
+    DamageError,
+    DestinationError,
+    SkippedError,
+    SourceNotFoundError,
+    StateFullError,
+    StoppedError,
+)
 from backupd.model import events
 from backupd.model.orders import BackupOrder
 from backupd.model.results import Problem, shown
@@ -27,9 +37,13 @@ from backupd.operations.backup.setting import SetUse, describe
 from backupd.operations.backup.storing import Storing
 from backupd.operations.backup.tally import Tally
 from backupd.operations.context import JobContext, error_fields
-from backupd.repository.index_loading import load_index, mark_absent, merge_levels
+from backupd.operations.places import seen_snapshots_path, split_place
+from backupd.repository import identity
+from backupd.repository.index_loading import LoadedIndex, load_index, mark_absent, merge_levels
+from backupd.repository.records import GcState
 from backupd.settings.directories import ensure
 from backupd.settings.lock import FOREVER, SetLock
+from backupd.settings.writer_mark import WriterMark
 from backupd.snapshot import naming
 
 
@@ -46,8 +60,33 @@ def run(order: BackupOrder, context: JobContext) -> events.Done:
         timer.daemon = True
         timer.start()
     session_id = os.urandom(16)
-    opened = open_for_writing(order, context, session_id.hex())
-    use = describe(order, context, opened.place, sources)
+    place_tag = identity.place_tag(os.path.realpath(split_place(order.place)[0]))
+    with WriterMark(context.directories.state, place_tag, session_id.hex()) as mark:
+        opened = open_for_writing(order, context, session_id.hex())
+        if not order.dry_run:
+            remove_leftovers(opened, context, mark)
+        return _run_locked(order, context, opened, describe(order, context, opened.place, sources), session_id, missing)
+
+
+def remove_leftovers(opened: OpenedForWriting, context: JobContext, mark: WriterMark) -> None:
+    """Remove temporary files of writers of this state that were killed."""
+    for tag in mark.dead_tags():
+        for folder in (".", opened.place.repository.text_id):
+            opened.local.remove_temporaries(folder, tag)
+        mark.forget(tag)
+    state, cache = context.directories.state, opened.place.cache
+    for directory in (state, *(os.path.join(state, n) for n in ("journals", "seen")), os.path.join(cache, "index")):
+        durable_io.remove_leftovers(directory)
+
+
+def _run_locked(
+    order: BackupOrder,
+    context: JobContext,
+    opened: OpenedForWriting,
+    use: SetUse,
+    session_id: bytes,
+    missing: list[Problem],
+) -> events.Done:
     lock = SetLock(context.directories.state, f"{naming.set_id_text(use.set_id)}")
     try:
         lock.acquire(context.clock, FOREVER if order.if_running in ("wait", "join") else 0.0, context.cancel)
@@ -84,7 +123,7 @@ def find_sources(order: BackupOrder, context: JobContext) -> tuple[list[bytes], 
             found.append(path)
     if not found:
         raise SourceNotFoundError(
-            f"{shown(missing[0].path)} {missing[0].message}" + (f", and {len(missing) - 1} more" if missing[1:] else ""),
+            f"{shown(missing[0].path)} {missing[0].message}" + f", and {len(missing) - 1} more" * bool(missing[1:]),
             hint="check the spelling; is the disk mounted?",
         )
     return found, missing
@@ -108,16 +147,14 @@ class _Run:
 
     def run(self, missing: list[Problem]) -> events.Done:
         """All steps."""
-        for problem in missing:
-            self._tally.problem(problem.path, problem.kind, problem.message)
+        self._tally = self._new_tally(missing)
         context, place = self._context, self._place
         index = load_index(place.repository, ensure(os.path.join(place.cache, "index")))
         for message in index.damaged.values():
             context.warn(f"{message}; what it names is stored again (or found again by check --rebuild-index)")
-        base = basing.find(context, place, self._use, self._who, index.tables)
-        local: LocalDestination = self._opened.local
-        for dead in base.ended_sessions:
-            local.remove_temporaries(place.repository.text_id, dead.hex())
+        base = basing.find(
+            context, place, self._use, self._who, index.tables, no_cache=self._order.no_cache
+        )
         session = RunningSession(self._session_id, self._records, self._who, base.names, self._started_ns)
         session.post(self._started_ns)
         state, damage = mark_absent(index.tables, self._records)
@@ -127,35 +164,51 @@ class _Run:
         journal = begin_journal(basing.journal_path(context, place, self._use.set_id), session, cache_path + ".part")
         publishing = Publishing(self._records, index.tables, journal)
         publishing.generation = state.generation
-        storing = Storing(self._order, context, place, self._use, index.tables, publishing, self._tally)
-        is_ended = False
+        done: events.Done | None = None
         try:
-            while True:
+            while done is None:
+                storing = Storing(self._order, context, place, self._use, index.tables, publishing, self._tally)
                 writer = FileCacheWriter(cache_path, self._use.options, session.name, damage)
-                checkpoints = Checkpoints(storing, session, publishing, self._draft_of(session), context.clock)
+                draft = self._draft_of(session, base)
+                checkpoints = Checkpoints(storing, session, publishing, draft, context.clock)
                 try:
                     done = self._store(storing, writer, base, checkpoints, session, publishing)
-                except FormatError as error:
-                    if not base.caches or not error.message.startswith("the file cache"):
-                        raise
+                except DamagedCacheError as error:
                     context.warn(f"{error.message}; every file is read again")
                     base.forget_caches()
                     writer.discard()
-                    continue
-                is_ended = True
-                break
+                    publishing.publish(storing.engine.blocks.take_safe())
+                    self._tally = self._new_tally(missing)
+                finally:
+                    storing.close()
         finally:
-            storing.close()
-            journal.close(is_ended=is_ended)
+            journal.close(is_ended=done is not None)
         if done.exit_code in (0, 3):
-            drop_partials(self._records, self._use.set_id, session.name, context.clock.now_ns(), self._who.host_id)
-            merge_levels(place.repository, index, state.deleted)
-            basing.remove_old_caches(place, self._use.set_id, session.id)
+            self._tidy_up(session, index, state)
         index.tables.close()
         return done
 
-    def _draft_of(self, session: RunningSession) -> summary.Draft:
-        return summary.Draft(self._order, self._context, self._place, self._use, session.id, self._started_ns, self._tally)
+    def _tidy_up(self, session: RunningSession, index: LoadedIndex, state: GcState) -> None:
+        """After a complete snapshot. What fails here the next run does: the snapshot stands."""
+        context, use = self._context, self._use
+        try:
+            drop_partials(self._records, use.set_id, session.name, context.clock.now_ns(), self._who.host_id)
+            merge_levels(self._place.repository, index, state.deleted)
+        except (DestinationError, DamageError, StateFullError) as error:
+            context.warn(f"the backup is whole, but not all was tidied up after it: {error.message}")
+        basing.remove_old_caches(self._place, use.set_id, session.id)
+
+    def _draft_of(self, session: RunningSession, base: basing.Base) -> summary.Draft:
+        order, context, use = self._order, self._context, self._use
+        draft = summary.Draft(order, context, self._place, use, session.id, self._started_ns, self._tally)
+        draft.read_all_ns = base.read_all_ns or self._started_ns
+        return draft
+
+    def _new_tally(self, missing: list[Problem]) -> Tally:
+        tally = Tally(self._tell)
+        for problem in missing:
+            tally.problem(problem.path, problem.kind, problem.message)
+        return tally
 
     def _store(
         self,
@@ -166,9 +219,10 @@ class _Run:
         session: RunningSession,
         publishing: Publishing,
     ) -> events.Done:
-        context, draft = self._context, self._draft_of(session)
+        context, draft = self._context, self._draft_of(session, base)
         walk = storing.begin(writer, base, self._started_ns)
         checkpoints.walk, checkpoints.cache = walk, writer
+        storing.engine.on_wait = checkpoints.make_if_due
         try:
             for _ in walk.run():
                 storing.turn()
@@ -179,6 +233,8 @@ class _Run:
                 checkpoints.make_if_due()
         except StoppedError as stop:
             return self._stop(stop, storing, checkpoints, session, draft)
+        except DamagedCacheError:
+            raise
         except BackupError:
             writer.keep_part()
             raise
@@ -189,7 +245,12 @@ class _Run:
         validate(self._records, storing.engine.blocks.sizes, context.warn, now_ns(), self._who.host_id)
         snapshot = draft.snapshot(root, is_complete=True, engine=storing.engine)
         session.commit(snapshot)
-        writer.finish()
+        seen_snapshots.add(seen_snapshots_path(context, self._place), [session.name])
+        try:
+            writer.finish()
+        except StateFullError as full:
+            context.warn(f"{full.message}; the next run asks for all that is stored")
+            writer.discard()
         session.end()
         exit_code = 3 if self._tally.problem_count else 0
         result = summary.result(draft, snapshot, storing.engine, self._opened, exit_code)
@@ -199,7 +260,12 @@ class _Run:
         return events.Done(exit_code=exit_code, result=result, warnings=context.warnings, error=error)
 
     def _stop(
-        self, stop: StoppedError, storing: Storing, checkpoints: Checkpoints, session: RunningSession, draft: summary.Draft
+        self,
+        stop: StoppedError,
+        storing: Storing,
+        checkpoints: Checkpoints,
+        session: RunningSession,
+        draft: summary.Draft,
     ) -> events.Done:
         storing.engine.end_cancelling()
         snapshot = checkpoints.make_last()

@@ -14,6 +14,7 @@ from backupd.cache.journal import (
     JournalBlock,
     JournalCheckpoint,
     JournalPublished,
+    JournalRecord,
     JournalSession,
     JournalState,
 )
@@ -23,12 +24,12 @@ from backupd.errors import (
     DestinationError,
     ObjectExistsError,
     ObjectMissingError,
-    StateFullError,
 )
 from backupd.index.layout import BlockContents, Frame
 from backupd.repository.index_loading import publish, to_contents
 from backupd.repository.records import Records
 from backupd.seal.header import ObjectKind
+from backupd.settings.directories import translated
 from backupd.snapshot import naming
 from backupd.snapshot.records import Checkpoint, Damage, Drop, Session, Snapshot
 
@@ -107,31 +108,34 @@ class Publishing:
         self._records, self._tables, self._journal = records, tables, journal
         self.generation = 0
 
-    def acknowledge(self, block: FinishedBlock) -> None:
-        """A block is safe: journal it. Called on the uploader's thread; raises StateFullError."""
+    def announce(self, block: FinishedBlock) -> None:
+        """A block is about to be sent: journal it. Called on the uploader's thread; raises StateFullError."""
         segments = [(s.offset, s.stored_bytes, s.plain_bytes, s.ids) for s in block.segments]
-        try:
-            self._journal.add(JournalBlock(block.block_id, block.size_bytes, block.content, segments))
-        except OSError as error:
-            raise StateFullError(f"the journal can't be written: {error.strerror}") from error
+        self._add(JournalBlock(block.block_id, block.size_bytes, block.content, segments))
 
     def publish(self, blocks: list[FinishedBlock]) -> None:
         """Write index objects for blocks, then forget them in the journal."""
         if blocks:
             publish(self._records.repository, self._tables, [to_contents(b) for b in blocks], self.generation)
-            self._journal.add(JournalPublished([block.block_id for block in blocks]))
+            self._add(JournalPublished([block.block_id for block in blocks]))
 
     def checkpoint(self, n: int, cache_bytes: int) -> None:
         """Remember that a checkpoint was posted."""
-        self._journal.add(JournalCheckpoint(n, cache_bytes))
+        self._add(JournalCheckpoint(n, cache_bytes))
+
+    def _add(self, record: JournalRecord) -> None:
+        try:
+            self._journal.add(record)
+        except OSError as error:
+            raise translated(error, self._journal.path) from error
 
 
 def begin_journal(path: str, session: RunningSession, cache_path: str) -> Journal:
-    """A new journal for a session. Raises StateFullError."""
+    """A new journal for a session. Raises StateFullError, AccessError."""
     try:
         return Journal(path, JournalSession(session.id, session.name, cache_path))
     except OSError as error:
-        raise StateFullError(f"{path}: {error.strerror}", hint="make space on the disk of the state directory") from error
+        raise translated(error, path) from error
 
 
 def recover_blocks(records: Records, tables: IndexTables, state: JournalState, absent: set[bytes]) -> int:

@@ -86,8 +86,15 @@ def _walk_rules(order: BackupOrder, context: JobContext, place: OpenPlace, sourc
     tops = [s for s in sources if not any(s != o and s.startswith(o.rstrip(b"/") + b"/") for o in sources)]
     nested = {source for source in sources if source not in tops}
     network = {mount.device for mount in mounts if mount.is_network}
+    leading = {above for source in nested for above in _above(source)}
     filters = Filters(rules_of(order.filters, files))
-    return WalkRules(tops, nested, filters, left_out, bool(swaps), order.one_file_system, network)
+    # Namespaces are mounted on files.
+    leaves_out_files = bool(swaps) or any(mount.type == "nsfs" for mount in mounts)
+    return WalkRules(tops, nested, leading, filters, left_out, leaves_out_files, order.one_file_system, network)
+
+
+def _above(path: bytes) -> list[bytes]:
+    return [path[:at] for at, byte in enumerate(path) if at and byte == ord("/")]
 
 
 def _read_filter_file(path: bytes) -> bytes:

@@ -20,7 +20,6 @@ from backupd.repository.engine import EngineOptions, StoreEngine
 from backupd.repository.reader import ChunkReader, SegmentReader
 from backupd.repository.workforce import default_count
 
-
 _TURNS_A_PUMP = 32
 """Handing out a batch pumps too; between batches a small directory is not worth a system call."""
 
@@ -48,7 +47,7 @@ class Storing:
         setup = place.setup()
         self._node_key = node_key(place.repository.keyring.chunk_id_key)
         self.engine = StoreEngine(
-            place.repository, setup, tables, options, publishing.acknowledge, context.cancel
+            place.repository, setup, tables, options, publishing.announce, context.cancel
         )
         self.engine.on_idle = self._progress
         self.engine.on_worker_death = context.warn
@@ -60,11 +59,13 @@ class Storing:
     def begin(self, writer: FileCacheWriter, base: Base, began_ns: int) -> TreeWalk:
         """A walk over the sources, its files read by the engine."""
         use = self._use
-        policy = StorePolicy(use.set_id, use.deduplication, use.scope_salt, use.chosen_class, base.is_asked)
+        policy = StorePolicy(
+            use.set_id, use.deduplication, use.scope_salt, use.chosen_class, base.is_asked, base.resumed_from_ns
+        )
         if base.newest is not None:
             self._expected = (base.newest.file_count, base.newest.byte_count)
         self.reading = FileReading(self.engine, policy, self.tally, self._tables.has_many, self._chunks.load)
-        tools = BuildTools(self._node_key, self.engine.store_node, writer, lambda build: walk.finished(build))
+        tools = BuildTools(self._node_key, self.engine.store_node, writer, lambda build: walk.finished(build))  # noqa: PLW0108
         walk = TreeWalk(tools, use.rules, base.to_caches(), self.reading, self.tally, began_ns)
         return walk
 

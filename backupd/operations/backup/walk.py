@@ -1,4 +1,4 @@
-"""The walk over the sources: every directory is visited and every entry looked at, always; only reading is saved (DESIGN 7)."""
+"""The walk over the sources: every directory is visited, every entry looked at; only reading is saved (DESIGN 7)."""
 
 from __future__ import annotations
 
@@ -6,24 +6,17 @@ import os
 import stat as modes
 from collections.abc import Iterator
 
-from backupd.cache.file_cache import CachedDirectory, FileCache, PieceRef, Row
+from backupd.cache.file_cache import PieceRef, Row
 from backupd.operations.backup.building import BuildTools, DirectoryBuild, Slice
+from backupd.operations.backup.special_entry import make_special
+from backupd.operations.backup.stretches import Stretch, cut_stretches
 from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk_rules import Caches, Reading, WalkRules
-from backupd.source import metadata, scanner
+from backupd.source import metadata, reader, scanner
 from backupd.source.scanner import Seen
 from backupd.source.signature import YOUNG_NS, YOUNG_ON_NETWORK_NS, is_young
 from backupd.tree import entry as entries
-from backupd.tree.entry import ANCESTOR, Device, Entry, Extra, Kind
-
-SLICE_NAMES = 4096
-_KINDS = {
-    modes.S_IFLNK: Kind.SYMLINK,
-    modes.S_IFIFO: Kind.FIFO,
-    modes.S_IFCHR: Kind.CHARACTER_DEVICE,
-    modes.S_IFBLK: Kind.BLOCK_DEVICE,
-    modes.S_IFSOCK: Kind.SOCKET,
-}
+from backupd.tree.entry import ANCESTOR
 
 
 class TreeWalk:
@@ -38,6 +31,9 @@ class TreeWalk:
         self.open: dict[bytes, DirectoryBuild] = {}
         """Directories begun and not finished, by path, parents before children."""
         self._fds: dict[bytes, int] = {}
+        self._finished: list[DirectoryBuild] = []
+        self._only_ways: set[bytes] = set()
+        """Directories that are left out but for what leads to sources named below them."""
 
     def run(self) -> Iterator[None]:
         """Walk all. The root's node is there when the last file was read."""
@@ -45,6 +41,14 @@ class TreeWalk:
 
     def finished(self, build: DirectoryBuild) -> None:
         """A directory is whole: it takes its place in its parent."""
+        # One loop instead of a call for each level: trees are deeper than Python's stack.
+        self._finished.append(build)
+        if len(self._finished) == 1:
+            while self._finished:
+                self._take_place(self._finished[0])
+                del self._finished[0]
+
+    def _take_place(self, build: DirectoryBuild) -> None:
         del self.open[build.path]
         parent, piece = build.parent, build.parent_slice
         if parent is None or piece is None:
@@ -67,15 +71,14 @@ class TreeWalk:
     def _ancestor_steps(self, path: bytes) -> list[bytes]:
         """Names below a directory above sources that lead to them."""
         below = path if path == b"/" else path + b"/"
-        return sorted({s[len(below) :].split(b"/")[0] for s in self._rules.sources if s.startswith(below)})
+        sources = [*self._rules.sources, *self._rules.named]
+        return sorted({s[len(below) :].split(b"/")[0] for s in sources if s.startswith(below)})
 
     def _walk(self, root: DirectoryBuild, steps: list[bytes]) -> Iterator[None]:
         """Depth first with a stack of our own: trees may be deeper than Python's."""
         fd = scanner.open_directory(b"/")
-        if b"/" in self._rules.sources:
-            stack = [self._directory(root, fd)]
-        else:
-            stack = [self._ancestor(root, fd, steps)]
+        is_source = b"/" in self._rules.sources
+        stack = [self._directory(root, fd) if is_source else self._ancestor(root, fd, steps)]
         while stack:
             below = next(stack[-1], None)
             if below is None:
@@ -93,10 +96,10 @@ class TreeWalk:
     def _ancestor(self, build: DirectoryBuild, fd: int, names: list[bytes]) -> Iterator[DirectoryBuild | bool]:
         try:
             build.state = ANCESTOR
-            seen, failed = scanner.look(fd, names)
-            for name, error in failed:
-                self._problem(build, name, error)
-            yield from self._slice(build, fd, seen, None, is_ancestor=True)
+            known = self._caches.directory(build.path)
+            build.cache = known[0] if known is not None else None
+            seen = self._look(build, fd, names)
+            yield from self._slice(build, fd, seen, Stretch(names, b"", None, None))
         finally:
             os.close(fd)
         build.end_listing()
@@ -107,59 +110,37 @@ class TreeWalk:
         try:
             self._tally.directories += 1
             self._tally.current = build.path
-            known = self._known(build.path)
+            known = self._caches.directory(build.path)
             if known is not None:
                 build.cache = known[0]
+                build.is_whole = known[2]
                 if known[1].node and known[2] and not known[1].problems:
                     build.candidate = (known[0], known[1])
             try:
                 names = scanner.list_names(fd)
             except OSError as error:
                 self._problem(build, b"", error)
-                names = []
-            yield from self._slices(build, fd, names, known[1] if known else None)
+                names, known, build.cache = [], None, None
+            for stretch in cut_stretches(names, known[1].pieces if known is not None else []):
+                seen = self._filtered(build, self._look(build, fd, stretch.names))
+                yield from self._slice(build, fd, seen, stretch)
+                yield True
         finally:
             os.close(fd)
         build.end_listing()
 
-    def _known(self, path: bytes) -> tuple[FileCache, CachedDirectory, bool] | None:
-        for place, cache in enumerate(self._caches.found):
-            known = cache.directory(path)
-            if known is not None:
-                return cache, known, place in self._caches.reusable
-        return None
+    def _look(self, build: DirectoryBuild, fd: int, names: list[bytes]) -> list[Seen]:
+        seen, failed = scanner.look(fd, names)
+        for name, error in failed:
+            if not self._is_left_out(build.path.rstrip(b"/") + b"/" + name, name, False):
+                self._problem(build, name, error)
+        return seen
 
-    def _slices(
-        self, build: DirectoryBuild, fd: int, names: list[bytes], known: CachedDirectory | None
-    ) -> Iterator[DirectoryBuild | bool]:
-        pieces = known.pieces if known is not None else []
-        borders = [piece.first_name for piece in pieces[1:]]
-        at, used = 0, 0
-        while True:
-            piece = pieces[used] if used < len(pieces) else None
-            border = borders[used] if used < len(borders) else None
-            end = at
-            while end < len(names) and end - at < 2 * SLICE_NAMES and (border is None or names[end] < border):
-                end += 1
-                if border is None and end - at >= SLICE_NAMES and piece is None:
-                    break
-            is_at_border = end >= len(names) or (border is not None and names[end] >= border)
-            if end > at or (not names and not at):
-                seen, failed = scanner.look(fd, names[at:end])
-                for name, error in failed:
-                    self._problem(build, name, error)
-                yield from self._slice(build, fd, self._filtered(build, seen), piece if is_at_border else None)
-                yield True
-            elif piece is not None and build.candidate is not None:
-                # A cached stretch of which nothing is left.
-                build.candidate = None
-            at = end
-            if is_at_border:
-                used += 1
-            if at >= len(names):
-                if used < len(pieces):
-                    build.candidate = None
-                return
+    def _is_left_out(self, path: bytes, name: bytes, is_directory: bool) -> bool:
+        rules = self._rules
+        return path not in rules.named and (
+            not rules.filters.decide(path, name, is_directory).included or rules.left_out.is_left_out(path) is not None
+        )
 
     def _filtered(self, build: DirectoryBuild, seen: list[Seen]) -> list[Seen]:
         rules = self._rules
@@ -170,52 +151,63 @@ class TreeWalk:
             out = {
                 name
                 for name, stat in seen
-                if modes.S_ISDIR(stat.st_mode) and is_out(top + b"/" + name) and top + b"/" + name not in rules.named
+                if modes.S_ISDIR(stat.st_mode) and is_out(top + b"/" + name) and not self._is_way(top + b"/" + name)
             }
-            self._tally.left_out += len(out)
-            return [found for found in seen if found.name not in out] if out else seen
-        kept: list[Seen] = []
-        for found in seen:
-            path = top + b"/" + found.name
-            is_directory = modes.S_ISDIR(found.stat.st_mode)
-            is_in = path in rules.named or (
-                rules.filters.decide(path, found.name, is_directory).included
-                and rules.left_out.is_left_out(path) is None
-            )
-            if is_in:
-                kept.append(found)
-            else:
-                self._tally.left_out += 1
-        return kept
+        else:
+            out = set()
+            for name, stat in seen:
+                path, is_directory = top + b"/" + name, modes.S_ISDIR(stat.st_mode)
+                if self._is_left_out(path, name, is_directory) and not (is_directory and self._is_way(path)):
+                    out.add(name)
+        self._tally.left_out += len(out)
+        return [found for found in seen if found.name not in out] if out else seen
+
+    def _is_way(self, path: bytes) -> bool:
+        """Whether a directory that is to be left out is a source or leads to one, and is walked for that alone."""
+        if path in self._rules.leading and path not in self._rules.named:
+            self._only_ways.add(path)
+            return True
+        return path in self._rules.named
 
     def _slice(
-        self, build: DirectoryBuild, fd: int, seen: list[Seen], cached: PieceRef | None, *, is_ancestor: bool = False
+        self, build: DirectoryBuild, fd: int, seen: list[Seen], stretch: Stretch
     ) -> Iterator[DirectoryBuild | bool]:
         digest, signatures = scanner.digest(seen)
         names = [found.name for found in seen]
-        is_clean = cached is not None and cached.digest == digest and self._is_whole(build)
-        piece = Slice(names, signatures, cached if is_clean else None)
+        cached = stretch.cached if build.is_whole else None
+        if cached is not None and (cached.digest != digest or not self._has_groups(build, cached, seen)):
+            cached = None
+        is_clean = cached is not None
+        piece = Slice(names, signatures, cached)
         build.add_slice(piece)
         piece.pending = 1
         rows: dict[bytes, Row] = {}
-        if not is_clean and build.cache is not None and not is_ancestor:
-            rows = self._rows_for(build)
+        if not is_clean and build.cache is not None:
+            rows = self._caches.rows(build.path, stretch.low, stretch.high)
         below: list[DirectoryBuild] = []
         self._count_slice(build, seen, is_clean)
         for index, found in enumerate(seen):
             if modes.S_ISDIR(found.stat.st_mode):
-                child = self._child(build, piece, index, found, rows.get(found.name), fd, is_ancestor)
+                child = self._child(build, piece, index, found, rows.get(found.name))
                 if child is not None:
                     below.append(child)
             elif not is_clean:
                 self._entry(build, piece, index, found, rows.get(found.name), fd)
-        if rows:
-            self._count_gone(build, set(names), rows)
+        if rows and not build.state & ANCESTOR:
+            self._count_gone(build, set(stretch.names), rows)
         build.settled(piece)
         for child in below:
             self._open_child(child, fd)
             if child.path in self._fds:
                 yield child
+
+    def _has_groups(self, build: DirectoryBuild, cached: PieceRef, seen: list[Seen]) -> bool:
+        """Whether the hard links in a cached piece are in the groups that they have in this run."""
+        linked = {name: stat for name, stat in seen if stat.st_nlink > 1 and not modes.S_ISDIR(stat.st_mode)}
+        if not linked or build.cache is None:
+            return True
+        rows = build.cache.rows(cached)
+        return all([self._reading.has_group(linked[row.name], row.entry) for row in rows if row.name in linked])
 
     def _count_slice(self, build: DirectoryBuild, seen: list[Seen], is_clean: bool) -> None:
         tally = self._tally
@@ -230,66 +222,35 @@ class TreeWalk:
         tally.seen_bytes += size
         if is_clean:
             tally.same += len(files)
-            if any([stat.st_nlink > 1 for stat in files]):
-                for name, stat in seen:
-                    if stat.st_nlink > 1 and not modes.S_ISDIR(stat.st_mode):
-                        self._reading.note_clean(stat, build.path, name)
-
-    def _is_whole(self, build: DirectoryBuild) -> bool:
-        return build.cache is not None and any(
-            build.cache is self._caches.found[place] for place in self._caches.reusable
-        )
 
     def _count_gone(self, build: DirectoryBuild, present: set[bytes], rows: dict[bytes, Row]) -> None:
-        names = build.open_slice.names
         for name, row in rows.items():
-            if name in present or not row.entry or (names and not names[0] <= name <= names[-1] and len(names) > 64):
-                continue
-            path = build.path.rstrip(b"/") + b"/" + name
-            known = self._known(path)
-            self._tally.gone += known[1].files if known is not None else 1
-
-    def _rows_for(self, build: DirectoryBuild) -> dict[bytes, Row]:
-        """Rows of this directory as the newest cache that knows it has them."""
-        found: dict[bytes, Row] = {}
-        piece = build.open_slice
-        for cache in reversed(self._caches.found):
-            known = cache.directory(build.path)
-            if known is None:
-                continue
-            refs = known.pieces
-            for at, ref in enumerate(refs):
-                next_first = refs[at + 1].first_name if at + 1 < len(refs) else None
-                begins_after = piece.names and ref.first_name > piece.names[-1]
-                ends_before = piece.names and next_first is not None and next_first <= piece.names[0]
-                if not begins_after and not ends_before:
-                    found.update((row.name, row) for row in cache.rows(ref))
-        return found
+            if row.entry and name not in present:
+                known = self._caches.directory(build.path.rstrip(b"/") + b"/" + name)
+                self._tally.gone += known[1].files if known is not None else 1
 
     def _child(
-        self,
-        build: DirectoryBuild,
-        piece: Slice,
-        index: int,
-        found: Seen,
-        row: Row | None,
-        fd: int,
-        is_ancestor: bool,
+        self, build: DirectoryBuild, piece: Slice, index: int, found: Seen, row: Row | None
     ) -> DirectoryBuild | None:
-        top = build.path if build.path != b"/" else b""
-        child = DirectoryBuild(self._tools, top + b"/" + found.name, build, index)
+        rules = self._rules
+        is_inside = not build.state & ANCESTOR
+        child = DirectoryBuild(self._tools, build.path.rstrip(b"/") + b"/" + found.name, build, index)
         child.stat = found.stat
-        is_trusted = not self._is_young(found.stat)
-        child.signature = piece.signatures[index] if is_trusted and not is_ancestor else b""
-        if row is not None and row.signature == piece.signatures[index] and row.entry:
-            child.cached_entry = row.entry
-        if is_ancestor and child.path not in self._rules.sources:
-            child.state = ANCESTOR
-        is_other = self._rules.one_file_system and build.stat is not None and found.stat.st_dev != build.stat.st_dev
         piece.pending += 1
         piece.children[index] = child
         self.open[child.path] = child
-        if is_other and not is_ancestor:
+        is_named = child.path in rules.named or (not is_inside and child.path in rules.sources)
+        above = build.stat if rules.one_file_system and is_inside and not is_named else None
+        is_other = above is not None and above.st_dev != found.stat.st_dev
+        is_way = child.path in self._only_ways or (is_other and child.path in rules.leading)
+        if is_way or not (is_inside or is_named):
+            child.state = ANCESTOR
+            return child
+        child.signature = piece.signatures[index] if is_inside and not self._is_young(found.stat) else b""
+        if row is not None and row.signature == piece.signatures[index] and self._reading.may_reuse(row.entry):
+            # Its metadata; its node is that of this run.
+            child.cached_entry = row.entry
+        if is_other:
             self._tally.left_out += 1
             child.end_listing()
             return None
@@ -301,8 +262,7 @@ class TreeWalk:
         try:
             child_fd = scanner.open_directory(name, fd)
         except OSError as error:
-            self._problem(child, b"", error)
-            child.end_listing()
+            self._not_opened(child, name, fd, error)
             return
         stat = os.fstat(child_fd)
         if child.stat is not None and (stat.st_dev, stat.st_ino) != (child.stat.st_dev, child.stat.st_ino):
@@ -311,8 +271,23 @@ class TreeWalk:
         if not child.cached_entry and (child.parent_slice is None or child.parent_slice.clean is None):
             child.attributes = metadata.read_attributes(child_fd, stat)
             for text in child.attributes.problems:
+                child.signature = b""
                 self._tally.problem(child.path, "metadata", text)
         self._fds[child.path] = child_fd
+
+    def _not_opened(self, child: DirectoryBuild, name: bytes, fd: int, error: OSError) -> None:
+        child.signature = b""
+        if child.state & ANCESTOR and isinstance(error, PermissionError):
+            # Who may not list a directory above a source may still pass through it.
+            try:
+                self._fds[child.path] = scanner.open_way(name, fd)
+            except OSError:
+                self._problem(child, b"", error)
+            else:
+                return
+        else:
+            self._problem(child, b"", error)
+        child.end_listing()
 
     def _entry(
         self, build: DirectoryBuild, piece: Slice, index: int, found: Seen, row: Row | None, fd: int
@@ -324,44 +299,31 @@ class TreeWalk:
             build.has_problems = True
         if row is not None and row.signature == signature and self._reading.may_reuse(row.entry):
             self._tally.same += 1
-            piece.set(index, row.entry, piece.signatures[index])
-            self._reading.note_reused(found.stat, row.entry)
+            encoded = row.entry
+            if found.stat.st_nlink > 1:
+                encoded = self._reading.with_group(found.stat, encoded, build.path, found.name)
+            piece.set(index, encoded, piece.signatures[index])
             return
         if modes.S_ISREG(found.stat.st_mode):
             self._reading.read(build, piece, index, found, row)
             return
-        self._count(row)
         try:
-            encoded = entries.encode(self._special(fd, found, build))
+            group = self._reading.link_group(found.stat, build.path, found.name)
+            special, losses = make_special(fd, found, group, self._reading.stored)
         except OSError as error:
             self._problem(build, found.name, error)
             return
-        piece.set(index, encoded, piece.signatures[index])
+        for text in losses:
+            self._tally.problem(build.path.rstrip(b"/") + b"/" + found.name, "metadata", text)
+        encoded = entries.encode(special)
+        self._count(row, encoded)
+        piece.set(index, encoded, b"" if losses else piece.signatures[index])
 
-    def _special(self, fd: int, found: Seen, build: DirectoryBuild) -> Entry:
-        name, stat = found
-        kind = _KINDS[modes.S_IFMT(stat.st_mode)]
-        content: bytes | Device | None = None
-        size = 0
-        if kind is Kind.SYMLINK:
-            content = os.readlink(name, dir_fd=fd)
-            size = len(content)
-        elif kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE):
-            content = Device(os.major(stat.st_rdev), os.minor(stat.st_rdev))
-        attributes = metadata.read_attributes_at(fd, name, stat)
-        for text in attributes.problems:
-            self._tally.problem(build.path + b"/" + name, "metadata", text)
-        group = self._reading.link_group(stat, build.path, name)
-        extra = None
-        if group or attributes.xattrs or attributes.flags or attributes.birth_ns:
-            xattrs = [(n, self._reading.stored(v)) for n, v in attributes.xattrs]
-            extra = Extra(group, xattrs or None, attributes.birth_ns, attributes.flags)
-        mode = stat.st_mode & 0o7777
-        return Entry(name, kind, mode, stat.st_uid, stat.st_gid, stat.st_mtime_ns, size, content, extra)
-
-    def _count(self, row: Row | None) -> None:
-        if row is None:
+    def _count(self, row: Row | None, encoded: bytes) -> None:
+        if row is None or not row.entry:
             self._tally.new += 1
+        elif row.entry == encoded:
+            self._tally.same += 1
         else:
             self._tally.changed += 1
 
@@ -374,7 +336,4 @@ class TreeWalk:
         build.has_problems = True
         if build.candidate is not None:
             build.candidate = None
-        if isinstance(error, FileNotFoundError):
-            self._tally.problem(path, "vanished", "vanished while the backup ran")
-        else:
-            self._tally.problem(path, "unreadable", os.strerror(error.errno or 0).lower())
+        self._tally.problem(path, *reader.describe(error))

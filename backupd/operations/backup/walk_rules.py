@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 from blake3 import blake3
 
-from backupd.cache.file_cache import FileCache, Row
+from backupd.cache.file_cache import CachedDirectory, FileCache, Row
 from backupd.operations.backup.building import DirectoryBuild, Slice
 from backupd.rules.filtering import Filters
 from backupd.rules.left_out import LeftOut
@@ -23,12 +23,12 @@ class Reading(Protocol):
         """The 16 bytes that all names of a file share."""
         ...
 
-    def note_clean(self, stat: os.stat_result, directory: bytes, name: bytes) -> None:
-        """A file in a slice that is taken over."""
+    def has_group(self, stat: os.stat_result, encoded: bytes) -> bool:
+        """Whether the link group in a cached entry is that of the file in this run, too."""
         ...
 
-    def note_reused(self, stat: os.stat_result, encoded: bytes) -> None:
-        """A file whose cached entry is taken."""
+    def with_group(self, stat: os.stat_result, encoded: bytes, directory: bytes, name: bytes) -> bytes:
+        """A cached entry with the link group that the file has in this run."""
         ...
 
     def may_reuse(self, encoded: bytes) -> bool:
@@ -50,7 +50,9 @@ class WalkRules(msgspec.Struct, frozen=True):
     sources: list[bytes]
     """Absolute, none inside another."""
     named: set[bytes]
-    """Sources inside others: filters are not asked about them."""
+    """Sources inside others: nothing leaves them out."""
+    leading: set[bytes]
+    """Directories inside sources that lead to those: where one is left out, only its way to them is walked."""
     filters: Filters
     left_out: LeftOut
     leaves_out_files: bool
@@ -65,6 +67,36 @@ class Caches(msgspec.Struct, frozen=True):
     found: list[FileCache]
     reusable: set[int]
     """Places in `found` whose whole trees may be taken over."""
+
+    def directory(self, path: bytes) -> tuple[FileCache, CachedDirectory, bool] | None:
+        """The newest cache that knows a directory, what it knows, and whether that may be taken over whole.
+
+        One that knows all of it goes before one whose run was stopped in it.
+        """
+        begun: tuple[FileCache, CachedDirectory, bool] | None = None
+        for place, cache in enumerate(self.found):
+            known = cache.directory(path)
+            if known is not None and known.node:
+                return cache, known, place in self.reusable
+            if known is not None and begun is None:
+                begun = cache, known, False
+        return begun
+
+    def rows(self, path: bytes, low: bytes, high: bytes | None) -> dict[bytes, Row]:
+        """Rows of a directory from `low` to before `high`; of several, the newest cache's. Raises FormatError."""
+        found: dict[bytes, Row] = {}
+        for cache in reversed(self.found):
+            known = cache.directory(path)
+            if known is None:
+                continue
+            refs = known.pieces
+            for at, ref in enumerate(refs):
+                ends_before = at + 1 < len(refs) and refs[at + 1].first_name <= low
+                if ends_before or (high is not None and ref.first_name >= high):
+                    continue
+                rows = cache.rows(ref)
+                found.update({row.name: row for row in rows if low <= row.name and (high is None or row.name < high)})
+        return found
 
 
 def options_digest(parts: list[bytes]) -> bytes:

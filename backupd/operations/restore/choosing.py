@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from backupd.errors import PathNotFoundError, UsageError
+from backupd.errors import DamageError, PathNotFoundError, UsageError
 from backupd.model.results import path_fields, shown
+from backupd.operations.snapshot_changes import OnDamage
 from backupd.operations.snapshot_tree import find
 from backupd.tree.entry import Entry, Kind
 from backupd.tree.nodes import Load, find_entry, iterate_entries
@@ -32,10 +33,10 @@ def choose_all(root: Entry, load: Load) -> Iterator[Entry]:
     return iterate_entries(node_of(root), load)
 
 
-def choose_paths(root: Entry, paths: Sequence[bytes], load: Load) -> list[Chosen]:
+def choose_paths(root: Entry, paths: Sequence[bytes], load: Load, damaged: OnDamage) -> list[Chosen]:
     """The chosen paths, with the directories that lead to them.
 
-    Raises PathNotFoundError where the snapshot lacks one, DamageError of a directory on the way.
+    damaged: told of directories on the way that can't be read. Raises PathNotFoundError where the snapshot lacks one.
     """
     wish = _Wish()
     for path in paths:
@@ -43,13 +44,13 @@ def choose_paths(root: Entry, paths: Sequence[bytes], load: Load) -> list[Chosen
     missing: list[bytes] = []
     if not wish:
         return [Chosen(entry.name, entry) for entry in iterate_entries(node_of(root), load)]
-    found = _resolve(node_of(root), wish, b"", load, missing)
+    found = _Resolver(load, damaged, missing).resolve(node_of(root), wish)
     _refuse_missing(missing)
     return found
 
 
 def choose_stripped(
-    root: Entry, paths: Iterable[bytes], load: Load, may_miss: bool
+    root: Entry, paths: Iterable[bytes], load: Load, damaged: OnDamage, *, may_miss: bool
 ) -> tuple[list[Chosen], dict[bytes, bytes]]:
     """Each path by its last name alone (of `/`, all that is in it), and the source path of each of these names.
 
@@ -61,7 +62,11 @@ def choose_stripped(
     missing: list[bytes] = []
     for path in dict.fromkeys(paths):
         name = path.rstrip(b"/").rpartition(b"/")[2]
-        entry = find(root, path, load)
+        try:
+            entry = find(root, path, load)
+        except DamageError as error:
+            damaged(path, error)
+            continue
         if entry is None:
             missing.append(path)
             continue
@@ -97,35 +102,50 @@ def _add(wish: _Wish, names: list[bytes]) -> None:
             wish = below
 
 
-def _resolve(node: bytes, wish: _Wish, above: bytes, load: Load, missing: list[bytes]) -> list[Chosen]:
-    chosen: list[Chosen] = []
-    found: dict[bytes, Entry] = {}
-    if len(wish) <= _FEW:
-        for name in wish:
-            entry = find_entry(node, name, load)
-            if entry is not None:
-                found[name] = entry
-    else:
-        found = {entry.name: entry for entry in iterate_entries(node, load) if entry.name in wish}
-    for name, below in sorted(wish.items()):
-        path = above + b"/" + name
-        entry = found.get(name)
-        if entry is None:
-            missing += [path] if below is None else _paths(below, path)
-        elif below is None:
-            chosen.append(Chosen(name, entry))
-        elif entry.kind != Kind.DIRECTORY:
-            missing += _paths(below, path)
-        else:
-            chosen.append(Chosen(name, entry, _resolve(node_of(entry), below, path, load, missing)))
-    return chosen
+class _Resolver:
+    def __init__(self, load: Load, damaged: OnDamage, missing: list[bytes]) -> None:
+        self._load, self._damaged, self._missing = load, damaged, missing
+
+    def resolve(self, node: bytes, wish: _Wish) -> list[Chosen]:
+        """What the tree below a directory has of what is wanted; without recursion, as paths may be deep."""
+        top: list[Chosen] = []
+        todo = [(node, wish, b"", top)]
+        while todo:
+            node, wish, above, chosen = todo.pop()
+            try:
+                found = self._look_up(node, wish)
+            except DamageError as error:
+                self._damaged(above or b"/", error)
+                continue
+            for name, below in sorted(wish.items(), key=lambda item: item[0]):
+                path = above + b"/" + name
+                entry = found.get(name)
+                if entry is None or (below is not None and entry.kind != Kind.DIRECTORY):
+                    self._missing += [path] if below is None else _paths(below, path)
+                elif below is None:
+                    chosen.append(Chosen(name, entry))
+                else:
+                    deeper: list[Chosen] = []
+                    chosen.append(Chosen(name, entry, deeper))
+                    todo.append((node_of(entry), below, path, deeper))
+        return top
+
+    def _look_up(self, node: bytes, wish: _Wish) -> dict[bytes, Entry]:
+        if len(wish) > _FEW:
+            return {entry.name: entry for entry in iterate_entries(node, self._load) if entry.name in wish}
+        found = ((name, find_entry(node, name, self._load)) for name in wish)
+        return {name: entry for name, entry in found if entry is not None}
 
 
 def _paths(wish: _Wish, above: bytes) -> list[bytes]:
     found: list[bytes] = []
-    for name, below in wish.items():
-        path = above + b"/" + name
-        found += [path] if below is None else _paths(below, path)
+    todo: list[tuple[bytes, _Wish | None]] = [(above, wish)]
+    while todo:
+        path, below = todo.pop()
+        if below is None:
+            found.append(path)
+        else:
+            todo += [(path + b"/" + name, deeper) for name, deeper in below.items()]
     return found
 
 

@@ -14,6 +14,7 @@ from backupd.repository.workforce import Worker, Workforce
 UNDER_WAY = 2
 _WAIT_SECONDS = 0.25
 _MOST_ATTEMPTS = 2
+_MOST_DEATHS = 4
 
 Prepare = Callable[[int, TaskPlan], work.FetchTask]
 """Makes the message of a task when it goes out."""
@@ -31,6 +32,8 @@ class Crew:
         self._queue: deque[TaskPlan] = deque()
         self._under_way: dict[int, dict[int, TaskPlan]] = {number: {} for number in range(count)}
         self._next_number = 0
+        self._deaths = 0
+        """Of workers, since one did something."""
         self.size = count
 
     def serve(self, prepare: Prepare, take: Take) -> None:
@@ -91,6 +94,7 @@ class Crew:
         try:
             for message in worker.channel.receive_ready():
                 if isinstance(message, work.FetchDone):
+                    self._deaths = 0
                     self._take(mine.pop(message.task), message)
                 elif isinstance(message, work.WorkerFailed):
                     raise error_of(message.code, message.message, message.hint)
@@ -102,11 +106,14 @@ class Crew:
         status = self._workforce.bury(worker)
         tasks = list(self._under_way[worker.number].values())
         self._under_way[worker.number] = {}
-        if not tasks:
-            raise BackupError(f"a worker process ended by itself (status {status})")
-        # The first is the one it died of; the others only stood behind it.
-        tasks[0].attempts += 1
-        if tasks[0].attempts >= _MOST_ATTEMPTS:
-            self._take(tasks.pop(0), None)
-        self._queue.extendleft(reversed(tasks))
-        self._workforce.start(worker.number)
+        self._deaths += 1
+        if self._deaths > _MOST_DEATHS * self.size:
+            raise BackupError(
+                f"worker processes end by themselves (status {status})", hint="is memory short? Try it with --jobs 1"
+            )
+        if tasks:
+            # The first is the one it died of; the others only stood behind it.
+            tasks[0].attempts += 1
+            if tasks[0].attempts >= _MOST_ATTEMPTS:
+                self._take(tasks.pop(0), None)
+            self._queue.extendleft(reversed(tasks))

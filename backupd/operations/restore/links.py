@@ -30,13 +30,15 @@ class HardLinks:
     def __init__(self, writing: Writing, directories: Directories, outcome: Outcome) -> None:
         self._writing, self._directories, self._outcome = writing, directories, outcome
         self._first: dict[bytes, tuple[bytes, bytes]] = {}
+        self._kinds: dict[bytes, int] = {}
         self._later: dict[bytes, list[_Later]] = {}
 
-    def is_first(self, group: bytes, directory: bytes, name: bytes) -> bool:
-        """Whether this name is to be written itself: it is the group's first."""
+    def is_first(self, group: bytes, directory: bytes, name: bytes, kind: int) -> bool:
+        """Whether this name is to be written itself: it is the group's first, or contradicts it."""
         if group in self._first:
-            return False
+            return self._kinds[group] != kind
         self._first[group] = directory, name
+        self._kinds[group] = kind
         return True
 
     def add(self, group: bytes, directory: bytes, name: bytes, entry: Entry, action: int) -> None:

@@ -93,8 +93,9 @@ class Restoring:
                 return
             if extra.state & CHANGED:
                 self._outcome.changed_count += 1
-            if extra.hard_link is not None and not self._links.is_first(extra.hard_link, directory, name):
-                self._links.add(extra.hard_link, directory, name, entry, action)
+            group = extra.hard_link
+            if group is not None and not self._links.is_first(group, directory, name, entry.kind):
+                self._links.add(group, directory, name, entry, action)
                 return
         self._writing.add(directory, name, entry, action)
 

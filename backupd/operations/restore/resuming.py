@@ -71,7 +71,7 @@ class Note:
     def is_unfinished(self, stat: os.stat_result) -> bool:
         """Whether what stands in the target is a file that an earlier restore did not finish."""
         return (
-            False and stat.st_mode == modes.S_IFREG | 0o600
+            stat.st_mode == modes.S_IFREG | 0o600
             and stat.st_uid == os.geteuid()
             and any(began - _EARLY_NS <= stat.st_mtime_ns <= alive + _LATE_NS for began, alive in self._runs)
         )

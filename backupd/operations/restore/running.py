@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import Any
+import shutil
+import tempfile
+from collections.abc import Iterator
 
-from backupd.errors import BackupError, DamageError, DestinationUnreachableError, KeyMissingError, ObjectMissingError
+import msgspec
+
+from backupd.errors import (
+    BackupError,
+    DamageError,
+    DestinationUnreachableError,
+    KeyMissingError,
+    ObjectMissingError,
+    UsageError,
+)
 from backupd.inode_io import sync_file_system
 from backupd.model import events, work
 from backupd.model.orders import RestoreOrder
-from backupd.model.results import path_fields
-from backupd.operations.context import JobContext, error_fields
+from backupd.operations.context import JobContext
 from backupd.operations.places import (
     Listing,
     OpenPlace,
@@ -27,6 +38,7 @@ from backupd.operations.restore.deciding import Decider
 from backupd.operations.restore.finding import ChunkFinder
 from backupd.operations.restore.links import HardLinks
 from backupd.operations.restore.outcome import Outcome
+from backupd.operations.restore.reporting import report
 from backupd.operations.restore.restoring import Restoring
 from backupd.operations.restore.resuming import Note
 from backupd.operations.restore.selecting import Selected, select
@@ -36,8 +48,7 @@ from backupd.operations.restore.walking import walk
 from backupd.operations.restore.writing import Writing
 from backupd.repository.index_loading import LoadedIndex, mark_absent
 from backupd.repository.workforce import default_count
-from backupd.rules import moments
-from backupd.snapshot import naming
+from backupd.settings.directories import translated
 from backupd.snapshot.records import Snapshot
 from backupd.target.directories import Directories, open_root
 from backupd.target.losses import failure
@@ -47,11 +58,29 @@ from backupd.target.unmatched import delete_unmatched
 
 def run(order: RestoreOrder, context: JobContext) -> events.Done:
     """Restore what the order says. Raises BackupError where the restore could not begin or had to end."""
-    place = open_place(context)
-    listing = list_snapshots(place)
-    warn_of_unread(context, listing)
-    snapshot = pick_from(context, listing, order.selection)
-    return restore_snapshot(order, context, place, listing, snapshot)
+    with _caches_in(order.temporary_directory, context):
+        place = open_place(context)
+        listing = list_snapshots(place)
+        warn_of_unread(context, listing)
+        snapshot = pick_from(context, listing, order.selection)
+        return restore_snapshot(order, context, place, listing, snapshot)
+
+
+@contextlib.contextmanager
+def _caches_in(above: str | None, context: JobContext) -> Iterator[None]:
+    """Keep index tables in a directory of this run below the one that `--temp-dir` names, if it names one."""
+    if above is None:
+        yield
+        return
+    try:
+        made = tempfile.mkdtemp(prefix="restore-", dir=above)
+    except OSError as error:
+        raise translated(error, above) from error
+    context.directories = msgspec.structs.replace(context.directories, cache=made)
+    try:
+        yield
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def restore_snapshot(
@@ -71,6 +100,11 @@ class _Run:
     def __init__(self, order: RestoreOrder, context: JobContext, place: OpenPlace, snapshot: Snapshot) -> None:
         self._order, self._context, self._place, self._snapshot = order, context, place, snapshot
         self._target = target_of(order, place.path)
+        if order.delete_unmatched and not snapshot.is_complete:
+            raise UsageError(
+                "--delete-unmatched can't go by a partial snapshot, which lacks what was not reached",
+                hint="leave it out, or choose a complete snapshot",
+            )
         self._owners = owner_map(order.owner, dict(snapshot.owners), dict(snapshot.groups))
         self.note = Note(context, place.repository.id, snapshot.id, self._target)
         self._outcome = Outcome(context, self._target, self.note.beat)
@@ -84,7 +118,7 @@ class _Run:
         order, outcome = self._order, self._outcome
         selected = select(order, self._context, self._snapshot, listing, self._load, self._note_damage)
         if order.dry_run:
-            return self._done(self._survey(selected, keeps_steps=True))
+            return self._report(self._survey(selected, keeps_steps=True))
         to_delete = self._prepare(selected)
         make_target(self._target)
         root_fd = open_root(self._target)
@@ -113,7 +147,7 @@ class _Run:
         self.note.end()
         directories.close()
         os.close(root_fd)
-        return self._done(None)
+        return self._report(None)
 
     def _load_index(self) -> LoadedIndex:
         context = self._context
@@ -184,35 +218,5 @@ class _Run:
     def _note_damage(self, path: bytes, error: BackupError) -> None:
         self._outcome.note(path.lstrip(b"/"), "damaged", error.message)
 
-    def _done(self, survey: Survey | None) -> events.Done:
-        """The result; survey: of a dry run."""
-        outcome, snapshot, context = self._outcome, self._snapshot, self._context
-        if survey is not None:
-            for path, message, is_damage in survey.problems:
-                outcome.note(path, "damaged" if is_damage else "unwritable", message)
-            outcome.same = survey.same_count
-            if survey.more_steps:
-                context.warn(f"{survey.more_steps:,} more steps are not listed")
-        if outcome.changed_count:
-            context.warn(f"{outcome.changed_count:,} files changed while they were backed up and may mix two states")
-        target = path_fields(self._target)
-        result: dict[str, Any] = {
-            "set": snapshot.set_name,
-            "host": snapshot.host_name,
-            "snapshot": naming.snapshot_id_text(snapshot.id),
-            "time": moments.rfc3339(snapshot.started_ns, context.zone),
-            **{f"target{key[4:]}": value for key, value in target.items()},
-            **outcome.counts(),
-            "seconds": round(context.elapsed_seconds, 3),
-            "problems": outcome.problems(),
-            "dry_run": survey is not None,
-        }
-        if survey is not None:
-            result["plan"] = survey.steps
-        error = outcome.error()
-        return events.Done(
-            exit_code=error.exit_code if error is not None else 0,
-            result=result,
-            warnings=context.warnings,
-            error=error_fields(error) if error is not None else None,
-        )
+    def _report(self, survey: Survey | None) -> events.Done:
+        return report(self._context, self._snapshot, self._target, self._outcome, survey)

@@ -36,7 +36,8 @@ def select(
 ) -> Selected:
     """Find what the order names.
 
-    Raises PathNotFoundError, SnapshotNotFoundError, UsageError, DamageError of a directory that leads to a path.
+    damaged: told of directories on the way that can't be read. Raises PathNotFoundError, SnapshotNotFoundError,
+    UsageError, DamageError.
     """
     root = root_entry(snapshot)
     paths = order.selection.paths
@@ -44,10 +45,12 @@ def select(
         found = _versions(order, context, snapshot, listing, load, damaged)
         return Selected(lambda: found, _origin, False)
     if order.strip:
-        stripped, origins = choosing.choose_stripped(root, paths or snapshot.sources, load, may_miss=not paths)
+        stripped, origins = choosing.choose_stripped(
+            root, paths or snapshot.sources, load, damaged, may_miss=not paths
+        )
         return Selected(lambda: stripped, _stripped_origins(origins), not paths)
     if paths:
-        chosen = choosing.choose_paths(root, paths, load)
+        chosen = choosing.choose_paths(root, paths, load, damaged)
         return Selected(lambda: chosen, _origin, False)
     return Selected(lambda: choosing.choose_all(root, load), _origin, True)
 

@@ -89,11 +89,19 @@ class _Made:
         self.entry, self.below = entry, below
 
 
-def _listed(level: dict[bytes, _Made]) -> list[Chosen]:
-    return [
-        Chosen(name, made.entry, None if made.below is None else _listed(made.below))
-        for name, made in sorted(level.items())
-    ]
+def _listed(top: dict[bytes, _Made]) -> list[Chosen]:
+    chosen: list[Chosen] = []
+    todo = [(top, chosen)]
+    while todo:
+        level, found = todo.pop()
+        for name, made in sorted(level.items(), key=lambda item: item[0]):
+            if made.below is None:
+                found.append(Chosen(name, made.entry))
+            else:
+                deeper: list[Chosen] = []
+                found.append(Chosen(name, made.entry, deeper))
+                todo.append((made.below, deeper))
+    return chosen
 
 
 def _free_name(name: bytes, stamp: str, taken: dict[bytes, _Made]) -> bytes:

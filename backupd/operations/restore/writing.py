@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from backupd.cache.index_table import Place
 from backupd.errors import DamageError, TargetError
 from backupd.model import work
@@ -80,7 +82,8 @@ class Writing:
             at += count
         for task in planner.tasks:
             self._crew.add(task)
-        while self._crew.queued_count > _QUEUE_TASKS * self._crew.size or len(self._parts) > _OPEN_PARTS:
+        crew = self._crew
+        while crew.queued_count > _QUEUE_TASKS * crew.size or (len(self._parts) > _OPEN_PARTS and not crew.is_idle):
             self._turn(wait=True)
 
     def drain(self) -> None:
@@ -224,13 +227,15 @@ class Writing:
         outcome.fetched_bytes += done.fetched_bytes
         outcome.read_back_bytes += done.read_back_bytes
         failed: set[int] = set()
+        reason = ""
         for result in done.results:
+            reason = result.problem or reason
             at = result.number - task.base
             is_part = at >= len(task.files)
             item = task.parts[at - len(task.files)] if is_part else task.files[at][0]
             if result.problem_kind:
                 failed.add(at)
-                self._take_failure(task, item, result)
+                self._take_failure(task, item, msgspec.structs.replace(result, problem=reason))
             elif result.losses and isinstance(item, FileWish):
                 self._note_losses(item, result.losses)
         for at, (wish, _) in enumerate(task.files):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from backupd.errors import AmbiguousNameError, BackupError, SetNotFoundError, SnapshotNotFoundError, UsageError
@@ -105,3 +106,12 @@ def test_without_a_name_only_an_only_set_is_taken() -> None:
     with pytest.raises(BackupError) as nothing:
         choose_set([], None)
     assert nothing.value.exit_code == 10
+
+
+def test_an_id_in_the_place_of_a_set_means_that_snapshot_unless_a_set_has_that_name() -> None:
+    """`bkctl snapshot ls s0001`: names go before ids, and only the repository knows them."""
+    assert pick(RECORDS, Selection(set_name="s000100"), NOW, UTC).id == "s000100"
+    named = msgspec.structs.replace(RECORDS[0], set_name="s000100", id="s000900")
+    assert pick([*RECORDS[1:], named], Selection(set_name="s000100"), NOW, UTC).set_name == "s000100"
+    with pytest.raises(SnapshotNotFoundError):
+        pick(RECORDS, Selection(set_name="sffff"), NOW, UTC)

@@ -1,0 +1,56 @@
+"""The entry of what has no content to read: symlinks, FIFOs, devices, sockets. None of them is ever opened."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as modes
+from collections.abc import Callable
+
+from backupd.source import metadata
+from backupd.source.reader import BECAME_ANOTHER, ChangedTypeError
+from backupd.source.scanner import Seen
+from backupd.tree.entry import Device, Entry, Extra, Kind, Stored
+
+_KINDS = {
+    modes.S_IFLNK: Kind.SYMLINK,
+    modes.S_IFIFO: Kind.FIFO,
+    modes.S_IFCHR: Kind.CHARACTER_DEVICE,
+    modes.S_IFBLK: Kind.BLOCK_DEVICE,
+    modes.S_IFSOCK: Kind.SOCKET,
+}
+
+
+def make_special(
+    fd: int, found: Seen, group: bytes | None, stored: Callable[[bytes], bytes | Stored]
+) -> tuple[Entry, list[str]]:
+    """(its entry, what of its metadata could not be read, a line each). Raises OSError when it is gone.
+
+    fd: of its directory. group: of its hard links. stored: gives a value as entries hold it.
+    """
+    name, stat = found
+    kind = _KINDS[modes.S_IFMT(stat.st_mode)]
+    content: bytes | Device | None = None
+    size = 0
+    if kind is Kind.SYMLINK:
+        content = _target(fd, name)
+        size = len(content)
+    elif kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE):
+        content = Device(os.major(stat.st_rdev), os.minor(stat.st_rdev))
+    attributes = metadata.read_attributes_at(fd, name, stat)
+    extra = None
+    if group or attributes.xattrs or attributes.flags or attributes.birth_ns:
+        xattrs = [(n, stored(v)) for n, v in attributes.xattrs]
+        extra = Extra(group, xattrs or None, attributes.birth_ns, attributes.flags)
+    mode = stat.st_mode & 0o7777
+    entry = Entry(name, kind, mode, stat.st_uid, stat.st_gid, stat.st_mtime_ns, size, content, extra)
+    return entry, attributes.problems
+
+
+def _target(fd: int, name: bytes) -> bytes:
+    try:
+        return os.readlink(name, dir_fd=fd)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise ChangedTypeError(BECAME_ANOTHER) from error
+        raise
