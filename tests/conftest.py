@@ -18,6 +18,14 @@ settings.register_profile("shared machine", deadline=None, print_blob=True)
 settings.load_profile("shared machine")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of tests/fault."""
+    group = parser.getgroup("faults")
+    group.addoption("--fault-seed", type=int, default=None, help="replay the faults of this seed")
+    group.addoption("--kills", type=int, default=12, help="how many times a first backup is killed")
+    group.addoption("--full-size", action="store_true", help="faults on trees as large as docs/reliability.md says")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip with a reason what can't run here."""
     for mark in item.iter_markers("platform"):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from backupd.cache.index_tables import IndexTables
 from backupd.destination.contract import Below, Destination
 from backupd.destination.local import LocalDestination
 from backupd.errors import DamageError, KeyMissingError, NewerVersionError, ObjectMissingError
@@ -17,7 +18,8 @@ from backupd.operations.context import JobContext
 from backupd.repository import identity, opening
 from backupd.repository.index_loading import LoadedIndex, load_index
 from backupd.repository.opening import OpenRepository
-from backupd.repository.reader import ChunkReader, SegmentReader, worker_setup
+from backupd.repository.ranged_index import RangedIndex
+from backupd.repository.reader import ChunkPlaces, ChunkReader, SegmentReader, worker_setup
 from backupd.repository.records import Records
 from backupd.rules import picking
 from backupd.rules.picking import SnapshotRecord
@@ -26,6 +28,8 @@ from backupd.settings.directories import ensure
 from backupd.settings.keys import KeyStore, key_in
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
+
+_FETCHED_INDEX_BYTES = 8 << 20
 
 
 class OpenPlace(msgspec.Struct, frozen=True):
@@ -144,7 +148,31 @@ def load_place_index(place: OpenPlace) -> LoadedIndex:
     return load_index(place.repository, ensure(os.path.join(place.cache, "index")), is_reading=True)
 
 
-def open_reader(place: OpenPlace, index: LoadedIndex) -> ChunkReader:
+class Lookup(NamedTuple):
+    """Who knows where the chunks of an open place lie, and what can't be read of the index."""
+
+    tables: ChunkPlaces
+    damaged: dict[str, str]
+    locked: dict[str, str]
+
+
+def open_lookup(place: OpenPlace, *, is_selective: bool) -> Lookup:
+    """The index for reading. is_selective: few files are wanted; then a large index that this host has not got yet is
+    asked where it lies, page by page, instead of being fetched whole.
+    """
+    if is_selective:
+        sizes = {info.name.removeprefix("index/"): info.size_bytes for info in place.repository.place.list("index/")}
+        tables = IndexTables(os.path.join(place.cache, "index"))
+        fetched = sum(size for name, size in sizes.items() if not tables.load(name))
+        tables.close()
+        if fetched > _FETCHED_INDEX_BYTES:
+            ranged = RangedIndex(place.repository, sizes)
+            return Lookup(ranged, ranged.damaged, {})
+    index = load_place_index(place)
+    return Lookup(index.tables, index.damaged, index.locked)
+
+
+def open_reader(place: OpenPlace, index: Lookup | LoadedIndex) -> ChunkReader:
     """A reader of single chunks (tree nodes, lists, attribute values)."""
     segments = SegmentReader(place.repository.place, worker_setup(place.repository, place.path))
     return ChunkReader(segments, index.tables)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from backupd.errors import FormatError, PathNotFoundError
 from backupd.model.results import shown
 from backupd.operations.context import JobContext
-from backupd.operations.places import OpenPlace, load_place_index, open_reader
+from backupd.operations.places import OpenPlace, open_lookup, open_reader
 from backupd.snapshot.records import Snapshot
 from backupd.source.extents import ExtentMap
 from backupd.tree.entry import UNFINISHED, Entry, Kind, Stored
@@ -19,7 +19,7 @@ _ZEROS = bytes(1 << 20)
 
 def open_trees(context: JobContext, place: OpenPlace) -> Load:
     """What loads tree nodes and chunks of an open place; says which index objects are damaged."""
-    index = load_place_index(place)
+    index = open_lookup(place, is_selective=True)
     for name, message in index.damaged.items():
         context.warn(f"index object {name} is damaged, so some files may not be found: {message}")
     return open_reader(place, index).load

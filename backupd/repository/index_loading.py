@@ -58,8 +58,11 @@ def load_index(repository: OpenRepository, directory: str, *, is_reading: bool =
     tables = IndexTables(directory)
     damaged: dict[str, str] = {}
     locked: dict[str, str] = {}
-    for name in sizes:
-        if tables.load(name):
+    # Those that are here first: what they replace need not be fetched again and again.
+    absent = [name for name in sizes if not tables.load(name)]
+    replaced = {old for table in tables.tables() for old in table.replaces}
+    for name in absent:
+        if name in replaced:
             continue
         try:
             tables.build(name, fetch_contents(repository, name))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Protocol
 
 from backupd.block.layout import FRAME_HEADER_BYTES, BlockSeal, block_name
 from backupd.block.segment import Segment
 from backupd.cache.index_table import Place
-from backupd.cache.index_tables import IndexTables
 from backupd.chunk.identity import Identity
 from backupd.destination.contract import Destination
 from backupd.errors import (
@@ -94,19 +95,30 @@ class SegmentReader:
         self._seals[block_id] = seal
 
 
+class ChunkPlaces(Protocol):
+    """Who knows where chunks lie: tables on this host, or the index objects themselves (`ranged_index`)."""
+
+    def find_many(self, ids: bytes, trying: bool = False) -> list[Place | None]:
+        """A place of each chunk, or None. ids: 32 bytes a chunk. trying: also one that counts as absent for writing."""
+        ...
+
+    def places(self, chunk_id: bytes) -> list[Place]:
+        """Every place of a chunk."""
+        ...
+
+
 class ChunkReader:
     """Loads chunks by id for those who walk trees; keeps the last segments."""
 
-    def __init__(self, segments: SegmentReader, tables: IndexTables) -> None:
+    def __init__(self, segments: SegmentReader, tables: ChunkPlaces) -> None:
         self._segments, self._tables = segments, tables
         self._kept: OrderedDict[tuple[bytes, int], Segment] = OrderedDict()
         self._kept_bytes = 0
 
     def load(self, chunk_id: bytes) -> bytes:
         """Bytes of a chunk; every place is tried. Raises ChunkLostError when none gives it."""
-        places = self._tables.places(chunk_id)
         reasons: list[str] = []
-        for place in places:
+        for place in self._places(chunk_id):
             try:
                 return bytes(self._segments.chunk(self._segment(place), place.position, chunk_id))
             except DestinationUnreachableError:
@@ -118,6 +130,15 @@ class ChunkReader:
             f"chunk {chunk_id.hex()} is lost: {'; '.join(reasons) or 'no index object names it'}",
             hint="`bkctl check --crc` lists all that is hit; `--rebuild-index` finds what the index lacks",
         )
+
+    def _places(self, chunk_id: bytes) -> Iterator[Place]:
+        """The place that is found with the fewest reads, then all others."""
+        first = self._tables.find_many(chunk_id, trying=True)[0]
+        if first is not None:
+            yield first
+            for place in self._tables.places(chunk_id):
+                if place != first:
+                    yield place
 
     def _segment(self, place: Place) -> Segment:
         key = (place.block_id, place.offset)

@@ -57,7 +57,7 @@ class Ledger:
                 "restore", source, "--from", self.place, "--as-of", snapshot, "--strip", "--to", target
             )
             assert done.returncode == 0, done.stdout + done.stderr
-            assert hash_tree(target) == tree_hash, f"{snapshot} does not give back what was stored"
+            assert hash_tree(target / source.name) == tree_hash, f"{snapshot} does not give back what was stored"
             shutil.rmtree(target)
         assert self.leftovers() == []
 

@@ -92,3 +92,8 @@ def _is_there(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def show(document: dict[str, Any]) -> str:
+    """A document as a failing test prints it, whole."""
+    return json.dumps(document, indent=1).replace("\\n", "\n")

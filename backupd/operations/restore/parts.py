@@ -6,16 +6,12 @@ import os
 
 import msgspec
 
-from backupd.errors import FormatError
 from backupd.model import work
 from backupd.operations.restore.planning import FileWish
 from backupd.repository.file_writing import wanted_of
 from backupd.target.directories import Directories
 from backupd.target.files import OpenFile, abandon_file, create_file, extend, finish_file
 from backupd.target.owners import OwnerMap
-from backupd.tree.entry import Entry
-
-_EXTENT_BYTES = 16
 
 
 class _PartFile(msgspec.Struct, frozen=True):
@@ -84,12 +80,3 @@ class PartFiles:
         stat = os.fstat(file.fd)
         fresh = not self._directories.passes_acl(wish.directory)
         return _PartFile(file, directory_fd, fresh, (stat.st_dev, stat.st_ino))
-
-
-def content_bytes(entry: Entry, extents: bytes) -> int:
-    """Bytes of content of a file: of its data extents where it is sparse. Raises FormatError."""
-    if not extents:
-        return entry.size
-    if len(extents) % _EXTENT_BYTES:
-        raise FormatError("its list of data extents is malformed")
-    return sum(int.from_bytes(extents[at : at + 8], "little") for at in range(8, len(extents), _EXTENT_BYTES))

@@ -46,6 +46,11 @@ class FileWish:
         """No more parts will come."""
         self.is_failed = False
 
+    @property
+    def path(self) -> bytes:
+        """Below the target."""
+        return self.directory + b"/" + self.name if self.directory else self.name
+
 
 class Stretch:
     """Some chunks in a row of a file that is written in parts."""

@@ -11,6 +11,7 @@ from backupd.operations.restore.choosing import node_of
 from backupd.operations.restore.deciding import Decider
 from backupd.operations.restore.links import HardLinks
 from backupd.operations.restore.outcome import Outcome
+from backupd.operations.restore.wishes import full_xattrs
 from backupd.operations.restore.writing import Writing
 from backupd.repository.file_writing import wanted_of
 from backupd.target.attributes import apply
@@ -112,7 +113,7 @@ class Restoring:
         for made in reversed(self._to_finish):
             entry, path = entries.decode(made.entry), made.path
             try:
-                xattrs = self._writing.full_xattrs(entry)
+                xattrs = full_xattrs(entry, self._load)
             except DamageError as error:
                 self._outcome.note(path, "damaged", f"its extended attributes: {error.message}")
                 xattrs = []

@@ -91,7 +91,7 @@ def restore_snapshot(
     try:
         return restore.run(listing)
     finally:
-        restore.note.close()
+        restore.close()
 
 
 class _Run:
@@ -115,15 +115,31 @@ class _Run:
 
     def run(self, listing: Listing) -> events.Done:
         """All steps."""
-        order, outcome = self._order, self._outcome
-        selected = select(order, self._context, self._snapshot, listing, self._load, self._note_damage)
-        if order.dry_run:
-            return self._report(self._survey(selected, keeps_steps=True))
+        selected = select(self._order, self._context, self._snapshot, listing, self._load, self._note_damage)
+        if self._order.dry_run:
+            return report(self._context, self._snapshot, self._target, self._outcome, self._survey(selected, True))
         to_delete = self._prepare(selected)
         make_target(self._target)
         root_fd = open_root(self._target)
         directories = Directories(root_fd)
-        self.note.begin()
+        try:
+            self.note.begin()
+            self._write(selected, directories, root_fd, to_delete)
+            self.note.end()
+        finally:
+            directories.close()
+            os.close(root_fd)
+        return report(self._context, self._snapshot, self._target, self._outcome, None)
+
+    def close(self) -> None:
+        """Give back what was opened."""
+        self.note.close()
+        self._index.tables.close()
+
+    def _write(
+        self, selected: Selected, directories: Directories, root_fd: int, to_delete: list[tuple[bytes, bytes]]
+    ) -> None:
+        order, outcome = self._order, self._outcome
         crew = Crew(self._setup(), order.limits.jobs or default_count(), root_fd, self._context.cancel)
         finder = ChunkFinder(self._index.tables, self._place.repository.place)
         writing = Writing(crew, finder, self._load, directories, self._owners, outcome)
@@ -134,7 +150,7 @@ class _Run:
             writing.drain()
             links.finish()
         finally:
-            # Before workers end: what they still write to is not to be left as if it were whole.
+            # Workers end first: what they still write to is deleted where it is not whole.
             crew.close()
             writing.abandon()
         for directory, name in to_delete:
@@ -144,10 +160,6 @@ class _Run:
             sync_file_system(root_fd)
         except OSError as error:
             raise failure("not all could be brought to the disk", error) from error
-        self.note.end()
-        directories.close()
-        os.close(root_fd)
-        return self._report(None)
 
     def _load_index(self) -> LoadedIndex:
         context = self._context
@@ -168,7 +180,7 @@ class _Run:
         can_ask = order.interactive or order.assume_yes
         is_there = os.path.isdir(self._target)
         if is_there and (order.delete_unmatched or (order.overwrite == "if-changed" and not can_ask)):
-            survey = self._survey(selected, keeps_steps=False)
+            survey = self._survey(selected, False)
             if not can_ask:
                 confirming.refuse_newer(survey, self._target)
             outcome.total_files, outcome.total_bytes = survey.file_count, survey.byte_count
@@ -217,6 +229,3 @@ class _Run:
 
     def _note_damage(self, path: bytes, error: BackupError) -> None:
         self._outcome.note(path.lstrip(b"/"), "damaged", error.message)
-
-    def _report(self, survey: Survey | None) -> events.Done:
-        return report(self._context, self._snapshot, self._target, self._outcome, survey)

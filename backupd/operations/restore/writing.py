@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 
 from backupd.cache.index_table import Place
 from backupd.errors import DamageError, TargetError
 from backupd.model import work
 from backupd.model.results import ProblemKind
-from backupd.operations.restore import parts
+from backupd.operations.restore import parts, wishes
 from backupd.operations.restore.crew import Crew
 from backupd.operations.restore.finding import ChunkFinder
 from backupd.operations.restore.outcome import Outcome
@@ -18,13 +16,11 @@ from backupd.operations.restore.planning import FileWish, Planner, SegmentPlan, 
 from backupd.target.directories import Directories
 from backupd.target.owners import OwnerMap
 from backupd.tree import entry as entries
-from backupd.tree.entry import Chunks, ChunkTree, Entry, Kind, Stored
-from backupd.tree.lists import iterate_chunks
+from backupd.tree.entry import Chunks, ChunkTree, Entry, Kind
 from backupd.tree.nodes import Load
 
 WHOLE_BYTES = 8 << 20
 """Files of more content are written in parts."""
-STRETCH_BYTES = 4 << 20
 _FIRST_WINDOW_FILES = 256
 _WINDOW_FILES = 16_384
 _WINDOW_BYTES = 128 << 20
@@ -54,8 +50,7 @@ class Writing:
         """Write an entry. action: as in model.work. Raises what ends the restore."""
         wish = FileWish(directory, name, entry, action)
         try:
-            if entry.extra is not None:
-                self._complete(wish, entry)
+            wishes.complete(wish, self._load)
             if entry.kind == Kind.FILE and action != work.REFRESH and entry.content is not None:
                 self._add_content(wish, entry)
             else:
@@ -104,31 +99,15 @@ class Writing:
             return True
         return False
 
-    def full_xattrs(self, entry: Entry) -> list[tuple[bytes, bytes]] | None:
-        """All extended attributes where not all stand in the entry, else None. Raises DamageError."""
-        xattrs = entry.extra.xattrs if entry.extra is not None else None
-        if not xattrs or not any(isinstance(value, Stored) for _, value in xattrs):
-            return None
-        return [(name, self._load(value.id) if isinstance(value, Stored) else value) for name, value in xattrs]
-
     def _turn(self, wait: bool) -> None:
         self._crew.turn(wait)
         if self._last is not None:
-            self._outcome.progress(_path(self._last))
+            self._outcome.progress(self._last.path)
 
     # Wishes
 
-    def _complete(self, wish: FileWish, entry: Entry) -> None:
-        extra = entry.extra
-        if extra is None:
-            return
-        wish.xattrs = self.full_xattrs(entry)
-        if extra.extents is not None:
-            wish.extents = self._load(extra.extents.id) if isinstance(extra.extents, Stored) else extra.extents
-
     def _add_content(self, wish: FileWish, entry: Entry) -> None:
         content = entry.content
-        wish.content_bytes = parts.content_bytes(entry, wish.extents)
         if isinstance(content, ChunkTree) or wish.content_bytes > WHOLE_BYTES:
             self._add_long(wish, entry)
             return
@@ -145,7 +124,7 @@ class Writing:
         wish.is_planned = False
         done = 0
         try:
-            for stretch in _stretches(wish, entry, self._load):
+            for stretch in wishes.stretches(wish, self._load):
                 done += stretch.length
                 if done > wish.content_bytes or wish.is_failed:
                     break
@@ -168,7 +147,7 @@ class Writing:
         self._bytes += stretch.length
 
     def _plan(self, planner: Planner, item: FileWish | Stretch, places: list[Place | None]) -> None:
-        wish = _wish(item)
+        wish = wishes.wish_of(item)
         if wish.is_failed:
             return
         known = [place for place in places if place is not None]
@@ -246,7 +225,7 @@ class Writing:
             self._finish_if_whole(part.wish)
 
     def _take_failure(self, task: TaskPlan, item: FileWish | Stretch, result: work.FetchResult) -> None:
-        wish = _wish(item)
+        wish = wishes.wish_of(item)
         if wish.is_failed:
             return
         if result.lost and self._finder.try_elsewhere(task, result.lost, result.problem):
@@ -284,7 +263,7 @@ class Writing:
             outcome.restored_bytes += wish.entry.size
 
     def _note_losses(self, wish: FileWish, losses: list[str]) -> None:
-        self._outcome.note(_path(wish), "metadata", "; ".join(losses))
+        self._outcome.note(wish.path, "metadata", "; ".join(losses))
 
     def _fail(self, wish: FileWish, kind: ProblemKind, message: str) -> None:
         if wish.is_failed:
@@ -296,7 +275,7 @@ class Writing:
             self._failed_groups.add(group)
         self._outcome.done_files += 1
         self._outcome.done_bytes += wish.entry.size
-        self._outcome.fail(_path(wish), kind, message)
+        self._outcome.fail(wish.path, kind, message)
 
 
 def _order(segment: SegmentPlan) -> work.SegmentOrder:
@@ -304,25 +283,3 @@ def _order(segment: SegmentPlan) -> work.SegmentOrder:
     return work.SegmentOrder(
         place.block_id, place.offset, place.stored_bytes, segment.positions, b"".join(slots), list(slots.values())
     )
-
-
-def _wish(item: FileWish | Stretch) -> FileWish:
-    return item if isinstance(item, FileWish) else item.wish
-
-
-def _path(wish: FileWish) -> bytes:
-    return wish.directory + b"/" + wish.name if wish.directory else wish.name
-
-
-def _stretches(wish: FileWish, entry: Entry, load: Load) -> Iterator[Stretch]:
-    """A file's chunks in rows of about STRETCH_BYTES. Raises DamageError."""
-    ids, lengths, start, length = bytearray(), list[int](), 0, 0
-    for chunk_id, chunk_bytes in iterate_chunks(entry.content, wish.content_bytes, load):
-        ids += chunk_id
-        lengths.append(chunk_bytes)
-        length += chunk_bytes
-        if length >= STRETCH_BYTES:
-            yield Stretch(wish, start, bytes(ids), lengths)
-            ids, lengths, start, length = bytearray(), [], start + length, 0
-    if lengths:
-        yield Stretch(wish, start, bytes(ids), lengths)

@@ -19,7 +19,7 @@ def test_neighbours_are_one_request_in_the_order_of_the_block() -> None:
 
 
 def test_far_segments_and_other_blocks_are_requests_of_their_own() -> None:
-    end = 80 + FRAME_HEADER_BYTES + 1000
-    found = list(plan_reads([_segment(2, 80), _segment(1, 80), _segment(1, end + GAP_BYTES), _segment(1, end)]))
-    assert [(one.block_id[0], one.offset) for one in found] == [(1, 80), (1, end + GAP_BYTES), (2, 80)]
+    far = 80 + FRAME_HEADER_BYTES + 1000 + GAP_BYTES
+    found = list(plan_reads([_segment(2, 80), _segment(1, 80), _segment(1, far)]))
+    assert [(one.block_id[0], one.offset) for one in found] == [(1, 80), (1, far), (2, 80)]
     assert list(plan_reads([])) == []
