@@ -325,6 +325,12 @@ class CheckDone(Message, frozen=True, array_like=True, tag=8):
     verdicts: list[BlockVerdict]
 
 
+class Begun(Message, frozen=True, array_like=True, tag=10):
+    """A task that is alone is begun: what ends the worker from now on is its doing."""
+
+    task: int
+
+
 class WorkerFailed(Message, frozen=True, array_like=True, tag=9):
     """The worker can't go on: an error that is no file's."""
 
@@ -334,5 +340,5 @@ class WorkerFailed(Message, frozen=True, array_like=True, tag=9):
 
 
 FromWorker = (
-    Question | Sealed | FilesDone | RegionStep | RegionDone | Flushed | FetchDone | CheckDone | WorkerFailed
+    Question | Sealed | FilesDone | RegionStep | RegionDone | Flushed | FetchDone | CheckDone | Begun | WorkerFailed
 )

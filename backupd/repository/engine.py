@@ -32,6 +32,7 @@ from backupd.sizes import MIB
 _PER_WORKER = 3
 """Tasks given to a worker at once: two under way, one waiting."""
 _QUEUED_MOST = 8
+_IDLE_DEATHS_MOST = 8
 TREE_PART = -1
 """Number of the ring part that the coordinator itself seals into."""
 
@@ -89,6 +90,7 @@ class StoreEngine:
         self._flushed: set[int] = set()
         self._is_flushing = False
         self._depth = 0
+        self._idle_deaths = 0
         self._next_task = 0
         self.new_bytes = 0
         """Plain bytes of chunks that were lacking."""
@@ -189,6 +191,7 @@ class StoreEngine:
             return
         try:
             for message in worker.channel.receive_ready():
+                worker.has_spoken = True
                 self._take(worker, message)
         except (EOFError, ConnectionResetError, BrokenPipeError):
             if self._workforce.workers.get(worker.number) is worker:
@@ -249,6 +252,8 @@ class StoreEngine:
                 self._unload(assigned)
                 assigned.last = message
                 self._deliver(assigned)
+            case work.Begun():
+                self._assigned[message.task].is_begun = True
             case work.Flushed():
                 self._flushed.add(worker.number)
             case work.WorkerFailed():
@@ -310,10 +315,16 @@ class StoreEngine:
 
     def _bury(self, worker: Worker) -> None:
         status = self._workforce.bury(worker)
+        self._idle_deaths = 0 if worker.has_spoken else self._idle_deaths + 1
+        if self._idle_deaths > _IDLE_DEATHS_MOST:
+            raise BackupError(
+                f"worker processes end before they begin to work, the last one with status {status}",
+                hint="is memory short, or the installation incomplete?",
+            )
         self.on_worker_death(f"a worker ended with status {status}; its work is done again")
         voided = [step.assigned for step in self.claims.void(worker.number)]
         lost = [a for a in self._assigned.values() if a.worker == worker.number]
-        deaths = blame(lost)
+        deaths = blame(lost) if worker.has_spoken else [assigned.deaths for assigned in lost]
         for assigned in lost:
             del self._assigned[assigned.task.task]
         # The new worker takes the ring's part for empty: blocks that still lie in it must be safe before.

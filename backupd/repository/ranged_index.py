@@ -49,6 +49,10 @@ class RangedIndex:
         found = [self._find_in(name, reader, chunk_id) for name, reader in self._readers]
         return [place for place in found if place is not None]
 
+    def close(self) -> None:
+        """Let go of the pages."""
+        self._pages.clear()
+
     def _find(self, chunk_id: bytes) -> Place | None:
         for at, (name, reader) in enumerate(self._readers):
             place = self._find_in(name, reader, chunk_id)

@@ -106,6 +106,10 @@ class ChunkPlaces(Protocol):
         """Every place of a chunk."""
         ...
 
+    def close(self) -> None:
+        """Give back what was opened."""
+        ...
+
 
 class ChunkReader:
     """Loads chunks by id for those who walk trees; keeps the last segments."""

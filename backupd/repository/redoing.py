@@ -10,6 +10,7 @@ from backupd.model import work
 from backupd.repository.tasks import Assigned, Joined
 
 _DEATHS_MOST = 2
+"""Workers that a batch may end before it is halved; what can't be halved may end one more."""
 _BEGUN = 2
 """A worker has asked for this many pieces of work at most; what comes after them it never looked at."""
 
@@ -21,7 +22,7 @@ def is_answered(assigned: Assigned) -> bool:
 
 
 def blame(lost: Sequence[Assigned]) -> list[int]:
-    """How many deaths each of a dead worker's tasks has now to answer for, in their order.
+    """How many deaths each task of a worker that had begun to work has now to answer for, in their order.
 
     The first death makes suspects of all that was begun, what only waits in an open segment too; a suspect is done
     again alone, so that a second death is its own. A region that got on since the last one begins to count anew.
@@ -29,7 +30,8 @@ def blame(lost: Sequence[Assigned]) -> list[int]:
     for at, assigned in enumerate(lost):
         if assigned.task.is_alone and not is_answered(assigned):
             deaths = [other.deaths for other in lost]
-            deaths[at] = 1 if assigned.delivered_bytes else assigned.deaths + 1
+            if assigned.is_begun:
+                deaths[at] = 1 if assigned.delivered_bytes else assigned.deaths + 1
             return deaths
     begun = [a for a in lost if not is_answered(a)][:_BEGUN]
     return [1 if a in begun or is_answered(a) else a.deaths for a in lost]
@@ -45,9 +47,10 @@ def again(assigned: Assigned, deaths: int) -> Assigned:
 
 def redo(assigned: Assigned, deaths: int) -> Iterator[Assigned]:
     """What to do instead of a task that was lost, in order; nothing: it is to be given up."""
-    if deaths < _DEATHS_MOST:
+    is_divisible = isinstance(assigned.task, work.FilesTask) and len(assigned.task.files) > 1
+    if deaths < _DEATHS_MOST or (deaths == _DEATHS_MOST and not is_divisible):
         yield again(assigned, deaths)
-    elif isinstance(assigned.task, work.FilesTask) and len(assigned.task.files) > 1:
+    elif isinstance(assigned.task, work.FilesTask) and is_divisible:
         half = len(assigned.task.files) // 2
         joined = Joined(assigned.sink, 2)
         for files in (assigned.task.files[:half], assigned.task.files[half:]):

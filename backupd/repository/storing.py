@@ -125,6 +125,7 @@ class StoreWorker:
             task = self._tasks.popleft()
             if task.is_alone:
                 self._send(self._packer.flush())
+                self._channel.send(work.Begun(task.task))
             if isinstance(task, FilesTask):
                 return self._read_files(task)
             self._region = self._read_region(task)

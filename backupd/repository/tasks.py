@@ -28,7 +28,7 @@ class Sink(Protocol):
 class Assigned:
     """A task on its way: to be given out, or at a worker."""
 
-    __slots__ = ("deaths", "delivered_bytes", "is_void", "last", "sink", "steps", "task", "worker")
+    __slots__ = ("deaths", "delivered_bytes", "is_begun", "is_void", "last", "sink", "steps", "task", "worker")
 
     def __init__(self, task: work.FilesTask | work.RegionTask, sink: Sink, deaths: int = 0) -> None:
         self.task, self.sink, self.deaths = task, sink, deaths
@@ -36,6 +36,8 @@ class Assigned:
         self.steps: deque[Step] = deque()
         self.last: work.RegionDone | None = None
         self.delivered_bytes = 0
+        self.is_begun = False
+        """Alone at its worker, and looked at by it."""
         self.is_void = False
 
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from backupd.model import work
 from backupd.wire.channel import Channel
@@ -29,7 +30,11 @@ class Worker:
         self.process = subprocess.Popen(command, pass_fds=passed, stdin=subprocess.DEVNULL)
         theirs.close()
         self.channel: Channel[work.FromWorker] = Channel(ours, work.FromWorker)
-        self.channel.send(setup)
+        self.has_spoken = False
+        """Whether it got so far as to send something."""
+        # One that was killed already is found dead when it is listened to.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.channel.send(setup)
 
     def stop(self) -> None:
         """Close its socket, so that it ends; kill it if it does not within 10 s."""

@@ -114,14 +114,12 @@ def test_a_run_survives_its_workers(tmp_path: Path, faults: Faults) -> None:
     sample = _sample(tmp_path, random, 2 * GIB if faults.is_full else 160 * MIB)
     ledger = Ledger(Machine(tmp_path / "home"), tmp_path / "place")
     run = Run(ledger.machine, "once", sample.source, "--to", ledger.place)
-    deaths = 0
-    while run.wait_until(lambda: bool(run.workers)):
-        run.wait_until(lambda: False, random.uniform(0.0, 0.3 * sample.seconds))
+    # Few enough that no large file can be held to blame for them.
+    for _ in range(2):
+        run.wait_until(lambda: bool(run.workers))
+        run.wait_until(lambda: False, random.uniform(0.1, 0.4 * sample.seconds))
         for worker in run.workers[: random.randint(1, 2)]:
             kill(worker, random.choice((signal.SIGKILL, signal.SIGSEGV)))
-            deaths += 1
-        if deaths > 4:
-            break
     document = run.end()
     assert document["exit"] == 0, show(document)
     assert any("worker ended" in warning for warning in document["warnings"])
@@ -160,6 +158,6 @@ def test_a_large_file_that_kills_its_readers_is_left_out_alone(tmp_path: Path, f
     machine, place = Machine(tmp_path / "home"), tmp_path / "place"
     with Poison(large) as poison:
         document = Run(machine, "once", source, "--to", place).end()
-    assert poison.deaths == 2 + 1, "once among others, once alone, once more"
+    assert poison.deaths == 3, "once among others, twice alone"
     assert document["exit"] == 3, show(document)
     assert [p["path"] for p in document["result"]["runs"][0]["problems"]["first"]] == [str(large)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backupd.cache.index_table import Place
-from backupd.cache.index_tables import IndexTables
 from backupd.destination.contract import Destination
 from backupd.errors import DestinationUnreachableError
 from backupd.operations.restore.planning import TaskPlan
 from backupd.repository.identity import TWINS
+from backupd.repository.reader import ChunkPlaces
 
 _ID_BYTES = 32
 
@@ -17,7 +17,7 @@ _ID_BYTES = 32
 class ChunkFinder:
     """Answers with the best place of each chunk that was not found bad in this run."""
 
-    def __init__(self, tables: IndexTables, place: Destination) -> None:
+    def __init__(self, tables: ChunkPlaces, place: Destination) -> None:
         """place: sees the repository's folder."""
         self._tables, self._place = tables, place
         self._tried: dict[bytes, list[Place]] = {}

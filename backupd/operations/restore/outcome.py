@@ -84,7 +84,7 @@ class Outcome:
         if self.damaged:
             count = len(self.damaged)
             return DamageError(
-                f"{count} {'entry is' if count == 1 else 'entries are'} damaged and not restored; all else is",
+                f"{count} {'entry is' if count == 1 else 'entries are'} damaged and not restored whole; all else is",
                 hint="an older snapshot may hold them whole: --as-of; `bkctl check` says what is hit",
                 context={"damaged": [path_fields(p.path)["path"] for p in self.damaged[:100]]},
             )

@@ -112,11 +112,9 @@ class Restoring:
         """Give directories their metadata, the deepest first. Raises TargetFullError."""
         for made in reversed(self._to_finish):
             entry, path = entries.decode(made.entry), made.path
-            try:
-                xattrs = full_xattrs(entry, self._load)
-            except DamageError as error:
-                self._outcome.note(path, "damaged", f"its extended attributes: {error.message}")
-                xattrs = []
+            xattrs, lost = full_xattrs(entry, self._load)
+            if lost:
+                self._outcome.note(path, "damaged", lost)
             try:
                 losses = apply(self._directories.open(path), wanted_of(entry, xattrs, owners), made.is_new)
             except TargetError as error:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from backupd.cache.index_tables import IndexTables
 from backupd.errors import (
     BackupError,
     DamageError,
@@ -24,9 +25,10 @@ from backupd.model.orders import RestoreOrder
 from backupd.operations.context import JobContext
 from backupd.operations.places import (
     Listing,
+    Lookup,
     OpenPlace,
     list_snapshots,
-    load_place_index,
+    open_lookup,
     open_place,
     open_reader,
     pick_from,
@@ -46,7 +48,7 @@ from backupd.operations.restore.survey import IsSpared, Survey
 from backupd.operations.restore.targeting import make_target, target_of
 from backupd.operations.restore.walking import walk
 from backupd.operations.restore.writing import Writing
-from backupd.repository.index_loading import LoadedIndex, mark_absent
+from backupd.repository.index_loading import mark_absent
 from backupd.repository.workforce import default_count
 from backupd.settings.directories import translated
 from backupd.snapshot.records import Snapshot
@@ -161,13 +163,14 @@ class _Run:
         except OSError as error:
             raise failure("not all could be brought to the disk", error) from error
 
-    def _load_index(self) -> LoadedIndex:
+    def _load_index(self) -> Lookup:
         context = self._context
-        index = load_place_index(self._place)
+        index = open_lookup(self._place, is_selective=bool(self._order.selection.paths))
         for message in [*index.damaged.values(), *index.locked.values()]:
             context.warn(f"{message}; what only it names can't be restored, `bkctl check --rebuild-index` finds it")
         try:
-            mark_absent(index.tables, self._place.records)
+            if isinstance(index.tables, IndexTables):
+                mark_absent(index.tables, self._place.records)
         except DestinationUnreachableError:
             raise
         except (DamageError, ObjectMissingError, KeyMissingError) as error:

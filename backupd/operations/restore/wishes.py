@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backupd.errors import FormatError
+from backupd.errors import DamageError, FormatError
+from backupd.model.results import shown
 from backupd.operations.restore.planning import FileWish, Stretch
 from backupd.operations.snapshot_tree import extents_of
 from backupd.tree.entry import Entry, Kind, Stored
@@ -15,22 +16,33 @@ STRETCH_BYTES = 4 << 20
 _EXTENT_BYTES = 16
 
 
-def complete(wish: FileWish, load: Load) -> None:
-    """Fetch what does not stand in the entry itself, and measure the content. Raises DamageError."""
-    entry = wish.entry
+def complete(wish: FileWish, load: Load) -> str:
+    """Fetch what does not stand in the entry itself, and measure the content; says which attributes are lost.
+
+    Raises DamageError where the content can't be had without what is lost.
+    """
+    entry, lost = wish.entry, ""
     if entry.extra is not None:
-        wish.xattrs = full_xattrs(entry, load)
+        wish.xattrs, lost = full_xattrs(entry, load)
         wish.extents = extents_of(entry, load)
     if entry.kind == Kind.FILE:
         wish.content_bytes = _content_bytes(wish.extents) if wish.extents else entry.size
+    return lost
 
 
-def full_xattrs(entry: Entry, load: Load) -> list[tuple[bytes, bytes]] | None:
-    """All extended attributes where not all stand in the entry, else None. Raises DamageError."""
+def full_xattrs(entry: Entry, load: Load) -> tuple[list[tuple[bytes, bytes]] | None, str]:
+    """All extended attributes where not all stand in the entry, else None; and what of them is lost, empty: nothing."""
     xattrs = entry.extra.xattrs if entry.extra is not None else None
     if not xattrs or not any(isinstance(value, Stored) for _, value in xattrs):
-        return None
-    return [(name, load(value.id) if isinstance(value, Stored) else value) for name, value in xattrs]
+        return None, ""
+    found: list[tuple[bytes, bytes]] = []
+    lost: list[str] = []
+    for name, value in xattrs:
+        try:
+            found.append((name, load(value.id) if isinstance(value, Stored) else value))
+        except DamageError as error:
+            lost.append(f"extended attribute {shown(name)}: {error.message}")
+    return found, "; ".join(lost)
 
 
 def stretches(wish: FileWish, load: Load) -> Iterator[Stretch]:

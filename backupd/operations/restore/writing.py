@@ -50,7 +50,9 @@ class Writing:
         """Write an entry. action: as in model.work. Raises what ends the restore."""
         wish = FileWish(directory, name, entry, action)
         try:
-            wishes.complete(wish, self._load)
+            lost = wishes.complete(wish, self._load)
+            if lost:
+                self._outcome.note(wish.path, "damaged", lost)
             if entry.kind == Kind.FILE and action != work.REFRESH and entry.content is not None:
                 self._add_content(wish, entry)
             else:
