@@ -326,7 +326,7 @@ class CheckDone(Message, frozen=True, array_like=True, tag=8):
 
 
 class Begun(Message, frozen=True, array_like=True, tag=10):
-    """A task that is alone is begun: what ends the worker from now on is its doing."""
+    """A worker's first task, or one that is alone, is begun: what ends the worker from now on may be its doing."""
 
     task: int
 

@@ -70,6 +70,7 @@ class StoreWorker:
         self._answers: dict[tuple[int, int], bytes] = {}
         self._region: Iterator[Asked] | None = None
         self._is_flushing = self._is_paused = False
+        self._has_begun = False
 
     def run(self) -> None:
         """Work until the coordinator closes the channel."""
@@ -125,6 +126,8 @@ class StoreWorker:
             task = self._tasks.popleft()
             if task.is_alone:
                 self._send(self._packer.flush())
+            if task.is_alone or not self._has_begun:
+                self._has_begun = True
                 self._channel.send(work.Begun(task.task))
             if isinstance(task, FilesTask):
                 return self._read_files(task)

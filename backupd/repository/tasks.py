@@ -37,7 +37,7 @@ class Assigned:
         self.last: work.RegionDone | None = None
         self.delivered_bytes = 0
         self.is_begun = False
-        """Alone at its worker, and looked at by it."""
+        """Its worker said so; of those in a row at one worker only the first, and who is alone, are told of."""
         self.is_void = False
 
 

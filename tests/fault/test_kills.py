@@ -132,7 +132,7 @@ def test_a_file_that_kills_its_readers_is_left_out_alone(tmp_path: Path, faults:
     """Else one broken file keeps all others from being backed up, or takes its neighbours with it."""
     source = tmp_path / "source"
     build_tree(source, faults.random(), 40 * MIB)
-    small = max((path for path in source.rglob("small-*")), key=lambda path: path.stat().st_size)
+    small = max(source.rglob("small-*"), key=lambda path: path.stat().st_size)
     ledger = Ledger(Machine(tmp_path / "home"), tmp_path / "place")
     with Poison(small) as poison:
         document = Run(ledger.machine, "once", source, "--to", ledger.place).end()
@@ -154,7 +154,7 @@ def test_a_large_file_that_kills_its_readers_is_left_out_alone(tmp_path: Path, f
     """The same for what is read in regions."""
     source = tmp_path / "source"
     build_tree(source, faults.random(), 40 * MIB)
-    large = next(iter(source.rglob("large-*")))
+    large = max(source.rglob("large-*"), key=lambda path: path.stat().st_size)
     machine, place = Machine(tmp_path / "home"), tmp_path / "place"
     with Poison(large) as poison:
         document = Run(machine, "once", source, "--to", place).end()

@@ -51,11 +51,13 @@ class Editor:
         """Make that many edits."""
         done = 0
         while done < count:
-            change = self.random.choice(self._changes())
+            scarce = len(self._directories()) < 25
+            change = self.random.choice([self.create_tree, self.create] if scarce else self._changes())
             try:
                 what = change()
-            except (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError) as error:
-                what = None if error.filename is None else ""
+            except (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError):
+                # What it chose is of another kind by now; it changed nothing.
+                continue
             if what:
                 self.log.append(f"{change.__name__} {what}")
                 done += 1

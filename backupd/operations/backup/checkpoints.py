@@ -58,7 +58,7 @@ class Checkpoints:
 
     def make_last(self) -> Snapshot:
         """The checkpoint of a run that stops, as the partial snapshot that it leaves."""
-        self._storing.reading.flush()
+        self._storing.flush()
         self._make()
         if self._snapshot is None:
             raise AssertionError("a checkpoint makes a snapshot")

@@ -129,6 +129,10 @@ class FileReading:
             task = FilesTask(0, directories, [order for order, _ in batch])
             self._engine.submit(task, _BatchSink(self, [target for _, target in batch]))
 
+    def close(self) -> None:
+        """Leave the source: no directory of it stays open."""
+        self._chain.close()
+
     # What the engine gives
 
     def take(self, target: Target, result: FileResult) -> None:

@@ -183,6 +183,7 @@ class _Run:
                     storing.close()
         finally:
             journal.close(is_ended=done is not None)
+            base.forget_caches()
         if done.exit_code in (0, 3):
             self._tidy_up(session, index, state)
         index.tables.close()
@@ -227,7 +228,7 @@ class _Run:
             for _ in walk.run():
                 storing.turn()
                 checkpoints.make_if_due()
-            storing.reading.flush()
+            storing.flush()
             while storing.engine.has_work:
                 storing.engine.finish_step()
                 checkpoints.make_if_due()

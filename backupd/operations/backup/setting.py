@@ -18,7 +18,7 @@ from backupd.operations.backup.walk_rules import WalkRules, options_digest
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace
 from backupd.rules import names
-from backupd.rules.filtering import Filters, rules_of
+from backupd.rules.filtering import Filters, Rule, rules_of
 from backupd.rules.left_out import LeftOut, pseudo_mounts
 from backupd.snapshot.naming import SnapshotName
 from backupd.source.mounts import read_mounts, swap_files
@@ -53,7 +53,9 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
     else:
         name = names.default_set_name(host_name, sources, _known_sets(place, host_name))
     set_id = blake3(f"{host}\0{name}".encode(errors="surrogateescape"), key=key).digest(16)
-    rules = _walk_rules(order, context, place, sources)
+    files = {word.value: _read_filter_file(word.value) for word in order.filters if word.kind == "filter-file"}
+    filter_rules = rules_of(order.filters, files)
+    rules = _walk_rules(order, context, place, sources, Filters(filter_rules))
     deduplication = order.deduplication or "set"
     chosen = class_of_average(order.chunk_size_bytes) if order.chunk_size_bytes else None
     one_file_system = b"one file system" if order.one_file_system else b""
@@ -64,7 +66,7 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
         host_name,
         rules,
         digest,
-        _settings_text(order, sources, deduplication),
+        _settings_text(order, sources, filter_rules, deduplication),
         deduplication,
         set_salt(set_id) if deduplication == "set" else ZERO_SALT,
         chosen,
@@ -73,8 +75,9 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
     )
 
 
-def _walk_rules(order: BackupOrder, context: JobContext, place: OpenPlace, sources: list[bytes]) -> WalkRules:
-    files = {word.value: _read_filter_file(word.value) for word in order.filters if word.kind == "filter-file"}
+def _walk_rules(
+    order: BackupOrder, context: JobContext, place: OpenPlace, sources: list[bytes], filters: Filters
+) -> WalkRules:
     mounts = read_mounts()
     found = context.directories
     own = [found.state, found.cache, found.temporary, os.path.join(found.data, "keys"), place.path]
@@ -87,7 +90,6 @@ def _walk_rules(order: BackupOrder, context: JobContext, place: OpenPlace, sourc
     nested = {source for source in sources if source not in tops}
     network = {mount.device for mount in mounts if mount.is_network}
     leading = {above for source in nested for above in _above(source)}
-    filters = Filters(rules_of(order.filters, files))
     # Namespaces are mounted on files.
     leaves_out_files = bool(swaps) or any(mount.type == "nsfs" for mount in mounts)
     return WalkRules(tops, nested, leading, filters, left_out, leaves_out_files, order.one_file_system, network)
@@ -122,10 +124,10 @@ def _known_sets(place: OpenPlace, host_name: str) -> dict[str, bytes]:
     return known
 
 
-def _settings_text(order: BackupOrder, sources: list[bytes], deduplication: str) -> str:
+def _settings_text(order: BackupOrder, sources: list[bytes], rules: list[Rule], deduplication: str) -> str:
     settings = {
         "sources": [shown(source) for source in sources],
-        "filters": [{word.kind: shown(word.value)} for word in order.filters],
+        "filters": [{"include" if rule.is_include else "exclude": shown(rule.glob)} for rule in rules],
         "one_file_system": order.one_file_system,
         "compression": order.compression or "fast",
         "deduplication": deduplication,

@@ -53,7 +53,7 @@ class Storing:
         self.engine.on_worker_death = context.warn
         self._chunks = ChunkReader(SegmentReader(place.repository.place, setup), tables)
         self._expected: tuple[int | None, int | None] = (None, None)
-        self.reading: FileReading
+        self.reading: FileReading | None = None
         self._turns = 0
 
     def begin(self, writer: FileCacheWriter, base: Base, began_ns: int) -> TreeWalk:
@@ -64,10 +64,16 @@ class Storing:
         )
         if base.newest is not None:
             self._expected = (base.newest.file_count, base.newest.byte_count)
-        self.reading = FileReading(self.engine, policy, self.tally, self._tables.has_many, self._chunks.load)
+        reading = FileReading(self.engine, policy, self.tally, self._tables.has_many, self._chunks.load)
+        self.reading = reading
         tools = BuildTools(self._node_key, self.engine.store_node, writer, lambda build: walk.finished(build))  # noqa: PLW0108
-        walk = TreeWalk(tools, use.rules, base.to_caches(), self.reading, self.tally, began_ns)
+        walk = TreeWalk(tools, use.rules, base.to_caches(), reading, self.tally, began_ns)
         return walk
+
+    def flush(self) -> None:
+        """Give out what waits for a full batch."""
+        if self.reading is not None:
+            self.reading.flush()
 
     def turn(self) -> None:
         """Between two stretches of the walk."""
@@ -79,8 +85,10 @@ class Storing:
             self._progress()
 
     def close(self) -> None:
-        """Stop workers and uploader."""
+        """Stop workers and uploader; leave the source."""
         self.engine.close()
+        if self.reading is not None:
+            self.reading.close()
 
     def _progress(self) -> None:
         self._context.progress(self._make_progress)

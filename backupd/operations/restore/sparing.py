@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from backupd.errors import UsageError
 from backupd.model.orders import FilterWord
 from backupd.operations.context import JobContext
 from backupd.rules.filtering import Filters, rules_of
@@ -15,7 +14,7 @@ from backupd.snapshot.records import Snapshot
 
 
 def filters_of(snapshot: Snapshot) -> Filters:
-    """The filters that a snapshot was made with. Raises UsageError where they are not known."""
+    """The filters that a snapshot was made with."""
     try:
         settings = json.loads(snapshot.settings) if snapshot.settings else {}
     except ValueError:
@@ -54,9 +53,4 @@ class Sparing:
 
 def _word(word: dict[str, Any]) -> FilterWord:
     (kind, value), *_ = word.items()
-    if kind == "filter-file":
-        raise UsageError(
-            f"the set was filtered by the file {value}, whose rules the snapshot does not hold",
-            hint="delete by hand, or give --delete-excluded to delete what it left out, too",
-        )
     return FilterWord(kind="include" if kind == "include" else "exclude", value=str(value).encode())
