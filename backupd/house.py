@@ -1,6 +1,6 @@
 """The composition root: which operation carries out which order.
 
-The one lazy loader: a job loads its own operation and none of the others, which saves every command a tenth of its time.
+The one lazy loader: a job loads its own operation and none of the others, which saves each command some time.
 """
 
 from __future__ import annotations

@@ -54,7 +54,8 @@ def main() -> None:
         done = _failed(error, context.warnings)
     except Exception as error:  # noqa: BLE001 - the one place where a job's unknown failure ends
         traceback.print_exc()
-        unknown = BackupError(f"{type(error).__name__}: {error}", hint="this is a defect of the program; please report it")
+        hint = "this is a defect of the program; please report it"
+        unknown = BackupError(f"{type(error).__name__}: {error}", hint=hint)
         done = _failed(unknown, context.warnings)
     finally:
         directories.discard(found)

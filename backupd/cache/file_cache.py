@@ -1,4 +1,4 @@
-"""What a run saw, for the next run: per directory its tree, and per entry the signature and the encoded entry (DESIGN 7).
+"""What a run saw, for the next run: per directory its tree, per entry its signature and its encoding (DESIGN 7).
 
 One file a run: records are appended as directories finish, a table of all directories comes last, and at each
 checkpoint. It belongs to one snapshot and is worth nothing without it; losing it costs one full read.

@@ -1,4 +1,4 @@
-"""What a running writer has stored and no index names yet: one file a set and place, fsynced with each block (DESIGN 8.1).
+"""What a running writer has stored and no index names yet: a file for set and place, fsynced with each block.
 
 A block is written down before it is sent, so whether it arrived is to be asked at the destination. Records are `<I`
 length, 8 bytes of BLAKE3, msgpack; a torn tail is passed over. What is published is left out again now and then.

@@ -38,7 +38,8 @@ def _translated(what: str) -> Iterator[None]:
                 text, hint="make space there; what is stored stays, and the next run goes on from it"
             ) from error
         if error.errno in _REFUSED:
-            raise DestinationRefusedError(text, hint="mend owner or mode of the directory, or run as its owner") from error
+            hint = "mend owner or mode of the directory, or run as its owner"
+            raise DestinationRefusedError(text, hint=hint) from error
         raise DestinationError(text) from error
 
 

@@ -25,7 +25,13 @@ class JobContext:
     """The surroundings of one job. `tell`, `progress` and `ask` may be called from any thread."""
 
     def __init__(
-        self, order: Order, clock: Clock, cancel: Cancel, environ: Mapping[str, str], directories: Directories, send: Send
+        self,
+        order: Order,
+        clock: Clock,
+        cancel: Cancel,
+        environ: Mapping[str, str],
+        directories: Directories,
+        send: Send,
     ) -> None:
         self.order, self.clock, self.cancel, self.directories = order, clock, cancel, directories
         self.environ = environ

@@ -125,7 +125,7 @@ def unlock(context: JobContext, below: Destination, repository: str) -> OpenRepo
     if opened is None:
         raise KeyMissingError(
             f"no key for repository {repository[:9]} is kept here",
-            hint="copy its .key file into the key directory, or give the password or the 44 characters by --password-file",
+            hint="copy its .key file into the key directory, or give password or key by --password-file",
             context={"key_directory": KeyStore(context.directories.data).directory, "repository": repository},
         )
     return opened
@@ -157,8 +157,10 @@ class Lookup(NamedTuple):
 
 
 def open_lookup(place: OpenPlace, *, is_selective: bool) -> Lookup:
-    """The index for reading. is_selective: few files are wanted; then a large index that this host has not got yet is
-    asked where it lies, page by page, instead of being fetched whole.
+    """The index for reading.
+
+    is_selective: few files are wanted; then a large index that this host has not got yet is asked where it lies, page by
+    page, instead of being fetched whole.
     """
     if is_selective:
         sizes = {info.name.removeprefix("index/"): info.size_bytes for info in place.repository.place.list("index/")}

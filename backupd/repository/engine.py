@@ -1,4 +1,4 @@
-"""The coordinator of a storing run: gives work to workers, answers what is lacking, has blocks made and sent (DESIGN 5, 6).
+"""The coordinator of a storing run: gives out work, answers what is lacking, has blocks made and sent (DESIGN 5, 6).
 
 One thread calls everything here. Results reach a `Sink` only when all chunks they rely on are sealed, so what a sink
 holds may be published after the next `drain`.

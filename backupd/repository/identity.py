@@ -166,7 +166,7 @@ def check_is_ours(place: Destination, top_names: list[str]) -> None:
 
 
 def choose(place: Destination, top_names: list[str]) -> str:
-    """The repository at a place that commands mean. Raises RepositoryNotFoundError, UsageError when there are several."""
+    """The repository at a place that commands mean. Raises RepositoryNotFoundError; UsageError: there are several."""
     repositories = list_repositories(place, top_names)
     try:
         once = read_once(place) if "once.json" in top_names else None

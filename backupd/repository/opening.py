@@ -51,7 +51,9 @@ class NewSlot(msgspec.Struct, frozen=True):
     label: str
 
 
-def create(place: Destination, repository_id: bytes, config: Configuration, new: NewSlot, now_ns: int) -> OpenRepository:
+def create(
+    place: Destination, repository_id: bytes, config: Configuration, new: NewSlot, now_ns: int
+) -> OpenRepository:
     """Make a repository: keyring, one key slot, and last the text objects that make it one.
 
     A crash before these leaves nothing that anyone takes for a repository. Raises ConflictError when another maker of

@@ -1,4 +1,4 @@
-"""A worker's open segment: chunks are grouped, compressed, sealed into the ring, and checked there before they count."""
+"""A worker's open segment: chunks are grouped, compressed, sealed into the ring and checked there."""
 
 from __future__ import annotations
 

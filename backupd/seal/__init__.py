@@ -1,1 +1,1 @@
-"""Keys and sealing: what makes bytes unreadable and unforgeable. Pure; randomness is passed in or drawn from the system."""
+"""Keys and sealing: what makes bytes unreadable and unforgeable. Pure but for the system's randomness."""

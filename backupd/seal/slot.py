@@ -67,7 +67,7 @@ def secret_to_text(secret: bytes) -> str:
 
 
 def secret_from_text(text: str) -> bytes | None:
-    """The 32 bytes of 44 typed characters, white space ignored; None when it is no such key, a mistyped one included."""
+    """The 32 bytes of 44 typed characters, white space ignored; None when it is no such key, or mistyped."""
     compact = "".join(text.split())
     if len(compact) != SECRET_CHARACTERS or any(c not in _ALPHABET for c in compact):
         return None
@@ -87,7 +87,7 @@ def make_slot(repository_id: bytes, name: str, secret: bytes, keyring_key: bytes
 
 
 def read_slot(name: str, data: bytes) -> Slot:
-    """Read a slot, its parameters checked before anyone spends memory on them. Raises FormatError, NewerVersionError."""
+    """Read a slot, its parameters checked before memory is spent on them. Raises FormatError, NewerVersionError."""
     check_header(data, ObjectKind.KEY_SLOT, f"keys/{name}")
     try:
         slot = msgspec.msgpack.decode(data[HEADER_BYTES:], type=Slot)

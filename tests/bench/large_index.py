@@ -1,8 +1,8 @@
-"""What a new host reads to bring one file back from a large repository: `python -m tests.bench.large_index DIR [OBJECTS]`.
+"""What a new host reads for one file of a large repository: `python -m tests.bench.large_index DIR [OBJECTS]`.
 
-Makes a small real repository below DIR, then index objects of 1,500,000 random chunks each beside its own (41 of them are
-about what 1 TB at 16 KiB a chunk has), restores one file of 1 MiB with empty caches under strace, and prints the bytes
-read below the repository.
+Makes a small real repository below DIR, then index objects of 1,500,000 random chunks each beside its own (41 of them
+are about what 1 TB at 16 KiB a chunk has), restores one file of 1 MiB with empty caches under strace, and prints the
+bytes read below the repository.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def main() -> None:
     repository = next(path.name for path in place.iterdir() if path.name.startswith("r"))
     key = next((base / "home/.local/share/backupd/keys").glob("*.key"))
     secret = key.read_text().split()[-1].encode()
-    opened = opening.unlock(Below(LocalDestination(str(place), "bench"), repository), bytes.fromhex(repository[1:]), secret)
+    below = Below(LocalDestination(str(place), "bench"), repository)
+    opened = opening.unlock(below, bytes.fromhex(repository[1:]), secret)
     for _ in range(count):
         name = os.urandom(16).hex()
         seal = seal_of(opened, name, opened.keyring.current.name)

@@ -60,13 +60,13 @@ def test_a_large_sparse_file_goes_on_in_its_middle(tmp_path: Path, faults: Fault
     random = faults.random()
     source = tmp_path / "source"
     source.mkdir()
-    size, data = (100 * GIB, 3 * GIB) if faults.is_full else (4 * GIB, 200 * MIB)
+    size, data = (100 * GIB, 3 * GIB) if faults.is_full else (4 * GIB, 256 * MIB)
     build_sparse(source / "disk.img", random, size, data, data // 50 // MIB * MIB)
     data = sum(path.stat().st_blocks * 512 for path in source.iterdir())
     interrupted = Interrupted(tmp_path, source, "--jobs", jobs)
     document = _stop_often(interrupted, random, data, 10)
     assert document["exit"] == 0, show(document)
-    assert len(interrupted.exits) > 3, interrupted.exits
+    assert len(interrupted.exits) >= 3, interrupted.exits
     assert sum(interrupted.read_bytes) <= 1.05 * data, (interrupted.read_bytes, interrupted.exits)
     assert interrupted.ledger.block_bytes() <= 1.05 * data + SLACK_BYTES
     interrupted.ledger.note(document, hash_tree(source))

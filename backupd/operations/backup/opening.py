@@ -131,7 +131,10 @@ def _make(order: BackupOrder, context: JobContext, whole: LocalDestination, once
     file: str | None = None
     if secret is not None:
         kept = KeptKey(
-            repository_id=identity.id_text(repository_id), secret=secret_to_text(secret), place=order.place, made_ns=now_ns
+            repository_id=identity.id_text(repository_id),
+            secret=secret_to_text(secret),
+            place=order.place,
+            made_ns=now_ns,
         )
         if order.key_out is not None:
             _write_out(order.key_out, kept)
@@ -179,7 +182,8 @@ def _choose_secret(order: BackupOrder, context: JobContext, store: KeyStore) -> 
             return key, NewSlot("key", key, "given key")
         return None, NewSlot("password", given, "password")
     if order.encryption == "password":
-        raise AnswerNeededError("a new password is needed", hint="give it by --new-password-file or --new-password-command")
+        hint = "give it by --new-password-file or --new-password-command"
+        raise AnswerNeededError("a new password is needed", hint=hint)
     if order.key_out is None and (order.ephemeral or not store.is_writable()):
         raise AnswerNeededError(
             "a new random key would be lost: there is nowhere to keep it",

@@ -1,4 +1,4 @@
-"""A writer's session at one destination: announced, checkpointed, committed, or ended for one that is gone (DESIGN 8.1, 8.2)."""
+"""A writer's session at one destination: announced, checkpointed, committed, or ended for one that is gone."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class RunningSession:
         return self._n
 
     def commit(self, snapshot: Snapshot) -> None:
-        """Create the snapshot's name. Raises ConflictError when the session was ended by another or the name is void."""
+        """Create the snapshot's name. Raises ConflictError when another ended the session or the name is void."""
         try:
             self._records.commit(self.name, snapshot)
         except ObjectExistsError as error:
