@@ -14,6 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 
 Buffers = Iterable[bytes | bytearray | memoryview]
 
@@ -104,6 +105,9 @@ def publish_weakly(temporary: str, path: str) -> None:
 def replace(path: str, buffers: Buffers, mode: int = 0o600) -> None:
     """Replace a local state file as a whole: readers see the old bytes or the new ones."""
     temporary = f"{path}.{os.getpid()}.tmp"
+    # In containers a killed process had mostly the same number.
+    with suppress(FileNotFoundError):
+        os.unlink(temporary)
     write_temporary(temporary, buffers, mode)
     try:
         os.rename(temporary, path)

@@ -30,6 +30,8 @@ from bkctl.wakeups import Wakeups, alarm_in
 _GRACE_SECONDS = 15
 """A cancelled job checkpoints within 10 s; then it is killed, and the next run goes on from its last checkpoint."""
 
+_AT_ONCE = {"int": "; Ctrl-C once more ends it at once", "term": ""}
+
 
 @dataclass(frozen=True, slots=True)
 class Listener:
@@ -153,7 +155,7 @@ class Conversation:
                 job.kill()
             case signal.SIGINT if self._session.is_interactive and not self._is_asking:
                 self._asks_cancel = True
-                self._screen.prompt("cancel? What is stored so far stays. [y/N] ")
+                self._screen.prompt("Cancel? What is done so far stays. [y/N] ")
             case signal.SIGINT:
                 self._cancel("int", job)
             case signal.SIGTERM:
@@ -182,7 +184,7 @@ class Conversation:
             self._cancelled = name
             job.send(CancelRequest(signal=name))
             alarm_in(_GRACE_SECONDS)
-            self._screen.say("", "cancelling: what is stored so far stays; once more: at once")
+            self._screen.say("", f"cancelling: what is done so far stays{_AT_ONCE[name]}")
 
     def _part(self, job: JobProcess, name: Literal["hangup", "term"]) -> None:
         job.send(CancelRequest(signal=name))

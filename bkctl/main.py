@@ -109,8 +109,15 @@ def _finish(session: Session, reply: Reply) -> int:
 def _print_error(session: Session, error: Mapping[str, Any], label: str = "error") -> None:
     screen = Screen(session)
     screen.say(label, str(error.get("message", "")))
-    if error.get("hint"):
-        screen.say("hint", str(error["hint"]))
+    hint = error.get("hint") or _candidates_hint(error.get("context") or {})
+    if hint:
+        screen.say("hint", str(hint))
+
+
+def _candidates_hint(context: Mapping[str, Any]) -> str:
+    """What else the name could have been."""
+    candidates = [str(candidate) for candidate in context.get("candidates") or []]
+    return f"there is {', '.join(candidates)}" if candidates else ""
 
 
 def _document(session: Session, reply: Reply) -> dict[str, Any]:

@@ -53,16 +53,21 @@ class IndexTables:
         """The tables, in the order they were added."""
         return tuple(self._tables)
 
-    def keep_only(self, names: Collection[str]) -> None:
-        """Search no others than these, and remove the table files of all other index objects."""
+    def keep_only(self, names: Collection[str], spared: Collection[str] = ()) -> None:
+        """Search no others than these, and remove the table files of all other index objects but those spared."""
         for table in self._tables:
             if table.name not in names:
                 table.close()
         self._tables = [table for table in self._tables if table.name in names]
-        if os.path.isdir(self._directory):
-            for file_name in os.listdir(self._directory):
-                if file_name.endswith(SUFFIX) and file_name.removesuffix(SUFFIX) not in names:
-                    remove_table(self._directory, file_name.removesuffix(SUFFIX))
+        for name in self.file_names():
+            if name not in names and name not in spared:
+                remove_table(self._directory, name)
+
+    def file_names(self) -> list[str]:
+        """Names of the index objects whose table files are there, searched or not."""
+        if not os.path.isdir(self._directory):
+            return []
+        return [name.removesuffix(SUFFIX) for name in os.listdir(self._directory) if name.endswith(SUFFIX)]
 
     def close(self) -> None:
         """Close all tables."""

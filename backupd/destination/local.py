@@ -55,6 +55,7 @@ class LocalDestination:
         self._numbers = itertools.count(1)
         self._has_create_if_absent = True
         self._known_directories: set[str] = set()
+        self._synced_directories: set[str] = set()
         if os.path.isdir(path):
             return
         if os.path.lexists(path):
@@ -179,8 +180,8 @@ class LocalDestination:
     def _make_directory(self, path: str) -> None:
         if path in self._known_directories:
             return
+        parent = os.path.dirname(path)
         if not os.path.isdir(path):
-            parent = os.path.dirname(path)
             if len(parent) >= len(self._path) and parent != self._path:
                 self._make_directory(parent)
             try:
@@ -189,6 +190,10 @@ class LocalDestination:
                 if not os.path.isdir(path):
                     raise
             durable_io.sync_directory(parent)
+        elif path != self._path and parent not in self._synced_directories:
+            # Whoever made it may have been killed before its name was on the disk.
+            durable_io.sync_directory(parent)
+            self._synced_directories.add(parent)
         self._known_directories.add(path)
 
     def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from backupd.index.layout import (
     ENTRY,
     ENTRY_BYTES,
+    ID_BYTES,
     MAX_ENTRIES,
     MAX_OBJECT_BYTES,
     SEGMENT,
@@ -24,6 +25,7 @@ _PARTITION_ENTRIES = 1 << 15
 _MERGED_BYTES = MAX_OBJECT_BYTES - (1 << 16)
 """A merged object is smaller than its parts together but for the names that it replaces."""
 _DROPPED = -1
+_IsAbsent = Callable[[bytes, int], bool]
 
 
 class IndexSize(NamedTuple):
@@ -52,14 +54,24 @@ def plan_merge(objects: Sequence[IndexSize]) -> list[list[str]]:
     return [[member.name for member in group] for group in groups]
 
 
-def merge(
-    inputs: Sequence[IndexContents], replaces: Sequence[str], dead: Collection[bytes] = frozenset()
-) -> IndexContents:
-    """One table of several; where a chunk stands in several, the place in the first input is kept: newest first.
+class Doubts(NamedTuple):
+    """What is not to be relied on when tables are merged."""
 
-    replaces: names of the inputs. dead: ids of blocks that are left out with all that lies in them. The generation is
-    the lowest of the inputs'. The caller keeps the sum of the inputs under the limits (`plan_merge` does).
+    dead: Collection[bytes] = frozenset()
+    """Ids of blocks that are left out with all that lies in them."""
+    absent_blocks: Collection[bytes] = frozenset()
+    """Ids of blocks whose places are kept only of chunks that have no other."""
+    absent_places: Collection[bytes] = frozenset()
+    """Block id + chunk id of single places that are kept only where there is no other."""
+
+
+def merge(inputs: Sequence[IndexContents], replaces: Sequence[str], doubts: Doubts = Doubts()) -> IndexContents:
+    """One table of several; of a chunk in several, the place in the first input that is not in doubt is kept.
+
+    replaces: names of the inputs. The generation is the lowest of the inputs'. The caller keeps the sum of the inputs
+    under the limits (`plan_merge` does).
     """
+    dead = doubts.dead
     blocks: dict[bytes, int] = {}
     rows: list[BlockRow] = []
     segments = bytearray()
@@ -87,7 +99,7 @@ def merge(
                 segments += record
             mapped.append(number)
         maps.append(mapped)
-    entries = b"".join(_merge_entries(inputs, maps))
+    entries = b"".join(_merge_entries(inputs, maps, _absence(doubts, rows, bytes(segments))))
     generation = min((contents.generation for contents in inputs), default=0)
     return IndexContents(entries, bytes(segments), rows, list(replaces), generation)
 
@@ -118,7 +130,25 @@ def _named_twice(inputs: Sequence[IndexContents]) -> set[bytes]:
     return twice
 
 
-def _merge_entries(inputs: Sequence[IndexContents], maps: Sequence[array[int]]) -> Iterator[bytes]:
+def _absence(doubts: Doubts, rows: Sequence[BlockRow], segments: bytes) -> _IsAbsent | None:
+    """Tells of (chunk id, merged segment) whether that place counts as absent; None where none does."""
+    if not doubts.absent_blocks and not doubts.absent_places:
+        return None
+    in_part = {place[:ID_BYTES] for place in doubts.absent_places}
+    whole = [row.block_id in doubts.absent_blocks for row in rows]
+    part = [row.block_id if row.block_id in in_part else b"" for row in rows]
+    blocks = array("I", [block for block, _, _, _ in SEGMENT.iter_unpack(segments)])
+
+    def is_absent(chunk_id: bytes, segment: int) -> bool:
+        block = blocks[segment]
+        return whole[block] or (bool(part[block]) and part[block] + chunk_id in doubts.absent_places)
+
+    return is_absent
+
+
+def _merge_entries(
+    inputs: Sequence[IndexContents], maps: Sequence[array[int]], is_absent: _IsAbsent | None
+) -> Iterator[bytes]:
     """The merged entries, a part of the id space at a time: as Python objects they take four times their bytes."""
     total = sum(contents.entry_count for contents in inputs)
     step = max(1, 256 * _PARTITION_ENTRIES // max(total, 1))
@@ -126,11 +156,18 @@ def _merge_entries(inputs: Sequence[IndexContents], maps: Sequence[array[int]]) 
     for bound in range(step, 256 + step, step):
         ends = [_lower_bound(contents, bound) for contents in inputs]
         found: dict[bytes, bytes] = {}
+        sound: dict[bytes, bytes] = {}
         for contents, mapped, start, end in reversed(list(zip(inputs, maps, starts, ends, strict=True))):
             part = memoryview(contents.entries)[start * ENTRY_BYTES : end * ENTRY_BYTES]
             pack = ENTRY.pack
             rows = ENTRY.iter_unpack(part)
-            found.update({i: pack(i, mapped[s], position) for i, s, position in rows if mapped[s] != _DROPPED})
+            here = {i: pack(i, mapped[s], position) for i, s, position in rows if mapped[s] != _DROPPED}
+            found.update(here)
+            if is_absent is not None:
+                numbers = ENTRY.iter_unpack(b"".join(here.values()))
+                sound.update({i: here[i] for i, s, _ in numbers if not is_absent(i, s)})
+        # A chunk that was stored again because its place is bad has both: the good one must not be forgotten.
+        found.update(sound)
         yield b"".join([found[chunk_id] for chunk_id in sorted(found)])
         starts = ends
 

@@ -139,7 +139,8 @@ def _record(context: JobContext, place: OpenPlace, stored: StoredCheck, findings
     findings.recorded_blocks, findings.recorded_chunks = blocks, chunks
     context.tell(
         "information",
-        f"recorded as {name}, so that the next backup stores it again: {blocks} blocks, {chunks} chunks of others",
+        f"recorded as {name}, so that the next backup stores it again: "
+        f"{blocks} {'block' if blocks == 1 else 'blocks'}, {chunks} single {'chunk' if chunks == 1 else 'chunks'}",
     )
 
 

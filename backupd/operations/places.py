@@ -125,8 +125,8 @@ def unlock(context: JobContext, below: Destination, repository: str) -> OpenRepo
     if opened is None:
         raise KeyMissingError(
             f"no key for repository {repository[:9]} is kept here",
-            hint="copy its .key file into the key directory, or give password or key by --password-file",
-            context={"key_directory": KeyStore(context.directories.data).directory, "repository": repository},
+            hint=f"copy its .key file to {store.directory}, or give password or key by --password-file",
+            context={"key_directory": store.directory, "repository": repository},
         )
     return opened
 

@@ -61,8 +61,13 @@ class Claims:
         return bytes(masks)
 
     def take(self, chunk_id: bytes) -> bool:
-        """Claim a chunk that the coordinator itself stores (a node); False when it is there or under way already."""
-        if chunk_id in self._states or self._has_many(chunk_id)[0]:
+        """Claim a chunk that the coordinator itself stores (a node); False when it is there or sealed already.
+
+        One that a worker has claimed is stored once more: that claim may come to nothing, and no node waits for it.
+        """
+        if chunk_id in self._states:
+            return self._states[chunk_id] is not _SEALED
+        if self._has_many(chunk_id)[0]:
             return False
         self._states[chunk_id] = _SEALED
         return True
@@ -100,4 +105,7 @@ class Claims:
         states = self._states
         for joined in ids:
             for at in range(0, len(joined), 32):
-                states.pop(joined[at : at + 32], None)
+                chunk_id = joined[at : at + 32]
+                # One that a worker has claimed, too, still has steps waiting for it.
+                if states.get(chunk_id, states) is _SEALED:
+                    del states[chunk_id]

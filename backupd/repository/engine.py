@@ -6,6 +6,7 @@ holds may be published after the next `drain`.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable
 
@@ -59,7 +60,7 @@ class StoreEngine:
         cancel: Cancel,
     ) -> None:
         part = max(48 * MIB, repository.keyring.configuration.block_bytes * 3 // 2)
-        memory_fd = make_memory(part * (options.workers + 1))
+        self._memory_fd = memory_fd = make_memory(part * (options.workers + 1))
         self._memory = map_memory(memory_fd)
         setups = [
             work.StoreSetup(
@@ -79,7 +80,7 @@ class StoreEngine:
         self.claims = Claims(tables.has_many)
         self._tree_ring = RingAllocator(part * options.workers, part)
         self._tree_packer = SegmentPacker(
-            setup, options.compression, options.is_checked, self._memory, self._allocate_for_tree
+            setup, options.compression, options.is_checked, self._memory, self._allocate_for_tree, self._tree_ring.free
         )
         self._identity = Identity(setup.chunk_id_key)
         self._cancel = cancel
@@ -182,6 +183,7 @@ class StoreEngine:
         self._uploader.close()
         self._workforce.close()
         self.blocks.release()
+        os.close(self._memory_fd)
 
     # Inside
 

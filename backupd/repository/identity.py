@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from datetime import UTC
 from typing import Any
 
@@ -68,6 +69,15 @@ def write_identity(place: Destination, repository_id: bytes, keyring: str, now_n
                 raise ConflictError(
                     "another run made the repository at the same moment", hint="run it again: it uses that one"
                 ) from error
+
+
+def complete_twins(place: Destination, repository: str) -> None:
+    """Make the second text object of a repository whose maker was stopped between the two."""
+    first, second = (f"{repository}/{twin}" for twin in TWINS)
+    if place.size(second) is None and _is_whole(place, first, repository):
+        # Another run may do the same at this moment, with the same bytes.
+        with suppress(ObjectExistsError):
+            place.put(second, [place.get(first, 0, _MAX_TEXT_BYTES)])
 
 
 def first_keyring(below: Destination) -> str:

@@ -11,7 +11,7 @@ from backupd.block.assembler import FinishedBlock
 from backupd.cache.index_tables import IndexTables
 from backupd.errors import DamageError, KeyMissingError, NewerVersionError, ObjectMissingError
 from backupd.index.layout import MAX_OBJECT_BYTES, BlockContents, Frame, IndexContents
-from backupd.index.merge import IndexSize, merge, plan_merge
+from backupd.index.merge import Doubts, IndexSize, merge, plan_merge
 from backupd.index.parts import IndexSeal
 from backupd.index.reader import decode_all
 from backupd.index.writer import encode_index, seal_index, split_blocks
@@ -31,6 +31,13 @@ class LoadedIndex(msgspec.Struct, frozen=True):
     """Bytes of all objects listed."""
     locked: dict[str, str] = {}
     """Message by name of those of an epoch that the key at hand does not open."""
+    lost: list[str] = []
+    """Names of those that this host has known and that are gone, though no other says that it replaces them."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that was ever in it can be found by it."""
+        return not self.damaged and not self.lost
 
 
 def seal_of(repository: OpenRepository, name: str, epoch: EpochName) -> IndexSeal:
@@ -75,8 +82,15 @@ def load_index(repository: OpenRepository, directory: str, *, is_reading: bool =
                 raise
             damaged[name] = error.message
     replaced = {old for table in tables.tables() for old in table.replaces}
-    tables.keep_only([name for name in tables.names() if name not in replaced])
-    return LoadedIndex(tables, {n: m for n, m in damaged.items() if n not in replaced}, sizes, locked)
+    # Their tables stay as the sign of it until a run has asked for all that they named: see `forget_lost`.
+    lost = [name for name in tables.file_names() if name not in sizes and name not in replaced]
+    tables.keep_only([name for name in tables.names() if name not in replaced], lost)
+    return LoadedIndex(tables, {n: m for n, m in damaged.items() if n not in replaced}, sizes, locked, lost)
+
+
+def forget_lost(index: LoadedIndex) -> None:
+    """After a complete snapshot that relied on nothing unasked: what lost index objects named is stored again."""
+    index.tables.keep_only(index.tables.names(), [n for n in index.tables.file_names() if n not in index.lost])
 
 
 def mark_absent(tables: IndexTables, records: Records) -> tuple[GcState, set[str]]:
@@ -130,21 +144,28 @@ def publish(
     return names
 
 
-def merge_levels(repository: OpenRepository, index: LoadedIndex, dead: set[bytes]) -> list[str]:
+def merge_levels(records: Records, index: LoadedIndex) -> list[str]:
     """Where 8 objects of one level stand, write one that replaces them; returns the new names.
 
-    dead: blocks in closed gc lists, left out of what is merged.
+    What closed gc lists name is left out; what counts as absent is kept only of chunks that have no other place.
     """
     names: list[str] = []
-    tables = index.tables
+    repository, tables = records.repository, index.tables
     sizes = [IndexSize(t.name, len(t), index.sizes[t.name]) for t in tables.tables() if t.name in index.sizes]
-    for group in plan_merge(sizes):
+    groups = plan_merge(sizes)
+    if not groups:
+        return names
+    # Anew: lists and damage may have come while the run was under way.
+    state, _ = mark_absent(tables, records)
+    doubts = Doubts(state.deleted, tables.absent_blocks, tables.absent_places)
+    for group in groups:
         newest_first = sorted(group, key=tables.names().index, reverse=True)
-        merged = merge([fetch_contents(repository, name) for name in newest_first], newest_first, dead)
+        merged = merge([fetch_contents(repository, name) for name in newest_first], newest_first, doubts)
         name = os.urandom(16).hex()
         seal = seal_of(repository, name, repository.keyring.current.name)
         repository.place.put(f"index/{name}", [seal_index(seal, merged)])
         tables.build(name, merged)
         names.append(name)
-        tables.keep_only([kept for kept in tables.names() if kept not in group])
+        kept = [name for name in tables.names() if name not in group]
+        tables.keep_only(kept, [name for name in tables.file_names() if name not in group])
     return names

@@ -18,13 +18,21 @@ _ATTEMPTS = 3
 
 Allocate = Callable[[int], int]
 """Gives the ring offset for so many bytes, waiting until there is room."""
+Free = Callable[[int], None]
+"""Takes back what begins at a ring offset."""
 
 
 class SegmentPacker:
     """One worker's open segment."""
 
     def __init__(
-        self, setup: RepositorySetup, compression: str, is_checked: bool, memory: mmap.mmap, allocate: Allocate
+        self,
+        setup: RepositorySetup,
+        compression: str,
+        is_checked: bool,
+        memory: mmap.mmap,
+        allocate: Allocate,
+        free: Free,
     ) -> None:
         number, random, data_key = setup.epochs[-1]
         epoch = EpochName(number, random)
@@ -33,7 +41,7 @@ class SegmentPacker:
         self._identity = Identity(setup.chunk_id_key)
         self._compressor, self._plain_keeper = Compressor(compression), Compressor("none")
         self._decompressor = Decompressor()
-        self._memory, self._allocate, self._is_checked = memory, allocate, is_checked
+        self._memory, self._allocate, self._free, self._is_checked = memory, allocate, free, is_checked
         self._chunks: list[bytes | memoryview] = []
         self._salts: list[bytes] = []
         self._ids: list[bytes] = []
@@ -73,6 +81,7 @@ class SegmentPacker:
             self._memory[offset : offset + len(sealed)] = sealed
             if not self._is_checked or self._comes_back(offset, len(sealed), compression, len(plain)):
                 break
+            self._free(offset)
             # Compressed again from the chunks: the fault may lie in the compressed bytes, too.
             compression, body = compressor.compress(pack(self._chunks, self._salts))
             if attempt == _ATTEMPTS - 2:

@@ -62,7 +62,9 @@ class StoreWorker:
         self._identity = Identity(setup.repository.chunk_id_key)
         self._chain = DirectoryChain()
         self._ring = RingAllocator(setup.ring_offset, setup.ring_bytes)
-        self._packer = SegmentPacker(setup.repository, setup.compression, setup.is_checked, memory, self._allocate)
+        self._packer = SegmentPacker(
+            setup.repository, setup.compression, setup.is_checked, memory, self._allocate, self._ring.free
+        )
         self._chosen_class = class_of_average(setup.average_bytes) if setup.average_bytes else None
         self._sampler = Compressor("fast")
         self._tasks: deque[FilesTask | RegionTask] = deque()

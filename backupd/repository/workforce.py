@@ -101,7 +101,10 @@ class Workforce:
 
     def wait_for_wake(self) -> None:
         """Wait until the uploader says something, a fifth of a second at most; workers wait meanwhile."""
-        if select.select([self.wake_receiver], [], [], 0.2)[0]:
+        # Not select(2): a deep tree has more directories open than that can watch.
+        poll = select.poll()
+        poll.register(self.wake_receiver, select.POLLIN)
+        if poll.poll(200):
             self.wake_receiver.recv(4096)
 
     def close(self) -> None:

@@ -49,11 +49,12 @@ class Channel(Generic[Message]):
                 return None
 
     def receive_ready(self) -> Iterator[Message]:
-        """Read once from a readable socket and give what is complete.
+        """Read once from a socket that was readable and give what is complete; never waits.
 
+        What is given may lead to another call meanwhile, which takes the rest: then there is nothing more.
         Raises EOFError when the other end has closed; what was complete before is given first.
         """
-        alive = self._fill()
+        alive = self._fill(socket.MSG_DONTWAIT)
         while (message := self._take()) is not None:
             yield message
         if not alive:
@@ -63,9 +64,11 @@ class Channel(Generic[Message]):
         """Close this end; the other sees the end of the stream."""
         self.socket.close()
 
-    def _fill(self) -> bool:
+    def _fill(self, flags: int = 0) -> bool:
         try:
-            data = self.socket.recv(1 << 18)
+            data = self.socket.recv(1 << 18, flags)
+        except BlockingIOError:
+            return True
         except ConnectionResetError:
             return False
         self._buffer += data

@@ -37,7 +37,8 @@ from bkctl.session import Reply, Session
 def check(session: Session, /, **given: Any) -> Reply:
     """Verify that all that snapshots need is there, with --crc byte by byte.
 
-    Changes nothing, unless --rebuild-index asks for it. Damage found: exit 20, with the files it hits.
+    Damage found: exit 20, with the files it hits; it is recorded there, so that the next backup stores again what the
+    source still has. Nothing else is changed, unless --rebuild-index asks for it.
     """
     if given["is_all"] and given["sets"]:
         raise UsageError("--all and a SET are both given", hint="name sets, or give --all")

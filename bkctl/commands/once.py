@@ -37,7 +37,7 @@ _UNAUTHENTICATED = re.compile(r"ecb|cbc")
 )
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path())
 @click.option("--to", metavar="DEST", multiple=True, type=click.Path(), help="Directory to store in; made if absent.")
-@click.option("--name", metavar="SET", help="Name of the backup set; default: host and common path.")
+@click.option("--name", metavar="SET", help="Name of the backup set; default: made of the common path.")
 @click.option("--host", metavar="NAME", help="Name of this host in the backup; default: its own.")
 @click.option(
     "--exclude", metavar="GLOB", multiple=True, help="Leave out what matches; the first filter that matches decides."

@@ -21,6 +21,7 @@ from bkctl.grammar import Noun, Verb
 from bkctl.perform import View, perform
 from bkctl.places import from_place
 from bkctl.render import snapshot as render
+from bkctl.screen import Screen
 from bkctl.session import Reply, Session
 from bkctl.words import Words, split_words
 
@@ -128,7 +129,18 @@ def diff(session: Session, /, **given: Any) -> Reply:
         selection=options.selection(words, given),
         newer=newer,
     )
-    return perform(session, order, _view(render.no_lines, render.change_line, "changes"))
+    shown: list[str] = []
+
+    def line(change: dict[str, Any]) -> str:
+        if not shown:
+            shown.append(change["change"])
+        return render.change_line(change)
+
+    reply = perform(session, order, _view(render.no_lines, line, "changes"))
+    if reply.error is None and not shown and session.form == "text" and not session.is_quiet:
+        # Not on standard output, which scripts compare with nothing.
+        Screen(session).say("", "The two hold the same.")
+    return reply
 
 
 @snapshot.command(

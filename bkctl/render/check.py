@@ -9,6 +9,9 @@ from backupd.sizes import format_bytes, format_seconds
 from bkctl.render.figures import joined
 from bkctl.text import count
 
+_SHORT_ID = 9
+"""Letters of an id that lists show."""
+
 
 def check_lines(result: Mapping[str, Any]) -> list[str]:
     """What was looked at, what is damaged, which files that hits."""
@@ -25,7 +28,7 @@ def check_lines(result: Mapping[str, Any]) -> list[str]:
     lines = [f"  {problem['code']}: {problem['object']}: {problem['message']}" for problem in problems]
     if hits:
         lines.append("Files hit:")
-        lines += [f"  {hit['snapshot']}  {hit['path']}" for hit in hits]
+        lines += [f"  {hit['snapshot'][:_SHORT_ID]}  {hit['path']}" for hit in hits]
         more = result.get("files_hit_count", len(hits)) - len(hits)
         if more > 0:
             lines.append(f"  and {more:,} more")

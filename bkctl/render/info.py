@@ -8,6 +8,8 @@ from typing import Any
 from backupd.sizes import format_bytes
 from bkctl.text import moment, pairs
 
+_KIBIBYTE = 1024
+
 
 def info_lines(result: Mapping[str, Any]) -> list[str]:
     """One fact a line, in the order given."""
@@ -15,7 +17,10 @@ def info_lines(result: Mapping[str, Any]) -> list[str]:
 
 
 def fact_lines(facts: Mapping[str, Any]) -> list[str]:
-    """`key: value` lines; facts of facts are joined by a dot."""
+    """`key: value` lines; facts of facts are joined by a dot.
+
+    Stamps in nanoseconds are for programs: only `--json` shows them.
+    """
     return pairs(_flat("", facts))
 
 
@@ -25,7 +30,7 @@ def _flat(prefix: str, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         key = f"{prefix}{name.replace('_', ' ')}"
         if isinstance(value, Mapping):
             lines += _flat(f"{key}.", value)
-        elif value is not None:
+        elif value is not None and not name.endswith("_ns"):
             lines.append((key, _shown(name, value)))
     return lines
 
@@ -34,7 +39,7 @@ def _shown(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int) and (name == "bytes" or name.endswith("_bytes")):
-        return f"{format_bytes(value)} ({value:,} bytes)"
+        return f"{format_bytes(value)} ({value:,} bytes)" if value >= _KIBIBYTE else format_bytes(value)
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, list):

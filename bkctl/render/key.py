@@ -54,7 +54,7 @@ def changed_lines(result: Mapping[str, Any]) -> list[str]:
 
 
 def _label(result: Mapping[str, Any]) -> str:
-    return f", {result['label']}" if result.get("label") else ""
+    return f" ({result['label']})" if result.get("label") else ""
 
 
 def _is_told(value: object) -> bool:

@@ -58,9 +58,9 @@ def _run_lines(run: Mapping[str, Any], is_dry: bool) -> list[str]:
     is_first = files.get("new", 0) == files.get("seen", 0)
     facts = joined(
         [
-            count(files.get("seen", 0), "file") + ("" if is_first else _changes(files)),
+            count(files.get("seen", 0), "file") + ("" if is_first else _changes(run, is_dry)),
             f"{format_bytes(sizes.get('read', 0))} {'to read' if is_dry else 'read'}",
-            f"{format_bytes(sizes.get('new', 0))} new" if is_dry else f"{format_bytes(stored)} stored",
+            "" if is_dry else f"{format_bytes(stored)} stored",
             format_seconds(run.get("seconds", 0.0)),
         ]
     )
@@ -79,19 +79,25 @@ def _run_lines(run: Mapping[str, Any], is_dry: bool) -> list[str]:
     return lines
 
 
-def _changes(files: Mapping[str, Any]) -> str:
+def _changes(run: Mapping[str, Any], is_dry: bool) -> str:
+    files = run.get("files", {})
+    # A dry run reads nothing: what may have changed is all that it knows.
+    changed = "perhaps changed" if is_dry else "changed"
     changes = joined(
         [
             f"{files.get('new', 0):,} new" if files.get("new") else "",
-            f"{files.get('changed', 0):,} changed" if files.get("changed") else "",
+            f"{files.get('changed', 0):,} {changed}" if files.get("changed") else "",
             f"{files.get('gone', 0):,} gone" if files.get("gone") else "",
         ]
     )
+    if run.get("incomplete"):
+        # A run cut short has not looked at all of them.
+        return f" ({changes})" if changes else ""
     return f" ({changes or 'nothing changed'})"
 
 
 def _left_out(files: Mapping[str, Any], problems: Mapping[str, Any]) -> str:
     left_out, met = files.get("left_out", 0), problems.get("count", 0)
     if left_out:
-        return f"; {left_out:,} left out{common_reason(problems)}"
+        return f"; {left_out:,} left out{common_reason(problems) if met else ' by rule'}"
     return f"; {counted(met, 'problem')}{common_reason(problems)}" if met else ""

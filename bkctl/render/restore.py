@@ -30,7 +30,10 @@ def restore_lines(result: Mapping[str, Any]) -> list[str]:
 def _plan_lines(result: Mapping[str, Any]) -> list[str]:
     plan = result.get("plan") or []
     lines = [f"{step['action']:<10}  {step['path']}" for step in plan]
-    return [*lines, f"Dry run, nothing written: {_origin(result)}{count(len(plan), 'step')}."]
+    if any(step["action"] == "ask" for step in plan):
+        lines.append("ask: newer than the snapshot's; replaced only after a question, --yes or --overwrite always")
+    steps = count(len(plan), "step") if plan else "nothing to do, all is there already"
+    return [*lines, f"Dry run, nothing written: {_origin(result)}{steps}."]
 
 
 def _origin(result: Mapping[str, Any]) -> str:
@@ -46,4 +49,10 @@ def _others(files: Mapping[str, Any]) -> list[str]:
 
 
 def _target(result: Mapping[str, Any]) -> list[str]:
-    return [f"They lie in {result['target']}"] if result.get("target") else []
+    target, restored = result.get("target"), result.get("files", {}).get("restored", 0)
+    if not target:
+        return []
+    subject = "It lies" if restored == 1 else "They lie"
+    return [
+        f"{subject} where {'it' if restored == 1 else 'they'} came from" if target == "/" else f"{subject} in {target}"
+    ]

@@ -165,11 +165,11 @@ def test_ctrl_c_at_a_terminal_asks_first(tmp_path: Path) -> None:
     terminal = Terminal(f"work:{marker}", *ONCE)
     terminal.wait_for(b"store")
     terminal.type(b"\x03")
-    terminal.wait_for(b"cancel?")
+    terminal.wait_for(b"Cancel?")
     terminal.type(b"n\n")
     terminal.wait_for(b"store")
     terminal.type(b"\x03")
-    terminal.wait_for(b"cancel?")
+    terminal.wait_for(b"Cancel?")
     terminal.type(b"y\n")
     assert terminal.end() == 130
     assert told(marker) == "int"
@@ -180,7 +180,7 @@ def test_ctrl_c_twice_cancels(tmp_path: Path) -> None:
     terminal = Terminal(f"work:{marker}", *ONCE)
     terminal.wait_for(b"store")
     terminal.type(b"\x03")
-    terminal.wait_for(b"cancel?")
+    terminal.wait_for(b"Cancel?")
     terminal.type(b"\x03")
     assert terminal.end() == 130
     assert told(marker) == "int"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from dataclasses import dataclass, field
@@ -97,6 +98,7 @@ class Campaign:
         ledger.check_all(above, self.sample.source)
         self.rounds.append(ledger.block_bytes() / self.sample.stored_bytes)
         assert ledger.block_bytes() <= 1.05 * self.sample.stored_bytes + SLACK_BYTES, self.rounds
+        shutil.rmtree(above)
 
 
 def test_a_first_backup_goes_on_after_kill_9_at_any_moment(tmp_path: Path, faults: Faults) -> None:
@@ -146,7 +148,9 @@ def test_a_file_that_kills_its_readers_is_left_out_alone(tmp_path: Path, faults:
     assert done.returncode == 0, done.stderr
     kept = {path.relative_to(source) for path in source.rglob("*")}
     assert {path.relative_to(restored) for path in restored.rglob("*")} == kept
-    assert all((restored / path).read_bytes() == (source / path).read_bytes() for path in kept if (source / path).is_file())
+    for path in kept:
+        if (source / path).is_file():
+            assert (restored / path).read_bytes() == (source / path).read_bytes()
 
 
 @pytest.mark.root

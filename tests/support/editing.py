@@ -28,7 +28,6 @@ class Editor:
 
     def build(self) -> None:
         """Make the tree."""
-        self.root.mkdir()
         for one in range(8):
             for two in range(4):
                 folder = self.root / f"d{one}" / f"e{two}"
@@ -371,7 +370,9 @@ class Editor:
 
     def _file(self) -> Path:
         for _ in range(50):
-            folder = self._directory() if self.random.random() < 0.9 else self.root / self.random.choice(["wide", "broad"])
+            folder = self._directory()
+            if self.random.random() < 0.1:
+                folder = self.root / self.random.choice(["wide", "broad"])
             names = sorted(os.listdir(folder))
             path = folder / self.random.choice(names) if names else folder
             if modes.S_ISREG(path.lstat().st_mode):

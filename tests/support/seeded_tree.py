@@ -11,7 +11,7 @@ _WORDS = [b"backup", b"snapshot", b"chunk", b"the", b"of", b"segment", b"and", b
 
 
 def build_tree(root: Path, random: Random, size_bytes: int) -> None:
-    """Fill a new directory: half of the bytes in a few large files, half in many small ones; a third is compressible."""
+    """Fill a new directory: half of the bytes in a few large files, half in many small ones; a third shrinks."""
     root.mkdir(parents=True)
     left = size_bytes // 2
     while left > 0:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from backupd.cache.index_tables import IndexTables
 from backupd.cancel import Cancel
 from backupd.clock import SystemClock
 from backupd.inode_io import KEPT_FLAGS, list_xattrs, read_flags
@@ -49,6 +50,7 @@ class Truth:
         self._machine, self._place, self._unlock = machine, place, unlock or Unlock()
         self._seen: dict[bytes, bytes] = {}
         self._reader: ChunkReader
+        self._tables: IndexTables | None = None
 
     def newest(self) -> Snapshot:
         """The newest snapshot at the place; its chunks can be read from now on."""
@@ -58,7 +60,10 @@ class Truth:
         opened = open_place(context)
         listing = list_snapshots(opened)
         assert not listing.damaged
-        self._reader = open_reader(opened, load_place_index(opened))
+        if self._tables is not None:
+            self._tables.close()
+        index = load_place_index(opened)
+        self._reader, self._tables = open_reader(opened, index), index.tables
         return max((at.snapshot for at in listing.found if at.snapshot.is_complete), key=lambda one: one.started_ns)
 
     def differences(self, source: Path, wanted: Wanted = lambda path, name, is_directory: True) -> list[str]:
@@ -143,8 +148,8 @@ class Truth:
         elif entry.kind == Kind.SYMLINK and entry.content != os.readlink(path):
             yield "target"
         elif isinstance(entry.content, Device):
-            if (entry.content.major, entry.content.minor) != (os.major(stat.st_rdev), os.minor(stat.st_rdev)):
-                yield "device numbers"
+            numbers = Device(os.major(stat.st_rdev), os.minor(stat.st_rdev))
+            yield from () if entry.content == numbers else ("device numbers",)
 
     def _file(self, path: bytes, entry: Entry, stat: os.stat_result) -> Iterator[str]:
         if entry.size != stat.st_size:
@@ -155,9 +160,10 @@ class Truth:
             flags = read_flags(fd) & KEPT_FLAGS
             if (entry.extra.flags if entry.extra is not None else 0) != flags:
                 yield "flags"
-            if isinstance(entry.content, bytes) and not (entry.extra is not None and entry.extra.extents):
-                if self._digest(entry.content) != blake3(os.pread(fd, stat.st_size + 1, 0)).digest():
-                    yield "content"
+            is_whole = isinstance(entry.content, bytes) and not (entry.extra is not None and entry.extra.extents)
+            if isinstance(entry.content, bytes) and is_whole:
+                is_same = self._digest(entry.content) == blake3(os.pread(fd, stat.st_size + 1, 0)).digest()
+                yield from () if is_same else ("content",)
             elif any(os.pread(fd, len(data), offset) != data for offset, data in self.content(entry)):
                 yield "content"
             elif entry.extra is not None and entry.extra.extents and not self._is_zero_between(fd, entry):

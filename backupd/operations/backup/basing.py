@@ -15,6 +15,7 @@ from backupd.operations.backup.setting import SetUse
 from backupd.operations.backup.walk_rules import Caches
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace
+from backupd.repository.index_loading import LoadedIndex
 from backupd.repository.records import Records
 from backupd.settings.directories import ensure
 from backupd.snapshot import naming
@@ -37,8 +38,12 @@ class Base(msgspec.Struct):
     resumed_from_ns: int = 0
     """When the first of the interrupted runs began that this one goes on from."""
 
-    def check_after_posting(self, records: Records, damage: set[str]) -> None:
-        """A cache counts fully only while its snapshot is listed and not void, and no damage came since (DESIGN 7)."""
+    def check_after_posting(self, records: Records, damage: set[str], index: LoadedIndex) -> None:
+        """A cache counts fully only while its snapshot is listed and not void, and no damage came since (DESIGN 7).
+
+        Nor where a part of the index was lost: what it named is not found any more, though it may lie there.
+        """
+        self.is_asked = not index.is_whole
         listed = {name.name for name in records.snapshot_names()}
         for cache in self.caches:
             if cache.snapshot_name not in listed or damage - cache.damage:
@@ -82,17 +87,7 @@ def find(
 ) -> Base:
     """End this state's dead sessions of the set, then find bases and caches. The caller holds the set's lock."""
     ended = _end_dead(context, place, use, who, tables)
-    snapshots: list[tuple[str, Snapshot]] = []
-    names = [n for n in place.records.snapshot_names() if n.set_id == naming.set_id_text(use.set_id)]
-    for name in reversed(names):
-        try:
-            snapshot = place.records.snapshot(name.name)
-        except (DamageError, ObjectMissingError) as error:
-            context.warn(f"{error.message}; it is not built on")
-            continue
-        snapshots.append((name.name, snapshot))
-        if snapshot.is_complete:
-            break
+    snapshots = _newest_first(context, place, use)
     newest = next((snapshot for _, snapshot in snapshots if snapshot.is_complete), None)
     base = Base([name for name, _ in snapshots], [], use.options, newest, ended)
     partial = [snapshot for _, snapshot in snapshots if not snapshot.is_complete]
@@ -112,6 +107,28 @@ def find(
     if is_due:
         context.tell("information", "every file is read again, as each month", verbosity=1)
     return base
+
+
+def _newest_first(context: JobContext, place: OpenPlace, use: SetUse) -> list[tuple[str, Snapshot]]:
+    """The set's partial snapshots since its newest complete one, and that one."""
+    found: list[tuple[str, Snapshot]] = []
+    names = [n for n in place.records.snapshot_names() if n.set_id == naming.set_id_text(use.set_id)]
+    last_start = ""
+    for name in reversed(names):
+        # Names tell seconds only: several runs may have begun in one.
+        if last_start and name.start != last_start:
+            break
+        try:
+            snapshot = place.records.snapshot(name.name)
+        except (DamageError, ObjectMissingError) as error:
+            context.warn(f"{error.message}; it is not built on")
+            continue
+        found.append((name.name, snapshot))
+        if snapshot.is_complete:
+            last_start = name.start
+    found.sort(key=lambda pair: pair[1].started_ns, reverse=True)
+    complete = next((at for at, (_, snapshot) in enumerate(found) if snapshot.is_complete), len(found))
+    return found[: complete + 1]
 
 
 def _end_dead(

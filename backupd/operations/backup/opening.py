@@ -23,6 +23,7 @@ from backupd.seal.slot import CLEAR_SECRET, new_secret, secret_from_text, secret
 from backupd.settings.directories import translated
 from backupd.settings.keys import KeptKey, KeyStore, render
 from backupd.settings.lock import SetLock
+from backupd.snapshot import naming
 
 _MAKING_SECONDS = 30.0
 
@@ -67,6 +68,22 @@ def open_for_writing(order: BackupOrder, context: JobContext, tag: str) -> Opene
         names = top_names(path)
         identity.check_is_ours(whole, names)
         return _make(order, context, whole, identity.read_once(whole) if "once.json" in names else None)
+
+
+def with_untold_key(opened: OpenedForWriting, context: JobContext, set_id: bytes) -> OpenedForWriting:
+    """For a repository's first backup: tell of a kept key that nobody proved, as if it were made now.
+
+    The run that made it may have been killed before it could tell where the only copy lies.
+    """
+    others = {name.set_id for name in opened.place.records.snapshot_names()} - {naming.set_id_text(set_id)}
+    if opened.made_key is not None or opened.place.repository.slot.kind != "key" or others:
+        return opened
+    store = KeyStore(context.directories.data)
+    kept = store.load(opened.place.repository.text_id)
+    if kept is None or kept.proved:
+        return opened
+    made = MadeKey(store.path_of(opened.place.repository.text_id), "key")
+    return msgspec.structs.replace(opened, made_key=made)
 
 
 def _find(context: JobContext, whole: Destination, path: str) -> str | None:

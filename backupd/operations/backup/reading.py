@@ -28,7 +28,7 @@ from backupd.source.scanner import Seen
 from backupd.source.signature import YOUNG_ON_NETWORK_NS, is_young, signature
 from backupd.tree import entry as entries
 from backupd.tree.entry import CHANGED, UNFINISHED, Chunks, ChunkTree, Entry, Extra, Stored
-from backupd.tree.lists import iterate_chunks, make_content
+from backupd.tree.lists import iterate_chunks, list_references, make_content
 from backupd.tree.nodes import Load
 
 BATCH_FILES = 256
@@ -257,9 +257,8 @@ class FileReading:
         """Whether every chunk that an entry reaches is at the destination."""
         ids = bytearray()
         if isinstance(entry.content, bytes | Chunks | ChunkTree) and entry.kind == entries.Kind.FILE:
-            if isinstance(entry.content, ChunkTree) and not all(self._has_many(entry.content.root)):
-                return False
             try:
+                ids += b"".join(list_references(entry.content, self._load))
                 for chunk_id, _ in iterate_chunks(entry.content, entry.size, self._load):
                     ids += chunk_id
             except (DamageError, ObjectMissingError):

@@ -24,7 +24,7 @@ from backupd.model.orders import BackupOrder
 from backupd.model.results import Problem, shown
 from backupd.operations.backup import basing, dry_run, priority, summary
 from backupd.operations.backup.checkpoints import Checkpoints
-from backupd.operations.backup.opening import OpenedForWriting, open_for_writing
+from backupd.operations.backup.opening import OpenedForWriting, open_for_writing, with_untold_key
 from backupd.operations.backup.session import (
     Publishing,
     RunningSession,
@@ -39,8 +39,7 @@ from backupd.operations.backup.tally import Tally
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import seen_snapshots_path, split_place
 from backupd.repository import identity
-from backupd.repository.index_loading import LoadedIndex, load_index, mark_absent, merge_levels
-from backupd.repository.records import GcState
+from backupd.repository.index_loading import LoadedIndex, forget_lost, load_index, mark_absent, merge_levels
 from backupd.settings.directories import ensure
 from backupd.settings.lock import FOREVER, SetLock
 from backupd.settings.writer_mark import WriterMark
@@ -69,7 +68,8 @@ def run(order: BackupOrder, context: JobContext) -> events.Done:
 
 
 def remove_leftovers(opened: OpenedForWriting, context: JobContext, mark: WriterMark) -> None:
-    """Remove temporary files of writers of this state that were killed."""
+    """Remove temporary files of writers of this state that were killed, and finish what a killed maker began."""
+    identity.complete_twins(opened.local, opened.place.repository.text_id)
     for tag in mark.dead_tags():
         for folder in (".", opened.place.repository.text_id):
             opened.local.remove_temporaries(folder, tag)
@@ -143,6 +143,8 @@ class _Run:
             bytes.fromhex(host.host_id), bytes.fromhex(host.state_id), host.boot_id, use.set_id
         )
         self._session_id = session_id
+        self._sizes: dict[bytes, int] = {}
+        """Of the blocks that an engine stored which was given up; its chunks may be used."""
         self._tally = Tally(self._tell)
 
     def run(self, missing: list[Problem]) -> events.Done:
@@ -155,11 +157,13 @@ class _Run:
         base = basing.find(
             context, place, self._use, self._who, index.tables, no_cache=self._order.no_cache
         )
+        if base.newest is None:
+            self._opened = with_untold_key(self._opened, context, self._use.set_id)
         session = RunningSession(self._session_id, self._records, self._who, base.names, self._started_ns)
         session.post(self._started_ns)
         state, damage = mark_absent(index.tables, self._records)
         session.generation = state.generation
-        base.check_after_posting(self._records, damage)
+        base.check_after_posting(self._records, damage, index)
         cache_path = basing.cache_path(place, self._use.set_id, session.id)
         journal = begin_journal(basing.journal_path(context, place, self._use.set_id), session, cache_path + ".part")
         publishing = Publishing(self._records, index.tables, journal)
@@ -178,6 +182,7 @@ class _Run:
                     base.forget_caches()
                     writer.discard()
                     publishing.publish(storing.engine.blocks.take_safe())
+                    self._sizes.update(storing.engine.blocks.sizes)
                     self._tally = self._new_tally(missing)
                 finally:
                     storing.close()
@@ -185,16 +190,17 @@ class _Run:
             journal.close(is_ended=done is not None)
             base.forget_caches()
         if done.exit_code in (0, 3):
-            self._tidy_up(session, index, state)
+            self._tidy_up(session, index)
         index.tables.close()
         return done
 
-    def _tidy_up(self, session: RunningSession, index: LoadedIndex, state: GcState) -> None:
+    def _tidy_up(self, session: RunningSession, index: LoadedIndex) -> None:
         """After a complete snapshot. What fails here the next run does: the snapshot stands."""
         context, use = self._context, self._use
         try:
             drop_partials(self._records, use.set_id, session.name, context.clock.now_ns(), self._who.host_id)
-            merge_levels(self._place.repository, index, state.deleted)
+            merge_levels(self._records, index)
+            forget_lost(index)
         except (DestinationError, DamageError, StateFullError) as error:
             context.warn(f"the backup is whole, but not all was tidied up after it: {error.message}")
         basing.remove_old_caches(self._place, use.set_id, session.id)
@@ -232,6 +238,7 @@ class _Run:
             while storing.engine.has_work:
                 storing.engine.finish_step()
                 checkpoints.make_if_due()
+            storing.engine.drain(lambda: None)
         except StoppedError as stop:
             return self._stop(stop, storing, checkpoints, session, draft)
         except DamagedCacheError:
@@ -240,10 +247,10 @@ class _Run:
             writer.keep_part()
             raise
         root = walk.root.node if walk.root is not None else b""
-        storing.engine.drain(lambda: None)
+        if not root:
+            raise AssertionError("all is read, and the tree has no top")
         publishing.publish(storing.engine.blocks.take_safe())
-        now_ns = context.clock.now_ns
-        validate(self._records, storing.engine.blocks.sizes, context.warn, now_ns(), self._who.host_id)
+        self._validate(storing)
         snapshot = draft.snapshot(root, is_complete=True, engine=storing.engine)
         session.commit(snapshot)
         seen_snapshots.add(seen_snapshots_path(context, self._place), [session.name])
@@ -260,6 +267,10 @@ class _Run:
             error = error_fields(summary.look(self._tally))
         return events.Done(exit_code=exit_code, result=result, warnings=context.warnings, error=error)
 
+    def _validate(self, storing: Storing) -> None:
+        sizes = {**self._sizes, **storing.engine.blocks.sizes}
+        validate(self._records, sizes, self._context.warn, self._context.clock.now_ns(), self._who.host_id)
+
     def _stop(
         self,
         stop: StoppedError,
@@ -270,6 +281,7 @@ class _Run:
     ) -> events.Done:
         storing.engine.end_cancelling()
         snapshot = checkpoints.make_last()
+        self._validate(storing)
         session.commit(snapshot)
         session.end()
         checkpoints.cache.finish_as_is()

@@ -172,9 +172,10 @@ def end_dead_session(records: Records, session: bytes, snapshot_name: str, now_n
     if draft is not None and not taken:
         try:
             records.commit(snapshot_name, draft)
-            taken = True
         except ObjectExistsError:
+            # Whoever was first has committed it: that is never to be dropped.
             draft = None
+        taken = True
     if not taken:
         records.drop(Drop([snapshot_name], now_ns, host_id, "ended without a checkpoint"))
     records.remove_session(session, numbers)

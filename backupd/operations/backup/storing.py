@@ -97,13 +97,14 @@ class Storing:
         tally = self.tally
         files, size = self._expected
         eta = None
-        if size and 0 < tally.seen_bytes < size:
-            eta = elapsed * (size - tally.seen_bytes) / tally.seen_bytes
+        done = tally.kept_bytes + tally.read_bytes
+        if size and 0 < done < size:
+            eta = elapsed * (size - done) / done
         return events.Progress(
             step="store",
-            files_done=tally.seen,
+            files_done=tally.same + tally.new + tally.changed,
             files_total=files,
-            bytes_done=tally.seen_bytes,
+            bytes_done=done,
             bytes_total=size,
             bytes_stored=self.engine.blocks.stored_bytes,
             current=tally.current,

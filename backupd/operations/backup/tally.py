@@ -16,7 +16,8 @@ class Tally:
         self._tell = tell
         self.seen = self.new = self.changed = self.same = self.gone = self.left_out = 0
         self.directories = 0
-        self.seen_bytes = self.read_bytes = 0
+        self.seen_bytes = self.read_bytes = self.kept_bytes = 0
+        """In the source; read in this run; of files taken over unread."""
         self.problem_count = 0
         self.problems: list[Problem] = []
         self.links_outside = 0

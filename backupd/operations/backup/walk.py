@@ -221,6 +221,7 @@ class TreeWalk:
         build.byte_count += size
         tally.seen_bytes += size
         if is_clean:
+            tally.kept_bytes += size
             tally.same += len(files)
 
     def _count_gone(self, build: DirectoryBuild, present: set[bytes], rows: dict[bytes, Row]) -> None:
@@ -299,6 +300,7 @@ class TreeWalk:
             build.has_problems = True
         if row is not None and row.signature == signature and self._reading.may_reuse(row.entry):
             self._tally.same += 1
+            self._tally.kept_bytes += found.stat.st_size
             encoded = row.entry
             if found.stat.st_nlink > 1:
                 encoded = self._reading.with_group(found.stat, encoded, build.path, found.name)

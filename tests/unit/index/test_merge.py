@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backupd.index.layout import ENTRY, MAX_ENTRIES, MAX_OBJECT_BYTES, SEGMENT, IndexContents
-from backupd.index.merge import IndexSize, level_of, merge, plan_merge
+from backupd.index.merge import Doubts, IndexSize, level_of, merge, plan_merge
 from backupd.index.reader import decode_all
 from backupd.index.writer import seal_index, tabulate
 from tests.support.indexes import ids_of, make_block, make_seal, split_ids
@@ -83,7 +83,7 @@ def test_the_newest_place_wins() -> None:
 
 def test_dead_blocks_give_way_to_living_ones() -> None:
     dead, living = make_block(1, [5, 5], 0), make_block(2, [7], 0)
-    merged = merge([tabulate([dead], [], 0), tabulate([living], [], 0)], [], {dead.block_id})
+    merged = merge([tabulate([dead], [], 0), tabulate([living], [], 0)], [], Doubts({dead.block_id}))
     assert [row.block_id for row in merged.blocks] == [living.block_id]
     assert sorted(placed(merged)) == sorted(split_ids(ids_of([living])))
     assert merged.segment_count == 1

@@ -82,3 +82,12 @@ def test_a_dry_run_promises_nothing() -> None:
     lines = once_lines({**result(), "dry_run": True})
     assert lines[0].startswith("Dry run, nothing stored: ")
     assert not any("All back" in line or "New repository" in line for line in lines)
+    files = {"seen": 9, "new": 1, "changed": 2, "same": 6, "gone": 0, "left_out": 4}
+    told = once_lines({**result(files=files, problems={"count": 0, "first": []}), "dry_run": True})[0]
+    assert told.endswith("Documents: 9 files (1 new, 2 perhaps changed), 5.1 GiB to read, 41 s; 4 left out by rule.")
+
+
+def test_a_stopped_run_does_not_claim_that_nothing_changed() -> None:
+    files = {"seen": 9, "new": 0, "changed": 0, "same": 0, "gone": 0, "left_out": 0}
+    lines = once_lines(result(incomplete=True, files=files, problems={"count": 0, "first": []}))
+    assert not any("nothing changed" in line for line in lines)

@@ -35,6 +35,19 @@ def test_a_restore_plan_writes_nothing() -> None:
     assert lines == ["write       /a", "Dry run, nothing written: 1 step."]
 
 
+def test_a_restore_plan_says_what_it_would_ask() -> None:
+    lines = restore_lines({"dry_run": True, "plan": [{"action": "ask", "path": "/a"}]})
+    assert lines[0] == "ask         /a"
+    assert "--overwrite always" in lines[1]
+    assert restore_lines({"dry_run": True, "plan": []})[0].endswith("nothing to do, all is there already.")
+
+
+def test_one_file_put_back_to_its_place_is_told_as_that() -> None:
+    files = {"restored": 1}
+    assert restore_lines({"target": "/", "files": files})[1] == "It lies where it came from"
+    assert restore_lines({"target": "/x", "files": files})[1] == "It lies in /x"
+
+
 def test_check_names_the_files_hit() -> None:
     result = {
         "snapshots": 3,
@@ -101,7 +114,7 @@ def test_entries_and_changes_and_versions() -> None:
 def test_keys() -> None:
     assert sheet_lines({"text": "a\nb\n"}) == ["a", "b"]
     assert add_lines({"slot": "k2", "label": "office", "key": "ABCD"})[1:] == ["ABCD"]
-    assert add_lines({"slot": "k2", "label": "office", "key": None}) == ["Added slot k2, office."]
+    assert add_lines({"slot": "k2", "label": "office", "key": None}) == ["Added slot k2 (office)."]
     slot = {"name": "k1", "label": None, "kind": "password", "created": TIME, "epoch": 1}
     assert list_lines({"slots": [slot]})[1] == "k1    password         2026-11-21 21:07:10      1"
 
@@ -110,6 +123,8 @@ def test_facts_of_facts() -> None:
     facts = {
         "version": "1",
         "state_bytes": 2048,
+        "few_bytes": 605,
+        "read_all_ns": 1795302824280209217,
         "cpu": {"count": 2},
         "paths": ["a", "b"],
         "none": None,
@@ -118,6 +133,7 @@ def test_facts_of_facts() -> None:
     assert fact_lines(facts) == [
         "version:      1",
         "state bytes:  2.0 KiB (2,048 bytes)",
+        "few bytes:    605 B",
         "cpu.count:    2",
         "paths:        a, b",
         "is root:      yes",

@@ -1,0 +1,95 @@
+"""No space (RELIABILITY C4): never a success without data, nothing half made, and the run after goes on by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.fault.conftest import Faults
+from tests.support.ledger import SLACK_BYTES, Ledger, hash_tree
+from tests.support.machine import Machine
+from tests.support.mounting import enlarge, tmpfs
+from tests.support.seeded_tree import MIB, build_tree
+
+pytestmark = [pytest.mark.platform("linux"), pytest.mark.root, pytest.mark.needs("mount", "umount")]
+
+_LARGE = "400m"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree of 100 MiB, of which about 75 MiB are stored."""
+    path = tmp_path_factory.mktemp("full") / "source"
+    build_tree(path, Random(4), 100 * MIB)
+    return path
+
+
+@pytest.mark.parametrize("size", ["16k", "40m"])
+def test_a_full_destination_ends_with_16_and_the_next_run_goes_on(tmp_path: Path, source: Path, size: str) -> None:
+    """Else a full disk is reported as a good backup, or has to be cleaned by hand before the next one."""
+    _fill_destination(tmp_path, source, size)
+
+
+def test_a_destination_may_be_full_at_any_size(tmp_path: Path, source: Path, faults: Faults) -> None:
+    """The same at sizes drawn anew each time: 20 in a full run."""
+    random = faults.random()
+    for number in range(20 if faults.is_full else 1):
+        above = tmp_path / str(number)
+        above.mkdir()
+        _fill_destination(above, source, f"{int(2 ** random.uniform(3, 15.5)) * 4}k")
+
+
+def _fill_destination(tmp_path: Path, source: Path, size: str) -> None:
+    with tmpfs(tmp_path / "mount", size) as mount:
+        ledger = Ledger(Machine(tmp_path / "home"), mount / "place")
+        for _ in range(2):
+            document = ledger.machine.json("once", source, "--to", ledger.place, "--name", "full")
+            assert (document["exit"], document["error"]["code"]) == (16, "space.destination"), document
+        _nothing_is_listed(ledger)
+        stored = ledger.block_bytes()
+        enlarge(mount, _LARGE)
+        document = ledger.machine.json("once", source, "--to", ledger.place, "--name", "full")
+        ledger.note(document, hash_tree(source))
+        new_bytes = document["result"]["runs"][0]["destinations"][0]["stored_bytes"]
+        assert new_bytes + stored <= ledger.block_bytes() + SLACK_BYTES
+        ledger.check_all(tmp_path, source)
+
+
+def test_a_disk_that_fills_up_later_keeps_what_was_good(tmp_path: Path, source: Path) -> None:
+    """Else the backup of yesterday is lost with the space for today's."""
+    with tmpfs(tmp_path / "mount", "110m") as mount:
+        ledger = Ledger(Machine(tmp_path / "home"), mount / "place")
+        ledger.note(ledger.machine.json("once", source, "--to", ledger.place), hash_tree(source))
+        first_hash = ledger.good.copy()
+        (source / "more").write_bytes(Random(5).randbytes(60 * MIB))
+        document = ledger.machine.json("once", source, "--to", ledger.place)
+        assert document["exit"] == 16, document
+        assert ledger.good == first_hash
+        ledger.check_listed()
+        (source / "more").unlink()
+
+
+@pytest.mark.parametrize("size", ["8k", "32k"])
+def test_a_full_state_directory_ends_with_16_and_the_next_run_goes_on(
+    tmp_path: Path, source: Path, size: str
+) -> None:
+    """Else a full /var loses the backup of all other disks."""
+    home = tmp_path / "home"
+    home.mkdir()
+    with tmpfs(home / "state", size) as state:
+        (home / "cache").symlink_to(state)
+        ledger = Ledger(Machine(home), tmp_path / "place")
+        document = ledger.machine.json("once", source, "--to", ledger.place, "--name", "full")
+        assert (document["exit"], document["error"]["code"]) == (16, "space.state"), document
+        _nothing_is_listed(ledger)
+        enlarge(state, _LARGE)
+        ledger.note(ledger.machine.json("once", source, "--to", ledger.place, "--name", "full"), hash_tree(source))
+        ledger.check_all(tmp_path, source)
+
+
+def _nothing_is_listed(ledger: Ledger) -> None:
+    document = ledger.machine.json("snapshot", "list", "--incomplete", "--from", ledger.place)
+    assert document["exit"] in (0, 10), document
+    assert document["exit"] == 10 or document["result"]["snapshots"] == []

@@ -1,0 +1,310 @@
+"""The main job, from the words of the command to a tree that comes back: sources, names, filters, what is said."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from backupd.model.orders import BackupOrder, FilterWord, Limits
+from tests.support.backing_up import Bench, counts, fingerprint, problems, read_bytes, run_of
+from tests.support.compare import compare_trees
+from tests.support.zoo import Zoo, build_zoo
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """With an empty source."""
+    return Bench(tmp_path)
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Generator[Zoo, None, None]:
+    """Every kind of entry."""
+    built = build_zoo(tmp_path / "source")
+    yield built
+    built.release()
+
+
+@pytest.mark.root
+@pytest.mark.platform("linux")
+@pytest.mark.needs("rsync")
+def test_printed_commands_bring_every_kind_of_entry_back(tmp_path: Path, zoo: Zoo) -> None:
+    """The two commands that a user copies from the screen are all that stands between him and his data."""
+    bench = Bench(tmp_path)
+    told = bench.machine.bkctl("once", bench.source, "--to", bench.place)
+    assert told.returncode == 0, told.stderr.decode()
+    text = told.stdout.decode()
+    (command,) = (line.partition(":")[2] for line in text.splitlines() if line.startswith("All back:"))
+    target = bench.machine.home / "restored" / str(bench.source)[1:]
+    done = bench.machine.bkctl(*shlex.split(command)[1:])
+    assert done.returncode == 0, done.stderr.decode()
+    assert compare_trees(bench.source, target) == []
+    rsync = ["rsync", "-aHAXin", "--checksum", "--delete", f"{bench.source}/", f"{target}/"]
+    second = subprocess.run(rsync, capture_output=True, check=False)
+    # It says on every run that it leaves a socket or a file of an odd size out; it names no difference.
+    assert (second.returncode, second.stdout.decode(errors="replace")) == (0, "")
+    Zoo(target, [], []).release() if False else None
+    (single,) = (line.partition(":")[2] for line in text.splitlines() if line.startswith("One file:"))
+    assert bench.machine.bkctl(*shlex.split(single)[1:]).returncode == 0
+    name = os.path.basename(shlex.split(single)[3])
+    assert (bench.machine.home / name).exists()
+
+
+def test_result_and_text_of_a_first_and_a_second_run(bench: Bench) -> None:
+    """Scripts read these fields; people read where the only key lies."""
+    bench.write("one", b"1" * 1000)
+    bench.write("d/two", b"2" * 500)
+    document = bench.once("--tag", "why=test", "--tag", "who=me")
+    assert (document["schema"], document["command"], document["ok"], document["exit"]) == ("backupd/1", "once", True, 0)
+    (run,) = document["result"]["runs"]
+    assert run["files"] == {"seen": 2, "new": 2, "changed": 0, "same": 0, "gone": 0, "left_out": 0}
+    assert (run["bytes"]["seen"], run["bytes"]["read"]) == (1500, 1500)
+    assert run["bytes"]["new"] >= 1500
+    assert run["problems"] == {"count": 0, "first": []}
+    assert (run["set"], run["exit"], run["job"], run["incomplete"]) == ("source", 0, None, False)
+    assert run["snapshot"].startswith("s")
+    (destination,) = run["destinations"]
+    assert (destination["name"], destination["verdict"], destination["error"]) == (str(bench.place), "good", None)
+    assert destination["stored_bytes"] == bench.stored_bytes()
+    assert run["key"]["created"]
+    assert Path(run["key"]["file"]).stat().st_mode & 0o777 == 0o600
+    assert Path(run["key"]["file"]).is_relative_to(bench.machine.home)
+    listed = bench.machine.json("snapshot", "list", "--from", bench.place)["result"]["snapshots"]
+    assert [one["tags"] for one in listed] == [{"why": "test", "who": "me"}]
+    (bench.source / "one").unlink()
+    bench.write("three", b"3")
+    bench.write("d/two", b"2" * 400)
+    second = bench.machine.bkctl("once", bench.source, "--to", bench.place)
+    assert b"1 new" in second.stdout
+    assert b"1 changed" in second.stdout
+    assert b"1 gone" in second.stdout
+    assert b"New repository" not in second.stdout
+    (run,) = bench.once()["result"]["runs"]
+    # What is young is read again, and found the same.
+    assert run["files"] == {"seen": 2, "new": 0, "changed": 0, "same": 2, "gone": 0, "left_out": 0}
+    assert not run["key"]["created"]
+    key = bench.machine.bkctl("once", bench.source, "--to", bench.above / "second")
+    assert key.stdout.count(b"The only copy") == 1
+
+
+def test_several_sources_and_the_name_of_their_set(bench: Bench) -> None:
+    """Another order of the same paths is the same backup; other paths are another one."""
+    for name in ("a/f", "b/f", "c/f"):
+        bench.write(name)
+    paths = [bytes(bench.source / name) for name in "abc"]
+    assert run_of(bench.back_up(sources=paths))["set"] == "source"
+    again = bench.back_up(sources=paths[::-1])
+    assert (run_of(again)["set"], read_bytes(again)) == ("source", 0)
+    assert bench.differences() == []
+    other = run_of(bench.back_up(sources=paths[:1]))
+    assert other["set"] == "a"
+    named = run_of(bench.back_up(sources=paths[:1], set_name="mine", host_name="elsewhere"))
+    assert (named["set"], named["host"]) == ("mine", "elsewhere")
+    assert named["set_id"] != other["set_id"]
+    again = bench.back_up(sources=paths[:1], set_name="mine", host_name="elsewhere")
+    assert (run_of(again)["set_id"], read_bytes(again)) == (named["set_id"], 0)
+
+
+def test_source_inside_another_is_stored_once_and_beats_filters(bench: Bench) -> None:
+    """Who names a directory outright wants it, whatever a filter says of those above it."""
+    bench.write("out/deep/wanted/f", b"wanted")
+    bench.write("out/deep/other", b"other")
+    bench.write("out/beside", b"beside")
+    bench.write("kept/f", b"kept")
+    sources = [bytes(bench.source), bytes(bench.source / "out/deep/wanted"), bytes(bench.source / "kept/f")]
+    filters = [FilterWord(kind="exclude", value=b"out"), FilterWord(kind="exclude", value=b"f")]
+    for _ in range(2):
+        assert counts(bench.back_up(sources=sources, filters=filters))["seen"] == 1 + 0
+        restored = bench.restore()
+        found = sorted(str(path.relative_to(restored)) for path in restored.rglob("*") if path.is_file())
+        assert found == ["kept/f"]
+    filters = filters[:1]
+    for _ in range(2):
+        assert counts(bench.back_up(sources=sources, filters=filters))["seen"] == 2
+        restored = bench.restore()
+        found = sorted(str(path.relative_to(restored)) for path in restored.rglob("*") if path.is_file())
+        assert found == ["kept/f", "out/deep/wanted/f"]
+    assert counts(bench.back_up(sources=sources))["seen"] == 4
+    assert bench.differences() == []
+
+
+def test_a_file_a_symlink_and_a_path_through_a_symlink(bench: Bench) -> None:
+    """A link named by itself is stored as one, and said so; a link on the way is followed."""
+    bench.write("real/f", b"data")
+    (bench.source / "way").symlink_to("real")
+    outcome = bench.back_up(sources=[bytes(bench.source / "way/f"), bytes(bench.source / "way")])
+    assert run_of(outcome)["files"]["seen"] == 2
+    assert any("is a symbolic link and is stored as one" in text for text in outcome.done.warnings)
+    restored = bench.restore()
+    assert (restored / "real/f").read_bytes() == b"data"
+    assert os.readlink(restored / "way") == "real"
+
+
+def test_missing_sources(bench: Bench) -> None:
+    """Three disks, one of them not mounted: the others are stored, and the exit code says to look."""
+    bench.write("f")
+    missing = bench.above / "not there"
+    document = bench.once(missing)
+    assert (document["exit"], document["ok"]) == (3, False)
+    (problem,) = document["result"]["runs"][0]["problems"]["first"]
+    assert (problem["path"], problem["message"]) == (str(missing), "does not exist")
+    assert bench.truth.differences(bench.source) == []
+    none = bench.machine.json("once", missing, missing / "below", "--to", bench.above / "other")
+    assert (none["exit"], none["error"]["code"]) == (10, "source.not_found")
+    assert not (bench.above / "other").exists()
+
+
+def test_filters_are_tried_in_the_order_of_the_command_line(bench: Bench) -> None:
+    """The first that matches decides, over all three options; an excluded directory is not entered."""
+    for name in ("keep.log", "drop.log", "cache/inside", "cache/keep.log", "d/x.tmp", "d/y.tmp", "d/z"):
+        bench.write(name)
+    rules = bench.above / "rules"
+    rules.write_text("# from a file\n+ x.tmp\n- *.tmp\n")
+    words = ["--include", "keep.log", "--exclude", "*.log", "--filter-file", str(rules), "--exclude", "cache"]
+    (run,) = bench.once(*words)["result"]["runs"]
+    restored = bench.restore()
+    found = sorted(str(path.relative_to(restored)) for path in restored.rglob("*") if path.is_file())
+    assert found == ["d/x.tmp", "d/z", "keep.log"]
+    assert run["files"]["left_out"] == 3
+    # The other way round the exclude comes first.
+    bench.once("--exclude", "*.log", "--include", "keep.log")
+    assert not (bench.restore() / "keep.log").exists()
+    slip = bench.once("--exclude", bench.source / "keep.log", bench.source / "drop.log")
+    assert (slip["exit"], slip["error"]["code"]) == (2, "usage.unquoted_pattern")
+
+
+def test_dry_run_changes_nothing(bench: Bench) -> None:
+    """Asking what would happen must not let it happen."""
+    bench.write("f", b"1" * 1000)
+    assert bench.machine.json("once", bench.source, "--to", bench.place, "--dry-run")["exit"] == 10
+    assert not bench.place.exists()
+    bench.back_up()
+    bench.write("new", b"2" * 100)
+    before = fingerprint(bench.place)
+    bench.clock.ahead_seconds += 120
+    outcome = bench.back_up(dry_run=True)
+    assert outcome.result["dry_run"] is True
+    assert (run_of(outcome)["snapshot"], read_bytes(outcome)) == (None, 100)
+    assert counts(outcome) == {"seen": 2, "new": 1, "changed": 0, "same": 1, "gone": 0, "left_out": 0}
+    assert fingerprint(bench.place) == before
+    # Nor does it make the next run forget what the last one saw.
+    assert read_bytes(bench.back_up()) == 100
+
+
+@pytest.mark.root
+@pytest.mark.needs("mount")
+@pytest.mark.platform("linux")
+def test_other_file_systems_and_pseudo_ones(bench: Bench) -> None:
+    """A backup of / with --one-file-system holds no other disk, and never /proc."""
+    bench.write("f", b"here")
+    other, kernel = bench.source / "other", bench.source / "kernel"
+    for point, kind in ((other, "tmpfs"), (kernel, "proc")):
+        point.mkdir()
+        subprocess.run(["mount", "-t", kind, kind, str(point)], check=True)
+    try:
+        (other / "inside").write_bytes(b"inside")
+        outcome = bench.back_up()
+        assert (outcome.done.exit_code, counts(outcome)["seen"], counts(outcome)["left_out"]) == (0, 2, 1)
+        assert (bench.restore() / "other/inside").read_bytes() == b"inside"
+        for _ in range(2):
+            outcome = bench.back_up(one_file_system=True)
+            assert (counts(outcome)["seen"], counts(outcome)["left_out"]) == (1, 2)
+        restored = bench.restore()
+        assert sorted(path.name for path in restored.iterdir()) == ["f", "other"]
+        assert list((restored / "other").iterdir()) == []
+        named = [bytes(bench.source), bytes(other)]
+        assert counts(bench.back_up(one_file_system=True, sources=named))["seen"] == 2
+    finally:
+        for point in (other, kernel):
+            subprocess.run(["umount", str(point)], check=True)
+
+
+def test_sockets_fifos_and_devices_are_never_opened(bench: Bench) -> None:
+    """Opening a FIFO hangs the backup for ever, opening a tape rewinds it."""
+    os.mkfifo(bench.source / "fifo")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(bench.source / "s"))
+        listener.listen()
+        listener.setblocking(False)
+        if os.geteuid() == 0 and sys.platform == "linux":
+            os.mknod(bench.source / "tape", 0o20600, os.makedev(9, 0))
+        outcome = bench.back_up()
+        assert outcome.done.exit_code == 0, problems(outcome)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+        assert bench.differences() == []
+
+
+def test_names_that_are_not_utf8_or_hold_a_newline(bench: Bench) -> None:
+    """Such files come from old disks and from attackers; they are stored, and told so that JSON stays JSON."""
+    names = [b"caf\xe9", b"two\nlines", b"\xff\xfe", b"\x1b[31m", b" "]
+    for name in names:
+        (bench.source / os.fsdecode(name)).write_bytes(name)
+    bench.back_up()
+    assert bench.differences() == []
+    odd = bench.above / os.fsdecode(b"odd\xe9")
+    document = bench.once(odd)
+    (problem,) = document["result"]["runs"][0]["problems"]["first"]
+    assert "path_b64" in problem
+    assert "\\xe9" in problem["path"]
+
+
+def test_a_tree_deeper_than_any_path(bench: Bench) -> None:
+    """300 directories of 100 characters: no path names the file at their end."""
+    names = ["d" * 99 + str(number % 10) for number in range(300)]
+    fd = os.open(bench.source, os.O_RDONLY)
+    for name in names:
+        os.mkdir(name, dir_fd=fd)
+        below = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    for name, size in (("small", 10), ("large", (8 << 20) + 1)):
+        made = os.open(name, os.O_WRONLY | os.O_CREAT, dir_fd=fd)
+        os.write(made, b"x" * size)
+        os.close(made)
+    os.symlink("small", "link", dir_fd=fd)
+    os.close(fd)
+    for read in ((8 << 20) + 11, 0):
+        outcome = bench.back_up()
+        assert outcome.done.exit_code == 0, problems(outcome)
+        assert read_bytes(outcome) == read
+    assert bench.differences() == []
+    for tree in (bench.source, bench.above / "restored1"):
+        shutil.rmtree(tree)
+
+
+def test_two_runs_of_one_set_at_once(bench: Bench) -> None:
+    """Cron starts the next one before the last one is done: they must not both write the set."""
+    for number in range(30):
+        bench.write(f"f{number}", os.urandom(2 << 20))
+    bench.back_up_now(sources=[bytes(bench.source / "f0")], set_name="other")
+    words = ["once", bench.source, "--to", bench.place, "--name", "one", "--compression", "best", "--jobs", "1"]
+    command = [sys.executable, "-P", "-m", "bkctl", *map(str, words)]
+    first = subprocess.Popen(command, env=bench.machine.environ, stdout=subprocess.DEVNULL)
+    lock = bench.machine.home / "state/backupd/jobs"
+    while len([path for path in lock.glob("b*.lock") if path.stat().st_size]) < 2:
+        assert first.poll() is None
+    codes = [bench.machine.bkctl(*words, "--if-running", way).returncode for way in ("fail", "skip")]
+    other = bench.machine.bkctl("once", bench.source / "f1", "--to", bench.place, "--name", "third")
+    assert first.poll() is None, "the first run ended too early to tell"
+    assert (codes, other.returncode) == ([11, 75], 0)
+    waited = bench.machine.bkctl(*words, "--if-running", "wait")
+    assert (waited.returncode, first.wait()) == (0, 0)
+    assert bench.truth.differences(bench.source) == []
+
+
+def test_worker_count_and_priority_are_the_users(bench: Bench) -> None:
+    """--jobs 1 on a busy server is one process, and the result is the same."""
+    for number in range(20):
+        bench.write(f"f{number}", os.urandom(50_000))
+    order = BackupOrder(place=str(bench.place), sources=[bytes(bench.source)], limits=Limits(jobs=1, polite=False))
+    assert bench.machine.run(order).done.exit_code == 0
+    assert bench.truth.differences(bench.source) == []

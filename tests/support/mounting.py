@@ -1,0 +1,53 @@
+"""Small file systems that can fill up or lack features: tmpfs and exFAT; root on Linux."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def tmpfs(path: Path, size: str) -> Iterator[Path]:
+    """A new tmpfs of a size like `20m`, mounted at the path."""
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", path], check=True)
+    try:
+        yield path
+    finally:
+        unmount(path)
+
+
+def enlarge(path: Path, size: str) -> None:
+    """Give a tmpfs another size."""
+    subprocess.run(["mount", "-o", f"remount,size={size}", path], check=True)
+
+
+@contextmanager
+def exfat(path: Path, image: Path, size_bytes: int) -> Iterator[Path]:
+    """A new exFAT file system in an image file, mounted through FUSE, which takes block devices only."""
+    path.mkdir()
+    with image.open("wb") as file:
+        file.truncate(size_bytes)
+    subprocess.run(["mkfs.exfat", image], check=True, capture_output=True)
+    found = subprocess.run(["losetup", "--find", "--show", image], check=True, capture_output=True, text=True)
+    device = found.stdout.strip()
+    try:
+        subprocess.run(["mount.exfat-fuse", device, path], check=True, capture_output=True)
+        try:
+            yield path
+        finally:
+            unmount(path)
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
+def unmount(path: Path) -> None:
+    """Unmount, waiting for who may still close a file there."""
+    for _ in range(50):
+        if subprocess.run(["umount", path], check=False, capture_output=True).returncode == 0:
+            return
+        time.sleep(0.1)
+    subprocess.run(["umount", "-l", path], check=True)
