@@ -1,7 +1,8 @@
 """What a run saw, for the next run: per directory its tree, per entry its signature and its encoding (DESIGN 7).
 
-One file a run: records are appended as directories finish, a table of all directories comes last, and at each
-checkpoint. It belongs to one snapshot and is worth nothing without it; losing it costs one full read.
+One file a run: records are appended as directories finish, and at each checkpoint and last of all a table of those
+that were finished since the table before, which it names. It belongs to one snapshot and is worth nothing without it;
+losing it costs one full read.
 Layout: 64-byte header, records, then table (msgpack) and trailer `<QI16s4s` (offset, length
 and BLAKE3 of the table, magic).
 """
@@ -21,7 +22,7 @@ from backupd import durable_io
 from backupd.errors import FormatError, StateFullError
 
 _HEADER = struct.Struct("<8s16s16s24x")
-_MAGIC = b"BKDFILE1"
+_MAGIC = b"BKDFILE2"
 _TRAILER = struct.Struct("<QI16s4s")
 _TRAILER_MAGIC = b"BKDT"
 _BUFFER_BYTES = 1 << 20
@@ -64,6 +65,11 @@ class CachedDirectory(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 class _Table(msgspec.Struct, frozen=True, array_like=True):
     directories: dict[bytes, CachedDirectory]
+    """Finished since the table before."""
+    unfinished: dict[bytes, CachedDirectory]
+    """Of a checkpoint; they count in its own table only."""
+    previous_end: int
+    """Where the trailer of the table before ends, 0: this is the first."""
     damage: list[str]
     base: str
 
@@ -80,9 +86,11 @@ class DamagedCacheError(FormatError):
 class FileCache:
     """Reads a cache."""
 
-    def __init__(self, path: str, fd: int, options: bytes, table: _Table) -> None:
+    def __init__(
+        self, path: str, fd: int, options: bytes, table: _Table, directories: dict[bytes, CachedDirectory]
+    ) -> None:
         self.path, self._fd, self.options = path, fd, options
-        self._directories = table.directories
+        self._directories = directories
         self.damage = set(table.damage)
         """Names of the damage records that its run knew."""
         self.snapshot_name = table.base
@@ -128,24 +136,43 @@ def open_cache(path: str) -> FileCache | None:
     except FileNotFoundError:
         return None
     try:
-        size = os.fstat(fd).st_size
         header = os.pread(fd, _HEADER.size, 0)
-        trailer = os.pread(fd, _TRAILER.size, size - _TRAILER.size) if size > _HEADER.size + _TRAILER.size else b""
-        if len(header) == _HEADER.size and len(trailer) == _TRAILER.size:
-            magic, options, _ = _HEADER.unpack(header)
-            offset, length, check, trailer_magic = _TRAILER.unpack(trailer)
-            table = os.pread(fd, length, offset) if offset + length + _TRAILER.size == size else b""
-            is_whole = magic == _MAGIC and trailer_magic == _TRAILER_MAGIC and blake3(table).digest(16) == check
-            if is_whole:
-                cache = FileCache(path, fd, options, _table_decoder.decode(table))
-                fd = -1
-                return cache
+        newest = _read_table(fd, os.fstat(fd).st_size)
+        if newest is None or len(header) != _HEADER.size or not header.startswith(_MAGIC):
+            return None
+        directories = {**newest.directories, **newest.unfinished}
+        table: _Table | None = newest
+        while table is not None and table.previous_end:
+            table = _read_table(fd, table.previous_end)
+            if table is None:
+                return None
+            for name, directory in table.directories.items():
+                directories.setdefault(name, directory)
+        cache = FileCache(path, fd, _HEADER.unpack(header)[1], newest, directories)
+        fd = -1
+        return cache
     except (msgspec.MsgspecError, OSError):
         return None
     finally:
         if fd >= 0:
             os.close(fd)
-    return None
+
+
+def _read_table(fd: int, end: int) -> _Table | None:
+    """The table whose trailer ends there; None where it is not whole."""
+    if end < _HEADER.size + _TRAILER.size:
+        return None
+    trailer = os.pread(fd, _TRAILER.size, end - _TRAILER.size)
+    if len(trailer) != _TRAILER.size:
+        return None
+    offset, length, check, magic = _TRAILER.unpack(trailer)
+    if magic != _TRAILER_MAGIC or offset + length + _TRAILER.size != end:
+        return None
+    data = os.pread(fd, length, offset)
+    if blake3(data).digest(16) != check:
+        return None
+    table = _table_decoder.decode(data)
+    return table if table.previous_end <= offset else None
 
 
 class FileCacheWriter:
@@ -161,6 +188,7 @@ class FileCacheWriter:
         self._buffered = _HEADER.size
         self._offset = _HEADER.size
         self._directories: dict[bytes, CachedDirectory] = {}
+        self._table_end = 0
         self._damage, self._snapshot_name = sorted(damage), snapshot_name
 
     def add_piece(self, first_name: bytes, digest: bytes, rows: list[Row]) -> PieceRef:
@@ -182,8 +210,7 @@ class FileCacheWriter:
 
     def checkpoint(self, unfinished: Iterator[tuple[bytes, CachedDirectory]]) -> int:
         """Write a table of what there is and bring all to the disk; returns the length to open the file with."""
-        loose = dict(unfinished)
-        self._append_table({**self._directories, **loose})
+        self._append_table(dict(unfinished))
         self._flush()
         with _translated(self._path):
             durable_io.sync_file(self._fd)
@@ -191,7 +218,7 @@ class FileCacheWriter:
 
     def finish(self) -> None:
         """Write the table and give the file its name."""
-        self._append_table(self._directories)
+        self._append_table({})
         self._flush()
         os.close(self._fd)
         os.rename(self.temporary, self._path)
@@ -219,10 +246,13 @@ class FileCacheWriter:
             self._flush()
         return offset
 
-    def _append_table(self, directories: dict[bytes, CachedDirectory]) -> None:
-        data = _encoder.encode(_Table(directories, self._damage, self._snapshot_name))
+    def _append_table(self, unfinished: dict[bytes, CachedDirectory]) -> None:
+        table = _Table(self._directories, unfinished, self._table_end, self._damage, self._snapshot_name)
+        data = _encoder.encode(table)
         offset = self._append(data)
         self._append(_TRAILER.pack(offset, len(data), blake3(data).digest(16), _TRAILER_MAGIC))
+        # A backup of many terabytes makes thousands of checkpoints: none repeats what those before it said.
+        self._directories, self._table_end = {}, self._offset
 
     def _flush(self) -> None:
         with _translated(self._path):

@@ -17,7 +17,7 @@ from backupd.block.segment import ZERO_SALT
 from backupd.cache.index_tables import IndexTables
 from backupd.cancel import Cancel
 from backupd.chunk.identity import Identity
-from backupd.errors import BackupError, DamageError
+from backupd.errors import BackupError, error_of
 from backupd.model import work
 from backupd.repository.blocks import BlockWriter
 from backupd.repository.claims import Claims, Step
@@ -390,4 +390,4 @@ class StoreEngine:
 
 
 def _worker_error(message: work.WorkerFailed) -> BackupError:
-    return DamageError(message.message, hint=message.hint)
+    return error_of(message.code, message.message, message.hint)

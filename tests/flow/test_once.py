@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from backupd.inode_io import FIXING_FLAGS, write_flags
 from backupd.model.orders import BackupOrder, FilterWord, Limits
 from tests.support.backing_up import Bench, counts, fingerprint, problems, read_bytes, run_of
 from tests.support.compare import compare_trees
@@ -33,12 +34,22 @@ def zoo(tmp_path: Path) -> Generator[Zoo, None, None]:
     built.release()
 
 
+def release(root: Path) -> None:
+    """Let what the flags of restored files hold be deleted."""
+    for path in (root / "flags").glob("*"):
+        if path.exists() and not path.is_symlink():
+            fd = os.open(path, os.O_RDONLY)
+            write_flags(fd, 0, FIXING_FLAGS)
+            os.close(fd)
+
+
 @pytest.mark.root
 @pytest.mark.platform("linux")
 @pytest.mark.needs("rsync")
 def test_printed_commands_bring_every_kind_of_entry_back(tmp_path: Path, zoo: Zoo) -> None:
     """The two commands that a user copies from the screen are all that stands between him and his data."""
     bench = Bench(tmp_path)
+    assert zoo.root == bench.source
     told = bench.machine.bkctl("once", bench.source, "--to", bench.place)
     assert told.returncode == 0, told.stderr.decode()
     text = told.stdout.decode()
@@ -47,11 +58,11 @@ def test_printed_commands_bring_every_kind_of_entry_back(tmp_path: Path, zoo: Zo
     done = bench.machine.bkctl(*shlex.split(command)[1:])
     assert done.returncode == 0, done.stderr.decode()
     assert compare_trees(bench.source, target) == []
-    rsync = ["rsync", "-aHAXin", "--checksum", "--delete", f"{bench.source}/", f"{target}/"]
+    # But for the sparse terabyte, which it would read from end to end.
+    rsync = ["rsync", "-aHAXin", "--checksum", "--delete", "--max-size=1g", f"{bench.source}/", f"{target}/"]
     second = subprocess.run(rsync, capture_output=True, check=False)
-    # It says on every run that it leaves a socket or a file of an odd size out; it names no difference.
+    release(target)
     assert (second.returncode, second.stdout.decode(errors="replace")) == (0, "")
-    Zoo(target, [], []).release() if False else None
     (single,) = (line.partition(":")[2] for line in text.splitlines() if line.startswith("One file:"))
     assert bench.machine.bkctl(*shlex.split(single)[1:]).returncode == 0
     name = os.path.basename(shlex.split(single)[3])

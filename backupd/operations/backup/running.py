@@ -10,6 +10,7 @@ from backupd import durable_io
 from backupd.cache import seen_snapshots
 from backupd.cache.file_cache import DamagedCacheError, FileCacheWriter
 from backupd.errors import (
+    AccessError,
     BackupError,
     BusyError,
     DamageError,
@@ -253,19 +254,30 @@ class _Run:
         self._validate(storing)
         snapshot = draft.snapshot(root, is_complete=True, engine=storing.engine)
         session.commit(snapshot)
-        seen_snapshots.add(seen_snapshots_path(context, self._place), [session.name])
-        try:
-            writer.finish()
-        except StateFullError as full:
-            context.warn(f"{full.message}; the next run asks for all that is stored")
-            writer.discard()
-        session.end()
+        self._after_commit(session, writer)
         exit_code = 3 if self._tally.problem_count else 0
         result = summary.result(draft, snapshot, storing.engine, self._opened, exit_code)
         error = None
         if exit_code:
             error = error_fields(summary.look(self._tally))
         return events.Done(exit_code=exit_code, result=result, warnings=context.warnings, error=error)
+
+    def _after_commit(self, session: RunningSession, writer: FileCacheWriter) -> None:
+        """The snapshot stands: what fails now fails no run."""
+        context = self._context
+        try:
+            seen_snapshots.add(seen_snapshots_path(context, self._place), [session.name])
+        except (StateFullError, AccessError) as error:
+            context.warn(f"{error.message}; this host will not notice if the snapshot vanishes")
+        try:
+            writer.finish()
+        except StateFullError as full:
+            context.warn(f"{full.message}; the next run asks for all that is stored")
+            writer.discard()
+        try:
+            session.end()
+        except DestinationError as error:
+            context.warn(f"{error.message}; the next run ends the session")
 
     def _validate(self, storing: Storing) -> None:
         sizes = {**self._sizes, **storing.engine.blocks.sizes}
