@@ -22,7 +22,7 @@ _RENAME_NOREPLACE = 1
 _RENAME_EXCL = 4
 _AT_FDCWD = -100 if sys.platform.startswith("linux") else -2
 _IOV_MAX = 512
-_TEMPORARY = re.compile(r"\.(\d+)\.tmp$")
+_TEMPORARY = re.compile(r"\.(\d+)(\.[0-9a-f]{8})?\.tmp$")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 

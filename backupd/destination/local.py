@@ -7,7 +7,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from backupd import durable_io
 from backupd.destination.contract import Buffers, ObjectInfo, Traits
@@ -22,6 +22,8 @@ from backupd.errors import (
 )
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DEPTH = 3
+"""Slashes in the name of an object in a folder of its own kind's, as `<repository>/sessions/<session>/<n>`."""
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -92,7 +94,7 @@ class LocalDestination:
             temporary = f"{folder}/{self._tag}-{next(self._numbers)}"
             durable_io.write_temporary(temporary, buffers)
             try:
-                self._publish(temporary, path)
+                self._publish_again(temporary, path)
             except FileExistsError as error:
                 raise ObjectExistsError(f"{path} exists already") from error
             finally:
@@ -134,13 +136,18 @@ class LocalDestination:
             yield from self._walk(folder, prefix)
 
     def delete(self, name: str) -> None:
-        """Unlink."""
+        """Unlink; a folder below the repository's own that is empty then goes, too: each session has one."""
         path = self._full(name)
         try:
             with _translated(path):
                 os.unlink(path)
         except ObjectMissingError:
             return
+        if name.count("/") >= _DEPTH:
+            folder = os.path.dirname(path)
+            with suppress(OSError):
+                os.rmdir(folder)
+                self._known_directories.discard(folder)
 
     def free_bytes(self) -> int | None:
         """What the file system gives to this user."""
@@ -164,6 +171,15 @@ class LocalDestination:
 
     def _full(self, name: str) -> str:
         return f"{self._path}/{name}"
+
+    def _publish_again(self, temporary: str, path: str) -> None:
+        """Publish; once more where another process removed the empty folder meanwhile."""
+        try:
+            self._publish(temporary, path)
+        except FileNotFoundError:
+            self._known_directories.discard(os.path.dirname(path))
+            self._make_directory(os.path.dirname(path))
+            self._publish(temporary, path)
 
     def _publish(self, temporary: str, path: str) -> None:
         if self._has_create_if_absent:

@@ -65,7 +65,10 @@ class Doubts(NamedTuple):
     """Block id + chunk id of single places that are kept only where there is no other."""
 
 
-def merge(inputs: Sequence[IndexContents], replaces: Sequence[str], doubts: Doubts = Doubts()) -> IndexContents:
+_NO_DOUBTS = Doubts()
+
+
+def merge(inputs: Sequence[IndexContents], replaces: Sequence[str], doubts: Doubts = _NO_DOUBTS) -> IndexContents:
     """One table of several; of a chunk in several, the place in the first input that is not in doubt is kept.
 
     replaces: names of the inputs. The generation is the lowest of the inputs'. The caller keeps the sum of the inputs

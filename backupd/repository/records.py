@@ -74,8 +74,12 @@ class Records:
         return decode(open_object(kind, keys.snapshot_key, cipher, binding, data), record_type, name)
 
     def snapshot_names(self) -> list[SnapshotName]:
-        """All snapshot names that are not void, oldest first within a set."""
-        void = self.void_names()
+        """All snapshot names that are not void, oldest first within a set.
+
+        What an unreadable drop record named counts as not dropped: a backup must not fail for good because of one bad
+        record, and who builds on a snapshot asks for its chunks then (`basing`).
+        """
+        void, _ = self.readable_void_names()
         return [name for name in self.listed_snapshot_names() if name.name not in void]
 
     def listed_snapshot_names(self) -> list[SnapshotName]:
@@ -93,12 +97,8 @@ class Records:
             if info.name.startswith("gc/drop-"):
                 yield self.get(ObjectKind.DROP, info.name, Drop)
 
-    def void_names(self) -> set[str]:
-        """Names of snapshots that were dropped: void for ever."""
-        return {name for drop in self.drops() for name in drop.names}
-
     def readable_void_names(self) -> tuple[set[str], dict[str, str]]:
-        """The same for who only reads: of drop records that can't be read the message by name."""
+        """(Names of snapshots that were dropped: void for ever; of drop records that can't be read the message by name.)"""
         void: set[str] = set()
         unread: dict[str, str] = {}
         for info in self.place.list("gc/"):

@@ -29,7 +29,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("size", ["16k", "40m"])
 def test_a_full_destination_ends_with_16_and_the_next_run_goes_on(tmp_path: Path, source: Path, size: str) -> None:
     """Else a full disk is reported as a good backup, or has to be cleaned by hand before the next one."""
-    _fill_destination(tmp_path, source, size)
+    assert len(_fill_destination(tmp_path, source, size).good) == 1
 
 
 def test_a_destination_may_be_full_at_any_size(tmp_path: Path, source: Path, faults: Faults) -> None:
@@ -38,10 +38,12 @@ def test_a_destination_may_be_full_at_any_size(tmp_path: Path, source: Path, fau
     for number in range(20 if faults.is_full else 1):
         above = tmp_path / str(number)
         above.mkdir()
-        _fill_destination(above, source, f"{int(2 ** random.uniform(3, 15.5)) * 4}k")
+        size = f"{int(2 ** random.uniform(3, 15.5)) * 4}k"
+        assert len(_fill_destination(above, source, size).good) == 1, size
 
 
-def _fill_destination(tmp_path: Path, source: Path, size: str) -> None:
+def _fill_destination(tmp_path: Path, source: Path, size: str) -> Ledger:
+    """Two runs without room, one with."""
     with tmpfs(tmp_path / "mount", size) as mount:
         ledger = Ledger(Machine(tmp_path / "home"), mount / "place")
         for _ in range(2):
@@ -55,6 +57,7 @@ def _fill_destination(tmp_path: Path, source: Path, size: str) -> None:
         new_bytes = document["result"]["runs"][0]["destinations"][0]["stored_bytes"]
         assert new_bytes + stored <= ledger.block_bytes() + SLACK_BYTES
         ledger.check_all(tmp_path, source)
+    return ledger
 
 
 def test_a_disk_that_fills_up_later_keeps_what_was_good(tmp_path: Path, source: Path) -> None:

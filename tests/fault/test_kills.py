@@ -107,6 +107,7 @@ def test_a_first_backup_goes_on_after_kill_9_at_any_moment(tmp_path: Path, fault
     sample = _sample(tmp_path, random, 2 * GIB if faults.is_full else 160 * MIB)
     campaign = Campaign(tmp_path, random, sample, faults.kills)
     campaign.run()
+    assert campaign.used == faults.kills
     print(f"{campaign.used} kills, stored {[f'{share:.3f}' for share in campaign.rounds]}")  # noqa: T201
 
 

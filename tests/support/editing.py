@@ -286,7 +286,7 @@ class Editor:
     def create(self) -> str:
         """A new file, now and then under a name that was there before."""
         path = self._directory() / f"f{self.random.randrange(20)}"
-        if path.is_dir():
+        if path.exists() and not path.is_file():
             return ""
         self._fill(path)
         return str(path)

@@ -85,7 +85,8 @@ class Ledger:
         """Temporary files, announcements and journals that lie around while nothing runs."""
         above = (self.place, self.machine.home)
         files = [path for top in above for path in top.rglob("*") if path.is_file()]
-        return [os.fspath(path) for path in files if _is_leftover(path)]
+        folders = list(self.place.glob("*/sessions/*"))
+        return [os.fspath(path) for path in files if _is_leftover(path)] + [os.fspath(path) for path in folders]
 
     def block_bytes(self) -> int:
         """Bytes of all blocks at the place."""

@@ -88,8 +88,12 @@ def find(
     """End this state's dead sessions of the set, then find bases and caches. The caller holds the set's lock."""
     ended = _end_dead(context, place, use, who, tables)
     snapshots = _newest_first(context, place, use)
+    _, unread = place.records.readable_void_names()
+    for message in unread.values():
+        context.warn(f"{message}; what it dropped is not known, so every chunk is asked for")
     newest = next((snapshot for _, snapshot in snapshots if snapshot.is_complete), None)
     base = Base([name for name, _ in snapshots], [], use.options, newest, ended)
+    base.is_asked = bool(unread)
     partial = [snapshot for _, snapshot in snapshots if not snapshot.is_complete]
     base.resumed_from_ns = min((snapshot.started_ns for snapshot in partial), default=0)
     if no_cache:

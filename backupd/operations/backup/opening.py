@@ -51,13 +51,15 @@ def open_for_writing(order: BackupOrder, context: JobContext, tag: str) -> Opene
     """
     path, chosen = split_place(order.place)
     is_reading = order.existing or order.dry_run
+    if is_reading and not os.path.lexists(path):
+        raise _nothing_there(path, order)
     whole = LocalDestination(path, tag, create=not is_reading)
     repository = chosen or _find(context, whole, path)
     if repository is not None:
         _refuse_creation_options(order)
         return OpenedForWriting(_opened(context, whole, path, repository), whole, None)
     if is_reading:
-        raise RepositoryNotFoundError(f"no repository in {path}", hint="without --existing, one is made")
+        raise _nothing_there(path, order)
     # Two first runs of one host must not both make a key for the place.
     making = SetLock(context.directories.state, f"place-{identity.place_tag(os.path.realpath(path))}")
     making.acquire(context.clock, _MAKING_SECONDS, context.cancel)
@@ -84,6 +86,11 @@ def with_untold_key(opened: OpenedForWriting, context: JobContext, set_id: bytes
         return opened
     made = MadeKey(store.path_of(opened.place.repository.text_id), "key")
     return msgspec.structs.replace(opened, made_key=made)
+
+
+def _nothing_there(path: str, order: BackupOrder) -> RepositoryNotFoundError:
+    hint = "is the disk mounted? Without --existing, one is made" if order.existing else "a dry run makes none"
+    return RepositoryNotFoundError(f"no repository in {path}", hint=hint)
 
 
 def _find(context: JobContext, whole: Destination, path: str) -> str | None:

@@ -75,8 +75,9 @@ def remove_leftovers(opened: OpenedForWriting, context: JobContext, mark: Writer
         for folder in (".", opened.place.repository.text_id):
             opened.local.remove_temporaries(folder, tag)
         mark.forget(tag)
-    state, cache = context.directories.state, opened.place.cache
-    for directory in (state, *(os.path.join(state, n) for n in ("journals", "seen")), os.path.join(cache, "index")):
+    state, data = context.directories.state, context.directories.data
+    own = [state, *(os.path.join(state, name) for name in ("journals", "seen")), os.path.join(data, "keys")]
+    for directory in (*own, os.path.join(opened.place.cache, "index")):
         durable_io.remove_leftovers(directory)
 
 

@@ -88,7 +88,7 @@ class RunningSession:
                 "another run took this one for dead and ended its session",
                 hint="run the backup again: it goes on from what is stored",
             ) from error
-        if self.name in self._records.void_names():
+        if self.name in self._records.readable_void_names()[0]:
             raise ConflictError("the snapshot was dropped while it was made", hint="run the backup again")
 
     def end(self) -> None:

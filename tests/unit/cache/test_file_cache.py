@@ -1,4 +1,4 @@
-"""If these fail, a run vouches for files by a torn cache, reads all again for nothing, or fills the disk with its cache."""
+"""If these fail, a run vouches for files by a torn cache, reads all again for nothing, or fills the disk by it."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class _FaultyMemory(mmap.mmap):
         super().__setitem__(where, data)
 
 
-def _seal(tmp_path: Path, rounds: int, faults: int) -> None:
+def _seal(tmp_path: Path, rounds: int, faults: int) -> int:
     small = SmallRepository(tmp_path / "place")
     setup = worker_setup(small.repository, str(small.place))
     memory, ring = _FaultyMemory(-1, 4 * MIB), RingAllocator(0, 4 * MIB)
@@ -50,10 +50,11 @@ def _seal(tmp_path: Path, rounds: int, faults: int) -> None:
         assert (sealed.salt, sealed.counter) not in salts
         salts.add((sealed.salt, sealed.counter))
         ring.free(sealed.ring_offset)
+    return len(salts)
 
 
 def test_a_segment_that_fails_its_check_is_sealed_again_and_leaves_no_hole_in_the_ring(tmp_path: Path) -> None:
-    _seal(tmp_path, 20, 2)
+    assert _seal(tmp_path, 20, 2) == 20
 
 
 def test_memory_that_fails_always_ends_the_run(tmp_path: Path) -> None:
