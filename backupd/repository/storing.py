@@ -184,14 +184,15 @@ class StoreWorker:
                 return FileResult(order.number, b"", 0, b"", problem_kind="grown")
             for is_second in (False, True):
                 extents = map_extents(fd, before.st_size) if may_be_sparse(before) else b""
-                content = reader.read_content(fd, mapped := ExtentMap(extents, before.st_size), 0, mapped.content_bytes)
+                content_bytes = ExtentMap(extents, before.st_size).content_bytes if extents else before.st_size
+                content = reader.read_whole(fd, extents, before.st_size)
                 after = os.fstat(fd)
-                if not reader.is_changed(before, after) and len(content) == mapped.content_bytes:
+                if not reader.is_changed(before, after) and len(content) == content_bytes:
                     return self._result(order, fd, before, content, extents, chunks, is_changed=False)
                 if is_second:
                     break
                 before = after
-            if len(content) < mapped.content_bytes:
+            if len(content) < content_bytes:
                 extents = b""
             return self._result(order, fd, after, content, extents, chunks, is_changed=True)
         except OSError as error:

@@ -62,6 +62,15 @@ def read_content(fd: int, extents: ExtentMap, start: int, end: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def read_whole(fd: int, extents: bytes, size: int) -> bytes:
+    """All content of a file of that size; one read where it has no holes and nobody cuts it short meanwhile."""
+    if extents:
+        mapped = ExtentMap(extents, size)
+        return read_content(fd, mapped, 0, mapped.content_bytes)
+    content = os.pread(fd, size, 0) if size else b""
+    return content if len(content) == size else content + read_content(fd, ExtentMap(b"", size), len(content), size)
+
+
 def is_changed(before: os.stat_result, after: os.stat_result) -> bool:
     """Whether a file was written to between two looks at its descriptor."""
     return (before.st_size, before.st_mtime_ns, before.st_ctime_ns) != (

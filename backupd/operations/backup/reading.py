@@ -10,7 +10,7 @@ import msgspec
 
 from backupd.cache.file_cache import Row
 from backupd.chunk.identity import path_salt
-from backupd.chunk.size_class import SAMPLE_BYTES, choose_class
+from backupd.chunk.size_class import SAMPLE_BYTES, WHOLE_FILE_BYTES, choose_class
 from backupd.errors import DamageError, ObjectMissingError
 from backupd.model.results import ProblemKind
 from backupd.model.work import FileOrder, FileResult, FilesTask
@@ -221,7 +221,11 @@ class FileReading:
 
     def _order(self, target: Target, number: int, directory: int) -> FileOrder:
         stat, build = target.seen.stat, target.build
-        known = entries.decode(target.row.entry) if target.row is not None and target.row.entry else None
+        known: Entry | None = None
+        # A file of one chunk has no class, and a salt of its own only where paths are told apart.
+        tells = stat.st_size > WHOLE_FILE_BYTES or self._policy.deduplication == "path"
+        if tells and target.row is not None and target.row.entry:
+            known = entries.decode(target.row.entry)
         salt, keeps_salt = self._salt(target, known)
         group = self.link_group(stat, build.path, target.seen.name)
         size_class = self._known_class(known)
