@@ -122,9 +122,9 @@ def test_damaged_index_tables(bench: Bench, damage: Callable[[Path], None]) -> N
     before = bench.stored_bytes()
     outcome = bench.back_up()
     assert (outcome.done.exit_code, bench.stored_bytes() - before < 10_000) == (0, True)
-    assert bench.truth.differences(bench.source) == []
+    # What is at the place is whole, as another machine sees it.
     shutil.rmtree(bench.machine.home / "cache")
-    assert bench.stored_bytes() - before < 10_000
+    assert bench.truth.differences(bench.source) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 5000, os.urandom(3000)])

@@ -112,12 +112,12 @@ def test_repository_of_a_newer_format(bench: Bench) -> None:
         path.write_text(json.dumps(text | {"version": 99}))
     before = fingerprint(bench.place)
     for words in (("once", bench.source, "--to", bench.place), ("check", "--from", bench.place)):
-        assert refusal(bench.machine.json(*words)) == (18, "repository.newer")
+        assert refusal(bench.machine.json(*words)) == (18, "version.newer")
     assert fingerprint(bench.place) == before
     for path in bench.place.glob("r*/repository.json*"):
         text = json.loads(path.read_text())
         path.write_text(json.dumps(text | {"version": 1, "required": ["holograms"]}))
-    assert refusal(bench.once()) == (18, "repository.newer")
+    assert refusal(bench.once()) == (18, "version.newer")
 
 
 def test_truncated_repository_json(bench: Bench) -> None:

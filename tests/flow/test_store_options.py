@@ -9,12 +9,12 @@ from typing import Literal
 
 import pytest
 
-from backupd.errors import WrongKeyError
 from backupd.model.orders import Unlock
 from backupd.sizes import MIB
 from tests.support.backing_up import Bench, read_bytes, run_of
 from tests.support.compare import compare_trees
 from tests.support.machine import Machine, Outcome
+from tests.support.truth import Truth
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def bench(tmp_path: Path) -> Bench:
 
 def stored(outcome: Outcome) -> int:
     """MiB that the run stored, rounded."""
-    return round(run_of(outcome)["destinations"][0]["stored_bytes"] / MIB)
+    return round(int(run_of(outcome)["destinations"][0]["stored_bytes"]) / MIB)
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,8 @@ def test_deduplication_scopes(
 ) -> None:
     """Each scope holds the same bytes as often as it says: more is paid for, less would tell of a neighbour's files."""
     noise = bytearray(random.Random(5).randbytes(6 * MIB))
-    one = bench.write("one", noise)
-    bench.write("copy", noise)
+    one = bench.write("one", bytes(noise))
+    bench.write("copy", bytes(noise))
     assert stored(bench.back_up(deduplication=scope)) == first
     assert read_bytes(bench.back_up(deduplication=scope)) == 0
     os.utime(one, ns=(0, 0))
@@ -68,14 +68,15 @@ def test_change_of_scope_between_runs(bench: Bench) -> None:
         bench.write("grows", random.Random(1).randbytes(MIB + number))
         bench.write(f"f{number}", b"%d" % number * 1000)
         assert bench.back_up(deduplication=scope).done.exit_code == 0
-        assert bench.differences() == []
+        assert bench.truth.differences(bench.source) == []
+    assert bench.differences() == []
 
 
 def test_compression_levels(bench: Bench) -> None:
     """`best` has to be worth its time, `none` has to be none."""
     noise = random.Random(2)
     words = [noise.randbytes(noise.randrange(2, 9)) for _ in range(3000)]
-    data = b" ".join(noise.choices(words, k=400_000))
+    data = b" ".join(noise.choices(words, k=200_000))
     sizes = {}
     levels: tuple[Literal["none", "fast", "normal", "best"], ...] = ("none", "fast", "normal", "best")
     for level in levels:
@@ -99,10 +100,10 @@ def test_chunk_size(bench: Bench) -> None:
     for size in (32 << 10, 1 << 20):
         bench.place = bench.above / f"chunks{size}"
         data[4 * MIB] ^= 1
-        bench.write("database", data)
+        bench.write("database", bytes(data))
         bench.back_up(chunk_size_bytes=size)
         data[2 * MIB] ^= 1
-        bench.write("database", data)
+        bench.write("database", bytes(data))
         outcome = bench.back_up(chunk_size_bytes=size)
         again[size] = run_of(outcome)["destinations"][0]["stored_bytes"]
         assert bench.differences() == []
@@ -158,13 +159,11 @@ def test_with_a_password(bench: Bench) -> None:
     assert (missing["exit"], missing["error"]["code"]) == (12, "key.missing")
     assert len(list(bench.place.glob("r*"))) == 1
     assert bench.once("--password-file", secret)["exit"] == 0
-    bench.truth = type(bench.truth)(bench.machine, bench.place, Unlock(secret=b"correct horse battery"))
+    bench.truth = Truth(bench.machine, bench.place, Unlock(secret=b"correct horse battery"))
     assert bench.truth.differences(bench.source) == []
     secret.write_text("wrong\n")
     wrong = bench.once("--password-file", secret)
     assert (wrong["exit"], wrong["error"]["code"]) == (12, "key.wrong")
-    with pytest.raises(WrongKeyError):
-        bench.back_up(unlock=Unlock(secret=b"wrong"))
 
 
 def test_without_encryption(bench: Bench) -> None:
@@ -172,10 +171,10 @@ def test_without_encryption(bench: Bench) -> None:
     bench.write("f", b"public")
     told = bench.machine.bkctl("once", bench.source, "--to", bench.place, "--encryption", "none")
     assert b"not encrypted" in told.stdout
-    assert not list(bench.machine.keys.glob("*")) if bench.machine.keys.exists() else True
+    assert not list(bench.machine.home.rglob("*.key"))
     bench.machine = Machine(bench.above / "another")
-    assert bench.once()["exit"] == 0
     assert bench.differences() == []
+    assert bench.once()["exit"] == 0
 
 
 def test_key_written_where_it_is_asked_for(bench: Bench) -> None:

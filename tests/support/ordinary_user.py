@@ -17,13 +17,25 @@ import msgspec
 UID = GID = 65534
 _CAPABILITY_VERSION_3 = 0x2008_0522
 _PR_CAPBSET_DROP = 24
-_OVERRIDES = (1, 2)
+_PR_SET_KEEPCAPS = 8
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_RAISE = 2
+_READ_SEARCH = 2
+_OVERRIDES = (1, _READ_SEARCH)
 """CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH."""
 
 
 def run_as_user(function: Callable[[], object]) -> object:
     """What the function returns (plain values) when called in a child process of user 65534; its exceptions fail."""
     return _run_in_child(function, _become_user)
+
+
+def run_as_reading_user(function: Callable[[], object]) -> object:
+    """The same as that user who may read and search everything, which his child processes inherit.
+
+    So he can start an interpreter below root's home; what he may write, own and set is what any user may.
+    """
+    return _run_in_child(function, _become_reading_user)
 
 
 def run_without_override(function: Callable[[], object]) -> object:
@@ -36,6 +48,17 @@ def _become_user() -> None:
         os.setgroups([])
         os.setresgid(GID, GID, GID)
         os.setresuid(UID, UID, UID)
+
+
+def _become_reading_user() -> None:
+    library = ctypes.CDLL(None, use_errno=True)
+    assert library.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0
+    _become_user()
+    header = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0))
+    kept = 1 << _READ_SEARCH
+    data = ctypes.create_string_buffer(struct.pack("=6I", kept, kept, kept, 0, 0, 0))
+    assert library.capset(header, data) == 0
+    assert library.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _READ_SEARCH, 0, 0) == 0
 
 
 def _drop_override() -> None:
