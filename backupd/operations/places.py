@@ -159,7 +159,7 @@ class Lookup(NamedTuple):
 def open_lookup(place: OpenPlace, *, is_selective: bool) -> Lookup:
     """The index for reading.
 
-    is_selective: few files are wanted; then a large index that this host has not got yet is asked where it lies, page by
+    is_selective: few files are wanted; then a large index that this host has not got is asked where it lies, page by
     page, instead of being fetched whole.
     """
     if is_selective:

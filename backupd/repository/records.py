@@ -98,7 +98,7 @@ class Records:
                 yield self.get(ObjectKind.DROP, info.name, Drop)
 
     def readable_void_names(self) -> tuple[set[str], dict[str, str]]:
-        """(Names of snapshots that were dropped: void for ever; of drop records that can't be read the message by name.)"""
+        """Names that were dropped, void for ever; and the message of each drop record that can't be read."""
         void: set[str] = set()
         unread: dict[str, str] = {}
         for info in self.place.list("gc/"):
