@@ -354,7 +354,15 @@ class StoreWorker:
 
 def _make_entry(name: bytes, stat: os.stat_result, size: int, content: Content, extra: Extra | None) -> Entry:
     return Entry(
-        name, Kind.FILE, stat.st_mode & 0o7777, stat.st_uid, stat.st_gid, stat.st_mtime_ns, size, content, extra
+        name,
+        Kind.FILE,
+        stat.st_mode & 0o7777,
+        stat.st_uid,
+        stat.st_gid,
+        metadata.kept_mtime_ns(stat),
+        size,
+        content,
+        extra,
     )
 
 

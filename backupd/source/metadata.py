@@ -16,8 +16,9 @@ from backupd.inode_io import (
     read_flags,
 )
 
-__all__ = ["KEPT_FLAGS", "Attributes", "read_attributes", "read_attributes_at"]
+__all__ = ["KEPT_FLAGS", "Attributes", "kept_mtime_ns", "read_attributes", "read_attributes_at"]
 
+_FIRST_NS, _LAST_NS = -(2**63), 2**64 - 1
 _without_flags: set[tuple[int, int]] = set()
 """(st_dev, file type) that know no inode flags: each was asked once (overlayfs knows them for files alone)."""
 
@@ -40,7 +41,7 @@ def read_attributes(fd: int, stat: os.stat_result) -> Attributes:
 
     stat: of that descriptor. Called once for each file that is read.
     """
-    problems: list[str] = []
+    problems = _time_problems(stat)
     return Attributes(_xattrs(fd, True, problems), _flags(fd, stat, problems), _birth_ns(stat), problems)
 
 
@@ -49,10 +50,20 @@ def read_attributes_at(directory_fd: int, name: bytes, stat: os.stat_result) -> 
 
     On macOS these have no extended attributes for us, but their flags and birth time.
     """
-    problems: list[str] = []
+    problems = _time_problems(stat)
     if sys.platform == "darwin":
         return Attributes([], stat.st_flags & KEPT_FLAGS, _birth_ns(stat), problems)
     return Attributes(_xattrs(b"/proc/self/fd/%d/%s" % (directory_fd, name), False, problems), 0, None, problems)
+
+
+def kept_mtime_ns(stat: os.stat_result) -> int:
+    """The time of modification as entries hold it: from 1677 to 2554, else the nearest; some file systems know more."""
+    return min(max(stat.st_mtime_ns, _FIRST_NS), _LAST_NS)
+
+
+def _time_problems(stat: os.stat_result) -> list[str]:
+    is_kept = kept_mtime_ns(stat) == stat.st_mtime_ns
+    return [] if is_kept else ["time of modification is not between 1677 and 2554: the nearest is stored"]
 
 
 def _xattrs(where: int | bytes, follow: bool, problems: list[str]) -> list[tuple[bytes, bytes]]:

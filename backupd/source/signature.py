@@ -6,12 +6,14 @@ import os
 import struct
 
 _SIGNATURE = struct.Struct("<IIIQIQQQQ")
+INODE_BYTES = 8
+"""The inode's, at the end of a signature."""
 YOUNG_NS = 60 * 1_000_000_000
 YOUNG_ON_NETWORK_NS = 300 * 1_000_000_000
 _MASK = (1 << 64) - 1
 
 
-def signature(stat: os.stat_result, with_inode: bool = True) -> bytes:
+def signature(stat: os.stat_result) -> bytes:
     """56 bytes of type, mode, owner, size, links, device, mtime, ctime, inode; equal = trusted as the same."""
     return _SIGNATURE.pack(
         stat.st_mode,
@@ -23,7 +25,7 @@ def signature(stat: os.stat_result, with_inode: bool = True) -> bytes:
         # Before 1970 negative, after 2262 over 63 bits.
         stat.st_mtime_ns & _MASK,
         stat.st_ctime_ns & _MASK,
-        stat.st_ino & _MASK if with_inode else 0,
+        stat.st_ino & _MASK,
     )
 
 

@@ -271,6 +271,30 @@ def test_names_that_are_not_utf8_or_hold_a_newline(bench: Bench) -> None:
     assert "\\xe9" in problem["path"]
 
 
+@pytest.mark.root
+@pytest.mark.needs("mount")
+@pytest.mark.platform("linux")
+def test_times_that_no_entry_can_hold(bench: Bench) -> None:
+    """A file of the year 11476, as broken clocks make them, is stored with the last time that can be, and said so."""
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(bench.source)], check=True)
+    try:
+        bench.write("fine")
+        (bench.write("d/f").parent / "link").symlink_to("f")
+        bench.write("large", b"x" * (9 << 20))
+        for path in (bench.source / "d/f", bench.source / "d/link", bench.source / "large", bench.source / "d"):
+            os.utime(path, ns=(0, 300_000_000_000 * 10**9), follow_symlinks=False)
+        os.utime(bench.source / "fine", ns=(0, 2**64 - 1))
+        outcome = bench.back_up()
+        assert (outcome.done.exit_code, counts(outcome)["seen"]) == (3, 4)
+        assert {problem["kind"] for problem in problems(outcome)} == {"metadata"}
+        assert len(problems(outcome)) == 4
+        restored = bench.restore()
+        assert (restored / "d/f").read_bytes() == b"some bytes"
+        assert compare_trees(bench.source, restored, but=frozenset({"st_mtime_ns"})) == []
+    finally:
+        subprocess.run(["umount", str(bench.source)], check=True)
+
+
 def test_a_tree_deeper_than_any_path(bench: Bench) -> None:
     """300 directories of 100 characters: no path names the file at their end."""
     names = ["d" * 99 + str(number % 10) for number in range(300)]

@@ -14,7 +14,7 @@ import msgspec
 from blake3 import blake3
 
 from backupd.cache.file_cache import CachedDirectory, FileCache, FileCacheWriter, PieceRef, Row
-from backupd.source.metadata import Attributes
+from backupd.source.metadata import Attributes, kept_mtime_ns
 from backupd.source.scanner import Seen
 from backupd.tree import entry as entries
 from backupd.tree.entry import Entry, Extra, Kind, Stored
@@ -160,7 +160,7 @@ class DirectoryBuild:
         extra = self._extra(self.state | state)
         mode = stat.st_mode & 0o7777
         return entries.encode(
-            Entry(name, Kind.DIRECTORY, mode, stat.st_uid, stat.st_gid, stat.st_mtime_ns, 0, node, extra)
+            Entry(name, Kind.DIRECTORY, mode, stat.st_uid, stat.st_gid, kept_mtime_ns(stat), 0, node, extra)
         )
 
     def _extra(self, state: int) -> Extra | None:

@@ -93,7 +93,7 @@ def _base(place: OpenPlace, use: SetUse) -> Base:
 
 
 def _count(context: JobContext, use: SetUse, base: Base, missing: list[Problem], began_ns: int) -> Tally:
-    tally = Tally(lambda problem: context.tell("warning", problem.message, path=problem.path))
+    tally = Tally(lambda problem: context.tell("warning", problem.message, path=problem.path), context.warn)
     for problem in missing:
         tally.problem(problem.path, problem.kind, problem.message)
     folder = tempfile.mkdtemp(dir=ensure(context.directories.temporary))

@@ -15,6 +15,7 @@ from backupd.operations.backup.building import Target
 from backupd.operations.backup.known_parts import KnownPart, covered
 from backupd.operations.backup.tally import Tally
 from backupd.source.extents import ExtentMap
+from backupd.source.metadata import kept_mtime_ns
 from backupd.source.reader import CHANGED_TEXT
 from backupd.source.signature import signature
 from backupd.tree import entry as entries
@@ -185,13 +186,13 @@ class LargeFile:
         extra = Extra(
             salt=salt,
             state=UNFINISHED,
-            began_with=(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino),
+            began_with=(stat.st_size, kept_mtime_ns(stat), stat.st_ctime_ns, stat.st_ino),
             extents=self.reading.stored(extents) if extents else None,
         )
         mode, size = stat.st_mode & 0o7777, stat.st_size
         name = self.target.seen.name
         entry = Entry(
-            name, entries.Kind.FILE, mode, stat.st_uid, stat.st_gid, stat.st_mtime_ns, size, content, extra
+            name, entries.Kind.FILE, mode, stat.st_uid, stat.st_gid, kept_mtime_ns(stat), size, content, extra
         )
         return entries.encode(entry)
 

@@ -24,6 +24,7 @@ from backupd.seal.compression import Compressor
 from backupd.source import reader
 from backupd.source.chain import DirectoryChain
 from backupd.source.extents import ExtentMap, map_extents, may_be_sparse
+from backupd.source.metadata import kept_mtime_ns
 from backupd.source.scanner import Seen
 from backupd.source.signature import YOUNG_ON_NETWORK_NS, is_young, signature
 from backupd.tree import entry as entries
@@ -326,7 +327,7 @@ class FileReading:
             return None
         entry = entries.decode(row.entry)
         extra = entry.extra
-        now = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+        now = (stat.st_size, kept_mtime_ns(stat), stat.st_ctime_ns, stat.st_ino)
         if extra is None or not extra.state & UNFINISHED or extra.began_with is None or tuple(extra.began_with) != now:
             return None
         if extra.salt is None and self._policy.deduplication in ("off", "path"):

@@ -147,7 +147,7 @@ class _Run:
         self._session_id = session_id
         self._sizes: dict[bytes, int] = {}
         """Of the blocks that an engine stored which was given up; its chunks may be used."""
-        self._tally = Tally(self._tell)
+        self._tally = Tally(self._tell, self._context.warn)
 
     def run(self, missing: list[Problem]) -> events.Done:
         """All steps."""
@@ -214,7 +214,7 @@ class _Run:
         return draft
 
     def _new_tally(self, missing: list[Problem]) -> Tally:
-        tally = Tally(self._tell)
+        tally = Tally(self._tell, self._context.warn)
         for problem in missing:
             tally.problem(problem.path, problem.kind, problem.message)
         return tally

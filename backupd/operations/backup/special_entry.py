@@ -42,8 +42,8 @@ def make_special(
     if group or attributes.xattrs or attributes.flags or attributes.birth_ns:
         xattrs = [(n, stored(v)) for n, v in attributes.xattrs]
         extra = Extra(group, xattrs or None, attributes.birth_ns, attributes.flags)
-    mode = stat.st_mode & 0o7777
-    entry = Entry(name, kind, mode, stat.st_uid, stat.st_gid, stat.st_mtime_ns, size, content, extra)
+    mode, mtime_ns = stat.st_mode & 0o7777, metadata.kept_mtime_ns(stat)
+    entry = Entry(name, kind, mode, stat.st_uid, stat.st_gid, mtime_ns, size, content, extra)
     return entry, attributes.problems
 
 

@@ -12,8 +12,9 @@ KEPT_PROBLEMS = 1000
 class Tally:
     """Counters of one run; the coordinator's thread alone changes them."""
 
-    def __init__(self, tell: Callable[[Problem], None]) -> None:
-        self._tell = tell
+    def __init__(self, tell: Callable[[Problem], None], warn: Callable[[str], None]) -> None:
+        """tell: of a problem. warn: of what the whole run is to know."""
+        self._tell, self.warn = tell, warn
         self.seen = self.new = self.changed = self.same = self.gone = self.left_out = 0
         self.directories = 0
         self.seen_bytes = self.read_bytes = self.kept_bytes = 0

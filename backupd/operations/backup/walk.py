@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from backupd.cache.file_cache import PieceRef, Row
 from backupd.operations.backup.building import BuildTools, DirectoryBuild, Slice
+from backupd.operations.backup.inode_trust import InodeTrust
 from backupd.operations.backup.special_entry import make_special
 from backupd.operations.backup.stretches import Stretch, cut_stretches
 from backupd.operations.backup.tally import Tally
@@ -31,6 +32,7 @@ class TreeWalk:
         self.open: dict[bytes, DirectoryBuild] = {}
         """Directories begun and not finished, by path, parents before children."""
         self._fds: dict[bytes, int] = {}
+        self._inodes = InodeTrust(tally.warn)
         self._finished: list[DirectoryBuild] = []
         self._only_ways: set[bytes] = set()
         """Directories that are left out but for what leads to sources named below them."""
@@ -248,7 +250,7 @@ class TreeWalk:
             child.state = ANCESTOR
             return child
         child.signature = piece.signatures[index] if is_inside and not self._is_young(found.stat) else b""
-        if row is not None and row.signature == piece.signatures[index] and self._reading.may_reuse(row.entry):
+        if row is not None and self._may_reuse(build, row, piece.signatures[index], found):
             # Its metadata; its node is that of this run.
             child.cached_entry = row.entry
         if is_other:
@@ -276,6 +278,10 @@ class TreeWalk:
                 self._tally.problem(child.path, "metadata", text)
         self._fds[child.path] = child_fd
 
+    def _may_reuse(self, build: DirectoryBuild, row: Row, signature: bytes, found: Seen) -> bool:
+        is_same = self._inodes.is_same(row.signature, signature, found.stat.st_dev, build.path)
+        return is_same and self._reading.may_reuse(row.entry)
+
     def _not_opened(self, child: DirectoryBuild, name: bytes, fd: int, error: OSError) -> None:
         child.signature = b""
         if child.state & ANCESTOR and isinstance(error, PermissionError):
@@ -298,7 +304,7 @@ class TreeWalk:
             piece.signatures[index] = b""
             piece.is_trusted = False
             build.has_problems = True
-        if row is not None and row.signature == signature and self._reading.may_reuse(row.entry):
+        if row is not None and self._may_reuse(build, row, signature, found):
             self._tally.same += 1
             self._tally.kept_bytes += found.stat.st_size
             encoded = row.entry
