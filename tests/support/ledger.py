@@ -79,7 +79,7 @@ class Ledger:
             assert done.returncode == 0, done.stdout + done.stderr
             assert hash_tree(target / source.name) == tree_hash, f"{snapshot} does not give back what was stored"
             shutil.rmtree(target)
-        assert self.leftovers() == []
+        assert not self.leftovers(), self.leftovers()
 
     def leftovers(self) -> list[str]:
         """Temporary files, announcements and journals that lie around while nothing runs."""

@@ -17,7 +17,7 @@ from blake3 import blake3
 from backupd.cache.index_tables import IndexTables
 from backupd.cancel import Cancel
 from backupd.clock import SystemClock
-from backupd.inode_io import KEPT_FLAGS, list_xattrs, read_flags
+from backupd.inode_io import KEPT_FLAGS, NOT_SUPPORTED, list_xattrs, read_flags
 from backupd.model.orders import SnapshotListOrder, Unlock
 from backupd.operations.context import JobContext
 from backupd.operations.places import list_snapshots, load_place_index, open_place, open_reader
@@ -68,16 +68,12 @@ class Truth:
 
     def differences(self, source: Path, wanted: Wanted = lambda path, name, is_directory: True) -> list[str]:
         """What the newest snapshot has otherwise than the directory has, a line each."""
-        snapshot = self.newest()
-        node = snapshot.root
-        for name in os.fsencode(source).strip(b"/").split(b"/"):
-            entry = find_entry(node, name, self._reader.load)
-            if entry is None or not isinstance(entry.content, bytes):
-                return [f"{source} is not in the snapshot"]
-            node = entry.content
+        top = self.entry(source)
+        if top is None or not isinstance(top.content, bytes):
+            return [f"{source} is not in the snapshot"]
         lines: list[str] = []
         links: tuple[dict[tuple[int, int], set[bytes]], dict[bytes, set[bytes]]] = defaultdict(set), defaultdict(set)
-        todo = [(os.fsencode(source), node)]
+        todo = [(os.fsencode(source), top.content)]
         while todo:
             path, node = todo.pop()
             stored = {entry.name: entry for entry in iterate_entries(node, self._reader.load)}
@@ -102,6 +98,16 @@ class Truth:
             wrong = {frozenset(names) for names in links[0].values()} ^ {frozenset(n) for n in links[1].values()}
             lines += [f"{sorted(names)!r}: hard links" for names in wrong]
         return lines
+
+    def entry(self, path: Path) -> Entry | None:
+        """The entry of a path in the newest snapshot."""
+        found, node = None, self.newest().root
+        for name in os.fsencode(path).strip(b"/").split(b"/"):
+            found = find_entry(node, name, self._reader.load)
+            if found is None:
+                return None
+            node = found.content if isinstance(found.content, bytes) else b""
+        return found
 
     def content(self, entry: Entry) -> Iterator[tuple[int, bytes]]:
         """(offset in the file, bytes) of the stored chunks of a file."""
@@ -157,8 +163,7 @@ class Truth:
             return
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         try:
-            flags = read_flags(fd) & KEPT_FLAGS
-            if (entry.extra.flags if entry.extra is not None else 0) != flags:
+            if (entry.extra.flags if entry.extra is not None else 0) != _flags(fd):
                 yield "flags"
             is_whole = isinstance(entry.content, bytes) and not (entry.extra is not None and entry.extra.extents)
             if isinstance(entry.content, bytes) and is_whole:
@@ -189,5 +194,20 @@ class Truth:
         return True
 
 
+def _flags(fd: int) -> int:
+    try:
+        return read_flags(fd) & KEPT_FLAGS
+    except OSError as error:
+        if error.errno not in NOT_SUPPORTED:
+            raise
+        return 0
+
+
 def _xattrs(path: bytes) -> list[tuple[bytes, bytes]]:
-    return [(name, os.getxattr(path, name, follow_symlinks=False)) for name in list_xattrs(path, follow=False)]
+    try:
+        names = list_xattrs(path, follow=False)
+    except OSError as error:
+        if error.errno not in NOT_SUPPORTED:
+            raise
+        return []
+    return [(name, os.getxattr(path, name, follow_symlinks=False)) for name in names]
