@@ -232,6 +232,12 @@ class FormatError(DamageError):
     code = "damage.format"
 
 
+class DamagedCacheError(FormatError):
+    """Bytes of a local file cache are not what was written: nothing of it is used, and every file is read again."""
+
+    code = "damage.cache"
+
+
 class SealError(DamageError):
     """Sealed bytes fail authentication: damaged, forged or put under another name."""
 

@@ -19,7 +19,7 @@ import msgspec
 from blake3 import blake3
 
 from backupd import durable_io
-from backupd.errors import FormatError, StateFullError
+from backupd.errors import DamagedCacheError, StateFullError
 
 _HEADER = struct.Struct("<8s16s16s24x")
 _MAGIC = b"BKDFILE2"
@@ -77,10 +77,6 @@ class _Table(msgspec.Struct, frozen=True, array_like=True):
 _rows_decoder = msgspec.msgpack.Decoder(list[Row])
 _table_decoder = msgspec.msgpack.Decoder(_Table)
 _encoder = msgspec.msgpack.Encoder()
-
-
-class DamagedCacheError(FormatError):
-    """Bytes of a file cache are not what was written: nothing of it is to be used."""
 
 
 class FileCache:

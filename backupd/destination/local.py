@@ -169,6 +169,13 @@ class LocalDestination:
                         count += 1
         return count
 
+    def remove_empty_folders(self, name: str) -> None:
+        """Remove the empty folders right below one, which a killed writer made or emptied."""
+        path = self._full(name)
+        for entry in os.listdir(path) if os.path.isdir(path) else []:
+            with suppress(OSError):
+                os.rmdir(f"{path}/{entry}")
+
     def _full(self, name: str) -> str:
         return f"{self._path}/{name}"
 

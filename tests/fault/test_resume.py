@@ -82,10 +82,10 @@ def _stop_often(interrupted: Interrupted, random: Random, data: int, stops: int)
     """
     for _ in range(stops):
         known = sum(interrupted.read_bytes)
-        if known > 0.6 * data:
+        if known + 1.5 * max(interrupted.read_bytes, default=0) > data:
             break
         stop = random.choice(_STOPS)
-        document = interrupted.run(stop, data // (stops + 2))
+        document = interrupted.run(stop, data // (2 * stops + 4))
         if document["exit"] == 0:
             return document
         if stop != signal.SIGKILL:
@@ -102,7 +102,7 @@ def test_stop_after_ends_some_day(tmp_path: Path, faults: Faults) -> None:
     size = sum(path.lstat().st_size for path in source.rglob("*") if path.is_file() and not path.is_symlink())
     _wait_until_old(source)
     # Slow on purpose: with one worker.
-    interrupted = Interrupted(tmp_path, source, "--jobs", "1", "--compression", "normal", "--stop-after", "1s")
+    interrupted = Interrupted(tmp_path, source, "--jobs", "1", "--compression", "best", "--stop-after", "1s")
     for _ in range(100):
         document = interrupted.run()
         assert document["exit"] in (0, 5), show(document)
@@ -111,7 +111,7 @@ def test_stop_after_ends_some_day(tmp_path: Path, faults: Faults) -> None:
         assert document["error"]["code"] == "run.stopped"
         assert len(interrupted.partial_snapshots()) == len(interrupted.exits)
     assert interrupted.exits[-1] == 0
-    assert len(interrupted.exits) > 2, "the tree was too small to be stopped in"
+    assert len(interrupted.exits) > 1, "the tree was too small to be stopped in"
     assert sum(interrupted.read_bytes) <= 1.05 * size, interrupted.read_bytes
     interrupted.ledger.note(document, "")
     interrupted.ledger.check_listed()

@@ -77,14 +77,18 @@ def change_rows(path: Path) -> None:
 )
 def test_damaged_file_cache(bench: Bench, damage: Callable[[Path], None]) -> None:
     """It is not trusted."""
-    for path in files_below(bench, "cache/backupd/r*/*/files/*.cache"):
+    caches = files_below(bench, "cache/backupd/r*/*/files/*.cache")
+    assert caches
+    for path in caches:
         damage(path)
     everything_again(bench)
 
 
 def test_file_cache_with_wrong_rows(bench: Bench) -> None:
     """Found in the middle of a run: that run begins again without it, and says so."""
-    for path in files_below(bench, "cache/backupd/r*/*/files/*.cache"):
+    caches = files_below(bench, "cache/backupd/r*/*/files/*.cache")
+    assert caches
+    for path in caches:
         change_rows(path)
     everything_again(bench, warning="is damaged; every file is read again")
 

@@ -243,7 +243,10 @@ def test_other_file_systems_and_pseudo_ones(bench: Bench) -> None:
 
 def test_sockets_fifos_and_devices_are_never_opened(bench: Bench) -> None:
     """Opening a FIFO hangs the backup for ever, opening a tape rewinds it."""
-    os.mkfifo(bench.source / "fifo")
+    fifo = bench.source / "fifo"
+    os.mkfifo(fifo)
+    # It waits for a reader, so it would be free as soon as somebody opens the FIFO, waiting or not.
+    writer = subprocess.Popen([sys.executable, "-c", f"open({str(fifo)!r}, 'wb')"])
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(bench.source / "s"))
         listener.listen()
@@ -254,6 +257,10 @@ def test_sockets_fifos_and_devices_are_never_opened(bench: Bench) -> None:
         assert outcome.done.exit_code == 0, problems(outcome)
         with pytest.raises(BlockingIOError):
             listener.accept()
+        assert writer.poll() is None
+        fifo.open("rb").close()
+        assert writer.wait(60) == 0
+        bench.back_up()
         assert bench.differences() == []
 
 

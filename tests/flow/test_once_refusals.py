@@ -92,6 +92,8 @@ def test_place_inside_the_source(bench: Bench) -> None:
     outcome = bench.back_up()
     assert (outcome.done.exit_code, counts(outcome)["seen"], counts(outcome)["left_out"]) == (0, 1, 1)
     assert not (bench.restore() / "backups").exists()
+    for path in (bench.place, next(bench.place.glob("r*/blocks"))):
+        assert refusal(bench.machine.json("once", path, "--to", bench.place)) == (2, "usage.invalid")
 
 
 def test_existing_makes_no_repository(bench: Bench) -> None:

@@ -6,7 +6,8 @@ import os
 import shutil
 import tempfile
 
-from backupd.cache.file_cache import DamagedCacheError, FileCacheWriter, Row, open_cache
+from backupd.cache.file_cache import FileCacheWriter, Row, open_cache
+from backupd.errors import DamagedCacheError
 from backupd.model import events
 from backupd.model.results import Problem
 from backupd.operations.backup import summary

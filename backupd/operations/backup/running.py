@@ -8,17 +8,19 @@ import threading
 
 from backupd import durable_io
 from backupd.cache import seen_snapshots
-from backupd.cache.file_cache import DamagedCacheError, FileCacheWriter
+from backupd.cache.file_cache import FileCacheWriter
 from backupd.errors import (
     AccessError,
     BackupError,
     BusyError,
+    DamagedCacheError,
     DamageError,
     DestinationError,
     SkippedError,
     SourceNotFoundError,
     StateFullError,
     StoppedError,
+    UsageError,
 )
 from backupd.model import events
 from backupd.model.orders import BackupOrder
@@ -75,6 +77,7 @@ def remove_leftovers(opened: OpenedForWriting, context: JobContext, mark: Writer
         for folder in (".", opened.place.repository.text_id):
             opened.local.remove_temporaries(folder, tag)
         mark.forget(tag)
+    opened.local.remove_empty_folders(f"{opened.place.repository.text_id}/sessions")
     state, data = context.directories.state, context.directories.data
     own = [state, *(os.path.join(state, name) for name in ("journals", "seen")), os.path.join(data, "keys")]
     for directory in (*own, os.path.join(opened.place.cache, "index")):
@@ -106,8 +109,9 @@ def find_sources(order: BackupOrder, context: JobContext) -> tuple[list[bytes], 
     """(paths that are there, as the file system has them; a problem for each that is not).
 
     Directories above a source may be reached by symlinks, which are resolved; the source itself is taken as it is.
-    Raises SourceNotFoundError when none is there.
+    Raises SourceNotFoundError when none is there, UsageError for one that lies in the place it is to be stored in.
     """
+    place = os.fsencode(os.path.realpath(split_place(order.place)[0]))
     found: list[bytes] = []
     missing: list[Problem] = []
     for source in order.sources:
@@ -121,6 +125,11 @@ def find_sources(order: BackupOrder, context: JobContext) -> tuple[list[bytes], 
             reason = "does not exist" if isinstance(error, FileNotFoundError) else os.strerror(error.errno or 0).lower()
             missing.append(Problem(path=source, kind="unreadable", message=reason))
             continue
+        if (path + b"/").startswith(place.rstrip(b"/") + b"/"):
+            raise UsageError(
+                f"{shown(path)} lies in the place that it would be stored in",
+                hint="it would store what it has just stored, each time more; name another place by --to",
+            )
         if path not in found:
             found.append(path)
     if not found:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from backupd.cache.file_cache import CachedDirectory, DamagedCacheError, FileCacheWriter, Row, adopt_part, open_cache
+from backupd.cache.file_cache import CachedDirectory, FileCacheWriter, Row, adopt_part, open_cache
+from backupd.errors import DamagedCacheError
 
 OPTIONS = bytes(range(16))
 
