@@ -104,7 +104,7 @@ class Campaign:
 def test_a_first_backup_goes_on_after_kill_9_at_any_moment(tmp_path: Path, faults: Faults) -> None:
     """Else a machine that is switched off each evening is never backed up, or fills its disk with what it has."""
     random = faults.random()
-    sample = _sample(tmp_path, random, 2 * GIB if faults.is_full else 160 * MIB)
+    sample = _sample(tmp_path, random, 2 * GIB if faults.is_full else 100 * MIB)
     campaign = Campaign(tmp_path, random, sample, faults.kills)
     campaign.run()
     assert campaign.used == faults.kills
