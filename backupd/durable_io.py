@@ -63,13 +63,18 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
-def write_temporary(path: str, buffers: Buffers, mode: int = 0o600) -> None:
-    """Create `path` anew with these bytes, on the disk when this returns; removed again if anything fails."""
+def write_temporary(path: str, buffers: Buffers, mode: int = 0o600, *, keeps_cached: bool = True) -> None:
+    """Create `path` anew with these bytes, on the disk when this returns; removed again if anything fails.
+
+    Without `keeps_cached` the kernel forgets the bytes: what nobody reads soon must not drive out what others read.
+    """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
         try:
             write_buffers(fd, buffers)
             sync_file(fd)
+            if not keeps_cached and hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(fd)
     except BaseException:

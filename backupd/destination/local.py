@@ -24,6 +24,8 @@ from backupd.errors import (
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DEPTH = 3
 """Slashes in the name of an object in a folder of its own kind's, as `<repository>/sessions/<session>/<n>`."""
+_UNCACHED_BYTES = 4 << 20
+"""Larger objects are blocks, which are seldom read again: they leave the kernel's cache to others."""
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -92,7 +94,8 @@ class LocalDestination:
             self._make_directory(os.path.dirname(path))
             self._make_directory(folder)
             temporary = f"{folder}/{self._tag}-{next(self._numbers)}"
-            durable_io.write_temporary(temporary, buffers)
+            is_large = sum(map(len, buffers)) >= _UNCACHED_BYTES
+            durable_io.write_temporary(temporary, buffers, keeps_cached=not is_large)
             try:
                 self._publish_again(temporary, path)
             except FileExistsError as error:

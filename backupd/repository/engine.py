@@ -103,6 +103,10 @@ class StoreEngine:
 
     # Work
 
+    def start_workers(self) -> None:
+        """Start the workers ahead of the first task, for a run that is sure to have some."""
+        self._workforce.start_all()
+
     def submit(self, task: work.FilesTask | work.RegionTask, sink: Sink) -> None:
         """Give work out, waiting while enough of it is queued. The task's number is drawn here."""
         if not self._workforce.workers:

@@ -1,4 +1,4 @@
-"""Sends finished blocks to the destination on a thread of its own and tells the coordinator when each is safe."""
+"""Sends finished blocks to the destination on threads of its own and tells the coordinator when each is safe."""
 
 from __future__ import annotations
 
@@ -14,19 +14,24 @@ from backupd.errors import BackupError
 
 Announce = Callable[[FinishedBlock], None]
 
+_PARALLEL = 2
+"""Blocks under way at once: one is copied while the other waits for the disk or the answer."""
+
 
 class Uploader:
-    """One thread, blocks in the order of `send`."""
+    """Blocks leave in the order of `send`; where the destination takes parallel calls, two are under way at once."""
 
     def __init__(self, place: Destination, announce: Announce, wake: socket.socket) -> None:
-        """announce: called on the thread before a block is sent (the journal). wake: gets a byte when it is safe."""
+        """announce: called on a thread before a block is sent (the journal). wake: gets a byte when it is safe."""
         self._place, self._announce, self._wake = place, announce, wake
         self._todo: queue.Queue[FinishedBlock | None] = queue.Queue()
         self._done: queue.SimpleQueue[FinishedBlock] = queue.SimpleQueue()
         self.error: BackupError | OSError | None = None
         self.under_way = 0
-        self._thread = threading.Thread(target=self._run, name="uploader", daemon=True)
-        self._thread.start()
+        count = _PARALLEL if place.traits.parallel_calls else 1
+        self._threads = [threading.Thread(target=self._run, name="uploader", daemon=True) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
 
     def send(self, block: FinishedBlock) -> None:
         """Queue a block."""
@@ -44,20 +49,29 @@ class Uploader:
         return done
 
     def close(self) -> None:
-        """End the thread after what is queued."""
-        self._todo.put(None)
-        self._thread.join()
+        """End the threads after what is queued."""
+        for _ in self._threads:
+            self._todo.put(None)
+        for thread in self._threads:
+            thread.join()
 
     def _run(self) -> None:
         while (block := self._todo.get()) is not None:
-            if self.error is None:
-                try:
-                    # Before, for a crash between the two would leave a block that nobody knows and all in it be
-                    # stored twice; whether it arrived, the next run sees at the destination.
-                    self._announce(block)
-                    self._place.put(block_name(block.block_id), block.buffers)
-                except (BackupError, OSError) as error:
-                    self.error = error
-                else:
-                    self._done.put(block)
+            try:
+                if self.error is None:
+                    self._put(block)
+            except (BackupError, OSError) as error:
+                self.error = error
+            except BaseException as error:
+                # A defect: who waits for this block must hear of it all the same.
+                self.error = BackupError(f"a block could not be sent: {type(error).__name__}: {error}")
+                raise
+            finally:
                 self._wake.send(b"\0")
+
+    def _put(self, block: FinishedBlock) -> None:
+        # Announced before, for a crash between the two would leave a block that nobody knows and all in it be stored
+        # twice; whether it arrived, the next run sees at the destination.
+        self._announce(block)
+        self._place.put(block_name(block.block_id), block.buffers)
+        self._done.put(block)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from backupd.model import work
+from backupd.settings import environment
 from backupd.wire.channel import Channel
 
 _SOCKET_BYTES = 1 << 20
@@ -27,7 +28,9 @@ class Worker:
         passed = [theirs.fileno()] + ([memory_fd] if memory_fd is not None else [])
         command = [sys.executable, "-m", "backupd.worker", *map(str, passed)]
         self.number = number
-        self.process = subprocess.Popen(command, pass_fds=passed, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            command, pass_fds=passed, stdin=subprocess.DEVNULL, env=environment.for_workers()
+        )
         theirs.close()
         self.channel: Channel[work.FromWorker] = Channel(ours, work.FromWorker)
         self.has_spoken = False
