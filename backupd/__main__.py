@@ -1,23 +1,66 @@
-"""The `backupd` program. There is no daemon in this version: it says so and how backups are run instead."""
+"""The `backupd` program: the daemon."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import logging
+import os
+import resource
 import sys
+from collections.abc import Mapping
 
 from backupd import __version__
+from backupd.clock import SystemClock
+from backupd.daemon.places import DaemonPlaces
+from backupd.daemon.running import run
+from backupd.errors import BackupError
+from backupd.settings import directories, environment
 
 
 def main() -> int:
-    """Answer `--version` and `--help`; anything else ends with 1 and the command that makes backups."""
-    parser = argparse.ArgumentParser(
-        prog="backupd",
-        description="The backup daemon. This version has none: backups run with 'bkctl once PATH... --to DEST'.",
-    )
+    """Serve until told to end; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="backupd", description="The backup daemon; `bkctl` speaks with it.")
     parser.add_argument("--version", action="version", version=f"backupd {__version__}")
-    parser.parse_args()
-    sys.stderr.write("backupd: this version has no daemon; backups run with 'bkctl once PATH... --to DEST'\n")
-    return 1
+    parser.add_argument("--socket", metavar="PATH", help="where to listen")
+    parser.add_argument("--state", metavar="DIR", help="catalog, keys and caches; default: the system's or the user's")
+    parser.add_argument("--config", metavar="DIR", help="directory of backupd.yaml and conf.d")
+    given = parser.parse_args()
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        places = find_places(given.socket, given.state, given.config, environment.variables())
+        asyncio.run(run(places, SystemClock(), environment.variables()))
+    except BackupError as error:
+        sys.stderr.write(f"backupd: {error.message}\n" + f"hint: {error.hint}\n" * bool(error.hint))
+        return error.exit_code
+    return 0
+
+
+def find_places(
+    socket_path: str | None, state: str | None, config: str | None, variables: Mapping[str, str]
+) -> DaemonPlaces:
+    """Where this daemon has its things: as given, else the system's for root, else the user's XDG directories."""
+    if os.geteuid() == 0:
+        defaults = DaemonPlaces(
+            socket="/run/backupd/backupd.sock", config="/etc/backupd", state="/var/lib/backupd", owns_state=True
+        )
+    else:
+        found = directories.find(variables)
+        runtime = variables.get("XDG_RUNTIME_DIR") or found.state
+        defaults = DaemonPlaces(
+            socket=os.path.join(runtime, "backupd", "backupd.sock"),
+            config=found.config,
+            state=found.state,
+            owns_state=False,
+        )
+    return DaemonPlaces(
+        socket=os.path.abspath(socket_path) if socket_path else defaults.socket,
+        config=os.path.abspath(config) if config else defaults.config,
+        state=os.path.abspath(state) if state else defaults.state,
+        owns_state=state is not None or defaults.owns_state,
+    )
 
 
 if __name__ == "__main__":

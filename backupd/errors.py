@@ -31,6 +31,12 @@ class UsageError(BackupError):
     exit_code = 2
 
 
+class ConfigError(UsageError):
+    """A settings document says something that nobody understands, or that can't be."""
+
+    code = "config.invalid"
+
+
 class UnquotedPatternError(UsageError):
     """A path stands where the shell expanded a pattern that should have been quoted."""
 
@@ -66,6 +72,18 @@ class SetNotFoundError(NotFoundError):
     """No backup set of that name is in the repository."""
 
     code = "set.not_found"
+
+
+class DestinationNotFoundError(NotFoundError):
+    """No destination has that name or id."""
+
+    code = "destination.not_found"
+
+
+class JobNotFoundError(NotFoundError):
+    """No job has that id."""
+
+    code = "job.not_found"
 
 
 class SnapshotNotFoundError(NotFoundError):
@@ -116,11 +134,25 @@ class DaemonUnreachableError(BackupError):
     retryable = True
 
 
+class DaemonBusyError(BackupError):
+    """The daemon has more to do for this caller than it takes on at once."""
+
+    code = "daemon.busy"
+    exit_code = 11
+    retryable = True
+
+
 class AccessError(BackupError):
     """The caller may not do that."""
 
     code = "access.refused"
     exit_code = 14
+
+
+class RoleError(AccessError):
+    """The caller's role does not allow it."""
+
+    code = "access.role"
 
 
 class DestinationError(BackupError):
@@ -198,6 +230,18 @@ class ConflictError(BackupError):
 
     code = "conflict"
     exit_code = 17
+
+
+class NameTakenError(ConflictError):
+    """Something else has that name."""
+
+    code = "name.taken"
+
+
+class KeptInFileError(ConflictError):
+    """What stands in a settings file is changed there, not by command."""
+
+    code = "config.kept_in_file"
 
 
 class PlaceOccupiedError(ConflictError):
@@ -303,6 +347,21 @@ class DetachedError(DeadlineError):
     """The terminal hung up; nobody waits any longer, the job goes on."""
 
     code = "run.detached"
+
+
+class SomeDestinationsError(BackupError):
+    """Done on some destinations, not on all."""
+
+    code = "destination.some"
+    exit_code = 4
+    retryable = True
+
+
+class AttentionError(BackupError):
+    """Something is overdue, or was found wanting."""
+
+    code = "attention"
+    exit_code = 21
 
 
 class LeftOutError(BackupError):

@@ -18,9 +18,9 @@ from backupd.errors import (
     TerminatedError,
 )
 from backupd.model.events import Ask, Data, Done, Failed, FromJob, Item, Log, Progress
-from backupd.model.orders import Answer, AnyOrder, CancelRequest, StateRequest
+from backupd.model.orders import Answer, CancelRequest, StateRequest
 from backupd.model.results import path_fields
-from bkctl.job_process import JobProcess, check_sendable
+from bkctl.job_link import JobLink
 from bkctl.output import ReaderGoneError
 from bkctl.questions import answer_beforehand, understood
 from bkctl.screen import Screen
@@ -55,17 +55,15 @@ class Conversation:
         self._question: Ask | None = None
         self._asks_cancel = False
 
-    def hold(self, order: AnyOrder) -> Done | Failed:
-        """Start a job, give it the order, follow it to its last word.
+    def hold(self, begin: Callable[[], JobLink]) -> Done | Failed:
+        """Begin a job and follow it to its last word.
 
-        Raises UsageError before it starts, DaemonUnreachableError when it ends without one, DeadlineError and
-        DetachedError when it goes on without us, ReaderGoneError when nobody reads our output.
+        Raises what `begin` raises, DaemonUnreachableError when it ends without one, DeadlineError and DetachedError
+        when it goes on without us, ReaderGoneError when nobody reads our output.
         """
-        check_sendable(order)
-        with Wakeups() as wakeups, JobProcess(self._session.environment.job_command) as job:
+        with Wakeups() as wakeups, begin() as job:
             if self._session.timeout_seconds is not None:
                 alarm_in(self._session.timeout_seconds)
-            job.send(order)
             try:
                 self._follow(job, wakeups)
             except ReaderGoneError:
@@ -77,7 +75,7 @@ class Conversation:
             raise self._silent_end(job)
         return self._last
 
-    def _follow(self, job: JobProcess, wakeups: Wakeups) -> None:
+    def _follow(self, job: JobLink, wakeups: Wakeups) -> None:
         poller = select.poll()
         poller.register(job, select.POLLIN)
         poller.register(wakeups, select.POLLIN)
@@ -104,7 +102,7 @@ class Conversation:
     def _is_asking(self) -> bool:
         return self._question is not None or self._asks_cancel
 
-    def _heard(self, event: FromJob, job: JobProcess) -> None:
+    def _heard(self, event: FromJob, job: JobLink) -> None:
         match event:
             case Progress():
                 self._writer.event(_described(event, event.current))
@@ -122,7 +120,7 @@ class Conversation:
             case Done() | Failed():
                 self._last = event
 
-    def _asked(self, ask: Ask, job: JobProcess) -> None:
+    def _asked(self, ask: Ask, job: JobLink) -> None:
         text = answer_beforehand(ask, self._session)
         if text is None and not self._session.is_interactive:
             text = ""
@@ -133,7 +131,7 @@ class Conversation:
         self._asks_cancel = False
         self._screen.ask(ask)
 
-    def _typed(self, job: JobProcess) -> None:
+    def _typed(self, job: JobLink) -> None:
         line = os.read(0, 4096).decode(errors="surrogateescape")
         if self._question is None:
             self._asks_cancel = False
@@ -149,7 +147,7 @@ class Conversation:
         self._question = None
         self._screen.answered()
 
-    def _signalled(self, number: signal.Signals, job: JobProcess) -> None:
+    def _signalled(self, number: signal.Signals, job: JobLink) -> None:
         match number:
             case signal.SIGINT if self._cancelled:
                 job.kill()
@@ -176,7 +174,7 @@ class Conversation:
             case _:
                 pass
 
-    def _cancel(self, name: Literal["int", "term"], job: JobProcess) -> None:
+    def _cancel(self, name: Literal["int", "term"], job: JobLink) -> None:
         self._question = None
         self._asks_cancel = False
         self._screen.finish()
@@ -186,11 +184,11 @@ class Conversation:
             alarm_in(_GRACE_SECONDS)
             self._screen.say("", f"cancelling: what is done so far stays{_AT_ONCE[name]}")
 
-    def _part(self, job: JobProcess, name: Literal["hangup", "term"]) -> None:
+    def _part(self, job: JobLink, name: Literal["hangup", "term"]) -> None:
         job.send(CancelRequest(signal=name))
         job.leave()
 
-    def _silent_end(self, job: JobProcess) -> BackupError:
+    def _silent_end(self, job: JobLink) -> BackupError:
         if self._cancelled == "int":
             return CancelledError("cancelled", hint="run the command again: it goes on from what is stored")
         if self._cancelled == "term":

@@ -58,6 +58,10 @@ GLOBAL_OPTIONS: list[click.Parameter] = [
     _global("--confirm", attribute="confirmed", metavar="NAME", help="Confirm what loses data: the name asked for."),
     _global("--timeout", attribute="timeout_seconds", type=Duration(), metavar="D", help="Wait no longer; exit 124."),
     _global("--output", attribute="output_path", type=click.Path(), metavar="FILE", help="The result into a file."),
+    _global("--socket", attribute="socket_path", type=click.Path(), metavar="PATH", help="Socket of the daemon."),
+    _global("--user", attribute="is_user", is_flag=True, help="Your own daemon."),
+    _global("--system", attribute="is_system", is_flag=True, help="The machine's daemon."),
+    _global("--no-daemon", attribute="has_no_daemon", is_flag=True, help="Do it without a daemon."),
     _global("--no-progress", attribute="has_progress", flag_value=False, is_flag=True, help="No bars, no progress."),
 ]
 

@@ -36,7 +36,9 @@ def check_sendable(order: AnyOrder) -> None:
 class JobProcess:
     """A running job in a session of its own, so that the terminal's signals reach it only through us."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], order: AnyOrder) -> None:
+        """Start it and give it its order. Raises UsageError before it starts, DaemonUnreachableError."""
+        check_sendable(order)
         ours, theirs = socket.socketpair()
         try:
             self._process = subprocess.Popen(
@@ -57,6 +59,7 @@ class JobProcess:
             theirs.close()
         self._channel: Channel[FromJob] = Channel(ours, FromJob)
         self._is_left = False
+        self.send(order)
 
     def __enter__(self) -> JobProcess:
         return self

@@ -45,6 +45,9 @@ def read_environment(variables: Mapping[str, str]) -> Environment:
         is_ci=variables.get("CI", "").lower() not in ("", "0", "false"),
         has_colour=not variables.get("NO_COLOR"),
         is_dumb_terminal=variables.get("TERM") == "dumb",
+        socket_path=variables.get("BACKUPD_SOCKET"),
+        runtime_directory=variables.get("XDG_RUNTIME_DIR"),
+        state_home=variables.get("XDG_STATE_HOME"),
     )
 
 
@@ -91,7 +94,7 @@ def _reply(session: Session, arguments: Sequence[str]) -> Reply:
 def _finish(session: Session, reply: Reply) -> int:
     """Write the result, then say what went wrong."""
     has_document = session.form != "text" and (reply.error is not None or reply.result is not None)
-    if has_document or session.writer is not None:
+    if has_document or reply.lines or session.writer is not None:
         writer = session.open_writer()
         if has_document:
             writer.document(_document(session, reply), reply.items_name)

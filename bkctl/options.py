@@ -7,11 +7,13 @@ from typing import Any, TypedDict, TypeVar
 
 import click
 
-from backupd.errors import UsageError
+from backupd.errors import AnswerNeededError, CancelledError, UsageError
 from backupd.model.orders import Limits, Selection, Unlock
+from backupd.model.sets import SecretReference
 from bkctl.passwords import given_secret
 from bkctl.places import absolute_text
 from bkctl.session import Session
+from bkctl.text import escape
 from bkctl.words import Words
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
@@ -101,6 +103,95 @@ def temporary_option(command: Decorated) -> Decorated:
     """`--temp-dir`."""
     option = click.option("--temp-dir", type=click.Path(), metavar="DIR", help="Directory for temporary files.")
     return option(command)
+
+
+def tags(words: Sequence[str]) -> dict[str, str]:
+    """The `--tag K=V` of a call. Raises UsageError."""
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not key or not equals:
+            raise UsageError(f"--tag {escape(word)} is no K=V", hint="write it as --tag why=upgrade")
+        if found.setdefault(key, value) != value:
+            raise UsageError(f"--tag {escape(key)} has two values", hint="give each key once")
+    return found
+
+
+def must_agree(session: Session, question: str) -> None:
+    """Ask an ordinary question. Raises AnswerNeededError where nobody can answer, CancelledError for a no."""
+    if session.assume_yes:
+        return
+    if not session.is_interactive:
+        raise AnswerNeededError(question, hint="give --yes")
+    if not click.confirm(question, err=True):
+        raise CancelledError("nothing was changed")
+
+
+def set_options(command: Decorated) -> Decorated:
+    """All settings of a backup set but its name, sources and destinations."""
+    for option in reversed(_SET_OPTIONS):
+        command = option(command)
+    return command
+
+
+def given_set_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a set's text that the options of `set_options` give; those not given are left out."""
+    fields = {name: given[name] for name in _SET_FIELDS if given.get(name) is not None}
+    if given["tag"]:
+        fields["tags"] = tags(given["tag"])
+    if given["password_file"] is not None:
+        fields["password"] = SecretReference(file=absolute_text(given["password_file"]))
+    # An empty word takes a setting away.
+    return {name: None if value == "" else value for name, value in fields.items()}
+
+
+_SET_FIELDS = (
+    "one_file_system",
+    "max_age",
+    "stop_after",
+    "compression",
+    "deduplication",
+    "chunk_size",
+    "check_before_sending",
+    "encryption",
+    "cipher",
+    "block_size",
+    "jobs",
+    "polite",
+    "time_zone",
+)
+_SET_OPTIONS = (
+    click.option("--exclude", metavar="GLOB", multiple=True, help="Leave out what matches; the first match decides."),
+    click.option("--include", metavar="GLOB", multiple=True, help="Take in what matches, whatever a later one says."),
+    click.option("--filter-file", metavar="FILE", multiple=True, type=click.Path(), help="Filters from a file."),
+    click.option("--one-file-system/--all-file-systems", default=None, help="Don't enter other file systems."),
+    click.option("--max-age", metavar="D", help="How old the newest good snapshot may be; '' for no limit."),
+    click.option("--stop-after", metavar="D", help="Stop each run then; the next one goes on; '' for no limit."),
+    click.option("--compression", type=click.Choice(["none", "fast", "normal", "best"]), help="Default: fast."),
+    click.option(
+        "--deduplication",
+        type=click.Choice(["off", "path", "set", "repository"]),
+        help="Among versions of a path, in the set, in all of the repository; default: set.",
+    ),
+    click.option("--chunk-size", metavar="auto|SIZE", help="Average size of a chunk; default: by file."),
+    click.option(
+        "--check-before-sending/--no-check-before-sending",
+        default=None,
+        help="Decrypt and compare each block before it is stored; the default.",
+    ),
+    click.option(
+        "--encryption",
+        type=click.Choice(["default", "password", "custom", "none"]),
+        help="Random key, password, chosen cipher, or a key that lies in clear.",
+    ),
+    click.option("--cipher", metavar="NAME", help="With --encryption custom."),
+    click.option("--block-size", metavar="32M|64M", help="Size of stored objects; default: 32M."),
+    click.option("--password-file", metavar="FILE", type=click.Path(), help="Read by the daemon at each run."),
+    click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help="Worker processes; default: one a core."),
+    click.option("--polite/--not-polite", default=None, help="At low CPU and I/O priority; the default."),
+    click.option("--tag", metavar="K=V", multiple=True, help="Tag of each snapshot."),
+    click.option("--time-zone", metavar="ZONE", help="IANA name; default: the system's."),
+)
 
 
 def _secret_options(command: Decorated, name: str, what: str) -> Decorated:

@@ -11,6 +11,8 @@ import msgspec
 from backupd.model.events import Done, Failed
 from backupd.model.orders import AnyOrder, Unlock
 from bkctl.conversation import Conversation, Listener
+from bkctl.daemon_job import DaemonJob
+from bkctl.dispatch import begin
 from bkctl.passwords import ask_secret
 from bkctl.screen import Screen
 from bkctl.session import Reply, Session
@@ -31,18 +33,27 @@ class View:
 
 
 def perform(session: Session, order: AnyOrder, view: View) -> Reply:
-    """Have a job carry out the order; asks once on the terminal for a key that is not at hand."""
+    """Have a job carry out the order; asks once on the terminal for a key that is not at hand.
+
+    The daemon has it done where it knows the place, else a job process of our own.
+    """
     screen = Screen(session)
-    last = Conversation(session, screen, view.listener).hold(order)
+    last = Conversation(session, screen, view.listener).hold(lambda: begin(session, order))
     if isinstance(last, Failed) and last.error.get("code") == "key.missing" and session.is_interactive:
         secret = ask_secret("Password or key of the repository: ") if order.unlock.secret is None else None
         if secret is not None:
             unlocked = msgspec.structs.replace(order, unlock=Unlock(secret=secret))
-            last = Conversation(session, screen, view.listener).hold(unlocked)
-    return _reply(session, last, view)
+            last = Conversation(session, screen, view.listener).hold(lambda: begin(session, unlocked))
+    return reply_of(session, last, view)
 
 
-def _reply(session: Session, last: Done | Failed, view: View) -> Reply:
+def follow(session: Session, job: DaemonJob, view: View) -> Done | Failed:
+    """Follow a job of the daemon to its last word."""
+    return Conversation(session, Screen(session), view.listener).hold(lambda: job)
+
+
+def reply_of(session: Session, last: Done | Failed, view: View) -> Reply:
+    """What main prints for a job's last word."""
     is_shown = session.form == "text" and (view.is_wanted_quietly or not session.is_quiet)
     return Reply(
         exit_code=last.exit_code,

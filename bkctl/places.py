@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from backupd.errors import DaemonUnreachableError, UsageError
+from backupd.errors import UsageError
 from bkctl.text import escape
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://|rclone:")
@@ -37,32 +37,25 @@ def absolute_text(word: str) -> str:
         ) from error
 
 
-def local_place(word: str, option: str) -> str:
-    """The directory a DEST names; this version stores to local places only.
+def stored_place(word: str, option: str) -> str:
+    """What a DEST names: the absolute path of a directory, or a destination's name, which has no slash.
 
-    Raises UsageError for a URL, DaemonUnreachableError for a bare word, which is a destination's name.
+    Raises UsageError for a URL; this version stores in directories.
     """
     if _URL_PASSWORD.match(word):
         raise UsageError(f"{option} holds a password", hint="secrets are never arguments; take it out of the address")
     if _URL.match(word):
         raise UsageError(
-            f"{option} {escape(word)}: this version stores to local places only", hint="give a directory's path"
+            f"{option} {escape(word)}: this version stores in directories only", hint="give a directory's path"
         )
     if word and "/" not in word and word not in (".", ".."):
-        raise DaemonUnreachableError(
-            f"'{escape(word)}' is a destination's name, which a daemon would know; none answers",
-            hint=f"write ./{escape(word)} for a directory",
-        )
+        return word
     return absolute_text(word)
 
 
 def from_place(word: str | None) -> str:
-    """The place of `--from`, which only a daemon could leave out. Raises DaemonUnreachableError, UsageError."""
-    if word is None:
-        raise DaemonUnreachableError(
-            "no daemon answers that would know where the backups are", hint="say where: --from PLACE"
-        )
-    return local_place(word, "--from")
+    """The place of `--from`; empty: the daemon knows where the set is. Raises UsageError."""
+    return stored_place(word, "--from") if word is not None else ""
 
 
 def target_directory(word: str) -> bytes:

@@ -22,6 +22,11 @@ class Environment:
     is_ci: bool = False
     has_colour: bool = False
     is_dumb_terminal: bool = False
+    socket_path: str | None = None
+    """`BACKUPD_SOCKET`."""
+    runtime_directory: str | None = None
+    state_home: str | None = None
+    """`XDG_RUNTIME_DIR` and `XDG_STATE_HOME`: where a user's daemon has its socket."""
     job_command: tuple[str, ...] = JOB_COMMAND
     """Program that does the work; the number of its socket is appended."""
 
@@ -57,6 +62,10 @@ class Session:
     timeout_seconds: int | None = None
     output_path: str | None = None
     has_progress: bool = True
+    socket_path: str | None = None
+    is_user: bool = False
+    is_system: bool = False
+    has_no_daemon: bool = False
     writer: ResultWriter | None = None
     said: set[str] = field(default_factory=set)
     """Messages that stood on the screen already."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import click
 
 from backupd import __version__
+from bkctl.commands.backup import backup
 from bkctl.commands.check import check
 from bkctl.commands.completion import completion
 from bkctl.commands.decrypt import decrypt
+from bkctl.commands.destination import destination
 from bkctl.commands.info import info
+from bkctl.commands.job import job
 from bkctl.commands.key import key
 from bkctl.commands.once import once
 from bkctl.commands.restore import restore
+from bkctl.commands.set import set_noun
 from bkctl.commands.snapshot import snapshot
 from bkctl.grammar import Noun
 
@@ -30,5 +34,18 @@ def root() -> None:
     """Back up, bring back, verify. `bkctl once PATH... --to DIRECTORY` is all it takes; COMMAND --help says more."""
 
 
-for command in (once, restore, check, snapshot, key, decrypt, info, completion):
+for command in (
+    once,
+    backup,
+    restore,
+    check,
+    set_noun,
+    destination,
+    snapshot,
+    job,
+    key,
+    decrypt,
+    info,
+    completion,
+):
     root.add_command(command)

@@ -42,6 +42,26 @@ class Limits(Struct, frozen=True, kw_only=True):
     stop_after_seconds: int | None = None
 
 
+class Caller(Struct, frozen=True, kw_only=True):
+    """An ordinary user for whom a daemon's job works: it shows and gives only what that user could have read."""
+
+    uid: int
+    gid: int
+    groups: list[int]
+    """All of the user's groups, the first one too."""
+
+
+class OwnRepository(Struct, frozen=True, kw_only=True):
+    """A set of the daemon has a repository of its own at each place, under one id."""
+
+    repository: str
+    """Id under which it is, or is to be made."""
+    adopts: bool = False
+    """Nothing is known of earlier runs: a repository there that holds this host's set of this name is taken over."""
+    copied_from: str | None = None
+    """PLACE/ID where the set has it already: keys and keyring are taken from there."""
+
+
 class Order(Struct, frozen=True, kw_only=True):
     """What all orders share."""
 
@@ -55,6 +75,8 @@ class Order(Struct, frozen=True, kw_only=True):
     assume_yes: bool = False
     time_zone: str | None = None
     """IANA name for shown and understood times; None: the system's."""
+    caller: Caller | None = None
+    """For whom the daemon has it done; None: for its own user, or no daemon is there."""
 
 
 class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
@@ -62,6 +84,10 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
 
     sources: list[bytes]
     set_name: str | None = None
+    set_id: bytes | None = None
+    """16 bytes, of a set that the daemon keeps; None: follows from host and name."""
+    own: OwnRepository | None = None
+    """None: the repository that `once` uses at the place."""
     host_name: str | None = None
     filters: list[FilterWord] = []
     one_file_system: bool = False
@@ -234,4 +260,10 @@ class StateRequest(Struct, frozen=True, kw_only=True, tag="state"):
     """The client wants one `Progress` at once (SIGUSR1)."""
 
 
-ToJob = AnyOrder | Answer | CancelRequest | StateRequest
+class PauseRequest(Struct, frozen=True, kw_only=True, tag="pause"):
+    """The client wants the job to wait, or to go on."""
+
+    paused: bool
+
+
+ToJob = AnyOrder | Answer | CancelRequest | StateRequest | PauseRequest

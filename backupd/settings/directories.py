@@ -34,9 +34,14 @@ class Directories(msgspec.Struct, frozen=True, kw_only=True):
 def find(environ: Mapping[str, str]) -> Directories:
     """Find the directories of the caller, by XDG's variables or its defaults below the home directory.
 
+    `BACKUPD_STATE`, as the daemon sets it for its jobs, puts all of it below one directory.
     Makes the state directory; where that can't be, state, cache and temporary files go to a private directory.
     Raises AccessError when the state directory is there but others could write to it.
     """
+    one = environ.get("BACKUPD_STATE", "")
+    if os.path.isabs(one):
+        cache = os.path.join(one, "cache")
+        return Directories(config=one, data=one, state=ensure(one), cache=cache, temporary=os.path.join(one, "tmp"))
     home = _home(environ)
     config = _place(environ, "XDG_CONFIG_HOME", home, ".config")
     data = _place(environ, "XDG_DATA_HOME", home, ".local/share")

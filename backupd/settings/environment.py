@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 _KEPT_BYTES = str(64 << 20)
 _MEMORY = {"MALLOC_MMAP_THRESHOLD_": _KEPT_BYTES, "MALLOC_TRIM_THRESHOLD_": _KEPT_BYTES}
-"""Told to glibc: else each buffer of some MiB is given back to the kernel and faulted in anew, page by page, which takes
+"""Told to glibc: else each buffer of some MiB is given back to the kernel and faulted in anew, page by page; that takes
 an eighth of a worker's time (measured on 2 GiB of random data)."""
 
 

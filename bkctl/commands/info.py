@@ -11,7 +11,7 @@ from bkctl import options
 from bkctl.conversation import Listener
 from bkctl.grammar import Verb
 from bkctl.perform import View, perform
-from bkctl.places import local_place
+from bkctl.places import from_place
 from bkctl.render.info import info_lines
 from bkctl.session import Reply, Session
 
@@ -26,7 +26,5 @@ from bkctl.session import Reply, Session
 @click.pass_obj
 def info(session: Session, /, **given: Any) -> Reply:
     """Show versions, paths and the machine; with --from, what the repository there is."""
-    word = given["from_place"]
-    place = local_place(word, "--from") if word is not None else ""
-    order = InfoOrder(**options.common(session, place, given))
+    order = InfoOrder(**options.common(session, from_place(given["from_place"]), given))
     return perform(session, order, View(info_lines, Listener(goes_on_unread=False), is_wanted_quietly=True))

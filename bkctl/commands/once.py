@@ -13,10 +13,11 @@ from backupd.errors import UsageError
 from backupd.model.orders import BackupOrder, FilterWord
 from backupd.sizes import MIB
 from bkctl import options
+from bkctl.dispatch import place_of
 from bkctl.grammar import Duration, FilteringVerb, Size
 from bkctl.passwords import ask_new_secret, given_new_secret
 from bkctl.perform import View, perform
-from bkctl.places import absolute_path, absolute_text, local_place
+from bkctl.places import absolute_path, absolute_text, stored_place
 from bkctl.render.once import once_lines
 from bkctl.session import Reply, Session
 from bkctl.text import escape
@@ -88,7 +89,7 @@ def once(ctx: click.Context, /, **given: Any) -> Reply:
     PATHs first, patterns quoted.
     """
     session = ctx.find_object(Session) or ctx.fail("no session")
-    place = _only_place(given["to"])
+    place = place_of(session, _only_place(given["to"]))
     order = BackupOrder(
         **options.common(session, place, given),
         sources=[absolute_path(path) for path in given["paths"]],
@@ -98,7 +99,7 @@ def once(ctx: click.Context, /, **given: Any) -> Reply:
         one_file_system=given["one_file_system"],
         existing=given["existing"],
         if_running=given["if_running"],
-        tags=_tags(given["tag"]),
+        tags=options.tags(given["tag"]),
         dry_run=given["dry_run"],
         limits=options.limits(given),
         no_cache=given["no_cache"],
@@ -121,22 +122,11 @@ def _only_place(places: Sequence[str]) -> str:
         raise UsageError("--to is missing", hint="say where to store: --to DIRECTORY")
     if len(places) > 1:
         raise UsageError("--to is given twice; this version stores to one place", hint="run it once for each place")
-    return local_place(places[0], "--to")
+    return stored_place(places[0], "--to")
 
 
 def _filter_word(kind: Any, value: str) -> FilterWord:
     return FilterWord(kind=kind, value=absolute_path(value) if kind == "filter-file" else os.fsencode(value))
-
-
-def _tags(words: Sequence[str]) -> dict[str, str]:
-    tags: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not key or not equals:
-            raise UsageError(f"--tag {escape(word)} is no K=V", hint="write it as --tag why=upgrade")
-        if tags.setdefault(key, value) != value:
-            raise UsageError(f"--tag {escape(key)} has two values", hint="give each key once")
-    return tags
 
 
 def _chunk_size(word: str) -> int | None:

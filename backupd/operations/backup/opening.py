@@ -10,8 +10,17 @@ import msgspec
 from backupd import durable_io
 from backupd.destination.contract import Destination
 from backupd.destination.local import LocalDestination
-from backupd.errors import AnswerNeededError, BusyError, ConflictError, FormatError, RepositoryNotFoundError, UsageError
-from backupd.model.orders import BackupOrder
+from backupd.errors import (
+    AnswerNeededError,
+    BusyError,
+    ConflictError,
+    DestinationUnreachableError,
+    FormatError,
+    RepositoryNotFoundError,
+    UsageError,
+)
+from backupd.model.orders import BackupOrder, OwnRepository
+from backupd.operations.backup.own_repository import copy_identity, find_own
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, open_repository, split_place, top_names
 from backupd.repository import identity, opening
@@ -54,6 +63,8 @@ def open_for_writing(order: BackupOrder, context: JobContext, tag: str) -> Opene
     if is_reading and not os.path.lexists(path):
         raise _nothing_there(path, order)
     whole = LocalDestination(path, tag, create=not is_reading)
+    if order.own is not None:
+        return _open_own(order, order.own, context, whole)
     repository = chosen or _find(context, whole, path)
     if repository is not None:
         _refuse_creation_options(order)
@@ -140,10 +151,39 @@ def _refuse_creation_options(order: BackupOrder) -> None:
         )
 
 
+def _open_own(
+    order: BackupOrder, own: OwnRepository, context: JobContext, whole: LocalDestination
+) -> OpenedForWriting:
+    """The repository of a set that the daemon keeps: opened, taken over, copied from another place, or made."""
+    path = order.place
+    making = SetLock(context.directories.state, f"place-{identity.place_tag(os.path.realpath(path))}")
+    making.acquire(context.clock, _MAKING_SECONDS, context.cancel)
+    with making:
+        names = top_names(path)
+        if own.repository in identity.list_repositories(whole, names):
+            return OpenedForWriting(_opened(context, whole, path, own.repository), whole, None)
+        adopted = find_own(context, order, whole, names) if own.adopts else None
+        if adopted is not None:
+            return OpenedForWriting(_opened(context, whole, path, adopted), whole, None)
+        if order.existing:
+            raise DestinationUnreachableError(
+                f"{path} does not hold the repository that it held before",
+                hint="is the right disk mounted there? If it is gone for good, remove the destination and add it anew",
+            )
+        if order.dry_run:
+            raise _nothing_there(path, order)
+        if own.copied_from is not None:
+            copy_identity(own.copied_from, whole, own.repository)
+            return OpenedForWriting(_opened(context, whole, path, own.repository), whole, None)
+        identity.check_is_ours(whole, names)
+        configuration = _configuration(order)
+        secret, new = _choose_secret(order, context, KeyStore(context.directories.data))
+        return _make_as(order, context, whole, bytes.fromhex(own.repository[1:]), configuration, secret, new)
+
+
 def _make(order: BackupOrder, context: JobContext, whole: LocalDestination, once: str | None) -> OpenedForWriting:
     configuration = _configuration(order)
-    store = KeyStore(context.directories.data)
-    secret, new = _choose_secret(order, context, store)
+    secret, new = _choose_secret(order, context, KeyStore(context.directories.data))
     repository_id = bytes.fromhex(once[1:]) if once is not None else os.urandom(16)
     reserved = identity.reserve_once(whole, repository_id)
     if reserved != identity.id_text(repository_id):
@@ -151,6 +191,19 @@ def _make(order: BackupOrder, context: JobContext, whole: LocalDestination, once
         _wait_for(context, whole, reserved)
         place = open_repository(context, whole, order.place, reserved)
         return OpenedForWriting(place, whole, None)
+    return _make_as(order, context, whole, repository_id, configuration, secret, new)
+
+
+def _make_as(
+    order: BackupOrder,
+    context: JobContext,
+    whole: LocalDestination,
+    repository_id: bytes,
+    configuration: Configuration,
+    secret: bytes | None,
+    new: NewSlot,
+) -> OpenedForWriting:
+    store = KeyStore(context.directories.data)
     now_ns = context.clock.now_ns()
     file: str | None = None
     if secret is not None:

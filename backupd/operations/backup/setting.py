@@ -16,7 +16,7 @@ from backupd.model.orders import BackupOrder
 from backupd.model.results import shown
 from backupd.operations.backup.walk_rules import WalkRules, options_digest
 from backupd.operations.context import JobContext
-from backupd.operations.places import OpenPlace
+from backupd.operations.places import OpenPlace, list_snapshots
 from backupd.rules import names
 from backupd.rules.filtering import Filters, Rule, rules_of
 from backupd.rules.left_out import LeftOut, pseudo_mounts
@@ -53,6 +53,8 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
     else:
         name = names.default_set_name(host_name, sources, _known_sets(place, host_name))
     set_id = blake3(f"{host}\0{name}".encode(errors="surrogateescape"), key=key).digest(16)
+    if order.own is not None:
+        set_id = (order.own.adopts and _stored_id(place, host_name, name)) or order.set_id or set_id
     files = {word.value: _read_filter_file(word.value) for word in order.filters if word.kind == "filter-file"}
     filter_rules = rules_of(order.filters, files)
     rules = _walk_rules(order, context, place, sources, Filters(filter_rules))
@@ -122,6 +124,12 @@ def _known_sets(place: OpenPlace, host_name: str) -> dict[str, bytes]:
         if snapshot.host_name == host_name:
             known[snapshot.set_name] = names.common_path(snapshot.sources)
     return known
+
+
+def _stored_id(place: OpenPlace, host_name: str, name: str) -> bytes | None:
+    """Id of the set of that host and name in the repository, where it is there."""
+    found = (at.snapshot for at in reversed(list_snapshots(place).found))
+    return next((s.set_id for s in found if s.set_name == name and s.host_name == host_name), None)
 
 
 def _settings_text(order: BackupOrder, sources: list[bytes], rules: list[Rule], deduplication: str) -> str:

@@ -1,0 +1,211 @@
+"""Jobs, their runs at each destination, and their logs; as functions of a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from backupd.catalog.database import Connection
+from backupd.model.jobs import ENDED, JobState, JobView, LogLine
+
+_COLUMNS = (
+    "id, kind, state, set_id, set_name, orders, caller_uid, created_ns, started_ns, finished_ns, exit_code, result,"
+    " error, warnings"
+)
+
+
+class StoredJob(msgspec.Struct, kw_only=True):
+    """A job as the catalog holds it."""
+
+    id: str
+    kind: str
+    state: JobState
+    set_id: str | None
+    set_name: str | None
+    orders: bytes
+    """What the daemon needs to carry it out, as it encoded it; holds no secret."""
+    caller_uid: int
+    created_ns: int
+    started_ns: int | None = None
+    finished_ns: int | None = None
+    exit_code: int | None = None
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    warnings: list[str] = []
+
+
+class StoredRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job came to at one destination."""
+
+    job_id: str
+    set_id: str
+    destination_id: str
+    destination_name: str
+    kind: str
+    state: JobState
+    snapshot: str | None
+    exit_code: int
+    started_ns: int
+    finished_ns: int
+    facts: dict[str, Any]
+    """The run as in `result.runs[]`."""
+
+
+class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which jobs of the list are wanted; newest first."""
+
+    set_id: str | None = None
+    states: Sequence[str] = ()
+    since_ns: int | None = None
+    before: tuple[int, str] | None = None
+    """(created, id) of the last one of the page before."""
+    limit: int = 50
+
+
+def put_job(connection: Connection, job: StoredJob) -> None:
+    """Make or replace a job."""
+    values = (
+        job.id,
+        job.kind,
+        job.state,
+        job.set_id,
+        job.set_name,
+        job.orders,
+        job.caller_uid,
+        job.created_ns,
+        job.started_ns,
+        job.finished_ns,
+        job.exit_code,
+        _json(job.result),
+        _json(job.error),
+        _json(job.warnings),
+    )
+    marks = ", ".join("?" * len(values))
+    connection.execute(f"INSERT OR REPLACE INTO jobs ({_COLUMNS}) VALUES ({marks})", values)
+
+
+def put_run(connection: Connection, run: StoredRun) -> None:
+    """Keep what a job came to at a destination."""
+    values = (*(getattr(run, name) for name in run.__struct_fields__[:-1]), _json(run.facts))
+    columns = ", ".join(run.__struct_fields__)
+    connection.execute(f"INSERT OR REPLACE INTO runs ({columns}) VALUES ({', '.join('?' * len(values))})", values)
+
+
+def add_log(connection: Connection, job_id: str, lines: Iterable[LogLine]) -> None:
+    """Append lines to a job's log."""
+    connection.executemany(
+        "INSERT OR IGNORE INTO log (job_id, n, time_ns, severity, step, message, path) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [(job_id, line.n, line.time_ns, line.severity, line.step, _clean(line.message), line.path) for line in lines],
+    )
+
+
+def unended(connection: Connection) -> list[StoredJob]:
+    """Jobs that have not ended, oldest first."""
+    marks = ", ".join("?" * len(ENDED))
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM jobs WHERE state NOT IN ({marks}) ORDER BY created_ns", tuple(ENDED)
+    )
+    return [_job(row) for row in rows]
+
+
+def find(connection: Connection, prefix: str) -> list[StoredJob]:
+    """Jobs whose id begins so, two at most."""
+    upper = prefix + "g"
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id >= ? AND id < ? LIMIT 2", (prefix, upper))
+    return [_job(row) for row in rows]
+
+
+def listed(connection: Connection, wanted: JobFilter) -> list[StoredJob]:
+    """Jobs, newest first."""
+    where, values = ["1"], list[Any]()
+    if wanted.set_id is not None:
+        where.append("set_id = ?")
+        values.append(wanted.set_id)
+    if wanted.states:
+        where.append(f"state IN ({', '.join('?' * len(wanted.states))})")
+        values += wanted.states
+    if wanted.since_ns is not None:
+        where.append("created_ns >= ?")
+        values.append(wanted.since_ns)
+    if wanted.before is not None:
+        where.append("(created_ns, id) < (?, ?)")
+        values += wanted.before
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM jobs WHERE {' AND '.join(where)} ORDER BY created_ns DESC, id DESC LIMIT ?",
+        (*values, wanted.limit),
+    )
+    return [_job(row) for row in rows]
+
+
+def log_lines(connection: Connection, job_id: str, after: int, limit: int) -> list[LogLine]:
+    """Lines of a job's log after line number `after`, in order."""
+    rows = connection.execute(
+        "SELECT n, time_ns, severity, message, step, path FROM log WHERE job_id = ? AND n > ? ORDER BY n LIMIT ?",
+        (job_id, after, limit),
+    )
+    return [LogLine(n=n, time_ns=t, severity=s, message=m, step=p, path=b) for n, t, s, m, p, b in rows]
+
+
+def log_length(connection: Connection, job_id: str) -> int:
+    """Number of the last line of a job's log, 0 when it has none."""
+    (last,) = connection.execute("SELECT COALESCE(MAX(n), 0) FROM log WHERE job_id = ?", (job_id,)).fetchone()
+    return int(last)
+
+
+def last_runs(connection: Connection) -> list[StoredRun]:
+    """For each set, destination, kind and state its newest run."""
+    columns = ", ".join(StoredRun.__struct_fields__)
+    rows = connection.execute(
+        f"SELECT {columns}, MAX(finished_ns) FROM runs GROUP BY set_id, destination_id, kind, state"
+    )
+    names = StoredRun.__struct_fields__
+    return [
+        StoredRun(**dict(zip(names, row[:-2], strict=False)), facts=msgspec.json.decode(row[-2])) for row in rows
+    ]
+
+
+def runs_of(connection: Connection, job_id: str) -> list[StoredRun]:
+    """What a job came to at each destination."""
+    columns = ", ".join(StoredRun.__struct_fields__)
+    rows = connection.execute(f"SELECT {columns} FROM runs WHERE job_id = ?", (job_id,))
+    names = StoredRun.__struct_fields__
+    return [
+        StoredRun(**dict(zip(names, row[:-1], strict=False)), facts=msgspec.json.decode(row[-1])) for row in rows
+    ]
+
+
+def view(job: StoredJob, caller: str) -> JobView:
+    """A stored job as the API shows it."""
+    return JobView(
+        id=job.id,
+        kind=job.kind,  # type: ignore[arg-type]
+        state=job.state,
+        set_name=job.set_name,
+        set_id=job.set_id,
+        caller=caller,
+        created_ns=job.created_ns,
+        started_ns=job.started_ns,
+        finished_ns=job.finished_ns,
+        exit_code=job.exit_code,
+        result=job.result,
+        error=job.error,
+        warnings=job.warnings,
+    )
+
+
+def _job(row: Sequence[Any]) -> StoredJob:
+    values = dict(zip(StoredJob.__struct_fields__, row, strict=True))
+    for name in ("result", "error", "warnings"):
+        values[name] = msgspec.json.decode(values[name]) if values[name] is not None else None
+    return StoredJob(**values)
+
+
+def _json(value: object) -> str | None:
+    return _clean(msgspec.json.encode(value).decode()) if value is not None else None
+
+
+def _clean(text: str) -> str:
+    """Text that SQLite takes: what came from names of another encoding is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()

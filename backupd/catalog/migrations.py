@@ -1,0 +1,38 @@
+"""The steps from one version of the catalog to the next; a step, once released, never changes."""
+
+from __future__ import annotations
+
+STEPS: tuple[str, ...] = (
+    """
+    CREATE TABLE destinations (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, text TEXT NOT NULL, file TEXT, created_ns INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE sets (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, text TEXT NOT NULL, file TEXT, created_ns INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE repositories (
+        set_id TEXT NOT NULL, destination_id TEXT NOT NULL, repository TEXT NOT NULL, stored_set_id TEXT NOT NULL,
+        PRIMARY KEY (set_id, destination_id)
+    ) STRICT;
+    CREATE TABLE jobs (
+        id TEXT PRIMARY KEY, kind TEXT NOT NULL, state TEXT NOT NULL, set_id TEXT, set_name TEXT,
+        orders BLOB NOT NULL, caller_uid INTEGER NOT NULL, created_ns INTEGER NOT NULL, started_ns INTEGER,
+        finished_ns INTEGER, exit_code INTEGER, result TEXT, error TEXT, warnings TEXT NOT NULL DEFAULT '[]'
+    ) STRICT;
+    CREATE INDEX jobs_by_time ON jobs (created_ns);
+    CREATE INDEX jobs_by_set ON jobs (set_id, created_ns);
+    CREATE TABLE runs (
+        job_id TEXT NOT NULL, set_id TEXT NOT NULL, destination_id TEXT NOT NULL, destination_name TEXT NOT NULL,
+        kind TEXT NOT NULL, state TEXT NOT NULL, snapshot TEXT, exit_code INTEGER NOT NULL,
+        started_ns INTEGER NOT NULL, finished_ns INTEGER NOT NULL, facts TEXT NOT NULL,
+        PRIMARY KEY (job_id, destination_id)
+    ) STRICT;
+    CREATE INDEX runs_by_set ON runs (set_id, destination_id, finished_ns);
+    CREATE TABLE log (
+        job_id TEXT NOT NULL, n INTEGER NOT NULL, time_ns INTEGER NOT NULL, severity TEXT NOT NULL,
+        step INTEGER NOT NULL, message TEXT NOT NULL, path BLOB, PRIMARY KEY (job_id, n)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+    """,
+)
+"""Step i brings version i to version i + 1 (`PRAGMA user_version`)."""

@@ -1,0 +1,111 @@
+"""One job process of the daemon: started, spoken to, ended (DESIGN 1)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import struct
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+
+import msgspec
+
+from backupd.errors import BackupError
+from backupd.model.events import FromJob
+from backupd.model.orders import AnyOrder, ToJob
+from backupd.wire.channel import MAX_MESSAGE_BYTES
+from backupd.wire.malformed import MALFORMED
+
+_LENGTH = struct.Struct("<I")
+_GRACE_SECONDS = 10.0
+_COMMAND = (sys.executable, "-P", "-m", "backupd.job")
+_STDERR_BYTES = 64 << 10
+
+_decoder: msgspec.msgpack.Decoder[FromJob] = msgspec.msgpack.Decoder(FromJob)
+_encoder = msgspec.msgpack.Encoder()
+
+
+class ChildJob:
+    """A running job process. Not for several readers."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._process, self._reader, self._writer = process, reader, writer
+        self._errors = asyncio.create_task(self._read_errors())
+
+    @classmethod
+    async def start(cls, order: AnyOrder, environment: Mapping[str, str]) -> ChildJob:
+        """Start a process and give it its order. Raises BackupError."""
+        ours, theirs = socket.socketpair()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *_COMMAND,
+                str(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                cwd="/",
+                env=dict(environment),
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            raise BackupError(f"the job process can't be started: {error.strerror}") from error
+        finally:
+            theirs.close()
+        reader, writer = await asyncio.open_connection(sock=ours)
+        child = cls(process, reader, writer)
+        await child.send(order)
+        return child
+
+    async def send(self, message: ToJob) -> None:
+        """Send one message; a job that is gone is noticed by its reader."""
+        body = _encoder.encode(message)
+        with suppress(ConnectionError):
+            self._writer.write(_LENGTH.pack(len(body)) + body)
+            await self._writer.drain()
+
+    async def events(self) -> AsyncIterator[FromJob]:
+        """What the job says, to its end."""
+        while True:
+            try:
+                (length,) = _LENGTH.unpack(await self._reader.readexactly(4))
+                if length > MAX_MESSAGE_BYTES:
+                    return
+                yield _decoder.decode(await self._reader.readexactly(length))
+            except (asyncio.IncompleteReadError, ConnectionError, *MALFORMED):
+                return
+
+    async def end(self) -> str:
+        """Wait for the end of the process, killing it after some seconds; how it ended, as the end of a sentence."""
+        self._writer.close()
+        try:
+            code = await asyncio.wait_for(self._process.wait(), _GRACE_SECONDS)
+        except TimeoutError:
+            self.kill()
+            code = await self._process.wait()
+        errors = (await self._errors).strip()
+        tail = f"; it said: {errors.splitlines()[-1]}" if errors else ""
+        if code < 0:
+            killed = signal.Signals(-code).name
+            memory = ", perhaps for want of memory" if killed == "SIGKILL" else ""
+            return f"was killed by {killed}{memory}{tail}"
+        return f"ended with exit {code}{tail}"
+
+    def kill(self) -> None:
+        """End the job and its workers at once; what they stored stays."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def _read_errors(self) -> str:
+        """The last of what the process wrote to its standard error; a full pipe would stop it."""
+        kept = b""
+        stream = self._process.stderr
+        while stream is not None and (part := await stream.read(4096)):
+            kept = (kept + part)[-_STDERR_BYTES:]
+        return kept.decode(errors="backslashreplace")

@@ -1,0 +1,116 @@
+"""Who is at the other end of a connection, and what that user may do (DESIGN 1; CLI.md, Access)."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import socket
+import struct
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from backupd.errors import RoleError
+from backupd.model.orders import Caller, Struct
+
+Role = Literal["auditor", "restorer", "operator", "admin"]
+
+GRANTS: dict[Role, frozenset[Role]] = {
+    "admin": frozenset({"admin", "operator", "restorer", "auditor"}),
+    "operator": frozenset({"operator", "auditor"}),
+    "restorer": frozenset({"restorer"}),
+    "auditor": frozenset({"auditor"}),
+}
+"""What each role includes. admin is root's equal: hooks and restores run with the daemon's rights."""
+
+EVERYONE: tuple[Role, ...] = ("auditor", "restorer", "operator", "admin")
+"""All who have any role."""
+WATCHERS: tuple[Role, ...] = ("auditor", "operator", "admin")
+RUNNERS: tuple[Role, ...] = ("operator", "admin")
+RESTORERS: tuple[Role, ...] = ("restorer", "admin")
+ACTORS: tuple[Role, ...] = ("restorer", "operator", "admin")
+ADMINS: tuple[Role, ...] = ("admin",)
+
+_SO_PEERCRED = getattr(socket, "SO_PEERCRED", 17)
+_LOCAL_PEERCRED = 1
+_SOL_LOCAL = 0
+
+
+class Peer(Struct, frozen=True, kw_only=True):
+    """The user at the other end."""
+
+    uid: int
+    gid: int
+    name: str
+    groups: list[int]
+    roles: frozenset[Role]
+    """With all that they include; empty: may do nothing."""
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the user is root's equal here."""
+        return "admin" in self.roles
+
+    @property
+    def caller(self) -> Caller | None:
+        """For whom a job is to work; None: for the daemon's own user."""
+        return None if self.is_admin else Caller(uid=self.uid, gid=self.gid, groups=self.groups)
+
+
+class Gate:
+    """Gives roles to users as `access:` says; root and the daemon's own user are always admin."""
+
+    def __init__(self, access: Mapping[Any, Sequence[str]]) -> None:
+        """access: role -> names, `%group` or `*`."""
+        self._access = {role: list(words) for role, words in access.items()}
+
+    def peer(self, end: socket.socket) -> Peer:
+        """The user at the other end of an accepted socket. Raises OSError."""
+        uid, gid = _credentials(end)
+        try:
+            name = pwd.getpwuid(uid).pw_name
+            groups = os.getgrouplist(name, gid)
+        except KeyError:
+            name, groups = str(uid), [gid]
+        return Peer(uid=uid, gid=gid, name=name, groups=groups, roles=self._roles(uid, name, groups))
+
+    def _roles(self, uid: int, name: str, groups: Sequence[int]) -> frozenset[Role]:
+        if uid in (0, os.geteuid()):
+            return GRANTS["admin"]
+        names = {name, str(uid), "*", *(f"%{one}" for one in _group_names(groups))}
+        found: set[Role] = set()
+        for role, included in GRANTS.items():
+            if names & set(self._access.get(role, ())):
+                found |= included
+        return frozenset(found)
+
+
+def check(peer: Peer, allowed: Sequence[Role]) -> None:
+    """Let pass who has one of the roles. Raises RoleError with the line to add."""
+    if not peer.roles & set(allowed):
+        raise RoleError(
+            f"{peer.name} has no role that allows this: it takes {' or '.join(allowed)}",
+            hint=f"an administrator adds under `access:` in backupd.yaml: {allowed[0]}: [{peer.name}]",
+            context={"needed": list(allowed), "roles": sorted(peer.roles)},
+        )
+
+
+def _credentials(end: socket.socket) -> tuple[int, int]:
+    if sys.platform == "darwin":
+        found = end.getsockopt(_SOL_LOCAL, _LOCAL_PEERCRED, 76)
+        _, uid, count = struct.unpack_from("=IIh", found)
+        gid = struct.unpack_from("=I", found, 12)[0] if count else 0
+        return uid, gid
+    _, uid, gid = struct.unpack("3i", end.getsockopt(socket.SOL_SOCKET, _SO_PEERCRED, 12))
+    return uid, gid
+
+
+def _group_names(groups: Sequence[int]) -> list[str]:
+    found: list[str] = []
+    for gid in groups:
+        try:
+            found.append(grp.getgrgid(gid).gr_name)
+        except KeyError:
+            found.append(str(gid))
+    return found

@@ -1,0 +1,281 @@
+"""The API's verbs on jobs: begun, listed, followed, paused, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import pwd
+
+import msgspec
+from aiohttp import web
+
+from backupd.catalog import jobs as rows
+from backupd.catalog.definitions import StoredSet
+from backupd.catalog.jobs import JobFilter, StoredJob
+from backupd.daemon.gate import ACTORS, EVERYONE, RESTORERS, RUNNERS, WATCHERS
+from backupd.daemon.outcome import Outcome
+from backupd.daemon.place_finding import find_place
+from backupd.daemon.requests import BackupRequest, JobRequest
+from backupd.daemon.route import Call, Route
+from backupd.errors import BusyError, ConflictError, JobNotFoundError, RoleError, SkippedError, UsageError
+from backupd.model.api import (
+    Change,
+    Ending,
+    JobList,
+    LogPage,
+    Nothing,
+    Reply,
+    StartBackup,
+    StartCheck,
+    Started,
+    StartRestore,
+)
+from backupd.model.events import Done, Failed
+from backupd.model.jobs import JobView
+from backupd.model.orders import Unlock
+
+_PAGE = 50
+_MOST_A_PAGE = 1000
+
+
+async def start_backup(call: Call) -> Started:
+    """Queue a run of each set."""
+    wanted: StartBackup = call.body
+    known, jobs = call.services.definitions, call.services.jobs
+    if wanted.all == bool(wanted.sets):
+        raise UsageError("name sets, or all of them", hint="bkctl backup SET..., or bkctl backup --all")
+    stored = [one for one in known.sets if one.text.enabled] if wanted.all else [known.set(w) for w in wanted.sets]
+    requests = [(one, _backup_request(call, one, wanted)) for one in stored]
+    started: list[JobView] = []
+    for one, request in requests:
+        busy = jobs.is_busy(one.id)
+        if busy is not None and wanted.if_running == "fail":
+            raise BusyError(
+                f"job {busy.stored.id[:9]} of {one.text.name} is under way",
+                hint="--if-running join follows it, wait queues another, skip passes over",
+                context={"job": busy.stored.id, "set": one.text.name},
+            )
+        if busy is not None and wanted.if_running == "skip":
+            raise SkippedError(f"job {busy.stored.id[:9]} of {one.text.name} is under way already")
+        if busy is not None and wanted.if_running == "join":
+            started.append(view(busy.stored, call))
+            continue
+        made = await jobs.add(request, set_id=one.id, set_name=one.text.name, uid=call.peer.uid)
+        started.append(view(made.stored, call))
+    return Started(jobs=started)
+
+
+def _backup_request(call: Call, stored: StoredSet, wanted: StartBackup) -> JobRequest:
+    known = call.services.definitions
+    to = [known.destination(word) for word in wanted.to]
+    for one in to:
+        if one.text.name not in stored.text.to:
+            raise ConflictError(
+                f"{stored.text.name} is not stored in {one.text.name}",
+                hint=f"bkctl set edit {stored.text.name} --add-to {one.text.name}",
+            )
+    backup = BackupRequest(
+        to=[one.id for one in to],
+        tags=wanted.tags,
+        stop_after_seconds=wanted.stop_after_seconds,
+        dry_run=wanted.dry_run,
+    )
+    return JobRequest(kind="backup", backup=backup)
+
+
+async def start_restore(call: Call) -> Started:
+    """Queue a restore, with the caller's rights."""
+    order = call.body.order
+    set_name = order.selection.set_name
+    place = await asyncio.to_thread(find_place, call.services.definitions, order.place, set_name)
+    order = msgspec.structs.replace(order, place=place, caller=call.peer.caller)
+    stored = next((one for one in call.services.definitions.sets if set_name in (one.text.name, one.id)), None)
+    made = await call.services.jobs.add(
+        JobRequest(kind="restore", restore=order),
+        set_id=stored.id if stored is not None else None,
+        set_name=stored.text.name if stored is not None else set_name,
+        uid=call.peer.uid,
+    )
+    return Started(jobs=[view(made.stored, call)])
+
+
+async def start_check(call: Call) -> Started:
+    """Queue a check of each set."""
+    order = call.body.order
+    known, jobs = call.services.definitions, call.services.jobs
+    wanted = [known.set(word) for word in order.set_names] or known.sets
+    started: list[JobView] = []
+    for one in wanted:
+        place = find_place(known, order.place, one.text.name)
+        bare = msgspec.structs.replace(order, place=place, set_names=[one.text.name], unlock=order.unlock or Unlock())
+        made = await jobs.add(
+            JobRequest(kind="check", check=bare), set_id=one.id, set_name=one.text.name, uid=call.peer.uid
+        )
+        started.append(view(made.stored, call))
+    return Started(jobs=started)
+
+
+async def list_jobs(call: Call) -> JobList:
+    """Jobs, newest first."""
+    query = call.request.query
+    set_id = call.services.definitions.set(query["set"]).id if "set" in query else None
+    before: tuple[int, str] | None = None
+    if "after" in query:
+        created, _, job_id = query["after"].partition("-")
+        before = (_number(created, "after"), job_id)
+    limit = min(_number(query.get("limit", str(_PAGE)), "limit"), _MOST_A_PAGE)
+    wanted = JobFilter(
+        set_id=set_id,
+        states=[word for word in query.get("status", "").split(",") if word],
+        since_ns=_since_ns(call) if "since_seconds" in query else None,
+        before=before,
+        limit=limit + 1,
+    )
+    found = await asyncio.wrap_future(call.services.database.read(rows.listed, wanted))
+    page = found[:limit]
+    more = f"{page[-1].created_ns}-{page[-1].id}" if len(found) > limit and page else None
+    return JobList(jobs=[view(_live(call, one), call) for one in page], next=more)
+
+
+async def show_job(call: Call) -> JobView:
+    """One job."""
+    return view(await _find(call), call)
+
+
+async def follow_job(call: Call) -> web.StreamResponse:
+    """A job's events as JSON lines, from now to its end; the last one is its last word."""
+    stored = await _find(call)
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    await response.prepare(call.request)
+    job = call.services.jobs.live.get(stored.id)
+    if job is None:
+        await response.write(msgspec.json.encode(_last_word(stored)) + b"\n")
+        return response
+    follower = job.follow()
+    try:
+        while (event := await follower.next()) is not None:
+            await response.write(msgspec.json.encode(event) + b"\n")
+    finally:
+        job.unfollow(follower)
+    return response
+
+
+async def show_log(call: Call) -> LogPage:
+    """A page of a job's log."""
+    stored = await _find(call)
+    after = _number(call.request.query.get("after", "0"), "after")
+    limit = min(_number(call.request.query.get("limit", str(_PAGE)), "limit"), _MOST_A_PAGE)
+    lines = await asyncio.wrap_future(call.services.database.read(rows.log_lines, stored.id, after, limit))
+    return LogPage(lines=lines, next=lines[-1].n if len(lines) == limit else None)
+
+
+async def cancel_job(call: Call) -> Change:
+    """End a job; what it stored stays."""
+    stored = await _find(call, is_changing=True)
+    return Change(changed=await call.services.jobs.cancel(stored.id, call.body.signal))
+
+
+async def pause_job(call: Call) -> Change:
+    """Have a job wait."""
+    stored = await _find(call, is_changing=True)
+    return Change(changed=await call.services.jobs.pause(stored.id, is_paused=True))
+
+
+async def resume_job(call: Call) -> Change:
+    """Have a paused job go on."""
+    stored = await _find(call, is_changing=True)
+    return Change(changed=await call.services.jobs.pause(stored.id, is_paused=False))
+
+
+async def answer_job(call: Call) -> Change:
+    """Answer what a job asks."""
+    stored = await _find(call, is_changing=True)
+    await call.services.jobs.answer(stored.id, call.body.ask, call.body.text)
+    return Change(changed=True)
+
+
+async def ask_state(call: Call) -> Change:
+    """Have a job say at once where it stands."""
+    stored = await _find(call)
+    await call.services.jobs.ask_state(stored.id)
+    return Change(changed=False)
+
+
+def view(stored: StoredJob, call: Call) -> JobView:
+    """A job as the API shows it."""
+    shown = rows.view(stored, _login(stored.caller_uid))
+    job = call.services.jobs.live.get(stored.id)
+    if job is not None:
+        shown = msgspec.structs.replace(shown, waits_for=job.waits_for, progress=job.progress_json())
+    return shown
+
+
+def _live(call: Call, stored: StoredJob) -> StoredJob:
+    job = call.services.jobs.live.get(stored.id)
+    return job.stored if job is not None else stored
+
+
+def _last_word(stored: StoredJob) -> Done | Failed:
+    outcome = Outcome(
+        exit_code=stored.exit_code or 0, result=stored.result, error=stored.error, warnings=stored.warnings
+    )
+    return outcome.last_word()
+
+
+async def _find(call: Call, *, is_changing: bool = False) -> StoredJob:
+    """The job of the path. Raises JobNotFoundError, also for another user's where the caller sees own ones alone."""
+    stored = await call.services.jobs.find(call.path["job"])
+    is_own = stored.caller_uid == call.peer.uid
+    needed = {"operator", "admin"} if is_changing else {"auditor", "operator", "admin"}
+    if not is_own and not call.peer.roles & needed:
+        raise JobNotFoundError(f"no job of yours has the id {call.path['job']}")
+    if is_changing and stored.kind == "restore" and not is_own and not call.peer.is_admin:
+        raise RoleError("the restore is another user's")
+    return stored
+
+
+def _since_ns(call: Call) -> int:
+    seconds = _number(call.request.query["since_seconds"], "since_seconds")
+    return max(0, call.services.clock.now_ns() - seconds * 1_000_000_000)
+
+
+def _number(text: str, name: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise UsageError(f"{name} is no number")
+    return int(text)
+
+
+def _login(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+_ONE = "/v1/jobs/{job}"
+
+ROUTES = [
+    Route("POST", "/v1/backups", "backup", RUNNERS, StartBackup, Started, start_backup, "Run sets."),
+    Route(
+        "POST", "/v1/restores", "restore", RESTORERS, StartRestore, Started, start_restore, "Restore."
+    ),
+    Route("POST", "/v1/checks", "check", RUNNERS, StartCheck, Started, start_check, "Verify."),
+    Route(
+        "GET",
+        "/v1/jobs",
+        "job list",
+        WATCHERS,
+        None,
+        JobList,
+        list_jobs,
+        "List jobs.",
+        ("set", "status", "since_seconds", "after", "limit"),
+    ),
+    Route("GET", _ONE, "job show", EVERYONE, None, JobView, show_job, "Show a job."),
+    Route("GET", f"{_ONE}/events", "job follow", EVERYONE, None, None, follow_job, "Follow a job."),
+    Route("GET", f"{_ONE}/log", "job log", EVERYONE, None, LogPage, show_log, "Show a log.", ("after", "limit")),
+    Route("POST", f"{_ONE}/cancel", "job cancel", ACTORS, Ending, Change, cancel_job, "End a job."),
+    Route("POST", f"{_ONE}/pause", "job pause", ACTORS, Nothing, Change, pause_job, "Have a job wait."),
+    Route("POST", f"{_ONE}/resume", "job resume", ACTORS, Nothing, Change, resume_job, "Have a job go on."),
+    Route("POST", f"{_ONE}/answer", "job answer", ACTORS, Reply, Change, answer_job, "Answer a job's question."),
+    Route("POST", f"{_ONE}/state", "job state", EVERYONE, Nothing, Change, ask_state, "Ask where a job stands."),
+]

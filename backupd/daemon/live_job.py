@@ -1,0 +1,117 @@
+"""A job that has not ended: its process, who follows it, what it said."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import msgspec
+
+from backupd.catalog.jobs import StoredJob
+from backupd.clock import Clock
+from backupd.daemon.child import ChildJob
+from backupd.daemon.following import Follower
+from backupd.daemon.queue import Waiting
+from backupd.daemon.requests import JobRequest
+from backupd.model.events import Ask, FromJob, Log, Progress, Severity
+from backupd.model.jobs import LogLine
+
+_MOST_UNWRITTEN = 10_000
+"""Lines kept while the catalog's disk is full; the oldest go first."""
+
+
+class LiveJob:
+    """One job between its order and its last word."""
+
+    def __init__(self, stored: StoredJob, request: JobRequest, clock: Clock, logged: int = 0) -> None:
+        """logged: lines that its log has already, from before a restart."""
+        self.stored, self.request, self._clock = stored, request, clock
+        self.child: ChildJob | None = None
+        self.is_begun = False
+        """Whether it left the queue."""
+        self.asked_to_end: str | None = None
+        self.waits_for = ""
+        self.progress: dict[str, Any] | None = None
+        self.open_ask: Ask | None = None
+        self.last_word: FromJob | None = None
+        self._followers: set[Follower] = set()
+        self._unwritten: deque[LogLine] = deque(maxlen=_MOST_UNWRITTEN)
+        self._noted = logged
+        self._step, self._step_name = 0, ""
+        self.is_ended = False
+
+    def seen(self) -> Waiting:
+        """As the queue sees it."""
+        return Waiting(self.stored.id, self.stored.kind, self.stored.set_id)  # type: ignore[arg-type]
+
+    def follow(self) -> Follower:
+        """A new follower; it hears first where the job stands."""
+        follower = Follower()
+        if self.open_ask is not None:
+            follower.add(self.open_ask)
+        if self.is_ended:
+            if self.last_word is not None:
+                follower.add(self.last_word)
+            follower.end()
+        else:
+            self._followers.add(follower)
+        return follower
+
+    def unfollow(self, follower: Follower) -> None:
+        """The follower went away."""
+        self._followers.discard(follower)
+
+    def hear(self, event: FromJob) -> None:
+        """Take in what the process said, but its last word."""
+        if isinstance(event, Progress):
+            self.progress = {n: getattr(event, n) for n in event.__struct_fields__ if n != "current"}
+            if event.step != self._step_name:
+                self.begin_step(event.step)
+        elif isinstance(event, Log):
+            self._note(event.severity, event.message, event.path)
+        elif isinstance(event, Ask):
+            self.open_ask = event
+        for follower in self._followers:
+            follower.add(event)
+
+    def begin_step(self, name: str) -> None:
+        """The next step of the job begins; the log numbers and times them."""
+        self._step, self._step_name = self._step + 1, name
+        self._note("information", f"step {self._step}: {name}", None)
+
+    def log(self, severity: Severity, message: str) -> None:
+        """A line of the daemon's own, for the log and for all who follow."""
+        self.hear(Log(severity=severity, message=message, verbosity=1))
+
+    def end(self, last: FromJob | None) -> None:
+        """The last word; None: the job goes on with another daemon."""
+        self.is_ended, self.last_word = True, last
+        for follower in self._followers:
+            if last is not None:
+                follower.add(last)
+            follower.end()
+        self._followers.clear()
+
+    def take_unwritten(self) -> list[LogLine]:
+        """Log lines since the last call."""
+        lines = list(self._unwritten)
+        self._unwritten.clear()
+        return lines
+
+    def _note(self, severity: Severity, message: str, path: bytes | None) -> None:
+        self._noted += 1
+        self._unwritten.append(
+            LogLine(
+                n=self._noted,
+                time_ns=self._clock.now_ns(),
+                severity=severity,
+                message=message,
+                step=self._step,
+                path=path,
+            )
+        )
+
+    def progress_json(self) -> dict[str, Any] | None:
+        """The newest progress, fit for JSON."""
+        found: dict[str, Any] | None = msgspec.to_builtins(self.progress)
+        return found

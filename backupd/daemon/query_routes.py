@@ -1,0 +1,92 @@
+"""The API's way to ask what is stored: listings, single files, keys; answered while the caller waits."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from aiohttp import web
+
+from backupd.daemon.gate import ACTORS, EVERYONE, check
+from backupd.daemon.place_finding import find_place
+from backupd.daemon.route import Call, Route
+from backupd.errors import UsageError
+from backupd.model.api import Change, Ending, Question, Reply
+from backupd.model.orders import (
+    Answer,
+    AnyOrder,
+    CancelRequest,
+    InfoOrder,
+    KeyOrder,
+    SnapshotCatOrder,
+    SnapshotDiffOrder,
+    SnapshotListOrder,
+    SnapshotLsOrder,
+    SnapshotShowOrder,
+    SnapshotVersionsOrder,
+)
+
+_NAME = re.compile(r"[0-9a-f]{32}")
+_SNAPSHOTS = (
+    SnapshotCatOrder
+    | SnapshotDiffOrder
+    | SnapshotListOrder
+    | SnapshotLsOrder
+    | SnapshotShowOrder
+    | SnapshotVersionsOrder
+)
+
+
+async def ask(call: Call) -> web.StreamResponse:
+    """Carry a reading order out; its events come as JSON lines, the last one is its last word."""
+    question: Question = call.body
+    order = _placed(call, question.order)
+    name = question.name if _NAME.fullmatch(question.name) else ""
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    is_begun = False
+    # What fails before the first event is answered as an error, not as a stream.
+    async for event in call.services.queries.ask(name, call.peer.uid, order):
+        if not is_begun:
+            await response.prepare(call.request)
+            is_begun = True
+        await response.write(msgspec.json.encode(event) + b"\n")
+    if not is_begun:
+        await response.prepare(call.request)
+    return response
+
+
+async def answer(call: Call) -> Change:
+    """Answer what a question's process asks."""
+    message = Answer(ask=call.body.ask, text=call.body.text)
+    return Change(changed=await call.services.queries.answer(call.path["name"], call.peer.uid, message))
+
+
+async def end(call: Call) -> Change:
+    """End a question."""
+    message = CancelRequest(signal=call.body.signal)
+    return Change(changed=await call.services.queries.answer(call.path["name"], call.peer.uid, message))
+
+
+def _placed(call: Call, order: AnyOrder) -> AnyOrder:
+    """The order with the place filled in and the caller named. Raises UsageError for what is no question."""
+    known = call.services.definitions
+    match order:
+        case KeyOrder():
+            check(call.peer, ("admin",))
+            place = find_place(known, order.place, None)
+        case SnapshotListOrder():
+            place = find_place(known, order.place, order.set_name)
+        case InfoOrder():
+            place = find_place(known, order.place, None)
+        case _ if isinstance(order, _SNAPSHOTS):
+            place = find_place(known, order.place, order.selection.set_name)
+        case _:
+            raise UsageError("such an order is a job", hint="POST it to /v1/backups, /v1/restores or /v1/checks")
+    return msgspec.structs.replace(order, place=place, caller=call.peer.caller)
+
+
+ROUTES = [
+    Route("POST", "/v1/questions", "question ask", EVERYONE, Question, None, ask, "Ask what is stored."),
+    Route("POST", "/v1/questions/{name}/answer", "question answer", ACTORS, Reply, Change, answer, "Answer it."),
+    Route("POST", "/v1/questions/{name}/cancel", "question cancel", EVERYONE, Ending, Change, end, "End it."),
+]

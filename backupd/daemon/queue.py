@@ -1,0 +1,65 @@
+"""Which waiting job may begin; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from backupd.model.jobs import JobKind
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A job as the queue sees it."""
+
+    id: str
+    kind: JobKind
+    set_id: str | None
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """What the queue decides."""
+
+    begin: list[str]
+    """Jobs to begin now, in order."""
+    waits_for: dict[str, str]
+    """Why each of the others waits."""
+
+
+def decide(waiting: Sequence[Waiting], running: Sequence[Waiting], most: int) -> Turn:
+    """Decide who begins. waiting: the oldest first. most: backups and checks at once; a restore has a slot of its own.
+
+    One backup a set at a time; a check wants its set free of backups and restores, and they wait for it; restores never
+    wait for a backup. Restores begin before backups, backups before checks (FEATURES 6.4, DESIGN 1).
+    """
+    under_way = list(running)
+    begin: list[str] = []
+    waits_for: dict[str, str] = {}
+    for job in sorted(waiting, key=lambda one: _RANKS[one.kind]):
+        reason = _blocker(job, under_way, most)
+        if reason:
+            waits_for[job.id] = reason
+        else:
+            begin.append(job.id)
+            under_way.append(job)
+    return Turn(begin, waits_for)
+
+
+_RANKS: dict[JobKind, int] = {"restore": 0, "backup": 1, "check": 2}
+
+
+def _blocker(job: Waiting, under_way: Sequence[Waiting], most: int) -> str:
+    for other in under_way:
+        if other.set_id is not None and other.set_id == job.set_id and _excludes(job.kind, other.kind):
+            return f"job {other.id[:9]}: a {other.kind} of the same set"
+    is_restore = job.kind == "restore"
+    busy = [other for other in under_way if (other.kind == "restore") is is_restore]
+    if len(busy) >= most:
+        return f"a free place: {len(busy)} {'restores' if is_restore else 'jobs'} are running"
+    return ""
+
+
+def _excludes(kind: JobKind, other: JobKind) -> bool:
+    if "check" in (kind, other):
+        return True
+    return kind == other == "backup"

@@ -1,0 +1,44 @@
+"""What a job of the daemon is asked to do, as it is queued and kept in the catalog: without secrets."""
+
+from __future__ import annotations
+
+import msgspec
+
+from backupd.model.jobs import JobKind
+from backupd.model.orders import CheckOrder, RestoreOrder, Struct, Unlock
+
+
+class BackupRequest(Struct, frozen=True, kw_only=True):
+    """A run of a set; its orders are made when it begins, of the set as it is then."""
+
+    to: list[str] = []
+    """Ids of destinations; empty: all of the set's."""
+    tags: dict[str, str] = {}
+    stop_after_seconds: int | None = None
+    dry_run: bool = False
+
+
+class JobRequest(Struct, frozen=True, kw_only=True):
+    """One job: a backup, or the order of a restore or check."""
+
+    kind: JobKind
+    backup: BackupRequest | None = None
+    restore: RestoreOrder | None = None
+    check: CheckOrder | None = None
+    destination_id: str | None = None
+    """Of a restore or check."""
+
+    def stored(self) -> bytes:
+        """For the catalog; a secret that came with the order stays in memory alone."""
+        kept = self
+        for name in ("restore", "check"):
+            order = getattr(self, name)
+            if order is not None:
+                bare = msgspec.structs.replace(order, unlock=Unlock(), interactive=False)
+                kept = msgspec.structs.replace(kept, **{name: bare})
+        return msgspec.msgpack.encode(kept)
+
+    @classmethod
+    def restored(cls, data: bytes) -> JobRequest:
+        """From the catalog. Raises MsgspecError for what another version wrote."""
+        return msgspec.msgpack.decode(data, type=cls)

@@ -1,0 +1,207 @@
+"""A daemon from its start to its end: lock, catalog, socket, signals."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+import signal
+import socket
+import stat
+from collections.abc import Mapping
+
+from backupd.catalog.database import Database
+from backupd.catalog.jobs import StoredJob
+from backupd.clock import Clock
+from backupd.daemon.carrying import Carrier
+from backupd.daemon.definitions import Definitions
+from backupd.daemon.gate import Gate
+from backupd.daemon.jobs import Jobs
+from backupd.daemon.places import DaemonPlaces
+from backupd.daemon.queries import Queries
+from backupd.daemon.routes import ROUTES
+from backupd.daemon.services import Services
+from backupd.daemon.serving import Server
+from backupd.daemon.supervisor import Supervisor
+from backupd.errors import BackupError, BusyError, ConfigError, UsageError
+from backupd.settings.daemon_settings import DaemonSettings, read_settings
+from backupd.settings.directories import ensure, translated
+from backupd.settings.lock import FOREVER, SetLock
+
+_PATH_BYTES = 107
+
+
+async def run(places: DaemonPlaces, clock: Clock, environment: Mapping[str, str]) -> None:
+    """Serve until SIGTERM or SIGINT. Raises BackupError where it can't start. environment: of job processes."""
+    ensure(places.state)
+    supervisor = Supervisor(environment)
+    with StateLock(places.state):
+        end = supervisor.passed_socket() or bind(places.socket)
+        database = Database(places.state)
+        try:
+            services, server = await _assemble(places, clock, environment, database)
+            await server.listen(end)
+            supervisor.ready(f"{len(services.definitions.sets)} sets")
+            await _serve(services, server, supervisor)
+        finally:
+            database.close()
+            _unbind(end, places.socket, is_ours=not supervisor.has_passed_socket)
+
+
+async def _assemble(
+    places: DaemonPlaces, clock: Clock, environment: Mapping[str, str], database: Database
+) -> tuple[Services, Server]:
+    warnings: list[str] = []
+    try:
+        settings = read_settings(places.config)
+    except ConfigError as error:
+        warnings.append(error.message)
+        settings = DaemonSettings()
+    definitions = Definitions(database, clock)
+    await definitions.reload()
+    for_jobs = {**environment, "BACKUPD_STATE": places.state} if places.owns_state else dict(environment)
+    carrier = Carrier(database, definitions, clock, for_jobs)
+    jobs = Jobs(database, carrier, clock, settings.queue.jobs_at_once)
+    gate = Gate(settings.access)
+    services = Services(
+        places=places,
+        clock=clock,
+        database=database,
+        definitions=definitions,
+        jobs=jobs,
+        queries=Queries(for_jobs),
+        gate=gate,
+        settings=settings,
+        environment=for_jobs,
+        started_ns=clock.now_ns(),
+        warnings=warnings,
+    )
+
+    async def free_of_orphans(stored: StoredJob) -> None:
+        """Wait until no process of a former daemon holds the lock of the job's set."""
+        known = [r.stored_set_id for r in definitions.repositories if r.set_id == stored.set_id]
+        for identity in dict.fromkeys([*known, stored.set_id or ""]):
+            if identity and stored.kind == "backup":
+                await asyncio.to_thread(_wait_for_lock, places.state, identity, clock)
+
+    await jobs.restore_from_catalog(free_of_orphans)
+    return services, Server(ROUTES, gate, services)
+
+
+def _wait_for_lock(state: str, identity: str, clock: Clock) -> None:
+    with SetLock(state, identity[1:]) as lock:
+        lock.acquire(clock, FOREVER)
+
+
+async def _serve(services: Services, server: Server, supervisor: Supervisor) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    watchdog = asyncio.create_task(supervisor.tell_alive())
+    try:
+        await stop.wait()
+    finally:
+        watchdog.cancel()
+        supervisor.stopping()
+        services.queries.kill_all()
+        await services.jobs.stop()
+        await server.close()
+
+
+class StateLock:
+    """One daemon a state directory."""
+
+    def __init__(self, state: str) -> None:
+        """Take the lock. Raises BusyError with the other's pid."""
+        path = os.path.join(state, "backupd.lock")
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise translated(error, path) from error
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip()
+            os.close(self._fd)
+            raise BusyError(
+                f"another backupd works on {state}" + f": process {holder}" * bool(holder),
+                hint="stop it first, or give another --state",
+            ) from error
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+
+    def __enter__(self) -> StateLock:
+        """The lock itself, which is held."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give it back."""
+        os.close(self._fd)
+
+
+def bind(path: str) -> socket.socket:
+    """A listening Unix socket, 0660 from its first moment on. Raises BackupError, UsageError.
+
+    A path longer than the system takes is bound from within its directory. A socket that nobody listens on is replaced.
+    """
+    directory, name = os.path.split(path)
+    _make_directory(directory)
+    end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    former = os.umask(0o177)
+    try:
+        _remove_dead(path)
+        _bind_within(end, directory, name, path)
+        os.chmod(path, 0o660)
+    except OSError as error:
+        end.close()
+        raise BackupError(f"can't listen on {path}: {error.strerror}", hint="give another --socket") from error
+    finally:
+        os.umask(former)
+    end.setblocking(False)
+    return end
+
+
+def _make_directory(directory: str) -> None:
+    try:
+        os.makedirs(directory, mode=0o750, exist_ok=True)
+    except OSError as error:
+        raise translated(error, directory) from error
+
+
+def _bind_within(end: socket.socket, directory: str, name: str, path: str) -> None:
+    if len(os.fsencode(path)) <= _PATH_BYTES:
+        end.bind(path)
+        return
+    if len(os.fsencode(name)) > _PATH_BYTES:
+        raise UsageError(f"the name of the socket {path} is too long")
+    former = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.chdir(directory)
+        end.bind(name)
+    finally:
+        os.fchdir(former)
+        os.close(former)
+
+
+def _remove_dead(path: str) -> None:
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise UsageError(f"{path} is there and is no socket", hint="give another --socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError as error:
+            if error.errno in (errno.ECONNREFUSED, errno.ENOENT):
+                os.unlink(path)
+            return
+    raise BusyError(f"another backupd listens on {path}", hint="stop it first, or give another --socket")
+
+
+def _unbind(end: socket.socket, path: str, *, is_ours: bool) -> None:
+    end.close()
+    if is_ours and os.path.exists(path):
+        os.unlink(path)

@@ -1,0 +1,34 @@
+"""All that the handlers of the API work with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from backupd.catalog.database import Database
+from backupd.clock import Clock
+from backupd.daemon.definitions import Definitions
+from backupd.daemon.gate import Gate
+from backupd.daemon.jobs import Jobs
+from backupd.daemon.places import DaemonPlaces
+from backupd.daemon.queries import Queries
+from backupd.settings.daemon_settings import DaemonSettings
+
+
+@dataclass(slots=True)
+class Services:
+    """One daemon's parts."""
+
+    places: DaemonPlaces
+    clock: Clock
+    database: Database
+    definitions: Definitions
+    jobs: Jobs
+    queries: Queries
+    gate: Gate
+    settings: DaemonSettings
+    environment: Mapping[str, str]
+    """Of job processes."""
+    started_ns: int
+    warnings: list[str] = field(default_factory=list)
+    """What is wrong with the settings, for `status` and `doctor`; the last good ones are in force."""

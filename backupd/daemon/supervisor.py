@@ -1,0 +1,52 @@
+"""What systemd gives and wants to hear: passed sockets, readiness, watchdog; without it nothing happens."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+
+_FIRST_PASSED = 3
+
+
+class Supervisor:
+    """The service manager that started this process, if one did."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._notify = environment.get("NOTIFY_SOCKET", "")
+        is_for_us = environment.get("LISTEN_PID") == str(os.getpid())
+        self.has_passed_socket = is_for_us and environment.get("LISTEN_FDS", "0") != "0"
+        watchdog = environment.get("WATCHDOG_USEC", "")
+        self._alive_seconds = int(watchdog) / 3e6 if watchdog.isdigit() and int(watchdog) else None
+
+    def passed_socket(self) -> socket.socket | None:
+        """The socket that was bound for us (socket activation)."""
+        if not self.has_passed_socket:
+            return None
+        end = socket.socket(fileno=_FIRST_PASSED)
+        end.setblocking(False)
+        os.set_inheritable(_FIRST_PASSED, False)
+        return end
+
+    def ready(self, status: str) -> None:
+        """Requests are served."""
+        self._say(f"READY=1\nSTATUS={status}")
+
+    def stopping(self) -> None:
+        """Jobs are brought to their checkpoints."""
+        self._say("STOPPING=1")
+
+    async def tell_alive(self) -> None:
+        """Tell the watchdog that the event loop turns."""
+        while self._alive_seconds is not None:
+            self._say("WATCHDOG=1")
+            await asyncio.sleep(self._alive_seconds)
+
+    def _say(self, text: str) -> None:
+        if not self._notify:
+            return
+        address = "\0" + self._notify[1:] if self._notify.startswith("@") else self._notify
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            end.sendto(text.encode(), address)

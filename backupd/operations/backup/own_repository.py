@@ -1,0 +1,50 @@
+"""A set's own repository at a place: found again after the daemon's state was lost, or begun from another place's."""
+
+from __future__ import annotations
+
+from backupd.destination.contract import Below, Destination
+from backupd.destination.local import LocalDestination
+from backupd.errors import BackupError, ObjectExistsError
+from backupd.model.orders import BackupOrder
+from backupd.operations.context import JobContext
+from backupd.operations.places import list_snapshots, open_repository, split_place
+from backupd.repository import identity
+from backupd.settings.keys import KeyStore
+
+_FOLDERS = ("keys/", "keyring/")
+
+
+def find_own(context: JobContext, order: BackupOrder, whole: Destination, names: list[str]) -> str | None:
+    """The repository at a place that holds this host's set of the order's name, where its key is at hand.
+
+    Says so; None: there is none.
+    """
+    kept = set(KeyStore(context.directories.data).repository_ids())
+    host_name = order.host_name or context.host.name
+    for repository in identity.list_repositories(whole, names):
+        if repository not in kept and order.unlock.secret is None:
+            continue
+        try:
+            listing = list_snapshots(open_repository(context, whole, order.place, repository))
+        except BackupError as error:
+            context.warn(f"{order.place}/{repository} is passed over: {error.message}")
+            continue
+        if any(s.set_name == order.set_name and s.host_name == host_name for _, s in listing.found):
+            context.warn(f"{order.set_name}: what lies in {order.place}/{repository} is taken over and goes on")
+            return repository
+    return None
+
+
+def copy_identity(origin: str, whole: Destination, repository: str) -> None:
+    """Make the same repository at another place: its keys and keyrings as they are, its text objects last.
+
+    origin: PLACE/ID where it is. A crash leaves a repository that does not exist yet; the next call goes on.
+    """
+    path, _ = split_place(origin)
+    source, target = Below(LocalDestination(path, "reader"), repository), Below(whole, repository)
+    names = [info.name for folder in _FOLDERS for info in source.list(folder)]
+    for name in [*sorted(names), *identity.TWINS]:
+        try:
+            target.put(name, [source.get(name)])
+        except ObjectExistsError:
+            continue

@@ -1,0 +1,53 @@
+"""Secrets by reference: read from a file, a command or the environment at the moment they are needed, never kept."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+
+from backupd.errors import KeyMissingError, UsageError
+from backupd.model.sets import SecretReference
+
+_MOST_BYTES = 64 << 10
+_COMMAND_SECONDS = 60
+
+
+def read_secret(reference: SecretReference) -> bytes:
+    """The secret, white space around it stripped. Raises KeyMissingError, UsageError for no or several references."""
+    given = [name for name in ("file", "command", "env") if getattr(reference, name) is not None]
+    if len(given) != 1:
+        raise UsageError("a secret has one of file, command, env", hint="write it as {file: /etc/backupd/password}")
+    if reference.file is not None:
+        secret = _from_file(reference.file)
+    elif reference.command is not None:
+        secret = _from_command(reference.command)
+    else:
+        secret = os.environb.get(os.fsencode(reference.env or ""), b"")
+    secret = secret.strip()
+    if not secret:
+        raise KeyMissingError(f"the secret's {given[0]} gives nothing", hint="put the password there")
+    return secret
+
+
+def _from_file(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            found = os.fstat(file.fileno())
+            if stat.S_IMODE(found.st_mode) & 0o022:
+                raise UsageError(f"others can write to {path}", hint=f"chmod 600 {path}")
+            return file.read(_MOST_BYTES)
+    except OSError as error:
+        raise KeyMissingError(f"can't read the secret in {path}: {error.strerror}") from error
+
+
+def _from_command(command: list[str]) -> bytes:
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_COMMAND_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired, IndexError) as error:
+        raise KeyMissingError(f"the secret's command can't be run: {error}") from error
+    if done.returncode:
+        raise KeyMissingError(f"the secret's command {command[0]} ended with {done.returncode}")
+    return done.stdout[:_MOST_BYTES]

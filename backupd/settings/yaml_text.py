@@ -1,0 +1,122 @@
+"""YAML documents of known shape: read safely, what does not fit told with its line and the nearest right name."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+from backupd.errors import ConfigError
+
+MOST_BYTES = 4 << 20
+_MOST_DEPTH = 32
+_MOST_NODES = 200_000
+_PATH = re.compile(r" - at `(key in )?(\$[^`]*)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
+_STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
+
+Shape = TypeVar("Shape")
+
+
+def load(data: bytes, shape: type[Shape], name: str) -> Shape:
+    """Read a document. name: of the file, for messages; an empty document is the shape's defaults.
+
+    Raises ConfigError with file and line.
+    """
+    if len(data) > MOST_BYTES:
+        raise ConfigError(f"{name} is over {MOST_BYTES >> 20} MiB")
+    try:
+        node = yaml.compose(data, Loader=yaml.CSafeLoader)
+        if node is None:
+            return msgspec.convert({}, shape)
+        _check_node(node, name)
+        # The same bytes again: constructing from the node would lose its marks.
+        value = yaml.load(data, Loader=yaml.CSafeLoader)  # noqa: S506 - the safe loader, in C
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise ConfigError(f"{name}{_line(mark)}: {error.problem or 'is no YAML'}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfigError(f"{name} is no YAML: {error}") from error
+    try:
+        return msgspec.convert(value, shape, strict=True)
+    except msgspec.ValidationError as error:
+        raise _explained(str(error), node, shape, name) from error
+
+
+def _check_node(root: yaml.Node, name: str) -> None:
+    """Refuse what would make more of a small file than it is: aliases, deep nesting; and keys given twice."""
+    todo = [(root, 0)]
+    seen: set[int] = set()
+    while todo:
+        node, depth = todo.pop()
+        if id(node) in seen:
+            raise ConfigError(f"{name}{_line(node.start_mark)}: anchors and aliases are not taken", hint="write it out")
+        seen.add(id(node))
+        if depth > _MOST_DEPTH or len(seen) > _MOST_NODES:
+            raise ConfigError(f"{name}{_line(node.start_mark)}: too deep or too large")
+        if isinstance(node, yaml.MappingNode):
+            keys: set[str] = set()
+            for key, value in node.value:
+                if key.value in keys:
+                    raise ConfigError(f"{name}{_line(key.start_mark)}: '{key.value}' is given twice")
+                keys.add(str(key.value))
+                todo.append((value, depth + 1))
+        elif isinstance(node, yaml.SequenceNode):
+            todo += [(one, depth + 1) for one in node.value]
+
+
+def _explained(message: str, root: yaml.Node, shape: Any, name: str) -> ConfigError:
+    """The error with the line that it is about and, for an unknown name, the nearest known one."""
+    found = _PATH.search(message)
+    path = found[2] if found else "$"
+    text = _PATH.sub("", message)
+    unknown = _UNKNOWN.search(text)
+    node, fields = _walk(root, shape, path)
+    mark = node.start_mark
+    hint = ""
+    if unknown is not None:
+        mark = _key_mark(node, unknown[1]) or mark
+        near = difflib.get_close_matches(unknown[1], fields, 1, 0.5)
+        text = f"'{unknown[1]}' is not known here"
+        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(fields)}"
+    where = path.removeprefix("$").lstrip(".")
+    return ConfigError(f"{name}{_line(mark)}: {text}" + f" ({where})" * bool(where), hint=hint)
+
+
+def _walk(root: yaml.Node, shape: Any, path: str) -> tuple[yaml.Node, list[str]]:
+    """The node at a path of a message, and the field names that its struct has."""
+    node, info = root, msgspec.inspect.type_info(shape)
+    for step in _STEP.finditer(path):
+        name, index = step[1], step[2]
+        info = _without_none(info)
+        if name is not None and isinstance(node, yaml.MappingNode):
+            node = next((value for key, value in node.value if key.value == name), node)
+            if isinstance(info, msgspec.inspect.StructType):
+                info = next((f.type for f in info.fields if f.encode_name == name), info)
+        elif index is not None and isinstance(node, yaml.SequenceNode) and index.isdigit():
+            node = node.value[int(index)] if int(index) < len(node.value) else node
+            info = getattr(info, "item_type", info)
+        elif index is not None:
+            info = getattr(info, "value_type", info)
+    info = _without_none(info)
+    fields = [f.encode_name for f in info.fields] if isinstance(info, msgspec.inspect.StructType) else []
+    return node, fields
+
+
+def _without_none(info: msgspec.inspect.Type) -> msgspec.inspect.Type:
+    if isinstance(info, msgspec.inspect.UnionType):
+        return next((one for one in info.types if not isinstance(one, msgspec.inspect.NoneType)), info)
+    return info
+
+
+def _key_mark(node: yaml.Node, name: str) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return next((key.start_mark for key, _ in node.value if key.value == name), None)
+    return None
+
+
+def _line(mark: Any) -> str:
+    return f", line {mark.line + 1}" if mark is not None else ""

@@ -1,0 +1,157 @@
+"""`bkctl destination …`: the places that sets are stored in."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+from urllib.parse import quote
+
+import click
+import msgspec
+
+from backupd.model.api import Change, DestinationChange, DestinationList, DestinationView, EditDestination
+from backupd.model.sets import DestinationText
+from bkctl import options
+from bkctl.daemon_client import DaemonClient
+from bkctl.dispatch import client_of
+from bkctl.grammar import Noun, Verb
+from bkctl.places import stored_place
+from bkctl.render import destinations as render
+from bkctl.session import Reply, Session
+
+_UNFIT = re.compile(r"[^\w.-]+")
+
+
+@click.group("destination", cls=Noun, short_help="Places to store in.")
+def destination() -> None:
+    """The places that sets are stored in."""
+
+
+@destination.command(
+    "add",
+    cls=Verb,
+    short_help="Make a destination.",
+    examples=["bkctl destination add usb /media/anna/usb/backup --absent skip"],
+)
+@click.argument("name", metavar="NAME")
+@click.argument("place", metavar="DIRECTORY", type=click.Path())
+@click.option("--absent", type=click.Choice(["fail", "skip"]), default="fail", help="When it is not there.")
+@click.option("--dry-run", is_flag=True, help="Say what would be made; make nothing.")
+@click.pass_obj
+def add(session: Session, /, **given: Any) -> Reply:
+    """Make a destination of a directory; the directory is made when the first set is stored there."""
+    text = DestinationText(name=given["name"], place=_directory(given["place"]), absent=given["absent"])
+    made = client_of(session).request(
+        "POST", "/v1/destinations", EditDestination(text=text, dry_run=given["dry_run"]), DestinationChange
+    )
+    return Reply(0, _changed(made), lines=render.added_lines(made))
+
+
+@destination.command(
+    "list", cls=Verb, short_help="List destinations.", examples=["bkctl destination list", "bkctl destination list -q"]
+)
+@click.pass_obj
+def list_destinations(session: Session) -> Reply:
+    """List all destinations and the sets that are stored there."""
+    found = client_of(session).get("/v1/destinations", DestinationList)
+    documents = [render.document(one) for one in found.destinations]
+    return Reply(0, {"destinations": documents, "next": None}, lines=render.list_lines(found))
+
+
+@destination.command("show", cls=Verb, short_help="Show a destination.", examples=["bkctl destination show usb"])
+@click.argument("name", metavar="DEST")
+@click.pass_obj
+def show(session: Session, /, name: str) -> Reply:
+    """Show a destination."""
+    found = _get(client_of(session), name)
+    return Reply(0, {"destination": render.document(found)}, lines=render.show_lines(found))
+
+
+@destination.command(
+    "edit",
+    cls=Verb,
+    short_help="Change a destination.",
+    examples=["bkctl destination edit usb --place /media/anna/new/backup", "bkctl destination edit usb --absent skip"],
+)
+@click.argument("name", metavar="DEST")
+@click.option("--place", metavar="DIRECTORY", type=click.Path(), help="Where it is now; what is stored moves not.")
+@click.option("--absent", type=click.Choice(["fail", "skip"]), help="When it is not there.")
+@click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
+@click.pass_obj
+def edit(session: Session, /, **given: Any) -> Reply:
+    """Change where a destination is, or what its absence means."""
+    client = client_of(session)
+    stored = _get(client, given["name"])
+    place = _directory(given["place"]) if given["place"] is not None else stored.text.place
+    text = msgspec.structs.replace(stored.text, place=place, absent=given["absent"] or stored.text.absent)
+    return _put(client, stored, text, is_dry=given["dry_run"])
+
+
+@destination.command(
+    "rename", cls=Verb, short_help="Rename a destination.", examples=["bkctl destination rename usb disk"]
+)
+@click.argument("name", metavar="DEST")
+@click.argument("new_name", metavar="NAME")
+@click.pass_obj
+def rename(session: Session, /, name: str, new_name: str) -> Reply:
+    """Give a destination another name; the sets that use it follow."""
+    client = client_of(session)
+    stored = _get(client, name)
+    return _put(client, stored, msgspec.structs.replace(stored.text, name=new_name), is_dry=False)
+
+
+@destination.command(
+    "remove", cls=Verb, short_help="Forget a destination.", examples=["bkctl destination remove usb --yes"]
+)
+@click.argument("name", metavar="DEST")
+@click.pass_obj
+def remove(session: Session, /, name: str) -> Reply:
+    """Forget a destination that no set uses. What is stored there stays."""
+    client = client_of(session)
+    stored = _get(client, name)
+    options.must_agree(session, f"Forget the destination {stored.text.name}? What is stored there stays.")
+    change = client.request("DELETE", f"/v1/destinations/{stored.id}", None, Change)
+    lines = [f"Destination {stored.text.name} is forgotten; what lies in {stored.text.place} stays."]
+    return Reply(0, {"changed": change.changed, "destination": render.document(stored)}, lines=lines)
+
+
+def named_destination(client: DaemonClient, word: str, *, is_dry: bool) -> str:
+    """The name of the destination that a DEST means; a directory that is none yet becomes one, unless `is_dry`."""
+    place = stored_place(word, "--to")
+    known = client.get("/v1/destinations", DestinationList).destinations
+    if "/" not in place:
+        return next((one.text.name for one in known if one.id.startswith(place) and one.text.name != place), place)
+    found = next((one.text.name for one in known if one.text.place == place), None)
+    if found is not None:
+        return found
+    name = _free_name(place, {one.text.name.casefold() for one in known})
+    text = DestinationText(name=name, place=place)
+    client.request("POST", "/v1/destinations", EditDestination(text=text, dry_run=is_dry), DestinationChange)
+    return name
+
+
+def _free_name(place: str, taken: set[str]) -> str:
+    base = _UNFIT.sub("-", os.path.basename(place)).lstrip("-.")[:56] or "destination"
+    names = [base, *(f"{base}-{number}" for number in range(2, 1000))]
+    return next(name for name in names if name.casefold() not in taken)
+
+
+def _directory(word: str) -> str:
+    return stored_place(word if "/" in word else f"./{word}", "DIRECTORY")
+
+
+def _get(client: DaemonClient, name: str) -> DestinationView:
+    return client.get(f"/v1/destinations/{quote(name, safe='')}", DestinationView)
+
+
+def _put(client: DaemonClient, stored: DestinationView, text: DestinationText, *, is_dry: bool) -> Reply:
+    edit = EditDestination(text=text, dry_run=is_dry)
+    made = client.request("PUT", f"/v1/destinations/{stored.id}", edit, DestinationChange)
+    return Reply(0, _changed(made), lines=render.change_lines(made))
+
+
+def _changed(made: DestinationChange) -> dict[str, Any]:
+    change = made.change
+    document = render.document(made.destination)
+    return {"changed": change.changed, "diff": change.diff, "dry_run": change.dry_run, "destination": document}

@@ -1,0 +1,214 @@
+"""`bkctl set …`: what is backed up, where to, how."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import click
+import msgspec
+
+from backupd.errors import UsageError
+from backupd.model.api import Change, EditSet, SetChange, SetList, SetView, StartBackup, Started
+from backupd.model.sets import FilterText, SetText
+from bkctl import options
+from bkctl.commands.destination import named_destination
+from bkctl.daemon_client import DaemonClient
+from bkctl.dispatch import client_of
+from bkctl.grammar import FilteringVerb, Noun, Verb
+from bkctl.places import absolute_text
+from bkctl.render import sets as render
+from bkctl.session import Reply, Session
+
+
+@click.group("set", cls=Noun, short_help="What is backed up, where to, how.")
+def set_noun() -> None:
+    """Backup sets: what is backed up, where to, how."""
+
+
+@set_noun.command(
+    "create",
+    cls=FilteringVerb,
+    short_help="Make a set.",
+    examples=[
+        "bkctl set create home --source /home --to /media/usb/backup --exclude .cache",
+        "bkctl set create etc --source /etc --to usb --max-age 26h --backup-now",
+    ],
+)
+@click.argument("name", metavar="NAME")
+@options.set_options
+@click.option("--source", metavar="PATH", multiple=True, type=click.Path(), help="What to back up; may be repeated.")
+@click.option("--to", metavar="DEST", multiple=True, help="Where to store: a destination, or a directory.")
+@click.option("--backup-now", is_flag=True, help="Run it at once.")
+@click.option("--dry-run", is_flag=True, help="Say what would be made; make nothing.")
+@click.pass_context
+def create(ctx: click.Context, /, **given: Any) -> Reply:
+    """Make a backup set; a directory that is no destination yet becomes one, named after it."""
+    session = ctx.find_object(Session) or ctx.fail("no session")
+    client = client_of(session)
+    client.check_version()
+    if not given["source"] or not given["to"]:
+        raise UsageError("--source and --to are needed", hint="bkctl set create NAME --source PATH --to DEST")
+    to = [named_destination(client, word, is_dry=given["dry_run"]) for word in given["to"]]
+    text = SetText(
+        name=given["name"],
+        sources=[absolute_text(path) for path in given["source"]],
+        to=to,
+        filters=_filters(ctx),
+    )
+    text = msgspec.structs.replace(text, **options.given_set_fields(given))
+    made = client.request("POST", "/v1/sets", EditSet(text=text, dry_run=given["dry_run"]), SetChange)
+    lines = render.created_lines(made)
+    if given["backup_now"] and not given["dry_run"]:
+        started = client.request("POST", "/v1/backups", StartBackup(sets=[made.set.id]), Started)
+        lines.append(f"Job {started.jobs[0].id[:9]} begun; follow it: bkctl watch {started.jobs[0].id[:9]}")
+    return Reply(0, _changed(made), lines=lines)
+
+
+@set_noun.command("list", cls=Verb, short_help="List sets.", examples=["bkctl set list", "bkctl set list --json"])
+@click.pass_obj
+def list_sets(session: Session) -> Reply:
+    """List all sets."""
+    found = client_of(session).get("/v1/sets", SetList)
+    return Reply(
+        0, {"sets": [render.document(one) for one in found.sets], "next": None}, lines=render.list_lines(found)
+    )
+
+
+@set_noun.command("show", cls=Verb, short_help="Show a set.", examples=["bkctl set show home"])
+@click.argument("name", metavar="SET")
+@click.pass_obj
+def show(session: Session, /, name: str) -> Reply:
+    """Show all of a set's settings and where it is stored."""
+    found = _get(client_of(session), name)
+    return Reply(0, {"set": render.document(found)}, lines=render.show_lines(found))
+
+
+@set_noun.command(
+    "edit",
+    cls=FilteringVerb,
+    short_help="Change a set.",
+    examples=[
+        "bkctl set edit home --add-source /srv --max-age 26h",
+        "bkctl set edit home --remove-to usb --add-to /mnt/nas/backup --dry-run",
+    ],
+)
+@click.argument("name", metavar="SET")
+@options.set_options
+@click.option("--add-source", metavar="PATH", multiple=True, type=click.Path(), help="Back this up, too.")
+@click.option("--remove-source", metavar="PATH", multiple=True, type=click.Path(), help="Back it up no longer.")
+@click.option("--add-to", metavar="DEST", multiple=True, help="Store there, too.")
+@click.option("--remove-to", metavar="DEST", multiple=True, help="Store there no longer; what is there stays.")
+@click.option("--no-filters", is_flag=True, help="Take all filters away; those given now come instead.")
+@click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
+@click.pass_context
+def edit(ctx: click.Context, /, **given: Any) -> Reply:
+    """Change a set; taking a source or destination away never deletes what is stored."""
+    session = ctx.find_object(Session) or ctx.fail("no session")
+    client = client_of(session)
+    stored = _get(client, given["name"])
+    text = stored.text
+    removed = {absolute_text(path) for path in given["remove_source"]}
+    unknown = removed - set(text.sources)
+    if unknown:
+        raise UsageError(f"{min(unknown)} is no source of {text.name}", hint=f"bkctl set show {text.name}")
+    sources = [path for path in text.sources if path not in removed]
+    sources += [absolute_text(path) for path in given["add_source"] if absolute_text(path) not in sources]
+    gone = {named_destination(client, word, is_dry=True) for word in given["remove_to"]}
+    if gone - set(text.to):
+        raise UsageError(f"{min(gone - set(text.to))} is no destination of {text.name}")
+    to = [name for name in text.to if name not in gone]
+    added = [named_destination(client, word, is_dry=given["dry_run"]) for word in given["add_to"]]
+    to += [name for name in added if name not in to]
+    filters = ([] if given["no_filters"] else text.filters) + _filters(ctx)
+    fields = options.given_set_fields(given)
+    text = msgspec.structs.replace(text, sources=sources, to=to, filters=filters, **fields)
+    return _put(client, stored, text, is_dry=given["dry_run"])
+
+
+@set_noun.command("rename", cls=Verb, short_help="Rename a set.", examples=["bkctl set rename home homes"])
+@click.argument("name", metavar="SET")
+@click.argument("new_name", metavar="NAME")
+@click.pass_obj
+def rename(session: Session, /, name: str, new_name: str) -> Reply:
+    """Give a set another name; its id, its jobs and all that it stored stay with it."""
+    client = client_of(session)
+    stored = _get(client, name)
+    return _put(client, stored, msgspec.structs.replace(stored.text, name=new_name), is_dry=False)
+
+
+@set_noun.command("copy", cls=Verb, short_help="Copy a set.", examples=["bkctl set copy home home-weekly"])
+@click.argument("name", metavar="SET")
+@click.argument("new_name", metavar="NAME")
+@click.pass_obj
+def copy(session: Session, /, name: str, new_name: str) -> Reply:
+    """Make a new set with the settings of another; it shares nothing that is stored."""
+    client = client_of(session)
+    text = msgspec.structs.replace(_get(client, name).text, name=new_name)
+    made = client.request("POST", "/v1/sets", EditSet(text=text), SetChange)
+    return Reply(0, _changed(made), lines=render.created_lines(made))
+
+
+@set_noun.command("enable", cls=Verb, short_help="Let a set run.", examples=["bkctl set enable home"])
+@click.argument("name", metavar="SET")
+@click.pass_obj
+def enable(session: Session, /, name: str) -> Reply:
+    """Let `backup --all` and schedules run a set again."""
+    return _switch(session, name, is_on=True)
+
+
+@set_noun.command("disable", cls=Verb, short_help="Let a set rest.", examples=["bkctl set disable home"])
+@click.argument("name", metavar="SET")
+@click.pass_obj
+def disable(session: Session, /, name: str) -> Reply:
+    """Keep `backup --all` and schedules from running a set; by its name it can still be run."""
+    return _switch(session, name, is_on=False)
+
+
+@set_noun.command(
+    "delete", cls=Verb, short_help="Forget a set.", examples=["bkctl set delete home", "bkctl set delete home --yes"]
+)
+@click.argument("name", metavar="SET")
+@click.pass_obj
+def delete(session: Session, /, name: str) -> Reply:
+    """Forget a set. What it stored stays, and can be restored with --from."""
+    client = client_of(session)
+    stored = _get(client, name)
+    options.must_agree(session, f"Forget the set {stored.text.name}? What it stored stays.")
+    change = client.request("DELETE", f"/v1/sets/{stored.id}", None, Change)
+    lines = [f"Set {stored.text.name} is forgotten. What it stored stays:"]
+    lines += [f"  bkctl restore {stored.text.name} --from {one.place} --to restored" for one in stored.repositories]
+    return Reply(0, {"changed": change.changed, "set": render.document(stored)}, lines=lines)
+
+
+def _filters(ctx: click.Context) -> list[FilterText]:
+    made: list[FilterText] = []
+    for kind, value in ctx.meta["filters"]:
+        name = "file" if kind == "filter-file" else kind
+        made.append(FilterText(**{name: absolute_text(value) if name == "file" else value}))
+    return made
+
+
+def _get(client: DaemonClient, name: str) -> SetView:
+    return client.get(f"/v1/sets/{quote(name, safe='')}", SetView)
+
+
+def _put(client: DaemonClient, stored: SetView, text: SetText, *, is_dry: bool) -> Reply:
+    made = client.request("PUT", f"/v1/sets/{stored.id}", EditSet(text=text, dry_run=is_dry), SetChange)
+    return Reply(0, _changed(made), lines=render.change_lines(made.set.text.name, made.change))
+
+
+def _switch(session: Session, name: str, *, is_on: bool) -> Reply:
+    client = client_of(session)
+    stored = _get(client, name)
+    return _put(client, stored, msgspec.structs.replace(stored.text, enabled=is_on), is_dry=False)
+
+
+def _changed(made: SetChange) -> dict[str, Any]:
+    change = made.change
+    return {
+        "changed": change.changed,
+        "diff": change.diff,
+        "dry_run": change.dry_run,
+        "set": render.document(made.set),
+    }

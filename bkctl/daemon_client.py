@@ -1,0 +1,184 @@
+"""The daemon's API over its Unix socket: requests with an answer, and streams of JSON lines."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import msgspec
+
+from backupd.errors import AccessError, BackupError, DaemonUnreachableError, FormatError, NewerVersionError, error_of
+from backupd.model.api import API_VERSION, Overview
+
+_ANSWER_SECONDS = 60.0
+_MOST_BYTES = 64 << 20
+_PATH_BYTES = 107
+
+Answer = TypeVar("Answer")
+
+
+class _Failure(msgspec.Struct):
+    exit: int
+    error: dict[str, Any]
+
+
+class DaemonClient:
+    """A daemon at a socket. Each request has a connection of its own."""
+
+    def __init__(self, path: str, start_hint: str) -> None:
+        self.path, self._start_hint = path, start_hint
+
+    def is_there(self) -> bool:
+        """Whether someone listens."""
+        try:
+            self._connect().close()
+        except (DaemonUnreachableError, AccessError):
+            return False
+        return True
+
+    def check_version(self) -> Overview:
+        """The daemon itself. Raises NewerVersionError where it speaks another version of the API."""
+        overview = self.get("/v1/daemon", Overview)
+        if overview.api != API_VERSION:
+            raise NewerVersionError(
+                f"backupd speaks version {overview.api} of its API, bkctl version {API_VERSION}",
+                hint="install both of one release",
+            )
+        return overview
+
+    def get(self, path: str, kind: type[Answer]) -> Answer:
+        """Raises the daemon's error, DaemonUnreachableError."""
+        return self.request("GET", path, None, kind)
+
+    def request(self, method: str, path: str, body: object | None, kind: type[Answer]) -> Answer:
+        """One request. Raises the daemon's error, DaemonUnreachableError."""
+        stream = self.stream(method, path, body)
+        try:
+            answer = stream.rest()
+        except OSError as error:
+            raise self._lost(error) from error
+        finally:
+            stream.close()
+        try:
+            return msgspec.json.decode(answer, type=kind)
+        except msgspec.MsgspecError as error:
+            raise NewerVersionError(
+                f"backupd's answer is of another version: {error}", hint="install bkctl and backupd of one release"
+            ) from error
+
+    def stream(self, method: str, path: str, body: object | None) -> LineStream:
+        """A request whose answer is JSON lines. Raises the daemon's error, DaemonUnreachableError."""
+        end = self._connect()
+        end.settimeout(_ANSWER_SECONDS)
+        data = msgspec.json.encode(body) if body is not None else b""
+        # Of HTTP/1.0, so that the lines come as they are and end with the connection.
+        head = f"{method} {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+        try:
+            end.sendall(head.encode() + data)
+            return LineStream(end)
+        except OSError as error:
+            end.close()
+            raise self._lost(error) from error
+        except BaseException:
+            end.close()
+            raise
+
+    def _connect(self) -> socket.socket:
+        end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        end.settimeout(_ANSWER_SECONDS)
+        try:
+            self._connect_to(end)
+        except PermissionError as error:
+            end.close()
+            raise AccessError(
+                f"no access to {self.path}",
+                hint="an administrator adds you to the group of the socket: usermod -aG backupd USER",
+            ) from error
+        except OSError as error:
+            end.close()
+            raise DaemonUnreachableError(
+                f"no backupd answers at {self.path}: {error.strerror or error}", hint=self._start_hint
+            ) from error
+        return end
+
+    def _connect_to(self, end: socket.socket) -> None:
+        if len(os.fsencode(self.path)) <= _PATH_BYTES:
+            end.connect(self.path)
+            return
+        directory, name = os.path.split(self.path)
+        former = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.chdir(directory)
+            end.connect(name)
+        finally:
+            os.fchdir(former)
+            os.close(former)
+
+    def _lost(self, error: Exception) -> DaemonUnreachableError:
+        return DaemonUnreachableError(f"backupd went away: {error}", hint=self._start_hint)
+
+
+class LineStream:
+    """An answer of JSON lines, read as they come."""
+
+    def __init__(self, end: socket.socket) -> None:
+        """Read the head. Raises the daemon's error, OSError."""
+        self.socket = end
+        self._buffer = bytearray()
+        while b"\r\n\r\n" not in self._buffer:
+            if not self._fill(0):
+                raise ConnectionError("the connection was closed")
+        head, _, rest = bytes(self._buffer).partition(b"\r\n\r\n")
+        self._buffer = bytearray(rest)
+        status = head.split(b" ", 2)[1] if head.count(b" ") > 1 else b""
+        if status != b"200":
+            raise failure_of(self.rest())
+        end.settimeout(None)
+
+    def lines(self) -> Iterator[bytes]:
+        """What has arrived, complete lines only; call it when the socket is readable. Raises EOFError at the end."""
+        try:
+            is_open = self._fill(socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            is_open = True
+        except ConnectionError:
+            is_open = False
+        while (at := self._buffer.find(b"\n")) >= 0:
+            line = bytes(self._buffer[:at])
+            del self._buffer[: at + 1]
+            yield line
+        if not is_open:
+            raise EOFError
+
+    def rest(self) -> bytes:
+        """All that is still to come. Raises OSError."""
+        self.socket.settimeout(_ANSWER_SECONDS)
+        while self._fill(0):
+            continue
+        return bytes(self._buffer)
+
+    def close(self) -> None:
+        """Leave."""
+        self.socket.close()
+
+    def _fill(self, flags: int) -> bool:
+        """Read once; False at the end."""
+        data = self.socket.recv(1 << 18, flags)
+        self._buffer += data
+        if len(self._buffer) > _MOST_BYTES:
+            raise FormatError("what the daemon says is over the limit")
+        return bool(data)
+
+
+def failure_of(body: bytes) -> BackupError:
+    """The error that an answer tells."""
+    try:
+        failure = msgspec.json.decode(body, type=_Failure)
+    except msgspec.MsgspecError:
+        return DaemonUnreachableError("what answers at the socket is no backupd")
+    found = failure.error
+    error = error_of(str(found.get("code", "")), str(found.get("message", "")), str(found.get("hint", "")))
+    error.context.update(found.get("context") or {})
+    return error

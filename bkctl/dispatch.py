@@ -1,0 +1,86 @@
+"""Who does the work: the daemon that knows the place, or a job process of our own (CLI.md, Without a daemon)."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import quote
+
+import msgspec
+
+from backupd.errors import DaemonUnreachableError, UsageError
+from backupd.model.api import DestinationList, DestinationView, StartCheck, Started, StartRestore
+from backupd.model.orders import AnyOrder, BackupOrder, CheckOrder, DecryptOrder, InfoOrder, RestoreOrder
+from bkctl.daemon_client import DaemonClient
+from bkctl.daemon_job import DaemonJob, DaemonQuestion
+from bkctl.job_link import JobLink
+from bkctl.job_process import JobProcess
+from bkctl.session import Session
+
+_SYSTEM_SOCKET = "/run/backupd/backupd.sock"
+
+
+def client_of(session: Session) -> DaemonClient:
+    """The daemon that this call means, whether it runs or not. Raises UsageError.
+
+    `--socket`, BACKUPD_SOCKET, else the user's own where one was ever started, else the machine's.
+    """
+    if session.has_no_daemon:
+        raise DaemonUnreachableError("this needs a daemon, and --no-daemon was given")
+    if session.is_user and session.is_system:
+        raise UsageError("--user and --system are both given", hint="give one of them")
+    given = session.socket_path or session.environment.socket_path
+    if given:
+        return DaemonClient(os.path.abspath(given), f"start it: backupd --socket {given}")
+    own = _own_socket(session)
+    is_own = session.is_user or (not session.is_system and os.geteuid() != 0 and os.path.exists(os.path.dirname(own)))
+    if is_own and os.geteuid() != 0:
+        return DaemonClient(own, "start it: backupd (or: bkctl daemon start --user)")
+    return DaemonClient(_SYSTEM_SOCKET, "start it: systemctl start backupd")
+
+
+def place_of(session: Session, word: str) -> str:
+    """The directory that a DEST means. Raises DaemonUnreachableError, DestinationNotFoundError for a name."""
+    if "/" in word:
+        return word
+    path = f"/v1/destinations/{quote(word, safe='')}"
+    return client_of(session).get(path, DestinationView).text.place
+
+
+def begin(session: Session, order: AnyOrder) -> JobLink:
+    """Begin a job for an order. Raises UsageError, DaemonUnreachableError, the daemon's error."""
+    client = _daemon_for(session, order)
+    if client is None:
+        return JobProcess(session.environment.job_command, order)
+    match order:
+        case RestoreOrder():
+            started = client.request("POST", "/v1/restores", StartRestore(order=order), Started)
+        case CheckOrder():
+            started = client.request("POST", "/v1/checks", StartCheck(order=order), Started)
+        case _:
+            return DaemonQuestion(client, order)
+    return DaemonJob(client, started.jobs[0].id)
+
+
+def _daemon_for(session: Session, order: AnyOrder) -> DaemonClient | None:
+    """The daemon, where it is to do it; None: we do it ourselves. Raises DaemonUnreachableError."""
+    is_place = "/" in order.place
+    is_our_own = isinstance(order, BackupOrder | DecryptOrder) or (isinstance(order, InfoOrder) and not order.place)
+    if is_our_own or (session.has_no_daemon and is_place):
+        return None
+    client = client_of(session)
+    if not is_place:
+        client.check_version()
+        return client
+    if not client.is_there():
+        return None
+    known = client.get("/v1/destinations", DestinationList).destinations
+    place = order.place.rstrip("/")
+    below = msgspec.structs.replace(order, place=place).place + "/"
+    return client if any(below.startswith(one.text.place.rstrip("/") + "/") for one in known) else None
+
+
+def _own_socket(session: Session) -> str:
+    environment = session.environment
+    state = environment.state_home or os.path.expanduser("~/.local/state")
+    above = environment.runtime_directory or os.path.join(state, "backupd")
+    return os.path.join(above, "backupd", "backupd.sock")

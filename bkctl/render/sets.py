@@ -1,0 +1,73 @@
+"""Backup sets as text and as JSON output shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from backupd.model.api import Change, SetChange, SetList, SetView
+from bkctl.render.table import table
+from bkctl.render.times import rfc3339
+
+
+def document(found: SetView) -> dict[str, Any]:
+    """A set as JSON output shows it: all settings, the defaults too."""
+    settings = {name: getattr(found.text, name) for name in found.text.__struct_fields__}
+    built: dict[str, Any] = msgspec.to_builtins(settings)
+    return {
+        "id": found.id,
+        **built,
+        "kept_in": found.file,
+        "created": rfc3339(found.created_ns),
+        "repositories": msgspec.to_builtins(found.repositories),
+    }
+
+
+def list_lines(found: SetList) -> list[str]:
+    """A table."""
+    if not found.sets:
+        return ["No set yet. Make one: bkctl set create NAME --source PATH --to DIRECTORY"]
+    rows = [
+        [
+            one.text.name,
+            ", ".join(one.text.sources),
+            ", ".join(one.text.to),
+            "" if one.text.enabled else "off",
+        ]
+        for one in found.sets
+    ]
+    return table(["SET", "SOURCES", "TO", ""], rows)
+
+
+def show_lines(found: SetView) -> list[str]:
+    """The set as its text, with where it is stored."""
+    head = [f"# Set {found.text.name}, {found.id[:9]}" + f", kept in {found.file}" * bool(found.file)]
+    for one in found.repositories:
+        head.append(f"# stored in {one.destination}: {one.place}")
+    return [*head, *msgspec.yaml.encode(found.text).decode().splitlines()]
+
+
+def created_lines(made: SetChange) -> list[str]:
+    """What was made and what to do next."""
+    name = made.set.text.name
+    if made.change.dry_run:
+        return [f"Set {name} would be made."]
+    return [
+        f"Set {name}: {', '.join(made.set.text.sources)} to {', '.join(made.set.text.to)}.",
+        f"Run it: bkctl backup {name}",
+    ]
+
+
+def change_lines(name: str, change: Change) -> list[str]:
+    """What changed."""
+    if not change.changed:
+        return [f"{name}: nothing to change."]
+    head = f"{name} would change:" if change.dry_run else f"{name} changed:"
+    return [head, *(f"  {field}: {_short(d['from'])} -> {_short(d['to'])}" for field, d in change.diff.items())]
+
+
+def _short(value: object) -> str:
+    if value is None:
+        return "default"
+    return msgspec.json.encode(value).decode() if isinstance(value, list | dict) else str(value)
