@@ -28,7 +28,6 @@ from backupd.repository.ring import RingAllocator, make_memory, map_memory
 from backupd.repository.tasks import Assigned, Sink
 from backupd.repository.uploader import Announce, Uploader
 from backupd.repository.workforce import Worker, Workforce
-from backupd.sizes import MIB
 
 _PER_WORKER = 3
 """Tasks given to a worker at once: two under way, one waiting."""
@@ -59,8 +58,12 @@ class StoreEngine:
         announce: Announce,
         cancel: Cancel,
     ) -> None:
-        part = max(48 * MIB, repository.keyring.configuration.block_bytes * 3 // 2)
-        self._memory_fd = memory_fd = make_memory(part * (options.workers + 1))
+        # An open block may lie in one part, with a hole on either side of it too small for a segment of 8 MiB if the part
+        # were smaller. A worker that is alone has room for a block under way, too. Segments of trees are of 2 MiB.
+        block_bytes = repository.keyring.configuration.block_bytes
+        tree_part = block_bytes * 5 // 4
+        part = max(block_bytes * 3 // 2, 2 * tree_part // options.workers)
+        self._memory_fd = memory_fd = make_memory(part * options.workers + tree_part)
         self._memory = map_memory(memory_fd)
         setups = [
             work.StoreSetup(
@@ -78,7 +81,7 @@ class StoreEngine:
         self._uploader = Uploader(repository.place, announce, self._workforce.wake_sender)
         self.blocks = BlockWriter(repository, self._memory, self._uploader, self._free)
         self.claims = Claims(tables.has_many)
-        self._tree_ring = RingAllocator(part * options.workers, part)
+        self._tree_ring = RingAllocator(part * options.workers, tree_part)
         self._tree_packer = SegmentPacker(
             setup, options.compression, options.is_checked, self._memory, self._allocate_for_tree, self._tree_ring.free
         )

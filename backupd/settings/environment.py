@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-_KEPT_BYTES = str(64 << 20)
-_MEMORY = {"MALLOC_MMAP_THRESHOLD_": _KEPT_BYTES, "MALLOC_TRIM_THRESHOLD_": _KEPT_BYTES}
+_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(16 << 20)}
 """Told to glibc: else each buffer of some MiB is given back to the kernel and faulted in anew, page by page; that takes
 an eighth of a worker's time (measured on 2 GiB of random data)."""
 
