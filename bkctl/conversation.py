@@ -17,7 +17,7 @@ from backupd.errors import (
     DetachedError,
     TerminatedError,
 )
-from backupd.model.events import Ask, Data, Done, Failed, FromJob, Item, Log, Progress
+from backupd.model.events import Ask, Data, Done, Failed, FromJob, Item, Log, Progress, Step
 from backupd.model.orders import Answer, CancelRequest, StateRequest
 from backupd.model.results import path_fields
 from bkctl.job_link import JobLink
@@ -107,6 +107,9 @@ class Conversation:
             case Progress():
                 self._writer.event(_described(event, event.current))
                 self._screen.progress(event)
+            case Step():
+                self._writer.event({"event": "step", "name": event.name})
+                self._screen.log(Log(severity="information", message=event.name, verbosity=1))
             case Log():
                 self._writer.event(_described(event, event.path))
                 self._screen.log(event)

@@ -13,8 +13,9 @@ from backupd.daemon.child import ChildJob
 from backupd.daemon.following import Follower
 from backupd.daemon.queue import Waiting
 from backupd.daemon.requests import JobRequest
-from backupd.model.events import Ask, FromJob, Log, Progress, Severity
+from backupd.model.events import Ask, FromJob, Log, Progress, Severity, Step
 from backupd.model.jobs import LogLine
+from backupd.sizes import format_seconds
 
 _MOST_UNWRITTEN = 10_000
 """Lines kept while the catalog's disk is full; the oldest go first."""
@@ -37,7 +38,8 @@ class LiveJob:
         self._followers: set[Follower] = set()
         self._unwritten: deque[LogLine] = deque(maxlen=_MOST_UNWRITTEN)
         self._noted = logged
-        self._step, self._step_name = 0, ""
+        self._step = 0
+        self._step_began: float | None = None
         self.is_ended = False
 
     def seen(self) -> Waiting:
@@ -65,8 +67,8 @@ class LiveJob:
         """Take in what the process said, but its last word."""
         if isinstance(event, Progress):
             self.progress = {n: getattr(event, n) for n in event.__struct_fields__ if n != "current"}
-            if event.step != self._step_name:
-                self.begin_step(event.step)
+        elif isinstance(event, Step):
+            self.begin_step(event.name)
         elif isinstance(event, Log):
             self._note(event.severity, event.message, event.path)
         elif isinstance(event, Ask):
@@ -76,8 +78,17 @@ class LiveJob:
 
     def begin_step(self, name: str) -> None:
         """The next step of the job begins; the log numbers and times them."""
-        self._step, self._step_name = self._step + 1, name
+        self.end_step()
+        self._step += 1
+        self._step_began = self._clock.monotonic()
         self._note("information", f"step {self._step}: {name}", None)
+
+    def end_step(self) -> None:
+        """The step under way is over: its time goes into the log."""
+        if self._step_began is not None:
+            took = self._clock.monotonic() - self._step_began
+            self._note("information", f"step {self._step} took {format_seconds(took)}", None)
+            self._step_began = None
 
     def log(self, severity: Severity, message: str) -> None:
         """A line of the daemon's own, for the log and for all who follow."""

@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -108,10 +109,14 @@ class LocalDestination:
         """Read by position; nothing stays open."""
         path = self._full(name)
         with _translated(path):
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            # Without waiting: someone may have put a FIFO there.
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             try:
+                found = os.fstat(fd)
+                if not stat.S_ISREG(found.st_mode):
+                    raise DestinationError(f"{path} is no file", hint="something else was put in its place")
                 if length is None:
-                    length = max(0, os.fstat(fd).st_size - offset)
+                    length = max(0, found.st_size - offset)
                 parts: list[bytes] = []
                 while length > 0:
                     part = os.pread(fd, length, offset)

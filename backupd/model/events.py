@@ -20,6 +20,12 @@ class Log(Struct, frozen=True, kw_only=True, tag="log"):
     """0 always shown, 1 with -v, 2 with -vv."""
 
 
+class Step(Struct, frozen=True, kw_only=True, tag="step"):
+    """The job begins its next step; the job log numbers and times them (FEATURES 6.1)."""
+
+    name: str
+
+
 class Progress(Struct, frozen=True, kw_only=True, tag="progress"):
     """Where the job stands; sent at most four times a second."""
 
@@ -78,4 +84,4 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
     warnings: list[str] = []
 
 
-FromJob = Log | Progress | Ask | Data | Item | Done | Failed
+FromJob = Log | Step | Progress | Ask | Data | Item | Done | Failed

@@ -148,6 +148,7 @@ class StoredCheck:
             for verdict in self._crc.pump(timeout):
                 self._take(verdict)
         self._context.progress(self._progress)
+        self._context.wait_while_paused()
 
     def _take(self, verdict: BlockVerdict) -> None:
         self._verified_bytes += verdict.size_bytes

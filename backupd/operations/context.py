@@ -17,6 +17,7 @@ from backupd.settings.host import Host, read_host
 from backupd.settings.zone import find_zone
 
 _PROGRESS_SECONDS = 0.25
+_PAUSE_SECONDS = 0.2
 
 Send = Callable[[events.FromJob], None]
 
@@ -44,6 +45,9 @@ class JobContext:
         self._answers: dict[int, str] = {}
         self._asked = 0
         self._answered = threading.Condition()
+        self._goes_on = threading.Event()
+        self._goes_on.set()
+        self._paused_seconds = 0.0
         self.warnings: list[str] = []
         self.wants_progress = threading.Event()
 
@@ -68,23 +72,51 @@ class JobContext:
         """Send a log line."""
         self.send(events.Log(severity=severity, message=message, path=path, verbosity=verbosity))
 
+    def step(self, name: str) -> None:
+        """Say which step begins."""
+        self.send(events.Step(name=name))
+
     def warn(self, message: str) -> None:
         """Send a warning that the result repeats."""
         self.warnings.append(message)
         self.tell("warning", message)
 
     def progress(self, make: Callable[[float], events.Progress]) -> None:
-        """Send where the job stands, four times a second at most; `make` gets the elapsed seconds."""
+        """Send where the job stands, four times a second at most; `make` gets the seconds it was at work."""
         now = self.clock.monotonic()
         if now - self._last_progress >= _PROGRESS_SECONDS or self.wants_progress.is_set():
             self._last_progress = now
             self.wants_progress.clear()
-            self.send(make(now - self._began))
+            self.send(make(now - self._began - self._paused_seconds))
 
     def send(self, event: events.FromJob) -> None:
         """Send any event."""
         with self._lock:
             self._send(event)
+
+    def pause(self, *, is_paused: bool) -> None:
+        """Have the job wait at its next turn, or go on; called by the thread that reads from the client."""
+        if is_paused:
+            self._goes_on.clear()
+        else:
+            self._goes_on.set()
+
+    def wait_while_paused(
+        self, begin: Callable[[], None] = lambda: None, tick: Callable[[], None] = lambda: None
+    ) -> None:
+        """Wait here as long as the client wants the job paused; the one place where jobs do.
+
+        begin: called once when the waiting begins; tick: several times a second, for what must go on meanwhile.
+        Raises the cancel's error, and what the two raise.
+        """
+        if self._goes_on.is_set():
+            return
+        since = self.clock.monotonic()
+        begin()
+        while not self._goes_on.wait(_PAUSE_SECONDS):
+            self.cancel.check()
+            tick()
+        self._paused_seconds += self.clock.monotonic() - since
 
     def ask(self, question: str, kind: Any, expected: str = "", details: list[str] | None = None) -> str:
         """Ask the client and wait. Raises AnswerNeededError where nobody can answer, the cancel's error meanwhile.

@@ -36,15 +36,19 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
     """Check a place. Raises BackupError where it can't be opened; damage is no error but the result."""
     if order.limits.polite:
         priority.lower()
+    context.step("open the repository")
     place = open_place(context)
     findings = Findings()
     with ExitStack() as held:
+        context.step("read snapshots, sessions and records")
         objects = _read_objects(context, place, findings)
         chosen = _choose(order, context, place, objects, findings, held)
         check_rollback(context, place, objects, findings, is_accepted=order.accept_rollback)
+        context.step("fetch and verify the index")
         index = _read_index(context, place)
         rebuilt = None
         if order.rebuild_index:
+            context.step("make the index anew from the blocks")
             writable = _writable(place).repository
             rebuilt = index_rebuild.rebuild(context, writable, place.setup(), index, objects)
             index.tables.close()
@@ -55,6 +59,7 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
             count = len(index.locked) + len(objects.locked)
             context.warn(f"{count} objects are of newer epochs, which the key at hand does not open")
         stored = StoredCheck(order, context, place, index, objects, findings)
+        context.step("verify every stored byte" if order.crc else "verify what snapshots need")
         try:
             stored.run(chosen)
             _record(context, place, stored, findings)

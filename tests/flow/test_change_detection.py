@@ -20,8 +20,8 @@ from tests.support.ordinary_user import run_without_override
 
 pytestmark = pytest.mark.platform("linux")
 
-SEED = int(os.environ.get("CHANGE_DETECTION_SEED", "20261121"))
-EDITS = int(os.environ.get("CHANGE_DETECTION_EDITS", "300"))
+SEED = 20261121
+EDITS, EDITS_AT_FULL_SIZE = 300, 10_000
 EDITS_A_ROUND = 25
 FILTERS = ("*.log", "e1", "u*", "wide", "n0?1*", "link*")
 
@@ -32,18 +32,20 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def test_no_edit_is_missed(bench: Bench) -> None:
+def test_no_edit_is_missed(bench: Bench, request: pytest.FixtureRequest) -> None:
     """Each of these edits left as it was in the backup is a file that comes back old, or not at all."""
-    editor = Editor(bench.source, SEED)
+    seed = request.config.getoption("--fault-seed") or SEED
+    wanted = EDITS_AT_FULL_SIZE if request.config.getoption("--full-size") else EDITS
+    editor = Editor(bench.source, seed)
     editor.build()
-    sys.stdout.write(f"seed {SEED}\n")
+    sys.stdout.write(f"seed {seed}\n")
     done = 0
     while True:
         outcome = bench.back_up()
         differences = bench.truth.differences(bench.source)
-        assert not differences, (SEED, done, differences[:20], editor.log[-EDITS_A_ROUND:])
+        assert not differences, (seed, done, differences[:20], editor.log[-EDITS_A_ROUND:])
         assert outcome.done.exit_code == 0, problems(outcome)
-        if done >= EDITS:
+        if done >= wanted:
             break
         # Most of the tree is not read again, or nothing was put to the test.
         assert not done or counts(outcome)["same"] > 10_000

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from backupd.cache.file_cache import FileCacheWriter
-from backupd.clock import Clock
 from backupd.operations.backup.session import Publishing, RunningSession
 from backupd.operations.backup.storing import Storing
 from backupd.operations.backup.summary import Draft
 from backupd.operations.backup.walk import TreeWalk
+from backupd.operations.context import JobContext
 from backupd.sizes import MIB
 from backupd.snapshot.records import Checkpoint, Snapshot
 from backupd.tree.entry import UNFINISHED
@@ -19,19 +19,27 @@ POST_SECONDS = 600
 
 
 class Checkpoints:
-    """Makes them when they are due. Every 10 minutes the session is announced anyway."""
+    """Makes them when they are due. Every 10 minutes the session is announced anyway, also while the run is paused."""
 
     walk: TreeWalk
     cache: FileCacheWriter
 
     def __init__(
-        self, storing: Storing, session: RunningSession, publishing: Publishing, draft: Draft, clock: Clock
+        self, storing: Storing, session: RunningSession, publishing: Publishing, draft: Draft, context: JobContext
     ) -> None:
         self._storing, self._session, self._publishing = storing, session, publishing
-        self._draft, self._clock = draft, clock
+        self._draft, self._context, self._clock = draft, context, context.clock
         self._stored_bytes = 0
-        self._at = self._posted_at = clock.monotonic()
+        self._at = self._posted_at = self._clock.monotonic()
         self._snapshot: Snapshot | None = None
+
+    def turn(self) -> None:
+        """Make one if it is due, and wait here while the run is paused: nothing is read or sealed meanwhile.
+
+        Never within a drain. Raises the stop that was asked for, the destination's error.
+        """
+        self.make_if_due()
+        self._context.wait_while_paused(self._make, self._post_if_due)
 
     def make_if_due(self) -> None:
         """Make one each 512 MiB stored or 5 minutes in which something was stored."""
@@ -41,7 +49,12 @@ class Checkpoints:
         is_large = stored - self._stored_bytes >= STORED_BYTES
         if is_large or (now - self._at >= SECONDS and stored > self._stored_bytes):
             self._make()
-        elif now - self._posted_at >= POST_SECONDS:
+        else:
+            self._post_if_due()
+
+    def _post_if_due(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._posted_at >= POST_SECONDS:
             self._session.post(self._clock.now_ns())
             self._posted_at = now
 

@@ -6,7 +6,7 @@ import os
 import stat as modes
 import threading
 
-from backupd import durable_io
+from backupd import __version__, durable_io
 from backupd.cache import seen_snapshots
 from backupd.cache.file_cache import FileCacheWriter
 from backupd.errors import (
@@ -64,6 +64,7 @@ def run(order: BackupOrder, context: JobContext) -> events.Done:
     session_id = os.urandom(16)
     place_tag = identity.place_tag(os.path.realpath(split_place(order.place)[0]))
     with WriterMark(context.directories.state, place_tag, session_id.hex()) as mark:
+        context.step(f"backupd {__version__}: open the repository")
         opened = open_for_writing(order, context, session_id.hex())
         if not order.dry_run:
             remove_leftovers(opened, context, mark)
@@ -162,6 +163,7 @@ class _Run:
         """All steps."""
         self._tally = self._new_tally(missing)
         context, place = self._context, self._place
+        context.step("fetch and verify the index")
         index = load_index(place.repository, ensure(os.path.join(place.cache, "index")))
         for message in index.damaged.values():
             context.warn(f"{message}; what it names is stored again (or found again by check --rebuild-index)")
@@ -185,7 +187,7 @@ class _Run:
                 storing = Storing(self._order, context, place, self._use, index.tables, publishing, self._tally)
                 writer = FileCacheWriter(cache_path, self._use.options, session.name, damage)
                 draft = self._draft_of(session, base)
-                checkpoints = Checkpoints(storing, session, publishing, draft, context.clock)
+                checkpoints = Checkpoints(storing, session, publishing, draft, context)
                 try:
                     done = self._store(storing, writer, base, checkpoints, session, publishing)
                 except DamagedCacheError as error:
@@ -201,6 +203,7 @@ class _Run:
             journal.close(is_ended=done is not None)
             base.forget_caches()
         if done.exit_code in (0, 3):
+            context.step("tidy up")
             self._tidy_up(session, index)
         index.tables.close()
         return done
@@ -238,17 +241,18 @@ class _Run:
         publishing: Publishing,
     ) -> events.Done:
         context, draft = self._context, self._draft_of(session, base)
+        context.step("scan, read and store")
         walk = storing.begin(writer, base, self._started_ns)
         checkpoints.walk, checkpoints.cache = walk, writer
-        storing.engine.on_wait = checkpoints.make_if_due
+        storing.engine.on_wait = checkpoints.turn
         try:
             for _ in walk.run():
                 storing.turn()
-                checkpoints.make_if_due()
+                checkpoints.turn()
             storing.flush()
             while storing.engine.has_work:
                 storing.engine.finish_step()
-                checkpoints.make_if_due()
+                checkpoints.turn()
             storing.engine.drain(lambda: None)
         except StoppedError as stop:
             return self._stop(stop, storing, checkpoints, session, draft)
@@ -260,8 +264,10 @@ class _Run:
         root = walk.root.node if walk.root is not None else b""
         if not root:
             raise AssertionError("all is read, and the tree has no top")
+        context.step("publish the index, count and measure what was stored")
         publishing.publish(storing.engine.blocks.take_safe())
         self._validate(storing)
+        context.step("commit the snapshot")
         snapshot = draft.snapshot(root, is_complete=True, engine=storing.engine)
         session.commit(snapshot)
         self._after_commit(session, writer)
@@ -301,6 +307,7 @@ class _Run:
         session: RunningSession,
         draft: summary.Draft,
     ) -> events.Done:
+        self._context.step("stop: keep what is stored as a partial snapshot")
         storing.engine.end_cancelling()
         snapshot = checkpoints.make_last()
         self._validate(storing)

@@ -57,9 +57,10 @@ class Outcome:
         self._context.tell(severity, text, path=problem.path, verbosity=0 if is_damage else 1)
 
     def progress(self, path: bytes) -> None:
-        """Tell how far the restore is; path: what was written last."""
+        """Tell how far the restore is, waiting while it is paused; path: what was written last. Raises StoppedError."""
         self._on_progress()
         self._context.progress(lambda elapsed: self._progress(elapsed, path))
+        self._context.wait_while_paused(tick=self._on_progress)
 
     def problems(self) -> dict[str, Any]:
         """For the result."""

@@ -50,6 +50,7 @@ from backupd.operations.restore.walking import walk
 from backupd.operations.restore.writing import Writing
 from backupd.repository.index_loading import mark_absent
 from backupd.repository.workforce import default_count
+from backupd.rules import moments
 from backupd.settings.directories import translated
 from backupd.snapshot.records import Snapshot
 from backupd.target.directories import Directories, open_root
@@ -61,10 +62,12 @@ from backupd.target.unmatched import delete_unmatched
 def run(order: RestoreOrder, context: JobContext) -> events.Done:
     """Restore what the order says. Raises BackupError where the restore could not begin or had to end."""
     with _caches_in(order.temporary_directory, context):
+        context.step("open the repository")
         place = open_place(context)
         listing = list_snapshots(place)
         warn_of_unread(context, listing)
         snapshot = pick_from(context, listing, order.selection)
+        context.step(f"restore the snapshot of {moments.show(snapshot.started_ns, context.zone)}")
         return restore_snapshot(order, context, place, listing, snapshot)
 
 
