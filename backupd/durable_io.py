@@ -82,6 +82,22 @@ def write_temporary(path: str, buffers: Buffers, mode: int = 0o600, *, keeps_cac
         raise
 
 
+def allocate_new(path: str, size_bytes: int, mode: int = 0o600) -> None:
+    """Create `path` anew, that large and of zeros, its space taken when this returns; removed again if that fails."""
+    if not hasattr(os, "posix_fallocate"):
+        part = bytes(1 << 20)
+        write_temporary(path, [part] * (size_bytes >> 20) + [bytes(size_bytes & 0xFFFFF)], mode, keeps_cached=False)
+        return
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    try:
+        os.posix_fallocate(fd, 0, size_bytes)
+    except BaseException:
+        os.unlink(path)
+        raise
+    finally:
+        os.close(fd)
+
+
 def publish_new(temporary: str, path: str) -> None:
     """Give a temporary file its name if nothing has that name, else raise FileExistsError.
 

@@ -6,10 +6,14 @@ The one lazy loader: a job loads its own operation and none of the others, which
 from __future__ import annotations
 
 import importlib
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
 
 from backupd.model import events, orders
 from backupd.operations.context import JobContext
+
+Operation = Callable[[Any, JobContext], events.Done]
+"""Takes an order of its own type. Raises BackupError."""
 
 OPERATIONS: dict[type[orders.Order], str] = {
     orders.BackupOrder: "backupd.operations.backup.running:run",
@@ -24,11 +28,18 @@ OPERATIONS: dict[type[orders.Order], str] = {
     orders.SnapshotVersionsOrder: "backupd.operations.snapshot_versions:run",
     orders.KeyOrder: "backupd.operations.keys:run",
     orders.InfoOrder: "backupd.operations.info:run",
+    orders.DestinationProbeOrder: "backupd.operations.destination_probe:run",
+    orders.ConfigCheckOrder: "backupd.operations.config_check:run",
 }
 """Module and function of the operation for each order."""
 
 
+def operation_for(order: orders.Order) -> Operation:
+    """What carries an order out, loaded."""
+    module, _, function = OPERATIONS[type(order)].partition(":")
+    return cast(Operation, getattr(importlib.import_module(module), function))
+
+
 def run(order: orders.Order, context: JobContext) -> events.Done:
     """Carry out an order. Raises BackupError."""
-    module, _, function = OPERATIONS[type(order)].partition(":")
-    return cast(events.Done, getattr(importlib.import_module(module), function)(order, context))
+    return operation_for(order)(order, context)

@@ -1,4 +1,4 @@
-"""Entry of a job process: `python -m backupd.job SOCKET`; one order comes in, events go out (DESIGN 1)."""
+"""Entry of a job process: `python -m backupd.job SOCKET [PARENT]`; one order comes in, events go out (DESIGN 1)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ import traceback
 from backupd.cancel import Cancel
 from backupd.clock import SystemClock
 from backupd.errors import BackupError, CancelledError, TerminatedError, UsageError
-from backupd.house import run
+from backupd.house import operation_for
 from backupd.model import events, orders
 from backupd.operations.context import JobContext, error_fields
 from backupd.settings import directories, environment
 from backupd.wire.channel import Channel
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _GC_OBJECTS = 50_000
 """Objects made between two collections: at the default of 700 a walk spends a tenth of its time there."""
@@ -37,6 +38,8 @@ def main() -> None:
     cancel = Cancel()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: cancel.request(TerminatedError("ended by SIGTERM")))
+    if len(sys.argv) > 2:
+        _end_with(int(sys.argv[2]), cancel)
     if not isinstance(order, orders.Order):
         channel.send(_failed(UsageError("the first message is no order"), []))
         return
@@ -49,7 +52,7 @@ def main() -> None:
         return
     threading.Thread(target=_listen, args=(channel, context, send), daemon=True).start()
     try:
-        done: events.FromJob = run(order, context)
+        done: events.FromJob = _run(order, context)
     except BackupError as error:
         done = _failed(error, context.warnings)
     except Exception as error:  # noqa: BLE001 - the one place where a job's unknown failure ends
@@ -58,8 +61,15 @@ def main() -> None:
         unknown = BackupError(f"{type(error).__name__}: {error}", hint=hint)
         done = _failed(unknown, context.warnings)
     finally:
-        directories.discard(found)
+        directories.discard(context.own_directories)
     send(done)
+
+
+def _run(order: orders.Order, context: JobContext) -> events.Done:
+    """Carry the order out, with the rights of its caller if it has one. Raises BackupError."""
+    operation = operation_for(order)
+    context.work_for_caller()
+    return operation(order, context)
 
 
 class _Sender:
@@ -97,6 +107,8 @@ def _listen(channel: Channel[orders.ToJob], context: JobContext, send: _Sender) 
                 context.answer(message.ask, message.text)
             case orders.StateRequest():
                 context.wants_progress.set()
+            case orders.PauseRequest():
+                context.pause(is_paused=message.paused)
             case orders.CancelRequest(signal="hangup"):
                 is_detached = True
                 send.detach()
@@ -108,6 +120,14 @@ def _listen(channel: Channel[orders.ToJob], context: JobContext, send: _Sender) 
 
 def _failed(error: BackupError, warnings: list[str]) -> events.Failed:
     return events.Failed(exit_code=error.exit_code, error=error_fields(error), warnings=warnings)
+
+
+def _end_with(parent: int, cancel: Cancel) -> None:
+    """Ask for the end when the daemon that started this job is gone; bkctl's jobs may outlive it."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        cancel.request(TerminatedError("the daemon went away"))
 
 
 def _protect() -> None:

@@ -9,13 +9,16 @@ import signal
 import socket
 import sys
 
+from backupd.destination.contract import Destination
 from backupd.destination.local import LocalDestination
+from backupd.destination.reading import ReadWithOwnRights
 from backupd.errors import BackupError
 from backupd.model import work
 from backupd.repository.fetching import FetchWorker
 from backupd.repository.ring import map_memory
 from backupd.repository.storing import StoreWorker
 from backupd.repository.verifying import CheckWorker
+from backupd.rights import Rights
 from backupd.wire.channel import Channel
 
 
@@ -34,8 +37,7 @@ def main() -> None:
         if isinstance(setup, work.StoreSetup):
             StoreWorker(channel, setup, map_memory(int(sys.argv[2]))).run()
         elif isinstance(setup, work.FetchSetup):
-            place = LocalDestination(setup.repository.place, "reader")
-            FetchWorker(channel, setup, place, int(sys.argv[2])).run()
+            FetchWorker(channel, setup, _place_for(setup), int(sys.argv[2])).run()
         elif isinstance(setup, work.CheckSetup):
             CheckWorker(channel, setup, LocalDestination(setup.repository.place, "reader")).run()
     except BackupError as error:
@@ -43,6 +45,16 @@ def main() -> None:
     except (EOFError, BrokenPipeError, ConnectionResetError):
         # The coordinator is gone; its next run goes on from what was stored.
         return
+
+
+def _place_for(setup: work.FetchSetup) -> Destination:
+    """Where segments are fetched from; from here on all else is done with the caller's rights."""
+    place = LocalDestination(setup.repository.place, "reader")
+    if setup.caller is None:
+        return place
+    rights = Rights(setup.caller)
+    rights.lower()
+    return ReadWithOwnRights(place, rights)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
+
 from backupd.errors import (
     BackupError,
     CancelledError,
     DaemonUnreachableError,
     DeadlineError,
     DetachedError,
+    StoppedError,
     TerminatedError,
 )
 from backupd.model.events import Ask, Data, Done, Failed, FromJob, Item, Log, Progress, Step
@@ -25,11 +28,13 @@ from bkctl.output import ReaderGoneError
 from bkctl.questions import answer_beforehand, understood
 from bkctl.screen import Screen
 from bkctl.session import Session
-from bkctl.wakeups import Wakeups, alarm_in
+from bkctl.wakeups import Wakeups, alarm_in, seconds_to_alarm
 
 _GRACE_SECONDS = 15
 """A cancelled job checkpoints within 10 s; then it is killed, and the next run goes on from its last checkpoint."""
 
+_CANCEL = "Cancel? [y/N] "
+_DETACH_OR_CANCEL = "Detach or cancel? What is done so far stays. [d/c/N] "
 _AT_ONCE = {"int": "; Ctrl-C once more ends it at once", "term": ""}
 
 
@@ -71,9 +76,11 @@ class Conversation:
                 raise
             finally:
                 self._screen.finish()
+                if self._session.timeout_seconds is not None:
+                    self._session.timeout_seconds = seconds_to_alarm()
         if self._last is None:
             raise self._silent_end(job)
-        return self._last
+        return self._as_cancelled_here(self._last)
 
     def _follow(self, job: JobLink, wakeups: Wakeups) -> None:
         poller = select.poll()
@@ -139,8 +146,7 @@ class Conversation:
         if self._question is None:
             self._asks_cancel = False
             self._screen.answered()
-            if line.strip().lower() in ("y", "yes"):
-                self._cancel("int", job)
+            self._parting(line.strip().lower(), job)
             return
         text = understood(self._question, line)
         if text is None:
@@ -150,13 +156,21 @@ class Conversation:
         self._question = None
         self._screen.answered()
 
+    def _parting(self, word: str, job: JobLink) -> None:
+        can_detach = self._listener.goes_on_unread
+        if word in (("c", "cancel") if can_detach else ("y", "yes")):
+            self._cancel("int", job)
+        elif can_detach and word in ("d", "detach"):
+            self._part(job, "hangup")
+            raise DetachedError("detached; the job goes on")
+
     def _signalled(self, number: signal.Signals, job: JobLink) -> None:
         match number:
             case signal.SIGINT if self._cancelled:
                 job.kill()
             case signal.SIGINT if self._session.is_interactive and not self._is_asking:
                 self._asks_cancel = True
-                self._screen.prompt("Cancel? What is done so far stays. [y/N] ")
+                self._screen.prompt(_DETACH_OR_CANCEL if self._listener.goes_on_unread else _CANCEL)
             case signal.SIGINT:
                 self._cancel("int", job)
             case signal.SIGTERM:
@@ -190,6 +204,17 @@ class Conversation:
     def _part(self, job: JobLink, name: Literal["hangup", "term"]) -> None:
         job.send(CancelRequest(signal=name))
         job.leave()
+
+    def _as_cancelled_here(self, last: Done | Failed) -> Done | Failed:
+        """A job of the daemon that our signal stopped: this call says so, while for all others it is 5 (CLI.md)."""
+        if self._cancelled is None or last.exit_code != StoppedError.exit_code:
+            return last
+        kind = CancelledError if self._cancelled == "int" else TerminatedError
+        error = {**(last.error or {}), "code": kind.code}
+        result = last.result
+        if result is not None and result.get("runs"):
+            result = {**result, "runs": [{**run, "exit": kind.exit_code} for run in result["runs"]]}
+        return msgspec.structs.replace(last, exit_code=kind.exit_code, error=error, result=result)
 
     def _silent_end(self, job: JobLink) -> BackupError:
         if self._cancelled == "int":

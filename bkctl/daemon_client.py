@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
 
-from backupd.errors import AccessError, BackupError, DaemonUnreachableError, FormatError, NewerVersionError, error_of
+from backupd.errors import (
+    AccessError,
+    BackupError,
+    DaemonBusyError,
+    DaemonUnreachableError,
+    FormatError,
+    NewerVersionError,
+    error_of,
+)
 from backupd.model.api import API_VERSION, Overview
 
 _ANSWER_SECONDS = 60.0
 _MOST_BYTES = 64 << 20
+_BUSY_ATTEMPTS, _BUSY_SECONDS = 20, 0.1
 _PATH_BYTES = 107
 
 Answer = TypeVar("Answer")
@@ -29,6 +40,8 @@ class DaemonClient:
 
     def __init__(self, path: str, start_hint: str) -> None:
         self.path, self._start_hint = path, start_hint
+        self.answer_seconds = _ANSWER_SECONDS
+        """How long an answer, or its beginning, may take."""
 
     def is_there(self) -> bool:
         """Whether someone listens."""
@@ -54,13 +67,7 @@ class DaemonClient:
 
     def request(self, method: str, path: str, body: object | None, kind: type[Answer]) -> Answer:
         """One request. Raises the daemon's error, DaemonUnreachableError."""
-        stream = self.stream(method, path, body)
-        try:
-            answer = stream.rest()
-        except OSError as error:
-            raise self._lost(error) from error
-        finally:
-            stream.close()
+        answer = self._whole(method, path, body)
         try:
             return msgspec.json.decode(answer, type=kind)
         except msgspec.MsgspecError as error:
@@ -68,16 +75,42 @@ class DaemonClient:
                 f"backupd's answer is of another version: {error}", hint="install bkctl and backupd of one release"
             ) from error
 
+    def text(self, path: str) -> str:
+        """A text. Raises the daemon's error, DaemonUnreachableError."""
+        return self._whole("GET", path, None).decode(errors="replace")
+
+    def _whole(self, method: str, path: str, body: object | None) -> bytes:
+        stream = self.stream(method, path, body)
+        try:
+            return stream.rest()
+        except OSError as error:
+            raise self._lost(error) from error
+        finally:
+            stream.close()
+
     def stream(self, method: str, path: str, body: object | None) -> LineStream:
-        """A request whose answer is JSON lines. Raises the daemon's error, DaemonUnreachableError."""
+        """A request whose answer is JSON lines. Raises the daemon's error, DaemonUnreachableError.
+
+        A daemon that has too much to do for this user has begun nothing, and is asked again for a while.
+        """
+        for _ in range(_BUSY_ATTEMPTS):
+            try:
+                return self._attempt(method, path, body)
+            except DaemonBusyError:
+                time.sleep(_BUSY_SECONDS)
+        return self._attempt(method, path, body)
+
+    def _attempt(self, method: str, path: str, body: object | None) -> LineStream:
         end = self._connect()
-        end.settimeout(_ANSWER_SECONDS)
+        end.settimeout(self.answer_seconds)
         data = msgspec.json.encode(body) if body is not None else b""
         # Of HTTP/1.0, so that the lines come as they are and end with the connection.
         head = f"{method} {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
         try:
-            end.sendall(head.encode() + data)
-            return LineStream(end)
+            with suppress(BrokenPipeError):
+                # Who refuses us may have said so before we were done.
+                end.sendall(head.encode() + data)
+            return LineStream(end, self.answer_seconds)
         except OSError as error:
             end.close()
             raise self._lost(error) from error
@@ -87,7 +120,7 @@ class DaemonClient:
 
     def _connect(self) -> socket.socket:
         end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        end.settimeout(_ANSWER_SECONDS)
+        end.settimeout(self.answer_seconds)
         try:
             self._connect_to(end)
         except PermissionError as error:
@@ -123,9 +156,9 @@ class DaemonClient:
 class LineStream:
     """An answer of JSON lines, read as they come."""
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, answer_seconds: float) -> None:
         """Read the head. Raises the daemon's error, OSError."""
-        self.socket = end
+        self.socket, self._answer_seconds = end, answer_seconds
         self._buffer = bytearray()
         while b"\r\n\r\n" not in self._buffer:
             if not self._fill(0):
@@ -134,7 +167,9 @@ class LineStream:
         self._buffer = bytearray(rest)
         status = head.split(b" ", 2)[1] if head.count(b" ") > 1 else b""
         if status != b"200":
-            raise failure_of(self.rest())
+            with suppress(ConnectionResetError):
+                self.rest()
+            raise failure_of(bytes(self._buffer))
         end.settimeout(None)
 
     def lines(self) -> Iterator[bytes]:
@@ -154,7 +189,7 @@ class LineStream:
 
     def rest(self) -> bytes:
         """All that is still to come. Raises OSError."""
-        self.socket.settimeout(_ANSWER_SECONDS)
+        self.socket.settimeout(self._answer_seconds)
         while self._fill(0):
             continue
         return bytes(self._buffer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -68,7 +69,7 @@ class _Link:
 
     def ending(self) -> str:
         """There was no last word."""
-        return "or backupd ended"
+        return "or backupd went away"
 
     def _post(self, verb: str, body: object) -> None:
         self._client.request("POST", f"{self._base}/{verb}", body, Change)
@@ -113,3 +114,14 @@ class DaemonQuestion(_Link):
 
     def __enter__(self) -> DaemonQuestion:
         return self
+
+    def until_end(self) -> Iterator[FromJob]:
+        """All that is still to come, waiting for it; for questions that are answered in a moment."""
+        poller = select.poll()
+        poller.register(self, select.POLLIN)
+        while True:
+            poller.poll()
+            try:
+                yield from self.events()
+            except EOFError:
+                return

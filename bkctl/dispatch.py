@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 from urllib.parse import quote
 
-import msgspec
-
-from backupd.errors import DaemonUnreachableError, UsageError
-from backupd.model.api import DestinationList, DestinationView, StartCheck, Started, StartRestore
-from backupd.model.orders import AnyOrder, BackupOrder, CheckOrder, DecryptOrder, InfoOrder, RestoreOrder
+from backupd.errors import AccessError, DaemonUnreachableError, UsageError
+from backupd.model.api import DestinationList, DestinationView, Overview, StartCheck, Started, StartRestore
+from backupd.model.orders import (
+    AnyOrder,
+    BackupOrder,
+    CheckOrder,
+    ConfigCheckOrder,
+    DecryptOrder,
+    InfoOrder,
+    KeyOrder,
+    RestoreOrder,
+)
 from bkctl.daemon_client import DaemonClient
 from bkctl.daemon_job import DaemonJob, DaemonQuestion
 from bkctl.job_link import JobLink
@@ -50,6 +57,11 @@ def begin(session: Session, order: AnyOrder) -> JobLink:
     """Begin a job for an order. Raises UsageError, DaemonUnreachableError, the daemon's error."""
     client = _daemon_for(session, order)
     if client is None:
+        if isinstance(order, KeyOrder) and order.set_name is not None:
+            raise UsageError(
+                f"no daemon knows {order.place}, so {order.set_name} names nothing there",
+                hint="leave SET out: --from says which repository is meant",
+            )
         return JobProcess(session.environment.job_command, order)
     match order:
         case RestoreOrder():
@@ -64,19 +76,34 @@ def begin(session: Session, order: AnyOrder) -> JobLink:
 def _daemon_for(session: Session, order: AnyOrder) -> DaemonClient | None:
     """The daemon, where it is to do it; None: we do it ourselves. Raises DaemonUnreachableError."""
     is_place = "/" in order.place
-    is_our_own = isinstance(order, BackupOrder | DecryptOrder) or (isinstance(order, InfoOrder) and not order.place)
+    is_about_nothing_stored = isinstance(order, InfoOrder) and not order.place
+    is_our_own = is_about_nothing_stored or isinstance(order, DecryptOrder | ConfigCheckOrder)
     if is_our_own or (session.has_no_daemon and is_place):
         return None
     client = client_of(session)
     if not is_place:
-        client.check_version()
+        try:
+            client.check_version()
+        except DaemonUnreachableError as error:
+            if order.place:
+                error.hint = f"{error.hint}. For a directory, write ./{order.place}"
+            else:
+                error.hint = f"{error.hint}. Or say where the backups are: --from DIRECTORY"
+            raise
         return client
-    if not client.is_there():
-        return None
-    known = client.get("/v1/destinations", DestinationList).destinations
-    place = order.place.rstrip("/")
-    below = msgspec.structs.replace(order, place=place).place + "/"
-    return client if any(below.startswith(one.text.place.rstrip("/") + "/") for one in known) else None
+    return client if _knows(client, order) else None
+
+
+def _knows(client: DaemonClient, order: AnyOrder) -> bool:
+    """Whether a daemon answers, to us, that knows the order's place; a one-shot it takes from its own kind alone."""
+    try:
+        if isinstance(order, BackupOrder) and "admin" not in client.get("/v1/daemon", Overview).roles:
+            return False
+        known = client.get("/v1/destinations", DestinationList).destinations
+    except (DaemonUnreachableError, AccessError):
+        return False
+    below = order.place.rstrip("/") + "/"
+    return any(below.startswith(one.text.place.rstrip("/") + "/") for one in known)
 
 
 def _own_socket(session: Session) -> str:

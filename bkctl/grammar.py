@@ -9,6 +9,7 @@ import click
 
 from backupd.errors import UnquotedPatternError, UsageError
 from backupd.sizes import parse_duration, parse_size
+from bkctl.completing import complete_names
 from bkctl.session import Session
 from bkctl.text import escape
 
@@ -72,14 +73,17 @@ class Verb(click.Command):
     def __init__(self, *args: Any, examples: Sequence[str] = (), **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.examples = tuple(examples)
+        for param in self.params:
+            complete_names(param)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Own options, `--help`, and the global ones."""
         return [*super().get_params(ctx), *GLOBAL_OPTIONS]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse; remembers the command's name for JSON."""
+        """Parse; remembers the command's name for JSON, the words for completion."""
         _name_command(ctx)
+        ctx.meta["words"] = list(args)
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

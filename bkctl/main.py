@@ -15,7 +15,7 @@ from backupd.errors import BackupError, CancelledError, UsageError
 from bkctl.commands.completion import VARIABLE
 from bkctl.output import SCHEMA, ReaderGoneError
 from bkctl.screen import Screen
-from bkctl.session import Environment, Reply, Session
+from bkctl.session import Environment, Reply, Session, described
 from bkctl.verbs import root
 
 _READER_GONE = 141
@@ -26,7 +26,8 @@ def main() -> int:
     """Run with the words and the environment of this process; returns the exit code."""
     instruction = os.environ.get(VARIABLE)
     if instruction:
-        return shell_complete(root, {}, "bkctl", VARIABLE, instruction)
+        session = Session(read_environment(os.environ))
+        return shell_complete(root, {"obj": session}, "bkctl", VARIABLE, instruction)
     code = run(sys.argv[1:], read_environment(os.environ))
     try:
         if sys.stdout is not None:
@@ -60,7 +61,7 @@ def run(arguments: Sequence[str], environment: Environment) -> int:
     except ReaderGoneError:
         return _READER_GONE
     except BackupError as error:
-        _print_error(session, _described(error))
+        _print_error(session, described(error))
         return error.exit_code
 
 
@@ -94,11 +95,12 @@ def _reply(session: Session, arguments: Sequence[str]) -> Reply:
 def _finish(session: Session, reply: Reply) -> int:
     """Write the result, then say what went wrong."""
     has_document = session.form != "text" and (reply.error is not None or reply.result is not None)
-    if has_document or reply.lines or session.writer is not None:
+    lines = _wanted_lines(session, reply)
+    if has_document or lines or session.writer is not None:
         writer = session.open_writer()
         if has_document:
             writer.document(_document(session, reply), reply.items_name)
-        writer.lines(reply.lines)
+        writer.lines(lines)
         writer.close(is_good=has_document or reply.result is not None)
     screen = Screen(session)
     for warning in reply.warnings:
@@ -107,6 +109,12 @@ def _finish(session: Session, reply: Reply) -> int:
         is_mild = reply.exit_code == _DONE_BUT_LOOK and not session.is_quiet
         _print_error(session, reply.error, "warning" if is_mild else "error")
     return reply.exit_code
+
+
+def _wanted_lines(session: Session, reply: Reply) -> list[str]:
+    """Text goes out where text was asked for; `-q` does without the report of a change that went well."""
+    is_report = "changed" in (reply.result or {})
+    return [] if session.form != "text" or (session.is_quiet and is_report) else reply.lines
 
 
 def _print_error(session: Session, error: Mapping[str, Any], label: str = "error") -> None:
@@ -124,29 +132,23 @@ def _candidates_hint(context: Mapping[str, Any]) -> str:
 
 
 def _document(session: Session, reply: Reply) -> dict[str, Any]:
+    result = reply.result
+    if "changed" in (result or {}):
+        # What can't be rehearsed, or has no fields to compare, says so in the same words.
+        result = {"diff": {}, "dry_run": False, **(result or {})}
     return {
         "schema": SCHEMA,
         "command": session.command,
         "ok": reply.exit_code == 0,
         "exit": reply.exit_code,
-        "result": reply.result,
+        "result": result,
         "error": reply.error,
         "warnings": reply.warnings,
     }
 
 
 def _failed(error: BackupError) -> Reply:
-    return Reply(error.exit_code, error=_described(error))
-
-
-def _described(error: BackupError) -> dict[str, Any]:
-    return {
-        "code": error.code,
-        "message": error.message,
-        "hint": error.hint,
-        "retryable": error.retryable,
-        "context": error.context,
-    }
+    return Reply(error.exit_code, error=described(error))
 
 
 def _guess_form(session: Session, arguments: Sequence[str]) -> None:

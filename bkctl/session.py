@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
+from backupd.errors import BackupError
 from bkctl.output import Form, ResultWriter
 
 JOB_COMMAND = (sys.executable, "-P", "-m", "backupd.job")
@@ -46,6 +47,17 @@ class Reply:
     """Under which name the items of a listing stand in the document."""
 
 
+def described(error: BackupError) -> dict[str, Any]:
+    """An error as JSON output shows it."""
+    return {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "retryable": error.retryable,
+        "context": error.context,
+    }
+
+
 @dataclass(slots=True)
 class Session:
     """The global options as the parser meets them, before and after the verb."""
@@ -59,7 +71,8 @@ class Session:
     verbosity: int = 0
     assume_yes: bool = False
     confirmed: str | None = None
-    timeout_seconds: int | None = None
+    timeout_seconds: float | None = None
+    """What is left of `--timeout`, which holds for all that this call waits for."""
     output_path: str | None = None
     has_progress: bool = True
     socket_path: str | None = None

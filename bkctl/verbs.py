@@ -8,8 +8,10 @@ from backupd import __version__
 from bkctl.commands.backup import backup
 from bkctl.commands.check import check
 from bkctl.commands.completion import completion
+from bkctl.commands.config import config
 from bkctl.commands.decrypt import decrypt
 from bkctl.commands.destination import destination
+from bkctl.commands.doctor import doctor
 from bkctl.commands.info import info
 from bkctl.commands.job import job
 from bkctl.commands.key import key
@@ -17,6 +19,8 @@ from bkctl.commands.once import once
 from bkctl.commands.restore import restore
 from bkctl.commands.set import set_noun
 from bkctl.commands.snapshot import snapshot
+from bkctl.commands.status import status
+from bkctl.commands.watch import watch
 from bkctl.grammar import Noun
 
 
@@ -39,13 +43,17 @@ for command in (
     backup,
     restore,
     check,
+    status,
+    watch,
     set_noun,
     destination,
+    config,
     snapshot,
     job,
     key,
     decrypt,
     info,
+    doctor,
     completion,
 ):
     root.add_command(command)

@@ -54,5 +54,10 @@ def alarm_in(seconds: float) -> None:
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
+def seconds_to_alarm() -> float:
+    """How long until the next one, at least a moment."""
+    return max(0.001, signal.getitimer(signal.ITIMER_REAL)[0])
+
+
 def _arrived(_number: int, _frame: FrameType | None) -> None:
     """Only so that the signal neither kills nor is ignored; its number is already on the socket."""

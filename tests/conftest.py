@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of tests/fault."""
     group = parser.getgroup("faults")
     group.addoption("--fault-seed", type=int, default=None, help="replay the faults of this seed")
-    group.addoption("--kills", type=int, default=12, help="how many times a first backup is killed")
+    group.addoption("--kills", type=int, default=0, help="how many times a backup is killed; 0: a few")
     group.addoption("--full-size", action="store_true", help="faults on trees as large as docs/reliability.md says")
 
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Concatenate, ParamSpec, TypeVar
 
-from backupd import durable_io
 from backupd.catalog.migrations import STEPS
+from backupd.catalog.reserve import Reserve
 from backupd.errors import BackupError, NewerVersionError, StateFullError
 
-RESERVE_BYTES = 64 << 20
+_NEEDED = "backupd takes nothing new on below 96 MiB"
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+"""What SQLite says on a full disk, depending on the file that it could not write."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,15 +30,23 @@ Work = Callable[Concatenate[Connection, P], T]
 class Database:
     """An open catalog. Methods give futures; the functions they are given run on the threads of this object."""
 
-    def __init__(self, state: str) -> None:
-        """Open or make `<state>/catalog.sqlite`. Raises NewerVersionError, StateFullError, BackupError."""
-        self.path = os.path.join(state, "catalog.sqlite")
-        self._reserve = os.path.join(state, "reserve")
+    def __init__(self, state: str, steps: Sequence[str] = STEPS) -> None:
+        """Open or make `<state>/catalog.sqlite`, on a full disk with the space of the reserve.
+
+        steps: of migration. Raises NewerVersionError, StateFullError, BackupError.
+        """
+        self.path, self._steps = os.path.join(state, "catalog.sqlite"), steps
+        self._reserve = Reserve(os.path.join(state, "reserve"))
         self._writer = ThreadPoolExecutor(1, "catalog-writer")
         self._reader = ThreadPoolExecutor(1, "catalog-reader")
         try:
-            self._writing = self._writer.submit(self._open_to_write).result()
-            self._reading = self._reader.submit(_connect, self.path).result()
+            try:
+                self._open()
+            except sqlite3.OperationalError as error:
+                if not _is_full(error):
+                    raise
+                self._reserve.give_up()
+                self._open()
         except sqlite3.Error as error:
             raise self._translated(error) from error
         self.keep_reserve()
@@ -44,7 +54,7 @@ class Database:
     def write(self, work: Work[P, T], *args: P.args, **named: P.kwargs) -> Future[T]:
         """Run `work(connection, ...)` as one transaction. Its future raises StateFullError, BackupError.
 
-        Only what frees space or ends work may fall back on the reserve: see `write_always`.
+        Refused while the reserve is given up. Only what frees space or ends work may use that: see `write_always`.
         """
         return self._writer.submit(self._transact, lambda c: work(c, *args, **named), may_spend=False)
 
@@ -57,17 +67,12 @@ class Database:
         return self._reader.submit(self._look, lambda c: work(c, *args, **named))
 
     def keep_reserve(self) -> bool:
-        """Make the reserve file again where it was spent and there is room; whether it is there."""
-        with suppress(OSError):
-            if os.stat(self._reserve).st_size == RESERVE_BYTES:
-                return True
-        try:
-            with suppress(FileNotFoundError):
-                os.unlink(self._reserve)
-            durable_io.write_temporary(self._reserve, [bytes(1 << 20)] * (RESERVE_BYTES >> 20), keeps_cached=False)
-        except OSError:
-            return False
-        return True
+        """Make the reserve again where it was given up and there is room; whether it is there. May be slow."""
+        return self._reserve.keep()
+
+    def make_room(self) -> None:
+        """Give the reserve up where the disk is full, for a job that is to end with a checkpoint."""
+        self._reserve.make_room()
 
     def close(self) -> None:
         """Finish what was given, then close."""
@@ -75,16 +80,21 @@ class Database:
             pool.submit(connection.close).result()
             pool.shutdown()
 
+    def _open(self) -> None:
+        self._writing = self._writer.submit(self._open_to_write).result()
+        self._reading = self._reader.submit(_connect, self.path).result()
+
     def _transact(self, work: Callable[[Connection], T], *, may_spend: bool) -> T:
+        if self._reserve.is_given_up and not may_spend:
+            raise self._full()
         try:
             return self._attempt(work)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR) or not may_spend:
+            if not _is_full(error) or not may_spend:
                 raise self._translated(error) from error
         except sqlite3.Error as error:
             raise self._translated(error) from error
-        with suppress(OSError):
-            os.unlink(self._reserve)
+        self._reserve.give_up()
         try:
             return self._attempt(work)
         except sqlite3.Error as error:
@@ -113,17 +123,31 @@ class Database:
         os.close(fd)
         connection = _connect(self.path)
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > len(STEPS):
+        known = len(self._steps)
+        if version > known:
             connection.close()
+            copies = [path for n in range(known, 0, -1) if os.path.exists(path := f"{self.path}.v{n}")]
+            back = f", or move {self.path} away and put back {copies[0]}, the copy from before" if copies else ""
             raise NewerVersionError(
-                f"{self.path} was written by a newer backupd (catalog version {version}, known here: {len(STEPS)})",
-                hint=f"update backupd, or put back {self.path}.v{len(STEPS)}, the copy from before the update",
+                f"{self.path} was written by a newer backupd (catalog version {version}, known here: {known})",
+                hint=f"update backupd{back}",
+                context={"copy": copies[0] if copies else None},
             )
-        if 0 < version < len(STEPS):
+        if 0 < version < known:
             self._copy(connection, version)
-        for number in range(version, len(STEPS)):
-            connection.executescript(f"BEGIN IMMEDIATE; {STEPS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+        for number in range(version, known):
+            self._migrate(connection, number)
         return connection
+
+    def _migrate(self, connection: Connection, number: int) -> None:
+        """One step, all of it or nothing."""
+        try:
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {self._steps[number]} PRAGMA user_version = {number + 1}; COMMIT;"
+            )
+        except sqlite3.Error:
+            connection.close()
+            raise
 
     def _copy(self, connection: Connection, version: int) -> None:
         """Keep the catalog as it is before it migrates: an older backupd can go back to it."""
@@ -137,14 +161,24 @@ class Database:
         os.chmod(path, 0o600)
 
     def _translated(self, error: sqlite3.Error) -> BackupError:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-            return StateFullError(f"no space left for {self.path}", hint="free some space on that file system")
+        if _is_full(error):
+            return self._full()
         if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
             return BackupError(
                 f"{self.path} is damaged: {error}",
                 hint="move it away and start again: sets come back from conf.d, repositories from their destinations",
             )
         return BackupError(f"{self.path}: {error}")
+
+    def _full(self) -> StateFullError:
+        above = os.path.dirname(self.path)
+        return StateFullError(
+            f"no space left for {self.path}", hint=f"free some space on the file system of {above}: {_NEEDED}"
+        )
+
+
+def _is_full(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _FULL
 
 
 def _connect(path: str) -> Connection:

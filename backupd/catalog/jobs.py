@@ -61,6 +61,7 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
     since_ns: int | None = None
     before: tuple[int, str] | None = None
     """(created, id) of the last one of the page before."""
+    caller_uid: int | None = None
     limit: int = 50
 
 
@@ -90,7 +91,11 @@ def put_run(connection: Connection, run: StoredRun) -> None:
     """Keep what a job came to at a destination."""
     values = (*(getattr(run, name) for name in run.__struct_fields__[:-1]), _json(run.facts))
     columns = ", ".join(run.__struct_fields__)
-    connection.execute(f"INSERT OR REPLACE INTO runs ({columns}) VALUES ({', '.join('?' * len(values))})", values)
+    for table in ("runs", "newest_runs"):
+        # Of newest_runs the key is the place and the kind of end: a newer run takes the older one's row.
+        connection.execute(
+            f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({', '.join('?' * len(values))})", values
+        )
 
 
 def add_log(connection: Connection, job_id: str, lines: Iterable[LogLine]) -> None:
@@ -110,10 +115,13 @@ def unended(connection: Connection) -> list[StoredJob]:
     return [_job(row) for row in rows]
 
 
-def find(connection: Connection, prefix: str) -> list[StoredJob]:
-    """Jobs whose id begins so, two at most."""
-    upper = prefix + "g"
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id >= ? AND id < ? LIMIT 2", (prefix, upper))
+def find(connection: Connection, prefix: str, uid: int | None = None) -> list[StoredJob]:
+    """Jobs whose id begins so, two at most. uid: of the user who asked for them; None: of any."""
+    where, values = "id >= ? AND id < ?", list[str | int]((prefix, prefix + "g"))
+    if uid is not None:
+        where += " AND caller_uid = ?"
+        values.append(uid)
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE {where} LIMIT 2", values)
     return [_job(row) for row in rows]
 
 
@@ -132,6 +140,9 @@ def listed(connection: Connection, wanted: JobFilter) -> list[StoredJob]:
     if wanted.before is not None:
         where.append("(created_ns, id) < (?, ?)")
         values += wanted.before
+    if wanted.caller_uid is not None:
+        where.append("caller_uid = ?")
+        values.append(wanted.caller_uid)
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM jobs WHERE {' AND '.join(where)} ORDER BY created_ns DESC, id DESC LIMIT ?",
         (*values, wanted.limit),
@@ -155,25 +166,24 @@ def log_length(connection: Connection, job_id: str) -> int:
 
 
 def last_runs(connection: Connection) -> list[StoredRun]:
-    """For each set, destination, kind and state its newest run."""
-    columns = ", ".join(StoredRun.__struct_fields__)
+    """For each set, destination, kind and exit code its newest run; few rows, however many runs there were."""
+    return _runs(connection.execute(f"SELECT {', '.join(StoredRun.__struct_fields__)} FROM newest_runs"))
+
+
+def last_ended(connection: Connection, set_id: str, kind: str, most: int) -> list[StoredJob]:
+    """The newest jobs of a set and kind that have ended, newest first."""
     rows = connection.execute(
-        f"SELECT {columns}, MAX(finished_ns) FROM runs GROUP BY set_id, destination_id, kind, state"
+        f"SELECT {_COLUMNS} FROM jobs WHERE set_id = ? AND kind = ? AND finished_ns IS NOT NULL"
+        " ORDER BY created_ns DESC LIMIT ?",
+        (set_id, kind, most),
     )
-    names = StoredRun.__struct_fields__
-    return [
-        StoredRun(**dict(zip(names, row[:-2], strict=False)), facts=msgspec.json.decode(row[-2])) for row in rows
-    ]
+    return [_job(row) for row in rows]
 
 
 def runs_of(connection: Connection, job_id: str) -> list[StoredRun]:
     """What a job came to at each destination."""
     columns = ", ".join(StoredRun.__struct_fields__)
-    rows = connection.execute(f"SELECT {columns} FROM runs WHERE job_id = ?", (job_id,))
-    names = StoredRun.__struct_fields__
-    return [
-        StoredRun(**dict(zip(names, row[:-1], strict=False)), facts=msgspec.json.decode(row[-1])) for row in rows
-    ]
+    return _runs(connection.execute(f"SELECT {columns} FROM runs WHERE job_id = ?", (job_id,)))
 
 
 def view(job: StoredJob, caller: str) -> JobView:
@@ -193,6 +203,13 @@ def view(job: StoredJob, caller: str) -> JobView:
         error=job.error,
         warnings=job.warnings,
     )
+
+
+def _runs(rows: Iterable[Sequence[Any]]) -> list[StoredRun]:
+    names = StoredRun.__struct_fields__
+    return [
+        StoredRun(**dict(zip(names, row[:-1], strict=False)), facts=msgspec.json.decode(row[-1])) for row in rows
+    ]
 
 
 def _job(row: Sequence[Any]) -> StoredJob:

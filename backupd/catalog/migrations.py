@@ -34,5 +34,16 @@ STEPS: tuple[str, ...] = (
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     """,
+    """
+    CREATE TABLE newest_runs (
+        job_id TEXT NOT NULL, set_id TEXT NOT NULL, destination_id TEXT NOT NULL, destination_name TEXT NOT NULL,
+        kind TEXT NOT NULL, state TEXT NOT NULL, snapshot TEXT, exit_code INTEGER NOT NULL,
+        started_ns INTEGER NOT NULL, finished_ns INTEGER NOT NULL, facts TEXT NOT NULL,
+        PRIMARY KEY (set_id, destination_id, kind, exit_code)
+    ) STRICT;
+    INSERT INTO newest_runs SELECT job_id, set_id, destination_id, destination_name, kind, state, snapshot, exit_code,
+        started_ns, finished_ns, facts
+        FROM (SELECT *, MAX(finished_ns) FROM runs GROUP BY set_id, destination_id, kind, exit_code);
+    """,
 )
 """Step i brings version i to version i + 1 (`PRAGMA user_version`)."""

@@ -10,10 +10,11 @@ import struct
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 
-from backupd.errors import BackupError
+from backupd.errors import BackupError, StoppedError
 from backupd.model.events import FromJob
 from backupd.model.orders import AnyOrder, ToJob
 from backupd.wire.channel import MAX_MESSAGE_BYTES
@@ -23,9 +24,33 @@ _LENGTH = struct.Struct("<I")
 _GRACE_SECONDS = 10.0
 _COMMAND = (sys.executable, "-P", "-m", "backupd.job")
 _STDERR_BYTES = 64 << 10
+_GOES_ON = "what was stored stays, and the next run goes on"
 
 _decoder: msgspec.msgpack.Decoder[FromJob] = msgspec.msgpack.Decoder(FromJob)
 _encoder = msgspec.msgpack.Encoder()
+
+
+class Ending(NamedTuple):
+    """How a job process ended."""
+
+    code: int
+    """Exit code; negative: number of the signal that killed it."""
+    last_line: str
+    """Of its standard error, may be empty."""
+
+    def error(self) -> BackupError:
+        """For a job that ended without a last word."""
+        said = f"; it said: {self.last_line}" if self.last_line else ""
+        if self.code >= 0:
+            hint = f"{_GOES_ON}; please report it, with backupd's own log"
+            return BackupError(f"the job process ended with exit {self.code} before it was done{said}", hint=hint)
+        name = signal.Signals(-self.code).name
+        if self.code == -signal.SIGKILL:
+            return StoppedError(
+                "the job process was killed before it was done, perhaps because memory ran out",
+                hint=f"{_GOES_ON}; if memory ran out, set jobs: 1",
+            )
+        return StoppedError(f"the job process was killed by {name} before it was done{said}", hint=_GOES_ON)
 
 
 class ChildJob:
@@ -45,6 +70,7 @@ class ChildJob:
             process = await asyncio.create_subprocess_exec(
                 *_COMMAND,
                 str(theirs.fileno()),
+                str(os.getpid()),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
@@ -81,8 +107,8 @@ class ChildJob:
             except (asyncio.IncompleteReadError, ConnectionError, *MALFORMED):
                 return
 
-    async def end(self) -> str:
-        """Wait for the end of the process, killing it after some seconds; how it ended, as the end of a sentence."""
+    async def end(self) -> Ending:
+        """Wait for the end of the process, killing it after some seconds; gives how it ended."""
         self._writer.close()
         try:
             code = await asyncio.wait_for(self._process.wait(), _GRACE_SECONDS)
@@ -90,12 +116,7 @@ class ChildJob:
             self.kill()
             code = await self._process.wait()
         errors = (await self._errors).strip()
-        tail = f"; it said: {errors.splitlines()[-1]}" if errors else ""
-        if code < 0:
-            killed = signal.Signals(-code).name
-            memory = ", perhaps for want of memory" if killed == "SIGKILL" else ""
-            return f"was killed by {killed}{memory}{tail}"
-        return f"ended with exit {code}{tail}"
+        return Ending(code, errors.splitlines()[-1] if errors else "")
 
     def kill(self) -> None:
         """End the job and its workers at once; what they stored stays."""

@@ -12,7 +12,7 @@ from backupd.catalog import definitions as rows
 from backupd.catalog.database import Connection, Database
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
 from backupd.clock import Clock
-from backupd.daemon.definition_rules import check_destination, check_set
+from backupd.daemon.config_plan import Known, Plan
 from backupd.errors import (
     ConflictError,
     DestinationNotFoundError,
@@ -23,6 +23,7 @@ from backupd.errors import (
 )
 from backupd.model.sets import DestinationText, SetText
 from backupd.rules import names
+from backupd.rules.definition_rules import check_destination, check_set, difference
 
 Stored = TypeVar("Stored", StoredSet, StoredDestination)
 
@@ -36,6 +37,8 @@ class Definitions:
         self.sets: list[StoredSet] = []
         self.destinations: list[StoredDestination] = []
         self.repositories: list[StoredRepository] = []
+        self.left: frozenset[str] = frozenset()
+        """Ids of what came from a file of conf.d that names it no longer: commands may change it."""
 
     async def reload(self) -> None:
         """Read all from the catalog."""
@@ -61,6 +64,12 @@ class Definitions:
         hint = "bkctl destination list shows what there is"
         return _pick(word, self.destinations, "d", DestinationNotFoundError, hint)
 
+    def destination_of(self, place: str) -> StoredDestination | None:
+        """The destination that a place, or a repository's place, lies in."""
+        below = place.rstrip("/") + "/"
+        found = [one for one in self.destinations if below.startswith(one.text.place.rstrip("/") + "/")]
+        return max(found, key=lambda one: len(one.text.place), default=None)
+
     def set_by_id(self, set_id: str) -> StoredSet:
         """A set by its whole id. Raises SetNotFoundError: it was removed meanwhile."""
         for stored in self.sets:
@@ -77,76 +86,96 @@ class Definitions:
         """The sets that are stored there."""
         return [stored for stored in self.sets if destination.text.name in stored.text.to]
 
+    @property
+    def places(self) -> dict[str, DestinationText]:
+        """The destinations' texts by name."""
+        return {one.text.name: one.text for one in self.destinations}
+
     # Changing
 
-    async def add_destination(self, text: DestinationText, file: str | None = None) -> StoredDestination:
-        """Make a destination. Raises NameTakenError, ConfigError, StateFullError."""
+    async def apply(self, make: Callable[[Known], Plan], *, dry_run: bool = False) -> Plan:
+        """Bring many definitions to what a plan says, all of them or none. Raises what `make` raises, StateFullError.
+
+        make: runs on another thread.
+        """
+        async with self._changing:
+            known = Known(self.sets, self.destinations, self.left)
+            plan = await asyncio.to_thread(make, known)
+            if not dry_run:
+                if plan.changes:
+                    await self._write(_put_all, plan)
+                self.left = plan.left
+            return plan
+
+    async def add_destination(self, text: DestinationText, *, dry_run: bool = False) -> StoredDestination:
+        """Make a destination. Raises NameTakenError, ConflictError, ConfigError, StateFullError."""
         async with self._changing:
             text = check_destination(text)
             _refuse_taken(text.name, self.destinations)
-            twin = next((d for d in self.destinations if d.text.place == text.place), None)
-            if twin is not None:
-                raise ConflictError(f"{text.place} is destination {twin.text.name} already", hint="use that one")
-            made = StoredDestination(id=rows.new_id("d"), text=text, file=file, created_ns=self._clock.now_ns())
-            await self._write(rows.put_destination, made)
+            _refuse_shared(text, self.destinations)
+            made = StoredDestination(id=_id("d", is_dry=dry_run), text=text, file=None, created_ns=self._clock.now_ns())
+            if not dry_run:
+                await self._write(rows.put_destination, made)
             return made
 
-    async def add_set(self, text: SetText, file: str | None = None) -> StoredSet:
+    async def add_set(self, text: SetText, *, dry_run: bool = False) -> StoredSet:
         """Make a set. Raises NameTakenError, DestinationNotFoundError, ConfigError, StateFullError."""
         async with self._changing:
-            text = check_set(text, {d.text.name: d.text for d in self.destinations})
+            text = check_set(text, self.places)
             _refuse_taken(text.name, self.sets)
-            made = StoredSet(id=rows.new_id("b"), text=text, file=file, created_ns=self._clock.now_ns())
-            await self._write(rows.put_set, made)
+            made = StoredSet(id=_id("b", is_dry=dry_run), text=text, file=None, created_ns=self._clock.now_ns())
+            if not dry_run:
+                await self._write(rows.put_set, made)
             return made
 
-    async def change_set(self, stored: StoredSet, text: SetText, file: str | None = None) -> dict[str, Any]:
-        """Give a set a new text; the difference, empty when nothing changes. Raises as `add_set`, KeptInFileError.
+    async def change_set(
+        self, stored: StoredSet, text: SetText, *, dry_run: bool = False
+    ) -> tuple[StoredSet, dict[str, Any]]:
+        """Give a set a new text; it, and the difference, empty when nothing changes.
 
-        file: of conf.d, where the text comes from it.
+        Raises as `add_set`, KeptInFileError.
         """
         async with self._changing:
-            _refuse_kept(stored, file)
-            text = check_set(text, {d.text.name: d.text for d in self.destinations})
+            self._refuse_kept(stored)
+            text = check_set(text, self.places)
             _refuse_taken(text.name, [one for one in self.sets if one.id != stored.id])
-            difference = diff(stored.text, text)
-            if difference or file != stored.file:
-                await self._write(rows.put_set, msgspec.structs.replace(stored, text=text, file=file))
-            return difference
+            made, changes = msgspec.structs.replace(stored, text=text, file=None), difference(stored.text, text)
+            if changes and not dry_run:
+                await self._write(rows.put_set, made)
+            return made, changes
 
     async def change_destination(
-        self, stored: StoredDestination, text: DestinationText, file: str | None = None
-    ) -> dict[str, Any]:
+        self, stored: StoredDestination, text: DestinationText, *, dry_run: bool = False
+    ) -> tuple[StoredDestination, dict[str, Any]]:
         """Give a destination a new text; the sets that use it follow a new name. As `change_set`."""
         async with self._changing:
-            _refuse_kept(stored, file)
+            self._refuse_kept(stored)
             text = check_destination(text)
-            _refuse_taken(text.name, [one for one in self.destinations if one.id != stored.id])
-            difference = diff(stored.text, text)
-            old = stored.text.name
+            others = [one for one in self.destinations if one.id != stored.id]
+            _refuse_taken(text.name, others)
+            _refuse_shared(text, others)
+            made, changes = msgspec.structs.replace(stored, text=text, file=None), difference(stored.text, text)
+            users = self._renamed(stored, text)
 
             def write(connection: Connection) -> None:
-                rows.put_destination(connection, msgspec.structs.replace(stored, text=text, file=file))
-                for user in self.users_of(stored) if old != text.name else []:
-                    to = [text.name if name == old else name for name in user.text.to]
-                    rows.put_set(
-                        connection, msgspec.structs.replace(user, text=msgspec.structs.replace(user.text, to=to))
-                    )
+                rows.put_destination(connection, made)
+                for user in users:
+                    rows.put_set(connection, user)
 
-            if difference or file != stored.file:
+            if changes and not dry_run:
                 await self._write(write)
-            return difference
+            return made, changes
 
     async def remove_set(self, stored: StoredSet) -> None:
         """Forget a set; what it stored stays. Raises KeptInFileError."""
         async with self._changing:
-            _refuse_kept(stored, None)
+            self._refuse_kept(stored)
             await self._write(rows.remove_set, stored.id)
 
     async def remove_destination(self, stored: StoredDestination) -> None:
         """Forget a destination; what is stored there stays. Raises KeptInFileError, ConflictError: it is in use."""
         async with self._changing:
-            _refuse_kept(stored, None)
+            self._refuse_kept(stored)
             users = self.users_of(stored)
             if users:
                 raise ConflictError(
@@ -155,19 +184,41 @@ class Definitions:
                 )
             await self._write(rows.remove_destination, stored.id)
 
+    def _renamed(self, stored: StoredDestination, text: DestinationText) -> list[StoredSet]:
+        """The sets that use a destination, as they are with its new text. Raises ConfigError: one does not fit it."""
+        old, places = stored.text.name, {**self.places, text.name: text}
+        users: list[StoredSet] = []
+        for user in self.users_of(stored):
+            changed = msgspec.structs.replace(user.text, to=[text.name if one == old else one for one in user.text.to])
+            check_set(changed, places)
+            if changed != user.text:
+                self._refuse_kept(user)
+                users.append(msgspec.structs.replace(user, text=changed))
+        return users
+
+    def _refuse_kept(self, stored: StoredSet | StoredDestination) -> None:
+        if stored.file is not None and stored.id not in self.left:
+            raise KeptInFileError(
+                f"{stored.text.name} stands in {stored.file}",
+                hint="change it there, then: bkctl config reload",
+                context={"file": stored.file},
+            )
+
     async def _write(self, work: Callable[..., None], *args: object) -> None:
         await asyncio.wrap_future(self._database.write(work, *args))
         await self.reload()
 
 
-def diff(old: msgspec.Struct, new: msgspec.Struct) -> dict[str, Any]:
-    """The fields that differ: name -> {from, to}."""
-    before, after = msgspec.to_builtins(old), msgspec.to_builtins(new)
-    return {
-        name: {"from": before.get(name), "to": after.get(name)}
-        for name in new.__struct_fields__
-        if before.get(name) != after.get(name)
-    }
+def _id(letter: str, *, is_dry: bool) -> str:
+    """A new id; of what is only shown, none that could be taken for one."""
+    return letter + "0" * 32 if is_dry else rows.new_id(letter)
+
+
+def _put_all(connection: Connection, plan: Plan) -> None:
+    for destination in plan.destinations:
+        rows.put_destination(connection, destination)
+    for one in plan.sets:
+        rows.put_set(connection, one)
 
 
 def _pick(word: str, stored: Sequence[Stored], letter: str, missing: type[NotFoundError], hint: str) -> Stored:
@@ -186,10 +237,7 @@ def _refuse_taken(name: str, others: Sequence[StoredSet | StoredDestination]) ->
         raise NameTakenError(f"the name {name} is taken", hint="choose another one")
 
 
-def _refuse_kept(stored: StoredSet | StoredDestination, file: str | None) -> None:
-    if stored.file is not None and file is None:
-        raise KeptInFileError(
-            f"{stored.text.name} stands in {stored.file}",
-            hint="change it there, then: bkctl config reload",
-            context={"file": stored.file},
-        )
+def _refuse_shared(text: DestinationText, others: Sequence[StoredDestination]) -> None:
+    twin = next((one for one in others if one.text.place == text.place), None)
+    if twin is not None:
+        raise ConflictError(f"{text.place} is destination {twin.text.name} already", hint="use that one")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from backupd.catalog.definitions import StoredDestination
-from backupd.daemon.definition_rules import check_destination
-from backupd.daemon.definitions import Definitions, diff
+from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import ADMINS, EVERYONE
 from backupd.daemon.route import Call, Route
 from backupd.model.api import Change, DestinationChange, DestinationList, DestinationView, EditDestination
@@ -35,28 +32,17 @@ async def show_destination(call: Call) -> DestinationView:
 async def add_destination(call: Call) -> DestinationChange:
     """Make a destination."""
     known, edit = call.services.definitions, call.body
-    if edit.dry_run:
-        text = check_destination(edit.text)
-        made = StoredDestination(id="d" + "0" * 32, text=text, file=None, created_ns=0)
-        return DestinationChange(destination=view(made, known), change=Change(changed=True, dry_run=True))
-    made = await known.add_destination(edit.text)
-    return DestinationChange(destination=view(made, known), change=Change(changed=True))
+    made = await known.add_destination(edit.text, dry_run=edit.dry_run)
+    return DestinationChange(destination=view(made, known), change=Change(changed=True, dry_run=edit.dry_run))
 
 
 async def edit_destination(call: Call) -> DestinationChange:
     """Give a destination a new text."""
     known, edit = call.services.definitions, call.body
     stored = known.destination(call.path["destination"])
-    if edit.dry_run:
-        difference = diff(stored.text, check_destination(edit.text))
-        shown = msgspec.structs.replace(stored, text=edit.text)
-        change = Change(changed=bool(difference), diff=difference, dry_run=True)
-        return DestinationChange(destination=view(shown, known), change=change)
-    difference = await known.change_destination(stored, edit.text)
-    changed = next(one for one in known.destinations if one.id == stored.id)
-    return DestinationChange(
-        destination=view(changed, known), change=Change(changed=bool(difference), diff=difference)
-    )
+    made, changes = await known.change_destination(stored, edit.text, dry_run=edit.dry_run)
+    change = Change(changed=bool(changes), diff=changes, dry_run=edit.dry_run)
+    return DestinationChange(destination=view(made, known), change=change)
 
 
 async def remove_destination(call: Call) -> Change:

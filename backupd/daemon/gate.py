@@ -24,7 +24,7 @@ GRANTS: dict[Role, frozenset[Role]] = {
 }
 """What each role includes. admin is root's equal: hooks and restores run with the daemon's rights."""
 
-EVERYONE: tuple[Role, ...] = ("auditor", "restorer", "operator", "admin")
+EVERYONE: tuple[Role, ...] = ("restorer", "auditor", "operator", "admin")
 """All who have any role."""
 WATCHERS: tuple[Role, ...] = ("auditor", "operator", "admin")
 RUNNERS: tuple[Role, ...] = ("operator", "admin")
@@ -52,17 +52,16 @@ class Peer(Struct, frozen=True, kw_only=True):
         """Whether the user is root's equal here."""
         return "admin" in self.roles
 
-    @property
-    def caller(self) -> Caller | None:
-        """For whom a job is to work; None: for the daemon's own user."""
-        return None if self.is_admin else Caller(uid=self.uid, gid=self.gid, groups=self.groups)
-
 
 class Gate:
     """Gives roles to users as `access:` says; root and the daemon's own user are always admin."""
 
     def __init__(self, access: Mapping[Any, Sequence[str]]) -> None:
         """access: role -> names, `%group` or `*`."""
+        self.replace(access)
+
+    def replace(self, access: Mapping[Any, Sequence[str]]) -> None:
+        """Give roles by another `access:` from now on."""
         self._access = {role: list(words) for role, words in access.items()}
 
     def peer(self, end: socket.socket) -> Peer:
@@ -89,11 +88,28 @@ class Gate:
 def check(peer: Peer, allowed: Sequence[Role]) -> None:
     """Let pass who has one of the roles. Raises RoleError with the line to add."""
     if not peer.roles & set(allowed):
+        line = f"under `access:` in backupd.yaml: {allowed[0]}: [{peer.name}]"
+        needs_root = set(allowed) == {"admin"}
         raise RoleError(
             f"{peer.name} has no role that allows this: it takes {' or '.join(allowed)}",
-            hint=f"an administrator adds under `access:` in backupd.yaml: {allowed[0]}: [{peer.name}]",
+            hint=f"run it as root, whose equal is made {line}" if needs_root else f"an administrator adds {line}",
             context={"needed": list(allowed), "roles": sorted(peer.roles)},
         )
+
+
+def caller_of(peer: Peer) -> Caller | None:
+    """For whom a job is to work; None: for the daemon's own user.
+
+    Raises RoleError where this daemon, no root's, can't take on another user's rights.
+    """
+    if peer.is_admin:
+        return None
+    if os.geteuid() != 0:
+        raise RoleError(
+            f"this backupd runs as user {os.geteuid()} and can't work with the rights of {peer.name}",
+            hint="ask the machine's own one: bkctl --system",
+        )
+    return Caller(uid=peer.uid, gid=peer.gid, groups=peer.groups)
 
 
 def _credentials(end: socket.socket) -> tuple[int, int]:

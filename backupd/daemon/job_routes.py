@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pwd
+from collections.abc import Sequence
 
 import msgspec
 from aiohttp import web
@@ -11,12 +12,18 @@ from aiohttp import web
 from backupd.catalog import jobs as rows
 from backupd.catalog.definitions import StoredSet
 from backupd.catalog.jobs import JobFilter, StoredJob
-from backupd.daemon.gate import ACTORS, EVERYONE, RESTORERS, RUNNERS, WATCHERS
+from backupd.daemon.gate import ACTORS, ADMINS, EVERYONE, RESTORERS, RUNNERS, WATCHERS, caller_of, check
 from backupd.daemon.outcome import Outcome
 from backupd.daemon.place_finding import find_place
 from backupd.daemon.requests import BackupRequest, JobRequest
 from backupd.daemon.route import Call, Route
-from backupd.errors import BusyError, ConflictError, JobNotFoundError, RoleError, SkippedError, UsageError
+from backupd.errors import (
+    BusyError,
+    ConflictError,
+    DaemonUnreachableError,
+    SetNotFoundError,
+    UsageError,
+)
 from backupd.model.api import (
     Change,
     Ending,
@@ -24,14 +31,15 @@ from backupd.model.api import (
     LogPage,
     Nothing,
     Reply,
+    SkippedSet,
     StartBackup,
     StartCheck,
     Started,
     StartRestore,
 )
 from backupd.model.events import Done, Failed
-from backupd.model.jobs import JobView
-from backupd.model.orders import Unlock
+from backupd.model.jobs import ENDED, TRANSITIONS, JobView
+from backupd.rules import names
 
 _PAGE = 50
 _MOST_A_PAGE = 1000
@@ -43,25 +51,37 @@ async def start_backup(call: Call) -> Started:
     known, jobs = call.services.definitions, call.services.jobs
     if wanted.all == bool(wanted.sets):
         raise UsageError("name sets, or all of them", hint="bkctl backup SET..., or bkctl backup --all")
-    stored = [one for one in known.sets if one.text.enabled] if wanted.all else [known.set(w) for w in wanted.sets]
+    named = [one for one in known.sets if one.text.enabled] if wanted.all else [known.set(w) for w in wanted.sets]
+    stored = list({one.id: one for one in named}.values())
+    if not stored:
+        raise SetNotFoundError("no set is enabled", hint="bkctl set create makes one, bkctl set enable lets one run")
     requests = [(one, _backup_request(call, one, wanted)) for one in stored]
+    if wanted.if_running == "fail":
+        # Before any is queued: the call does all of it or nothing.
+        _refuse_busy(call, stored)
     started: list[JobView] = []
+    skipped: list[SkippedSet] = []
     for one, request in requests:
         busy = jobs.is_busy(one.id)
-        if busy is not None and wanted.if_running == "fail":
+        if busy is not None and wanted.if_running == "skip":
+            skipped.append(SkippedSet(set=one.text.name, job=busy.stored.id))
+        elif busy is not None and wanted.if_running == "join":
+            started.append(view(busy.stored, call))
+        else:
+            made = await jobs.add(request, set_id=one.id, set_name=one.text.name, uid=call.peer.uid)
+            started.append(view(made.stored, call))
+    return Started(jobs=started, skipped=skipped)
+
+
+def _refuse_busy(call: Call, wanted: Sequence[StoredSet]) -> None:
+    for one in wanted:
+        busy = call.services.jobs.is_busy(one.id)
+        if busy is not None:
             raise BusyError(
                 f"job {busy.stored.id[:9]} of {one.text.name} is under way",
                 hint="--if-running join follows it, wait queues another, skip passes over",
                 context={"job": busy.stored.id, "set": one.text.name},
             )
-        if busy is not None and wanted.if_running == "skip":
-            raise SkippedError(f"job {busy.stored.id[:9]} of {one.text.name} is under way already")
-        if busy is not None and wanted.if_running == "join":
-            started.append(view(busy.stored, call))
-            continue
-        made = await jobs.add(request, set_id=one.id, set_name=one.text.name, uid=call.peer.uid)
-        started.append(view(made.stored, call))
-    return Started(jobs=started)
 
 
 def _backup_request(call: Call, stored: StoredSet, wanted: StartBackup) -> JobRequest:
@@ -86,8 +106,9 @@ async def start_restore(call: Call) -> Started:
     """Queue a restore, with the caller's rights."""
     order = call.body.order
     set_name = order.selection.set_name
+    caller = caller_of(call.peer)
     place = await asyncio.to_thread(find_place, call.services.definitions, order.place, set_name)
-    order = msgspec.structs.replace(order, place=place, caller=call.peer.caller)
+    order = msgspec.structs.replace(order, place=place, caller=caller)
     stored = next((one for one in call.services.definitions.sets if set_name in (one.text.name, one.id)), None)
     made = await call.services.jobs.add(
         JobRequest(kind="restore", restore=order),
@@ -106,7 +127,7 @@ async def start_check(call: Call) -> Started:
     started: list[JobView] = []
     for one in wanted:
         place = find_place(known, order.place, one.text.name)
-        bare = msgspec.structs.replace(order, place=place, set_names=[one.text.name], unlock=order.unlock or Unlock())
+        bare = msgspec.structs.replace(order, place=place, set_names=[one.text.name], caller=None)
         made = await jobs.add(
             JobRequest(kind="check", check=bare), set_id=one.id, set_name=one.text.name, uid=call.peer.uid
         )
@@ -115,19 +136,22 @@ async def start_check(call: Call) -> Started:
 
 
 async def list_jobs(call: Call) -> JobList:
-    """Jobs, newest first."""
+    """Jobs, newest first; one's own, unless one's role is to watch."""
     query = call.request.query
     set_id = call.services.definitions.set(query["set"]).id if "set" in query else None
     before: tuple[int, str] | None = None
     if "after" in query:
         created, _, job_id = query["after"].partition("-")
+        if not names.is_id(job_id, "j"):
+            raise UsageError("after is no end of a page", hint="give what `next` of the page before says")
         before = (_number(created, "after"), job_id)
-    limit = min(_number(query.get("limit", str(_PAGE)), "limit"), _MOST_A_PAGE)
+    limit = _limit(call)
     wanted = JobFilter(
         set_id=set_id,
-        states=[word for word in query.get("status", "").split(",") if word],
+        states=_states(query.get("status", "")),
         since_ns=_since_ns(call) if "since_seconds" in query else None,
         before=before,
+        caller_uid=_only_own(call),
         limit=limit + 1,
     )
     found = await asyncio.wrap_future(call.services.database.read(rows.listed, wanted))
@@ -142,8 +166,13 @@ async def show_job(call: Call) -> JobView:
 
 
 async def follow_job(call: Call) -> web.StreamResponse:
-    """A job's events as JSON lines, from now to its end; the last one is its last word."""
+    """A job's events as JSON lines, from now to its end; the last one is its last word.
+
+    Raises DaemonUnreachableError while the daemon stops and the job waits for the next one.
+    """
     stored = await _find(call)
+    if stored.id not in call.services.jobs.live and stored.state not in ENDED:
+        raise DaemonUnreachableError("backupd is being stopped", hint="the job goes on when it runs again")
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     await response.prepare(call.request)
     job = call.services.jobs.live.get(stored.id)
@@ -163,7 +192,7 @@ async def show_log(call: Call) -> LogPage:
     """A page of a job's log."""
     stored = await _find(call)
     after = _number(call.request.query.get("after", "0"), "after")
-    limit = min(_number(call.request.query.get("limit", str(_PAGE)), "limit"), _MOST_A_PAGE)
+    limit = _limit(call)
     lines = await asyncio.wrap_future(call.services.database.read(rows.log_lines, stored.id, after, limit))
     return LogPage(lines=lines, next=lines[-1].n if len(lines) == limit else None)
 
@@ -223,14 +252,15 @@ def _last_word(stored: StoredJob) -> Done | Failed:
 
 async def _find(call: Call, *, is_changing: bool = False) -> StoredJob:
     """The job of the path. Raises JobNotFoundError, also for another user's where the caller sees own ones alone."""
-    stored = await call.services.jobs.find(call.path["job"])
-    is_own = stored.caller_uid == call.peer.uid
-    needed = {"operator", "admin"} if is_changing else {"auditor", "operator", "admin"}
-    if not is_own and not call.peer.roles & needed:
-        raise JobNotFoundError(f"no job of yours has the id {call.path['job']}")
-    if is_changing and stored.kind == "restore" and not is_own and not call.peer.is_admin:
-        raise RoleError("the restore is another user's")
+    stored = await call.services.jobs.find(call.path["job"], _only_own(call))
+    if is_changing and stored.caller_uid != call.peer.uid:
+        check(call.peer, ADMINS if stored.kind == "restore" else RUNNERS)
     return stored
+
+
+def _only_own(call: Call) -> int | None:
+    """The caller's uid where he sees his own jobs alone."""
+    return None if call.peer.roles & set(WATCHERS) else call.peer.uid
 
 
 def _since_ns(call: Call) -> int:
@@ -238,9 +268,24 @@ def _since_ns(call: Call) -> int:
     return max(0, call.services.clock.now_ns() - seconds * 1_000_000_000)
 
 
+def _states(text: str) -> list[str]:
+    words = [word for word in text.split(",") if word]
+    unknown = next((word for word in words if word not in TRANSITIONS), None)
+    if unknown is not None:
+        raise UsageError(f"'{unknown}' is no state of a job", hint=f"one of {', '.join(TRANSITIONS)}")
+    return words
+
+
+def _limit(call: Call) -> int:
+    limit = _number(call.request.query.get("limit", str(_PAGE)), "limit")
+    if not 1 <= limit <= _MOST_A_PAGE:
+        raise UsageError(f"limit is {limit}", hint=f"1 to {_MOST_A_PAGE}")
+    return limit
+
+
 def _number(text: str, name: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise UsageError(f"{name} is no number")
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise UsageError(f"{name} is no number that fits", hint="digits only, below 10^18")
     return int(text)
 
 
@@ -263,7 +308,7 @@ ROUTES = [
         "GET",
         "/v1/jobs",
         "job list",
-        WATCHERS,
+        EVERYONE,
         None,
         JobList,
         list_jobs,

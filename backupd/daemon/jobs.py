@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Literal
 
 import msgspec
 
@@ -16,12 +20,17 @@ from backupd.daemon.carrying import Carrier
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import Outcome
 from backupd.daemon.requests import JobRequest
-from backupd.errors import BackupError, ConflictError, JobNotFoundError
+from backupd.errors import BackupError, ConflictError, JobNotFoundError, StateFullError
 from backupd.model.jobs import ENDED, TRANSITIONS, JobState, ended_state
 from backupd.model.orders import Answer, CancelRequest, PauseRequest, StateRequest
 from backupd.rules import names
 
 _FLUSH_SECONDS = 0.5
+_UPKEEP_SECONDS = 30.0
+_GRACE_SECONDS = 10.0
+"""Enough for a checkpoint (DESIGN 1)."""
+
+_log = logging.getLogger("backupd.jobs")
 
 Carry = Callable[[LiveJob], Awaitable[Outcome]]
 
@@ -33,8 +42,10 @@ class Jobs:
         self._database, self._carrier, self._clock, self.most = database, carrier, clock, most
         self.live: dict[str, LiveJob] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._held: set[str] = set()
+        self._held: Counter[str] = Counter()
         """Sets on which an orphan of a former daemon may still be at work."""
+        self._unrecorded: dict[str, StoredJob] = {}
+        """Jobs whose end found no room on the disk, not even in the reserve."""
         self.is_stopping = False
 
     # Taking on
@@ -72,15 +83,15 @@ class Jobs:
                 await self._end(job, Outcome.of(BackupError("the job was queued by another version of backupd")))
                 continue
             self.live[stored.id] = job
-            if stored.set_id is not None:
-                self._held.add(stored.set_id)
+            if stored.kind == "backup" and stored.set_id is not None:
+                self._held[stored.set_id] += 1
             self._start(self._recover(job, free_of_orphans))
         self.turn()
 
     async def _recover(self, job: LiveJob, free_of_orphans: Callable[[StoredJob], Awaitable[None]]) -> None:
-        await free_of_orphans(job.stored)
-        if job.stored.set_id is not None:
-            self._held.discard(job.stored.set_id)
+        if job.stored.kind == "backup" and job.stored.set_id is not None:
+            await free_of_orphans(job.stored)
+            self._held[job.stored.set_id] -= 1
         if job.stored.state in ("running", "paused"):
             await self._end(job, Outcome.interrupted("backupd ended while the job ran"))
         self.turn()
@@ -93,10 +104,11 @@ class Jobs:
             return
         waiting = [job.seen() for job in self.live.values() if job.stored.state == "queued" and not job.is_begun]
         running = [job.seen() for job in self.live.values() if job.is_begun]
-        free = [one for one in waiting if one.set_id not in self._held]
-        decided = queue.decide(free, running, self.most)
+        held = {one.id for one in waiting if one.kind != "restore" and self._held[one.set_id or ""]}
+        decided = queue.decide([one for one in waiting if one.id not in held], running, self.most)
         for job in self.live.values():
-            job.waits_for = decided.waits_for.get(job.stored.id, "")
+            orphan = "the end of a process of a former backupd" if job.stored.id in held else ""
+            job.waits_for = decided.waits_for.get(job.stored.id, orphan)
         for job_id in decided.begin:
             job = self.live[job_id]
             job.is_begun = True
@@ -105,6 +117,8 @@ class Jobs:
     async def _run(self, job: LiveJob) -> None:
         try:
             await self._move(job, "running")
+            if job.request.is_paused:
+                await self._move(job, "paused")
             flusher = asyncio.create_task(self._flush_now_and_then(job))
             try:
                 outcome = await self._carrier.carry(job)
@@ -112,27 +126,46 @@ class Jobs:
                 flusher.cancel()
         except BackupError as error:
             outcome = Outcome.of(error)
-        if self.is_stopping and outcome.was_stopped and job.asked_to_end is None:
-            # The daemon restarts, the job goes on with the next one.
-            await self._move(job, "queued")
-            job.end(None)
-            del self.live[job.stored.id]
+        except Exception:
+            hint = "the log of backupd tells more; please report it"
+            await self._end(job, Outcome.of(BackupError("backupd met a defect of its own", hint=hint)))
+            raise
+        if self.is_stopping and job.is_cut_short and not job.asked_to_end:
+            await self._leave_to_the_next(job)
             return
         await self._end(job, outcome)
         self.turn()
+        await self._keep_up()
 
     async def _end(self, job: LiveJob, outcome: Outcome) -> None:
         stored = job.stored
         stored.exit_code, stored.result, stored.error = outcome.exit_code, outcome.result, outcome.error
         stored.warnings = outcome.warnings
         stored.finished_ns = self._clock.now_ns()
+        job.end_step()
         job.log("error" if outcome.error else "information", outcome.sentence)
-        await self._flush(job)
-        state = ended_state(outcome.exit_code, outcome.problem_count)
         try:
-            await self._move(job, state)
+            await self._flush(job, is_last=True)
+            await self._move(job, ended_state(outcome.exit_code, outcome.problem_count))
+        except BackupError as error:
+            _log.error("the end of job %s is not recorded yet: %s", stored.id, error.message)
+            self._unrecorded[stored.id] = stored
         finally:
             job.end(outcome.last_word())
+            del self.live[stored.id]
+
+    async def _leave_to_the_next(self, job: LiveJob) -> None:
+        """The daemon restarts, and the job goes on with it, paused if it was."""
+        stored = job.stored
+        stored.orders = msgspec.structs.replace(job.request, is_paused=stored.state == "paused").stored()
+        job.log("information", "backupd is stopped; the job goes on when it runs again")
+        try:
+            await self._flush(job, is_last=True)
+            await self._move(job, "queued")
+        except BackupError as error:
+            _log.error("job %s will be taken for interrupted: %s", stored.id, error.message)
+        finally:
+            job.end(None)
             del self.live[stored.id]
 
     async def _move(self, job: LiveJob, state: JobState) -> None:
@@ -142,47 +175,59 @@ class Jobs:
         stored.state = state
         if state == "running" and stored.started_ns is None:
             stored.started_ns = self._clock.now_ns()
-        await asyncio.wrap_future(self._database.write_always(rows.put_job, msgspec.structs.replace(stored)))
+        # A begin may fail for want of room; to end, the reserve is given up.
+        write = self._database.write if state in ("running", "paused") else self._database.write_always
+        await asyncio.wrap_future(write(rows.put_job, msgspec.structs.replace(stored)))
 
     # What callers ask of jobs
 
-    async def find(self, word: str) -> StoredJob:
-        """A job by its id or the begin of it. Raises JobNotFoundError, AmbiguousNameError."""
-        found = {job.stored.id: job.stored for job in self.live.values() if job.stored.id.startswith(word)}
-        if names.is_id(word, "j"):
-            for stored in await asyncio.wrap_future(self._database.read(rows.find, word)):
-                found.setdefault(stored.id, stored)
+    async def find(self, word: str, uid: int | None = None) -> StoredJob:
+        """A job by its id or the begin of it. Raises JobNotFoundError, AmbiguousNameError.
+
+        uid: of the user among whose jobs it is; None: among all.
+        """
         if not names.is_id(word, "j"):
             raise JobNotFoundError(f"'{word}' is no job", hint="bkctl job list shows them")
+        live = [job.stored for job in self.live.values() if uid in (None, job.stored.caller_uid)]
+        found = {stored.id: stored for stored in live if stored.id.startswith(word)}
+        for stored in await asyncio.wrap_future(self._database.read(rows.find, word, uid)):
+            found.setdefault(stored.id, stored)
         return found[names.match_prefix(word, found, JobNotFoundError)]
 
-    async def cancel(self, job_id: str, signal_name: str) -> bool:
-        """Ask a job to end; False when it has ended already."""
+    async def cancel(self, job_id: str, signal_name: Literal["int", "term"]) -> bool:
+        """Ask a job to end, the second time at once; False when it has ended already."""
         job = self.live.get(job_id)
         if job is None:
             return False
-        job.asked_to_end = signal_name
+        is_again, job.asked_to_end = job.asked_to_end, True
+        await asyncio.to_thread(self._database.make_room)
         if not job.is_begun:
             job.is_begun = True
-            await self._end(job, Outcome.interrupted("cancelled before it began", exit_code=5))
+            await self._end(job, Outcome.interrupted("cancelled before it began"))
             self.turn()
-        elif job.child is not None:
-            if job.stored.state == "paused":
-                await self.pause(job_id, is_paused=False)
-            await job.child.send(CancelRequest(signal="int"))
+        elif is_again and job.child is not None:
+            job.child.kill()
+        else:
+            await self._tell_to_end(job, CancelRequest(signal=signal_name))
             self._start(self._kill_late(job))
         return True
+
+    async def _tell_to_end(self, job: LiveJob, message: CancelRequest) -> None:
+        job.ending = message
+        if job.child is not None:
+            await job.child.send(message)
 
     async def pause(self, job_id: str, *, is_paused: bool) -> bool:
         """Have a job wait or go on; False when it does so already. Raises ConflictError unless it runs."""
         job = self.live.get(job_id)
-        if job is None or job.child is None or job.stored.state not in ("running", "paused"):
+        if job is None or job.stored.state not in ("running", "paused"):
             raise ConflictError("the job is not running", hint="only a running job can be paused")
         state: JobState = "paused" if is_paused else "running"
         if job.stored.state == state:
             return False
-        await job.child.send(PauseRequest(paused=is_paused))
         await self._move(job, state)
+        if job.child is not None:
+            await job.child.send(PauseRequest(paused=is_paused))
         job.log("information", "paused" if is_paused else "goes on")
         return True
 
@@ -202,20 +247,17 @@ class Jobs:
     async def stop(self) -> None:
         """Have every running job checkpoint and end; it goes on after the next start."""
         self.is_stopping = True
-        running = [job for job in self.live.values() if job.child is not None]
+        running = [job for job in self.live.values() if job.is_begun]
         for job in running:
-            if job.child is not None:
-                await job.child.send(PauseRequest(paused=False))
-                await job.child.send(CancelRequest(signal="term"))
+            await self._tell_to_end(job, CancelRequest(signal="term"))
         late = [asyncio.create_task(self._kill_late(job)) for job in running]
-        while self._tasks - set(late) and any(job.is_begun for job in self.live.values()):
-            await asyncio.wait(list(self._tasks), timeout=0.5)
+        while self._tasks and any(job.is_begun for job in self.live.values()):
+            await asyncio.wait(list(self._tasks), timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
         for task in (*late, *self._tasks):
             task.cancel()
 
     async def _kill_late(self, job: LiveJob) -> None:
-        """Ten seconds are enough for a checkpoint (DESIGN 1)."""
-        await asyncio.sleep(10)
+        await asyncio.sleep(_GRACE_SECONDS)
         if job.child is not None:
             job.child.kill()
 
@@ -224,12 +266,34 @@ class Jobs:
     async def _flush_now_and_then(self, job: LiveJob) -> None:
         while True:
             await asyncio.sleep(_FLUSH_SECONDS)
-            await self._flush(job)
+            with suppress(StateFullError):
+                await self._flush(job)
 
-    async def _flush(self, job: LiveJob) -> None:
+    async def _flush(self, job: LiveJob, *, is_last: bool = False) -> None:
+        """Write what the log lacks. A full disk keeps it waiting, until the last time: then the reserve is given up."""
         lines = job.take_unwritten()
-        if lines:
-            await asyncio.wrap_future(self._database.write_always(rows.add_log, job.stored.id, lines))
+        if not lines:
+            return
+        write = self._database.write_always if is_last else self._database.write
+        try:
+            await asyncio.wrap_future(write(rows.add_log, job.stored.id, lines))
+        except BaseException:
+            job.put_back(lines)
+            raise
+
+    async def keep_up(self) -> None:
+        """For ever: what is to be done now and then."""
+        while True:
+            await asyncio.sleep(_UPKEEP_SECONDS)
+            await self._keep_up()
+
+    async def _keep_up(self) -> None:
+        """Make the reserve again where there is room, record ends that found none."""
+        await asyncio.to_thread(self._database.keep_reserve)
+        for job_id, stored in list(self._unrecorded.items()):
+            with suppress(BackupError):
+                await asyncio.wrap_future(self._database.write_always(rows.put_job, stored))
+                self._unrecorded.pop(job_id, None)
 
     def _start(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -15,6 +15,7 @@ from backupd.daemon.queue import Waiting
 from backupd.daemon.requests import JobRequest
 from backupd.model.events import Ask, FromJob, Log, Progress, Severity, Step
 from backupd.model.jobs import LogLine
+from backupd.model.orders import CancelRequest
 from backupd.sizes import format_seconds
 
 _MOST_UNWRITTEN = 10_000
@@ -30,7 +31,12 @@ class LiveJob:
         self.child: ChildJob | None = None
         self.is_begun = False
         """Whether it left the queue."""
-        self.asked_to_end: str | None = None
+        self.asked_to_end = False
+        """Whether a caller wants its end."""
+        self.ending: CancelRequest | None = None
+        """What its process is told as soon as there is one."""
+        self.is_cut_short = False
+        """Whether that kept it from its end."""
         self.waits_for = ""
         self.progress: dict[str, Any] | None = None
         self.open_ask: Ask | None = None
@@ -108,6 +114,10 @@ class LiveJob:
         lines = list(self._unwritten)
         self._unwritten.clear()
         return lines
+
+    def put_back(self, lines: list[LogLine]) -> None:
+        """Lines that could not be written yet."""
+        self._unwritten = deque([*lines, *self._unwritten], maxlen=_MOST_UNWRITTEN)
 
     def _note(self, severity: Severity, message: str, path: bytes | None) -> None:
         self._noted += 1

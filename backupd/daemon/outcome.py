@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from backupd.catalog.jobs import StoredRun
 from backupd.errors import BackupError, SomeDestinationsError, StoppedError
 from backupd.model.events import Done, Failed
 from backupd.model.orders import Struct
 
-_GOOD = (0, 3)
-_STOPPED = (5, 130, 143)
+GOOD = (0, 3)
+_BY_SIGNAL = (130, 143)
+_STOPPED = (5, *_BY_SIGNAL)
 _SKIPPED = 75
 
 
@@ -28,15 +30,28 @@ class Outcome(Struct, frozen=True, kw_only=True):
         return cls(exit_code=error.exit_code, error=fields(error))
 
     @classmethod
-    def interrupted(cls, message: str, exit_code: int = StoppedError.exit_code) -> Outcome:
+    def interrupted(cls, message: str) -> Outcome:
         """The end of a job that somebody or something stopped."""
-        error = StoppedError(message, hint="what was stored stays; the next run goes on from it")
-        return cls(exit_code=exit_code, error=fields(error))
+        return cls.of(StoppedError(message, hint="what was stored stays; the next run goes on from it"))
 
     @classmethod
     def said(cls, last: Done | Failed) -> Outcome:
         """What a job process said last."""
         return cls(exit_code=last.exit_code, result=last.result, error=last.error, warnings=last.warnings)
+
+    @classmethod
+    def of_run(cls, run: StoredRun) -> Outcome:
+        """What a run at one destination came to, as it was kept."""
+        return cls(exit_code=run.exit_code, result={"runs": [run.facts]}, error=run.facts.get("error"))
+
+    def stopped(self, message: str) -> Outcome:
+        """The same, but 5 where it says that a signal ended it: who follows the job got none (CLI.md, exit codes)."""
+        if self.exit_code not in _BY_SIGNAL:
+            return self
+        told = Outcome.interrupted(message)
+        runs = [{**run, "exit": told.exit_code} for run in (self.result or {}).get("runs") or []]
+        result = {**self.result, "runs": runs} if self.result is not None and runs else self.result
+        return Outcome(exit_code=told.exit_code, result=result, error=told.error, warnings=self.warnings)
 
     @property
     def was_stopped(self) -> bool:
@@ -82,8 +97,8 @@ def joined(named: Sequence[tuple[str, Outcome]]) -> Outcome:
     if len(named) == 1:
         return named[0][1]
     counted = [(name, one) for name, one in named if one.exit_code != _SKIPPED] or list(named)
-    good = [one for _, one in counted if one.exit_code in _GOOD]
-    bad = [(name, one) for name, one in counted if one.exit_code not in _GOOD]
+    good = [one for _, one in counted if one.exit_code in GOOD]
+    bad = [(name, one) for name, one in counted if one.exit_code not in GOOD]
     warnings = list(dict.fromkeys(warning for _, one in named for warning in one.warnings))
     runs = [run for one in [*good, *(o for _, o in bad)] for run in (one.result or {}).get("runs") or []][:1]
     destinations = [entry for name, one in named for entry in _destinations(name, one)]

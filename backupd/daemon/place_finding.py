@@ -5,6 +5,7 @@ from __future__ import annotations
 from backupd.catalog.definitions import StoredDestination, StoredSet
 from backupd.daemon.definitions import Definitions
 from backupd.errors import DestinationNotFoundError, RepositoryNotFoundError
+from backupd.repository.identity import is_id_text
 
 
 def find_place(known: Definitions, word: str, set_name: str | None) -> str:
@@ -51,6 +52,8 @@ def _only_set(known: Definitions) -> StoredSet:
 def _destination(known: Definitions, word: str) -> tuple[StoredDestination, str]:
     """The destination that a word names, and the repository below it where the word goes on."""
     for one in known.destinations:
-        if word.startswith(one.text.place.rstrip("/") + "/r"):
-            return one, word.removeprefix(one.text.place.rstrip("/") + "/")
+        above, _, last = word.rpartition("/")
+        # Nothing else below it: the daemon would read with its own rights what someone else made there.
+        if above == one.text.place.rstrip("/") and is_id_text(last):
+            return one, last
     return known.destination(word), ""

@@ -23,7 +23,7 @@ class Queries:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self._running: Counter[int] = Counter()
-        self._children: dict[str, tuple[int, ChildJob]] = {}
+        self._children: dict[ChildJob, tuple[int, str]] = {}
 
     async def ask(self, name: str, uid: int, order: AnyOrder) -> AsyncIterator[FromJob]:
         """Carry an order out. name: under which answers to its questions come. Raises DaemonBusyError."""
@@ -33,24 +33,25 @@ class Queries:
         child: ChildJob | None = None
         try:
             child = await ChildJob.start(order, self._environment)
-            self._children[name] = (uid, child)
+            self._children[child] = (uid, name)
             async for event in child.events():
                 yield event
         finally:
-            self._running[uid] -= 1
-            self._children.pop(name, None)
-            if child is not None:
-                await child.end()
+            try:
+                if child is not None:
+                    await child.end()
+                    self._children.pop(child, None)
+            finally:
+                self._running[uid] -= 1
 
     async def answer(self, name: str, uid: int, message: Answer | CancelRequest) -> bool:
         """Pass a message to a question's process; False when it is gone or another user's."""
-        owner, child = self._children.get(name, (uid, None))
-        if child is None or owner != uid:
-            return False
-        await child.send(message)
-        return True
+        child = next((one for one, whose in self._children.items() if name and whose == (uid, name)), None)
+        if child is not None:
+            await child.send(message)
+        return child is not None
 
     def kill_all(self) -> None:
         """The daemon ends."""
-        for _, child in self._children.values():
+        for child in self._children:
             child.kill()

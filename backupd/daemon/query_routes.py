@@ -7,7 +7,7 @@ import re
 import msgspec
 from aiohttp import web
 
-from backupd.daemon.gate import ACTORS, EVERYONE, check
+from backupd.daemon.gate import ACTORS, ADMINS, EVERYONE, RESTORERS, WATCHERS, Role, caller_of, check
 from backupd.daemon.place_finding import find_place
 from backupd.daemon.route import Call, Route
 from backupd.errors import UsageError
@@ -15,9 +15,12 @@ from backupd.model.api import Change, Ending, Question, Reply
 from backupd.model.orders import (
     Answer,
     AnyOrder,
+    BackupOrder,
     CancelRequest,
+    DestinationProbeOrder,
     InfoOrder,
     KeyOrder,
+    Order,
     SnapshotCatOrder,
     SnapshotDiffOrder,
     SnapshotListOrder,
@@ -26,11 +29,24 @@ from backupd.model.orders import (
     SnapshotVersionsOrder,
 )
 
+QUESTIONS: dict[type[Order], tuple[Role, ...]] = {
+    SnapshotListOrder: EVERYONE,
+    SnapshotShowOrder: EVERYONE,
+    SnapshotLsOrder: EVERYONE,
+    SnapshotDiffOrder: EVERYONE,
+    SnapshotVersionsOrder: EVERYONE,
+    SnapshotCatOrder: RESTORERS,
+    InfoOrder: EVERYONE,
+    DestinationProbeOrder: WATCHERS,
+    KeyOrder: ADMINS,
+    BackupOrder: ADMINS,
+}
+"""What may be asked, and by whom; who isn't admin is shown what he could have read."""
+
 _NAME = re.compile(r"[0-9a-f]{32}")
 _SNAPSHOTS = (
     SnapshotCatOrder
     | SnapshotDiffOrder
-    | SnapshotListOrder
     | SnapshotLsOrder
     | SnapshotShowOrder
     | SnapshotVersionsOrder
@@ -70,19 +86,29 @@ async def end(call: Call) -> Change:
 def _placed(call: Call, order: AnyOrder) -> AnyOrder:
     """The order with the place filled in and the caller named. Raises UsageError for what is no question."""
     known = call.services.definitions
+    if type(order) not in QUESTIONS:
+        raise UsageError("such an order is a job", hint="POST it to /v1/backups, /v1/restores or /v1/checks")
+    check(call.peer, QUESTIONS[type(order)])
     match order:
         case KeyOrder():
-            check(call.peer, ("admin",))
-            place = find_place(known, order.place, None)
+            if order.set_name is not None:
+                known.set(order.set_name)
+            place = find_place(known, order.place, order.set_name)
+        case DestinationProbeOrder():
+            # With the daemon's rights: it is the daemon that is to reach the place.
+            return DestinationProbeOrder(place=known.destination(order.place).text.place)
+        case BackupOrder():
+            # A one-shot finds its repository at the place by itself, with the daemon's keys.
+            known.destination(order.place)
+            return order
         case SnapshotListOrder():
             place = find_place(known, order.place, order.set_name)
-        case InfoOrder():
-            place = find_place(known, order.place, None)
         case _ if isinstance(order, _SNAPSHOTS):
             place = find_place(known, order.place, order.selection.set_name)
         case _:
-            raise UsageError("such an order is a job", hint="POST it to /v1/backups, /v1/restores or /v1/checks")
-    return msgspec.structs.replace(order, place=place, caller=call.peer.caller)
+            # What a repository is says nothing of anyone's files: with the daemon's rights, and its caches.
+            return msgspec.structs.replace(order, place=find_place(known, order.place, None), caller=None)
+    return msgspec.structs.replace(order, place=place, caller=caller_of(call.peer))
 
 
 ROUTES = [

@@ -25,6 +25,8 @@ class JobRequest(Struct, frozen=True, kw_only=True):
     backup: BackupRequest | None = None
     restore: RestoreOrder | None = None
     check: CheckOrder | None = None
+    is_paused: bool = False
+    """The job was paused when the daemon was stopped: it begins so."""
     destination_id: str | None = None
     """Of a restore or check."""
 

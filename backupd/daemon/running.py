@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
+import logging
 import os
 import signal
 import socket
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 
 from backupd.catalog.database import Database
 from backupd.catalog.jobs import StoredJob
 from backupd.clock import Clock
 from backupd.daemon.carrying import Carrier
+from backupd.daemon.configuration import Configuration
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import Gate
 from backupd.daemon.jobs import Jobs
@@ -23,13 +26,16 @@ from backupd.daemon.queries import Queries
 from backupd.daemon.routes import ROUTES
 from backupd.daemon.services import Services
 from backupd.daemon.serving import Server
-from backupd.daemon.supervisor import Supervisor
-from backupd.errors import BackupError, BusyError, ConfigError, UsageError
-from backupd.settings.daemon_settings import DaemonSettings, read_settings
+from backupd.daemon.supervisor import OWN_VARIABLES, Supervisor
+from backupd.errors import BackupError, BusyError, UsageError
+from backupd.settings.daemon_settings import DaemonSettings
 from backupd.settings.directories import ensure, translated
-from backupd.settings.lock import FOREVER, SetLock
+from backupd.settings.lock import SetLock
 
 _PATH_BYTES = 107
+_LOCK_SECONDS = 0.2
+
+_log = logging.getLogger("backupd.daemon")
 
 
 async def run(places: DaemonPlaces, clock: Clock, environment: Mapping[str, str]) -> None:
@@ -52,15 +58,14 @@ async def run(places: DaemonPlaces, clock: Clock, environment: Mapping[str, str]
 async def _assemble(
     places: DaemonPlaces, clock: Clock, environment: Mapping[str, str], database: Database
 ) -> tuple[Services, Server]:
-    warnings: list[str] = []
-    try:
-        settings = read_settings(places.config)
-    except ConfigError as error:
-        warnings.append(error.message)
-        settings = DaemonSettings()
     definitions = Definitions(database, clock)
     await definitions.reload()
-    for_jobs = {**environment, "BACKUPD_STATE": places.state} if places.owns_state else dict(environment)
+    configuration = Configuration(places.config, database, definitions, clock)
+    await configuration.start()
+    settings = configuration.settings
+    for_jobs = {name: value for name, value in environment.items() if name not in OWN_VARIABLES}
+    if places.owns_state:
+        for_jobs["BACKUPD_STATE"] = places.state
     carrier = Carrier(database, definitions, clock, for_jobs)
     jobs = Jobs(database, carrier, clock, settings.queue.jobs_at_once)
     gate = Gate(settings.access)
@@ -72,26 +77,42 @@ async def _assemble(
         jobs=jobs,
         queries=Queries(for_jobs),
         gate=gate,
-        settings=settings,
+        configuration=configuration,
         environment=for_jobs,
         started_ns=clock.now_ns(),
-        warnings=warnings,
+        warnings=configuration.warnings,
     )
+
+    def adopt(settings: DaemonSettings) -> None:
+        gate.replace(settings.access)
+        jobs.most = settings.queue.jobs_at_once
+        jobs.turn()
+
+    configuration.follow(adopt)
 
     async def free_of_orphans(stored: StoredJob) -> None:
         """Wait until no process of a former daemon holds the lock of the job's set."""
         known = [r.stored_set_id for r in definitions.repositories if r.set_id == stored.set_id]
         for identity in dict.fromkeys([*known, stored.set_id or ""]):
-            if identity and stored.kind == "backup":
-                await asyncio.to_thread(_wait_for_lock, places.state, identity, clock)
+            if not identity:
+                continue
+            while await asyncio.to_thread(_is_locked, places.state, identity, clock):
+                await asyncio.sleep(_LOCK_SECONDS)
 
     await jobs.restore_from_catalog(free_of_orphans)
     return services, Server(ROUTES, gate, services)
 
 
-def _wait_for_lock(state: str, identity: str, clock: Clock) -> None:
-    with SetLock(state, identity[1:]) as lock:
-        lock.acquire(clock, FOREVER)
+def _is_locked(state: str, identity: str, clock: Clock) -> bool:
+    """Whether a process holds the lock of a set; where that can't be told, its next job finds out."""
+    try:
+        with SetLock(state, identity) as lock:
+            lock.acquire(clock)
+    except BusyError:
+        return True
+    except BackupError as error:
+        _log.warning("%s", error.message)
+    return False
 
 
 async def _serve(services: Services, server: Server, supervisor: Supervisor) -> None:
@@ -99,11 +120,14 @@ async def _serve(services: Services, server: Server, supervisor: Supervisor) -> 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, services.configuration.reload_soon)
     watchdog = asyncio.create_task(supervisor.tell_alive())
+    upkeep = asyncio.create_task(services.jobs.keep_up())
     try:
         await stop.wait()
     finally:
         watchdog.cancel()
+        upkeep.cancel()
         supervisor.stopping()
         services.queries.kill_all()
         await services.jobs.stop()
@@ -129,8 +153,10 @@ class StateLock:
                 f"another backupd works on {state}" + f": process {holder}" * bool(holder),
                 hint="stop it first, or give another --state",
             ) from error
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+        with suppress(OSError):
+            # Only told to others; a full disk keeps nobody from holding the lock.
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, str(os.getpid()).encode(), 0)
 
     def __enter__(self) -> StateLock:
         """The lock itself, which is held."""
@@ -165,7 +191,10 @@ def bind(path: str) -> socket.socket:
 
 def _make_directory(directory: str) -> None:
     try:
-        os.makedirs(directory, mode=0o750, exist_ok=True)
+        if not os.path.isdir(directory):
+            os.makedirs(directory)
+            # The umask keeps the group out, which is to reach the socket.
+            os.chmod(directory, 0o750)
     except OSError as error:
         raise translated(error, directory) from error
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from backupd.catalog.database import Database
 from backupd.clock import Clock
+from backupd.daemon.configuration import Configuration
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import Gate
 from backupd.daemon.jobs import Jobs
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
-from backupd.settings.daemon_settings import DaemonSettings
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class Services:
     jobs: Jobs
     queries: Queries
     gate: Gate
-    settings: DaemonSettings
+    configuration: Configuration
     environment: Mapping[str, str]
     """Of job processes."""
     started_ns: int

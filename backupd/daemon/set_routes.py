@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from backupd.catalog.definitions import StoredSet
-from backupd.daemon.definition_rules import check_set
-from backupd.daemon.definitions import Definitions, diff
+from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import ADMINS, EVERYONE
 from backupd.daemon.route import Call, Route
 from backupd.errors import BusyError
 from backupd.model.api import Change, EditSet, RepositoryView, SetChange, SetList, SetView
+from backupd.rules.definition_rules import places_inside
 
 
 def view(stored: StoredSet, known: Definitions) -> SetView:
@@ -48,28 +46,18 @@ async def show_set(call: Call) -> SetView:
 async def create_set(call: Call) -> SetChange:
     """Make a set."""
     known, edit = call.services.definitions, call.body
-    if edit.dry_run:
-        text = check_set(edit.text, {one.text.name: one.text for one in known.destinations})
-        made = StoredSet(id="b" + "0" * 32, text=text, file=None, created_ns=0)
-        return SetChange(set=view(made, known), change=Change(changed=True, dry_run=True))
-    made = await known.add_set(edit.text)
-    return SetChange(set=view(made, known), change=Change(changed=True))
+    made = await known.add_set(edit.text, dry_run=edit.dry_run)
+    change = Change(changed=True, dry_run=edit.dry_run, warnings=places_inside(made.text, known.places))
+    return SetChange(set=view(made, known), change=change)
 
 
 async def edit_set(call: Call) -> SetChange:
     """Give a set a new text."""
     known, edit = call.services.definitions, call.body
-    stored = known.set(call.path["set"])
-    if edit.dry_run:
-        text = check_set(edit.text, {one.text.name: one.text for one in known.destinations})
-        difference = diff(stored.text, text)
-        shown = msgspec.structs.replace(stored, text=text)
-        return SetChange(
-            set=view(shown, known), change=Change(changed=bool(difference), diff=difference, dry_run=True)
-        )
-    difference = await known.change_set(stored, edit.text)
-    changed = known.set_by_id(stored.id)
-    return SetChange(set=view(changed, known), change=Change(changed=bool(difference), diff=difference))
+    made, changes = await known.change_set(known.set(call.path["set"]), edit.text, dry_run=edit.dry_run)
+    warnings = places_inside(made.text, known.places)
+    change = Change(changed=bool(changes), diff=changes, dry_run=edit.dry_run, warnings=warnings)
+    return SetChange(set=view(made, known), change=change)
 
 
 async def remove_set(call: Call) -> Change:

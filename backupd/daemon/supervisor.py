@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 _FIRST_PASSED = 3
+OWN_VARIABLES = ("NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID")
+"""Meant for the daemon alone: job processes don't get them."""
 
 
 class Supervisor:

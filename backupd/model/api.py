@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from backupd.model.jobs import JobView, LogLine
-from backupd.model.orders import AnyOrder, CheckOrder, IfRunning, RestoreOrder, Struct
-from backupd.model.sets import DestinationText, SetText
+from backupd.model.orders import AnyOrder, CheckOrder, IfRunning, Number, RestoreOrder, Seconds, Strict, Struct
+from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SetText
 
 API_VERSION = 1
 
@@ -18,6 +18,7 @@ class Change(Struct, frozen=True, kw_only=True):
     diff: dict[str, Any] = {}
     """Field -> {from, to}; for several things: kind/name -> such a map."""
     dry_run: bool = False
+    warnings: list[str] = []
 
 
 class RepositoryView(Struct, frozen=True, kw_only=True):
@@ -53,7 +54,7 @@ class SetChange(Struct, frozen=True, kw_only=True):
     change: Change
 
 
-class EditSet(Struct, frozen=True, kw_only=True):
+class EditSet(Strict, frozen=True, kw_only=True):
     """A set's new text; what is not meant to change is given as it was."""
 
     text: SetText
@@ -84,14 +85,65 @@ class DestinationChange(Struct, frozen=True, kw_only=True):
     change: Change
 
 
-class EditDestination(Struct, frozen=True, kw_only=True):
+class EditDestination(Strict, frozen=True, kw_only=True):
     """A destination's new text."""
 
     text: DestinationText
     dry_run: bool = False
 
 
-class StartBackup(Struct, frozen=True, kw_only=True):
+class ApplyConfig(Strict, frozen=True, kw_only=True):
+    """Documents with sets and destinations that are to be as they say."""
+
+    documents: list[ConfigDocument]
+    prune: bool = False
+    """Disable the sets that are in none of them; those kept in files stay as they are."""
+    dry_run: bool = False
+
+
+class ConfigExport(Struct, frozen=True, kw_only=True):
+    """Sets and destinations as a document of `config apply`."""
+
+    config: ConfigText
+
+
+class SettingView(Struct, frozen=True, kw_only=True):
+    """One setting of the daemon that is in force."""
+
+    key: str
+    """As `queue.jobs_at_once`."""
+    value: Any
+    origin: str
+    """File and line, or `default`."""
+
+
+class ConfigFileView(Struct, frozen=True, kw_only=True):
+    """A file of conf.d that sets or destinations came from."""
+
+    file: str
+    sets: list[str]
+    destinations: list[str]
+
+
+class ConfigView(Struct, frozen=True, kw_only=True):
+    """The settings in force and where they come from."""
+
+    directory: str
+    settings: list[SettingView]
+    files: list[ConfigFileView]
+    warnings: list[str]
+
+
+class EditSetting(Strict, frozen=True, kw_only=True):
+    """A new value for a setting of backupd.yaml."""
+
+    key: str
+    value: str
+    """As it would stand in the file."""
+    dry_run: bool = False
+
+
+class StartBackup(Strict, frozen=True, kw_only=True):
     """Run sets now."""
 
     sets: list[str] = []
@@ -101,30 +153,38 @@ class StartBackup(Struct, frozen=True, kw_only=True):
     to: list[str] = []
     """Destinations; empty: all of each set."""
     if_running: IfRunning = "fail"
-    stop_after_seconds: int | None = None
+    stop_after_seconds: Seconds | None = None
     tags: dict[str, str] = {}
     dry_run: bool = False
 
 
-class StartRestore(Struct, frozen=True, kw_only=True):
+class StartRestore(Strict, frozen=True, kw_only=True):
     """Write a snapshot's entries somewhere; `order.place` is a destination or empty."""
 
     order: RestoreOrder
 
 
-class StartCheck(Struct, frozen=True, kw_only=True):
+class StartCheck(Strict, frozen=True, kw_only=True):
     """Verify what is stored; `order.set_names` empty: all sets."""
 
     order: CheckOrder
+
+
+class SkippedSet(Struct, frozen=True, kw_only=True):
+    """A set that was passed over, for a run of it is under way."""
+
+    set: str
+    job: str
 
 
 class Started(Struct, frozen=True, kw_only=True):
     """Jobs that were queued, or joined."""
 
     jobs: list[JobView]
+    skipped: list[SkippedSet] = []
 
 
-class Question(Struct, frozen=True, kw_only=True):
+class Question(Strict, frozen=True, kw_only=True):
     """An order that is answered while the caller waits: listings, single files, keys."""
 
     order: AnyOrder
@@ -132,14 +192,14 @@ class Question(Struct, frozen=True, kw_only=True):
     """Under which the caller answers what the order asks; drawn by the caller, 32 hex digits."""
 
 
-class Reply(Struct, frozen=True, kw_only=True):
+class Reply(Strict, frozen=True, kw_only=True):
     """An answer to something that a job or question asked."""
 
-    ask: int
+    ask: Number
     text: str
 
 
-class Ending(Struct, frozen=True, kw_only=True):
+class Ending(Strict, frozen=True, kw_only=True):
     """How a job is to end."""
 
     signal: Literal["int", "term"] = "int"
@@ -178,5 +238,5 @@ class Overview(Struct, frozen=True, kw_only=True):
     """Of the caller."""
 
 
-class Nothing(Struct, frozen=True, kw_only=True):
+class Nothing(Strict, frozen=True, kw_only=True):
     """An empty body."""

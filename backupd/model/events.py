@@ -26,6 +26,13 @@ class Step(Struct, frozen=True, kw_only=True, tag="step"):
     name: str
 
 
+class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
+    """A backup has its repository and its set, before anything is stored: the daemon notes where to find them."""
+
+    repository: str
+    set_id: str
+
+
 class Progress(Struct, frozen=True, kw_only=True, tag="progress"):
     """Where the job stands; sent at most four times a second."""
 
@@ -84,4 +91,4 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
     warnings: list[str] = []
 
 
-FromJob = Log | Step | Progress | Ask | Data | Item | Done | Failed
+FromJob = Log | Step | Opened | Progress | Ask | Data | Item | Done | Failed

@@ -6,9 +6,11 @@ A field that is None was not given on the command line; the operation knows the 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+
+from backupd.model.sets import ConfigDocument
 
 Overwrite = Literal["if-changed", "if-newer", "always", "never"]
 IfRunning = Literal["fail", "join", "wait", "skip"]
@@ -18,40 +20,51 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all orders and results: immutable, keyword only."""
 
 
-class Unlock(Struct, frozen=True, kw_only=True):
+class Strict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all that is asked for: what nobody here knows is refused, never passed over."""
+
+
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=10 * 366 * 86400)]
+"""A time to wait for, ten years at most."""
+WorkerCount = Annotated[int, msgspec.Meta(ge=1, le=256)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
+"""What every JSON reader takes as it is."""
+
+
+class Unlock(Strict, frozen=True, kw_only=True):
     """How to open a repository: the secret given on the command line, if one was."""
 
     secret: bytes | None = None
     """A password or the printed 44 characters, surrounding white space stripped; None: the kept key."""
 
 
-class FilterWord(Struct, frozen=True, kw_only=True):
+class FilterWord(Strict, frozen=True, kw_only=True):
     """One filter option in the order of the command line."""
 
     kind: Literal["exclude", "include", "filter-file"]
     value: bytes
 
 
-class Limits(Struct, frozen=True, kw_only=True):
+class Limits(Strict, frozen=True, kw_only=True):
     """How hard a job may work."""
 
-    jobs: int | None = None
+    jobs: WorkerCount | None = None
     """Worker processes; None: one a core."""
     polite: bool = True
     """Lower CPU and I/O priority."""
-    stop_after_seconds: int | None = None
+    stop_after_seconds: Seconds | None = None
 
 
-class Caller(Struct, frozen=True, kw_only=True):
+class Caller(Strict, frozen=True, kw_only=True):
     """An ordinary user for whom a daemon's job works: it shows and gives only what that user could have read."""
 
-    uid: int
-    gid: int
-    groups: list[int]
+    uid: Number
+    gid: Number
+    groups: list[Number]
     """All of the user's groups, the first one too."""
 
 
-class OwnRepository(Struct, frozen=True, kw_only=True):
+class OwnRepository(Strict, frozen=True, kw_only=True):
     """A set of the daemon has a repository of its own at each place, under one id."""
 
     repository: str
@@ -62,7 +75,7 @@ class OwnRepository(Struct, frozen=True, kw_only=True):
     """PLACE/ID where the set has it already: keys and keyring are taken from there."""
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class Order(Strict, frozen=True, kw_only=True):
     """What all orders share."""
 
     place: str
@@ -100,13 +113,13 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     no_cache: bool = False
     compression: Literal["none", "fast", "normal", "best"] | None = None
     deduplication: Literal["off", "path", "set", "repository"] | None = None
-    chunk_size_bytes: int | None = None
+    chunk_size_bytes: Number | None = None
     check_before_sending: bool = True
     encryption: Literal["default", "password", "custom", "none"] | None = None
     """Only for a new repository."""
     cipher: str | None = None
     """Only for a new repository: aes-256-gcm, aes-128-gcm, chacha20-poly1305."""
-    block_size_bytes: int | None = None
+    block_size_bytes: Number | None = None
     """Only for a new repository: 32 or 64 MiB."""
     new_secret: bytes | None = None
     key_out: str | None = None
@@ -115,7 +128,7 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     """`CI` is set: a random key is made only where `key_out` keeps it."""
 
 
-class Selection(Struct, frozen=True, kw_only=True):
+class Selection(Strict, frozen=True, kw_only=True):
     """Which snapshot, and what of it."""
 
     set_name: str | None = None
@@ -204,6 +217,8 @@ class KeyOrder(Order, frozen=True, kw_only=True, tag="key"):
     """`bkctl key VERB`."""
 
     verb: Literal["show", "sheet", "prove", "add", "list", "remove", "password", "rotate"]
+    set_name: str | None = None
+    """Whose repository is meant, where a daemon knows; the sheet names it in its commands."""
     slot: str | None = None
     """Slot name, prefix or label, for remove."""
     label: str | None = None
@@ -226,6 +241,18 @@ class InfoOrder(Order, frozen=True, kw_only=True, tag="info"):
     """`bkctl info`: this program, this machine and, with a place, the repository there."""
 
 
+class ConfigCheckOrder(Order, frozen=True, kw_only=True, tag="config_check"):
+    """`bkctl config check`: whether documents can be applied; `place` is empty."""
+
+    documents: list[ConfigDocument]
+    destinations: list[str] = []
+    """Names that sets may use although no document has them."""
+
+
+class DestinationProbeOrder(Order, frozen=True, kw_only=True, tag="destination_probe"):
+    """`bkctl doctor`: whether a place can be reached and written, how fast, what is free; writes nothing lasting."""
+
+
 AnyOrder = (
     BackupOrder
     | RestoreOrder
@@ -239,13 +266,15 @@ AnyOrder = (
     | KeyOrder
     | DecryptOrder
     | InfoOrder
+    | ConfigCheckOrder
+    | DestinationProbeOrder
 )
 
 
 class Answer(Struct, frozen=True, kw_only=True, tag="answer"):
     """The client's reply to an `Ask`."""
 
-    ask: int
+    ask: Number
     text: str
     """`yes`, `no`, `all`, or what was typed; empty: no answer."""
 

@@ -82,3 +82,13 @@ class ConfigText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, om
 
     destinations: list[DestinationText] = []
     sets: list[SetText] = []
+
+
+class ConfigDocument(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A YAML document before it is read."""
+
+    name: str
+    """Of the file, for messages."""
+    text: str
+    holds: Literal["definitions", "settings"] = "definitions"
+    """Sets and destinations, or what stands in backupd.yaml."""

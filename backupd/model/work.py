@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from backupd.model.orders import Caller
+
 
 class Message(msgspec.Struct, frozen=True, array_like=True):
     """Base of all messages here."""
@@ -52,6 +54,8 @@ class FetchSetup(Message, frozen=True, array_like=True, tag=2):
     keeps_mine: bool = False
     reads_back: bool = False
     """Read every file back from the disk before it gets its metadata, and compare."""
+    caller: Caller | None = None
+    """With whose rights all is written; None: the job's own."""
 
 
 class CheckSetup(Message, frozen=True, array_like=True, tag=3):

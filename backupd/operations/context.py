@@ -12,6 +12,8 @@ from backupd.clock import Clock, to_datetime
 from backupd.errors import AnswerNeededError, BackupError
 from backupd.model import events
 from backupd.model.orders import Order
+from backupd.rights import Rights
+from backupd.settings import directories
 from backupd.settings.directories import Directories
 from backupd.settings.host import Host, read_host
 from backupd.settings.zone import find_zone
@@ -31,11 +33,14 @@ class JobContext:
         clock: Clock,
         cancel: Cancel,
         environ: Mapping[str, str],
-        directories: Directories,
+        found: Directories,
         send: Send,
     ) -> None:
-        self.order, self.clock, self.cancel, self.directories = order, clock, cancel, directories
+        self.order, self.clock, self.cancel = order, clock, cancel
+        self.directories = self.own_directories = found
+        """Those of this step of the order, and those of all of it."""
         self.environ = environ
+        self.rights = Rights(order.caller)
         self.zone: tzinfo = find_zone(order.time_zone, environ)
         self._send = send
         self._host: Host | None = None
@@ -67,6 +72,20 @@ class JobContext:
     def elapsed_seconds(self) -> float:
         """Since the job began."""
         return self.clock.monotonic() - self._began
+
+    def work_for_caller(self) -> None:
+        """From here on do all with the rights of the order's caller, if it has one. Raises RoleError, AccessError.
+
+        What is ours is read first. Caches and temporary files then lie in a directory of this run, which is the
+        caller's; only keys and the place are still read with our own rights.
+        """
+        if self.order.caller is None:
+            return
+        self._host = self.host
+        self.rights.lower()
+        self.directories = self.own_directories = directories.private(
+            self.directories.config, self.directories.data, self.environ
+        )
 
     def tell(self, severity: events.Severity, message: str, *, path: bytes | None = None, verbosity: int = 0) -> None:
         """Send a log line."""

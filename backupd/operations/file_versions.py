@@ -10,10 +10,10 @@ from backupd.errors import PathNotFoundError, UsageError
 from backupd.model.results import shown
 from backupd.operations import snapshot_tree
 from backupd.operations.snapshot_changes import OnDamage, walk_changes
+from backupd.operations.snapshot_tree import Trees
 from backupd.snapshot.records import Snapshot
 from backupd.tree.comparing import has_same_content
 from backupd.tree.entry import Entry, Kind
-from backupd.tree.nodes import Load
 
 MOST_VERSIONS = 100_000
 
@@ -27,7 +27,9 @@ class Version(msgspec.Struct, frozen=True):
     entry: Entry
 
 
-def versions_of(paths: Sequence[bytes], snapshots: Iterable[Snapshot], load: Load, damaged: OnDamage) -> list[Version]:
+def versions_of(
+    paths: Sequence[bytes], snapshots: Iterable[Snapshot], trees: Trees, damaged: OnDamage
+) -> list[Version]:
     """All versions at and below paths, by path and number.
 
     snapshots: of one set. A version differs from the one before in content, time stamp or kind: a new mode or owner
@@ -38,7 +40,7 @@ def versions_of(paths: Sequence[bytes], snapshots: Iterable[Snapshot], load: Loa
     ordered = sorted(snapshots, key=lambda snapshot: (snapshot.started_ns, snapshot.id))
     found: list[Version] = []
     for path in paths:
-        found += _at(path, ordered, load, damaged)
+        found += _at(path, ordered, trees, damaged)
         if len(found) > MOST_VERSIONS:
             raise UsageError(
                 f"there are more than {MOST_VERSIONS:,} versions", hint="name files or a smaller directory"
@@ -46,15 +48,15 @@ def versions_of(paths: Sequence[bytes], snapshots: Iterable[Snapshot], load: Loa
     return sorted(found, key=lambda version: (version.path, version.number))
 
 
-def _at(path: bytes, ordered: Sequence[Snapshot], load: Load, damaged: OnDamage) -> list[Version]:
+def _at(path: bytes, ordered: Sequence[Snapshot], trees: Trees, damaged: OnDamage) -> list[Version]:
     newest: dict[bytes, Version] = {}
     found: list[Version] = []
     before: Entry | None = None
     is_known = False
     for snapshot in ordered:
-        after = snapshot_tree.find(snapshot_tree.root_entry(snapshot), path, load)
+        after = snapshot_tree.find(snapshot_tree.root_entry(snapshot), path, trees)
         is_known = is_known or after is not None
-        for change in walk_changes(path, before, after, load, damaged):
+        for change in walk_changes(path, before, after, trees, damaged):
             entry = change.after
             if entry is None or entry.kind == Kind.DIRECTORY or len(found) > MOST_VERSIONS:
                 continue

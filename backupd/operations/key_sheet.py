@@ -8,11 +8,13 @@ from itertools import zip_longest
 import segno
 
 from backupd import __version__
+from backupd.errors import FormatError
 from backupd.model import events
 from backupd.model.orders import KeyOrder
 from backupd.operations.context import JobContext
 from backupd.operations.kept_keys import KeyAtHand, key_at_hand
 from backupd.operations.places import OpenPlace, list_snapshots, open_place
+from backupd.repository import identity
 from backupd.rules import moments
 
 _GROUP = 4
@@ -31,7 +33,7 @@ def run(order: KeyOrder, context: JobContext) -> events.Done:
     place = open_place(context)
     opened = place.repository
     hand = key_at_hand(context, opened)
-    commands = _commands(context, place)
+    commands = _commands(order, context, place)
     lines = [
         "KEY SHEET OF A BACKUP",
         "Print it, keep it apart from the computer and from the disk with the backup.",
@@ -83,22 +85,39 @@ def _secret_lines(hand: KeyAtHand | None, kind: str) -> list[str]:
     return ["THE KEY (spaces don't count)", "", f"  {in_groups(hand.text)}", "", *draw_code(hand.text)]
 
 
-def _commands(context: JobContext, place: OpenPlace) -> list[str]:
-    where = f"--from {shlex.quote(place.path)}"
+def _commands(order: KeyOrder, context: JobContext, place: OpenPlace) -> list[str]:
+    where = f"--from {shlex.quote(_named_place(context, place))}"
     is_clear = place.repository.slot.kind == "clear"
     key = "" if is_clear else " --password-file recovery.key"
     typing = [] if is_clear else ["(umask 077; cat > recovery.key)"]
     return [
         *typing,
         f"bkctl snapshot list {where}{key}",
-        *(f"bkctl restore {name}{where} --to restored{key}" for name in _set_words(context, place)),
+        *(f"bkctl restore {name}{where} --to restored{key}" for name in _set_words(order, context, place)),
     ]
 
 
-def _set_words(context: JobContext, place: OpenPlace) -> list[str]:
-    """The sets to name in restore commands, each with a space after it; nothing to name where there is one set."""
+def _named_place(context: JobContext, place: OpenPlace) -> str:
+    """The place as it will always be found: without its id a repository is found only by `once.json`, or alone."""
+    try:
+        is_found = identity.read_once(place.whole) == place.repository.text_id
+    except FormatError as error:
+        context.warn(error.message)
+        is_found = False
+    return place.path if is_found else f"{place.path}/{place.repository.text_id}"
+
+
+def _set_words(order: KeyOrder, context: JobContext, place: OpenPlace) -> list[str]:
+    """The sets to name in restore commands, each with a space after it; nothing to name where there is one set.
+
+    The set that was asked for is named as its newest snapshot names it, which may be from before it was renamed.
+    """
     snapshots = [at.snapshot for at in list_snapshots(place).found if at.snapshot.is_complete]
     sets = dict.fromkeys((snapshot.host_name, snapshot.set_name) for snapshot in snapshots)
+    if order.set_name is not None and sets:
+        named = [name for _, name in sets if name == order.set_name]
+        if named or len(sets) == 1:
+            return [f"{shlex.quote(named[0] if named else snapshots[-1].set_name)} "]
     if len(sets) <= 1:
         return [""]
     if len(sets) > _MOST_SETS:

@@ -11,6 +11,7 @@ import msgspec
 from backupd.cache.index_tables import IndexTables
 from backupd.destination.contract import Below, Destination
 from backupd.destination.local import LocalDestination
+from backupd.destination.reading import ReadWithOwnRights
 from backupd.errors import DamageError, KeyMissingError, NewerVersionError, ObjectMissingError
 from backupd.model.orders import Selection
 from backupd.model.work import RepositorySetup
@@ -82,10 +83,13 @@ def open_place(context: JobContext) -> OpenPlace:
 
     Raises RepositoryNotFoundError, KeyMissingError, WrongKeyError, NewerVersionError, DamageError, DestinationError.
     """
-    path, repository = split_place(context.order.place)
-    whole = LocalDestination(path, "reader")
-    if repository is None:
-        repository = identity.choose(whole, top_names(path))
+    with context.rights.raised():
+        path, repository = split_place(context.order.place)
+        whole: Destination = LocalDestination(path, "reader")
+        if repository is None:
+            repository = identity.choose(whole, top_names(path))
+    if context.order.caller is not None:
+        whole = ReadWithOwnRights(whole, context.rights)
     return open_repository(context, whole, path, repository)
 
 
@@ -110,7 +114,8 @@ def unlock(context: JobContext, below: Destination, repository: str) -> OpenRepo
     if given is not None:
         return opening.unlock(below, repository_id, secret_of(given))
     store = KeyStore(context.directories.data)
-    kept = store.load(repository)
+    with context.rights.raised():
+        kept = store.load(repository)
     if kept is not None:
         if kept.warning:
             context.warn(kept.warning)
@@ -197,6 +202,16 @@ def list_snapshots(place: OpenPlace) -> Listing:
     return Listing(found, damaged, locked)
 
 
+def list_for_caller(context: JobContext, place: OpenPlace) -> Listing:
+    """The snapshots that the order's caller may look into: of this host, for elsewhere his number is someone else's."""
+    listing = list_snapshots(place)
+    if context.order.caller is None:
+        return listing
+    here = (context.host.name, context.host.host_id)
+    found = (at for at in listing.found if at.snapshot.host_name == here[0] or at.snapshot.host_id.hex() == here[1])
+    return listing._replace(found=[*found])
+
+
 def to_record(at: SnapshotAt) -> SnapshotRecord:
     """A snapshot as picking knows it."""
     snapshot = at.snapshot
@@ -213,7 +228,7 @@ def to_record(at: SnapshotAt) -> SnapshotRecord:
 
 def pick_snapshot(context: JobContext, place: OpenPlace, selection: Selection) -> Snapshot:
     """The snapshot that a selection means; says which are damaged."""
-    listing = list_snapshots(place)
+    listing = list_for_caller(context, place)
     warn_of_unread(context, listing)
     return pick_from(context, listing, selection)
 

@@ -13,11 +13,11 @@ from backupd.model.results import path_fields, shown
 from backupd.operations import snapshot_tree
 from backupd.operations.context import JobContext
 from backupd.operations.places import open_place, pick_snapshot
+from backupd.operations.snapshot_tree import Trees
 from backupd.operations.snapshots import end, identify
 from backupd.rules import moments, names
 from backupd.snapshot.records import Snapshot
 from backupd.tree.entry import CHANGED, Device, Entry, Kind
-from backupd.tree.nodes import Load
 
 _MAX_DATA_BYTES = 1 << 20
 
@@ -26,12 +26,13 @@ def run_ls(order: SnapshotLsOrder, context: JobContext) -> events.Done:
     """List what lies at paths, or at the common directory of the sources; a directory that is damaged ends in 20."""
     place = open_place(context)
     snapshot = pick_snapshot(context, place, order.selection)
-    load = snapshot_tree.open_trees(context, place)
-    lister = _Lister(context, snapshot, load)
+    trees = snapshot_tree.open_trees(context, place)
+    lister = _Lister(context, snapshot, trees)
     root = snapshot_tree.root_entry(snapshot)
     paths = order.selection.paths or [names.common_path(snapshot.sources or [b"/"])]
-    for path, entry in [(path, snapshot_tree.require(root, path, load)) for path in paths]:
+    for path, entry in [(path, snapshot_tree.require(root, path, trees)) for path in paths]:
         if entry.kind == Kind.DIRECTORY:
+            trees.refuse_unreadable(entry, path)
             lister.list_directory(path, entry, order.recursive)
         else:
             lister.send(path, entry)
@@ -43,11 +44,12 @@ def run_cat(order: SnapshotCatOrder, context: JobContext) -> events.Done:
     """Send one file's bytes, each chunk verified before; what is damaged ends it with 20 after what was sound."""
     place = open_place(context)
     snapshot = pick_snapshot(context, place, order.selection)
-    load = snapshot_tree.open_trees(context, place)
+    trees = snapshot_tree.open_trees(context, place)
     path = order.selection.paths[0]
-    entry = _require_file(snapshot_tree.require(snapshot_tree.root_entry(snapshot), path, load), path)
+    entry = _require_file(snapshot_tree.require(snapshot_tree.root_entry(snapshot), path, trees), path)
+    trees.refuse_unreadable(entry, path)
     sent = 0
-    for piece in snapshot_tree.read_file(entry, load):
+    for piece in snapshot_tree.read_file(entry, trees.load):
         for at in range(0, len(piece), _MAX_DATA_BYTES):
             context.cancel.check()
             context.send(events.Data(data=piece[at : at + _MAX_DATA_BYTES]))
@@ -106,8 +108,8 @@ def note_damage(context: JobContext, damaged: dict[str, str], path: bytes, error
 
 
 class _Lister:
-    def __init__(self, context: JobContext, snapshot: Snapshot, load: Load) -> None:
-        self._context, self._load = context, load
+    def __init__(self, context: JobContext, snapshot: Snapshot, trees: Trees) -> None:
+        self._context, self._trees = context, trees
         self._view = EntryView(snapshot, context.zone)
         self.count = 0
         self.damaged: dict[str, str] = {}
@@ -118,7 +120,7 @@ class _Lister:
 
     def list_directory(self, path: bytes, entry: Entry, is_recursive: bool) -> None:
         """Depth first, without recursion: trees may be deeper than Python's stack."""
-        open_directories: list[tuple[bytes, Iterator[Entry]]] = [(path, snapshot_tree.children(entry, self._load))]
+        open_directories: list[tuple[bytes, Iterator[Entry]]] = [(path, self._trees.entries(entry))]
         while open_directories:
             self._context.cancel.check()
             path, entries = open_directories[-1]
@@ -133,7 +135,7 @@ class _Lister:
             name = snapshot_tree.join(path, below.name)
             self.send(name, below)
             if is_recursive and below.kind == Kind.DIRECTORY:
-                open_directories.append((name, snapshot_tree.children(below, self._load)))
+                open_directories.append((name, self._trees.entries(below)))
 
 
 def _require_file(entry: Entry, path: bytes) -> Entry:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 from backupd.errors import DamageError
-from backupd.operations.snapshot_tree import join
-from backupd.tree.comparing import Pair, differing_entries, has_same_content, has_same_metadata
+from backupd.operations.snapshot_tree import Trees, join
+from backupd.tree.comparing import Pair, has_same_content, has_same_metadata
 from backupd.tree.entry import Entry, Kind
-from backupd.tree.nodes import Load
 
 ChangeKind = Literal["added", "removed", "changed", "metadata"]
 OnDamage = Callable[[bytes, DamageError], None]
@@ -26,7 +25,7 @@ class Change(NamedTuple):
 
 
 def walk_changes(
-    path: bytes, before: Entry | None, after: Entry | None, load: Load, damaged: OnDamage
+    path: bytes, before: Entry | None, after: Entry | None, trees: Trees, damaged: OnDamage
 ) -> Iterator[Change]:
     """All changes at and below a path, a directory before what is in it.
 
@@ -36,7 +35,7 @@ def walk_changes(
     change = _judge(path, before, after)
     if change is not None:
         yield change
-    open_directories: list[tuple[bytes, Iterator[Pair]]] = [(path, _below(before, after, load))]
+    open_directories: list[tuple[bytes, Iterator[Pair]]] = [(path, trees.differing(before, after))]
     while open_directories:
         path, pairs = open_directories[-1]
         try:
@@ -54,18 +53,12 @@ def walk_changes(
         change = _judge(name, *pair)
         if change is not None:
             yield change
-        if _directory(pair[0]) is not None or _directory(pair[1]) is not None:
-            open_directories.append((name, _below(*pair, load)))
+        if _is_directory(pair[0]) or _is_directory(pair[1]):
+            open_directories.append((name, trees.differing(*pair)))
 
 
-def _below(before: Entry | None, after: Entry | None, load: Load) -> Iterator[Pair]:
-    return differing_entries(_directory(before), _directory(after), load)
-
-
-def _directory(entry: Entry | None) -> bytes | None:
-    if entry is not None and entry.kind == Kind.DIRECTORY and isinstance(entry.content, bytes):
-        return entry.content
-    return None
+def _is_directory(entry: Entry | None) -> bool:
+    return entry is not None and entry.kind == Kind.DIRECTORY
 
 
 def _judge(path: bytes, before: Entry | None, after: Entry | None) -> Change | None:

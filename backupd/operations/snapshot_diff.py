@@ -17,7 +17,7 @@ from backupd.operations import snapshot_tree
 from backupd.operations.context import JobContext
 from backupd.operations.places import (
     Listing,
-    list_snapshots,
+    list_for_caller,
     open_place,
     pick_from,
     warn_of_unread,
@@ -34,19 +34,19 @@ from backupd.tree.entry import Entry, Kind
 def run(order: SnapshotDiffOrder, context: JobContext) -> events.Done:
     """Send an item for each path that was added, removed, changed in content, or in metadata alone."""
     place = open_place(context)
-    listing = list_snapshots(place)
+    listing = list_for_caller(context, place)
     warn_of_unread(context, listing)
     older, newer = _pick_both(order, context, listing)
-    load = snapshot_tree.open_trees(context, place)
+    trees = snapshot_tree.open_trees(context, place)
     old_root, new_root = snapshot_tree.root_entry(older), snapshot_tree.root_entry(newer)
     counts: Counter[str] = Counter(added=0, removed=0, changed=0, metadata=0)
     damaged: dict[str, str] = {}
     note = partial(note_damage, context, damaged)
     for path in order.selection.paths or [b"/"]:
-        before, after = snapshot_tree.find(old_root, path, load), snapshot_tree.find(new_root, path, load)
+        before, after = snapshot_tree.find(old_root, path, trees), snapshot_tree.find(new_root, path, trees)
         if before is after is None:
             raise PathNotFoundError(f"neither of the two snapshots holds {shown(path)}")
-        for change in walk_changes(path, before, after, load, note):
+        for change in walk_changes(path, before, after, trees, note):
             context.cancel.check()
             counts[change.kind] += 1
             context.send(events.Item(item=_item(change, context.zone)))

@@ -13,7 +13,7 @@ from backupd.operations import snapshot_tree
 from backupd.operations.context import JobContext
 from backupd.operations.file_versions import Version, versions_of
 from backupd.operations.places import (
-    list_snapshots,
+    list_for_caller,
     open_place,
     to_record,
     warn_of_unread,
@@ -28,7 +28,7 @@ from backupd.tree.entry import Kind
 def run(order: SnapshotVersionsOrder, context: JobContext) -> events.Done:
     """List the versions of the order's paths, numbered as `restore --pick` takes them."""
     place = open_place(context)
-    listing = list_snapshots(place)
+    listing = list_for_caller(context, place)
     warn_of_unread(context, listing)
     choice = order.selection
     records = [to_record(at) for at in listing.found]
@@ -38,9 +38,9 @@ def run(order: SnapshotVersionsOrder, context: JobContext) -> events.Done:
         for at in listing.found
         if naming.set_id_text(at.snapshot.set_id) == set_id and (at.snapshot.is_complete or choice.incomplete)
     ]
-    load = snapshot_tree.open_trees(context, place)
+    trees = snapshot_tree.open_trees(context, place)
     damaged: dict[str, str] = {}
-    found = versions_of(choice.paths, snapshots, load, partial(note_damage, context, damaged))
+    found = versions_of(choice.paths, snapshots, trees, partial(note_damage, context, damaged))
     result = {"versions": [_item(version, context.zone) for version in found], "next": None}
     return end(context, result, damaged, "directories")
 

@@ -16,7 +16,7 @@ from backupd.model.results import path_fields
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import (
     SnapshotAt,
-    list_snapshots,
+    list_for_caller,
     open_place,
     pick_snapshot,
     to_record,
@@ -31,7 +31,7 @@ _MOST_NAMED = 100
 
 def run_list(order: SnapshotListOrder, context: JobContext) -> events.Done:
     """List snapshots, oldest first; a damaged one is a warning, and the exit code then 20."""
-    listing = list_snapshots(open_place(context))
+    listing = list_for_caller(context, open_place(context))
     chosen = _of_set(context, order, _distinct(listing.found))
     chosen = [snapshot for snapshot in chosen if snapshot.is_complete or order.incomplete]
     chosen.sort(key=lambda snapshot: (snapshot.started_ns, snapshot.id))

@@ -12,25 +12,29 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from backupd.model import work
+from backupd.rights import Rights
 from backupd.settings import environment
 from backupd.wire.channel import Channel
 
 _SOCKET_BYTES = 1 << 20
+_OWN_RIGHTS = Rights(None)
 
 
 class Worker:
     """One worker process and our end of its socket."""
 
-    def __init__(self, number: int, setup: work.Message, memory_fd: int | None) -> None:
+    def __init__(self, number: int, setup: work.Message, memory_fd: int | None, rights: Rights) -> None:
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
         passed = [theirs.fileno()] + ([memory_fd] if memory_fd is not None else [])
         command = [sys.executable, "-m", "backupd.worker", *map(str, passed)]
         self.number = number
-        self.process = subprocess.Popen(
-            command, pass_fds=passed, stdin=subprocess.DEVNULL, env=environment.for_workers()
-        )
+        # It begins with our own rights and lowers them itself: a program of root's may be none that the caller may run.
+        with rights.raised():
+            self.process = subprocess.Popen(
+                command, pass_fds=passed, stdin=subprocess.DEVNULL, env=environment.for_workers()
+            )
         theirs.close()
         self.channel: Channel[work.FromWorker] = Channel(ours, work.FromWorker)
         self.has_spoken = False
@@ -52,9 +56,16 @@ class Worker:
 class Workforce:
     """All workers of a job, and one selector over them and a wake-up socket."""
 
-    def __init__(self, setups: Sequence[work.Message], memory_fd: int | None = None, *, is_lazy: bool = False) -> None:
+    def __init__(
+        self,
+        setups: Sequence[work.Message],
+        memory_fd: int | None = None,
+        *,
+        is_lazy: bool = False,
+        rights: Rights = _OWN_RIGHTS,
+    ) -> None:
         """is_lazy: start none before `start_all`, for a run that may turn out to have no work."""
-        self._memory_fd = memory_fd
+        self._memory_fd, self._rights = memory_fd, rights
         self._setups = list(setups)
         self.selector = selectors.DefaultSelector()
         self.wake_receiver, self.wake_sender = socket.socketpair()
@@ -72,7 +83,7 @@ class Workforce:
 
     def start(self, number: int) -> Worker:
         """Start a worker under a number whose former one is gone, if there was one."""
-        worker = Worker(number, self._setups[number], self._memory_fd)
+        worker = Worker(number, self._setups[number], self._memory_fd, self._rights)
         self.workers[number] = worker
         self.selector.register(worker.channel.socket, selectors.EVENT_READ, worker)
         return worker

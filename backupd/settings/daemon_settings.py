@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from typing import Literal
+from collections.abc import Iterator
+from typing import Any, Literal
 
+import msgspec
+
+from backupd.errors import ConfigError, NotFoundError, UsageError
 from backupd.model.sets import Text
-from backupd.settings.yaml_text import load
+from backupd.settings.config_files import read_text, settings_path
+from backupd.settings.yaml_text import Located, load_located
+from backupd.settings.zone import find_zone
 
-_MOST_BYTES = 4 << 20
+_MOST_JOBS = 64
 
 
 class QueueSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -26,12 +31,40 @@ class DaemonSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True
     time_zone: str | None = None
 
 
-def read_settings(config: str) -> DaemonSettings:
-    """Read `<config>/backupd.yaml`. Raises ConfigError."""
-    path = os.path.join(config, "backupd.yaml")
+def read_settings(config: str) -> Located[DaemonSettings]:
+    """Read `<config>/backupd.yaml`, which need not be there. Raises ConfigError."""
+    path = settings_path(config)
     try:
-        with open(path, "rb") as file:
-            data = file.read(_MOST_BYTES)
-    except FileNotFoundError:
-        return DaemonSettings()
-    return load(data, DaemonSettings, path)
+        return parse_settings(read_text(path), path)
+    except NotFoundError:
+        return Located(DaemonSettings(), path, None)
+
+
+def parse_settings(text: str, name: str) -> Located[DaemonSettings]:
+    """The settings of a document. name: of its file, for messages. Raises ConfigError with file and line."""
+    found = load_located(text.encode(errors="surrogatepass"), DaemonSettings, name)
+    settings = found.value
+    if not 1 <= settings.queue.jobs_at_once <= _MOST_JOBS:
+        raise ConfigError(
+            f"{found.where('queue', 'jobs_at_once')}: jobs_at_once is {settings.queue.jobs_at_once}",
+            hint=f"write a number from 1 to {_MOST_JOBS}",
+        )
+    try:
+        if settings.time_zone is not None:
+            find_zone(settings.time_zone, {})
+    except UsageError as error:
+        raise ConfigError(f"{found.where('time_zone')}: {error.message}", hint=error.hint) from error
+    return found
+
+
+def entries(settings: msgspec.Struct, steps: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Each setting with the way to it: names of structs' fields and of maps' keys; an empty map is itself one."""
+    for name in settings.__struct_fields__:
+        value = getattr(settings, name)
+        if isinstance(value, msgspec.Struct):
+            yield from entries(value, (*steps, name))
+        elif isinstance(value, dict) and value:
+            for key, one in value.items():
+                yield (*steps, name, str(key)), one
+        else:
+            yield (*steps, name), value

@@ -50,13 +50,18 @@ def find(environ: Mapping[str, str]) -> Directories:
     if _can_keep(state):
         cache = cache if _can_keep(cache) else os.path.join(state, "cache")
         return Directories(config=config, data=data, state=state, cache=cache, temporary=os.path.join(cache, "tmp"))
-    private = _make_private(environ)
+    return private(config, data, environ)
+
+
+def private(config: str, data: str, environ: Mapping[str, str]) -> Directories:
+    """State, cache and temporary files in a private directory of the effective user that ends with this run."""
+    above = _make_private(environ)
     return Directories(
         config=config,
         data=data,
-        state=os.path.join(private, "state"),
-        cache=os.path.join(private, "cache"),
-        temporary=os.path.join(private, "tmp"),
+        state=os.path.join(above, "state"),
+        cache=os.path.join(above, "cache"),
+        temporary=os.path.join(above, "tmp"),
         is_temporary=True,
     )
 
@@ -122,9 +127,10 @@ def _can_keep(path: str) -> bool:
 
 
 def _make_private(environ: Mapping[str, str]) -> str:
-    above = environ.get("TMPDIR") or None
+    given = environ.get("TMPDIR", "")
+    above = given if os.path.isdir(given) and os.access(given, os.W_OK | os.X_OK, effective_ids=True) else None
     try:
-        private = tempfile.mkdtemp(prefix=f"{_NAME}-", dir=above if above and os.path.isdir(above) else None)
+        private = tempfile.mkdtemp(prefix=f"{_NAME}-", dir=above)
         for name in ("state", "cache", "tmp"):
             os.mkdir(os.path.join(private, name), 0o700)
     except OSError as error:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import yaml
@@ -14,11 +15,47 @@ from backupd.errors import ConfigError
 MOST_BYTES = 4 << 20
 _MOST_DEPTH = 32
 _MOST_NODES = 200_000
-_PATH = re.compile(r" - at `(key in )?(\$[^`]*)`")
+_PATH = re.compile(r" - at `(key` in `)?(\$[^`]*)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
+_NO_CHOICE = re.compile(r"Invalid enum value '([^']*)'")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
 Shape = TypeVar("Shape")
+
+
+@dataclass(frozen=True, slots=True)
+class Located(Generic[Shape]):
+    """A document that was read, with the lines of its parts."""
+
+    value: Shape
+    name: str
+    """Of the file."""
+    root: yaml.Node | None
+    """None of an empty document."""
+
+    def where(self, *steps: str | int) -> str:
+        """`FILE, line N` of the part at the end of these steps, or of the last one on the way that is there."""
+        return f"{self.name}{_line(self._find(steps)[0])}"
+
+    def has(self, *steps: str | int) -> bool:
+        """Whether that part is written there."""
+        return self._find(steps)[1] == len(steps)
+
+    def _find(self, steps: tuple[str | int, ...]) -> tuple[Any, int]:
+        """The mark of the last part on the way, and how many steps lead to it."""
+        node, mark = self.root, None
+        for count, step in enumerate(steps):
+            if isinstance(node, yaml.MappingNode):
+                pair = next(((key, value) for key, value in node.value if key.value == step), None)
+                if pair is None:
+                    return mark, count
+                mark, node = pair[0].start_mark, pair[1]
+            elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+                node = node.value[step]
+                mark = node.start_mark
+            else:
+                return mark, count
+        return mark, len(steps)
 
 
 def load(data: bytes, shape: type[Shape], name: str) -> Shape:
@@ -26,12 +63,17 @@ def load(data: bytes, shape: type[Shape], name: str) -> Shape:
 
     Raises ConfigError with file and line.
     """
+    return load_located(data, shape, name).value
+
+
+def load_located(data: bytes, shape: type[Shape], name: str) -> Located[Shape]:
+    """The same, with the lines of its parts."""
     if len(data) > MOST_BYTES:
         raise ConfigError(f"{name} is over {MOST_BYTES >> 20} MiB")
     try:
         node = yaml.compose(data, Loader=yaml.CSafeLoader)
         if node is None:
-            return msgspec.convert({}, shape)
+            return Located(msgspec.convert({}, shape), name, None)
         _check_node(node, name)
         # The same bytes again: constructing from the node would lose its marks.
         value = yaml.load(data, Loader=yaml.CSafeLoader)  # noqa: S506 - the safe loader, in C
@@ -41,7 +83,7 @@ def load(data: bytes, shape: type[Shape], name: str) -> Shape:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ConfigError(f"{name} is no YAML: {error}") from error
     try:
-        return msgspec.convert(value, shape, strict=True)
+        return Located(msgspec.convert(value, shape, strict=True), name, node)
     except msgspec.ValidationError as error:
         raise _explained(str(error), node, shape, name) from error
 
@@ -60,6 +102,8 @@ def _check_node(root: yaml.Node, name: str) -> None:
         if isinstance(node, yaml.MappingNode):
             keys: set[str] = set()
             for key, value in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise ConfigError(f"{name}{_line(key.start_mark)}: a name is text, no list or map")
                 if key.value in keys:
                     raise ConfigError(f"{name}{_line(key.start_mark)}: '{key.value}' is given twice")
                 keys.add(str(key.value))
@@ -73,21 +117,30 @@ def _explained(message: str, root: yaml.Node, shape: Any, name: str) -> ConfigEr
     found = _PATH.search(message)
     path = found[2] if found else "$"
     text = _PATH.sub("", message)
-    unknown = _UNKNOWN.search(text)
-    node, fields = _walk(root, shape, path)
+    unknown = _UNKNOWN.search(text) or _NO_CHOICE.search(text)
+    node, info = _walk(root, shape, path)
     mark = node.start_mark
     hint = ""
     if unknown is not None:
+        is_key = found is not None and found[1] is not None
+        known = _known(getattr(info, "key_type", info) if is_key else info)
         mark = _key_mark(node, unknown[1]) or mark
-        near = difflib.get_close_matches(unknown[1], fields, 1, 0.5)
+        near = difflib.get_close_matches(unknown[1], known, 1, 0.5)
         text = f"'{unknown[1]}' is not known here"
-        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(fields)}"
+        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
     where = path.removeprefix("$").lstrip(".")
     return ConfigError(f"{name}{_line(mark)}: {text}" + f" ({where})" * bool(where), hint=hint)
 
 
-def _walk(root: yaml.Node, shape: Any, path: str) -> tuple[yaml.Node, list[str]]:
-    """The node at a path of a message, and the field names that its struct has."""
+def _known(info: msgspec.inspect.Type) -> list[str]:
+    """Names of a struct's fields, or the words to choose from."""
+    if isinstance(info, msgspec.inspect.StructType):
+        return [field.encode_name for field in info.fields]
+    return [str(one) for one in info.values] if isinstance(info, msgspec.inspect.LiteralType) else []
+
+
+def _walk(root: yaml.Node, shape: Any, path: str) -> tuple[yaml.Node, msgspec.inspect.Type]:
+    """The node at a path of a message, and its type."""
     node, info = root, msgspec.inspect.type_info(shape)
     for step in _STEP.finditer(path):
         name, index = step[1], step[2]
@@ -101,9 +154,7 @@ def _walk(root: yaml.Node, shape: Any, path: str) -> tuple[yaml.Node, list[str]]
             info = getattr(info, "item_type", info)
         elif index is not None:
             info = getattr(info, "value_type", info)
-    info = _without_none(info)
-    fields = [f.encode_name for f in info.fields] if isinstance(info, msgspec.inspect.StructType) else []
-    return node, fields
+    return node, _without_none(info)
 
 
 def _without_none(info: msgspec.inspect.Type) -> msgspec.inspect.Type:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from backupd.errors import DetachedError, UsageError
-from backupd.model.api import StartBackup, Started
+from backupd.errors import CancelledError, DeadlineError, SkippedError, TerminatedError, UsageError
+from backupd.model.api import Change, Ending, SkippedSet, StartBackup, Started
 from backupd.model.jobs import JobView
 from bkctl import options
+from bkctl.daemon_client import DaemonClient
 from bkctl.daemon_job import DaemonJob
 from bkctl.dispatch import client_of
 from bkctl.grammar import Duration, Verb
@@ -18,6 +20,8 @@ from bkctl.places import stored_place
 from bkctl.render.once import once_lines
 from bkctl.runs import together
 from bkctl.session import Reply, Session
+
+_CANCELLED = (CancelledError.exit_code, TerminatedError.exit_code)
 
 
 @click.command(
@@ -60,16 +64,49 @@ def backup(session: Session, /, **given: Any) -> Reply:
         tags=options.tags(given["tag"]),
         dry_run=given["dry_run"],
     )
-    jobs = client.request("POST", "/v1/backups", wanted, Started).jobs
-    if given["detach"]:
-        lines = [f"{job.set_name}: job {job.id[:9]} begun; follow it: bkctl watch {job.id[:9]}" for job in jobs]
-        return Reply(0, {"jobs": [{"id": job.id, "set": job.set_name} for job in jobs]}, lines=lines)
-    return together([_followed(session, DaemonJob(client, job.id), job) for job in jobs])
+    started = client.request("POST", "/v1/backups", wanted, Started)
+    skipped = [_skipped(one) for one in started.skipped]
+    if given["detach"] and started.jobs:
+        lines = [f"{job.set_name}: job {job.id[:9]} begun; follow it: bkctl watch {job.id[:9]}" for job in started.jobs]
+        result = {"jobs": [{"id": job.id, "set": job.set_name} for job in started.jobs]}
+        return _detached(result, lines, skipped) if skipped else Reply(0, result, lines=lines)
+    return together([*_followed(session, client, started.jobs), *skipped])
 
 
-def _followed(session: Session, link: DaemonJob, job: JobView) -> Reply:
+def _detached(result: dict[str, Any], lines: list[str], skipped: list[Reply]) -> Reply:
+    """Some begun, some passed over."""
+    worst = together(skipped)
+    return Reply(worst.exit_code, {**result, **(worst.result or {})}, worst.error, lines=[*lines, *worst.lines])
+
+
+def _skipped(one: SkippedSet) -> Reply:
+    message = f"{one.set}: job {one.job[:9]} is under way already"
+    error = SkippedError(message, hint="it was passed over; --if-running join follows it, wait queues another")
+    fields = {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "retryable": error.retryable,
+        "context": {"set": one.set, "job": one.job},
+    }
+    run: dict[str, Any] = {"set": one.set, "job": one.job, "snapshot": None, "exit": error.exit_code, "destinations": []}
+    return Reply(error.exit_code, {"runs": [run]}, fields)
+
+
+def _followed(session: Session, client: DaemonClient, jobs: Sequence[JobView]) -> list[Reply]:
+    """Follow one after the other; who cancels one cancels those behind it, too."""
+    replies: list[Reply] = []
+    for job in jobs:
+        if replies and replies[-1].exit_code in _CANCELLED:
+            client.request("POST", f"/v1/jobs/{job.id}/cancel", Ending(signal="int"), Change)
+        replies.append(_follow(session, client, job))
+    return replies
+
+
+def _follow(session: Session, client: DaemonClient, job: JobView) -> Reply:
     view = View(once_lines)
     try:
-        return reply_of(session, follow(session, link, view), view)
-    except DetachedError as error:
-        raise DetachedError(error.message, hint=f"follow it: bkctl watch {job.id[:9]}") from error
+        return reply_of(session, follow(session, DaemonJob(client, job.id), view), view)
+    except DeadlineError as error:
+        hint = f"follow it: bkctl watch {job.id[:9]}"
+        raise type(error)(error.message, hint=hint, context={"job": job.id}) from error

@@ -35,7 +35,7 @@ def destination() -> None:
     examples=["bkctl destination add usb /media/anna/usb/backup --absent skip"],
 )
 @click.argument("name", metavar="NAME")
-@click.argument("place", metavar="DIRECTORY", type=click.Path())
+@click.argument("place", metavar="DIRECTORY", type=click.Path(readable=False))
 @click.option("--absent", type=click.Choice(["fail", "skip"]), default="fail", help="When it is not there.")
 @click.option("--dry-run", is_flag=True, help="Say what would be made; make nothing.")
 @click.pass_obj
@@ -75,7 +75,12 @@ def show(session: Session, /, name: str) -> Reply:
     examples=["bkctl destination edit usb --place /media/anna/new/backup", "bkctl destination edit usb --absent skip"],
 )
 @click.argument("name", metavar="DEST")
-@click.option("--place", metavar="DIRECTORY", type=click.Path(), help="Where it is now; what is stored moves not.")
+@click.option(
+    "--place",
+    metavar="DIRECTORY",
+    type=click.Path(readable=False),
+    help="Where it is now; what is stored moves not.",
+)
 @click.option("--absent", type=click.Choice(["fail", "skip"]), help="When it is not there.")
 @click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
 @click.pass_obj

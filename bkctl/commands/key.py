@@ -20,18 +20,24 @@ from bkctl.session import Reply, Session
 
 KeyVerb = Literal["show", "sheet", "prove", "add", "list", "remove", "password", "rotate"]
 
+_set_argument = click.argument("set_name", metavar="[SET]", required=False)
+
 
 @click.group("key", cls=Noun, short_help="The keys that open a repository.")
 def key() -> None:
-    """The keys that open a repository: without one of them nobody reads it."""
+    """The keys that open a repository: without one of them nobody reads it.
+
+    With a daemon SET says which; without one, --from PLACE does.
+    """
 
 
 @key.command(
     "show",
     cls=Verb,
     short_help="Show which key opens the repository.",
-    examples=["bkctl key show --from /media/usb/backup", "bkctl key show --unmask --from /media/usb/backup"],
+    examples=["bkctl key show home", "bkctl key show --unmask --from /media/usb/backup"],
 )
+@_set_argument
 @options.reading_options
 @click.option("--unmask", is_flag=True, help="Show the key itself.")
 @click.pass_obj
@@ -48,10 +54,11 @@ def show(session: Session, /, **given: Any) -> Reply:
     cls=Verb,
     short_help="Print the sheet that recovers everything.",
     examples=[
-        "bkctl key sheet --from /media/usb/backup",
+        "bkctl key sheet home",
         "bkctl key sheet --from /media/usb/backup --output sheet.txt",
     ],
 )
+@_set_argument
 @options.reading_options
 @click.pass_obj
 def sheet(session: Session, /, **given: Any) -> Reply:
@@ -64,8 +71,9 @@ def sheet(session: Session, /, **given: Any) -> Reply:
     "prove",
     cls=Verb,
     short_help="Prove that a printed key opens the repository.",
-    examples=["bkctl key prove --from /media/usb/backup"],
+    examples=["bkctl key prove home", "bkctl key prove --from /media/usb/backup --password-file recovery.key"],
 )
+@_set_argument
 @options.reading_options
 @click.pass_obj
 def prove(session: Session, /, **given: Any) -> Reply:
@@ -81,10 +89,11 @@ def prove(session: Session, /, **given: Any) -> Reply:
     cls=Verb,
     short_help="Add one more key or password.",
     examples=[
-        "bkctl key add --label office --from /media/usb/backup --output office.key",
+        "bkctl key add home --label office --output office.key",
         "bkctl key add --label anna --new-password-file secret.txt --from /media/usb/backup",
     ],
 )
+@_set_argument
 @options.reading_options
 @options.new_secret_options
 @click.option("--label", metavar="TEXT", help="What the key is called in lists.")
@@ -102,8 +111,9 @@ def add(session: Session, /, **given: Any) -> Reply:
     "list",
     cls=Verb,
     short_help="List the keys of a repository.",
-    examples=["bkctl key list --from /media/usb/backup"],
+    examples=["bkctl key list home", "bkctl key list --from /media/usb/backup"],
 )
+@_set_argument
 @options.reading_options
 @click.pass_obj
 def list_(session: Session, /, **given: Any) -> Reply:
@@ -115,9 +125,10 @@ def list_(session: Session, /, **given: Any) -> Reply:
     "remove",
     cls=Verb,
     short_help="Remove a key.",
-    examples=["bkctl key remove office --from /media/usb/backup"],
+    examples=["bkctl key remove office home", "bkctl key remove office --from /media/usb/backup"],
 )
 @click.argument("slot", metavar="SLOT")
+@_set_argument
 @options.reading_options
 @click.pass_obj
 def remove(session: Session, /, **given: Any) -> Reply:
@@ -134,10 +145,11 @@ def remove(session: Session, /, **given: Any) -> Reply:
     cls=Verb,
     short_help="Change the password.",
     examples=[
-        "bkctl key password --from /media/usb/backup",
+        "bkctl key password home",
         "bkctl key password --password-file old.txt --new-password-file new.txt --from /media/usb/backup",
     ],
 )
+@_set_argument
 @options.reading_options
 @options.new_secret_options
 @click.pass_obj
@@ -146,9 +158,8 @@ def password(session: Session, /, **given: Any) -> Reply:
 
     It does not help against who has the old password and a copy of the old key slot.
     """
-    place = from_place(given["from_place"])
     secret = given_new_secret(given) or ask_new_secret(session.is_interactive)
-    order = KeyOrder(**options.common(session, place, given), verb="password", new_secret=secret)
+    order = _order(session, given, "password", new_secret=secret)
     return perform(session, order, _view(render.changed_lines, is_report=True))
 
 
@@ -156,8 +167,9 @@ def password(session: Session, /, **given: Any) -> Reply:
     "rotate",
     cls=Verb,
     short_help="New keys for all that is written from now on.",
-    examples=["bkctl key rotate --from /media/usb/backup"],
+    examples=["bkctl key rotate home", "bkctl key rotate --from /media/usb/backup"],
 )
+@_set_argument
 @options.reading_options
 @click.pass_obj
 def rotate(session: Session, /, **given: Any) -> Reply:
@@ -167,7 +179,7 @@ def rotate(session: Session, /, **given: Any) -> Reply:
 
 def _order(session: Session, given: dict[str, Any], verb: KeyVerb, **fields: Any) -> KeyOrder:
     shared = {**options.common(session, from_place(given["from_place"]), given), **fields}
-    return KeyOrder(verb=verb, **shared)
+    return KeyOrder(verb=verb, set_name=given["set_name"], **shared)
 
 
 def _view(lines: Any, *, is_secret: bool = False, is_report: bool = False) -> View:

@@ -30,9 +30,9 @@ _OWNERS = ("name", "number", "me")
         "bkctl restore Documents --from /media/usb/backup --as-of '3d ago' --original --dry-run",
     ],
 )
-@click.argument("words", metavar="[SET] [PATH]...", nargs=-1, type=click.Path())
+@click.argument("words", metavar="[SET] [PATH]...", nargs=-1, type=click.Path(readable=False))
 @options.reading_options
-@click.option("--to", metavar="DIR", type=click.Path(), help="Directory to restore into; made if absent.")
+@click.option("--to", metavar="DIR", type=click.Path(readable=False), help="Directory to restore into; made if absent.")
 @click.option("--original", is_flag=True, help="Restore to where it came from.")
 @options.choosing_options
 @click.option("--strip", is_flag=True, help="Each PATH, or each source, straight into DIR, without its parents.")

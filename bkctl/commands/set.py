@@ -12,6 +12,7 @@ from backupd.errors import UsageError
 from backupd.model.api import Change, EditSet, SetChange, SetList, SetView, StartBackup, Started
 from backupd.model.sets import FilterText, SetText
 from bkctl import options
+from bkctl.applying import apply_texts, applying_options, export_texts
 from bkctl.commands.destination import named_destination
 from bkctl.daemon_client import DaemonClient
 from bkctl.dispatch import client_of
@@ -37,7 +38,13 @@ def set_noun() -> None:
 )
 @click.argument("name", metavar="NAME")
 @options.set_options
-@click.option("--source", metavar="PATH", multiple=True, type=click.Path(), help="What to back up; may be repeated.")
+@click.option(
+    "--source",
+    metavar="PATH",
+    multiple=True,
+    type=click.Path(readable=False),
+    help="What to back up; may be repeated.",
+)
 @click.option("--to", metavar="DEST", multiple=True, help="Where to store: a destination, or a directory.")
 @click.option("--backup-now", is_flag=True, help="Run it at once.")
 @click.option("--dry-run", is_flag=True, help="Say what would be made; make nothing.")
@@ -62,7 +69,7 @@ def create(ctx: click.Context, /, **given: Any) -> Reply:
     if given["backup_now"] and not given["dry_run"]:
         started = client.request("POST", "/v1/backups", StartBackup(sets=[made.set.id]), Started)
         lines.append(f"Job {started.jobs[0].id[:9]} begun; follow it: bkctl watch {started.jobs[0].id[:9]}")
-    return Reply(0, _changed(made), lines=lines)
+    return Reply(0, _changed(made), warnings=made.change.warnings, lines=lines)
 
 
 @set_noun.command("list", cls=Verb, short_help="List sets.", examples=["bkctl set list", "bkctl set list --json"])
@@ -95,8 +102,14 @@ def show(session: Session, /, name: str) -> Reply:
 )
 @click.argument("name", metavar="SET")
 @options.set_options
-@click.option("--add-source", metavar="PATH", multiple=True, type=click.Path(), help="Back this up, too.")
-@click.option("--remove-source", metavar="PATH", multiple=True, type=click.Path(), help="Back it up no longer.")
+@click.option("--add-source", metavar="PATH", multiple=True, type=click.Path(readable=False), help="Back this up, too.")
+@click.option(
+    "--remove-source",
+    metavar="PATH",
+    multiple=True,
+    type=click.Path(readable=False),
+    help="Back it up no longer.",
+)
 @click.option("--add-to", metavar="DEST", multiple=True, help="Store there, too.")
 @click.option("--remove-to", metavar="DEST", multiple=True, help="Store there no longer; what is there stays.")
 @click.option("--no-filters", is_flag=True, help="Take all filters away; those given now come instead.")
@@ -166,6 +179,29 @@ def disable(session: Session, /, name: str) -> Reply:
 
 
 @set_noun.command(
+    "export",
+    cls=Verb,
+    short_help="Write sets as text.",
+    examples=["bkctl set export home --output home.yaml", "bkctl set export | ssh backup2 bkctl set apply -f -"],
+)
+@click.argument("names", metavar="[SET]...", nargs=-1)
+@click.pass_obj
+def export_sets(session: Session, /, names: tuple[str, ...]) -> Reply:
+    """Write sets with their destinations as a document that `set apply` takes; no secrets stand in it."""
+    return export_texts(session, names)
+
+
+@set_noun.command(
+    "apply", cls=Verb, short_help="Bring sets to a text.", examples=["bkctl set apply -f sets.yaml --dry-run"]
+)
+@applying_options
+@click.pass_obj
+def apply_sets(session: Session, /, **given: Any) -> Reply:
+    """Make and change sets until they are as documents say; the same again changes nothing."""
+    return apply_texts(session, given)
+
+
+@set_noun.command(
     "delete", cls=Verb, short_help="Forget a set.", examples=["bkctl set delete home", "bkctl set delete home --yes"]
 )
 @click.argument("name", metavar="SET")
@@ -195,7 +231,8 @@ def _get(client: DaemonClient, name: str) -> SetView:
 
 def _put(client: DaemonClient, stored: SetView, text: SetText, *, is_dry: bool) -> Reply:
     made = client.request("PUT", f"/v1/sets/{stored.id}", EditSet(text=text, dry_run=is_dry), SetChange)
-    return Reply(0, _changed(made), lines=render.change_lines(made.set.text.name, made.change))
+    lines = render.change_lines(made.set.text.name, made.change)
+    return Reply(0, _changed(made), warnings=made.change.warnings, lines=lines)
 
 
 def _switch(session: Session, name: str, *, is_on: bool) -> Reply:

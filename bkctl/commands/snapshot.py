@@ -86,7 +86,7 @@ def show(session: Session, /, **given: Any) -> Reply:
         "bkctl snapshot ls Documents /home/anna/Documents/letters --recursive --from /media/usb/backup",
     ],
 )
-@click.argument("words", metavar="[SET] [ID] [PATH]...", nargs=-1, type=click.Path())
+@click.argument("words", metavar="[SET] [ID] [PATH]...", nargs=-1, type=click.Path(readable=False))
 @options.reading_options
 @options.choosing_options
 @click.option("--recursive", is_flag=True, help="Everything below, too.")
@@ -111,7 +111,7 @@ def ls(session: Session, /, **given: Any) -> Reply:
         "bkctl snapshot diff Documents --as-of 2026-11-01 --newer 2026-11-20 --from /media/usb/backup",
     ],
 )
-@click.argument("words", metavar="[SET] [OLD [NEW]] [PATH]...", nargs=-1, type=click.Path())
+@click.argument("words", metavar="[SET] [OLD [NEW]] [PATH]...", nargs=-1, type=click.Path(readable=False))
 @options.reading_options
 @options.choosing_options
 @click.option("--newer", metavar="latest|ID|TIME", help="The newer one; default: latest.")
@@ -149,7 +149,7 @@ def diff(session: Session, /, **given: Any) -> Reply:
     short_help="Write one file to standard output.",
     examples=["bkctl snapshot cat Documents /home/anna/Documents/notes.txt --from /media/usb/backup | less"],
 )
-@click.argument("words", metavar="[SET] [ID] PATH", nargs=-1, type=click.Path())
+@click.argument("words", metavar="[SET] [ID] PATH", nargs=-1, type=click.Path(readable=False))
 @options.reading_options
 @options.choosing_options
 @click.pass_obj
@@ -172,7 +172,7 @@ def cat(session: Session, /, **given: Any) -> Reply:
     short_help="List all versions of files.",
     examples=["bkctl snapshot versions /home/anna/Documents/letter.odt --from /media/usb/backup"],
 )
-@click.argument("words", metavar="[SET] PATH...", nargs=-1, type=click.Path())
+@click.argument("words", metavar="[SET] PATH...", nargs=-1, type=click.Path(readable=False))
 @options.reading_options
 @options.host_option
 @click.pass_obj

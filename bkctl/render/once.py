@@ -48,7 +48,7 @@ def _key_lines(repository: Mapping[str, Any], key: Mapping[str, Any]) -> list[st
     if key.get("file") and encryption == "password":
         lines.append(f"Kept for later runs of this user: {key['file']}")
     what = "Print the sheet" if encryption == "password" else "Print it"
-    sheet = f"bkctl key sheet --from {shlex.quote(repository['place'])}"
+    sheet = key.get("sheet_command") or f"bkctl key sheet --from {shlex.quote(repository['place'])}"
     return [*lines, f"{what}, keep it apart from computer and disk:  {sheet}"]
 
 

@@ -165,14 +165,26 @@ def test_ctrl_c_at_a_terminal_asks_first(tmp_path: Path) -> None:
     terminal = Terminal(f"work:{marker}", *ONCE)
     terminal.wait_for(b"store")
     terminal.type(b"\x03")
-    terminal.wait_for(b"Cancel?")
+    terminal.wait_for(b"or cancel?")
     terminal.type(b"n\n")
     terminal.wait_for(b"store")
     terminal.type(b"\x03")
-    terminal.wait_for(b"Cancel?")
-    terminal.type(b"y\n")
+    terminal.wait_for(b"or cancel?")
+    terminal.type(b"c\n")
     assert terminal.end() == 130
     assert told(marker) == "int"
+
+
+def test_ctrl_c_at_a_terminal_can_detach(tmp_path: Path) -> None:
+    """Who must leave can leave the job to itself."""
+    marker = tmp_path / "told"
+    terminal = Terminal(f"work:{marker}", *ONCE)
+    terminal.wait_for(b"store")
+    terminal.type(b"\x03")
+    terminal.wait_for(b"or cancel?")
+    terminal.type(b"d\n")
+    assert terminal.end() == 124
+    assert told(marker) == "hangup"
 
 
 def test_ctrl_c_twice_cancels(tmp_path: Path) -> None:
@@ -180,7 +192,7 @@ def test_ctrl_c_twice_cancels(tmp_path: Path) -> None:
     terminal = Terminal(f"work:{marker}", *ONCE)
     terminal.wait_for(b"store")
     terminal.type(b"\x03")
-    terminal.wait_for(b"Cancel?")
+    terminal.wait_for(b"or cancel?")
     terminal.type(b"\x03")
     assert terminal.end() == 130
     assert told(marker) == "int"

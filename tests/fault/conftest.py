@@ -16,6 +16,7 @@ class Faults:
 
     seed: int
     kills: int
+    daemon_kills: int
     is_full: bool
 
     def random(self) -> Random:
@@ -29,4 +30,5 @@ def faults(request: pytest.FixtureRequest) -> Faults:
     seed = request.config.getoption("--fault-seed")
     seed = randrange(1 << 32) if seed is None else seed
     print(f"replay with --fault-seed {seed}")  # noqa: T201 - shown by pytest when the test fails
-    return Faults(seed, request.config.getoption("--kills"), request.config.getoption("--full-size"))
+    kills = request.config.getoption("--kills")
+    return Faults(seed, kills or 12, kills or 6, request.config.getoption("--full-size"))

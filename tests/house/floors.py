@@ -16,6 +16,7 @@ FLOORS: dict[str, int] = {
     "inode_io": 0,
     "model": 0,
     "wire": 0,
+    "rights": 0,
     "rules": 1,
     "chunk": 1,
     "index": 1,
@@ -46,6 +47,8 @@ NEIGHBOURS: frozenset[tuple[str, str]] = frozenset(
         ("cancel", "errors"),
         ("sizes", "errors"),
         ("wire", "errors"),
+        ("rights", "errors"),
+        ("rights", "model"),
         # The rooms of the format stand on its seals.
         ("block", "seal"),
         ("index", "seal"),

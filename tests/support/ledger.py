@@ -11,6 +11,7 @@ from typing import Any
 
 from blake3 import blake3
 
+from tests.support.daemon import Daemon
 from tests.support.machine import Machine
 
 SLACK_BYTES = 4 << 20
@@ -52,7 +53,7 @@ def _next_data(fd: int, offset: int) -> int:
 class Ledger:
     """Snapshots of one place that were reported as good, with the hash of the tree each was made of."""
 
-    def __init__(self, machine: Machine, place: Path) -> None:
+    def __init__(self, machine: Machine | Daemon, place: Path) -> None:
         self.machine, self.place = machine, place
         self.good: dict[str, str] = {}
 

@@ -38,6 +38,17 @@ def run_as_reading_user(function: Callable[[], object]) -> object:
     return _run_in_child(function, _become_reading_user)
 
 
+def run_as(uid: int, gid: int, groups: list[int], function: Callable[[], object]) -> object:
+    """The same as any user; only for tests that run as root."""
+
+    def become() -> None:
+        os.setgroups(groups)
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+
+    return _run_in_child(function, become)
+
+
 def run_without_override(function: Callable[[], object]) -> object:
     """The same as root, to whom permission bits apply like to anybody else: in that child and in its children."""
     return _run_in_child(function, _drop_override)

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.support.daemon import Daemon
 from tests.support.machine import Machine
 
 
 class Run:
     """One run of `bkctl`; `--json` is added."""
 
-    def __init__(self, machine: Machine, *words: str | Path) -> None:
+    def __init__(self, machine: Machine | Daemon, *words: str | Path) -> None:
         machine.home.mkdir(exist_ok=True)
         command = [sys.executable, "-P", "-m", "bkctl", *map(str, words), "--json"]
         self.process = subprocess.Popen(
@@ -30,13 +31,13 @@ class Run:
     @property
     def job(self) -> int | None:
         """Process id of the job."""
-        return next(iter(_children(self.process.pid)), None)
+        return next(iter(children(self.process.pid)), None)
 
     @property
     def workers(self) -> list[int]:
         """Process ids of the workers."""
         job = self.job
-        return [] if job is None else list(_children(job))
+        return [] if job is None else list(children(job))
 
     @property
     def is_running(self) -> bool:
@@ -65,7 +66,7 @@ class Run:
         below = {*self._seen, *self.workers, *([self.job] if self.job else [])}
         out, err = self.process.communicate(timeout=300)
         end = time.monotonic() + 30
-        while any(_is_there(process) for process in below) and time.monotonic() < end:
+        while any(is_there(process) for process in below) and time.monotonic() < end:
             time.sleep(0.01)
         try:
             document: dict[str, Any] = json.loads(out)
@@ -81,13 +82,15 @@ def kill(process: int, number: int = signal.SIGKILL) -> None:
         os.kill(process, number)
 
 
-def _children(process: int) -> Iterator[int]:
+def children(process: int) -> Iterator[int]:
+    """Process ids of those that a process started."""
     with contextlib.suppress(OSError):
         for task in os.listdir(f"/proc/{process}/task"):
             yield from map(int, Path(f"/proc/{process}/task/{task}/children").read_text().split())
 
 
-def _is_there(process: int) -> bool:
+def is_there(process: int) -> bool:
+    """Whether a process has not ended."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

@@ -61,7 +61,7 @@ def open_for_writing(order: BackupOrder, context: JobContext, tag: str) -> Opene
     path, chosen = split_place(order.place)
     is_reading = order.existing or order.dry_run
     if is_reading and not os.path.lexists(path):
-        raise _nothing_there(path, order)
+        raise _lost(path) if order.own is not None and order.existing else _nothing_there(path, order)
     whole = LocalDestination(path, tag, create=not is_reading)
     if order.own is not None:
         return _open_own(order, order.own, context, whole)
@@ -102,6 +102,13 @@ def with_untold_key(opened: OpenedForWriting, context: JobContext, set_id: bytes
 def _nothing_there(path: str, order: BackupOrder) -> RepositoryNotFoundError:
     hint = "is the disk mounted? Without --existing, one is made" if order.existing else "a dry run makes none"
     return RepositoryNotFoundError(f"no repository in {path}", hint=hint)
+
+
+def _lost(path: str) -> DestinationUnreachableError:
+    return DestinationUnreachableError(
+        f"{path} does not hold the repository that it held before",
+        hint="is the right disk mounted there? If it is gone for good, remove the destination and add it anew",
+    )
 
 
 def _find(context: JobContext, whole: Destination, path: str) -> str | None:
@@ -166,10 +173,7 @@ def _open_own(
         if adopted is not None:
             return OpenedForWriting(_opened(context, whole, path, adopted), whole, None)
         if order.existing:
-            raise DestinationUnreachableError(
-                f"{path} does not hold the repository that it held before",
-                hint="is the right disk mounted there? If it is gone for good, remove the destination and add it anew",
-            )
+            raise _lost(path)
         if order.dry_run:
             raise _nothing_there(path, order)
         if own.copied_from is not None:

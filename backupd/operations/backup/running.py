@@ -163,6 +163,8 @@ class _Run:
         """All steps."""
         self._tally = self._new_tally(missing)
         context, place = self._context, self._place
+        set_id = naming.set_id_text(self._use.set_id)
+        context.send(events.Opened(repository=place.repository.text_id, set_id=set_id))
         context.step("fetch and verify the index")
         index = load_index(place.repository, ensure(os.path.join(place.cache, "index")))
         for message in index.damaged.values():
@@ -272,7 +274,7 @@ class _Run:
         session.commit(snapshot)
         self._after_commit(session, writer)
         exit_code = 3 if self._tally.problem_count else 0
-        result = summary.result(draft, snapshot, storing.engine, self._opened, exit_code)
+        result = summary.result(draft, snapshot, storing, self._opened, exit_code)
         error = None
         if exit_code:
             error = error_fields(summary.look(self._tally))
@@ -314,7 +316,7 @@ class _Run:
         session.commit(snapshot)
         session.end()
         checkpoints.cache.finish_as_is()
-        result = summary.result(draft, snapshot, storing.engine, self._opened, stop.exit_code)
+        result = summary.result(draft, snapshot, storing, self._opened, stop.exit_code)
         stop.hint = stop.hint or "what was stored stays; run it again and it goes on from there"
         return events.Done(
             exit_code=stop.exit_code, result=result, warnings=self._context.warnings, error=error_fields(stop)

@@ -86,6 +86,12 @@ class Storing:
             self._context.cancel.check()
             self._progress()
 
+    def held_bytes(self) -> int:
+        """What the repository's blocks take at the place, those of this run among them."""
+        tables = self._tables
+        sizes = {row.block_id: row.size_bytes for row in tables.blocks() if row.block_id not in tables.absent_blocks}
+        return sum({**sizes, **self.engine.blocks.sizes}.values())
+
     def close(self) -> None:
         """Stop workers and uploader; leave the source."""
         self.engine.close()

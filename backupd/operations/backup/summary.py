@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 
 from backupd import __version__
-from backupd.errors import BackupError, LeftOutError
+from backupd.errors import BackupError, DestinationError, LeftOutError
 from backupd.model.orders import BackupOrder
 from backupd.model.results import path_fields
 from backupd.operations.backup.opening import OpenedForWriting
 from backupd.operations.backup.setting import SetUse
+from backupd.operations.backup.storing import Storing
 from backupd.operations.backup.tally import Tally
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace
@@ -96,9 +97,10 @@ def look(tally: Tally) -> BackupError:
 
 
 def result(
-    draft: Draft, snapshot: Snapshot, engine: StoreEngine, opened: OpenedForWriting, exit_code: int
+    draft: Draft, snapshot: Snapshot, storing: Storing, opened: OpenedForWriting, exit_code: int
 ) -> dict[str, Any]:
     """The result document of `once` (CLI.md, Output)."""
+    engine = storing.engine
     context, place, tally = draft.context, draft.place, draft.tally
     stored = engine.blocks.stored_bytes
     at = "" if snapshot.is_complete else f" --as-of {names.short(naming.snapshot_id_text(snapshot.id))}"
@@ -106,13 +108,30 @@ def result(
     run = _run_fields(context, draft.use, tally, draft.started_ns, exit_code) | {
         "snapshot": naming.snapshot_id_text(snapshot.id),
         "bytes": msgspec.to_builtins(tally.byte_counts(engine.new_bytes)),
-        "destinations": [{"name": place.path, "verdict": "good", "stored_bytes": stored, "error": None}],
+        "destinations": [
+            {
+                "name": place.path,
+                "verdict": "good",
+                "stored_bytes": stored,
+                "held_bytes": storing.held_bytes(),
+                "free_bytes": _free_bytes(place),
+                "error": None,
+            }
+        ],
         "restore_command": restore,
         "restore_one_command": _restore_one(draft, snapshot),
         "key": _key(opened),
         "incomplete": not snapshot.is_complete,
     }
     return {"runs": [run], "repository": repository(opened, place)}
+
+
+def _free_bytes(place: OpenPlace) -> int | None:
+    """What fails after the commit fails no run."""
+    try:
+        return place.whole.free_bytes()
+    except DestinationError:
+        return None
 
 
 def dry_result(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from backupd.errors import DamageError, PathNotFoundError, UsageError
 from backupd.model.results import path_fields, shown
 from backupd.operations.snapshot_changes import OnDamage
-from backupd.operations.snapshot_tree import find
+from backupd.operations.snapshot_tree import Trees, find
 from backupd.tree.entry import Entry, Kind
-from backupd.tree.nodes import Load, find_entry, iterate_entries
 
 _FEW = 16
 """Up to so many names of one directory are looked up one by one."""
@@ -28,34 +27,30 @@ class _Wish(dict[bytes, "_Wish | None"]):
     """Names wanted below a directory; None: all below that name."""
 
 
-def choose_all(root: Entry, load: Load) -> Iterator[Entry]:
-    """All entries of the directory that stands for `/`. Raises DamageError."""
-    return iterate_entries(node_of(root), load)
-
-
-def choose_paths(root: Entry, paths: Sequence[bytes], load: Load, damaged: OnDamage) -> list[Chosen]:
+def choose_paths(root: Entry, paths: Sequence[bytes], trees: Trees, damaged: OnDamage) -> list[Chosen]:
     """The chosen paths, with the directories that lead to them.
 
-    damaged: told of directories on the way that can't be read. Raises PathNotFoundError where the snapshot lacks one.
+    damaged: told of directories on the way that can't be read. Raises PathNotFoundError where the snapshot lacks one,
+    AccessError where one may not be given.
     """
     wish = _Wish()
     for path in paths:
         _add(wish, [name for name in path.split(b"/") if name])
     missing: list[bytes] = []
     if not wish:
-        return [Chosen(entry.name, entry) for entry in iterate_entries(node_of(root), load)]
-    found = _Resolver(load, damaged, missing).resolve(node_of(root), wish)
+        return [Chosen(entry.name, entry) for entry in trees.entries(root)]
+    found = _Resolver(trees, damaged, missing).resolve(root, wish)
     _refuse_missing(missing)
     return found
 
 
 def choose_stripped(
-    root: Entry, paths: Iterable[bytes], load: Load, damaged: OnDamage, *, may_miss: bool
+    root: Entry, paths: Iterable[bytes], trees: Trees, damaged: OnDamage, *, may_miss: bool
 ) -> tuple[list[Chosen], dict[bytes, bytes]]:
     """Each path by its last name alone (of `/`, all that is in it), and the source path of each of these names.
 
-    may_miss: whether paths that the snapshot lacks are passed over. Raises PathNotFoundError, UsageError where two
-    paths would come to lie on each other.
+    may_miss: whether paths that the snapshot lacks are passed over. Raises PathNotFoundError, AccessError, UsageError
+    where two paths would come to lie on each other.
     """
     chosen: dict[bytes, Chosen] = {}
     origins: dict[bytes, bytes] = {}
@@ -63,14 +58,16 @@ def choose_stripped(
     for path in dict.fromkeys(paths):
         name = path.rstrip(b"/").rpartition(b"/")[2]
         try:
-            entry = find(root, path, load)
+            entry = find(root, path, trees)
         except DamageError as error:
             damaged(path, error)
             continue
         if entry is None:
             missing.append(path)
             continue
-        found = [Chosen(name, entry)] if name else [Chosen(e.name, e) for e in iterate_entries(node_of(root), load)]
+        if not may_miss:
+            trees.refuse_unreadable(entry, path)
+        found = [Chosen(name, entry)] if name else [Chosen(e.name, e) for e in trees.entries(root)]
         for one in found:
             if one.name in chosen:
                 raise UsageError(
@@ -79,7 +76,7 @@ def choose_stripped(
                 )
             chosen[one.name] = one
             origins[one.name] = path if name else b"/" + one.name
-    if not may_miss:
+    if not may_miss or not (chosen or trees.shows_all):
         _refuse_missing(missing)
     return sorted(chosen.values(), key=lambda one: one.name), origins
 
@@ -103,17 +100,17 @@ def _add(wish: _Wish, names: list[bytes]) -> None:
 
 
 class _Resolver:
-    def __init__(self, load: Load, damaged: OnDamage, missing: list[bytes]) -> None:
-        self._load, self._damaged, self._missing = load, damaged, missing
+    def __init__(self, trees: Trees, damaged: OnDamage, missing: list[bytes]) -> None:
+        self._trees, self._damaged, self._missing = trees, damaged, missing
 
-    def resolve(self, node: bytes, wish: _Wish) -> list[Chosen]:
+    def resolve(self, directory: Entry, wish: _Wish) -> list[Chosen]:
         """What the tree below a directory has of what is wanted; without recursion, as paths may be deep."""
         top: list[Chosen] = []
-        todo = [(node, wish, b"", top)]
+        todo = [(directory, wish, b"", top)]
         while todo:
-            node, wish, above, chosen = todo.pop()
+            directory, wish, above, chosen = todo.pop()
             try:
-                found = self._look_up(node, wish)
+                found = self._look_up(directory, wish)
             except DamageError as error:
                 self._damaged(above or b"/", error)
                 continue
@@ -123,17 +120,18 @@ class _Resolver:
                 if entry is None or (below is not None and entry.kind != Kind.DIRECTORY):
                     self._missing += [path] if below is None else _paths(below, path)
                 elif below is None:
+                    self._trees.refuse_unreadable(entry, path)
                     chosen.append(Chosen(name, entry))
                 else:
                     deeper: list[Chosen] = []
                     chosen.append(Chosen(name, entry, deeper))
-                    todo.append((node_of(entry), below, path, deeper))
+                    todo.append((entry, below, path, deeper))
         return top
 
-    def _look_up(self, node: bytes, wish: _Wish) -> dict[bytes, Entry]:
-        if len(wish) > _FEW:
-            return {entry.name: entry for entry in iterate_entries(node, self._load) if entry.name in wish}
-        found = ((name, find_entry(node, name, self._load)) for name in wish)
+    def _look_up(self, directory: Entry, wish: _Wish) -> dict[bytes, Entry]:
+        if len(wish) > _FEW and self._trees.can_read(directory):
+            return {entry.name: entry for entry in self._trees.entries(directory) if entry.name in wish}
+        found = ((name, self._trees.entry(directory, name)) for name in wish)
         return {name: entry for name, entry in found if entry is not None}
 
 

@@ -10,6 +10,7 @@ from backupd.errors import BackupError, error_of
 from backupd.model import work
 from backupd.operations.restore.planning import TaskPlan
 from backupd.repository.workforce import Worker, Workforce
+from backupd.rights import Rights
 
 UNDER_WAY = 2
 _WAIT_SECONDS = 0.25
@@ -25,9 +26,9 @@ Take = Callable[[TaskPlan, work.FetchDone | None], None]
 class Crew:
     """Workers and the queue of tasks before them."""
 
-    def __init__(self, setup: work.FetchSetup, count: int, root_fd: int, cancel: Cancel) -> None:
+    def __init__(self, setup: work.FetchSetup, count: int, root_fd: int, cancel: Cancel, rights: Rights) -> None:
         """root_fd: of the target; workers inherit it."""
-        self._workforce = Workforce([setup] * count, root_fd, is_lazy=True)
+        self._workforce = Workforce([setup] * count, root_fd, is_lazy=True, rights=rights)
         self._cancel = cancel
         self._queue: deque[TaskPlan] = deque()
         self._under_way: dict[int, dict[int, TaskPlan]] = {number: {} for number in range(count)}

@@ -100,6 +100,10 @@ class Restoring:
                 return
         self._writing.add(directory, name, entry, action)
 
+    def withheld(self, directory: bytes, name: bytes, entry: Entry) -> None:
+        """Tell of what is not given."""
+        self._outcome.fail(_join(directory, name), "skipped", "you could not have read it when it was backed up")
+
     def leave(self, path: bytes) -> None:
         """All of a directory was seen."""
         self._is_new.pop()

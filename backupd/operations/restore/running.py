@@ -27,7 +27,7 @@ from backupd.operations.places import (
     Listing,
     Lookup,
     OpenPlace,
-    list_snapshots,
+    list_for_caller,
     open_lookup,
     open_place,
     open_reader,
@@ -48,6 +48,7 @@ from backupd.operations.restore.survey import IsSpared, Survey
 from backupd.operations.restore.targeting import make_target, target_of
 from backupd.operations.restore.walking import walk
 from backupd.operations.restore.writing import Writing
+from backupd.operations.snapshot_tree import trees_of
 from backupd.repository.index_loading import mark_absent
 from backupd.repository.workforce import default_count
 from backupd.rules import moments
@@ -64,7 +65,7 @@ def run(order: RestoreOrder, context: JobContext) -> events.Done:
     with _caches_in(order.temporary_directory, context):
         context.step("open the repository")
         place = open_place(context)
-        listing = list_snapshots(place)
+        listing = list_for_caller(context, place)
         warn_of_unread(context, listing)
         snapshot = pick_from(context, listing, order.selection)
         context.step(f"restore the snapshot of {moments.show(snapshot.started_ns, context.zone)}")
@@ -116,11 +117,11 @@ class _Run:
         self._outcome.is_read_back = order.verify
         self._decider = Decider(order, context, self._owners, self.note)
         self._index = self._load_index()
-        self._load = open_reader(place, self._index).load
+        self._trees = trees_of(context, open_reader(place, self._index).load)
 
     def run(self, listing: Listing) -> events.Done:
         """All steps."""
-        selected = select(self._order, self._context, self._snapshot, listing, self._load, self._note_damage)
+        selected = select(self._order, self._context, self._snapshot, listing, self._trees, self._note_damage)
         if self._order.dry_run:
             return report(self._context, self._snapshot, self._target, self._outcome, self._survey(selected, True))
         to_delete = self._prepare(selected)
@@ -145,13 +146,16 @@ class _Run:
         self, selected: Selected, directories: Directories, root_fd: int, to_delete: list[tuple[bytes, bytes]]
     ) -> None:
         order, outcome = self._order, self._outcome
-        crew = Crew(self._setup(), order.limits.jobs or default_count(), root_fd, self._context.cancel)
+        count = order.limits.jobs or default_count()
+        if order.caller is not None:
+            count = min(count, default_count())
+        crew = Crew(self._setup(), count, root_fd, self._context.cancel, self._context.rights)
         finder = ChunkFinder(self._index.tables, self._place.repository.place)
-        writing = Writing(crew, finder, self._load, directories, self._owners, outcome)
+        writing = Writing(crew, finder, self._trees.load, directories, self._owners, outcome)
         links = HardLinks(writing, directories, outcome)
-        restoring = Restoring(writing, links, directories, self._decider, order.overwrite, outcome, self._load)
+        restoring = Restoring(writing, links, directories, self._decider, order.overwrite, outcome, self._trees.load)
         try:
-            walk(selected.chosen(), self._load, restoring)
+            walk(selected.chosen(), self._trees, restoring)
             writing.drain()
             links.finish()
         finally:
@@ -195,7 +199,7 @@ class _Run:
             outcome.total_files, outcome.total_bytes = snapshot.file_count, snapshot.byte_count
             return []
         survey = Survey(None, self._decider, None, None)
-        walk(selected.chosen(), self._load, survey)
+        walk(selected.chosen(), self._trees, survey)
         outcome.total_files, outcome.total_bytes = survey.file_count, survey.byte_count
         return []
 
@@ -209,13 +213,13 @@ class _Run:
         full_path = self._outcome.full_path if keeps_steps else None
         if not os.path.isdir(self._target):
             survey = Survey(None, self._decider, is_spared, full_path)
-            walk(selected.chosen(), self._load, survey)
+            walk(selected.chosen(), self._trees, survey)
             return survey
         root_fd = open_root(self._target)
         directories = Directories(root_fd)
         survey = Survey(directories, self._decider, is_spared, full_path)
         try:
-            walk(selected.chosen(), self._load, survey)
+            walk(selected.chosen(), self._trees, survey)
         finally:
             directories.close()
             os.close(root_fd)
@@ -224,7 +228,12 @@ class _Run:
     def _setup(self) -> work.FetchSetup:
         owners = self._owners
         return work.FetchSetup(
-            self._place.setup(), owners.users, owners.groups, owners.keeps_mine, reads_back=self._order.verify
+            self._place.setup(),
+            owners.users,
+            owners.groups,
+            owners.keeps_mine,
+            reads_back=self._order.verify,
+            caller=self._context.order.caller,
         )
 
     def _delete(self, directories: Directories, directory: bytes, name: bytes) -> None:

@@ -14,10 +14,9 @@ from backupd.operations.restore import choosing
 from backupd.operations.restore.choosing import Chosen
 from backupd.operations.restore.versions import newest_numbers, pick_versions, place_versions
 from backupd.operations.snapshot_changes import OnDamage
-from backupd.operations.snapshot_tree import root_entry
+from backupd.operations.snapshot_tree import Trees, root_entry
 from backupd.snapshot.records import Snapshot
 from backupd.tree.entry import Entry
-from backupd.tree.nodes import Load
 
 
 class Selected(msgspec.Struct, frozen=True):
@@ -32,31 +31,31 @@ class Selected(msgspec.Struct, frozen=True):
 
 
 def select(
-    order: RestoreOrder, context: JobContext, snapshot: Snapshot, listing: Listing, load: Load, damaged: OnDamage
+    order: RestoreOrder, context: JobContext, snapshot: Snapshot, listing: Listing, trees: Trees, damaged: OnDamage
 ) -> Selected:
     """Find what the order names.
 
     damaged: told of directories on the way that can't be read. Raises PathNotFoundError, SnapshotNotFoundError,
-    UsageError, DamageError.
+    AccessError, UsageError, DamageError.
     """
     root = root_entry(snapshot)
     paths = order.selection.paths
     if order.all_versions or order.picks:
-        found = _versions(order, context, snapshot, listing, load, damaged)
+        found = _versions(order, context, snapshot, listing, trees, damaged)
         return Selected(lambda: found, _origin, False)
     if order.strip:
         stripped, origins = choosing.choose_stripped(
-            root, paths or snapshot.sources, load, damaged, may_miss=not paths
+            root, paths or snapshot.sources, trees, damaged, may_miss=not paths
         )
-        return Selected(lambda: stripped, _stripped_origins(origins), not paths)
+        return Selected(lambda: stripped, _stripped_origins(origins), trees.shows_all and not paths)
     if paths:
-        chosen = choosing.choose_paths(root, paths, load, damaged)
+        chosen = choosing.choose_paths(root, paths, trees, damaged)
         return Selected(lambda: chosen, _origin, False)
-    return Selected(lambda: choosing.choose_all(root, load), _origin, True)
+    return Selected(lambda: trees.entries(root), _origin, trees.shows_all)
 
 
 def _versions(
-    order: RestoreOrder, context: JobContext, snapshot: Snapshot, listing: Listing, load: Load, damaged: OnDamage
+    order: RestoreOrder, context: JobContext, snapshot: Snapshot, listing: Listing, trees: Trees, damaged: OnDamage
 ) -> list[Chosen]:
     """Of the snapshots of the set up to the one that the order names."""
     snapshots = sorted(
@@ -70,7 +69,7 @@ def _versions(
         key=lambda one: (one.started_ns, one.id),
     )
     paths = order.selection.paths or snapshot.sources
-    found = versions_of(paths, snapshots, load, damaged)
+    found = versions_of(paths, snapshots, trees, damaged)
     picked = pick_versions(found, order.picks, context)
     tops = [path.rstrip(b"/") for path in paths] if order.strip else []
 
@@ -80,7 +79,7 @@ def _versions(
                 return top.rpartition(b"/")[0]
         return b""
 
-    return place_versions(picked, newest_numbers(found), snapshots, load, context.zone, cut_of)
+    return place_versions(picked, newest_numbers(found), snapshots, trees, context.zone, cut_of)
 
 
 def _origin(path: bytes) -> bytes:

@@ -96,6 +96,12 @@ class Survey:
         else:
             self._step(_ACTIONS[verdict], path)
 
+    def withheld(self, directory: bytes, name: bytes, entry: Entry) -> None:
+        """What is not given is no reason to delete what stands in its place."""
+        self._names[-1].add(name)
+        path = directory + b"/" + name if directory else name
+        self.problems.append((path, "you could not have read it when it was backed up", False))
+
     def leave(self, path: bytes) -> None:
         """Compare the names of a directory."""
         exists, names, is_passage = self._exists.pop(), self._names.pop(), self._is_passage.pop()

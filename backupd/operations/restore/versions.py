@@ -10,11 +10,10 @@ from backupd.model.results import shown
 from backupd.operations.context import JobContext
 from backupd.operations.file_versions import Version
 from backupd.operations.restore.choosing import Chosen
-from backupd.operations.snapshot_tree import find, root_entry
+from backupd.operations.snapshot_tree import Trees, find, root_entry
 from backupd.rules import moments
 from backupd.snapshot.records import Snapshot
 from backupd.tree.entry import Entry, Kind
-from backupd.tree.nodes import Load
 
 
 def pick_versions(found: Sequence[Version], picks: Sequence[str], context: JobContext) -> list[Version]:
@@ -48,7 +47,7 @@ def place_versions(
     chosen: Sequence[Version],
     newest: dict[bytes, int],
     snapshots: Sequence[Snapshot],
-    load: Load,
+    trees: Trees,
     zone: tzinfo,
     cut_of: Callable[[bytes], bytes],
 ) -> list[Chosen]:
@@ -66,7 +65,7 @@ def place_versions(
         for parent in parents:
             above += b"/" + parent
             if parent not in level:
-                level[parent] = _Made(_directory(above, snapshots, load), {})
+                level[parent] = _Made(_directory(above, snapshots, trees), {})
             below = level[parent].below
             level = below if below is not None else {}
         levels.append((version, name, level))
@@ -111,9 +110,9 @@ def _free_name(name: bytes, stamp: str, taken: dict[bytes, _Made]) -> bytes:
     return stamped
 
 
-def _directory(path: bytes, snapshots: Sequence[Snapshot], load: Load) -> Entry:
+def _directory(path: bytes, snapshots: Sequence[Snapshot], trees: Trees) -> Entry:
     for snapshot in reversed(snapshots):
-        entry = find(root_entry(snapshot), path, load)
+        entry = find(root_entry(snapshot), path, trees)
         if entry is not None and entry.kind == Kind.DIRECTORY:
             return entry
     raise UsageError(f"{shown(path)} is in no snapshot")

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from backupd.errors import DamageError
-from backupd.operations.restore.choosing import Chosen, node_of
+from backupd.operations.restore.choosing import Chosen
+from backupd.operations.snapshot_tree import Trees
 from backupd.tree.entry import ANCESTOR, Entry, Kind
-from backupd.tree.nodes import Load, iterate_entries
 
 
 class Visitor(Protocol):
@@ -20,6 +20,10 @@ class Visitor(Protocol):
 
     def leaf(self, directory: bytes, name: bytes, entry: Entry) -> None:
         """What is no directory. name: under which it is restored."""
+        ...
+
+    def withheld(self, directory: bytes, name: bytes, entry: Entry) -> None:
+        """What the order's caller could not have read; a directory is not entered."""
         ...
 
     def leave(self, path: bytes) -> None:
@@ -34,10 +38,11 @@ class Visitor(Protocol):
 _Below = Iterator[Entry] | Iterator[Chosen]
 
 
-def walk(chosen: Iterable[Entry] | Iterable[Chosen], load: Load, visitor: Visitor) -> None:
+def walk(chosen: Iterable[Entry] | Iterable[Chosen], trees: Trees, visitor: Visitor) -> None:
     """Tell the visitor of all that was chosen. Visitors raise no DamageError."""
     top: _Below = iter(chosen)  # type: ignore[assignment]
     stack: list[tuple[bytes, _Below]] = [(b"", top)]
+    gives_all = trees.shows_all
     while stack:
         path, below = stack[-1]
         deeper = None
@@ -47,12 +52,15 @@ def walk(chosen: Iterable[Entry] | Iterable[Chosen], load: Load, visitor: Visito
                     name, entry, children = one.name, one, None
                 else:
                     name, entry, children = one.name, one.entry, one.children
+                if not gives_all and children is None and not trees.can_read(entry):
+                    visitor.withheld(path, name, entry)
+                    continue
                 if entry.kind != Kind.DIRECTORY:
                     visitor.leaf(path, name, entry)
                     continue
                 inner = path + b"/" + name if path else name
                 if visitor.enter(inner, entry, children is not None or _is_ancestor(entry)):
-                    deeper = inner, iter(children) if children is not None else iterate_entries(node_of(entry), load)
+                    deeper = inner, iter(children) if children is not None else trees.entries(entry)
                     break
         except DamageError as error:
             visitor.damaged(path, error)

@@ -1,0 +1,151 @@
+"""From what documents say and what is known to the changes that make both agree; pure. Ids survive, nothing is deleted.
+
+What comes from conf.d carries its file. A set of conf.d that no file names any longer is disabled and left to commands;
+a file that names a set made by command takes it over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from backupd.catalog.definitions import StoredDestination, StoredSet
+from backupd.errors import BackupError, ConfigError, KeptInFileError, NameTakenError
+from backupd.model.sets import DestinationText, SetText
+from backupd.rules.definition_rules import check_set, difference
+from backupd.settings.config_documents import Documents, Written, check, remarks
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the catalog holds before."""
+
+    sets: Sequence[StoredSet]
+    destinations: Sequence[StoredDestination]
+    left: Collection[str]
+    """Ids of those that came from a file of conf.d which names them no longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How documents are to be taken."""
+
+    is_kept: bool
+    """They are the files of conf.d: each thing is kept in its file from now on."""
+    prune: bool = False
+    """Disable what was made by command and is in none of them."""
+    new_id: Callable[[str], str] = field(kw_only=True)
+    now_ns: int = field(kw_only=True)
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is to be written, and what it means."""
+
+    sets: list[StoredSet] = field(default_factory=list)
+    destinations: list[StoredDestination] = field(default_factory=list)
+    changes: dict[str, Any] = field(default_factory=dict)
+    """`set/NAME` or `destination/NAME` -> field -> {from, to}."""
+    warnings: list[str] = field(default_factory=list)
+    left: frozenset[str] = frozenset()
+
+
+def plan(documents: Documents, known: Known, way: Way) -> tuple[Plan, list[BackupError]]:
+    """What has to change, and all that is wrong; with an error nothing is to be written."""
+    before = {one.text.name: one.text for one in known.destinations}
+    destinations, sets, errors = check(documents, before)
+    made = Plan(left=frozenset(known.left))
+    for destination in destinations:
+        _take(destination, known.destinations, known, way, made, errors)
+    for written in sets:
+        _take(written, known.sets, known, way, made, errors)
+    after = {**before, **{one.text.name: one.text for one in destinations}}
+    _check_users(known, {one.text.name for one in sets}, {one.id: one for one in made.destinations}, after, errors)
+    named = {one.text.name for one in sets}
+    for stored in known.sets:
+        is_gone = stored.file is not None if way.is_kept else (way.prune and stored.file is None)
+        if is_gone and stored.text.name not in named:
+            _disable(stored, made)
+    if way.is_kept:
+        made.left = _left(known, named, {one.text.name for one in destinations})
+    made.warnings += [*remarks((one.text for one in sets), after)]
+    return made, errors
+
+
+def _take(
+    written: Written[Any], stored: Sequence[Any], known: Known, way: Way, made: Plan, errors: list[BackupError]
+) -> None:
+    """One definition of a document: new, changed or as it was."""
+    text = written.text
+    file = written.document.name if way.is_kept else None
+    old = next((one for one in stored if one.text.name == text.name), None)
+    if old is None:
+        twin = next((one for one in stored if one.text.name.casefold() == text.name.casefold()), None)
+        if twin is not None:
+            message = f"the name {text.name} is taken: there is {twin.text.name}"
+            errors.append(written.explained(NameTakenError(message, hint="choose another one")))
+            return
+        _put(_new(text, file, way), made, {**difference(None, text), **_moved(None, file)})
+        return
+    changes = difference(old.text, text)
+    if not way.is_kept and old.file is not None and old.id not in known.left:
+        if changes:
+            hint = "change it there, then: bkctl config reload"
+            errors.append(written.explained(KeptInFileError(f"{text.name} stands in {old.file}", hint=hint)))
+        return
+    changes |= _moved(old.file, file)
+    if changes:
+        made.left -= {old.id}
+        _put(msgspec.structs.replace(old, text=text, file=file), made, changes)
+
+
+def _new(text: SetText | DestinationText, file: str | None, way: Way) -> StoredSet | StoredDestination:
+    if isinstance(text, SetText):
+        return StoredSet(id=way.new_id("b"), text=text, file=file, created_ns=way.now_ns)
+    return StoredDestination(id=way.new_id("d"), text=text, file=file, created_ns=way.now_ns)
+
+
+def _put(stored: StoredSet | StoredDestination, made: Plan, changes: dict[str, Any]) -> None:
+    if isinstance(stored, StoredSet):
+        made.sets.append(stored)
+        made.changes[f"set/{stored.text.name}"] = changes
+    else:
+        made.destinations.append(stored)
+        made.changes[f"destination/{stored.text.name}"] = changes
+
+
+def _disable(stored: StoredSet, made: Plan) -> None:
+    if stored.text.enabled:
+        text = msgspec.structs.replace(stored.text, enabled=False)
+        _put(msgspec.structs.replace(stored, text=text), made, {"enabled": {"from": True, "to": False}})
+
+
+def _moved(old: str | None, new: str | None) -> dict[str, Any]:
+    return {"kept_in": {"from": old, "to": new}} if old != new else {}
+
+
+def _left(known: Known, sets: Collection[str], destinations: Collection[str]) -> frozenset[str]:
+    gone_sets = (one.id for one in known.sets if one.file is not None and one.text.name not in sets)
+    gone = (one.id for one in known.destinations if one.file is not None and one.text.name not in destinations)
+    return frozenset([*gone_sets, *gone])
+
+
+def _check_users(
+    known: Known,
+    named: Collection[str],
+    changed: Mapping[str, StoredDestination],
+    after: Mapping[str, DestinationText],
+    errors: list[BackupError],
+) -> None:
+    """Sets that no document names may not fit the new place of a destination that they use."""
+    names = {one.text.name for one in changed.values()}
+    for stored in known.sets:
+        if stored.text.name in named or not names & set(stored.text.to) or not stored.text.enabled:
+            continue
+        try:
+            check_set(stored.text, after)
+        except BackupError as error:
+            errors.append(ConfigError(error.message, hint=error.hint))

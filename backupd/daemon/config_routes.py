@@ -1,0 +1,74 @@
+"""The API's verbs on text settings: conf.d, backupd.yaml, documents that are applied and exported."""
+
+from __future__ import annotations
+
+from backupd.daemon.gate import ADMINS, Role
+from backupd.daemon.route import Call, Route
+from backupd.model.api import (
+    ApplyConfig,
+    Change,
+    ConfigExport,
+    ConfigView,
+    EditSetting,
+    Nothing,
+)
+from backupd.model.sets import ConfigText
+
+_READERS: tuple[Role, ...] = ("auditor", "admin")
+
+
+async def show(call: Call) -> ConfigView:
+    """The settings in force."""
+    found = call.services.configuration
+    return ConfigView(
+        directory=found.directory,
+        settings=found.setting_views(),
+        files=found.file_views(),
+        warnings=found.warnings,
+    )
+
+
+async def apply(call: Call) -> Change:
+    """Bring sets and destinations to what documents say."""
+    body = call.body
+    return await call.services.configuration.apply(body.documents, prune=body.prune, dry_run=body.dry_run)
+
+
+async def export(call: Call) -> ConfigExport:
+    """Sets with their destinations, or all of both."""
+    known = call.services.definitions
+    words = call.request.query.getall("set", [])
+    sets = [known.set(word).text for word in dict.fromkeys(words)] if words else [one.text for one in known.sets]
+    used = {name for one in sets for name in one.to}
+    destinations = [one.text for one in known.destinations if not words or one.text.name in used]
+    return ConfigExport(config=ConfigText(destinations=destinations, sets=sets))
+
+
+async def reload(call: Call) -> Change:
+    """Read the files of the settings directory again."""
+    return await call.services.configuration.reload()
+
+
+async def edit(call: Call) -> Change:
+    """Write a value into backupd.yaml."""
+    body = call.body
+    return await call.services.configuration.set(body.key, body.value, dry_run=body.dry_run)
+
+
+ROUTES = [
+    Route("GET", "/v1/config", "config show", _READERS, None, ConfigView, show, "Settings and where they come from."),
+    Route("POST", "/v1/config/apply", "config apply", ADMINS, ApplyConfig, Change, apply, "Apply documents."),
+    Route(
+        "GET",
+        "/v1/config/export",
+        "config export",
+        _READERS,
+        None,
+        ConfigExport,
+        export,
+        "Write sets as text.",
+        ("set",),
+    ),
+    Route("POST", "/v1/config/reload", "config reload", ADMINS, Nothing, Change, reload, "Read the files again."),
+    Route("POST", "/v1/config/set", "config set", ADMINS, EditSetting, Change, edit, "Change a setting."),
+]

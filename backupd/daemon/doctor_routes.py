@@ -1,0 +1,139 @@
+"""The API's part of `doctor`: what a daemon can tell of itself without touching a destination."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+
+from backupd.catalog import jobs as rows
+from backupd.catalog.reserve import RESERVE_BYTES
+from backupd.daemon.gate import WATCHERS
+from backupd.daemon.places import DaemonPlaces
+from backupd.daemon.route import Call, Route
+from backupd.daemon.status_routes import key_states
+from backupd.model.status import Examination, Finding, KeyState
+from backupd.sizes import format_bytes, format_seconds
+
+_SCARCE_BYTES = 512 << 20
+_AHEAD_SECONDS = 300
+
+
+async def examine(call: Call) -> Examination:
+    """State, socket, clock, keys and settings of the daemon, each with its mend."""
+    services = call.services
+    sets, repositories = list(services.definitions.sets), list(services.definitions.repositories)
+    runs = await asyncio.wrap_future(services.database.read(rows.last_runs))
+    newest_ns = max((run.started_ns for run in runs if run.snapshot), default=0)
+    keys, unreadable = await asyncio.to_thread(key_states, services.environment, sets, repositories)
+    findings = [
+        *await asyncio.to_thread(_of_places, services.places),
+        _of_clock(services.clock.now_ns(), newest_ns),
+        *_of_keys([(one.text.name, keys[one.id]) for one in sets if one.id in keys], unreadable),
+        *_of_settings([*services.warnings]),
+        *_of_sets(sorted(one.text.name for one in sets if one.text.enabled)),
+    ]
+    return Examination(findings=findings)
+
+
+def _of_places(places: DaemonPlaces) -> list[Finding]:
+    return [_of_socket(places.socket), _of_reserve(places.state), _of_space(places.state)]
+
+
+def _of_socket(path: str) -> Finding:
+    try:
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+    except OSError as error:
+        return Finding(
+            check="socket",
+            verdict="wrong",
+            message=f"{path} is gone: {error.strerror}",
+            mend="restart backupd; nobody new can reach it",
+        )
+    return Finding(check="socket", verdict="ok", message=f"{path}, mode {mode:04o}")
+
+
+def _of_reserve(state: str) -> Finding:
+    path = os.path.join(state, "reserve")
+    try:
+        is_whole = os.stat(path).st_size == RESERVE_BYTES
+    except OSError:
+        is_whole = False
+    if is_whole:
+        return Finding(check="reserve", verdict="ok", message=f"{format_bytes(RESERVE_BYTES)} are kept for a full disk")
+    return Finding(
+        check="reserve",
+        verdict="look",
+        message=f"the {format_bytes(RESERVE_BYTES)} kept for a full disk are not there",
+        mend=f"make space below {state}; backupd then makes them again",
+    )
+
+
+def _of_space(state: str) -> Finding:
+    space = os.statvfs(state)
+    free = space.f_bavail * space.f_frsize
+    message = f"{format_bytes(free)} free below {state}"
+    if free < _SCARCE_BYTES:
+        return Finding(check="state", verdict="wrong", message=message, mend="make space on that file system")
+    return Finding(check="state", verdict="ok", message=message)
+
+
+def _of_clock(now_ns: int, newest_ns: int) -> Finding:
+    ahead = (newest_ns - now_ns) / 1e9
+    if ahead > _AHEAD_SECONDS:
+        return Finding(
+            check="clock",
+            verdict="wrong",
+            message=f"the newest run began {format_seconds(ahead)} after now",
+            mend="set this machine's clock; runs from the future look fresh for too long",
+        )
+    return Finding(check="clock", verdict="ok", message="not behind the newest run")
+
+
+def _of_keys(states: Sequence[tuple[str, KeyState]], unreadable: Sequence[str]) -> Iterator[Finding]:
+    for message in unreadable:
+        yield Finding(check="key", verdict="wrong", message=message, mend="take the key from its sheet: key prove")
+    told = {message.partition(":")[0] for message in unreadable}
+    for name, state in states:
+        if state == "missing" and name not in told:
+            yield Finding(
+                check="key",
+                verdict="wrong",
+                message=f"the key of {name} is not kept here: its next run can't write",
+                mend=f"put its .key file back into the key directory, then: bkctl key show {name}",
+            )
+        elif state == "unproved":
+            yield Finding(
+                check="key",
+                verdict="look",
+                message=f"nobody proved that a copy of the key of {name} is kept apart",
+                mend=f"bkctl key sheet {name}, print it, then: bkctl key prove {name}",
+            )
+    if states and all(state in ("proved", "unneeded") for _, state in states):
+        yield Finding(check="key", verdict="ok", message="every set's key is kept and proved")
+
+
+def _of_settings(warnings: Iterable[str]) -> Iterator[Finding]:
+    found = list(warnings)
+    for message in found:
+        yield Finding(
+            check="settings", verdict="wrong", message=message, mend="mend the file, then: bkctl config reload"
+        )
+    if not found:
+        yield Finding(check="settings", verdict="ok", message="read without complaint")
+
+
+def _of_sets(names: Sequence[str]) -> Iterator[Finding]:
+    if not names:
+        yield Finding(
+            check="sets",
+            verdict="wrong",
+            message="no set is enabled: nothing is backed up",
+            mend="bkctl set create NAME --source PATH --to DIRECTORY",
+        )
+
+
+ROUTES = [
+    Route("GET", "/v1/doctor", "doctor show", WATCHERS, None, Examination, examine, "What is wrong with the daemon.")
+]

@@ -1,0 +1,48 @@
+"""Query parameters of the API: what each takes, as JSON Schema. The document shows it, the server counts by it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backupd.model.jobs import TRANSITIONS
+
+_SECONDS = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+_STATES = "|".join(sorted(TRANSITIONS))
+
+_OF_VERBS: dict[tuple[str, str], dict[str, Any]] = {
+    ("job list", "set"): {"type": "string", "description": "A set's name or id."},
+    ("job list", "status"): {
+        "type": "string",
+        "pattern": f"^({_STATES})?(,({_STATES}))*$",
+        "description": "States, with commas between.",
+    },
+    ("job list", "since_seconds"): {**_SECONDS, "description": "Only jobs queued in so many last seconds."},
+    ("job list", "after"): {
+        "type": "string",
+        "pattern": "^[0-9]{1,18}-j[0-9a-f]{4,}$",
+        "description": "`next` of the page before.",
+    },
+    ("job log", "after"): {**_SECONDS, "description": "Number of a line; those after it are shown."},
+    ("config export", "set"): {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "Names of sets; none: all.",
+    },
+    ("status show", "sets"): {"type": "string", "description": "Names of sets, with commas between; none: all."},
+    ("status metrics", "sets"): {"type": "string", "description": "Names of sets, with commas between; none: all."},
+    ("status show", "max_age_seconds"): {**_SECONDS, "description": "In place of what each set says."},
+    ("status metrics", "max_age_seconds"): {**_SECONDS, "description": "In place of what each set says."},
+}
+_OF_ALL: dict[str, dict[str, Any]] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50, "description": "So many at most."}
+}
+
+
+def schema_of(verb: str, name: str) -> dict[str, Any]:
+    """What a parameter takes; text where nobody said more."""
+    return _OF_VERBS.get((verb, name)) or _OF_ALL.get(name) or {"type": "string"}
+
+
+def is_repeated(verb: str, name: str) -> bool:
+    """Whether it may be given several times."""
+    return bool(schema_of(verb, name)["type"] == "array")

@@ -1,0 +1,56 @@
+"""What the catalog keeps of a job at each destination, for `status` and reports; pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from backupd.catalog.definitions import StoredDestination, StoredSet
+from backupd.catalog.jobs import StoredJob, StoredRun
+from backupd.daemon.outcome import Outcome
+from backupd.daemon.requests import JobRequest
+from backupd.model.jobs import ended_state
+
+_OF_CHECK = ("snapshots", "blocks", "chunks", "bytes_read", "seconds", "files_hit_count")
+_OF_RESTORE = ("files", "bytes", "snapshot")
+"""What is kept of a result; its lists of paths stay with the job."""
+
+
+def run_of(
+    job: StoredJob,
+    stored: StoredSet,
+    destination: StoredDestination,
+    outcome: Outcome,
+    facts: dict[str, Any],
+    times_ns: tuple[int, int],
+) -> StoredRun:
+    """A run as the catalog keeps it. times_ns: its begin and end."""
+    return StoredRun(
+        job_id=job.id,
+        set_id=stored.id,
+        destination_id=destination.id,
+        destination_name=destination.text.name,
+        kind=job.kind,
+        state=ended_state(outcome.exit_code, outcome.problem_count),
+        snapshot=facts.get("snapshot"),
+        exit_code=outcome.exit_code,
+        started_ns=times_ns[0],
+        finished_ns=times_ns[1],
+        facts=msgspec.to_builtins(facts),
+    )
+
+
+def backup_facts(outcome: Outcome) -> dict[str, Any]:
+    """The run as in `result.runs[]`, with its error."""
+    runs = (outcome.result or {}).get("runs") or []
+    return {**(runs[0] if runs else {}), "exit": outcome.exit_code, "error": outcome.error}
+
+
+def other_facts(request: JobRequest, outcome: Outcome) -> dict[str, Any]:
+    """The same of a check or a restore."""
+    result = outcome.result or {}
+    facts = {name: result[name] for name in (*_OF_CHECK, *_OF_RESTORE) if name in result}
+    if request.check is not None:
+        facts |= {"crc": request.check.crc, "problems": len(result.get("problems") or [])}
+    return {**facts, "exit": outcome.exit_code, "error": outcome.error}

@@ -1,0 +1,139 @@
+"""The API's verbs of monitoring: how the sets stand, as a report and as metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from aiohttp import web
+
+from backupd.catalog import jobs as rows
+from backupd.catalog.database import Connection
+from backupd.catalog.definitions import StoredRepository, StoredSet
+from backupd.catalog.jobs import StoredJob, StoredRun
+from backupd.daemon import metrics, status
+from backupd.daemon.gate import WATCHERS
+from backupd.daemon.live_job import LiveJob
+from backupd.daemon.requests import JobRequest
+from backupd.daemon.route import Call, Route
+from backupd.daemon.services import Services
+from backupd.errors import BackupError, UsageError
+from backupd.model.status import KeyState, StatusReport, Underway
+from backupd.settings import directories
+from backupd.settings.keys import KeyStore
+from backupd.wire.malformed import MALFORMED
+
+_LOOKED_BACK = 20
+"""Jobs of a set among which one that was no dry run is looked for."""
+
+
+async def show_status(call: Call) -> StatusReport:
+    """How the sets stand at each of their destinations."""
+    return await _report(call)
+
+
+async def show_metrics(call: Call) -> web.Response:
+    """The same for Prometheus."""
+    return web.Response(text=metrics.render(await _report(call)), content_type=metrics.CONTENT_TYPE)
+
+
+async def _report(call: Call) -> StatusReport:
+    services, query = call.services, call.request.query
+    known = services.definitions
+    words = [word for word in query.get("sets", "").split(",") if word]
+    sets = [known.set(word) for word in words] if words else list(known.sets)
+    runs, ended = await asyncio.wrap_future(services.database.read(_rows, [one.id for one in sets]))
+    keys, problems = await asyncio.to_thread(key_states, services.environment, sets, list(known.repositories))
+    facts = status.Facts(
+        sets=sets,
+        destinations=list(known.destinations),
+        runs=runs,
+        ended=ended,
+        underway=_underway(services),
+        keys=keys,
+        warnings=[*services.warnings, *problems],
+    )
+    return status.report(facts, services.clock.now_ns(), _seconds(query.get("max_age_seconds")))
+
+
+def _rows(connection: Connection, set_ids: Sequence[str]) -> tuple[list[StoredRun], dict[str, StoredJob]]:
+    ended: dict[str, StoredJob] = {}
+    for set_id in set_ids:
+        found = rows.last_ended(connection, set_id, "backup", 1)
+        if found and _is_dry(found[0]):
+            found = rows.last_ended(connection, set_id, "backup", _LOOKED_BACK)
+        real = next((job for job in found if not _is_dry(job)), None)
+        if real is not None:
+            ended[set_id] = real
+    return rows.last_runs(connection), ended
+
+
+def _is_dry(job: StoredJob) -> bool:
+    try:
+        request = JobRequest.restored(job.orders)
+    except MALFORMED:
+        return False
+    return request.backup is not None and request.backup.dry_run
+
+
+def key_states(
+    environment: Mapping[str, str], sets: Sequence[StoredSet], repositories: Sequence[StoredRepository]
+) -> tuple[dict[str, KeyState], list[str]]:
+    """Of each set's repository, and which key files can't be read. Reads files."""
+    store = KeyStore(directories.find(environment).data)
+    found: dict[str, KeyState] = {}
+    problems: list[str] = []
+    for one in sets:
+        names = {row.repository for row in repositories if row.set_id == one.id}
+        for name in sorted(names):
+            try:
+                kept = store.load(name)
+            except BackupError as error:
+                problems.append(f"{one.text.name}: {error.message}")
+                found[one.id] = "missing"
+                continue
+            if kept is not None:
+                found[one.id] = "proved" if kept.proved else "unproved"
+            elif one.text.encryption in ("default", "custom") and one.text.password is None:
+                found[one.id] = "missing"
+            else:
+                found[one.id] = "unneeded"
+    return found, problems
+
+
+def _underway(services: Services) -> dict[str, Underway]:
+    """By set id: the job that runs, else the one that waits; backups before others."""
+    found: dict[str, Underway] = {}
+    for job in sorted(services.jobs.live.values(), key=_rank, reverse=True):
+        if job.stored.set_id is not None:
+            found[job.stored.set_id] = Underway(
+                job=job.stored.id,
+                kind=job.request.kind,
+                state=job.stored.state,
+                share=_share(job),
+            )
+    return found
+
+
+def _rank(job: LiveJob) -> tuple[bool, bool]:
+    return (job.stored.kind != "backup", job.stored.state == "queued")
+
+
+def _share(job: LiveJob) -> float | None:
+    progress = job.progress or {}
+    done, total = progress.get("bytes_done"), progress.get("bytes_total")
+    return min(1.0, done / total) if done is not None and total else None
+
+
+def _seconds(text: str | None) -> int | None:
+    if text is not None and not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise UsageError("max_age_seconds is no number", hint="give whole seconds")
+    return int(text) if text is not None else None
+
+
+_QUERY = ("sets", "max_age_seconds")
+
+ROUTES = [
+    Route("GET", "/v1/status", "status show", WATCHERS, None, StatusReport, show_status, "How sets stand.", _QUERY),
+    Route("GET", "/v1/metrics", "status metrics", WATCHERS, None, None, show_metrics, "For Prometheus.", _QUERY),
+]

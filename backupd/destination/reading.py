@@ -1,0 +1,65 @@
+"""A destination that is read with the process's own rights while all else is done with a caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from backupd.destination.contract import Buffers, Destination, ObjectInfo, Traits
+from backupd.errors import DestinationRefusedError
+from backupd.rights import Rights
+
+
+class ReadWithOwnRights:
+    """The same type; for one thread, and for reading alone."""
+
+    def __init__(self, inner: Destination, rights: Rights) -> None:
+        self._inner, self._rights = inner, rights
+
+    @property
+    def traits(self) -> Traits:
+        """As of the inner one."""
+        return self._inner.traits
+
+    @property
+    def shown(self) -> str:
+        """As of the inner one."""
+        return self._inner.shown
+
+    def put(self, name: str, buffers: Buffers) -> None:
+        """Nothing is written for a caller. Raises DestinationRefusedError."""
+        raise _refused(name)
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Read an object."""
+        with self._rights.raised():
+            return self._inner.get(name, offset, length)
+
+    def size(self, name: str) -> int | None:
+        """Measure an object."""
+        with self._rights.raised():
+            return self._inner.size(name)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """List objects; all at once, so that no rights stay raised between two of them."""
+        with self._rights.raised():
+            found = [*self._inner.list(prefix)]
+        yield from found
+
+    def delete(self, name: str) -> None:
+        """Nothing is deleted for a caller. Raises DestinationRefusedError."""
+        raise _refused(name)
+
+    def free_bytes(self) -> int | None:
+        """As of the inner one."""
+        with self._rights.raised():
+            return self._inner.free_bytes()
+
+    def close(self) -> None:
+        """Close the inner one."""
+        self._inner.close()
+
+
+def _refused(name: str) -> DestinationRefusedError:
+    return DestinationRefusedError(
+        f"{name} is not changed: this job only reads", hint="an administrator runs what changes a destination"
+    )

@@ -1,0 +1,118 @@
+"""What `status` and `doctor` tell. Times are nanoseconds since 1970 UTC."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from backupd.model.jobs import JobKind, JobState
+from backupd.model.orders import Struct
+
+Verdict = Literal["good", "unchecked", "overdue", "damaged", "off"]
+"""Of one set at one destination: nothing to do; no age was given to hold it against; too old, or there is none; damage
+that is not healed; the set is disabled."""
+KeyState = Literal["proved", "unproved", "missing", "unneeded", "unmade"]
+"""Of a set's repository: somebody typed a copy of its key in; nobody did yet; the key directory has lost it; a password
+or nothing opens it; there is no repository yet."""
+
+
+class RunFact(Struct, frozen=True, kw_only=True):
+    """How a run ended."""
+
+    job: str
+    state: JobState
+    exit: int
+    error: str
+    """The message, empty where all went well."""
+    finished_ns: int
+
+
+class Underway(Struct, frozen=True, kw_only=True):
+    """A job of a set that waits or runs."""
+
+    job: str
+    kind: JobKind
+    state: JobState
+    share: float | None = None
+    """Done so far, 0 to 1, where the whole is known."""
+
+
+class CopyStatus(Struct, frozen=True, kw_only=True):
+    """One set at one destination."""
+
+    destination: str
+    place: str
+    verdict: Verdict
+    reason: str = ""
+    """What makes it overdue or damaged."""
+    snapshot: str | None = None
+    """The last good one."""
+    snapshot_ns: int | None = None
+    """When its run began to read."""
+    age_seconds: int | None = None
+    last_run: RunFact | None = None
+    """The newest backup that wrote there or tried to."""
+    verified_ns: int | None = None
+    """End of the last check that found nothing wrong."""
+    verified_bytes: bool = False
+    """Whether that check read every byte (`--crc`)."""
+    stored_bytes: int | None = None
+    free_bytes: int | None = None
+    """What the repository took there, and what was left, at the end of the last run that told."""
+
+
+class Grade(Struct, frozen=True, kw_only=True):
+    """How much the backup of a set is worth."""
+
+    versioned: bool
+    """There is a snapshot, and older ones stay."""
+    verified: bool
+    """A check found every copy whole at least once."""
+    restored: bool
+    """Something was restored from it at least once."""
+    off_site: bool
+    """A copy lies on another machine."""
+
+
+class SetStatus(Struct, frozen=True, kw_only=True):
+    """One set."""
+
+    set: str
+    id: str
+    is_enabled: bool
+    max_age: str | None
+    max_age_seconds: int | None
+    underway: Underway | None
+    last_run: RunFact | None
+    """The newest backup of all destinations together."""
+    key: KeyState
+    grade: Grade
+    copies: list[CopyStatus]
+    """One for each of its destinations, in the set's order."""
+
+
+class StatusReport(Struct, frozen=True, kw_only=True):
+    """All sets that were asked for."""
+
+    now_ns: int
+    sets: list[SetStatus]
+    warnings: list[str]
+    """What is wrong with the settings."""
+    check_exit: int
+    """What `status --check` ends with: 0, 10 nothing is configured, 20 damage, 21 overdue."""
+    check_message: str
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """What `doctor` found in one place."""
+
+    check: str
+    verdict: Literal["ok", "look", "wrong"]
+    message: str
+    mend: str = ""
+    """What to do; given with all but `ok`."""
+
+
+class Examination(Struct, frozen=True, kw_only=True):
+    """What the daemon finds about itself, for `doctor`."""
+
+    findings: list[Finding]

@@ -1,0 +1,192 @@
+"""What sets and destinations must be like, wherever their text comes from.
+
+Errors carry `at` in their context where one part of the text is to blame: the way to it, as `["to", 0]`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from backupd.errors import ConfigError, DestinationNotFoundError, UsageError
+from backupd.model.orders import FilterWord
+from backupd.model.sets import DestinationText, FilterText, SecretReference, SetText
+from backupd.rules import names
+from backupd.sizes import MIB, parse_duration, parse_size
+
+CIPHERS = ("aes-256-gcm", "aes-128-gcm", "chacha20-poly1305")
+
+
+def check_destination(text: DestinationText) -> DestinationText:
+    """The text in its one spelling. Raises UsageError, ConfigError."""
+    name = names.check_set_name(text.name)
+    at = {"at": ["place"]}
+    if "://" in text.place or text.place.startswith("rclone:"):
+        hint = "name an absolute path as its place"
+        raise ConfigError(f"{name}: this version stores in directories", hint=hint, context=at)
+    if not os.path.isabs(text.place) or "\0" in text.place:
+        raise ConfigError(
+            f"{name}: its place '{text.place}' is no absolute path", hint="begin it with /", context=at
+        )
+    return msgspec.structs.replace(text, name=name, place=os.path.normpath(text.place))
+
+
+def check_set(text: SetText, destinations: Mapping[str, DestinationText | None]) -> SetText:
+    """The text in its one spelling. Raises UsageError, ConfigError, DestinationNotFoundError.
+
+    destinations: by name; None: nobody knows its place here.
+    """
+    name = names.check_set_name(text.name)
+    sources = [_source(name, path, at) for at, path in enumerate(text.sources)]
+    if not sources:
+        raise ConfigError(f"{name} has no source", hint="name at least one", context={"at": ["sources"]})
+    if not text.to:
+        raise ConfigError(f"{name} has no destination", hint="name at least one", context={"at": ["to"]})
+    for at, one in enumerate(text.to):
+        if one not in destinations:
+            raise _unknown(name, one, at, destinations)
+        place = destinations[one]
+        inside = next((path for path in sources if place is not None and _is_below(path, place.place)), None)
+        if inside is not None:
+            raise ConfigError(
+                f"{name}: {inside} lies in {one}, where it would be stored",
+                hint="it would store what it has just stored, each time more; take another source or destination",
+                context={"at": ["to", at]},
+            )
+    if len(set(text.to)) < len(text.to):
+        raise ConfigError(f"{name} names a destination twice", hint="name each once", context={"at": ["to"]})
+    _check_values(name, text)
+    return msgspec.structs.replace(text, name=name, sources=list(dict.fromkeys(sources)))
+
+
+def places_inside(text: SetText, destinations: Mapping[str, DestinationText | None]) -> list[str]:
+    """A sentence for each destination of a set that lies in one of its sources: runs leave it out."""
+    found: list[str] = []
+    for one in text.to:
+        place = destinations.get(one)
+        around = next((path for path in text.sources if place is not None and _is_below(place.place, path)), None)
+        if place is not None and around is not None:
+            found.append(f"{text.name}: {one} ({place.place}) lies in the source {around}: runs leave that place out")
+    return found
+
+
+def filter_word(text: FilterText) -> FilterWord:
+    """A filter as orders have it. Raises UsageError unless just one of its words is given."""
+    given = [(kind, value) for kind, value in (("exclude", text.exclude), ("include", text.include)) if value]
+    if text.file:
+        given.append(("filter-file", text.file))
+    if len(given) != 1:
+        raise UsageError("a filter has one of exclude, include, file", hint="write it as {exclude: '*.tmp'}")
+    kind, value = given[0]
+    return FilterWord(kind=kind, value=os.fsencode(value))  # type: ignore[arg-type]
+
+
+def duration(text: str | None) -> int | None:
+    """Seconds of a duration's text. Raises UsageError."""
+    return parse_duration(text) if text is not None else None
+
+
+def difference(old: msgspec.Struct | None, new: msgspec.Struct) -> dict[str, Any]:
+    """The fields that differ: name -> {from, to}. old: None of what is new."""
+    if old is None:
+        return {name: {"from": None, "to": value} for name, value in msgspec.to_builtins(new).items()}
+    return {
+        name: {
+            "from": msgspec.to_builtins(getattr(old, name)),
+            "to": msgspec.to_builtins(getattr(new, name)),
+        }
+        for name in new.__struct_fields__
+        if getattr(old, name) != getattr(new, name)
+    }
+
+
+def _check_values(name: str, text: SetText) -> None:
+    _check_part(name, text.filters)
+    for field in ("max_age", "stop_after", "chunk_size", "block_size", "password"):
+        try:
+            _check_field(field, getattr(text, field))
+        except UsageError as error:
+            raise ConfigError(f"{name}: {error.message}", hint=error.hint, context={"at": [field]}) from error
+    if text.cipher is not None and (text.cipher not in CIPHERS or text.encryption != "custom"):
+        raise ConfigError(
+            f"{name}: cipher '{text.cipher}' with encryption {text.encryption}",
+            hint=f"encryption: custom takes one of {', '.join(CIPHERS)}",
+            context={"at": ["cipher"]},
+        )
+    if text.encryption == "password" and text.password is None:
+        raise ConfigError(
+            f"{name}: encryption by password needs one",
+            hint="password: {file: PATH}",
+            context={"at": ["encryption"]},
+        )
+    if text.jobs is not None and not 1 <= text.jobs <= 256:
+        raise ConfigError(
+            f"{name}: jobs: {text.jobs}", hint="1 to 256 worker processes", context={"at": ["jobs"]}
+        )
+
+
+def _check_part(name: str, filters: list[FilterText]) -> None:
+    for at, one in enumerate(filters):
+        context = {"at": ["filters", at]}
+        try:
+            filter_word(one)
+        except UsageError as error:
+            raise ConfigError(f"{name}: {error.message}", hint=error.hint, context=context) from error
+        if one.file is not None and not os.path.isabs(one.file):
+            message = f"{name}: the filter file '{one.file}' is no absolute path"
+            raise ConfigError(message, hint="begin it with /", context=context)
+
+
+def _check_field(field: str, value: Any) -> None:
+    match field:
+        case _ if value is None:
+            return
+        case "max_age" | "stop_after":
+            duration(value)
+        case "chunk_size" if value != "auto":
+            parse_size(value)
+        case "block_size" if parse_size(value) not in (32 * MIB, 64 * MIB):
+            raise UsageError(f"block_size: {value} is neither 32M nor 64M", hint="take one of them")
+        case "password":
+            _check_secret(value)
+
+
+def _check_secret(reference: SecretReference) -> None:
+    given = [one for one in (reference.file, reference.command, reference.env) if one]
+    if len(given) != 1:
+        raise UsageError("a secret has one of file, command, env", hint="write it as {file: /etc/backupd/password}")
+    if reference.file is not None and not os.path.isabs(reference.file):
+        raise UsageError(f"the secret's file '{reference.file}' is no absolute path", hint="begin it with /")
+
+
+def _source(name: str, path: str, at: int) -> str:
+    context = {"at": ["sources", at]}
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        hint = "name the directory above it"
+        raise ConfigError(f"{name}: a source is not UTF-8", hint=hint, context=context) from error
+    if not os.path.isabs(path) or "\0" in path:
+        message = f"{name}: the source '{path}' is no absolute path"
+        raise ConfigError(message, hint="begin it with /", context=context)
+    return os.path.normpath(path)
+
+
+def _unknown(
+    name: str, word: str, at: int, destinations: Mapping[str, DestinationText | None]
+) -> DestinationNotFoundError:
+    near = difflib.get_close_matches(word, destinations, 1, 0.6)
+    return DestinationNotFoundError(
+        f"{name}: no destination is called '{word}'",
+        hint=f"did you mean {near[0]}?" if near else "bkctl destination list shows what there is",
+        context={"at": ["to", at], "candidates": sorted(destinations)},
+    )
+
+
+def _is_below(path: str, directory: str) -> bool:
+    """Whether a path is that directory or lies in it."""
+    return (path.rstrip("/") + "/").startswith(directory.rstrip("/") + "/")

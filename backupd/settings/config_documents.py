@@ -1,0 +1,176 @@
+"""Documents of sets and destinations: read, merged, and held against the rules, each fault told with its line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from backupd.errors import BackupError, ConfigError, ConflictError
+from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SecretReference, SetText
+from backupd.rules.definition_rules import check_destination, check_set, places_inside
+from backupd.settings.yaml_text import Located, load_located
+from backupd.settings.zone import find_zone
+
+Definition = TypeVar("Definition", DestinationText, SetText)
+
+
+@dataclass(frozen=True, slots=True)
+class Written(Generic[Definition]):
+    """One set or destination of a document."""
+
+    text: Definition
+    document: Located[ConfigText]
+    steps: tuple[str | int, ...]
+
+    @property
+    def where(self) -> str:
+        """`FILE, line N`."""
+        return self.document.where(*self.steps)
+
+    def explained(self, error: BackupError) -> BackupError:
+        """An error about this, with file and line; a conflict stays one, all else is a ConfigError."""
+        where = self.document.where(*self.steps, *error.context.get("at", ()))
+        kind = type(error) if isinstance(error, ConflictError) else ConfigError
+        return kind(f"{where}: {error.message}", hint=error.hint, context={**error.context, "file": self.document.name})
+
+
+@dataclass(slots=True)
+class Documents:
+    """What several documents say together."""
+
+    names: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    """Names of those that say nothing."""
+    destinations: list[Written[DestinationText]] = field(default_factory=list)
+    sets: list[Written[SetText]] = field(default_factory=list)
+    errors: list[BackupError] = field(default_factory=list)
+    missing_secrets: list[str] = field(default_factory=list)
+    """A sentence for each secret whose file is not there."""
+
+    @property
+    def is_without_sets(self) -> bool:
+        """Whether one of them says nothing, or none has a set."""
+        return bool(self.empty) or not self.sets
+
+
+def read(texts: Iterable[ConfigDocument]) -> Documents:
+    """Read documents; looks at zones and secret files, too. Faults stand in `errors`."""
+    found = Documents()
+    for text in texts:
+        found.names.append(text.name)
+        try:
+            document = load_located(text.text.encode(errors="surrogatepass"), ConfigText, text.name)
+        except ConfigError as error:
+            found.errors.append(error)
+            continue
+        value = document.value
+        if not value.destinations and not value.sets:
+            found.empty.append(text.name)
+        for at, destination in enumerate(value.destinations):
+            found.destinations.append(Written(destination, document, ("destinations", at)))
+        for at, one in enumerate(value.sets):
+            found.sets.append(Written(one, document, ("sets", at)))
+    for written in found.sets:
+        _look_around(written, found)
+    return found
+
+
+def check(
+    found: Documents, known: Mapping[str, DestinationText | None]
+) -> tuple[list[Written[DestinationText]], list[Written[SetText]], list[BackupError]]:
+    """All of them in their one spelling, and what is wrong with the others.
+
+    known: destinations that are there already, by name; None: nobody knows the place here.
+    """
+    errors = list(found.errors)
+    destinations: list[Written[DestinationText]] = []
+    for written in found.destinations:
+        try:
+            destinations.append(Written(check_destination(written.text), written.document, written.steps))
+        except BackupError as error:
+            errors.append(written.explained(error))
+    _refuse_twins(destinations, errors)
+    together = {**known, **{one.text.name: one.text for one in destinations}}
+    places: dict[str, str] = {}
+    for name, text in together.items():
+        if text is not None and places.setdefault(text.place, name) != name:
+            errors.append(_shared_place(destinations, text, places[text.place], name))
+    # A destination with a fault of its own is no unknown one.
+    together |= {one.text.name: None for one in found.destinations if one.text.name not in together}
+    sets: list[Written[SetText]] = []
+    for one in found.sets:
+        try:
+            sets.append(Written(check_set(one.text, together), one.document, one.steps))
+        except BackupError as error:
+            errors.append(one.explained(error))
+    _refuse_twins(sets, errors)
+    return destinations, sets, errors
+
+
+def remarks(sets: Iterable[SetText], known: Mapping[str, DestinationText | None]) -> list[str]:
+    """What is allowed and may still surprise."""
+    return [line for one in sets for line in places_inside(one, known)]
+
+
+def sentences(errors: Iterable[BackupError]) -> list[str]:
+    """What is wrong and what helps, a line each."""
+    return [one.message + f" ({one.hint})" * bool(one.hint) for one in errors]
+
+
+def raise_all(errors: Sequence[BackupError]) -> None:
+    """Raise the first of several errors, all of them in its context; does nothing without one."""
+    if not errors:
+        return
+    first = errors[0]
+    if len(errors) == 1:
+        raise first
+    more = f" (and {len(errors) - 1} more)"
+    context = {**first.context, "problems": sentences(errors)}
+    raise type(first)(first.message + more, hint=first.hint, context=context)
+
+
+def _look_around(written: Written[SetText], found: Documents) -> None:
+    try:
+        if written.text.time_zone is not None:
+            find_zone(written.text.time_zone, {})
+    except BackupError as error:
+        located = written.explained(type(error)(error.message, hint=error.hint, context={"at": ["time_zone"]}))
+        found.errors.append(located)
+    secret = written.text.password
+    if secret is not None and secret.file is not None and not _is_there(secret):
+        where = written.document.where(*written.steps, "password", "file")
+        found.missing_secrets.append(f"{where}: the secret's file {secret.file} is not there")
+
+
+def _is_there(secret: SecretReference) -> bool:
+    return secret.file is not None and "\0" not in secret.file and os.path.exists(secret.file)
+
+
+def _refuse_twins(written: Sequence[Written[Definition]], errors: list[BackupError]) -> None:
+    first: dict[str, Written[Definition]] = {}
+    for one in written:
+        earlier = first.setdefault(one.text.name.casefold(), one)
+        if earlier is not one:
+            error = ConfigError(
+                f"{one.text.name} stands in {earlier.where} already",
+                hint="a name is given once, in all files together",
+                context={"at": ["name"]},
+            )
+            errors.append(one.explained(error))
+
+
+def _shared_place(
+    destinations: Sequence[Written[DestinationText]], text: DestinationText, first: str, second: str
+) -> BackupError:
+    """Two names of one place; the one that a document has is to blame."""
+    written = next((one for one in destinations if one.text.name == second), None)
+    other = first
+    if written is None:
+        written = next((one for one in destinations if one.text.name == first), None)
+        other = second
+    error = ConflictError(
+        f"{text.place} is destination {other} already", hint=f"use {other}", context={"at": ["place"]}
+    )
+    return written.explained(error) if written is not None else error

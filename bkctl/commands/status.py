@@ -1,0 +1,96 @@
+"""`bkctl status`: whether every set has a good snapshot everywhere, for people and for monitoring."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+import click
+
+from backupd.errors import AttentionError, BackupError, DamageError, NotFoundError, UsageError
+from backupd.model.status import StatusReport
+from bkctl.dispatch import client_of
+from bkctl.grammar import Duration, Verb
+from bkctl.render import status as render
+from bkctl.session import Reply, Session, described
+
+_ERRORS: dict[int, tuple[type[BackupError], str]] = {
+    NotFoundError.exit_code: (NotFoundError, "bkctl set create NAME --source PATH --to DIRECTORY"),
+    DamageError.exit_code: (DamageError, "bkctl check SET names the files it hits; bkctl job log has what was found"),
+    AttentionError.exit_code: (AttentionError, "bkctl status says why; bkctl backup SET runs one now"),
+}
+
+
+@click.command(
+    "status",
+    cls=Verb,
+    short_help="Is everything backed up?",
+    examples=[
+        "bkctl status",
+        "bkctl status home --check --max-age 26h",
+        "bkctl status --format nagios",
+        "bkctl status --format prometheus --output /var/lib/node_exporter/textfile/backupd.prom",
+    ],
+)
+@click.argument("sets", metavar="[SET]...", nargs=-1)
+@click.option("--check", "is_check", is_flag=True, help="Exit 21 when overdue, 20 for damage, 10 without any set.")
+@click.option("--max-age", type=Duration(), metavar="D", help="Hold all against this age; the same as --check with it.")
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(["table", "nagios", "prometheus"]),
+    default="table",
+    show_default=True,
+    help="For people, one line of a Nagios plugin (exit 0 to 3), or metrics for node_exporter.",
+)
+@click.pass_obj
+def status(session: Session, /, **given: Any) -> Reply:
+    """Show for each set and destination the last good snapshot, its age against max_age, and what asks for a hand.
+
+    Exit 0, whatever is shown, unless --check or --max-age is given. A set without max_age is unchecked.
+    """
+    if given["shape"] != "table" and session.form != "text":
+        raise UsageError(f"--format {given['shape']} is no JSON", hint="leave out --json and --jsonl")
+    if given["shape"] == "nagios":
+        return _nagios(session, given)
+    is_check = given["is_check"] or given["max_age"] is not None
+    client = client_of(session)
+    if given["shape"] == "prometheus":
+        text = client.text(f"/v1/metrics{_query(given)}")
+        error = _verdict(client.get(f"/v1/status{_query(given)}", StatusReport)) if is_check else None
+        return Reply(_exit_of(error), {}, described(error) if error is not None else None, lines=text.splitlines())
+    report = client.get(f"/v1/status{_query(given)}", StatusReport)
+    error = _verdict(report) if is_check else None
+    lines = [] if session.is_quiet else render.status_lines(report)
+    return Reply(_exit_of(error), render.document(report), described(error) if error is not None else None, lines=lines)
+
+
+def _nagios(session: Session, given: dict[str, Any]) -> Reply:
+    """Whatever goes wrong is a line and one of four exit codes: monitoring shows nothing else."""
+    try:
+        report = client_of(session).get(f"/v1/status{_query(given)}", StatusReport)
+    except BackupError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        return Reply(render.UNKNOWN, {}, lines=[render.nagios_line(render.UNKNOWN, error.message + hint)])
+    level, line = render.nagios(report)
+    return Reply(level, {}, lines=[line])
+
+
+def _verdict(report: StatusReport) -> BackupError | None:
+    if not report.check_exit:
+        return None
+    kind, hint = _ERRORS[report.check_exit]
+    return kind(report.check_message, hint=hint)
+
+
+def _exit_of(error: BackupError | None) -> int:
+    return error.exit_code if error is not None else 0
+
+
+def _query(given: dict[str, Any]) -> str:
+    query: dict[str, str] = {}
+    if given["sets"]:
+        query["sets"] = ",".join(given["sets"])
+    if given["max_age"] is not None:
+        query["max_age_seconds"] = str(given["max_age"])
+    return f"?{urlencode(query)}" if query else ""

@@ -1,0 +1,372 @@
+"""Results of what the daemon keeps: sets, destinations, jobs, settings, and how all of it stands."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import UNSET, UnsetType
+
+from backupd.model.jobs import JobKind, JobState
+from backupd.model.sets import ConfigText, FilterText, SecretReference
+from backupd.model.status import KeyState, Verdict
+from bkctl.contract.parts import (
+    Base64,
+    Bytes,
+    Changed,
+    Count,
+    DestinationId,
+    Error,
+    Escaped,
+    ExitCode,
+    JobId,
+    Nothing,
+    RepositoryId,
+    Seconds,
+    SetId,
+    Shown,
+    SnapshotId,
+    Time,
+)
+
+
+class StoredIn(Shown, kw_only=True):
+    """Where a set is stored."""
+
+    destination: str
+    repository: RepositoryId
+    place: str
+
+
+class BackupSet(Shown, kw_only=True):
+    """A set with all its settings."""
+
+    id: SetId
+    name: str
+    sources: list[str]
+    to: list[str]
+    filters: list[FilterText]
+    one_file_system: bool
+    enabled: bool
+    max_age: str | None
+    stop_after: str | None
+    compression: Literal["none", "fast", "normal", "best"]
+    deduplication: Literal["off", "path", "set", "repository"]
+    chunk_size: str
+    check_before_sending: bool
+    encryption: Literal["default", "password", "custom", "none"]
+    cipher: str | None
+    block_size: str | None
+    password: SecretReference | None
+    jobs: Count | None
+    polite: bool
+    tags: dict[str, str]
+    time_zone: str | None
+    kept_in: str | None
+    """File of conf.d; null: made by command."""
+    created: Time
+    repositories: list[StoredIn]
+
+
+class SetList(Shown, kw_only=True):
+    """Of `set list`."""
+
+    sets: list[BackupSet]
+    next: Nothing
+
+
+class OneSet(Shown, kw_only=True):
+    """Of `set show`."""
+
+    set: BackupSet
+
+
+class ChangedSet(Changed, kw_only=True):
+    """Of what makes, changes or forgets a set."""
+
+    set: BackupSet
+    job: JobId | UnsetType = UNSET
+    """Of `--backup-now`."""
+
+
+class Destination(Shown, kw_only=True):
+    """A place that sets are stored in."""
+
+    id: DestinationId
+    name: str
+    place: str
+    absent: Literal["fail", "skip"]
+    kept_in: str | None
+    created: Time
+    sets: list[str]
+
+
+class DestinationList(Shown, kw_only=True):
+    """Of `destination list`."""
+
+    destinations: list[Destination]
+    next: Nothing
+
+
+class OneDestination(Shown, kw_only=True):
+    """Of `destination show`."""
+
+    destination: Destination
+
+
+class ChangedDestination(Changed, kw_only=True):
+    """Of what makes, changes or forgets a destination."""
+
+    destination: Destination
+
+
+class Progress(Shown, kw_only=True):
+    """Where a running job stands."""
+
+    step: str
+    files_done: Count
+    files_total: Count | None
+    bytes_done: Bytes
+    bytes_total: Bytes | None
+    bytes_stored: Bytes
+    eta_seconds: float | None
+    elapsed_seconds: float
+
+
+class Job(Shown, kw_only=True):
+    """A job."""
+
+    id: JobId
+    kind: JobKind
+    set: str | None
+    state: JobState
+    caller: str
+    created: Time
+    started: Time | None
+    finished: Time | None
+    seconds: Seconds | None
+    exit: ExitCode | None
+    waits_for: str | None
+    progress: Progress | None
+    result: dict[str, Any] | None
+    """As the command gives it that began the job."""
+    error: Error | None
+    warnings: list[str]
+
+
+class JobList(Shown, kw_only=True):
+    """Of `job list`."""
+
+    jobs: list[Job]
+    next: str | None
+
+
+class OneJob(Shown, kw_only=True):
+    """Of `job show`."""
+
+    job: Job
+
+
+class ChangedJob(Changed, kw_only=True):
+    """Of `job cancel`, `job pause` and `job resume`."""
+
+    job: JobId
+
+
+class LogLine(Shown, kw_only=True):
+    """A line of a job's log."""
+
+    n: Count
+    time: Time
+    severity: Literal["information", "warning", "error"]
+    step: Count
+    message: str
+    path: Escaped | UnsetType = UNSET
+    path_b64: Base64 | UnsetType = UNSET
+
+
+class JobLog(Shown, kw_only=True):
+    """Of `job log`."""
+
+    job: JobId
+    lines: list[LogLine]
+    next: Nothing
+
+
+class Underway(Shown, kw_only=True):
+    """A job of a set that waits or runs."""
+
+    job: JobId
+    kind: JobKind
+    state: JobState
+    share: float | None
+
+
+class LastRun(Shown, kw_only=True):
+    """How the newest run ended."""
+
+    job: JobId
+    state: JobState
+    exit: ExitCode
+    error: str | None
+    finished: Time
+
+
+class Copy(Shown, kw_only=True):
+    """A set at one destination."""
+
+    destination: str
+    place: str
+    verdict: Verdict
+    reason: str | None
+    snapshot: SnapshotId | None
+    time: Time | None
+    age_seconds: int | None
+    last_run: LastRun | None
+    verified: Time | None
+    verified_bytes: bool
+    stored_bytes: Bytes | None
+    free_bytes: Bytes | None
+
+
+class Grade(Shown, kw_only=True):
+    """How well a set is kept."""
+
+    versioned: bool
+    verified: bool
+    restored: bool
+    off_site: bool
+
+
+class SetStatus(Shown, kw_only=True):
+    """How a set stands."""
+
+    set: str
+    id: SetId
+    enabled: bool
+    max_age: str | None
+    max_age_seconds: Count | None
+    underway: Underway | None
+    last_run: LastRun | None
+    key: KeyState
+    grade: Grade
+    destinations: list[Copy]
+
+
+class Status(Shown, kw_only=True):
+    """Of `status`."""
+
+    time: Time
+    sets: list[SetStatus]
+    next: Nothing
+    settings_warnings: list[str]
+
+
+class Finding(Shown, kw_only=True):
+    """What `doctor` looked at."""
+
+    check: str
+    verdict: Literal["ok", "look", "wrong"]
+    message: str
+    mend: str | None
+
+
+class Examination(Shown, kw_only=True):
+    """Of `doctor`."""
+
+    findings: list[Finding]
+    next: Nothing
+    bundle: str | None
+
+
+class Setting(Shown, kw_only=True):
+    """A setting in force."""
+
+    key: str
+    value: Any
+    origin: str
+
+
+class ConfigFile(Shown, kw_only=True):
+    """A file of conf.d."""
+
+    file: str
+    sets: list[str]
+    destinations: list[str]
+
+
+class Config(Shown, kw_only=True):
+    """Of `config show`."""
+
+    directory: str
+    settings: list[Setting]
+    files: list[ConfigFile]
+
+
+class ConfigExport(Shown, kw_only=True):
+    """Of `config export`, what `config apply` takes."""
+
+    config: ConfigText
+
+
+class ConfigCheck(Shown, kw_only=True):
+    """Of `config check`."""
+
+    files: list[str]
+    sets: list[str]
+    destinations: list[str]
+    problems: list[str]
+
+
+class Memory(Shown, kw_only=True):
+    """Of the machine."""
+
+    total_bytes: Bytes
+    available_bytes: Bytes | UnsetType = UNSET
+    swap_total_bytes: Bytes | UnsetType = UNSET
+    swap_free_bytes: Bytes | UnsetType = UNSET
+    limit_bytes: Bytes | UnsetType = UNSET
+    """Of the control group."""
+
+
+class DaemonFacts(Shown, kw_only=True):
+    """The daemon that answers."""
+
+    version: str
+    api: Count
+    pid: Count
+    started: Time
+    socket: str
+    config: str
+    state: str
+    jobs_running: Count
+    jobs_queued: Count
+    roles: list[str]
+    destinations: dict[str, str]
+    warnings: list[str]
+
+
+class Info(Shown, kw_only=True):
+    """Of `info`."""
+
+    version: str
+    python: str
+    platform: str
+    architecture: str
+    processors: Count
+    usable_processors: Count
+    memory: Memory
+    directories: dict[str, str | int]
+    libraries: dict[str, str | None]
+    kept_keys: Count
+    repository: dict[str, Any] | UnsetType = UNSET
+    """With `--from`."""
+    daemon: DaemonFacts | None | UnsetType = UNSET
+
+
+class Completion(Shown, kw_only=True):
+    """Of `completion`."""
+
+    shell: Literal["bash", "zsh", "fish"]
+    script: str
+
+

@@ -1,0 +1,113 @@
+"""docs/output.schema.json, made of the types: `python -m bkctl.contract.output > docs/output.schema.json`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import msgspec
+
+from bkctl.contract import kept, parts, runs, stored
+from bkctl.output import SCHEMA
+
+_REFERENCE = "#/$defs/{name}"
+_JOBS = (runs.BackedUp, runs.Restored, runs.Checked)
+
+RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
+    "once": (runs.BackedUp,),
+    "backup": (runs.BackedUp, parts.Begun),
+    "restore": (runs.Restored,),
+    "check": (runs.Checked,),
+    "decrypt": (runs.Restored,),
+    "status": (kept.Status,),
+    "watch": (*_JOBS, parts.Begun),
+    "info": (kept.Info,),
+    "doctor": (kept.Examination,),
+    "completion": (kept.Completion,),
+    "set create": (kept.ChangedSet,),
+    "set list": (kept.SetList,),
+    "set show": (kept.OneSet,),
+    "set edit": (kept.ChangedSet,),
+    "set rename": (kept.ChangedSet,),
+    "set copy": (kept.ChangedSet,),
+    "set enable": (kept.ChangedSet,),
+    "set disable": (kept.ChangedSet,),
+    "set delete": (kept.ChangedSet,),
+    "set apply": (parts.Changed,),
+    "set export": (kept.ConfigExport,),
+    "destination add": (kept.ChangedDestination,),
+    "destination list": (kept.DestinationList,),
+    "destination show": (kept.OneDestination,),
+    "destination edit": (kept.ChangedDestination,),
+    "destination rename": (kept.ChangedDestination,),
+    "destination remove": (kept.ChangedDestination,),
+    "job list": (kept.JobList,),
+    "job show": (kept.OneJob,),
+    "job log": (kept.JobLog,),
+    "job wait": _JOBS,
+    "job cancel": (kept.ChangedJob,),
+    "job pause": (kept.ChangedJob,),
+    "job resume": (kept.ChangedJob,),
+    "snapshot list": (stored.SnapshotList,),
+    "snapshot show": (stored.SnapshotFacts,),
+    "snapshot ls": (stored.Entries,),
+    "snapshot diff": (stored.Differences,),
+    # Bytes of a file are no JSON.
+    "snapshot cat": (),
+    "snapshot versions": (stored.Versions,),
+    "key show": (stored.KeyFacts,),
+    "key sheet": (stored.KeySheet,),
+    "key prove": (stored.ProvedKey,),
+    "key add": (stored.AddedKey,),
+    "key list": (stored.KeySlots,),
+    "key remove": (stored.RemovedKey,),
+    "key password": (stored.ChangedPassword,),
+    "key rotate": (stored.RotatedKey,),
+    "config check": (kept.ConfigCheck,),
+    "config show": (kept.Config,),
+    "config set": (parts.Changed,),
+    "config apply": (parts.Changed,),
+    "config export": (kept.ConfigExport,),
+    "config reload": (parts.Changed,),
+}
+"""Command -> what its `result` may be, besides null with an error."""
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of the document that ends every command's JSON output."""
+    types = list(dict.fromkeys([parts.Error, *(kind for kinds in RESULTS.values() for kind in kinds)]))
+    _, definitions = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "bkctl --json",
+        "description": "One document at the end; the last line of --jsonl. Within a schema there are only additions.",
+        "type": "object",
+        "properties": {
+            "schema": {"const": SCHEMA},
+            "command": {"type": "string", "description": "Verb, or noun and verb; empty before it was understood."},
+            "ok": {"type": "boolean", "description": "Whether exit is 0."},
+            "exit": {"type": "integer", "minimum": 0, "maximum": 255},
+            "result": {"description": "As `command` says; null where nothing was done."},
+            "error": {"anyOf": [_ref(parts.Error), {"type": "null"}]},
+            "warnings": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["schema", "command", "ok", "exit", "result", "error", "warnings"],
+        "allOf": [_of_command(name, kinds) for name, kinds in sorted(RESULTS.items())],
+        "$defs": definitions,
+    }
+
+
+def _of_command(name: str, kinds: tuple[type[parts.Shown], ...]) -> dict[str, Any]:
+    allowed = [*map(_ref, kinds), {"type": "null"}]
+    return {
+        "if": {"properties": {"command": {"const": name}}},
+        "then": {"properties": {"result": {"anyOf": allowed}}},
+    }
+
+
+def _ref(kind: type[parts.Shown]) -> dict[str, str]:
+    return {"$ref": _REFERENCE.format(name=kind.__name__)}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(schema()), indent=1).decode() + "\n")

@@ -1,0 +1,219 @@
+"""Results of what jobs do: backups, restores, checks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import UNSET, UnsetType
+
+from bkctl.contract.parts import (
+    Base64,
+    Bytes,
+    Count,
+    Error,
+    Escaped,
+    ExitCode,
+    JobId,
+    Problems,
+    RepositoryId,
+    Seconds,
+    SetId,
+    Shown,
+    SnapshotId,
+    Time,
+)
+
+
+class Files(Shown, kw_only=True):
+    """Files of a backup."""
+
+    seen: Count
+    new: Count
+    changed: Count
+    same: Count
+    gone: Count
+    left_out: Count
+
+
+class Sizes(Shown, kw_only=True):
+    """Bytes of a backup: in the source, read from it, new among them before compression."""
+
+    seen: Bytes
+    read: Bytes
+    new: Bytes
+
+
+class AtDestination(Shown, kw_only=True):
+    """What a run came to at one destination."""
+
+    name: str
+    verdict: Literal["good", "failed", "skipped"]
+    stored_bytes: Bytes
+    held_bytes: Bytes | None | UnsetType = UNSET
+    """What the repository takes there."""
+    free_bytes: Bytes | None | UnsetType = UNSET
+    error: Error | None
+
+
+class Key(Shown, kw_only=True):
+    """The key of the repository."""
+
+    created: bool
+    file: str | None
+    label: str | None
+    sheet_command: str | UnsetType = UNSET
+
+
+class Run(Shown, kw_only=True):
+    """One run of one set."""
+
+    set: str | None
+    set_id: SetId | None
+    host: str | UnsetType = UNSET
+    job: JobId | None
+    started: Time | None
+    seconds: Seconds | None
+    exit: ExitCode
+    files: Files | UnsetType = UNSET
+    problems: Problems | UnsetType = UNSET
+    snapshot: SnapshotId | None
+    bytes: Sizes | UnsetType = UNSET
+    destinations: list[AtDestination]
+    restore_command: str | None
+    restore_one_command: str | None | UnsetType = UNSET
+    key: Key | UnsetType = UNSET
+    incomplete: bool | UnsetType = UNSET
+    error: Error | None | UnsetType = UNSET
+
+
+class Repository(Shown, kw_only=True):
+    """The repository that was written."""
+
+    id: RepositoryId
+    short: str
+    place: str
+    created: bool
+    encryption: Literal["default", "password", "none"]
+
+
+class BackedUp(Shown, kw_only=True):
+    """Of `once`, `backup`, and jobs of that kind."""
+
+    runs: list[Run]
+    repository: Repository | UnsetType = UNSET
+    """Of a call with one run."""
+    dry_run: bool | UnsetType = UNSET
+
+
+class RestoredFiles(Shown, kw_only=True):
+    """Entries of a restore."""
+
+    restored: Count
+    same: Count
+    skipped: Count
+    failed: Count
+    deleted: Count
+
+
+class RestoredSizes(Shown, kw_only=True):
+    """Bytes of a restore."""
+
+    restored: Bytes
+    fetched: Bytes
+
+
+class Verified(Shown, kw_only=True):
+    """What `--verify` read back."""
+
+    bytes: Bytes
+
+
+class Step(Shown, kw_only=True):
+    """One step of a dry run."""
+
+    action: str
+    path: Escaped
+    path_b64: Base64 | UnsetType = UNSET
+
+
+class Restored(Shown, kw_only=True):
+    """Of `restore` and `decrypt`."""
+
+    set: str
+    host: str
+    snapshot: SnapshotId
+    time: Time
+    target: Escaped
+    target_b64: Base64 | UnsetType = UNSET
+    files: RestoredFiles
+    bytes: RestoredSizes
+    verified: Verified | UnsetType = UNSET
+    seconds: Seconds
+    problems: Problems
+    dry_run: bool
+    plan: list[Step]
+
+
+class Orphans(Shown, kw_only=True):
+    """Blocks that no index object names."""
+
+    blocks: Count
+    bytes: Bytes
+    damaged: Count
+
+
+class Rebuilt(Shown, kw_only=True):
+    """The index that was made anew."""
+
+    blocks: Count
+    chunks: Count
+    objects: Count
+
+
+class BadObject(Shown, kw_only=True):
+    """An object at the destination that is not as it was written."""
+
+    object: str
+    code: str
+    message: str
+
+
+class HitFile(Shown, kw_only=True):
+    """A file that damage hits."""
+
+    snapshot: str
+    path: Escaped
+    path_b64: Base64 | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+
+
+class Recorded(Shown, kw_only=True):
+    """What was noted as bad, to be stored again by the next backup."""
+
+    blocks: Count
+    chunks: Count
+
+
+class SkippedSet(Shown, kw_only=True):
+    """A set on which a job was running."""
+
+    set: str
+    reason: str
+
+
+class Checked(Shown, kw_only=True):
+    """Of `check`."""
+
+    blocks: Count
+    chunks: Count
+    entries: Count
+    bytes_read: Bytes
+    orphans: Orphans
+    snapshots: Count
+    rebuilt: Rebuilt | None
+    seconds: Seconds
+    problems: list[BadObject]
+    files_hit: list[HitFile]
+    files_hit_count: Count
+    recorded: Recorded
+    skipped: list[SkippedSet]

@@ -1,0 +1,63 @@
+"""Text settings as text and as JSON output shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from backupd.model.api import Change, ConfigView
+from backupd.model.sets import ConfigText
+from bkctl.render.table import table
+from bkctl.text import count
+
+
+def change_document(change: Change) -> dict[str, Any]:
+    """What a change did, as JSON output shows it."""
+    return {"changed": change.changed, "diff": change.diff, "dry_run": change.dry_run}
+
+
+def applied_lines(change: Change) -> list[str]:
+    """A line for each thing and, where it was there before, for each field that changes."""
+    if not change.changed:
+        return ["Nothing to change."]
+    head = "Would change:" if change.dry_run else "Changed:"
+    return [head, *(line for thing, fields in sorted(change.diff.items()) for line in _thing_lines(thing, fields))]
+
+
+def export_lines(config: ConfigText) -> list[str]:
+    """The document."""
+    if not config.sets and not config.destinations:
+        return ["# No set and no destination yet."]
+    return msgspec.yaml.encode(config).decode().splitlines()
+
+
+def show_lines(found: ConfigView) -> list[str]:
+    """The settings in force with their origin, then the files that sets came from."""
+    lines = [f"Settings in {found.directory}:"]
+    lines += table(["KEY", "VALUE", "FROM"], [[one.key, _shown(one.value), one.origin] for one in found.settings])
+    if found.files:
+        rows = [[one.file, ", ".join(one.sets) or "-", ", ".join(one.destinations) or "-"] for one in found.files]
+        lines += ["", *table(["FILE", "SETS", "DESTINATIONS"], rows)]
+    return lines
+
+
+def check_lines(result: Mapping[str, Any]) -> list[str]:
+    """What was looked at, or all that is wrong; of a single fault the error tells."""
+    if result["problems"]:
+        return list(result["problems"]) if len(result["problems"]) > 1 else []
+    names = ("file", "set", "destination")
+    return [f"Good: {', '.join(count(len(result[name + 's']), name) for name in names)}."]
+
+
+def _thing_lines(thing: str, fields: Mapping[str, Any]) -> list[str]:
+    if "name" in fields and fields["name"]["from"] is None:
+        return [f"  {thing}: new"]
+    return [f"  {thing}: {name}: {_shown(one['from'])} -> {_shown(one['to'])}" for name, one in fields.items()]
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "default"
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

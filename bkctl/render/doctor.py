@@ -1,0 +1,34 @@
+"""What `doctor` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from backupd.model.status import Finding
+from bkctl.text import count
+
+_WORDS = {"ok": "ok", "look": "LOOK", "wrong": "WRONG"}
+
+
+def document(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON output shows it."""
+    return {
+        "check": finding.check,
+        "verdict": finding.verdict,
+        "message": finding.message,
+        "mend": finding.mend or None,
+    }
+
+
+def lines(findings: Sequence[Finding]) -> list[str]:
+    """A line a check, its mend below; the sum last."""
+    width = max(len(one.check) for one in findings)
+    shown: list[str] = []
+    for one in findings:
+        shown.append(f"{_WORDS[one.verdict]:<5}  {one.check:<{width}}  {one.message}")
+        if one.mend:
+            shown.append(f"{'':<5}  {'':<{width}}  -> {one.mend}")
+    found = sum(one.verdict != "ok" for one in findings)
+    verdict = f"{count(found, 'thing')} to look at" if found else "nothing is wrong"
+    return [*shown, f"{count(len(findings), 'check')}: {verdict}."]

@@ -1,0 +1,217 @@
+"""How the sets stand: a table for people, JSON, and the one line of a Nagios plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from backupd.model.status import CopyStatus, RunFact, SetStatus, StatusReport, Underway
+from bkctl.render.table import table
+from bkctl.render.times import rfc3339
+from bkctl.text import clip, count
+
+OK, WARNING, CRITICAL, UNKNOWN = 0, 1, 2, 3
+"""Exit codes of a Nagios plugin."""
+
+_WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+_MOST_NAMES = 4
+_NAME_CELLS = 20
+_STOPPED = ("failed", "interrupted", "interrupted_with_errors")
+_UNITS = ((604_800, "w"), (86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+def document(report: StatusReport) -> dict[str, Any]:
+    """The report as JSON output shows it."""
+    return {
+        "time": rfc3339(report.now_ns),
+        "sets": [_set_document(one) for one in report.sets],
+        "next": None,
+        "settings_warnings": report.warnings,
+    }
+
+
+def status_lines(report: StatusReport) -> list[str]:
+    """A table that is read in five seconds, then what asks for a hand, then the sum."""
+    if not report.sets:
+        return [
+            *(f"Settings: {text}" for text in report.warnings),
+            "Nothing is backed up: there is no set. Make one: bkctl set create NAME --source PATH --to DIRECTORY",
+        ]
+    rows = [_row(one, copy, report.now_ns) for one in report.sets for copy in one.copies]
+    lines = table(["SET", "DESTINATION", "LAST GOOD", "LIMIT", "VERIFIED", "STATE"], rows)
+    notes = [*(f"Settings: {text}" for text in report.warnings)]
+    enabled = [one for one in report.sets if one.is_enabled]
+    notes += [line for one in enabled for line in _notes(one)]
+    notes += [*_shared_lines(enabled), *_grade_lines(enabled)]
+    return [*lines, *([""] if notes else []), *notes, "", _sum_line(report)]
+
+
+def nagios(report: StatusReport) -> tuple[int, str]:
+    """Exit code and line, with performance data: for each copy its age in seconds and the limit."""
+    copies = [(one, copy) for one in report.sets if one.is_enabled for copy in one.copies]
+    level, text = OK, _counted(copies)
+    failed = [one for one in report.sets if one.is_enabled and one.last_run and one.last_run.state in _STOPPED]
+    if report.check_exit:
+        level, text = CRITICAL, report.check_message
+    elif failed:
+        fact = failed[0].last_run
+        level, text = WARNING, f"last run of {_names(failed)} did not end well: {fact.error if fact else ''}"
+    elif report.warnings:
+        level, text = WARNING, f"settings: {report.warnings[0]}"
+    data = [
+        f"'{one.set}@{copy.destination}'={max(0, copy.age_seconds)}s;;{_limit(one)};0"
+        for one, copy in copies
+        if copy.age_seconds is not None
+    ]
+    counts = {name: sum(copy.verdict == name for _, copy in copies) for name in ("overdue", "damaged")}
+    data += [f"{name}={number};;0;0" for name, number in counts.items()]
+    return level, f"{nagios_line(level, text)} | {' '.join(data)}"
+
+
+def nagios_line(level: int, text: str) -> str:
+    """One line; what would end it or begin the performance data is taken out."""
+    return f"BACKUPD {_WORDS[level]} - {' '.join(text.replace('|', '/').split())}"
+
+
+def ago(seconds: int) -> str:
+    """As `40 s`, `12 min`, `3 h`, `2 d`: the largest unit that fits twice, else the one below."""
+    for unit, name in _UNITS:
+        if seconds >= 2 * unit:
+            return f"{seconds // unit} {name}"
+    return f"{max(0, seconds)} s"
+
+
+def _row(one: SetStatus, copy: CopyStatus, now_ns: int) -> list[str]:
+    verified = (now_ns - copy.verified_ns) // 1_000_000_000 if copy.verified_ns is not None else None
+    state = copy.verdict.upper() if copy.verdict in ("overdue", "damaged") else copy.verdict
+    if one.underway is not None and one.is_enabled:
+        state += f", {_doing(one.underway)}"
+    return [
+        clip(one.set, _NAME_CELLS),
+        clip(copy.destination, _NAME_CELLS),
+        ago(copy.age_seconds) + " ago" if copy.age_seconds is not None else "never",
+        one.max_age if one.max_age is not None else ago(one.max_age_seconds) if one.max_age_seconds else "-",
+        ago(verified) + " ago" if verified is not None else "never",
+        state,
+    ]
+
+
+def _doing(underway: Underway) -> str:
+    verb = {"backup": "running", "check": "checking", "restore": "restoring"}[underway.kind]
+    if underway.state in ("queued", "paused"):
+        return underway.state
+    return verb + (f" {underway.share:.0%}" if underway.share is not None else "")
+
+
+def _notes(one: SetStatus) -> list[str]:
+    notes = [
+        f"{one.set} on {copy.destination}: {copy.verdict}: {copy.reason}"
+        for copy in one.copies
+        if copy.verdict in ("overdue", "damaged")
+    ]
+    run = one.last_run
+    if run is not None and run.state in _STOPPED:
+        notes += [f"{one.set}: last run {run.state.replace('_', ' ')}: {run.error}", f"  bkctl job log {run.job[:9]}"]
+    elif not notes and any(copy.verdict == "unchecked" and copy.snapshot is None for copy in one.copies):
+        notes.append(f"{one.set}: not stored everywhere yet: bkctl backup {one.set}")
+    return notes
+
+
+def _shared_lines(sets: Sequence[SetStatus]) -> list[str]:
+    """What many sets may have in common: a line for all of them, the command for the first."""
+    lines: list[str] = []
+    unchecked = [one for one in sets if any(copy.verdict == "unchecked" for copy in one.copies)]
+    unproved = [one for one in sets if one.key == "unproved"]
+    missing = [one for one in sets if one.key == "missing"]
+    if unchecked:
+        lines.append(f"Age unchecked: {_names(unchecked)}. Give one: bkctl set edit {unchecked[0].set} --max-age 26h")
+    if missing:
+        lines.append(f"Key not kept here: {_names(missing)}; no run can write. bkctl doctor says more")
+    if unproved:
+        lines.append(f"Key never proved: {_names(unproved)}. Print it: bkctl key sheet {unproved[0].set}")
+        lines.append(f"  then type it in from the paper: bkctl key prove {unproved[0].set}")
+    return lines
+
+
+def _grade_lines(sets: Sequence[SetStatus]) -> list[str]:
+    stored = [one for one in sets if one.grade.versioned]
+    lacking = {
+        "No off-site copy": [one for one in stored if not one.grade.off_site],
+        "Never verified": [one for one in stored if not one.grade.verified],
+        "Never restored": [one for one in stored if not one.grade.restored],
+    }
+    return [f"{what}: {_names(found)}" for what, found in lacking.items() if found]
+
+
+def _sum_line(report: StatusReport) -> str:
+    copies = [(one, copy) for one in report.sets if one.is_enabled for copy in one.copies]
+    off = sum(not one.is_enabled for one in report.sets)
+    return _counted(copies) + (f"; {count(off, 'set')} off" if off else "") + "."
+
+
+def _counted(copies: Sequence[tuple[SetStatus, CopyStatus]]) -> str:
+    words = ("damaged", "overdue", "unchecked", "good")
+    counts = {word: sum(copy.verdict == word for _, copy in copies) for word in words}
+    told = ", ".join(f"{number} {word}" for word, number in counts.items() if number)
+    sets = len({one.id for one, _ in copies})
+    return f"{count(sets, 'set')}, {count(len(copies), 'copy', 'copies')}" + (f": {told}" if told else "")
+
+
+def _names(sets: Sequence[SetStatus]) -> str:
+    names = [one.set for one in sets]
+    rest = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _limit(one: SetStatus) -> str:
+    return str(one.max_age_seconds) if one.max_age_seconds is not None else ""
+
+
+def _set_document(one: SetStatus) -> dict[str, Any]:
+    return {
+        "set": one.set,
+        "id": one.id,
+        "enabled": one.is_enabled,
+        "max_age": one.max_age,
+        "max_age_seconds": one.max_age_seconds,
+        "underway": _underway_document(one.underway),
+        "last_run": _run_document(one.last_run),
+        "key": one.key,
+        "grade": {name: getattr(one.grade, name) for name in one.grade.__struct_fields__},
+        "destinations": [_copy_document(copy) for copy in one.copies],
+    }
+
+
+def _copy_document(copy: CopyStatus) -> dict[str, Any]:
+    return {
+        "destination": copy.destination,
+        "place": copy.place,
+        "verdict": copy.verdict,
+        "reason": copy.reason or None,
+        "snapshot": copy.snapshot,
+        "time": rfc3339(copy.snapshot_ns) if copy.snapshot_ns is not None else None,
+        "age_seconds": copy.age_seconds,
+        "last_run": _run_document(copy.last_run),
+        "verified": rfc3339(copy.verified_ns) if copy.verified_ns is not None else None,
+        "verified_bytes": copy.verified_bytes,
+        "stored_bytes": copy.stored_bytes,
+        "free_bytes": copy.free_bytes,
+    }
+
+
+def _run_document(fact: RunFact | None) -> dict[str, Any] | None:
+    if fact is None:
+        return None
+    return {
+        "job": fact.job,
+        "state": fact.state,
+        "exit": fact.exit,
+        "error": fact.error or None,
+        "finished": rfc3339(fact.finished_ns),
+    }
+
+
+def _underway_document(underway: Underway | None) -> dict[str, Any] | None:
+    if underway is None:
+        return None
+    return {"job": underway.job, "kind": underway.kind, "state": underway.state, "share": underway.share}

@@ -1,0 +1,180 @@
+"""`doctor`, `info` and keys by set on a real daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backupd.model.striking import strike
+from tests.support.daemon import Daemon, running_daemon
+
+SECRET = "hunter2-in-a-url"
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Generator[Daemon, None, None]:
+    """A daemon with two sets in one place, each with a repository and key of its own."""
+    home = tmp_path_factory.mktemp("doctor")
+    source = home / "source"
+    source.mkdir()
+    (source / "letter").write_text("dear doctor\n")
+    with running_daemon(home) as daemon:
+        for name in ("home", "etc"):
+            tag = f"from=https://anna:{SECRET}@example.org/"
+            daemon.good("set", "create", name, "--source", source, "--to", home / "repo", "--tag", tag)
+            daemon.good("backup", name)
+        yield daemon
+
+
+def findings(daemon: Daemon, *words: str | Path) -> tuple[int, dict[str, Any]]:
+    """Exit code and findings by name."""
+    document = daemon.json("doctor", *words)
+    found = {one["check"]: one for one in document["result"]["findings"]}
+    assert all(one["mend"] for one in found.values() if one["verdict"] != "ok")
+    return document["exit"], found
+
+
+def prove(daemon: Daemon, name: str) -> None:
+    """Type a set's key in."""
+    typed = daemon.home / f"typed-{name}"
+    typed.write_text(daemon.good("key", "show", name, "--unmask", "--yes")["key"])
+    daemon.good("key", "prove", name, "--password-file", typed)
+
+
+def test_keys_by_set(daemon: Daemon) -> None:
+    """Two sets in one place have two keys; the wrong sheet is a lost backup."""
+    shown = {name: daemon.good("key", "show", name) for name in ("home", "etc")}
+    assert shown["home"]["repository"] != shown["etc"]["repository"]
+    sheet = daemon.bkctl("key", "sheet", "home", "--yes").stdout.decode()
+    place = f"{daemon.home}/repo/{shown['home']['repository']}"
+    assert f"bkctl restore home --from {place} --to restored --password-file recovery.key" in sheet
+    assert daemon.good("key", "list", "etc")["repository"] == shown["etc"]["repository"]
+    assert daemon.json("key", "show", "nosuch")["exit"] == 10
+    assert daemon.json("key", "show", "home", "--from", "repo")["result"]["repository"] == shown["home"]["repository"]
+    alone = daemon.json("--no-daemon", "key", "show", "home", "--from", daemon.home / "repo")
+    assert (alone["exit"], "--from" in alone["error"]["hint"]) == (2, True)
+
+
+def test_the_sheets_commands_work_on_another_machine(daemon: Daemon) -> None:
+    """The sheet is read when everything else is gone: its last line is all that the user has."""
+    sheet = daemon.bkctl("key", "sheet", "home", "--yes").stdout.decode()
+    command = next(line.split() for line in sheet.splitlines() if line.strip().startswith("bkctl restore"))
+    (daemon.home / "recovery.key").write_text(daemon.good("key", "show", "home", "--unmask", "--yes")["key"])
+    elsewhere = {"XDG_DATA_HOME": str(daemon.home / "elsewhere"), "BACKUPD_SOCKET": "/nonexistent/socket"}
+    done = daemon.bkctl(*command[1:], variables=elsewhere)
+    assert done.returncode == 0, done.stderr
+    restored = daemon.home / "restored" / str(daemon.home).lstrip("/") / "source" / "letter"
+    assert restored.read_text() == "dear doctor\n"
+
+
+def test_first_run_names_a_command_that_works(daemon: Daemon) -> None:
+    """The line about the key is the one that must not be wrong."""
+    run = daemon.good("backup", "home")["runs"][0]
+    assert run["key"]["sheet_command"] == "bkctl key sheet home"
+
+
+def test_doctor_finds_unproved_keys_then_nothing(daemon: Daemon) -> None:
+    """A doctor who always complains is no longer asked."""
+    code, found = findings(daemon)
+    assert (code, found["key"]["verdict"]) == (21, "look")
+    for name in ("home", "etc"):
+        prove(daemon, name)
+    code, found = findings(daemon)
+    assert {one["verdict"] for one in found.values()} == {"ok"}
+    assert code == 0
+    assert {"daemon", "version", "access", "socket", "reserve", "state", "clock", "key", "settings"} < set(found)
+    assert "free" in found["destination repo"]["message"]
+
+
+def test_doctor_tries_destinations_and_leaves_nothing(daemon: Daemon) -> None:
+    """A disk that is not there is found before the night; the trial itself is no litter."""
+    before = sorted((daemon.home / "repo").rglob("*"))
+    away = daemon.home / "unplugged" / "backup"
+    daemon.good("destination", "add", "usb", away)
+    daemon.good("destination", "add", "drive", daemon.home / "carried" / "backup", "--absent", "skip")
+    daemon.good("destination", "add", "new", daemon.home / "new")
+    (daemon.home / "file").write_text("")
+    daemon.good("destination", "add", "taken", daemon.home / "file")
+    code, found = findings(daemon)
+    assert (code, found["destination usb"]["verdict"]) == (21, "wrong")
+    assert "does not exist" in found["destination usb"]["message"]
+    assert found["destination drive"]["verdict"] == "ok"
+    assert (found["destination new"]["verdict"], (daemon.home / "new").exists()) == ("ok", False)
+    assert found["destination taken"]["verdict"] == "wrong"
+    assert sorted((daemon.home / "repo").rglob("*")) == before
+    for name in ("usb", "drive", "new", "taken"):
+        daemon.good("destination", "remove", name, "--yes")
+
+
+def test_doctor_sees_a_lost_key(daemon: Daemon) -> None:
+    """A key directory that was cleaned up is found while the sheet is at hand."""
+    path = Path(daemon.good("key", "show", "etc")["file"])
+    kept = path.rename(path.with_suffix(".away"))
+    try:
+        code, found = findings(daemon)
+        assert (code, found["key"]["verdict"]) == (21, "wrong")
+        assert "etc" in found["key"]["message"]
+        assert "Key not kept here: etc" in daemon.bkctl("status").stdout.decode()
+    finally:
+        kept.rename(path)
+
+
+def test_bundle_holds_no_secret(daemon: Daemon) -> None:
+    """A bundle goes to a stranger who helps."""
+    file = daemon.home / "bundle.json"
+    key = daemon.good("key", "show", "home", "--unmask", "--yes")["key"]
+    daemon.bkctl("doctor", "--bundle", file)
+    text = file.read_text()
+    assert stat.S_IMODE(os.stat(file).st_mode) == 0o600
+    assert SECRET not in text
+    assert key not in text
+    document = json.loads(text)
+    assert [one["text"]["name"] for one in document["sets"]["sets"]] == ["etc", "home"]
+    assert document["jobs"]["jobs"]
+    assert any(document["logs"].values())
+    assert document["settings"]["queue.jobs_at_once"] == 2
+
+
+def test_secrets_are_struck_out_by_name_and_by_look() -> None:
+    """What is struck out too little is published; ids and paths are what a helper needs."""
+    key = "Ab3-" * 11
+    told = {
+        "password": {"command": ["pass", "show"]},
+        "smtp.password": "x",
+        "url": "sftp://u:pw@host/p",
+        "line": f"typed {key} wrong",
+        "grouped": " ".join(key[at : at + 4] for at in range(0, 44, 4)),
+        "snapshot": "s" + "0" * 32,
+        "path": "/home/anna/letter",
+    }
+    assert strike(told) == {
+        "password": "***",
+        "smtp.password": "***",
+        "url": "sftp://u:***@host/p",
+        "line": "typed *** wrong",
+        "grouped": "***",
+        "snapshot": told["snapshot"],
+        "path": told["path"],
+    }
+
+
+def test_info_tells_the_daemon(daemon: Daemon) -> None:
+    """A bug report says which daemon answered."""
+    found = daemon.good("info")["daemon"]
+    assert daemon.process is not None
+    assert (found["pid"], found["socket"]) == (daemon.process.pid, str(daemon.socket))
+    assert found["destinations"] == {"repo": str(daemon.home / "repo")}
+    assert "daemon" not in daemon.good("--no-daemon", "info")
+
+
+def test_doctor_without_a_daemon(tmp_path: Path) -> None:
+    """The first thing that is wrong is mostly that nothing runs."""
+    code, found = findings(Daemon(tmp_path))
+    assert (code, found["daemon"]["verdict"]) == (21, "wrong")
+    assert "start it" in found["daemon"]["mend"]

@@ -1,0 +1,260 @@
+"""Every exit code of the command line is provoked on a real daemon: what a script goes by must be what happened."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.house.errors_reference import EXIT_CODES
+from tests.support import slow_set
+from tests.support.daemon import Daemon, running_daemon
+from tests.support.mounting import tmpfs
+from tests.support.ordinary_user import run_as_user
+
+NOT_YET = {23: "nothing of this version deletes stored data, so nothing waits for a guard, a lock or another writer"}
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Generator[Daemon, None, None]:
+    with running_daemon(tmp_path_factory.mktemp("d")) as made:
+        (made.home / "src").mkdir()
+        (made.home / "src" / "a").write_text("a")
+        made.good("set", "create", "home", "--source", made.home / "src", "--to", made.home / "repo")
+        made.good("backup", "home")
+        slow_set.make(made, "slow", made.home / "slow-repo", mib=40)
+        yield made
+
+
+def all_done(daemon: Daemon) -> int:
+    return daemon.bkctl("backup", "home").returncode
+
+
+def failed(daemon: Daemon) -> int:
+    """The output's disk is full."""
+    return daemon.bkctl("set", "show", "home", "--output", "/dev/full").returncode
+
+
+def usage(daemon: Daemon) -> int:
+    return daemon.bkctl("backup").returncode
+
+
+def left_out(daemon: Daemon) -> int:
+    """One of two sources is gone."""
+    daemon.good("set", "copy", "home", "two-sources")
+    daemon.good("set", "edit", "two-sources", "--add-source", daemon.home / "gone")
+    return daemon.bkctl("backup", "two-sources").returncode
+
+
+def some_destinations(daemon: Daemon) -> int:
+    """One of two disks is not there."""
+    daemon.good("set", "copy", "home", "two-places")
+    daemon.good("set", "edit", "two-places", "--add-to", daemon.home / "absent")
+    (daemon.home / "absent").write_text("not a directory")
+    return daemon.bkctl("backup", "two-places").returncode
+
+
+def cancelled_elsewhere(daemon: Daemon) -> int:
+    with _slow(daemon) as process:
+        daemon.good("job", "cancel", "slow@latest")
+        return process.wait(60)
+
+
+def not_found(daemon: Daemon) -> int:
+    return daemon.bkctl("backup", "nothing").returncode
+
+
+def busy(daemon: Daemon) -> int:
+    with _slow(daemon) as process:
+        code = daemon.bkctl("backup", "slow").returncode
+        _end(process)
+        return code
+
+
+def wrong_key(daemon: Daemon) -> int:
+    wrong = daemon.home / "wrong"
+    wrong.write_text("wrong")
+    return daemon.bkctl("snapshot", "list", "home", "--password-file", wrong).returncode
+
+
+def no_daemon(daemon: Daemon) -> int:
+    return daemon.bkctl("set", "list", "--socket", daemon.home / "nobody").returncode
+
+
+def no_right(daemon: Daemon) -> int:
+    """A user without a role asks."""
+    made = daemon.home
+    while made != Path("/tmp") and made.parent != made:
+        made.chmod(made.stat().st_mode | 0o011)
+        made = made.parent
+    daemon.run.chmod(0o755)
+    daemon.socket.chmod(0o666)
+
+    def ask() -> str:
+        with socket.socket(socket.AF_UNIX) as end:
+            end.connect(str(daemon.socket))
+            end.sendall(b"GET /v1/sets HTTP/1.0\r\n\r\n")
+            return b"".join(iter(lambda: end.recv(1 << 16), b"")).decode()
+
+    answer = str(run_as_user(ask))
+    assert answer.startswith("HTTP/1.0 403")
+    return int(answer.partition('"exit":')[2].partition(",")[0])
+
+
+def unreachable(daemon: Daemon) -> int:
+    """The only disk is not there."""
+    daemon.good("set", "create", "away", "--source", daemon.home / "src", "--to", daemon.home / "away")
+    (daemon.home / "away").write_text("not a directory")
+    return daemon.bkctl("backup", "away").returncode
+
+
+def no_space(daemon: Daemon) -> int:
+    with tmpfs(daemon.home / "small", "3m") as small:
+        (daemon.home / "large").mkdir()
+        (daemon.home / "large" / "a").write_bytes(os.urandom(8 << 20))
+        daemon.good("set", "create", "large", "--source", daemon.home / "large", "--to", small / "repo")
+        return daemon.bkctl("backup", "large").returncode
+
+
+def conflict(daemon: Daemon) -> int:
+    words = ("--source", daemon.home / "src", "--to", daemon.home / "repo")
+    return daemon.bkctl("set", "create", "home", *words).returncode
+
+
+def newer_version(daemon: Daemon) -> int:
+    """The state was written by a later backupd."""
+    other = Daemon(daemon.home / "other")
+    other.state.mkdir(parents=True)
+    with sqlite3.connect(other.state / "catalog.sqlite") as catalog:
+        catalog.execute("PRAGMA user_version = 999")
+    command = [sys.executable, "-P", "-m", "backupd", "--socket", other.socket]
+    command += ["--state", other.state, "--config", other.config]
+    return subprocess.run(command, env=other.environ, cwd="/", check=False, capture_output=True).returncode
+
+
+def damage(daemon: Daemon) -> int:
+    daemon.good("set", "create", "hurt", "--source", daemon.home / "src", "--to", daemon.home / "hurt")
+    daemon.good("backup", "hurt")
+    for block in (daemon.home / "hurt").glob("r*/blocks/*/*"):
+        block.write_bytes(b"\0" * block.stat().st_size)
+    return daemon.bkctl("check", "hurt", "--crc").returncode
+
+
+def attention(daemon: Daemon) -> int:
+    """A set that never ran."""
+    daemon.good("set", "copy", "home", "never-ran")
+    return daemon.bkctl("status", "never-ran", "--max-age", "1h").returncode
+
+
+def answer_needed(daemon: Daemon) -> int:
+    return daemon.bkctl("set", "delete", "home").returncode
+
+
+def skipped(daemon: Daemon) -> int:
+    with _slow(daemon) as process:
+        code = daemon.bkctl("backup", "slow", "--if-running", "skip").returncode
+        _end(process)
+        return code
+
+
+def timeout(daemon: Daemon) -> int:
+    """The job goes on."""
+    code = daemon.bkctl("backup", "slow", "--timeout", "1s").returncode
+    assert daemon.good("job", "show", "slow@latest")["job"]["state"] == "running"
+    daemon.good("job", "cancel", "slow@latest")
+    daemon.bkctl("job", "wait", "slow@latest")
+    return code
+
+
+def interrupted(daemon: Daemon) -> int:
+    with _slow(daemon) as process:
+        process.send_signal(signal.SIGINT)
+        return process.wait(60)
+
+
+def terminated(daemon: Daemon) -> int:
+    with _slow(daemon) as process:
+        process.send_signal(signal.SIGTERM)
+        return process.wait(60)
+
+
+def reader_gone(daemon: Daemon) -> int:
+    """As in `bkctl ... | head -0`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-P", "-m", "bkctl", "completion", "bash"]
+    done = subprocess.run(command, stdout=writer, env=daemon.environ, check=False)
+    os.close(writer)
+    return done.returncode
+
+
+PROVOKED: dict[int, Callable[[Daemon], int]] = {
+    0: all_done,
+    1: failed,
+    2: usage,
+    3: left_out,
+    4: some_destinations,
+    5: cancelled_elsewhere,
+    10: not_found,
+    11: busy,
+    12: wrong_key,
+    13: no_daemon,
+    14: no_right,
+    15: unreachable,
+    16: no_space,
+    17: conflict,
+    18: newer_version,
+    20: damage,
+    21: attention,
+    22: answer_needed,
+    75: skipped,
+    124: timeout,
+    130: interrupted,
+    141: reader_gone,
+    143: terminated,
+}
+_AS_ROOT = (14, 16)
+
+
+@pytest.mark.parametrize(
+    "code", [pytest.param(code, marks=[pytest.mark.root] if code in _AS_ROOT else []) for code in PROVOKED]
+)
+def test_the_code_says_what_happened(daemon: Daemon, code: int) -> None:
+    """Monitoring and scripts decide by it alone."""
+    assert PROVOKED[code](daemon) == code
+
+
+def test_every_code_is_provoked_or_can_not_occur_yet() -> None:
+    """A code that no test ever saw may mean anything."""
+    listed = {code for code, _, _ in EXIT_CODES}
+    assert listed - set(PROVOKED) == set()
+    assert set(NOT_YET) & set(PROVOKED) == set()
+    assert set(NOT_YET) & listed == set(), "docs/errors.md lists what this version ends with"
+
+
+def _slow(daemon: Daemon) -> subprocess.Popen[bytes]:
+    """`bkctl backup slow` that has stored something, from the beginning."""
+    shutil.rmtree(daemon.home / "slow-repo", ignore_errors=True)
+    command = [sys.executable, "-P", "-m", "bkctl", "backup", "slow"]
+    process = subprocess.Popen(
+        command, env=daemon.environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    with ExitStack() as stack:
+        stack.callback(process.kill)
+        slow_set.wait_until_announced(daemon.home / "slow-repo")
+        stack.pop_all()
+    return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGINT)
+    process.wait(60)

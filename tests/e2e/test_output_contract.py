@@ -1,0 +1,246 @@
+"""`--json` keeps its promise: every document fits docs/output.schema.json, and has nothing that is not in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from bkctl.contract.output import RESULTS, schema
+from bkctl.main import read_environment, run
+from bkctl.reference import commands
+from tests.support.daemon import Daemon, running_daemon
+from tests.support.machine import TOP
+
+FILE = TOP / "docs" / "output.schema.json"
+
+
+class Client:
+    """bkctl in this process, against a daemon."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon, self.home = daemon, daemon.home
+        self._environment = read_environment({"BACKUPD_SOCKET": str(daemon.socket)})
+        self._validator = jsonschema_rs.validator_for(_strict(schema()))
+        self.exits: dict[str, set[int]] = {}
+        self.told: set[str] = set()
+        """Commands of which a result was seen."""
+
+    def __call__(self, *words: str | Path, exits: int = 0) -> dict[str, Any]:
+        """Run a command and hold its document against the schema."""
+        path = self.home / "document.json"
+        code = run([*map(str, words), "--json", "--output", str(path)], self._environment)
+        document: dict[str, Any] = json.loads(path.read_text())
+        path.unlink()
+        faults = [f"{fault.instance_path}: {fault.message}" for fault in self._validator.iter_errors(document)]
+        assert not faults, (words, faults, document)
+        assert document["exit"] == code == exits, (words, document)
+        assert document["ok"] == (code == 0)
+        self.exits.setdefault(document["command"], set()).add(code)
+        if document["result"] is not None:
+            self.told.add(document["command"])
+        return document
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Generator[Client, None, None]:
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(TOP)
+    with running_daemon(tmp_path_factory.mktemp("d")) as daemon:
+        source = daemon.home / "src"
+        (source / "sub").mkdir(parents=True)
+        (source / "letter").write_text("dear")
+        (source / "sub" / "link").symlink_to("../letter")
+        (source / os.fsdecode(b"caf\xe9")).write_text("not UTF-8")
+        os.mkfifo(source / "pipe")
+        (daemon.home / "sets.yaml").write_text("sets: []\n")
+        yield Client(daemon)
+    if before is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = before
+
+
+def test_the_published_schema_is_in_step() -> None:
+    """`python -m bkctl.contract.output > docs/output.schema.json` writes it anew."""
+    assert json.loads(FILE.read_text()) == json.loads(json.dumps(schema()))
+
+
+def test_every_command_is_in_the_schema() -> None:
+    """A command without a schema promises nothing to who parses it."""
+    assert set(RESULTS) == {name for name, _ in commands()}
+
+
+def test_sets_and_destinations(client: Client) -> None:
+    """Who makes sets by Ansible reads these."""
+    source, repo = client.home / "src", client.home / "repo"
+    client("set", "create", "home", "--source", source, "--to", repo, "--exclude", "*.tmp", "--tag", "a=b")
+    client("set", "create", "home", "--source", source, "--to", repo, exits=17)
+    client("set", "create", "dry", "--source", source, "--to", repo, "--dry-run")
+    client("set", "create", "now", "--source", source, "--to", repo, "--backup-now")
+    client("job", "wait", "latest")
+    client("set", "list")
+    client("set", "show", "home")
+    client("set", "show", "nope", exits=10)
+    client("set", "edit", "home", "--max-age", "26h")
+    client("set", "rename", "home", "homes")
+    client("set", "rename", "homes", "home")
+    client("set", "copy", "home", "other")
+    client("set", "disable", "other")
+    client("set", "enable", "other")
+    client("set", "delete", "other", exits=22)
+    client("set", "delete", "other", "--yes")
+    client("set", "delete", "now", "--yes")
+    client("destination", "add", "usb", client.home / "usb")
+    client("destination", "list")
+    client("destination", "show", "usb")
+    client("destination", "edit", "usb", "--absent", "skip")
+    client("destination", "rename", "usb", "disk")
+    client("destination", "remove", "repo", "--yes", exits=17)
+    client("destination", "remove", "disk", "--yes")
+    assert client.exits["set delete"] == {0, 22}
+
+
+def test_settings_as_text(client: Client) -> None:
+    """`changed` decides whether a play reports a change."""
+    client("config", "show")
+    client("config", "set", "queue.jobs_at_once", "3")
+    client("config", "reload")
+    exported = client("config", "export")["result"]["config"]
+    text = client.home / "exported.json"
+    text.write_text(json.dumps(exported))
+    assert client("config", "apply", "-f", text)["result"]["changed"] is False
+    exported["sets"][0]["max_age"] = "48h"
+    text.write_text(json.dumps(exported))
+    assert client("set", "apply", "-f", text, "--dry-run")["result"]["changed"] is True
+    client("set", "export", "home")
+    client("config", "check", text)
+    text.write_text(json.dumps({"sets": [{"name": "x", "sorces": []}]}))
+    client("config", "check", text, exits=2)
+    assert "config set" in client.told
+
+
+def test_backups_and_their_jobs(client: Client) -> None:
+    """The runs, their sizes and commands are what reports are made of."""
+    client("backup", "home", "--dry-run", exits=10)
+    client("backup", "home")
+    client("backup", "home", "--dry-run")
+    (client.home / "src" / "more").write_text("more")
+    client("backup", "--all", "--detach")
+    client("job", "wait", "latest")
+    client("watch", "latest")
+    client("job", "list")
+    client("job", "list", "--limit", "1")
+    client("job", "show", "latest")
+    client("job", "show", "j0000", exits=10)
+    client("job", "log", "latest")
+    client("job", "cancel", "latest")
+    client("job", "pause", "latest", exits=17)
+    client("job", "resume", "latest", exits=17)
+    client("once", client.home / "src", "--to", client.home / "once")
+    client("once", client.home / "src", "--to", client.home / "once", "--dry-run")
+    client("status")
+    client("status", "--check")
+    client("doctor", exits=21)
+    client("info")
+    client("info", "--from", client.home / "once")
+    client("completion", "fish")
+    client("backup", exits=2)
+    assert client.exits["backup"] == {0, 2, 10}
+
+
+def test_pause_and_resume(client: Client) -> None:
+    """A job's document while it runs has its progress."""
+    pipe = client.home / "password"
+    os.mkfifo(pipe, 0o600)
+    words = ("--encryption", "password", "--password-file", pipe)
+    client("set", "create", "waits", "--source", client.home / "src", "--to", client.home / "w", *words)
+    job = client("backup", "waits", "--detach")["result"]["jobs"][0]["id"]
+    client("job", "show", job)
+    client("backup", "waits", exits=11)
+    pipe.write_text("password")
+    client("job", "wait", job)
+    client("set", "delete", "waits", "--yes")
+    assert client.exits["job wait"] == {0}
+
+
+def test_what_is_stored(client: Client) -> None:
+    """A console that browses backups is built on these."""
+    source = client.home / "src"
+    client("snapshot", "list", "home")
+    found = client("snapshot", "show", "home")["result"]
+    oldest = client("snapshot", "list", "home")["result"]["snapshots"][0]["short"]
+    assert found["set"] == "home"
+    client("snapshot", "ls", "home", "--recursive")
+    client("snapshot", "versions", "home", source / "letter")
+    client("snapshot", "diff", "home", oldest)
+    client("snapshot", "cat", "home", source / "letter", exits=2)
+    client("restore", "home", "--to", client.home / "out", "--verify")
+    client("restore", "home", source / "letter", "--to", client.home / "dry", "--dry-run")
+    client("restore", "nope", "--to", client.home / "none", exits=10)
+    client("check", "home", "--crc")
+    client("check", "home", "--rebuild-index")
+
+
+def test_keys(client: Client) -> None:
+    """What tells of keys is parsed by who prints sheets for many machines."""
+    place = ("--from", client.home / "once")
+    secret = client.home / "secret"
+    secret.write_text("a new password")
+    other = client.home / "other"
+    other.write_text("another password")
+    client("key", "show", *place)
+    client("key", "list", *place)
+    sheet = client("key", "sheet", *place, "--yes")["result"]
+    client("key", "add", *place, "--yes", "--label", "random")
+    client("key", "add", *place, "--new-password-file", secret, "--label", "word")
+    client("key", "prove", *place, "--password-file", secret)
+    client("key", "password", *place, "--password-file", secret, "--new-password-file", other)
+    client("key", "remove", "random", *place, "--yes")
+    client("key", "rotate", *place)
+    wrong = client.home / "wrong"
+    wrong.write_text("wrong")
+    client("snapshot", "list", *place, "--password-file", wrong, exits=12)
+    blocks = next((client.home / "once").glob("r*/blocks"))
+    client("decrypt", blocks, "--to", client.home / "bare", "--password-file", other)
+    assert sheet["text"]
+
+
+def test_damage_stands_beside_the_result(client: Client) -> None:
+    """20: what was looked at, and what is wrong, in one document."""
+    for block in (client.home / "once").glob("r*/blocks/*/*"):
+        block.write_bytes(block.read_bytes()[:100] + b"\0" * (block.stat().st_size - 100))
+    document = client("check", "--from", client.home / "once", "--crc", "--no-daemon", exits=20)
+    assert document["result"]["problems"]
+    assert document["error"]
+
+
+def test_without_a_daemon(client: Client) -> None:
+    """13 with the command that starts it."""
+    client.daemon.stop(signal.SIGTERM)
+    document = client("set", "list", exits=13)
+    assert document["error"]["hint"].startswith("start it: ")
+
+
+def test_every_command_was_held_against_the_schema(client: Client) -> None:
+    """Last: a result that was never looked at may be anything."""
+    without = {name for name, kinds in RESULTS.items() if not kinds} | {"job pause", "job resume"}
+    assert {name for name, _ in commands()} - client.told - without == set()
+
+
+def _strict(node: Any) -> Any:
+    """The schema with nothing allowed that it does not name."""
+    if isinstance(node, list):
+        return [_strict(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    made = {name: _strict(one) for name, one in node.items()}
+    if isinstance(made.get("properties"), dict) and made.get("type") == "object":
+        made.setdefault("additionalProperties", False)
+    return made

@@ -1,0 +1,123 @@
+"""From documents to changes: what is planned wrongly is backed up wrongly, or no longer."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backupd.catalog.definitions import StoredDestination, StoredSet
+from backupd.daemon.config_plan import Known, Plan, Way, plan
+from backupd.errors import BackupError
+from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SetText
+from backupd.settings.config_documents import read
+
+USB = DestinationText(name="usb", place="/usb")
+NOTHING = Known([], [], frozenset())
+_numbers = count(1)
+
+
+def make(
+    known: Known, *sets: SetText, file: str = "f.yaml", kept: bool = True, prune: bool = False
+) -> tuple[Plan, list[BackupError]]:
+    text = msgspec.yaml.encode(ConfigText(destinations=[USB], sets=list(sets))).decode()
+    way = Way(is_kept=kept, prune=prune, new_id=lambda letter: f"{letter}{next(_numbers):032x}", now_ns=1)
+    return plan(read([ConfigDocument(name=file, text=text)]), known, way)
+
+
+def after(known: Known, made: Plan) -> Known:
+    sets = {one.id: one for one in [*known.sets, *made.sets]}
+    destinations = {one.id: one for one in [*known.destinations, *made.destinations]}
+    return Known(list(sets.values()), list(destinations.values()), made.left)
+
+
+def a_set(name: str, **settings: object) -> SetText:
+    return msgspec.structs.replace(SetText(name=name, sources=["/src"], to=["usb"]), **settings)
+
+
+def by_name(known: Known) -> dict[str, StoredSet]:
+    return {one.text.name: one for one in known.sets}
+
+
+def test_a_file_taken_away_disables_and_put_back_enables_the_same_set() -> None:
+    """Another id would be another backup: all would be stored again, and the old snapshots lost from sight."""
+    known = after(NOTHING, make(NOTHING, a_set("home"), a_set("etc"))[0])
+    gone = after(known, make(known, a_set("etc"))[0])
+    home = by_name(gone)["home"]
+    assert (home.text.enabled, home.file, home.id) == (False, "f.yaml", by_name(known)["home"].id)
+    assert gone.left == {home.id}
+    assert by_name(gone)["etc"] == by_name(known)["etc"]
+    back = after(gone, make(gone, a_set("home"), a_set("etc"))[0])
+    assert by_name(back) == by_name(known)
+    assert not back.left
+
+
+def test_a_file_takes_over_what_was_made_by_command() -> None:
+    """Who exports his sets into conf.d goes on with them."""
+    known = after(NOTHING, make(NOTHING, a_set("home"), kept=False)[0])
+    made, errors = make(known, a_set("home"))
+    assert not errors
+    assert made.changes["set/home"] == {"kept_in": {"from": None, "to": "f.yaml"}}
+    assert by_name(after(known, made))["home"].id == by_name(known)["home"].id
+
+
+def test_prune_disables_only_what_was_made_by_command() -> None:
+    known = after(NOTHING, make(NOTHING, a_set("kept"))[0])
+    known = after(known, make(known, a_set("a"), a_set("b"), kept=False)[0])
+    made, errors = make(known, a_set("b"), kept=False, prune=True)
+    assert not errors
+    assert made.changes == {"set/a": {"enabled": {"from": True, "to": False}}}
+    assert make(after(known, made), a_set("b"), kept=False, prune=True)[0].changes == {}
+
+
+def test_a_command_can_not_change_what_a_file_keeps() -> None:
+    """At the next reload the file would win, and the change be gone."""
+    known = after(NOTHING, make(NOTHING, a_set("home"))[0])
+    assert make(known, a_set("home"), kept=False) == (Plan(left=frozenset()), [])
+    [error] = make(known, a_set("home", max_age="1d"), kept=False)[1]
+    assert (error.code, error.exit_code) == ("config.kept_in_file", 17)
+    gone = after(known, make(known)[0])
+    made, errors = make(gone, a_set("home", max_age="1d"), kept=False)
+    assert not errors
+    assert by_name(after(gone, made))["home"].file is None
+
+
+def test_a_name_that_differs_in_case_alone_is_taken() -> None:
+    known = after(NOTHING, make(NOTHING, a_set("home"))[0])
+    [error] = make(known, a_set("Home"))[1]
+    assert (error.code, error.exit_code) == ("name.taken", 17)
+
+
+def test_a_destination_is_not_moved_around_the_source_of_another_set() -> None:
+    """That set would store what it has just stored, each time more."""
+    old = StoredDestination(id="d1", text=DestinationText(name="usb", place="/old"), file=None, created_ns=0)
+    user = StoredSet(id="b1", text=a_set("other", sources=["/usb/data"]), file=None, created_ns=0)
+    [error] = make(Known([user], [old], frozenset()), a_set("home"), kept=False)[1]
+    assert "/usb/data lies in usb" in error.message
+
+
+_names = st.sampled_from(["a", "b", "c", "d"])
+_sets = st.dictionaries(_names, st.tuples(st.sampled_from([None, "1d", "2d"]), st.booleans()))
+
+
+@given(before=_sets, now=_sets, kept_before=st.booleans(), prune=st.booleans())
+def test_the_same_again_changes_nothing_and_ids_survive(
+    before: dict[str, tuple[str | None, bool]],
+    now: dict[str, tuple[str | None, bool]],
+    kept_before: bool,
+    prune: bool,
+) -> None:
+    """A playbook that says `changed` each night is one that nobody reads."""
+    texts = [[a_set(n, max_age=age, enabled=on) for n, (age, on) in one.items()] for one in (before, now)]
+    first, _ = make(NOTHING, *texts[0], kept=kept_before)
+    known = after(NOTHING, first)
+    second, errors = make(known, *texts[1], kept=kept_before, prune=prune and not kept_before)
+    assert not errors
+    done = after(known, second)
+    assert {one.id for one in known.sets} <= {one.id for one in done.sets}
+    assert {name: by_name(done)[name].text.max_age for name in now} == {name: age for name, (age, _) in now.items()}
+    again, _ = make(done, *texts[1], kept=kept_before, prune=prune and not kept_before)
+    assert again.changes == {}
+    assert not again.sets
