@@ -6,11 +6,10 @@ import os
 from urllib.parse import quote
 
 from backupd.errors import AccessError, DaemonUnreachableError, UsageError
-from backupd.model.api import DestinationList, DestinationView, Overview, StartCheck, Started, StartRestore
+from backupd.model.api import DestinationList, DestinationView, Overview, Started, StartRestore
 from backupd.model.orders import (
     AnyOrder,
     BackupOrder,
-    CheckOrder,
     ConfigCheckOrder,
     DecryptOrder,
     InfoOrder,
@@ -55,7 +54,7 @@ def place_of(session: Session, word: str) -> str:
 
 def begin(session: Session, order: AnyOrder) -> JobLink:
     """Begin a job for an order. Raises UsageError, DaemonUnreachableError, the daemon's error."""
-    client = _daemon_for(session, order)
+    client = daemon_for(session, order)
     if client is None:
         if isinstance(order, KeyOrder) and order.set_name is not None:
             raise UsageError(
@@ -63,17 +62,13 @@ def begin(session: Session, order: AnyOrder) -> JobLink:
                 hint="leave SET out: --from says which repository is meant",
             )
         return JobProcess(session.environment.job_command, order)
-    match order:
-        case RestoreOrder():
-            started = client.request("POST", "/v1/restores", StartRestore(order=order), Started)
-        case CheckOrder():
-            started = client.request("POST", "/v1/checks", StartCheck(order=order), Started)
-        case _:
-            return DaemonQuestion(client, order)
-    return DaemonJob(client, started.jobs[0].id)
+    if isinstance(order, RestoreOrder):
+        started = client.request("POST", "/v1/restores", StartRestore(order=order), Started)
+        return DaemonJob(client, started.jobs[0].id)
+    return DaemonQuestion(client, order)
 
 
-def _daemon_for(session: Session, order: AnyOrder) -> DaemonClient | None:
+def daemon_for(session: Session, order: AnyOrder) -> DaemonClient | None:
     """The daemon, where it is to do it; None: we do it ourselves. Raises DaemonUnreachableError."""
     is_place = "/" in order.place
     is_about_nothing_stored = isinstance(order, InfoOrder) and not order.place

@@ -15,7 +15,7 @@ def together(replies: Sequence[Reply]) -> Reply:
     """One reply for all runs; at least one is given."""
     if len(replies) == 1:
         return replies[0]
-    worst = min(replies, key=lambda reply: _rank(reply.exit_code))
+    worst = min(replies, key=lambda reply: rank(reply.exit_code))
     runs: list[dict[str, Any]] = []
     for reply in replies:
         runs += (reply.result or {}).get("runs") or []
@@ -28,6 +28,7 @@ def together(replies: Sequence[Reply]) -> Reply:
     )
 
 
-def _rank(exit_code: int) -> int:
+def rank(exit_code: int) -> int:
+    """Place in the order in which exit codes decide, the first one first."""
     # A code that nobody knows is a failure of no class.
     return _FIRST.index(exit_code if exit_code in _FIRST else 1)

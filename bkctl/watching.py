@@ -136,7 +136,7 @@ def watch(session: Session, jobs: Sequence[JobView], open_link: Open) -> Last:
     panel = Panel(session)
     last: dict[str, Done | Failed] = {}
     with Wakeups() as wakeups, ExitStack() as links:
-        seconds = session.seconds_left()
+        seconds = session.timeout_seconds
         if seconds is not None:
             alarm_in(seconds)
         open_jobs = [Watched(view, links.enter_context(open_link(view))) for view in jobs]

@@ -180,6 +180,16 @@ def last_ended(connection: Connection, set_id: str, kind: str, most: int) -> lis
     return [_job(row) for row in rows]
 
 
+def run_of_snapshot(connection: Connection, prefix: str) -> tuple[str, str] | None:
+    """(set id, destination id) of the newest run whose snapshot's id begins so."""
+    row = connection.execute(
+        "SELECT set_id, destination_id FROM runs WHERE snapshot >= ? AND snapshot < ?"
+        " ORDER BY finished_ns DESC LIMIT 1",
+        (prefix, prefix + "g"),
+    ).fetchone()
+    return (row[0], row[1]) if row is not None else None
+
+
 def runs_of(connection: Connection, job_id: str) -> list[StoredRun]:
     """What a job came to at each destination."""
     columns = ", ".join(StoredRun.__struct_fields__)

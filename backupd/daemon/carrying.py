@@ -78,7 +78,8 @@ class Carrier:
         if destination.text.absent == "skip" and (outcome.error or {}).get("code") == DestinationUnreachableError.code:
             message = (outcome.error or {}).get("message", "")
             outcome = Outcome.of(SkippedError(f"{destination.text.name} is absent: {message}"))
-        if job.request.backup is None or not job.request.backup.dry_run:
+        goes_on = outcome.was_stopped and job.ending is not None and not job.asked_to_end
+        if not goes_on and (job.request.backup is None or not job.request.backup.dry_run):
             await self._keep_run(job, stored, destination, outcome, began_ns)
         return outcome
 

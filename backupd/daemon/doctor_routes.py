@@ -103,13 +103,14 @@ def _of_keys(states: Sequence[tuple[str, KeyState]], unreadable: Sequence[str]) 
                 message=f"the key of {name} is not kept here: its next run can't write",
                 mend=f"put its .key file back into the key directory, then: bkctl key show {name}",
             )
-        elif state == "unproved":
-            yield Finding(
-                check="key",
-                verdict="look",
-                message=f"nobody proved that a copy of the key of {name} is kept apart",
-                mend=f"bkctl key sheet {name}, print it, then: bkctl key prove {name}",
-            )
+    unproved = [name for name, state in states if state == "unproved"]
+    if unproved:
+        yield Finding(
+            check="key",
+            verdict="look",
+            message=f"nobody proved a copy of the key of {', '.join(unproved)}",
+            mend=f"print it: bkctl key sheet {unproved[0]}; then: bkctl key prove {unproved[0]}",
+        )
     if states and all(state in ("proved", "unneeded") for _, state in states):
         yield Finding(check="key", verdict="ok", message="every set's key is kept and proved")
 

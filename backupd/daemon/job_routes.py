@@ -14,13 +14,14 @@ from backupd.catalog.definitions import StoredSet
 from backupd.catalog.jobs import JobFilter, StoredJob
 from backupd.daemon.gate import ACTORS, ADMINS, EVERYONE, RESTORERS, RUNNERS, WATCHERS, caller_of, check
 from backupd.daemon.outcome import Outcome
-from backupd.daemon.place_finding import find_place
+from backupd.daemon.place_finding import Found, find_home, find_place, places_of
 from backupd.daemon.requests import BackupRequest, JobRequest
 from backupd.daemon.route import Call, Route
 from backupd.errors import (
     BusyError,
     ConflictError,
     DaemonUnreachableError,
+    RepositoryNotFoundError,
     SetNotFoundError,
     UsageError,
 )
@@ -107,9 +108,11 @@ async def start_restore(call: Call) -> Started:
     order = call.body.order
     set_name = order.selection.set_name
     caller = caller_of(call.peer)
-    place = await asyncio.to_thread(find_place, call.services.definitions, order.place, set_name)
-    order = msgspec.structs.replace(order, place=place, caller=caller)
-    stored = next((one for one in call.services.definitions.sets if set_name in (one.text.name, one.id)), None)
+    known = call.services.definitions
+    place, word = await find_home(call, order.place, set_name)
+    selection = msgspec.structs.replace(order.selection, set_name=word)
+    order = msgspec.structs.replace(order, place=place, selection=selection, caller=caller)
+    stored = next((one for one in known.sets if set_name in (one.text.name, one.id)), None)
     made = await call.services.jobs.add(
         JobRequest(kind="restore", restore=order),
         set_id=stored.id if stored is not None else None,
@@ -120,19 +123,36 @@ async def start_restore(call: Call) -> Started:
 
 
 async def start_check(call: Call) -> Started:
-    """Queue a check of each set."""
+    """Queue a check of each set at each place where it is stored, or at the one that the order names."""
     order = call.body.order
     known, jobs = call.services.definitions, call.services.jobs
-    wanted = [known.set(word) for word in order.set_names] or known.sets
+    named = [known.set(word) for word in order.set_names]
+    wanted = [(one, found) for one in named or known.sets for found in _where(call, one, order.place, bool(named))]
+    if not wanted:
+        raise RepositoryNotFoundError("nothing is stored yet", hint="run a set first: bkctl backup --all")
     started: list[JobView] = []
-    for one in wanted:
-        place = find_place(known, order.place, one.text.name)
-        bare = msgspec.structs.replace(order, place=place, set_names=[one.text.name], caller=None)
+    for one, found in wanted:
+        names_of = [found.set_name] if found.set_name is not None else []
+        bare = msgspec.structs.replace(order, place=found.place, set_names=names_of, caller=None)
         made = await jobs.add(
             JobRequest(kind="check", check=bare), set_id=one.id, set_name=one.text.name, uid=call.peer.uid
         )
         started.append(view(made.stored, call))
     return Started(jobs=started)
+
+
+def _where(call: Call, stored: StoredSet, word: str, is_named: bool) -> list[Found]:
+    """The places to check a set at; none for one that was not named and is not stored there."""
+    known = call.services.definitions
+    try:
+        if not word:
+            return places_of(known, stored)
+        found = find_place(known, word, stored.text.name)
+        return [found] if is_named or found.set_name != stored.text.name else []
+    except RepositoryNotFoundError:
+        if is_named:
+            raise
+        return []
 
 
 async def list_jobs(call: Call) -> JobList:
@@ -284,8 +304,8 @@ def _limit(call: Call) -> int:
 
 
 def _number(text: str, name: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise UsageError(f"{name} is no number that fits", hint="digits only, below 10^18")
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 1 << 63):
+        raise UsageError(f"{name} is no number that fits", hint="digits only, below 2^63")
     return int(text)
 
 

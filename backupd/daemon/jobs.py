@@ -129,6 +129,7 @@ class Jobs:
         except Exception:
             hint = "the log of backupd tells more; please report it"
             await self._end(job, Outcome.of(BackupError("backupd met a defect of its own", hint=hint)))
+            self.turn()
             raise
         if self.is_stopping and job.is_cut_short and not job.asked_to_end:
             await self._leave_to_the_next(job)
@@ -143,7 +144,7 @@ class Jobs:
         stored.warnings = outcome.warnings
         stored.finished_ns = self._clock.now_ns()
         job.end_step()
-        job.log("error" if outcome.error else "information", outcome.sentence)
+        job.note("error" if outcome.error else "information", outcome.sentence)
         try:
             await self._flush(job, is_last=True)
             await self._move(job, ended_state(outcome.exit_code, outcome.problem_count))

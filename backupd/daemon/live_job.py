@@ -76,7 +76,7 @@ class LiveJob:
         elif isinstance(event, Step):
             self.begin_step(event.name)
         elif isinstance(event, Log):
-            self._note(event.severity, event.message, event.path)
+            self.note(event.severity, event.message, event.path)
         elif isinstance(event, Ask):
             self.open_ask = event
         for follower in self._followers:
@@ -87,13 +87,13 @@ class LiveJob:
         self.end_step()
         self._step += 1
         self._step_began = self._clock.monotonic()
-        self._note("information", f"step {self._step}: {name}", None)
+        self.note("information", f"step {self._step}: {name}", None)
 
     def end_step(self) -> None:
         """The step under way is over: its time goes into the log."""
         if self._step_began is not None:
             took = self._clock.monotonic() - self._step_began
-            self._note("information", f"step {self._step} took {format_seconds(took)}", None)
+            self.note("information", f"step {self._step} took {format_seconds(took)}", None)
             self._step_began = None
 
     def log(self, severity: Severity, message: str) -> None:
@@ -119,7 +119,8 @@ class LiveJob:
         """Lines that could not be written yet."""
         self._unwritten = deque([*lines, *self._unwritten], maxlen=_MOST_UNWRITTEN)
 
-    def _note(self, severity: Severity, message: str, path: bytes | None) -> None:
+    def note(self, severity: Severity, message: str, path: bytes | None = None) -> None:
+        """A line for the log alone."""
         self._noted += 1
         self._unwritten.append(
             LogLine(

@@ -6,7 +6,7 @@ from typing import Any
 
 from backupd.model.jobs import TRANSITIONS
 
-_SECONDS = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+_SECONDS = {"type": "integer", "minimum": 0, "maximum": (1 << 63) - 1}
 _STATES = "|".join(sorted(TRANSITIONS))
 
 _OF_VERBS: dict[tuple[str, str], dict[str, Any]] = {
@@ -19,7 +19,7 @@ _OF_VERBS: dict[tuple[str, str], dict[str, Any]] = {
     ("job list", "since_seconds"): {**_SECONDS, "description": "Only jobs queued in so many last seconds."},
     ("job list", "after"): {
         "type": "string",
-        "pattern": "^[0-9]{1,18}-j[0-9a-f]{4,}$",
+        "pattern": "^[0-9]{1,19}-j[0-9a-f]{4,}$",
         "description": "`next` of the page before.",
     },
     ("job log", "after"): {**_SECONDS, "description": "Number of a line; those after it are shown."},

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import NamedTuple
+
+from backupd.catalog import jobs as rows
 from backupd.catalog.definitions import StoredDestination, StoredSet
 from backupd.daemon.definitions import Definitions
+from backupd.daemon.route import Call
 from backupd.errors import DestinationNotFoundError, RepositoryNotFoundError
 from backupd.repository.identity import is_id_text
+from backupd.rules import names
 
 
-def find_place(known: Definitions, word: str, set_name: str | None) -> str:
+class Found(NamedTuple):
+    """Where to read, and how the set is called there."""
+
+    place: str
+    set_name: str | None
+    """The id in its snapshots where the set is known: it may have had another name when they were made."""
+
+
+def find_place(known: Definitions, word: str, set_name: str | None) -> Found:
     """The place for an order. word: DEST, empty: the set's own; set_name: as people wrote it, may be another host's.
 
     Raises SetNotFoundError, DestinationNotFoundError, RepositoryNotFoundError: nothing was stored yet.
@@ -16,28 +30,48 @@ def find_place(known: Definitions, word: str, set_name: str | None) -> str:
     stored = _known_set(known, set_name)
     if word:
         destination, rest = _destination(known, word)
-        if rest:
-            return f"{destination.text.place}/{rest}"
         found = known.repository(stored.id, destination.id) if stored is not None else None
-        if found is not None:
-            return f"{destination.text.place}/{found.repository}"
+        if found is not None and rest in ("", found.repository):
+            return Found(f"{destination.text.place}/{found.repository}", found.stored_set_id)
+        if rest:
+            return Found(f"{destination.text.place}/{rest}", set_name)
         there = [one.repository for one in known.repositories if one.destination_id == destination.id]
-        return f"{destination.text.place}/{there[0]}" if len(there) == 1 else destination.text.place
+        whole = destination.text.place
+        return Found(f"{whole}/{there[0]}" if len(there) == 1 else whole, set_name)
     if stored is None:
         stored = known.set(set_name) if set_name else _only_set(known)
-    for name in stored.text.to:
-        destination = known.destination(name)
-        found = known.repository(stored.id, destination.id)
+    return places_of(known, stored)[0]
+
+
+async def find_home(call: Call, word: str, set_name: str | None) -> Found:
+    """As `find_place`; a snapshot's id in place of a set is found by the run that made it."""
+    known = call.services.definitions
+    if not word and set_name is not None and _known_set(known, set_name) is None and names.is_id(set_name, "s"):
+        run = await asyncio.wrap_future(call.services.database.read(rows.run_of_snapshot, set_name))
+        found = known.repository(*run) if run is not None else None
         if found is not None:
-            return f"{destination.text.place}/{found.repository}"
-    raise RepositoryNotFoundError(
-        f"nothing of {stored.text.name} is stored yet", hint=f"run it first: bkctl backup {stored.text.name}"
-    )
+            place = known.destination(found.destination_id).text.place
+            return Found(f"{place}/{found.repository}", set_name)
+    return find_place(known, word, set_name)
+
+
+def places_of(known: Definitions, stored: StoredSet) -> list[Found]:
+    """Where a set is stored, its destinations in order. Raises RepositoryNotFoundError where it is nowhere yet."""
+    repositories = [known.repository(stored.id, known.destination(name).id) for name in stored.text.to]
+    found = [
+        Found(f"{known.destination(one.destination_id).text.place}/{one.repository}", one.stored_set_id)
+        for one in repositories
+        if one is not None
+    ]
+    if not found:
+        raise RepositoryNotFoundError(
+            f"nothing of {stored.text.name} is stored yet", hint=f"run it first: bkctl backup {stored.text.name}"
+        )
+    return found
 
 
 def _known_set(known: Definitions, set_name: str | None) -> StoredSet | None:
-    names = {one.text.name for one in known.sets} | {one.id for one in known.sets}
-    return known.set(set_name) if set_name in names and set_name is not None else None
+    return next((one for one in known.sets if set_name in (one.text.name, one.id)), None)
 
 
 def _only_set(known: Definitions) -> StoredSet:

@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from backupd.daemon.gate import ACTORS, ADMINS, EVERYONE, RESTORERS, WATCHERS, Role, caller_of, check
-from backupd.daemon.place_finding import find_place
+from backupd.daemon.place_finding import find_home, find_place
 from backupd.daemon.route import Call, Route
 from backupd.errors import UsageError
 from backupd.model.api import Change, Ending, Question, Reply
@@ -56,7 +56,7 @@ _SNAPSHOTS = (
 async def ask(call: Call) -> web.StreamResponse:
     """Carry a reading order out; its events come as JSON lines, the last one is its last word."""
     question: Question = call.body
-    order = _placed(call, question.order)
+    order = await _placed(call, question.order)
     name = question.name if _NAME.fullmatch(question.name) else ""
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     is_begun = False
@@ -83,7 +83,7 @@ async def end(call: Call) -> Change:
     return Change(changed=await call.services.queries.answer(call.path["name"], call.peer.uid, message))
 
 
-def _placed(call: Call, order: AnyOrder) -> AnyOrder:
+async def _placed(call: Call, order: AnyOrder) -> AnyOrder:
     """The order with the place filled in and the caller named. Raises UsageError for what is no question."""
     known = call.services.definitions
     if type(order) not in QUESTIONS:
@@ -93,7 +93,7 @@ def _placed(call: Call, order: AnyOrder) -> AnyOrder:
         case KeyOrder():
             if order.set_name is not None:
                 known.set(order.set_name)
-            place = find_place(known, order.place, order.set_name)
+            place = find_place(known, order.place, order.set_name).place
         case DestinationProbeOrder():
             # With the daemon's rights: it is the daemon that is to reach the place.
             return DestinationProbeOrder(place=known.destination(order.place).text.place)
@@ -102,12 +102,14 @@ def _placed(call: Call, order: AnyOrder) -> AnyOrder:
             known.destination(order.place)
             return order
         case SnapshotListOrder():
-            place = find_place(known, order.place, order.set_name)
+            place, word = find_place(known, order.place, order.set_name)
+            order = msgspec.structs.replace(order, set_name=word)
         case _ if isinstance(order, _SNAPSHOTS):
-            place = find_place(known, order.place, order.selection.set_name)
+            place, word = await find_home(call, order.place, order.selection.set_name)
+            order = msgspec.structs.replace(order, selection=msgspec.structs.replace(order.selection, set_name=word))
         case _:
             # What a repository is says nothing of anyone's files: with the daemon's rights, and its caches.
-            return msgspec.structs.replace(order, place=find_place(known, order.place, None), caller=None)
+            return msgspec.structs.replace(order, place=find_place(known, order.place, None).place, caller=None)
     return msgspec.structs.replace(order, place=place, caller=caller_of(call.peer))
 
 

@@ -58,8 +58,8 @@ class StoreEngine:
         announce: Announce,
         cancel: Cancel,
     ) -> None:
-        # An open block may lie in one part, with a hole on either side of it too small for a segment of 8 MiB if the part
-        # were smaller. A worker that is alone has room for a block under way, too. Segments of trees are of 2 MiB.
+        # An open block may lie in one part, with a hole on either side of it, too small for a segment of 8 MiB if the
+        # part were smaller. A worker that is alone has room for a block under way, too. Segments of trees: 2 MiB.
         block_bytes = repository.keyring.configuration.block_bytes
         tree_part = block_bytes * 5 // 4
         part = max(block_bytes * 3 // 2, 2 * tree_part // options.workers)

@@ -89,8 +89,8 @@ def _skipped(one: SkippedSet) -> Reply:
         "retryable": error.retryable,
         "context": {"set": one.set, "job": one.job},
     }
-    run: dict[str, Any] = {"set": one.set, "job": one.job, "snapshot": None, "exit": error.exit_code, "destinations": []}
-    return Reply(error.exit_code, {"runs": [run]}, fields)
+    run = {"set": one.set, "job": one.job, "snapshot": None, "exit": error.exit_code}
+    return Reply(error.exit_code, {"runs": [{**run, "destinations": []}]}, fields)
 
 
 def _followed(session: Session, client: DaemonClient, jobs: Sequence[JobView]) -> list[Reply]:

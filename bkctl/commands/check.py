@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from backupd.errors import UsageError
+from backupd.model.api import StartCheck, Started
+from backupd.model.jobs import JobView
 from backupd.model.orders import CheckOrder
 from bkctl import options
+from bkctl.checks import together
+from bkctl.daemon_client import DaemonClient
+from bkctl.daemon_job import DaemonJob
+from bkctl.dispatch import daemon_for
 from bkctl.grammar import Verb
-from bkctl.perform import View, perform
+from bkctl.perform import View, follow, perform, reply_of
 from bkctl.places import from_place
 from bkctl.render.check import check_lines
 from bkctl.session import Reply, Session
@@ -35,7 +42,7 @@ from bkctl.session import Reply, Session
 @options.jobs_option
 @click.pass_obj
 def check(session: Session, /, **given: Any) -> Reply:
-    """Verify that all that snapshots need is there, with --crc byte by byte.
+    """Verify that all that snapshots need is there, with --crc byte by byte; without SET and --from, all of them.
 
     Damage found: exit 20, with the files it hits; it is recorded there, so that the next backup stores again what the
     source still has. Nothing else is changed, unless --rebuild-index asks for it.
@@ -50,4 +57,14 @@ def check(session: Session, /, **given: Any) -> Reply:
         accept_rollback=given["accept_rollback"],
         limits=options.limits(given),
     )
-    return perform(session, order, View(check_lines))
+    client = daemon_for(session, order)
+    if client is None:
+        return perform(session, order, View(check_lines))
+    jobs = client.request("POST", "/v1/checks", StartCheck(order=order), Started).jobs
+    return together([_followed(session, client, job, is_one=len(jobs) == 1) for job in jobs])
+
+
+def _followed(session: Session, client: DaemonClient, job: JobView, *, is_one: bool) -> Reply:
+    view = View(check_lines if is_one else lambda result: [f"{job.set_name}: {line}" for line in check_lines(result)])
+    reply = reply_of(session, follow(session, DaemonJob(client, job.id), view), view)
+    return replace(reply, result={**reply.result, "set": job.set_name, "job": job.id}) if reply.result else reply

@@ -17,7 +17,7 @@ from bkctl.session import Reply, Session, described
 _ERRORS: dict[int, tuple[type[BackupError], str]] = {
     NotFoundError.exit_code: (NotFoundError, "bkctl set create NAME --source PATH --to DIRECTORY"),
     DamageError.exit_code: (DamageError, "bkctl check SET names the files it hits; bkctl job log has what was found"),
-    AttentionError.exit_code: (AttentionError, "bkctl status says why; bkctl backup SET runs one now"),
+    AttentionError.exit_code: (AttentionError, "bkctl backup SET runs one now; bkctl job log SET@latest has the last"),
 }
 
 

@@ -23,12 +23,11 @@ def document(finding: Finding) -> dict[str, Any]:
 
 def lines(findings: Sequence[Finding]) -> list[str]:
     """A line a check, its mend below; the sum last."""
-    width = max(len(one.check) for one in findings)
     shown: list[str] = []
     for one in findings:
-        shown.append(f"{_WORDS[one.verdict]:<5}  {one.check:<{width}}  {one.message}")
+        shown.append(f"{_WORDS[one.verdict]:<5}  {one.check}: {one.message}")
         if one.mend:
-            shown.append(f"{'':<5}  {'':<{width}}  -> {one.mend}")
+            shown.append(f"{'':<5}  -> {one.mend}")
     found = sum(one.verdict != "ok" for one in findings)
     verdict = f"{count(found, 'thing')} to look at" if found else "nothing is wrong"
     return [*shown, f"{count(len(findings), 'check')}: {verdict}."]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from backupd.model.status import CopyStatus, RunFact, SetStatus, StatusReport, Underway
+from backupd.sizes import parse_duration
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
 from bkctl.text import clip, count
@@ -90,7 +91,7 @@ def _row(one: SetStatus, copy: CopyStatus, now_ns: int) -> list[str]:
         clip(one.set, _NAME_CELLS),
         clip(copy.destination, _NAME_CELLS),
         ago(copy.age_seconds) + " ago" if copy.age_seconds is not None else "never",
-        one.max_age if one.max_age is not None else ago(one.max_age_seconds) if one.max_age_seconds else "-",
+        _limit_text(one),
         ago(verified) + " ago" if verified is not None else "never",
         state,
     ]
@@ -124,11 +125,13 @@ def _shared_lines(sets: Sequence[SetStatus]) -> list[str]:
     unproved = [one for one in sets if one.key == "unproved"]
     missing = [one for one in sets if one.key == "missing"]
     if unchecked:
-        lines.append(f"Age unchecked: {_names(unchecked)}. Give one: bkctl set edit {unchecked[0].set} --max-age 26h")
+        lines.append(f"Age unchecked: {_names(unchecked)}")
+        lines.append(f"  say how old is too old: bkctl set edit {unchecked[0].set} --max-age 26h")
     if missing:
         lines.append(f"Key not kept here: {_names(missing)}; no run can write. bkctl doctor says more")
     if unproved:
-        lines.append(f"Key never proved: {_names(unproved)}. Print it: bkctl key sheet {unproved[0].set}")
+        lines.append(f"Key never proved: {_names(unproved)}")
+        lines.append(f"  print it, keep it apart: bkctl key sheet {unproved[0].set}")
         lines.append(f"  then type it in from the paper: bkctl key prove {unproved[0].set}")
     return lines
 
@@ -161,6 +164,13 @@ def _names(sets: Sequence[SetStatus]) -> str:
     names = [one.set for one in sets]
     rest = len(names) - _MOST_NAMES
     return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _limit_text(one: SetStatus) -> str:
+    """As the set says it; as `--max-age` says it where that stands in its place."""
+    if one.max_age is not None and parse_duration(one.max_age) == one.max_age_seconds:
+        return one.max_age
+    return ago(one.max_age_seconds) if one.max_age_seconds is not None else "-"
 
 
 def _limit(one: SetStatus) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import sqlite3
@@ -31,7 +30,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Generator[Daemon, None, 
         (made.home / "src" / "a").write_text("a")
         made.good("set", "create", "home", "--source", made.home / "src", "--to", made.home / "repo")
         made.good("backup", "home")
-        slow_set.make(made, "slow", made.home / "slow-repo", mib=40)
+        slow_set.fill(made.home / "slow", 40)
         yield made
 
 
@@ -64,8 +63,10 @@ def some_destinations(daemon: Daemon) -> int:
 
 
 def cancelled_elsewhere(daemon: Daemon) -> int:
-    with _slow(daemon) as process:
-        daemon.good("job", "cancel", "slow@latest")
+    """The last that the job of `busy` goes through."""
+    command = [sys.executable, "-P", "-m", "bkctl", "job", "wait", "busy@latest"]
+    with subprocess.Popen(command, env=daemon.environ, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        daemon.good("job", "cancel", "busy@latest")
         return process.wait(60)
 
 
@@ -74,10 +75,9 @@ def not_found(daemon: Daemon) -> int:
 
 
 def busy(daemon: Daemon) -> int:
-    with _slow(daemon) as process:
-        code = daemon.bkctl("backup", "slow").returncode
-        _end(process)
-        return code
+    _make_slow(daemon, "busy")
+    slow_set.begin(daemon, "busy")
+    return daemon.bkctl("backup", "busy").returncode
 
 
 def wrong_key(daemon: Daemon) -> int:
@@ -112,8 +112,7 @@ def no_right(daemon: Daemon) -> int:
 
 def unreachable(daemon: Daemon) -> int:
     """The only disk is not there."""
-    daemon.good("set", "create", "away", "--source", daemon.home / "src", "--to", daemon.home / "away")
-    (daemon.home / "away").write_text("not a directory")
+    daemon.good("set", "create", "away", "--source", daemon.home / "src", "--to", daemon.home / "unmounted" / "disk")
     return daemon.bkctl("backup", "away").returncode
 
 
@@ -136,8 +135,8 @@ def newer_version(daemon: Daemon) -> int:
     other.state.mkdir(parents=True)
     with sqlite3.connect(other.state / "catalog.sqlite") as catalog:
         catalog.execute("PRAGMA user_version = 999")
-    command = [sys.executable, "-P", "-m", "backupd", "--socket", other.socket]
-    command += ["--state", other.state, "--config", other.config]
+    command = [sys.executable, "-P", "-m", "backupd", "--socket", str(other.socket)]
+    command += ["--state", str(other.state), "--config", str(other.config)]
     return subprocess.run(command, env=other.environ, cwd="/", check=False, capture_output=True).returncode
 
 
@@ -160,29 +159,25 @@ def answer_needed(daemon: Daemon) -> int:
 
 
 def skipped(daemon: Daemon) -> int:
-    with _slow(daemon) as process:
-        code = daemon.bkctl("backup", "slow", "--if-running", "skip").returncode
-        _end(process)
-        return code
+    """Of `busy`."""
+    return daemon.bkctl("backup", "busy", "--if-running", "skip").returncode
 
 
 def timeout(daemon: Daemon) -> int:
-    """The job goes on."""
-    code = daemon.bkctl("backup", "slow", "--timeout", "1s").returncode
-    assert daemon.good("job", "show", "slow@latest")["job"]["state"] == "running"
-    daemon.good("job", "cancel", "slow@latest")
-    daemon.bkctl("job", "wait", "slow@latest")
+    """Of `busy`, whose job goes on."""
+    code = daemon.bkctl("job", "wait", "busy@latest", "--timeout", "1s").returncode
+    assert daemon.good("job", "show", "busy@latest")["job"]["state"] == "running"
     return code
 
 
 def interrupted(daemon: Daemon) -> int:
-    with _slow(daemon) as process:
+    with _slow(daemon, "interrupted") as process:
         process.send_signal(signal.SIGINT)
         return process.wait(60)
 
 
 def terminated(daemon: Daemon) -> int:
-    with _slow(daemon) as process:
+    with _slow(daemon, "terminated") as process:
         process.send_signal(signal.SIGTERM)
         return process.wait(60)
 
@@ -198,14 +193,17 @@ def reader_gone(daemon: Daemon) -> int:
 
 
 PROVOKED: dict[int, Callable[[Daemon], int]] = {
+    # These four in this order: one slow job for all.
+    11: busy,
+    75: skipped,
+    124: timeout,
+    5: cancelled_elsewhere,
     0: all_done,
     1: failed,
     2: usage,
     3: left_out,
     4: some_destinations,
-    5: cancelled_elsewhere,
     10: not_found,
-    11: busy,
     12: wrong_key,
     13: no_daemon,
     14: no_right,
@@ -216,8 +214,6 @@ PROVOKED: dict[int, Callable[[Daemon], int]] = {
     20: damage,
     21: attention,
     22: answer_needed,
-    75: skipped,
-    124: timeout,
     130: interrupted,
     141: reader_gone,
     143: terminated,
@@ -241,20 +237,20 @@ def test_every_code_is_provoked_or_can_not_occur_yet() -> None:
     assert set(NOT_YET) & listed == set(), "docs/errors.md lists what this version ends with"
 
 
-def _slow(daemon: Daemon) -> subprocess.Popen[bytes]:
-    """`bkctl backup slow` that has stored something, from the beginning."""
-    shutil.rmtree(daemon.home / "slow-repo", ignore_errors=True)
-    command = [sys.executable, "-P", "-m", "bkctl", "backup", "slow"]
+def _make_slow(daemon: Daemon, name: str) -> None:
+    words = ("--to", daemon.home / f"{name}-repo", "--compression", "best", "--jobs", "1")
+    daemon.good("set", "create", name, "--source", daemon.home / "slow", *words)
+
+
+def _slow(daemon: Daemon, name: str) -> subprocess.Popen[bytes]:
+    """`bkctl backup` of a new set that has announced itself and takes seconds."""
+    _make_slow(daemon, name)
+    command = [sys.executable, "-P", "-m", "bkctl", "backup", name]
     process = subprocess.Popen(
         command, env=daemon.environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     with ExitStack() as stack:
         stack.callback(process.kill)
-        slow_set.wait_until_announced(daemon.home / "slow-repo")
+        slow_set.wait_until_announced(daemon.home / f"{name}-repo")
         stack.pop_all()
     return process
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGINT)
-    process.wait(60)

@@ -101,7 +101,7 @@ QUERIES: dict[bytes, int] = {
     b"/v1/jobs?limit=1&limit=2": 400,
     b"/v1/jobs?limt=1": 400,
     b"/v1/jobs?after=1": 400,
-    b"/v1/jobs?after=9999999999999999999-j0000": 400,
+    b"/v1/jobs?after=9223372036854775808-j0000": 400,
     b"/v1/jobs?after=1-%ED%A0%80": 400,
     b"/v1/jobs?status=nope": 400,
     b"/v1/jobs?status=%ED%A0%80": 400,

@@ -1,0 +1,35 @@
+"""Several checks of one call: one document, its numbers added up, and the exit code that stands for all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bkctl.runs import rank
+from bkctl.session import Reply
+
+_ADDED = ("snapshots", "blocks", "chunks", "bytes_read", "seconds", "files_hit_count")
+_JOINED = ("problems", "files_hit", "skipped")
+
+
+def together(replies: Sequence[Reply]) -> Reply:
+    """One reply for all checks, each whole under `checks`; at least one is given."""
+    worst = min(replies, key=lambda reply: rank(reply.exit_code))
+    results = [reply.result for reply in replies if reply.result is not None]
+    if len(replies) == 1 or not results:
+        return worst
+    result: dict[str, Any] = {**results[0], "set": None, "job": None, "rebuilt": None}
+    for name in _ADDED:
+        result[name] = round(sum(one.get(name, 0) for one in results), 3)
+    for name in _JOINED:
+        result[name] = [entry for one in results for entry in one.get(name) or []]
+    recorded = [one.get("recorded") or {} for one in results]
+    result["recorded"] = {name: sum(one.get(name, 0) for one in recorded) for name in ("blocks", "chunks")}
+    result["checks"] = results
+    return Reply(
+        worst.exit_code,
+        result,
+        worst.error,
+        list(dict.fromkeys(warning for reply in replies for warning in reply.warnings)),
+        [line for reply in replies for line in reply.lines],
+    )
