@@ -17,17 +17,26 @@ from backupd.daemon.running import run
 from backupd.errors import BackupError
 from backupd.settings import directories, environment
 
+_OPEN_FILES = 4096
+"""Connections, and pipes of job processes; systems begin with 1024 or, on macOS, 256."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog="backupd", description="The backup daemon; `bkctl` speaks with it.")
+    made.add_argument("--version", action="version", version=f"backupd {__version__}")
+    made.add_argument("--socket", metavar="PATH", help="where to listen")
+    made.add_argument("--state", metavar="DIR", help="catalog, keys and caches; default: the system's or the user's")
+    made.add_argument("--config", metavar="DIR", help="directory of backupd.yaml and conf.d")
+    return made
+
 
 def main() -> int:
     """Serve until told to end; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="backupd", description="The backup daemon; `bkctl` speaks with it.")
-    parser.add_argument("--version", action="version", version=f"backupd {__version__}")
-    parser.add_argument("--socket", metavar="PATH", help="where to listen")
-    parser.add_argument("--state", metavar="DIR", help="catalog, keys and caches; default: the system's or the user's")
-    parser.add_argument("--config", metavar="DIR", help="directory of backupd.yaml and conf.d")
-    given = parser.parse_args()
+    given = parser().parse_args()
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _allow_open_files()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
         places = find_places(given.socket, given.state, given.config, environment.variables())
@@ -36,6 +45,13 @@ def main() -> int:
         sys.stderr.write(f"backupd: {error.message}\n" + f"hint: {error.hint}\n" * bool(error.hint))
         return error.exit_code
     return 0
+
+
+def _allow_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def find_places(

@@ -116,7 +116,7 @@ class Conversation:
                 self._screen.progress(event)
             case Step():
                 self._writer.event({"event": "step", "name": event.name})
-                self._screen.log(Log(severity="information", message=event.name, verbosity=1))
+                self._screen.step(event.name)
             case Log():
                 self._writer.event(_described(event, event.path))
                 self._screen.log(event)

@@ -21,6 +21,7 @@ from backupd.errors import (
     error_of,
 )
 from backupd.model.api import API_VERSION, Overview
+from backupd.wire.malformed import MALFORMED
 
 _ANSWER_SECONDS = 60.0
 _MOST_BYTES = 64 << 20
@@ -70,7 +71,7 @@ class DaemonClient:
         answer = self._whole(method, path, body)
         try:
             return msgspec.json.decode(answer, type=kind)
-        except msgspec.MsgspecError as error:
+        except MALFORMED as error:
             raise NewerVersionError(
                 f"backupd's answer is of another version: {error}", hint="install bkctl and backupd of one release"
             ) from error
@@ -203,7 +204,7 @@ class LineStream:
         data = self.socket.recv(1 << 18, flags)
         self._buffer += data
         if len(self._buffer) > _MOST_BYTES:
-            raise FormatError("what the daemon says is over the limit")
+            raise FormatError("what the daemon says is over the limit", hint="is it backupd that answers there?")
         return bool(data)
 
 
@@ -211,7 +212,7 @@ def failure_of(body: bytes) -> BackupError:
     """The error that an answer tells."""
     try:
         failure = msgspec.json.decode(body, type=_Failure)
-    except msgspec.MsgspecError:
+    except MALFORMED:
         return DaemonUnreachableError("what answers at the socket is no backupd")
     found = failure.error
     error = error_of(str(found.get("code", "")), str(found.get("message", "")), str(found.get("hint", "")))

@@ -15,6 +15,7 @@ from backupd.errors import BackupError, DaemonUnreachableError
 from backupd.model.api import Change, Ending, Nothing, Question, Reply
 from backupd.model.events import FromJob
 from backupd.model.orders import Answer, AnyOrder, CancelRequest, StateRequest, ToJob
+from backupd.wire.malformed import MALFORMED
 from bkctl.daemon_client import DaemonClient, LineStream
 
 _ATTEMPTS, _PAUSE_SECONDS = 50, 0.2
@@ -42,7 +43,7 @@ class _Link:
         for line in self._stream.lines():
             try:
                 yield _decoder.decode(line)
-            except msgspec.MsgspecError as error:
+            except MALFORMED as error:
                 raise DaemonUnreachableError(
                     f"backupd speaks another protocol: {error}", hint="are bkctl and backupd of one version?"
                 ) from error

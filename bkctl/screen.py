@@ -41,6 +41,14 @@ class Screen:
         text = f"{shown(event.path)}: {event.message}" if event.path is not None else event.message
         self.say("" if event.severity == "information" else event.severity, text)
 
+    def step(self, name: str) -> None:
+        """What the job does now, until its progress says more; a line of its own with `-v`."""
+        if self._verbosity:
+            self.say("", name)
+        elif self._is_live and not self._is_asking:
+            self._write(f"{self._cleared()}{escape(name)[: _columns() - 1]}\r")
+            self._has_live_lines = True
+
     def say(self, label: str, text: str) -> None:
         """One line, `label: text`; warnings only once and not when quiet."""
         if label == "warning" and (self._is_quiet or text in self._said):

@@ -36,8 +36,8 @@ class Watched:
 
     @property
     def name(self) -> str:
-        """What the job is, as `home`, `check of home`."""
-        name = self.view.set_name or self.view.id[:9]
+        """What the job is, as `home`, `check of home`; moves no cursor."""
+        name = escape(self.view.set_name or self.view.id[:9])
         return name if self.view.kind == "backup" else f"{self.view.kind} of {name}"
 
 

@@ -20,6 +20,7 @@ from backupd.errors import BackupError, NewerVersionError, StateFullError
 _NEEDED = "backupd takes nothing new on below 96 MiB"
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 """What SQLite says on a full disk, depending on the file that it could not write."""
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -163,7 +164,7 @@ class Database:
     def _translated(self, error: sqlite3.Error) -> BackupError:
         if _is_full(error):
             return self._full()
-        if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
             return BackupError(
                 f"{self.path} is damaged: {error}",
                 hint="move it away and start again: sets come back from conf.d, repositories from their destinations",

@@ -14,6 +14,8 @@ from backupd.wire.malformed import MALFORMED
 
 _PATH = re.compile(r" - at `(?:key in )?(\$[^`]*)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
+_MOST_COMPARED = 64
+"""Characters of a name that is compared with the known ones: with millions of them it would take long."""
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
 
@@ -34,8 +36,8 @@ def _explained(message: str, data: bytes, shape: Any, verb: str) -> UsageError:
     unknown = _UNKNOWN.search(text)
     if unknown is not None:
         known = _fields_at(shape, msgspec.json.decode(data), path)
-        near = difflib.get_close_matches(unknown[1], known, 1, 0.5)
-        text = f"'{unknown[1]}' is not known here"
+        near = difflib.get_close_matches(unknown[1][:_MOST_COMPARED], known, 1, 0.5)
+        text = f"'{unknown[1][:_MOST_COMPARED]}' is not known here"
         hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
     return UsageError(f"the body does not fit: {text}{where}", hint=hint)
 

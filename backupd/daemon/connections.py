@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from backupd.daemon.gate import Gate
+from backupd.daemon.gate import credentials
 from backupd.daemon.outcome import fields
 from backupd.errors import BackupError, DaemonBusyError, UsageError
 
@@ -26,13 +26,12 @@ JSON = "application/json"
 class Connections:
     """All open connections. When a user has too many, the one that has been idle longest makes room."""
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self) -> None:
         self._of: dict[int, set[Connection]] = {}
 
     def admit(self, new: Connection, transport: asyncio.Transport) -> bool:
         """Count a connection in; False when there is no room for it. Raises OSError."""
-        new.uid = self._gate.peer(transport.get_extra_info("socket")).uid
+        new.uid = credentials(transport.get_extra_info("socket"))[0]
         of_user = self._of.setdefault(new.uid, set())
         if len(of_user) >= A_USER and not _make_room(of_user):
             return False

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import grp
 import os
 import pwd
 import socket
 import struct
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Literal
 
-from backupd.errors import RoleError
+from backupd.errors import DaemonBusyError, RoleError
 from backupd.model.orders import Caller, Struct
 
 Role = Literal["auditor", "restorer", "operator", "admin"]
@@ -31,6 +34,9 @@ RUNNERS: tuple[Role, ...] = ("operator", "admin")
 RESTORERS: tuple[Role, ...] = ("restorer", "admin")
 ACTORS: tuple[Role, ...] = ("restorer", "operator", "admin")
 ADMINS: tuple[Role, ...] = ("admin",)
+
+_LOOKUPS_AT_ONCE = 4
+_LOOKUP_SECONDS = 10.0
 
 _SO_PEERCRED = getattr(socket, "SO_PEERCRED", 17)
 _LOCAL_PEERCRED = 1
@@ -59,24 +65,53 @@ class Gate:
     def __init__(self, access: Mapping[Any, Sequence[str]]) -> None:
         """access: role -> names, `%group` or `*`."""
         self.replace(access)
+        self._lookups = ThreadPoolExecutor(_LOOKUPS_AT_ONCE, "lookup")
+        """Names and groups may come over the network, and who is asked may hang."""
+        self._logins = {uid: _login(uid) for uid in (0, os.geteuid())}
 
     def replace(self, access: Mapping[Any, Sequence[str]]) -> None:
         """Give roles by another `access:` from now on."""
         self._access = {role: list(words) for role, words in access.items()}
 
-    def peer(self, end: socket.socket) -> Peer:
-        """The user at the other end of an accepted socket. Raises OSError."""
-        uid, gid = _credentials(end)
+    async def peer(self, end: socket.socket) -> Peer:
+        """The user at the other end of an accepted socket. Raises OSError, DaemonBusyError: nobody told his groups.
+
+        Root and the daemon's own user wait for nobody.
+        """
+        uid, gid = credentials(end)
+        if uid in (0, os.geteuid()):
+            return Peer(uid=uid, gid=gid, name=self._logins[uid], groups=[gid], roles=GRANTS["admin"])
+        lookup = asyncio.get_running_loop().run_in_executor(self._lookups, self._look_up, uid, gid)
         try:
-            name = pwd.getpwuid(uid).pw_name
-            groups = os.getgrouplist(name, gid)
-        except KeyError:
-            name, groups = str(uid), [gid]
+            peer = await asyncio.wait_for(lookup, _LOOKUP_SECONDS)
+        except TimeoutError as error:
+            raise DaemonBusyError(
+                f"the system does not tell the groups of user {uid}", hint="does its name service answer? Try: id"
+            ) from error
+        self._logins[uid] = peer.name
+        return peer
+
+    async def learn_logins(self, uids: Iterable[int]) -> None:
+        """Have `login` know these users; one whose name is not told in time stays a number."""
+        missing = {uid for uid in uids if uid not in self._logins}
+        if missing:
+            lookups = asyncio.get_running_loop().run_in_executor(
+                self._lookups, lambda: {uid: _login(uid) for uid in missing}
+            )
+            with suppress(TimeoutError):
+                self._logins |= await asyncio.wait_for(lookups, _LOOKUP_SECONDS)
+
+    def login(self, uid: int) -> str:
+        """A user's name, or number; as of its last lookup."""
+        return self._logins.get(uid, str(uid))
+
+    def _look_up(self, uid: int, gid: int) -> Peer:
+        name, groups = _login(uid), [gid]
+        with suppress(KeyError):
+            groups = os.getgrouplist(pwd.getpwuid(uid).pw_name, gid)
         return Peer(uid=uid, gid=gid, name=name, groups=groups, roles=self._roles(uid, name, groups))
 
     def _roles(self, uid: int, name: str, groups: Sequence[int]) -> frozenset[Role]:
-        if uid in (0, os.geteuid()):
-            return GRANTS["admin"]
         names = {name, str(uid), "*", *(f"%{one}" for one in _group_names(groups))}
         found: set[Role] = set()
         for role, included in GRANTS.items():
@@ -112,7 +147,8 @@ def caller_of(peer: Peer) -> Caller | None:
     return Caller(uid=peer.uid, gid=peer.gid, groups=peer.groups)
 
 
-def _credentials(end: socket.socket) -> tuple[int, int]:
+def credentials(end: socket.socket) -> tuple[int, int]:
+    """(uid, gid) of who opened the other end. Raises OSError."""
     if sys.platform == "darwin":
         found = end.getsockopt(_SOL_LOCAL, _LOCAL_PEERCRED, 76)
         _, uid, count = struct.unpack_from("=IIh", found)
@@ -120,6 +156,13 @@ def _credentials(end: socket.socket) -> tuple[int, int]:
         return uid, gid
     _, uid, gid = struct.unpack("3i", end.getsockopt(socket.SOL_SOCKET, _SO_PEERCRED, 12))
     return uid, gid
+
+
+def _login(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _group_names(groups: Sequence[int]) -> list[str]:

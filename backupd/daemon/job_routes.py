@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import pwd
 from collections.abc import Sequence
 
 import msgspec
@@ -44,6 +43,8 @@ from backupd.rules import names
 
 _PAGE = 50
 _MOST_A_PAGE = 1000
+_MOST_NAME = 512
+"""Characters of HOST:SET."""
 
 
 async def start_backup(call: Call) -> Started:
@@ -107,6 +108,8 @@ async def start_restore(call: Call) -> Started:
     """Queue a restore, with the caller's rights."""
     order = call.body.order
     set_name = order.selection.set_name
+    if len(set_name or "") > _MOST_NAME:
+        raise UsageError("no set has so long a name", hint="bkctl set list shows what there is")
     caller = caller_of(call.peer)
     known = call.services.definitions
     place, word = await find_home(call, order.place, set_name)
@@ -176,13 +179,16 @@ async def list_jobs(call: Call) -> JobList:
     )
     found = await asyncio.wrap_future(call.services.database.read(rows.listed, wanted))
     page = found[:limit]
+    await call.services.gate.learn_logins(one.caller_uid for one in page)
     more = f"{page[-1].created_ns}-{page[-1].id}" if len(found) > limit and page else None
     return JobList(jobs=[view(_live(call, one), call) for one in page], next=more)
 
 
 async def show_job(call: Call) -> JobView:
     """One job."""
-    return view(await _find(call), call)
+    stored = await _find(call)
+    await call.services.gate.learn_logins([stored.caller_uid])
+    return view(stored, call)
 
 
 async def follow_job(call: Call) -> web.StreamResponse:
@@ -251,7 +257,7 @@ async def ask_state(call: Call) -> Change:
 
 def view(stored: StoredJob, call: Call) -> JobView:
     """A job as the API shows it."""
-    shown = rows.view(stored, _login(stored.caller_uid))
+    shown = rows.view(stored, call.services.gate.login(stored.caller_uid))
     job = call.services.jobs.live.get(stored.id)
     if job is not None:
         shown = msgspec.structs.replace(shown, waits_for=job.waits_for, progress=job.progress_json())
@@ -307,13 +313,6 @@ def _number(text: str, name: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 1 << 63):
         raise UsageError(f"{name} is no number that fits", hint="digits only, below 2^63")
     return int(text)
-
-
-def _login(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 _ONE = "/v1/jobs/{job}"

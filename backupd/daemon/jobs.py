@@ -20,12 +20,16 @@ from backupd.daemon.carrying import Carrier
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import Outcome
 from backupd.daemon.requests import JobRequest
-from backupd.errors import BackupError, ConflictError, JobNotFoundError, StateFullError
-from backupd.model.jobs import ENDED, TRANSITIONS, JobState, ended_state
+from backupd.errors import BackupError, ConflictError, DaemonBusyError, JobNotFoundError
+from backupd.model.jobs import ENDED, TRANSITIONS, JobKind, JobState, ended_state
 from backupd.model.orders import Answer, CancelRequest, PauseRequest, StateRequest
 from backupd.rules import names
 
 _FLUSH_SECONDS = 0.5
+_MOST_A_USER = 1000
+_MOST_RESTORES_A_USER = 32
+_MOST_BYTES_A_USER = 16 << 20
+"""Jobs that have not ended, and their orders: that of a restore may be of MiBs, and the queue is held in memory."""
 _UPKEEP_SECONDS = 30.0
 _GRACE_SECONDS = 10.0
 """Enough for a checkpoint (DESIGN 1)."""
@@ -51,14 +55,16 @@ class Jobs:
     # Taking on
 
     async def add(self, request: JobRequest, *, set_id: str | None, set_name: str | None, uid: int) -> LiveJob:
-        """Take a job on. Raises StateFullError."""
+        """Take a job on. Raises DaemonBusyError, StateFullError."""
+        orders = request.stored()
+        self._refuse_flood(request.kind, uid, len(orders))
         stored = StoredJob(
             id=self._carrier.new_id(),
             kind=request.kind,
             state="queued",
             set_id=set_id,
             set_name=set_name,
-            orders=request.stored(),
+            orders=orders,
             caller_uid=uid,
             created_ns=self._clock.now_ns(),
         )
@@ -67,6 +73,17 @@ class Jobs:
         self.live[stored.id] = job
         self.turn()
         return job
+
+    def _refuse_flood(self, kind: JobKind, uid: int, size: int) -> None:
+        """A script without an end must not fill memory and disk with what it orders."""
+        mine = [job.stored for job in self.live.values() if job.stored.caller_uid == uid]
+        restores = sum(one.kind == "restore" for one in mine)
+        is_full = len(mine) >= _MOST_A_USER or (kind == "restore" and restores >= _MOST_RESTORES_A_USER)
+        if is_full or (mine and size + sum(len(one.orders) for one in mine) > _MOST_BYTES_A_USER):
+            raise DaemonBusyError(
+                f"{len(mine)} jobs of yours wait or run already",
+                hint="wait for them, or end some: bkctl job list, bkctl job cancel JOB",
+            )
 
     async def restore_from_catalog(self, free_of_orphans: Callable[[StoredJob], Awaitable[None]]) -> None:
         """After a start: jobs that waited wait again; those that ran are interrupted once their processes are gone.
@@ -124,6 +141,8 @@ class Jobs:
                 outcome = await self._carrier.carry(job)
             finally:
                 flusher.cancel()
+                # What it was about to write is put back before the last lines are written.
+                await asyncio.wait([flusher])
         except BackupError as error:
             outcome = Outcome.of(error)
         except Exception:
@@ -142,6 +161,9 @@ class Jobs:
         stored = job.stored
         stored.exit_code, stored.result, stored.error = outcome.exit_code, outcome.result, outcome.error
         stored.warnings = outcome.warnings
+        if stored.kind != "backup":
+            # Nobody needs it any more, and it may be large.
+            stored.orders = b""
         stored.finished_ns = self._clock.now_ns()
         job.end_step()
         job.note("error" if outcome.error else "information", outcome.sentence)
@@ -226,7 +248,13 @@ class Jobs:
         state: JobState = "paused" if is_paused else "running"
         if job.stored.state == state:
             return False
-        await self._move(job, state)
+        former = job.stored.state
+        try:
+            await self._move(job, state)
+        except BackupError:
+            if job.stored.state == state:
+                job.stored.state = former
+            raise
         if job.child is not None:
             await job.child.send(PauseRequest(paused=is_paused))
         job.log("information", "paused" if is_paused else "goes on")
@@ -267,7 +295,7 @@ class Jobs:
     async def _flush_now_and_then(self, job: LiveJob) -> None:
         while True:
             await asyncio.sleep(_FLUSH_SECONDS)
-            with suppress(StateFullError):
+            with suppress(BackupError):
                 await self._flush(job)
 
     async def _flush(self, job: LiveJob, *, is_last: bool = False) -> None:

@@ -20,6 +20,8 @@ from backupd.sizes import format_seconds
 
 _MOST_UNWRITTEN = 10_000
 """Lines kept while the catalog's disk is full; the oldest go first."""
+_MOST_CHARACTERS = 8192
+"""Of a line's message, which may quote what a caller wrote."""
 
 
 class LiveJob:
@@ -50,7 +52,9 @@ class LiveJob:
 
     def seen(self) -> Waiting:
         """As the queue sees it."""
-        return Waiting(self.stored.id, self.stored.kind, self.stored.set_id)  # type: ignore[arg-type]
+        caller = self.request.restore.caller if self.request.restore is not None else None
+        user = caller.uid if caller is not None else None
+        return Waiting(self.stored.id, self.stored.kind, self.stored.set_id, user)  # type: ignore[arg-type]
 
     def follow(self) -> Follower:
         """A new follower; it hears first where the job stands."""
@@ -127,7 +131,7 @@ class LiveJob:
                 n=self._noted,
                 time_ns=self._clock.now_ns(),
                 severity=severity,
-                message=message,
+                message=message[:_MOST_CHARACTERS],
                 step=self._step,
                 path=path,
             )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from backupd.catalog.jobs import StoredRun
 from backupd.errors import BackupError, SomeDestinationsError, StoppedError
 from backupd.model.events import Done, Failed
@@ -14,6 +16,8 @@ GOOD = (0, 3)
 _BY_SIGNAL = (130, 143)
 _STOPPED = (5, *_BY_SIGNAL)
 _SKIPPED = 75
+_MOST_CHARACTERS = 8192
+"""Of a message that is kept: it may quote what a caller wrote, and that may be of MiBs."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -37,7 +41,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     @classmethod
     def said(cls, last: Done | Failed) -> Outcome:
         """What a job process said last."""
-        return cls(exit_code=last.exit_code, result=last.result, error=last.error, warnings=last.warnings)
+        error = _bounded(last.error) if last.error is not None else None
+        return cls(exit_code=last.exit_code, result=last.result, error=error, warnings=last.warnings)
 
     @classmethod
     def of_run(cls, run: StoredRun) -> Outcome:
@@ -86,6 +91,14 @@ def fields(error: BackupError) -> dict[str, Any]:
         "retryable": error.retryable,
         "context": error.context,
     }
+
+
+def _bounded(error: dict[str, Any]) -> dict[str, Any]:
+    """An error of a size that can be kept for good; what it is about goes first."""
+    if len(msgspec.json.encode(error)) <= _MOST_CHARACTERS:
+        return error
+    short = {name: str(error.get(name) or "")[: _MOST_CHARACTERS // 4] for name in ("code", "message", "hint")}
+    return {**error, **short, "context": {}}
 
 
 def joined(named: Sequence[tuple[str, Outcome]]) -> Outcome:

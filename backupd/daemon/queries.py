@@ -5,6 +5,7 @@ They never wait for jobs; a reader that is slow slows only its own process down.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 
@@ -15,6 +16,8 @@ from backupd.model.orders import Answer, AnyOrder, CancelRequest
 
 _MOST = 16
 _MOST_A_USER = 6
+_MOST_OF_OTHERS = _MOST - _MOST_A_USER
+"""Of all users but root and the daemon's own, who so is never kept out by them."""
 
 
 class Queries:
@@ -27,7 +30,10 @@ class Queries:
 
     async def ask(self, name: str, uid: int, order: AnyOrder) -> AsyncIterator[FromJob]:
         """Carry an order out. name: under which answers to its questions come. Raises DaemonBusyError."""
-        if self._running.total() >= _MOST or self._running[uid] >= _MOST_A_USER:
+        own = (0, os.geteuid())
+        others = sum(count for one, count in self._running.items() if one not in own)
+        is_full = uid not in own and others >= _MOST_OF_OTHERS
+        if is_full or self._running.total() >= _MOST or self._running[uid] >= _MOST_A_USER:
             raise DaemonBusyError("too many questions at once", hint="wait for one of them to be answered")
         self._running[uid] += 1
         child: ChildJob | None = None

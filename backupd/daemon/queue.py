@@ -15,6 +15,8 @@ class Waiting(msgspec.Struct, frozen=True):
     id: str
     kind: JobKind
     set_id: str | None
+    user: int | None = None
+    """The ordinary user for whom a restore works."""
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -26,8 +28,13 @@ class Turn(msgspec.Struct, frozen=True):
     """Why each of the others waits."""
 
 
+_USERS_AT_ONCE = 4
+
+
 def decide(waiting: Sequence[Waiting], running: Sequence[Waiting], most: int) -> Turn:
-    """Decide who begins. waiting: the oldest first. most: backups and checks at once; a restore has a slot of its own.
+    """Decide who begins. waiting: the oldest first. most: backups and checks at once, and restores of one user.
+
+    Restores, which may be paused or left at a question for ever, keep no other user's waiting.
 
     One backup a set at a time; a check wants its set free of backups and restores, and they wait for it; restores never
     wait for a backup. Restores begin before backups, backups before checks (FEATURES 6.4, DESIGN 1).
@@ -52,10 +59,16 @@ def _blocker(job: Waiting, under_way: Sequence[Waiting], most: int) -> str:
     for other in under_way:
         if other.set_id is not None and other.set_id == job.set_id and _excludes(job.kind, other.kind):
             return f"job {other.id[:9]}: a {other.kind} of the same set"
-    is_restore = job.kind == "restore"
-    busy = [other for other in under_way if (other.kind == "restore") is is_restore]
-    if len(busy) >= most:
-        return f"a free place: {len(busy)} {'restores' if is_restore else 'jobs'} are running"
+    if job.kind != "restore":
+        busy = [other for other in under_way if other.kind != "restore"]
+        return f"a free place: {len(busy)} jobs are running" if len(busy) >= most else ""
+    restores = [other for other in under_way if other.kind == "restore"]
+    mine = [other for other in restores if other.user == job.user]
+    if len(mine) >= most:
+        return f"a free place: {len(mine)} restores are running"
+    of_users = [other for other in restores if other.user is not None]
+    if job.user is not None and len(of_users) >= most * _USERS_AT_ONCE:
+        return f"a free place: {len(of_users)} restores of users are running"
     return ""
 
 

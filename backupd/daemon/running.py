@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from backupd.catalog.database import Database
@@ -38,29 +38,47 @@ _LOCK_SECONDS = 0.2
 _log = logging.getLogger("backupd.daemon")
 
 
+class _Signals:
+    """What the service manager wants, heard from the first moment on: a signal without a handler would end us."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.reload: Callable[[], None] = lambda: None
+        """Before there are settings: they will be read anyway."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+
+    def _hang_up(self) -> None:
+        self.reload()
+
+
 async def run(places: DaemonPlaces, clock: Clock, environment: Mapping[str, str]) -> None:
     """Serve until SIGTERM or SIGINT. Raises BackupError where it can't start. environment: of job processes."""
+    signals = _Signals()
     ensure(places.state)
     supervisor = Supervisor(environment)
     with StateLock(places.state):
         end = supervisor.passed_socket() or bind(places.socket)
         database = Database(places.state)
         try:
-            services, server = await _assemble(places, clock, environment, database)
+            services, server = await _assemble(places, clock, environment, database, signals)
             await server.listen(end)
             supervisor.ready(f"{len(services.definitions.sets)} sets")
-            await _serve(services, server, supervisor)
+            await _serve(services, server, supervisor, signals)
         finally:
             database.close()
             _unbind(end, places.socket, is_ours=not supervisor.has_passed_socket)
 
 
 async def _assemble(
-    places: DaemonPlaces, clock: Clock, environment: Mapping[str, str], database: Database
+    places: DaemonPlaces, clock: Clock, environment: Mapping[str, str], database: Database, signals: _Signals
 ) -> tuple[Services, Server]:
     definitions = Definitions(database, clock)
     await definitions.reload()
     configuration = Configuration(places.config, database, definitions, clock)
+    signals.reload = configuration.reload_soon
     await configuration.start()
     settings = configuration.settings
     for_jobs = {name: value for name, value in environment.items() if name not in OWN_VARIABLES}
@@ -115,16 +133,11 @@ def _is_locked(state: str, identity: str, clock: Clock) -> bool:
     return False
 
 
-async def _serve(services: Services, server: Server, supervisor: Supervisor) -> None:
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, services.configuration.reload_soon)
+async def _serve(services: Services, server: Server, supervisor: Supervisor, signals: _Signals) -> None:
     watchdog = asyncio.create_task(supervisor.tell_alive())
     upkeep = asyncio.create_task(services.jobs.keep_up())
     try:
-        await stop.wait()
+        await signals.stop.wait()
     finally:
         watchdog.cancel()
         upkeep.cancel()

@@ -33,7 +33,7 @@ class Server:
 
     def __init__(self, routes: list[Route], gate: Gate, services: Any) -> None:
         self.gate, self._services = gate, services
-        self._connections = Connections(gate)
+        self._connections = Connections()
         self._large: defaultdict[int, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_LARGE_AT_ONCE))
         self._application = web.Application(client_max_size=_BODY_BYTES)
         for route in routes:
@@ -76,7 +76,7 @@ class Server:
     async def _answer(self, route: Route, request: web.Request, connection: Connection) -> web.StreamResponse:
         """The one place where everything that goes wrong ends."""
         try:
-            peer = self.gate.peer(request.get_extra_info("socket"))
+            peer = await self.gate.peer(request.get_extra_info("socket"))
             check(peer, route.roles)
             _check_query(route, request)
             body = await self._body(route, request, peer.uid)

@@ -27,7 +27,9 @@ def read_definitions(config: str) -> tuple[list[ConfigDocument], list[str]]:
     """All files of conf.d by name, and warnings about those that are passed over. Raises ConfigError."""
     directory = os.path.join(config, DEFINITIONS_NAME)
     try:
+        _refuse_open(config)
         entries = sorted(name for name in os.listdir(directory) if not name.startswith("."))
+        _refuse_open(directory)
     except FileNotFoundError:
         return [], []
     except OSError as error:
@@ -53,8 +55,7 @@ def read_text(path: str) -> str:
         raise _unreadable(path, error) from error
     if not stat.S_ISREG(mode):
         raise ConfigError(f"{path} is no file", hint="move it away")
-    if mode & _OTHERS_WRITE:
-        raise ConfigError(f"anyone may write to {path}, and so give the daemon orders", hint=f"chmod o-w {path}")
+    _refuse_open_mode(path, mode)
     if len(data) > MOST_BYTES:
         raise ConfigError(f"{path} is over {MOST_BYTES >> 20} MiB", hint="split it")
     try:
@@ -83,6 +84,15 @@ def write_text(path: str, text: str) -> None:
             os.chown(path, before.st_uid, before.st_gid)
     except OSError as error:
         raise translated(error, path) from error
+
+
+def _refuse_open(path: str) -> None:
+    _refuse_open_mode(path, os.stat(path).st_mode)
+
+
+def _refuse_open_mode(path: str, mode: int) -> None:
+    if mode & _OTHERS_WRITE:
+        raise ConfigError(f"anyone may write to {path}, and so give the daemon orders", hint=f"chmod o-w {path}")
 
 
 def _unreadable(path: str, error: OSError) -> ConfigError:

@@ -15,6 +15,8 @@ from backupd.errors import ConfigError
 MOST_BYTES = 4 << 20
 _MOST_DEPTH = 32
 _MOST_NODES = 200_000
+_MOST_COMPARED = 64
+"""Characters of a name that is compared with the known ones: with millions of them it would take long."""
 _PATH = re.compile(r" - at `(key` in `)?(\$[^`]*)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
 _NO_CHOICE = re.compile(r"Invalid enum value '([^']*)'")
@@ -125,7 +127,7 @@ def _explained(message: str, root: yaml.Node, shape: Any, name: str) -> ConfigEr
         is_key = found is not None and found[1] is not None
         known = _known(getattr(info, "key_type", info) if is_key else info)
         mark = _key_mark(node, unknown[1]) or mark
-        near = difflib.get_close_matches(unknown[1], known, 1, 0.5)
+        near = difflib.get_close_matches(unknown[1][:_MOST_COMPARED], known, 1, 0.5)
         text = f"'{unknown[1]}' is not known here"
         hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
     where = path.removeprefix("$").lstrip(".")

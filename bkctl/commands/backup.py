@@ -89,8 +89,8 @@ def _skipped(one: SkippedSet) -> Reply:
         "retryable": error.retryable,
         "context": {"set": one.set, "job": one.job},
     }
-    run = {"set": one.set, "job": one.job, "snapshot": None, "exit": error.exit_code}
-    return Reply(error.exit_code, {"runs": [{**run, "destinations": []}]}, fields)
+    run = {"set": one.set, "job": one.job, "snapshot": None, "started": None, "seconds": None, "exit": error.exit_code}
+    return Reply(error.exit_code, {"runs": [{**run, "destinations": [], "restore_command": None}]}, fields)
 
 
 def _followed(session: Session, client: DaemonClient, jobs: Sequence[JobView]) -> list[Reply]:

@@ -15,12 +15,12 @@ _JOBS = (runs.BackedUp, runs.Restored, runs.Checked)
 
 RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     "once": (runs.BackedUp,),
-    "backup": (runs.BackedUp, parts.Begun),
+    "backup": (runs.BackedUp, runs.Begun),
     "restore": (runs.Restored,),
     "check": (runs.Checked,),
     "decrypt": (runs.Restored,),
     "status": (kept.Status,),
-    "watch": (*_JOBS, parts.Begun),
+    "watch": (*_JOBS, runs.Begun),
     "info": (kept.Info,),
     "doctor": (kept.Examination,),
     "completion": (kept.Completion,),

@@ -74,16 +74,3 @@ class Named(Shown, kw_only=True):
     host: str
     time: Time
     """When its run began to read."""
-
-
-class BegunJob(Shown, kw_only=True):
-    """A job that goes on."""
-
-    id: JobId
-    set: str | None
-
-
-class Begun(Shown, kw_only=True):
-    """Jobs that nobody waited for."""
-
-    jobs: list[BegunJob]

@@ -68,7 +68,7 @@ class Run(Shown, kw_only=True):
     """One run of one set."""
 
     set: str | None
-    set_id: SetId | None
+    set_id: SetId | None | UnsetType = UNSET
     host: str | UnsetType = UNSET
     job: JobId | None
     started: Time | None
@@ -103,6 +103,21 @@ class BackedUp(Shown, kw_only=True):
     repository: Repository | UnsetType = UNSET
     """Of a call with one run."""
     dry_run: bool | UnsetType = UNSET
+
+
+class BegunJob(Shown, kw_only=True):
+    """A job that goes on."""
+
+    id: JobId
+    set: str | None
+
+
+class Begun(Shown, kw_only=True):
+    """Jobs that nobody waited for."""
+
+    jobs: list[BegunJob]
+    runs: list[Run] | UnsetType = UNSET
+    """Of sets that were passed over."""
 
 
 class RestoredFiles(Shown, kw_only=True):
@@ -202,8 +217,13 @@ class SkippedSet(Shown, kw_only=True):
 
 
 class Checked(Shown, kw_only=True):
-    """Of `check`."""
+    """Of `check`; of several sets the sums."""
 
+    set: str | None | UnsetType = UNSET
+    job: JobId | None | UnsetType = UNSET
+    """Of a daemon."""
+    checks: list[Checked] | UnsetType = UNSET
+    """Of several sets: each whole."""
     blocks: Count
     chunks: Count
     entries: Count

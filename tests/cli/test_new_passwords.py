@@ -28,7 +28,8 @@ def test_a_repository_with_a_password_of_a_command_or_descriptor(machine: Machin
     other = Machine(tmp_path / "another home")
     opened = other.json("snapshot", "list", "--from", place, "--password-command", f"cat {file}")
     assert (opened["exit"], len(opened["result"]["snapshots"])) == (0, 1)
-    added = machine.json("key", "add", "--from", place, "--new-password-fd", "0", stdin=b"from a pipe\n")
+    words = ("--from", place, "--password-command", f"cat {file}", "--new-password-fd", "0")
+    added = machine.json("key", "add", *words, stdin=b"from a pipe\n")
     assert added["exit"] == 0, added
     opened = other.json("snapshot", "list", "--from", place, "--password-fd", "0", stdin=b"from a pipe\n")
     assert opened["exit"] == 0

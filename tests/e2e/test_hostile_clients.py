@@ -260,7 +260,7 @@ def test_the_daemon_answers_at_once_while_a_backup_runs_among_slow_clients(daemo
     """`status` must answer whoever else is there. Figures: tests/bench/api_latency.py."""
     (daemon.home / "src" / "b").write_bytes(os.urandom(48 << 20))
     job = daemon.good("backup", "home", "--detach")["jobs"][0]["id"]
-    taken = []
+    taken: list[float] = []
     with ExitStack() as stack:
         for word in (b"", b"GET /v1/da", post(b"/v1/sets", b"{}", said=100), b"\x16\x03\x01"):
             for _ in range(15):

@@ -16,6 +16,7 @@ from backupd.model.events import Done, FromJob
 from backupd.model.orders import BackupOrder, CheckOrder, Limits, Order, RestoreOrder, Selection
 from backupd.operations.context import JobContext
 from backupd.settings import directories
+from tests.support import slow_set
 from tests.support.compare import compare_trees
 from tests.support.machine import Machine
 
@@ -72,9 +73,10 @@ def _backup(tmp_path: Path) -> BackupOrder:
 def test_a_paused_backup_stores_nothing_and_commits_nothing(machine: Machine, tmp_path: Path) -> None:
     """Else the line that was to be free is full all the same."""
     paused = Paused(machine, _backup(tmp_path))
+    # It is announced, and has made a checkpoint.
+    slow_set.wait_for(lambda: len(list(tmp_path.glob("place/*/sessions/*/*"))) == 2)
     assert paused.stands_still()
     assert not list(tmp_path.glob("place/*/snapshots/*/*"))
-    assert len(list(tmp_path.glob("place/*/sessions/*/*"))) == 2, "announced, and a checkpoint made"
     assert paused.end().exit_code == 0
     assert len(list(tmp_path.glob("place/*/snapshots/*/*"))) == 1
 
