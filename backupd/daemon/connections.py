@@ -31,7 +31,7 @@ class Connections:
 
     def admit(self, new: Connection, transport: asyncio.Transport) -> bool:
         """Count a connection in; False when there is no room for it. Raises OSError."""
-        new.uid = credentials(transport.get_extra_info("socket"))[0]
+        new.uid, new.gid = credentials(transport.get_extra_info("socket"))
         of_user = self._of.setdefault(new.uid, set())
         if len(of_user) >= A_USER and not _make_room(of_user):
             return False
@@ -82,7 +82,7 @@ class Connection(web.RequestHandler):
             lingering_time=1.0,
             auto_decompress=False,
         )
-        self.uid = -1
+        self.uid = self.gid = -1
         self.idle_since: float | None = None
         """While no whole request is there."""
         self.stalled_since: float | None = None

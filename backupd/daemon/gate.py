@@ -73,12 +73,11 @@ class Gate:
         """Give roles by another `access:` from now on."""
         self._access = {role: list(words) for role, words in access.items()}
 
-    async def peer(self, end: socket.socket) -> Peer:
-        """The user at the other end of an accepted socket. Raises OSError, DaemonBusyError: nobody told his groups.
+    async def peer(self, uid: int, gid: int) -> Peer:
+        """The user who has these `credentials`. Raises OSError, DaemonBusyError: nobody told his groups.
 
         Root and the daemon's own user wait for nobody.
         """
-        uid, gid = credentials(end)
         if uid in (0, os.geteuid()):
             return Peer(uid=uid, gid=gid, name=self._logins[uid], groups=[gid], roles=GRANTS["admin"])
         lookup = asyncio.get_running_loop().run_in_executor(self._lookups, self._look_up, uid, gid)

@@ -76,7 +76,7 @@ class Server:
     async def _answer(self, route: Route, request: web.Request, connection: Connection) -> web.StreamResponse:
         """The one place where everything that goes wrong ends."""
         try:
-            peer = await self.gate.peer(request.get_extra_info("socket"))
+            peer = await self.gate.peer(connection.uid, connection.gid)
             check(peer, route.roles)
             _check_query(route, request)
             body = await self._body(route, request, peer.uid)

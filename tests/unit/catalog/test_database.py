@@ -92,6 +92,17 @@ def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:
     assert "move it away" in refused.value.hint
 
 
+def test_a_damaged_page_says_what_to_do(tmp_path: Path) -> None:
+    """After a disk has lost a page of it, who restarts the daemon must not be left with SQLite's words."""
+    Database(str(tmp_path)).close()
+    path = tmp_path / "catalog.sqlite"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100] + bytes(255 - byte for byte in whole[100:]))
+    with pytest.raises(BackupError, match="damaged") as refused:
+        Database(str(tmp_path))
+    assert "move it away" in refused.value.hint
+
+
 def test_a_failed_write_changes_nothing(tmp_path: Path) -> None:
     database = Database(str(tmp_path))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from backupd.daemon.outcome import Outcome, joined
 from backupd.errors import DestinationUnreachableError, KeyMissingError, SkippedError, StoppedError
+from backupd.model.events import Failed
 
 
 def good(name: str, exit_code: int = 0) -> tuple[str, Outcome]:
@@ -75,3 +76,10 @@ def test_a_job_that_was_stopped_is_5_for_all_who_follow_it() -> None:
     assert stopped.result is not None
     assert (stopped.result["runs"][0]["exit"], stopped.result["runs"][0]["snapshot"]) == (5, f"s-{name}")
     assert good("one")[1].stopped("x") == good("one")[1]
+
+
+def test_an_error_that_quotes_megabytes_is_kept_short() -> None:
+    """What callers wrote into their orders would fill the catalog's disk."""
+    long = {"code": "usage.invalid", "message": "x" * 5_000_000, "hint": "h", "retryable": False, "context": {"a": 1}}
+    kept = Outcome.said(Failed(exit_code=2, error=long)).error or {}
+    assert (kept["code"], kept["hint"], kept["context"], len(kept["message"])) == ("usage.invalid", "h", {}, 2048)

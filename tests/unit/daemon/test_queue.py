@@ -68,3 +68,18 @@ def test_nothing_is_forgotten_and_the_limits_hold(given: list[tuple[str, str | N
     assert len([one for one in writing if one]) == len({one for one in writing if one})
     assert len(writing) <= most
     assert len(begun) - len(writing) <= most
+
+
+def test_restores_of_one_user_keep_no_other_waiting() -> None:
+    """A restore may be paused, or left at a question, for ever."""
+    running = [Waiting("jr1", "restore", A, 1001), Waiting("jr2", "restore", B, 1001)]
+    waiting = [Waiting(f"j{user}", "restore", A, user) for user in (1001, 1002, None)]
+    turn = decide(waiting, running, 2)
+    assert turn.begin == ["j1002", "jNone"]
+    assert turn.waits_for == {"j1001": "a free place: 2 restores are running"}
+
+
+def test_restores_of_users_together_are_bounded() -> None:
+    """Each is a process with an index in memory."""
+    turn = decide([Waiting(f"j{user}", "restore", A, user) for user in range(1001, 1031)], [], 2)
+    assert len(turn.begin) == 8
