@@ -21,8 +21,8 @@ from tests.support.ordinary_user import run_without_override
 pytestmark = pytest.mark.platform("linux")
 
 SEED = 20261121
-EDITS, EDITS_AT_FULL_SIZE = 300, 10_000
-EDITS_A_ROUND = 25
+EDITS, EDITS_A_ROUND = 300, 25
+AT_FULL_SIZE = (10_000, 200)
 FILTERS = ("*.log", "e1", "u*", "wide", "n0?1*", "link*")
 
 
@@ -35,7 +35,8 @@ def bench(tmp_path: Path) -> Bench:
 def test_no_edit_is_missed(bench: Bench, request: pytest.FixtureRequest) -> None:
     """Each of these edits left as it was in the backup is a file that comes back old, or not at all."""
     seed = request.config.getoption("--fault-seed") or SEED
-    wanted = EDITS_AT_FULL_SIZE if request.config.getoption("--full-size") else EDITS
+    is_full = request.config.getoption("--full-size")
+    wanted, a_round = AT_FULL_SIZE if is_full else (EDITS, EDITS_A_ROUND)
     editor = Editor(bench.source, seed)
     editor.build()
     sys.stdout.write(f"seed {seed}\n")
@@ -43,14 +44,14 @@ def test_no_edit_is_missed(bench: Bench, request: pytest.FixtureRequest) -> None
     while True:
         outcome = bench.back_up()
         differences = bench.truth.differences(bench.source)
-        assert not differences, (seed, done, differences[:20], editor.log[-EDITS_A_ROUND:])
+        assert not differences, (seed, done, differences[:20], editor.log[-a_round:])
         assert outcome.done.exit_code == 0, problems(outcome)
         if done >= wanted:
             break
         # Most of the tree is not read again, or nothing was put to the test.
         assert not done or counts(outcome)["same"] > 10_000
-        editor.edit(EDITS_A_ROUND)
-        done += EDITS_A_ROUND
+        editor.edit(a_round)
+        done += a_round
     assert bench.differences() == []
 
 
