@@ -2,8 +2,8 @@
 
 Owner before mode: chown clears set-user-id. Mode before extended attributes: an ACL sets the group bits itself, and
 chown takes capabilities off. Flags last: nothing of an immutable file can be set. Whatever can't be set is a loss,
-one line each, never an error. The time is set after all else that a stat shows, so a file that was not finished never
-looks like one that was.
+one line each, never an error. The time before the mode: a file whose content is not whole has the mode 0600 that it was
+made with, by which the next restore knows it; one that is whole has its time, and gets the rest again.
 """
 
 from __future__ import annotations
@@ -142,6 +142,7 @@ def _is_ours(now: os.stat_result, entry: Entry, fresh: bool) -> bool:
 def _apply(handle: Handle, now: os.stat_result, wanted: Wanted, fresh: bool, losses: list[str]) -> None:
     entry = wanted.entry
     mode, has_changed = _set_owner(handle, now, wanted, losses)
+    _set_times(handle, now, entry, losses)
     if not fresh and handle.has_xattrs:
         _remove_others(handle.where, wanted.xattrs, losses)
     if entry.kind != Kind.SYMLINK or sys.platform == "darwin":
@@ -149,7 +150,6 @@ def _apply(handle: Handle, now: os.stat_result, wanted: Wanted, fresh: bool, los
     for name, value in wanted.xattrs:
         if (fresh or not _has_value(handle, name, value)) and not _set_xattr(handle, name, value, losses):
             _close_group(handle, name, value, mode)
-    _set_times(handle, now, entry, losses)
     if must_ask(now.st_dev, entry.mtime_ns):
         tell_silent(handle, now, wanted, mode, losses)
 

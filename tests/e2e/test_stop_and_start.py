@@ -41,7 +41,7 @@ def job_process(daemon: Daemon) -> int:
 
 def test_a_restart_checkpoints_and_the_job_goes_on_under_its_id(daemon: Daemon, tmp_path: Path) -> None:
     """Else an update of the program costs the night's backup, and the script that waits for it an error."""
-    source = slow_set.make(daemon, "slow", tmp_path / "place", mib=20)
+    source = slow_set.make(daemon, "slow", tmp_path / "place", mib=64)
     job = slow_set.begin(daemon, "slow")
     slow_set.wait_until_storing(daemon, job)
     with follower(daemon, "job", "wait", job) as waiting:

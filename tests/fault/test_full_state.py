@@ -36,7 +36,7 @@ def test_a_full_state_disk_keeps_nobody_from_ending_work(tmp_path: Path) -> None
         daemon.good("job", "pause", job)
         waiting = slow_set.begin(daemon, "slow", "--if-running", "wait")
         reserve = state / "reserve"
-        assert reserve.stat().st_size == RESERVE_BYTES
+        slow_set.wait_for(lambda: reserve.exists() and reserve.stat().st_size == RESERVE_BYTES)
         filler = _fill(state)
 
         source, place = home / "source-slow", tmp_path / "more"
@@ -63,6 +63,5 @@ def test_a_full_state_disk_keeps_nobody_from_ending_work(tmp_path: Path) -> None
 
         (state / "filler").unlink()
         assert daemon.json("backup", "slow")["exit"] == 0
-        slow_set.wait_for(reserve.exists)
-        assert reserve.stat().st_size == RESERVE_BYTES
+        slow_set.wait_for(lambda: reserve.exists() and reserve.stat().st_size == RESERVE_BYTES)
         daemon.good("set", "create", "more", "--source", source, "--to", place)

@@ -66,7 +66,7 @@ def test_a_large_sparse_file_goes_on_in_its_middle(tmp_path: Path, faults: Fault
     interrupted = Interrupted(tmp_path, source, "--jobs", jobs)
     document = _stop_often(interrupted, random, data, 10)
     assert document["exit"] == 0, show(document)
-    assert len(interrupted.exits) >= 3, interrupted.exits
+    assert len(interrupted.exits) >= (3 if faults.is_full else 2), interrupted.exits
     assert sum(interrupted.read_bytes) <= 1.05 * data, (interrupted.read_bytes, interrupted.exits)
     assert interrupted.ledger.block_bytes() <= 1.05 * data + SLACK_BYTES
     interrupted.ledger.note(document, hash_tree(source))
