@@ -40,8 +40,8 @@ def client_of(session: Session) -> DaemonClient:
     own = _own_socket(session)
     is_own = session.is_user or (not session.is_system and os.geteuid() != 0 and os.path.exists(os.path.dirname(own)))
     if is_own and os.geteuid() != 0:
-        return DaemonClient(own, "start it: backupd (or: bkctl daemon start --user)")
-    return DaemonClient(_SYSTEM_SOCKET, "start it: systemctl start backupd")
+        return DaemonClient(own, "start it: backupd &")
+    return DaemonClient(_SYSTEM_SOCKET, "start it as root: backupd &")
 
 
 def place_of(session: Session, word: str) -> str:
