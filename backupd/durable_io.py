@@ -63,6 +63,36 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
+def make_directories(path: str, mode: int = 0o700) -> None:
+    """Make a directory and those missing above it; their names are on the disk when this returns.
+
+    Without that a power cut takes a whole new directory away with all that was synced in it. Raises FileExistsError
+    where something else has the name.
+    """
+    missing = []
+    above = path
+    while not os.path.isdir(above):
+        missing.append(above)
+        above = os.path.dirname(above)
+    for one in reversed(missing):
+        try:
+            os.mkdir(one, mode)
+        except FileExistsError:
+            if not os.path.isdir(one):
+                raise
+        _sync_if_readable(os.path.dirname(one))
+
+
+def sync_ancestors(path: str) -> None:
+    """Bring the names of all directories above a file to the disk, whoever made them and was killed before he did."""
+    above = os.path.dirname(path)
+    while True:
+        _sync_if_readable(above)
+        if above == os.path.dirname(above):
+            return
+        above = os.path.dirname(above)
+
+
 def write_temporary(path: str, buffers: Buffers, mode: int = 0o600, *, keeps_cached: bool = True) -> None:
     """Create `path` anew with these bytes, on the disk when this returns; removed again if anything fails.
 
@@ -150,6 +180,14 @@ def append(fd: int, buffers: Buffers) -> None:
     """Append to an open journal; on the disk when this returns."""
     write_buffers(fd, buffers)
     sync_file(fd)
+
+
+def _sync_if_readable(path: str) -> None:
+    """A directory may take names of users who can't read it; it can't be synced by them."""
+    try:
+        sync_directory(path)
+    except PermissionError:
+        return
 
 
 def _is_running(process: int) -> bool:

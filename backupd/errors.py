@@ -212,6 +212,12 @@ class StateFullError(BackupError):
     exit_code = 16
 
 
+class StateError(BackupError):
+    """A file of the program's own state, cache or keys could not be read or written; the disk below it is suspect."""
+
+    code = "state.failed"
+
+
 class TargetError(BackupError):
     """A restore can't write below the directory it was given."""
 

@@ -9,17 +9,17 @@ and BLAKE3 of the table, magic).
 
 from __future__ import annotations
 
-import errno
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgspec
 from blake3 import blake3
 
 from backupd import durable_io
-from backupd.errors import DamagedCacheError, StateFullError
+from backupd.errors import DamagedCacheError
+from backupd.state_errors import translated
 
 _HEADER = struct.Struct("<8s16s16s24x")
 _MAGIC = b"BKDFILE2"
@@ -175,7 +175,7 @@ class FileCacheWriter:
     """Writes the cache of one run under a temporary name; `finish` gives it its own."""
 
     def __init__(self, path: str, options: bytes, snapshot_name: str, damage: set[str]) -> None:
-        """options: 16 bytes, hash of all that shapes trees. All of it raises StateFullError, other OSError as it is."""
+        """options: 16 bytes, hash of all that shapes trees. Raises StateFullError, AccessError, StateError."""
         self._path = path
         self.temporary = path + ".part"
         with _translated(path):
@@ -216,18 +216,21 @@ class FileCacheWriter:
         """Write the table and give the file its name."""
         self._append_table({})
         self._flush()
+        with _translated(self._path):
+            os.rename(self.temporary, self._path)
         os.close(self._fd)
-        os.rename(self.temporary, self._path)
 
     def finish_as_is(self) -> None:
         """Give the file its name with the table of the last checkpoint; nothing was added since."""
+        with _translated(self._path):
+            os.rename(self.temporary, self._path)
         os.close(self._fd)
-        os.rename(self.temporary, self._path)
 
     def discard(self) -> None:
-        """Remove the file."""
+        """Remove the file; where that can't be, the next run of the set does."""
         os.close(self._fd)
-        os.unlink(self.temporary)
+        with suppress(OSError):
+            os.unlink(self.temporary)
 
     def keep_part(self) -> None:
         """Close the file under its temporary name: the next run opens it up to the last checkpoint."""
@@ -261,6 +264,4 @@ def _translated(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StateFullError(f"no space left for {path}", hint="free some space on that file system") from error
-        raise
+        raise translated(error, path) from error

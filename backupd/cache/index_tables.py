@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from backupd.cache.index_table import IndexedFrame, IndexTable, Place, open_table, prefixes_of
 from backupd.cache.table_file import SUFFIX, make_table, remove_table
+from backupd.errors import StateError
 from backupd.index.layout import ID_BYTES, BlockRow, IndexContents
 
 
@@ -36,10 +37,13 @@ class IndexTables:
         return table is not None
 
     def build(self, name: str, contents: IndexContents) -> None:
-        """Write the table of an index object and add it. Raises StateFullError, other OSError as it is."""
+        """Write the table of an index object and add it. Raises StateFullError, AccessError, StateError."""
         make_table(self._directory, name, contents)
         if not self.load(name):
-            raise OSError(f"the index table {name} just written in {self._directory} can't be read back")
+            raise StateError(
+                f"the index table {name} just written in {self._directory} can't be read back",
+                hint="look after the disk it lies on",
+            )
 
     def add(self, table: IndexTable) -> None:
         """Search this table too, before the others."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import threading
+from contextlib import suppress
 
 import msgspec
 from blake3 import blake3
@@ -99,7 +100,9 @@ class Journal:
         """Close; the journal of a session that was ended is of no use any more and goes."""
         os.close(self._fd)
         if is_ended:
-            os.unlink(self.path)
+            # The next run finds that its session's name is taken, and removes it then.
+            with suppress(OSError):
+                os.unlink(self.path)
 
     def _compact(self) -> None:
         kept = [part for part in (self._checkpoint, *self._unpublished.values()) if part]

@@ -5,13 +5,12 @@ A text file, 0600, a name a line. What can't be read in it is passed over: the l
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable
 
 from backupd import durable_io
-from backupd.errors import AccessError, BackupError, StateFullError
 from backupd.snapshot.naming import parse_snapshot_name
+from backupd.state_errors import translated
 
 _LIMIT_BYTES = 256 << 20
 
@@ -24,7 +23,7 @@ def load(path: str) -> set[str]:
     except FileNotFoundError:
         return set()
     except OSError as error:
-        raise _translated(error, path) from error
+        raise translated(error, path) from error
     # A line without its end was torn by a power cut.
     lines = data.decode(errors="replace").split("\n")[:-1]
     return {line for line in lines if parse_snapshot_name(line) is not None}
@@ -36,7 +35,7 @@ def add(path: str, names: Iterable[str]) -> None:
     if not fresh:
         return
     try:
-        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        durable_io.make_directories(os.path.dirname(path))
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             size = os.fstat(fd).st_size
@@ -47,20 +46,13 @@ def add(path: str, names: Iterable[str]) -> None:
         finally:
             os.close(fd)
     except OSError as error:
-        raise _translated(error, path) from error
+        raise translated(error, path) from error
 
 
 def keep(path: str, names: Iterable[str]) -> None:
     """Make the list anew of these names alone. Raises StateFullError, AccessError."""
     try:
-        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        durable_io.make_directories(os.path.dirname(path))
         durable_io.replace(path, ["".join(f"{name}\n" for name in sorted(names)).encode()])
     except OSError as error:
-        raise _translated(error, path) from error
-
-
-def _translated(error: OSError, path: str) -> BackupError:
-    text = f"{path}: {error.strerror or error}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StateFullError(text, hint="free some space on that file system")
-    return AccessError(text, hint="make it readable and writable for you alone")
+        raise translated(error, path) from error

@@ -19,7 +19,6 @@ anything about it is odd. Sections, each padded to a multiple of 8 bytes, 8 at l
 
 from __future__ import annotations
 
-import errno
 import os
 import struct
 import sys
@@ -32,8 +31,8 @@ import msgspec
 from blake3 import blake3
 
 from backupd import durable_io
-from backupd.errors import StateFullError
 from backupd.index.layout import ENTRY, ENTRY_BYTES, FENCE_BYTES, ID_BYTES, IndexContents
+from backupd.state_errors import translated
 
 SUFFIX = ".table"
 BLOCK = struct.Struct("=32sQB7x")
@@ -110,7 +109,8 @@ def read_header(data: bytes, name: str) -> TableShape | None:
 def make_table(directory: str, name: str, contents: IndexContents) -> None:
     """Write the table of an index object; what stood there is replaced. A million chunks take about a second.
 
-    contents: from `index.reader.decode_all`, so its numbers are checked. Raises StateFullError, other OSError as it is.
+    contents: from `index.reader.decode_all`, so its numbers are checked. Raises StateFullError,
+    AccessError, StateError.
     """
     notes = msgspec.msgpack.encode(Notes(contents.replaces, contents.generation))
     shape = TableShape(contents.entry_count, contents.segment_count, len(contents.blocks), len(notes), b"")
@@ -123,12 +123,10 @@ def make_table(directory: str, name: str, contents: IndexContents) -> None:
             buffers.append(piece)
     header = _make_header(msgspec.structs.replace(shape, content_hash=hasher.digest()), name)
     try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
+        durable_io.make_directories(directory)
         durable_io.replace(table_path(directory, name), [header.ljust(_padded(HEADER_BYTES), b"\0"), *buffers])
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StateFullError(f"no space left for the index table in {directory}") from error
-        raise
+        raise translated(error, table_path(directory, name)) from error
 
 
 def remove_table(directory: str, name: str) -> None:

@@ -29,8 +29,9 @@ from backupd.daemon.serving import Server
 from backupd.daemon.supervisor import OWN_VARIABLES, Supervisor
 from backupd.errors import BackupError, BusyError, UsageError
 from backupd.settings.daemon_settings import DaemonSettings
-from backupd.settings.directories import ensure, translated
+from backupd.settings.directories import ensure
 from backupd.settings.lock import SetLock
+from backupd.state_errors import translated
 
 _PATH_BYTES = 107
 _LOCK_SECONDS = 0.2

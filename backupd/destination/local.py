@@ -61,6 +61,7 @@ class LocalDestination:
         self._has_create_if_absent = True
         self._known_directories: set[str] = set()
         self._synced_directories: set[str] = set()
+        self._temporary_folders: set[str] = set()
         if os.path.isdir(path):
             return
         if os.path.lexists(path):
@@ -94,6 +95,7 @@ class LocalDestination:
         with _translated(path):
             self._make_directory(os.path.dirname(path))
             self._make_directory(folder)
+            self._temporary_folders.add(folder)
             temporary = f"{folder}/{self._tag}-{next(self._numbers)}"
             is_large = sum(map(len, buffers)) >= _UNCACHED_BYTES
             durable_io.write_temporary(temporary, buffers, keeps_cached=not is_large)
@@ -163,7 +165,11 @@ class LocalDestination:
             return shutil.disk_usage(self._path).free
 
     def close(self) -> None:
-        """Nothing stays open."""
+        """Nothing stays open. That temporary names are gone is brought to the disk: nobody looks for them later."""
+        for folder in self._temporary_folders:
+            with suppress(OSError):
+                durable_io.sync_directory(folder)
+        self._temporary_folders.clear()
 
     def remove_temporaries(self, folder: str, tag: str) -> int:
         """Remove what a dead writer of that tag left in `<folder>/tmp`; returns how many."""
@@ -175,6 +181,8 @@ class LocalDestination:
                     if name.startswith(tag + "-"):
                         os.unlink(f"{path}/{name}")
                         count += 1
+                if count:
+                    durable_io.sync_directory(path)
         return count
 
     def remove_empty_folders(self, name: str) -> None:

@@ -29,7 +29,8 @@ from backupd.repository import identity
 from backupd.repository.index_loading import publish
 from backupd.repository.records import Records
 from backupd.seal.header import HEADER_BYTES, MAGIC, ObjectKind
-from backupd.settings.directories import ensure, translated
+from backupd.settings.directories import ensure
+from backupd.state_errors import translated
 
 _PREFIX = re.compile(r"[0-9a-f]{2}")
 _LINKED = ("keys", "keyring", "snapshots", "gc")

@@ -15,8 +15,9 @@ from backupd.operations.bare_blocks import make_index, open_parts
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import Listing, OpenPlace, SnapshotAt, list_snapshots, warn_of_unread
 from backupd.operations.restore.running import restore_snapshot
-from backupd.settings.directories import ensure, translated
+from backupd.settings.directories import ensure
 from backupd.snapshot import naming
+from backupd.state_errors import translated
 
 
 def run(order: DecryptOrder, context: JobContext) -> events.Done:

@@ -9,10 +9,6 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 
-import msgspec
-
-from backupd.destination.contract import Below
-from backupd.destination.local import LocalDestination
 from backupd.errors import BackupError, BusyError, DestinationError
 from backupd.model import events
 from backupd.model.orders import CheckOrder
@@ -22,10 +18,9 @@ from backupd.operations.check_findings import Findings
 from backupd.operations.check_rollback import check_rollback
 from backupd.operations.check_stored import StoredCheck
 from backupd.operations.context import JobContext, error_fields
-from backupd.operations.places import OpenPlace, SnapshotAt, open_place, to_record
+from backupd.operations.places import OpenPlace, SnapshotAt, open_place, to_record, writing
 from backupd.repository.index_check import VerifiedIndex, verify_index
 from backupd.repository.object_check import SmallObjects, check_objects, check_texts
-from backupd.repository.records import Records
 from backupd.rules import picking
 from backupd.settings.directories import ensure
 from backupd.settings.lock import SetLock
@@ -49,8 +44,8 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
         rebuilt = None
         if order.rebuild_index:
             context.step("make the index anew from the blocks")
-            writable = _writable(place).repository
-            rebuilt = index_rebuild.rebuild(context, writable, place.setup(), index, objects)
+            with writing(context, place) as writable:
+                rebuilt = index_rebuild.rebuild(context, writable.repository, place.setup(), index, objects)
             index.tables.close()
             index = _read_index(context, place)
         for name, error in index.damaged.items():
@@ -122,13 +117,6 @@ def _read_index(context: JobContext, place: OpenPlace) -> VerifiedIndex:
     return verify_index(place.repository, directory, context.cancel.check)
 
 
-def _writable(place: OpenPlace) -> Records:
-    """The same repository through a writer of its own name: its temporary files are nobody else's."""
-    local = LocalDestination(place.path, f"check-{os.urandom(8).hex()}")
-    below = Below(local, place.repository.text_id)
-    return Records(msgspec.structs.replace(place.repository, place=below))
-
-
 def _record(context: JobContext, place: OpenPlace, stored: StoredCheck, findings: Findings) -> None:
     """Publish places that no damage record names yet. That corrects nothing: the next backup then stores them again."""
     fresh = stored.bad.without(stored.recorded)
@@ -137,7 +125,8 @@ def _record(context: JobContext, place: OpenPlace, stored: StoredCheck, findings
     blocks, chunks = len(fresh.blocks), sum(map(len, fresh.chunks.values()))
     host_id = bytes.fromhex(context.host.host_id)
     try:
-        name = _writable(place).report_damage(fresh.record(context.clock.now_ns(), host_id))
+        with writing(context, place) as writable:
+            name = writable.records.report_damage(fresh.record(context.clock.now_ns(), host_id))
     except DestinationError as error:
         context.warn(f"the damage could not be recorded, so the next backup does not know of it: {error.message}")
         return

@@ -9,7 +9,7 @@ from backupd.model import events
 from backupd.model.orders import KeyOrder
 from backupd.operations.context import JobContext
 from backupd.operations.kept_keys import key_at_hand, load_kept, other_kept_secret
-from backupd.operations.places import open_place
+from backupd.operations.places import open_place, writing
 from backupd.repository.key_management import Rotation, check_newest, rotate, slots_of
 from backupd.repository.opening import NewSlot, OpenRepository, list_slots
 from backupd.seal.slot import CLEAR_SECRET, Slot, secret_from_text
@@ -18,7 +18,11 @@ from backupd.settings.keys import KeyStore
 
 def run(order: KeyOrder, context: JobContext) -> events.Done:
     """Begin a new epoch; slots of other people's secrets are told, for they open older epochs only."""
-    opened = open_place(context).repository
+    with writing(context, open_place(context)) as place:
+        return _rotate(order, context, place.repository)
+
+
+def _rotate(order: KeyOrder, context: JobContext, opened: OpenRepository) -> events.Done:
     check_newest(opened)
     done = rotate(opened, _secrets(order, context, opened), context.clock.now_ns())
     _update_kept(context, opened, done)

@@ -9,7 +9,7 @@ from backupd.model import events
 from backupd.model.orders import KeyOrder
 from backupd.operations.context import JobContext
 from backupd.operations.kept_keys import slots_of_kept
-from backupd.operations.places import open_place, secret_of
+from backupd.operations.places import open_place, secret_of, writing
 from backupd.repository import key_management
 from backupd.repository.opening import NewSlot, OpenRepository, epoch_number, list_slots
 from backupd.seal.slot import new_secret, secret_from_text, secret_to_text
@@ -23,8 +23,12 @@ _NO_TAKING_BACK = (
 
 def run_add(order: KeyOrder, context: JobContext) -> events.Done:
     """Add a slot for the given password or key, else for a new random key, which is told once and kept nowhere."""
+    with writing(context, open_place(context)) as place:
+        return _add(order, context, place.repository)
+
+
+def _add(order: KeyOrder, context: JobContext, opened: OpenRepository) -> events.Done:
     label = _check_label(order.label or "")
-    opened = open_place(context).repository
     key_management.check_newest(opened)
     new, key = _new_slot(order, label)
     new, former = _compare(opened, new)
@@ -48,7 +52,11 @@ def run_add(order: KeyOrder, context: JobContext) -> events.Done:
 
 def run_remove(order: KeyOrder, context: JobContext) -> events.Done:
     """Remove a slot after asking; the one that opened the repository only by typing its name."""
-    opened = open_place(context).repository
+    with writing(context, open_place(context)) as place:
+        return _remove(order, context, place.repository)
+
+
+def _remove(order: KeyOrder, context: JobContext, opened: OpenRepository) -> events.Done:
     found, _ = list_slots(opened.place)
     name = key_management.find_slot(found, order.slot or "")
     key_management.check_removable(opened, name)
@@ -69,7 +77,11 @@ def run_remove(order: KeyOrder, context: JobContext) -> events.Done:
 
 def run_password(order: KeyOrder, context: JobContext) -> events.Done:
     """Put a new password in the place of the one that opened the repository."""
-    opened = open_place(context).repository
+    with writing(context, open_place(context)) as place:
+        return _password(order, context, place.repository)
+
+
+def _password(order: KeyOrder, context: JobContext, opened: OpenRepository) -> events.Done:
     if opened.slot.kind != "password":
         raise ConflictError(
             "no password opened this repository, so there is none to change",

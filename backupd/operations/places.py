@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC
 from typing import NamedTuple
 
@@ -27,6 +29,7 @@ from backupd.rules.picking import SnapshotRecord
 from backupd.seal.slot import secret_from_text
 from backupd.settings.directories import ensure
 from backupd.settings.keys import KeyStore, key_in
+from backupd.settings.writer_mark import WriterMark
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
 
@@ -68,6 +71,30 @@ class Listing(NamedTuple):
 def top_names(path: str) -> list[str]:
     """What lies at the top of a local place."""
     return sorted(os.listdir(path))
+
+
+@contextmanager
+def writing(context: JobContext, place: OpenPlace) -> Iterator[OpenPlace]:
+    """The same place through a writer of its own name, marked while it is at work: nobody else's temporary files.
+
+    What marked writers of this state left there when they were killed is removed first.
+    """
+    tag = os.urandom(16).hex()
+    with (
+        WriterMark(context.directories.state, identity.place_tag(os.path.realpath(place.path)), tag) as mark,
+        closing(LocalDestination(place.path, tag)) as local,
+    ):
+        remove_dead_temporaries(mark, local, place.repository.text_id)
+        repository = msgspec.structs.replace(place.repository, place=Below(local, place.repository.text_id))
+        yield msgspec.structs.replace(place, whole=local, repository=repository, records=Records(repository))
+
+
+def remove_dead_temporaries(mark: WriterMark, local: LocalDestination, repository: str) -> None:
+    """Remove temporary files of writers of this state that were killed."""
+    for tag in mark.dead_tags():
+        for folder in (".", repository):
+            local.remove_temporaries(folder, tag)
+        mark.forget(tag)
 
 
 def split_place(path: str) -> tuple[str, str | None]:

@@ -8,8 +8,8 @@ import stat
 from backupd import durable_io
 from backupd.errors import ConfigError, NotFoundError
 from backupd.model.sets import ConfigDocument
-from backupd.settings.directories import translated
 from backupd.settings.yaml_text import MOST_BYTES
+from backupd.state_errors import translated
 
 SETTINGS_NAME = "backupd.yaml"
 DEFINITIONS_NAME = "conf.d"

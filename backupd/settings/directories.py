@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import pwd
 import shutil
@@ -12,10 +11,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from backupd.errors import AccessError, BackupError, StateFullError
+from backupd import durable_io
+from backupd.errors import AccessError
+from backupd.state_errors import translated
 
 _NAME = "backupd"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Directories(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +75,7 @@ def discard(directories: Directories) -> None:
 def ensure(path: str) -> str:
     """Make a directory and those above it, 0700 each, and refuse one that others could write to; returns the path.
 
-    Raises AccessError with the mend, StateFullError, BackupError.
+    Raises AccessError with the mend, StateFullError, StateError.
     """
     try:
         _make(path)
@@ -84,29 +84,9 @@ def ensure(path: str) -> str:
     return path
 
 
-def translated(error: OSError, path: str) -> BackupError:
-    """The error to raise for an OSError at a file of ours."""
-    reason = error.strerror or str(error)
-    if error.errno in _FULL:
-        return StateFullError(f"no space left for {path}", hint="free some space on that file system")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return AccessError(f"can't write {path}: {reason}", hint=f"make {os.path.dirname(path)} writable for you")
-    return BackupError(f"{path}: {reason}")
-
-
 def _make(path: str) -> None:
     """Make and check a directory. Raises OSError, and AccessError when it is unsafe."""
-    missing = []
-    above = path
-    while not os.path.isdir(above):
-        missing.append(above)
-        above = os.path.dirname(above)
-    for one in reversed(missing):
-        try:
-            os.mkdir(one, 0o700)
-        except FileExistsError:
-            if not os.path.isdir(one):
-                raise
+    durable_io.make_directories(path)
     found = os.stat(path)
     if found.st_uid not in (os.geteuid(), 0):
         raise AccessError(

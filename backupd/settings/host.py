@@ -13,7 +13,8 @@ import msgspec
 
 from backupd import durable_io
 from backupd.errors import UsageError
-from backupd.settings.directories import ensure, translated
+from backupd.settings.directories import ensure
+from backupd.state_errors import translated
 
 _ID = re.compile(rb"[0-9a-f]{32}")
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"

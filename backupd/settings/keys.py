@@ -17,7 +17,8 @@ import msgspec
 from backupd import durable_io
 from backupd.clock import to_datetime
 from backupd.errors import AccessError, BackupError, KeyMissingError, UsageError
-from backupd.settings.directories import ensure, translated
+from backupd.settings.directories import ensure
+from backupd.state_errors import translated
 
 SECRET_LENGTH = 44
 
@@ -98,6 +99,7 @@ class KeyStore:
         try:
             self._set_aside(path, key.secret)
             durable_io.replace(path, [render(key).encode("utf-8", "surrogateescape")])
+            durable_io.sync_ancestors(self.directory)
         except OSError as error:
             raise translated(error, path) from error
         return path

@@ -14,7 +14,8 @@ from backupd import durable_io
 from backupd.cancel import Cancel
 from backupd.clock import Clock, to_datetime
 from backupd.errors import BusyError
-from backupd.settings.directories import ensure, translated
+from backupd.settings.directories import ensure
+from backupd.state_errors import translated
 
 FOREVER = float("inf")
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from types import TracebackType
 
 from backupd import durable_io
-from backupd.settings.directories import ensure, translated
+from backupd.settings.directories import ensure
+from backupd.state_errors import translated
 
 
 class WriterMark:
@@ -33,9 +35,9 @@ class WriterMark:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Remove the mark: nothing of this writer is left behind."""
+        """Remove the mark: nothing of this writer is left behind. One that can't be removed is the next writer's."""
         os.close(self._fd)
-        if os.path.lexists(self._path):
+        with suppress(OSError):
             os.unlink(self._path)
 
     def dead_tags(self) -> list[str]:

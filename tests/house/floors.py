@@ -13,6 +13,7 @@ FLOORS: dict[str, int] = {
     "cancel": 0,
     "sizes": 0,
     "durable_io": 0,
+    "state_errors": 0,
     "inode_io": 0,
     "model": 0,
     "wire": 0,
@@ -47,6 +48,7 @@ NEIGHBOURS: frozenset[tuple[str, str]] = frozenset(
         ("cancel", "errors"),
         ("sizes", "errors"),
         ("wire", "errors"),
+        ("state_errors", "errors"),
         ("rights", "errors"),
         ("rights", "model"),
         # The rooms of the format stand on its seals.

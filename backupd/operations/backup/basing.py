@@ -20,6 +20,7 @@ from backupd.repository.records import Records
 from backupd.settings.directories import ensure
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
+from backupd.state_errors import translated
 
 _FULL_READ_NS = 31 * 86_400 * 1_000_000_000
 
@@ -74,12 +75,15 @@ def journal_path(context: JobContext, place: OpenPlace, set_id: bytes) -> str:
 
 
 def remove_old_caches(place: OpenPlace, set_id: bytes, session: bytes) -> None:
-    """Remove the set's caches of earlier runs."""
+    """Remove the set's caches of earlier runs. Raises StateError, AccessError."""
     kept = os.path.basename(cache_path(place, set_id, session))
     folder = os.path.join(place.cache, "files")
-    for name in os.listdir(folder):
-        if name.startswith(set_id.hex()) and name != kept:
-            os.unlink(os.path.join(folder, name))
+    try:
+        for name in os.listdir(folder):
+            if name.startswith(set_id.hex()) and name != kept:
+                os.unlink(os.path.join(folder, name))
+    except OSError as error:
+        raise translated(error, folder) from error
 
 
 def find(

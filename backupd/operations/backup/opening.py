@@ -29,10 +29,10 @@ from backupd.repository.opening import NewSlot
 from backupd.seal.cipher import check_cipher_name
 from backupd.seal.keyring import BLOCK_BYTES_CHOICES, Configuration
 from backupd.seal.slot import CLEAR_SECRET, new_secret, secret_from_text, secret_to_text
-from backupd.settings.directories import translated
 from backupd.settings.keys import KeptKey, KeyStore, render
 from backupd.settings.lock import SetLock
 from backupd.snapshot import naming
+from backupd.state_errors import translated
 
 _MAKING_SECONDS = 30.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat as modes
 import threading
+from contextlib import closing
 
 from backupd import __version__, durable_io
 from backupd.cache import seen_snapshots
@@ -18,6 +19,7 @@ from backupd.errors import (
     DestinationError,
     SkippedError,
     SourceNotFoundError,
+    StateError,
     StateFullError,
     StoppedError,
     UsageError,
@@ -40,7 +42,7 @@ from backupd.operations.backup.setting import SetUse, describe
 from backupd.operations.backup.storing import Storing
 from backupd.operations.backup.tally import Tally
 from backupd.operations.context import JobContext, error_fields
-from backupd.operations.places import seen_snapshots_path, split_place
+from backupd.operations.places import remove_dead_temporaries, seen_snapshots_path, split_place
 from backupd.repository import identity
 from backupd.repository.index_loading import LoadedIndex, forget_lost, load_index, mark_absent, merge_levels
 from backupd.settings.directories import ensure
@@ -66,18 +68,17 @@ def run(order: BackupOrder, context: JobContext) -> events.Done:
     with WriterMark(context.directories.state, place_tag, session_id.hex()) as mark:
         context.step(f"backupd {__version__}: open the repository")
         opened = open_for_writing(order, context, session_id.hex())
-        if not order.dry_run:
-            remove_leftovers(opened, context, mark)
-        return _run_locked(order, context, opened, describe(order, context, opened.place, sources), session_id, missing)
+        with closing(opened.local):
+            if not order.dry_run:
+                remove_leftovers(opened, context, mark)
+            use = describe(order, context, opened.place, sources)
+            return _run_locked(order, context, opened, use, session_id, missing)
 
 
 def remove_leftovers(opened: OpenedForWriting, context: JobContext, mark: WriterMark) -> None:
     """Remove temporary files of writers of this state that were killed, and finish what a killed maker began."""
     identity.complete_twins(opened.local, opened.place.repository.text_id)
-    for tag in mark.dead_tags():
-        for folder in (".", opened.place.repository.text_id):
-            opened.local.remove_temporaries(folder, tag)
-        mark.forget(tag)
+    remove_dead_temporaries(mark, opened.local, opened.place.repository.text_id)
     opened.local.remove_empty_folders(f"{opened.place.repository.text_id}/sessions")
     state, data = context.directories.state, context.directories.data
     own = [state, *(os.path.join(state, name) for name in ("journals", "seen")), os.path.join(data, "keys")]
@@ -217,9 +218,9 @@ class _Run:
             drop_partials(self._records, use.set_id, session.name, context.clock.now_ns(), self._who.host_id)
             merge_levels(self._records, index)
             forget_lost(index)
-        except (DestinationError, DamageError, StateFullError) as error:
+            basing.remove_old_caches(self._place, use.set_id, session.id)
+        except (DestinationError, DamageError, StateFullError, StateError, AccessError) as error:
             context.warn(f"the backup is whole, but not all was tidied up after it: {error.message}")
-        basing.remove_old_caches(self._place, use.set_id, session.id)
 
     def _draft_of(self, session: RunningSession, base: basing.Base) -> summary.Draft:
         order, context, use = self._order, self._context, self._use
@@ -285,12 +286,12 @@ class _Run:
         context = self._context
         try:
             seen_snapshots.add(seen_snapshots_path(context, self._place), [session.name])
-        except (StateFullError, AccessError) as error:
+        except (StateFullError, StateError, AccessError) as error:
             context.warn(f"{error.message}; this host will not notice if the snapshot vanishes")
         try:
             writer.finish()
-        except StateFullError as full:
-            context.warn(f"{full.message}; the next run asks for all that is stored")
+        except (StateFullError, StateError, AccessError) as error:
+            context.warn(f"{error.message}; the next run asks for all that is stored")
             writer.discard()
         try:
             session.end()

@@ -29,9 +29,9 @@ from backupd.index.layout import BlockContents, Frame
 from backupd.repository.index_loading import publish, to_contents
 from backupd.repository.records import Records
 from backupd.seal.header import ObjectKind
-from backupd.settings.directories import translated
 from backupd.snapshot import naming
 from backupd.snapshot.records import Checkpoint, Damage, Drop, Session, Snapshot
+from backupd.state_errors import translated
 
 
 class WriterIdentity(msgspec.Struct, frozen=True):

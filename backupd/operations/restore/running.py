@@ -52,8 +52,8 @@ from backupd.operations.snapshot_tree import trees_of
 from backupd.repository.index_loading import mark_absent
 from backupd.repository.workforce import default_count
 from backupd.rules import moments
-from backupd.settings.directories import translated
 from backupd.snapshot.records import Snapshot
+from backupd.state_errors import translated
 from backupd.target.directories import Directories, open_root
 from backupd.target.losses import failure
 from backupd.target.owners import owner_map
