@@ -17,6 +17,8 @@ class Faults:
     seed: int
     kills: int
     daemon_kills: int
+    cuts: int
+    full_disks: int
     is_full: bool
 
     def random(self) -> Random:
@@ -31,4 +33,6 @@ def faults(request: pytest.FixtureRequest) -> Faults:
     seed = randrange(1 << 32) if seed is None else seed
     print(f"replay with --fault-seed {seed}")  # noqa: T201 - shown by pytest when the test fails
     kills = request.config.getoption("--kills")
-    return Faults(seed, kills or 12, kills or 6, request.config.getoption("--full-size"))
+    cuts, full_disks = request.config.getoption("--cuts"), request.config.getoption("--full-disks")
+    is_full = request.config.getoption("--full-size")
+    return Faults(seed, kills or 12, kills or 6, cuts or 20, full_disks or 20, is_full)

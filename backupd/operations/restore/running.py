@@ -19,7 +19,6 @@ from backupd.errors import (
     ObjectMissingError,
     UsageError,
 )
-from backupd.inode_io import sync_file_system
 from backupd.model import events, work
 from backupd.model.orders import RestoreOrder
 from backupd.operations.context import JobContext
@@ -55,7 +54,6 @@ from backupd.rules import moments
 from backupd.snapshot.records import Snapshot
 from backupd.state_errors import translated
 from backupd.target.directories import Directories, open_root
-from backupd.target.losses import failure
 from backupd.target.owners import owner_map
 from backupd.target.unmatched import delete_unmatched
 
@@ -129,7 +127,7 @@ class _Run:
         root_fd = open_root(self._target)
         directories = Directories(root_fd)
         try:
-            self.note.begin()
+            self.note.begin(root_fd)
             self._write(selected, directories, root_fd, to_delete)
             self.note.end()
         finally:
@@ -165,10 +163,7 @@ class _Run:
         for directory, name in to_delete:
             self._delete(directories, directory, name)
         restoring.finish(self._owners)
-        try:
-            sync_file_system(root_fd)
-        except OSError as error:
-            raise failure("not all could be brought to the disk", error) from error
+        self.note.sync_target()
 
     def _load_index(self) -> Lookup:
         context = self._context
