@@ -28,19 +28,19 @@ pytestmark = [
 ]
 
 _PASSWORD = b"a password of the tests"
-_BACKUP_LAYOUTS = (("r",), ("s",), ("r", "s"), ("r+s",))
-_RESTORE_LAYOUTS = (("t",), ("s",), ("s+t",), ("r", "t"))
+_BACKUP_LAYOUTS = (("r",), ("s+c",), ("r", "s+c"), ("r+s+c",), ("s",))
+_RESTORE_LAYOUTS = (("t",), ("s+c",), ("s+c+t",), ("r", "t"))
 
 
-def _nothing_kept(ground: Ground) -> None:
+def nothing_kept(ground: Ground) -> None:
     """No repository yet."""
 
 
-def _kept(ground: Ground) -> None:
+def kept(ground: Ground) -> None:
     ground.back_up_here()
 
 
-def _changed(ground: Ground) -> None:
+def changed(ground: Ground) -> None:
     """New, changed and removed files."""
     ground.back_up_here()
     for number in range(0, 60, 9):
@@ -49,7 +49,7 @@ def _changed(ground: Ground) -> None:
     ground.write("new/large", 3_000_000)
 
 
-def _renamed(ground: Ground) -> None:
+def renamed(ground: Ground) -> None:
     """Known content under other names: new trees over old chunks."""
     ground.back_up_here()
     shutil.copytree(ground.source / "d1", ground.source / "copy")
@@ -96,13 +96,13 @@ class Operation:
 
 
 OPERATIONS = {
-    "first backup": Operation(_nothing_kept, Ground.once, weight=3),
-    "incremental": Operation(_changed, Ground.once, weight=3),
-    "known content": Operation(_renamed, Ground.once, weight=2),
-    "restore": Operation(_kept, Ground.restore, _RESTORE_LAYOUTS, _restore_again, weight=3),
-    "check": Operation(_kept, lambda ground: ("check", "--crc", "--from", str(ground.place), "--jobs", "1")),
-    "key add": Operation(_kept, _add_key, look=_password_opens),
-    "key rotate": Operation(_kept, lambda ground: ("key", "rotate", "--from", str(ground.place))),
+    "first backup": Operation(nothing_kept, Ground.once, weight=3),
+    "incremental": Operation(changed, Ground.once, weight=3),
+    "known content": Operation(renamed, Ground.once, weight=2),
+    "restore": Operation(kept, Ground.restore, _RESTORE_LAYOUTS, _restore_again, weight=3),
+    "check": Operation(kept, lambda ground: ("check", "--crc", "--from", str(ground.place), "--jobs", "1")),
+    "key add": Operation(kept, _add_key, look=_password_opens),
+    "key rotate": Operation(kept, lambda ground: ("key", "rotate", "--from", str(ground.place))),
 }
 
 

@@ -17,11 +17,11 @@ from typing import Any
 from backupd.model.orders import BackupOrder, Limits
 from tests.support.ledger import Ledger, hash_tree
 from tests.support.machine import Machine
-from tests.support.power_cut import LOG_FLUSHED, LOG_LOST, CutDisk, kill_all, taken_away
+from tests.support.power_cut import LOG_FLUSHED, LOG_LOST, CutDisk, Disk, kill_all, taken_away
 from tests.support.running import Run, show
 
-FOLDERS = ("r", "s", "t")
-"""Repository, state (with keys and cache), target of restores."""
+FOLDERS = ("r", "s", "c", "t")
+"""Repository, state with keys, cache, target of restores."""
 SET = "docs"
 
 
@@ -44,6 +44,8 @@ class Ground:
             (self.above / name).mkdir(parents=True)
         self.place, self.target = self.above / "r" / "place", self.above / "t" / "out"
         self.machine = Machine(self.above / "s" / "home")
+        self.machine.home.mkdir()
+        (self.machine.home / "cache").symlink_to(self.above / "c")
         self.ledger = Ledger(self.machine, self.place)
         for number in range(60):
             self.write(f"d{number % 7}/{number}", min(200_000, int(self.random.paretovariate(0.7) * 300)))
@@ -89,7 +91,7 @@ class Ground:
             for word in layout
         ]  # fmt: skip
 
-    def lay(self, disks: Sequence[CutDisk]) -> None:
+    def lay(self, disks: Sequence[Disk]) -> None:
         """Begin anew, on these disks."""
         self.ledger.good = dict(self.begun)
         for disk in disks:
@@ -97,7 +99,7 @@ class Ground:
         for name in FOLDERS:
             folder = self.above / name
             for found in folder.iterdir():
-                shutil.rmtree(found)
+                shutil.rmtree(found) if found.is_dir() else found.unlink()
             for found in (self.saved / name).iterdir():
                 _copy(found, folder / found.name)
         os.sync()

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from tests.support.mounting import unmount
 from tests.support.running import children, kill
@@ -64,6 +65,11 @@ class CutDisk:
         if os.path.ismount(self.path):
             unmount(self.path)
 
+    def remove(self) -> None:
+        """Take it away for good."""
+        self.unmount()
+        self.image.unlink(missing_ok=True)
+
     def cut(self, what: int) -> None:
         """No write reaches it from now on. what: LOG_FLUSHED or LOG_LOST."""
         fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
@@ -103,15 +109,24 @@ class CutDisk:
             _do("mount", "--bind", self.path / name, seen)
 
 
+class Disk(Protocol):
+    """What rounds make and take away."""
+
+    def make(self) -> None:
+        """Make it, empty, and mount it."""
+
+    def remove(self) -> None:
+        """Take it away for good."""
+
+
 @contextmanager
-def taken_away(*disks: CutDisk) -> Iterator[None]:
+def taken_away(*disks: Disk) -> Iterator[None]:
     """Whatever happens in the block, nothing of these disks stays mounted."""
     try:
         yield
     finally:
         for disk in disks:
-            disk.unmount()
-            disk.image.unlink(missing_ok=True)
+            disk.remove()
 
 
 def kill_all(*roots: int) -> None:
