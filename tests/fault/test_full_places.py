@@ -19,10 +19,10 @@ from backupd.errors import BackupError
 from tests.fault.conftest import Faults
 from tests.fault.test_power_cut import changed, kept, nothing_kept, renamed
 from tests.support.cut_ground import Ground
-from tests.support.full_disk import draw_refusal, run_refused, small_disk
+from tests.support.full_disk import Filled, Refusal, Tmpfs, draw_refusal, run_refused, small_disk
 from tests.support.ledger import hash_tree
 from tests.support.mounting import tmpfs
-from tests.support.power_cut import taken_away
+from tests.support.power_cut import CutDisk, taken_away
 from tests.support.running import show
 
 pytestmark = [
@@ -51,7 +51,7 @@ class Campaign:
         """One run without room or one that is refused a write; then one that has all it needs."""
         random = self.random
         is_restore = random.random() < 0.35
-        ground = self._ground(kept if is_restore else random.choice(_BACKUPS))
+        ground = self.ground(kept if is_restore else random.choice(_BACKUPS))
         words = ground.restore() if is_restore else ground.once()
         how = self._refused if random.random() < 0.5 else self._filled
         told = how(ground, words, "trsc" if is_restore else "rrrsc")
@@ -115,7 +115,8 @@ class Campaign:
             assert hash_tree(found) == ground.tree_hash, "restored again, and is not"
         ground.verify(0)
 
-    def _ground(self, prepare: Callable[[Ground], None]) -> Ground:
+    def ground(self, prepare: Callable[[Ground], None]) -> Ground:
+        """The ground that this prepares."""
         name = prepare.__name__
         if name not in self.grounds:
             self.grounds[name] = ground = Ground(self.above / name, self.random, self.images)
@@ -139,3 +140,38 @@ def test_a_full_disk_never_gives_a_good_run_without_data(tmp_path: Path, images:
         if campaign.counted["rounds"] % 20 == 0:
             print(dict(campaign.counted), *campaign.failures, sep="\n")  # noqa: T201 - for docs/reliability.md
     assert not campaign.failures, "\n".join(campaign.failures)
+
+
+def test_a_full_target_is_named(tmp_path: Path, images: Path, faults: Faults) -> None:
+    """Else somebody who restores to one of several disks does not know which of them is full."""
+    ground = Campaign(tmp_path, images, faults.random()).ground(kept)
+    disk = Filled(ground.above / "t", Tmpfs(ground.above / "t"))
+    with taken_away(disk.disk):
+        ground.lay((disk.disk,))
+        disk.fill(16_384)
+        document = ground.machine.json(*ground.restore())
+        assert (document["exit"], document["error"]["code"]) == (16, "space.target"), show(document)
+        assert str(ground.target) in document["error"]["message"]
+
+
+def test_no_room_for_a_new_key_is_told_as_that(tmp_path: Path, images: Path, faults: Faults) -> None:
+    """Else the first backup ends with talk of passwords, while all it needs is some space."""
+    ground = Campaign(tmp_path, images, faults.random()).ground(nothing_kept)
+    folder = ground.above / "k"
+    disk = Filled(folder, CutDisk(images / "keys.img", tmp_path / "disk", "ordered", (("k", folder),)))
+    with taken_away(disk.disk):
+        ground.lay((disk.disk,))
+        disk.fill(0)
+        (ground.machine.home / "data").symlink_to(disk.folder)
+        document = ground.machine.json(*ground.once())
+        assert (document["exit"], document["error"]["code"]) == (16, "space.state"), show(document)
+
+
+def test_a_limit_on_files_below_the_working_memory_is_told(tmp_path: Path, images: Path, faults: Faults) -> None:
+    """Else a user with `ulimit -f` is told to report a defect."""
+    ground = Campaign(tmp_path, images, faults.random()).ground(nothing_kept)
+    ground.lay(())
+    done = run_refused(ground.machine, ground.once(), Refusal(0, 0, False, 900_000))
+    document = json.loads(done.stdout)
+    assert (document["exit"], document["error"]["code"]) == (16, "space.state"), show(document)
+    assert "ulimit -f" in document["error"]["hint"]

@@ -5,7 +5,10 @@ The real program runs on ext4 in loop-mounted images, which are shut down under 
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,17 +17,23 @@ from random import Random
 
 import pytest
 
-from backupd.errors import BackupError
+from backupd.destination.local import LocalDestination
+from backupd.durable_io import write_temporary
+from backupd.errors import BackupError, DestinationError
+from backupd.operations.places import closed, remove_dead_temporaries
+from backupd.settings.writer_mark import WriterMark
 from tests.fault.conftest import Faults
 from tests.support.cut_ground import Ground, Measured, cut_once, draw_moment, measure
+from tests.support.full_disk import run_injected
 from tests.support.ledger import hash_tree
 from tests.support.mounting import tmpfs
+from tests.support.power_cut import LOG_LOST, CutDisk, taken_away
 from tests.support.running import Run, show
 
 pytestmark = [
     pytest.mark.platform("linux"),
     pytest.mark.root,
-    pytest.mark.needs("mount", "umount", "mkfs.ext4", "e2fsck"),
+    pytest.mark.needs("mount", "umount", "mkfs.ext4", "e2fsck", "strace"),
 ]
 
 _PASSWORD = b"a password of the tests"
@@ -169,3 +178,54 @@ def test_a_power_cut_loses_nothing_that_was_reported(tmp_path: Path, images: Pat
         if counted["cuts"] // 20 > before // 20:
             print(dict(counted), *campaign.failures, sep="\n")  # noqa: T201 - counts for docs/reliability.md
     assert not campaign.failures, "\n".join(campaign.failures)
+
+
+def test_what_a_restore_wrote_before_a_cut_is_written_again(tmp_path: Path, images: Path, faults: Faults) -> None:
+    """Else a file of which size and time came to the disk, but no bytes, is taken for restored: full of zeros."""
+    ground = Ground(tmp_path / "g", faults.random(), images)
+    kept(ground)
+    ground.save()
+    disks = ground.disks(("t",), "ordered")
+    with taken_away(*disks):
+        ground.lay(disks)
+        command = [sys.executable, "-P", "-m", "bkctl", *ground.restore(), "--json"]
+        done = run_injected(ground.machine, command, "syncfs:error=EIO")
+        assert json.loads(done.stdout)["error"]["code"] == "target.failed", done
+        for disk in disks:
+            disk.write_elsewhere()
+            disk.cut(LOG_LOST)
+            disk.recover()
+        torn = ground.target / str(ground.source)[1:] / "sparse"
+        before = torn.stat()
+        assert before.st_size == (ground.source / "sparse").stat().st_size
+        if torn.read_bytes().strip(b"\0"):
+            # Somebody else on this machine made the kernel write meanwhile: it is laid as it else comes back.
+            torn.write_bytes(bytes(before.st_size))
+            os.utime(torn, ns=(before.st_atime_ns, before.st_mtime_ns))
+        _restore_again(ground, False)
+
+
+def test_temporary_files_on_a_disk_that_was_pulled_are_removed_later(tmp_path: Path, images: Path) -> None:
+    """Else each time that a disk is pulled it comes back with up to a block of rubbish that nobody ever removes."""
+    disk = CutDisk(images / "pulled.img", tmp_path / "disk", "ordered")
+    state = str(tmp_path / "state")
+    with taken_away(disk):
+        disk.make()
+        with WriterMark(state, "place", "mine") as mark:
+            local = LocalDestination(str(disk.path), "mine")
+            with closed(local, mark):
+                local.put("r/some", [b"bytes"])
+                write_temporary(str(disk.path / "r" / "tmp" / "mine-2"), [b"under way"])
+                disk.cut(LOG_LOST)
+                with pytest.raises(DestinationError):
+                    local.put("r/other", [b"bytes"])
+        disk.recover()
+        left = disk.path / "r" / "tmp" / "mine-2"
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.write_bytes(b"under way")
+        with WriterMark(state, "place", "later") as mark:
+            local = LocalDestination(str(disk.path), "later")
+            with closed(local, mark):
+                remove_dead_temporaries(mark, local, "r")
+        assert not left.exists()
+    assert not list((tmp_path / "state" / "writers").iterdir())

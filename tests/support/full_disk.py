@@ -32,6 +32,9 @@ class Tmpfs:
         options = f"size={_TMPFS_BYTES},mode=700"
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", self.path], check=True)
 
+    def sync(self) -> None:
+        """Nothing else keeps it."""
+
     def remove(self) -> None:
         """Take it away for good."""
         if os.path.ismount(self.path):
@@ -106,3 +109,13 @@ def run_injected(machine: Machine, command: Sequence[str], what: str) -> subproc
     """Run a program whose calls fail in the kernel as strace's `inject` says; counted in each process for itself."""
     traced = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={what}", "--", *command]
     return subprocess.run(traced, capture_output=True, env=machine.environ, cwd=machine.home, check=False)
+
+
+def run_traced(machine: Machine, command: Sequence[str], calls: str) -> list[str]:
+    """The calls of those names that a program and all below it make; a line each, the process first."""
+    path = machine.home.parent / "trace"
+    traced = ["strace", "-f", "-qq", "-o", str(path), "-e", f"trace={calls}", "-e", "signal=none", "--", *command]
+    subprocess.run(traced, capture_output=True, env=machine.environ, cwd=machine.home, check=True)
+    lines = path.read_text().splitlines()
+    path.unlink()
+    return lines

@@ -65,6 +65,10 @@ class CutDisk:
         if os.path.ismount(self.path):
             unmount(self.path)
 
+    def sync(self) -> None:
+        """Bring all that lies there to it; other disks are left alone."""
+        _do("sync", "--file-system", self.path)
+
     def remove(self) -> None:
         """Take it away for good."""
         self.unmount()
@@ -114,6 +118,9 @@ class Disk(Protocol):
 
     def make(self) -> None:
         """Make it, empty, and mount it."""
+
+    def sync(self) -> None:
+        """Bring all that lies there to it."""
 
     def remove(self) -> None:
         """Take it away for good."""
