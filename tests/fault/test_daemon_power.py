@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -16,7 +15,6 @@ from tests.support import slow_set
 from tests.support.cut_ground import SET, Ground, draw_moment
 from tests.support.daemon import Daemon
 from tests.support.ledger import Ledger, hash_tree
-from tests.support.mounting import tmpfs
 from tests.support.power_cut import CutDisk, kill_all, taken_away
 from tests.support.running import show
 
@@ -27,8 +25,6 @@ pytestmark = [
 ]
 
 _LAYOUTS = (("r", "s"), ("s",), ("r+s",))
-_SHARE = 8
-"""One round of these to so many cuts of single runs; each takes that much longer."""
 
 
 class Campaign:
@@ -106,16 +102,10 @@ class Campaign:
         assert not self.ledger.leftovers(), self.ledger.leftovers()
 
 
-@pytest.fixture
-def images(tmp_path: Path) -> Iterator[Path]:
-    """Disks lie in memory."""
-    with tmpfs(tmp_path / "images", "512m") as path:
-        yield path
-
-
 def test_a_daemon_loses_power(tmp_path: Path, images: Path, faults: Faults) -> None:
     """Else sets, jobs or their history are gone after a power cut, or somebody has to start it again by hand."""
     campaign = Campaign(tmp_path, images, faults.random())
-    for _ in range(max(2, faults.cuts // _SHARE)):
+    for _ in range(faults.daemon_cuts):
         campaign.round()
+    assert campaign.counted["cuts"] == faults.daemon_cuts
     print(dict(campaign.counted))  # noqa: T201 - counts for docs/reliability.md

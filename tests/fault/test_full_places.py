@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -17,11 +17,9 @@ import pytest
 
 from backupd.errors import BackupError
 from tests.fault.conftest import Faults
-from tests.fault.test_power_cut import changed, kept, nothing_kept, renamed
-from tests.support.cut_ground import Ground
+from tests.support.cut_ground import Ground, changed, kept, nothing_kept, renamed
 from tests.support.full_disk import Filled, Refusal, Tmpfs, draw_refusal, run_refused, small_disk
 from tests.support.ledger import hash_tree
-from tests.support.mounting import tmpfs
 from tests.support.power_cut import CutDisk, taken_away
 from tests.support.running import show
 
@@ -123,13 +121,6 @@ class Campaign:
             prepare(ground)
             ground.save()
         return self.grounds[name]
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Iterator[Path]:
-    """Disks lie in memory."""
-    with tmpfs(tmp_path / "images", "256m") as path:
-        yield path
 
 
 def test_a_full_disk_never_gives_a_good_run_without_data(tmp_path: Path, images: Path, faults: Faults) -> None:

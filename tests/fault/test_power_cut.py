@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -23,10 +22,19 @@ from backupd.errors import BackupError, DestinationError
 from backupd.operations.places import closed, remove_dead_temporaries
 from backupd.settings.writer_mark import WriterMark
 from tests.fault.conftest import Faults
-from tests.support.cut_ground import Ground, Measured, cut_once, draw_moment, measure
+from tests.support.cut_ground import (
+    Ground,
+    Measured,
+    changed,
+    cut_once,
+    draw_moment,
+    kept,
+    measure,
+    nothing_kept,
+    renamed,
+)
 from tests.support.full_disk import run_injected
 from tests.support.ledger import hash_tree
-from tests.support.mounting import tmpfs
 from tests.support.power_cut import LOG_LOST, CutDisk, taken_away
 from tests.support.running import Run, show
 
@@ -39,30 +47,6 @@ pytestmark = [
 _PASSWORD = b"a password of the tests"
 _BACKUP_LAYOUTS = (("r",), ("s+c",), ("r", "s+c"), ("r+s+c",), ("s",))
 _RESTORE_LAYOUTS = (("t",), ("s+c",), ("s+c+t",), ("r", "t"))
-
-
-def nothing_kept(ground: Ground) -> None:
-    """No repository yet."""
-
-
-def kept(ground: Ground) -> None:
-    ground.back_up_here()
-
-
-def changed(ground: Ground) -> None:
-    """New, changed and removed files."""
-    ground.back_up_here()
-    for number in range(0, 60, 9):
-        ground.write(f"d{number % 7}/{number}", 5000)
-    (ground.source / "large").unlink()
-    ground.write("new/large", 3_000_000)
-
-
-def renamed(ground: Ground) -> None:
-    """Known content under other names: new trees over old chunks."""
-    ground.back_up_here()
-    shutil.copytree(ground.source / "d1", ground.source / "copy")
-    (ground.source / "d2").rename(ground.source / "moved")
 
 
 def _nothing_more(ground: Ground, is_good: bool) -> None:
@@ -156,20 +140,13 @@ class Campaign:
         return self.measured[name]
 
 
-@pytest.fixture
-def images(tmp_path: Path) -> Iterator[Path]:
-    """Disks lie in memory: what a cut leaves is the same, and no other test waits for them."""
-    with tmpfs(tmp_path / "images", "512m") as path:
-        yield path
-
-
 def test_a_power_cut_loses_nothing_that_was_reported(tmp_path: Path, images: Path, faults: Faults) -> None:
     """Else a cable that is pulled in the evening takes yesterday's backup along, or the key, or needs a repairer."""
     random = faults.random()
     campaign = Campaign(tmp_path, images, random, {}, {})
     counted: Counter[str] = Counter()
     names = [name for name, operation in OPERATIONS.items() for _ in range(operation.weight)]
-    wanted = faults.cuts
+    wanted = max(1, faults.cuts - faults.daemon_cuts)
     while counted["cuts"] < wanted:
         name = random.choice(names)
         before = counted["cuts"]

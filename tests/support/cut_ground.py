@@ -115,6 +115,31 @@ class Ground:
         self.ledger.check_here(self.machine, self.above / "restored", self.source, chosen)
 
 
+def nothing_kept(ground: Ground) -> None:
+    """No repository yet."""
+
+
+def kept(ground: Ground) -> None:
+    """One good run."""
+    ground.back_up_here()
+
+
+def changed(ground: Ground) -> None:
+    """New, changed and removed files."""
+    ground.back_up_here()
+    for number in range(0, 60, 9):
+        ground.write(f"d{number % 7}/{number}", 5000)
+    (ground.source / "large").unlink()
+    ground.write("new/large", 3_000_000)
+
+
+def renamed(ground: Ground) -> None:
+    """Known content under other names: new trees over old chunks."""
+    ground.back_up_here()
+    shutil.copytree(ground.source / "d1", ground.source / "copy")
+    (ground.source / "d2").rename(ground.source / "moved")
+
+
 @dataclass
 class Moment:
     """When the power goes: by the writes of all disks, or by time; both as a share of a whole run's."""
