@@ -182,6 +182,26 @@ def test_what_a_restore_wrote_before_a_cut_is_written_again(tmp_path: Path, imag
         _restore_again(ground, False)
 
 
+def test_what_was_restored_below_another_mount_is_there_after_a_cut(
+    tmp_path: Path, images: Path, faults: Faults
+) -> None:
+    """Else `--original` with /home on a disk of its own says that all is restored, and a power cut takes it away."""
+    ground = Ground(tmp_path / "g", faults.random(), images)
+    kept(ground)
+    ground.save()
+    found = ground.target / str(ground.source)[1:]
+    disk = CutDisk(images / "home.img", found / "d1", "ordered")
+    ground.lay(())
+    with taken_away(disk):
+        found.mkdir(parents=True)
+        disk.make()
+        document = Run(ground.machine, *ground.restore()).end()
+        assert document["exit"] == 0, show(document)
+        disk.cut(LOG_LOST)
+        disk.recover()
+        assert hash_tree(found / "d1") == hash_tree(ground.source / "d1"), "said to be restored, and is not"
+
+
 def test_temporary_files_on_a_disk_that_was_pulled_are_removed_later(tmp_path: Path, images: Path) -> None:
     """Else each time that a disk is pulled it comes back with up to a block of rubbish that nobody ever removes."""
     disk = CutDisk(images / "pulled.img", tmp_path / "disk", "ordered")

@@ -25,6 +25,7 @@ from backupd.inode_io import sync_file_system
 from backupd.mount_identity import IDENTITY_BYTES, mount_identity
 from backupd.operations.context import JobContext
 from backupd.settings.directories import ensure
+from backupd.target.directories import Directories
 from backupd.target.losses import failure
 
 _RUN = struct.Struct("<QQQ16s")
@@ -49,13 +50,13 @@ class Note:
         self._runs = self._read()
         self._mounts: dict[int, bytes | None] = {}
         self._fd: int | None = None
-        self._root_fd = -1
+        self._directories: Directories | None = None
         self._began_ns = self._last_ns = self._noted_ns = self._synced_ns = self._tried_ns = 0
         self._mount = bytes(IDENTITY_BYTES)
 
-    def begin(self, root_fd: int) -> None:
-        """Add a record for this run; on the disk when this returns. root_fd: of the target, open until `close`."""
-        self._root_fd, self._mount = root_fd, mount_identity(root_fd) or self._mount
+    def begin(self, root_fd: int, directories: Directories) -> None:
+        """Add a record for this run; on the disk when this returns. directories: below the target, open meanwhile."""
+        self._directories, self._mount = directories, mount_identity(root_fd) or self._mount
         self._began_ns = self._last_ns = self._noted_ns = self._synced_ns = self._tried_ns = self._clock.now_ns()
         # Where it can't be kept, a restore after a crash asks before it replaces what is unfinished.
         with contextlib.suppress(BackupError, OSError):
@@ -80,9 +81,10 @@ class Note:
                 self._write(is_lasting)
 
     def sync_target(self) -> None:
-        """Bring all that was written to the disk. Raises TargetError, TargetFullError; the system says it only once."""
+        """Bring all that was written to its disks. Raises TargetError, TargetFullError, once for a fault."""
         try:
-            sync_file_system(self._root_fd)
+            for fd in self._directories.file_systems() if self._directories is not None else ():
+                sync_file_system(fd)
         except OSError as error:
             self.distrust()
             raise failure("not all could be brought to the disk", error) from error

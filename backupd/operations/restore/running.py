@@ -132,7 +132,7 @@ class _Run:
         root_fd = open_root(self.target)
         directories = Directories(root_fd)
         try:
-            self.note.begin(root_fd)
+            self.note.begin(root_fd, directories)
             self._write(selected, directories, root_fd, to_delete)
             self.note.end()
         finally:
