@@ -166,3 +166,21 @@ def test_a_limit_on_files_below_the_working_memory_is_told(tmp_path: Path, image
     document = json.loads(done.stdout)
     assert (document["exit"], document["error"]["code"]) == (16, "space.state"), show(document)
     assert "ulimit -f" in document["error"]["hint"]
+
+
+def test_a_full_directory_for_temporary_files_is_named(tmp_path: Path, images: Path, faults: Faults) -> None:
+    """Else a restore of which only the scratch space is full can't be helped by who needs it."""
+    ground = Campaign(tmp_path, images, faults.random()).ground(kept)
+    folder = ground.above / "m"
+    folder.mkdir()
+    disk = Filled(folder, Tmpfs(folder))
+    with taken_away(disk.disk):
+        ground.lay((disk.disk,))
+        disk.fill(0)
+        words = (*ground.restore(), "--temp-dir", str(folder))
+        document = ground.machine.json(*words)
+        assert (document["exit"], document["error"]["code"]) == (16, "space.state"), show(document)
+        assert str(folder) in document["error"]["message"]
+        disk.make_room()
+        assert ground.machine.json(*words)["exit"] == 0
+        assert hash_tree(ground.target / str(ground.source)[1:]) == ground.tree_hash
