@@ -89,5 +89,5 @@ def _fail(ground: Ground, command: list[str], point: int, error: str) -> str:
         else:
             if is_good:
                 ground.ledger.note(document, ground.tree_hash)
-            ground.verify(0 if is_good else 1)
+            ground.verify(0 if is_good else 1, may_stay_announced=not is_good and not ground.begun)
     return "good" if is_good else "told"

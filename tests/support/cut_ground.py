@@ -105,14 +105,15 @@ class Ground:
         for disk in disks:
             disk.sync()
 
-    def verify(self, most_unreported: int) -> None:
+    def verify(self, most_unreported: int, *, may_stay_announced: bool = False) -> None:
         """The oracle at what a cut left."""
         before = set(self.begun)
         self.ledger.accept_unreported(self.machine, self.tree_hash, most_unreported)
         self.back_up_here()
         new = self.ledger.good.keys() - before
         chosen = [*new, *(self.random.choices(sorted(before)) if before and self.random.random() < 0.3 else ())]
-        self.ledger.check_here(self.machine, self.above / "restored", self.source, chosen)
+        self.ledger.check_here(self.machine, self.above / "restored", self.source, chosen,
+                               may_stay_announced=may_stay_announced)
 
 
 def nothing_kept(ground: Ground) -> None:
