@@ -28,6 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
     group.addoption("--fault-seed", type=int, default=None, help="replay the faults of this seed")
     group.addoption("--kills", type=int, default=0, help="how many times a backup is killed; 0: a few")
+    group.addoption("--cuts", type=int, default=0, help="how many power cuts; 0: 20")
+    group.addoption("--full-disks", type=int, default=0, help="how many disks fill up; 0: 20")
     group.addoption("--full-size", action="store_true", help="faults on trees as large as docs/reliability.md says")
 
 

@@ -20,6 +20,7 @@ from blake3 import blake3
 
 from backupd.cache.table_file import BLOCK, HEADER_BYTES, Notes, TableShape, read_header, table_path
 from backupd.index.layout import ID_BYTES, BlockRow
+from backupd.state_errors import translated
 from backupd.wire.malformed import MALFORMED
 
 _WINDOW_RANKS = 128
@@ -55,11 +56,14 @@ class IndexedFrame(NamedTuple):
 
 
 class IndexTable:
-    """Looks chunks up in one index object. Not for several threads at once."""
+    """Looks chunks up in one index object. Not for several threads at once.
 
-    def __init__(self, name: str, fd: int, shape: TableShape) -> None:
+    Methods that look into the file raise StateError where its disk fails.
+    """
+
+    def __init__(self, name: str, path: str, fd: int, shape: TableShape) -> None:
         """Use `open_table`; takes over fd."""
-        self.name = name
+        self.name, self._path = name, path
         self._fd = fd
         self._shape = shape
         prefixes, fan, ranks, firsts, segments, positions, blocks, notes, ids = shape.sections()
@@ -139,7 +143,7 @@ class IndexTable:
         for segment in (number for run in self._block_runs.get(block_id, ()) for number in run):
             start, end = self._firsts[segment], self._firsts[segment + 1]
             _, offset, stored_bytes, plain_bytes = self._segments[4 * segment : 4 * segment + 4]
-            ids = os.pread(self._fd, ID_BYTES * (end - start), self._ids_start + ID_BYTES * start)
+            ids = self._read(ID_BYTES * (end - start), self._ids_start + ID_BYTES * start)
             positions = self._positions[start:end].tolist()
             frames.append(IndexedFrame(offset, stored_bytes, plain_bytes, positions, ids))
         return frames
@@ -159,7 +163,7 @@ class IndexTable:
     def is_sound(self) -> bool:
         """Whether every byte is as it was written; reads the whole file."""
         hasher, at = blake3(), self._shape.sections()[0].start
-        while piece := os.pread(self._fd, 1 << 20, at):
+        while piece := self._read(1 << 20, at):
             hasher.update(piece)
             at += len(piece)
         return hasher.digest() == self._shape.content_hash
@@ -170,10 +174,16 @@ class IndexTable:
         if window is None:
             if len(self._windows) >= _KEPT_WINDOWS:
                 del self._windows[next(iter(self._windows))]
-            window = os.pread(self._fd, _WINDOW_BYTES, self._ids_start + number * _WINDOW_BYTES)
+            window = self._read(_WINDOW_BYTES, self._ids_start + number * _WINDOW_BYTES)
             self._windows[number] = window
         at = rank % _WINDOW_RANKS * ID_BYTES
         return window[at : at + ID_BYTES]
+
+    def _read(self, length: int, at: int) -> bytes:
+        try:
+            return os.pread(self._fd, length, at)
+        except OSError as error:
+            raise translated(error, self._path) from error
 
     def _enter_run(self, rank: int) -> None:
         """Note what all chunks of one segment share: the next one asked for mostly lies in the same."""
@@ -197,15 +207,16 @@ def open_table(directory: str, name: str) -> IndexTable | None:
 
     Takes milliseconds: header and length are checked. Content lay on the disk before the file had its name.
     """
+    path = table_path(directory, name)
     try:
-        fd = os.open(table_path(directory, name), os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     table = None
     try:
         shape = read_header(os.pread(fd, HEADER_BYTES, 0), name)
         if shape is not None and os.fstat(fd).st_size == shape.sections()[-1].end:
-            table = IndexTable(name, fd, shape)
+            table = IndexTable(name, path, fd, shape)
     except MALFORMED:
         return None
     finally:

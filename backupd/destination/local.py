@@ -62,6 +62,8 @@ class LocalDestination:
         self._known_directories: set[str] = set()
         self._synced_directories: set[str] = set()
         self._temporary_folders: set[str] = set()
+        self.may_leave_temporaries = False
+        """Known once it is closed: whether the place failed, so that temporary files may come back with it."""
         if os.path.isdir(path):
             return
         if os.path.lexists(path):
@@ -167,8 +169,10 @@ class LocalDestination:
     def close(self) -> None:
         """Nothing stays open. That temporary names are gone is brought to the disk: nobody looks for them later."""
         for folder in self._temporary_folders:
-            with suppress(OSError):
+            try:
                 durable_io.sync_directory(folder)
+            except OSError:
+                self.may_leave_temporaries = True
         self._temporary_folders.clear()
 
     def remove_temporaries(self, folder: str, tag: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC
 from typing import NamedTuple
 
@@ -82,11 +82,22 @@ def writing(context: JobContext, place: OpenPlace) -> Iterator[OpenPlace]:
     tag = os.urandom(16).hex()
     with (
         WriterMark(context.directories.state, identity.place_tag(os.path.realpath(place.path)), tag) as mark,
-        closing(LocalDestination(place.path, tag)) as local,
+        closed(LocalDestination(place.path, tag), mark) as local,
     ):
         remove_dead_temporaries(mark, local, place.repository.text_id)
         repository = msgspec.structs.replace(place.repository, place=Below(local, place.repository.text_id))
         yield msgspec.structs.replace(place, whole=local, repository=repository, records=Records(repository))
+
+
+@contextmanager
+def closed(local: LocalDestination, mark: WriterMark) -> Iterator[LocalDestination]:
+    """Close a writer's place at the end of the block; its mark stays where the place failed."""
+    try:
+        yield local
+    finally:
+        local.close()
+        if local.may_leave_temporaries:
+            mark.keep()
 
 
 def remove_dead_temporaries(mark: WriterMark, local: LocalDestination, repository: str) -> None:

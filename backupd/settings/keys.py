@@ -16,7 +16,7 @@ import msgspec
 
 from backupd import durable_io
 from backupd.clock import to_datetime
-from backupd.errors import AccessError, BackupError, KeyMissingError, UsageError
+from backupd.errors import AccessError, BackupError, KeyMissingError, StateFullError, UsageError
 from backupd.settings.directories import ensure
 from backupd.state_errors import translated
 
@@ -63,9 +63,14 @@ class KeyStore:
         return os.path.join(self.directory, repository_id + _SUFFIX)
 
     def is_writable(self) -> bool:
-        """Whether a key could be kept here, asked before one is made; makes the directory."""
+        """Whether a key could be kept here, asked before one is made; makes the directory.
+
+        Raises StateFullError: where there is no room, somebody can make some.
+        """
         try:
             return os.access(ensure(self.directory), os.W_OK | os.X_OK)
+        except StateFullError:
+            raise
         except BackupError:
             return False
 

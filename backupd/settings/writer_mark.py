@@ -20,6 +20,7 @@ class WriterMark:
         self._directory, self._prefix = os.path.join(state, "writers"), place_tag + "-"
         self._path = os.path.join(self._directory, self._prefix + tag)
         self._fd = -1
+        self._is_kept = False
 
     def __enter__(self) -> WriterMark:
         """Make the mark, on the disk when this returns. Raises StateFullError, AccessError."""
@@ -37,8 +38,13 @@ class WriterMark:
     ) -> None:
         """Remove the mark: nothing of this writer is left behind. One that can't be removed is the next writer's."""
         os.close(self._fd)
-        with suppress(OSError):
-            os.unlink(self._path)
+        if not self._is_kept:
+            with suppress(OSError):
+                os.unlink(self._path)
+
+    def keep(self) -> None:
+        """The place failed and may hold temporary files of this writer: the next one removes them by this mark."""
+        self._is_kept = True
 
     def dead_tags(self) -> list[str]:
         """Tags of writers at this place whose process is gone; `forget` them when their files are removed."""

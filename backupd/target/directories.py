@@ -49,6 +49,8 @@ class Directories:
         self._root = _Opened(root_fd, _has_default_acl(root_fd))
         self._limit = max(limit, 4 * _KEEP_OF_A_WALK)
         self._opened: OrderedDict[bytes, _Opened] = OrderedDict()
+        self._device = os.fstat(root_fd).st_dev
+        self._mounted: dict[int, int] = {}
 
     def open(self, path: bytes) -> int:
         """Descriptor of an existing directory. Raises TargetError."""
@@ -91,11 +93,16 @@ class Directories:
         for known in [known for known in self._opened if known == path or known.startswith(below)]:
             os.close(self._opened.pop(known).fd)
 
+    def file_systems(self) -> list[int]:
+        """A descriptor on each file system that was met: the root's, and those mounted below it."""
+        return [self._root.fd, *self._mounted.values()]
+
     def close(self) -> None:
         """Close all but the root, which belongs to the caller."""
-        for opened in self._opened.values():
-            os.close(opened.fd)
+        for fd in (*(opened.fd for opened in self._opened.values()), *self._mounted.values()):
+            os.close(fd)
         self._opened.clear()
+        self._mounted.clear()
 
     def _make_ready(self, path: bytes, opened: _Opened) -> None:
         """The root is the caller's."""
@@ -158,6 +165,9 @@ class Directories:
 
     def _keep(self, path: bytes, opened: _Opened) -> None:
         self._opened[path] = opened
+        device = os.fstat(opened.fd).st_dev
+        if device != self._device and device not in self._mounted:
+            self._mounted[device] = os.dup(opened.fd)
         if len(self._opened) > self._limit:
             os.close(self._opened.popitem(last=False)[1].fd)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random, randrange
 
 import pytest
+
+from tests.support.mounting import tmpfs
 
 GIB = 1 << 30
 
@@ -17,7 +21,14 @@ class Faults:
     seed: int
     kills: int
     daemon_kills: int
+    cuts: int
+    full_disks: int
     is_full: bool
+
+    @property
+    def daemon_cuts(self) -> int:
+        """How many of the cuts hit a daemon; a round of these takes longer."""
+        return max(2, self.cuts // 8)
 
     def random(self) -> Random:
         """A new source of the same numbers."""
@@ -31,4 +42,13 @@ def faults(request: pytest.FixtureRequest) -> Faults:
     seed = randrange(1 << 32) if seed is None else seed
     print(f"replay with --fault-seed {seed}")  # noqa: T201 - shown by pytest when the test fails
     kills = request.config.getoption("--kills")
-    return Faults(seed, kills or 12, kills or 6, request.config.getoption("--full-size"))
+    cuts, full_disks = request.config.getoption("--cuts"), request.config.getoption("--full-disks")
+    is_full = request.config.getoption("--full-size")
+    return Faults(seed, kills or 12, kills or 6, cuts or 20, full_disks or 20, is_full)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Iterator[Path]:
+    """Where images of disks lie: in memory, for what a cut leaves is the same, and no other test waits for the disk."""
+    with tmpfs(tmp_path / "images", "512m") as path:
+        yield path

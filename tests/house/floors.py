@@ -15,6 +15,7 @@ FLOORS: dict[str, int] = {
     "durable_io": 0,
     "state_errors": 0,
     "inode_io": 0,
+    "mount_identity": 0,
     "model": 0,
     "wire": 0,
     "rights": 0,

@@ -6,11 +6,14 @@ import errno
 import os
 import shutil
 import stat as modes
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
 
+from backupd.errors import DestinationUnreachableError, RepositoryNotFoundError
+from backupd.model.orders import CheckOrder, Limits, RestoreOrder, Selection, SnapshotListOrder
 from tests.support.daemon import Daemon
 from tests.support.machine import Machine
 
@@ -66,6 +69,48 @@ class Ledger:
         """All that was reported as good is listed; nothing else but partial snapshots."""
         listed = self.machine.json("snapshot", "list", "--incomplete", "--from", self.place)["result"]["snapshots"]
         assert {s["id"] for s in listed if not s["incomplete"]} == self.good.keys()
+
+    def accept_unreported(self, machine: Machine, tree_hash: str, most: int) -> list[str]:
+        """After a fault, in this process: all that was reported as good is listed, and at most so many more.
+
+        A commit whose report was lost counts from now on as made of that tree, as its restore has to show. Gives those.
+        """
+        listed = self._complete(machine)
+        lost = self.good.keys() - listed
+        assert not lost, f"reported as good and lost: {lost}; listed {listed}"
+        unreported = sorted(listed - self.good.keys())
+        assert len(unreported) <= most, f"nobody committed {unreported}"
+        self.good.update(dict.fromkeys(unreported, tree_hash))
+        return unreported
+
+    def check_here(
+        self, machine: Machine, scratch: Path, source: Path, chosen: Iterable[str], *, may_stay_announced: bool = False
+    ) -> None:
+        """As `check_all`, in this process, and only the chosen snapshots are restored.
+
+        may_stay_announced: of a run whose host lost its own identity with the power, nobody knows that it is dead.
+        """
+        assert self._complete(machine) == self.good.keys()
+        place, limits = str(self.place), Limits(jobs=1, polite=False)
+        checked = machine.run(CheckOrder(place=place, crc=True, limits=limits))
+        assert checked.done.exit_code == 0, checked.result
+        for snapshot in chosen:
+            selection = Selection(as_of=snapshot)
+            done = machine.run(RestoreOrder(place=place, selection=selection, to=bytes(scratch), limits=limits)).done
+            assert done.exit_code == 0, done.result
+            found = hash_tree(scratch / str(source)[1:])
+            assert found == self.good[snapshot], f"{snapshot} does not give back what was stored"
+            shutil.rmtree(scratch)
+        left = [path for path in self.leftovers() if not (may_stay_announced and "/sessions/" in path)]
+        assert not left, left
+
+    def _complete(self, machine: Machine) -> set[str]:
+        try:
+            outcome = machine.run(SnapshotListOrder(place=str(self.place)))
+        except (RepositoryNotFoundError, DestinationUnreachableError):
+            return set()
+        assert outcome.done.exit_code == 0, outcome.result
+        return {found["id"] for found in outcome.result["snapshots"]}
 
     def check_all(self, scratch: Path, source: Path) -> None:
         """After a run that ended well: nothing is lost, damaged or left behind."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat as modes
 import threading
-from contextlib import closing
 
 from backupd import __version__, durable_io
 from backupd.cache import seen_snapshots
@@ -42,7 +41,7 @@ from backupd.operations.backup.setting import SetUse, describe
 from backupd.operations.backup.storing import Storing
 from backupd.operations.backup.tally import Tally
 from backupd.operations.context import JobContext, error_fields
-from backupd.operations.places import remove_dead_temporaries, seen_snapshots_path, split_place
+from backupd.operations.places import closed, remove_dead_temporaries, seen_snapshots_path, split_place
 from backupd.repository import identity
 from backupd.repository.index_loading import LoadedIndex, forget_lost, load_index, mark_absent, merge_levels
 from backupd.settings.directories import ensure
@@ -68,7 +67,7 @@ def run(order: BackupOrder, context: JobContext) -> events.Done:
     with WriterMark(context.directories.state, place_tag, session_id.hex()) as mark:
         context.step(f"backupd {__version__}: open the repository")
         opened = open_for_writing(order, context, session_id.hex())
-        with closing(opened.local):
+        with closed(opened.local, mark):
             if not order.dry_run:
                 remove_leftovers(opened, context, mark)
             use = describe(order, context, opened.place, sources)

@@ -35,6 +35,9 @@ class Decider:
         verdict = judge(existing, entry, self._order.overwrite, owner, self._step_ns(directory_fd))
         if verdict in (Verdict.NEWER, Verdict.SKIP) and self._note is not None and self._note.is_unfinished(stat):
             return Verdict.REPLACE
+        is_file = verdict == Verdict.SAME and entry.kind == Kind.FILE
+        if is_file and self._note is not None and self._note.is_doubtful(stat, directory_fd):
+            return Verdict.REPLACE
         if verdict == Verdict.REPLACE and entry.kind == Kind.DIRECTORY and not modes.S_ISDIR(stat.st_mode):
             return self._in_the_way(stat, entry)
         return verdict

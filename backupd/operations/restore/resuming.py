@@ -2,7 +2,12 @@
 
 A killed restore leaves a few files under their names with a time stamp of that moment, which look newer than the
 snapshot's. They have mode 0600 until they are finished, are the caller's own, and were last changed while it ran.
-The note has a record a run: when it began and when it was last alive, two u64 of nanoseconds.
+
+A power cut leaves finished ones, too, of the right size and time, whose bytes never came to the disk: ext4 shows zeros
+(tried). So what a run that did not end changed is trusted only up to its last sync, or on the same mount.
+
+The note has a record a run, little-endian: when it began, when it was last alive, until when all is on the disk, three
+u64 of nanoseconds, and 16 bytes of `mount_identity`, zeros where nothing unsynced is to be trusted.
 """
 
 from __future__ import annotations
@@ -14,48 +19,81 @@ import struct
 
 from blake3 import blake3
 
+from backupd import durable_io
 from backupd.errors import BackupError
+from backupd.inode_io import sync_file_system
+from backupd.mount_identity import IDENTITY_BYTES, mount_identity
 from backupd.operations.context import JobContext
 from backupd.settings.directories import ensure
+from backupd.target.directories import Directories
+from backupd.target.losses import failure
 
-_RUN = struct.Struct("<QQ")
+_RUN = struct.Struct("<QQQ16s")
 _MOST_RUNS = 1000
 _BEAT_NS = 1_000_000_000
+_SYNC_NS = 5_000_000_000
+_SYNC_TARGET_NS = 60_000_000_000
 _EARLY_NS = 1_000_000_000
 """File systems stamp with a clock that lags some milliseconds behind."""
 _LATE_NS = 10_000_000_000
-"""Workers outlive a killed coordinator by the task at hand."""
+"""Workers outlive a killed coordinator by the task at hand, and what it noted last a power cut may take."""
 
 
 class Note:
     """Restores of one snapshot to one target by this user. Without a state directory it knows nothing."""
 
     def __init__(self, context: JobContext, repository_id: bytes, snapshot_id: bytes, target: bytes) -> None:
-        name = blake3(repository_id + snapshot_id + os.path.realpath(target)).hexdigest(16)
+        name = "2-" + blake3(repository_id + snapshot_id + os.path.realpath(target)).hexdigest(16)
         self._directory = os.path.join(context.directories.state, "restores")
         self._path = os.path.join(self._directory, name)
         self._clock = context.clock
         self._runs = self._read()
+        self._mounts: dict[int, bytes | None] = {}
         self._fd: int | None = None
-        self._last_ns = 0
+        self._directories: Directories | None = None
+        self._began_ns = self._last_ns = self._noted_ns = self._synced_ns = self._tried_ns = 0
+        self._mount = bytes(IDENTITY_BYTES)
 
-    def begin(self) -> None:
-        """Add a record for this run."""
-        self._last_ns = now_ns = self._clock.now_ns()
+    def begin(self, root_fd: int, directories: Directories) -> None:
+        """Add a record for this run; on the disk when this returns. directories: below the target, open meanwhile."""
+        self._directories, self._mount = directories, mount_identity(root_fd) or self._mount
+        self._began_ns = self._last_ns = self._noted_ns = self._synced_ns = self._tried_ns = self._clock.now_ns()
         # Where it can't be kept, a restore after a crash asks before it replaces what is unfinished.
         with contextlib.suppress(BackupError, OSError):
             ensure(self._directory)
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            os.pwrite(self._fd, _RUN.pack(now_ns, now_ns), _RUN.size * len(self._runs))
+            self._write(is_lasting=True)
+            durable_io.sync_directory(self._directory)
 
     def beat(self) -> None:
-        """This run is alive; to be called often."""
-        if self._fd is not None:
-            now_ns = self._clock.now_ns()
-            if not 0 <= now_ns - self._last_ns < _BEAT_NS:
-                self._last_ns = now_ns
-                with contextlib.suppress(OSError):
-                    os.pwrite(self._fd, _RUN.pack(0, now_ns)[8:], _RUN.size * len(self._runs) + 8)
+        """This run is alive; to be called often. Raises TargetError, TargetFullError."""
+        if self._fd is None:
+            return
+        now_ns = self._clock.now_ns()
+        if not 0 <= now_ns - self._last_ns < _BEAT_NS:
+            self._last_ns = now_ns
+            is_lasting = not 0 <= now_ns - self._noted_ns < _SYNC_NS
+            if not 0 <= now_ns - self._tried_ns < _SYNC_TARGET_NS:
+                self._tried_ns = now_ns
+                self.sync_target()
+                self._synced_ns, is_lasting = now_ns, True
+            with contextlib.suppress(OSError):
+                self._write(is_lasting)
+
+    def sync_target(self) -> None:
+        """Bring all that was written to its disks. Raises TargetError, TargetFullError, once for a fault."""
+        try:
+            for fd in self._directories.file_systems() if self._directories is not None else ():
+                sync_file_system(fd)
+        except OSError as error:
+            self.distrust()
+            raise failure("not all could be brought to the disk", error) from error
+
+    def distrust(self) -> None:
+        """What was written can't be brought to the disk: what the system shows of it may be gone tomorrow."""
+        self._mount = bytes(IDENTITY_BYTES)
+        with contextlib.suppress(OSError):
+            self._write(is_lasting=True)
 
     def end(self) -> None:
         """The restore came to its end: nothing is unfinished."""
@@ -73,10 +111,30 @@ class Note:
         return (
             stat.st_mode == modes.S_IFREG | 0o600
             and stat.st_uid == os.geteuid()
-            and any(began - _EARLY_NS <= stat.st_mtime_ns <= alive + _LATE_NS for began, alive in self._runs)
+            and any(began - _EARLY_NS <= stat.st_mtime_ns <= alive + _LATE_NS for began, alive, _, _ in self._runs)
         )
 
-    def _read(self) -> list[tuple[int, int]]:
+    def is_doubtful(self, stat: os.stat_result, directory_fd: int) -> bool:
+        """Whether an earlier restore that did not end wrote this, and its bytes may have been lost since."""
+        return any(
+            synced - _EARLY_NS <= stat.st_ctime_ns <= alive + _LATE_NS and not self._is_on(mount, stat, directory_fd)
+            for _, alive, synced, mount in self._runs
+        )
+
+    def _is_on(self, mount: bytes, stat: os.stat_result, directory_fd: int) -> bool:
+        if stat.st_dev not in self._mounts:
+            self._mounts[stat.st_dev] = mount_identity(directory_fd)
+        return self._mounts[stat.st_dev] == mount
+
+    def _write(self, is_lasting: bool) -> None:
+        if self._fd is not None:
+            record = _RUN.pack(self._began_ns, self._last_ns, self._synced_ns, self._mount)
+            os.pwrite(self._fd, record, _RUN.size * len(self._runs))
+            if is_lasting:
+                self._noted_ns = self._last_ns
+                durable_io.sync_file(self._fd)
+
+    def _read(self) -> list[tuple[int, int, int, bytes]]:
         try:
             with open(self._path, "rb") as file:
                 data = file.read(_RUN.size * _MOST_RUNS)

@@ -17,11 +17,12 @@ from backupd.errors import (
     DestinationUnreachableError,
     KeyMissingError,
     ObjectMissingError,
+    TargetFullError,
     UsageError,
 )
-from backupd.inode_io import sync_file_system
 from backupd.model import events, work
 from backupd.model.orders import RestoreOrder
+from backupd.model.results import shown
 from backupd.operations.context import JobContext
 from backupd.operations.places import (
     Listing,
@@ -55,7 +56,6 @@ from backupd.rules import moments
 from backupd.snapshot.records import Snapshot
 from backupd.state_errors import translated
 from backupd.target.directories import Directories, open_root
-from backupd.target.losses import failure
 from backupd.target.owners import owner_map
 from backupd.target.unmatched import delete_unmatched
 
@@ -96,6 +96,9 @@ def restore_snapshot(
     restore = _Run(order, context, place, snapshot)
     try:
         return restore.run(listing)
+    except TargetFullError as error:
+        # What it is about is told as seen from the target.
+        raise TargetFullError(f"{shown(restore.target)}: {error.message}", hint=error.hint) from error
     finally:
         restore.close()
 
@@ -105,15 +108,15 @@ class _Run:
 
     def __init__(self, order: RestoreOrder, context: JobContext, place: OpenPlace, snapshot: Snapshot) -> None:
         self._order, self._context, self._place, self._snapshot = order, context, place, snapshot
-        self._target = target_of(order, place.path)
+        self.target = target_of(order, place.path)
         if order.delete_unmatched and not snapshot.is_complete:
             raise UsageError(
                 "--delete-unmatched can't go by a partial snapshot, which lacks what was not reached",
                 hint="leave it out, or choose a complete snapshot",
             )
         self._owners = owner_map(order.owner, dict(snapshot.owners), dict(snapshot.groups))
-        self.note = Note(context, place.repository.id, snapshot.id, self._target)
-        self._outcome = Outcome(context, self._target, self.note.beat)
+        self.note = Note(context, place.repository.id, snapshot.id, self.target)
+        self._outcome = Outcome(context, self.target, self.note.beat)
         self._outcome.is_read_back = order.verify
         self._decider = Decider(order, context, self._owners, self.note)
         self._index = self._load_index()
@@ -123,19 +126,19 @@ class _Run:
         """All steps."""
         selected = select(self._order, self._context, self._snapshot, listing, self._trees, self._note_damage)
         if self._order.dry_run:
-            return report(self._context, self._snapshot, self._target, self._outcome, self._survey(selected, True))
+            return report(self._context, self._snapshot, self.target, self._outcome, self._survey(selected, True))
         to_delete = self._prepare(selected)
-        make_target(self._target)
-        root_fd = open_root(self._target)
+        make_target(self.target)
+        root_fd = open_root(self.target)
         directories = Directories(root_fd)
         try:
-            self.note.begin()
+            self.note.begin(root_fd, directories)
             self._write(selected, directories, root_fd, to_delete)
             self.note.end()
         finally:
             directories.close()
             os.close(root_fd)
-        return report(self._context, self._snapshot, self._target, self._outcome, None)
+        return report(self._context, self._snapshot, self.target, self._outcome, None)
 
     def close(self) -> None:
         """Give back what was opened."""
@@ -165,10 +168,7 @@ class _Run:
         for directory, name in to_delete:
             self._delete(directories, directory, name)
         restoring.finish(self._owners)
-        try:
-            sync_file_system(root_fd)
-        except OSError as error:
-            raise failure("not all could be brought to the disk", error) from error
+        self.note.sync_target()
 
     def _load_index(self) -> Lookup:
         context = self._context
@@ -188,13 +188,13 @@ class _Run:
         """Ask what must be asked before anything is written; gives what is to be deleted in the end."""
         order, outcome, snapshot = self._order, self._outcome, self._snapshot
         can_ask = order.interactive or order.assume_yes
-        is_there = os.path.isdir(self._target)
+        is_there = os.path.isdir(self.target)
         if is_there and (order.delete_unmatched or (order.overwrite == "if-changed" and not can_ask)):
             survey = self._survey(selected, False)
             if not can_ask:
-                confirming.refuse_newer(survey, self._target)
+                confirming.refuse_newer(survey, self.target)
             outcome.total_files, outcome.total_bytes = survey.file_count, survey.byte_count
-            return confirming.confirm_deletion(self._context, survey, self._target)
+            return confirming.confirm_deletion(self._context, survey, self.target)
         if selected.is_whole:
             outcome.total_files, outcome.total_bytes = snapshot.file_count, snapshot.byte_count
             return []
@@ -208,14 +208,14 @@ class _Run:
         if self._order.delete_unmatched:
             filters = None if self._order.delete_excluded else sparing.filters_of(self._snapshot)
             own = sparing.own_paths(self._context, self._place.path)
-            real = os.path.realpath(self._target)
+            real = os.path.realpath(self.target)
             is_spared = sparing.Sparing(filters, own, real, selected.origin_of).is_spared
         full_path = self._outcome.full_path if keeps_steps else None
-        if not os.path.isdir(self._target):
+        if not os.path.isdir(self.target):
             survey = Survey(None, self._decider, is_spared, full_path)
             walk(selected.chosen(), self._trees, survey)
             return survey
-        root_fd = open_root(self._target)
+        root_fd = open_root(self.target)
         directories = Directories(root_fd)
         survey = Survey(directories, self._decider, is_spared, full_path)
         try:

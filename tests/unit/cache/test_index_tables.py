@@ -10,6 +10,7 @@ import pytest
 from backupd.cache.index_table import Place, open_table
 from backupd.cache.index_tables import IndexTables
 from backupd.cache.table_file import make_table, table_path
+from backupd.errors import StateError
 from backupd.index.layout import BlockContents, Frame, IndexContents
 from backupd.index.writer import tabulate
 from tests.support.indexes import ids_of, make_block, make_ids, split_ids
@@ -154,3 +155,19 @@ def test_tables_of_gone_index_objects_are_removed(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["two.table", "unrelated"]
     assert not any(tables.has_many(ids_of(BLOCKS)))
     IndexTables(str(tmp_path / "none")).keep_only(set())
+
+
+@pytest.mark.platform("linux")
+def test_a_table_whose_disk_fails_is_no_defect_of_the_program(tmp_path: Path) -> None:
+    """Else a user whose cache disk dies during a run is asked to report a defect, and not told which disk it is."""
+    tables = make_tables(tmp_path, one=tabulate(BLOCKS, [], 0))
+    path = table_path(str(tmp_path), "one")
+    other = os.open(tmp_path, os.O_RDONLY)
+    for name in os.listdir("/proc/self/fd"):
+        if os.path.realpath(f"/proc/self/fd/{name}") == os.path.realpath(path):
+            # Reading a directory fails, as reading from a dead disk does.
+            os.dup2(other, int(name))
+    os.close(other)
+    with pytest.raises(StateError, match=path):
+        tables.has_many(ids_of(BLOCKS))
+    tables.close()
