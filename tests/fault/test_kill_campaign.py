@@ -29,7 +29,7 @@ pytestmark = pytest.mark.platform("linux")
 
 _ERA_KILLS = 60
 """Of one household: its place grows, and the first backup into a new one is of interest, too."""
-_LOOK_KILLS = 12
+_LOOK_KILLS = 20
 """After so many all is looked at closely."""
 _FDS, _GROWTH_BYTES = 6, 48 * MIB
 """What a daemon that lives on may have more than in the beginning."""
@@ -94,6 +94,8 @@ class Era:
         # In some the daemon is let live, to see that what dies around it costs it nothing.
         self.spares_daemon = self.random.random() < 0.25
         self.used = 0
+        self.began = 0.0
+        """When the deed did."""
         self.begin_figures = (0, 0)
 
     def run(self, kills: int) -> None:
@@ -107,7 +109,7 @@ class Era:
             self._disturb(self._draw(opening))
             if self.used >= next_look:
                 next_look += _LOOK_KILLS
-                self._verify(crc=self.used // _LOOK_KILLS % 2 == 1)
+                self._verify(crc=self.used // _LOOK_KILLS % 2 == 0)
         self._verify(crc=True)
         self._last()
 
@@ -148,18 +150,19 @@ class Era:
     def _disturb(self, deed: deeds.Deed) -> None:
         victims = [one for one in deed.victims if not (self.spares_daemon and "daemon" in one)] or deed.victims
         victim = self.random.choice(victims)
-        note = f"{self.campaign.killed.total() + 1}: {deed.name}, {victim}"
-        self.campaign.trail.append(note)
-        began = time.monotonic()
+        self.campaign.trail.append(f"{self.campaign.killed.total() + 1}: {deed.name}, {victim}")
+        self.began = time.monotonic()
         deed.begin()
-        self.campaign.trail.append(f"  killed {self._wait_for_moment(deed, victim, began)}")
+        moment = self._wait_for_moment(deed, victim)
+        if not deed.jobs() and "daemon" in deed.victims and not self.spares_daemon:
+            # What was to be killed has ended: the moment after is as good as any other.
+            victim = "daemon"
+        self.campaign.trail.append(f"  killed {moment}: {victim}")
         is_killed, gone = self._kill(deed, victim)
         for process in gone:
             self.home.wait_for(lambda one=process: not is_there(one), "it survives kill -9")  # type: ignore[misc]
         if "daemon" not in victim:
             self.home.wait_for(deed.is_over, "it does not end")
-        if not is_killed:
-            self._learn(deed.name, time.monotonic() - began)
         self.home.settle()
         deed.settle(victim if is_killed else "none")
         if is_killed:
@@ -168,29 +171,39 @@ class Era:
         else:
             self.campaign.missed += 1
 
-    def _wait_for_moment(self, deed: deeds.Deed, victim: str, began: float) -> str:
-        """Any time from the start to a little after the end, or close to something that shows outside."""
+    def _wait_for_moment(self, deed: deeds.Deed, victim: str) -> str:
+        """Any time from the start to the end, or close to something that shows outside."""
         way = self.random.choice(("any", "any", "any", "job", "store", "store", "end"))
         if way == "end" and "daemon" not in victim:
             way = "any"
         latest = self.campaign.seconds.get(deed.name, self.campaign.seconds.get(deed.kind, 2.0))
-        give_up = began + 2 * latest + 1
         if way == "any":
-            time.sleep(self.random.uniform(0, 1.1 * latest if "daemon" in victim else 0.9 * latest))
+            self._watch(deed, lambda: False, self.random.uniform(0, latest))
             return "any time"
         if way == "job":
-            _spin(lambda: bool(deed.jobs()), give_up)
-            time.sleep(self.random.uniform(0, 0.3))
+            self._watch(deed, lambda: bool(deed.jobs()), 2 * latest + 1)
+            self._watch(deed, lambda: False, time.monotonic() - self.began + self.random.uniform(0, 0.3))
             return "after the job's start"
         if way == "store":
             count = deed.marks()
             before = count()
-            _spin(lambda: count() > before or deed.is_over(), give_up)
+            self._watch(deed, lambda: count() > before, 2 * latest + 1)
             time.sleep(self.random.choice((0, 0.001, 0.01, 0.05)))
             return "when something showed"
-        _spin(lambda: not deed.jobs() or deed.is_over(), give_up)
+        self._watch(deed, lambda: False, 2 * latest + 1)
         time.sleep(self.random.uniform(0, 0.03))
         return "at the end"
+
+    def _watch(self, deed: deeds.Deed, condition: Callable[[], bool], seconds: float) -> None:
+        """Wait until something is so, that much time has passed since the deed began, or its processes have ended."""
+        was_there = False
+        while time.monotonic() < self.began + seconds and not condition():
+            is_at_work = bool(deed.jobs())
+            if was_there and not is_at_work:
+                self._learn(deed.name, time.monotonic() - self.began)
+                return
+            was_there |= is_at_work
+            time.sleep(0.004)
 
     def _kill(self, deed: deeds.Deed, victim: str) -> tuple[bool, list[int]]:
         """(whether there was somebody to kill, those that were killed)."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from backupd.errors import RepositoryNotFoundError
+from backupd.errors import DestinationUnreachableError, RepositoryNotFoundError
 from backupd.model.api import JobList, StartBackup, StartCheck, Started, StartRestore
 from backupd.model.jobs import ENDED, JobView
 from backupd.model.orders import CheckOrder, Limits, RestoreOrder, Selection, SnapshotListOrder, Unlock
@@ -161,7 +161,8 @@ class Household:
         assert isinstance(ledger.machine, Machine)
         try:
             listed = ledger.machine.run(order).result["snapshots"]
-        except RepositoryNotFoundError:
+        except (RepositoryNotFoundError, DestinationUnreachableError):
+            # The first run was killed before it had made the place.
             listed = []
         complete = {one["id"] for one in listed if not one["incomplete"]}
         assert not ledger.good.keys() - complete, f"lost: {ledger.good.keys() - complete}"
