@@ -16,7 +16,6 @@ class Faults:
 
     seed: int
     kills: int
-    daemon_kills: int
     campaign_kills: int
     is_full: bool
 
@@ -32,4 +31,4 @@ def faults(request: pytest.FixtureRequest) -> Faults:
     seed = randrange(1 << 32) if seed is None else seed
     print(f"replay with --fault-seed {seed}")  # noqa: T201 - shown by pytest when the test fails
     kills = request.config.getoption("--kills")
-    return Faults(seed, kills or 12, kills or 6, kills or 20, request.config.getoption("--full-size"))
+    return Faults(seed, kills or 5, kills or 12, request.config.getoption("--full-size"))
