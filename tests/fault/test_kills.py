@@ -130,6 +130,23 @@ def test_a_run_survives_its_workers(tmp_path: Path, faults: Faults) -> None:
     ledger.check_all(tmp_path, sample.source)
 
 
+def test_a_restore_survives_all_its_workers_at_once(tmp_path: Path, faults: Faults) -> None:
+    """Else a restore for which memory runs out once leaves out files that nothing is wrong with."""
+    source = tmp_path / "source"
+    build_tree(source, faults.random(), 32 * MIB)
+    machine, place = Machine(tmp_path / "home"), tmp_path / "place"
+    assert machine.json("once", source, "--to", place)["exit"] == 0
+    for number in range(3):
+        target = tmp_path / f"restored-{number}"
+        run = Run(machine, "restore", "--from", place, "--strip", "--to", target, "--jobs", "2")
+        assert run.wait_until(lambda run=run: len(run.workers) == 2)  # type: ignore[misc]
+        for worker in run.workers:
+            kill(worker)
+        document = run.end()
+        assert document["exit"] == 0, show(document)
+        assert hash_tree(target / source.name) == hash_tree(source)
+
+
 @pytest.mark.root
 def test_a_file_that_kills_its_readers_is_left_out_alone(tmp_path: Path, faults: Faults) -> None:
     """Else one broken file keeps all others from being backed up, or takes its neighbours with it."""
