@@ -20,7 +20,7 @@ class Faults:
 
     seed: int
     kills: int
-    daemon_kills: int
+    campaign_kills: int
     cuts: int
     full_disks: int
     is_full: bool
@@ -44,7 +44,7 @@ def faults(request: pytest.FixtureRequest) -> Faults:
     kills = request.config.getoption("--kills")
     cuts, full_disks = request.config.getoption("--cuts"), request.config.getoption("--full-disks")
     is_full = request.config.getoption("--full-size")
-    return Faults(seed, kills or 12, kills or 6, cuts or 20, full_disks or 20, is_full)
+    return Faults(seed, kills or 5, kills or 12, cuts or 20, full_disks or 20, is_full)
 
 
 @pytest.fixture

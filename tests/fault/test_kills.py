@@ -104,7 +104,7 @@ class Campaign:
 def test_a_first_backup_goes_on_after_kill_9_at_any_moment(tmp_path: Path, faults: Faults) -> None:
     """Else a machine that is switched off each evening is never backed up, or fills its disk with what it has."""
     random = faults.random()
-    sample = _sample(tmp_path, random, 2 * GIB if faults.is_full else 100 * MIB)
+    sample = _sample(tmp_path, random, 2 * GIB if faults.is_full else 56 * MIB)
     campaign = Campaign(tmp_path, random, sample, faults.kills)
     campaign.run()
     assert campaign.used == faults.kills
@@ -114,7 +114,7 @@ def test_a_first_backup_goes_on_after_kill_9_at_any_moment(tmp_path: Path, fault
 def test_a_run_survives_its_workers(tmp_path: Path, faults: Faults) -> None:
     """Else one process that the kernel kills for memory ends a night's backup."""
     random = faults.random()
-    sample = _sample(tmp_path, random, 2 * GIB if faults.is_full else 160 * MIB)
+    sample = _sample(tmp_path, random, 2 * GIB if faults.is_full else 32 * MIB)
     ledger = Ledger(Machine(tmp_path / "home"), tmp_path / "place")
     run = Run(ledger.machine, "once", sample.source, "--to", ledger.place)
     # Few enough that no large file can be held to blame for them.
@@ -130,11 +130,28 @@ def test_a_run_survives_its_workers(tmp_path: Path, faults: Faults) -> None:
     ledger.check_all(tmp_path, sample.source)
 
 
+def test_a_restore_survives_all_its_workers_at_once(tmp_path: Path, faults: Faults) -> None:
+    """Else a restore for which memory runs out once leaves out files that nothing is wrong with."""
+    source = tmp_path / "source"
+    build_tree(source, faults.random(), 32 * MIB)
+    machine, place = Machine(tmp_path / "home"), tmp_path / "place"
+    assert machine.json("once", source, "--to", place)["exit"] == 0
+    for number in range(3):
+        target = tmp_path / f"restored-{number}"
+        run = Run(machine, "restore", "--from", place, "--strip", "--to", target, "--jobs", "2")
+        assert run.wait_until(lambda run=run: len(run.workers) == 2)  # type: ignore[misc]
+        for worker in run.workers:
+            kill(worker)
+        document = run.end()
+        assert document["exit"] == 0, show(document)
+        assert hash_tree(target / source.name) == hash_tree(source)
+
+
 @pytest.mark.root
 def test_a_file_that_kills_its_readers_is_left_out_alone(tmp_path: Path, faults: Faults) -> None:
     """Else one broken file keeps all others from being backed up, or takes its neighbours with it."""
     source = tmp_path / "source"
-    build_tree(source, faults.random(), 40 * MIB)
+    build_tree(source, faults.random(), 20 * MIB)
     small = max(source.rglob("small-*"), key=lambda path: path.stat().st_size)
     ledger = Ledger(Machine(tmp_path / "home"), tmp_path / "place")
     with Poison(small) as poison:
@@ -158,7 +175,7 @@ def test_a_file_that_kills_its_readers_is_left_out_alone(tmp_path: Path, faults:
 def test_a_large_file_that_kills_its_readers_is_left_out_alone(tmp_path: Path, faults: Faults) -> None:
     """The same for what is read in regions."""
     source = tmp_path / "source"
-    build_tree(source, faults.random(), 40 * MIB)
+    build_tree(source, faults.random(), 20 * MIB)
     large = max(source.rglob("large-*"), key=lambda path: path.stat().st_size)
     machine, place = Machine(tmp_path / "home"), tmp_path / "place"
     with Poison(large) as poison:

@@ -41,17 +41,22 @@ class Daemon:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
+        process = self.launch()
+        end = time.monotonic() + 30
+        while not self.answers():
+            assert process.poll() is None, f"exit {process.returncode}: {self.said()}"
+            assert time.monotonic() < end, f"no answer: {self.said()}"
+            time.sleep(0.02)
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start it and don't wait."""
         command = [sys.executable, "-P", "-m", "backupd", "--socket", str(self.socket)]
         command += ["--state", str(self.state), "--config", str(self.config)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environ, cwd="/", user=self._user
             )
-        end = time.monotonic() + 30
-        while not self.answers():
-            assert self.process.poll() is None, f"exit {self.process.returncode}: {self.said()}"
-            assert time.monotonic() < end, f"no answer: {self.said()}"
-            time.sleep(0.02)
+        return self.process
 
     def answers(self) -> bool:
         """Whether somebody listens."""

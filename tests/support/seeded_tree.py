@@ -29,6 +29,25 @@ def build_tree(root: Path, random: Random, size_bytes: int) -> None:
     (root / "empty").mkdir()
 
 
+def change_tree(root: Path, random: Random, size_bytes: int) -> None:
+    """Write about so many new bytes below a directory: new files, whole new contents, a few bytes in place; some go."""
+    root.mkdir(parents=True, exist_ok=True)
+    left = size_bytes
+    while left > 0:
+        path = root / f"d{random.randrange(5)}" / f"f{random.randrange(25)}"
+        path.parent.mkdir(exist_ok=True)
+        size = min(left, random.choice((3, 5_000, 40_000, 400_000, MIB)))
+        if path.exists() and random.random() < 0.2:
+            path.unlink()
+        elif path.exists() and path.stat().st_size > size and random.random() < 0.5:
+            with path.open("r+b") as file:
+                file.seek(random.randrange(path.stat().st_size - size))
+                file.write(random.randbytes(size))
+        else:
+            path.write_bytes(random.randbytes(size))
+        left -= size
+
+
 def build_sparse(path: Path, random: Random, size_bytes: int, data_bytes: int, piece_bytes: int) -> None:
     """A file of that size with random data in pieces at random places, the first of them at its start."""
     places = sorted(random.sample(range(1, size_bytes // piece_bytes), data_bytes // piece_bytes - 1))

@@ -14,7 +14,7 @@ from backupd.rights import Rights
 
 UNDER_WAY = 2
 _WAIT_SECONDS = 0.25
-_MOST_ATTEMPTS = 2
+_MOST_ATTEMPTS = 3
 _MOST_DEATHS = 4
 
 Prepare = Callable[[int, TaskPlan], work.FetchTask]
@@ -87,7 +87,9 @@ class Crew:
                 try:
                     worker.channel.send(message)
                 except OSError:
-                    # It is dead: its end of the socket tells why, and what it had goes out again.
+                    # It was dead before: its end of the socket tells why, and this task had no part in it.
+                    del mine[number]
+                    self._queue.appendleft(task)
                     break
 
     def _receive(self, worker: Worker) -> None:

@@ -203,7 +203,7 @@ class Writing:
         outcome = self._outcome
         if done is None:
             for wish in [wish for wish, _ in task.files] + [part.wish for part in task.parts]:
-                self._fail(wish, "unwritable", "writing it ended the worker process, twice")
+                self._fail(wish, "unwritable", "writing it ended the worker process, three times")
             return
         outcome.fetched_bytes += done.fetched_bytes
         outcome.read_back_bytes += done.read_back_bytes
