@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,6 +25,8 @@ _DONE_BUT_LOOK = 3
 
 def main() -> int:
     """Run with the words and the environment of this process; returns the exit code."""
+    # Passwords are in memory: no core dumps.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     instruction = os.environ.get(VARIABLE)
     if instruction:
         session = Session(read_environment(os.environ))
