@@ -20,7 +20,7 @@ _MOST_DEATHS = 4
 Prepare = Callable[[int, TaskPlan], work.FetchTask]
 """Makes the message of a task when it goes out."""
 Take = Callable[[TaskPlan, work.FetchDone | None], None]
-"""Takes in what became of a task; None: two workers died of it."""
+"""Takes in what became of a task; None: three workers died of it."""
 
 
 class Crew:
