@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from backupd.model import events, orders
+from backupd.operations import rollback_alarm
 from backupd.operations.context import JobContext
 
 Operation = Callable[[Any, JobContext], events.Done]
@@ -37,7 +38,8 @@ OPERATIONS: dict[type[orders.Order], str] = {
 def operation_for(order: orders.Order) -> Operation:
     """What carries an order out, loaded."""
     module, _, function = OPERATIONS[type(order)].partition(":")
-    return cast(Operation, getattr(importlib.import_module(module), function))
+    operation = cast(Operation, getattr(importlib.import_module(module), function))
+    return lambda order, context: rollback_alarm.sound(operation(order, context), context)
 
 
 def run(order: orders.Order, context: JobContext) -> events.Done:

@@ -7,26 +7,22 @@ from backupd.errors import RollbackError
 from backupd.operations.check_findings import Findings
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, seen_snapshots_path
+from backupd.operations.rollback_alarm import alarm
 from backupd.repository.object_check import SmallObjects
-
-_MOST_NAMED = 5
 
 
 def check_rollback(
     context: JobContext, place: OpenPlace, objects: SmallObjects, findings: Findings, *, is_accepted: bool
 ) -> None:
     """Compare the list of snapshots seen with those listed, then note new ones. is_accepted: forget what is gone."""
+    # From here on this check tells of it, or accepts it.
+    context.alarm = None
     path = seen_snapshots_path(context, place)
     seen = seen_snapshots.load(path)
     listed = objects.snapshot_names
     gone = sorted(seen - listed - objects.void)
     if gone and not is_accepted:
-        named = ", ".join(gone[:_MOST_NAMED]) + (f" and {len(gone) - _MOST_NAMED} more" if gone[_MOST_NAMED:] else "")
-        findings.add(
-            "snapshots",
-            RollbackError.code,
-            f"{len(gone)} snapshots that were seen at {place.whole.shown} are gone, and nobody dropped them: {named}",
-        )
+        findings.add("snapshots", RollbackError.code, alarm(gone, place.whole.shown).message)
     if gone and is_accepted:
         context.tell("information", f"{len(gone)} snapshots seen before are gone; that is accepted from now on")
     kept = listed | (set() if is_accepted else set(gone))

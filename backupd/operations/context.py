@@ -54,6 +54,8 @@ class JobContext:
         self._goes_on.set()
         self._paused_seconds = 0.0
         self.warnings: list[str] = []
+        self.alarm: BackupError | None = None
+        """Snapshots that this host has seen are gone: the job does what it can, and ends with this."""
         self.wants_progress = threading.Event()
 
     @property

@@ -17,6 +17,7 @@ from backupd.destination.reading import ReadWithOwnRights
 from backupd.errors import DamageError, KeyMissingError, NewerVersionError, ObjectMissingError
 from backupd.model.orders import Selection
 from backupd.model.work import RepositorySetup
+from backupd.operations import rollback_alarm
 from backupd.operations.context import JobContext
 from backupd.repository import identity, opening
 from backupd.repository.index_loading import LoadedIndex, load_index
@@ -142,7 +143,9 @@ def open_repository(context: JobContext, whole: Destination, path: str, reposito
     # The same repository lies at several destinations, each with an index of its own.
     tag = identity.place_tag(os.path.realpath(path))
     cache = os.path.join(ensure(os.path.join(context.directories.cache, repository)), tag)
-    return OpenPlace(path, whole, opened, Records(opened), ensure(cache))
+    place = OpenPlace(path, whole, opened, Records(opened), ensure(cache))
+    rollback_alarm.look(context, place.records, seen_snapshots_path(context, place), whole.shown)
+    return place
 
 
 def unlock(context: JobContext, below: Destination, repository: str) -> OpenRepository:

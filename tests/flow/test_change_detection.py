@@ -81,10 +81,16 @@ def test_nothing_is_read_or_stored_when_nothing_changed(bench: Bench) -> None:
         bench.write(f"d{number % 7}/f{number}", os.urandom(3000))
     (bench.source / "empty").mkdir()
     os.link(bench.source / "d1/f1", bench.source / "d5/link")
-    # The first run makes the directory above newer: it makes the place beside the source.
+    # The first run makes the directory above newer: it makes the place beside the source. Other programs make files in
+    # the directories above that.
     bench.back_up()
-    bench.back_up()
-    outcome = bench.back_up()
+    before: list[int] = []
+    for _ in range(20):
+        now = [above.stat().st_mtime_ns for above in bench.source.parents]
+        outcome = bench.back_up()
+        if before == now == [above.stat().st_mtime_ns for above in bench.source.parents]:
+            break
+        before = now
     run = run_of(outcome)
     assert counts(outcome) == {"seen": 61, "new": 0, "changed": 0, "same": 61, "gone": 0, "left_out": 0}
     assert (run["bytes"]["read"], run["bytes"]["new"], run["destinations"][0]["stored_bytes"]) == (0, 0, 0)

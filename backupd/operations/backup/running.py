@@ -204,7 +204,7 @@ class _Run:
         finally:
             journal.close(is_ended=done is not None)
             base.forget_caches()
-        if done.exit_code in (0, 3):
+        if done.exit_code in (0, 3) and context.alarm is None:
             context.step("tidy up")
             self._tidy_up(session, index)
         index.tables.close()
