@@ -141,7 +141,7 @@ def _repository_id(folder: str, blocks: str) -> str:
 def _named_in(path: str) -> str | None:
     try:
         found = json.loads(_head(path, _MAX_TEXT_BYTES))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     name = found.get("id") if isinstance(found, dict) else None
     return name if isinstance(name, str) and identity.is_id_text(name) else None

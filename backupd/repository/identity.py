@@ -203,7 +203,7 @@ def choose(place: Destination, top_names: list[str]) -> str:
 def _read_text(place: Destination, name: str, magic: str) -> dict[str, Any]:
     try:
         found = json.loads(place.get(name, 0, _MAX_TEXT_BYTES))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{name} is truncated or damaged") from error
     if not isinstance(found, dict) or found.get("magic") != magic:
         raise FormatError(f"{name} is not what its name says")

@@ -23,7 +23,7 @@ def with_value(text: str, key: str, value: str, name: str) -> str:
     try:
         before = yaml.safe_load(text) or {}
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError) as error:
         raise ConfigError(f"{name} is no YAML: {error}", hint="mend it by hand first") from error
     if root is not None and (not isinstance(root, yaml.MappingNode) or root.flow_style):
         raise _by_hand(key, name)
@@ -99,7 +99,7 @@ def _parsed(value: str) -> Any:
     try:
         if "\n" not in value:
             return yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError) as error:
         raise UsageError(f"'{value}' is no value", hint="quote text with signs in it: '\"a: b\"'") from error
     raise UsageError("a value stands on one line", hint="write a list as [root, anna]")
 

@@ -82,7 +82,8 @@ def load_located(data: bytes, shape: type[Shape], name: str) -> Located[Shape]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise ConfigError(f"{name}{_line(mark)}: {error.problem or 'is no YAML'}") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError) as error:
+        # The last two: what the safe loader raises at `!!bool x`, `!!int ""`, `!!timestamp x`.
         raise ConfigError(f"{name} is no YAML: {error}") from error
     try:
         return Located(msgspec.convert(value, shape, strict=True), name, node)
