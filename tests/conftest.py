@@ -15,9 +15,10 @@ from hypothesis import settings
 PLATFORM = "platform: "
 """How the reason of a skip begins that no package can mend."""
 
-# Started in the background the test run ignores SIGINT, and so would every program that it starts.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Started in the background the test run ignores SIGINT, below nohup SIGHUP, and so would every program that it starts.
+for _ignored, _default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_ignored) is signal.SIG_IGN:
+        signal.signal(_ignored, _default)
 
 settings.register_profile("shared machine", deadline=None, print_blob=True)
 settings.load_profile("shared machine")

@@ -115,19 +115,25 @@ def test_a_run_survives_its_workers(tmp_path: Path, faults: Faults) -> None:
     """Else one process that the kernel kills for memory ends a night's backup."""
     random = faults.random()
     sample = _sample(tmp_path, random, 2 * GIB if faults.is_full else 32 * MIB)
-    ledger = Ledger(Machine(tmp_path / "home"), tmp_path / "place")
-    run = Run(ledger.machine, "once", sample.source, "--to", ledger.place)
-    # Few enough that no large file can be held to blame for them.
-    for _ in range(2):
-        run.wait_until(lambda: bool(run.workers))
-        run.wait_until(lambda: False, random.uniform(0.1, 0.4 * sample.seconds))
-        for worker in run.workers[: random.randint(1, 2)]:
-            kill(worker, random.choice((signal.SIGKILL, signal.SIGSEGV)))
-    document = run.end()
-    assert document["exit"] == 0, show(document)
-    assert any("worker ended" in warning for warning in document["warnings"])
-    ledger.note(document, sample.tree_hash)
-    ledger.check_all(tmp_path, sample.source)
+    noticed = 0
+    # A worker that dies once its work is done is not missed: then another run is to show it.
+    for number in range(5):
+        ledger = Ledger(Machine(tmp_path / f"home-{number}"), tmp_path / f"place-{number}")
+        run = Run(ledger.machine, "once", sample.source, "--to", ledger.place)
+        # Few enough that no large file can be held to blame for them.
+        for _ in range(2):
+            run.wait_until(lambda run=run: bool(run.workers))  # type: ignore[misc]
+            run.wait_until(lambda: False, random.uniform(0.1, 0.4 * sample.seconds))
+            for worker in run.workers[: random.randint(1, 2)]:
+                kill(worker, random.choice((signal.SIGKILL, signal.SIGSEGV)))
+        document = run.end()
+        assert document["exit"] == 0, show(document)
+        ledger.note(document, sample.tree_hash)
+        ledger.check_all(tmp_path, sample.source)
+        noticed += any("worker ended" in warning for warning in document["warnings"])
+        if noticed:
+            break
+    assert noticed
 
 
 def test_a_restore_survives_all_its_workers_at_once(tmp_path: Path, faults: Faults) -> None:
