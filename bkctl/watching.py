@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,13 +13,20 @@ import msgspec
 
 from backupd.errors import DeadlineError, TerminatedError
 from backupd.model.events import Ask, Done, Failed, FromJob, Log, Progress, Step
+from backupd.model.files import FileState
 from backupd.model.jobs import JobView
 from backupd.model.results import path_fields
 from bkctl.daemon_job import DaemonJob
+from bkctl.job_files import JobFiles
+from bkctl.output import ResultWriter
 from bkctl.progress import Pace, Sparse, live_lines, log_line
+from bkctl.render.files import FileLines, file_document
 from bkctl.session import Session
 from bkctl.text import clip, escape
 from bkctl.wakeups import Wakeups, alarm_in
+
+_PAGES_A_LOOK = 5
+"""Of states of files while a job runs; the rest comes with its end."""
 
 Last = Mapping[str, Done | Failed]
 Open = Callable[[JobView], DaemonJob]
@@ -33,6 +40,7 @@ class Watched:
         self.pace, self.sparse = Pace(), Sparse()
         self.progress = _progress_of(view)
         self.asks = ""
+        self.file_lines = FileLines()
 
     @property
     def name(self) -> str:
@@ -127,9 +135,10 @@ class Panel:
             return
 
 
-def watch(session: Session, jobs: Sequence[JobView], open_link: Open) -> Last:
+def watch(session: Session, jobs: Sequence[JobView], open_link: Open, files: Mapping[str, JobFiles]) -> Last:
     """Watch until the last one ends, or Ctrl-C: then those that go on are not in the answer.
 
+    files: of the jobs, by their ids, whose files' states are told, too.
     Raises TerminatedError, DeadlineError, DaemonUnreachableError; the jobs go on.
     """
     writer = session.open_writer()
@@ -150,11 +159,25 @@ def watch(session: Session, jobs: Sequence[JobView], open_link: Open) -> Last:
                             open_jobs.remove(job)
                         else:
                             writer.event(_described(job, event))
+                        if job.view.id in files and isinstance(event, Progress | Done | Failed):
+                            pages = _PAGES_A_LOOK if isinstance(event, Progress) else None
+                            _tell_files(job, files[job.view.id].look(pages), panel, writer)
                         panel.heard(job, event, open_jobs)
                 writer.flush()
         finally:
             panel.clear()
     return last
+
+
+def _tell_files(job: Watched, states: Iterable[FileState], panel: Panel, writer: ResultWriter) -> None:
+    """Above what comes and goes on the screen; as events in JSON lines."""
+    for one in states:
+        panel.clear()
+        if writer.form == "text":
+            writer.lines([f"{job.name}: {line}" for line in job.file_lines.of(one)])
+        else:
+            writer.event({"event": "file", "job": job.view.id, **file_document(one)})
+    writer.flush()
 
 
 def _ready(open_jobs: Sequence[Watched]) -> list[Watched]:

@@ -6,6 +6,8 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 
+import msgspec
+
 from backupd.catalog import definitions
 from backupd.catalog import jobs as rows
 from backupd.catalog.database import Database
@@ -14,6 +16,7 @@ from backupd.clock import Clock
 from backupd.daemon import run_records
 from backupd.daemon.child import ChildJob
 from backupd.daemon.definitions import Definitions
+from backupd.daemon.job_files import JobFiles
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import GOOD, Outcome, joined
 from backupd.daemon.planning import backup_order, restore_hint, sheet_hint
@@ -31,10 +34,11 @@ class Carrier:
     """What a job needs to be carried out."""
 
     def __init__(
-        self, database: Database, known: Definitions, clock: Clock, environment: Mapping[str, str]
+        self, database: Database, known: Definitions, clock: Clock, environment: Mapping[str, str], files: JobFiles
     ) -> None:
-        """environment: of job processes."""
+        """environment: of job processes. files: where they keep the states of files."""
         self._database, self._known, self._clock, self._environment = database, known, clock, environment
+        self._files = files
 
     def new_id(self) -> str:
         """Of a new job."""
@@ -104,6 +108,10 @@ class Carrier:
             stop_after_seconds=left,
             dry_run=request.dry_run,
         )
+        if not request.dry_run:
+            kept = await asyncio.to_thread(self._files.begin, job.stored.id, destination.text.name)
+            order = msgspec.structs.replace(order, file_states=kept)
+
         async def note(opened: Opened) -> None:
             if known is None:
                 await self._note_repository(stored, destination, opened)

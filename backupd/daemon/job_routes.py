@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import get_args
 
 import msgspec
 from aiohttp import web
@@ -27,6 +28,7 @@ from backupd.errors import (
 from backupd.model.api import (
     Change,
     Ending,
+    FilesPage,
     JobList,
     LogPage,
     Nothing,
@@ -37,7 +39,8 @@ from backupd.model.api import (
     Started,
     StartRestore,
 )
-from backupd.model.events import Done, Failed
+from backupd.model.events import Done, Failed, FilesUnderWay
+from backupd.model.files import FileStateName
 from backupd.model.jobs import ENDED, TRANSITIONS, JobView
 from backupd.rules import names
 
@@ -226,6 +229,26 @@ async def show_log(call: Call) -> LogPage:
     return LogPage(lines=lines, next=lines[-1].n if len(lines) == limit else None)
 
 
+async def show_files(call: Call) -> FilesPage:
+    """A page of the states of a backup's files."""
+    stored = await _find(call)
+    query = call.request.query
+    after, limit = _number(query.get("after", "0"), "after"), _limit(call)
+    wanted = _file_states(query.get("states", ""))
+    part = await asyncio.to_thread(call.services.files.read, stored.id, after, wanted, limit)
+    live = call.services.jobs.live.get(stored.id)
+    now = live.files if live is not None else FilesUnderWay()
+    return FilesPage(
+        files=part.files,
+        running=now.running if "running" in wanted else [],
+        waiting=now.waiting if "waiting" in wanted else [],
+        more_waiting=now.more if "waiting" in wanted else 0,
+        not_kept=part.not_kept,
+        next=part.after,
+        is_end=part.is_end,
+    )
+
+
 async def cancel_job(call: Call) -> Change:
     """End a job; what it stored stays."""
     stored = await _find(call, is_changing=True)
@@ -305,6 +328,15 @@ def _states(text: str) -> list[str]:
     return words
 
 
+def _file_states(text: str) -> list[FileStateName]:
+    known = get_args(FileStateName)
+    words = [word for word in text.split(",") if word]
+    unknown = next((word for word in words if word not in known), None)
+    if unknown is not None:
+        raise UsageError(f"'{unknown}' is no state of a file", hint=f"one of {', '.join(known)}")
+    return [state for state in known if not words or state in words]
+
+
 def _limit(call: Call) -> int:
     limit = _number(call.request.query.get("limit", str(_PAGE)), "limit")
     if not 1 <= limit <= _MOST_A_PAGE:
@@ -340,6 +372,17 @@ ROUTES = [
     Route("GET", _ONE, "job show", EVERYONE, None, JobView, show_job, "Show a job."),
     Route("GET", f"{_ONE}/events", "job follow", EVERYONE, None, None, follow_job, "Follow a job."),
     Route("GET", f"{_ONE}/log", "job log", EVERYONE, None, LogPage, show_log, "Show a log.", ("after", "limit")),
+    Route(
+        "GET",
+        f"{_ONE}/files",
+        "job files",
+        ADMINS,
+        None,
+        FilesPage,
+        show_files,
+        "Show the states of a backup's files.",
+        ("after", "states", "limit"),
+    ),
     Route("POST", f"{_ONE}/cancel", "job cancel", ACTORS, Ending, Change, cancel_job, "End a job."),
     Route("POST", f"{_ONE}/pause", "job pause", ACTORS, Nothing, Change, pause_job, "Have a job wait."),
     Route("POST", f"{_ONE}/resume", "job resume", ACTORS, Nothing, Change, resume_job, "Have a job go on."),

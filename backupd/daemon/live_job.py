@@ -13,7 +13,7 @@ from backupd.daemon.child import ChildJob
 from backupd.daemon.following import Follower
 from backupd.daemon.queue import Waiting
 from backupd.daemon.requests import JobRequest
-from backupd.model.events import Ask, FromJob, Log, Progress, Severity, Step
+from backupd.model.events import Ask, FilesUnderWay, FromJob, Log, Progress, Severity, Step
 from backupd.model.jobs import LogLine
 from backupd.model.orders import CancelRequest
 from backupd.sizes import format_seconds
@@ -41,6 +41,7 @@ class LiveJob:
         """Whether that kept it from its end."""
         self.waits_for = ""
         self.progress: dict[str, Any] | None = None
+        self.files = FilesUnderWay()
         self.open_ask: Ask | None = None
         self.last_word: FromJob | None = None
         self._followers: set[Follower] = set()
@@ -75,6 +76,10 @@ class LiveJob:
 
     def hear(self, event: FromJob) -> None:
         """Take in what the process said, but its last word."""
+        if isinstance(event, FilesUnderWay):
+            # For who asks: names of files are not for all who may follow a job.
+            self.files = event
+            return
         if isinstance(event, Progress):
             self.progress = {n: getattr(event, n) for n in event.__struct_fields__ if n != "current"}
         elif isinstance(event, Step):

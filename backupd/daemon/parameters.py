@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
+from backupd.model.files import FileStateName
 from backupd.model.jobs import TRANSITIONS
 
 _SECONDS = {"type": "integer", "minimum": 0, "maximum": (1 << 63) - 1}
 _STATES = "|".join(sorted(TRANSITIONS))
+_FILE_STATES = "|".join(sorted(get_args(FileStateName)))
 
 _OF_VERBS: dict[tuple[str, str], dict[str, Any]] = {
     ("job list", "set"): {"type": "string", "description": "A set's name or id."},
@@ -23,6 +25,12 @@ _OF_VERBS: dict[tuple[str, str], dict[str, Any]] = {
         "description": "`next` of the page before.",
     },
     ("job log", "after"): {**_SECONDS, "description": "Number of a line; those after it are shown."},
+    ("job files", "after"): {**_SECONDS, "description": "`next` of the page before, or 0."},
+    ("job files", "states"): {
+        "type": "string",
+        "pattern": f"^({_FILE_STATES})?(,({_FILE_STATES}))*$",
+        "description": "States, with commas between; empty: all.",
+    },
     ("config export", "set"): {
         "type": "array",
         "items": {"type": "string"},

@@ -20,6 +20,7 @@ from backupd.daemon.carrying import Carrier
 from backupd.daemon.configuration import Configuration
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import Gate
+from backupd.daemon.job_files import JobFiles
 from backupd.daemon.jobs import Jobs
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
@@ -85,7 +86,8 @@ async def _assemble(
     for_jobs = {name: value for name, value in environment.items() if name not in OWN_VARIABLES}
     if places.owns_state:
         for_jobs["BACKUPD_STATE"] = places.state
-    carrier = Carrier(database, definitions, clock, for_jobs)
+    files = JobFiles(places.state)
+    carrier = Carrier(database, definitions, clock, for_jobs, files)
     jobs = Jobs(database, carrier, clock, settings.queue.jobs_at_once)
     gate = Gate(settings.access)
     services = Services(
@@ -94,6 +96,7 @@ async def _assemble(
         database=database,
         definitions=definitions,
         jobs=jobs,
+        files=files,
         queries=Queries(for_jobs),
         gate=gate,
         configuration=configuration,

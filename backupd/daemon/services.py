@@ -10,6 +10,7 @@ from backupd.clock import Clock
 from backupd.daemon.configuration import Configuration
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import Gate
+from backupd.daemon.job_files import JobFiles
 from backupd.daemon.jobs import Jobs
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
@@ -24,6 +25,7 @@ class Services:
     database: Database
     definitions: Definitions
     jobs: Jobs
+    files: JobFiles
     queries: Queries
     gate: Gate
     configuration: Configuration

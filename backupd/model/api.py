@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from backupd.model.files import FileState
 from backupd.model.jobs import JobView, LogLine
 from backupd.model.orders import AnyOrder, CheckOrder, IfRunning, Number, RestoreOrder, Seconds, Strict, Struct
 from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SetText
@@ -219,6 +220,22 @@ class LogPage(Struct, frozen=True, kw_only=True):
     lines: list[LogLine]
     next: int | None
     """For `after` of the next page."""
+
+
+class FilesPage(Struct, frozen=True, kw_only=True):
+    """A page of the states of a job's files, in the order in which they came; and what is under way now."""
+
+    files: list[FileState]
+    running: list[bytes] = []
+    waiting: list[bytes] = []
+    """A hundred of each at most, while the job runs."""
+    more_waiting: int = 0
+    not_kept: int = 0
+    """States beyond the million of a run."""
+    next: int
+    """For `after` of the next page."""
+    is_end: bool
+    """Whether there is no more so far."""
 
 
 class Overview(Struct, frozen=True, kw_only=True):

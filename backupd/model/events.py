@@ -48,6 +48,18 @@ class Progress(Struct, frozen=True, kw_only=True, tag="progress"):
     elapsed_seconds: float = 0.0
 
 
+class FilesUnderWay(Struct, frozen=True, kw_only=True, tag="files_under_way"):
+    """Files of a backup that are read at this moment and files that wait, a hundred of each at most.
+
+    Sent with progress to the daemon alone, where the states of files are kept.
+    """
+
+    running: list[bytes] = []
+    waiting: list[bytes] = []
+    more: int = 0
+    """How many wait besides."""
+
+
 class Ask(Struct, frozen=True, kw_only=True, tag="ask"):
     """A question; the job waits for the `Answer` of this number."""
 
@@ -91,4 +103,4 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
     warnings: list[str] = []
 
 
-FromJob = Log | Step | Opened | Progress | Ask | Data | Item | Done | Failed
+FromJob = Log | Step | Opened | Progress | FilesUnderWay | Ask | Data | Item | Done | Failed

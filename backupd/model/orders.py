@@ -75,6 +75,15 @@ class OwnRepository(Strict, frozen=True, kw_only=True):
     """PLACE/ID where the set has it already: keys and keyring are taken from there."""
 
 
+class KeptStates(Strict, frozen=True, kw_only=True):
+    """Where a run keeps the states of its files."""
+
+    path: str
+    """Absolute; appended to, so that the parts of one job share it."""
+    destination: str
+    """Name of the destination that this part of the job stores in."""
+
+
 class Order(Strict, frozen=True, kw_only=True):
     """What all orders share."""
 
@@ -124,6 +133,8 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     new_secret: bytes | None = None
     key_out: str | None = None
     """File to write the new key to, as text."""
+    file_states: KeptStates | None = None
+    """None: nobody asks for them later."""
     ephemeral: bool = False
     """`CI` is set: a random key is made only where `key_out` keeps it."""
 

@@ -102,13 +102,18 @@ class JobContext:
         self.warnings.append(message)
         self.tell("warning", message)
 
-    def progress(self, make: Callable[[float], events.Progress]) -> None:
-        """Send where the job stands, four times a second at most; `make` gets the seconds it was at work."""
+    def progress(self, make: Callable[[float], events.Progress]) -> bool:
+        """Send where the job stands, four times a second at most; `make` gets the seconds it was at work.
+
+        Whether it was time for it.
+        """
         now = self.clock.monotonic()
         if now - self._last_progress >= _PROGRESS_SECONDS or self.wants_progress.is_set():
             self._last_progress = now
             self.wants_progress.clear()
             self.send(make(now - self._began - self._paused_seconds))
+            return True
+        return False
 
     def send(self, event: events.FromJob) -> None:
         """Send any event."""

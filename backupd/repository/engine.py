@@ -155,6 +155,11 @@ class StoreEngine:
         """Whether results are still to come."""
         return bool(self._queue or self._assigned)
 
+    @property
+    def under_way(self) -> list[Assigned]:
+        """Work given out, then work that waits."""
+        return [*self._assigned.values(), *self._queue]
+
     def finish_step(self) -> None:
         """Take in what comes next when nothing more is submitted for now; call it while `has_work`."""
         if not self._queue and self._is_stalled():
@@ -266,7 +271,7 @@ class StoreEngine:
             case work.Flushed():
                 self._flushed.add(worker.number)
             case work.WorkerFailed():
-                raise _worker_error(message)
+                raise error_of(message.code, message.message, message.hint)
 
     def _answer(self, worker: Worker, question: work.Question) -> None:
         assigned = self._assigned[question.task]
@@ -351,11 +356,10 @@ class StoreEngine:
             self._queue.extendleft(reversed(instead))
             if not instead:
                 given_up.append(assigned)
-        for assigned in voided:
-            # Others that were answered already would wait for ever for a chunk that nobody seals.
-            if not assigned.is_void:
-                assigned.is_void = True
-                self._retire_void(assigned)
+        # Others that were answered already would wait for ever for a chunk that nobody seals.
+        for assigned in (one for one in voided if not one.is_void):
+            assigned.is_void = True
+            self._retire_void(assigned)
         for assigned in given_up:
             give_up(assigned)
 
@@ -394,7 +398,3 @@ class StoreEngine:
         freed, self._freed = self._freed, {}
         for number, offsets in freed.items():
             self._tell(number, work.Freed(offsets))
-
-
-def _worker_error(message: work.WorkerFailed) -> BackupError:
-    return error_of(message.code, message.message, message.hint)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote, urlencode
 
 import click
 
-from backupd.errors import JobNotFoundError
+from backupd.errors import JobNotFoundError, UsageError
 from backupd.model.api import Change, Ending, JobList, LogPage, Nothing
+from backupd.model.files import FileStateName
 from backupd.model.jobs import ENDED, JobView
 from bkctl.daemon_client import DaemonClient
 from bkctl.daemon_job import DaemonJob
 from bkctl.dispatch import client_of
 from bkctl.grammar import Duration, Noun, Verb
+from bkctl.job_files import JobFiles
 from bkctl.perform import View, follow, reply_of
 from bkctl.render import jobs as render
+from bkctl.render.files import FileLines, file_document
 from bkctl.session import Reply, Session
+from bkctl.text import count
 
 _FOLLOW_SECONDS = 0.5
 
@@ -55,13 +59,44 @@ def list_jobs(session: Session, /, **given: Any) -> Reply:
     return Reply(0, {"jobs": documents, "next": found.next}, lines=render.list_lines(found))
 
 
-@job.command("show", cls=Verb, short_help="Show a job.", examples=["bkctl job show latest", "bkctl job show j4f2a"])
+@job.command(
+    "show",
+    cls=Verb,
+    short_help="Show a job.",
+    examples=["bkctl job show latest", "bkctl job show j4f2a", "bkctl job show home@latest --files --state failed"],
+)
 @click.argument("word", metavar="JOB")
+@click.option("--files", "has_files", is_flag=True, help="Show the state of each file of a backup, too.")
+@click.option(
+    "--state",
+    "states",
+    metavar="WORDS",
+    help=f"Only files in these states, with commas between: {', '.join(get_args(FileStateName))}.",
+)
 @click.pass_obj
-def show(session: Session, /, word: str) -> Reply:
+def show(session: Session, /, word: str, has_files: bool, states: str | None) -> Reply:
     """Show what a job does, or what came of it."""
-    found = find(client_of(session), word)
-    return Reply(0, {"job": render.document(found)}, lines=render.show_lines(found))
+    client = client_of(session)
+    found = find(client, word)
+    if not has_files:
+        if states is not None:
+            raise UsageError("--state says which files are shown", hint="give --files, too")
+        return Reply(0, {"job": render.document(found)}, lines=render.show_lines(found))
+    files = JobFiles(client, found, states or "")
+    writer, lines_of = session.open_writer(), FileLines()
+    shown = 0
+    for one in files.look(waiting=True):
+        *heading, line = lines_of.of(one)
+        writer.lines(heading if session.form == "text" else [])
+        writer.item(file_document(one), line)
+        shown += 1
+    lines = [f"and {count(files.more_waiting, 'file')} more waiting"] * bool(files.more_waiting)
+    if files.not_kept:
+        lines.append(f"{count(files.not_kept, 'state')} more not kept: a run keeps a million")
+    if not shown:
+        lines.append("No file in such a state." if states else "No states of files are kept of this job.")
+    result = {"job": render.document(found), "more_waiting": files.more_waiting, "not_kept": files.not_kept}
+    return Reply(0, result, lines=[*lines, *render.show_lines(found)], items_name="files")
 
 
 @job.command(

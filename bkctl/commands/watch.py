@@ -11,6 +11,7 @@ from bkctl.daemon_client import DaemonClient
 from bkctl.daemon_job import DaemonJob
 from bkctl.dispatch import client_of
 from bkctl.grammar import Verb
+from bkctl.job_files import JobFiles
 from bkctl.perform import View, reply_of
 from bkctl.render import jobs as render
 from bkctl.runs import together
@@ -24,11 +25,12 @@ _UNDERWAY = "running,paused,queued"
     "watch",
     cls=Verb,
     short_help="Look at jobs while they run.",
-    examples=["bkctl watch", "bkctl watch home@latest", "bkctl watch j4f2a --jsonl"],
+    examples=["bkctl watch", "bkctl watch home@latest", "bkctl watch home@latest --files", "bkctl watch j4f2a --jsonl"],
 )
 @click.argument("word", metavar="[JOB]", required=False)
+@click.option("--files", "has_files", is_flag=True, help="Tell the state of each file of a backup as it changes.")
 @click.pass_obj
-def watch(session: Session, /, word: str | None) -> Reply:
+def watch(session: Session, /, word: str | None, has_files: bool) -> Reply:
     """Look at a job, or at all that run, until they end; with none running, at the latest.
 
     Ctrl-C leaves, and the jobs go on. The exit code is the jobs' own, 0 for who left before.
@@ -36,7 +38,10 @@ def watch(session: Session, /, word: str | None) -> Reply:
     client = client_of(session)
     client.check_version()
     jobs = [find(client, word)] if word is not None else _underway(client) or [find(client, "latest")]
-    last = watch_jobs(session, jobs, lambda job: DaemonJob(client, job.id))
+    if has_files and word is not None:
+        JobFiles(client, jobs[0])
+    files = {job.id: JobFiles(client, job) for job in jobs if has_files and job.kind == "backup"}
+    last = watch_jobs(session, jobs, lambda job: DaemonJob(client, job.id), files)
     view = View(render.result_lines, is_wanted_quietly=False)
     replies = [reply_of(session, last[job.id], view) for job in jobs if job.id in last]
     left = [job for job in jobs if job.id not in last]

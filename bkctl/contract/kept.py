@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
 
+from backupd.model.files import FileStateName
 from backupd.model.jobs import JobKind, JobState
 from backupd.model.sets import ConfigText, FilterText, SecretReference
 from backupd.model.status import KeyState, Verdict
@@ -160,10 +161,28 @@ class JobList(Shown, kw_only=True):
     next: str | None
 
 
+class JobFile(Shown, kw_only=True):
+    """The state of a file in a backup."""
+
+    path: Escaped
+    path_b64: Base64 | UnsetType = UNSET
+    state: FileStateName
+    reason: str | None
+    files: Count
+    """1; of a directory, whose path ends with a slash, all files right in it."""
+    destination: str | None
+
+
 class OneJob(Shown, kw_only=True):
-    """Of `job show`."""
+    """Of `job show`; the rest with `--files`."""
 
     job: Job
+    files: list[JobFile] | UnsetType = UNSET
+    next: Nothing | UnsetType = UNSET
+    more_waiting: Count | UnsetType = UNSET
+    """Files that wait besides those in `files`."""
+    not_kept: Count | UnsetType = UNSET
+    """States beyond the million that is kept of a run."""
 
 
 class ChangedJob(Changed, kw_only=True):

@@ -7,6 +7,8 @@ import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.daemon import Daemon, running_daemon
@@ -23,6 +25,15 @@ os.execv(sys.executable, [sys.executable, "-P", "-m", "backupd", *sys.argv[2:]])
 """
 
 
+@contextmanager
+def _killed_at_the_end(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Else a test that fails waits for ever for a daemon that is well."""
+    try:
+        yield
+    finally:
+        process.kill()
+
+
 def test_a_passed_socket_is_served_and_readiness_told(tmp_path: Path) -> None:
     """Else `systemctl start` never comes back, and the watchdog ends a daemon that is well."""
     daemon = Daemon(tmp_path / "home")
@@ -33,7 +44,8 @@ def test_a_passed_socket_is_served_and_readiness_told(tmp_path: Path) -> None:
         notices.settimeout(20)
         words = [str(daemon.socket), "--state", str(daemon.state), "--config", str(daemon.config)]
         environ = {**daemon.environ, "NOTIFY_SOCKET": str(told)}
-        with subprocess.Popen([sys.executable, "-c", _LAUNCHER, *words], env=environ, stderr=-1) as process:
+        command = [sys.executable, "-c", _LAUNCHER, *words]
+        with subprocess.Popen(command, env=environ, stderr=-1) as process, _killed_at_the_end(process):
             heard = notices.recv(4096)
             while b"READY=1" not in heard:
                 heard = notices.recv(4096)

@@ -13,6 +13,7 @@ from backupd.model.results import Problem
 from backupd.operations.backup import summary
 from backupd.operations.backup.basing import Base, cache_path
 from backupd.operations.backup.building import BuildTools, DirectoryBuild, Slice
+from backupd.operations.backup.file_states import FileStates
 from backupd.operations.backup.opening import OpenedForWriting
 from backupd.operations.backup.setting import SetUse
 from backupd.operations.backup.tally import Tally
@@ -94,7 +95,10 @@ def _base(place: OpenPlace, use: SetUse) -> Base:
 
 
 def _count(context: JobContext, use: SetUse, base: Base, missing: list[Problem], began_ns: int) -> Tally:
-    tally = Tally(lambda problem: context.tell("warning", problem.message, path=problem.path), context.warn)
+    def tell(problem: Problem) -> None:
+        context.tell("warning", problem.message, path=problem.path)
+
+    tally = Tally(tell, context.warn, FileStates(None, context.warn))
     for problem in missing:
         tally.problem(problem.path, problem.kind, problem.message)
     folder = tempfile.mkdtemp(dir=ensure(context.directories.temporary))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -122,6 +122,10 @@ class FileReading:
         if len(self._batch) >= BATCH_FILES:
             self.flush()
 
+    def unsent(self) -> Iterator[bytes]:
+        """Files of the open batch."""
+        return (target.build.path.rstrip(b"/") + b"/" + target.seen.name for _, target in self._batch)
+
     def flush(self) -> None:
         """Give out the open batch."""
         batch, directories = self._batch, self._directories
@@ -157,15 +161,13 @@ class FileReading:
         if result.problem_kind:
             kind: ProblemKind = result.problem_kind  # type: ignore[assignment]
             self._tally.problem(path, kind, result.problem)
+        if not encoded:
+            self._tally.state(path, b"", "failed", result.problem)
         row = target.row
         if encoded:
             self._tally.example = self._tally.example or path
-            if row is None or not row.entry:
-                self._tally.new += 1
-            elif row.entry == encoded:
-                self._tally.same += 1
-            else:
-                self._tally.changed += 1
+            is_same = self._tally.count(row.entry if row is not None else b"", encoded)
+            self._tally.state(path, b"", "unchanged" if is_same else "stored", result.problem)
         # Trusted next time only if it is what the walk saw, and that was old: a change between the two is young.
         is_trusted = result.signature == piece.signatures[target.index] and not result.losses
         if not is_trusted or result.problem_kind:

@@ -28,6 +28,7 @@ from backupd.model.orders import BackupOrder
 from backupd.model.results import Problem, shown
 from backupd.operations.backup import basing, dry_run, priority, summary
 from backupd.operations.backup.checkpoints import Checkpoints
+from backupd.operations.backup.file_states import FileStates
 from backupd.operations.backup.opening import OpenedForWriting, open_for_writing, with_untold_key
 from backupd.operations.backup.session import (
     Publishing,
@@ -157,10 +158,17 @@ class _Run:
         self._session_id = session_id
         self._sizes: dict[bytes, int] = {}
         """Of the blocks that an engine stored which was given up; its chunks may be used."""
-        self._tally = Tally(self._tell, self._context.warn)
+        self._states = FileStates(order.file_states, context.warn)
+        self._tally = Tally(self._tell, self._context.warn, self._states)
 
     def run(self, missing: list[Problem]) -> events.Done:
         """All steps."""
+        try:
+            return self._run(missing)
+        finally:
+            self._states.close()
+
+    def _run(self, missing: list[Problem]) -> events.Done:
         self._tally = self._new_tally(missing)
         context, place = self._context, self._place
         set_id = naming.set_id_text(self._use.set_id)
@@ -228,9 +236,10 @@ class _Run:
         return draft
 
     def _new_tally(self, missing: list[Problem]) -> Tally:
-        tally = Tally(self._tell, self._context.warn)
+        tally = Tally(self._tell, self._context.warn, self._states)
         for problem in missing:
             tally.problem(problem.path, problem.kind, problem.message)
+            tally.state(problem.path, b"", "failed", problem.message)
         return tally
 
     def _store(

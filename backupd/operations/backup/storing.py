@@ -9,6 +9,7 @@ from backupd.model import events
 from backupd.model.orders import BackupOrder
 from backupd.operations.backup.basing import Base
 from backupd.operations.backup.building import BuildTools
+from backupd.operations.backup.file_states import files_under_way
 from backupd.operations.backup.reading import FileReading, StorePolicy
 from backupd.operations.backup.session import Publishing
 from backupd.operations.backup.setting import SetUse
@@ -99,7 +100,11 @@ class Storing:
             self.reading.close()
 
     def _progress(self) -> None:
-        self._context.progress(self._make_progress)
+        states = self.tally.states
+        if self._context.progress(self._make_progress) and states.is_kept:
+            states.flush()
+            unsent = self.reading.unsent() if self.reading is not None else ()
+            self._context.send(files_under_way(self.engine.under_way, unsent))
 
     def _make_progress(self, elapsed: float) -> events.Progress:
         tally = self.tally

@@ -144,6 +144,10 @@ class TreeWalk:
             not rules.filters.decide(path, name, is_directory).included or rules.left_out.is_left_out(path) is not None
         )
 
+    def _why(self, path: bytes, name: bytes, is_directory: bool) -> str:
+        """By which rule an entry is left out."""
+        return self._rules.filters.decide(path, name, is_directory).rule or self._rules.left_out.is_left_out(path) or ""
+
     def _filtered(self, build: DirectoryBuild, seen: list[Seen]) -> list[Seen]:
         rules = self._rules
         top = build.path if build.path != b"/" else b""
@@ -162,6 +166,10 @@ class TreeWalk:
                 if self._is_left_out(path, name, is_directory) and not (is_directory and self._is_way(path)):
                     out.add(name)
         self._tally.left_out += len(out)
+        for name, stat in seen if out and self._tally.keeps_states else ():
+            if name in out:
+                why = self._why(top + b"/" + name, name, modes.S_ISDIR(stat.st_mode))
+                self._tally.state(top, name, "left_out", why)
         return [found for found in seen if found.name not in out] if out else seen
 
     def _is_way(self, path: bytes) -> bool:
@@ -225,6 +233,7 @@ class TreeWalk:
         if is_clean:
             tally.kept_bytes += size
             tally.same += len(files)
+            tally.unchanged(build.path, len(files))
 
     def _count_gone(self, build: DirectoryBuild, present: set[bytes], rows: dict[bytes, Row]) -> None:
         for name, row in rows.items():
@@ -255,6 +264,7 @@ class TreeWalk:
             child.cached_entry = row.entry
         if is_other:
             self._tally.left_out += 1
+            self._tally.state(child.path, b"", "left_out", "another file system")
             child.end_listing()
             return None
         return child
@@ -307,6 +317,7 @@ class TreeWalk:
         if row is not None and self._may_reuse(build, row, signature, found):
             self._tally.same += 1
             self._tally.kept_bytes += found.stat.st_size
+            self._tally.state(build.path, found.name, "unchanged")
             encoded = row.entry
             if found.stat.st_nlink > 1:
                 encoded = self._reading.with_group(found.stat, encoded, build.path, found.name)
@@ -324,16 +335,9 @@ class TreeWalk:
         for text in losses:
             self._tally.problem(build.path.rstrip(b"/") + b"/" + found.name, "metadata", text)
         encoded = entries.encode(special)
-        self._count(row, encoded)
+        is_same = self._tally.count(row.entry if row is not None else b"", encoded)
+        self._tally.state(build.path, found.name, "unchanged" if is_same else "stored")
         piece.set(index, encoded, b"" if losses else piece.signatures[index])
-
-    def _count(self, row: Row | None, encoded: bytes) -> None:
-        if row is None or not row.entry:
-            self._tally.new += 1
-        elif row.entry == encoded:
-            self._tally.same += 1
-        else:
-            self._tally.changed += 1
 
     def _is_young(self, stat: os.stat_result) -> bool:
         is_network = stat.st_dev in self._rules.network_devices
@@ -344,4 +348,6 @@ class TreeWalk:
         build.has_problems = True
         if build.candidate is not None:
             build.candidate = None
-        self._tally.problem(path, *reader.describe(error))
+        kind, message = reader.describe(error)
+        self._tally.problem(path, kind, message)
+        self._tally.state(path, b"", "failed", message)
