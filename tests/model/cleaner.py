@@ -1,0 +1,189 @@
+"""Freeing (DESIGN 8.3), compaction, merging of index objects, and the check that records damage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.model.looking import Lists, load_damage, load_index, load_lists, load_roots, load_sessions
+from tests.model.store import BAD, Delete, Get, Steps, Value, Wait, create, listed, read_all
+from tests.model.world import HOUR, World
+from tests.model.writer import end_dead_session
+
+
+@dataclass
+class _View:
+    """What a cleaner saw at one look."""
+
+    lists: Lists
+    places: dict[str, set[str]]
+    sessions: dict[str, Value]
+    roots: dict[str, dict[str, str]]
+    bad: set[str]
+
+    @property
+    def chunks(self) -> set[str]:
+        """All that roots reach."""
+        return {chunk for files in self.roots.values() for chunk in files.values()}
+
+
+def free(world: World, *, compacts: bool) -> Steps:
+    """One generation: begin it or finish what another began."""
+    lists: Lists = yield from load_lists(world)
+    yield from _finish_deleting(world, lists)
+    number = max(lists.open, default=lists.newest + 1)
+    view: _View | None = None
+    if number not in lists.open:
+        view = yield from _look(world)
+        if compacts:
+            view = (yield from _compact(world, view)) or view
+        candidates = yield from _candidates(world, view)
+        if candidates is None or not candidates:
+            return
+        value: Value = {"by": world.draw("g"), "blocks": sorted(candidates)}
+        # Where another one's stands, that is what we finish.
+        yield from create(f"gc/{number:05d}.candidates", value)
+    if world.protocol.cleaner_waits and not (yield from _wait_for_sessions(world, number)):
+        return
+    standing = yield Get(f"gc/{number:05d}.candidates")
+    if world.protocol.looks_twice or view is None:
+        view = yield from _look(world)
+    keeps = {block for session in view.sessions.values() for block in session["keeps"]}
+    wanted = set(standing["blocks"]) - keeps
+    last = _last_copies(world, view, wanted)
+    if last is None:
+        return
+    if world.protocol.spares_last_copies:
+        wanted -= last
+    mine: Value = {"by": world.draw("g"), "blocks": sorted(wanted)}
+    yield from create(f"gc/{number:05d}.deleted", mine)
+    final = (yield Get(f"gc/{number:05d}.deleted")) if world.protocol.obeys_standing_list else mine
+    for block in final["blocks"]:
+        yield Delete(f"blocks/{block}")
+    yield from _remove_void(view)
+
+
+def _look(world: World) -> Steps:
+    """In this order: gc, damage, index, sessions, snapshots."""
+    lists = yield from load_lists(world)
+    _, bad = yield from load_damage()
+    places = yield from load_index()
+    if world.protocol.reads_sessions_first:
+        sessions = yield from load_sessions()
+        roots = yield from load_roots(lists, sessions)
+    else:
+        roots = yield from load_roots(lists, {})
+        sessions = yield from load_sessions()
+    return _View(lists, places, sessions, roots, bad)
+
+
+def _candidates(world: World, view: _View) -> Steps:
+    """Blocks that no root needs, one good copy of each chunk being enough; None where a root can't be understood."""
+    blocks = {name[7:] for name in (yield from listed("blocks/"))}
+    needed: set[str] = set()
+    for chunk in sorted(view.chunks):
+        usable = (view.places.get(chunk, set()) & blocks) - view.lists.absent()
+        good = usable - view.bad
+        if not usable and not view.places.get(chunk, set()) & view.bad:
+            return None
+        needed |= {min(good)} if good else usable
+    return blocks - needed - view.lists.absent()
+
+
+def _last_copies(world: World, view: _View, wanted: set[str]) -> set[str] | None:
+    """Those of the wanted blocks without which a root would lose a chunk; None: a root can't be understood."""
+    away = set().union(*view.lists.closed.values()) if view.lists.closed else set()
+    if not world.protocol.counts_listed_copies:
+        away = away | view.lists.absent()
+    last: set[str] = set()
+    for chunk in view.chunks:
+        places = view.places.get(chunk, set())
+        if not places:
+            return None
+        if not places - away - view.bad - wanted:
+            last |= places & wanted
+    return last
+
+
+def _wait_for_sessions(world: World, number: int) -> Steps:
+    """Until each posted session has ended or honours the list. False: not within a day and a half."""
+    if world.is_lagging and world.protocol.settles_before_second_look:
+        # Whoever posts later is sure to see the list; whoever posted before is sure to be seen.
+        yield Wait(48 * HOUR)
+    for _ in range(6):
+        lists: Lists = yield from load_lists(world)
+        sessions = yield from load_sessions()
+        taken = set((yield from listed("snapshots/"))) | lists.void
+        waiting = [
+            key for key, one in sessions.items() if one["name"] not in taken and one["honours"] < number
+        ]
+        if not waiting:
+            return True
+        if world.is_lagging:
+            yield Wait(6 * HOUR)
+        else:
+            for session in waiting:
+                yield from end_dead_session(world, session)
+    return False
+
+
+def _finish_deleting(world: World, lists: Lists) -> Steps:
+    """What a cleaner that was killed had no time to delete."""
+    there = {name[7:] for name in (yield from listed("blocks/"))}
+    for block in sorted(there & set().union(*lists.closed.values()) if lists.closed else set()):
+        yield Delete(f"blocks/{block}")
+
+
+def _remove_void(view: _View) -> Steps:
+    """Dropped snapshots that were the base of a session then, and of none now."""
+    bases = {base for session in view.sessions.values() for base in session["bases"]}
+    for name in (yield from listed("snapshots/")):
+        if name in view.lists.void and name not in bases:
+            yield Delete(name)
+
+
+def _compact(world: World, view: _View) -> Steps:
+    """Copy what lives in one block that is partly dead, or two small ones, into a new one; its index comes first."""
+    good: dict[str, list[str]] = {}
+    for block, value in sorted((yield from read_all("blocks/")).items()):
+        if value is not BAD and block[7:] not in view.lists.absent():
+            live = [chunk for chunk in value["chunks"] if chunk in view.chunks]
+            if live:
+                good[block[7:]] = live
+    if len(good) < 2:
+        return None
+    first, second = sorted(good)[:2]
+    chunks = sorted({*good[first], *good[second]})
+    block = world.draw("b")
+    world.contents[block] = chunks
+    yield from create(f"blocks/{block}", {"chunks": chunks})
+    yield from create(f"index/{world.draw('i')}", {"entries": [(c, block) for c in chunks], "replaces": []})
+    seen = yield from _look(world)
+    # Of several copies the new one is to stay.
+    for chunk in chunks:
+        if chunk in seen.places:
+            seen.places[chunk] = {block}
+    return seen
+
+
+def merge(world: World) -> Steps:
+    """Put all index objects into one that names them; they go once it can be read and a week has passed."""
+    found = yield from read_all("index/")
+    if len(found) > 1:
+        entries = sorted({tuple(entry) for index in found.values() for entry in index["entries"]})
+        name = f"index/{world.draw('i')}"
+        yield from create(name, {"entries": [list(entry) for entry in entries], "replaces": sorted(found)})
+        yield Wait(7 * 24 * HOUR)
+        if (yield Get(name)) is not None:
+            for old in sorted(found):
+                yield Delete(old)
+
+
+def check(world: World) -> Steps:
+    """Read every block; what is bad gets a damage record, once."""
+    _, known = yield from load_damage()
+    for name in (yield from listed("blocks/")):
+        value = yield Get(name)
+        if value is BAD and name[7:] not in known:
+            record = f"damage/{world.draw('m')}"
+            yield from create(record, {"block": name[7:]})
+            world.rotten[name[7:]] = record

@@ -1,0 +1,20 @@
+"""Dropping snapshots (DESIGN 8.2): a name that was dropped is void for ever."""
+
+from __future__ import annotations
+
+from tests.model.looking import load_sessions
+from tests.model.store import Delete, Steps, create
+from tests.model.world import World
+
+
+def drop(world: World, names: list[str], sparing: str = "") -> Steps:
+    """Record it, then look which posted session needs them, then delete the others. sparing: our own session."""
+    yield from create(f"gc/drop-{world.draw('d')}", {"names": names})
+    if world.is_lagging and world.protocol.drops_spare_bases:
+        # A session that was posted just now may not be listed yet: the cleaner deletes them after its wait.
+        return
+    sessions = yield from load_sessions()
+    needed = {base for key, session in sessions.items() if key != sparing for base in session["bases"]}
+    for name in names:
+        if name not in needed or not world.protocol.drops_spare_bases:
+            yield Delete(name)

@@ -1,0 +1,81 @@
+"""What writers and cleaners alike read of a destination: gc lists and drops, damage, index, sessions, roots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tests.model.store import Steps, Value, read_all
+from tests.model.world import World, dropped_names
+
+
+@dataclass
+class Lists:
+    """All below gc/."""
+
+    open: dict[int, set[str]] = field(default_factory=dict)
+    """Blocks of candidates lists that have no deleted list yet, by generation."""
+    closed: dict[int, set[str]] = field(default_factory=dict)
+    void: set[str] = field(default_factory=set)
+
+    @property
+    def newest(self) -> int:
+        """Highest generation that was begun, -1 for none."""
+        return max([*self.open, *self.closed], default=-1)
+
+    def absent(self) -> set[str]:
+        """Blocks that no writer relies on anew."""
+        return set().union(*self.open.values(), *self.closed.values())
+
+
+def load_lists(world: World) -> Steps:
+    """Lists."""
+    found = yield from read_all("gc/")
+    lists = Lists(void=dropped_names(found.items()))
+    for name, value in found.items():
+        number, _, kind = name[3:].partition(".")
+        if kind == "deleted":
+            lists.closed[int(number)] = set(value["blocks"])
+        elif kind == "candidates" and f"gc/{number}.deleted" not in found:
+            lists.open[int(number)] = set(value["blocks"])
+    if not world.protocol.deleted_lists_hold and len(lists.closed) > 1:
+        # As if the older ones were tidied away.
+        newest = max(lists.closed)
+        lists.closed = {newest: lists.closed[newest]}
+    return lists
+
+
+def load_damage() -> Steps:
+    """(ids of damage records, blocks that they name)."""
+    found = yield from read_all("damage/")
+    return frozenset(found), {value["block"] for value in found.values()}
+
+
+def load_index() -> Steps:
+    """Blocks of each chunk, by all index objects that can be read."""
+    found = yield from read_all("index/")
+    return merged(found.values())
+
+
+def merged(indexes: object) -> dict[str, set[str]]:
+    """The same of values."""
+    places: dict[str, set[str]] = {}
+    for index in indexes:  # type: ignore[attr-defined]
+        for chunk, block in index["entries"]:
+            places.setdefault(chunk, set()).add(block)
+    return places
+
+
+def load_sessions() -> Steps:
+    """The newest post of each session."""
+    found = yield from read_all("sessions/")
+    newest: dict[str, Value] = {}
+    for name, value in sorted(found.items()):
+        newest[name.split("/")[1]] = value
+    return newest
+
+
+def load_roots(lists: Lists, sessions: dict[str, Value]) -> Steps:
+    """Snapshots that count: listed and not void, or the base of a posted session. By name, their files."""
+    found = yield from read_all("snapshots/")
+    bases = {base for session in sessions.values() for base in session["bases"]}
+    return {name: value["files"] for name, value in found.items() if name not in lists.void or name in bases}

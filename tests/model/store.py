@@ -1,0 +1,126 @@
+"""A destination in memory, and the operations that actors ask of it: each is one step, everything between is not.
+
+An actor is a generator that yields operations and is sent their results. Who drives it decides when each step is taken,
+so every interleaving of several actors' steps can be had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+Value = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Names:
+    """Half of a listing: an object that comes or goes meanwhile may be in it or not."""
+
+    prefix: str
+    half: int
+
+
+@dataclass(frozen=True)
+class Get:
+    """The value of an object, None where there is none."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Create:
+    """Create if absent: True, False where it exists, None where the answer was lost on its way."""
+
+    name: str
+    value: Value
+
+
+@dataclass(frozen=True)
+class Delete:
+    """An object that is not there is no error."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Seconds of the actor's own clock."""
+
+    seconds: float
+
+
+Operation = Names | Get | Create | Delete | Wait
+Steps = Generator[Operation, Any, Any]
+BAD: Value = {"bad": True}
+"""What stands in a block whose bytes were lost."""
+
+
+@dataclass
+class Store:
+    """Objects by name. Nothing is ever overwritten."""
+
+    objects: dict[str, Value] = field(default_factory=dict)
+    born: dict[str, float] = field(default_factory=dict)
+    lag_seconds: float = 0.0
+    """How long a listing may leave out what is new."""
+
+    def apply(self, step: Operation, now: float) -> Any:
+        """Do one operation."""
+        match step:
+            case Names():
+                return [
+                    name
+                    for name in sorted(self.objects)
+                    if name.startswith(step.prefix)
+                    and _half(name) == step.half
+                    and self.born[name] + self.lag_seconds <= now
+                ]
+            case Get():
+                return self.objects.get(step.name)
+            case Create():
+                if step.name in self.objects:
+                    return False
+                self.objects[step.name], self.born[step.name] = step.value, now
+                return True
+            case Delete():
+                self.objects.pop(step.name, None)
+                return None
+            case Wait():
+                return None
+
+    def below(self, prefix: str) -> dict[str, Value]:
+        """What truly is there, for who judges."""
+        return {name: value for name, value in self.objects.items() if name.startswith(prefix)}
+
+
+def listed(prefix: str) -> Steps:
+    """Names below a prefix, in order."""
+    first = yield Names(prefix, 0)
+    second = yield Names(prefix, 1)
+    return sorted([*first, *second])
+
+
+def read_all(prefix: str) -> Steps:
+    """Values by name; one that went away between listing and reading is left out."""
+    found: dict[str, Value] = {}
+    for name in (yield from listed(prefix)):
+        value = yield Get(name)
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def create(name: str, value: Value) -> Steps:
+    """Create if absent; whether what stands there now is ours (DESIGN 8.5)."""
+    is_made = yield Create(name, value)
+    if is_made is None:
+        is_made = yield Create(name, value)
+    if not is_made:
+        standing = yield Get(name)
+        return standing == value
+    return True
+
+
+def _half(name: str) -> int:
+    return sum(name.encode()) % 2

@@ -1,0 +1,219 @@
+"""What a model run consists of: hosts with their local state, the store, time, and what must hold at every moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tests.model.store import BAD, Create, Delete, Operation, Steps, Store, Value, Wait
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The rules, each of which may be broken to see whether that is noticed."""
+
+    posts_before_loading: bool = True
+    """A writer posts its session before it looks at gc lists."""
+    minds_lists: bool = True
+    """A writer that finds a new list at a post, and honours it, treats what it names as absent."""
+    posts_keeps: bool = True
+    """With `honours` goes what of that list was relied on before."""
+    looks_at_drops_after_commit: bool = True
+    looks_at_drops_before_base: bool = True
+    minds_damage: bool = True
+    """A base that is older than a damage record is asked for chunk by chunk."""
+    cleaner_waits: bool = True
+    """For each posted session to end or to honour the list."""
+    reads_sessions_first: bool = True
+    """The cleaner's second look takes sessions before snapshots."""
+    looks_twice: bool = True
+    """What is deleted is decided after the wait, not before it."""
+    obeys_standing_list: bool = True
+    """A cleaner deletes what the `.deleted` object that stands there names."""
+    spares_last_copies: bool = True
+    counts_listed_copies: bool = False
+    """Whether copies in open or closed lists count as copies."""
+    drops_spare_bases: bool = True
+    """A dropped snapshot that a posted session names as a base stays for now."""
+    deleted_lists_hold: bool = True
+    """`.deleted` lists hold for every index object, however old."""
+    indexes_before_checkpoint: bool = True
+    makes_sure_of_ends: bool = True
+    """Who ends another state's session waits 6 h and looks whether it moved."""
+    settles_before_second_look: bool = True
+    """Where listings lag, the cleaner waits 48 h besides."""
+
+
+@dataclass
+class Cache:
+    """What a host knows of a snapshot without asking."""
+
+    name: str
+    n: int
+    """Number of the checkpoint, of a partial snapshot; -1 of a complete one."""
+    files: dict[str, str]
+    damage: frozenset[str]
+
+
+@dataclass
+class Journal:
+    """What the last writer of a set wrote down before and after each block."""
+
+    session: str
+    name: str
+    blocks: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass
+class State:
+    """One state directory: what survives a kill."""
+
+    name: str
+    skew: float
+    """Seconds that its clock is ahead."""
+    caches: dict[str, Cache] = field(default_factory=dict)
+    journals: dict[str, Journal] = field(default_factory=dict)
+    locks: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Actor:
+    """A process: what it is about to do, and since when it waits."""
+
+    name: str
+    steps: Steps
+    next: Operation
+    wakes: float = 0.0
+    lock: tuple[State, str] | None = None
+
+
+class BrokenError(AssertionError):
+    """Something was lost."""
+
+
+class World:
+    """All of it."""
+
+    def __init__(self, protocol: Protocol, lag_seconds: float = 0.0) -> None:
+        self.protocol, self.store, self.now = protocol, Store(lag_seconds=lag_seconds), 0.0
+        self.states = [State("a", 0.0), State("b", 5 * HOUR), State("c", -400 * DAY)]
+        self.sources: dict[str, dict[str, str]] = {"x": {"f1": "c1", "f2": "c2", "f3": "c3"}, "y": {"f1": "c2"}}
+        self.actors: list[Actor] = []
+        self.in_flight: list[Operation] = []
+        """Requests of killed actors that may still arrive."""
+        self.committed: dict[str, frozenset[str]] = {}
+        """Snapshots whose writer was told so, and the damage ids it had loaded."""
+        self.rotten: dict[str, str] = {}
+        """Blocks whose bytes were lost, and the id of the damage record, empty while there is none."""
+        self.contents: dict[str, list[str]] = {}
+        """Chunks of every block that was ever asked for."""
+        self._drawn = 0
+
+    @property
+    def is_lagging(self) -> bool:
+        """Whether listings may leave out what is new."""
+        return self.store.lag_seconds > 0
+
+    def draw(self, kind: str) -> str:
+        """An id that was never used."""
+        self._drawn += 1
+        return f"{kind}{self._drawn:05d}"
+
+    # Actors
+
+    def start(self, name: str, steps: Steps, lock: tuple[State, str] | None = None) -> None:
+        """Begin an actor; one whose lock is held is not begun."""
+        if lock is not None:
+            state, what = lock
+            if what in state.locks:
+                return
+            state.locks.add(what)
+        try:
+            self.actors.append(Actor(name, steps, next(steps), lock=lock))
+        except StopIteration:
+            self._release(lock)
+
+    def advance(self, actor: Actor, steps: int, *, loses_answer: bool = False) -> None:
+        """Let an actor take steps. loses_answer: of the first thing that it creates."""
+        for _ in range(steps):
+            if actor.wakes > self.now:
+                return
+            result = self.store.apply(actor.next, self.now)
+            if isinstance(actor.next, Create) and loses_answer:
+                result, loses_answer = None, False
+            if isinstance(actor.next, Delete):
+                self.judge()
+            try:
+                actor.next = actor.steps.send(result)
+            except StopIteration:
+                self._gone(actor)
+                return
+            if isinstance(actor.next, Wait):
+                actor.wakes = self.now + actor.next.seconds
+
+    def kill(self, actor: Actor, *, arrives: bool) -> None:
+        """End an actor. arrives: what it asked for last is still on its way to the store."""
+        if arrives and isinstance(actor.next, Create | Delete):
+            self.in_flight.append(actor.next)
+        actor.steps.close()
+        self._gone(actor)
+
+    def land(self) -> None:
+        """What was on its way arrives."""
+        for step in self.in_flight:
+            self.store.apply(step, self.now)
+        self.in_flight.clear()
+
+    def finish(self) -> None:
+        """Let all go on until they are done. Raises BrokenError for one that never is."""
+        for _ in range(3000):
+            if not self.actors:
+                return
+            ready = [actor for actor in self.actors if actor.wakes <= self.now]
+            if not ready:
+                self.now = min(actor.wakes for actor in self.actors)
+            for actor in ready:
+                self.advance(actor, 50)
+        raise BrokenError(f"never ends: {[actor.name for actor in self.actors]}")
+
+    def _gone(self, actor: Actor) -> None:
+        self.actors.remove(actor)
+        self._release(actor.lock)
+
+    def _release(self, lock: tuple[State, str] | None) -> None:
+        if lock is not None:
+            lock[0].locks.discard(lock[1])
+
+    # What must hold
+
+    def judge(self) -> None:
+        """No commit is lost, no chunk of what counts dangles. Raises BrokenError."""
+        objects = self.store.objects
+        void = dropped_names(self.store.below("gc/").items())
+        for name in self.committed:
+            if name not in void and name not in objects:
+                raise BrokenError(f"lost: {name}")
+        indexed: dict[str, set[str]] = {}
+        for index in self.store.below("index/").values():
+            for chunk, block in index["entries"]:
+                indexed.setdefault(chunk, set()).add(block)
+        good = {name[7:] for name, value in self.store.below("blocks/").items() if value is not BAD}
+        for name, snapshot in self.store.below("snapshots/").items():
+            if name in void:
+                continue
+            for chunk in snapshot["files"].values():
+                if not indexed.get(chunk, set()) & good and not self._is_excused(name, chunk):
+                    raise BrokenError(f"{name} has lost {chunk}")
+
+    def _is_excused(self, name: str, chunk: str) -> bool:
+        """Bytes were lost below: only a run that had been told of it owes us the chunk."""
+        told = self.committed.get(name, frozenset())
+        return any(chunk in self.contents[block] and record not in told for block, record in self.rotten.items())
+
+
+def dropped_names(records: Iterable[tuple[str, Value]]) -> set[str]:
+    """Names that drop records make void."""
+    return {name for key, value in records if key.startswith("gc/drop-") for name in value["names"]}
