@@ -219,6 +219,7 @@ _EVENTS: tuple[events.FromJob, ...] = (
     events.Done(exit_code=0, result={"a": 1}),
     events.Failed(exit_code=1, error={"code": "x"}),
 )
+_REPLIES = (orders.Answer(ask=1, text="yes"), orders.CancelRequest(signal="int"), orders.PauseRequest(paused=True))
 _SETUP = work.RepositorySetup(bytes(16), "aes-256-gcm", bytes(32), [(1, bytes(8), bytes(32))], "/p")
 _WORK: tuple[object, ...] = (
     work.CheckSetup(_SETUP),
@@ -293,7 +294,7 @@ ROWS = (
         (b"snapshots/b" + b"0" * 32 + b"/20261121t210710z-" + b"1" * 32 + b"\n",),
         "text",
     ),
-    *_frames("to a job", orders.ToJob, (*_ORDERS, orders.Answer(ask=1, text="yes"), orders.CancelRequest(signal="int"))),
+    *_frames("to a job", orders.ToJob, (*_ORDERS, *_REPLIES)),
     *_frames("from a job", events.FromJob, _EVENTS),
     *_frames("to a worker", work.ToWorker, _WORK),
     *_frames("from a worker", work.FromWorker, _RESULTS),

@@ -13,7 +13,7 @@ from backupd.block.assembler import BlockAssembler, FinishedBlock
 from backupd.block.layout import BlockHeader, BlockSeal, FrameHeader
 from backupd.block.segment import Segment, pack
 from backupd.chunk.identity import ZERO_SALT, Identity
-from backupd.index.layout import HEAD_BYTES, BlockContents, Frame, Tail, read_footer
+from backupd.index.layout import ENTRY, HEAD_BYTES, SEGMENT, BlockContents, BlockRow, Frame, Tail, read_footer
 from backupd.index.parts import IndexSeal, Parts
 from backupd.index.reader import IndexReader, decode_all, tail_range
 from backupd.index.writer import encode_index
@@ -66,7 +66,6 @@ _INDEX = encode_index(
     3,
     _SALT,
 )  # fmt: skip
-_TAIL = Tail(3, 2, IDS[:8], [], ["cd" * 16], 3)
 
 
 def sealed_directory(plain: bytes, count: int) -> bytes:
@@ -81,11 +80,11 @@ def sealed_frame(plain: bytes, at: int = layout.BLOCK_HEADER_BYTES) -> bytes:
     return _BLOCK_SEAL.seal_frame(at, plain)
 
 
-def sealed_index(tail: bytes, page: bytes = b"") -> bytes:
-    """An index object of any tail and any first page under valid seals."""
+def sealed_index(tail: bytes, *pages: bytes) -> bytes:
+    """An index object of any tail and any pages under valid seals."""
     parts = Parts(_SEAL, _SALT)
     head = make_header(ObjectKind.INDEX) + EPOCH.pack() + _SALT
-    body = head + (parts.seal_page(0, page) if page else b"")
+    body = head + b"".join(parts.seal_page(part, page) for part, page in enumerate(pages))
     end = parts.seal_tail(tail)
     return body + end + len(body).to_bytes(8, "little") + len(end).to_bytes(4, "little") + b"BKDX"
 
@@ -109,8 +108,9 @@ def _open_keyring(plain: bytes, _: Path) -> object:
     sealed = envelope.seal_object(ObjectKind.KEYRING, KEYRING_KEY, CIPHER, bound, plain)
     found = keyring.open_keyring(REPOSITORY_ID, KEYRING_KEY, EPOCH, sealed)
     # What opens may be used: every epoch's name stands in headers.
-    return [BlockSeal(BlockHeader(REPOSITORY_ID, bytes(32), keys.name, 1), keys.data_key, CIPHER).seal_frame(80, _FRAME)
-            for keys in found.epochs], new_aead(found.configuration.cipher, KEYRING_KEY), array("I", [found.chunker_seed])  # fmt: skip
+    for keys in found.epochs:
+        BlockSeal(BlockHeader(REPOSITORY_ID, bytes(32), keys.name, 1), keys.data_key, CIPHER).seal_frame(80, _FRAME)
+    return new_aead(found.configuration.cipher, KEYRING_KEY), array("I", [found.chunker_seed])
 
 
 def _open_envelope(data: bytes, _: Path) -> object:
@@ -166,7 +166,9 @@ _OBJECT = envelope.seal_object(ObjectKind.SNAPSHOT, KEYS.snapshot_key, CIPHER, _
 _KEYRING_OBJECT = keyring.seal_keyring(REPOSITORY_ID, KEYRING_KEY, KEYRING)
 _SMALL = Compressor("fast").compress(PLAIN_SEGMENT)[1]
 _PACKED = bytes((ZSTD,)) + len(PLAIN_SEGMENT).to_bytes(4, "little") + _SMALL
-_TAIL_BYTES = msgspec.msgpack.encode(_TAIL)
+_ENTRY_PAGE = b"".join(ENTRY.pack(one, 0, at) for at, one in enumerate(sorted(ID_OF(chunk) for chunk in CHUNKS)))
+_SEGMENT_PAGE = SEGMENT.pack(0, 80, 60, 900)
+_TAIL_BYTES = msgspec.msgpack.encode(Tail(3, 1, _ENTRY_PAGE[:8], [BlockRow(bytes(32), 5000, 1)], ["cd" * 16], 3))
 _TEXT = slot.secret_to_text(_SALT).encode()
 
 
@@ -214,13 +216,18 @@ ROWS = (
     Decoder("index object", read_index, (_INDEX,)),
     Decoder(
         "index tail under its seal",
-        lambda data, path: read_index(sealed_index(data), path),
+        lambda data, path: read_index(sealed_index(data, _ENTRY_PAGE, _SEGMENT_PAGE), path),
         (_TAIL_BYTES, msgspec.msgpack.encode(Tail(0, 0, b"", [], [], 0))),
         "msgpack",
     ),
     Decoder(
-        "index page under its seal",
-        lambda data, path: read_index(sealed_index(msgspec.msgpack.encode(Tail(1, 0, IDS[:8], [], [], 0)), data), path),
-        (IDS[:32] + bytes(6),),
+        "index page of entries under its seal",
+        lambda data, path: read_index(sealed_index(_TAIL_BYTES, data, _SEGMENT_PAGE), path),
+        (_ENTRY_PAGE,),
+    ),
+    Decoder(
+        "index page of segments under its seal",
+        lambda data, path: read_index(sealed_index(_TAIL_BYTES, _ENTRY_PAGE, data), path),
+        (_SEGMENT_PAGE,),
     ),
 )

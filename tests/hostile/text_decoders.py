@@ -124,8 +124,7 @@ def _definitions(data: bytes, _: Path) -> object:
 
 def _edit(data: bytes, _: Path) -> object:
     """Key and value on the first two lines, then the text."""
-    key, _, rest = _text(data).partition("\n")
-    value, _, text = rest.partition("\n")
+    key, value, text = (_text(data) + "\n\n").split("\n", 2)
     return settings_edit.with_value(text, key, value, "x")
 
 
@@ -160,9 +159,10 @@ def _lock(data: bytes, path: Path) -> object:
     holder.acquire(SystemClock())
     _write(Path(holder.path), data)
     try:
-        return other.acquire(SystemClock())
+        other.acquire(SystemClock())
     finally:
         holder.close()
+    return None
 
 
 def _host(data: bytes, path: Path) -> object:

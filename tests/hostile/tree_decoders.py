@@ -91,27 +91,40 @@ def _list_nodes() -> tuple[bytes, ...]:
 _NODES, _LISTS = _nodes(), _list_nodes()
 
 
-def _walk(data: bytes, _: Path) -> object:
+def _loader(data: bytes) -> nodes.Load:
     """Every id leads to the same bytes: what has no end by itself must be ended by the reader."""
-    found = list(islice(nodes.iterate_entries(_ID, lambda _: data), _MOST))
-    return found, nodes.find_entry(_ID, b"file", lambda _: data), nodes.node_references(data), nodes.leaf_entries(data)
+
+    def load(chunk_id: bytes) -> bytes:
+        assert len(chunk_id) == 32, "look-ups take nothing else"
+        return data
+
+    return load
+
+
+def _walk(data: bytes, _: Path) -> object:
+    load = _loader(data)
+    found = list(islice(nodes.iterate_entries(_ID, load), _MOST))
+    return found, nodes.find_entry(_ID, b"file", load), nodes.node_references(data), nodes.leaf_entries(data)
 
 
 def _compare(data: bytes, _: Path) -> object:
+    known, load_any = bytes(32), _loader(data)
+
     def load(node: bytes) -> bytes:
-        return _NODES[0] if node == b"known" else data
+        return _NODES[0] if node == known else load_any(node)
 
     return [
         (comparing.has_same_content(old, new), comparing.has_same_metadata(old, new))
-        for old, new in islice(comparing.differing_entries(b"known", _ID, load), _MOST)
+        for old, new in islice(comparing.differing_entries(known, _ID, load), _MOST)
         if old is not None and new is not None
     ]
 
 
 def _list(data: bytes, _: Path) -> object:
     tree = ChunkTree(14, _ID, 2, 400)
-    first = list(islice(lists.list_references(tree, lambda _: data), _MOST))
-    return first, list(islice(lists.iterate_chunks(tree, 3600, lambda _: data), _MOST)), lists.list_parts(data)
+    load = _loader(data)
+    first = list(islice(lists.list_references(tree, load), _MOST))
+    return first, list(islice(lists.iterate_chunks(tree, 3600, load), _MOST)), lists.list_parts(data)
 
 
 def _permit(data: bytes, _: Path) -> object:
@@ -119,15 +132,13 @@ def _permit(data: bytes, _: Path) -> object:
     one = entry.decode(data)
     reader = Reader(1000, frozenset([1000, 50]))
 
-    def load(_: bytes) -> bytes:
-        return data
-
+    load = _loader(data)
     return permissions.veiled(reader, one, load), permissions.can_read(reader, one, load)
 
 
 def _acl(data: bytes, _: Path) -> object:
     one = Entry(b"x", Kind.FILE, 0o660, 7, 7, 0, 0, None, Extra(xattrs=[(b"system.posix_acl_access", data)]))
-    seen = permissions.allows(Reader(1000, frozenset([50])), one, 4, lambda _: data)
+    seen = permissions.allows(Reader(1000, frozenset([50])), one, 4, _loader(data))
     return seen, acls.with_ids(data, {1000: 1001}, {50: 51}), acls.group_permissions(data)
 
 
