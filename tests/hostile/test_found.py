@@ -15,12 +15,23 @@ from backupd.cache.index_tables import IndexTables
 from backupd.cache.table_file import HEADER_BYTES, read_header, table_path
 from backupd.clock import SystemClock
 from backupd.daemon.body_reading import read_body
-from backupd.errors import BusyError, DamagedCacheError, FormatError, SetNotFoundError, StateError, UsageError
+from backupd.errors import (
+    BusyError,
+    ConfigError,
+    DamagedCacheError,
+    FormatError,
+    SetNotFoundError,
+    StateError,
+    UsageError,
+)
 from backupd.model import api, orders
 from backupd.operations.restore.sparing import filters_of
 from backupd.operations.snapshot_tree import read_file
+from backupd.rules.filtering import Filters, Rule
 from backupd.seal.keyring import Keyring
 from backupd.settings.lock import SetLock
+from backupd.settings.settings_edit import with_value
+from backupd.sizes import parse_duration, parse_size
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
 from backupd.tree import comparing, entry, lists, nodes
@@ -232,3 +243,48 @@ def test_a_snapshot_with_settings_of_another_form_is_restored(text: str) -> None
     filters_of(Snapshot(b"", b"", "", b"", "", 0, 0, True, _ID, [], settings=text))
 
 
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "9" * 400 + "P", "\u0663G", "1." + "1" * 5000])
+def test_a_size_of_thousands_of_digits_is_none(text: str) -> None:
+    """`--block-size` with a key held down ended in a traceback, and so did a set in a document."""
+    with pytest.raises(UsageError):
+        parse_size(text)
+
+
+@pytest.mark.parametrize("text", ["9" * 5000 + "s", "1h" + "9" * 5000 + "m", "\u0663h"])
+def test_a_duration_of_thousands_of_digits_is_none(text: str) -> None:
+    """The same for times."""
+    with pytest.raises(UsageError):
+        parse_duration(text)
+
+
+def test_a_setting_that_makes_the_text_something_else_is_edited_by_hand() -> None:
+    """`config set` ended in a traceback in the daemon."""
+    with pytest.raises(ConfigError):
+        with_value("b: 1\n", "!!timestamp x", "1", "x")
+
+
+@pytest.mark.parametrize("glob", [b"**a" * 60, b"**/a" * 60, b"**/*a" * 40, b"/**/a?" * 40])
+def test_no_pattern_takes_for_ever(glob: bytes) -> None:
+    """A backup stood still at one long path, and so did a restore of somebody else's snapshot with that filter."""
+    filters = Filters([Rule(is_include=False, glob=glob + b"/b", origin="x")])
+    with watched():
+        assert filters.decide(b"/a" * 2000, b"a", False).included
+
+
+@pytest.mark.parametrize(
+    ("glob", "path", "is_out"),
+    [
+        (b"/**a*b**c", b"/x/aXbcYb", False),
+        (b"/**a*b**c", b"/x/aXbYbc", True),
+        (b"/**/a/**/b", b"/a/b", True),
+        (b"/**/a/**/b", b"/x/y/a/z/b", True),
+        (b"/**/a/**/b", b"/b/a/c", False),
+        (b"/x/**/y*/**/z", b"/x/1/y/2/y3/4/z", True),
+    ],
+)
+def test_patterns_mean_what_they_meant(glob: bytes, path: bytes, is_out: bool) -> None:
+    """A file that is left out for a faster pattern is in no backup."""
+    filters = Filters([Rule(is_include=False, glob=glob, origin="x")])
+    assert filters.decide(path, path.rpartition(b"/")[2], False).included is not is_out
