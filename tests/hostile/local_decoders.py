@@ -247,7 +247,7 @@ def _bodies() -> tuple[Decoder, ...]:
         Decoder(
             f"body of {body.__name__}",
             lambda data, _, body=body, name=name: read_body(data, body, name),  # type: ignore[misc]
-            tuple(map(msgspec.json.encode, _BODIES[body])),
+            (*map(msgspec.json.encode, _BODIES[body]), b'{"unknown": [{}]}'),
             "json",
         )
         for body, name in routes.items()

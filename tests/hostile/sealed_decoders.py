@@ -14,6 +14,7 @@ from backupd.block.layout import BlockHeader, BlockSeal, FrameHeader
 from backupd.block.segment import Segment, pack
 from backupd.chunk.identity import ZERO_SALT, Identity
 from backupd.index.layout import ENTRY, HEAD_BYTES, SEGMENT, BlockContents, BlockRow, Frame, Tail, read_footer
+from backupd.index.merge import Doubts, merge
 from backupd.index.parts import IndexSeal, Parts
 from backupd.index.reader import IndexReader, decode_all, tail_range
 from backupd.index.writer import encode_index
@@ -90,7 +91,7 @@ def sealed_index(tail: bytes, *pages: bytes) -> bytes:
 
 
 def read_index(data: bytes, _: Path) -> object:
-    """By ranges, as for one chunk, then whole."""
+    """By ranges, as for one chunk, then whole, and merged with itself as if all of it were in doubt."""
     place = tail_range(len(data), _NAME, data[-16:])
     tail = data[place.offset : place.offset + place.length]
     reader = IndexReader(_SEAL, data[:HEAD_BYTES], place.offset, tail)
@@ -100,7 +101,9 @@ def read_index(data: bytes, _: Path) -> object:
         if hit is not None:
             where = reader.segment_page_range(hit[0])
             reader.locate(*hit, data[where.offset : where.offset + where.length])
-    return decode_all(_SEAL, data)
+    contents = decode_all(_SEAL, data)
+    doubts = Doubts(absent_blocks={row.block_id for row in contents.blocks}, absent_places={bytes(64)})
+    return merge([contents, contents], [_NAME], doubts)
 
 
 def _open_keyring(plain: bytes, _: Path) -> object:

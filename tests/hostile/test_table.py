@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -21,15 +21,48 @@ from tests.support.machine import TOP
 _Place = tuple[str, int]
 """A file below the top, and the line of a function's name."""
 
-_DECODING = frozenset({"decode", "loads", "unpack", "unpack_from", "iter_unpack", "fromhex", "convert", "compose", "safe_load"})
+_DECODING = frozenset(
+    {"decode", "loads", "unpack", "unpack_from", "iter_unpack", "fromhex", "convert", "parse", "compose", "safe_load"}
+)
 """Methods that take bytes or text apart, of msgspec, json, struct, yaml and of bytes themselves."""
 _ROOMS = ("block", "index", "tree", "snapshot", "seal", "wire", "cache")
 """Where every public function of such a name is a decoder."""
 _NAMES = ("decode", "parse", "read_", "unpack", "open_", "check_", "iterate_", "list_", "find_", "load")
-_OWN = "written and read by this daemon alone, in its catalog or in memory"
+_OWN = "of the daemon's own catalog, which only it writes"
+_ENCODES = "takes nothing foreign apart: an id that was matched before, or a value of this program's own"
 _KERNEL = "the kernel says it"
-_ENCODES = "no foreign bytes: a path, a name or a value of this program"
-_LEFT_OUT: dict[str, str] = {}
+_LEFT_OUT: dict[str, str] = {
+    "backupd/cache/table_file.py:_by_segment": "takes what the rows of index objects gave",
+    "backupd/catalog/definitions.py:_put": _OWN,
+    "backupd/catalog/definitions.py:destinations": _OWN,
+    "backupd/catalog/definitions.py:sets": _OWN,
+    "backupd/catalog/jobs.py:_job": _OWN,
+    "backupd/catalog/jobs.py:_json": _OWN,
+    "backupd/catalog/jobs.py:_runs": _OWN,
+    "backupd/daemon/child.py:ChildJob.events": "the decoder of `frames from a job`; whatever fails ends the reading",
+    "backupd/daemon/configuration.py:Configuration._keep": _OWN,
+    "backupd/daemon/configuration.py:Configuration.start": _OWN,
+    "backupd/daemon/gate.py:credentials": _KERNEL,
+    "backupd/daemon/planning.py:backup_order": _ENCODES,
+    "backupd/operations/backup/opening.py:_make": _ENCODES,
+    "backupd/operations/backup/opening.py:_open_own": _ENCODES,
+    "backupd/operations/backup/running.py:_Run.__init__": _ENCODES,
+    "backupd/operations/backup/summary.py:Draft.snapshot": _ENCODES,
+    "backupd/operations/bare_blocks.py:open_parts": _ENCODES,
+    "backupd/operations/integrity_check.py:_choose": _ENCODES,
+    "backupd/operations/integrity_check.py:_record": _ENCODES,
+    "backupd/operations/kept_keys.py:slots_of_kept": _ENCODES,
+    "backupd/operations/places.py:unlock": _ENCODES,
+    "backupd/operations/restore/resuming.py:Note._read": "whole records of a fixed size, of which any bytes are one",
+    "backupd/source/mounts.py:parse_statfs": _KERNEL,
+    "bkctl/commands/once.py:_chunk_size": "click's own conversion of a word that the user typed",
+    "bkctl/daemon_client.py:DaemonClient.request": "reads by `answer of a daemon`, decodes as each `body` is",
+    "bkctl/render/config.py:_shown": _ENCODES,
+    "bkctl/render/config.py:export_lines": _ENCODES,
+    "bkctl/render/sets.py:_short": _ENCODES,
+    "bkctl/render/sets.py:show_lines": _ENCODES,
+    "bkctl/watching.py:_progress_of": _ENCODES,
+}
 
 
 def test_every_decoder_has_a_row(tmp_path: Path) -> None:
@@ -89,7 +122,7 @@ def _decoders() -> Iterator[tuple[str, str, int]]:
             is_format = path.parent.name in _ROOMS
             for name, node in _functions(ast.parse(path.read_text(encoding="utf-8"))):
                 is_named = is_format and name.rpartition(".")[2].startswith(_NAMES)
-                if is_named or any(map(_takes_apart, _own_nodes(node))):
+                if is_named or any(map(_takes_apart, ast.walk(node))):
                     first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
                     yield file, name, first
 
@@ -102,14 +135,10 @@ def _functions(tree: ast.AST, above: str = "") -> Iterator[tuple[str, ast.Functi
             yield from _functions(node, f"{above}{node.name}.")
 
 
-def _own_nodes(function: ast.AST) -> Iterator[ast.AST]:
-    return ast.walk(function)
-
-
 def _takes_apart(node: ast.AST) -> bool:
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _DECODING):
         return False
     # `text.decode()` of bytes makes text of them, whatever they are.
-    return node.func.attr != "decode" or "decoder" in ast.unparse(node.func.value) or "msgspec" in ast.unparse(node.func)
+    return node.func.attr != "decode" or any(word in ast.unparse(node.func.value) for word in ("decoder", "msgspec"))
 
 

@@ -11,17 +11,21 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from backupd import sizes
+from backupd.cancel import Cancel
 from backupd.clock import SystemClock
 from backupd.destination.local import LocalDestination
 from backupd.errors import BackupError
+from backupd.model.orders import InfoOrder, Selection
 from backupd.model.sets import ConfigDocument
 from backupd.model.striking import strike
 from backupd.operations import bare_blocks, snapshots
+from backupd.operations.context import JobContext
 from backupd.operations.restore import sparing
+from backupd.operations.restore.versions import pick_versions
 from backupd.repository import identity, opening
-from backupd.rules import globs, moments, names
+from backupd.rules import globs, moments, names, picking
 from backupd.rules.filtering import Filters, parse_filter_file
-from backupd.settings import config_documents, config_files, daemon_settings, host, keys, settings_edit
+from backupd.settings import config_documents, config_files, daemon_settings, directories, host, keys, settings_edit
 from backupd.settings.lock import SetLock
 from backupd.snapshot.records import Snapshot
 from tests.hostile.decoder import Decoder
@@ -153,6 +157,20 @@ def _moment(data: bytes, _: Path) -> object:
     return [moments.parse(_text(data), now, zone) for zone in (UTC, ZoneInfo("Europe/Vienna"))]
 
 
+def _pick(data: bytes, _: Path) -> object:
+    """Words for a snapshot and for versions."""
+    word = _text(data)
+    record = picking.SnapshotRecord(
+        id="s" + "1" * 32, set_id="b" + "2" * 32, set_name="a", host="x", time_ns=5 * 10**18, is_complete=True,
+        sources=[b"/a"],
+    )  # fmt: skip
+    found = picking.pick([record], Selection(set_name="a", as_of=word), datetime(2026, 11, 21, tzinfo=UTC), UTC)
+    environ = {"HOME": "/", "TZ": "UTC"}
+    order = InfoOrder(place="")
+    context = JobContext(order, SystemClock(), Cancel(), environ, directories.find(environ), lambda _: None)
+    return found, pick_versions([], [word], context)
+
+
 def _lock(data: bytes, path: Path) -> object:
     """Who holds a lock is told from what another process wrote into it."""
     holder, other = SetLock(str(path), "b1"), SetLock(str(path), "b1")
@@ -211,6 +229,7 @@ ROWS = (
          b"2016-11-25T09-45-12"),
         "text",
     ),
+    Decoder("snapshot or version", _pick, (b"latest", b"s1111", b"2", b"2130-01-01"), "text"),
     Decoder("name of a set", _of_text(_name), (b"documents", "Bücher:x".encode()), "text"),
     Decoder("text with secrets", _of_text(strike), (b"ftp://anna:secret@host/x " + b"A" * 44,), "text"),
     Decoder("holder of a lock", _lock, (b'{"pid": 1, "since_ns": 1795000000000000000}',), "json"),

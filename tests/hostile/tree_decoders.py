@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from backupd.operations.index_rebuild import block_id_of
+from backupd.repository import opening
 from backupd.snapshot import naming, records
 from backupd.snapshot.records import BlockList, Checkpoint, Damage, Drop, Note, Record, Session, Snapshot
 from backupd.source.extents import ExtentMap
@@ -163,7 +165,7 @@ def _names(data: bytes, _: Path) -> object:
     msgspec.msgpack.encode(found)
     session = naming.parse_session_name(text)
     assert session is None or naming.session_name(*session) == text
-    return naming.parse_snapshot_name(text)
+    return naming.parse_snapshot_name(text), block_id_of(text), opening.parse_epoch(text)
 
 
 ROWS = (
@@ -183,6 +185,7 @@ ROWS = (
             b"snapshots/b" + b"0" * 32 + b"/20261121t210710z-" + b"1" * 32,
             b"sessions/" + b"a" * 32 + b"/00000001",
             b"gc/12.candidates",
+            b"blocks/ab/" + b"ab" * 32,
         ),
         "text",
     ),
