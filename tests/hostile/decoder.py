@@ -41,6 +41,8 @@ class Decoder:
     shape: Shape = "bytes"
     raises: tuple[type[Exception], ...] = (BackupError,)
     """What it may end with: errors that a user is told, or those that its docstring leaves to its caller."""
+    gives_error: bool = False
+    """Whether what it makes of valid bytes is an error, too."""
 
 
 def binding(kind: ObjectKind, name: str) -> Binding:

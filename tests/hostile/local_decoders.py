@@ -281,7 +281,7 @@ ROWS = (
         "msgpack",
     ),
     Decoder("file cache", _cache, (_CACHE,)),
-    Decoder("file cache's table under its checksum", _cache_table, (_CACHE_TABLE,), "msgpack"),
+    Decoder("file cache's table under its checksum", _cache_table, (_CACHE_TABLE,), "msgpack", gives_error=True),
     Decoder(
         "file cache's rows under their checksum",
         _cache_rows,
@@ -307,6 +307,6 @@ ROWS = (
         (BackupError, ConnectionError),
     ),
     Decoder("line of a daemon", _line, _LINES, "json"),
-    Decoder("failure told by a daemon", _failure, (_FAILURE,), "json"),
+    Decoder("failure told by a daemon", _failure, (_FAILURE,), "json", gives_error=True),
     Decoder("stored request", lambda data, _: JobRequest.restored(data), (_STORED,), "msgpack", MALFORMED),
 )  # fmt: skip

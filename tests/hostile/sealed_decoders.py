@@ -148,7 +148,7 @@ def _decompress(data: bytes, _: Path) -> object:
 
 def _read_segment(plain: bytes, _: Path) -> object:
     segment = Segment(plain)
-    return [bytes(segment.chunk(at)) for at in itertools.chain(range(min(len(segment), 300)), [len(segment) - 1, 70000])
+    return [bytes(segment.chunk(at)) for at in itertools.chain(range(min(len(segment), 300)), [len(segment) - 1])
             if at >= 0]  # fmt: skip
 
 

@@ -240,7 +240,8 @@ def test_a_list_of_no_generation_is_none(name: str) -> None:
 )
 def test_a_snapshot_with_settings_of_another_form_is_restored(text: str) -> None:
     """`restore --delete-unmatched` ended in a traceback after it had asked."""
-    filters_of(Snapshot(b"", b"", "", b"", "", 0, 0, True, _ID, [], settings=text))
+    filters = filters_of(Snapshot(b"", b"", "", b"", "", 0, 0, True, _ID, [], settings=text))
+    assert filters.decide(b"/a", b"a", False).included
 
 
 

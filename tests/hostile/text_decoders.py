@@ -158,17 +158,20 @@ def _moment(data: bytes, _: Path) -> object:
 
 
 def _pick(data: bytes, _: Path) -> object:
-    """Words for a snapshot and for versions."""
-    word = _text(data)
+    """A word for a snapshot."""
     record = picking.SnapshotRecord(
         id="s" + "1" * 32, set_id="b" + "2" * 32, set_name="a", host="x", time_ns=5 * 10**18, is_complete=True,
         sources=[b"/a"],
     )  # fmt: skip
-    found = picking.pick([record], Selection(set_name="a", as_of=word), datetime(2026, 11, 21, tzinfo=UTC), UTC)
+    return picking.pick([record], Selection(set_name="a", as_of=_text(data)), datetime(2026, 11, 21, tzinfo=UTC), UTC)
+
+
+def _pick_version(data: bytes, _: Path) -> object:
+    """A word for a version, where there is none."""
     environ = {"HOME": "/", "TZ": "UTC"}
     order = InfoOrder(place="")
     context = JobContext(order, SystemClock(), Cancel(), environ, directories.find(environ), lambda _: None)
-    return found, pick_versions([], [word], context)
+    return pick_versions([], [_text(data)], context)
 
 
 def _lock(data: bytes, path: Path) -> object:
@@ -229,9 +232,10 @@ ROWS = (
          b"2016-11-25T09-45-12"),
         "text",
     ),
-    Decoder("snapshot or version", _pick, (b"latest", b"s1111", b"2", b"2130-01-01"), "text"),
+    Decoder("snapshot by a word", _pick, (b"latest", b"s1111", b"2130-01-01"), "text"),
+    Decoder("version by a word", _pick_version, (b"2", b"2130-01-01"), "text", gives_error=True),
     Decoder("name of a set", _of_text(_name), (b"documents", "Bücher:x".encode()), "text"),
     Decoder("text with secrets", _of_text(strike), (b"ftp://anna:secret@host/x " + b"A" * 44,), "text"),
-    Decoder("holder of a lock", _lock, (b'{"pid": 1, "since_ns": 1795000000000000000}',), "json"),
+    Decoder("holder of a lock", _lock, (b'{"pid": 1, "since_ns": 1795000000000000000}',), "json", gives_error=True),
     Decoder("id of a host", _host, (b"0123456789abcdef" * 2 + b"\n",), "text"),
 )  # fmt: skip
