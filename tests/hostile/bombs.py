@@ -49,6 +49,7 @@ from tests.hostile.watched import BeyondLimitsError, watched
 Bomb = Callable[[Path], object]
 
 MOST_SECONDS = 1.0
+_KILLED_SECONDS = 4
 _MOST_ADDRESSES = 1 << 30
 _DEEP = 1_000_000
 SPARSE, PATTERN = "hole of 2^60 bytes, read a piece at a time", "pattern that could be tried for ever"
@@ -300,6 +301,8 @@ BOMBS: dict[str, Bomb] = {
 def _try(bomb: Bomb, path: Path) -> str:
     """What came of it: the code of the error, or what went wrong."""
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_ADDRESSES, _MOST_ADDRESSES))
+    # What runs in C hears no alarm: the kernel ends it.
+    resource.setrlimit(resource.RLIMIT_CPU, (_KILLED_SECONDS, _KILLED_SECONDS))
     try:
         with watched(MOST_SECONDS):
             bomb(path)
