@@ -17,7 +17,7 @@ from tests.hostile.inputs import hostile
 from tests.hostile.table import DECODERS
 from tests.hostile.watched import watched
 
-_FEW, _MANY = 150, 10_000
+_FEW, _MANY = 100, 10_000
 _TOLD = {row.name: row for row in DECODERS}
 
 
