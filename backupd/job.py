@@ -15,7 +15,7 @@ import traceback
 
 from backupd.cancel import Cancel
 from backupd.clock import SystemClock
-from backupd.errors import BackupError, CancelledError, TerminatedError, UsageError
+from backupd.errors import BackupError, CancelledError, FormatError, TerminatedError, UsageError
 from backupd.house import operation_for
 from backupd.model import events, orders
 from backupd.operations.context import JobContext, error_fields
@@ -34,7 +34,10 @@ def main() -> None:
     gc.set_threshold(_GC_OBJECTS, 20, 20)
     _protect()
     channel: Channel[orders.ToJob] = Channel(socket.socket(fileno=int(sys.argv[1])), orders.ToJob)
-    order = channel.receive()
+    try:
+        order = channel.receive()
+    except FormatError:
+        order = None
     cancel = Cancel()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: cancel.request(TerminatedError("ended by SIGTERM")))
@@ -96,7 +99,8 @@ def _listen(channel: Channel[orders.ToJob], context: JobContext, send: _Sender) 
     while True:
         try:
             message = channel.receive()
-        except OSError:
+        except (OSError, FormatError):
+            # Who speaks another protocol can't end this job later: it is as if he were gone.
             message = None
         match message:
             case None:

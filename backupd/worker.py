@@ -32,8 +32,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     end = socket.socket(fileno=int(sys.argv[1]))
     channel: Channel[work.ToWorker] = Channel(end, work.ToWorker)
-    setup = channel.receive()
     try:
+        setup = channel.receive()
         if isinstance(setup, work.StoreSetup):
             StoreWorker(channel, setup, map_memory(int(sys.argv[2]))).run()
         elif isinstance(setup, work.FetchSetup):

@@ -216,5 +216,7 @@ def failure_of(body: bytes) -> BackupError:
         return DaemonUnreachableError("what answers at the socket is no backupd")
     found = failure.error
     error = error_of(str(found.get("code", "")), str(found.get("message", "")), str(found.get("hint", "")))
-    error.context.update(found.get("context") or {})
+    context = found.get("context")
+    if isinstance(context, dict):
+        error.context.update(context)
     return error

@@ -92,7 +92,7 @@ class JobProcess:
         """
         try:
             yield from self._channel.receive_ready()
-        except (msgspec.MsgspecError, FormatError) as error:
+        except FormatError as error:
             raise DaemonUnreachableError(
                 f"the job process speaks another protocol: {error}", hint="are bkctl and backupd of one version?"
             ) from error

@@ -108,7 +108,9 @@ def pack_frame(frame: FrameHeader) -> bytes:
 
 
 def unpack_frame(plain: bytes | memoryview) -> FrameHeader:
-    """Read the 80 plain bytes of a frame header. Raises FormatError when over a limit."""
+    """Read the 80 plain bytes of a frame header. Raises FormatError of another length or over a limit."""
+    if len(plain) != FRAME_PLAIN_BYTES:
+        raise FormatError(f"a frame header has {len(plain)} bytes")
     salt, counter, stored, plain_bytes, epoch, chunk_count, compression, wrap = _FRAME.unpack(plain)
     if plain_bytes > MAX_SEGMENT_BYTES or not TAG_BYTES <= stored <= MAX_SEGMENT_BYTES + 4096 or wrap:
         raise FormatError(f"a frame announces a segment of {plain_bytes} bytes in {stored}")

@@ -20,6 +20,7 @@ from blake3 import blake3
 from backupd import durable_io
 from backupd.errors import DamagedCacheError
 from backupd.state_errors import translated
+from backupd.wire.malformed import MALFORMED
 
 _HEADER = struct.Struct("<8s16s16s24x")
 _MAGIC = b"BKDFILE2"
@@ -86,6 +87,7 @@ class FileCache:
         self, path: str, fd: int, options: bytes, table: _Table, directories: dict[bytes, CachedDirectory]
     ) -> None:
         self.path, self._fd, self.options = path, fd, options
+        self._size_bytes = os.fstat(fd).st_size
         self._directories = directories
         self.damage = set(table.damage)
         """Names of the damage records that its run knew."""
@@ -98,10 +100,15 @@ class FileCache:
 
     def rows(self, piece: PieceRef) -> list[Row]:
         """The rows of a piece. Raises DamagedCacheError."""
-        return _rows_decoder.decode(self.read(piece))
+        try:
+            return _rows_decoder.decode(self.read(piece))
+        except MALFORMED as error:
+            raise DamagedCacheError(f"the file cache {self.path} holds no rows: {error}") from error
 
     def read(self, piece: PieceRef) -> bytes:
         """The rows of a piece as they lie there, to carry them over. Raises DamagedCacheError."""
+        if not 0 <= piece.offset <= piece.offset + piece.length <= self._size_bytes:
+            raise DamagedCacheError(f"the file cache {self.path} names rows that it has not")
         try:
             data = os.pread(self._fd, piece.length, piece.offset)
         except OSError as error:
@@ -147,7 +154,7 @@ def open_cache(path: str) -> FileCache | None:
         cache = FileCache(path, fd, _HEADER.unpack(header)[1], newest, directories)
         fd = -1
         return cache
-    except (msgspec.MsgspecError, OSError):
+    except (*MALFORMED, OSError):
         return None
     finally:
         if fd >= 0:

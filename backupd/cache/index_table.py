@@ -12,6 +12,7 @@ import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import groupby, islice
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ import msgspec
 from blake3 import blake3
 
 from backupd.cache.table_file import BLOCK, HEADER_BYTES, Notes, TableShape, read_header, table_path
+from backupd.errors import StateError
 from backupd.index.layout import ID_BYTES, BlockRow
 from backupd.state_errors import translated
 from backupd.wire.malformed import MALFORMED
@@ -26,6 +28,8 @@ from backupd.wire.malformed import MALFORMED
 _WINDOW_RANKS = 128
 _WINDOW_BYTES = _WINDOW_RANKS * ID_BYTES
 _KEPT_WINDOWS = 64
+_OUTSIDE = (IndexError, ValueError)
+"""What numbers that lead outside of the table end in."""
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -58,7 +62,8 @@ class IndexedFrame(NamedTuple):
 class IndexTable:
     """Looks chunks up in one index object. Not for several threads at once.
 
-    Methods that look into the file raise StateError where its disk fails.
+    Methods that look into the file raise StateError where its disk fails, or the file leads outside of what it holds:
+    then it is removed, to be made anew.
     """
 
     def __init__(self, name: str, path: str, fd: int, shape: TableShape) -> None:
@@ -102,6 +107,12 @@ class IndexTable:
 
         ids: 32 bytes a chunk. prefixes: `prefixes_of(ids)`. wanted: numbers of the chunks to look up.
         """
+        try:
+            return self._hits(ids, prefixes, wanted)
+        except _OUTSIDE as error:
+            raise self._distrusted() from error
+
+    def _hits(self, ids: bytes, prefixes: array[int], wanted: Iterable[int]) -> list[tuple[int, int]]:
         found: list[tuple[int, int]] = []
         column, fan, shift = self._prefixes, self._fan, 64 - self._shape.fan_bits
         ranks, stored_id = self._ranks, self._id
@@ -120,9 +131,12 @@ class IndexTable:
 
     def place(self, rank: int) -> Place:
         """Where the chunk of that rank lies."""
-        if not self._run_start <= rank < self._run_end:
-            self._enter_run(rank)
-        return Place(*self._run, self._positions[rank])
+        try:
+            if not self._run_start <= rank < self._run_end:
+                self._enter_run(rank)
+            return Place(*self._run, self._positions[rank])
+        except _OUTSIDE as error:
+            raise self._distrusted() from error
 
     def blocks(self) -> Iterator[BlockRow]:
         """The blocks that the index object names."""
@@ -137,11 +151,19 @@ class IndexTable:
 
     def frames_of(self, block_id: bytes) -> list[IndexedFrame]:
         """What the index object says of a block; nothing of one that it does not name."""
-        if not self._block_runs:
-            self._block_runs = self._find_block_runs()
+        try:
+            if not self._block_runs:
+                self._block_runs = self._find_block_runs()
+            return self._frames_of(block_id)
+        except _OUTSIDE as error:
+            raise self._distrusted() from error
+
+    def _frames_of(self, block_id: bytes) -> list[IndexedFrame]:
         frames: list[IndexedFrame] = []
         for segment in (number for run in self._block_runs.get(block_id, ()) for number in run):
             start, end = self._firsts[segment], self._firsts[segment + 1]
+            if not start <= end <= self._shape.chunks:
+                raise IndexError(segment)
             _, offset, stored_bytes, plain_bytes = self._segments[4 * segment : 4 * segment + 4]
             ids = self._read(ID_BYTES * (end - start), self._ids_start + ID_BYTES * start)
             positions = self._positions[start:end].tolist()
@@ -168,6 +190,14 @@ class IndexTable:
             at += len(piece)
         return hasher.digest() == self._shape.content_hash
 
+    def _distrusted(self) -> StateError:
+        with suppress(OSError):
+            os.unlink(self._path)
+        return StateError(
+            f"the index table {self._path} was damaged on the disk and is removed",
+            hint="run it again: it is made anew; and look after the disk it lies on",
+        )
+
     def _id(self, rank: int) -> bytes:
         number = rank // _WINDOW_RANKS
         window = self._windows.get(number)
@@ -190,6 +220,8 @@ class IndexTable:
         segment = bisect_right(self._firsts, rank, 0, self._shape.segments) - 1
         self._run_start, self._run_end = self._firsts[segment], self._firsts[segment + 1]
         block, offset, stored_bytes, plain_bytes = self._segments[4 * segment : 4 * segment + 4]
+        if block >= self._shape.blocks:
+            raise IndexError(block)
         start = self._blocks_start + block * BLOCK.size
         self._run = (self._map[start : start + ID_BYTES], offset, stored_bytes, plain_bytes)
 

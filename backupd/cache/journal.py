@@ -15,6 +15,7 @@ import msgspec
 from blake3 import blake3
 
 from backupd import durable_io
+from backupd.wire.malformed import MALFORMED
 
 _HEAD = struct.Struct("<I8s")
 _MOST_BYTES = 64 << 20
@@ -154,7 +155,7 @@ def _unpack(data: bytes) -> list[JournalRecord]:
             break
         try:
             found.append(_decoder.decode(body))
-        except msgspec.MsgspecError:
+        except MALFORMED:
             break
         at += _HEAD.size + length
     return found

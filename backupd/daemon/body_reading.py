@@ -35,11 +35,19 @@ def _explained(message: str, data: bytes, shape: Any, verb: str) -> UsageError:
     hint = f"see {verb} in /v1/openapi.json"
     unknown = _UNKNOWN.search(text)
     if unknown is not None:
-        known = _fields_at(shape, msgspec.json.decode(data), path)
+        known = _fields_at(shape, _whole(data), path)
         near = difflib.get_close_matches(unknown[1][:_MOST_COMPARED], known, 1, 0.5)
         text = f"'{unknown[1][:_MOST_COMPARED]}' is not known here"
         hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
     return UsageError(f"the body does not fit: {text}{where}", hint=hint)
+
+
+def _whole(data: bytes) -> Any:
+    """The body without a shape; None where what follows the first fault is no JSON."""
+    try:
+        return msgspec.json.decode(data)
+    except MALFORMED:
+        return None
 
 
 def _fields_at(shape: Any, value: Any, path: str) -> list[str]:

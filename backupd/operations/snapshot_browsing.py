@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import tzinfo
 from typing import Any
 
-from backupd.errors import DamageError, UsageError
+from backupd.errors import DamageError, FormatError, UsageError
 from backupd.model import events
 from backupd.model.orders import SnapshotCatOrder, SnapshotLsOrder
 from backupd.model.results import path_fields, shown
@@ -17,6 +17,7 @@ from backupd.operations.snapshot_tree import Trees
 from backupd.operations.snapshots import end, identify
 from backupd.rules import moments, names
 from backupd.snapshot.records import Snapshot
+from backupd.tree.depth import TOO_DEEP, is_too_deep
 from backupd.tree.entry import CHANGED, Device, Entry, Kind
 
 _MAX_DATA_BYTES = 1 << 20
@@ -134,7 +135,9 @@ class _Lister:
                 continue
             name = snapshot_tree.join(path, below.name)
             self.send(name, below)
-            if is_recursive and below.kind == Kind.DIRECTORY:
+            if is_recursive and below.kind == Kind.DIRECTORY and is_too_deep(name):
+                note_damage(self._context, self.damaged, name, FormatError(TOO_DEEP))
+            elif is_recursive and below.kind == Kind.DIRECTORY:
                 open_directories.append((name, self._trees.entries(below)))
 
 

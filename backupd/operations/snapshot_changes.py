@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
-from backupd.errors import DamageError
+from backupd.errors import DamageError, FormatError
 from backupd.operations.snapshot_tree import Trees, join
 from backupd.tree.comparing import Pair, has_same_content, has_same_metadata
+from backupd.tree.depth import TOO_DEEP, is_too_deep
 from backupd.tree.entry import Entry, Kind
 
 ChangeKind = Literal["added", "removed", "changed", "metadata"]
@@ -53,7 +54,11 @@ def walk_changes(
         change = _judge(name, *pair)
         if change is not None:
             yield change
-        if _is_directory(pair[0]) or _is_directory(pair[1]):
+        if not (_is_directory(pair[0]) or _is_directory(pair[1])):
+            continue
+        if is_too_deep(name):
+            damaged(name, FormatError(TOO_DEEP))
+        else:
             open_directories.append((name, trees.differing(*pair)))
 
 

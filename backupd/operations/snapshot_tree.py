@@ -167,6 +167,8 @@ def read_file(entry: Entry, load: Load) -> Iterator[bytes]:
             raise FormatError(f"a chunk of {shown(entry.name)} has {len(chunk)} bytes, not {length}")
         used = 0
         for offset, size in layout.pieces(done, done + length):
+            if offset + size > entry.size:
+                raise FormatError(f"{shown(entry.name)} has data beyond its size of {entry.size} bytes")
             yield from _zeros(offset - at)
             yield bytes(chunk[used : used + size])
             used += size

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from backupd.cache.index_table import prefixes_of
 from backupd.cache.index_tables import IndexTables
 from backupd.errors import ChunkLostError, DamageError
+from backupd.tree.depth import TOO_DEEP, is_too_deep
 from backupd.tree.entry import Chunks, ChunkTree, Entry, Kind, Stored, check
 from backupd.tree.lists import list_parts
 from backupd.tree.nodes import Load, leaf_entries, node_references
@@ -145,6 +146,8 @@ class TreeCheck:
                     ids += content.ids
                 elif isinstance(content, ChunkTree):
                     below.append(_Visit(content.root, directory + entry.name, True))
+            elif entry.kind == Kind.DIRECTORY and is_too_deep(directory + entry.name):
+                self._hit(visit, directory + entry.name, True, b"", TOO_DEEP)
             elif entry.kind == Kind.DIRECTORY and isinstance(content, bytes):
                 below.append(_Visit(content, directory + entry.name, False))
             if entry.extra is not None:

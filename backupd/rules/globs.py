@@ -124,28 +124,46 @@ def _literal(tokens: list[str]) -> str | None:
 
 
 def _expression(tokens: list[str]) -> str:
-    """Join tokens; what follows a `*` up to the next is taken where it first fits, so no glob takes long to fail."""
+    """Join tokens; what follows a `*` up to the next is taken where it first fits, so no glob takes long to fail.
+
+    So is what follows a `**` up to the next: the next one takes whatever lies between, so the first fit will do.
+    """
+    starts = [at for at, token in enumerate(tokens) if token == _STARS]
+    if not starts:
+        return _piece(tokens, is_last=True)
+    out = [_piece(tokens[: starts[0]], is_last=False)]
+    for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True):
+        begins = start == 0 or tokens[start - 1] == _SLASH
+        at = start + 1
+        is_last = end == len(tokens)
+        few = "" if is_last else "?"
+        if begins and at == len(tokens):
+            wildcard = ".+"
+        elif begins and tokens[at] == _SLASH:
+            wildcard = f"(?:.*{few}/)?{few}"
+            at += 1
+        else:
+            wildcard = f".*{few}"
+        piece = wildcard + _piece(tokens[at:end], is_last=is_last)
+        out.append(piece if is_last else f"(?>{piece})")
+    return "".join(out)
+
+
+def _piece(tokens: list[str], *, is_last: bool) -> str:
+    """Tokens without `**`; where one follows, the shortest fit."""
     out = []
+    few = "" if is_last else "?"
     at = 0
     while at < len(tokens):
         token = tokens[at]
         at += 1
-        if token == _STARS:
-            begins = at == 1 or tokens[at - 2] == _SLASH
-            if begins and at == len(tokens):
-                out.append(".+")
-            elif begins and tokens[at] == _SLASH:
-                out.append("(?:.*/)?")
-                at += 1
-            else:
-                out.append(".*")
-        elif token == _STAR:
-            end = at
-            while end < len(tokens) and tokens[end] not in (_STAR, _STARS, _SLASH):
-                end += 1
-            run = "".join(tokens[at:end])
-            out.append(f"(?>[^/]*?{run})" if end < len(tokens) and tokens[end] == _STAR else f"[^/]*{run}")
-            at = end
-        else:
+        if token != _STAR:
             out.append(token)
+            continue
+        end = at
+        while end < len(tokens) and tokens[end] not in (_STAR, _SLASH):
+            end += 1
+        run = "".join(tokens[at:end])
+        out.append(f"(?>[^/]*?{run})" if end < len(tokens) and tokens[end] == _STAR else f"[^/]*{few}{run}")
+        at = end
     return "".join(out)

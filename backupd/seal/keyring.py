@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import os
+from typing import Annotated
 
 import msgspec
 
@@ -13,6 +14,8 @@ from backupd.seal.envelope import open_object, seal_object
 from backupd.seal.header import ObjectKind
 from backupd.wire.malformed import MALFORMED
 
+Word = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
+"""What headers and the cutter hold in 32 bits."""
 BLOCK_BYTES_CHOICES = (32 << 20, 64 << 20)
 
 
@@ -26,7 +29,7 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
 class EpochKeys(msgspec.Struct, frozen=True, array_like=True):
     """Keys for what was written during one epoch."""
 
-    number: int
+    number: Word
     random: bytes
     data_key: bytes
     index_key: bytes
@@ -41,11 +44,11 @@ class EpochKeys(msgspec.Struct, frozen=True, array_like=True):
 class Keyring(msgspec.Struct, frozen=True, array_like=True):
     """All keys of a repository that one epoch knows; the last of `epochs` is its own."""
 
-    number: int
+    number: Word
     random: bytes
     commitment: bytes
     chunk_id_key: bytes
-    chunker_seed: int
+    chunker_seed: Word
     configuration: Configuration
     epochs: list[EpochKeys]
 

@@ -104,7 +104,7 @@ def _holder(fd: int) -> dict[str, Any]:
     """The pid and since_ns as the holder wrote them; empty in the moment before it has."""
     try:
         found = json.loads(os.pread(fd, _LIMIT_BYTES, 0))
-    except ValueError:
+        to_datetime(int(found["since_ns"]))
+        return {"pid": int(found["pid"]), "since_ns": int(found["since_ns"])}
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
         return {}
-    is_whole = isinstance(found, dict) and isinstance(found.get("pid"), int) and isinstance(found.get("since_ns"), int)
-    return {"pid": found["pid"], "since_ns": found["since_ns"]} if is_whole else {}

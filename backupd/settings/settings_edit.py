@@ -8,6 +8,12 @@ from typing import Any
 import yaml
 
 from backupd.errors import ConfigError, UsageError
+from backupd.settings.yaml_text import check_size
+
+_NO_YAML = (yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError)
+"""The last two: what the safe loader raises at `!!bool x` and `!!timestamp x`."""
+_MOST_CHARACTERS = 64 << 10
+"""Marks need the slow loader; a text that a person wrote is a few thousand characters."""
 
 
 def with_value(text: str, key: str, value: str, name: str) -> str:
@@ -20,10 +26,13 @@ def with_value(text: str, key: str, value: str, name: str) -> str:
     if not all(steps):
         raise UsageError(f"'{key}' is no setting", hint="bkctl config show lists them, as queue.jobs_at_once")
     wanted = _parsed(value)
+    if len(text) > _MOST_CHARACTERS:
+        raise _by_hand(key, name)
     try:
+        check_size(text.encode(errors="surrogatepass"), name)
         before = yaml.safe_load(text) or {}
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError) as error:
+    except _NO_YAML as error:
         raise ConfigError(f"{name} is no YAML: {error}", hint="mend it by hand first") from error
     if root is not None and (not isinstance(root, yaml.MappingNode) or root.flow_style):
         raise _by_hand(key, name)
@@ -97,17 +106,18 @@ def _with(before: Any, steps: list[str], value: Any) -> Any:
 
 def _parsed(value: str) -> Any:
     try:
-        if "\n" not in value:
+        if "\n" not in value and len(value) <= _MOST_CHARACTERS:
+            check_size(value.encode(errors="surrogatepass"), "the value")
             return yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError) as error:
+    except _NO_YAML as error:
         raise UsageError(f"'{value}' is no value", hint="quote text with signs in it: '\"a: b\"'") from error
-    raise UsageError("a value stands on one line", hint="write a list as [root, anna]")
+    raise UsageError("a value stands on one line and is short", hint="write a list as [root, anna]")
 
 
 def _read(text: str) -> Any:
     try:
         return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
+    except _NO_YAML:
         return None
 
 

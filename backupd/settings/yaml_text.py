@@ -14,7 +14,9 @@ from backupd.errors import ConfigError
 
 MOST_BYTES = 4 << 20
 _MOST_DEPTH = 32
-_MOST_NODES = 200_000
+_MOST_NODES = 50_000
+_MOST_PARTS = 16
+"""YAML 1.1 takes `1:30` for a number; with thousands of parts, to tell and to read it would take long."""
 _MOST_COMPARED = 64
 """Characters of a name that is compared with the known ones: with millions of them it would take long."""
 _PATH = re.compile(r" - at `(key` in `)?(\$[^`]*)`")
@@ -73,10 +75,11 @@ def load_located(data: bytes, shape: type[Shape], name: str) -> Located[Shape]:
     if len(data) > MOST_BYTES:
         raise ConfigError(f"{name} is over {MOST_BYTES >> 20} MiB")
     try:
+        check_size(data, name)
         node = yaml.compose(data, Loader=yaml.CSafeLoader)
         if node is None:
             return Located(msgspec.convert({}, shape), name, None)
-        _check_node(node, name)
+        _check_keys(node, name)
         # The same bytes again: constructing from the node would lose its marks.
         value = yaml.load(data, Loader=yaml.CSafeLoader)  # noqa: S506 - the safe loader, in C
     except yaml.MarkedYAMLError as error:
@@ -91,17 +94,41 @@ def load_located(data: bytes, shape: type[Shape], name: str) -> Located[Shape]:
         raise _explained(str(error), node, shape, name) from error
 
 
-def _check_node(root: yaml.Node, name: str) -> None:
-    """Refuse what would make more of a small file than it is: aliases, deep nesting; and keys given twice."""
-    todo = [(root, 0)]
-    seen: set[int] = set()
+def check_size(data: bytes | str, name: str) -> None:
+    """Refuse what would make more of a small file than it is: aliases, deep nesting, very many parts, endless numbers.
+
+    Nothing is built before this has looked through all of it. Raises ConfigError, YAMLError.
+    """
+    depth = nodes = 0
+    for event in yaml.parse(data, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+            continue
+        if not isinstance(event, yaml.NodeEvent):
+            continue
+        where = f"{name}{_line(event.start_mark)}"
+        nodes += 1
+        if event.anchor is not None:
+            raise ConfigError(f"{where}: anchors and aliases are not taken", hint="write it out")
+        if depth > _MOST_DEPTH or nodes > _MOST_NODES:
+            raise ConfigError(f"{where}: too deep or too large")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.ScalarEvent) and event.value.count(":") > _MOST_PARTS and _is_number(event):
+            raise ConfigError(f"{where}: a number of more than {_MOST_PARTS} parts", hint="quote what is text")
+
+
+def _is_number(event: yaml.ScalarEvent) -> bool:
+    if event.tag is None:
+        return bool(event.implicit[0] and event.value[0] in "+-0123456789")
+    return bool(event.tag.endswith("int"))
+
+
+def _check_keys(root: yaml.Node, name: str) -> None:
+    """Refuse keys given twice, and such as are no text."""
+    todo = [root]
     while todo:
-        node, depth = todo.pop()
-        if id(node) in seen:
-            raise ConfigError(f"{name}{_line(node.start_mark)}: anchors and aliases are not taken", hint="write it out")
-        seen.add(id(node))
-        if depth > _MOST_DEPTH or len(seen) > _MOST_NODES:
-            raise ConfigError(f"{name}{_line(node.start_mark)}: too deep or too large")
+        node = todo.pop()
         if isinstance(node, yaml.MappingNode):
             keys: set[str] = set()
             for key, value in node.value:
@@ -110,9 +137,9 @@ def _check_node(root: yaml.Node, name: str) -> None:
                 if key.value in keys:
                     raise ConfigError(f"{name}{_line(key.start_mark)}: '{key.value}' is given twice")
                 keys.add(str(key.value))
-                todo.append((value, depth + 1))
+                todo.append(value)
         elif isinstance(node, yaml.SequenceNode):
-            todo += [(one, depth + 1) for one in node.value]
+            todo += node.value
 
 
 def _explained(message: str, root: yaml.Node, shape: Any, name: str) -> ConfigError:

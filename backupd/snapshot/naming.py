@@ -8,9 +8,9 @@ import msgspec
 
 from backupd.clock import to_name
 
-_SNAPSHOT = re.compile(r"snapshots/(b[0-9a-f]{32})/(\d{8}t\d{6}z)-([0-9a-f]{32})")
-_SESSION = re.compile(r"sessions/([0-9a-f]{32})/(\d{8})")
-_GC = re.compile(r"gc/(\d+)\.(candidates|deleted)")
+_SNAPSHOT = re.compile(r"snapshots/(b[0-9a-f]{32})/([0-9]{8}t[0-9]{6}z)-([0-9a-f]{32})")
+_SESSION = re.compile(r"sessions/([0-9a-f]{32})/([0-9]{8})")
+_GC = re.compile(r"gc/([0-9]{1,18})\.(candidates|deleted)")
 
 
 class SnapshotName(msgspec.Struct, frozen=True):

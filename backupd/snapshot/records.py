@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
 from backupd.errors import FormatError
 from backupd.wire.malformed import MALFORMED
+
+ChunkId = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
@@ -25,7 +27,7 @@ class Snapshot(Record, frozen=True, array_like=True):
     started_ns: int
     finished_ns: int
     is_complete: bool
-    root: bytes
+    root: ChunkId
     """Node id of a directory that stands for `/`."""
     sources: list[bytes]
     owners: list[tuple[int, bytes]] = []
@@ -44,7 +46,7 @@ class Snapshot(Record, frozen=True, array_like=True):
 class Checkpoint(Record, frozen=True, array_like=True):
     """A root whose chunks are all in index objects that exist."""
 
-    root: bytes
+    root: ChunkId
     file_count: int
     byte_count: int
 

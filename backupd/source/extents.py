@@ -7,8 +7,12 @@ import os
 import struct
 from bisect import bisect_right
 
+from backupd.errors import FormatError
+
 _PAIR = struct.Struct("<QQ")
 _MOST = 65_536
+_MOST_READ = 2 * _MOST
+"""An unfinished file's map has pieces of what was read, so it may be longer."""
 _STAT_BLOCK = 512
 
 
@@ -64,13 +68,18 @@ class ExtentMap:
     """Translates offsets of the content (all data extents joined) into offsets of the file."""
 
     def __init__(self, packed: bytes, size: int) -> None:
-        """packed: as `map_extents` gives; empty: one extent of the whole size."""
+        """packed: as `map_extents` gives; empty: one extent of the whole size. Raises FormatError."""
+        if len(packed) % _PAIR.size or len(packed) > _MOST_READ * _PAIR.size:
+            raise FormatError("a list of data extents is malformed")
         self._pairs = list(_PAIR.iter_unpack(packed)) if packed else [(0, size)]
         self._starts: list[int] = []
-        total = 0
-        for _, length in self._pairs:
+        total = end = 0
+        for offset, length in self._pairs:
+            if offset < end:
+                raise FormatError("a list of data extents is out of order")
             self._starts.append(total)
             total += length
+            end = offset + length
         self.content_bytes = total
 
     def pieces(self, start: int, end: int) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from backupd.errors import TargetError
 
 _PAIR = struct.Struct("<QQ")
+_MOST = 131_072
 _ALL_HOLE = _PAIR.pack(0, 0)
 """What a file without any data has in the place of no extents, which would mean: all of it is data."""
 
@@ -22,7 +23,7 @@ class Extents:
         self._starts: list[int] = []
         self.content_bytes = 0
         end = 0
-        if len(data) % _PAIR.size:
+        if len(data) % _PAIR.size or len(data) > _MOST * _PAIR.size:
             raise TargetError("its list of data extents is malformed")
         for offset, length in _PAIR.iter_unpack(data if data != _ALL_HOLE else b""):
             if offset < end or not length or offset + length > size:

@@ -92,6 +92,9 @@ def _unshared_leaves(older: bytes | None, newer: bytes | None, load: Load) -> tu
         below_new, new_grew = _expanded(new, load)
         if not old_grew and not new_grew:
             return old, new
+        # Names ascend, so no node is twice in a directory. Where one is, each level would be longer than that above.
+        if len(set(below_old)) < len(below_old) or len(set(below_new)) < len(below_new):
+            raise FormatError("a directory holds a node twice")
         old, new = below_old, below_new
     raise FormatError(f"a directory's nodes are higher than {MAX_HEIGHT}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -12,6 +12,12 @@ from backupd.wire.malformed import MALFORMED
 
 INLINE_VALUE_LIMIT = 512
 """xattr and ACL values longer than this are stored as chunks."""
+
+ChunkId = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+Word = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
+"""What a system call takes as an unsigned number of 32 bits."""
+DeviceNumber = Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]
+Size = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class Kind(IntEnum):
@@ -33,7 +39,7 @@ class Chunks(msgspec.Struct, frozen=True, array_like=True, tag=0):
     """log2 of the average chunk size the file was cut with."""
     ids: bytes
     """32 bytes a chunk."""
-    lengths: list[int]
+    lengths: Annotated[list[int], msgspec.Meta(max_length=256)]
     """Plain bytes of each."""
 
 
@@ -41,7 +47,7 @@ class ChunkTree(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """Content of more than 256 chunks: the root of a tree of list nodes."""
 
     size_class: int
-    root: bytes
+    root: ChunkId
     """Chunk id of the list node."""
     height: int
     """1: the root holds chunks; more: it holds nodes of height - 1."""
@@ -52,8 +58,8 @@ class ChunkTree(msgspec.Struct, frozen=True, array_like=True, tag=1):
 class Device(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """Numbers of a character or block device."""
 
-    major: int
-    minor: int
+    major: DeviceNumber
+    minor: DeviceNumber
 
 
 Content = bytes | Chunks | ChunkTree | Device | None
@@ -62,7 +68,7 @@ Content = bytes | Chunks | ChunkTree | Device | None
 class Stored(msgspec.Struct, frozen=True, array_like=True):
     """A value too long to stand inline: the chunk that holds it."""
 
-    id: bytes
+    id: ChunkId
     length: int
 
 
@@ -71,11 +77,11 @@ class Extra(msgspec.Struct, frozen=True, array_like=True):
 
     hard_link: bytes | None = None
     """16 bytes that all names of one inode share; only where there are several."""
-    xattrs: list[tuple[bytes, bytes | Stored]] | None = None
+    xattrs: Annotated[list[tuple[bytes, bytes | Stored]], msgspec.Meta(max_length=1 << 16)] | None = None
     """In byte order of names; POSIX ACLs are among them as system.posix_acl_*."""
     birth_ns: int | None = None
     """Time of creation where the platform tells and can set it (macOS)."""
-    flags: int = 0
+    flags: Word = 0
     """Inode flags: on Linux the FS_*_FL bits of source.metadata.KEPT_FLAGS, on macOS st_flags."""
     salt: bytes | None = None
     """32 bytes of scope salt where the scope is not the whole set or repository."""
@@ -102,10 +108,10 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     kind: int
     mode: int
     """Permission bits, 0 to 0o7777."""
-    uid: int
-    gid: int
+    uid: Word
+    gid: Word
     mtime_ns: int
-    size: int
+    size: Size
     """Bytes of a file or of a symlink's target, else 0."""
     content: Content
     """File: None when empty, 32 bytes of chunk id when one chunk, else Chunks or ChunkTree. Directory: 32 bytes, the

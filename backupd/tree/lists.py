@@ -4,32 +4,36 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from typing import Annotated
 
 import msgspec
 
 from backupd.errors import FormatError
-from backupd.tree.entry import Chunks, ChunkTree, Content
-from backupd.tree.nodes import LIST_INNER, LIST_LEAF, MAX_CHILDREN, MAX_HEIGHT, MIN_CHILDREN, Load, Store
+from backupd.tree.entry import ChunkId, Chunks, ChunkTree, Content
+from backupd.tree.nodes import LIST_INNER, LIST_LEAF, MAX_CHILDREN, MAX_HEIGHT, MIN_CHILDREN, Load, Most, Store
 from backupd.wire.malformed import MALFORMED
 
 INLINE_CHUNKS = 256
+_MAX_CHUNK_BYTES = 8 << 20
+_FEW_CHUNKS, _LEAST_BYTES = 1 << 16, 128
+"""Of more chunks than these few, each has so many bytes on average at least; the cutter's smallest have eight times."""
 _END_BITS = 0x1FF
 
 
 class _Part(msgspec.Struct, frozen=True, array_like=True):
-    node: bytes
+    node: ChunkId
     chunks: int
     byte_count: int
 
 
 class _ListLeaf(msgspec.Struct, frozen=True, array_like=True, tag=LIST_LEAF):
     ids: bytes
-    lengths: list[int]
+    lengths: Annotated[list[int], Most]
 
 
 class _ListInner(msgspec.Struct, frozen=True, array_like=True, tag=LIST_INNER):
     height: int
-    parts: list[_Part]
+    parts: Annotated[list[_Part], Most]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -79,23 +83,36 @@ def _stack(parts: list[_Part], height: int, store: Store) -> list[_Part]:
 
 
 def iterate_chunks(content: Content, size: int, load: Load) -> Iterator[tuple[bytes, int]]:
-    """(chunk id, plain bytes) of a file's content in order. `size`: of the content, for a single chunk.
+    """(chunk id, plain bytes) of a file's content in order. `size`: of the content, or more; that of a single chunk.
 
-    Raises DamageError, FormatError.
+    Raises DamageError; FormatError, too, where there is more of it than the size or the count of chunks says.
     """
     if isinstance(content, bytes):
         yield content, size
     elif isinstance(content, Chunks):
+        _check_lengths(content.lengths, size)
         for at, length in enumerate(content.lengths):
             yield content.ids[32 * at : 32 * at + 32], length
     elif isinstance(content, ChunkTree):
-        yield from _iterate_list(content.root, load, MAX_HEIGHT)
+        _check_count(content, size)
+        chunks_left, bytes_left = content.count, size
+        for ids, lengths in _list_leaves(content.root, load, MAX_HEIGHT):
+            chunks_left -= len(lengths)
+            bytes_left -= _check_lengths(lengths, bytes_left)
+            if chunks_left < 0:
+                raise FormatError(f"a list of {content.count} chunks has more")
+            for at, length in enumerate(lengths):
+                yield ids[32 * at : 32 * at + 32], length
 
 
 def list_references(content: Content, load: Load) -> Iterator[bytes]:
-    """Chunk ids of all list nodes of a file, the root first."""
+    """Chunk ids of all list nodes of a file, the root first. Raises DamageError, FormatError."""
     if isinstance(content, ChunkTree):
-        yield from _list_nodes(content.root, load, MAX_HEIGHT)
+        for number, node in enumerate(_list_nodes(content.root, load, MAX_HEIGHT)):
+            # Each leaf has a chunk at least, each inner node stands above one.
+            if number >= content.count * MAX_HEIGHT:
+                raise FormatError(f"a list of {content.count} chunks has {number} nodes")
+            yield node
 
 
 def list_parts(data: bytes) -> tuple[list[bytes], bytes]:
@@ -121,17 +138,31 @@ def _list_nodes(root: bytes, load: Load, limit: int) -> Iterator[bytes]:
             yield from _list_nodes(part.node, load, node.height)
 
 
-def _iterate_list(root: bytes, load: Load, limit: int) -> Iterator[tuple[bytes, int]]:
+def _check_count(content: ChunkTree, size: int) -> None:
+    if content.count > max(_FEW_CHUNKS, size // _LEAST_BYTES):
+        raise FormatError(f"a file of {size} bytes has {content.count} chunks")
+
+
+def _check_lengths(lengths: list[int], most_bytes: int) -> int:
+    """Their sum. A list of nothing, or of chunks of nothing, would never come to an end of the file."""
+    if not lengths or min(lengths) < 1 or max(lengths) > _MAX_CHUNK_BYTES:
+        raise FormatError("a list of chunks has one that is none, or has none")
+    byte_count = sum(lengths)
+    if byte_count > most_bytes:
+        raise FormatError(f"a list of chunks has {byte_count} bytes where at most {most_bytes} are due")
+    return byte_count
+
+
+def _list_leaves(root: bytes, load: Load, limit: int) -> Iterator[tuple[bytes, list[int]]]:
     node = _decode(load(root))
     if isinstance(node, _ListLeaf):
         if len(node.ids) != 32 * len(node.lengths):
             raise FormatError("a list node has other counts of ids and lengths")
-        for at, length in enumerate(node.lengths):
-            yield node.ids[32 * at : 32 * at + 32], length
+        yield node.ids, node.lengths
         return
     _check_height(node, limit)
     for part in node.parts:
-        yield from _iterate_list(part.node, load, node.height)
+        yield from _list_leaves(part.node, load, node.height)
 
 
 def _decode(data: bytes) -> _ListLeaf | _ListInner:

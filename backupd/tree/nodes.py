@@ -8,12 +8,13 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from typing import Annotated
 
 import msgspec
 
 from backupd.errors import FormatError
 from backupd.seal.cipher import keyed_hash
-from backupd.tree.entry import Entry, check
+from backupd.tree.entry import ChunkId, Entry, check
 from backupd.wire.malformed import MALFORMED
 
 LEAF, INNER, LIST_LEAF, LIST_INNER = 1, 2, 3, 4
@@ -31,17 +32,21 @@ class Child(msgspec.Struct, frozen=True, array_like=True):
     """A reference from an inner node."""
 
     first_name: bytes
-    node: bytes
+    node: ChunkId
     entries: int
 
 
+# Counted before they are read: eight megabytes of the shortest ones would be a million objects.
+Most = msgspec.Meta(max_length=MAX_CHILDREN)
+
+
 class _Leaf(msgspec.Struct, frozen=True, array_like=True, tag=LEAF):
-    entries: list[Entry]
+    entries: Annotated[list[Entry], Most]
 
 
 class _Inner(msgspec.Struct, frozen=True, array_like=True, tag=INNER):
     height: int
-    children: list[Child]
+    children: Annotated[list[Child], Most]
 
 
 _node_decoder = msgspec.msgpack.Decoder(_Leaf | _Inner)
@@ -178,6 +183,9 @@ def decode_node(data: bytes) -> _Leaf | _Inner:
 def _leaves(root: bytes, load: Load, limit: int) -> Iterator[list[Entry]]:
     node = decode_node(load(root))
     if isinstance(node, _Leaf):
+        # Only a directory without entries has such a leaf; below inner nodes, millions of it would be told of nothing.
+        if not node.entries and limit < MAX_HEIGHT:
+            raise FormatError("a tree node without entries stands below another")
         yield node.entries
         return
     limit = _check_height(node, limit)

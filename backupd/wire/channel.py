@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from backupd.errors import FormatError
+from backupd.wire.malformed import MALFORMED
 
 MAX_MESSAGE_BYTES = 64 << 20
 _LENGTH = struct.Struct("<I")
@@ -40,7 +41,7 @@ class Channel(Generic[Message]):
         self.socket.sendall(_LENGTH.pack(len(body)) + body)
 
     def receive(self) -> Message | None:
-        """Wait for the next message; None when the other end has closed."""
+        """Wait for the next message; None when the other end has closed. Raises FormatError for what is none."""
         while True:
             message = self._take()
             if message is not None:
@@ -52,7 +53,7 @@ class Channel(Generic[Message]):
         """Read once from a socket that was readable and give what is complete; never waits.
 
         What is given may lead to another call meanwhile, which takes the rest: then there is nothing more.
-        Raises EOFError when the other end has closed; what was complete before is given first.
+        Raises EOFError when the other end has closed; what was complete before is given first. FormatError: no message.
         """
         alive = self._fill(socket.MSG_DONTWAIT)
         while (message := self._take()) is not None:
@@ -82,7 +83,10 @@ class Channel(Generic[Message]):
             raise FormatError(f"a message of {length} bytes is over the limit")
         if len(self._buffer) < 4 + length:
             return None
-        with memoryview(self._buffer) as view:
-            message: Message = self._decoder.decode(view[4 : 4 + length])
+        try:
+            with memoryview(self._buffer) as view:
+                message: Message = self._decoder.decode(view[4 : 4 + length])
+        except MALFORMED as error:
+            raise FormatError(f"a message is malformed: {error}") from error
         del self._buffer[: 4 + length]
         return message

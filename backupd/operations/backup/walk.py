@@ -17,6 +17,7 @@ from backupd.source import metadata, reader, scanner
 from backupd.source.scanner import Seen
 from backupd.source.signature import YOUNG_NS, YOUNG_ON_NETWORK_NS, is_young
 from backupd.tree import entry as entries
+from backupd.tree.depth import TOO_DEEP, is_too_deep
 from backupd.tree.entry import ANCESTOR
 
 
@@ -272,6 +273,10 @@ class TreeWalk:
     def _open_child(self, child: DirectoryBuild, fd: int) -> None:
         """Open a subdirectory right before it is walked; one that can't be opened is stored empty, as a problem."""
         name = child.path.rpartition(b"/")[2]
+        if is_too_deep(child.path):
+            # Told at each backup, for no restore would enter it.
+            self._not_opened(child, name, fd, OSError(TOO_DEEP))
+            return
         try:
             child_fd = scanner.open_directory(name, fd)
         except OSError as error:

@@ -17,10 +17,12 @@ def filters_of(snapshot: Snapshot) -> Filters:
     """The filters that a snapshot was made with."""
     try:
         settings = json.loads(snapshot.settings) if snapshot.settings else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         settings = {}
-    words = settings.get("filters", []) if isinstance(settings, dict) else []
-    return Filters(rules_of([_word(word) for word in words if isinstance(word, dict)], {}))
+    words = settings.get("filters") if isinstance(settings, dict) else None
+    if not isinstance(words, list):
+        words = []
+    return Filters(rules_of([_word(word) for word in words if isinstance(word, dict) and word], {}))
 
 
 def own_paths(context: JobContext, place: str) -> list[bytes]:
@@ -53,4 +55,4 @@ class Sparing:
 
 def _word(word: dict[str, Any]) -> FilterWord:
     (kind, value), *_ = word.items()
-    return FilterWord(kind="include" if kind == "include" else "exclude", value=str(value).encode())
+    return FilterWord(kind="include" if kind == "include" else "exclude", value=str(value).encode(errors="surrogatepass"))

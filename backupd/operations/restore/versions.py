@@ -15,6 +15,8 @@ from backupd.rules import moments
 from backupd.snapshot.records import Snapshot
 from backupd.tree.entry import Entry, Kind
 
+_MOST_DIGITS = 9
+
 
 def pick_versions(found: Sequence[Version], picks: Sequence[str], context: JobContext) -> list[Version]:
     """The versions that picks mean, of every path by itself; no picks: all.
@@ -26,7 +28,7 @@ def pick_versions(found: Sequence[Version], picks: Sequence[str], context: JobCo
         return list(found)
     kept: dict[tuple[bytes, int], Version] = {}
     for pick in picks:
-        number = int(pick) if pick.isdecimal() else None
+        number = int(pick) if pick.isdecimal() and len(pick) <= _MOST_DIGITS else None
         limit = 0 if number is not None else int(moments.parse(pick, context.now, context.zone).timestamp())
         # They come by path and number, so of each path the last that fits stays.
         fit = {v.path: v for v in found if (v.number == number if number is not None else _seconds(v) <= limit)}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from backupd.errors import DamageError
+from backupd.errors import DamageError, FormatError
 from backupd.operations.restore.choosing import Chosen
 from backupd.operations.snapshot_tree import Trees
+from backupd.tree.depth import TOO_DEEP, is_too_deep
 from backupd.tree.entry import ANCESTOR, Entry, Kind
 
 
@@ -59,6 +60,9 @@ def walk(chosen: Iterable[Entry] | Iterable[Chosen], trees: Trees, visitor: Visi
                     visitor.leaf(path, name, entry)
                     continue
                 inner = path + b"/" + name if path else name
+                if is_too_deep(inner):
+                    visitor.damaged(inner, FormatError(TOO_DEEP))
+                    continue
                 if visitor.enter(inner, entry, children is not None or _is_ancestor(entry)):
                     deeper = inner, iter(children) if children is not None else trees.entries(entry)
                     break

@@ -13,6 +13,7 @@ from backupd.tree.lists import iterate_chunks
 from backupd.tree.nodes import Load
 
 STRETCH_BYTES = 4 << 20
+STRETCH_CHUNKS = 16_384
 _EXTENT_BYTES = 16
 
 
@@ -46,13 +47,13 @@ def full_xattrs(entry: Entry, load: Load) -> tuple[list[tuple[bytes, bytes]] | N
 
 
 def stretches(wish: FileWish, load: Load) -> Iterator[Stretch]:
-    """A file's chunks in rows of about STRETCH_BYTES. Raises DamageError."""
+    """A file's chunks in rows of about STRETCH_BYTES, fewer where chunks are tiny. Raises DamageError."""
     ids, lengths, start, length = bytearray(), list[int](), 0, 0
     for chunk_id, chunk_bytes in iterate_chunks(wish.entry.content, wish.content_bytes, load):
         ids += chunk_id
         lengths.append(chunk_bytes)
         length += chunk_bytes
-        if length >= STRETCH_BYTES:
+        if length >= STRETCH_BYTES or len(lengths) >= STRETCH_CHUNKS:
             yield Stretch(wish, start, bytes(ids), lengths)
             ids, lengths, start, length = bytearray(), [], start + length, 0
     if lengths:

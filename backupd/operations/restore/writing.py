@@ -24,6 +24,8 @@ WHOLE_BYTES = 8 << 20
 _FIRST_WINDOW_FILES = 256
 _WINDOW_FILES = 16_384
 _WINDOW_BYTES = 128 << 20
+_WINDOW_IDS_BYTES = 4 << 20
+"""Of a file of tiny chunks, so many ids fill a window before its bytes do."""
 _TURN_FILES = 64
 _QUEUE_TASKS = 8
 _OPEN_PARTS = 128
@@ -131,7 +133,7 @@ class Writing:
                 if done > wish.content_bytes or wish.is_failed:
                     break
                 self._add_stretch(stretch)
-                if self._bytes >= _WINDOW_BYTES:
+                if self._bytes >= _WINDOW_BYTES or len(self._ids) >= _WINDOW_IDS_BYTES:
                     self.flush()
                 self._last = wish
                 self._turn(wait=False)

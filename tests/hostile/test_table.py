@@ -1,0 +1,148 @@
+"""No decoder is forgotten: what takes foreign bytes apart is called by a row of the table, or left out with a reason.
+
+Else a new kind of object comes in, and the first one to try it with hostile bytes is an attacker.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+
+from tests.hostile.decoder import Decoder
+from tests.hostile.table import DECODERS
+from tests.support.machine import TOP
+
+_Place = tuple[str, int]
+"""A file below the top, and the line of a function's name."""
+
+_DECODING = frozenset(
+    {"decode", "loads", "unpack", "unpack_from", "iter_unpack", "fromhex", "convert", "parse", "compose", "safe_load"}
+)
+"""Methods that take bytes or text apart, of msgspec, json, struct, yaml and of bytes themselves."""
+_ROOMS = ("block", "index", "tree", "snapshot", "seal", "wire", "cache")
+"""Where every public function of such a name is a decoder."""
+_NAMES = ("decode", "parse", "read_", "unpack", "open_", "check_", "iterate_", "list_", "find_", "load")
+_OWN = "of the daemon's own catalog, which only it writes"
+_ENCODES = "takes nothing foreign apart: an id that was matched before, or a value of this program's own"
+_KERNEL = "the kernel says it"
+_LEFT_OUT: dict[str, str] = {
+    "backupd/cache/table_file.py:_by_segment": "takes what the rows of index objects gave",
+    "backupd/catalog/definitions.py:_put": _OWN,
+    "backupd/catalog/definitions.py:destinations": _OWN,
+    "backupd/catalog/definitions.py:sets": _OWN,
+    "backupd/catalog/jobs.py:_job": _OWN,
+    "backupd/catalog/jobs.py:_json": _OWN,
+    "backupd/catalog/jobs.py:_runs": _OWN,
+    "backupd/daemon/child.py:ChildJob.events": "the decoder of `frames from a job`; whatever fails ends the reading",
+    "backupd/daemon/configuration.py:Configuration._keep": _OWN,
+    "backupd/daemon/configuration.py:Configuration.start": _OWN,
+    "backupd/daemon/gate.py:credentials": _KERNEL,
+    "backupd/daemon/planning.py:backup_order": _ENCODES,
+    "backupd/operations/backup/opening.py:_make": _ENCODES,
+    "backupd/operations/backup/opening.py:_open_own": _ENCODES,
+    "backupd/operations/backup/running.py:_Run.__init__": _ENCODES,
+    "backupd/operations/backup/summary.py:Draft.snapshot": _ENCODES,
+    "backupd/operations/bare_blocks.py:open_parts": _ENCODES,
+    "backupd/operations/integrity_check.py:_choose": _ENCODES,
+    "backupd/operations/integrity_check.py:_record": _ENCODES,
+    "backupd/operations/kept_keys.py:slots_of_kept": _ENCODES,
+    "backupd/operations/places.py:unlock": _ENCODES,
+    "backupd/operations/restore/resuming.py:Note._read": "whole records of a fixed size, of which any bytes are one",
+    "backupd/source/mounts.py:parse_statfs": _KERNEL,
+    "bkctl/commands/once.py:_chunk_size": "click's own conversion of a word that the user typed",
+    "bkctl/daemon_client.py:DaemonClient.request": "reads by `answer of a daemon`, decodes as each `body` is",
+    "bkctl/render/config.py:_shown": _ENCODES,
+    "bkctl/render/config.py:export_lines": _ENCODES,
+    "bkctl/render/sets.py:_short": _ENCODES,
+    "bkctl/render/sets.py:show_lines": _ENCODES,
+    "bkctl/watching.py:_progress_of": _ENCODES,
+}
+
+
+@pytest.fixture(scope="module")
+def without_row(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """What decodes and is called by no row."""
+    called = _called(tmp_path_factory.mktemp("called"))
+    return {f"{file}:{name}" for file, name, line in _decoders() if (file, line) not in called}
+
+
+def test_every_decoder_has_a_row(without_row: set[str]) -> None:
+    """Found by the calls in the source, held against what the rows' valid inputs really call."""
+    missing = without_row - _LEFT_OUT.keys()
+    assert not missing, "add a row to tests/hostile/table.py for each"
+
+
+def test_what_is_left_out_is_there_and_has_no_row(without_row: set[str]) -> None:
+    """A reason that outlives its function would excuse the next one of that name."""
+    assert _LEFT_OUT.keys() <= without_row
+
+
+def test_names_are_unique() -> None:
+    """Two rows of one name, and one of them is never run."""
+    names = [row.name for row in DECODERS]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("row", DECODERS, ids=lambda row: row.name)
+def test_a_row_begins_with_something_valid(row: Decoder) -> None:
+    """Random bytes alone never come behind a magic number."""
+    assert row.seeds
+
+
+def _called(path: Path) -> set[_Place]:
+    """All functions of the product that the rows' valid inputs reach."""
+    seen: set[CodeType] = set()
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call":
+            seen.add(frame.f_code)
+
+    for number, row in enumerate(DECODERS):
+        place = path / str(number)
+        place.mkdir()
+        for data in row.seeds:
+            sys.setprofile(note)
+            try:
+                row.decode(data, place)
+            except row.raises:
+                pass
+            finally:
+                sys.setprofile(None)
+    top = str(TOP) + "/"
+    return {(code.co_filename.removeprefix(top), code.co_firstlineno) for code in seen}
+
+
+def _decoders() -> Iterator[tuple[str, str, int]]:
+    """(file, qualified name, first line) of each function that decodes."""
+    for above in ("backupd", "bkctl"):
+        for path in sorted((TOP / above).rglob("*.py")):
+            file = str(path.relative_to(TOP))
+            is_format = path.parent.name in _ROOMS
+            for name, node in _functions(ast.parse(path.read_text(encoding="utf-8"))):
+                is_named = is_format and name.rpartition(".")[2].startswith(_NAMES)
+                if is_named or any(map(_takes_apart, ast.walk(node))):
+                    first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+                    yield file, name, first
+
+
+def _functions(tree: ast.AST, above: str = "") -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield above + node.name, node
+        if isinstance(node, ast.ClassDef):
+            yield from _functions(node, f"{above}{node.name}.")
+
+
+def _takes_apart(node: ast.AST) -> bool:
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _DECODING):
+        return False
+    # `text.decode()` of bytes makes text of them, whatever they are.
+    return node.func.attr != "decode" or any(word in ast.unparse(node.func.value) for word in ("decoder", "msgspec"))
+
+

@@ -1,0 +1,241 @@
+"""Rows of the table: what people write and what text objects say; settings, patterns, keys, times, identities."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from backupd import sizes
+from backupd.cancel import Cancel
+from backupd.clock import SystemClock
+from backupd.destination.local import LocalDestination
+from backupd.errors import BackupError
+from backupd.model.orders import InfoOrder, Selection
+from backupd.model.sets import ConfigDocument
+from backupd.model.striking import strike
+from backupd.operations import bare_blocks, snapshots
+from backupd.operations.context import JobContext
+from backupd.operations.restore import sparing
+from backupd.operations.restore.versions import pick_versions
+from backupd.repository import identity, opening
+from backupd.rules import globs, moments, names, picking
+from backupd.rules.filtering import Filters, parse_filter_file
+from backupd.settings import config_documents, config_files, daemon_settings, directories, host, keys, settings_edit
+from backupd.settings.lock import SetLock
+from backupd.snapshot.records import Snapshot
+from tests.hostile.decoder import Decoder
+
+_REPOSITORY = "r" + "0" * 32
+_IDENTITY = json.dumps(
+    {"magic": "backupd repository", "version": 1, "required": [], "optional": [], "id": _REPOSITORY,
+     "keyring": "1-0011223344556677", "created": "2026-11-21T21:07:10+00:00"}
+).encode()  # fmt: skip
+_ONCE = json.dumps({"magic": "backupd once", "version": 1, "repository": _REPOSITORY}).encode()
+_SETTINGS = b"""# Ours.
+access:
+  admin: [root, "%wheel"]
+  auditor: ['*']
+queue:
+  jobs_at_once: 3
+time_zone: Europe/Vienna
+"""
+_DEFINITIONS = b"""destinations:
+- name: disk
+  place: /mnt/disk
+  absent: skip
+sets:
+- name: documents
+  sources: [/home/anna, /etc]
+  to: [disk]
+  filters:
+  - exclude: '*.tmp'
+  - {include: /home/anna/keep.tmp}
+  max_age: 1d12h
+  chunk_size: 64KiB
+  password: {file: /etc/backupd/password}
+  jobs: 2
+  tags: {why: test}
+  time_zone: Asia/Tokyo
+"""
+_KEY = keys.render(
+    keys.KeptKey(repository_id=_REPOSITORY, secret="A" * 44, place="/mnt\n/disk", slot="k1", made_ns=5 * 10**18)
+).encode()
+_RULES = b"\xef\xbb\xbf# Ours.\n- *.tmp\n+ /home/**/[a-c]*.txt \n- node_modules/\n- \\#x\\ \n- *a*b*c\n"
+_MADE_WITH = json.dumps({"filters": [{"exclude": "*.tmp"}, {"include": "/a/**"}, {"file": "x"}], "jobs": 2}).encode()
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def _twins(data: bytes, path: Path) -> object:
+    """The first text object, the twin, or both are hostile."""
+    place = LocalDestination(str(path), "fuzz")
+    found: list[object] = []
+    for hostile in (identity.TWINS[:1], identity.TWINS[1:], identity.TWINS):
+        for twin in identity.TWINS:
+            _write(path / _REPOSITORY / twin, data if twin in hostile else _IDENTITY)
+        found.append(identity.damaged_twins(place, _REPOSITORY))
+        below = LocalDestination(str(path / _REPOSITORY), "fuzz")
+        opening.parse_epoch(identity.first_keyring(below))
+        found.append(identity.read_identity(place, _REPOSITORY))
+    return found
+
+
+def _once(data: bytes, path: Path) -> object:
+    place = LocalDestination(str(path), "fuzz")
+    _write(path / "once.json", data)
+    _write(path / _REPOSITORY / identity.TWINS[0], _IDENTITY)
+    chosen = identity.choose(place, ["once.json", _REPOSITORY])
+    assert chosen == _REPOSITORY
+    return identity.read_once(place)
+
+
+def _bare(data: bytes, path: Path) -> object:
+    """A folder of another name, which only its text object tells to be a repository's."""
+    _write(path / "folder" / identity.TWINS[0], data)
+    (path / "folder" / "blocks").mkdir(exist_ok=True)
+    return bare_blocks._repository_id(str(path / "folder"), str(path / "folder" / "blocks"))
+
+
+def _settings_file(data: bytes, path: Path) -> object:
+    """The file, and the same text as it comes by the API."""
+    _write(path / config_files.SETTINGS_NAME, data)
+    try:
+        found = daemon_settings.read_settings(str(path))
+    except BackupError:
+        found = daemon_settings.parse_settings(_text(data), "x")
+    return found.where("queue", "jobs_at_once"), list(daemon_settings.entries(found.value))
+
+
+def _definitions(data: bytes, _: Path) -> object:
+    found = config_documents.read([ConfigDocument(name="x", text=_text(data))])
+    destinations, sets, errors = config_documents.check(found, {})
+    config_documents.sentences(errors)
+    config_documents.raise_all(errors)
+    return destinations, config_documents.remarks([one.text for one in sets], {})
+
+
+def _edit(data: bytes, _: Path) -> object:
+    """Key and value on the first two lines, then the text."""
+    key, value, text = (_text(data) + "\n\n").split("\n", 2)
+    return settings_edit.with_value(text, key, value, "x")
+
+
+def _key(data: bytes, path: Path) -> object:
+    store = keys.KeyStore(str(path))
+    _write(Path(store.path_of(_REPOSITORY)), data)
+    found = store.load(_REPOSITORY)
+    assert found is not None
+    again = keys.parse(keys.render(found), _REPOSITORY, "x")
+    assert again.secret == found.secret
+    return found
+
+
+def _rules(data: bytes, _: Path) -> object:
+    filters = Filters(parse_filter_file(data, b"x"))
+    paths = (b"/home/anna/a.txt", b"/" + b"a" * 60, b"/x/" + b"ab/" * 20 + b"c\xff", b"/etc/node_modules")
+    return [filters.decide(path, path.rpartition(b"/")[2], flag) for path in paths for flag in (False, True)]
+
+
+def _glob(data: bytes, _: Path) -> object:
+    return globs.compile_glob(_text(data))
+
+
+def _moment(data: bytes, _: Path) -> object:
+    now = datetime(2026, 11, 21, 21, 7, tzinfo=UTC)
+    return [moments.parse(_text(data), now, zone) for zone in (UTC, ZoneInfo("Europe/Vienna"))]
+
+
+def _pick(data: bytes, _: Path) -> object:
+    """A word for a snapshot."""
+    record = picking.SnapshotRecord(
+        id="s" + "1" * 32, set_id="b" + "2" * 32, set_name="a", host="x", time_ns=5 * 10**18, is_complete=True,
+        sources=[b"/a"],
+    )  # fmt: skip
+    return picking.pick([record], Selection(set_name="a", as_of=_text(data)), datetime(2026, 11, 21, tzinfo=UTC), UTC)
+
+
+def _pick_version(data: bytes, _: Path) -> object:
+    """A word for a version, where there is none."""
+    environ = {"HOME": "/", "TZ": "UTC"}
+    order = InfoOrder(place="")
+    context = JobContext(order, SystemClock(), Cancel(), environ, directories.find(environ), lambda _: None)
+    return pick_versions([], [_text(data)], context)
+
+
+def _lock(data: bytes, path: Path) -> object:
+    """Who holds a lock is told from what another process wrote into it."""
+    holder, other = SetLock(str(path), "b1"), SetLock(str(path), "b1")
+    holder.acquire(SystemClock())
+    _write(Path(holder.path), data)
+    try:
+        other.acquire(SystemClock())
+    finally:
+        holder.close()
+    return None
+
+
+def _host(data: bytes, path: Path) -> object:
+    for name in ("host.id", "state.id"):
+        _write(path / name, data)
+    return host.read_host(str(path))
+
+
+def _made_with(data: bytes, _: Path) -> object:
+    text = data.decode(errors="replace")
+    snapshot = Snapshot(b"", b"", "", b"", "", 0, 0, True, b"", [], settings=text)
+    return sparing.filters_of(snapshot), msgspec.json.encode(snapshots._settings(text))
+
+
+def _of_text(parse: Callable[[str], object]) -> Callable[[bytes, Path], object]:
+    return lambda data, _: parse(_text(data))
+
+
+def _name(text: str) -> object:
+    return names.check_set_name(text), names.split_host(text), names.default_set_name(text, [b"/a"])
+
+
+ROWS = (
+    Decoder("repository.json", _twins, (_IDENTITY,), "json"),
+    Decoder("once.json", _once, (_ONCE,), "json"),
+    Decoder("repository.json of bare blocks", _bare, (_IDENTITY,), "json"),
+    Decoder("backupd.yaml", _settings_file, (_SETTINGS, b"", b"queue: {jobs_at_once: 2}\n"), "text"),
+    Decoder("sets and destinations", _definitions, (_DEFINITIONS,), "text"),
+    Decoder(
+        "one setting changed",
+        _edit,
+        (b"queue.jobs_at_once\n4\n" + _SETTINGS, b"access.operator\n[anna]\naccess: {admin: [root]} # x\n",
+         b"time_zone\nUTC\n"),
+        "text",
+    ),
+    Decoder("key file", _key, (_KEY, b"A" * 44), "text"),
+    Decoder("filter file", _rules, (_RULES,), "text"),
+    Decoder("pattern", _glob, (b"*.tmp", b"/home/**/[!a-c]*.txt", b"a\\*?/**", b"[]a-]"), "text"),
+    Decoder("filters and settings of a snapshot", _made_with, (_MADE_WITH,), "json"),
+    Decoder("size", _of_text(sizes.parse_size), (b"200G", b"1.5 MiB", b"10GB"), "text"),
+    Decoder("duration", _of_text(sizes.parse_duration), (b"1h30m", b"2w"), "text"),
+    Decoder(
+        "moment",
+        _moment,
+        (b"2026-11-20T14:00:01+01:00", b"2026-11-20", b"yesterday 14:00", b"3h ago", b"2026-10-25 02:30 CEST",
+         b"2016-11-25T09-45-12"),
+        "text",
+    ),
+    Decoder("snapshot by a word", _pick, (b"latest", b"s1111", b"2130-01-01"), "text"),
+    Decoder("version by a word", _pick_version, (b"2", b"2130-01-01"), "text", gives_error=True),
+    Decoder("name of a set", _of_text(_name), (b"documents", "Bücher:x".encode()), "text"),
+    Decoder("text with secrets", _of_text(strike), (b"ftp://anna:secret@host/x " + b"A" * 44,), "text"),
+    Decoder("holder of a lock", _lock, (b'{"pid": 1, "since_ns": 1795000000000000000}',), "json", gives_error=True),
+    Decoder("id of a host", _host, (b"0123456789abcdef" * 2 + b"\n",), "text"),
+)  # fmt: skip
