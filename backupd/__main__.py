@@ -15,6 +15,7 @@ from backupd.clock import SystemClock
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.running import run
 from backupd.errors import BackupError
+from backupd.private_memory import keep_private
 from backupd.settings import directories, environment
 
 _OPEN_FILES = 4096
@@ -35,7 +36,7 @@ def main() -> int:
     """Serve until told to end; returns the exit code."""
     given = parser().parse_args()
     os.umask(0o077)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    keep_private()
     _allow_open_files()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from click.exceptions import Exit, NoArgsIsHelpError
 from click.shell_completion import shell_complete
 
 from backupd.errors import BackupError, CancelledError, UsageError
+from backupd.private_memory import keep_private
 from bkctl.commands.completion import VARIABLE
 from bkctl.output import SCHEMA, ReaderGoneError
 from bkctl.screen import Screen
@@ -25,8 +25,7 @@ _DONE_BUT_LOOK = 3
 
 def main() -> int:
     """Run with the words and the environment of this process; returns the exit code."""
-    # Passwords are in memory: no core dumps.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    keep_private()
     instruction = os.environ.get(VARIABLE)
     if instruction:
         session = Session(read_environment(os.environ))

@@ -218,6 +218,7 @@ def test_connections_that_are_all_at_work_are_not_sent_away(daemon: Daemon, wait
     assert _comes(lambda: status_of(Raw(daemon.socket, b"GET /v1/daemon HTTP/1.0\r\n\r\n").rest()) == 200)
 
 
+@pytest.mark.root
 def test_followers_that_leave_leave_nothing_behind(daemon: Daemon, waiting_job: str) -> None:
     """A monitor that asks again and again must not fill the daemon with its ghosts."""
     follow = f"GET /v1/jobs/{waiting_job}/events HTTP/1.1\r\nHost: x\r\n\r\n".encode()
