@@ -15,7 +15,7 @@ from types import TracebackType
 
 _LEAST_BYTES = 8
 """A shorter form would be found by chance."""
-_SAMPLE_SECONDS = 0.002
+_SAMPLE_SECONDS = 0.008
 
 
 def forms(secret: bytes) -> set[bytes]:
