@@ -95,7 +95,7 @@ class Canaries:
 
 
 class ProcessWatch:
-    """Samples arguments and environment of all processes that begin while it runs, and the files of some directories."""
+    """Samples arguments and environment of all processes that begin while it runs, and files that come and go."""
 
     def __init__(self, *directories: Path) -> None:
         """directories: of temporary files, which may be gone before the end."""
@@ -125,9 +125,9 @@ class ProcessWatch:
 
     def found(self, canaries: Canaries) -> list[str]:
         """What of it holds a canary."""
-        texts = {text for texts in self.seen.values() for text in texts}
-        hits = [f"{text[:300]!r}: {sorted(names)}" for text in texts if (names := canaries.found_in(text))]
-        return hits + [f"{key}: {sorted(names)}" for key, data in self.files.items() if (names := canaries.found_in(data))]
+        texts = {(repr(text[:300]), text) for texts in self.seen.values() for text in texts}
+        files = {(str(key), data) for key, data in self.files.items()}
+        return [f"{what}: {sorted(names)}" for what, data in texts | files if (names := canaries.found_in(data))]
 
     def _sample_all(self) -> None:
         while not self._end.wait(_SAMPLE_SECONDS):
