@@ -90,6 +90,8 @@ def _reply(session: Session, arguments: Sequence[str]) -> Reply:
         return _failed(CancelledError("cancelled before anything was started"))
     except BrokenPipeError as error:
         raise ReaderGoneError from error
+    except UnicodeEncodeError:
+        return _failed(UsageError("a word of the command line is not UTF-8", hint="only paths may have any bytes"))
     except OSError as error:
         return _failed(BackupError(f"the system refused: {error}", hint="nothing was started, or what was goes on"))
 
