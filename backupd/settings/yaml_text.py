@@ -14,6 +14,7 @@ from backupd.errors import ConfigError
 
 MOST_BYTES = 4 << 20
 _MOST_DEPTH = 32
+_QUOTES = "put text that looks like something else, or has signs in it, in quotes"
 _MOST_NODES = 200_000
 _MOST_COMPARED = 64
 """Characters of a name that is compared with the known ones: with millions of them it would take long."""
@@ -71,7 +72,7 @@ def load(data: bytes, shape: type[Shape], name: str) -> Shape:
 def load_located(data: bytes, shape: type[Shape], name: str) -> Located[Shape]:
     """The same, with the lines of its parts."""
     if len(data) > MOST_BYTES:
-        raise ConfigError(f"{name} is over {MOST_BYTES >> 20} MiB")
+        raise ConfigError(f"{name} is over {MOST_BYTES >> 20} MiB", hint="split it")
     try:
         node = yaml.compose(data, Loader=yaml.CSafeLoader)
         if node is None:
@@ -81,10 +82,10 @@ def load_located(data: bytes, shape: type[Shape], name: str) -> Located[Shape]:
         value = yaml.load(data, Loader=yaml.CSafeLoader)  # noqa: S506 - the safe loader, in C
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise ConfigError(f"{name}{_line(mark)}: {error.problem or 'is no YAML'}") from error
+        raise ConfigError(f"{name}{_line(mark)}: {error.problem or 'is no YAML'}", hint=_QUOTES) from error
     except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError) as error:
         # The last two: what the safe loader raises at `!!bool x`, `!!int ""`, `!!timestamp x`.
-        raise ConfigError(f"{name} is no YAML: {error}") from error
+        raise ConfigError(f"{name} is no YAML: {error}", hint=_QUOTES) from error
     try:
         return Located(msgspec.convert(value, shape, strict=True), name, node)
     except msgspec.ValidationError as error:
@@ -101,14 +102,14 @@ def _check_node(root: yaml.Node, name: str) -> None:
             raise ConfigError(f"{name}{_line(node.start_mark)}: anchors and aliases are not taken", hint="write it out")
         seen.add(id(node))
         if depth > _MOST_DEPTH or len(seen) > _MOST_NODES:
-            raise ConfigError(f"{name}{_line(node.start_mark)}: too deep or too large")
+            raise ConfigError(f"{name}{_line(node.start_mark)}: too deep or too large", hint="split it")
         if isinstance(node, yaml.MappingNode):
             keys: set[str] = set()
             for key, value in node.value:
                 if not isinstance(key, yaml.ScalarNode):
-                    raise ConfigError(f"{name}{_line(key.start_mark)}: a name is text, no list or map")
+                    raise ConfigError(f"{name}{_line(key.start_mark)}: a name is text, no list or map", hint=_QUOTES)
                 if key.value in keys:
-                    raise ConfigError(f"{name}{_line(key.start_mark)}: '{key.value}' is given twice")
+                    raise ConfigError(f"{name}{_line(key.start_mark)}: '{key.value}' is given twice", hint="give it once")
                 keys.add(str(key.value))
                 todo.append((value, depth + 1))
         elif isinstance(node, yaml.SequenceNode):
@@ -123,7 +124,7 @@ def _explained(message: str, root: yaml.Node, shape: Any, name: str) -> ConfigEr
     unknown = _UNKNOWN.search(text) or _NO_CHOICE.search(text)
     node, info = _walk(root, shape, path)
     mark = node.start_mark
-    hint = ""
+    hint = _QUOTES if "Expected `str" in text else "docs/settings.md says what goes there"
     if unknown is not None:
         is_key = found is not None and found[1] is not None
         known = _known(getattr(info, "key_type", info) if is_key else info)
