@@ -35,7 +35,12 @@ def _explained(message: str, data: bytes, shape: Any, verb: str) -> UsageError:
     hint = f"see {verb} in /v1/openapi.json"
     unknown = _UNKNOWN.search(text)
     if unknown is not None:
-        known = _fields_at(shape, msgspec.json.decode(data), path)
+        try:
+            value = msgspec.json.decode(data)
+        except MALFORMED as error:
+            # A second fault, behind the unknown name.
+            return UsageError(f"the body does not fit: {error}", hint=hint)
+        known = _fields_at(shape, value, path)
         near = difflib.get_close_matches(unknown[1][:_MOST_COMPARED], known, 1, 0.5)
         text = f"'{unknown[1][:_MOST_COMPARED]}' is not known here"
         hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"

@@ -70,6 +70,7 @@ MALFORMED: dict[str, tuple[bytes, int]] = {
     "a packed body": (post(b"/v1/sets", b"{}", b"Content-Encoding: gzip\r\n"), 400),
     "100,000 brackets": (post(b"/v1/sets", b'{"text":' + b"[" * 100_000), 400),
     "no JSON": (post(b"/v1/sets", b'{"text": nope}'), 400),
+    "an unknown name, then no JSON": (post(b"/v1/sets", b'{"txt": 1, "dry_run": nope}'), 400),
     "no UTF-8": (post(b"/v1/sets", b'{"text": "\xff"}'), 400),
     "another type": (post(b"/v1/sets", b"[]"), 400),
     "half a surrogate pair": (post(b"/v1/sets", b'{"text":{"name":"\\ud800","sources":["/etc"],"to":["a"]}}'), 400),
