@@ -1,4 +1,4 @@
-"""The search for secrets (test_secrets_stay_secret.py) is able to fail: planted ones are found, in each form and place."""
+"""The search for secrets (test_secrets_stay_secret.py) can fail: planted ones are found in each form and place."""
 
 from __future__ import annotations
 

@@ -234,21 +234,24 @@ def test_half_closed_and_left(attacked: Daemon) -> None:
 
 def test_slow_clients_by_the_hundred(attacked: Daemon) -> None:
     """500 connections that say a byte now and then keep nobody from an answer."""
-    with ExitStack() as stack, Asker(attacked) as asker:
+    with ExitStack() as stack:
         ends = []
         for _ in range(_SLOW):
             end = stack.enter_context(socket.socket(socket.AF_UNIX))
             end.connect(str(attacked.socket))
             end.settimeout(5)
             ends.append(end)
-        for at in range(4):
-            for end in ends:
-                with suppress(BrokenPipeError, ConnectionResetError):
-                    end.send(_TEMPLATES[0][at : at + 1])
-            time.sleep(0.2)
+        # Of one user's connections the idlest make room, but none in its first half second.
+        time.sleep(0.6)
+        with Asker(attacked) as asker:
+            for at in range(4):
+                for end in ends:
+                    with suppress(BrokenPipeError, ConnectionResetError):
+                        end.send(_TEMPLATES[0][at : at + 1])
+                time.sleep(0.3)
     print(f"p99 of status {asker.p99:.3f} s of {len(asker.seconds)}")  # noqa: T201
     assert not asker.wrong, asker.wrong[:3]
-    assert asker.p99 < 2 * STATUS_SECONDS
+    assert asker.p99 < STATUS_SECONDS
 
 
 def test_descriptors_that_are_sent_along(attacked: Daemon) -> None:

@@ -287,7 +287,7 @@ def test_the_daemons_own_messages_hold_no_secret(life: Life) -> None:
 
 
 def test_no_file_holds_a_secret_but_those_that_are_meant_to(life: Life) -> None:
-    """Catalog, caches, locks, bundles, exported settings, temporary files, the repositories: all of it is copied about."""
+    """Catalog, caches, bundles, exported settings, temporary files, the repositories: all of it is copied about."""
     state = life.daemon.state
     assert {(state / name).exists() for name in ("catalog.sqlite", "catalog.sqlite-wal")} == {True}
     known = sorted((state / "keys").iterdir()) + sorted(
