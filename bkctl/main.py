@@ -90,10 +90,14 @@ def _reply(session: Session, arguments: Sequence[str]) -> Reply:
         return _failed(CancelledError("cancelled before anything was started"))
     except BrokenPipeError as error:
         raise ReaderGoneError from error
-    except UnicodeEncodeError:
-        return _failed(UsageError("a word of the command line is not UTF-8", hint="only paths may have any bytes"))
-    except OSError as error:
-        return _failed(BackupError(f"the system refused: {error}", hint="nothing was started, or what was goes on"))
+    except (UnicodeEncodeError, OSError) as error:
+        return _failed(_of_python(error))
+
+
+def _of_python(error: UnicodeEncodeError | OSError) -> BackupError:
+    if isinstance(error, UnicodeEncodeError):
+        return UsageError("a word of the command line is not UTF-8", hint="only paths may have any bytes")
+    return BackupError(f"the system refused: {error}", hint="nothing was started, or what was goes on")
 
 
 def _finish(session: Session, reply: Reply) -> int:

@@ -109,7 +109,8 @@ def _check_node(root: yaml.Node, name: str) -> None:
                 if not isinstance(key, yaml.ScalarNode):
                     raise ConfigError(f"{name}{_line(key.start_mark)}: a name is text, no list or map", hint=_QUOTES)
                 if key.value in keys:
-                    raise ConfigError(f"{name}{_line(key.start_mark)}: '{key.value}' is given twice", hint="give it once")
+                    where = f"{name}{_line(key.start_mark)}"
+                    raise ConfigError(f"{where}: '{key.value}' is given twice", hint="give it once")
                 keys.add(str(key.value))
                 todo.append((value, depth + 1))
         elif isinstance(node, yaml.SequenceNode):

@@ -50,9 +50,11 @@ _TEMPLATES = (
     post(b"/v1/config/set", b'{"key":"queue.jobs_at_once","value":"x","dry_run":true}'),
 )
 _WORDS = (
-    b"\r\n", b"\n", b"\0", b"\xff", b"%00", b"%", b"..", b"/", b"?", b"&", b"=", b"{", b"}", b"[", b'"', b"\\u0000", b"-1", b"1e999",
-    b"4294967295", b"18446744073709551616", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"Expect: 100-continue\r\n",
-    b"Upgrade: websocket\r\nConnection: Upgrade\r\n", b"HTTP/9.9", b";uid=0;", b"Connection: close\r\n", b"null", b"true", b" ", b"\t",
+    b"\r\n", b"\n", b"\x00", b"\xff", b"%00", b"%", b"..", b"/", b"?", b"&", b"=", b"{", b"}", b"[", b'"',
+    b"\\u0000", b"-1", b"1e999", b"4294967295", b"18446744073709551616", b"Content-Length: 5\r\n",
+    b"Transfer-Encoding: chunked\r\n", b"Expect: 100-continue\r\n",
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\n", b"HTTP/9.9", b";uid=0;", b"Connection: close\r\n",
+    b"null", b"true", b" ", b"\t",
 )  # fmt: skip
 
 
@@ -191,6 +193,7 @@ def test_mutated_requests(attacked: Daemon, faults: Faults, request: pytest.Fixt
     assert not attacked.good("set", "list")["sets"]
 
 
+_CHUNKED = b"POST /v1/sets HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 LIES: dict[str, bytes] = {
     "2^32-1": post(b"/v1/sets", b"{}", said=2**32 - 1),
     "2^64": post(b"/v1/sets", b"{}", said=2**64),
@@ -199,10 +202,10 @@ LIES: dict[str, bytes] = {
     "with a sign": b"POST /v1/sets HTTP/1.1\r\nHost: x\r\nContent-Length: +2\r\n\r\n{}",
     "hex": b"POST /v1/sets HTTP/1.1\r\nHost: x\r\nContent-Length: 0x2\r\n\r\n{}",
     "too short": post(b"/v1/sets", b"{}", said=200),
-    "a chunk of 2^63": b"POST /v1/sets HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n7fffffffffffffff\r\n{}",
-    "a negative chunk": b"POST /v1/sets HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n",
-    "no last chunk": b"POST /v1/sets HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
-    "a chunk that is longer": b"POST /v1/sets HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n",
+    "a chunk of 2^63": _CHUNKED + b"7fffffffffffffff\r\n{}",
+    "a negative chunk": _CHUNKED + b"-2\r\n{}\r\n0\r\n\r\n",
+    "no last chunk": _CHUNKED + b"2\r\n{}\r\n",
+    "a chunk that is longer": _CHUNKED + b"1\r\n{}\r\n0\r\n\r\n",
     "chunked twice": b"POST /v1/sets HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
 }  # fmt: skip
 

@@ -152,7 +152,8 @@ def test_names_of_files_through_the_daemon(scene: Scene) -> None:
 def test_names_of_files_on_a_terminal(scene: Scene) -> None:
     """Live lines show the file at hand."""
     environ = {**scene.daemon.environ, "TERM": "xterm", "COLUMNS": "200"}
-    for words in (["once", scene.source, "--to", scene.home / "seen", "-vv"], ["backup", "home"]):
+    once: list[str | Path] = ["once", scene.source, "--to", scene.home / "seen", "-vv"]
+    for words in (once, ["backup", "home"]):
         code, shown = on_terminal(words, environ)
         assert code in (0, 3), shown
         assert not faults_of(shown, is_terminal=True)

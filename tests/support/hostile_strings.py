@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import IO, Any
 
 from bkctl.main import read_environment, run
 from tests.support.daemon import Daemon
@@ -155,7 +155,7 @@ class Client:
                 for number, former in zip((1, 2), kept, strict=True):
                     os.dup2(former, number)
                     os.close(former)
-            out, err = (file.seek(0) or file.read() for file in files)
+            out, err = map(_all_of, files)
         said = Said(texts, code, out, err)
         short = [text[:100] for text in texts]
         assert not (fault := faults_of(err)), (short, fault)
@@ -179,6 +179,11 @@ class Client:
         assert error, document
         assert error["code"] != "internal.failed", document
         return error
+
+
+def _all_of(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 class Trap:
