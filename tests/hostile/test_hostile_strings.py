@@ -127,7 +127,7 @@ def test_names_of_files_in_reports_of_damage(scene: Scene) -> None:
     for block in place.glob("r*/blocks/*/*"):
         flip(0.3)(block)
     for form in ([], ["--json"]):
-        scene.client("check", "--from", place, "--crc", *form)
+        assert scene.client("check", "--from", place, "--crc", *form).code == 20
         scene.client("restore", "--from", place, "--to", scene.home / "partly", *form)
 
 
