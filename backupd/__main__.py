@@ -15,6 +15,7 @@ from backupd.clock import SystemClock
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.running import run
 from backupd.errors import BackupError
+from backupd.private_memory import keep_private
 from backupd.settings import directories, environment
 
 _OPEN_FILES = 4096
@@ -35,16 +36,32 @@ def main() -> int:
     """Serve until told to end; returns the exit code."""
     given = parser().parse_args()
     os.umask(0o077)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    keep_private()
     _allow_open_files()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_PlainLines("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
     try:
         places = find_places(given.socket, given.state, given.config, environment.variables())
         asyncio.run(run(places, SystemClock(), environment.variables()))
     except BackupError as error:
-        sys.stderr.write(f"backupd: {error.message}\n" + f"hint: {error.hint}\n" * bool(error.hint))
+        hint = f"hint: {_plain(error.hint)}\n" * bool(error.hint)
+        sys.stderr.write(f"backupd: {_plain(error.message)}\n{hint}")
         return error.exit_code
     return 0
+
+
+class _PlainLines(logging.Formatter):
+    """A message is one line, whatever names it quotes: none may forge another, or move a terminal's cursor."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """A line, then those of a traceback."""
+        made = logging.makeLogRecord({**vars(record), "msg": _plain(record.getMessage()), "args": None})
+        return "\n".join(_plain(line) for line in super().format(made).split("\n"))
+
+
+def _plain(text: str) -> str:
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def _allow_open_files() -> None:

@@ -19,11 +19,11 @@ from backupd.errors import BackupError, CancelledError, FormatError, TerminatedE
 from backupd.house import operation_for
 from backupd.model import events, orders
 from backupd.operations.context import JobContext, error_fields
+from backupd.private_memory import keep_private
 from backupd.settings import directories, environment
 from backupd.wire.channel import Channel
 
 _PR_SET_PDEATHSIG = 1
-_PR_SET_DUMPABLE = 4
 _GC_OBJECTS = 50_000
 """Objects made between two collections: at the default of 700 a walk spends a tenth of its time there."""
 
@@ -135,12 +135,10 @@ def _end_with(parent: int, cancel: Cancel) -> None:
 
 
 def _protect() -> None:
-    """No core dumps and no tracing by others: keys are in memory. Many directories may be open at once."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    """No core dumps and no tracing by others. Many directories may be open at once."""
+    keep_private()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     os.umask(0o077)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import gc
-import resource
 import signal
 import socket
 import sys
@@ -14,6 +13,7 @@ from backupd.destination.local import LocalDestination
 from backupd.destination.reading import ReadWithOwnRights
 from backupd.errors import BackupError
 from backupd.model import work
+from backupd.private_memory import keep_private
 from backupd.repository.fetching import FetchWorker
 from backupd.repository.ring import map_memory
 from backupd.repository.storing import StoreWorker
@@ -29,7 +29,7 @@ def main() -> None:
     gc.disable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    keep_private()
     end = socket.socket(fileno=int(sys.argv[1]))
     channel: Channel[work.ToWorker] = Channel(end, work.ToWorker)
     try:

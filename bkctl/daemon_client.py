@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,6 +28,7 @@ _ANSWER_SECONDS = 60.0
 _MOST_BYTES = 64 << 20
 _BUSY_ATTEMPTS, _BUSY_SECONDS = 20, 0.1
 _PATH_BYTES = 107
+_TIMEVAL = struct.Struct("@ll")
 
 Answer = TypeVar("Answer")
 
@@ -121,9 +123,12 @@ class DaemonClient:
 
     def _connect(self) -> socket.socket:
         end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        end.settimeout(self.answer_seconds)
+        # A timeout of Python's would take the full queue of a daemon that many connect to for none at all; the kernel's
+        # has us wait for our turn.
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(int(self.answer_seconds), 0))
         try:
             self._connect_to(end)
+            end.settimeout(self.answer_seconds)
         except PermissionError as error:
             end.close()
             raise AccessError(

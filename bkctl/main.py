@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from click.exceptions import Exit, NoArgsIsHelpError
 from click.shell_completion import shell_complete
 
 from backupd.errors import BackupError, CancelledError, UsageError
+from backupd.private_memory import keep_private
 from bkctl.commands.completion import VARIABLE
 from bkctl.output import SCHEMA, ReaderGoneError
 from bkctl.screen import Screen
@@ -25,8 +25,7 @@ _DONE_BUT_LOOK = 3
 
 def main() -> int:
     """Run with the words and the environment of this process; returns the exit code."""
-    # Passwords are in memory: no core dumps.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    keep_private()
     instruction = os.environ.get(VARIABLE)
     if instruction:
         session = Session(read_environment(os.environ))
@@ -91,8 +90,14 @@ def _reply(session: Session, arguments: Sequence[str]) -> Reply:
         return _failed(CancelledError("cancelled before anything was started"))
     except BrokenPipeError as error:
         raise ReaderGoneError from error
-    except OSError as error:
-        return _failed(BackupError(f"the system refused: {error}", hint="nothing was started, or what was goes on"))
+    except (UnicodeEncodeError, OSError) as error:
+        return _failed(_of_python(error))
+
+
+def _of_python(error: UnicodeEncodeError | OSError) -> BackupError:
+    if isinstance(error, UnicodeEncodeError):
+        return UsageError("a word of the command line is not UTF-8", hint="only paths may have any bytes")
+    return BackupError(f"the system refused: {error}", hint="nothing was started, or what was goes on")
 
 
 def _finish(session: Session, reply: Reply) -> int:

@@ -31,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--kills", type=int, default=0, help="how many times a backup is killed; 0: a few")
     group.addoption("--cuts", type=int, default=0, help="how many power cuts; 0: 20")
     group.addoption("--full-disks", type=int, default=0, help="how many disks fill up; 0: 20")
+    group.addoption("--requests", type=int, default=0, help="how many mutated requests; 0: a few thousand")
     group.addoption("--full-size", action="store_true", help="faults on trees as large as docs/reliability.md says")
 
 

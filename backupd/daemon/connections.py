@@ -184,7 +184,8 @@ class Connection(web.RequestHandler):
             super().handle_error(request, status, exc, message)
             answer = failed(BackupError("backupd failed at this request", hint="its log says more"), status)
         else:
-            answer = failed(UsageError(f"this is no HTTP request: {_first_line(message)}"), status)
+            hint = "what is sent is HTTP/1.1; names are 64 characters, a path and a header are short"
+            answer = failed(UsageError(f"this is no HTTP request: {_first_line(message)}", hint=hint), status)
         answer.force_close()
         return answer
 

@@ -22,6 +22,8 @@ from backupd.errors import BackupError, NotFoundError, UsageError
 
 _BODY_BYTES = 4 << 20
 _SMALL_BYTES = 64 << 10
+_ACCEPTED_AT_ONCE, _WAITING = 8, 128
+"""Connections: whoever connects waits for those before; more wait in the kernel for their turn in that queue."""
 _LARGE_AT_ONCE = 4
 """Bodies over `_SMALL_BYTES` that are read at a time for one user."""
 
@@ -48,8 +50,12 @@ class Server:
         loop = asyncio.get_running_loop()
         manager = self._runner.server
         self._servers.append(
-            await loop.create_unix_server(lambda: Connection(self._connections, manager), sock=end, backlog=512)
+            await loop.create_unix_server(
+                lambda: Connection(self._connections, manager), sock=end, backlog=_ACCEPTED_AT_ONCE
+            )
         )
+        # asyncio accepts as many in one go as may wait, and answers nobody meanwhile.
+        end.listen(_WAITING)
 
     async def close(self) -> None:
         """Take no more requests, end those under way."""

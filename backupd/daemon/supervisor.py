@@ -43,12 +43,14 @@ class Supervisor:
     async def tell_alive(self) -> None:
         """Tell the watchdog that the event loop turns."""
         while self._alive_seconds is not None:
-            self._say("WATCHDOG=1")
+            self._say("WATCHDOG=1", wait_seconds=0)
             await asyncio.sleep(self._alive_seconds)
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, wait_seconds: float = 2) -> None:
+        """wait_seconds: for a manager that is behind with reading; nobody is answered meanwhile."""
         if not self._notify:
             return
         address = "\0" + self._notify[1:] if self._notify.startswith("@") else self._notify
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            end.settimeout(wait_seconds)
             end.sendto(text.encode(), address)

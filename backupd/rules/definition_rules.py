@@ -160,7 +160,8 @@ def _check_secret(reference: SecretReference) -> None:
     if len(given) != 1:
         raise UsageError("a secret has one of file, command, env", hint="write it as {file: /etc/backupd/password}")
     if reference.file is not None and not os.path.isabs(reference.file):
-        raise UsageError(f"the secret's file '{reference.file}' is no absolute path", hint="begin it with /")
+        # What stands there may be the password itself, and messages are kept and shown.
+        raise UsageError("the secret's file is no absolute path", hint="name a file that holds it, beginning with /")
 
 
 def _source(name: str, path: str, at: int) -> str:

@@ -139,7 +139,8 @@ def _look_around(written: Written[SetText], found: Documents) -> None:
         located = written.explained(type(error)(error.message, hint=error.hint, context={"at": ["time_zone"]}))
         found.errors.append(located)
     secret = written.text.password
-    if secret is not None and secret.file is not None and not _is_there(secret):
+    # A file that is no absolute path is refused elsewhere, and may be the password itself.
+    if secret is not None and secret.file is not None and os.path.isabs(secret.file) and not _is_there(secret):
         where = written.document.where(*written.steps, "password", "file")
         found.missing_secrets.append(f"{where}: the secret's file {secret.file} is not there")
 

@@ -14,6 +14,7 @@ from backupd.errors import ConfigError
 
 MOST_BYTES = 4 << 20
 _MOST_DEPTH = 32
+_QUOTES = "put text that looks like something else, or has signs in it, in quotes"
 _MOST_NODES = 50_000
 _MOST_PARTS = 16
 """YAML 1.1 takes `1:30` for a number; with thousands of parts, to tell and to read it would take long."""
@@ -73,7 +74,7 @@ def load(data: bytes, shape: type[Shape], name: str) -> Shape:
 def load_located(data: bytes, shape: type[Shape], name: str) -> Located[Shape]:
     """The same, with the lines of its parts."""
     if len(data) > MOST_BYTES:
-        raise ConfigError(f"{name} is over {MOST_BYTES >> 20} MiB")
+        raise ConfigError(f"{name} is over {MOST_BYTES >> 20} MiB", hint="split it")
     try:
         check_size(data, name)
         node = yaml.compose(data, Loader=yaml.CSafeLoader)
@@ -84,10 +85,10 @@ def load_located(data: bytes, shape: type[Shape], name: str) -> Located[Shape]:
         value = yaml.load(data, Loader=yaml.CSafeLoader)  # noqa: S506 - the safe loader, in C
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise ConfigError(f"{name}{_line(mark)}: {error.problem or 'is no YAML'}") from error
+        raise ConfigError(f"{name}{_line(mark)}: {error.problem or 'is no YAML'}", hint=_QUOTES) from error
     except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError) as error:
         # The last two: what the safe loader raises at `!!bool x`, `!!int ""`, `!!timestamp x`.
-        raise ConfigError(f"{name} is no YAML: {error}") from error
+        raise ConfigError(f"{name} is no YAML: {error}", hint=_QUOTES) from error
     try:
         return Located(msgspec.convert(value, shape, strict=True), name, node)
     except msgspec.ValidationError as error:
@@ -111,7 +112,7 @@ def check_size(data: bytes | str, name: str) -> None:
         if event.anchor is not None:
             raise ConfigError(f"{where}: anchors and aliases are not taken", hint="write it out")
         if depth > _MOST_DEPTH or nodes > _MOST_NODES:
-            raise ConfigError(f"{where}: too deep or too large")
+            raise ConfigError(f"{where}: too deep or too large", hint="split it")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.ScalarEvent) and event.value.count(":") > _MOST_PARTS and _is_number(event):
@@ -133,9 +134,10 @@ def _check_keys(root: yaml.Node, name: str) -> None:
             keys: set[str] = set()
             for key, value in node.value:
                 if not isinstance(key, yaml.ScalarNode):
-                    raise ConfigError(f"{name}{_line(key.start_mark)}: a name is text, no list or map")
+                    raise ConfigError(f"{name}{_line(key.start_mark)}: a name is text, no list or map", hint=_QUOTES)
                 if key.value in keys:
-                    raise ConfigError(f"{name}{_line(key.start_mark)}: '{key.value}' is given twice")
+                    where = f"{name}{_line(key.start_mark)}"
+                    raise ConfigError(f"{where}: '{key.value}' is given twice", hint="give it once")
                 keys.add(str(key.value))
                 todo.append(value)
         elif isinstance(node, yaml.SequenceNode):
@@ -150,7 +152,7 @@ def _explained(message: str, root: yaml.Node, shape: Any, name: str) -> ConfigEr
     unknown = _UNKNOWN.search(text) or _NO_CHOICE.search(text)
     node, info = _walk(root, shape, path)
     mark = node.start_mark
-    hint = ""
+    hint = _QUOTES if "Expected `str" in text else "docs/settings.md says what goes there"
     if unknown is not None:
         is_key = found is not None and found[1] is not None
         known = _known(getattr(info, "key_type", info) if is_key else info)

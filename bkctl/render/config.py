@@ -30,7 +30,11 @@ def export_lines(config: ConfigText) -> list[str]:
     """The document."""
     if not config.sets and not config.destinations:
         return ["# No set and no destination yet."]
-    return msgspec.yaml.encode(config).decode().splitlines()
+    lines = msgspec.yaml.encode(config).decode().split("\n")
+    if not all(map(str.isprintable, lines)):
+        # What can't be shown is escaped on its way out, and an escape counts between quotes only: JSON, which is YAML.
+        lines = msgspec.json.format(msgspec.json.encode(config), indent=2).decode().split("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def show_lines(found: ConfigView) -> list[str]:

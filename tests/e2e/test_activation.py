@@ -7,9 +7,12 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import pytest
 
 from tests.support.daemon import Daemon, running_daemon
 
@@ -56,11 +59,37 @@ def test_a_passed_socket_is_served_and_readiness_told(tmp_path: Path) -> None:
             source.mkdir()
             daemon.good("set", "create", "s", "--source", source, "--to", tmp_path / "place")
             daemon.good("backup", "s")
+            notices.setblocking(False)
+            with suppress(BlockingIOError):
+                while notices.recv(4096):
+                    pass
+            notices.settimeout(20)
             process.terminate()
             assert process.wait(20) == 0
         while b"STOPPING=1" not in heard:
             heard = notices.recv(4096)
     assert daemon.socket.exists(), "the socket is the manager's, which starts us again through it"
+
+
+@pytest.mark.platform("linux")
+def test_a_manager_that_reads_nothing_holds_nobody_up(tmp_path: Path) -> None:
+    """Its queue full, the daemon waited for it for ever: no answer, no backup, until somebody killed it."""
+    daemon = Daemon(tmp_path / "home")
+    daemon.run.mkdir()
+    told = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+        notices.bind(str(told))
+        words = [str(daemon.socket), "--state", str(daemon.state), "--config", str(daemon.config)]
+        environ = {**daemon.environ, "NOTIFY_SOCKET": str(told)}
+        launcher = _LAUNCHER.replace("600000", "20000")
+        process = subprocess.Popen([sys.executable, "-c", launcher, *words], env=environ)
+        try:
+            time.sleep(2)
+            done = daemon.bkctl("set", "list", seconds=20)
+            assert done.returncode == 0, done
+        finally:
+            process.kill()
+            process.wait()
 
 
 def test_sockets_of_another_process_are_left_alone(tmp_path: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.support import slow_set
 from tests.support.daemon import running_daemon
-from tests.support.running import Run, children
+from tests.support.ordinary_user import directory_of_user, run_as_reading_user
+from tests.support.running import Run, children, is_there
 
 pytestmark = pytest.mark.platform("linux")
 
@@ -27,6 +31,14 @@ def _cores_are_wanted() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (most, most))
 
 
+def _children_and_workers(run: Run, daemon: int) -> dict[str, int]:
+    """One process of each kind, by what it is; those that are there."""
+    jobs = list(children(daemon))
+    workers = [worker for job in jobs for worker in children(job)]
+    found = {"daemon": daemon, "bkctl": run.process.pid}
+    return found | {"job": jobs[0], "worker": workers[0]} if jobs and workers else found
+
+
 @pytest.mark.usefixtures("_cores_are_wanted")
 def test_no_process_leaves_a_core_file(tmp_path: Path) -> None:
     """Else a crash writes the key of every backup into a file that other programs collect and send away."""
@@ -38,13 +50,37 @@ def test_no_process_leaves_a_core_file(tmp_path: Path) -> None:
         found: dict[str, str] = {}
 
         def all_are_there() -> bool:
-            jobs = list(children(own))
-            workers = [worker for job in jobs for worker in children(job)]
-            if jobs and workers:
-                processes = {"daemon": own, "job": jobs[0], "worker": workers[0], "bkctl": run.process.pid}
-                found.update({name: _core_limit(process) for name, process in processes.items()})
+            with suppress(FileNotFoundError):
+                found.update({kind: _core_limit(one) for kind, one in _children_and_workers(run, own).items()})
             return found.get("worker") == found.get("bkctl") == "0 0"
 
         run.wait_until(all_are_there)
         assert found == dict.fromkeys(("daemon", "job", "worker", "bkctl"), "0 0")
         assert run.end()["exit"] == 0
+
+
+@pytest.mark.root
+@pytest.mark.usefixtures("_cores_are_wanted")
+def test_no_process_gives_its_memory_to_a_program_that_collects_cores() -> None:
+    """To such a program the kernel gives the whole memory, whatever the limit: keys and passwords, sent to a vendor.
+
+    What /proc tells of such a process belongs to its user, of one that is never dumped or traced to root.
+    """
+
+    def live() -> dict[str, int]:
+        with running_daemon(home / "home") as daemon:
+            slow_set.make(daemon, "docs", home / "place", mib=48)
+            run = Run(daemon, "backup", "docs")
+            assert daemon.process is not None
+            slow_set.wait_until_announced(home / "place")
+            # A process that has just been started is not so far yet.
+            time.sleep(1)
+            processes = _children_and_workers(run, daemon.process.pid)
+            owners = {kind: os.stat(f"/proc/{process}/environ").st_uid for kind, process in processes.items()}
+            assert all(map(is_there, processes.values())), "what has ended belongs to root, too"
+            daemon.good("job", "cancel", "latest")
+            run.end()
+        return owners
+
+    with directory_of_user() as home:
+        assert run_as_reading_user(live) == dict.fromkeys(("daemon", "job", "worker", "bkctl"), 0)

@@ -70,6 +70,7 @@ MALFORMED: dict[str, tuple[bytes, int]] = {
     "a packed body": (post(b"/v1/sets", b"{}", b"Content-Encoding: gzip\r\n"), 400),
     "100,000 brackets": (post(b"/v1/sets", b'{"text":' + b"[" * 100_000), 400),
     "no JSON": (post(b"/v1/sets", b'{"text": nope}'), 400),
+    "an unknown name, then no JSON": (post(b"/v1/sets", b'{"txt": 1, "dry_run": nope}'), 400),
     "no UTF-8": (post(b"/v1/sets", b'{"text": "\xff"}'), 400),
     "another type": (post(b"/v1/sets", b"[]"), 400),
     "half a surrogate pair": (post(b"/v1/sets", b'{"text":{"name":"\\ud800","sources":["/etc"],"to":["a"]}}'), 400),
@@ -218,6 +219,7 @@ def test_connections_that_are_all_at_work_are_not_sent_away(daemon: Daemon, wait
     assert _comes(lambda: status_of(Raw(daemon.socket, b"GET /v1/daemon HTTP/1.0\r\n\r\n").rest()) == 200)
 
 
+@pytest.mark.root
 def test_followers_that_leave_leave_nothing_behind(daemon: Daemon, waiting_job: str) -> None:
     """A monitor that asks again and again must not fill the daemon with its ghosts."""
     follow = f"GET /v1/jobs/{waiting_job}/events HTTP/1.1\r\nHost: x\r\n\r\n".encode()

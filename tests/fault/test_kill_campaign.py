@@ -270,11 +270,12 @@ class Era:
         self.home.close()
 
     def _figures(self) -> tuple[int, int]:
-        """Open descriptors and resident bytes of the daemon."""
+        """Open descriptors and resident bytes of the daemon; the first are shown to root alone."""
         self.home.settle()
         fields = f"/proc/{self.home.pid}"
         pages = int(Path(f"{fields}/statm").read_text().split()[1])
-        return len(os.listdir(f"{fields}/fd")), pages * os.sysconf("SC_PAGE_SIZE")
+        descriptors = len(os.listdir(f"{fields}/fd")) if os.geteuid() == 0 else 0
+        return descriptors, pages * os.sysconf("SC_PAGE_SIZE")
 
     def end_all(self) -> None:
         """Nothing of it goes on, whatever went wrong."""

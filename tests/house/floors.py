@@ -16,6 +16,7 @@ FLOORS: dict[str, int] = {
     "state_errors": 0,
     "inode_io": 0,
     "mount_identity": 0,
+    "private_memory": 0,
     "model": 0,
     "wire": 0,
     "rights": 0,
@@ -62,7 +63,7 @@ NEIGHBOURS: frozenset[tuple[str, str]] = frozenset(
 )
 """(importer, imported) pairs of one floor."""
 
-CLIENT_ROOMS: frozenset[str] = frozenset({"backupd", "errors", "sizes", "model", "wire"})
+CLIENT_ROOMS: frozenset[str] = frozenset({"backupd", "errors", "private_memory", "sizes", "model", "wire"})
 """The rooms that bkctl may import; of `backupd` itself only the version."""
 
 HIDDEN_IMPORTS: frozenset[tuple[str, str]] = frozenset()

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
-import pytest
-from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests.model import cleaner
 from tests.model.dropping import drop
 from tests.model.store import BAD
-from tests.model.world import DAY, HOUR, BrokenError, Protocol, World
+from tests.model.world import DAY, HOUR, Protocol, World
 from tests.model.writer import Writer
 
 CHUNKS = [f"c{number}" for number in range(1, 4)]

@@ -1,4 +1,4 @@
-"""A writer: its session, checkpoints and commit; and how the session of one that is gone is ended (DESIGN 7, 8.1, 8.2)."""
+"""A writer: its session, checkpoints and commit; how the session of one that is gone is ended (DESIGN 7, 8.1, 8.2)."""
 
 from __future__ import annotations
 

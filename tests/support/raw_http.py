@@ -13,8 +13,9 @@ class Raw:
 
     def __init__(self, path: Path, words: bytes = b"") -> None:
         self._end = socket.socket(socket.AF_UNIX)
-        self._end.settimeout(20)
+        # A full queue is waited for; with a timeout of Python's it would be an error.
         self._end.connect(str(path))
+        self._end.settimeout(20)
         self._read = b""
         self.send(words)
 

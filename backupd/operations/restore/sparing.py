@@ -55,4 +55,5 @@ class Sparing:
 
 def _word(word: dict[str, Any]) -> FilterWord:
     (kind, value), *_ = word.items()
-    return FilterWord(kind="include" if kind == "include" else "exclude", value=str(value).encode(errors="surrogatepass"))
+    text = str(value).encode(errors="surrogatepass")
+    return FilterWord(kind="include" if kind == "include" else "exclude", value=text)

@@ -82,6 +82,15 @@ def test_a_destination_inside_a_source_is_remarked() -> None:
     ]
 
 
+def test_a_password_where_the_name_of_its_file_belongs_is_not_repeated() -> None:
+    """Who wrote it there had it in the journal, in `status` and on the monitor's screen."""
+    text = f"{HEAD}sets:\n- name: a\n  sources: [/a]\n  to: [usb]\n  password: {{file: Zr4-the-password}}\n"
+    documents = read([ConfigDocument(name="0.yaml", text=text)])
+    [error] = check(documents, {})[2]
+    assert error.message == "0.yaml, line 7: a: the secret's file is no absolute path"
+    assert "Zr4" not in f"{error.hint} {error.context} {documents.missing_secrets}"
+
+
 def test_a_missing_secret_is_told_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "there").touch()
     text = "sets:\n" + "".join(
