@@ -18,6 +18,7 @@ from backupd.errors import DamageError
 from backupd.model.files import FileState, FileStateName
 from backupd.seal.compression import Compressor, Decompressor
 from backupd.state_errors import translated
+from backupd.wire.malformed import MALFORMED
 
 _HEAD = struct.Struct("<IIB")
 _FRAME_FILES = 1000
@@ -132,7 +133,7 @@ def read_file_states(path: str, after: int, wanted: Collection[FileStateName], m
             files += [one for one in frame.files if one.state in wanted]
             not_kept = max(not_kept, frame.not_kept)
             after += _HEAD.size + length
-    except (DamageError, msgspec.MsgspecError):
+    except (DamageError, *MALFORMED):
         # Not what a writer wrote: what follows can't be told apart from it.
         is_end = True
     finally:

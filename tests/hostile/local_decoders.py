@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from blake3 import blake3
 
-from backupd.cache import journal, seen_snapshots
+from backupd.cache import file_states, journal, seen_snapshots
 from backupd.cache.file_cache import CachedDirectory, FileCache, FileCacheWriter, Row, open_cache
 from backupd.cache.index_tables import IndexTables
 from backupd.cache.table_file import HEADER_BYTES, make_table, table_path
@@ -24,6 +24,7 @@ from backupd.errors import BackupError
 from backupd.index.reader import decode_all
 from backupd.index.writer import encode_index
 from backupd.model import api, events, orders, sets, work
+from backupd.model.files import FileState
 from backupd.wire.channel import Channel
 from backupd.wire.malformed import MALFORMED
 from bkctl import daemon_client, daemon_job
@@ -78,6 +79,24 @@ def _write_journal(path: Path) -> None:
     written.add(journal.JournalBlock(b"1" * 32, 5000, 2, []))
     written.add(journal.JournalCheckpoint(1, 4096))
     written.close(is_ended=False)
+
+
+def _write_states(path: Path) -> None:
+    written = file_states.FileStatesWriter(str(path / "states"), "usb")
+    for state in ("stored", "unchanged"):
+        written.add(b"/source/file", state, "why")
+        written.flush()
+    written.close()
+
+
+def _states(data: bytes, path: Path) -> object:
+    (path / "states").write_bytes(data)
+    return file_states.read_file_states(str(path / "states"), 0, ["stored", "failed"], 100)
+
+
+def _states_frame(data: bytes, path: Path) -> object:
+    """A frame of any bytes, not compressed, its lengths right."""
+    return _states(struct.pack("<IIB", len(data), len(data), 0) + data, path)
 
 
 def _journal(data: bytes, path: Path) -> object:
@@ -278,6 +297,13 @@ ROWS = (
         _journal_record,
         _packed((journal.JournalBlock(bytes(32), 5000, 1, [(80, 60, 900, bytes(64))]),
                  journal.JournalPublished([bytes(32)]), journal.JournalCheckpoint(1, 4096))),
+        "msgpack",
+    ),
+    Decoder("states of files", _states, (_made(_write_states, "states"),)),
+    Decoder(
+        "frame of states of files",
+        _states_frame,
+        _packed((file_states.Frame([FileState(path=b"/source/file", state="failed", reason="why")], 7),)),
         "msgpack",
     ),
     Decoder("file cache", _cache, (_CACHE,)),

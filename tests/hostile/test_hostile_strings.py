@@ -287,7 +287,7 @@ def test_words_of_direct_commands(scene: Scene, faults: Faults) -> None:
     small = scene.home / "small"
     small.mkdir(exist_ok=True)
     (small / "file").write_text("text")
-    for text in _sample(faults, 2).values():
+    for text in _sample(faults, 1).values():
         filters = scene.home / "filters"
         filters.write_bytes(os.fsencode(text))
         for words in (
