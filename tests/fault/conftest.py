@@ -23,6 +23,7 @@ class Faults:
     campaign_kills: int
     cuts: int
     full_disks: int
+    sequences: int
     is_full: bool
 
     @property
@@ -43,8 +44,8 @@ def faults(request: pytest.FixtureRequest) -> Faults:
     print(f"replay with --fault-seed {seed}")  # noqa: T201 - shown by pytest when the test fails
     kills = request.config.getoption("--kills")
     cuts, full_disks = request.config.getoption("--cuts"), request.config.getoption("--full-disks")
-    is_full = request.config.getoption("--full-size")
-    return Faults(seed, kills or 5, kills or 12, cuts or 20, full_disks or 20, is_full)
+    sequences, is_full = request.config.getoption("--sequences"), request.config.getoption("--full-size")
+    return Faults(seed, kills or 5, kills or 12, cuts or 20, full_disks or 20, sequences or 100, is_full)
 
 
 @pytest.fixture

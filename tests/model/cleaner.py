@@ -49,7 +49,7 @@ def free(world: World, *, compacts: bool) -> Steps:
         view = yield from _look(world)
     keeps = {block for session in view.sessions.values() for block in session["keeps"]}
     wanted = set(standing["blocks"]) - keeps
-    last = _last_copies(world, view, wanted)
+    last = _last_copies(view, wanted)
     if last is None:
         return
     if world.protocol.spares_last_copies:
@@ -89,11 +89,12 @@ def _candidates(world: World, view: _View) -> Steps:
     return blocks - needed - view.lists.absent()
 
 
-def _last_copies(world: World, view: _View, wanted: set[str]) -> set[str] | None:
-    """Those of the wanted blocks without which a root would lose a chunk; None: a root can't be understood."""
-    away = set().union(*view.lists.closed.values()) if view.lists.closed else set()
-    if not world.protocol.counts_listed_copies:
-        away = away | view.lists.absent()
+def _last_copies(view: _View, wanted: set[str]) -> set[str] | None:
+    """Those of the wanted blocks without which a root would lose a chunk; None: a root can't be understood.
+
+    Copies in open and closed lists do not count, nor those that are known to be bad.
+    """
+    away = view.lists.absent()
     last: set[str] = set()
     for chunk in view.chunks:
         places = view.places.get(chunk, set())

@@ -22,7 +22,9 @@ class Protocol:
     posts_keeps: bool = True
     """With `honours` goes what of that list was relied on before."""
     looks_at_drops_after_commit: bool = True
+    """Only then a writer calls its snapshot committed: the name may have been given to a partial one and dropped."""
     looks_at_drops_before_base: bool = True
+    """A base that was dropped before the session was posted may lose its object at any moment."""
     minds_damage: bool = True
     """A base that is older than a damage record is asked for chunk by chunk."""
     cleaner_waits: bool = True
@@ -34,15 +36,13 @@ class Protocol:
     obeys_standing_list: bool = True
     """A cleaner deletes what the `.deleted` object that stands there names."""
     spares_last_copies: bool = True
-    counts_listed_copies: bool = False
-    """Whether copies in open or closed lists count as copies."""
+    """What roots reach is struck out at the second look."""
     drops_spare_bases: bool = True
     """A dropped snapshot that a posted session names as a base stays for now."""
     deleted_lists_hold: bool = True
     """`.deleted` lists hold for every index object, however old."""
     indexes_before_checkpoint: bool = True
-    makes_sure_of_ends: bool = True
-    """Who ends another state's session waits 6 h and looks whether it moved."""
+    """What a checkpoint reaches is in the index when it is posted."""
     settles_before_second_look: bool = True
     """Where listings lag, the cleaner waits 48 h besides."""
 
@@ -188,6 +188,13 @@ class World:
             lock[0].locks.discard(lock[1])
 
     # What must hold
+
+    def commit(self, name: str, damage: frozenset[str]) -> None:
+        """A writer was told that its snapshot stands. Raises BrokenError where it never counts."""
+        for record, value in self.store.below("gc/drop-").items():
+            if name in value["names"] and self.store.born[record] < self.store.born[name]:
+                raise BrokenError(f"committed under a void name: {name}")
+        self.committed[name] = damage
 
     def judge(self) -> None:
         """No commit is lost, no chunk of what counts dangles. Raises BrokenError."""

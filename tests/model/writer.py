@@ -164,7 +164,7 @@ class Writer:
             lists: Lists = yield from load_lists(self.world)
             is_ours = self.name not in lists.void
         if is_ours:
-            self.world.committed[self.name] = self.damage
+            self.world.commit(self.name, self.damage)
             self.state.caches[self.set] = Cache(self.name, -1, dict(self.files), self.damage)
             del self.state.journals[self.set]
             yield from self._drop_partials()
@@ -202,8 +202,7 @@ def end_session(world: World, session: str) -> Steps:
 def end_dead_session(world: World, session: str) -> Steps:
     """By one that has no part in it: two looks, six hours of the own clock between them, nothing moved."""
     before = yield from listed(f"sessions/{session}/")
-    if world.protocol.makes_sure_of_ends:
-        yield Wait(6 * HOUR + 1)
+    yield Wait(6 * HOUR + 1)
     after = yield from listed(f"sessions/{session}/")
     if before == after and before:
         yield from end_session(world, session)

@@ -1,0 +1,141 @@
+"""Named races: one order of steps each, harmless under the protocol, fatal where the rule it is about is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from tests.model import cleaner
+from tests.model.dropping import drop
+from tests.model.store import Create, Delete, Operation
+from tests.model.world import HOUR, Actor, BrokenError, Protocol, World
+from tests.model.writer import Writer, end_dead_session
+
+
+class Scene:
+    """A repository with one snapshot of set x, made by state a."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self.world = World(protocol)
+        self.done(self.write())
+        (self.first,) = self.world.store.below("snapshots/")
+        self.world.now += HOUR
+
+    def write(self, state: int = 0) -> Actor:
+        """A writer that has not begun."""
+        host = self.world.states[state]
+        self.world.start("writer", Writer(self.world, host, "x").run(), (host, "x"))
+        return self.world.actors[-1]
+
+    def drop(self, name: str) -> Actor:
+        """A dropper of one snapshot that has not begun."""
+        self.world.start("drop", drop(self.world, [name]))
+        return self.world.actors[-1]
+
+    def free(self) -> Actor:
+        """A cleaner that has not begun."""
+        self.world.start("cleaner", cleaner.free(self.world, compacts=False))
+        return self.world.actors[-1]
+
+    def until(self, actor: Actor, is_next: Callable[[Operation], bool]) -> None:
+        """Let the actor go on up to, and without, a step."""
+        for _ in range(500):
+            if actor not in self.world.actors or is_next(actor.next):
+                return
+            self.world.now = max(self.world.now, actor.wakes)
+            self.world.advance(actor, 1)
+        raise AssertionError(f"{actor.name} never comes to that")
+
+    def done(self, actor: Actor) -> None:
+        """Let the actor go on to its end."""
+        self.until(actor, lambda _: False)
+
+
+def creates(prefix: str) -> Callable[[Operation], bool]:
+    """Whether a step creates an object below a prefix."""
+    return lambda step: isinstance(step, Create) and step.name.startswith(prefix)
+
+
+def deletes(prefix: str) -> Callable[[Operation], bool]:
+    """The same of a deletion."""
+    return lambda step: isinstance(step, Delete) and step.name.startswith(prefix)
+
+
+def sleeper_wakes(protocol: Protocol) -> World:
+    """A writer sleeps before its commit; its session is ended, the partial snapshot dropped; it wakes and commits."""
+    scene = Scene(protocol)
+    writer = scene.write()
+    scene.until(writer, creates("snapshots/"))
+    world = scene.world
+    session = next(iter(world.store.below("sessions/"))).split("/")[1]
+    world.start("ender", end_dead_session(world, session))
+    scene.done(world.actors[-1])
+    (partial,) = set(world.store.below("snapshots/")) - {scene.first}
+    scene.done(scene.drop(partial))
+    world.now += 31 * 24 * HOUR
+    scene.done(writer)
+    world.judge()
+    return world
+
+
+def base_is_dropped(protocol: Protocol) -> World:
+    """A writer relies on its base unasked; the base is dropped, a cleaner frees what nothing else reaches."""
+    scene = Scene(protocol)
+    writer = scene.write()
+    scene.until(writer, creates("sessions/"))
+    # Posted, looked at, and in use.
+    scene.world.advance(writer, 1)
+    scene.until(writer, creates("sessions/"))
+    scene.done(scene.drop(scene.first))
+    _free_beside(scene, writer)
+    return scene.world
+
+
+def base_was_dropped_just_now(protocol: Protocol) -> World:
+    """The dropper looked at the sessions before the writer posted its own, and deletes the base once it is in use."""
+    scene = Scene(protocol)
+    writer = scene.write()
+    scene.until(writer, creates("sessions/"))
+    dropper = scene.drop(scene.first)
+    scene.until(dropper, deletes("snapshots/"))
+    scene.world.advance(writer, 1)
+    scene.until(writer, lambda step: creates("sessions/")(step) or creates("blocks/")(step))
+    scene.done(dropper)
+    _free_beside(scene, writer)
+    return scene.world
+
+
+def _free_beside(scene: Scene, writer: Actor) -> None:
+    """A cleaner begins, the writer honours its list, the cleaner deletes, the writer commits."""
+    free = scene.free()
+    scene.until(free, creates("gc/"))
+    if free in scene.world.actors:
+        scene.world.advance(free, 1)
+    scene.until(writer, creates("snapshots/"))
+    scene.done(free)
+    scene.done(writer)
+    scene.world.judge()
+
+
+RACES = [
+    pytest.param(sleeper_wakes, "looks_at_drops_after_commit", id="a sleeper wakes after its partial was dropped"),
+    pytest.param(base_is_dropped, "drops_spare_bases", id="a base in use is dropped"),
+    pytest.param(base_was_dropped_just_now, "looks_at_drops_before_base", id="a base was dropped just before"),
+]
+
+
+@pytest.mark.parametrize(("race", "rule"), RACES)
+def test_a_race_is_harmless(race: Callable[[Protocol], World], rule: str) -> None:
+    """And all come to an end."""
+    world = race(Protocol())
+    world.finish()
+    world.judge()
+
+
+@pytest.mark.parametrize(("race", "rule"), RACES)
+def test_a_race_is_fatal_without_its_rule(race: Callable[[Protocol], World], rule: str) -> None:
+    """Else the race shows nothing."""
+    with pytest.raises(BrokenError):
+        race(replace(Protocol(), **{rule: False}))
