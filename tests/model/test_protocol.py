@@ -114,6 +114,8 @@ class Turns(RuleBasedStateMachine):
 
     protocol = Protocol()
     lag_seconds = 0.0
+    commits = 0
+    """In all histories."""
 
     @initialize(before=st.lists(st.tuples(st.sampled_from(["write", "drop", "edit"]), st.integers(0, 35)), max_size=6))
     def begin(self, before: list[tuple[str, int]]) -> None:
@@ -147,10 +149,11 @@ class Turns(RuleBasedStateMachine):
             self.world.land()
             self.world.finish()
             self.world.judge()
+            type(self).commits += len(self.world.committed)
 
 
-def play(faults: Faults, count: int, protocol: Protocol, lag_seconds: float = 0.0) -> None:
-    """That many histories of 50 turns. Raises BrokenError."""
+def play(faults: Faults, count: int, protocol: Protocol, lag_seconds: float = 0.0) -> int:
+    """That many histories of 50 turns; how many snapshots were committed in them. Raises BrokenError."""
 
     class These(Turns):
         pass
@@ -167,16 +170,17 @@ def play(faults: Faults, count: int, protocol: Protocol, lag_seconds: float = 0.
             suppress_health_check=list(HealthCheck),
         ),
     )
+    return These.commits
 
 
 def test_nothing_is_lost_on_a_store_that_lists_at_once(faults: Faults) -> None:
     """Else a cleaner on one host takes from another's running backup what it relies on."""
-    play(faults, faults.sequences, Protocol())
+    assert play(faults, faults.sequences, Protocol()) > faults.sequences
 
 
 def test_nothing_is_lost_where_listings_lag(faults: Faults) -> None:
     """The same on a store that shows what is new up to an hour later, with one cleaner."""
-    play(faults, faults.sequences, Protocol(), HOUR)
+    assert play(faults, faults.sequences, Protocol(), HOUR) > faults.sequences
 
 
 _SHOW_SOON = ("minds_lists", "looks_twice", "spares_last_copies", "deleted_lists_hold")

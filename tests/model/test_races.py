@@ -132,6 +132,7 @@ def test_a_race_is_harmless(race: Callable[[Protocol], World], rule: str) -> Non
     world = race(Protocol())
     world.finish()
     world.judge()
+    assert world.committed
 
 
 @pytest.mark.parametrize(("race", "rule"), RACES)
