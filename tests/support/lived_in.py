@@ -18,6 +18,7 @@ from backupd.clock import SystemClock
 from backupd.model.orders import BackupOrder, KeyOrder, Limits, Order, SnapshotListOrder
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, open_place
+from backupd.repository.index_loading import fetch_contents
 from backupd.settings import directories
 from backupd.snapshot import naming
 from backupd.snapshot.records import Drop
@@ -55,6 +56,9 @@ class LivedIn:
         self.master, self.older, self.stranger = above / "master", above / "older", above / "stranger"
         self._live()
         self.repository = next(self.place.glob("r*")).name
+        self.unasked = self._find_unasked()
+        """Names of index objects that others replace, and of snapshots that were dropped."""
+        self._at_seconds = self.clock.ahead_seconds
         self._copy_to(self.master)
         self._make_stranger()
 
@@ -70,6 +74,7 @@ class LivedIn:
 
     def fresh(self) -> None:
         """Place and home as they were made; objects are hard links: a damaged one is written anew, never in place."""
+        self.clock.ahead_seconds = self._at_seconds
         self._remove()
         shutil.copytree(self.master / "place", self.place, copy_function=os.link, symlinks=True)
         shutil.copytree(self.master / "home", self.machine.home, symlinks=True)
@@ -192,6 +197,13 @@ class LivedIn:
     def _write(self, path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+
+    def _find_unasked(self) -> set[str]:
+        place = self.open()
+        names = [info.name.removeprefix("index/") for info in place.repository.place.list("index/")]
+        index = [fetch_contents(place.repository, name) for name in names]
+        void, _ = place.records.readable_void_names()
+        return {old for one in index for old in one.replaces} | {name.rpartition("/")[2] for name in void}
 
     def _make_stranger(self) -> None:
         """Another repository by another machine, whose objects are swapped in; a place at the same path."""
