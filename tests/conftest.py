@@ -30,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--kills", type=int, default=0, help="how many times a backup is killed; 0: a few")
     group.addoption("--cuts", type=int, default=0, help="how many power cuts; 0: 20")
     group.addoption("--full-disks", type=int, default=0, help="how many disks fill up; 0: 20")
+    group.addoption("--damages", type=int, default=0, help="cases of each kind and mutation of damage; 0: few")
     group.addoption("--full-size", action="store_true", help="faults on trees as large as docs/reliability.md says")
 
 

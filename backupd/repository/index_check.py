@@ -66,8 +66,8 @@ def verify_index(repository: OpenRepository, directory: str, step: Callable[[], 
     for name in replaced & opened.keys():
         opened.pop(name).close()
     tables = IndexTables(directory, opened.values())
-    for name, error in damaged.items():
-        if not isinstance(error, NewerVersionError):
+    for name, reason in damaged.items():
+        if not isinstance(reason, NewerVersionError):
             tables.doubt(name)
     for name in opened:
         tables.trust(name)

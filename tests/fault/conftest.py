@@ -23,6 +23,8 @@ class Faults:
     campaign_kills: int
     cuts: int
     full_disks: int
+    damages: int
+    """Of each kind and mutation; 0: one of each kind."""
     is_full: bool
 
     @property
@@ -44,7 +46,8 @@ def faults(request: pytest.FixtureRequest) -> Faults:
     kills = request.config.getoption("--kills")
     cuts, full_disks = request.config.getoption("--cuts"), request.config.getoption("--full-disks")
     is_full = request.config.getoption("--full-size")
-    return Faults(seed, kills or 5, kills or 12, cuts or 20, full_disks or 20, is_full)
+    damages = request.config.getoption("--damages") or (12 if is_full else 0)
+    return Faults(seed, kills or 5, kills or 12, cuts or 20, full_disks or 20, damages, is_full)
 
 
 @pytest.fixture

@@ -22,8 +22,6 @@ from tests.support.quick_workers import QuickWorkers
 
 pytestmark = pytest.mark.platform("linux")
 
-_PLACES = 12
-"""Of each kind and mutation at full size: 2,640 cases."""
 _SPOKEN_SHARE = 50
 """Of so many cases one is looked at through `bkctl`, too."""
 
@@ -45,8 +43,8 @@ def lived(images: Path, faults: Faults) -> Iterator[LivedIn]:
 def test_damage_is_told_and_nothing_wrong_is_given_back(lived: LivedIn, faults: Faults) -> None:
     """Else somebody finds out on the day he needs his files that some of them rotted, or gets wrong ones."""
     random = faults.random()
-    chosen = list(cases(faults.seed, _PLACES))
-    if not faults.is_full:
+    chosen = list(cases(faults.seed, faults.damages or 1))
+    if not faults.damages:
         by_kind = {kind: [case for case in chosen if case.kind == kind] for kind in (*PLACE, *LOCAL)}
         chosen = [random.choice(some) for some in by_kind.values()]
     table: dict[tuple[str, str], Counter[str]] = {}

@@ -1,4 +1,4 @@
-"""A place with a life behind it and the machine that wrote it, made by real runs: an object of every kind, local ones too.
+"""A place with a life behind it and the machine that wrote it, made by real runs: objects and files of every kind.
 
 Two sets of several snapshots, some of them dropped; an index merged of eight objects, and newer objects; a rotated key,
 key slots of other keys; records and gc lists; the announcement, journal and half a cache of a run that was killed.

@@ -1,7 +1,8 @@
 """Worker processes forked from one that has all loaded: thousands of short runs needn't start an interpreter each.
 
 What such a worker does is `backupd.worker.main`, in a process of its own, ended by whoever closes its socket. Only its
-start is another one: the interpreter that a job would start is a few lines that hand the inherited descriptors over.
+start is another one: the interpreter that a job would start is a few lines that hand the inherited descriptors over,
+and for all but workers the interpreter that it always is.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from tests.support.machine import TOP
 
 _STARTER = """#!{python} -IS
 import _socket, os, sys
+if sys.argv[1:3] != ["-m", "backupd.worker"]:
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 given = [int(word) for word in sys.argv[3:]]
 end = _socket.socket(_socket.AF_UNIX)
 end.connect({address!r})

@@ -147,7 +147,7 @@ class RichRepository:
 
 
 def add_records(repository: OpenRepository) -> None:
-    """A record of each kind: another host's session, gc lists, a drop, damage, a note; all of things that aren't there."""
+    """A record of each kind: another host's session, gc lists, a drop, damage, a note; of things that aren't there."""
     records = Records(repository)
     name = naming.snapshot_name(bytes(16), START_NS, SESSION)
     session = Session(SESSION, 1, bytes(16), bytes(16), "boot", bytes(16), [], name, START_NS)
