@@ -277,10 +277,7 @@ class DamageError(BackupError):
 
     code = "damage.found"
     exit_code = 20
-    usual_hint = (
-        "`bkctl check --crc` says all that is hit; copy what is damaged from another destination of this repository, "
-        "if there is one"
-    )
+    usual_hint = "`bkctl check --crc` says all that is hit; another destination of this repository may have it whole"
 
 
 class FormatError(DamageError):

@@ -47,6 +47,8 @@ def test_damage_is_told_and_nothing_wrong_is_given_back(lived: LivedIn, faults: 
     if not faults.damages:
         by_kind = {kind: [case for case in chosen if case.kind == kind] for kind in (*PLACE, *LOCAL)}
         chosen = [random.choice(some) for some in by_kind.values()]
+    # A run that is broken off has then seen some of everything.
+    random.shuffle(chosen)
     table: dict[tuple[str, str], Counter[str]] = {}
     complaints: list[str] = []
     for number, case in enumerate(chosen):
