@@ -51,6 +51,8 @@ LOCAL: dict[str, str] = {
 class Spot:
     """What is damaged: a file, the part of it that is meant, and what else lies around."""
 
+    above: Path
+    """All that may change lies below it; what is foreign lies apart and stays as it is."""
     path: Path
     start: int
     end: int
@@ -143,8 +145,7 @@ def _swap(spot: Spot, with_one_of: list[Path]) -> None:
     spot.told = f"with {other}"
     mine, theirs = spot.path.read_bytes(), other.read_bytes()
     spot.write(theirs)
-    # The foreign repository lies apart and stays as it is.
-    if "stranger" not in str(other):
+    if other.is_relative_to(spot.above):
         spot.write(mine, other)
 
 
@@ -201,7 +202,7 @@ def _place_spot(case: Case, lived: LivedIn, random: Random) -> Spot:
     earlier = [p for p in same if age[p] <= age[path]] or foreign
     older = random.choice(earlier) if earlier else None
     start, end = _part(case.kind, path)
-    return Spot(path, start, end, random, (same + foreign) or rest, rest, older)
+    return Spot(lived.place, path, start, end, random, (same + foreign) or rest, rest, older)
 
 
 def _local_spot(case: Case, lived: LivedIn, random: Random) -> Spot:
@@ -212,7 +213,7 @@ def _local_spot(case: Case, lived: LivedIn, random: Random) -> Spot:
     same = [other for other in candidates if other != path]
     files = [p for p in sorted(home.rglob("*")) if p.is_file() and p not in candidates]
     rest = [p for p in files if p.suffix not in (".id", ".key")]
-    return Spot(path, 0, path.stat().st_size, random, same or rest, rest, older if older.exists() else None)
+    return Spot(home, path, 0, path.stat().st_size, random, same or rest, rest, older if older.exists() else None)
 
 
 def _folder(path: Path, lived: LivedIn) -> str:
