@@ -174,7 +174,8 @@ class Examination:
             self.complaints.append("files are lost, and check --crc is content")
         if self.is_lossy and mutation in PLAINLY and kind in NEEDED and not plain.exit_code:
             self.complaints.append("files are lost by what is missing or cut, and the plain check is content")
-        is_known = self._spot.path.exists() or kind in NEEDED
+        # Of an index object that is gone nobody knows, unless a snapshot needs what it named: then files are lost.
+        is_known = self._spot.path.exists() or (kind in NEEDED and kind != "index object")
         if names and is_known and kind not in UNPROVABLE and not self._is_harmless() and not self.is_found:
             self.complaints.append("the damage is not found by check --crc")
         # Nobody knows the name of an index object that is gone, but what it said is missed.
