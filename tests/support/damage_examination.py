@@ -187,7 +187,9 @@ class Examination:
 
     def _is_harmless(self) -> bool:
         """Whether all that was damaged is asked by nobody any more, or says the same as before."""
-        return all(path.name in self._lived.unasked for path in self._spot.hit) or self._spot.is_in_free_bits
+        unasked = self._lived.unasked
+        is_unasked = all(path.name in unasked or "tmp" in path.parts[-2:] for path in self._spot.hit)
+        return is_unasked or self._spot.is_in_free_bits
 
     def _compare_hits(self, restored: dict[str, Restored], full: Told) -> None:
         """Files told as hit are those that a restore did not give, and no others."""
