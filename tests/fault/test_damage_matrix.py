@@ -54,8 +54,8 @@ def test_damage_is_told_and_nothing_wrong_is_given_back(lived: LivedIn, faults: 
     for number, case in enumerate(chosen):
         counted = table.setdefault((case.kind, case.mutation), Counter())
         looked = _examine(lived, case, is_spoken=number % _SPOKEN_SHARE == 0)
-        counted.update(cases=1, found=looked.is_found, wrong=looked.wrong_bytes, restores=looked.restores)
-        counted.update(lossy=looked.is_lossy)
+        counted.update(cases=1, found=int(looked.is_found), wrong=looked.wrong_bytes, restores=looked.restores)
+        counted.update(lossy=int(looked.is_lossy))
         if looked.complaints:
             complaints.append(f"{case}\n    " + "\n    ".join([*looked.complaints, *looked.trail]))
     print(_shown(table))  # noqa: T201 - counts for docs/reliability.md
