@@ -13,7 +13,7 @@ from tests.support.lived_in import LivedIn
 _HEAD_BYTES = 80 + 96
 """A block's header and its first frame header."""
 _TRAILER_BYTES = 96
-_MAGIC, _FREE = b"\x89BKD", range(12, 16)
+_MAGIC, _FREE = b"\x89BKD", (6, 7, *range(12, 16))
 _DATA, _TREE = 1, 2
 _ZEROED_BYTES = 4096
 
@@ -66,7 +66,7 @@ class Spot:
     told: str = ""
     """What was done."""
     is_in_free_bits: bool = False
-    """Only bits of a sealed object's header were changed that a reader passes over (optional features)."""
+    """Only bits of a sealed object's header were changed that a reader passes over: zero bytes, optional features."""
     hit: list[Path] = field(default_factory=list)
     """All files that are not what they were."""
 
@@ -197,7 +197,7 @@ def _place_spot(case: Case, lived: LivedIn, random: Random) -> Spot:
     path = random.choice(candidates)
     foreign = _of_kind(case.kind, lived.stranger)
     same = [other for other in candidates if other.read_bytes() != path.read_bytes()]
-    rest = [p for p in sorted(lived.place.rglob("*")) if p.is_file() and _folder(p, lived) != _folder(path, lived)]
+    rest = [p for p in _listed(lived.place, "**/*") if _folder(p, lived) != _folder(path, lived)]
     age = {p: (lived.master / p.relative_to(lived.above)).stat().st_mtime_ns for p in candidates}
     earlier = [p for p in same if age[p] <= age[path]] or foreign
     older = random.choice(earlier) if earlier else None
@@ -211,7 +211,7 @@ def _local_spot(case: Case, lived: LivedIn, random: Random) -> Spot:
     path = random.choice(candidates)
     older = lived.older / path.relative_to(lived.above)
     same = [other for other in candidates if other != path]
-    files = [p for p in sorted(home.rglob("*")) if p.is_file() and p not in candidates]
+    files = [p for p in _listed(home, "**/*") if p not in candidates]
     rest = [p for p in files if p.suffix not in (".id", ".key")]
     return Spot(home, path, 0, path.stat().st_size, random, same or rest, rest, older if older.exists() else None)
 
@@ -228,7 +228,9 @@ def _of_kind(kind: str, place: Path) -> list[Path]:
 
 
 def _listed(above: Path, pattern: str) -> list[Path]:
-    return sorted(path for path in above.glob(pattern) if path.is_file())
+    """In the order in which they were written: names are random, and a seed is to mean the same again."""
+    found = [path for path in above.glob(pattern) if path.is_file()]
+    return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
 
 
 def _part(kind: str, path: Path) -> tuple[int, int]:
