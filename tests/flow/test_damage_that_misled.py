@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backupd.errors import DamageError
-from backupd.model.orders import CheckOrder, RestoreOrder, Selection, SnapshotListOrder
+from backupd.model.orders import CheckOrder, KeyOrder, RestoreOrder, Selection, SnapshotListOrder
 from tests.support import damaging
 from tests.support.backing_up import Bench, run_of
 from tests.support.compare import compare_trees
@@ -105,3 +105,16 @@ def test_a_damaged_snapshot_asked_for_by_id_is_damage(bench: Bench) -> None:
     with pytest.raises(DamageError, match="can't be read") as caught:
         bench.machine.run(order)
     assert caught.value.hint
+
+
+def test_a_missing_keyring_of_another_key_is_found(bench: Bench) -> None:
+    """Else the recovery key in the safe opens nothing any more, and nobody learns of it before the fire."""
+    place = str(bench.place)
+    bench.machine.run(KeyOrder(place=place, verb="add", label="in the safe"))
+    (old,) = bench.place.glob("r*/keyring/*")
+    bench.machine.run(KeyOrder(place=place, verb="rotate"))
+    assert bench.machine.run(CheckOrder(place=place)).done.exit_code == 0
+    old.unlink()
+    done = bench.machine.run(CheckOrder(place=place)).done
+    assert done.exit_code == 20
+    assert old.name in done.result["problems"][0]["object"]
