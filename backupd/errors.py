@@ -16,11 +16,13 @@ class BackupError(Exception):
     code: ClassVar[str] = "internal.failed"
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
+    usual_hint: ClassVar[str] = ""
+    """Where who raises it knows no better."""
 
     def __init__(self, message: str, *, hint: str = "", context: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual_hint
         self.context = context or {}
 
 
@@ -90,6 +92,7 @@ class SnapshotNotFoundError(NotFoundError):
     """No snapshot fits the id, time or `latest`."""
 
     code = "snapshot.not_found"
+    usual_hint = "`bkctl snapshot list` shows what there is; --incomplete shows partial ones, too"
 
 
 class PathNotFoundError(NotFoundError):
@@ -274,6 +277,7 @@ class DamageError(BackupError):
 
     code = "damage.found"
     exit_code = 20
+    usual_hint = "`bkctl check --crc` says all that is hit; another destination of this repository may have it whole"
 
 
 class FormatError(DamageError):

@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--full-disks", type=int, default=0, help="how many disks fill up; 0: 20")
     group.addoption("--requests", type=int, default=0, help="how many mutated requests; 0: a few thousand")
     group.addoption("--sequences", type=int, default=0, help="how many histories of the protocol's model; 0: 100")
+    group.addoption("--damages", type=int, default=0, help="cases of each kind and mutation of damage; 0: few")
     group.addoption("--full-size", action="store_true", help="faults on trees as large as docs/reliability.md says")
 
 

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
+from typing import TypeVar
 
 from backupd.cache.index_table import IndexedFrame, IndexTable, Place, open_table, prefixes_of
 from backupd.cache.table_file import SUFFIX, make_table, remove_table
 from backupd.errors import StateError
 from backupd.index.layout import ID_BYTES, BlockRow, IndexContents
+from backupd.state_errors import translated
+
+_ODD = (IndexError, ValueError)
+"""What a look into a table raises whose numbers point out of it."""
+T = TypeVar("T")
 
 
 class IndexTables:
     """Tells where a destination's chunks lie, the newest word first: tables are searched from the one added last.
 
-    Not for several threads at once.
+    Opening a table looks at its header alone, for a large one takes seconds to read: who finds that it misleads has
+    all of them read by `recheck`. Not for several threads at once.
     """
 
     def __init__(self, directory: str, tables: Iterable[IndexTable] = ()) -> None:
         """directory: holds the table files; made when the first is written."""
         self._directory = directory
         self._tables = list(tables)
+        self._fetch: Callable[[str], IndexContents] | None = None
         self.absent_blocks: set[bytes] = set()
         """Ids of blocks that damage records and gc lists name: what lies there counts as absent for writing."""
         self.absent_places: set[bytes] = set()
@@ -45,9 +54,53 @@ class IndexTables:
                 hint="look after the disk it lies on",
             )
 
+    def made_of(self, fetch: Callable[[str], IndexContents]) -> None:
+        """Have tables that are not what was written made anew. fetch: gives an index object's contents."""
+        self._fetch = fetch
+
+    def recheck(self) -> bool:
+        """Read all tables whole, once, and make those anew that are not what was written; whether there were some.
+
+        For who found that a table misleads: a place that is none, or no place of a chunk. Raises DamageError and others
+        where the index object can't be read either.
+        """
+        fetch, self._fetch = self._fetch, None
+        if fetch is None:
+            return False
+        unsound = [number for number, table in enumerate(self._tables) if not table.is_sound()]
+        for number in unsound:
+            name = self._tables[number].name
+            make_table(self._directory, name, fetch(name))
+            table = open_table(self._directory, name)
+            if table is not None:
+                self._tables[number].close()
+                self._tables[number] = table
+        return bool(unsound)
+
     def add(self, table: IndexTable) -> None:
         """Search this table too, before the others."""
         self._tables.append(table)
+
+    def doubt(self, name: str) -> None:
+        """Remember that an index object itself was found bad: a writer must not count on what this host's table says.
+
+        Else what only that object names is in a new snapshot, and no other host finds it. Readers still may.
+        """
+        if name in self.file_names():
+            path = _doubt_path(self._directory, name)
+            try:
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            except OSError as error:
+                raise translated(error, path) from error
+
+    def is_doubted(self, name: str) -> bool:
+        """Whether an index object was found bad by this host."""
+        return os.path.exists(_doubt_path(self._directory, name))
+
+    def trust(self, name: str) -> None:
+        """The index object was read whole again."""
+        with suppress(FileNotFoundError):
+            os.unlink(_doubt_path(self._directory, name))
 
     def names(self) -> list[str]:
         """Names of the index objects whose tables are searched, in the order they were added."""
@@ -66,6 +119,7 @@ class IndexTables:
         for name in self.file_names():
             if name not in names and name not in spared:
                 remove_table(self._directory, name)
+                self.trust(name)
 
     def file_names(self) -> list[str]:
         """Names of the index objects whose table files are there, searched or not."""
@@ -91,6 +145,28 @@ class IndexTables:
 
         Places that count as absent are passed over; with trying they are given where there is no other.
         """
+        return self._asked(lambda: self._find_many(ids, trying))
+
+    def has_many(self, ids: bytes) -> bytearray:
+        """For each chunk 1 if it need not be written, else 0. ids: 32 bytes a chunk."""
+        return self._asked(lambda: self._has_many(ids))
+
+    def places(self, chunk_id: bytes) -> list[Place]:
+        """Every place of a chunk, those last that count as absent: what a reader tries one after the other."""
+        return self._asked(lambda: self._places(chunk_id))
+
+    def _asked(self, look: Callable[[], T]) -> T:
+        """An answer of the tables; of those made anew where one of them is odd. Raises StateError."""
+        try:
+            return look()
+        except _ODD as error:
+            if not self.recheck():
+                raise StateError(
+                    f"the index tables in {self._directory} are damaged: {error}", hint="remove them and try again"
+                ) from error
+            return look()
+
+    def _find_many(self, ids: bytes, trying: bool) -> list[Place | None]:
         places: list[Place | None] = [None] * (len(ids) // ID_BYTES)
         doubtful: dict[int, Place] = {}
         pending = list(range(len(places)))
@@ -110,10 +186,9 @@ class IndexTables:
                 places[number] = doubtful.get(number)
         return places
 
-    def has_many(self, ids: bytes) -> bytearray:
-        """For each chunk 1 if it need not be written, else 0. ids: 32 bytes a chunk."""
+    def _has_many(self, ids: bytes) -> bytearray:
         if self.absent_blocks or self.absent_places:
-            return bytearray(place is not None for place in self.find_many(ids))
+            return bytearray(place is not None for place in self._find_many(ids, trying=False))
         present = bytearray(len(ids) // ID_BYTES)
         pending = list(range(len(present)))
         prefixes = prefixes_of(ids)
@@ -125,8 +200,7 @@ class IndexTables:
                 break
         return present
 
-    def places(self, chunk_id: bytes) -> list[Place]:
-        """Every place of a chunk, those last that count as absent: what a reader tries one after the other."""
+    def _places(self, chunk_id: bytes) -> list[Place]:
         prefixes = prefixes_of(chunk_id)
         found = [
             table.place(rank) for table in reversed(self._tables) for _, rank in table.hits(chunk_id, prefixes, (0,))
@@ -158,3 +232,7 @@ class IndexTables:
         if not self.absent_places:
             return False
         return block_id + ids[number * ID_BYTES : (number + 1) * ID_BYTES] in self.absent_places
+
+
+def _doubt_path(directory: str, name: str) -> str:
+    return os.path.join(directory, name + ".doubted")

@@ -1,12 +1,15 @@
 """The list of snapshots that this host has seen at a destination: one that is gone without a drop record is an alarm.
 
-A text file, 0600, a name a line. What can't be read in it is passed over: the list warns, it decides nothing else.
+A text file, 0600, a name a line and 8 hex digits of its BLAKE3: a name with a wrong digit would be a false alarm. What
+can't be read in it is passed over: the list warns, it decides nothing else.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+
+from blake3 import blake3
 
 from backupd import durable_io
 from backupd.snapshot.naming import parse_snapshot_name
@@ -26,7 +29,7 @@ def load(path: str) -> set[str]:
         raise translated(error, path) from error
     # A line without its end was torn by a power cut.
     lines = data.decode(errors="replace").split("\n")[:-1]
-    return {line for line in lines if parse_snapshot_name(line) is not None}
+    return {name for line in lines if (name := _name_in(line)) is not None}
 
 
 def add(path: str, names: Iterable[str]) -> None:
@@ -40,7 +43,7 @@ def add(path: str, names: Iterable[str]) -> None:
         try:
             size = os.fstat(fd).st_size
             is_torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-            text = ("\n" if is_torn else "") + "".join(f"{name}\n" for name in fresh)
+            text = ("\n" if is_torn else "") + "".join(_line(name) for name in fresh)
             durable_io.write_buffers(fd, [text.encode()])
             durable_io.sync_file(fd)
         finally:
@@ -53,6 +56,21 @@ def keep(path: str, names: Iterable[str]) -> None:
     """Make the list anew of these names alone. Raises StateFullError, AccessError."""
     try:
         durable_io.make_directories(os.path.dirname(path))
-        durable_io.replace(path, ["".join(f"{name}\n" for name in sorted(names)).encode()])
+        durable_io.replace(path, ["".join(_line(name) for name in sorted(names)).encode()])
     except OSError as error:
         raise translated(error, path) from error
+
+
+def _line(name: str) -> str:
+    return f"{name} {_check_of(name)}\n"
+
+
+def _name_in(line: str) -> str | None:
+    """The name of a line; None where it is not what was written. Lines of earlier versions end with the name."""
+    name, space, check = line.partition(" ")
+    is_whole = not space or check == _check_of(name)
+    return name if is_whole and parse_snapshot_name(name) is not None else None
+
+
+def _check_of(name: str) -> str:
+    return blake3(name.encode()).hexdigest(4)

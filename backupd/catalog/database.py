@@ -15,7 +15,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from backupd.catalog.migrations import STEPS
 from backupd.catalog.reserve import Reserve
-from backupd.errors import BackupError, NewerVersionError, StateFullError
+from backupd.errors import BackupError, NewerVersionError, StateError, StateFullError
+from backupd.wire.malformed import MALFORMED
 
 _NEEDED = "backupd takes nothing new on below 96 MiB"
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
@@ -93,12 +94,12 @@ class Database:
         except sqlite3.OperationalError as error:
             if not _is_full(error) or not may_spend:
                 raise self._translated(error) from error
-        except sqlite3.Error as error:
+        except (sqlite3.Error, *MALFORMED) as error:
             raise self._translated(error) from error
         self._reserve.give_up()
         try:
             return self._attempt(work)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, *MALFORMED) as error:
             raise self._translated(error) from error
 
     def _attempt(self, work: Callable[[Connection], T]) -> T:
@@ -116,7 +117,7 @@ class Database:
     def _look(self, work: Callable[[Connection], T]) -> T:
         try:
             return work(self._reading)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, *MALFORMED) as error:
             raise self._translated(error) from error
 
     def _open_to_write(self) -> Connection:
@@ -161,11 +162,12 @@ class Database:
         copy.close()
         os.chmod(path, 0o600)
 
-    def _translated(self, error: sqlite3.Error) -> BackupError:
+    def _translated(self, error: Exception) -> BackupError:
+        """MALFORMED: SQLite has no checksums, so a wrong digit may first show in what a row holds."""
         if _is_full(error):
             return self._full()
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
-            return BackupError(
+        if isinstance(error, MALFORMED) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+            return StateError(
                 f"{self.path} is damaged: {error}",
                 hint="move it away and start again: sets come back from conf.d, repositories from their destinations",
             )
@@ -178,7 +180,7 @@ class Database:
         )
 
 
-def _is_full(error: sqlite3.Error) -> bool:
+def _is_full(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _FULL
 
 

@@ -14,7 +14,13 @@ from backupd.cache.index_tables import IndexTables
 from backupd.destination.contract import Below, Destination
 from backupd.destination.local import LocalDestination
 from backupd.destination.reading import ReadWithOwnRights
-from backupd.errors import DamageError, KeyMissingError, NewerVersionError, ObjectMissingError
+from backupd.errors import (
+    DamageError,
+    KeyMissingError,
+    NewerVersionError,
+    ObjectMissingError,
+    SnapshotNotFoundError,
+)
 from backupd.model.orders import Selection
 from backupd.model.work import RepositorySetup
 from backupd.operations import rollback_alarm
@@ -286,7 +292,17 @@ def pick_from(context: JobContext, listing: Listing, selection: Selection) -> Sn
     """The snapshot of a listing that a selection means."""
     records = [to_record(at) for at in listing.found]
     now = context.now.astimezone(UTC)
-    picked = picking.pick(records, selection, now, context.zone, context.host.name)
+    try:
+        picked = picking.pick(records, selection, now, context.zone, context.host.name)
+    except SnapshotNotFoundError as error:
+        for name, message in listing.damaged.items():
+            session = name.rpartition("-")[2]
+            if selection.as_of.startswith("s") and ("s" + session).startswith(selection.as_of):
+                raise DamageError(
+                    f"the snapshot {selection.as_of} can't be read: {message}",
+                    hint="copy it from another destination of this repository, or choose another: bkctl snapshot list",
+                ) from error
+        raise
     return next(
         at.snapshot
         for at in reversed(listing.found)

@@ -80,16 +80,20 @@ def complete_twins(place: Destination, repository: str) -> None:
             place.put(second, [place.get(first, 0, _MAX_TEXT_BYTES)])
 
 
-def first_keyring(below: Destination) -> str:
-    """Name of a repository's first keyring, seen from its own folder; empty where no text object is whole."""
+def first_keyrings(below: Destination) -> set[str]:
+    """What the text objects that are whole call a repository's first keyring, seen from its own folder.
+
+    One name; two where a digit of one twin is damaged; none where neither is whole.
+    """
+    names: set[str] = set()
     for twin in TWINS:
         try:
             found = _read_text(below, twin, "backupd repository").get("keyring")
         except (ObjectMissingError, FormatError, NewerVersionError):
             continue
         if isinstance(found, str):
-            return found
-    return ""
+            names.add(found)
+    return names
 
 
 def read_identity(place: Destination, repository: str) -> list[str]:
@@ -135,6 +139,9 @@ def damaged_twins(place: Destination, repository: str) -> dict[str, str]:
                 raise FormatError(f"{repository}/{twin} names another repository")
         except (ObjectMissingError, FormatError) as error:
             found[twin] = error.message
+    first, second = (f"{repository}/{twin}" for twin in TWINS)
+    if not found and place.get(first, 0, _MAX_TEXT_BYTES) != place.get(second, 0, _MAX_TEXT_BYTES):
+        found[TWINS[1]] = f"{first} and its twin differ: one of them is damaged"
     return found
 
 

@@ -66,6 +66,11 @@ def verify_index(repository: OpenRepository, directory: str, step: Callable[[], 
     for name in replaced & opened.keys():
         opened.pop(name).close()
     tables = IndexTables(directory, opened.values())
+    for name, reason in damaged.items():
+        if not isinstance(reason, NewerVersionError):
+            tables.doubt(name)
+    for name in opened:
+        tables.trust(name)
     return VerifiedIndex(tables, {n: e for n, e in damaged.items() if n not in replaced}, locked, len(names))
 
 

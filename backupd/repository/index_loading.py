@@ -63,16 +63,18 @@ def load_index(repository: OpenRepository, directory: str, *, is_reading: bool =
     """
     sizes = {info.name.removeprefix("index/"): info.size_bytes for info in repository.place.list("index/")}
     tables = IndexTables(directory)
+    tables.made_of(lambda name: fetch_contents(repository, name))
     damaged: dict[str, str] = {}
     locked: dict[str, str] = {}
     # Those that are here first: what they replace need not be fetched again and again.
-    absent = [name for name in sizes if not tables.load(name)]
+    absent = [name for name in sizes if (not is_reading and tables.is_doubted(name)) or not tables.load(name)]
     replaced = {old for table in tables.tables() for old in table.replaces}
     for name in absent:
         if name in replaced:
             continue
         try:
             tables.build(name, fetch_contents(repository, name))
+            tables.trust(name)
         except KeyMissingError as error:
             locked[name] = error.message
         except (DamageError, ObjectMissingError) as error:
@@ -84,7 +86,8 @@ def load_index(repository: OpenRepository, directory: str, *, is_reading: bool =
     replaced = {old for table in tables.tables() for old in table.replaces}
     # Their tables stay as the sign of it until a run has asked for all that they named: see `forget_lost`.
     lost = [name for name in tables.file_names() if name not in sizes and name not in replaced]
-    tables.keep_only([name for name in tables.names() if name not in replaced], lost)
+    doubted = [name for name in damaged if tables.is_doubted(name)]
+    tables.keep_only([name for name in tables.names() if name not in replaced], [*lost, *doubted])
     return LoadedIndex(tables, {n: m for n, m in damaged.items() if n not in replaced}, sizes, locked, lost)
 
 

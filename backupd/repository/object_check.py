@@ -17,7 +17,7 @@ from backupd.errors import (
     ObjectMissingError,
 )
 from backupd.repository import identity
-from backupd.repository.opening import OpenRepository
+from backupd.repository.opening import OpenRepository, list_slots
 from backupd.repository.records import Records
 from backupd.seal.envelope import read_epoch
 from backupd.seal.header import ObjectKind
@@ -113,10 +113,12 @@ def read_deleted(repository: OpenRepository) -> set[bytes]:
 
 
 def _missing_keys(repository: OpenRepository, found: SmallObjects) -> Iterator[ObjectProblem]:
-    """The keyring that the key at hand came from was read at opening, and may be gone since."""
-    name = f"keyring/{repository.slot.keyring}"
-    if repository.place.size(name) is None and not any(problem.name == name for problem in found.problems):
-        yield ObjectProblem(name, ObjectMissingError.code, f"{name} is not there")
+    """Keyrings that key slots name: without its own, a slot opens nothing. That of the key at hand may be gone."""
+    slots, _ = list_slots(repository.place)
+    for keyring in sorted({repository.slot.keyring, *(slot.keyring for slot in slots.values())}):
+        name = f"keyring/{keyring}"
+        if repository.place.size(name) is None and not any(problem.name == name for problem in found.problems):
+            yield ObjectProblem(name, ObjectMissingError.code, f"{name} is not there, but a key slot needs it")
 
 
 def _check_slot(records: Records, name: str, _: SmallObjects) -> None:

@@ -114,7 +114,7 @@ def unlock(place: Destination, repository_id: bytes, secret: bytes, first: str =
             hint="copy keys/ from another destination of this repository",
         )
     key = secret if len(secret) == slots.SECRET_BYTES else slots.secret_from_text(secret.decode(errors="replace"))
-    origin = identity.first_keyring(place)
+    origins = identity.first_keyrings(place)
     # A key is tried on its own kind first: on a password's slot each try takes about a second.
     ordered = sorted(
         found,
@@ -132,7 +132,7 @@ def unlock(place: Destination, repository_id: bytes, secret: bytes, first: str =
             keyring_key = slots.open_slot(repository_id, name, slot, candidate)
             if keyring_key is not None:
                 keyring = load_keyring(place, repository_id, slot.keyring, keyring_key)
-                if origin and keyring.epochs[0].name.text != origin:
+                if origins and keyring.epochs[0].name.text not in origins:
                     # Left by a maker who was not the first; nothing was ever sealed with it.
                     continue
                 return OpenRepository(repository_id, place, keyring, keyring_key, name, slot, problems)

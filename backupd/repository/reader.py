@@ -106,6 +106,10 @@ class ChunkPlaces(Protocol):
         """Every place of a chunk."""
         ...
 
+    def recheck(self) -> bool:
+        """Look whether this host's own copy of the index misleads, and mend it: True where it did. Done once."""
+        ...
+
     def close(self) -> None:
         """Give back what was opened."""
         ...
@@ -122,6 +126,17 @@ class ChunkReader:
     def load(self, chunk_id: bytes) -> bytes:
         """Bytes of a chunk; every place is tried. Raises ChunkLostError when none gives it."""
         reasons: list[str] = []
+        found = self._try(chunk_id, reasons)
+        if found is None and self._tables.recheck():
+            found = self._try(chunk_id, reasons)
+        if found is not None:
+            return found
+        raise ChunkLostError(
+            f"chunk {chunk_id.hex()} is lost: {'; '.join(reasons) or 'no index object names it'}",
+            hint="`bkctl check --crc` lists all that is hit; `--rebuild-index` finds what the index lacks",
+        )
+
+    def _try(self, chunk_id: bytes, reasons: list[str]) -> bytes | None:
         for place in self._places(chunk_id):
             try:
                 return bytes(self._segments.chunk(self._segment(place), place.position, chunk_id))
@@ -130,10 +145,7 @@ class ChunkReader:
             except (DamageError, DestinationError, NewerVersionError) as error:
                 # A sector that can't be read is one place's loss, like bytes that are wrong.
                 reasons.append(error.message)
-        raise ChunkLostError(
-            f"chunk {chunk_id.hex()} is lost: {'; '.join(reasons) or 'no index object names it'}",
-            hint="`bkctl check --crc` lists all that is hit; `--rebuild-index` finds what the index lacks",
-        )
+        return None
 
     def _places(self, chunk_id: bytes) -> Iterator[Place]:
         """The place that is found with the fewest reads, then all others."""

@@ -24,6 +24,8 @@ class Faults:
     cuts: int
     full_disks: int
     sequences: int
+    damages: int
+    """Of each kind and mutation; 0: one of each kind."""
     is_full: bool
 
     @property
@@ -44,8 +46,9 @@ def faults(request: pytest.FixtureRequest) -> Faults:
     print(f"replay with --fault-seed {seed}")  # noqa: T201 - shown by pytest when the test fails
     kills = request.config.getoption("--kills")
     cuts, full_disks = request.config.getoption("--cuts"), request.config.getoption("--full-disks")
-    sequences, is_full = request.config.getoption("--sequences"), request.config.getoption("--full-size")
-    return Faults(seed, kills or 5, kills or 12, cuts or 20, full_disks or 20, sequences or 100, is_full)
+    sequences, is_full = request.config.getoption("--sequences") or 100, request.config.getoption("--full-size")
+    damages = request.config.getoption("--damages") or (12 if is_full else 0)
+    return Faults(seed, kills or 5, kills or 12, cuts or 20, full_disks or 20, sequences, damages, is_full)
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def _twins(data: bytes, path: Path) -> object:
             _write(path / _REPOSITORY / twin, data if twin in hostile else _IDENTITY)
         found.append(identity.damaged_twins(place, _REPOSITORY))
         below = LocalDestination(str(path / _REPOSITORY), "fuzz")
-        opening.parse_epoch(identity.first_keyring(below))
+        found += [opening.parse_epoch(name) for name in sorted(identity.first_keyrings(below))]
         found.append(identity.read_identity(place, _REPOSITORY))
     return found
 

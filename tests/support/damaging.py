@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,5 +72,7 @@ DAMAGES: dict[str, Damage] = {
 
 
 def _rewrite(path: Path, data: bytes) -> None:
-    os.chmod(path, 0o600)
+    """As a new file: copies of a place share their objects by hard links."""
+    path.unlink()
     path.write_bytes(data)
+    path.chmod(0o600)

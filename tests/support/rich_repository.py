@@ -17,7 +17,7 @@ from backupd.errors import BackupError, DamageError, DestinationError, NewerVers
 from backupd.model.orders import CheckOrder, Unlock
 from backupd.repository import opening
 from backupd.repository.index_loading import load_index
-from backupd.repository.opening import NewSlot
+from backupd.repository.opening import NewSlot, OpenRepository
 from backupd.repository.reader import ChunkReader, SegmentReader, worker_setup
 from backupd.repository.records import Records
 from backupd.seal.header import ObjectKind
@@ -57,7 +57,11 @@ class RichRepository:
             snapshot = self.small.add(tree, day=day)
             home = (tree.below or {})[b"home"].below or {}
             self.files[snapshot.id] = {b"/home/" + name: node.data for name, node in home.items()}
-        self._add_records()
+        repository = self.small.repository
+        slot = NewSlot("key", new_secret(), "second key")
+        keyring, key = repository.keyring, repository.keyring_key
+        opening.add_slot(repository.place, repository.id, keyring, key, slot, START_NS)
+        add_records(repository)
 
     def open_again(self) -> None:
         """Look at the place where it lies now: for copies."""
@@ -66,21 +70,6 @@ class RichRepository:
         self.small = copy.copy(self.small)
         self.small.place, self.small.whole = self.place, whole
         self.small.repository = msgspec.structs.replace(self.small.repository, place=below)
-
-    def _add_records(self) -> None:
-        repository = self.small.repository
-        records = Records(repository)
-        slot = NewSlot("key", new_secret(), "second key")
-        keyring, key = repository.keyring, repository.keyring_key
-        opening.add_slot(repository.place, repository.id, keyring, key, slot, START_NS)
-        name = naming.snapshot_name(bytes(16), START_NS, SESSION)
-        session = Session(SESSION, 1, bytes(16), bytes(16), "boot", bytes(16), [], name, START_NS)
-        records.put(ObjectKind.SESSION, f"sessions/{SESSION.hex()}/00000001", session)
-        records.put(ObjectKind.CANDIDATES, "gc/1.candidates", BlockList(1, [bytes(32)]))
-        records.put(ObjectKind.DELETED, "gc/1.deleted", BlockList(1, [bytes(32)]))
-        records.drop(Drop(["snapshots/none"], START_NS, bytes(16)))
-        records.report_damage(Damage(START_NS, bytes(16), [(bytes(32), None)]))
-        records.put(ObjectKind.NOTE, f"notes/{'ab' * 16}", Note(START_NS, bytes(16), bytes(16), "pin", ""))
 
     def objects(self, folder: str) -> list[Path]:
         """All objects below a folder of the repository, in order."""
@@ -155,6 +144,19 @@ class RichRepository:
                 found[snapshot_id, path] = _content(entry, reader)
         tables.close()
         return found
+
+
+def add_records(repository: OpenRepository) -> None:
+    """A record of each kind: another host's session, gc lists, a drop, damage, a note; of things that aren't there."""
+    records = Records(repository)
+    name = naming.snapshot_name(bytes(16), START_NS, SESSION)
+    session = Session(SESSION, 1, bytes(16), bytes(16), "boot", bytes(16), [], name, START_NS)
+    records.put(ObjectKind.SESSION, f"sessions/{SESSION.hex()}/00000001", session)
+    records.put(ObjectKind.CANDIDATES, "gc/1.candidates", BlockList(1, [bytes(32)]))
+    records.put(ObjectKind.DELETED, "gc/1.deleted", BlockList(1, [bytes(32)]))
+    records.drop(Drop(["snapshots/none"], START_NS, bytes(16)))
+    records.report_damage(Damage(START_NS, bytes(16), [(bytes(32), None)]))
+    records.put(ObjectKind.NOTE, f"notes/{'ab' * 16}", Note(START_NS, bytes(16), bytes(16), "pin", ""))
 
 
 def _files(snapshot: Snapshot, reader: ChunkReader) -> list[tuple[bytes, Entry]]:

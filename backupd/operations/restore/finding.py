@@ -23,12 +23,19 @@ class ChunkFinder:
         self._tried: dict[bytes, list[Place]] = {}
         self._others: dict[bytes, Place | None] = {}
         self._reasons: dict[bytes, str] = {}
+        self._is_mended = False
+        """Whether a table of this host was found to mislead, and made anew."""
+        self._again: set[bytes] = set()
+        """Chunks that were tried anew since."""
 
     def find(self, ids: bytes) -> list[Place | None]:
         """A place of each chunk; None: none is left. ids: 32 bytes a chunk."""
         if not ids:
             return []
         places = self._tables.find_many(ids, trying=True)
+        if None in places and self._tables.recheck():
+            self._is_mended = True
+            places = self._tables.find_many(ids, trying=True)
         if self._others:
             for at in range(len(places)):
                 chunk_id = ids[at * _ID_BYTES : (at + 1) * _ID_BYTES]
@@ -45,6 +52,23 @@ class ChunkFinder:
             raise DestinationUnreachableError(
                 f"{self._place.shown}: the repository is gone", hint="is the disk still mounted?"
             )
+        if self._note_bad(task, lost, reason):
+            return True
+        return self._try_again(lost)
+
+    def _try_again(self, lost: bytes) -> bool:
+        """Each chunk once more where this host's own table misled; tasks may have been under way with its places."""
+        self._is_mended = self._is_mended or self._tables.recheck()
+        if not self._is_mended:
+            return False
+        again = {lost[at : at + _ID_BYTES] for at in range(0, len(lost), _ID_BYTES)} - self._again
+        self._again |= again
+        for chunk_id in again:
+            self._tried.pop(chunk_id, None)
+            self._others.pop(chunk_id, None)
+        return bool(again) and None not in self.find(lost)
+
+    def _note_bad(self, task: TaskPlan, lost: bytes, reason: str) -> bool:
         is_left = True
         for at in range(0, len(lost), _ID_BYTES):
             chunk_id = lost[at : at + _ID_BYTES]
