@@ -15,6 +15,8 @@ from tests.support.daemon import Daemon, running_daemon
 from tests.support.ordinary_user import run_as_user
 from tests.support.raw_http import Raw, body_of, post, status_of
 
+pytestmark = pytest.mark.alone
+
 _A_USER = 64
 _GET = b"GET /v1/daemon HTTP/1.1\r\nHost: x\r\n\r\n"
 

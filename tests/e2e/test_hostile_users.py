@@ -22,7 +22,7 @@ import pytest
 from tests.support.daemon import Daemon, running_daemon
 from tests.support.ordinary_user import run_as
 
-pytestmark = [pytest.mark.root, pytest.mark.platform("linux")]
+pytestmark = [pytest.mark.alone, pytest.mark.root, pytest.mark.platform("linux")]
 
 FIRST, SECOND, THIRD = 32001, 32002, 32003
 SETTINGS = f"access: {{restorer: ['{FIRST}', '{SECOND}', '{THIRD}']}}\n"

@@ -39,6 +39,7 @@ from tests.support.power_cut import LOG_LOST, CutDisk, taken_away
 from tests.support.running import Run, show
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.platform("linux"),
     pytest.mark.root,
     pytest.mark.needs("mount", "umount", "mkfs.ext4", "e2fsck", "strace"),

@@ -17,7 +17,7 @@ from tests.support.machine import Machine
 from tests.support.running import Run, show
 from tests.support.seeded_tree import MIB, build_sparse, build_tree
 
-pytestmark = pytest.mark.platform("linux")
+pytestmark = [pytest.mark.alone, pytest.mark.platform("linux")]
 
 _ENDS = {143: "run.terminated", 130: "run.interrupted", 5: "run.stopped"}
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)

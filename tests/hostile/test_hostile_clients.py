@@ -28,7 +28,7 @@ from tests.support.daemon import Daemon, running_daemon
 from tests.support.ordinary_user import run_as_user
 from tests.support.raw_http import Raw, post, status_of
 
-pytestmark = [pytest.mark.root, pytest.mark.platform("linux")]
+pytestmark = [pytest.mark.alone, pytest.mark.root, pytest.mark.platform("linux")]
 
 faults = shared.faults
 STATUS_SECONDS = 0.25

@@ -191,7 +191,6 @@ _SHOW_LATE = {
     "posts_keeps": 0.0,
     "obeys_standing_list": 0.0,
     "posts_before_loading": 0.0,
-    "reads_sessions_first": 0.0,
     "settles_before_second_look": HOUR,
 }
 """Rules that need more histories, and how far listings lag where it shows; test_races.py has the other rules."""

@@ -9,7 +9,7 @@ import pytest
 
 from tests.model import cleaner
 from tests.model.dropping import drop
-from tests.model.store import Create, Delete, Operation
+from tests.model.store import Create, Delete, Names, Operation
 from tests.model.world import HOUR, Actor, BrokenError, Protocol, World
 from tests.model.writer import Writer, end_dead_session
 
@@ -63,6 +63,11 @@ def deletes(prefix: str) -> Callable[[Operation], bool]:
     return lambda step: isinstance(step, Delete) and step.name.startswith(prefix)
 
 
+def lists(prefix: str) -> Callable[[Operation], bool]:
+    """The same of a listing."""
+    return lambda step: isinstance(step, Names) and step.prefix == prefix
+
+
 def sleeper_wakes(protocol: Protocol) -> World:
     """A writer sleeps before its commit; its session is ended, the partial snapshot dropped; it wakes and commits."""
     scene = Scene(protocol)
@@ -107,6 +112,27 @@ def base_was_dropped_just_now(protocol: Protocol) -> World:
     return scene.world
 
 
+def commits_between_two_looks(protocol: Protocol) -> World:
+    """A writer that kept its blocks commits, and its session goes, while the cleaner reads sessions and snapshots."""
+    scene = Scene(protocol)
+    scene.world.sources["x"] = {"f1": "c7", "f2": "c8", "f3": "c9"}
+    writer = scene.write()
+    for prefix in ("sessions/", "sessions/", "blocks/"):
+        # The first block is stored, in the index and in a post.
+        scene.until(writer, creates(prefix))
+        scene.world.advance(writer, 1)
+    free = scene.free()
+    scene.until(free, creates("gc/"))
+    scene.world.advance(free, 1)
+    scene.until(writer, creates("snapshots/"))
+    for prefix in ("index/", "sessions/"):
+        scene.until(free, lists(prefix))
+    scene.done(writer)
+    scene.done(free)
+    scene.world.judge()
+    return scene.world
+
+
 def _free_beside(scene: Scene, writer: Actor) -> None:
     """A cleaner begins, the writer honours its list, the cleaner deletes, the writer commits."""
     free = scene.free()
@@ -123,6 +149,7 @@ RACES = [
     pytest.param(sleeper_wakes, "looks_at_drops_after_commit", id="a sleeper wakes after its partial was dropped"),
     pytest.param(base_is_dropped, "drops_spare_bases", id="a base in use is dropped"),
     pytest.param(base_was_dropped_just_now, "looks_at_drops_before_base", id="a base was dropped just before"),
+    pytest.param(commits_between_two_looks, "reads_sessions_first", id="a commit between two looks"),
 ]
 
 
