@@ -84,7 +84,7 @@ FAULTS: tuple[Planted, ...] = (
         "backupd/repository/index_loading.py",
         "    for record in damage.values():\n",
         "    for record in []:\n",
-        ("tests/flow/test_unsafe_bases.py", "tests/flow/test_check_damage.py"),
+        ("tests/flow/test_unsafe_bases.py", "tests/unit/repository"),
     ),
     Planted(
         "create-if-absent-ignored",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import pytest
 
 from backupd.errors import DestinationError
 from tests.support import damaging
-from tests.support.backing_up import Bench
+from tests.support.backing_up import Bench, counts
+
+_CONTENT_AT = 77
+"""Where a block's header says what it holds."""
 
 
 @pytest.fixture
@@ -56,3 +60,21 @@ def test_a_run_that_fails_does_not_forget_that_an_index_object_was_lost(bench: B
     temporary.unlink()
     bench.back_up()
     assert bench.differences() == []
+
+
+@pytest.mark.parametrize("kind", [1, 2], ids=["data", "tree"])
+def test_what_a_check_found_bad_is_stored_again_though_no_file_changed(bench: Bench, kind: int) -> None:
+    """Else a lost block stays lost, while every run says that nothing changed and all is well."""
+    bench.write("random", os.urandom(200_000))
+    bench.back_up()
+    blocks = [path for path in bench.place.glob("r*/blocks/*/*") if path.read_bytes()[_CONTENT_AT] == kind]
+    # Not in the list of chunks at the end.
+    damaging.flip(0.2)(max(blocks, key=lambda path: path.stat().st_size))
+    bench.back_up()
+    found = bench.machine.json("check", "--from", bench.place, "--crc")
+    assert found["exit"] == 20
+    assert found["result"]["files_hit"], found["result"]
+    assert not counts(bench.back_up())["changed"]
+    assert bench.differences() == []
+    # What an older snapshot has of its own can't come back.
+    assert bench.machine.json("check", "--from", bench.place, "--crc")["exit"] == (0 if kind == 1 else 20)
