@@ -119,7 +119,7 @@ FAULTS: tuple[Planted, ...] = (
         "backupd/repository/reader.py",
         "        if self.identity.chunk_id(data, segment.salts[position]) != chunk_id:\n",
         "        if False:\n",
-        ("tests/unit/repository", "tests/flow/test_check_damage.py", "tests/flow/test_restore_faults.py"),
+        ("tests/unit/repository",),
     ),
     Planted(
         "unbounded-decompression",
