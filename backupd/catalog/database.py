@@ -21,7 +21,8 @@ from backupd.wire.malformed import MALFORMED
 _NEEDED = "backupd takes nothing new on below 96 MiB"
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 """What SQLite says on a full disk, depending on the file that it could not write."""
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_DAMAGED = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+"""Statements are the program's own: where one does not fit, the tables are not those that it made."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -163,10 +164,10 @@ class Database:
         os.chmod(path, 0o600)
 
     def _translated(self, error: Exception) -> BackupError:
-        """MALFORMED: SQLite has no checksums, so a wrong digit may first show in what a row holds."""
+        """What has no code is malformed: SQLite has no checksums, so a wrong digit may first show in a row's text."""
         if _is_full(error):
             return self._full()
-        if isinstance(error, MALFORMED) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+        if not hasattr(error, "sqlite_errorcode") or _code(error) in _DAMAGED:
             return StateError(
                 f"{self.path} is damaged: {error}",
                 hint="move it away and start again: sets come back from conf.d, repositories from their destinations",
@@ -181,7 +182,11 @@ class Database:
 
 
 def _is_full(error: Exception) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _FULL
+    return _code(error) in _FULL
+
+
+def _code(error: Exception) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _connect(path: str) -> Connection:

@@ -83,7 +83,7 @@ def complete_twins(place: Destination, repository: str) -> None:
 def first_keyrings(below: Destination) -> set[str]:
     """What the text objects that are whole call a repository's first keyring, seen from its own folder.
 
-    One name; two where a digit of one twin is damaged; none where neither is whole.
+    One name; two where a digit of one twin is damaged; none where neither is whole, or nobody knows.
     """
     names: set[str] = set()
     for twin in TWINS:
@@ -91,7 +91,7 @@ def first_keyrings(below: Destination) -> set[str]:
             found = _read_text(below, twin, "backupd repository").get("keyring")
         except (ObjectMissingError, FormatError, NewerVersionError):
             continue
-        if isinstance(found, str):
+        if isinstance(found, str) and found:
             names.add(found)
     return names
 

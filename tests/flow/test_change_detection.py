@@ -21,7 +21,7 @@ from tests.support.ordinary_user import run_without_override
 pytestmark = pytest.mark.platform("linux")
 
 SEED = 20261121
-EDITS, EDITS_A_ROUND = 300, 25
+EDITS, EDITS_A_ROUND = 400, 80
 AT_FULL_SIZE = (10_000, 200)
 FILTERS = ("*.log", "e1", "u*", "wide", "n0?1*", "link*")
 
@@ -59,7 +59,7 @@ def test_filters_may_change_between_runs(bench: Bench) -> None:
     """A tree taken over under other filters would lack what is in now, or keep what is out."""
     editor = Editor(bench.source, SEED + 1)
     editor.build()
-    for _ in range(7):
+    for _ in range(5):
         chosen = editor.random.sample(FILTERS, editor.random.randrange(4))
         words = [FilterWord(kind="exclude", value=glob.encode()) for glob in chosen]
 
