@@ -155,7 +155,7 @@ FAULTS: tuple[Planted, ...] = (
         "backupd/seal/slot.py",
         "    if not bounds:\n",
         "    if False:\n",
-        ("tests/unit", "tests/flow/test_keys.py", "-k", "slot or key"),
+        ("tests/hostile/test_bombs.py", "-k", "Argon2"),
     ),
     Planted(
         "rollback-not-told",
@@ -169,7 +169,7 @@ FAULTS: tuple[Planted, ...] = (
         "backupd/operations/backup/running.py",
         "        validate(self._records, sizes,",
         "        (lambda *_: None)(self._records, sizes,",
-        ("tests/flow/test_once.py", "tests/flow/test_unsafe_bases.py", "tests/flow/test_restore_faults.py"),
+        ("tests/flow/test_lying_place.py",),
     ),
 )
 
