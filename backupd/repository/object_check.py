@@ -115,10 +115,14 @@ def read_deleted(repository: OpenRepository) -> set[bytes]:
 def _missing_keys(repository: OpenRepository, found: SmallObjects) -> Iterator[ObjectProblem]:
     """Keyrings that key slots name: without its own, a slot opens nothing. That of the key at hand may be gone."""
     slots, _ = list_slots(repository.place)
-    for keyring in sorted({repository.slot.keyring, *(slot.keyring for slot in slots.values())}):
+    needed: dict[str, list[str]] = {repository.slot.keyring: []}
+    for slot_name, slot in slots.items():
+        needed.setdefault(slot.keyring, []).append(f"keys/{slot_name}")
+    for keyring, by in sorted(needed.items()):
         name = f"keyring/{keyring}"
         if repository.place.size(name) is None and not any(problem.name == name for problem in found.problems):
-            yield ObjectProblem(name, ObjectMissingError.code, f"{name} is not there, but a key slot needs it")
+            whose = " and ".join(sorted(by)) or "the key at hand"
+            yield ObjectProblem(name, ObjectMissingError.code, f"{name} is not there; without it {whose} opens nothing")
 
 
 def _check_slot(records: Records, name: str, _: SmallObjects) -> None:
