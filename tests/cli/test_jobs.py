@@ -17,8 +17,6 @@ import pytest
 from tests.support import slow_set
 from tests.support.daemon import Daemon, running_daemon
 
-pytestmark = pytest.mark.alone
-
 SLOW_MIB = 12
 
 

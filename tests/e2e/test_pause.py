@@ -12,8 +12,6 @@ from tests.support import slow_set
 from tests.support.compare import compare_trees
 from tests.support.daemon import Daemon, running_daemon
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Generator[Daemon, None, None]:

@@ -18,8 +18,6 @@ from tests.support.compare import compare_trees
 from tests.support.daemon import Daemon, running_daemon
 from tests.support.running import children, is_there, kill
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Generator[Daemon, None, None]:

@@ -12,7 +12,7 @@ from tests.support import slow_set
 from tests.support.daemon import running_daemon
 from tests.support.mounting import tmpfs
 
-pytestmark = [pytest.mark.alone, pytest.mark.platform("linux"), pytest.mark.root, pytest.mark.needs("mount", "umount")]
+pytestmark = [pytest.mark.platform("linux"), pytest.mark.root, pytest.mark.needs("mount", "umount")]
 
 
 def _fill(state: Path) -> Path:

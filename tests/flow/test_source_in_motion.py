@@ -15,8 +15,6 @@ from backupd.model.orders import Limits
 from backupd.tree.entry import CHANGED
 from tests.support.backing_up import Bench, problems, run_of
 
-pytestmark = pytest.mark.alone
-
 MIB = 1 << 20
 
 
