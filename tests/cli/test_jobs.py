@@ -17,6 +17,8 @@ import pytest
 from tests.support import slow_set
 from tests.support.daemon import Daemon, running_daemon
 
+pytestmark = pytest.mark.alone
+
 SLOW_MIB = 12
 
 
