@@ -7,14 +7,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import TypeVar
 
-from backupd.cache.index_table import IndexedFrame, IndexTable, Place, open_table, prefixes_of
+from backupd.cache.index_table import IndexedFrame, IndexTable, OddTableError, Place, open_table, prefixes_of
 from backupd.cache.table_file import SUFFIX, make_table, remove_table
 from backupd.errors import StateError
 from backupd.index.layout import ID_BYTES, BlockRow, IndexContents
 from backupd.state_errors import translated
 
-_ODD = (IndexError, ValueError)
-"""What a look into a table raises whose numbers point out of it."""
 T = TypeVar("T")
 
 
@@ -159,11 +157,9 @@ class IndexTables:
         """An answer of the tables; of those made anew where one of them is odd. Raises StateError."""
         try:
             return look()
-        except _ODD as error:
+        except OddTableError:
             if not self.recheck():
-                raise StateError(
-                    f"the index tables in {self._directory} are damaged: {error}", hint="remove them and try again"
-                ) from error
+                raise
             return look()
 
     def _find_many(self, ids: bytes, trying: bool) -> list[Place | None]:
@@ -219,7 +215,7 @@ class IndexTables:
 
     def frames_of(self, block_id: bytes) -> list[IndexedFrame]:
         """What all index objects say of a block; a segment that several name comes several times."""
-        return [frame for table in self._tables for frame in table.frames_of(block_id)]
+        return self._asked(lambda: [frame for table in self._tables for frame in table.frames_of(block_id)])
 
     def entries(self) -> Iterator[tuple[bytes, Place]]:
         """Every chunk and place of every table; a chunk of several tables comes several times."""

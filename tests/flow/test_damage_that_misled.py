@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from backupd.cache.table_file import HEADER_BYTES, SUFFIX, read_header
 from backupd.errors import DamageError
 from backupd.model.orders import CheckOrder, KeyOrder, RestoreOrder, Selection, SnapshotListOrder
 from tests.support import damaging
@@ -50,6 +51,26 @@ def test_a_damaged_index_table_misleads_no_backup(bench: Bench, share: float) ->
     assert bench.back_up(no_cache=True).done.exit_code == 0
     shutil.rmtree(bench.machine.home / "cache")
     assert bench.differences() == []
+
+
+def test_a_table_whose_numbers_lead_nowhere_is_made_anew_at_once(bench: Bench) -> None:
+    """Else a restore, or a night's backup, ends there and has to be begun again by hand."""
+    _send_astray(bench)
+    assert bench.differences() == []
+    _send_astray(bench)
+    assert bench.back_up(no_cache=True).done.exit_code == 0
+    assert bench.differences() == []
+
+
+def _send_astray(bench: Bench) -> None:
+    """Damage what leads from a chunk's prefix to its place, so that chunks are found and their places are not."""
+    for path in bench.machine.home.rglob("*.table"):
+        data = bytearray(path.read_bytes())
+        shape = read_header(bytes(data[:HEADER_BYTES]), path.name.removesuffix(SUFFIX))
+        assert shape is not None
+        _, _, _, _, segments, *_ = shape.sections()
+        data[segments.start : segments.end] = b"\xee" * (segments.end - segments.start)
+        path.write_bytes(data)
 
 
 def test_what_check_found_bad_in_the_index_the_next_backup_stores_again(bench: Bench) -> None:
