@@ -26,6 +26,13 @@ _OF_VERBS: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("job log", "after"): {**_SECONDS, "description": "Number of a line; those after it are shown."},
     ("job files", "after"): {**_SECONDS, "description": "`next` of the page before, or 0."},
+    ("job files", "limit"): {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 1000,
+        "default": 50,
+        "description": "Once there are so many, no more are looked for; up to 999 written with them come too.",
+    },
     ("job files", "states"): {
         "type": "string",
         "pattern": f"^({_FILE_STATES})?(,({_FILE_STATES}))*$",

@@ -38,9 +38,9 @@ def watch(session: Session, /, word: str | None, has_files: bool) -> Reply:
     client = client_of(session)
     client.check_version()
     jobs = [find(client, word)] if word is not None else _underway(client) or [find(client, "latest")]
-    if has_files and word is not None:
-        JobFiles(client, jobs[0])
-    files = {job.id: JobFiles(client, job) for job in jobs if has_files and job.kind == "backup"}
+    # Of all that run, those that have files; a job that was named and has none is refused.
+    shown = [job for job in jobs if has_files and (word is not None or job.kind == "backup")]
+    files = {job.id: JobFiles(client, job) for job in shown}
     last = watch_jobs(session, jobs, lambda job: DaemonJob(client, job.id), files)
     view = View(render.result_lines, is_wanted_quietly=False)
     replies = [reply_of(session, last[job.id], view) for job in jobs if job.id in last]

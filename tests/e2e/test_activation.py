@@ -31,26 +31,26 @@ os.execv(sys.executable, [sys.executable, "-P", "-m", "backupd", *sys.argv[2:]])
 
 
 @contextmanager
-def _killed_at_the_end(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Else a test that fails waits for ever for a daemon that is well."""
-    try:
-        yield
-    finally:
-        process.kill()
+def _managed(daemon: Daemon, told: Path, launcher: str = _LAUNCHER) -> Iterator[subprocess.Popen[bytes]]:
+    """A daemon started as a service manager does. Killed at the end: a test that fails would wait for it for ever."""
+    daemon.run.mkdir()
+    words = [str(daemon.socket), "--state", str(daemon.state), "--config", str(daemon.config)]
+    environ = {**daemon.environ, "NOTIFY_SOCKET": str(told)}
+    with subprocess.Popen([sys.executable, "-c", launcher, *words], env=environ, stderr=-1) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_a_passed_socket_is_served_and_readiness_told(tmp_path: Path) -> None:
     """Else `systemctl start` never comes back, and the watchdog ends a daemon that is well."""
     daemon = Daemon(tmp_path / "home")
-    daemon.run.mkdir()
     told = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
         notices.bind(str(told))
         notices.settimeout(20)
-        words = [str(daemon.socket), "--state", str(daemon.state), "--config", str(daemon.config)]
-        environ = {**daemon.environ, "NOTIFY_SOCKET": str(told)}
-        command = [sys.executable, "-c", _LAUNCHER, *words]
-        with subprocess.Popen(command, env=environ, stderr=-1) as process, _killed_at_the_end(process):
+        with _managed(daemon, told) as process:
             heard = notices.recv(4096)
             while b"READY=1" not in heard:
                 heard = notices.recv(4096)
@@ -77,21 +77,13 @@ def test_a_passed_socket_is_served_and_readiness_told(tmp_path: Path) -> None:
 def test_a_manager_that_reads_nothing_holds_nobody_up(tmp_path: Path) -> None:
     """Its queue full, the daemon waited for it for ever: no answer, no backup, until somebody killed it."""
     daemon = Daemon(tmp_path / "home")
-    daemon.run.mkdir()
     told = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
         notices.bind(str(told))
-        words = [str(daemon.socket), "--state", str(daemon.state), "--config", str(daemon.config)]
-        environ = {**daemon.environ, "NOTIFY_SOCKET": str(told)}
-        launcher = _LAUNCHER.replace("600000", "20000")
-        process = subprocess.Popen([sys.executable, "-c", launcher, *words], env=environ)
-        try:
+        with _managed(daemon, told, _LAUNCHER.replace("600000", "20000")):
             time.sleep(2)
             done = daemon.bkctl("set", "list", seconds=20)
             assert done.returncode == 0, done
-        finally:
-            process.kill()
-            process.wait()
 
 
 def test_sockets_of_another_process_are_left_alone(tmp_path: Path) -> None:

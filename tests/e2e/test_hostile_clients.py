@@ -159,23 +159,23 @@ def test_pipelined_requests_are_answered_in_turn_and_cost_no_memory(daemon: Daem
     """Ten thousand requests in one breath from a client that reads none of the answers must not fill the memory."""
     ends = _GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     assert Raw(daemon.socket, _GET * 5 + ends).rest().count(b"HTTP/1.1 200") == 6
-    before = _memory(daemon)
+    before = daemon.memory_bytes()
     with ExitStack() as stack:
         for _ in range(20):
             stack.enter_context(Raw(daemon.socket)).send_what_goes(_GET * 10_000)
         assert daemon.json("destination", "list")["exit"] == 0
-        assert _memory(daemon) - before < 30 << 20
+        assert daemon.memory_bytes() - before < 30 << 20
 
 
 def test_many_large_bodies_cost_little_memory(daemon: Daemon) -> None:
     """64 bodies of 4 MiB that never end may not be held all at once."""
-    before = _memory(daemon)
+    before = daemon.memory_bytes()
     with ExitStack() as stack:
         for _ in range(_A_USER - 4):
             one = stack.enter_context(Raw(daemon.socket, post(b"/v1/sets", b"", said=4 << 20)))
             one.send_what_goes(b" " * (4 << 20))
         assert daemon.json("set", "list")["exit"] == 0
-        assert _memory(daemon) - before < 60 << 20
+        assert daemon.memory_bytes() - before < 60 << 20
 
 
 def test_a_flood_of_idle_connections_does_not_keep_their_user_out(daemon: Daemon) -> None:
@@ -232,10 +232,10 @@ def test_followers_that_leave_leave_nothing_behind(daemon: Daemon, waiting_job: 
                 one.head()
 
     come_and_go(50)
-    before, files = _memory(daemon), _files(daemon)
+    before, files = daemon.memory_bytes(), daemon.open_files()
     come_and_go(1000)
-    assert _memory(daemon) - before < 4 << 20
-    assert _comes(lambda: _files(daemon) <= files)
+    assert daemon.memory_bytes() - before < 4 << 20
+    assert _comes(lambda: daemon.open_files() <= files)
 
 
 def test_a_follower_that_never_reads_disturbs_no_job(daemon: Daemon) -> None:
@@ -300,18 +300,6 @@ def _let_everybody_reach(daemon: Daemon) -> None:
         path = path.parent
         if path.stat().st_uid == os.geteuid() and path != Path("/tmp"):
             path.chmod(path.stat().st_mode | 0o011)
-
-
-def _memory(daemon: Daemon) -> int:
-    """Resident bytes of the daemon's own process."""
-    assert daemon.process is not None
-    pages = Path(f"/proc/{daemon.process.pid}/statm").read_text().split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _files(daemon: Daemon) -> int:
-    assert daemon.process is not None
-    return len(os.listdir(f"/proc/{daemon.process.pid}/fd"))
 
 
 def _comes(condition: Callable[[], bool]) -> bool:

@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -108,12 +107,12 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Generator[Daemon, None, 
 def attacked(daemon: Daemon) -> Generator[Daemon, None, None]:
     """Before and after an attack: alive, its descriptors and memory as before, nothing in its log."""
     assert daemon.process is not None
-    said, files, memory = len(daemon.said()), _files(daemon), _memory(daemon)
+    said, files, memory = len(daemon.said()), daemon.open_files(), daemon.memory_bytes()
     yield daemon
     assert daemon.process.poll() is None
     assert daemon.json("set", "list")["exit"] == 0
-    _wait_for(lambda: abs(_files(daemon) - files) <= 2)
-    assert _memory(daemon) - memory < _MEMORY_BYTES
+    _wait_for(lambda: abs(daemon.open_files() - files) <= 2)
+    assert daemon.memory_bytes() - memory < _MEMORY_BYTES
     assert daemon.said()[said:] == ""
 
 
@@ -262,7 +261,7 @@ def test_descriptors_that_are_sent_along(attacked: Daemon) -> None:
     """Each of them would stay open in the daemon until it can open no more."""
     with ExitStack() as stack:
         sent = [stack.enter_context(open(os.devnull, "rb")).fileno() for _ in range(100)]
-        before = _files(attacked)
+        before = attacked.open_files()
         for _ in range(40):
             end = stack.enter_context(socket.socket(socket.AF_UNIX))
             end.connect(str(attacked.socket))
@@ -271,7 +270,7 @@ def test_descriptors_that_are_sent_along(attacked: Daemon) -> None:
             end.sendmsg([_TEMPLATES[0]], rights)
             assert end.recv(1 << 16).startswith(b"HTTP/1.1 200")
             end.sendmsg([b"GET /v1/da"], rights)
-        assert _files(attacked) <= before + 42
+        assert attacked.open_files() <= before + 42
 
 
 def test_connect_storms(attacked: Daemon) -> None:
@@ -310,16 +309,6 @@ def test_words_in_the_path_give_no_role(attacked: Daemon) -> None:
         ]
 
     assert set(run_as_user(ask)) <= {403, 404, 400}  # type: ignore[call-overload]
-
-
-def _memory(daemon: Daemon) -> int:
-    assert daemon.process is not None
-    return int(Path(f"/proc/{daemon.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _files(daemon: Daemon) -> int:
-    assert daemon.process is not None
-    return len(os.listdir(f"/proc/{daemon.process.pid}/fd"))
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:

@@ -82,6 +82,17 @@ class Daemon:
         self.stop()
         self.start()
 
+    def memory_bytes(self) -> int:
+        """Resident bytes of its own process."""
+        assert self.process is not None
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def open_files(self) -> int:
+        """How many descriptors its own process has open."""
+        assert self.process is not None
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
     def said(self) -> str:
         """What it wrote to its standard error."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""

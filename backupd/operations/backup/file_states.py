@@ -36,28 +36,24 @@ class FileStates:
 
     def add(self, path: bytes, state: FileStateName, reason: str = "", files: int = 1) -> None:
         """Keep a state."""
-        if self._writer is not None:
-            try:
-                self._writer.add(path, state, reason, files)
-            except BackupError as error:
-                self._give_up(error)
+        self._try(lambda writer: writer.add(path, state, reason, files))
 
     def flush(self) -> None:
         """Let others see what is held."""
-        if self._writer is not None:
-            self._try(self._writer.flush)
+        self._try(FileStatesWriter.flush)
 
     def close(self) -> None:
         """No state comes any more."""
-        if self._writer is not None:
-            self._try(self._writer.close)
-            self._writer = None
+        self._try(FileStatesWriter.close)
+        self._writer = None
 
-    def _try(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except BackupError as error:
-            self._give_up(error)
+    def _try(self, step: Callable[[FileStatesWriter], None]) -> None:
+        writer = self._writer
+        if writer is not None:
+            try:
+                step(writer)
+            except BackupError as error:
+                self._give_up(error)
 
     def _give_up(self, error: BackupError) -> None:
         self._writer = None

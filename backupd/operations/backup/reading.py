@@ -161,10 +161,10 @@ class FileReading:
         if result.problem_kind:
             kind: ProblemKind = result.problem_kind  # type: ignore[assignment]
             self._tally.problem(path, kind, result.problem)
+        row = target.row
         if not encoded:
             self._tally.state(path, b"", "failed", result.problem)
-        row = target.row
-        if encoded:
+        else:
             self._tally.example = self._tally.example or path
             is_same = self._tally.count(row.entry if row is not None else b"", encoded)
             self._tally.state(path, b"", "unchanged" if is_same else "stored", result.problem)

@@ -265,6 +265,7 @@ class _Run:
                 storing.engine.finish_step()
                 checkpoints.turn()
             storing.engine.drain(lambda: None)
+            storing.tell_files()
         except StoppedError as stop:
             return self._stop(stop, storing, checkpoints, session, draft)
         except DamagedCacheError:

@@ -87,6 +87,14 @@ class Storing:
             self._context.cancel.check()
             self._progress()
 
+    def tell_files(self) -> None:
+        """Let the states so far be seen, and which files are read now and wait, where states are kept."""
+        states = self.tally.states
+        if states.is_kept:
+            states.flush()
+            unsent = self.reading.unsent() if self.reading is not None else ()
+            self._context.send(files_under_way(self.engine.under_way, unsent))
+
     def held_bytes(self) -> int:
         """What the repository's blocks take at the place, those of this run among them."""
         tables = self._tables
@@ -100,11 +108,8 @@ class Storing:
             self.reading.close()
 
     def _progress(self) -> None:
-        states = self.tally.states
-        if self._context.progress(self._make_progress) and states.is_kept:
-            states.flush()
-            unsent = self.reading.unsent() if self.reading is not None else ()
-            self._context.send(files_under_way(self.engine.under_way, unsent))
+        if self._context.progress(self._make_progress):
+            self.tell_files()
 
     def _make_progress(self, elapsed: float) -> events.Progress:
         tally = self.tally

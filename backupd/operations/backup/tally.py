@@ -38,11 +38,6 @@ class Tally:
             self.problems.append(found)
         self._tell(found)
 
-    @property
-    def keeps_states(self) -> bool:
-        """Whether `state` is of use."""
-        return self.states.is_kept
-
     def count(self, former: bytes, encoded: bytes) -> bool:
         """Count a file by its entries, before (empty: there was none) and now; whether they are the same."""
         if not former:

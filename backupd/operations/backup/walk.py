@@ -167,7 +167,7 @@ class TreeWalk:
                 if self._is_left_out(path, name, is_directory) and not (is_directory and self._is_way(path)):
                     out.add(name)
         self._tally.left_out += len(out)
-        for name, stat in seen if out and self._tally.keeps_states else ():
+        for name, stat in seen if out and self._tally.states.is_kept else ():
             if name in out:
                 why = self._why(top + b"/" + name, name, modes.S_ISDIR(stat.st_mode))
                 self._tally.state(top, name, "left_out", why)
