@@ -33,7 +33,7 @@ class Events:
 
     def write(self, which: int) -> None:
         """A backup; several hosts may write one set."""
-        state, name = self.world.states[which % 3 % 2], "xxxy"[which // 3 % 4]
+        state, name = self.world.states[which % 2], "xxxy"[which // 2 % 4]
         self._start(f"writer {state.name} {name}", Writer(self.world, state, name).run, (state, name))
 
     def free(self, which: int) -> None:
@@ -89,14 +89,14 @@ class Events:
 
     def lose_state(self, which: int) -> None:
         """A host loses its caches and journals."""
-        state = self.world.states[which % 3]
+        state = self.world.states[which % 2]
         if not state.locks:
             state.caches.clear()
             state.journals.clear()
 
     def copy_state(self, which: int) -> None:
         """A host is put back to what another one knows: a restored machine, with a state id of its own."""
-        state, other = self.world.states[which % 3], self.world.states[(which + 1) % 3]
+        state, other = self.world.states[which % 2], self.world.states[(which + 1) % 2]
         if not state.locks:
             state.caches = dict(other.caches)
 

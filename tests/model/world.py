@@ -99,7 +99,7 @@ class World:
 
     def __init__(self, protocol: Protocol, lag_seconds: float = 0.0) -> None:
         self.protocol, self.store, self.now = protocol, Store(lag_seconds=lag_seconds), 0.0
-        self.states = [State("a", 0.0), State("b", 5 * HOUR), State("c", -400 * DAY)]
+        self.states = [State("a", 0.0), State("b", -400 * DAY)]
         self.sources: dict[str, dict[str, str]] = {"x": {"f1": "c1", "f2": "c2", "f3": "c3"}, "y": {"f1": "c2"}}
         self.actors: list[Actor] = []
         self.in_flight: list[Operation] = []
