@@ -59,15 +59,11 @@ class IndexedFrame(NamedTuple):
     """32 bytes each, in the order of `positions`."""
 
 
-class OddTableError(StateError):
-    """A table's numbers lead outside of what it holds. Its file is removed, to be made anew."""
-
-
 class IndexTable:
     """Looks chunks up in one index object. Not for several threads at once.
 
-    Methods that look into the file raise StateError where its disk fails, OddTableError where it is not what was
-    written.
+    Methods that look into the file raise StateError where its disk fails, or the file leads outside of what it holds:
+    then it is removed, to be made anew.
     """
 
     def __init__(self, name: str, path: str, fd: int, shape: TableShape) -> None:
@@ -194,10 +190,10 @@ class IndexTable:
             at += len(piece)
         return hasher.digest() == self._shape.content_hash
 
-    def _distrusted(self) -> OddTableError:
+    def _distrusted(self) -> StateError:
         with suppress(OSError):
             os.unlink(self._path)
-        return OddTableError(
+        return StateError(
             f"the index table {self._path} was damaged on the disk and is removed",
             hint="run it again: it is made anew; and look after the disk it lies on",
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import TypeVar
 
-from backupd.cache.index_table import IndexedFrame, IndexTable, OddTableError, Place, open_table, prefixes_of
+from backupd.cache.index_table import IndexedFrame, IndexTable, Place, open_table, prefixes_of
 from backupd.cache.table_file import SUFFIX, make_table, remove_table
 from backupd.errors import StateError
 from backupd.index.layout import ID_BYTES, BlockRow, IndexContents
@@ -154,10 +154,10 @@ class IndexTables:
         return self._asked(lambda: self._places(chunk_id))
 
     def _asked(self, look: Callable[[], T]) -> T:
-        """An answer of the tables; of those made anew where one of them is odd. Raises StateError."""
+        """An answer of the tables; of those made anew where one of them is not what was written. Raises StateError."""
         try:
             return look()
-        except OddTableError:
+        except StateError:
             if not self.recheck():
                 raise
             return look()
