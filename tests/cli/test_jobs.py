@@ -16,6 +16,7 @@ import pytest
 
 from tests.support import slow_set
 from tests.support.daemon import Daemon, running_daemon
+from tests.support.running import wait_until_it_hears
 
 pytestmark = pytest.mark.alone
 
@@ -125,7 +126,7 @@ def test_a_signal_cancels_and_others_hear_that_it_was_stopped(
 ) -> None:
     """Whoever pressed Ctrl-C gets 130; who only waited gets 5: no signal came to him."""
     with bkctl(daemon, "backup", "slow", "--if-running", "join", "--json") as process:
-        time.sleep(0.8)
+        wait_until_it_hears(process.pid)
         process.send_signal(number)
         process.communicate(timeout=30)
     assert process.returncode == code
@@ -136,7 +137,7 @@ def test_a_signal_cancels_and_others_hear_that_it_was_stopped(
 def test_a_hang_up_and_a_closed_pipe_leave_the_job_at_work(daemon: Daemon, slow: str) -> None:
     """A closed laptop must not end a server's backup."""
     with bkctl(daemon, "backup", "slow", "--if-running", "join") as process:
-        time.sleep(0.8)
+        wait_until_it_hears(process.pid)
         process.send_signal(signal.SIGHUP)
         process.communicate(timeout=20)
     assert process.returncode == 124
@@ -148,7 +149,7 @@ def test_ctrl_c_at_a_terminal_asks_to_detach_or_cancel(daemon: Daemon, slow: str
     if pid == 0:
         command = [sys.executable, "-P", "-m", "bkctl", "job", "wait", slow]
         os.execve(command[0], command, {**daemon.environ, "TERM": "xterm"})
-    time.sleep(0.8)
+    wait_until_it_hears(pid)
     os.write(fd, b"\x03")
     seen = b""
     while b"Detach or cancel?" not in seen:

@@ -6,13 +6,13 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Generator
 
 import pytest
 
 from tests.support import slow_set
 from tests.support.daemon import Daemon, running_daemon
+from tests.support.running import wait_until_it_hears
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +27,14 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Generator[Daemon, None, 
 
 def test_ctrl_c_leaves_and_the_job_goes_on(daemon: Daemon) -> None:
     """Somebody who has seen enough must not end the night's backup."""
-    jobs = [slow_set.begin(daemon, name) for name in ("one", "two")]
-    command = [sys.executable, "-P", "-m", "bkctl", "watch", "--json"]
-    watching = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=daemon.environ)
-    time.sleep(0.8)
-    watching.send_signal(signal.SIGINT)
-    out, err = watching.communicate(timeout=20)
+    jobs = [slow_set.begin(daemon, "one")]
+    with slow_set.held(daemon):
+        jobs.append(slow_set.begin(daemon, "two"))
+        command = [sys.executable, "-P", "-m", "bkctl", "watch", "--json"]
+        watching = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=daemon.environ)
+        wait_until_it_hears(watching.pid)
+        watching.send_signal(signal.SIGINT)
+        out, err = watching.communicate(timeout=20)
     document = json.loads(out)
     assert watching.returncode == 0, err
     assert {job["id"] for job in document["result"]["jobs"]} <= set(jobs)

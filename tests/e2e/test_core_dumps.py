@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -73,11 +72,17 @@ def test_no_process_gives_its_memory_to_a_program_that_collects_cores() -> None:
             run = Run(daemon, "backup", "docs")
             assert daemon.process is not None
             slow_set.wait_until_announced(home / "place")
-            # A process that has just been started is not so far yet.
-            time.sleep(1)
-            processes = _children_and_workers(run, daemon.process.pid)
-            owners = {kind: os.stat(f"/proc/{process}/environ").st_uid for kind, process in processes.items()}
-            assert all(map(is_there, processes.values())), "what has ended belongs to root, too"
+            own = daemon.process.pid
+            owners: dict[str, int] = {}
+
+            def are_out_of_reach() -> bool:
+                # A process that has just been started is not so far yet.
+                processes = _children_and_workers(run, own)
+                owners.update({kind: os.stat(f"/proc/{one}/environ").st_uid for kind, one in processes.items()})
+                assert all(map(is_there, processes.values())), "what has ended belongs to root, too"
+                return len(owners) == 4 and set(owners.values()) == {0}
+
+            slow_set.wait_for(are_out_of_reach)
             daemon.good("job", "cancel", "latest")
             run.end()
         return owners

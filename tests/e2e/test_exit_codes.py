@@ -77,7 +77,8 @@ def not_found(daemon: Daemon) -> int:
 def busy(daemon: Daemon) -> int:
     _make_slow(daemon, "busy")
     slow_set.begin(daemon, "busy")
-    return daemon.bkctl("backup", "busy").returncode
+    with slow_set.held(daemon):
+        return daemon.bkctl("backup", "busy").returncode
 
 
 def wrong_key(daemon: Daemon) -> int:

@@ -29,10 +29,15 @@ def test_a_paused_backup_stops_reading_and_goes_on_to_its_end(daemon: Daemon, tm
     assert slow_set.job(daemon, job)["state"] == "paused"
     # What was stored so far is reachable: an announcement with a checkpoint lies at the place.
     slow_set.wait_for(lambda: len(list((tmp_path / "place").glob("*/sessions/*/*"))) >= 2)
-    time.sleep(0.5)
-    before = slow_set.read_bytes(daemon, job)
-    time.sleep(1.0)
-    assert slow_set.read_bytes(daemon, job) == before
+
+    def stands_still() -> bool:
+        before = slow_set.read_bytes(daemon, job)
+        time.sleep(1.0)
+        return slow_set.read_bytes(daemon, job) == before
+
+    # What is under way is read to its end.
+    slow_set.wait_for(stands_still)
+    assert stands_still()
     assert daemon.good("job", "resume", job)["changed"] is True
     document = daemon.json("job", "wait", job)
     assert document["exit"] == 0, document

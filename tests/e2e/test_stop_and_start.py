@@ -16,7 +16,7 @@ import pytest
 from tests.support import slow_set
 from tests.support.compare import compare_trees
 from tests.support.daemon import Daemon, running_daemon
-from tests.support.running import children, is_there, kill
+from tests.support.running import children, is_there, kill, wait_until_it_hears
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_restart_checkpoints_and_the_job_goes_on_under_its_id(daemon: Daemon, 
     job = slow_set.begin(daemon, "slow")
     slow_set.wait_until_storing(daemon, job)
     with follower(daemon, "job", "wait", job) as waiting:
-        time.sleep(0.6)
+        wait_until_it_hears(waiting.pid)
         process = job_process(daemon)
         began = time.monotonic()
         assert daemon.stop() == 0
@@ -94,9 +94,10 @@ def test_nothing_begins_on_a_set_while_an_orphan_holds_it(daemon: Daemon, tmp_pa
     daemon.good("backup", "slow")
     slow_set.fill(daemon.home / "source-slow", 8, seed=2)
     running = slow_set.begin(daemon, "slow")
-    waiting = slow_set.begin(daemon, "slow", "--if-running", "wait")
-    assert slow_set.job(daemon, waiting)["waits_for"] == f"job {running[:9]}: a backup of the same set"
-    process = job_process(daemon)
+    with slow_set.held(daemon):
+        waiting = slow_set.begin(daemon, "slow", "--if-running", "wait")
+        assert slow_set.job(daemon, waiting)["waits_for"] == f"job {running[:9]}: a backup of the same set"
+        process = job_process(daemon)
     daemon.kill()
     slow_set.wait_for(lambda: not is_there(process))
     (lock,) = daemon.state.glob("jobs/b*.lock")
@@ -146,7 +147,7 @@ def test_a_job_ends_with_the_daemon_that_started_it(daemon: Daemon, tmp_path: Pa
     process = job_process(daemon)
     workers = list(children(process))
     with follower(daemon, "job", "wait", job) as waiting:
-        time.sleep(0.6)
+        wait_until_it_hears(waiting.pid)
         began = time.monotonic()
         daemon.kill()
         slow_set.wait_for(lambda: not any(is_there(one) for one in (process, *workers)), 12)

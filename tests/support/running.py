@@ -97,6 +97,20 @@ def is_there(process: int) -> bool:
         return False
 
 
+def wait_until_it_hears(process: int, seconds: float = 30.0) -> None:
+    """Wait until bkctl takes signals in turn: it catches SIGTERM, which Python by itself does not."""
+    end = time.monotonic() + seconds
+    while not _caught(process) & 1 << (signal.SIGTERM - 1):
+        assert time.monotonic() < end, "bkctl never came so far"
+        time.sleep(0.01)
+
+
+def _caught(process: int) -> int:
+    """Bit mask of the signals that a process catches."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:"))
+
+
 def show(document: dict[str, Any]) -> str:
     """A document as a failing test prints it, whole."""
     return json.dumps(document, indent=1).replace("\\n", "\n")

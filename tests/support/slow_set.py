@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from tests.support.daemon import Daemon
+from tests.support.running import children, kill
 
 MIB = 1 << 20
 
@@ -60,6 +63,27 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
 def wait_until_announced(place: Path) -> None:
     """Wait until the run is about to read."""
     wait_for(lambda: any(place.glob("*/sessions/*/*")))
+
+
+@contextmanager
+def held(daemon: Daemon) -> Generator[None, None, None]:
+    """The workers of the daemon's only job stand still: what the block looks at can't end meanwhile."""
+    assert daemon.process is not None
+    own = daemon.process.pid
+    workers: set[int] = set()
+
+    def are_held() -> bool:
+        workers.update(found := {worker for job in children(own) for worker in children(job)})
+        for worker in found:
+            kill(worker, signal.SIGSTOP)
+        return bool(found)
+
+    wait_for(are_held)
+    try:
+        yield
+    finally:
+        for worker in workers:
+            kill(worker, signal.SIGCONT)
 
 
 def wait_until_storing(daemon: Daemon, job_id: str) -> None:
