@@ -8,9 +8,9 @@ import signal
 import socket
 import sys
 
-from backupd.destination.contract import Destination
-from backupd.destination.local import LocalDestination
+from backupd.destination.contract import Destination, Store
 from backupd.destination.reading import ReadWithOwnRights
+from backupd.destination.stores import open_store
 from backupd.errors import BackupError
 from backupd.model import work
 from backupd.private_memory import keep_private
@@ -39,7 +39,7 @@ def main() -> None:
         elif isinstance(setup, work.FetchSetup):
             FetchWorker(channel, setup, _place_for(setup), int(sys.argv[2])).run()
         elif isinstance(setup, work.CheckSetup):
-            CheckWorker(channel, setup, LocalDestination(setup.repository.place, "reader")).run()
+            CheckWorker(channel, setup, _store(setup.repository)).run()
     except BackupError as error:
         channel.send(work.WorkerFailed(error.code, error.message, error.hint))
     except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -47,9 +47,13 @@ def main() -> None:
         return
 
 
+def _store(setup: work.RepositorySetup) -> Store:
+    return open_store(setup.place, "reader", setup.access)
+
+
 def _place_for(setup: work.FetchSetup) -> Destination:
     """Where segments are fetched from; from here on all else is done with the caller's rights."""
-    place = LocalDestination(setup.repository.place, "reader")
+    place = _store(setup.repository)
     if setup.caller is None:
         return place
     rights = Rights(setup.caller)

@@ -12,6 +12,8 @@ from typing import Protocol
 
 import msgspec
 
+from backupd.model.orders import NO_ACCESS, StoreAccess
+
 Buffers = Sequence[bytes | memoryview]
 
 
@@ -77,6 +79,42 @@ class Destination(Protocol):
     def close(self) -> None:
         """Give back what was opened."""
         ...
+
+
+class Store(Destination, Protocol):
+    """A whole place, as it is opened: what only who looks after it needs."""
+
+    @property
+    def may_leave_temporaries(self) -> bool:
+        """Known once it is closed: whether the place failed, so that temporary names may come back with it."""
+        ...
+
+    def top_names(self) -> list[str]:
+        """Names of folders and objects at the top, sorted, whoever made them.
+
+        Raises DestinationUnreachableError when the place is not there.
+        """
+        ...
+
+    def remove_temporaries(self, folder: str, tag: str) -> int:
+        """Remove what a dead writer of that tag left for `folder` under names of its own; returns how many."""
+        ...
+
+    def remove_empty_folders(self, name: str) -> None:
+        """Remove the empty folders right below one, where a store has folders that outlive their objects."""
+        ...
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """How a store is opened."""
+
+    place: str
+    """As people wrote it, without secrets."""
+    tag: str
+    """Begins the temporary names of this writer; letters, digits and `-`."""
+    access: StoreAccess = NO_ACCESS
+    create: bool = False
+    """Make the folder where what holds it exists."""
 
 
 class Below:

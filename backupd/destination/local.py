@@ -62,8 +62,7 @@ class LocalDestination:
         self._known_directories: set[str] = set()
         self._synced_directories: set[str] = set()
         self._temporary_folders: set[str] = set()
-        self.may_leave_temporaries = False
-        """Known once it is closed: whether the place failed, so that temporary files may come back with it."""
+        self._may_leave_temporaries = False
         if os.path.isdir(path):
             return
         if os.path.lexists(path):
@@ -88,6 +87,11 @@ class LocalDestination:
     def shown(self) -> str:
         """The path."""
         return self._path
+
+    @property
+    def may_leave_temporaries(self) -> bool:
+        """Whether a folder of temporary files could not be brought to the disk."""
+        return self._may_leave_temporaries
 
     def put(self, name: str, buffers: Buffers) -> None:
         """Write a temporary name, fsync, link to the name, fsync the directory."""
@@ -141,6 +145,11 @@ class LocalDestination:
         except ObjectMissingError:
             return None
 
+    def top_names(self) -> list[str]:
+        """What lies in the directory."""
+        with _translated(self._path):
+            return sorted(os.listdir(self._path))
+
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Walk the folder; temporary names are no objects."""
         folder = self._full(prefix.rstrip("/")) if prefix else self._path
@@ -172,7 +181,7 @@ class LocalDestination:
             try:
                 durable_io.sync_directory(folder)
             except OSError:
-                self.may_leave_temporaries = True
+                self._may_leave_temporaries = True
         self._temporary_folders.clear()
 
     def remove_temporaries(self, folder: str, tag: str) -> int:

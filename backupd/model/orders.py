@@ -38,6 +38,25 @@ class Unlock(Strict, frozen=True, kw_only=True):
     """A password or the printed 44 characters, surrounding white space stripped; None: the kept key."""
 
 
+class StoreAccess(Strict, frozen=True, kw_only=True):
+    """What opens the door of a store that is no directory."""
+
+    credentials: bytes | None = None
+    """The store's login as text (destination.logins); None: the store's own chain, as environment, agent, role."""
+    host_key: str | None = None
+    """`SHA256:…` of the server's SSH key."""
+    known_hosts: str | None = None
+    """Absolute path of a file of SSH keys; None: the user's own."""
+    ca_file: str | None = None
+    """Absolute path of the certificates that vouch for the server; None: those of the system."""
+    allow_plaintext: bool = False
+    """Whether login and objects may cross the net unencrypted."""
+
+
+NO_ACCESS = StoreAccess()
+"""Nothing was given: what the store finds by itself."""
+
+
 class FilterWord(Strict, frozen=True, kw_only=True):
     """One filter option in the order of the command line."""
 
@@ -73,6 +92,8 @@ class OwnRepository(Strict, frozen=True, kw_only=True):
     """Nothing is known of earlier runs: a repository there that holds this host's set of this name is taken over."""
     copied_from: str | None = None
     """PLACE/ID where the set has it already: keys and keyring are taken from there."""
+    copied_access: StoreAccess = NO_ACCESS
+    """To that place."""
 
 
 class KeptStates(Strict, frozen=True, kw_only=True):
@@ -89,6 +110,7 @@ class Order(Strict, frozen=True, kw_only=True):
 
     place: str
     """DEST as the user wrote it, made absolute when it is a path."""
+    access: StoreAccess = NO_ACCESS
     unlock: Unlock = Unlock()
     interactive: bool = False
     """Whether the client can answer an `Ask`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from backupd.model.orders import Caller
+from backupd.model.orders import NO_ACCESS, Caller, StoreAccess
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True):
@@ -25,6 +25,7 @@ class RepositorySetup(Message, frozen=True, array_like=True):
     """(number, random, data key), the newest last."""
     place: str
     """The repository's own directory or URL, for workers that fetch."""
+    access: StoreAccess = NO_ACCESS
 
 
 class StoreSetup(Message, frozen=True, array_like=True, tag=1):

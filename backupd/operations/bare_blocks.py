@@ -22,6 +22,7 @@ from backupd.errors import (
     UsageError,
 )
 from backupd.index.layout import BlockContents
+from backupd.model.orders import NO_ACCESS
 from backupd.operations.context import JobContext
 from backupd.operations.index_rebuild import list_blocks, read_missing
 from backupd.operations.places import OpenPlace, unlock
@@ -66,7 +67,7 @@ def open_parts(context: JobContext, path: str, scratch: str) -> OpenPlace:
     opened = unlock(context, Below(whole, repository), repository)
     for problem in opened.warnings:
         context.warn(problem)
-    return OpenPlace(above, whole, opened, Records(opened), ensure(os.path.join(scratch, "cache")))
+    return OpenPlace(above, NO_ACCESS, whole, opened, Records(opened), ensure(os.path.join(scratch, "cache")))
 
 
 def make_index(context: JobContext, place: OpenPlace) -> int:

@@ -134,7 +134,7 @@ def _repository(context: JobContext, place: OpenPlace) -> tuple[dict[str, Any], 
     slots, _ = list_slots(opened.place)
     facts = {
         "id": opened.text_id,
-        "place": place.path,
+        "place": place.address,
         "encryption": "none" if any(slot.kind == "clear" for slot in slots.values()) else config.cipher,
         "cipher": config.cipher,
         "block_size_bytes": config.block_bytes,

@@ -40,7 +40,7 @@ def run(order: KeyOrder, context: JobContext) -> events.Done:
         "Who has the key and a copy of the backup can read it; without the key nobody can.",
         "",
         f"Repository:  {opened.text_id}",
-        f"Place:       {place.path}",
+        f"Place:       {place.address}",
         "Login:       none; a local place needs no login, only the disk and the right to read it",
         f"Opened by:   {_WHAT_KIND[opened.slot.kind]}",
         f"Key slot:    {opened.slot_name}" + (f" ({opened.slot.label})" if opened.slot.label else ""),
@@ -54,7 +54,7 @@ def run(order: KeyOrder, context: JobContext) -> events.Done:
     ]
     result = {
         "repository": opened.text_id,
-        "place": place.path,
+        "place": place.address,
         "slot": opened.slot_name,
         "kind": opened.slot.kind,
         "commands": commands,
@@ -104,7 +104,7 @@ def _named_place(context: JobContext, place: OpenPlace) -> str:
     except FormatError as error:
         context.warn(error.message)
         is_found = False
-    return place.path if is_found else f"{place.path}/{place.repository.text_id}"
+    return place.address if is_found else f"{place.address}/{place.repository.text_id}"
 
 
 def _set_words(order: KeyOrder, context: JobContext, place: OpenPlace) -> list[str]:

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import msgspec
 
 from backupd.destination.contract import Below
-from backupd.destination.local import LocalDestination
+from backupd.destination.stores import open_store
 from backupd.errors import AnswerNeededError
 from backupd.model import events
 from backupd.model.orders import KeyOrder
 from backupd.operations import key_rotation, key_sheet, key_slots
 from backupd.operations.context import JobContext
 from backupd.operations.kept_keys import key_at_hand, mask, slots_of_kept
-from backupd.operations.places import open_place, split_place, top_names
+from backupd.operations.places import open_place, split_place
 from backupd.repository import identity
 from backupd.repository.key_management import newest_epoch
 from backupd.repository.opening import epoch_number, list_slots
@@ -35,7 +35,7 @@ def _show(order: KeyOrder, context: JobContext) -> events.Done:
     key = None if hand is None else hand.text if order.unmask else mask(hand.text)
     result = {
         "repository": opened.text_id,
-        "place": place.path,
+        "place": place.address,
         "opened_by": opened.slot.kind,
         "slot": opened.slot_name,
         "label": opened.slot.label,
@@ -84,9 +84,9 @@ def _prove(order: KeyOrder, context: JobContext) -> events.Done:
 def _list(_: KeyOrder, context: JobContext) -> events.Done:
     """Needs no key: what slots are called is no secret."""
     path, repository = split_place(context.order.place)
-    whole = LocalDestination(path, "reader")
+    whole = open_store(path, "reader", context.order.access)
     if repository is None:
-        repository = identity.choose(whole, top_names(path))
+        repository = identity.choose(whole, whole.top_names())
     for warning in identity.read_identity(whole, repository):
         context.warn(warning)
     below = Below(whole, repository)

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import msgspec
 
 from backupd.cache.index_tables import IndexTables
-from backupd.destination.contract import Below, Destination
-from backupd.destination.local import LocalDestination
+from backupd.destination.contract import Below, Destination, Store
 from backupd.destination.reading import ReadWithOwnRights
+from backupd.destination.stores import canonical, open_store
 from backupd.errors import (
     DamageError,
     KeyMissingError,
@@ -21,7 +21,8 @@ from backupd.errors import (
     ObjectMissingError,
     SnapshotNotFoundError,
 )
-from backupd.model.orders import Selection
+from backupd.model.orders import Selection, StoreAccess
+from backupd.model.places import is_url, split_inside
 from backupd.model.work import RepositorySetup
 from backupd.operations import rollback_alarm
 from backupd.operations.context import JobContext
@@ -46,8 +47,9 @@ _FETCHED_INDEX_BYTES = 8 << 20
 class OpenPlace(msgspec.Struct, frozen=True):
     """A place, the repository there, and where this host keeps its caches for it."""
 
-    path: str
+    address: str
     """Of the place; repository objects lie in its folder of the repository's name."""
+    access: StoreAccess
     whole: Destination
     repository: OpenRepository
     records: Records
@@ -56,7 +58,7 @@ class OpenPlace(msgspec.Struct, frozen=True):
 
     def setup(self) -> RepositorySetup:
         """What worker processes need."""
-        return worker_setup(self.repository, self.path)
+        return worker_setup(self.repository, self.address, self.access)
 
 
 class SnapshotAt(NamedTuple):
@@ -75,11 +77,6 @@ class Listing(NamedTuple):
     """Those of an epoch that the key at hand does not open."""
 
 
-def top_names(path: str) -> list[str]:
-    """What lies at the top of a local place."""
-    return sorted(os.listdir(path))
-
-
 @contextmanager
 def writing(context: JobContext, place: OpenPlace) -> Iterator[OpenPlace]:
     """The same place through a writer of its own name, marked while it is at work: nobody else's temporary files.
@@ -88,39 +85,39 @@ def writing(context: JobContext, place: OpenPlace) -> Iterator[OpenPlace]:
     """
     tag = os.urandom(16).hex()
     with (
-        WriterMark(context.directories.state, identity.place_tag(os.path.realpath(place.path)), tag) as mark,
-        closed(LocalDestination(place.path, tag), mark) as local,
+        WriterMark(context.directories.state, identity.place_tag(canonical(place.address)), tag) as mark,
+        closed(open_store(place.address, tag, place.access), mark) as whole,
     ):
-        remove_dead_temporaries(mark, local, place.repository.text_id)
-        repository = msgspec.structs.replace(place.repository, place=Below(local, place.repository.text_id))
-        yield msgspec.structs.replace(place, whole=local, repository=repository, records=Records(repository))
+        remove_dead_temporaries(mark, whole, place.repository.text_id)
+        repository = msgspec.structs.replace(place.repository, place=Below(whole, place.repository.text_id))
+        yield msgspec.structs.replace(place, whole=whole, repository=repository, records=Records(repository))
 
 
 @contextmanager
-def closed(local: LocalDestination, mark: WriterMark) -> Iterator[LocalDestination]:
+def closed(whole: Store, mark: WriterMark) -> Iterator[Store]:
     """Close a writer's place at the end of the block; its mark stays where the place failed."""
     try:
-        yield local
+        yield whole
     finally:
-        local.close()
-        if local.may_leave_temporaries:
+        whole.close()
+        if whole.may_leave_temporaries:
             mark.keep()
 
 
-def remove_dead_temporaries(mark: WriterMark, local: LocalDestination, repository: str) -> None:
+def remove_dead_temporaries(mark: WriterMark, whole: Store, repository: str) -> None:
     """Remove temporary files of writers of this state that were killed."""
     for tag in mark.dead_tags():
         for folder in (".", repository):
-            local.remove_temporaries(folder, tag)
+            whole.remove_temporaries(folder, tag)
         mark.forget(tag)
 
 
-def split_place(path: str) -> tuple[str, str | None]:
+def split_place(address: str) -> tuple[str, str | None]:
     """A place that names one of several repositories as PLACE/ID."""
-    parent, _, last = path.rstrip("/").rpartition("/")
-    if identity.is_id_text(last) and not os.path.exists(f"{path}/once.json"):
-        return parent, last
-    return path, None
+    above, last = split_inside(address)
+    if identity.is_id_text(last) and (is_url(address) or not os.path.exists(f"{address}/once.json")):
+        return above, last
+    return address, None
 
 
 def open_place(context: JobContext) -> OpenPlace:
@@ -129,16 +126,17 @@ def open_place(context: JobContext) -> OpenPlace:
     Raises RepositoryNotFoundError, KeyMissingError, WrongKeyError, NewerVersionError, DamageError, DestinationError.
     """
     with context.rights.raised():
-        path, repository = split_place(context.order.place)
-        whole: Destination = LocalDestination(path, "reader")
+        address, repository = split_place(context.order.place)
+        opened = open_store(address, "reader", context.order.access)
         if repository is None:
-            repository = identity.choose(whole, top_names(path))
+            repository = identity.choose(opened, opened.top_names())
+    whole: Destination = opened
     if context.order.caller is not None:
         whole = ReadWithOwnRights(whole, context.rights)
-    return open_repository(context, whole, path, repository)
+    return open_repository(context, whole, address, repository)
 
 
-def open_repository(context: JobContext, whole: Destination, path: str, repository: str) -> OpenPlace:
+def open_repository(context: JobContext, whole: Destination, address: str, repository: str) -> OpenPlace:
     """Open a repository that is known to lie at the place."""
     for warning in identity.read_identity(whole, repository):
         context.warn(warning)
@@ -147,9 +145,9 @@ def open_repository(context: JobContext, whole: Destination, path: str, reposito
     for problem in opened.warnings:
         context.warn(problem)
     # The same repository lies at several destinations, each with an index of its own.
-    tag = identity.place_tag(os.path.realpath(path))
+    tag = identity.place_tag(canonical(address))
     cache = os.path.join(ensure(os.path.join(context.directories.cache, repository)), tag)
-    place = OpenPlace(path, whole, opened, Records(opened), ensure(cache))
+    place = OpenPlace(address, context.order.access, whole, opened, Records(opened), ensure(cache))
     rollback_alarm.look(context, place.records, seen_snapshots_path(context, place), whole.shown)
     return place
 
@@ -228,7 +226,7 @@ def open_lookup(place: OpenPlace, *, is_selective: bool) -> Lookup:
 
 def open_reader(place: OpenPlace, index: Lookup | LoadedIndex) -> ChunkReader:
     """A reader of single chunks (tree nodes, lists, attribute values)."""
-    segments = SegmentReader(place.repository.place, worker_setup(place.repository, place.path))
+    segments = SegmentReader(place.repository.place, place.setup())
     return ChunkReader(segments, index.tables)
 
 

@@ -19,6 +19,8 @@ from backupd.errors import (
     FormatError,
     NewerVersionError,
 )
+from backupd.model.orders import NO_ACCESS, StoreAccess
+from backupd.model.places import inside
 from backupd.model.work import RepositorySetup
 from backupd.repository.block_seals import HEAD_BYTES, DataKeys, find_seal
 from backupd.repository.opening import OpenRepository
@@ -29,15 +31,16 @@ _KEPT_BYTES = 32 << 20
 _KEPT_SEALS = 512
 
 
-def worker_setup(repository: OpenRepository, place: str) -> RepositorySetup:
-    """What workers need of an open repository. place: the directory that holds the repository's folder."""
+def worker_setup(repository: OpenRepository, place: str, access: StoreAccess = NO_ACCESS) -> RepositorySetup:
+    """What workers need of an open repository. place: what holds the repository's folder."""
     keyring = repository.keyring
     return RepositorySetup(
         repository.id,
         keyring.configuration.cipher,
         keyring.chunk_id_key,
         [(keys.number, keys.random, keys.data_key) for keys in keyring.epochs],
-        f"{place}/{repository.text_id}",
+        inside(place, repository.text_id),
+        access,
     )
 
 

@@ -14,6 +14,7 @@ FLOORS: dict[str, int] = {
     "sizes": 0,
     "durable_io": 0,
     "state_errors": 0,
+    "store_errors": 0,
     "inode_io": 0,
     "mount_identity": 0,
     "private_memory": 0,
@@ -51,7 +52,10 @@ NEIGHBOURS: frozenset[tuple[str, str]] = frozenset(
         ("sizes", "errors"),
         ("wire", "errors"),
         ("state_errors", "errors"),
+        ("store_errors", "errors"),
         ("rights", "errors"),
+        # The grammar of places belongs to client and daemon alike, and says what is wrong with one.
+        ("model", "errors"),
         ("rights", "model"),
         # The rooms of the format stand on its seals.
         ("block", "seal"),

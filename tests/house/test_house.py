@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backupd import errors
+from backupd import errors, store_errors
 from tests.house import floors
 from tests.house.errors_reference import EXIT_CODES, error_classes
 from tests.house.house import House
@@ -77,6 +77,6 @@ def test_every_exit_code_is_explained() -> None:
 
 def test_every_error_in_the_module_is_one_of_the_family() -> None:
     """An error outside the family is printed as a crash."""
-    tree = ast.parse(Path(errors.__file__).read_text(encoding="utf-8"))
-    named = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    trees = [ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")) for module in (errors, store_errors)]
+    named = {node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)}
     assert named == {kind.__name__ for kind in error_classes()}

@@ -8,8 +8,8 @@ import threading
 import msgspec
 
 from backupd import durable_io
-from backupd.destination.contract import Destination
-from backupd.destination.local import LocalDestination
+from backupd.destination.contract import Destination, Store
+from backupd.destination.stores import canonical, open_store
 from backupd.errors import (
     AnswerNeededError,
     BusyError,
@@ -20,9 +20,10 @@ from backupd.errors import (
     UsageError,
 )
 from backupd.model.orders import BackupOrder, OwnRepository
+from backupd.model.places import is_url
 from backupd.operations.backup.own_repository import copy_identity, find_own
 from backupd.operations.context import JobContext
-from backupd.operations.places import OpenPlace, open_repository, split_place, top_names
+from backupd.operations.places import OpenPlace, open_repository, split_place
 from backupd.repository import identity, opening
 from backupd.repository.key_management import check_newest
 from backupd.repository.opening import NewSlot
@@ -48,7 +49,7 @@ class OpenedForWriting(msgspec.Struct, frozen=True):
     """An open repository and whether this run made it."""
 
     place: OpenPlace
-    local: LocalDestination
+    whole: Store
     made_key: MadeKey | None
 
 
@@ -60,9 +61,9 @@ def open_for_writing(order: BackupOrder, context: JobContext, tag: str) -> Opene
     """
     path, chosen = split_place(order.place)
     is_reading = order.existing or order.dry_run
-    if is_reading and not os.path.lexists(path):
+    if is_reading and not is_url(path) and not os.path.lexists(path):
         raise _lost(path) if order.own is not None and order.existing else _nothing_there(path, order)
-    whole = LocalDestination(path, tag, create=not is_reading)
+    whole = open_store(path, tag, order.access, create=not is_reading)
     if order.own is not None:
         return _open_own(order, order.own, context, whole)
     repository = chosen or _find(context, whole, path)
@@ -72,13 +73,13 @@ def open_for_writing(order: BackupOrder, context: JobContext, tag: str) -> Opene
     if is_reading:
         raise _nothing_there(path, order)
     # Two first runs of one host must not both make a key for the place.
-    making = SetLock(context.directories.state, f"place-{identity.place_tag(os.path.realpath(path))}")
+    making = SetLock(context.directories.state, f"place-{identity.place_tag(canonical(path))}")
     making.acquire(context.clock, _MAKING_SECONDS, context.cancel)
     with making:
         repository = _find(context, whole, path)
         if repository is not None:
             return OpenedForWriting(_opened(context, whole, path, repository), whole, None)
-        names = top_names(path)
+        names = whole.top_names()
         identity.check_is_ours(whole, names)
         return _make(order, context, whole, identity.read_once(whole) if "once.json" in names else None)
 
@@ -111,9 +112,9 @@ def _lost(path: str) -> DestinationUnreachableError:
     )
 
 
-def _find(context: JobContext, whole: Destination, path: str) -> str | None:
+def _find(context: JobContext, whole: Store, path: str) -> str | None:
     """The repository that `once` uses at a place, None when there is none."""
-    names = top_names(path)
+    names = whole.top_names()
     repositories = identity.list_repositories(whole, names)
     once = None
     if "once.json" in names:
@@ -159,14 +160,14 @@ def _refuse_creation_options(order: BackupOrder) -> None:
 
 
 def _open_own(
-    order: BackupOrder, own: OwnRepository, context: JobContext, whole: LocalDestination
+    order: BackupOrder, own: OwnRepository, context: JobContext, whole: Store
 ) -> OpenedForWriting:
     """The repository of a set that the daemon keeps: opened, taken over, copied from another place, or made."""
     path = order.place
-    making = SetLock(context.directories.state, f"place-{identity.place_tag(os.path.realpath(path))}")
+    making = SetLock(context.directories.state, f"place-{identity.place_tag(canonical(path))}")
     making.acquire(context.clock, _MAKING_SECONDS, context.cancel)
     with making:
-        names = top_names(path)
+        names = whole.top_names()
         if own.repository in identity.list_repositories(whole, names):
             return OpenedForWriting(_opened(context, whole, path, own.repository), whole, None)
         adopted = find_own(context, order, whole, names) if own.adopts else None
@@ -177,7 +178,7 @@ def _open_own(
         if order.dry_run:
             raise _nothing_there(path, order)
         if own.copied_from is not None:
-            copy_identity(own.copied_from, whole, own.repository)
+            copy_identity(own.copied_from, own.copied_access, whole, own.repository)
             return OpenedForWriting(_opened(context, whole, path, own.repository), whole, None)
         identity.check_is_ours(whole, names)
         configuration = _configuration(order)
@@ -185,7 +186,7 @@ def _open_own(
         return _make_as(order, context, whole, bytes.fromhex(own.repository[1:]), configuration, secret, new)
 
 
-def _make(order: BackupOrder, context: JobContext, whole: LocalDestination, once: str | None) -> OpenedForWriting:
+def _make(order: BackupOrder, context: JobContext, whole: Store, once: str | None) -> OpenedForWriting:
     configuration = _configuration(order)
     secret, new = _choose_secret(order, context, KeyStore(context.directories.data))
     repository_id = bytes.fromhex(once[1:]) if once is not None else os.urandom(16)
@@ -201,7 +202,7 @@ def _make(order: BackupOrder, context: JobContext, whole: LocalDestination, once
 def _make_as(
     order: BackupOrder,
     context: JobContext,
-    whole: LocalDestination,
+    whole: Store,
     repository_id: bytes,
     configuration: Configuration,
     secret: bytes | None,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from backupd.destination.contract import Below, Destination
-from backupd.destination.local import LocalDestination
+from backupd.destination.stores import open_store
 from backupd.errors import BackupError, ObjectExistsError
-from backupd.model.orders import BackupOrder
+from backupd.model.orders import BackupOrder, StoreAccess
 from backupd.operations.context import JobContext
 from backupd.operations.places import list_snapshots, open_repository, split_place
 from backupd.repository import identity
@@ -35,13 +35,14 @@ def find_own(context: JobContext, order: BackupOrder, whole: Destination, names:
     return None
 
 
-def copy_identity(origin: str, whole: Destination, repository: str) -> None:
+def copy_identity(origin: str, access: StoreAccess, whole: Destination, repository: str) -> None:
     """Make the same repository at another place: its keys and keyrings as they are, its text objects last.
 
-    origin: PLACE/ID where it is. A crash leaves a repository that does not exist yet; the next call goes on.
+    origin: PLACE/ID where it is; access: to it. A crash leaves a repository that does not exist yet; the next
+    call goes on.
     """
     path, _ = split_place(origin)
-    source, target = Below(LocalDestination(path, "reader"), repository), Below(whole, repository)
+    source, target = Below(open_store(path, "reader", access), repository), Below(whole, repository)
     names = [info.name for folder in _FOLDERS for info in source.list(folder)]
     for name in [*sorted(names), *identity.TWINS]:
         try:

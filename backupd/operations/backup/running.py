@@ -9,6 +9,7 @@ import threading
 from backupd import __version__, durable_io
 from backupd.cache import seen_snapshots
 from backupd.cache.file_cache import FileCacheWriter
+from backupd.destination.stores import canonical, local_path
 from backupd.errors import (
     AccessError,
     BackupError,
@@ -64,11 +65,11 @@ def run(order: BackupOrder, context: JobContext) -> events.Done:
         timer.daemon = True
         timer.start()
     session_id = os.urandom(16)
-    place_tag = identity.place_tag(os.path.realpath(split_place(order.place)[0]))
+    place_tag = identity.place_tag(canonical(split_place(order.place)[0]))
     with WriterMark(context.directories.state, place_tag, session_id.hex()) as mark:
         context.step(f"backupd {__version__}: open the repository")
         opened = open_for_writing(order, context, session_id.hex())
-        with closed(opened.local, mark):
+        with closed(opened.whole, mark):
             if not order.dry_run:
                 remove_leftovers(opened, context, mark)
             use = describe(order, context, opened.place, sources)
@@ -77,9 +78,9 @@ def run(order: BackupOrder, context: JobContext) -> events.Done:
 
 def remove_leftovers(opened: OpenedForWriting, context: JobContext, mark: WriterMark) -> None:
     """Remove temporary files of writers of this state that were killed, and finish what a killed maker began."""
-    identity.complete_twins(opened.local, opened.place.repository.text_id)
-    remove_dead_temporaries(mark, opened.local, opened.place.repository.text_id)
-    opened.local.remove_empty_folders(f"{opened.place.repository.text_id}/sessions")
+    identity.complete_twins(opened.whole, opened.place.repository.text_id)
+    remove_dead_temporaries(mark, opened.whole, opened.place.repository.text_id)
+    opened.whole.remove_empty_folders(f"{opened.place.repository.text_id}/sessions")
     state, data = context.directories.state, context.directories.data
     own = [state, *(os.path.join(state, name) for name in ("journals", "seen")), os.path.join(data, "keys")]
     for directory in (*own, os.path.join(opened.place.cache, "index")):
@@ -113,7 +114,8 @@ def find_sources(order: BackupOrder, context: JobContext) -> tuple[list[bytes], 
     Directories above a source may be reached by symlinks, which are resolved; the source itself is taken as it is.
     Raises SourceNotFoundError when none is there, UsageError for one that lies in the place it is to be stored in.
     """
-    place = os.fsencode(os.path.realpath(split_place(order.place)[0]))
+    directory = local_path(split_place(order.place)[0])
+    place = os.fsencode(directory).rstrip(b"/") + b"/" if directory is not None else None
     found: list[bytes] = []
     missing: list[Problem] = []
     for source in order.sources:
@@ -127,7 +129,7 @@ def find_sources(order: BackupOrder, context: JobContext) -> tuple[list[bytes], 
             reason = "does not exist" if isinstance(error, FileNotFoundError) else os.strerror(error.errno or 0).lower()
             missing.append(Problem(path=source, kind="unreadable", message=reason))
             continue
-        if (path + b"/").startswith(place.rstrip(b"/") + b"/"):
+        if place is not None and (path + b"/").startswith(place):
             raise UsageError(
                 f"{shown(path)} lies in the place that it would be stored in",
                 hint="it would store what it has just stored, each time more; name another place by --to",

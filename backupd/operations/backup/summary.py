@@ -104,13 +104,13 @@ def result(
     context, place, tally = draft.context, draft.place, draft.tally
     stored = engine.blocks.stored_bytes
     at = "" if snapshot.is_complete else f" --as-of {names.short(naming.snapshot_id_text(snapshot.id))}"
-    restore = f"bkctl restore {shlex.quote(snapshot.set_name)} --from {shlex.quote(place.path)} --to restored{at}"
+    restore = f"bkctl restore {shlex.quote(snapshot.set_name)} --from {shlex.quote(place.address)} --to restored{at}"
     run = _run_fields(context, draft.use, tally, draft.started_ns, exit_code) | {
         "snapshot": naming.snapshot_id_text(snapshot.id),
         "bytes": msgspec.to_builtins(tally.byte_counts(engine.new_bytes)),
         "destinations": [
             {
-                "name": place.path,
+                "name": place.address,
                 "verdict": "good",
                 "stored_bytes": stored,
                 "held_bytes": storing.held_bytes(),
@@ -176,7 +176,7 @@ def repository(opened: OpenedForWriting, place: OpenPlace) -> dict[str, Any]:
     return {
         "id": text,
         "short": names.short(text),
-        "place": place.path,
+        "place": place.address,
         "created": opened.made_key is not None,
         "encryption": _ENCRYPTION[place.repository.slot.kind],
     }
@@ -196,5 +196,5 @@ def _restore_one(draft: Draft, snapshot: Snapshot) -> str | None:
         return None
     if not text.isprintable() or not path:
         return None
-    place = shlex.quote(draft.place.path)
+    place = shlex.quote(draft.place.address)
     return f"bkctl restore {shlex.quote(snapshot.set_name)} {shlex.quote(text)} --from {place} --strip --to ."

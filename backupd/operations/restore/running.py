@@ -108,7 +108,7 @@ class _Run:
 
     def __init__(self, order: RestoreOrder, context: JobContext, place: OpenPlace, snapshot: Snapshot) -> None:
         self._order, self._context, self._place, self._snapshot = order, context, place, snapshot
-        self.target = target_of(order, place.path)
+        self.target = target_of(order, place.address)
         if order.delete_unmatched and not snapshot.is_complete:
             raise UsageError(
                 "--delete-unmatched can't go by a partial snapshot, which lacks what was not reached",
@@ -207,7 +207,7 @@ class _Run:
         is_spared: IsSpared | None = None
         if self._order.delete_unmatched:
             filters = None if self._order.delete_excluded else sparing.filters_of(self._snapshot)
-            own = sparing.own_paths(self._context, self._place.path)
+            own = sparing.own_paths(self._context, self._place.address)
             real = os.path.realpath(self.target)
             is_spared = sparing.Sparing(filters, own, real, selected.origin_of).is_spared
         full_path = self._outcome.full_path if keeps_steps else None

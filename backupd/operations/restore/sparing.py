@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from backupd.destination.stores import local_path
 from backupd.model.orders import FilterWord
 from backupd.operations.context import JobContext
 from backupd.rules.filtering import Filters, rules_of
@@ -28,7 +29,8 @@ def filters_of(snapshot: Snapshot) -> Filters:
 def own_paths(context: JobContext, place: str) -> list[bytes]:
     """Where this program keeps what it needs, the repository among it."""
     found = context.directories
-    paths = [found.config, found.data, found.state, found.cache, found.temporary, place]
+    paths = [found.config, found.data, found.state, found.cache, found.temporary]
+    paths += [directory for directory in (local_path(place),) if directory is not None]
     return [os.fsencode(os.path.realpath(path)) for path in paths]
 
 

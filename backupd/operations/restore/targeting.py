@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from backupd.destination.stores import local_path
 from backupd.errors import TargetError, UsageError
 from backupd.model.orders import RestoreOrder
 from backupd.model.results import shown
@@ -16,8 +17,9 @@ def target_of(order: RestoreOrder, place: str) -> bytes:
         if order.strip:
             raise UsageError("--strip goes with --to DIR", hint="--original restores to where things were")
         return b"/"
-    real, repository = os.path.realpath(order.to), os.fsencode(os.path.realpath(place))
-    if real == repository or real.startswith(repository + b"/"):
+    directory = local_path(place)
+    real, repository = os.path.realpath(order.to), os.fsencode(directory or "")
+    if directory is not None and (real == repository or real.startswith(repository + b"/")):
         raise UsageError(f"{shown(order.to)} lies inside the backup itself", hint="name another directory")
     return order.to
 

@@ -1,0 +1,165 @@
+"""Tries again what a store refused for a moment (FEATURES 4.10), so that no plugin has to.
+
+A call is tried again only where its error says so (`retryable`), with growing pauses of random length, after the time
+that the store named if it named one. Two bounds end it: how long one call may fail on end, and how many tries all
+calls together may cost beyond their first; what succeeds earns some of these back.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import msgspec
+
+from backupd.cancel import Cancel
+from backupd.clock import Clock, SystemClock
+from backupd.destination.contract import Buffers, ObjectInfo, Store, Traits
+from backupd.errors import DestinationError, ObjectExistsError
+
+Answer = TypeVar("Answer")
+_POLL_SECONDS = 0.5
+
+
+class Patience(msgspec.Struct, frozen=True):
+    """How long a store is given."""
+
+    first_pause_seconds: float = 0.5
+    longest_pause_seconds: float = 30.0
+    call_seconds: float = 300.0
+    """A call that goes on failing so long is given up."""
+    budget: float = 200.0
+    """Tries beyond the first of all calls of one opening."""
+    earned: float = 0.5
+    """What each success gives back to the budget."""
+
+
+class Retrying:
+    """The same store, more patient."""
+
+    def __init__(
+        self,
+        inner: Store,
+        cancel: Cancel | None = None,
+        patience: Patience | None = None,
+        clock: Clock | None = None,
+        wait: Callable[[float], object] | None = None,
+    ) -> None:
+        """cancel: ends a pause. wait: what to do for a pause of so many seconds."""
+        self._inner, self._cancel = inner, cancel
+        self._patience = patience or Patience()
+        self._clock, self._wait = clock or SystemClock(), wait or threading.Event().wait
+        self._lock = threading.Lock()
+        self._left = self._patience.budget
+        self.retries = 0
+        """Tries beyond the first so far."""
+
+    @property
+    def traits(self) -> Traits:
+        """As of the inner one."""
+        return self._inner.traits
+
+    @property
+    def shown(self) -> str:
+        """As of the inner one."""
+        return self._inner.shown
+
+    @property
+    def may_leave_temporaries(self) -> bool:
+        """As of the inner one."""
+        return self._inner.may_leave_temporaries
+
+    def put(self, name: str, buffers: Buffers) -> None:
+        """Create; where a try before may have done it unheard, an object of the same bytes is ours (DESIGN 8.5)."""
+        is_again = False
+
+        def once() -> None:
+            nonlocal is_again
+            is_first, is_again = not is_again, True
+            try:
+                self._inner.put(name, buffers)
+            except ObjectExistsError:
+                if is_first or not self._holds(name, buffers):
+                    raise
+
+        self._patiently(once)
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Read."""
+        return self._patiently(lambda: self._inner.get(name, offset, length))
+
+    def size(self, name: str) -> int | None:
+        """Measure."""
+        return self._patiently(lambda: self._inner.size(name))
+
+    def top_names(self) -> list[str]:
+        """Names at the top."""
+        return self._patiently(self._inner.top_names)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """List; all at once, for a listing that breaks off is asked for anew."""
+        yield from self._patiently(lambda: [*self._inner.list(prefix)])
+
+    def delete(self, name: str) -> None:
+        """Remove."""
+        self._patiently(lambda: self._inner.delete(name))
+
+    def free_bytes(self) -> int | None:
+        """Space left."""
+        return self._patiently(self._inner.free_bytes)
+
+    def remove_temporaries(self, folder: str, tag: str) -> int:
+        """Remove a dead writer's."""
+        return self._patiently(lambda: self._inner.remove_temporaries(folder, tag))
+
+    def remove_empty_folders(self, name: str) -> None:
+        """Remove empty folders."""
+        self._patiently(lambda: self._inner.remove_empty_folders(name))
+
+    def close(self) -> None:
+        """Close the inner one."""
+        self._inner.close()
+
+    def _holds(self, name: str, buffers: Buffers) -> bool:
+        data = b"".join(buffers)
+        return self._inner.size(name) == len(data) and self._inner.get(name) == data
+
+    def _patiently(self, call: Callable[[], Answer]) -> Answer:
+        began = self._clock.monotonic()
+        pause = self._patience.first_pause_seconds
+        while True:
+            try:
+                answer = call()
+            except DestinationError as error:
+                if not error.retryable or not self._may_try_again():
+                    raise
+                named = error.context.get("retry_after_seconds")
+                seconds = random.uniform(pause / 2, pause)  # noqa: S311 (no secret hangs on it)
+                if isinstance(named, int | float) and named > 0:
+                    seconds = max(seconds, float(named))
+                if self._clock.monotonic() - began + seconds > self._patience.call_seconds:
+                    raise
+                self._pause(seconds)
+                pause = min(pause * 2, self._patience.longest_pause_seconds)
+            else:
+                with self._lock:
+                    self._left = min(self._patience.budget, self._left + self._patience.earned)
+                return answer
+
+    def _may_try_again(self) -> bool:
+        with self._lock:
+            if self._left < 1:
+                return False
+            self._left -= 1
+            self.retries += 1
+        return True
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, looking at the cancel flag meanwhile."""
+        while seconds > 0:
+            if self._cancel is not None:
+                self._cancel.check()
+            self._wait(min(seconds, _POLL_SECONDS))
+            seconds -= _POLL_SECONDS

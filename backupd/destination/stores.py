@@ -1,0 +1,61 @@
+"""The stores that there are, by the scheme of their address; each opens its own kind (DESIGN 10).
+
+A further one needs no change here: an installed package names its opener under the entry point `backupd.destinations`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+from backupd.destination.contract import Opening, Store
+from backupd.destination.local import LocalDestination
+from backupd.errors import UsageError
+from backupd.model.orders import NO_ACCESS, StoreAccess
+from backupd.model.places import PlaceUrl, is_url
+
+Opener = Callable[[PlaceUrl, Opening], Store]
+"""Opens a store. Raises UsageError for an address that can't be one of its kind, DestinationError."""
+
+ENTRY_POINTS = "backupd.destinations"
+_BUILT_IN: dict[str, str] = {}
+"""Scheme -> module and opener; imported when asked for, for their libraries take time."""
+
+
+def open_store(place: str, tag: str, access: StoreAccess = NO_ACCESS, *, create: bool = False) -> Store:
+    """Open a place of any kind. Raises UsageError, PlaceOccupiedError, DestinationError."""
+    if not is_url(place):
+        return LocalDestination(place, tag, create=create)
+    url = PlaceUrl.parse(place)
+    return _opener(url.scheme)(url, Opening(place, tag, access, create))
+
+
+def canonical(place: str) -> str:
+    """One text for one place, however it was written. Raises UsageError."""
+    return PlaceUrl.parse(place).canonical if is_url(place) else os.path.realpath(place)
+
+
+def local_path(place: str) -> str | None:
+    """The directory that a place is, None for a store elsewhere."""
+    return None if is_url(place) else os.path.realpath(place)
+
+
+def schemes() -> list[str]:
+    """All that can be opened here, sorted."""
+    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+
+
+def _opener(scheme: str) -> Opener:
+    built_in = _BUILT_IN.get(scheme)
+    if built_in is not None:
+        module, _, name = built_in.partition(":")
+        opener: Opener = getattr(importlib.import_module(module), name)
+        return opener
+    for point in entry_points(group=ENTRY_POINTS, name=scheme):
+        added: Opener = point.load()
+        return added
+    raise UsageError(
+        f"{scheme}: is no store that is known here", hint=f"known are a path and {', '.join(schemes()) or 'no other'}"
+    )

@@ -1,0 +1,103 @@
+"""Places as people write them: a path, or the address of a store. Text alone; nothing is opened or looked up."""
+
+from __future__ import annotations
+
+import re
+from typing import Self
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+import msgspec
+
+from backupd.errors import UsageError
+
+_URL = re.compile(r"([a-z][a-z0-9+-]*)://|(rclone):", re.IGNORECASE)
+_MAX_CHARACTERS = 4096
+_WORST = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class PlaceUrl(msgspec.Struct, frozen=True):
+    """The parts of a store's address."""
+
+    scheme: str
+    """In lower case."""
+    user: str = ""
+    host: str = ""
+    """Host name or address; a bucket; empty for `rclone:`."""
+    port: int | None = None
+    path: str = ""
+    """Without `%` escapes, with its first slash, without a last one; what follows `rclone:` as it was written."""
+    options: dict[str, str] = {}
+
+    @classmethod
+    def parse(cls, place: str) -> Self:
+        """Take an address apart. Raises UsageError for a password in it, and for what is no address."""
+        found = _URL.match(place)
+        if found is None or len(place) > _MAX_CHARACTERS or _WORST.search(place):
+            raise UsageError(f"'{place[:80]}' is no address of a store", hint=_EXAMPLES)
+        if found[2]:
+            return cls("rclone", path=place[len("rclone:") :].rstrip("/"))
+        try:
+            parts = urlsplit(place)
+            port = parts.port
+            pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True, max_num_fields=32)
+        except ValueError as error:
+            raise UsageError(f"'{place}': {error}", hint=_EXAMPLES) from error
+        if parts.password is not None:
+            raise UsageError("the place holds a password", hint="secrets go through --credentials-file")
+        if parts.fragment:
+            raise UsageError(f"'{place}': # has no meaning here", hint="write it as %23")
+        if not parts.hostname:
+            raise UsageError(f"'{place}' names no host or bucket", hint=_EXAMPLES)
+        if len(dict(pairs)) != len(pairs):
+            raise UsageError(f"'{place}' says one thing twice", hint="give each option after ? once")
+        # Names of buckets differ in case only where a server allows what S3 does not.
+        host = parts.hostname if parts.scheme != "s3" else parts.netloc.rpartition("@")[2].partition(":")[0]
+        path = unquote(parts.path).rstrip("/")
+        return cls(parts.scheme, unquote(parts.username or ""), host, port, path, dict(pairs))
+
+    @property
+    def canonical(self) -> str:
+        """One text for one place, however it was written: what is kept for it is kept under this."""
+        if self.scheme == "rclone":
+            return f"rclone:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host.lower() if self.scheme != "s3" else self.host
+        user = f"{quote(self.user)}@" if self.user else ""
+        port = f":{self.port}" if self.port is not None else ""
+        chosen = urlencode({name: self.options[name] for name in ("endpoint",) if name in self.options})
+        return f"{self.scheme}://{user}{host}{port}{quote(self.path)}{'?' * bool(chosen)}{chosen}"
+
+    def check_options(self, *known: str) -> None:
+        """Raises UsageError for an option that this kind of store does not have."""
+        for name in self.options:
+            if name not in known:
+                raise UsageError(
+                    f"{self.scheme}:// has no option '{name}'",
+                    hint=f"it has {', '.join(sorted(known))}" if known else "it has none",
+                )
+
+
+def is_url(place: str) -> bool:
+    """Whether a place is the address of a store, not a path."""
+    return _URL.match(place) is not None
+
+
+def inside(place: str, folder: str) -> str:
+    """The address of a folder of a place, as PLACE/ID."""
+    if not is_url(place) or place.startswith("rclone:"):
+        return f"{place.rstrip('/')}/{folder}"
+    address, mark, options = place.partition("?")
+    return f"{address.rstrip('/')}/{folder}{mark}{options}"
+
+
+def split_inside(place: str) -> tuple[str, str]:
+    """(place, last folder) of an address that was made by `inside`."""
+    is_plain = not is_url(place) or place.startswith("rclone:")
+    address, mark, options = (place, "", "") if is_plain else place.partition("?")
+    above, _, last = address.rstrip("/").rpartition("/")
+    return above + mark + options, last
+
+
+_EXAMPLES = (
+    "a place is a path, or s3://BUCKET/PREFIX?endpoint=URL, sftp://USER@HOST/PATH, ftps://HOST/PATH, "
+    "webdavs://HOST/PATH, rclone:REMOTE:PATH"
+)
