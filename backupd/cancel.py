@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import threading
-
 from backupd.errors import StoppedError
 
 
 class Cancel:
-    """A flag any thread or signal handler may raise, with the error that the run then ends with."""
+    """A flag any thread or signal handler may raise, with the error that the run then ends with.
+
+    No lock is in it: a handler that interrupts its own thread within `request` would wait for itself for ever.
+    """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
         self._error: StoppedError | None = None
 
     def request(self, error: StoppedError) -> None:
         """Ask the run to end; the first request's error counts."""
         if self._error is None:
             self._error = error
-        self._event.set()
 
     @property
     def is_requested(self) -> bool:
