@@ -10,8 +10,10 @@ import os
 from collections.abc import Callable
 from importlib.metadata import entry_points
 
+from backupd.cancel import Cancel
 from backupd.destination.contract import Opening, Store
 from backupd.destination.local import LocalDestination
+from backupd.destination.retrying import Patience, Retrying
 from backupd.errors import UsageError
 from backupd.model.orders import NO_ACCESS, StoreAccess
 from backupd.model.places import PlaceUrl, is_url
@@ -24,12 +26,24 @@ _BUILT_IN: dict[str, str] = {}
 """Scheme -> module and opener; imported when asked for, for their libraries take time."""
 
 
-def open_store(place: str, tag: str, access: StoreAccess = NO_ACCESS, *, create: bool = False) -> Store:
-    """Open a place of any kind. Raises UsageError, PlaceOccupiedError, DestinationError."""
+def open_store(
+    place: str,
+    tag: str,
+    access: StoreAccess = NO_ACCESS,
+    *,
+    create: bool = False,
+    cancel: Cancel | None = None,
+) -> Store:
+    """Open a place of any kind; what fails for a moment elsewhere than on a disk of this machine is tried again.
+
+    cancel: ends the pauses between tries. Raises UsageError, PlaceOccupiedError, DestinationError.
+    """
     if not is_url(place):
         return LocalDestination(place, tag, create=create)
     url = PlaceUrl.parse(place)
-    return _opener(url.scheme)(url, Opening(place, tag, access, create))
+    opened = _opener(url.scheme)(url, Opening(place, tag, access, create))
+    patience = Patience() if access.retry_seconds is None else Patience(call_seconds=access.retry_seconds)
+    return Retrying(opened, cancel, patience)
 
 
 def canonical(place: str) -> str:

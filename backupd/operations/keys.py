@@ -84,7 +84,7 @@ def _prove(order: KeyOrder, context: JobContext) -> events.Done:
 def _list(_: KeyOrder, context: JobContext) -> events.Done:
     """Needs no key: what slots are called is no secret."""
     path, repository = split_place(context.order.place)
-    whole = open_store(path, "reader", context.order.access)
+    whole = open_store(path, "reader", context.order.access, cancel=context.cancel)
     if repository is None:
         repository = identity.choose(whole, whole.top_names())
     for warning in identity.read_identity(whole, repository):

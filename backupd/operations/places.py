@@ -86,7 +86,7 @@ def writing(context: JobContext, place: OpenPlace) -> Iterator[OpenPlace]:
     tag = os.urandom(16).hex()
     with (
         WriterMark(context.directories.state, identity.place_tag(canonical(place.address)), tag) as mark,
-        closed(open_store(place.address, tag, place.access), mark) as whole,
+        closed(open_store(place.address, tag, place.access, cancel=context.cancel), mark) as whole,
     ):
         remove_dead_temporaries(mark, whole, place.repository.text_id)
         repository = msgspec.structs.replace(place.repository, place=Below(whole, place.repository.text_id))
@@ -127,7 +127,7 @@ def open_place(context: JobContext) -> OpenPlace:
     """
     with context.rights.raised():
         address, repository = split_place(context.order.place)
-        opened = open_store(address, "reader", context.order.access)
+        opened = open_store(address, "reader", context.order.access, cancel=context.cancel)
         if repository is None:
             repository = identity.choose(opened, opened.top_names())
     whole: Destination = opened

@@ -63,7 +63,7 @@ def open_for_writing(order: BackupOrder, context: JobContext, tag: str) -> Opene
     is_reading = order.existing or order.dry_run
     if is_reading and not is_url(path) and not os.path.lexists(path):
         raise _lost(path) if order.own is not None and order.existing else _nothing_there(path, order)
-    whole = open_store(path, tag, order.access, create=not is_reading)
+    whole = open_store(path, tag, order.access, create=not is_reading, cancel=context.cancel)
     if order.own is not None:
         return _open_own(order, order.own, context, whole)
     repository = chosen or _find(context, whole, path)
