@@ -45,6 +45,7 @@ def read_environment(variables: Mapping[str, str]) -> Environment:
     return Environment(
         password_file=variables.get("BKCTL_PASSWORD_FILE"),
         password_command=variables.get("BKCTL_PASSWORD_COMMAND"),
+        credentials_file=variables.get("BKCTL_CREDENTIALS_FILE"),
         is_ci=variables.get("CI", "").lower() not in ("", "0", "false"),
         has_colour=not variables.get("NO_COLOR"),
         is_dumb_terminal=variables.get("TERM") == "dumb",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar
 
 import click
 
 from backupd.errors import AnswerNeededError, CancelledError, UsageError
-from backupd.model.orders import Limits, Selection, Unlock
+from backupd.model.orders import NO_ACCESS, Limits, Selection, StoreAccess, Unlock
 from backupd.model.sets import SecretReference
-from bkctl.passwords import given_secret
+from bkctl.grammar import Duration
+from bkctl.passwords import given_credentials, given_secret
 from bkctl.places import absolute_text
 from bkctl.session import Session
 from bkctl.text import escape
@@ -23,6 +25,7 @@ class Common(TypedDict):
     """Fields that all orders have."""
 
     place: str
+    access: StoreAccess
     unlock: Unlock
     interactive: bool
     confirmed: str | None
@@ -33,10 +36,25 @@ def common(session: Session, place: str, given: Mapping[str, Any]) -> Common:
     """The fields of an order that say where, with which key, and who can be asked."""
     return Common(
         place=place,
+        access=store_access(session, given),
         unlock=Unlock(secret=given_secret(session.environment, given)),
         interactive=session.is_interactive,
         confirmed=session.confirmed,
         assume_yes=session.assume_yes,
+    )
+
+
+def store_access(session: Session, given: Mapping[str, Any]) -> StoreAccess:
+    """What opens the store, from the options of `store_options` where the command has them."""
+    if "host_key" not in given:
+        return NO_ACCESS
+    return StoreAccess(
+        credentials=given_credentials(session.environment, given),
+        host_key=given["host_key"],
+        known_hosts=absolute_text(given["known_hosts"]) if given["known_hosts"] is not None else None,
+        ca_file=absolute_text(given["ca_file"]) if given["ca_file"] is not None else None,
+        allow_plaintext=bool(given["allow_plaintext"]),
+        retry_seconds=given["retry_for"],
     )
 
 
@@ -65,8 +83,15 @@ def temporary_directory(given: Mapping[str, Any]) -> str | None:
 
 def reading_options(command: Decorated) -> Decorated:
     """`--from` and the ways to open what lies there."""
-    place = click.option("--from", "from_place", metavar="PLACE", help="Directory that holds the backup.")
-    return place(secret_options(command))
+    place = click.option("--from", "from_place", metavar="PLACE", help="Directory or URL that holds the backup.")
+    return place(secret_options(store_options(command)))
+
+
+def store_options(command: Decorated) -> Decorated:
+    """What a store elsewhere needs: its login, its keys, how patient to be."""
+    for option in reversed(_STORE_OPTIONS):
+        command = option(command)
+    return _secret_options(command, "credentials", "The store's login")
 
 
 def secret_options(command: Decorated) -> Decorated:
@@ -145,6 +170,40 @@ def given_set_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: None if value == "" else value for name, value in fields.items()}
 
 
+def destination_options(command: Decorated) -> Decorated:
+    """What opens a destination's store, read by the daemon at each run; an empty word takes a setting away."""
+    for option in reversed(_DESTINATION_OPTIONS):
+        command = option(command)
+    return command
+
+
+def given_destination_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a destination's text that the options of `destination_options` give. Raises UsageError."""
+    ways = [way for way in ("file", "command", "env") if given[f"credentials_{way}"] is not None]
+    if len(ways) > 1:
+        raise UsageError(f"--credentials-{ways[0]} and --credentials-{ways[1]} are both given", hint="give one of them")
+    fields: dict[str, Any] = {
+        name: given[name] or None for name in ("host_key", "retry_for") if given[name] is not None
+    }
+    for name in ("known_hosts", "ca_file"):
+        if given[name] is not None:
+            fields[name] = absolute_text(given[name]) if given[name] else None
+    if given["allow_plaintext"] is not None:
+        fields["allow_plaintext"] = given["allow_plaintext"]
+    if ways:
+        fields["credentials"] = _reference(ways[0], given[f"credentials_{ways[0]}"])
+    return fields
+
+
+def _reference(way: str, value: str) -> SecretReference | None:
+    """Where a secret is read from; None for an empty word."""
+    if not value:
+        return None
+    if way == "file":
+        return SecretReference(file=absolute_text(value))
+    return SecretReference(command=shlex.split(value)) if way == "command" else SecretReference(env=value)
+
+
 _SET_FIELDS = (
     "one_file_system",
     "max_age",
@@ -159,6 +218,23 @@ _SET_FIELDS = (
     "jobs",
     "polite",
     "time_zone",
+)
+_STORE_OPTIONS = (
+    click.option("--host-key", metavar="SHA256:…", help="Fingerprint of the server's SSH key."),
+    click.option("--known-hosts", metavar="FILE", type=click.Path(), help="SSH keys of servers; default: your own."),
+    click.option("--ca-file", metavar="FILE", type=click.Path(), help="Certificates that vouch for the server."),
+    click.option("--allow-plaintext", is_flag=True, default=None, help="Let login and data cross the net unencrypted."),
+    click.option("--retry-for", type=Duration(), metavar="D", help="How long to try again; default: 5 minutes."),
+)
+_DESTINATION_OPTIONS = (
+    click.option("--credentials-file", metavar="FILE", type=click.Path(), help="Login, read by the daemon each time."),
+    click.option("--credentials-command", metavar="TEXT", help="Program that prints the login; no shell."),
+    click.option("--credentials-env", metavar="NAME", help="The daemon's environment variable with the login."),
+    click.option("--host-key", metavar="SHA256:…", help="Fingerprint of the server's SSH key."),
+    click.option("--known-hosts", metavar="FILE", type=click.Path(), help="SSH keys of servers."),
+    click.option("--ca-file", metavar="FILE", type=click.Path(), help="Certificates that vouch for the server."),
+    click.option("--allow-plaintext/--no-plaintext", default=None, help="Let login and data cross the net in clear."),
+    click.option("--retry-for", metavar="D", help="How long to try again; default: 5 minutes."),
 )
 _SET_OPTIONS = (
     click.option("--exclude", metavar="GLOB", multiple=True, help="Leave out what matches; the first match decides."),

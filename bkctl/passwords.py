@@ -21,17 +21,25 @@ def given_secret(environment: Environment, given: Mapping[str, Any]) -> bytes | 
 
     Raises KeyMissingError when it can't be read, UsageError when several ways are given.
     """
-    secret = _by_options(given, "password")
+    secret = _by_options(given, "password", "password")
     if secret is not None:
         return secret
     if environment.password_file:
-        return _from_file(environment.password_file)
-    return _from_command(environment.password_command) if environment.password_command else None
+        return _from_file(environment.password_file, "password")
+    return _from_command(environment.password_command, "password") if environment.password_command else None
 
 
 def given_new_secret(given: Mapping[str, Any]) -> bytes | None:
     """The new password that `--new-password-…` names. Raises KeyMissingError, UsageError."""
-    return _by_options(given, "new_password")
+    return _by_options(given, "new_password", "password")
+
+
+def given_credentials(environment: Environment, given: Mapping[str, Any]) -> bytes | None:
+    """A store's login, if the command line or the environment says where it is. Raises as `given_secret`."""
+    credentials = _by_options(given, "credentials", "credentials")
+    if credentials is None and environment.credentials_file:
+        return _from_file(environment.credentials_file, "credentials")
+    return credentials
 
 
 def ask_secret(prompt: str) -> bytes | None:
@@ -56,7 +64,7 @@ def ask_new_secret(is_interactive: bool) -> bytes:
     return first
 
 
-def _by_options(given: Mapping[str, Any], prefix: str) -> bytes | None:
+def _by_options(given: Mapping[str, Any], prefix: str, what: str) -> bytes | None:
     ways = [way for way in ("file", "command", "fd") if given[f"{prefix}_{way}"] is not None]
     if not ways:
         return None
@@ -65,55 +73,56 @@ def _by_options(given: Mapping[str, Any], prefix: str) -> bytes | None:
         raise UsageError(f"{option}-{ways[0]} and {option}-{ways[1]} are both given", hint="give one of them")
     value = given[f"{prefix}_{ways[0]}"]
     if ways[0] == "file":
-        return _from_file(value)
-    return _from_command(value) if ways[0] == "command" else _from_descriptor(value)
+        return _from_file(value, what)
+    return _from_command(value, what) if ways[0] == "command" else _from_descriptor(value, what)
 
 
-def _from_file(path: str) -> bytes:
+def _from_file(path: str, what: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            return _checked(file.read(_LIMIT_BYTES), f"password file {escape(path)}")
+            return _checked(file.read(_LIMIT_BYTES), f"{what} file {escape(path)}", what)
     except OSError as error:
         raise KeyMissingError(
-            f"password file {escape(path)} can't be read: {error.strerror}", hint="check its name and its rights"
+            f"{what} file {escape(path)} can't be read: {error.strerror}", hint="check its name and its rights"
         ) from error
 
 
-def _from_descriptor(number: int) -> bytes:
+def _from_descriptor(number: int, what: str) -> bytes:
     try:
         with open(number, "rb", closefd=False) as file:
-            return _checked(file.read(_LIMIT_BYTES), f"descriptor {number}")
+            return _checked(file.read(_LIMIT_BYTES), f"descriptor {number}", what)
     except OSError as error:
         raise KeyMissingError(
-            f"no password can be read from descriptor {number}: {error.strerror}",
+            f"no {what} can be read from descriptor {number}: {error.strerror}",
             hint=f"open it in the shell, as in {number}<FILE",
         ) from error
 
 
-def _from_command(text: str) -> bytes:
+def _from_command(text: str, what: str) -> bytes:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise UsageError(f"the password command can't be split into words: {error}", hint="check its quotes") from error
+        raise UsageError(f"the {what} command can't be split into words: {error}", hint="check its quotes") from error
     if not words:
-        raise UsageError("the password command is empty", hint="give a program and its arguments")
+        raise UsageError(f"the {what} command is empty", hint="give a program and its arguments")
     try:
         done = subprocess.run(words, stdout=subprocess.PIPE, check=False)
     except OSError as error:
         raise KeyMissingError(
-            f"password command {escape(words[0])} can't be run: {error.strerror}",
+            f"{what} command {escape(words[0])} can't be run: {error.strerror}",
             hint=f"does {escape(words[0])} exist?",
         ) from error
     if done.returncode:
         raise KeyMissingError(
-            f"password command {escape(os.path.basename(words[0]))} ended with exit {done.returncode}",
+            f"{what} command {escape(os.path.basename(words[0]))} ended with exit {done.returncode}",
             hint="run it by hand to see why",
         )
-    return _checked(done.stdout, "what the password command printed")
+    return _checked(done.stdout, f"what the {what} command printed", what)
 
 
-def _checked(raw: bytes, origin: str) -> bytes:
+def _checked(raw: bytes, origin: str, what: str) -> bytes:
     secret = raw.strip()
     if not secret:
-        raise KeyMissingError(f"{origin} is empty", hint="it must hold the password or the 44 characters of the key")
+        holds = "the password or the 44 characters of the key" if what == "password" else "the store's login"
+        raise KeyMissingError(f"{origin} is empty", hint=f"it must hold {holds}")
     return secret

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 
 from backupd.errors import UsageError
+from backupd.model.places import PlaceUrl, is_url
 from bkctl.text import escape
-
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://|rclone:")
-_URL_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/@]*:[^/]*@")
 
 
 def absolute_path(word: str) -> bytes:
@@ -38,16 +35,16 @@ def absolute_text(word: str) -> str:
 
 
 def stored_place(word: str, option: str) -> str:
-    """What a DEST names: the absolute path of a directory, or a destination's name, which has no slash.
+    """What a DEST names: a store's address, the absolute path of a directory, or a destination's name without slash.
 
-    Raises UsageError for a URL; this version stores in directories.
+    The address of a store stays as it is. Raises UsageError for one with a password or of no form.
     """
-    if _URL_PASSWORD.match(word):
-        raise UsageError(f"{option} holds a password", hint="secrets are never arguments; take it out of the address")
-    if _URL.match(word):
-        raise UsageError(
-            f"{option} {escape(word)}: this version stores in directories only", hint="give a directory's path"
-        )
+    if is_url(word):
+        try:
+            PlaceUrl.parse(word)
+        except UsageError as error:
+            raise UsageError(f"{option}: {escape(error.message)}", hint=error.hint) from error
+        return word
     if word and "/" not in word and word not in (".", ".."):
         return word
     return absolute_text(word)
@@ -60,6 +57,6 @@ def from_place(word: str | None) -> str:
 
 def target_directory(word: str) -> bytes:
     """The directory of a restore's `--to`. Raises UsageError for a URL: what is given back is given back here."""
-    if _URL.match(word):
+    if is_url(word):
         raise UsageError(f"--to {escape(word)}: --to is a directory here", hint="the place to read from goes to --from")
     return absolute_path(word)

@@ -20,6 +20,7 @@ class Environment:
 
     password_file: str | None = None
     password_command: str | None = None
+    credentials_file: str | None = None
     is_ci: bool = False
     has_colour: bool = False
     is_dumb_terminal: bool = False

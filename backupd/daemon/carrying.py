@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
@@ -20,9 +19,11 @@ from backupd.daemon.job_files import JobFiles
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import GOOD, Outcome, joined
 from backupd.daemon.planning import backup_order, restore_hint, sheet_hint
+from backupd.daemon.store_access import with_access
 from backupd.errors import BackupError, DestinationUnreachableError, SkippedError, SourceNotFoundError
 from backupd.model.events import Done, Failed, Opened
 from backupd.model.orders import AnyOrder, OwnRepository, PauseRequest
+from backupd.model.places import inside
 from backupd.rules.definition_rules import duration
 
 _STOPPED = "stopped before its end"
@@ -152,7 +153,7 @@ class Carrier:
         for sibling in self._known.repositories:
             if sibling.set_id == stored.id:
                 place = self._known.destination(sibling.destination_id).text.place
-                origin = os.path.join(place, sibling.repository)
+                origin = inside(place, sibling.repository)
                 return OwnRepository(repository=sibling.repository, copied_from=origin), sibling.stored_set_id
         return OwnRepository(repository="r" + stored.id[1:], adopts=True), stored.id
 
@@ -160,7 +161,7 @@ class Carrier:
         """Run one job process to its end. note: of the repository. Raises BackupError when it can't be started."""
         if job.ending is not None:
             return Outcome.interrupted(_STOPPED)
-        child = await ChildJob.start(order, self._environment)
+        child = await ChildJob.start(await with_access(self._known, order), self._environment)
         job.child = child
         last: Done | Failed | None = None
         try:

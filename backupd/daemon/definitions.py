@@ -21,6 +21,7 @@ from backupd.errors import (
     NotFoundError,
     SetNotFoundError,
 )
+from backupd.model.places import is_url, split_inside
 from backupd.model.sets import DestinationText, SetText
 from backupd.rules import names
 from backupd.rules.definition_rules import check_destination, check_set, difference
@@ -66,6 +67,9 @@ class Definitions:
 
     def destination_of(self, place: str) -> StoredDestination | None:
         """The destination that a place, or a repository's place, lies in."""
+        if is_url(place):
+            above = (place, split_inside(place)[0])
+            return next((one for one in self.destinations if one.text.place in above), None)
         below = place.rstrip("/") + "/"
         found = [one for one in self.destinations if below.startswith(one.text.place.rstrip("/") + "/")]
         return max(found, key=lambda one: len(one.text.place), default=None)

@@ -10,6 +10,7 @@ from backupd.catalog.definitions import StoredDestination, StoredSet
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.route import Call
 from backupd.errors import DestinationNotFoundError, RepositoryNotFoundError
+from backupd.model.places import inside, split_inside
 from backupd.repository.identity import is_id_text
 from backupd.rules import names
 
@@ -32,12 +33,12 @@ def find_place(known: Definitions, word: str, set_name: str | None) -> Found:
         destination, rest = _destination(known, word)
         found = known.repository(stored.id, destination.id) if stored is not None else None
         if found is not None and rest in ("", found.repository):
-            return Found(f"{destination.text.place}/{found.repository}", found.stored_set_id)
+            return Found(inside(destination.text.place, found.repository), found.stored_set_id)
         if rest:
-            return Found(f"{destination.text.place}/{rest}", set_name)
+            return Found(inside(destination.text.place, rest), set_name)
         there = [one.repository for one in known.repositories if one.destination_id == destination.id]
         whole = destination.text.place
-        return Found(f"{whole}/{there[0]}" if len(there) == 1 else whole, set_name)
+        return Found(inside(whole, there[0]) if len(there) == 1 else whole, set_name)
     if stored is None:
         stored = known.set(set_name) if set_name else _only_set(known)
     return places_of(known, stored)[0]
@@ -51,7 +52,7 @@ async def find_home(call: Call, word: str, set_name: str | None) -> Found:
         found = known.repository(*run) if run is not None else None
         if found is not None:
             place = known.destination(found.destination_id).text.place
-            return Found(f"{place}/{found.repository}", set_name)
+            return Found(inside(place, found.repository), set_name)
     return find_place(known, word, set_name)
 
 
@@ -59,7 +60,7 @@ def places_of(known: Definitions, stored: StoredSet) -> list[Found]:
     """Where a set is stored, its destinations in order. Raises RepositoryNotFoundError where it is nowhere yet."""
     repositories = [known.repository(stored.id, known.destination(name).id) for name in stored.text.to]
     found = [
-        Found(f"{known.destination(one.destination_id).text.place}/{one.repository}", one.stored_set_id)
+        Found(inside(known.destination(one.destination_id).text.place, one.repository), one.stored_set_id)
         for one in repositories
         if one is not None
     ]
@@ -86,8 +87,8 @@ def _only_set(known: Definitions) -> StoredSet:
 def _destination(known: Definitions, word: str) -> tuple[StoredDestination, str]:
     """The destination that a word names, and the repository below it where the word goes on."""
     for one in known.destinations:
-        above, _, last = word.rpartition("/")
+        above, last = split_inside(word)
         # Nothing else below it: the daemon would read with its own rights what someone else made there.
-        if above == one.text.place.rstrip("/") and is_id_text(last):
+        if above.rstrip("/") == one.text.place.rstrip("/") and is_id_text(last):
             return one, last
     return known.destination(word), ""

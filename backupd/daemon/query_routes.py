@@ -10,6 +10,7 @@ from aiohttp import web
 from backupd.daemon.gate import ACTORS, ADMINS, EVERYONE, RESTORERS, WATCHERS, Role, caller_of, check
 from backupd.daemon.place_finding import find_home, find_place
 from backupd.daemon.route import Call, Route
+from backupd.daemon.store_access import with_access
 from backupd.errors import UsageError
 from backupd.model.api import Change, Ending, Question, Reply
 from backupd.model.orders import (
@@ -56,7 +57,7 @@ _SNAPSHOTS = (
 async def ask(call: Call) -> web.StreamResponse:
     """Carry a reading order out; its events come as JSON lines, the last one is its last word."""
     question: Question = call.body
-    order = await _placed(call, question.order)
+    order = await with_access(call.services.definitions, await _placed(call, question.order))
     name = question.name if _NAME.fullmatch(question.name) else ""
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     is_begun = False

@@ -8,6 +8,7 @@ from backupd.daemon.gate import ADMINS, EVERYONE
 from backupd.daemon.route import Call, Route
 from backupd.errors import BusyError
 from backupd.model.api import Change, EditSet, RepositoryView, SetChange, SetList, SetView
+from backupd.model.places import inside
 from backupd.rules.definition_rules import places_inside
 
 
@@ -23,7 +24,7 @@ def view(stored: StoredSet, known: Definitions) -> SetView:
             RepositoryView(
                 destination=places[one.destination_id].name,
                 repository=one.repository,
-                place=f"{places[one.destination_id].place}/{one.repository}",
+                place=inside(places[one.destination_id].place, one.repository),
             )
             for one in known.repositories
             if one.set_id == stored.id and one.destination_id in places

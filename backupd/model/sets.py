@@ -40,7 +40,19 @@ class DestinationText(Text, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     name: str
     place: str
-    """Absolute path of a directory."""
+    """Absolute path of a directory, or the address of a store."""
+    credentials: SecretReference | None = None
+    """Of a store's login; none: what the store finds by itself."""
+    host_key: str | None = None
+    """`SHA256:…` of the server's SSH key."""
+    known_hosts: str | None = None
+    """Absolute path of a file of SSH keys."""
+    ca_file: str | None = None
+    """Absolute path of the certificates that vouch for the server."""
+    allow_plaintext: bool = False
+    """Whether login and data may cross the net unencrypted."""
+    retry_for: str | None = None
+    """A duration: how long a call that fails for a moment is tried again."""
     absent: Literal["fail", "skip"] = "fail"
     """What a run says when the place is not there: `skip` for drives that are carried about."""
 

@@ -14,6 +14,7 @@ import msgspec
 
 from backupd.errors import ConfigError, DestinationNotFoundError, UsageError
 from backupd.model.orders import FilterWord
+from backupd.model.places import PlaceUrl, is_url
 from backupd.model.sets import DestinationText, FilterText, SecretReference, SetText
 from backupd.rules import names
 from backupd.sizes import MIB, parse_duration, parse_size
@@ -25,9 +26,18 @@ def check_destination(text: DestinationText) -> DestinationText:
     """The text in its one spelling. Raises UsageError, ConfigError."""
     name = names.check_set_name(text.name)
     at = {"at": ["place"]}
-    if "://" in text.place or text.place.startswith("rclone:"):
-        hint = "name an absolute path as its place"
-        raise ConfigError(f"{name}: this version stores in directories", hint=hint, context=at)
+    if text.credentials is not None:
+        _check_secret(text.credentials)
+    for file in (text.known_hosts, text.ca_file):
+        if file is not None and not os.path.isabs(file):
+            raise ConfigError(f"{name}: '{file}' is no absolute path", hint="begin it with /")
+    duration(text.retry_for)
+    if is_url(text.place):
+        try:
+            PlaceUrl.parse(text.place)
+        except UsageError as error:
+            raise ConfigError(f"{name}: {error.message}", hint=error.hint, context=at) from error
+        return msgspec.structs.replace(text, name=name)
     if not os.path.isabs(text.place) or "\0" in text.place:
         raise ConfigError(
             f"{name}: its place '{text.place}' is no absolute path", hint="begin it with /", context=at

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from backupd.model.api import Change, DestinationChange, DestinationList, DestinationView, EditDestination
+from backupd.model.places import is_url
 from backupd.model.sets import DestinationText
 from bkctl import options
 from bkctl.daemon_client import DaemonClient
@@ -32,16 +33,21 @@ def destination() -> None:
     "add",
     cls=Verb,
     short_help="Make a destination.",
-    examples=["bkctl destination add usb /media/anna/usb/backup --absent skip"],
+    examples=[
+        "bkctl destination add usb /media/anna/usb/backup --absent skip",
+        "bkctl destination add off-site s3://bucket/prefix --credentials-file /etc/backupd/off-site.login",
+    ],
 )
 @click.argument("name", metavar="NAME")
-@click.argument("place", metavar="DIRECTORY", type=click.Path(readable=False))
+@click.argument("place", metavar="PLACE", type=click.Path(readable=False))
 @click.option("--absent", type=click.Choice(["fail", "skip"]), default="fail", help="When it is not there.")
+@options.destination_options
 @click.option("--dry-run", is_flag=True, help="Say what would be made; make nothing.")
 @click.pass_obj
 def add(session: Session, /, **given: Any) -> Reply:
-    """Make a destination of a directory; the directory is made when the first set is stored there."""
-    text = DestinationText(name=given["name"], place=_directory(given["place"]), absent=given["absent"])
+    """Make a destination of a directory or a store's URL; a directory is made when the first set is stored there."""
+    fields = options.given_destination_fields(given)
+    text = DestinationText(name=given["name"], place=_place(given["place"]), absent=given["absent"], **fields)
     made = client_of(session).request(
         "POST", "/v1/destinations", EditDestination(text=text, dry_run=given["dry_run"]), DestinationChange
     )
@@ -77,19 +83,21 @@ def show(session: Session, /, name: str) -> Reply:
 @click.argument("name", metavar="DEST")
 @click.option(
     "--place",
-    metavar="DIRECTORY",
+    metavar="PLACE",
     type=click.Path(readable=False),
     help="Where it is now; what is stored moves not.",
 )
 @click.option("--absent", type=click.Choice(["fail", "skip"]), help="When it is not there.")
+@options.destination_options
 @click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
 @click.pass_obj
 def edit(session: Session, /, **given: Any) -> Reply:
-    """Change where a destination is, or what its absence means."""
+    """Change where a destination is, what opens it, or what its absence means."""
     client = client_of(session)
     stored = _get(client, given["name"])
-    place = _directory(given["place"]) if given["place"] is not None else stored.text.place
-    text = msgspec.structs.replace(stored.text, place=place, absent=given["absent"] or stored.text.absent)
+    place = _place(given["place"]) if given["place"] is not None else stored.text.place
+    fields = options.given_destination_fields(given)
+    text = msgspec.structs.replace(stored.text, place=place, absent=given["absent"] or stored.text.absent, **fields)
     return _put(client, stored, text, is_dry=given["dry_run"])
 
 
@@ -142,8 +150,8 @@ def _free_name(place: str, taken: set[str]) -> str:
     return next(name for name in names if name.casefold() not in taken)
 
 
-def _directory(word: str) -> str:
-    return stored_place(word if "/" in word else f"./{word}", "DIRECTORY")
+def _place(word: str) -> str:
+    return stored_place(word if "/" in word or is_url(word) else f"./{word}", "PLACE")
 
 
 def _get(client: DaemonClient, name: str) -> DestinationView:

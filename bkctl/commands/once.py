@@ -37,7 +37,7 @@ _UNAUTHENTICATED = re.compile(r"ecb|cbc")
     ],
 )
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path())
-@click.option("--to", metavar="DEST", multiple=True, type=click.Path(), help="Directory to store in; made if absent.")
+@click.option("--to", metavar="DEST", multiple=True, type=click.Path(), help="Directory or URL; a directory is made.")
 @click.option("--name", metavar="SET", help="Name of the backup set; default: made of the common path.")
 @click.option("--host", metavar="NAME", help="Name of this host in the backup; default: its own.")
 @click.option(
@@ -81,6 +81,7 @@ _UNAUTHENTICATED = re.compile(r"ecb|cbc")
 @options.jobs_option
 @options.secret_options
 @options.new_secret_options
+@options.store_options
 @click.pass_context
 def once(ctx: click.Context, /, **given: Any) -> Reply:
     """Back up PATHs to a place, with no daemon and nothing set up.
@@ -119,7 +120,7 @@ def once(ctx: click.Context, /, **given: Any) -> Reply:
 
 def _only_place(places: Sequence[str]) -> str:
     if not places:
-        raise UsageError("--to is missing", hint="say where to store: --to DIRECTORY")
+        raise UsageError("--to is missing", hint="say where to store: --to DIRECTORY, or --to s3://BUCKET/PREFIX")
     if len(places) > 1:
         raise UsageError("--to is given twice; this version stores to one place", hint="run it once for each place")
     return stored_place(places[0], "--to")

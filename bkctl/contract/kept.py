@@ -96,6 +96,13 @@ class Destination(Shown, kw_only=True):
     name: str
     place: str
     absent: Literal["fail", "skip"]
+    credentials: str | None
+    """Where the login is read from."""
+    host_key: str | None
+    known_hosts: str | None
+    ca_file: str | None
+    allow_plaintext: bool
+    retry_for: str | None
     kept_in: str | None
     created: Time
     sets: list[str]

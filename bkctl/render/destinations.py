@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backupd.model.api import DestinationChange, DestinationList, DestinationView
+from backupd.model.sets import DestinationText, SecretReference
 from bkctl.render.sets import change_lines as lines_of_change
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
@@ -17,6 +18,12 @@ def document(found: DestinationView) -> dict[str, Any]:
         "name": found.text.name,
         "place": found.text.place,
         "absent": found.text.absent,
+        "credentials": _origin(found.text.credentials),
+        "host_key": found.text.host_key,
+        "known_hosts": found.text.known_hosts,
+        "ca_file": found.text.ca_file,
+        "allow_plaintext": found.text.allow_plaintext,
+        "retry_for": found.text.retry_for,
         "kept_in": found.file,
         "created": rfc3339(found.created_ns),
         "sets": found.sets,
@@ -26,7 +33,7 @@ def document(found: DestinationView) -> dict[str, Any]:
 def list_lines(found: DestinationList) -> list[str]:
     """A table."""
     if not found.destinations:
-        return ["No destination yet. Make one: bkctl destination add NAME DIRECTORY"]
+        return ["No destination yet. Make one: bkctl destination add NAME PLACE"]
     rows = [[one.text.name, one.text.place, ", ".join(one.sets) or "-"] for one in found.destinations]
     return table(["DESTINATION", "PLACE", "SETS"], rows)
 
@@ -37,8 +44,31 @@ def show_lines(found: DestinationView) -> list[str]:
         f"Destination {found.text.name}, {found.id[:9]}" + f", kept in {found.file}" * bool(found.file),
         f"  place: {found.text.place}",
         f"  when absent: {found.text.absent}",
+        *_door_lines(found.text),
         f"  sets: {', '.join(found.sets) or 'none'}",
     ]
+
+
+def _door_lines(text: DestinationText) -> list[str]:
+    """What opens a store elsewhere, as far as it was given."""
+    said = {
+        "credentials": _origin(text.credentials),
+        "host key": text.host_key,
+        "known hosts": text.known_hosts,
+        "certificates": text.ca_file,
+        "tried again for": text.retry_for,
+    }
+    lines = [f"  {name}: {value}" for name, value in said.items() if value is not None]
+    return lines + ["  login and data may cross the net unencrypted"] * text.allow_plaintext
+
+
+def _origin(reference: SecretReference | None) -> str | None:
+    """Where a secret is read from."""
+    if reference is None:
+        return None
+    if reference.command is not None:
+        return f"command {reference.command[0] if reference.command else ''}"
+    return f"file {reference.file}" if reference.file is not None else f"variable {reference.env}"
 
 
 def added_lines(made: DestinationChange) -> list[str]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from backupd.cancel import Cancel
 from backupd.errors import CancelledError, TerminatedError
 
 _STORM = """
 import os, signal, time
+import pytest
+
 from backupd.cancel import Cancel
 from backupd.errors import TerminatedError
 cancel = Cancel()
@@ -32,10 +36,8 @@ def test_the_first_request_counts() -> None:
     cancel.check()
     cancel.request(CancelledError("first"))
     cancel.request(TerminatedError("second"))
-    try:
+    with pytest.raises(CancelledError, match="first"):
         cancel.check()
-    except CancelledError as error:
-        assert error.message == "first"
     assert cancel.is_requested
 
 
