@@ -16,6 +16,7 @@ from backupd.model.orders import (
     KeyOrder,
     RestoreOrder,
 )
+from backupd.model.places import is_place, lies_in
 from bkctl.daemon_client import DaemonClient
 from bkctl.daemon_job import DaemonJob, DaemonQuestion
 from bkctl.job_link import JobLink
@@ -46,7 +47,7 @@ def client_of(session: Session) -> DaemonClient:
 
 def place_of(session: Session, word: str) -> str:
     """The directory that a DEST means. Raises DaemonUnreachableError, DestinationNotFoundError for a name."""
-    if "/" in word:
+    if is_place(word):
         return word
     path = f"/v1/destinations/{quote(word, safe='')}"
     return client_of(session).get(path, DestinationView).text.place
@@ -70,13 +71,13 @@ def begin(session: Session, order: AnyOrder) -> JobLink:
 
 def daemon_for(session: Session, order: AnyOrder) -> DaemonClient | None:
     """The daemon, where it is to do it; None: we do it ourselves. Raises DaemonUnreachableError."""
-    is_place = "/" in order.place
+    is_named = not is_place(order.place)
     is_about_nothing_stored = isinstance(order, InfoOrder) and not order.place
     is_our_own = is_about_nothing_stored or isinstance(order, DecryptOrder | ConfigCheckOrder)
-    if is_our_own or (session.has_no_daemon and is_place):
+    if is_our_own or (session.has_no_daemon and not is_named):
         return None
     client = client_of(session)
-    if not is_place:
+    if is_named:
         try:
             client.check_version()
         except DaemonUnreachableError as error:
@@ -97,8 +98,7 @@ def _knows(client: DaemonClient, order: AnyOrder) -> bool:
         known = client.get("/v1/destinations", DestinationList).destinations
     except (DaemonUnreachableError, AccessError):
         return False
-    below = order.place.rstrip("/") + "/"
-    return any(below.startswith(one.text.place.rstrip("/") + "/") for one in known)
+    return any(lies_in(order.place, one.text.place) for one in known)
 
 
 def _own_socket(session: Session) -> str:

@@ -71,10 +71,13 @@ def _of_destination(client: DaemonClient, destination: DestinationView) -> Findi
         return Finding(check=name, verdict="wrong", message=message, mend=mend)
     found = last.result
     free, total, seconds = found["free_bytes"], found["total_bytes"], found["write_seconds"]
-    message = f"{text.place}, {format_bytes(free)} of {format_bytes(total)} free, written in {seconds * 1000:.0f} ms"
+    space = f"{format_bytes(free)} of {format_bytes(total)} free" if total is not None else "space is not told"
+    if total is None and free is not None:
+        space = f"{format_bytes(free)} free"
+    message = f"{text.place}, {space}, written in {seconds * 1000:.0f} ms"
     if not found["exists"]:
         message += ", made by the first run"
-    if free < _SCARCE_BYTES or free < total * _SCARCE_SHARE:
+    if free is not None and (free < _SCARCE_BYTES or free < (total or 0) * _SCARCE_SHARE):
         return Finding(check=name, verdict="look", message=message, mend="make space there before a run ends with 16")
     if seconds > _SLOW_SECONDS:
         return Finding(check=name, verdict="look", message=message, mend="a store that slow holds runs up; is it well?")

@@ -21,7 +21,7 @@ from backupd.errors import (
     NotFoundError,
     SetNotFoundError,
 )
-from backupd.model.places import is_url, split_inside
+from backupd.model.places import is_place, lies_in
 from backupd.model.sets import DestinationText, SetText
 from backupd.rules import names
 from backupd.rules.definition_rules import check_destination, check_set, difference
@@ -59,7 +59,7 @@ class Definitions:
 
     def destination(self, word: str) -> StoredDestination:
         """A destination by name, id or place. Raises DestinationNotFoundError, AmbiguousNameError."""
-        by_place = [one for one in self.destinations if "/" in word and one.text.place == word.rstrip("/")]
+        by_place = [one for one in self.destinations if is_place(word) and one.text.place == word.rstrip("/")]
         if by_place:
             return by_place[0]
         hint = "bkctl destination list shows what there is"
@@ -67,11 +67,7 @@ class Definitions:
 
     def destination_of(self, place: str) -> StoredDestination | None:
         """The destination that a place, or a repository's place, lies in."""
-        if is_url(place):
-            above = (place, split_inside(place)[0])
-            return next((one for one in self.destinations if one.text.place in above), None)
-        below = place.rstrip("/") + "/"
-        found = [one for one in self.destinations if below.startswith(one.text.place.rstrip("/") + "/")]
+        found = [one for one in self.destinations if lies_in(place, one.text.place)]
         return max(found, key=lambda one: len(one.text.place), default=None)
 
     def set_by_id(self, set_id: str) -> StoredSet:

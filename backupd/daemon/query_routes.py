@@ -19,6 +19,7 @@ from backupd.model.orders import (
     BackupOrder,
     CancelRequest,
     DestinationProbeOrder,
+    DestinationTestOrder,
     InfoOrder,
     KeyOrder,
     Order,
@@ -39,6 +40,7 @@ QUESTIONS: dict[type[Order], tuple[Role, ...]] = {
     SnapshotCatOrder: RESTORERS,
     InfoOrder: EVERYONE,
     DestinationProbeOrder: WATCHERS,
+    DestinationTestOrder: ADMINS,
     KeyOrder: ADMINS,
     BackupOrder: ADMINS,
 }
@@ -98,6 +100,8 @@ async def _placed(call: Call, order: AnyOrder) -> AnyOrder:
         case DestinationProbeOrder():
             # With the daemon's rights: it is the daemon that is to reach the place.
             return DestinationProbeOrder(place=known.destination(order.place).text.place)
+        case DestinationTestOrder():
+            return DestinationTestOrder(place=known.destination(order.place).text.place, quick=order.quick)
         case BackupOrder():
             # A one-shot finds its repository at the place by itself, with the daemon's keys.
             known.destination(order.place)

@@ -288,6 +288,13 @@ class DestinationProbeOrder(Order, frozen=True, kw_only=True, tag="destination_p
     """`bkctl doctor`: whether a place can be reached and written, how fast, what is free; writes nothing lasting."""
 
 
+class DestinationTestOrder(Order, frozen=True, kw_only=True, tag="destination_test"):
+    """`bkctl destination test`: what a store can do and how fast it is; what it writes it deletes again."""
+
+    quick: bool = False
+    """Only whether it can be used at all."""
+
+
 AnyOrder = (
     BackupOrder
     | RestoreOrder
@@ -303,6 +310,7 @@ AnyOrder = (
     | InfoOrder
     | ConfigCheckOrder
     | DestinationProbeOrder
+    | DestinationTestOrder
 )
 
 

@@ -81,6 +81,18 @@ def is_url(place: str) -> bool:
     return _URL.match(place) is not None
 
 
+def is_place(word: str) -> bool:
+    """Whether a DEST says where it is; else it is the name or id of a destination."""
+    return "/" in word or is_url(word)
+
+
+def lies_in(place: str, whole: str) -> bool:
+    """Whether a place is that one, or below it: of a store only a folder made by `inside`."""
+    if is_url(whole):
+        return whole in (place, split_inside(place)[0])
+    return (place.rstrip("/") + "/").startswith(whole.rstrip("/") + "/")
+
+
 def inside(place: str, folder: str) -> str:
     """The address of a folder of a place, as PLACE/ID."""
     if not is_url(place) or place.startswith("rclone:"):

@@ -12,6 +12,8 @@ import threading
 from contextlib import suppress
 
 from backupd.destination.local import LocalDestination
+from backupd.destination.stores import open_store
+from backupd.destination.trial import Trial
 from backupd.errors import (
     BackupError,
     DestinationError,
@@ -21,9 +23,12 @@ from backupd.errors import (
 )
 from backupd.model import events
 from backupd.model.orders import DestinationProbeOrder
+from backupd.model.places import is_url
 from backupd.operations.context import JobContext
 
 _ANSWER_SECONDS = 10.0
+_STORE_SECONDS = 60.0
+"""A store elsewhere may be tried again meanwhile."""
 _PROBE_BYTES = 64 << 10
 _NO_NAMELESS_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 
@@ -36,7 +41,10 @@ def run(order: DestinationProbeOrder, context: JobContext) -> events.Done:
 
     def probe() -> None:
         try:
-            _probe(order.place, context, found)
+            if is_url(order.place):
+                _probe_store(order, context, found)
+            else:
+                _probe(order.place, context, found)
         except BackupError as error:
             failed.append(error)
         except OSError as error:
@@ -44,16 +52,34 @@ def run(order: DestinationProbeOrder, context: JobContext) -> events.Done:
 
     thread = threading.Thread(target=probe, daemon=True)
     thread.start()
-    thread.join(_ANSWER_SECONDS)
+    seconds = _STORE_SECONDS if is_url(order.place) else _ANSWER_SECONDS
+    thread.join(seconds)
     if thread.is_alive():
         raise DestinationUnreachableError(
-            f"{order.place} does not answer within {_ANSWER_SECONDS:.0f} s",
+            f"{order.place} does not answer within {seconds:.0f} s",
             hint="is the server of that share there, the disk well?",
         )
     if failed:
         raise failed[0]
     found["seconds"] = round(context.clock.monotonic() - began, 4)
     return events.Done(exit_code=0, result=found, warnings=context.warnings)
+
+
+def _probe_store(order: DestinationProbeOrder, context: JobContext, found: dict[str, object]) -> None:
+    """Write, read back and delete an object of a store elsewhere."""
+    store = open_store(order.place, "probe", order.access, create=True, cancel=context.cancel)
+    try:
+        found["exists"] = bool(store.top_names())
+        trial = Trial(store, lambda _tag: store, context.clock)
+        began = context.clock.monotonic()
+        first = next(trial.run(is_quick=True))
+        found["write_seconds"] = round(context.clock.monotonic() - began, 4)
+        trial.clean()
+        if first.verdict == "failed":
+            raise DestinationError(f"{order.place}: {first.detail}", hint="bkctl destination test says more")
+        found["free_bytes"], found["total_bytes"] = store.free_bytes(), None
+    finally:
+        store.close()
 
 
 def _probe(place: str, context: JobContext, found: dict[str, object]) -> None:

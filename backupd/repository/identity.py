@@ -174,7 +174,9 @@ def list_repositories(place: Destination, top_names: list[str]) -> list[str]:
 
 def check_is_ours(place: Destination, top_names: list[str]) -> None:
     """Refuse to make a repository among foreign things. Raises PlaceOccupiedError."""
-    foreign = sorted(n for n in top_names if n not in ("once.json", "tmp", "lost+found") and not _ID.fullmatch(n))
+    # backupd-probe: of tests of the store (destination.trial).
+    ours = ("once.json", "tmp", "lost+found", "backupd-probe")
+    foreign = sorted(n for n in top_names if n not in ours and not _ID.fullmatch(n))
     if foreign:
         raise PlaceOccupiedError(
             f"{place.shown} holds something else: {', '.join(foreign[:3])}{' …' if len(foreign) > 3 else ''}",

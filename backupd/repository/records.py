@@ -52,6 +52,11 @@ class Records:
         self.repository = repository
         self.place: Destination = repository.place
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether of several creators of one name exactly one succeeds at the place."""
+        return self.place.traits.create_if_absent
+
     def put(self, kind: ObjectKind, name: str, record: Record) -> None:
         """Create a record. "Exists" with equal content counts as ours (an acknowledgement was lost).
 

@@ -11,12 +11,14 @@ import click
 import msgspec
 
 from backupd.model.api import Change, DestinationChange, DestinationList, DestinationView, EditDestination
-from backupd.model.places import is_url
+from backupd.model.orders import DestinationTestOrder
+from backupd.model.places import is_place
 from backupd.model.sets import DestinationText
 from bkctl import options
 from bkctl.daemon_client import DaemonClient
 from bkctl.dispatch import client_of
 from bkctl.grammar import Noun, Verb
+from bkctl.perform import View, perform
 from bkctl.places import stored_place
 from bkctl.render import destinations as render
 from bkctl.session import Reply, Session
@@ -102,6 +104,27 @@ def edit(session: Session, /, **given: Any) -> Reply:
 
 
 @destination.command(
+    "test",
+    cls=Verb,
+    short_help="What a store can do.",
+    examples=["bkctl destination test off-site", "bkctl destination test sftp://me@host/backup --host-key SHA256:…"],
+)
+@click.argument("place", metavar="DEST", type=click.Path(readable=False))
+@click.option("--quick", is_flag=True, help="Only whether it can be used at all.")
+@options.store_options
+@click.pass_obj
+def test(session: Session, /, **given: Any) -> Reply:
+    """Try a destination or a place: reach, login, rights, what the store can and can't do, how fast it is.
+
+    What is written for it is deleted again. Exit 15 when it can't be used.
+    """
+    word = stored_place(given["place"], "DEST")
+    shared = options.common(session, word, {**given, **dict.fromkeys(options.SECRET_FIELDS)})
+    order = DestinationTestOrder(**shared, quick=given["quick"])
+    return perform(session, order, View(render.test_lines, is_wanted_quietly=True))
+
+
+@destination.command(
     "rename", cls=Verb, short_help="Rename a destination.", examples=["bkctl destination rename usb disk"]
 )
 @click.argument("name", metavar="DEST")
@@ -133,7 +156,7 @@ def named_destination(client: DaemonClient, word: str, *, is_dry: bool) -> str:
     """The name of the destination that a DEST means; a directory that is none yet becomes one, unless `is_dry`."""
     place = stored_place(word, "--to")
     known = client.get("/v1/destinations", DestinationList).destinations
-    if "/" not in place:
+    if not is_place(place):
         return next((one.text.name for one in known if one.id.startswith(place) and one.text.name != place), place)
     found = next((one.text.name for one in known if one.text.place == place), None)
     if found is not None:
@@ -151,7 +174,7 @@ def _free_name(place: str, taken: set[str]) -> str:
 
 
 def _place(word: str) -> str:
-    return stored_place(word if "/" in word or is_url(word) else f"./{word}", "PLACE")
+    return stored_place(word if is_place(word) else f"./{word}", "PLACE")
 
 
 def _get(client: DaemonClient, name: str) -> DestinationView:

@@ -115,6 +115,28 @@ class DestinationList(Shown, kw_only=True):
     next: Nothing
 
 
+class DestinationFinding(Shown, kw_only=True):
+    """What one trial of a store showed."""
+
+    name: str
+    verdict: Literal["good", "missing", "failed"]
+    detail: str
+
+
+class DestinationTest(Shown, kw_only=True):
+    """Of `destination test`."""
+
+    place: str
+    usable: bool
+    findings: list[DestinationFinding]
+    reached_seconds: float
+    put_bytes_per_second: int | None
+    get_bytes_per_second: int | None
+    free_bytes: int | None
+    create_if_absent: bool
+    holds_something: bool
+
+
 class OneDestination(Shown, kw_only=True):
     """Of `destination show`."""
 

@@ -38,6 +38,7 @@ RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     "destination add": (kept.ChangedDestination,),
     "destination list": (kept.DestinationList,),
     "destination show": (kept.OneDestination,),
+    "destination test": (kept.DestinationTest,),
     "destination edit": (kept.ChangedDestination,),
     "destination rename": (kept.ChangedDestination,),
     "destination remove": (kept.ChangedDestination,),

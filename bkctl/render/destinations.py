@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from backupd.model.api import DestinationChange, DestinationList, DestinationView
 from backupd.model.sets import DestinationText, SecretReference
+from backupd.sizes import format_bytes
 from bkctl.render.sets import change_lines as lines_of_change
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
+from bkctl.text import escape
 
 
 def document(found: DestinationView) -> dict[str, Any]:
@@ -77,6 +80,26 @@ def added_lines(made: DestinationChange) -> list[str]:
     if made.change.dry_run:
         return [f"Destination {text.name} would be made."]
     return [f"Destination {text.name}: {text.place}.", f"Use it: bkctl set create NAME --source PATH --to {text.name}"]
+
+
+def test_lines(found: dict[str, Any]) -> list[str]:
+    """What a test showed, and what follows from it."""
+    marks = {"good": "ok", "missing": "can't", "failed": "FAILED"}
+    width = max((len(one["name"]) for one in found["findings"]), default=0)
+    lines = [f"{found['place']}: reached in {found['reached_seconds'] * 1000:.0f} ms"]
+    for one in found["findings"]:
+        detail = f"  {escape(one['detail'])}" if one["detail"] else ""
+        lines.append(f"  {one['name']:{width}}  {marks[one['verdict']]}{detail}")
+    if found["put_bytes_per_second"] is not None:
+        put, get = (format_bytes(found[f"{way}_bytes_per_second"]) for way in ("put", "get"))
+        lines.append(f"  {'32 MiB objects':{width}}  {put}/s written, {get}/s read")
+    free = found["free_bytes"]
+    lines.append(f"  {'free space':{width}}  {format_bytes(free) if free is not None else 'not told by this store'}")
+    if not found["usable"]:
+        return [*lines, "It can't be used as it is: what FAILED would cost backups."]
+    if not found["create_if_absent"]:
+        lines.append("The store can't tell which of two writers was first: let one host alone free space there.")
+    return [*lines, f"It can be used: bkctl destination add NAME {shlex.quote(found['place'])}"]
 
 
 def change_lines(made: DestinationChange) -> list[str]:

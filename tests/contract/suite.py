@@ -10,7 +10,9 @@ from contextlib import suppress
 
 import pytest
 
+from backupd.clock import SystemClock
 from backupd.destination.contract import Store
+from backupd.destination.trial import Trial
 from backupd.errors import ObjectExistsError, ObjectMissingError
 
 Open = Callable[[str], Store]
@@ -156,6 +158,16 @@ class StoreContract:
     def test_free_space_is_told_or_not_known(self, store: Store) -> None:
         free = store.free_bytes()
         assert (free is not None and free > 0) if store.traits.reports_space else free is None
+
+    def test_the_trial_that_users_run_finds_the_same(self, store: Store, open_place: Open) -> None:
+        """`bkctl destination test` must neither promise more than this suite nor frighten anybody."""
+        trial = Trial(store, open_place, SystemClock())
+        found = {finding.name: finding for finding in trial.run()}
+        trial.clean()
+        assert [finding for finding in found.values() if finding.verdict == "failed"] == []
+        assert (found["one of 16 writers wins"].verdict == "good") or not store.traits.create_if_absent
+        assert trial.speed is not None
+        assert (list(store.list("")), trial.left) == ([], [])
 
     def test_nothing_but_objects_is_left(self, store: Store, open_place: Open) -> None:
         """Temporary names, as a store needs some, are gone, and those of a dead writer are removed on request."""

@@ -81,6 +81,8 @@ class RunningSession:
 
     def commit(self, snapshot: Snapshot) -> None:
         """Create the snapshot's name. Raises ConflictError when another ended the session or the name is void."""
+        if not self._records.is_exact:
+            self._see_that_nobody_ended_it()
         try:
             self._records.commit(self.name, snapshot)
         except ObjectExistsError as error:
@@ -90,6 +92,16 @@ class RunningSession:
             ) from error
         if self.name in self._records.readable_void_names()[0]:
             raise ConflictError("the snapshot was dropped while it was made", hint="run the backup again")
+
+    def _see_that_nobody_ended_it(self) -> None:
+        """Where two may create one name, the announcement is looked at right before (DESIGN 8.5)."""
+        try:
+            self._records.session(self.id, self._n)
+        except ObjectMissingError as error:
+            raise ConflictError(
+                "another run took this one for dead and ended its session",
+                hint="run the backup again: it goes on from what is stored",
+            ) from error
 
     def end(self) -> None:
         """Remove the announcements: the name is taken."""

@@ -1,0 +1,52 @@
+"""Whether a place can be used, what its store can and can't do, and how fast it is (FEATURES 4.4)."""
+
+from __future__ import annotations
+
+from backupd.destination.contract import Store
+from backupd.destination.stores import open_store
+from backupd.destination.trial import Trial
+from backupd.model import events
+from backupd.model.orders import DestinationTestOrder
+from backupd.model.places import is_url
+from backupd.operations.context import JobContext
+from backupd.operations.places import split_place
+
+_FAILED = 15
+
+
+def run(order: DestinationTestOrder, context: JobContext) -> events.Done:
+    """Try the place. Exit 15 where it can't be used. Raises DestinationError in its kinds, UsageError."""
+    address, _ = split_place(order.place)
+
+    def open_it(tag: str) -> Store:
+        return open_store(address, tag, order.access, create=is_url(address), cancel=context.cancel)
+
+    began = context.clock.monotonic()
+    store = open_it("probe")
+    names = store.top_names()
+    reached_seconds = context.clock.monotonic() - began
+    trial = Trial(store, open_it, context.clock)
+    findings: list[dict[str, object]] = []
+    try:
+        for finding in trial.run(is_quick=order.quick):
+            context.cancel.check()
+            findings.append({"name": finding.name, "verdict": finding.verdict, "detail": finding.detail})
+            context.tell("information", f"{finding.name}: {finding.verdict}", verbosity=1)
+    finally:
+        trial.clean()
+        store.close()
+    if trial.left:
+        context.warn(f"{len(trial.left)} objects of the test stay, for the login may not delete them")
+    is_usable = all(finding["verdict"] != "failed" for finding in findings)
+    result: dict[str, object] = {
+        "place": order.place,
+        "usable": is_usable,
+        "findings": findings,
+        "reached_seconds": round(reached_seconds, 4),
+        "put_bytes_per_second": int(trial.speed.put_bytes_per_second) if trial.speed is not None else None,
+        "get_bytes_per_second": int(trial.speed.get_bytes_per_second) if trial.speed is not None else None,
+        "free_bytes": store.free_bytes(),
+        "create_if_absent": store.traits.create_if_absent,
+        "holds_something": bool([name for name in names if name != "tmp"]),
+    }
+    return events.Done(exit_code=0 if is_usable else _FAILED, result=result, warnings=context.warnings)
