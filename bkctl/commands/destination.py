@@ -10,18 +10,21 @@ from urllib.parse import quote
 import click
 import msgspec
 
+from backupd.errors import DaemonUnreachableError, DestinationError
 from backupd.model.api import Change, DestinationChange, DestinationList, DestinationView, EditDestination
+from backupd.model.events import Done, Failed
 from backupd.model.orders import DestinationTestOrder
-from backupd.model.places import is_place
+from backupd.model.places import is_place, is_url
 from backupd.model.sets import DestinationText
 from bkctl import options
 from bkctl.daemon_client import DaemonClient
+from bkctl.daemon_job import DaemonQuestion
 from bkctl.dispatch import client_of
 from bkctl.grammar import Noun, Verb
 from bkctl.perform import View, perform
 from bkctl.places import stored_place
 from bkctl.render import destinations as render
-from bkctl.session import Reply, Session
+from bkctl.session import Reply, Session, described
 
 _UNFIT = re.compile(r"[^\w.-]+")
 
@@ -44,15 +47,26 @@ def destination() -> None:
 @click.argument("place", metavar="PLACE", type=click.Path(readable=False))
 @click.option("--absent", type=click.Choice(["fail", "skip"]), default="fail", help="When it is not there.")
 @options.destination_options
+@click.option("--no-test", is_flag=True, help="Make it although its store can't be reached or used now.")
 @click.option("--dry-run", is_flag=True, help="Say what would be made; make nothing.")
 @click.pass_obj
 def add(session: Session, /, **given: Any) -> Reply:
-    """Make a destination of a directory or a store's URL; a directory is made when the first set is stored there."""
+    """Make a destination of a directory or a store's URL; a directory is made when the first set is stored there.
+
+    The daemon tries a store at once; one that it can't use makes no destination.
+    """
     fields = options.given_destination_fields(given)
     text = DestinationText(name=given["name"], place=_place(given["place"]), absent=given["absent"], **fields)
-    made = client_of(session).request(
-        "POST", "/v1/destinations", EditDestination(text=text, dry_run=given["dry_run"]), DestinationChange
-    )
+    client = client_of(session)
+    edit = EditDestination(text=text, dry_run=given["dry_run"])
+    made = client.request("POST", "/v1/destinations", edit, DestinationChange)
+    if is_url(text.place) and not given["no_test"] and not given["dry_run"]:
+        failed = _try_out(client, text.name)
+        if failed is not None:
+            client.request("DELETE", f"/v1/destinations/{made.destination.id}", None, Change)
+            hint = failed.error.get("hint") or "see what it says"
+            error = {**failed.error, "hint": f"{hint}; --no-test makes the destination all the same"}
+            return Reply(failed.exit_code, None, error)
     return Reply(0, _changed(made), lines=render.added_lines(made))
 
 
@@ -165,6 +179,20 @@ def named_destination(client: DaemonClient, word: str, *, is_dry: bool) -> str:
     text = DestinationText(name=name, place=place)
     client.request("POST", "/v1/destinations", EditDestination(text=text, dry_run=is_dry), DestinationChange)
     return name
+
+
+def _try_out(client: DaemonClient, name: str) -> Failed | None:
+    """Have the daemon try a destination; None when it can be used."""
+    with DaemonQuestion(client, DestinationTestOrder(place=name, quick=True)) as question:
+        for event in question.until_end():
+            if isinstance(event, Failed):
+                return event
+            if isinstance(event, Done):
+                bad = [one for one in event.result["findings"] if one["verdict"] == "failed"]
+                text = "; ".join(f"{one['name']}: {one['detail']}" for one in bad)
+                failed = DestinationError(f"{name} can't be used: {text}", hint="bkctl destination test says more")
+                return Failed(exit_code=failed.exit_code, error=described(failed), warnings=[]) if bad else None
+    raise DaemonUnreachableError("the process that tried the destination ended", hint="see backupd's log")
 
 
 def _free_name(place: str, taken: set[str]) -> str:
