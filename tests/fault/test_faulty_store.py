@@ -23,7 +23,7 @@ from backupd.model.orders import BackupOrder, CheckOrder, Limits, Order, Restore
 from tests.fault.conftest import Faults
 from tests.support.faulty_store import Fault, FaultyPlace, Kind, Method
 from tests.support.ledger import hash_tree
-from tests.support.machine import TOP, LaterClock, Machine, Outcome
+from tests.support.machine import PLUGINS, PYTHON_PATH, LaterClock, Machine, Outcome
 from tests.support.seeded_tree import build_tree, change_tree
 
 _KINDS: dict[Method, tuple[Kind, ...]] = {
@@ -125,11 +125,10 @@ class Life:
 @pytest.fixture(scope="module")
 def life(tmp_path_factory: pytest.TempPathFactory) -> Generator[Life, None, None]:
     """States: `empty` has a source alone, `stored` a snapshot of it, `changed` a source that changed since."""
-    plugins = str(TOP / "tests" / "support" / "plugins")
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(dir=_memory(), prefix="backupd-") as name:
         # The program finds the store as it finds any package that somebody installed.
-        patch.syspath_prepend(plugins)
-        patch.setenv("PYTHONPATH", f"{plugins}:{TOP}")
+        patch.syspath_prepend(str(PLUGINS))
+        patch.setenv("PYTHONPATH", PYTHON_PATH)
         life = Life(Path(name))
         build_tree(life.source, Random(1), _TREE_BYTES)
         life.keep("empty")

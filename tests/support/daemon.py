@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.machine import TOP
+from tests.support.machine import PYTHON_PATH
 
 
 class Daemon:
@@ -36,7 +36,7 @@ class Daemon:
         """What its programs see."""
         names = ("DATA", "STATE", "CACHE", "CONFIG")
         below = {f"XDG_{name}_HOME": str(self.home / "xdg" / name.lower()) for name in names}
-        more = {"HOME": str(self.home), "PATH": os.environ["PATH"], "PYTHONPATH": str(TOP), "TZ": "UTC"}
+        more = {"HOME": str(self.home), "PATH": os.environ["PATH"], "PYTHONPATH": PYTHON_PATH, "TZ": "UTC"}
         return {**below, **more, "BACKUPD_SOCKET": str(self.socket)}
 
     def start(self) -> None:

@@ -18,6 +18,9 @@ from backupd.operations.context import JobContext
 from backupd.settings import directories
 
 TOP = Path(__file__).parents[2]
+PLUGINS = TOP / "tests" / "support" / "plugins"
+"""What the programs find as installed packages besides: the store of faulty_store.py."""
+PYTHON_PATH = f"{TOP}:{PLUGINS}"
 
 
 @dataclass
@@ -61,7 +64,7 @@ class Machine:
         """What its programs see."""
         names = {"DATA": "data", "STATE": "state", "CACHE": "cache", "CONFIG": "config"}
         below = {f"XDG_{name}_HOME": str(self.home / folder) for name, folder in names.items()}
-        return {**below, "HOME": str(self.home), "PATH": self.path, "PYTHONPATH": str(TOP), "TZ": "UTC"}
+        return {**below, "HOME": str(self.home), "PATH": self.path, "PYTHONPATH": PYTHON_PATH, "TZ": "UTC"}
 
     @property
     def keys(self) -> Path:
