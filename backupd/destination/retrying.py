@@ -7,6 +7,7 @@ calls together may cost beyond their first; what succeeds earns some of these ba
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -18,9 +19,13 @@ from backupd.cancel import Cancel
 from backupd.clock import Clock, SystemClock
 from backupd.destination.contract import Buffers, ObjectInfo, Store, Traits
 from backupd.errors import DestinationError, ObjectExistsError
+from backupd.store_errors import StoreAnswerError
 
 Answer = TypeVar("Answer")
 _POLL_SECONDS = 0.5
+_MOST_LISTED = 4_000_000
+"""Blocks of 128 TB, and memory of about a GiB."""
+_ODD = "is it the store that it says it is? its server's log may tell"
 
 
 class Patience(msgspec.Struct, frozen=True):
@@ -87,8 +92,17 @@ class Retrying:
         self._patiently(once)
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Read."""
-        return self._patiently(lambda: self._inner.get(name, offset, length))
+        """Read. More than was asked for is no answer of any store, and is not passed on."""
+
+        def once() -> bytes:
+            data = self._inner.get(name, offset, length)
+            if length is not None and len(data) > length:
+                raise StoreAnswerError(
+                    f"{self.shown}: {len(data)} bytes of {name} came where {length} were asked for", hint=_ODD
+                )
+            return data
+
+        return self._patiently(once)
 
     def size(self, name: str) -> int | None:
         """Measure."""
@@ -99,8 +113,15 @@ class Retrying:
         return self._patiently(self._inner.top_names)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """List; all at once, for a listing that breaks off is asked for anew."""
-        yield from self._patiently(lambda: [*self._inner.list(prefix)])
+        """List; all at once, for a listing that breaks off is asked for anew. One without end is given up."""
+
+        def once() -> tuple[ObjectInfo, ...]:
+            found = tuple(itertools.islice(self._inner.list(prefix), _MOST_LISTED + 1))
+            if len(found) > _MOST_LISTED:
+                raise StoreAnswerError(f"{self.shown} lists over {_MOST_LISTED:,} objects in {prefix}", hint=_ODD)
+            return found
+
+        yield from self._patiently(once)
 
     def delete(self, name: str) -> None:
         """Remove."""
