@@ -18,6 +18,7 @@ from backupd.settings.directories import Directories
 from backupd.settings.host import Host, read_host
 from backupd.settings.zone import find_zone
 
+_MOST_WARNINGS = 1000
 _PROGRESS_SECONDS = 0.25
 _PAUSE_SECONDS = 0.2
 
@@ -98,7 +99,11 @@ class JobContext:
         self.send(events.Step(name=name))
 
     def warn(self, message: str) -> None:
-        """Send a warning that the result repeats."""
+        """Send a warning that the result repeats; after a thousand no more, for who means harm makes them by names."""
+        if len(self.warnings) > _MOST_WARNINGS:
+            return
+        if len(self.warnings) == _MOST_WARNINGS:
+            message = f"there are more than {_MOST_WARNINGS} warnings; no further ones are told"
         self.warnings.append(message)
         self.tell("warning", message)
 
