@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from botocore.loaders import create_loader
 
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Store, Traits
-from backupd.destination.s3_body import body_of
+from backupd.destination.s3_body import JOINED_BYTES, body_of
 from backupd.destination.s3_condition import PROOF, Condition
 from backupd.destination.s3_errors import code_of, status_of, translated
 from backupd.destination.s3_options import S3Options, check_ca_file, check_encrypted, login_of
@@ -259,6 +259,13 @@ def _client(options: S3Options, shown: str, access: StoreAccess, limits: TimeLim
             verify=ca_file,
             config=config,
         )
+    client.meta.events.register_last("before-call.s3", _send_small_at_once)
     # Where the address names none, the user's settings may name an endpoint.
     check_encrypted(client.meta.endpoint_url, access)
     return client
+
+
+def _send_small_at_once(params: dict[str, Any], **_: object) -> None:
+    """Ask whether to go on before large bodies alone: the question costs the time of a round trip."""
+    if int(params["headers"].get("Content-Length", 0)) <= JOINED_BYTES:
+        params["headers"].pop("Expect", None)

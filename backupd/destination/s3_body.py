@@ -6,8 +6,8 @@ import io
 
 from backupd.destination.contract import Buffers
 
-_JOINED_BYTES = 64 << 10
-"""Smaller objects go out with their head in few packets."""
+JOINED_BYTES = 64 << 10
+"""Objects up to this size are sent as one piece."""
 _PIECE_BYTES = 128 << 10
 """What one write to a connection takes; it has the time limit of one write, so it must be small for slow lines."""
 
@@ -55,6 +55,6 @@ class Body:
 def body_of(buffers: Buffers) -> tuple[Body | bytes, int]:
     """(what boto3 sends, its bytes)."""
     body = Body(buffers)
-    if body.size_bytes <= _JOINED_BYTES:
+    if body.size_bytes <= JOINED_BYTES:
         return b"".join(buffers), body.size_bytes
     return body, body.size_bytes
