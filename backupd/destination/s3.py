@@ -18,7 +18,7 @@ from botocore.loaders import create_loader
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Store, Traits
 from backupd.destination.s3_body import JOINED_BYTES, body_of
 from backupd.destination.s3_condition import PROOF, Condition
-from backupd.destination.s3_errors import code_of, status_of, translated
+from backupd.destination.s3_errors import AGAIN_HINT, code_of, status_of, translated, translated_of_place
 from backupd.destination.s3_options import S3Options, check_ca_file, check_encrypted, login_of
 from backupd.errors import DestinationUnreachableError, ObjectExistsError, ObjectMissingError
 from backupd.model.orders import StoreAccess
@@ -32,6 +32,7 @@ _MOST_BYTES = 256 << 20
 """No object of ours is as large; a longer answer is not read."""
 _MOST_PAGES = 1_000_000
 _CONNECTIONS = 16
+_PROXY_HINT = "is it an S3 endpoint, without a proxy between that changes answers?"
 _REGION = "us-east-1"
 """What servers of one's own call theirs, and where the others tell the right one."""
 
@@ -62,7 +63,7 @@ class S3Store:
         self._options, self._shown = options, shown
         self._client: Any = _client(options, shown, access, limits)
         key = options.prefix + PROOF
-        with translated(shown):
+        with translated_of_place(shown):
             found = self._client.list_objects_v2(Bucket=options.bucket, Prefix=key, MaxKeys=1)
         is_proved = any(item.get("Key") == key for item in found.get("Contents", ()))
         self._condition = Condition(self._create, self.delete, is_proved)
@@ -181,27 +182,28 @@ class S3Store:
 
     def _read(self, name: str, answer: dict[str, Any], body: Any, offset: int, length: int | None) -> bytes:
         """The body, if it is what was asked for."""
+        what = self._what(name)
         promised = int(answer.get("ContentLength", -1))
         # rclone's server answers with status 200, so this alone tells a part from the whole.
         part = str(answer.get("ContentRange") or "")
         if not part.startswith(f"bytes {offset}-") and (part or offset):
-            raise StoreAnswerError(f"{self._what(name)}: the store gives another part than was asked for")
+            raise StoreAnswerError(f"{what}: the store gives another part than was asked for", hint=_PROXY_HINT)
         if part and length is not None and promised > length:
-            raise StoreAnswerError(f"{self._what(name)}: the store gives more than was asked for")
+            raise StoreAnswerError(f"{what}: the store gives more than was asked for", hint=_PROXY_HINT)
         # A server may give all of an object where its beginning was asked for.
         wanted = promised if length is None else min(promised, length)
         if not 0 <= wanted <= _MOST_BYTES:
-            raise StoreAnswerError(f"{self._what(name)}: {wanted} bytes, as no object of backupd has")
+            raise StoreAnswerError(f"{what}: {wanted} bytes, as no object of backupd has", hint=_PROXY_HINT)
         data: bytes = body.read(wanted)
         if len(data) != wanted:
-            raise DestinationUnreachableError(f"{self._what(name)}: the connection broke off before the end")
+            raise DestinationUnreachableError(f"{what}: the connection broke off before the end", hint=AGAIN_HINT)
         return data
 
     def _pages(self, **words: str) -> Iterator[dict[str, Any]]:
         token = ""
         for _ in range(_MOST_PAGES):
             following = {"ContinuationToken": token} if token else {}
-            with translated(self._shown):
+            with translated_of_place(self._shown):
                 page: dict[str, Any] = self._client.list_objects_v2(Bucket=self._options.bucket, **words, **following)
             yield page
             if not page.get("IsTruncated"):

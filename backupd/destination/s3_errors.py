@@ -42,20 +42,20 @@ _REGION = re.compile(r"[a-z0-9-]{2,40}")
 _LONGEST_PAUSE_SECONDS = 3600
 _LOGIN_HINT = "check access_key_id and secret_access_key in the credentials file (docs/stores/s3.md)"
 _RIGHTS_HINT = "the login needs the rights to list, get, put and delete under the prefix (docs/stores/s3.md)"
-_AGAIN_HINT = "what is stored stays, and the next run goes on from it"
+AGAIN_HINT = "what is stored stays, and the next run goes on from it"
 
 _Kind = tuple[type[BackupError], str, str]
 _LOGIN: _Kind = (StoreLoginError, "the store does not take the login", _LOGIN_HINT)
 _EXPIRED: _Kind = (StoreLoginError, "the login has expired", "get a new session token, or keys that last")
-_BUSY: _Kind = (StoreBusyError, "the store asks to come again later", _AGAIN_HINT)
-_FULL: _Kind = (DestinationFullError, "the store is full, or its quota is used up", f"make space there; {_AGAIN_HINT}")
+_BUSY: _Kind = (StoreBusyError, "the store asks to come again later", AGAIN_HINT)
+_FULL: _Kind = (DestinationFullError, "the store is full, or its quota is used up", f"make space there; {AGAIN_HINT}")
 _REFUSED: _Kind = (DestinationRefusedError, "the store refuses it", _RIGHTS_HINT)
 _FOLDER: _Kind = (StoreFolderError, "there is no such bucket", "make the bucket first; check name and endpoint")
 _LONG: _Kind = (NameTooLongError, "the store does not take names so long", "choose a shorter prefix")
 _READ_ONLY: _Kind = (ReadOnlyStoreError, "the store can only be read", "let it be written to, or give another place")
 _MISSING: _Kind = (ObjectMissingError, "it is not there", "")
 _EXISTS: _Kind = (ObjectExistsError, "it exists already", "")
-_RACING: _Kind = (StoreBusyError, "somebody else writes it at this moment", "")
+_RACING: _Kind = (StoreBusyError, "somebody else writes it at this moment", "it is tried again")
 _CHANGED: _Kind = (DestinationError, "its bytes changed on the way", "the network or a proxy between spoils bytes")
 _CLOCK: _Kind = (
     StoreClockError,
@@ -193,6 +193,17 @@ def translated(what: str) -> Iterator[None]:
         raise translate(what, error) from error
 
 
+@contextmanager
+def translated_of_place(shown: str) -> Iterator[None]:
+    """The same for requests that name no object: nothing but the bucket can be missing there."""
+    try:
+        with translated(shown):
+            yield
+    except ObjectMissingError as error:
+        made, text, hint = _FOLDER
+        raise made(f"{shown}: {text}", hint=hint) from error
+
+
 def translate(what: str, error: Exception) -> BackupError:
     """The error of this house for one of boto3, its libraries or the store."""
     if isinstance(error, vendor.ClientError):
@@ -227,7 +238,7 @@ def _answered(what: str, error: vendor.ClientError) -> BackupError:
     if kind is None:
         text = f"{what}: the store answers {code or 'an error'} ({status})"
         if status >= 500:
-            return DestinationError(text, hint=_AGAIN_HINT, context=context)
+            return DestinationError(text, hint=AGAIN_HINT, context=context)
         return DestinationRefusedError(text, hint="check endpoint, region, style and rights", context=context)
     made, text, hint = kind
     if made is StoreBusyError:
@@ -280,7 +291,7 @@ def _unreachable(what: str, name: str, error: Exception) -> BackupError:
         return DestinationUnreachableError(
             f"{what}: the store can't be reached ({name})", hint="check the endpoint; is the store up, and the network?"
         )
-    return DestinationUnreachableError(f"{what}: the connection broke off ({name})", hint=_AGAIN_HINT)
+    return DestinationUnreachableError(f"{what}: the connection broke off ({name})", hint=AGAIN_HINT)
 
 
 def _changed(what: str, name: str, error: Exception) -> BackupError:

@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Generator
 
 import pytest
 
-from backupd.destination.contract import Opening, Store
-from backupd.destination.s3 import S3Store, TimeLimits, open_s3
-from backupd.destination.s3_options import S3Options
 from backupd.errors import ObjectExistsError
-from backupd.model.orders import StoreAccess
-from backupd.model.places import PlaceUrl
 from tests.contract.suite import MIB, Open, StoreContract
 from tests.support.servers import rclone_s3, seaweedfs
 from tests.support.servers.rclone_s3 import RcloneS3
+from tests.support.servers.s3_places import address, opener
 from tests.support.servers.seaweedfs import SeaweedFs
-
-_numbers = itertools.count(1)
-
-
-def address(port: int) -> str:
-    """A prefix that nobody used before, behind that port."""
-    return f"s3://{seaweedfs.BUCKET}/host {next(_numbers)}?endpoint=http://127.0.0.1:{port}"
-
-
-def opener(place: str, login: tuple[str, str]) -> Open:
-    """Opens that place."""
-    access = StoreAccess(credentials=seaweedfs.credentials(login), allow_plaintext=True)
-    return lambda tag: open_s3(PlaceUrl.parse(place), Opening(place, tag, access, create=True))
-
-
-def impatient(place: str, login: tuple[str, str], limits: TimeLimits) -> Store:
-    """The same with other time limits."""
-    access = StoreAccess(credentials=seaweedfs.credentials(login), allow_plaintext=True)
-    return S3Store(S3Options.parse(PlaceUrl.parse(place)), place, access, limits)
 
 
 @pytest.fixture(scope="module")

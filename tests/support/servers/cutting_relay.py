@@ -23,10 +23,12 @@ class CuttingRelay:
         self.port: int = self._door.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def cut_after(self, *, up: int | None = None, down: int | None = None, then: Callable[[], None] = int) -> None:
+    def cut_after(
+        self, *, up: int | None = None, down: int | None = None, then: Callable[[], None] | None = None
+    ) -> None:
         """Cut all connections, once, after so many more bytes to the server, or from it, having called `then`."""
         with self._lock:
-            self._left, self._on_cut = {"up": up, "down": down}, then
+            self._left, self._on_cut = {"up": up, "down": down}, then or (lambda: None)
 
     def close(self) -> None:
         """Close the door and all that goes through it."""

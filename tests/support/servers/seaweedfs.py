@@ -15,6 +15,7 @@ BUCKET = "backups"
 OWNER = ("AKIAOWNERXAMPLE", "owner-secret-7f3a91")
 READER = ("AKIAREADEREXAMPL", "reader-secret-22c0de")
 APPENDER = ("AKIAAPPENDEXAMPL", "append-secret-5be117")
+"""Has no rights but those that a policy of the bucket gives."""
 
 
 def credentials(login: tuple[str, str]) -> bytes:
@@ -25,14 +26,13 @@ def credentials(login: tuple[str, str]) -> bytes:
 class SeaweedFs(HttpServer):
     """A running server with the bucket BUCKET."""
 
-    def __init__(self, folder: Path, identities: list[dict[str, object]] | None = None) -> None:
-        """identities: further ones, as SeaweedFS writes them."""
+    def __init__(self, folder: Path) -> None:
         names = ("master", "volume", "filer", "s3")
         ports = free_ports(2 * len(names))
         known = [
             {"name": "owner", "actions": ["Admin"], "credentials": [_pair(OWNER)]},
             {"name": "reader", "actions": [f"Read:{BUCKET}", f"List:{BUCKET}"], "credentials": [_pair(READER)]},
-            *(identities or []),
+            {"name": "appender", "actions": [], "credentials": [_pair(APPENDER)]},
         ]
         (folder / "data").mkdir(exist_ok=True)
         (folder / "identities.json").write_text(json.dumps({"identities": known}))
@@ -46,6 +46,7 @@ class SeaweedFs(HttpServer):
             "-s3.autoCreateBucket=false",
         ]
         super().__init__(command, folder, ports[3])
+        self.master_port = ports[0]
 
     @property
     def endpoint(self) -> str:
