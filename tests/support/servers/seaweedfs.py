@@ -40,8 +40,8 @@ class SeaweedFs(HttpServer):
             *(program("weed"), "server", "-dir=data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-iam=false"),
             *(f"-{name}.port={port}" for name, port in zip(names, ports[:4], strict=True)),
             *(f"-{name}.port.grpc={port}" for name, port in zip(names, ports[4:], strict=True)),
-            *("-master.telemetry=false", "-master.electionTimeout=1s", "-master.volumeSizeLimitMB=256", "-volume.max=30"),
-            *("-volume.minFreeSpace=1", "-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock"),
+            *("-master.telemetry=false", "-master.electionTimeout=1s", "-master.volumeSizeLimitMB=256"),
+            *("-volume.max=30", "-volume.minFreeSpace=1", "-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock"),
             *("-s3", "-s3.config=identities.json", "-s3.iam=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
             "-s3.autoCreateBucket=false",
         ]
