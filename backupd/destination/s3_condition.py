@@ -1,0 +1,105 @@
+"""Whether a store honours `If-None-Match: *`, found out by trying: many ignore it, some let two of many win.
+
+A place that nobody proved yet is tried by 16 racers for one name, of whom one may win; what they leave is removed. A
+place that passed gets the object `tmp/create-if-absent`, which is never removed: who comes later asks to create it
+again, and has the proof when that is refused. So a later opening costs one request, and a store that stops honouring
+the condition, as after a move to another one, is found out, too.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from backupd.destination.contract import Buffers
+from backupd.errors import DestinationError, DestinationRefusedError, ObjectExistsError
+from backupd.store_errors import StoreBusyError
+
+PROOF = "tmp/create-if-absent"
+_RACERS = 16
+_TRIES = 3
+_CONFLICTS = ("ConditionalRequestConflict", "OperationAborted", "409")
+_UNKNOWN = ("NotImplemented", "501", "InvalidArgument", "InvalidRequest")
+"""What stores answer that do not know the condition at all."""
+
+Create = Callable[[str, Buffers], None]
+"""Creates an object under the condition. Raises ObjectExistsError, DestinationError."""
+
+
+class Condition:
+    """What is known of the condition at one place. Safe from several threads."""
+
+    def __init__(self, create: Create, remove: Callable[[str], None], is_proved: bool) -> None:
+        """is_proved: whether the proof lies at the place."""
+        self._create, self._remove, self._is_proved = create, remove, is_proved
+        self._lock = threading.Lock()
+        self._is_tried = False
+
+    @property
+    def is_honoured(self) -> bool:
+        """What is known without asking the store."""
+        return self._is_proved
+
+    def find_out(self) -> bool:
+        """Whether the condition is honoured; asks the store once. Raises DestinationError."""
+        with self._lock:
+            if not self._is_tried:
+                self._is_proved = self._is_refused(PROOF) if self._is_proved else self._is_passed()
+                self._is_tried = True
+        return self._is_proved
+
+    def _is_passed(self) -> bool:
+        """Try it with names of our own, first one after the other, then all at once."""
+        mark = secrets.token_hex(8)
+        followed, raced = f"tmp/follow-{mark}", f"tmp/race-{mark}"
+        try:
+            if self._is_refused(followed) or not self._is_refused(followed) or not self._is_won_by_one(raced):
+                return False
+            self._is_refused(PROOF)
+        finally:
+            # A login that may not delete leaves these few bytes, once in the life of a place.
+            for name in (followed, raced):
+                with suppress(DestinationError):
+                    self._remove(name)
+        return True
+
+    def _is_won_by_one(self, name: str) -> bool:
+        gate = threading.Barrier(_RACERS)
+
+        def race(_number: int) -> bool | None:
+            gate.wait()
+            try:
+                return not self._is_refused(name)
+            except StoreBusyError:
+                raise
+            except DestinationError as error:
+                # A store that stumbles over a race has not passed it; one that can't be reached was not tried.
+                if "store_code" not in error.context or not error.retryable:
+                    raise
+                return None
+
+        with ThreadPoolExecutor(_RACERS) as pool:
+            won = [*pool.map(race, range(_RACERS))]
+        return won.count(True) == 1 and None not in won
+
+    def _is_refused(self, name: str) -> bool:
+        """Try to create; whether something of that name was in the way."""
+        for _ in range(_TRIES):
+            try:
+                self._create(name, [secrets.token_bytes(16)])
+            except ObjectExistsError:
+                return True
+            except StoreBusyError as error:
+                # Two at once: S3 asks one of them to come again.
+                if error.context.get("store_code") not in _CONFLICTS:
+                    raise
+            except DestinationRefusedError as error:
+                if error.context.get("store_code") not in _UNKNOWN:
+                    raise
+                return False
+            else:
+                return False
+        return True

@@ -1,0 +1,72 @@
+"""Stores that no server of the tests is: good ones, and those that are weak under a race alone."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from backupd.destination.contract import Buffers
+from backupd.destination.s3_condition import PROOF, Condition
+from backupd.errors import DestinationError, DestinationRefusedError, DestinationUnreachableError, ObjectExistsError
+
+
+class Names:
+    """A store in memory."""
+
+    def __init__(self, weakness: str = "") -> None:
+        self.names: set[str] = set()
+        self._weakness = weakness
+        self._lock, self._gate = threading.Lock(), threading.Barrier(16)
+
+    def create(self, name: str, _buffers: Buffers) -> None:
+        """Create it, as well as this store can."""
+        if self._weakness == "gone":
+            raise DestinationUnreachableError("gone")
+        if self._weakness == "unknown":
+            raise DestinationRefusedError("what?", context={"store_code": "NotImplemented"})
+        if "race" in name and self._weakness:
+            self._gate.wait(10)
+            if self._weakness == "stumbles":
+                raise DestinationError("oh", context={"store_code": "InternalError"})
+            self.names.add(name)
+            return
+        with self._lock:
+            if name in self.names:
+                raise ObjectExistsError("there")
+            self.names.add(name)
+
+    def remove(self, name: str) -> None:
+        """Remove it."""
+        self.names.discard(name)
+
+
+def test_a_good_store_keeps_the_proof_alone() -> None:
+    store = Names()
+    condition = Condition(store.create, store.remove, is_proved=False)
+    assert (condition.is_honoured, condition.find_out(), condition.is_honoured) == (False, True, True)
+    assert store.names == {PROOF}
+    assert Condition(store.create, store.remove, is_proved=True).find_out()
+
+
+@pytest.mark.parametrize("weakness", ["all win", "stumbles", "unknown"])
+def test_a_weak_store_is_told_apart_and_leaves_no_proof(weakness: str) -> None:
+    """Else two hosts commit one snapshot, or no backup to a store that stumbles ever ends."""
+    store = Names(weakness)
+    assert not Condition(store.create, store.remove, is_proved=False).find_out()
+    assert store.names == set()
+
+
+def test_a_store_that_is_gone_is_asked_again() -> None:
+    """Else a moment without a network makes a good store a weak one for the whole run."""
+    gone, good = Names("gone"), Names()
+    reached = [gone]
+
+    def create(name: str, buffers: Buffers) -> None:
+        reached[0].create(name, buffers)
+
+    condition = Condition(create, good.remove, is_proved=False)
+    with pytest.raises(DestinationUnreachableError):
+        condition.find_out()
+    reached[0] = good
+    assert condition.find_out()
