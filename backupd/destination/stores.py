@@ -20,7 +20,10 @@ Opener = Callable[[PlaceUrl, Opening], Store]
 """Opens a store. Raises UsageError for an address that can't be one of its kind, DestinationError."""
 
 ENTRY_POINTS = "backupd.destinations"
-_BUILT_IN: dict[str, str] = {}
+_BUILT_IN: dict[str, str] = {
+    "ftp": "backupd.destination.ftp:open_ftp",
+    "ftps": "backupd.destination.ftp:open_ftp",
+}
 """Scheme -> module and opener; imported when asked for, for their libraries take time."""
 
 

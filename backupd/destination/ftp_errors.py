@@ -1,0 +1,104 @@
+"""What an FTP server's replies and a lost connection mean to the user."""
+
+from __future__ import annotations
+
+import ftplib
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from backupd.destination.object_names import without_secrets
+from backupd.destination.tls import certificate_error
+from backupd.errors import (
+    DestinationError,
+    DestinationFullError,
+    DestinationRefusedError,
+    DestinationUnreachableError,
+)
+from backupd.store_errors import StoreAnswerError, StoreBusyError, StoreLoginError
+
+_FULL = re.compile(r"no space left|quota|disk (is )?full|insufficient (disk )?(storage|space)", re.IGNORECASE)
+_DENIED = re.compile(r"permission|denied|privilege|not allowed|forbidden|read-only|not permitted", re.IGNORECASE)
+_LOGIN_HINT = "look at user and password in the file that --credentials-file names"
+_AGAIN_HINT = "is the server up, and no firewall between? What is stored stays, and the next run goes on from it"
+
+
+class Spoken(msgspec.Struct, frozen=True):
+    """How a place is named in messages."""
+
+    shown: str
+    secrets: tuple[str, ...] = ()
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Everything that FTP, TLS and sockets raise becomes an error of the DestinationError family."""
+        try:
+            yield
+        except ftplib.Error as error:
+            raise self.of_reply(error) from error
+        except (OSError, EOFError) as error:
+            raise self._of_connection(error) from error
+        except ValueError as error:
+            raise StoreAnswerError(
+                f"{self.shown}: the server's answer is not understood", hint="is it an FTP server?"
+            ) from error
+
+    def of_reply(self, error: ftplib.Error) -> DestinationError:
+        """By the code of a reply that refuses."""
+        code, words = code_of(error), without_secrets(str(error), self.secrets)
+        text = f"{self.shown}: the server says: {words}"
+        if code == "421":
+            return StoreBusyError(text, hint="the server takes no more connections for now; try again later")
+        if code in ("430", "530", "532"):
+            return StoreLoginError(text, hint=_LOGIN_HINT)
+        if is_full(error):
+            return DestinationFullError(
+                text, hint="make space or raise the quota; what is stored stays, and the next run goes on from it"
+            )
+        if code in ("425", "426"):
+            return DestinationUnreachableError(text, hint=_AGAIN_HINT)
+        if code == "522":
+            return DestinationRefusedError(text, hint="the server wants another kind of TLS on its data connections")
+        if isinstance(error, ftplib.error_temp):
+            return DestinationError(text, hint="the server could not do it for the moment")
+        if isinstance(error, ftplib.error_perm):
+            return DestinationRefusedError(text, hint="look at the rights of the user in that folder")
+        return StoreAnswerError(text, hint="is it an FTP server?")
+
+    def _of_connection(self, error: OSError | EOFError) -> DestinationError:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return certificate_error(error, self.shown)
+        if isinstance(error, TimeoutError):
+            return DestinationUnreachableError(f"{self.shown}: the server does not answer", hint=_AGAIN_HINT)
+        if isinstance(error, socket.gaierror):
+            return DestinationUnreachableError(
+                f"{self.shown}: the host's name is not known: {error.strerror}", hint="look at its spelling, and at DNS"
+            )
+        if isinstance(error, EOFError):
+            return DestinationUnreachableError(f"{self.shown}: the server ended the connection", hint=_AGAIN_HINT)
+        if isinstance(error, ssl.SSLError):
+            reason = without_secrets(str(error.reason or error), self.secrets)
+            return DestinationUnreachableError(
+                f"{self.shown}: no secure connection: {reason}",
+                hint="does the server speak TLS at that port? tls=implicit is for those that begin with it (port 990)",
+            )
+        return DestinationUnreachableError(f"{self.shown}: {error.strerror or 'the connection broke'}", hint=_AGAIN_HINT)
+
+
+def code_of(error: ftplib.Error) -> str:
+    """The three digits of a reply."""
+    return str(error)[:3]
+
+
+def is_full(error: ftplib.Error) -> bool:
+    """Whether space or quota is used up: servers say it by code, or with 4xx and 550 by words."""
+    return code_of(error) in ("452", "552") or _FULL.search(str(error)) is not None
+
+
+def is_denied(error: ftplib.Error) -> bool:
+    """Whether a 550 speaks of rights; the same code says that nothing is there."""
+    return _DENIED.search(str(error)) is not None
