@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ftplib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Traits
@@ -35,6 +35,8 @@ from backupd.store_errors import (
 
 _DEPTH = 3
 """Slashes in the name of an object in a folder of its own kind's, as `<repository>/sessions/<session>/<n>`."""
+_LARGE_BYTES = 1 << 20
+"""An object so large is not sent before its name is known to be free."""
 _PORTS: dict[Tls, int] = {"explicit": 21, "implicit": 990, "none": 21}
 _REFUSALS = ("501", "550", "553")
 
@@ -119,13 +121,15 @@ class FtpStore:
         # tmp/ lies beside the object's own top folder: repository ids keep theirs apart.
         folder = self._full(name.partition("/")[0] + "/tmp" if "/" in name else "tmp")
         temporary = f"{folder}/{self._opening.tag}-{next(self._numbers)}"
+        size_bytes = sum(map(len, buffers))
         with self._connection() as connection, self._writing(connection):
-            self._expect_free(connection, path)
+            if size_bytes >= _LARGE_BYTES:
+                self._expect_free(connection, path)
             self._make_folder(connection, _parent(path))
             self._make_folder(connection, folder)
             try:
                 connection.send(f"STOR {temporary}", buffers)
-                self._expect_size(connection, temporary, sum(map(len, buffers)))
+                self._expect_size(connection, temporary, size_bytes)
                 self._publish_again(connection, temporary, path)
             except BaseException:
                 self._remove_temporary(connection, temporary)
@@ -303,7 +307,7 @@ class FtpStore:
                 hint="is the disk full there, or a transfer limit set?",
             )
 
-    def _entries(self, connection: Connection, path: str) -> list[Entry]:
+    def _entries(self, connection: Connection, path: str) -> Sequence[Entry]:
         try:
             listing = connection.receive(f"MLSD {path}", 0, MAX_LISTING_BYTES)
         except ftplib.error_perm:
@@ -346,9 +350,11 @@ class FtpStore:
     def _remove_temporary(self, connection: Connection, path: str) -> None:
         if connection.is_between:
             with suppress(ftplib.Error, OSError, EOFError, ValueError):
-                connection.voidcmd(f"DELE {path}")
-                self._left_over.discard(path)
-                return
+                with suppress(ftplib.error_perm):
+                    connection.voidcmd(f"DELE {path}")
+                if self._size(connection, path) is None:
+                    self._left_over.discard(path)
+                    return
         self._left_over.add(path)
 
     def _remove_folder(self, connection: Connection, path: str) -> None:

@@ -1,4 +1,4 @@
-"""One FTP connection: verified TLS on both of its channels, bounded answers, time limits, transfers that may end early."""
+"""One FTP connection: verified TLS on both channels, bounded answers, time limits, transfers that may end early."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Connection(ftplib.FTP_TLS):
         return "\n".join(lines)
 
     def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
-        """Open a data connection. Its TLS session is the control connection's: by that many servers know whose it is."""
+        """Open a data connection with the control connection's TLS session: by that many servers know whose it is."""
         self.is_between = False
         connection, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
         connection.settimeout(self._server.limits.silence_seconds)
@@ -167,7 +167,7 @@ class Connection(ftplib.FTP_TLS):
         self.is_between = True
 
     def _after_early_end(self) -> None:
-        """Bring the control connection back in step: servers tell of a closed data connection once, twice or not at all."""
+        """Come back in step: servers tell of a closed data connection once, twice or not at all."""
         with suppress(OSError, EOFError, ValueError, ftplib.Error), self._patient():
             with suppress(ftplib.error_temp, ftplib.error_perm):
                 self.getresp()

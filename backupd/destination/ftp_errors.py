@@ -86,7 +86,9 @@ class Spoken(msgspec.Struct, frozen=True):
                 f"{self.shown}: no secure connection: {reason}",
                 hint="does the server speak TLS at that port? tls=implicit is for those that begin with it (port 990)",
             )
-        return DestinationUnreachableError(f"{self.shown}: {error.strerror or 'the connection broke'}", hint=_AGAIN_HINT)
+        return DestinationUnreachableError(
+            f"{self.shown}: {error.strerror or 'the connection broke'}", hint=_AGAIN_HINT
+        )
 
 
 def code_of(error: ftplib.Error) -> str:

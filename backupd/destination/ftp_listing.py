@@ -43,4 +43,6 @@ def entry_of(line: str) -> Entry | None:
 
 def is_empty(listing: bytes) -> bool:
     """Whether it shows nothing but the folder itself and the one above."""
-    return all(b"type=cdir;" in line.lower() or b"type=pdir;" in line.lower() for line in listing.split(b"\r\n") if line)
+    return all(
+        b"type=cdir;" in line.lower() or b"type=pdir;" in line.lower() for line in listing.split(b"\r\n") if line
+    )

@@ -7,7 +7,7 @@ import re
 from backupd.errors import UsageError
 from backupd.model.places import PlaceUrl
 
-MAX_DEPTH = 16
+MAX_DEPTH = 8
 """Folders in folders that a listing follows; ours have four."""
 _OURS = re.compile(r"[a-z0-9-][a-z0-9.-]{0,254}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")

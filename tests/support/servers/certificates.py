@@ -49,9 +49,7 @@ class Authority:
         files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return files
 
-    def _begun(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, earlier: timedelta
-    ) -> x509.CertificateBuilder:
+    def _begun(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, earlier: timedelta) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
             .subject_name(subject)

@@ -6,9 +6,9 @@ import json
 import sys
 from pathlib import Path
 
+from backupd.destination.contract import Opening
 from backupd.destination.ftp import FtpStore, open_with_limits
 from backupd.destination.ftp_connection import TimeLimits
-from backupd.destination.contract import Opening
 from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl
 from tests.support.servers.certificates import Authority
@@ -49,7 +49,9 @@ class Ftpd(ServerProcess):
 
     def place(self, path: str = "/place", user: str = USER) -> str:
         """An address there."""
-        scheme, options = {"explicit": ("ftps", ""), "implicit": ("ftps", "?tls=implicit"), "none": ("ftp", "")}[self._tls]
+        scheme, options = {"explicit": ("ftps", ""), "implicit": ("ftps", "?tls=implicit"), "none": ("ftp", "")}[
+            self._tls
+        ]
         return f"{scheme}://{user}@127.0.0.1:{self.port}{path}{options}"
 
     def access(self, password: str = PASSWORD) -> StoreAccess:

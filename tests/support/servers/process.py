@@ -16,17 +16,26 @@ class ServerProcess:
     """Runs a program in a process group of its own."""
 
     def __init__(self, command: Sequence[str | Path], folder: Path, environ: dict[str, str] | None = None) -> None:
+        self._command, self._environ = [*map(str, command)], {**os.environ, **(environ or {})}
         self._log = folder / "server.log"
+        self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*map(str, command)],
+            return subprocess.Popen(
+                self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=Path(__file__).parents[3],
-                env={**os.environ, **(environ or {})},
+                env=self._environ,
                 start_new_session=True,
             )
+
+    def start_again(self, port: int) -> None:
+        """After `kill`, at the same port."""
+        self._process = self._started()
+        self.wait_for_port(port)
 
     @property
     def log(self) -> str:
