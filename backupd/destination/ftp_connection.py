@@ -13,12 +13,11 @@ from typing import Literal
 import msgspec
 
 from backupd.destination.contract import Buffers
+from backupd.destination.sending import parts
 from backupd.errors import DestinationRefusedError
 
 _MAX_REPLY_LINES = 1000
 _PART_BYTES = 1 << 18
-_SMALL_BYTES = 1 << 16
-"""Shorter buffers are sent together."""
 
 Tls = Literal["explicit", "implicit", "none"]
 
@@ -121,7 +120,7 @@ class Connection(ftplib.FTP_TLS):
         """Transfer all bytes, then hear that they arrived."""
         try:
             with closing(self._begin(command)) as data:
-                for part in _parts(buffers):
+                for part in parts(buffers):
                     data.sendall(part)
                 _end_sending(data)
         except OSError:
@@ -133,7 +132,7 @@ class Connection(ftplib.FTP_TLS):
 
     def receive(self, command: str, offset: int = 0, length: int | None = None) -> bytes:
         """Transfer bytes from `offset`, no more than `length` of them; what follows is not waited for."""
-        parts: list[bytes] = []
+        pieces: list[bytes] = []
         count, is_whole = 0, False
         with closing(self._begin(command, offset or None)) as data:
             while length is None or count <= length:
@@ -141,13 +140,13 @@ class Connection(ftplib.FTP_TLS):
                 if not part:
                     is_whole = True
                     break
-                parts.append(part)
+                pieces.append(part)
                 count += len(part)
         if is_whole:
             self._hear_the_end()
         else:
             self._after_early_end()
-        found = parts[0] if len(parts) == 1 else b"".join(parts)
+        found = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         return found if length is None or count <= length else found[:length]
 
     def _begin(self, command: str, rest: int | None = None) -> socket.socket:
@@ -209,23 +208,6 @@ class Connection(ftplib.FTP_TLS):
             yield
         finally:
             self.sock.settimeout(self._server.limits.silence_seconds)
-
-
-def _parts(buffers: Buffers) -> Iterator[bytes | memoryview]:
-    """The buffers as they are, small ones together."""
-    small: list[bytes | memoryview] = []
-    size = 0
-    for buffer in buffers:
-        if len(buffer) < _SMALL_BYTES:
-            small.append(buffer)
-            size += len(buffer)
-        if small and (len(buffer) >= _SMALL_BYTES or size >= _PART_BYTES):
-            yield b"".join(small)
-            small, size = [], 0
-        if len(buffer) >= _SMALL_BYTES:
-            yield buffer
-    if small:
-        yield b"".join(small)
 
 
 def _end_sending(data: socket.socket) -> None:

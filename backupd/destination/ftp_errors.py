@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import ftplib
 import re
-import socket
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
 
+from backupd.destination.connection_errors import AGAIN_HINT, connection_error
 from backupd.destination.object_names import without_secrets
-from backupd.destination.tls import certificate_error
 from backupd.errors import (
     DestinationError,
     DestinationFullError,
     DestinationRefusedError,
     DestinationUnreachableError,
 )
-from backupd.store_errors import StoreAnswerError, StoreBusyError, StoreLoginError
+from backupd.store_errors import NameTooLongError, StoreAnswerError, StoreBusyError, StoreLoginError
 
 _FULL = re.compile(r"no space left|quota|disk (is )?full|insufficient (disk )?(storage|space)", re.IGNORECASE)
+_LONG = re.compile(r"(name|path) (is )?too long", re.IGNORECASE)
 _DENIED = re.compile(r"permission|denied|privilege|not allowed|forbidden|read-only|not permitted", re.IGNORECASE)
 _LOGIN_HINT = "look at user and password in the file that --credentials-file names"
-_AGAIN_HINT = "is the server up, and no firewall between? What is stored stays, and the next run goes on from it"
+_TLS_HINT = "does the server speak TLS at that port? tls=implicit is for those that begin with it (port 990)"
 
 
 class Spoken(msgspec.Struct, frozen=True):
@@ -41,7 +40,7 @@ class Spoken(msgspec.Struct, frozen=True):
         except ftplib.Error as error:
             raise self.of_reply(error) from error
         except (OSError, EOFError) as error:
-            raise self._of_connection(error) from error
+            raise connection_error(error, self.shown, _TLS_HINT) from error
         except ValueError as error:
             raise StoreAnswerError(
                 f"{self.shown}: the server's answer is not understood", hint="is it an FTP server?"
@@ -59,8 +58,10 @@ class Spoken(msgspec.Struct, frozen=True):
             return DestinationFullError(
                 text, hint="make space or raise the quota; what is stored stays, and the next run goes on from it"
             )
+        if _LONG.search(words):
+            return NameTooLongError(text, hint="choose a shorter path for the place")
         if code in ("425", "426"):
-            return DestinationUnreachableError(text, hint=_AGAIN_HINT)
+            return DestinationUnreachableError(text, hint=AGAIN_HINT)
         if code == "522":
             return DestinationRefusedError(text, hint="the server wants another kind of TLS on its data connections")
         if isinstance(error, ftplib.error_temp):
@@ -68,27 +69,6 @@ class Spoken(msgspec.Struct, frozen=True):
         if isinstance(error, ftplib.error_perm):
             return DestinationRefusedError(text, hint="look at the rights of the user in that folder")
         return StoreAnswerError(text, hint="is it an FTP server?")
-
-    def _of_connection(self, error: OSError | EOFError) -> DestinationError:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return certificate_error(error, self.shown)
-        if isinstance(error, TimeoutError):
-            return DestinationUnreachableError(f"{self.shown}: the server does not answer", hint=_AGAIN_HINT)
-        if isinstance(error, socket.gaierror):
-            return DestinationUnreachableError(
-                f"{self.shown}: the host's name is not known: {error.strerror}", hint="look at its spelling, and at DNS"
-            )
-        if isinstance(error, EOFError):
-            return DestinationUnreachableError(f"{self.shown}: the server ended the connection", hint=_AGAIN_HINT)
-        if isinstance(error, ssl.SSLError):
-            reason = without_secrets(str(error.reason or error), self.secrets)
-            return DestinationUnreachableError(
-                f"{self.shown}: no secure connection: {reason}",
-                hint="does the server speak TLS at that port? tls=implicit is for those that begin with it (port 990)",
-            )
-        return DestinationUnreachableError(
-            f"{self.shown}: {error.strerror or 'the connection broke'}", hint=_AGAIN_HINT
-        )
 
 
 def code_of(error: ftplib.Error) -> str:

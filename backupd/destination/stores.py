@@ -23,6 +23,8 @@ ENTRY_POINTS = "backupd.destinations"
 _BUILT_IN: dict[str, str] = {
     "ftp": "backupd.destination.ftp:open_ftp",
     "ftps": "backupd.destination.ftp:open_ftp",
+    "webdav": "backupd.destination.webdav:open_webdav",
+    "webdavs": "backupd.destination.webdav:open_webdav",
 }
 """Scheme -> module and opener; imported when asked for, for their libraries take time."""
 
