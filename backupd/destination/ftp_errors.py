@@ -22,7 +22,20 @@ from backupd.store_errors import NameTooLongError, StoreAnswerError, StoreBusyEr
 _FULL = re.compile(r"no space left|quota|disk (is )?full|insufficient (disk )?(storage|space)", re.IGNORECASE)
 _LONG = re.compile(r"(name|path) (is )?too long", re.IGNORECASE)
 _DENIED = re.compile(r"permission|denied|privilege|not allowed|forbidden|read-only|not permitted", re.IGNORECASE)
-_LOGIN_HINT = "look at user and password in the file that --credentials-file names"
+_LOGIN = (StoreLoginError, "look at user and password in the file that --credentials-file names")
+_FULL_KIND = (
+    DestinationFullError,
+    "make space or raise the quota; what is stored stays, and the next run goes on from it",
+)
+_KINDS: dict[str, tuple[type[DestinationError], str]] = {
+    "421": (StoreBusyError, "the server takes no more connections for now; try again later"),
+    "425": (DestinationUnreachableError, AGAIN_HINT),
+    "426": (DestinationUnreachableError, AGAIN_HINT),
+    "430": _LOGIN,
+    "522": (DestinationRefusedError, "the server wants another kind of TLS on its data connections"),
+    "530": _LOGIN,
+    "532": _LOGIN,
+}
 _TLS_HINT = "does the server speak TLS at that port? tls=implicit is for those that begin with it (port 990)"
 
 
@@ -50,25 +63,20 @@ class Spoken(msgspec.Struct, frozen=True):
         """By the code of a reply that refuses."""
         code, words = code_of(error), without_secrets(str(error), self.secrets)
         text = f"{self.shown}: the server says: {words}"
-        if code == "421":
-            return StoreBusyError(text, hint="the server takes no more connections for now; try again later")
-        if code in ("430", "530", "532"):
-            return StoreLoginError(text, hint=_LOGIN_HINT)
+        kind: type[DestinationError]
         if is_full(error):
-            return DestinationFullError(
-                text, hint="make space or raise the quota; what is stored stays, and the next run goes on from it"
-            )
-        if _LONG.search(words):
-            return NameTooLongError(text, hint="choose a shorter path for the place")
-        if code in ("425", "426"):
-            return DestinationUnreachableError(text, hint=AGAIN_HINT)
-        if code == "522":
-            return DestinationRefusedError(text, hint="the server wants another kind of TLS on its data connections")
-        if isinstance(error, ftplib.error_temp):
-            return DestinationError(text, hint="the server could not do it for the moment")
-        if isinstance(error, ftplib.error_perm):
-            return DestinationRefusedError(text, hint="look at the rights of the user in that folder")
-        return StoreAnswerError(text, hint="is it an FTP server?")
+            kind, hint = _FULL_KIND
+        elif _LONG.search(words):
+            kind, hint = NameTooLongError, "choose a shorter path for the place"
+        elif code in _KINDS:
+            kind, hint = _KINDS[code]
+        elif isinstance(error, ftplib.error_temp):
+            kind, hint = DestinationError, "the server could not do it for the moment"
+        elif isinstance(error, ftplib.error_perm):
+            kind, hint = DestinationRefusedError, "look at the rights of the user in that folder"
+        else:
+            kind, hint = StoreAnswerError, "is it an FTP server?"
+        return kind(text, hint=hint)
 
 
 def code_of(error: ftplib.Error) -> str:

@@ -6,9 +6,12 @@ import re
 
 from backupd.errors import UsageError
 from backupd.model.places import PlaceUrl
+from backupd.store_errors import NameTooLongError
 
 MAX_DEPTH = 8
 """Folders in folders that a listing follows; ours have four."""
+_MAX_NAME_BYTES = 255
+"""As file systems have it."""
 _OURS = re.compile(r"[a-z0-9-][a-z0-9.-]{0,254}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -24,11 +27,15 @@ def is_plain(name: str) -> bool:
 
 
 def check_path(url: PlaceUrl) -> None:
-    """Raises UsageError for an address whose path or user would become something else on the wire."""
+    """Raises UsageError for an address whose path or user would become something else on the wire, NameTooLongError."""
     if _CONTROL.search(url.path) or _CONTROL.search(url.user):
         raise UsageError("the place holds a control character", hint="write path and user without %00 to %1F")
     if any(part in (".", "..") for part in url.path.split("/")):
         raise UsageError("the place holds . or .. in its path", hint="write the path as it is")
+    if any(len(part.encode(errors="replace")) > _MAX_NAME_BYTES for part in url.path.split("/")):
+        raise NameTooLongError(
+            f"a part of the place's path has over {_MAX_NAME_BYTES} bytes", hint="choose a shorter path for the place"
+        )
 
 
 def without_secrets(text: str, secrets: tuple[str, ...]) -> str:

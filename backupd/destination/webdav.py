@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Traits
@@ -16,6 +16,7 @@ from backupd.destination.webdav_listing import QUESTION, Entry, Listing, below
 from backupd.destination.webdav_login import Login
 from backupd.errors import (
     DestinationError,
+    DestinationFullError,
     DestinationUnreachableError,
     ObjectExistsError,
     ObjectMissingError,
@@ -23,7 +24,7 @@ from backupd.errors import (
     UsageError,
 )
 from backupd.model.places import PlaceUrl
-from backupd.store_errors import PlaintextError, StoreAnswerError, StoreFolderError, StoreLoginError
+from backupd.store_errors import PlaintextError, ReadOnlyStoreError, StoreAnswerError, StoreFolderError, StoreLoginError
 
 _LARGE_BYTES = 1 << 20
 """An object so large is not sent before its name is known to be free."""
@@ -260,7 +261,10 @@ class WebdavStore:
             raise StoreAnswerError(f"{self.shown}: the server sends another range than was asked for")
 
     def _send(self, path: str, buffers: Buffers, size_bytes: int) -> None:
-        self._do("PUT", path, {"Content-Type": "application/octet-stream"}, buffers)
+        try:
+            self._write(path, buffers)
+        except DestinationError as error:
+            raise self._cause(error, path, size_bytes) from error
         entry = self._entry(path)
         found = None if entry is None else entry.size_bytes
         if found != size_bytes:
@@ -269,10 +273,29 @@ class WebdavStore:
                 hint="is the disk full there, or a limit of a proxy between?",
             )
 
-    def _do(self, method: str, path: str, headers: Mapping[str, str], body: Buffers = ()) -> None:
-        with self._client.asked(method, path, headers, body) as answer:
+    def _write(self, path: str, buffers: Buffers) -> None:
+        headers = {"Content-Type": "application/octet-stream"}
+        with self._client.asked("PUT", path, headers, buffers) as answer:
             if not 200 <= answer.status < 300 or answer.status == 207:
-                raise self._client.error(method, answer)
+                raise self._client.error("PUT", answer)
+
+    def _cause(self, error: DestinationError, path: str, size_bytes: int) -> DestinationError:
+        """Few servers answer a full disk with 507: rclone says 405, wsgidav 500."""
+        if type(error) not in (DestinationError, ReadOnlyStoreError):
+            return error
+        is_full = False
+        with suppress(DestinationError):
+            if (free := self.free_bytes()) is not None:
+                is_full = free < size_bytes
+            elif isinstance(error, ReadOnlyStoreError) and size_bytes > 1:
+                self._write(path, [b"1"])
+                is_full = True
+        if not is_full:
+            return error
+        return DestinationFullError(
+            f"{error.message}, and takes less than these {size_bytes} bytes",
+            hint="make space or raise the quota or the limit of one object; what is stored stays",
+        )
 
     def _move(self, source: str, target: str) -> int:
         """Status of a move that may take no taken name; 423: another writer's move to it is under way."""

@@ -24,44 +24,46 @@ from backupd.store_errors import (
 
 _LONGEST_PAUSE_SECONDS = 3600.0
 _WRITING = ("PUT", "MKCOL", "MOVE")
+_KINDS: dict[int, tuple[type[DestinationError], str]] = {
+    401: (StoreLoginError, "look at user and password in the file that --credentials-file names"),
+    403: (DestinationRefusedError, "look at the rights of the user in that folder"),
+    404: (ObjectMissingError, "was something removed there?"),
+    408: (DestinationUnreachableError, AGAIN_HINT),
+    413: (
+        DestinationRefusedError,
+        "let the server take bodies of 64 MiB (nginx: client_max_body_size, Apache: LimitRequestBody)",
+    ),
+    414: (NameTooLongError, "choose a shorter path for the place"),
+    423: (StoreBusyError, "another writer has it; try again"),
+    429: (StoreBusyError, "the server asks to come again later"),
+    502: (DestinationUnreachableError, AGAIN_HINT),
+    503: (StoreBusyError, "the server asks to come again later"),
+    504: (DestinationUnreachableError, AGAIN_HINT),
+    507: (
+        DestinationFullError,
+        "make space or raise the quota; what is stored stays, and the next run goes on from it",
+    ),
+}
+_READ_ONLY = (ReadOnlyStoreError, "does the address point at a folder of WebDAV that may be written?")
+_BY_HUNDRED: dict[int, tuple[type[DestinationError], str]] = {
+    3: (StoreAnswerError, "the server sends elsewhere: write the address that it means"),
+    4: (DestinationRefusedError, "look into the server's log"),
+    5: (DestinationError, "look into the server's log"),
+}
+_NO_WEBDAV = (StoreAnswerError, "is it a WebDAV server?")
 
 
 def answer_error(shown: str, method: str, status: int, reason: str, retry_after: str | None) -> DestinationError:
     """By the status. reason: fit to be shown."""
-    text = f"{shown}: the server answers {method} with {status} {reason}".rstrip()
-    match status:
-        case 401 | 407:
-            return StoreLoginError(text, hint="look at user and password in the file that --credentials-file names")
-        case 404 | 410:
-            return ObjectMissingError(text, hint="was something removed there?")
-        case 403:
-            return DestinationRefusedError(text, hint="look at the rights of the user in that folder")
-        case 405 | 501 if method in _WRITING:
-            return ReadOnlyStoreError(text, hint="does the address point at a folder of WebDAV that may be written?")
-        case 413:
-            return DestinationRefusedError(
-                text,
-                hint="let the server take bodies of 64 MiB (nginx: client_max_body_size, Apache: LimitRequestBody)",
-            )
-        case 414:
-            return NameTooLongError(text, hint="choose a shorter path for the place")
-        case 507:
-            return DestinationFullError(
-                text, hint="make space or raise the quota; what is stored stays, and the next run goes on from it"
-            )
-        case 423 | 429 | 503:
-            seconds = _seconds(retry_after)
-            context = {} if seconds is None else {"retry_after_seconds": seconds}
-            return StoreBusyError(text, hint="the server asks to come again later", context=context)
-        case 408 | 502 | 504:
-            return DestinationUnreachableError(text, hint=AGAIN_HINT)
-    if status >= 500:
-        return DestinationError(text, hint="look into the server's log")
-    if 300 <= status < 400:
-        return StoreAnswerError(text, hint="the server sends elsewhere: write the address that it means")
-    if 400 <= status < 500:
-        return DestinationRefusedError(text, hint="look into the server's log")
-    return StoreAnswerError(text, hint="is it a WebDAV server?")
+    kind, hint = _KINDS.get(status) or _BY_HUNDRED.get(status // 100, _NO_WEBDAV)
+    if status in (405, 501):
+        kind, hint = _READ_ONLY if method in _WRITING else _NO_WEBDAV
+    seconds = _seconds(retry_after) if kind is StoreBusyError else None
+    return kind(
+        f"{shown}: the server answers {method} with {status} {reason}".rstrip(),
+        hint=hint,
+        context={} if seconds is None else {"retry_after_seconds": seconds},
+    )
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -1,4 +1,4 @@
-"""How a WebDAV server is told who asks: Basic (RFC 7617) or Digest (RFC 7616), as it wants it. Pure but for its counter."""
+"""How a WebDAV server is told who asks: Basic (RFC 7617) or Digest (RFC 7616), as it wants it."""
 
 from __future__ import annotations
 

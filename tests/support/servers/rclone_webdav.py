@@ -26,7 +26,7 @@ class RcloneWebdav(WebdavServer):
         self.files.mkdir(exist_ok=True)
         self.authority = authority or Authority(folder)
         pair = certificate or self.authority.server("server")
-        words = [Path(sys.executable).parent / "rclone", "serve", "webdav", self.files, "--addr"]
+        words: list[str | Path] = [Path(sys.executable).parent / "rclone", "serve", "webdav", self.files, "--addr"]
         words += [f"127.0.0.1:{self.port}", "--user", USER, "--pass", PASSWORD, *wishes]
         if not is_plain:
             words += ["--cert", pair[0], "--key", pair[1]]
