@@ -341,10 +341,8 @@ class WebdavStore:
             if len(path) > len(self._path):
                 self._make_folder(_parent(path))
             with self._client.asked("MKCOL", path + "/") as answer:
-                # 405: another writer was first.
-                if answer.status not in (201, 405) or (
-                    answer.status == 405 and self._entry(path, is_folder=True) is None
-                ):
+                # Where another writer was first, some servers say 405, some 500.
+                if answer.status != 201 and self._entry(path, is_folder=True) is None:
                     raise self._client.error("MKCOL", answer)
         self._known_folders.add(path)
 

@@ -57,7 +57,7 @@ def answer_error(shown: str, method: str, status: int, reason: str, retry_after:
     """By the status. reason: fit to be shown."""
     kind, hint = _KINDS.get(status) or _BY_HUNDRED.get(status // 100, _NO_WEBDAV)
     if status in (405, 501):
-        kind, hint = _READ_ONLY if method in _WRITING else _NO_WEBDAV
+        kind, hint = _READ_ONLY if method in _WRITING else _KINDS[403] if method == "DELETE" else _NO_WEBDAV
     seconds = _seconds(retry_after) if kind is StoreBusyError else None
     return kind(
         f"{shown}: the server answers {method} with {status} {reason}".rstrip(),

@@ -10,7 +10,9 @@ import threading
 from collections.abc import Sequence
 
 _PAIR = re.compile(r'([a-zA-Z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
-_SCHEME = re.compile(r"(?:^|,)\s*(basic|digest)\s+(?=[a-zA-Z-]+\s*=)|(?:^|,)\s*(basic)\s*$", re.IGNORECASE)
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_SCHEME = re.compile(r"(?:^|,)\s*([a-zA-Z][a-zA-Z0-9-]*)(?:\s+(?=[a-zA-Z-]+\s*=)|\s*(?=,|$)|\s+(?=\S+\s*(?:,|$)))")
+"""A word that begins a challenge: parameters, nothing, or one token follow."""
 _MAX_CHALLENGE = 8192
 _HASHES = {"MD5": "md5", "SHA-256": "sha256"}
 
@@ -78,15 +80,16 @@ def _escaped(value: str) -> str:
 
 def _offers(text: str) -> list[tuple[str, dict[str, str]]]:
     """Scheme in lower case -> parameters by name in lower case, of one WWW-Authenticate header."""
-    marks = [*_SCHEME.finditer(text)]
-    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    shadow = _QUOTED.sub(lambda found: "q" * len(found[0]), text)
+    marks = [*_SCHEME.finditer(shadow)]
+    ends = [*(mark.start() for mark in marks[1:]), len(text)]
     return [
         (
-            (mark[1] or mark[2]).lower(),
+            mark[1].lower(),
             {
                 pair[1].lower(): re.sub(r"\\(.)", r"\1", pair[2]) if pair[2] is not None else pair[3]
                 for pair in _PAIR.finditer(text, mark.end(), end)
             },
         )
-        for mark, end in zip(marks, ends, strict=True)
+        for mark, end in zip(marks, ends[: len(marks)], strict=True)
     ]
