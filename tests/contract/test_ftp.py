@@ -32,6 +32,7 @@ from backupd.store_errors import (
     CertificateError,
     PlaintextError,
     ReadOnlyStoreError,
+    StoreAnswerError,
     StoreBusyError,
     StoreFolderError,
     StoreLoginError,
@@ -62,7 +63,7 @@ def served(folder: Path, **wishes: object) -> Iterator[Ftpd]:
 class TestFtps(StoreContract):
     """pyftpdlib with AUTH TLS."""
 
-    many = 150
+    many = 60
 
     @pytest.fixture
     def open_place(self, ftpd: Ftpd) -> Generator[Open, None, None]:
@@ -108,14 +109,16 @@ class TestFtps(StoreContract):
         (ftpd.files / "place/r1/keys/loop").symlink_to("../..")
         assert len(list(store.list("r1/"))) < 10
 
-    def test_a_short_read_of_a_large_object_leaves_the_connection_usable(self, open_place: Open) -> None:
+    def test_a_short_read_of_a_large_object_leaves_the_connection_usable(self, open_place: Open, ftpd: Ftpd) -> None:
         """Else each header that is read costs a new login, or the next answer is that of the call before."""
         store = open_place("t")
         body = os.urandom(8 * MIB)
         store.put("r1/blocks/aa/b", [body])
+        before = ftpd.log.count("USER")
         for number in range(10):
             assert store.get("r1/blocks/aa/b", number * 1000, 500) == body[number * 1000 : number * 1000 + 500]
             assert store.size("r1/blocks/aa/b") == len(body)
+        assert ftpd.log.count("USER") == before
 
 
 @pytest.mark.parametrize("tls", ["implicit", "none"])
@@ -321,6 +324,15 @@ class TestFailures:
             assert store.may_leave_temporaries is False
             assert [info.name for info in server.open("t2").list("")] == ["r1/keys/k"]
             assert os.listdir(folder / "files/place/r1/tmp") == []
+
+    def test_a_server_that_keeps_half(self, tmp_path: Path) -> None:
+        """It says 226 all the same; a name is given to whole objects only."""
+        with served(tmp_path, is_lossy=True) as server:
+            store = server.open()
+            with pytest.raises(StoreAnswerError, match="of 100 bytes 50"):
+                store.put("r1/keys/k", [b"x" * 100])
+            assert list(store.list("")) == []
+            assert os.listdir(server.files / "place/r1/tmp") == []
 
     def test_a_server_that_answers_without_end(self, tmp_path: Path) -> None:
         """Else it takes all memory."""

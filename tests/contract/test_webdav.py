@@ -71,7 +71,7 @@ def _running(server: WebdavServer) -> Iterator[WebdavServer]:
 class TestRclone(StoreContract):
     """`rclone serve webdav`."""
 
-    many = 150
+    many = 60
 
     @pytest.fixture
     def open_place(self, rclone: RcloneWebdav) -> Open:
@@ -86,7 +86,7 @@ class TestRclone(StoreContract):
 class TestWsgidav(StoreContract):
     """wsgidav."""
 
-    many = 150
+    many = 60
 
     @pytest.fixture
     def open_place(self, wsgidav: Wsgidav) -> Generator[Open, None, None]:
@@ -261,7 +261,7 @@ class TestFailures:
 
     def test_a_connection_that_the_server_closed_while_idle(self, tmp_path: Path) -> None:
         """Servers do that after seconds; the next call just connects again."""
-        with _running(Wsgidav(tmp_path)) as server:
+        with _running(RcloneWebdav(tmp_path)) as server:
             store = server.open()
             server.kill()
             server.start_again(server.port)

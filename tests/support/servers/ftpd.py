@@ -28,8 +28,13 @@ class Ftpd(ServerProcess):
         authority: Authority | None = None,
         certificate: tuple[Path, Path] | None = None,
         most_connections: int = 0,
+        *,
+        is_lossy: bool = False,
     ) -> None:
-        """folder: an empty one, of which `files` is served unless it is there already."""
+        """folder: an empty one, of which `files` is served unless it is there already.
+
+        is_lossy: it keeps half of each object.
+        """
         self.files, self.port = folder / "files", free_port()
         self.files.mkdir(exist_ok=True)
         self.authority = authority or Authority(folder)
@@ -43,6 +48,7 @@ class Ftpd(ServerProcess):
             "key": str(certificate[1]),
             "port": self.port,
             "most_connections": most_connections,
+            "is_lossy": is_lossy,
         }
         super().__init__([sys.executable, "-m", "tests.support.servers.ftpd_runner", json.dumps(wanted)], folder)
         self.wait_for_port(self.port)

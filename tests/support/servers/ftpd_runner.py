@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import suppress
 from typing import Any
@@ -46,6 +47,11 @@ class Transfer(TLS_DTPHandler):  # type: ignore[misc]
             super().handle_error()
 
 
+def _halve(_: FTPHandler, path: str) -> None:
+    """A disk that keeps half of what it took."""
+    os.truncate(path, os.path.getsize(path) // 2)
+
+
 def main() -> None:
     """Serve until killed."""
     wanted: dict[str, Any] = json.loads(sys.argv[1])
@@ -59,6 +65,8 @@ def main() -> None:
         handler.certfile, handler.keyfile = wanted["certificate"], wanted["key"]
         handler.tls_control_required = handler.tls_data_required = wanted["tls"] == "explicit"
     handler.auth_failed_timeout = 0
+    if wanted["is_lossy"]:
+        handler.on_file_received = _halve
     server = FTPServer(("127.0.0.1", wanted["port"]), handler)
     server.max_cons_per_ip = wanted["most_connections"]
     server.serve_forever(handle_exit=False)
