@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Traits
-from backupd.destination.ftp_connection import Connection, Server, TimeLimits, Tls
+from backupd.destination.ftp_connection import Connection, Server, Tls
 from backupd.destination.ftp_errors import Spoken, code_of, is_denied, is_full
 from backupd.destination.ftp_listing import MAX_LISTING_BYTES, Entry, entries, entry_of, is_empty
 from backupd.destination.ftp_pool import Pool
-from backupd.destination.logins import parse_login
+from backupd.destination.network_door import TimeLimits, refuse_plaintext, user_and_password
 from backupd.destination.object_names import MAX_DEPTH, can_be_ours, check_path
 from backupd.destination.tls import verifying_context
 from backupd.errors import (
@@ -26,11 +26,9 @@ from backupd.errors import (
 )
 from backupd.model.places import PlaceUrl
 from backupd.store_errors import (
-    PlaintextError,
     ReadOnlyStoreError,
     StoreAnswerError,
     StoreFolderError,
-    StoreLoginError,
 )
 
 _DEPTH = 3
@@ -51,24 +49,13 @@ def open_ftp(url: PlaceUrl, opening: Opening) -> FtpStore:
 
 def open_with_limits(url: PlaceUrl, opening: Opening, limits: TimeLimits) -> FtpStore:
     """Open with other time limits than the usual ones."""
-    access, tls = opening.access, _tls(url)
-    if tls == "none" and not access.allow_plaintext:
-        raise PlaintextError(
-            f"{opening.place}: login and objects would cross the net unencrypted",
-            hint="write ftps:// where the server has TLS; --allow-plaintext is for a net that nobody else is on",
-        )
+    tls = _tls(url)
+    if tls == "none":
+        refuse_plaintext(opening, "ftps")
     check_path(url)
-    login = parse_login(access.credentials or b"", ("user", "password"), bare="password")
-    user = login.get("user", url.user)
-    if url.user and user != url.user:
-        raise UsageError("the place and the credentials name different users", hint="name the user once")
-    if not user or "password" not in login:
-        raise StoreLoginError(
-            f"{opening.place}: there is no {'password' if user else 'user'} to log in with",
-            hint="--credentials-file names a file with the lines 'user = …' and 'password = …'",
-        )
-    context = verifying_context(access.ca_file)
-    server = Server(url.host, url.port or _PORTS[tls], tls, user, login["password"], context, limits)
+    user, password = user_and_password(url, opening)
+    context = verifying_context(opening.access.ca_file)
+    server = Server(url.host, url.port or _PORTS[tls], tls, user, password, context, limits)
     return FtpStore(server, url.path, opening)
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from backupd.destination.contract import Buffers
+from backupd.destination.network_door import TimeLimits
 from backupd.destination.sending import parts
 from backupd.errors import DestinationRefusedError
 
@@ -20,13 +21,6 @@ _MAX_REPLY_LINES = 1000
 _PART_BYTES = 1 << 18
 
 Tls = Literal["explicit", "implicit", "none"]
-
-
-class TimeLimits(msgspec.Struct, frozen=True):
-    """How long a server is waited for."""
-
-    connect_seconds: float = 20.0
-    silence_seconds: float = 60.0
 
 
 class Server(msgspec.Struct, frozen=True):

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Traits
-from backupd.destination.logins import parse_login
+from backupd.destination.network_door import TimeLimits, refuse_plaintext, user_and_password
 from backupd.destination.object_names import MAX_DEPTH, can_be_ours, check_path, is_plain
 from backupd.destination.tls import verifying_context
-from backupd.destination.webdav_http import Answer, Client, Server, TimeLimits
+from backupd.destination.webdav_http import Answer, Client, Server
 from backupd.destination.webdav_listing import QUESTION, Entry, Listing, below
 from backupd.destination.webdav_login import Login
 from backupd.errors import (
@@ -24,7 +24,7 @@ from backupd.errors import (
     UsageError,
 )
 from backupd.model.places import PlaceUrl
-from backupd.store_errors import PlaintextError, ReadOnlyStoreError, StoreAnswerError, StoreFolderError, StoreLoginError
+from backupd.store_errors import ReadOnlyStoreError, StoreAnswerError, StoreFolderError
 
 _LARGE_BYTES = 1 << 20
 """An object so large is not sent before its name is known to be free."""
@@ -40,29 +40,18 @@ def open_webdav(url: PlaceUrl, opening: Opening) -> WebdavStore:
 
 def open_with_limits(url: PlaceUrl, opening: Opening, limits: TimeLimits) -> WebdavStore:
     """Open with other time limits than the usual ones."""
-    access, is_plaintext = opening.access, url.scheme == "webdav"
     url.check_options()
-    if is_plaintext and not access.allow_plaintext:
-        raise PlaintextError(
-            f"{opening.place}: login and objects would cross the net unencrypted",
-            hint="write webdavs:// where the server has TLS; --allow-plaintext is for a net that nobody else is on",
-        )
+    is_plaintext = url.scheme == "webdav"
+    if is_plaintext:
+        refuse_plaintext(opening, "webdavs")
     check_path(url)
-    login = parse_login(access.credentials or b"", ("user", "password"), bare="password")
-    user = login.get("user", url.user)
-    if url.user and user != url.user:
-        raise UsageError("the place and the credentials name different users", hint="name the user once")
-    if not user or "password" not in login:
-        raise StoreLoginError(
-            f"{opening.place}: there is no {'password' if user else 'user'} to log in with",
-            hint="--credentials-file names a file with the lines 'user = …' and 'password = …'",
-        )
+    user, password = user_and_password(url, opening)
     if ":" in user:
         raise UsageError("the user's name holds a colon", hint="HTTP has no way to say such a name")
-    context = None if is_plaintext else verifying_context(access.ca_file)
+    context = None if is_plaintext else verifying_context(opening.access.ca_file)
     port = url.port or (80 if is_plaintext else 443)
-    server = Server(opening.place, url.host, port, context, limits, (login["password"],))
-    return WebdavStore(Client(server, Login(user, login["password"])), url.path, opening)
+    server = Server(opening.place, url.host, port, context, limits, (password,))
+    return WebdavStore(Client(server, Login(user, password)), url.path, opening)
 
 
 class WebdavStore:

@@ -15,6 +15,7 @@ import msgspec
 
 from backupd.destination.connection_errors import connection_error
 from backupd.destination.contract import Buffers
+from backupd.destination.network_door import TimeLimits
 from backupd.destination.object_names import without_secrets
 from backupd.destination.sending import parts
 from backupd.destination.webdav_errors import answer_error
@@ -26,13 +27,6 @@ _MOST_IDLE = 8
 _MAX_REST_BYTES = 1 << 20
 _PART_BYTES = 1 << 16
 _TLS_HINT = "does the server speak TLS at that port? webdavs:// is https"
-
-
-class TimeLimits(msgspec.Struct, frozen=True):
-    """How long a server is waited for."""
-
-    connect_seconds: float = 20.0
-    silence_seconds: float = 60.0
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -189,6 +183,8 @@ class Client:
             connection = http.client.HTTPSConnection(
                 server.host, server.port, timeout=server.limits.connect_seconds, context=server.context
             )
+        # Never by itself: a second connection would have no time limit of ours.
+        connection.auto_open = 0
         try:
             connection.connect()
             # Headers and body go in two writes: the second must not wait for the first one's receipt.

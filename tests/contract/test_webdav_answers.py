@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 
 from backupd.destination.contract import Opening
+from backupd.destination.network_door import TimeLimits
 from backupd.destination.webdav import WebdavStore, open_with_limits
-from backupd.destination.webdav_http import TimeLimits
 from backupd.destination.webdav_listing import Listing, below
 from backupd.destination.webdav_login import Login
 from backupd.errors import (

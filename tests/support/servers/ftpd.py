@@ -8,7 +8,7 @@ from pathlib import Path
 
 from backupd.destination.contract import Opening
 from backupd.destination.ftp import FtpStore, open_with_limits
-from backupd.destination.ftp_connection import TimeLimits
+from backupd.destination.network_door import TimeLimits
 from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl
 from tests.support.servers.certificates import Authority

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from backupd.destination.contract import Opening
+from backupd.destination.network_door import TimeLimits
 from backupd.destination.webdav import WebdavStore, open_with_limits
-from backupd.destination.webdav_http import TimeLimits
 from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl
 from tests.support.servers.certificates import Authority
