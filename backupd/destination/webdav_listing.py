@@ -46,7 +46,8 @@ class Listing:
         self._text = self._path = ""
         self._good: dict[str, str] = {}
         self._found: dict[str, str] = {}
-        self._is_good = True
+        self._is_good = self._is_there = True
+        self._in_properties = False
 
     def feed(self, data: bytes) -> None:
         """Some more bytes."""
@@ -75,9 +76,9 @@ class Listing:
             raise ValueError("no listing of WebDAV")
         self._text = ""
         if name == "DAV: response":
-            self._path, self._good = "", {}
+            self._path, self._good, self._is_there = "", {}, True
         elif name == "DAV: propstat":
-            self._found, self._is_good = {}, True
+            self._found, self._is_good, self._in_properties = {}, True, True
         elif name == "DAV: collection":
             self._found["collection"] = "1"
 
@@ -93,13 +94,17 @@ class Listing:
             case "DAV: href":
                 # Properties may hold addresses, too: the entry's own comes first.
                 self._path = self._path or unquote(urlsplit(text).path, errors="surrogateescape")
-            case "DAV: status":
+            case "DAV: status" if self._in_properties:
                 self._is_good = " 200" in text
+            case "DAV: status":
+                # Of the whole entry, where it has no properties.
+                self._is_there = " 2" in text
             case "DAV: getcontentlength" | "DAV: quota-available-bytes":
                 self._found[name] = text
             case "DAV: propstat":
+                self._in_properties = False
                 self._good |= self._found if self._is_good else {}
-            case "DAV: response":
+            case "DAV: response" if self._is_there:
                 self._add()
 
     def _add(self) -> None:

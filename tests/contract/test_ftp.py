@@ -30,6 +30,7 @@ from backupd.errors import (
 from backupd.model.orders import StoreAccess
 from backupd.store_errors import (
     CertificateError,
+    NameTooLongError,
     PlaintextError,
     ReadOnlyStoreError,
     StoreAnswerError,
@@ -238,6 +239,10 @@ class TestRefusals:
         """A line end in a path would be a command of its own."""
         with pytest.raises(UsageError):
             open_store(place, "t", StoreAccess(credentials=b"x"))
+
+    def test_a_name_too_long_for_any_file_system(self) -> None:
+        with pytest.raises(NameTooLongError):
+            open_store(f"ftps://u@h/{'x' * 256}", "t", StoreAccess(credentials=b"x"))
 
     def test_a_name_that_nobody_knows_and_a_port_that_nobody_has(self, ftpd: Ftpd) -> None:
         for place in ("ftps://u@nowhere.invalid/a", "ftps://u@127.0.0.1:1/a"):

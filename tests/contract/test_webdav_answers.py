@@ -261,6 +261,15 @@ class TestListings:
         reader.feed(listing(("/inner/r1/", FOLDER), ("/inner/r1/a", size)).partition(b"\r\n\r\n")[2])
         assert [*below(reader.close(), "/p/r1")] == ["a"]
 
+    def test_an_entry_that_is_told_as_missing_is_none(self) -> None:
+        """Some servers answer 207 and say 404 inside: taken for an object it would never be stored."""
+        body = (
+            b'<multistatus xmlns="DAV:"><response><href>/p/r1/x</href><status>HTTP/1.1 404 Not Found</status>'
+            b"</response></multistatus>"
+        )
+        with _opened(_always(answer(207, body))) as store:
+            assert store.size("r1/x") is None
+
     def test_properties_that_were_not_found_count_for_nothing(self) -> None:
         """The status stands behind them."""
         reader = Listing()
