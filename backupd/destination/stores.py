@@ -22,7 +22,13 @@ Opener = Callable[[PlaceUrl, Opening], Store]
 """Opens a store. Raises UsageError for an address that can't be one of its kind, DestinationError."""
 
 ENTRY_POINTS = "backupd.destinations"
-_BUILT_IN: dict[str, str] = {"s3": "backupd.destination.s3:open_s3"}
+_BUILT_IN: dict[str, str] = {
+    "ftp": "backupd.destination.ftp:open_ftp",
+    "ftps": "backupd.destination.ftp:open_ftp",
+    "s3": "backupd.destination.s3:open_s3",
+    "webdav": "backupd.destination.webdav:open_webdav",
+    "webdavs": "backupd.destination.webdav:open_webdav",
+}
 """Scheme -> module and opener; imported when asked for, for their libraries take time."""
 
 

@@ -1,0 +1,220 @@
+"""HTTP to a WebDAV server: connections that are kept, verified TLS, login, time limits, answers with bounds."""
+
+from __future__ import annotations
+
+import http.client
+import select
+import socket
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from urllib.parse import quote
+
+import msgspec
+
+from backupd.destination.connection_errors import connection_error
+from backupd.destination.contract import Buffers
+from backupd.destination.network_door import TimeLimits
+from backupd.destination.object_names import without_secrets
+from backupd.destination.sending import parts
+from backupd.destination.webdav_errors import answer_error
+from backupd.destination.webdav_login import Login
+from backupd.errors import DestinationError, DestinationUnreachableError
+from backupd.store_errors import StoreAnswerError
+
+_MOST_IDLE = 8
+_MAX_REST_BYTES = 1 << 20
+_PART_BYTES = 1 << 16
+_TLS_HINT = "does the server speak TLS at that port? webdavs:// is https"
+
+
+class Server(msgspec.Struct, frozen=True):
+    """Where to ask."""
+
+    shown: str
+    host: str
+    port: int
+    context: ssl.SSLContext | None
+    """None: without TLS."""
+    limits: TimeLimits
+    secrets: tuple[str, ...]
+
+
+class Answer:
+    """Status and headers; the body is read while the connection is held."""
+
+    def __init__(self, inner: http.client.HTTPResponse) -> None:
+        self.status = inner.status
+        self.headers = inner.headers
+        self._inner = inner
+
+    def parts(self) -> Iterator[bytes]:
+        """The body, as it comes."""
+        while part := self._inner.read(_PART_BYTES):
+            yield part
+
+    def read(self, length: int | None = None) -> bytes:
+        """The body, or its next `length` bytes. Raises http.client.IncompleteRead when the connection ended before."""
+        if length is None:
+            return self._inner.read()
+        found = self._inner.read(length)
+        # Of a bounded read http.client does not say that it was short.
+        if len(found) < length and self._inner.length:
+            raise http.client.IncompleteRead(found, self._inner.length)
+        return found
+
+    def is_read(self) -> bool:
+        """Read a rest that is not too long, so that the connection can be used again."""
+        if not self._inner.isclosed():
+            self._inner.read(_MAX_REST_BYTES)
+        return self._inner.isclosed() and not self._inner.will_close
+
+
+class Client:
+    """Sends requests, from several threads."""
+
+    def __init__(self, server: Server, login: Login) -> None:
+        self._server, self._login = server, login
+        self._idle: list[http.client.HTTPConnection] = []
+        self._lock = threading.Lock()
+
+    def address(self, path: str) -> str:
+        """A path as an absolute address, as the header Destination wants it."""
+        host = f"[{self._server.host}]" if ":" in self._server.host else self._server.host
+        scheme, usual = ("http", 80) if self._server.context is None else ("https", 443)
+        port = "" if self._server.port == usual else f":{self._server.port}"
+        return f"{scheme}://{host}{port}{quote(path)}"
+
+    @contextmanager
+    def asked(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: Buffers = ()
+    ) -> Iterator[Answer]:
+        """The answer to a request, whatever its status but 401.
+
+        Raises errors of the DestinationError family for all that http.client, ssl and socket raise, in the block, too.
+        """
+        with self._translated():
+            connection, answer = self._answered(method, path, dict(headers or {}), body)
+            is_reusable = False
+            try:
+                if answer.status == 401:
+                    raise self.error(method, answer)
+                yield answer
+                is_reusable = answer.is_read()
+            except DestinationError:
+                is_reusable = answer.is_read()
+                raise
+            finally:
+                self._give_back(connection, is_reusable=is_reusable)
+
+    def error(self, method: str, answer: Answer) -> DestinationError:
+        """What an unwelcome answer means."""
+        return self.error_of(method, answer.status, answer.headers.get("Retry-After"))
+
+    def error_of(self, method: str, status: int, retry_after: str | None = None) -> DestinationError:
+        """What an unwelcome status means."""
+        return answer_error(self._server.shown, method, status, http.client.responses.get(status, ""), retry_after)
+
+    def close(self) -> None:
+        """Close what is idle."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _answered(
+        self, method: str, path: str, headers: dict[str, str], body: Buffers
+    ) -> tuple[http.client.HTTPConnection, Answer]:
+        """Ask; once more with a login where the server asks for one, or for a fresh one."""
+        connection = self._take()
+        try:
+            answer = self._asked_once(connection, method, path, headers, body)
+            challenges = answer.headers.get_all("WWW-Authenticate", [])
+            if answer.status == 401 and self._login.challenged(challenges):
+                if not answer.is_read():
+                    connection.close()
+                    connection = self._connected()
+                answer = self._asked_once(connection, method, path, headers, body)
+        except BaseException:
+            connection.close()
+            raise
+        return connection, answer
+
+    def _asked_once(
+        self, connection: http.client.HTTPConnection, method: str, path: str, headers: dict[str, str], body: Buffers
+    ) -> Answer:
+        target = quote(path)
+        words = {"Accept-Encoding": "identity", "User-Agent": "backupd", **headers}
+        login = self._login.header(method, target)
+        if login is not None:
+            words["Authorization"] = login
+        if body or method == "PUT":
+            words["Content-Length"] = str(sum(map(len, body)))
+        try:
+            connection.request(method, target, parts(body) if body else None, words)
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+            # A server that takes no more says why, if it is still heard.
+            try:
+                return Answer(connection.getresponse())
+            except (OSError, http.client.HTTPException):
+                pass
+            raise
+        return Answer(connection.getresponse())
+
+    def _take(self) -> http.client.HTTPConnection:
+        while True:
+            with self._lock:
+                if not self._idle:
+                    break
+                connection = self._idle.pop()
+            # Whatever came unasked, be it the end, is no answer to the next request.
+            if connection.sock is not None and not select.select([connection.sock], [], [], 0)[0]:
+                return connection
+            connection.close()
+        return self._connected()
+
+    def _connected(self) -> http.client.HTTPConnection:
+        server = self._server
+        connection: http.client.HTTPConnection
+        if server.context is None:
+            connection = http.client.HTTPConnection(server.host, server.port, timeout=server.limits.connect_seconds)
+        else:
+            connection = http.client.HTTPSConnection(
+                server.host, server.port, timeout=server.limits.connect_seconds, context=server.context
+            )
+        # Never by itself: a second connection would have no time limit of ours.
+        connection.auto_open = 0
+        try:
+            connection.connect()
+            # Headers and body go in two writes: the second must not wait for the first one's receipt.
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sock.settimeout(server.limits.silence_seconds)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _give_back(self, connection: http.client.HTTPConnection, *, is_reusable: bool) -> None:
+        with self._lock:
+            if is_reusable and len(self._idle) < _MOST_IDLE:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        shown = self._server.shown
+        try:
+            yield
+        except (http.client.IncompleteRead, http.client.RemoteDisconnected) as error:
+            raise DestinationUnreachableError(
+                f"{shown}: the connection broke", hint="is the server up? The next run goes on from what is stored"
+            ) from error
+        except (OSError, EOFError) as error:
+            raise connection_error(error, shown, _TLS_HINT) from error
+        except (http.client.HTTPException, ValueError) as error:
+            reason = without_secrets(str(error) or type(error).__name__, self._server.secrets)
+            raise StoreAnswerError(
+                f"{shown}: the server's answer is not understood: {reason}", hint="is it a WebDAV server?"
+            ) from error

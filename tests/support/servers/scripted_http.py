@@ -1,0 +1,70 @@
+"""A WebDAV server that answers by a script: what real ones answer seldom, and what only a hostile one does."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+
+Script = Callable[[str, str], bytes]
+"""Method and path -> the whole answer; the connection is closed after an empty one and one that says so."""
+
+
+def answer(status: int, body: bytes = b"", *headers: str) -> bytes:
+    """A plain answer."""
+    lines = [f"HTTP/1.1 {status} x", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def listing(*entries: tuple[str, str]) -> bytes:
+    """A 207 of (href, properties as XML)."""
+    found = "".join(
+        f"<D:response><D:href>{href}</D:href><D:propstat><D:prop>{properties}</D:prop>"
+        "<D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>"
+        for href, properties in entries
+    )
+    return answer(207, f'<?xml version="1.0"?><D:multistatus xmlns:D="DAV:">{found}</D:multistatus>'.encode())
+
+
+FOLDER = "<D:resourcetype><D:collection/></D:resourcetype>"
+
+
+@contextmanager
+def scripted(script: Script) -> Iterator[int]:
+    """Serve on a port of 127.0.0.1, without TLS, until the block ends."""
+    ends: list[socket.socket] = []
+
+    def talk(end: socket.socket) -> None:
+        with closing(end), suppress(OSError), end.makefile("rb") as lines:
+            while words := lines.readline().split():
+                length = 0
+                while (line := lines.readline()) not in (b"\r\n", b""):
+                    if line.lower().startswith(b"content-length:"):
+                        length = int(line.partition(b":")[2])
+                lines.read(length)
+                said = script(words[0].decode(), words[1].decode())
+                end.sendall(said)
+                if not said or b"Connection: close" in said:
+                    # A close alone would leave it open while the reader holds it.
+                    end.shutdown(socket.SHUT_RDWR)
+                    return
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                ends.append(listening.accept()[0])
+                threading.Thread(target=talk, args=(ends[-1],), daemon=True).start()
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            # A close alone would leave `accept` waiting.
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for end in ends:
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
