@@ -9,18 +9,23 @@ from __future__ import annotations
 from backupd.errors import AnswerNeededError, DestinationError, UsageError
 
 
-class StoreLoginError(DestinationError):
+class StoreDoorError(DestinationError):
+    """All of a store is shut, not one object of it; base of what its owner or this machine's settings can mend."""
+
+    code = "destination.door"
+    retryable = False
+
+
+class StoreLoginError(StoreDoorError):
     """The store does not take the login, or there is none."""
 
     code = "destination.login"
-    retryable = False
 
 
-class StoreFolderError(DestinationError):
+class StoreFolderError(StoreDoorError):
     """The bucket, share or directory that holds the place is not there."""
 
     code = "destination.folder"
-    retryable = False
 
 
 class HostKeyUnknownError(AnswerNeededError):
@@ -29,25 +34,22 @@ class HostKeyUnknownError(AnswerNeededError):
     code = "destination.host_key_unknown"
 
 
-class HostKeyChangedError(DestinationError):
+class HostKeyChangedError(StoreDoorError):
     """The server shows another SSH key than the known one: another machine, or somebody in between."""
 
     code = "destination.host_key_changed"
-    retryable = False
 
 
-class CertificateError(DestinationError):
+class CertificateError(StoreDoorError):
     """The server's certificate is expired, for another name, or vouched for by nobody known here."""
 
     code = "destination.certificate"
-    retryable = False
 
 
-class StoreClockError(DestinationError):
+class StoreClockError(StoreDoorError):
     """The store refuses requests because this machine's clock and its own differ."""
 
     code = "destination.clock"
-    retryable = False
 
 
 class ReadOnlyStoreError(DestinationError):
@@ -64,17 +66,17 @@ class NameTooLongError(DestinationError):
     retryable = False
 
 
-class StoreBusyError(DestinationError):
+class StoreBusyError(StoreDoorError):
     """The store asks to come again later."""
 
     code = "destination.busy"
+    retryable = True
 
 
-class StoreProgramError(DestinationError):
+class StoreProgramError(StoreDoorError):
     """The program that reaches the store is absent, too old, or ended."""
 
     code = "destination.program"
-    retryable = False
 
 
 class StoreAnswerError(DestinationError):

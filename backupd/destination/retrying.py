@@ -23,6 +23,7 @@ from backupd.store_errors import StoreAnswerError
 
 Answer = TypeVar("Answer")
 _POLL_SECONDS = 0.5
+_OPENING_SECONDS = 15.0
 _MOST_LISTED = 4_000_000
 """Blocks of 128 TB, and memory of about a GiB."""
 _ODD = "is it the store that it says it is? its server's log may tell"
@@ -44,6 +45,12 @@ class Patience(msgspec.Struct, frozen=True):
 class Retrying:
     """The same store, more patient."""
 
+    @classmethod
+    def open(cls, opener: Callable[[], Store], cancel: Cancel | None, patience: Patience) -> Retrying:
+        """Open a store, trying again for a short while alone: who waits for the first answer wants to know soon."""
+        brief = msgspec.structs.replace(patience, call_seconds=min(_OPENING_SECONDS, patience.call_seconds))
+        return cls(_Tries(cancel, brief).patiently(opener), cancel, patience)
+
     def __init__(
         self,
         inner: Store,
@@ -53,13 +60,14 @@ class Retrying:
         wait: Callable[[float], object] | None = None,
     ) -> None:
         """cancel: ends a pause. wait: what to do for a pause of so many seconds."""
-        self._inner, self._cancel = inner, cancel
-        self._patience = patience or Patience()
-        self._clock, self._wait = clock or SystemClock(), wait or threading.Event().wait
-        self._lock = threading.Lock()
-        self._left = self._patience.budget
-        self.retries = 0
+        self._inner = inner
+        self._tries = _Tries(cancel, patience or Patience(), clock, wait)
+        self._patiently = self._tries.patiently
+
+    @property
+    def retries(self) -> int:
         """Tries beyond the first so far."""
+        return self._tries.count
 
     @property
     def traits(self) -> Traits:
@@ -147,7 +155,25 @@ class Retrying:
         data = b"".join(buffers)
         return self._inner.size(name) == len(data) and self._inner.get(name) == data
 
-    def _patiently(self, call: Callable[[], Answer]) -> Answer:
+
+class _Tries:
+    """The patience of one opening: what all its calls together may cost."""
+
+    def __init__(
+        self,
+        cancel: Cancel | None,
+        patience: Patience,
+        clock: Clock | None = None,
+        wait: Callable[[float], object] | None = None,
+    ) -> None:
+        self._cancel, self._patience = cancel, patience
+        self._clock, self._wait = clock or SystemClock(), wait or threading.Event().wait
+        self._lock = threading.Lock()
+        self._left = patience.budget
+        self.count = 0
+
+    def patiently(self, call: Callable[[], Answer]) -> Answer:
+        """Do it, again and again while that may help. Raises what it raises in the end."""
         began = self._clock.monotonic()
         pause = self._patience.first_pause_seconds
         while True:
@@ -174,7 +200,7 @@ class Retrying:
             if self._left < 1:
                 return False
             self._left -= 1
-            self.retries += 1
+            self.count += 1
         return True
 
     def _pause(self, seconds: float) -> None:

@@ -46,10 +46,10 @@ def open_store(
     """
     if not is_url(place):
         return LocalDestination(place, tag, create=create)
-    url = PlaceUrl.parse(place)
-    opened = _opener(url.scheme)(url, Opening(place, tag, access, create))
+    url, opening = PlaceUrl.parse(place), Opening(place, tag, access, create)
+    opener = _opener(url.scheme)
     patience = Patience() if access.retry_seconds is None else Patience(call_seconds=access.retry_seconds)
-    return Retrying(opened, cancel, patience)
+    return Retrying.open(lambda: opener(url, opening), cancel, patience)
 
 
 def canonical(place: str) -> str:

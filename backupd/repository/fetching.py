@@ -13,6 +13,7 @@ from backupd.model import work
 from backupd.model.work import FetchSetup, FetchTask, SegmentOrder
 from backupd.repository.file_writing import FileWriter, Slots
 from backupd.repository.reader import SegmentReader
+from backupd.store_errors import StoreDoorError
 from backupd.wire.channel import Channel
 
 GAP_BYTES = 512 << 10
@@ -66,7 +67,7 @@ class FetchWorker:
         """Fill the slots of a stretch's segments as far as they can be had; returns the bytes fetched."""
         try:
             data = self._place.get(block_name(stretch.block_id), stretch.offset, stretch.length)
-        except DestinationUnreachableError:
+        except (DestinationUnreachableError, StoreDoorError):
             raise
         except DestinationError as error:
             # A block that is gone or can't be read is one place's loss: its chunks may stand elsewhere, too.
@@ -83,7 +84,7 @@ class FetchWorker:
         reader, ids, at = self._reader, order.ids, 0
         try:
             segment = reader.decode(order.block_id, order.offset, data)
-        except DestinationUnreachableError:
+        except (DestinationUnreachableError, StoreDoorError):
             raise
         except (DamageError, DestinationError, NewerVersionError) as error:
             _note_loss(order, error.message, slots)
