@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
 import itertools
 import json
 import os
@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import quote
+
+import msgspec
 
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Traits
 from backupd.destination.rclone_calls import CALL_SECONDS, LISTING_SECONDS, RcloneCalls
@@ -24,6 +26,8 @@ _SLOWEST_BYTES_A_SECOND = 8 << 10
 _MOST_OBJECT_BYTES = 256 << 20
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 _MOST_DOUBLES = 16
+_HASHES = ("md5", "sha1", "sha256")
+"""Those that stores keep and Python knows."""
 _REST_BYTES = 4096
 
 
@@ -75,26 +79,8 @@ class RcloneStore:
         folder = self._calls.folder
         spooled = f"upload-{next(self._numbers)}"
         try:
-            size = _write(f"{folder}/{spooled}", buffers)
-            seconds = CALL_SECONDS + size / _SLOWEST_BYTES_A_SECOND
-            target = self._temporary(name) if self._shows_early else name
-            with self._temporary_is_removed(target if self._shows_early else None):
-                self._calls.call(
-                    "operations/copyfile",
-                    seconds,
-                    srcFs=folder,
-                    srcRemote=spooled,
-                    dstFs=self._fs,
-                    dstRemote=self._base + target,
-                )
-                if target != name:
-                    self._calls.call(
-                        "operations/movefile",
-                        srcFs=self._fs,
-                        srcRemote=self._base + target,
-                        dstFs=self._fs,
-                        dstRemote=self._base + name,
-                    )
+            sent = _write(f"{folder}/{spooled}", buffers, self._hash)
+            self._upload(folder, spooled, name, sent)
         except ObjectMissingError as error:
             raise DestinationError(f"{self._shown}/{name}: the upload was lost on its way") from error
         except OSError as error:
@@ -181,6 +167,31 @@ class RcloneStore:
     def remove_empty_folders(self, name: str) -> None:
         """They stay: several stores empty a folder together with what was put into it a moment ago."""
 
+    def _upload(self, folder: str, spooled: str, name: str, sent: _Sent) -> None:
+        seconds = CALL_SECONDS + sent.size_bytes / _SLOWEST_BYTES_A_SECOND
+        if self._shows_early:
+            with self._temporary(name) as target:
+                self._copy(folder, spooled, target, seconds, {})
+                ends = {"srcFs": self._fs, "srcRemote": self._base + target, "dstFs": self._fs}
+                self._calls.call("operations/movefile", CALL_SECONDS, **ends, dstRemote=self._base + name)
+            return
+        # rclone removes an object that is not what it sent: of two writers at once, one would remove the other's.
+        self._copy(folder, spooled, name, seconds, {"IgnoreSize": True, "IgnoreChecksum": True})
+        options = {**_BRIEF, "filesOnly": True, "showHash": bool(self._hash), "hashTypes": [self._hash]}
+        item = self._calls.call("operations/stat", fs=self._fs, remote=self._base + name, opt=options).get("item")
+        if not isinstance(item, dict):
+            raise DestinationError(f"{self._shown}/{name}: the upload was lost on its way")
+        told = (item.get("Hashes") or {}).get(self._hash) or sent.digest
+        if (item.get("Size"), told) != (sent.size_bytes, sent.digest):
+            raise ObjectExistsError(
+                f"{self._shown}/{name} holds other bytes than were just written",
+                hint="another writer made it at that moment, or they were changed on their way",
+            )
+
+    def _copy(self, folder: str, spooled: str, target: str, seconds: float, config: dict[str, bool]) -> None:
+        ends = {"srcFs": folder, "srcRemote": spooled, "dstFs": self._fs}
+        self._calls.call("operations/copyfile", seconds, **ends, dstRemote=self._base + target, _config=config)
+
     def _nothing(self, name: str, offset: int | None) -> bytes:
         """What lies beyond the end of an object. Raises ObjectMissingError, StoreAnswerError when it is not beyond."""
         size = self.size(name)
@@ -216,10 +227,13 @@ class RcloneStore:
             allow_plaintext=opening.access.allow_plaintext,
         )
         root = remote.file_system(kind)
-        features = self._calls.call("operations/fsinfo", fs=root).get("Features")
+        told = self._calls.call("operations/fsinfo", fs=root)
+        features, hashes = told.get("Features"), told.get("Hashes") or []
         if not isinstance(features, dict):
             raise StoreAnswerError(f"{self._shown}: rclone does not say what the remote can do")
         self._shows_early = bool(features.get("PartialUploads")) and bool(features.get("Move"))
+        known = [name for name in _HASHES if name in hashes and not features.get("SlowHash") and not self._shows_early]
+        self._hash = known[0] if known else ""
         self._has_doubles = bool(features.get("DuplicateFiles"))
         # A remote of buckets opened at a path takes any error for "that is a file"; elsewhere a first / has a meaning.
         is_of_buckets = bool(features.get("BucketBased"))
@@ -276,22 +290,19 @@ class RcloneStore:
             yield from entries(response.read, self._shown)
             response.read(_REST_BYTES)
 
-    def _temporary(self, name: str) -> str:
+    @contextmanager
+    def _temporary(self, name: str) -> Iterator[str]:
+        """A name that is gone afterwards; what can't be removed now is told by `may_leave_temporaries`."""
         # tmp/ lies beside the object's own top folder: repository ids keep theirs apart.
         top = name.partition("/")[0] + "/" if "/" in name else ""
-        return f"{top}tmp/{self._tag}-{next(self._numbers)}"
-
-    @contextmanager
-    def _temporary_is_removed(self, name: str | None) -> Iterator[None]:
-        """Of a failed upload; what can't be removed now is told by `may_leave_temporaries`."""
+        temporary = f"{top}tmp/{self._tag}-{next(self._numbers)}"
         try:
-            yield
+            yield temporary
         except BackupError:
-            if name is not None:
-                try:
-                    self.delete(name)
-                except BackupError:
-                    self._may_leave_temporaries = True
+            try:
+                self.delete(temporary)
+            except BackupError:
+                self._may_leave_temporaries = True
             raise
 
     def _free(self) -> int | None:
@@ -313,14 +324,22 @@ class RcloneStore:
         return Entry(remote, size, False)
 
 
-def _write(path: str, buffers: Buffers) -> int:
+class _Sent(msgspec.Struct, frozen=True):
+    """What was given to rclone."""
+
+    size_bytes: int
+    digest: str
+
+
+def _write(path: str, buffers: Buffers, hash_name: str) -> _Sent:
+    size, digest = 0, hashlib.new(hash_name, usedforsecurity=False) if hash_name else None
     with open(path, "xb", buffering=0) as file:
-        return sum(_write_whole(file, buffer) for buffer in buffers)
-
-
-def _write_whole(file: io.FileIO, buffer: bytes | memoryview) -> int:
-    view = memoryview(buffer).cast("B")
-    at = 0
-    while at < len(view):
-        at += file.write(view[at:]) or 0
-    return at
+        for buffer in buffers:
+            view = memoryview(buffer).cast("B")
+            size += len(view)
+            if digest is not None:
+                digest.update(view)
+            at = 0
+            while at < len(view):
+                at += file.write(view[at:]) or 0
+    return _Sent(size, "" if digest is None else digest.hexdigest())

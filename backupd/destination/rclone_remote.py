@@ -15,7 +15,7 @@ from backupd.store_errors import PlaintextError
 _REMOTE = re.compile(r"[\w.+@-][\w.+@ -]*", re.ASCII)
 _FOLLOWED = 8
 _KEEP_BUCKETS = {
-    "s3": "no_check_bucket",
+    "s3": "no_head=true,no_check_bucket",
     "google cloud storage": "no_check_bucket",
     "azureblob": "no_check_container",
     "oracleobjectstorage": "no_check_bucket",
