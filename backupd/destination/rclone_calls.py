@@ -22,6 +22,8 @@ CALL_SECONDS = 240.0
 LISTING_SECONDS = 3600.0
 """rclone says nothing of a listing before it is complete."""
 _BYTES_SECONDS = 120.0
+_END_SECONDS = 0.3
+"""Between the end of a program's connection and the news of its own end."""
 _PULSE_SECONDS = 60.0
 _PULSE_ANSWER_SECONDS = 20.0
 _MOST_ANSWER_BYTES = 4 << 20
@@ -126,13 +128,10 @@ class RcloneCalls:
                 f"{self._shown}: rclone does not answer any more; it was ended", hint="the next try starts another one"
             ) from error
         except (http.client.HTTPException, OSError) as error:
-            text = (
-                "rclone ended in the middle of a call"
-                if child.has_ended
-                else "rclone broke off in the middle of a call"
-            )
+            what = "ended" if child.ends_within(_END_SECONDS) else "broke off"
             raise DestinationUnreachableError(
-                f"{self._shown}: {text}", hint="the next try starts another one; is there memory enough?"
+                f"{self._shown}: rclone {what} in the middle of a call",
+                hint="the next try starts another one if need be; is there memory enough?",
             ) from error
 
     def _wait(self, child: RcloneChild, connection: http.client.HTTPConnection, seconds: float) -> None:

@@ -17,7 +17,6 @@ import subprocess
 import tempfile
 import threading
 from base64 import b64encode
-from collections import deque
 from contextlib import suppress
 
 from backupd.clock import SystemClock
@@ -40,7 +39,7 @@ _READY_SECONDS = 20.0
 _END_SECONDS = 10.0
 _MOST_SOCKET_PATH = 100
 """Bytes; the systems take 104 or 108."""
-_MOST_LINE = 4096
+_MOST_WORDS = 4096
 _KEPT = frozenset(
     f"RCLONE_{name}"
     for name in (
@@ -80,7 +79,6 @@ class RcloneChild:
         self.program = program
         self._lock = threading.Lock()
         self._idle: list[http.client.HTTPConnection] = []
-        self._lines: deque[str] = deque(maxlen=20)
         self._ended = threading.Event()
         self._password = secrets.token_urlsafe(32)
         self.login = "Basic " + b64encode(f"backupd:{self._password}".encode()).decode()
@@ -100,10 +98,9 @@ class RcloneChild:
         """Whether rclone is gone, so that another one is needed."""
         return self._ended.is_set()
 
-    @property
-    def last_words(self) -> str:
-        """What it said last; may hold anything."""
-        return " ".join(self._lines)
+    def ends_within(self, seconds: float) -> bool:
+        """Whether it is gone by then."""
+        return self._ended.wait(seconds)
 
     def connection(self) -> http.client.HTTPConnection:
         """One that nobody else uses; give it back, or close it."""
@@ -161,12 +158,12 @@ class RcloneChild:
         threading.Thread(target=self._listen, name="rclone", daemon=True).start()
 
     def _listen(self) -> None:
-        """Keep its last words; the shell has let go of this pipe, so its end is rclone's end."""
+        """Learn of its end: the shell has let go of this pipe. What it prints comes with its answers, too."""
         pipe = self._process.stderr
         if pipe is not None:
             with pipe:
-                while line := pipe.readline(_MOST_LINE):
-                    self._lines.append(line.decode(errors="replace").strip())
+                while os.read(pipe.fileno(), _MOST_WORDS):
+                    pass
         self._ended.set()
 
     def _wait_until_ready(self) -> None:
@@ -194,7 +191,7 @@ class RcloneChild:
                 timeout=_READY_SECONDS,
                 stdin=subprocess.DEVNULL,
             )
-            words = found.stdout[:_MOST_LINE].decode(errors="replace").split()
+            words = found.stdout[:_MOST_WORDS].decode(errors="replace").split()
         except (OSError, subprocess.TimeoutExpired):
             words = []
         if len(words) > 1 and words[0] == "rclone":

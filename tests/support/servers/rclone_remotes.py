@@ -18,6 +18,7 @@ from backupd.clock import SystemClock
 
 BUCKET = "backups"
 KEY, SECRET = "AKIAREMOTESXAMPL", "remotes-secret-51c2d0"
+READER_KEY, READER_SECRET = "AKIAREADERSXAMPL", "readers-secret-77ab10"
 _READY_SECONDS = 60
 
 
@@ -46,30 +47,41 @@ password = {hidden}
 """.encode()
 
 
-def s3_remote(port: int, secret: str = SECRET, name: str = "sea") -> bytes:
-    """An rclone.conf with one remote at the S3 door of that port."""
-    return f"""[{name}]
+def s3_remote(port: int, secret: str = SECRET, key: str = KEY) -> bytes:
+    """An rclone.conf with the remote `sea:` at the S3 door of that port."""
+    return f"""[sea]
 type = s3
 provider = SeaweedFS
 endpoint = http://127.0.0.1:{port}
-access_key_id = {KEY}
+access_key_id = {key}
 secret_access_key = {secret}
 region = us-east-1
 """.encode()
 
 
 class S3Server:
-    """SeaweedFS in one process; its bucket BUCKET is there."""
+    """SeaweedFS in one process, or rclone's own server, which is up again at once; the bucket BUCKET is there."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_brief: bool = False) -> None:
         self._folder = folder
         ports = _free_ports(8)
         self.port = ports[3]
-        names = ("master", "volume", "filer", "s3")
         (folder / "data").mkdir()
-        identity = {"name": "owner", "actions": ["Admin"], "credentials": [{"accessKey": KEY, "secretKey": SECRET}]}
-        (folder / "identities.json").write_text(json.dumps({"identities": [identity]}))
-        self._command = [
+        self._command = self._brief_command() if is_brief else self._seaweedfs_command(ports)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def _brief_command(self) -> list[str]:
+        address, login = f"--addr=127.0.0.1:{self.port}", f"--auth-key={KEY},{SECRET}"
+        return [program("rclone"), "--config=", "serve", "s3", address, login, "--cache-dir=cache", "data"]
+
+    def _seaweedfs_command(self, ports: list[int]) -> list[str]:
+        names = ("master", "volume", "filer", "s3")
+        known = [
+            _identity("owner", ["Admin"], KEY, SECRET),
+            _identity("reader", [f"Read:{BUCKET}", f"List:{BUCKET}"], READER_KEY, READER_SECRET),
+        ]
+        (self._folder / "identities.json").write_text(json.dumps({"identities": known}))
+        return [
             *(program("weed"), "server", "-dir=data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-iam=false"),
             *(f"-{name}.port={port}" for name, port in zip(names, ports[:4], strict=True)),
             *(f"-{name}.port.grpc={port}" for name, port in zip(names, ports[4:], strict=True)),
@@ -78,7 +90,6 @@ class S3Server:
             *("-s3", "-s3.config=identities.json", "-s3.iam=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
             "-s3.autoCreateBucket=false",
         ]
-        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start, and wait until it answers, whatever it says."""
@@ -126,15 +137,19 @@ class S3Server:
 
 
 @contextmanager
-def s3_server(folder: Path) -> Iterator[S3Server]:
+def s3_server(folder: Path, *, is_brief: bool = False) -> Iterator[S3Server]:
     """A server with an empty bucket, ended in the end."""
-    server = S3Server(folder)
+    server = S3Server(folder, is_brief=is_brief)
     try:
         server.start()
         server.make_bucket()
         yield server
     finally:
         server.kill()
+
+
+def _identity(name: str, actions: list[str], key: str, secret: str) -> dict[str, object]:
+    return {"name": name, "actions": actions, "credentials": [{"accessKey": key, "secretKey": secret}]}
 
 
 def _free_ports(count: int) -> list[int]:
