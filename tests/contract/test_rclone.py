@@ -36,7 +36,8 @@ from backupd.store_errors import (
     StoreLoginError,
     StoreProgramError,
 )
-from tests.contract.suite import MIB, Open, StoreContract
+from tests.contract.suite import MANY, MIB, Open, StoreContract
+from tests.support.rclone_processes import listening_inodes, opened_by, rclones, socket_inodes
 from tests.support.servers.rclone_remotes import (
     BUCKET,
     READER_KEY,
@@ -82,6 +83,21 @@ class TestDirectory(StoreContract):
     def open_place(self, tmp_path: Path) -> Generator[Open, None, None]:
         yield from _opener("rclone:dir:place", StoreAccess(credentials=directory_remotes(tmp_path / "dir")))
 
+    @pytest.fixture
+    def store(self, open_place: Open, tmp_path: Path) -> Store:
+        """The place, and where it lies."""
+        self.place = tmp_path / "dir/place"
+        return open_place("t1")
+
+    def test_a_listing_of_many(self, store: Store) -> None:
+        """A directory has no pages, so that the names are made by hand: a thousand uploads say no more."""
+        names = [f"r1/blocks/{number % 7:02x}/{number:032x}" for number in range(MANY)]
+        for name in names:
+            (self.place / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.place / name).write_bytes(b"x")
+        assert sorted(info.name for info in store.list("r1/blocks/")) == sorted(names)
+        assert store.top_names() == ["r1"]
+
 
 _PLACES = itertools.count()
 
@@ -121,13 +137,21 @@ class TestBadInput:
         assert "rclone mkdir dir:none" in error.hint
         assert not (tmp_path / "dir/none").exists()
 
-    def test_a_bucket_that_is_not_there_is_not_made(self, server: S3Server) -> None:
+    def test_a_bucket_that_is_not_there_is_not_made(self, server: S3Server, tmp_path: Path) -> None:
         """Else a misspelt or lost bucket is an empty place, and nobody hears of it."""
         error = _refused("rclone:sea:backupz/place", s3_remote(server.port))
         assert isinstance(error, StoreFolderError)
         assert "rclone mkdir sea:backupz" in error.hint
-        store = _open(f"rclone:sea:{BUCKET}/place", s3_remote(server.port))
-        assert isinstance(_refused("rclone:sea:backupz/place", s3_remote(server.port)), StoreFolderError)
+        configuration = tmp_path / "rclone.conf"
+        configuration.write_bytes(s3_remote(server.port))
+        command = [program("rclone"), f"--config={configuration}"]
+        subprocess.run([*command, "mkdir", "sea:lost"], check=True, timeout=60)
+        store = _open("rclone:sea:lost/place", s3_remote(server.port))
+        subprocess.run([*command, "rmdir", "sea:lost"], check=True, timeout=60)
+        with pytest.raises(StoreFolderError):
+            store.put("r1/keys/k", [b"1"])
+        with pytest.raises(StoreFolderError):
+            list(store.list("r1/"))
         store.close()
 
     def test_a_wrong_login(self, server: S3Server) -> None:
@@ -240,7 +264,7 @@ class TestChild:
     def test_nobody_else_reaches_it(self, tmp_path: Path) -> None:
         """Else every user of the machine has the stores of this one."""
         store = _open("rclone:dir:place", directory_remotes(tmp_path / "dir"))
-        (child,) = _rclones()
+        (child,) = rclones()
         words = Path(f"/proc/{child}/cmdline").read_bytes()
         address = re.search(rb"unix://([^\0]*)/socket", words)
         assert address is not None
@@ -250,14 +274,14 @@ class TestChild:
         password = re.search(rb"RCLONE_RC_PASS=([^\0]*)", Path(f"/proc/{child}/environ").read_bytes())
         assert password is not None
         assert password[1] not in words
-        assert _listening_inodes().isdisjoint(_socket_inodes(child))
+        assert listening_inodes().isdisjoint(socket_inodes(child))
         with socket.socket(socket.AF_UNIX) as one:
             one.connect(f"{folder}/socket")
             one.sendall(b"POST /config/dump HTTP/1.0\r\n\r\n")
             assert b" 401 " in one.recv(100)
         store.close()
         assert not os.path.exists(folder)
-        assert _rclones() == []
+        assert rclones() == []
 
     def test_it_dies_with_its_parent(self, tmp_path: Path) -> None:
         """Else each killed run leaves a program that holds a login, and the login's file."""
@@ -274,8 +298,8 @@ class TestChild:
         parent.stdin.close()
         folder = parent.stdout.readline().decode().strip()
         assert os.path.exists(f"{folder}/rclone.conf")
-        assert len(_rclones(parent.pid)) == 1
-        (child,) = _rclones(parent.pid)
+        assert len(rclones(parent.pid)) == 1
+        (child,) = rclones(parent.pid)
         parent.kill()
         parent.wait()
         parent.stdout.close()
@@ -289,7 +313,7 @@ class TestChild:
         with ThreadPoolExecutor(1) as pool:
             done = pool.submit(store.put, "r1/blocks/b", [bytes(32 * MIB)])
             _until(lambda: any(path.stat().st_size for path in place.glob("tmp/*")))
-            os.kill(_rclones()[0], signal.SIGKILL)
+            os.kill(rclones()[0], signal.SIGKILL)
             with pytest.raises(DestinationUnreachableError, match="ended in the middle"):
                 done.result(30)
         assert not (place / "blocks/b").exists()
@@ -303,10 +327,10 @@ class TestChild:
         store = _open("rclone:dir:place", directory_remotes(tmp_path / "dir"))
         (tmp_path / "dir/place/r1").mkdir()
         (tmp_path / "dir/place/r1/b").write_bytes(bytes(32 * MIB))
-        child = _rclones()[0]
+        child = rclones()[0]
         with ThreadPoolExecutor(1) as pool:
             done = pool.submit(store.get, "r1/b")
-            _until(lambda: any(str(tmp_path) in link for link in _opened(child)))
+            _until(lambda: any(str(tmp_path) in link for link in opened_by(child)))
             os.kill(child, signal.SIGKILL)
             with pytest.raises(DestinationUnreachableError):
                 done.result(30)
@@ -336,49 +360,6 @@ class TestServerDies:
             server.start()
             _until(lambda: [info.name for info in store.list("r1/")] == ["r1/blocks/first"])
             store.close()
-
-
-def _rclones(parent: int | None = None) -> list[int]:
-    """Process numbers of the rclones of this process, or another; between them stands a shell."""
-    return [number for keeper in _children(parent or os.getpid()) for number in _children(keeper) if _is_rclone(number)]
-
-
-def _children(parent: int) -> list[int]:
-    found = []
-    for entry in os.listdir("/proc"):
-        with suppress(OSError):
-            if entry.isdigit() and Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[1] == str(parent):
-                found.append(int(entry))
-    return found
-
-
-def _is_rclone(number: int) -> bool:
-    with suppress(OSError):
-        return b"\0rcd\0" in Path(f"/proc/{number}/cmdline").read_bytes()
-    return False
-
-
-def _opened(number: int) -> list[str]:
-    found = []
-    for entry in os.listdir(f"/proc/{number}/fd"):
-        with suppress(OSError):
-            found.append(os.readlink(f"/proc/{number}/fd/{entry}"))
-    return found
-
-
-def _socket_inodes(number: int) -> set[str]:
-    return {link[len("socket:[") : -1] for link in _opened(number) if link.startswith("socket:[")}
-
-
-def _listening_inodes() -> set[str]:
-    """Of TCP sockets that listen, of all programs."""
-    found = set()
-    for name in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in Path(name).read_text().splitlines()[1:]:
-            words = line.split()
-            if words[3] == "0A":
-                found.add(words[9])
-    return found
 
 
 def _until(is_so: Callable[[], bool]) -> None:
