@@ -190,9 +190,7 @@ class Carrier:
         self, job: LiveJob, stored: StoredSet, destination: StoredDestination, outcome: Outcome, began_ns: int
     ) -> None:
         times_ns = (began_ns, self._clock.now_ns())
-        run = run_records.run_of(
-            job.stored, stored, destination, outcome, run_records.backup_facts(outcome), times_ns
-        )
+        run = run_records.run_of(job.stored, stored, destination, outcome, run_records.backup_facts(outcome), times_ns)
         await asyncio.wrap_future(self._database.write_always(rows.put_run, run))
 
     async def _keep_other_run(self, job: LiveJob, place: str, outcome: Outcome, began_ns: int) -> None:
@@ -203,7 +201,5 @@ class Carrier:
         if stored is None or destination is None or (restore is not None and restore.dry_run):
             return
         facts = run_records.other_facts(job.request, outcome)
-        run = run_records.run_of(
-            job.stored, stored, destination, outcome, facts, (began_ns, self._clock.now_ns())
-        )
+        run = run_records.run_of(job.stored, stored, destination, outcome, facts, (began_ns, self._clock.now_ns()))
         await asyncio.wrap_future(self._database.write_always(rows.put_run, run))

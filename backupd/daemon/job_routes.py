@@ -358,9 +358,7 @@ _ONE = "/v1/jobs/{job}"
 
 ROUTES = [
     Route("POST", "/v1/backups", "backup", RUNNERS, StartBackup, Started, start_backup, "Run sets."),
-    Route(
-        "POST", "/v1/restores", "restore", RESTORERS, StartRestore, Started, start_restore, "Restore."
-    ),
+    Route("POST", "/v1/restores", "restore", RESTORERS, StartRestore, Started, start_restore, "Restore."),
     Route("POST", "/v1/checks", "check", RUNNERS, StartCheck, Started, start_check, "Verify."),
     Route(
         "GET",

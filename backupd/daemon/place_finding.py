@@ -79,7 +79,8 @@ def _only_set(known: Definitions) -> StoredSet:
     if len(known.sets) == 1:
         return known.sets[0]
     raise DestinationNotFoundError(
-        f"there are {len(known.sets)} sets", hint="name the set, or a destination by --from",
+        f"there are {len(known.sets)} sets",
+        hint="name the set, or a destination by --from",
         context={"candidates": [one.text.name for one in known.sets]},
     )
 

@@ -47,13 +47,7 @@ QUESTIONS: dict[type[Order], tuple[Role, ...]] = {
 """What may be asked, and by whom; who isn't admin is shown what he could have read."""
 
 _NAME = re.compile(r"[0-9a-f]{32}")
-_SNAPSHOTS = (
-    SnapshotCatOrder
-    | SnapshotDiffOrder
-    | SnapshotLsOrder
-    | SnapshotShowOrder
-    | SnapshotVersionsOrder
-)
+_SNAPSHOTS = SnapshotCatOrder | SnapshotDiffOrder | SnapshotLsOrder | SnapshotShowOrder | SnapshotVersionsOrder
 
 
 async def ask(call: Call) -> web.StreamResponse:

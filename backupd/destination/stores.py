@@ -25,6 +25,7 @@ ENTRY_POINTS = "backupd.destinations"
 _BUILT_IN: dict[str, str] = {
     "ftp": "backupd.destination.ftp:open_ftp",
     "ftps": "backupd.destination.ftp:open_ftp",
+    "rclone": "backupd.destination.rclone:open_rclone",
     "s3": "backupd.destination.s3:open_s3",
     "webdav": "backupd.destination.webdav:open_webdav",
     "webdavs": "backupd.destination.webdav:open_webdav",

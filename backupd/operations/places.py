@@ -306,4 +306,3 @@ def pick_from(context: JobContext, listing: Listing, selection: Selection) -> Sn
         for at in reversed(listing.found)
         if naming.snapshot_id_text(at.snapshot.id) == picked.id and at.snapshot.is_complete == picked.is_complete
     )
-

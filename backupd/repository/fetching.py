@@ -46,9 +46,7 @@ def plan_reads(segments: Sequence[SegmentOrder]) -> Iterator[Stretch]:
 class FetchWorker:
     """Fetches segments and writes files below a directory, as it is told."""
 
-    def __init__(
-        self, channel: Channel[work.ToWorker], setup: FetchSetup, place: Destination, root_fd: int
-    ) -> None:
+    def __init__(self, channel: Channel[work.ToWorker], setup: FetchSetup, place: Destination, root_fd: int) -> None:
         """place: sees the repository's folder only. root_fd: the directory that everything is written below."""
         self._channel, self._place = channel, place
         self._reader = SegmentReader(place, setup.repository)

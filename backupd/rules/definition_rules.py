@@ -39,9 +39,7 @@ def check_destination(text: DestinationText) -> DestinationText:
             raise ConfigError(f"{name}: {error.message}", hint=error.hint, context=at) from error
         return msgspec.structs.replace(text, name=name)
     if not os.path.isabs(text.place) or "\0" in text.place:
-        raise ConfigError(
-            f"{name}: its place '{text.place}' is no absolute path", hint="begin it with /", context=at
-        )
+        raise ConfigError(f"{name}: its place '{text.place}' is no absolute path", hint="begin it with /", context=at)
     return msgspec.structs.replace(text, name=name, place=os.path.normpath(text.place))
 
 
@@ -134,9 +132,7 @@ def _check_values(name: str, text: SetText) -> None:
             context={"at": ["encryption"]},
         )
     if text.jobs is not None and not 1 <= text.jobs <= 256:
-        raise ConfigError(
-            f"{name}: jobs: {text.jobs}", hint="1 to 256 worker processes", context={"at": ["jobs"]}
-        )
+        raise ConfigError(f"{name}: jobs: {text.jobs}", hint="1 to 256 worker processes", context={"at": ["jobs"]})
 
 
 def _check_part(name: str, filters: list[FilterText]) -> None:

@@ -103,4 +103,3 @@ class ExtentMap:
             return 0
         start, length = self._pairs[at]
         return int(self._starts[at] + min(offset - start, length))
-

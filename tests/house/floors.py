@@ -74,7 +74,12 @@ HIDDEN_IMPORTS: frozenset[tuple[str, str]] = frozenset()
 """(file, imported module) of imports that may stand inside a function."""
 
 CLOCK_READERS: frozenset[str] = frozenset({"backupd/clock.py"})
-ENVIRONMENT_READERS: tuple[str, ...] = ("backupd/settings/", "bkctl/main.py")
+ENVIRONMENT_READERS: tuple[str, ...] = (
+    "backupd/settings/",
+    "bkctl/main.py",
+    # Hands on to rclone what it may see of it.
+    "backupd/destination/rclone_child.py",
+)
 """Files, or directories with a final slash."""
 
 BROAD_EXCEPTS: frozenset[str] = frozenset({"backupd/job.py", "backupd/daemon/serving.py"})

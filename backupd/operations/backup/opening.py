@@ -159,9 +159,7 @@ def _refuse_creation_options(order: BackupOrder) -> None:
         )
 
 
-def _open_own(
-    order: BackupOrder, own: OwnRepository, context: JobContext, whole: Store
-) -> OpenedForWriting:
+def _open_own(order: BackupOrder, own: OwnRepository, context: JobContext, whole: Store) -> OpenedForWriting:
     """The repository of a set that the daemon keeps: opened, taken over, copied from another place, or made."""
     path = order.place
     making = SetLock(context.directories.state, f"place-{identity.place_tag(canonical(path))}")
@@ -269,8 +267,7 @@ def _choose_secret(order: BackupOrder, context: JobContext, store: KeyStore) -> 
     if order.key_out is None and (order.ephemeral or not store.is_writable()):
         raise AnswerNeededError(
             "a new random key would be lost: there is nowhere to keep it",
-            hint="give --key-out FILE, or a password by --new-password-file, or make "
-            f"{store.directory} writable",
+            hint=f"give --key-out FILE, or a password by --new-password-file, or make {store.directory} writable",
         )
     secret = new_secret()
     return secret, NewSlot("key", secret, "first key")

@@ -154,9 +154,7 @@ class _Run:
         self._place, self._records = opened.place, opened.place.records
         self._started_ns = context.clock.now_ns()
         host = context.host
-        self._who = WriterIdentity(
-            bytes.fromhex(host.host_id), bytes.fromhex(host.state_id), host.boot_id, use.set_id
-        )
+        self._who = WriterIdentity(bytes.fromhex(host.host_id), bytes.fromhex(host.state_id), host.boot_id, use.set_id)
         self._session_id = session_id
         self._sizes: dict[bytes, int] = {}
         """Of the blocks that an engine stored which was given up; its chunks may be used."""
@@ -179,9 +177,7 @@ class _Run:
         index = load_index(place.repository, ensure(os.path.join(place.cache, "index")))
         for message in index.damaged.values():
             context.warn(f"{message}; what it names is stored again (or found again by check --rebuild-index)")
-        base = basing.find(
-            context, place, self._use, self._who, index.tables, no_cache=self._order.no_cache
-        )
+        base = basing.find(context, place, self._use, self._who, index.tables, no_cache=self._order.no_cache)
         if base.newest is None:
             self._opened = with_untold_key(self._opened, context, self._use.set_id)
         session = RunningSession(self._session_id, self._records, self._who, base.names, self._started_ns)
@@ -336,4 +332,3 @@ class _Run:
 
     def _tell(self, problem: Problem) -> None:
         self._context.tell("warning", problem.message, path=problem.path, verbosity=1)
-
