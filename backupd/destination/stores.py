@@ -20,7 +20,7 @@ Opener = Callable[[PlaceUrl, Opening], Store]
 """Opens a store. Raises UsageError for an address that can't be one of its kind, DestinationError."""
 
 ENTRY_POINTS = "backupd.destinations"
-_BUILT_IN: dict[str, str] = {}
+_BUILT_IN: dict[str, str] = {"sftp": "backupd.destination.sftp:open_sftp"}
 """Scheme -> module and opener; imported when asked for, for their libraries take time."""
 
 
