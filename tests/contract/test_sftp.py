@@ -13,6 +13,7 @@ from backupd.destination.sftp import SftpStore
 from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl
 from tests.contract.suite import Open, StoreContract
+from tests.support.servers.rclone_sftp import PASSWORD, USER, RcloneSftp, rclone_sftp
 from tests.support.servers.sshd import Sshd, fingerprint, sshd
 
 _places = itertools.count(1)
@@ -36,3 +37,19 @@ class TestSftp(StoreContract):
     @pytest.fixture
     def open_place(self, server: Sshd, tmp_path: Path) -> Open:
         return lambda tag: open_at(server, tmp_path / "place", tag)
+
+
+@pytest.fixture(scope="module")
+def other_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[RcloneSftp, None, None]:
+    with rclone_sftp(tmp_path_factory.mktemp("rclone")) as started:
+        yield started
+
+
+class TestSftpOfAnotherKind(StoreContract):
+    """The contract where rename overwrites, there is neither fsync nor statvfs, and the login is a password."""
+
+    @pytest.fixture
+    def open_place(self, other_server: RcloneSftp) -> Open:
+        place = f"sftp://{USER}@127.0.0.1:{other_server.port}/place{next(_places)}"
+        access = StoreAccess(credentials=PASSWORD.encode(), host_key=other_server.fingerprint)
+        return lambda tag: SftpStore(PlaceUrl.parse(place), Opening(place, tag, access, create=True))
