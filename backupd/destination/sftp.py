@@ -105,7 +105,7 @@ class SftpStore:
     def top_names(self) -> list[str]:
         """What lies in the directory."""
         with translated(self._place):
-            ((_, entries),) = self._connections.run(lambda session: [*session.folders([self._base or "/"])])
+            ((_, entries),) = self._connections.run(lambda session: [*session.folders([self._base])])
         if entries is None:
             raise DestinationUnreachableError(f"{self._place} is gone", hint="is the disk mounted there?")
         return sorted(entry.name for entry in entries if not has_control(entry.name))
@@ -135,7 +135,7 @@ class SftpStore:
     def free_bytes(self) -> int | None:
         """What the file system gives to this user, by statvfs@openssh.com."""
         with translated(self._place):
-            space = self._connections.run(lambda session: session.space(self._base or "/"))
+            space = self._connections.run(lambda session: session.space(self._base))
         return None if space is None else space.free_bytes
 
     def close(self) -> None:
@@ -192,7 +192,7 @@ class SftpStore:
     def _enter(self, session: Session, *, create: bool) -> None:
         self._has_space = STATVFS in session.extensions
         self._has_create_if_absent = self._connections.is_openssh and HARDLINK in session.extensions
-        base = self._base or "/"
+        base = self._base
         found = session.follow(base)
         if found is None and create:
             parent = posixpath.dirname(base) or "."
@@ -215,7 +215,6 @@ class SftpStore:
             raise PlaceOccupiedError(f"{self._place} is a file, not a directory", hint=hint)
 
     def _put(self, session: Session, name: str, buffers: Buffers) -> None:
-        path = self._full(name)
         # tmp/ lies beside the object's own top folder: repository ids keep theirs apart.
         folder = self._full(name.partition("/")[0] + "/tmp" if "/" in name else "tmp")
         size = sum(map(len, buffers))
@@ -224,7 +223,7 @@ class SftpStore:
             self._probe_once(session, folder)
             temporary = self._temporary(folder)
             self._in_folder(session, folder, lambda: session.write_file(temporary, buffers))
-            self._publish(session, temporary, path)
+            self._publish(session, temporary, name)
         except StatusError as error:
             refused = self._refused(session, error, name, size)
             self._remove(session, temporary)
@@ -234,18 +233,19 @@ class SftpStore:
             raise
         self._strays.discard(temporary)
 
-    def _publish(self, session: Session, temporary: str, path: str) -> None:
+    def _publish(self, session: Session, temporary: str, name: str) -> None:
+        path = self._full(name)
         folder = posixpath.dirname(path)
         unsynced = [folder, *(above for above in self._above(folder) if above not in self._synced)]
 
         def rename() -> None:
             if not self._has_create_if_absent and session.look(path) is not None:
-                raise ObjectExistsError(f"{path} exists already")
+                raise ObjectExistsError(f"{self._what(name)} exists already")
             try:
                 session.rename(temporary, path, unsynced)
             except StatusError as error:
                 if error.code != protocol.PERMISSION_DENIED and session.look(path) is not None:
-                    raise ObjectExistsError(f"{path} exists already") from error
+                    raise ObjectExistsError(f"{self._what(name)} exists already") from error
                 if error.code != protocol.NO_SUCH_FILE and session.look(folder) is None:
                     raise StatusError(protocol.NO_SUCH_FILE, "") from error
                 raise
@@ -312,7 +312,7 @@ class SftpStore:
 
     def _refused(self, session: Session, error: StatusError, name: str, size_bytes: int = 0) -> DestinationError:
         is_openssh = self._connections.is_openssh
-        base = self._base or "/"
+        base = self._base
         return refusal_of_change(session, self._what(name), base, error, size_bytes, is_openssh=is_openssh)
 
     def _temporary(self, folder: str) -> str:

@@ -40,7 +40,7 @@ def objects_below(session: Session, base: str, prefix: str, place: str) -> list[
                 if not is_ours(entry.name):
                     continue
                 name, attributes = paths[path] + entry.name, entry.attributes
-                if attributes.permissions is None or attributes.size_bytes is None:
+                if attributes.permissions is None or (attributes.is_file and attributes.size_bytes is None):
                     attributes = session.look(f"{path}/{entry.name}") or attributes
                 if attributes.is_folder and entry.name != "tmp":
                     level.append(name + "/")

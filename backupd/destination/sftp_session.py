@@ -25,6 +25,8 @@ _RECEIVE_BYTES = 8 << 20
 _FOLDERS_AT_ONCE = 16
 _MAX_ENTRIES = 5_000_000
 """Of one listing: a server that goes on for ever is no store."""
+_MAX_FORGOTTEN = 10_000
+"""Answers that nobody waits for, before one that somebody does."""
 MAX_OBJECT_BYTES = 4 << 30
 
 FSYNC, STATVFS, HARDLINK, LIMITS = (
@@ -223,7 +225,7 @@ class Session:
                     self._forget(self._send(protocol.CLOSE, handles.pop(path)))
             else:
                 found[path] += entries
-                count += len(entries)
+                count += max(1, len(entries))
         if refused is not None:
             for handle in handles.values():
                 self._forget(self._send(protocol.CLOSE, handle))
@@ -310,11 +312,16 @@ class Session:
 
     def _answer(self, number: int) -> Answer:
         """The answer to a request, whatever comes before. Raises StatusError."""
+        strange = 0
         while number not in self._arrived:
             answer = self._frame()
             arrived = answer.number()
             if arrived in self._expected:
                 self._arrived[arrived] = answer
+            else:
+                strange += 1
+                if strange > _MAX_FORGOTTEN:
+                    raise SftpFormatError("answers to nothing that was asked")
         self._expected.discard(number)
         answer = self._arrived.pop(number)
         if answer.kind == protocol.STATUS:

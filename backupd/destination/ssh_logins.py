@@ -80,6 +80,8 @@ def log_in(transport: Transport, login: SshLogin, place: str) -> None:
             try:
                 if not transport.auth_password(login.user, login.password):
                     return
+            except BadAuthenticationType:
+                raise
             except AuthenticationException:
                 if not transport.is_active():
                     raise

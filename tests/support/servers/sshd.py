@@ -42,9 +42,9 @@ def fingerprint(path: Path) -> str:
 class Sshd:
     """One server; `start` and `kill` in turn, on the same port with the same keys."""
 
-    def __init__(self, folder: Path, lines: Sequence[str] = ()) -> None:
-        """lines: of sshd_config, beyond what lets this user in with `login_key`."""
-        self.folder, self.lines = folder, [*lines]
+    def __init__(self, folder: Path, lines: Sequence[str] = (), prefix: Sequence[str] = ()) -> None:
+        """lines: of sshd_config, beyond what lets this user in with `login_key`. prefix: a program that runs it."""
+        self.folder, self.lines, self._prefix = folder, [*lines], [*prefix]
         self.port = free_port()
         self.user = pwd.getpwuid(os.geteuid()).pw_name
         self.login_key = folder / "login"
@@ -52,6 +52,7 @@ class Sshd:
         make_key(self.host_key)
         make_key(folder / "host_ecdsa", "ecdsa")
         (folder / "authorized_keys").write_text(make_key(self.login_key) + "\n")
+        (folder / "authorized_keys").chmod(0o644)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -84,7 +85,7 @@ class Sshd:
         program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
         assert program is not None, "sshd is not installed"
         with (self.folder / "log").open("ab") as log:
-            command = [program, "-D", "-e", "-f", str(self.folder / "sshd_config")]
+            command = [*self._prefix, program, "-D", "-e", "-f", str(self.folder / "sshd_config")]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         ends = time.monotonic() + _PATIENCE_SECONDS
         while not self._greets():
@@ -121,9 +122,9 @@ class Sshd:
 
 
 @contextmanager
-def sshd(folder: Path, lines: Sequence[str] = ()) -> Generator[Sshd, None, None]:
+def sshd(folder: Path, lines: Sequence[str] = (), prefix: Sequence[str] = ()) -> Generator[Sshd, None, None]:
     """A server that runs, gone in the end."""
-    server = Sshd(folder, lines)
+    server = Sshd(folder, lines, prefix)
     server.start()
     try:
         yield server
