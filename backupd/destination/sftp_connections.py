@@ -26,6 +26,8 @@ class Connections:
         self._idle: list[tuple[SshConnection, Session]] = []
         self._count = 0
         """Sessions that are open or being opened."""
+        self._dialing = 0
+        """Connections that are being made."""
         self._most = server.limits.sessions
         self._is_closed = False
 
@@ -112,40 +114,68 @@ class Connections:
 
     def _open(self) -> tuple[SshConnection, Session] | None:
         """None where the server gives no further session, and others have some."""
-        with self._changed:
-            usable = [found for found in self._connections if found.is_alive and not found.is_full]
-            may_connect = len(self._connections) < self._server.limits.connections
-            least = min(usable, key=lambda found: found.sessions, default=None)
-        if may_connect and (least is None or least.sessions):
-            try:
-                least = self._connect()
-            except DestinationUnreachableError:
-                if least is None:  # else the server refuses further connections alone
-                    raise
-        if least is None:
+        connection, may_connect = self._choose()
+        if may_connect:
+            connection = self._connect()
+        if connection is None:
             return None
         try:
-            session = least.open()
-        except ChannelException as error:
-            least.is_full = True
-            if not least.sessions:
+            session = connection.open()
+        except BaseException as error:
+            with self._changed:
+                connection.sessions -= 1
+            if not isinstance(error, ChannelException):
+                raise
+            connection.is_full = True
+            if not connection.has_opened:
                 hint = "the account's shell or the server's settings forbid it; it needs `Subsystem sftp`"
-                raise DestinationUnreachableError(
-                    f"{self._server.place}: the server opens no session", hint=hint
-                ) from error
+                message = f"{self._server.place}: the server opens no session"
+                raise DestinationUnreachableError(message, hint=hint) from error
             return None
-        with self._changed:
-            least.sessions += 1
-        return least, session
+        connection.has_opened = True
+        return connection, session
 
-    def _connect(self) -> SshConnection:
-        connection = SshConnection(self._server)
+    def _choose(self) -> tuple[SshConnection | None, bool]:
+        """One that stands, with a session counted for the caller, or whether the caller is to make a further one."""
         with self._changed:
-            if not self._is_closed:
-                self._connections.append(connection)
-                return connection
-        connection.close()
-        raise DestinationUnreachableError(f"{self._server.place} was closed")
+            while True:
+                least = self._least()
+                may_connect = len(self._connections) + self._dialing < self._server.limits.connections
+                if may_connect and (least is None or least.sessions):
+                    self._dialing += 1
+                    return None, True
+                if least is not None:
+                    least.sessions += 1
+                if least is not None or not self._dialing:
+                    return least, False
+                self._changed.wait()
+
+    def _least(self) -> SshConnection | None:
+        usable = [found for found in self._connections if found.is_alive and not found.is_full]
+        return min(usable, key=lambda found: found.sessions, default=None)
+
+    def _connect(self) -> SshConnection | None:
+        """A further one; where the server refuses further ones alone, one that stands, or None."""
+        made: SshConnection | None = None
+        try:
+            made = SshConnection(self._server)
+        except DestinationUnreachableError:
+            with self._changed:
+                if not any(found.is_alive for found in self._connections):
+                    raise
+        finally:
+            with self._changed:
+                self._dialing -= 1
+                self._changed.notify_all()
+                if made is not None and not self._is_closed:
+                    self._connections.append(made)
+                chosen = made or self._least()
+                if chosen is not None:
+                    chosen.sessions += 1
+        if made is not None and self._is_closed:
+            made.close()
+            raise DestinationUnreachableError(f"{self._server.place} was closed")
+        return chosen
 
     def _give_back(self, connection: SshConnection, session: Session, is_whole: bool) -> None:
         with self._changed:

@@ -71,8 +71,11 @@ class SshConnection:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._opening = threading.Lock()
         self.sessions = 0
-        """Open ones, counted by who opens them."""
+        """Open ones and those being opened, counted by who opens them."""
+        self.has_opened = False
+        """The server has given a session once."""
         self.is_full = False
         """The server gives no further session."""
         self._transport, self._line = _reach_known(server)
@@ -97,7 +100,8 @@ class SshConnection:
     def open(self) -> Session:
         """A further session. Raises ChannelException where the server gives none, DestinationUnreachableError."""
         server = self._server
-        with _steps(server, self._line, "opening of an SFTP session"):
+        # One at a time: the library keeps one refusal for a connection, which would reach the wrong caller.
+        with self._opening, _steps(server, self._line, "opening of an SFTP session"):
             channel = self._transport.open_session(_WINDOW_BYTES, _PACKET_BYTES, server.limits.connect_seconds)
             channel.settimeout(server.limits.connect_seconds)
             try:
