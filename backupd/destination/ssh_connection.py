@@ -6,8 +6,9 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 import msgspec
 from paramiko import AuthenticationException, Channel, ChannelException, SSHException, Transport
@@ -21,6 +22,7 @@ from backupd.destination.ssh_logins import SshLogin, log_in
 from backupd.errors import DestinationUnreachableError
 from backupd.store_errors import StoreAnswerError
 
+Answer = TypeVar("Answer")
 _CIPHERS = (
     "aes128-gcm@openssh.com",
     "aes256-gcm@openssh.com",
@@ -36,6 +38,8 @@ _PACKET_BYTES = 128 << 10
 """Of what the server sends: larger ones cost less, and OpenSSH sends up to 256 KiB."""
 _READ_BYTES = 256 << 10
 _KEEPALIVE_SECONDS = 30
+_HALF_SILENCES = 10
+"""How often half of the time for silence may pass without an answer, while the server itself answers."""
 _POLL_SECONDS = 0.1
 
 # Nobody reads the library's log, and without a handler its tracebacks would go to stderr.
@@ -71,7 +75,7 @@ class SshConnection:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._opening = threading.Lock()
+        self._opening = threading.RLock()
         self.sessions = 0
         """Open ones and those being opened, counted by who opens them."""
         self.has_opened = False
@@ -111,9 +115,15 @@ class SshConnection:
                     raise
                 hint = "its sshd_config needs `Subsystem sftp internal-sftp`"
                 raise StoreAnswerError(f"{server.place}: the server has no SFTP", hint=hint) from error
-            session = Session(_ChannelPipe(channel))
-            channel.settimeout(server.limits.silence_seconds)
+            session = Session(_ChannelPipe(channel, self._answers))
+            channel.settimeout(server.limits.silence_seconds / 2)
         return session
+
+    def _answers(self) -> bool:
+        """Whether the server says anything when it is asked; the connection is cut where it doesn't."""
+        with self._opening, _cut_after(self._line, self._server.limits.silence_seconds / 2):
+            self._transport.global_request("keepalive@openssh.com", wait=True)
+        return self.is_alive
 
     def close(self) -> None:
         """End it, whatever goes on; waits for nobody."""
@@ -160,37 +170,40 @@ class _Line(socket.socket):
 
 
 class _ChannelPipe:
-    """A channel whose failures are LostError."""
+    """A channel whose failures are LostError; a server that answers, but not here, has a slow disk and gets time."""
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    def __init__(self, channel: Channel, answers: Callable[[], bool]) -> None:
+        self._channel, self._answers = channel, answers
 
     def send(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
-        try:
-            while view:
-                count = self._channel.send(view)  # type: ignore[arg-type]  # it copies any buffer
-                if not count:
-                    raise LostError("the server closed the session")
-                view = view[count:]
-        except TimeoutError as error:
-            raise LostError("nothing more can be sent", is_silence=True) from error
-        except (OSError, SSHException, EOFError) as error:
-            raise LostError(str(error) or "the connection broke off") from error
+        while view:
+            rest = view
+            # The library copies any buffer.
+            count = self._patiently(lambda rest=rest: self._channel.send(rest))  # type: ignore[misc]
+            if not count:
+                raise LostError("the server closed the session")
+            view = view[count:]
 
     def receive(self, most: int) -> bytes:
-        try:
-            data = self._channel.recv(most)
-        except TimeoutError as error:
-            raise LostError("no answer", is_silence=True) from error
-        except (OSError, SSHException, EOFError) as error:
-            raise LostError(str(error) or "the connection broke off") from error
+        data = self._patiently(lambda: self._channel.recv(most))
         if not data:
             raise LostError("the server closed the session")
         return data
 
     def has_received(self) -> bool:
         return self._channel.recv_ready()
+
+    def _patiently(self, call: Callable[[], Answer]) -> Answer:
+        for _ in range(_HALF_SILENCES):
+            try:
+                return call()
+            except TimeoutError as error:
+                if not self._answers():
+                    raise LostError("no answer", is_silence=True) from error
+            except (OSError, SSHException, EOFError) as error:
+                raise LostError(str(error) or "the connection broke off") from error
+        raise LostError("no answer", is_silence=True)
 
 
 def _reach_known(server: Server) -> tuple[Transport, _Line]:
@@ -277,31 +290,38 @@ def _dial(server: Server) -> _Line:
 
 
 @contextmanager
-def _steps(server: Server, line: _Line, step: str) -> Iterator[None]:
-    """A step of connecting: cut when it takes too long; what the library raises is translated."""
+def _cut_after(line: _Line, seconds: float) -> Iterator[threading.Event]:
+    """End what takes too long by cutting the line; the event tells that."""
     ran_out = threading.Event()
 
     def cut() -> None:
         ran_out.set()
         line.cut()
 
-    watch = threading.Timer(server.limits.connect_seconds, cut)
+    watch = threading.Timer(seconds, cut)
     watch.daemon = True
     watch.start()
     try:
-        yield
-    except ChannelException:
-        raise
-    except (SSHException, EOFError, OSError, LostError) as error:
-        what = (
-            f"no end of the {step} within {server.limits.connect_seconds:.0f} s"
-            if ran_out.is_set()
-            else (f"{step} failed: {_words(error)}")
-        )
-        hint = "is it an SSH server, and not overloaded? (sshd: MaxStartups, MaxSessions, DenyUsers)"
-        raise DestinationUnreachableError(f"{server.place}: {what}", hint=hint) from error
+        yield ran_out
     finally:
         watch.cancel()
+
+
+@contextmanager
+def _steps(server: Server, line: _Line, step: str) -> Iterator[None]:
+    """A step of connecting: cut when it takes too long; what the library raises is translated."""
+    seconds = server.limits.connect_seconds
+    with _cut_after(line, seconds) as ran_out:
+        try:
+            yield
+        except ChannelException:
+            raise
+        except (SSHException, EOFError, OSError, LostError) as error:
+            why = f"{step} failed: {_words(error)}"
+            if ran_out.is_set():
+                why = f"no end of the {step} within {seconds:.0f} s"
+            hint = "is it an SSH server, and not overloaded? (sshd: MaxStartups, MaxSessions, DenyUsers)"
+            raise DestinationUnreachableError(f"{server.place}: {why}", hint=hint) from error
 
 
 def _words(error: Exception) -> str:

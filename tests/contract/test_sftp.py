@@ -261,6 +261,20 @@ def test_a_server_that_stands_still_hangs_nobody(own_server: Sshd, tmp_path: Pat
     assert caught.value.hint
 
 
+def test_a_slow_disk_is_no_dead_server(own_server: Sshd, tmp_path: Path) -> None:
+    """Else what a busy disk takes a minute to sync is sent again and again, which makes it no faster."""
+    place = open_sftp_at(own_server, tmp_path / "place", limits=QUICK)
+    place.put("r1/keys/k", [b"1"])
+    with ThreadPoolExecutor(1) as pool:
+        with own_server.slow_disk():
+            putting = pool.submit(place.put, "r1/blocks/aa/x", [bytes(6 * MIB)])
+            time.sleep(2 * QUICK.silence_seconds)
+            assert not putting.done()
+        putting.result()
+    assert place.size("r1/blocks/aa/x") == 6 * MIB
+    place.close()
+
+
 def test_connections_that_were_lost_while_idle_are_made_again(own_server: Sshd, tmp_path: Path) -> None:
     """Firewalls forget connections; a daily restart of the server is no reason to fail a run."""
     place = open_sftp_at(own_server, tmp_path / "place")

@@ -24,6 +24,11 @@ def end_tree(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def leaves_of(process: subprocess.Popen[bytes]) -> list[int]:
+    """The processes below it that have none below themselves."""
+    return [pid for pid in _below(process.pid) if not _below(pid)]
+
+
 def _below(pid: int) -> list[int]:
     found: list[int] = []
     for entry in Path("/proc").glob("[0-9]*"):

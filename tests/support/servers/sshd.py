@@ -13,7 +13,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.servers.process_tree import end_tree, signal_tree
+from tests.support.servers.process_tree import end_tree, leaves_of, signal_tree
 
 _PATIENCE_SECONDS = 20.0
 
@@ -101,6 +101,17 @@ class Sshd:
         """All of it stands still, as a machine that hangs."""
         assert self._process is not None
         signal_tree(self._process, signal.SIGSTOP)
+
+    @contextmanager
+    def slow_disk(self) -> Generator[None, None, None]:
+        """What reads and writes files stands still meanwhile, the rest goes on."""
+        assert self._process is not None
+        leaves = leaves_of(self._process)
+        for pid in leaves:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+        for pid in leaves:
+            os.kill(pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """It and all its sessions are gone, as if the machine were."""
