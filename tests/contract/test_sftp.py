@@ -286,6 +286,8 @@ def test_connections_that_were_lost_while_idle_are_made_again(own_server: Sshd, 
     assert place.get("r1/keys/k") == b"1"
     own_server.restart()
     assert len([*place.list("")]) == 17
+    own_server.end_sessions()  # the connection still looks sound
+    assert place.get("r1/keys/k") == b"1"
     place.close()
 
 

@@ -113,6 +113,12 @@ class Sshd:
         for pid in leaves:
             os.kill(pid, signal.SIGCONT)
 
+    def end_sessions(self) -> None:
+        """What reads and writes files is gone, the connections stand."""
+        assert self._process is not None
+        for pid in leaves_of(self._process):
+            os.kill(pid, signal.SIGKILL)
+
     def kill(self) -> None:
         """It and all its sessions are gone, as if the machine were."""
         if self._process is not None:
