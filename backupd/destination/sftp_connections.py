@@ -119,20 +119,21 @@ class Connections:
             connection = self._connect()
         if connection is None:
             return None
+        is_open = False
         try:
             session = connection.open()
-        except BaseException as error:
-            with self._changed:
-                connection.sessions -= 1
-            if not isinstance(error, ChannelException):
-                raise
+            is_open = connection.has_opened = True
+        except ChannelException as error:
             connection.is_full = True
-            if not connection.has_opened:
-                hint = "the account's shell or the server's settings forbid it; it needs `Subsystem sftp`"
-                message = f"{self._server.place}: the server opens no session"
-                raise DestinationUnreachableError(message, hint=hint) from error
-            return None
-        connection.has_opened = True
+            if connection.has_opened:
+                return None
+            hint = "the account's shell or the server's settings forbid it; it needs `Subsystem sftp`"
+            message = f"{self._server.place}: the server opens no session"
+            raise DestinationUnreachableError(message, hint=hint) from error
+        finally:
+            if not is_open:
+                with self._changed:
+                    connection.sessions -= 1
         return connection, session
 
     def _choose(self) -> tuple[SshConnection | None, bool]:
