@@ -72,7 +72,7 @@ class Session:
         self._expected: set[int] = set()
         self._arrived: dict[int, Answer] = {}
         self.answers = 0
-        """Counted by who wants to know whether anything came back."""
+        """To what was waited for: late ones to what nobody waits for say nothing of a later request."""
         self._read_bytes = self._write_bytes = _PLAIN_BYTES
         pipe.send(protocol.greeting())
         self.extensions = protocol.extensions(self._frame())
@@ -318,6 +318,7 @@ class Session:
             arrived = answer.number()
             if arrived in self._expected:
                 self._arrived[arrived] = answer
+                self.answers += 1
             else:
                 strange += 1
                 if strange > _MAX_FORGOTTEN:
@@ -337,7 +338,6 @@ class Session:
             raise SftpFormatError(f"a frame of {length} bytes")
         self._fill(4 + length)
         self._start += 4 + length
-        self.answers += 1
         return Answer(bytes(memoryview(self._buffer)[self._start - length : self._start]))
 
     def _fill(self, count: int) -> None:
