@@ -27,6 +27,7 @@ _BUILT_IN: dict[str, str] = {
     "ftps": "backupd.destination.ftp:open_ftp",
     "rclone": "backupd.destination.rclone:open_rclone",
     "s3": "backupd.destination.s3:open_s3",
+    "sftp": "backupd.destination.sftp:open_sftp",
     "webdav": "backupd.destination.webdav:open_webdav",
     "webdavs": "backupd.destination.webdav:open_webdav",
 }

@@ -1,0 +1,372 @@
+"""One SFTP session over one SSH channel: requests and answers, many at once. For one thread at a time."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from backupd.destination import sftp_protocol as protocol
+from backupd.destination.contract import Buffers
+from backupd.destination.sftp_protocol import Answer, Attributes, Entry, SftpFormatError, Space, StatusError
+
+_PACKET_BYTES = (32 << 10) - 64
+"""What OpenSSH takes in one SSH packet, as paramiko fills it: whole packets cost least."""
+_WRITE_PACKETS = 7
+_PLAIN_BYTES = 32 << 10
+"""Of one read or write of a server that names no limits: all take so much."""
+_MOST_BYTES = 255 << 10
+_AHEAD_BYTES = 4 << 20
+"""Asked for or sent before the first answer is waited for."""
+_RECEIVE_BYTES = 8 << 20
+_FOLDERS_AT_ONCE = 16
+_MAX_ENTRIES = 5_000_000
+"""Of one listing: a server that goes on for ever is no store."""
+_MAX_FORGOTTEN = 10_000
+"""Answers that nobody waits for, before one that somebody does."""
+MAX_OBJECT_BYTES = 4 << 30
+
+FSYNC, STATVFS, HARDLINK, LIMITS = (
+    b"fsync@openssh.com",
+    b"statvfs@openssh.com",
+    b"hardlink@openssh.com",
+    b"limits@openssh.com",
+)
+
+
+class LostError(Exception):
+    """The connection is of no use any more."""
+
+    def __init__(self, text: str, *, is_silence: bool = False) -> None:
+        super().__init__(text)
+        self.is_silence = is_silence
+        """It stands, but nothing comes."""
+
+
+class Pipe(Protocol):
+    """What carries a session's bytes; its methods raise LostError."""
+
+    def send(self, data: bytes | memoryview) -> None:
+        """Send all of it."""
+        ...
+
+    def receive(self, most: int) -> bytes:
+        """What came, at least a byte."""
+        ...
+
+    def has_received(self) -> bool:
+        """Whether `receive` would not wait."""
+        ...
+
+
+class Session:
+    """Requests by name. Raises StatusError for what the server refuses, SftpFormatError, LostError."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+        self._numbers = itertools.count(1)
+        self._buffer, self._start = bytearray(), 0
+        self._expected: set[int] = set()
+        self._arrived: dict[int, Answer] = {}
+        self.answers = 0
+        """To what was waited for: late ones to what nobody waits for say nothing of a later request."""
+        self._read_bytes = self._write_bytes = _PLAIN_BYTES
+        pipe.send(protocol.greeting())
+        self.extensions = protocol.extensions(self._frame())
+        if LIMITS in self.extensions:
+            answer = self._ask(protocol.EXTENDED, protocol.text(LIMITS))
+            _, reading, writing, _ = (answer.long() for _ in range(4))
+            self._read_bytes = min(reading or _PLAIN_BYTES, _MOST_BYTES)
+            self._write_bytes = min(writing or _PLAIN_BYTES, _MOST_BYTES)
+
+    def real_path(self, path: str) -> str:
+        """The absolute path of one."""
+        names = self._ask(protocol.REALPATH, protocol.path_text(path)).entries()
+        if not names:
+            raise SftpFormatError("no name for a path")
+        return names[0].name
+
+    def look(self, path: str) -> Attributes | None:
+        """Attributes, not of what a link leads to; None when nothing is there."""
+        return self._look(protocol.LSTAT, path)
+
+    def follow(self, path: str) -> Attributes | None:
+        """Attributes, of what a link leads to; None when nothing is there."""
+        return self._look(protocol.STAT, path)
+
+    def space(self, path: str) -> Space | None:
+        """None where the server doesn't say."""
+        if STATVFS not in self.extensions:
+            return None
+        return self._ask(protocol.EXTENDED, protocol.text(STATVFS), protocol.path_text(path)).space()
+
+    def make_folder(self, path: str) -> None:
+        """For its owner alone."""
+        self._ask(protocol.MKDIR, protocol.path_text(path), protocol.permissions(0o700))
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+        self._ask(protocol.REMOVE, protocol.path_text(path))
+
+    def remove_folder(self, path: str) -> None:
+        """Remove an empty directory."""
+        self._ask(protocol.RMDIR, protocol.path_text(path))
+
+    def link(self, path: str, name: str) -> None:
+        """Give a file a second name."""
+        self._ask(protocol.EXTENDED, protocol.text(HARDLINK), protocol.path_text(path), protocol.path_text(name))
+
+    def rename(self, path: str, name: str, synced: Sequence[str] = ()) -> None:
+        """The draft's rename, which must fail where the new name exists; then bring these directories to the disk."""
+        renamed = self._send(protocol.RENAME, protocol.path_text(path), protocol.path_text(name))
+        opened = self._send_open_folders(synced)
+        try:
+            self._answer(renamed)
+        except StatusError:
+            self._close_folders(opened, is_synced=False)
+            raise
+        self._close_folders(opened, is_synced=True)
+
+    def sync_folders(self, paths: Sequence[str]) -> None:
+        """Bring names to the disk where the server can."""
+        self._close_folders(self._send_open_folders(paths), is_synced=True)
+
+    def write_file(self, path: str, buffers: Buffers) -> None:
+        """Create a file that nothing has the name of, and bring it to the disk where the server can."""
+        flags = protocol.OPEN_WRITE | protocol.OPEN_CREATE | protocol.OPEN_EXCLUSIVE
+        handle = self._handle(self._send_open(path, flags, 0o600))
+        ahead: deque[int] = deque()
+        most = max(1, _AHEAD_BYTES // self._write_bytes)
+        head = len(protocol.frame(protocol.WRITE, 0, handle)) + 12
+        size = min(self._write_bytes, _WRITE_PACKETS * _PACKET_BYTES - head)
+        offset, is_closed = 0, False
+        try:
+            for piece in _pieces(buffers, size):
+                fields = struct.pack(">QI", offset, len(piece))
+                ahead.append(self._send(protocol.WRITE, handle, fields, piece))
+                offset += len(piece)
+                while len(ahead) > most or (ahead and self._pipe.has_received()):
+                    self._answer(ahead.popleft())
+            if FSYNC in self.extensions:
+                ahead.append(self._send(protocol.EXTENDED, protocol.text(FSYNC), handle))
+            is_closed = True
+            ahead.append(self._send(protocol.CLOSE, handle))
+            while ahead:
+                self._answer(ahead.popleft())
+        except StatusError:
+            for number in ahead:
+                self._forget(number)
+            if not is_closed:
+                self._forget(self._send(protocol.CLOSE, handle))
+            raise
+
+    def read_file(self, path: str, offset: int, length: int | None) -> bytes | None:
+        """Bytes of an ordinary file; None when something else has the name, and the session is then of no use."""
+        looked = self._send(protocol.LSTAT, protocol.path_text(path))
+        opened = self._send_open(path, protocol.OPEN_READ, 0)
+        try:
+            found = self._attributes(looked)
+        except StatusError:
+            self._forget(opened)
+            raise
+        if not found.is_file:
+            return None  # Opening a FIFO never ends: the answer is not waited for.
+        handle = self._handle(opened)
+        try:
+            if found.size_bytes is None or found.size_bytes > MAX_OBJECT_BYTES:
+                raise SftpFormatError(f"a size of {found.size_bytes} bytes")
+            end = found.size_bytes if length is None else min(found.size_bytes, offset + length)
+            return b"".join(self._read(handle, offset, end))
+        finally:
+            self._forget(self._send(protocol.CLOSE, handle))
+
+    def folders(self, paths: Sequence[str]) -> Iterator[tuple[str, list[Entry] | None]]:
+        """Each path with its entries, in any order; None where no directory is. Several are asked for at once."""
+        total = 0
+        for at in range(0, len(paths), _FOLDERS_AT_ONCE):
+            some = paths[at : at + _FOLDERS_AT_ONCE]
+            opened = [(path, self._send(protocol.OPENDIR, protocol.path_text(path))) for path in some]
+            handles: dict[str, bytes] = {}
+            refused: StatusError | None = None
+            for path, number in opened:
+                try:
+                    handles[path] = self._handle(number)
+                except StatusError as error:
+                    if error.code == protocol.NO_SUCH_FILE:
+                        yield path, None
+                    else:
+                        refused = refused or error
+            if refused is not None:
+                for handle in handles.values():
+                    self._forget(self._send(protocol.CLOSE, handle))
+                raise refused
+            found: dict[str, list[Entry]] = {path: [] for path in handles}
+            while handles:
+                total += self._read_on(handles, found)
+                if total > _MAX_ENTRIES:
+                    raise SftpFormatError(f"over {_MAX_ENTRIES} names")
+            yield from found.items()
+
+    def _read_on(self, handles: dict[str, bytes], found: dict[str, list[Entry]]) -> int:
+        """Some more entries of each open directory; those at their end are closed. Returns how many entries came."""
+        asked = deque((path, self._send(protocol.READDIR, handles[path])) for path in handles for _ in range(2))
+        count = 0
+        refused: StatusError | None = None
+        while asked:
+            path, number = asked.popleft()
+            try:
+                entries = _expect(self._answer(number), protocol.NAME).entries()
+            except StatusError as error:
+                refused = refused or (error if error.code != protocol.END_OF_FILE else None)
+                if path in handles:
+                    self._forget(self._send(protocol.CLOSE, handles.pop(path)))
+            else:
+                found[path] += entries
+                count += max(1, len(entries))
+        if refused is not None:
+            for handle in handles.values():
+                self._forget(self._send(protocol.CLOSE, handle))
+            raise refused
+        return count
+
+    def _read(self, handle: bytes, offset: int, end: int) -> Iterator[bytes]:
+        starts = iter(range(offset, end, self._read_bytes))
+        ahead: deque[tuple[int, int]] = deque()
+        most = max(1, _AHEAD_BYTES // self._read_bytes)
+        try:
+            while True:
+                for start in itertools.islice(starts, most - len(ahead)):
+                    count = min(self._read_bytes, end - start)
+                    ahead.append((self._send_read(handle, start, count), start))
+                if not ahead:
+                    return
+                number, start = ahead.popleft()
+                stop = min(end, start + self._read_bytes)
+                while True:
+                    data = _expect(self._answer(number), protocol.DATA).text()
+                    if not data or len(data) > stop - start:
+                        raise SftpFormatError(f"{len(data)} bytes where {stop - start} were asked for")
+                    yield data
+                    start += len(data)
+                    if start == stop:
+                        break
+                    number = self._send_read(handle, start, stop - start)
+        finally:
+            for number, _ in ahead:
+                self._forget(number)
+
+    def _look(self, kind: int, path: str) -> Attributes | None:
+        try:
+            return self._attributes(self._send(kind, protocol.path_text(path)))
+        except StatusError as error:
+            if error.code == protocol.NO_SUCH_FILE:
+                return None
+            raise
+
+    def _attributes(self, number: int) -> Attributes:
+        return _expect(self._answer(number), protocol.ATTRIBUTES).attributes()
+
+    def _handle(self, number: int) -> bytes:
+        """As it goes into requests, with its length."""
+        return protocol.text(_expect(self._answer(number), protocol.HANDLE).text())
+
+    def _send_open(self, path: str, flags: int, mode: int) -> int:
+        attributes = protocol.permissions(mode) if mode else bytes(4)
+        return self._send(protocol.OPEN, protocol.path_text(path), struct.pack(">I", flags), attributes)
+
+    def _send_read(self, handle: bytes, offset: int, count: int) -> int:
+        return self._send(protocol.READ, handle, struct.pack(">QI", offset, count))
+
+    def _send_open_folders(self, paths: Sequence[str]) -> list[int]:
+        """OpenSSH opens directories as if they were files, and brings them to the disk; others refuse that."""
+        return [self._send_open(path, protocol.OPEN_READ, 0) for path in paths if FSYNC in self.extensions]
+
+    def _close_folders(self, opened: list[int], *, is_synced: bool) -> None:
+        asked: list[int] = []
+        for number in opened:
+            with suppress(StatusError):
+                handle = self._handle(number)
+                if is_synced:
+                    asked.append(self._send(protocol.EXTENDED, protocol.text(FSYNC), handle))
+                asked.append(self._send(protocol.CLOSE, handle))
+        for number in asked:
+            with suppress(StatusError):
+                self._answer(number)
+
+    def _ask(self, kind: int, *fields: bytes) -> Answer:
+        return self._answer(self._send(kind, *fields))
+
+    def _send(self, kind: int, *fields: bytes) -> int:
+        number = next(self._numbers) & 0xFFFF_FFFF
+        self._expected.add(number)
+        self._pipe.send(protocol.frame(kind, number, *fields))
+        return number
+
+    def _forget(self, number: int) -> None:
+        """An answer that nobody waits for."""
+        self._expected.discard(number)
+        self._arrived.pop(number, None)
+
+    def _answer(self, number: int) -> Answer:
+        """The answer to a request, whatever comes before. Raises StatusError."""
+        strange = 0
+        while number not in self._arrived:
+            answer = self._frame()
+            arrived = answer.number()
+            if arrived in self._expected:
+                self._arrived[arrived] = answer
+                self.answers += 1
+            else:
+                strange += 1
+                if strange > _MAX_FORGOTTEN:
+                    raise SftpFormatError("answers to nothing that was asked")
+        self._expected.discard(number)
+        answer = self._arrived.pop(number)
+        if answer.kind == protocol.STATUS:
+            error = answer.status()
+            if error is not None:
+                raise error
+        return answer
+
+    def _frame(self) -> Answer:
+        self._fill(4)
+        (length,) = struct.unpack_from(">I", self._buffer, self._start)
+        if length > protocol.MAX_FRAME_BYTES:
+            raise SftpFormatError(f"a frame of {length} bytes")
+        self._fill(4 + length)
+        self._start += 4 + length
+        return Answer(bytes(memoryview(self._buffer)[self._start - length : self._start]))
+
+    def _fill(self, count: int) -> None:
+        """Have so many bytes at hand."""
+        while len(self._buffer) - self._start < count:
+            if self._start:
+                del self._buffer[: self._start]
+                self._start = 0
+            # All at once: what stays behind in paramiko's buffer is moved at each reading.
+            self._buffer += self._pipe.receive(_RECEIVE_BYTES)
+
+
+def _expect(answer: Answer, kind: int) -> Answer:
+    if answer.kind != kind:
+        raise SftpFormatError(f"an answer of kind {answer.kind} instead of {kind}")
+    return answer
+
+
+def _pieces(buffers: Buffers, size: int) -> Iterator[bytes]:
+    """The bytes of all buffers in pieces of one size, the last one shorter."""
+    parts: list[bytes | memoryview] = []
+    missing = size
+    for buffer in buffers:
+        view = memoryview(buffer).cast("B")
+        while len(view) >= missing:
+            yield b"".join([*parts, view[:missing]])
+            view, parts, missing = view[missing:], [], size
+        if len(view):
+            parts.append(view)
+            missing -= len(view)
+    if parts:
+        yield b"".join(parts)
