@@ -9,6 +9,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any, cast
 
+from backupd.errors import NotFoundError
 from backupd.model import events, orders
 from backupd.operations import rollback_alarm
 from backupd.operations.context import JobContext
@@ -40,7 +41,15 @@ def operation_for(order: orders.Order) -> Operation:
     """What carries an order out, loaded."""
     module, _, function = OPERATIONS[type(order)].partition(":")
     operation = cast(Operation, getattr(importlib.import_module(module), function))
-    return lambda order, context: rollback_alarm.sound(operation(order, context), context)
+
+    def carry_out(order: orders.Order, context: JobContext) -> events.Done:
+        try:
+            return rollback_alarm.sound(operation(order, context), context)
+        except NotFoundError as error:
+            # It is gone, not mistyped.
+            raise context.alarm or error from error
+
+    return carry_out
 
 
 def run(order: orders.Order, context: JobContext) -> events.Done:

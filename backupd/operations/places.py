@@ -290,6 +290,11 @@ def pick_from(context: JobContext, listing: Listing, selection: Selection) -> Sn
     """The snapshot of a listing that a selection means."""
     records = [to_record(at) for at in listing.found]
     now = context.now.astimezone(UTC)
+    if not records and listing.damaged:
+        raise DamageError(
+            f"no snapshot here can be read: {next(iter(listing.damaged.values()))}",
+            hint="copy it from another destination of this repository; bkctl check says what else is damaged",
+        )
     try:
         picked = picking.pick(records, selection, now, context.zone, context.host.name)
     except SnapshotNotFoundError as error:

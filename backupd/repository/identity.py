@@ -213,7 +213,10 @@ def _read_text(place: Destination, name: str, magic: str) -> dict[str, Any]:
     try:
         found = json.loads(place.get(name, 0, _MAX_TEXT_BYTES))
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"{name} is truncated or damaged") from error
+        raise FormatError(
+            f"{name} is truncated or damaged",
+            hint="where no repository lies beside it, nothing is lost: remove it, or name another place",
+        ) from error
     if not isinstance(found, dict) or found.get("magic") != magic:
         raise FormatError(f"{name} is not what its name says")
     if found.get("version") != 1 or found.get("required"):

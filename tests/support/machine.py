@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,11 +82,14 @@ class Machine:
         items = [event.item for event in sent if isinstance(event, events.Item)]
         return Outcome(done, items, b"".join(event.data for event in sent if isinstance(event, events.Data)))
 
-    def bkctl(self, *words: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    def bkctl(
+        self, *words: str | Path, stdin: bytes = b"", variables: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
         """Start `bkctl` with these words."""
         self.home.mkdir(exist_ok=True)
         command = [sys.executable, "-P", "-m", "bkctl", *map(str, words)]
-        return subprocess.run(command, input=stdin, capture_output=True, env=self.environ, check=False, cwd=self.home)
+        environ = {**self.environ, **(variables or {})}
+        return subprocess.run(command, input=stdin, capture_output=True, env=environ, check=False, cwd=self.home)
 
     def json(self, *words: str | Path, stdin: bytes = b"") -> dict[str, Any]:
         """The same with `--json`; gives the document."""
