@@ -32,6 +32,7 @@ def run(order: DestinationTestOrder, context: JobContext) -> events.Done:
             context.cancel.check()
             findings.append({"name": finding.name, "verdict": finding.verdict, "detail": finding.detail})
             context.tell("information", f"{finding.name}: {finding.verdict}", verbosity=1)
+        free_bytes = store.free_bytes()
     finally:
         trial.clean()
         store.close()
@@ -45,7 +46,7 @@ def run(order: DestinationTestOrder, context: JobContext) -> events.Done:
         "reached_seconds": round(reached_seconds, 4),
         "put_bytes_per_second": int(trial.speed.put_bytes_per_second) if trial.speed is not None else None,
         "get_bytes_per_second": int(trial.speed.get_bytes_per_second) if trial.speed is not None else None,
-        "free_bytes": store.free_bytes(),
+        "free_bytes": free_bytes,
         "create_if_absent": store.traits.create_if_absent,
         "holds_something": bool([name for name in names if name != "tmp"]),
     }
