@@ -54,8 +54,21 @@ def store_access(session: Session, given: Mapping[str, Any]) -> StoreAccess:
         known_hosts=absolute_text(given["known_hosts"]) if given["known_hosts"] is not None else None,
         ca_file=absolute_text(given["ca_file"]) if given["ca_file"] is not None else None,
         allow_plaintext=bool(given["allow_plaintext"]),
+        words=_access_words(given),
         retry_seconds=given["retry_for"],
     )
+
+
+def _access_words(given: Mapping[str, Any]) -> list[str]:
+    """The options of a store as a later command needs them, from whatever directory it is given in."""
+    words: list[str] = []
+    for name in ("credentials_file", "known_hosts", "ca_file"):
+        if given[name] is not None:
+            words += [f"--{name.replace('_', '-')}", absolute_text(given[name])]
+    for name in ("credentials_command", "host_key"):
+        if given[name] is not None:
+            words += [f"--{name.replace('_', '-')}", given[name]]
+    return words + ["--allow-plaintext"] * bool(given["allow_plaintext"])
 
 
 def limits(given: Mapping[str, Any]) -> Limits:

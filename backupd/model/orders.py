@@ -51,6 +51,8 @@ class StoreAccess(Strict, frozen=True, kw_only=True):
     """Absolute path of the certificates that vouch for the server; None: those of the system."""
     allow_plaintext: bool = False
     """Whether login and objects may cross the net unencrypted."""
+    words: list[str] = []
+    """The options that gave this, without secrets, for the commands that are printed."""
     retry_seconds: Seconds | None = None
     """How long one call that fails for a moment is tried again; None: five minutes."""
 

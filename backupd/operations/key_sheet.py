@@ -11,9 +11,10 @@ from backupd import __version__
 from backupd.errors import FormatError
 from backupd.model import events
 from backupd.model.orders import KeyOrder
+from backupd.model.places import inside
 from backupd.operations.context import JobContext
 from backupd.operations.kept_keys import KeyAtHand, key_at_hand
-from backupd.operations.places import OpenPlace, list_snapshots, open_place
+from backupd.operations.places import OpenPlace, from_words, list_snapshots, open_place
 from backupd.repository import identity
 from backupd.rules import moments
 
@@ -86,7 +87,7 @@ def _secret_lines(hand: KeyAtHand | None, kind: str) -> list[str]:
 
 
 def _commands(order: KeyOrder, context: JobContext, place: OpenPlace) -> list[str]:
-    where = f"--from {shlex.quote(_named_place(context, place))}"
+    where = from_words(_named_place(context, place), place.access)
     is_clear = place.repository.slot.kind == "clear"
     key = "" if is_clear else " --password-file recovery.key"
     typing = [] if is_clear else ["(umask 077; cat > recovery.key)"]
@@ -104,7 +105,7 @@ def _named_place(context: JobContext, place: OpenPlace) -> str:
     except FormatError as error:
         context.warn(error.message)
         is_found = False
-    return place.address if is_found else f"{place.address}/{place.repository.text_id}"
+    return place.address if is_found else inside(place.address, place.repository.text_id)
 
 
 def _set_words(order: KeyOrder, context: JobContext, place: OpenPlace) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC
@@ -56,9 +57,19 @@ class OpenPlace(msgspec.Struct, frozen=True):
     cache: str
     """Directory of index tables and file caches."""
 
+    @property
+    def from_words(self) -> str:
+        """`--from PLACE` and what opens it, as a shell takes it."""
+        return from_words(self.address, self.access)
+
     def setup(self) -> RepositorySetup:
         """What worker processes need."""
         return worker_setup(self.repository, self.address, self.access)
+
+
+def from_words(address: str, access: StoreAccess) -> str:
+    """`--from PLACE` and what opens it, as a shell takes it."""
+    return shlex.join(["--from", address, *access.words])
 
 
 class SnapshotAt(NamedTuple):

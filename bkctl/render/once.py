@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,8 +47,7 @@ def _key_lines(repository: Mapping[str, Any], key: Mapping[str, Any]) -> list[st
     if key.get("file") and encryption == "password":
         lines.append(f"Kept for later runs of this user: {key['file']}")
     what = "Print the sheet" if encryption == "password" else "Print it"
-    sheet = key.get("sheet_command") or f"bkctl key sheet --from {shlex.quote(repository['place'])}"
-    return [*lines, f"{what}, keep it apart from computer and disk:  {sheet}"]
+    return [*lines, f"{what}, keep it apart from computer and disk:  {key['sheet_command']}"]
 
 
 def _run_lines(run: Mapping[str, Any], is_dry: bool) -> list[str]:

@@ -104,7 +104,7 @@ def result(
     context, place, tally = draft.context, draft.place, draft.tally
     stored = engine.blocks.stored_bytes
     at = "" if snapshot.is_complete else f" --as-of {names.short(naming.snapshot_id_text(snapshot.id))}"
-    restore = f"bkctl restore {shlex.quote(snapshot.set_name)} --from {shlex.quote(place.address)} --to restored{at}"
+    restore = f"bkctl restore {shlex.quote(snapshot.set_name)} {place.from_words} --to restored{at}"
     run = _run_fields(context, draft.use, tally, draft.started_ns, exit_code) | {
         "snapshot": naming.snapshot_id_text(snapshot.id),
         "bytes": msgspec.to_builtins(tally.byte_counts(engine.new_bytes)),
@@ -185,7 +185,12 @@ def repository(opened: OpenedForWriting, place: OpenPlace) -> dict[str, Any]:
 def _key(opened: OpenedForWriting) -> dict[str, Any]:
     made = opened.made_key
     label = opened.place.repository.slot.label
-    return {"created": made is not None and made.kind == "key", "file": made.file if made else None, "label": label}
+    return {
+        "created": made is not None and made.kind == "key",
+        "file": made.file if made else None,
+        "label": label,
+        "sheet_command": f"bkctl key sheet {opened.place.from_words}",
+    }
 
 
 def _restore_one(draft: Draft, snapshot: Snapshot) -> str | None:
@@ -196,5 +201,5 @@ def _restore_one(draft: Draft, snapshot: Snapshot) -> str | None:
         return None
     if not text.isprintable() or not path:
         return None
-    place = shlex.quote(draft.place.address)
-    return f"bkctl restore {shlex.quote(snapshot.set_name)} {shlex.quote(text)} --from {place} --strip --to ."
+    name, where = shlex.quote(snapshot.set_name), draft.place.from_words
+    return f"bkctl restore {name} {shlex.quote(text)} {where} --strip --to ."
