@@ -23,13 +23,13 @@ Opener = Callable[[PlaceUrl, Opening], Store]
 
 ENTRY_POINTS = "backupd.destinations"
 _BUILT_IN: dict[str, str] = {
-    "ftp": "backupd.destination.ftp:open_ftp",
-    "ftps": "backupd.destination.ftp:open_ftp",
-    "rclone": "backupd.destination.rclone:open_rclone",
-    "s3": "backupd.destination.s3:open_s3",
-    "sftp": "backupd.destination.sftp:open_sftp",
-    "webdav": "backupd.destination.webdav:open_webdav",
-    "webdavs": "backupd.destination.webdav:open_webdav",
+    "ftp": "backupd.destination.ftp.store:open_ftp",
+    "ftps": "backupd.destination.ftp.store:open_ftp",
+    "rclone": "backupd.destination.rclone.store:open_rclone",
+    "s3": "backupd.destination.s3.store:open_s3",
+    "sftp": "backupd.destination.sftp.store:open_sftp",
+    "webdav": "backupd.destination.webdav.store:open_webdav",
+    "webdavs": "backupd.destination.webdav.store:open_webdav",
 }
 """Scheme -> module and opener; imported when asked for, for their libraries take time."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bkctl.contract import kept, parts, runs, stored
+from bkctl.contract import destinations, kept, parts, runs, stored
 from bkctl.output import SCHEMA
 
 _REFERENCE = "#/$defs/{name}"
@@ -35,13 +35,13 @@ RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     "set delete": (kept.ChangedSet,),
     "set apply": (parts.Changed,),
     "set export": (kept.ConfigExport,),
-    "destination add": (kept.ChangedDestination,),
-    "destination list": (kept.DestinationList,),
-    "destination show": (kept.OneDestination,),
-    "destination test": (kept.DestinationTest,),
-    "destination edit": (kept.ChangedDestination,),
-    "destination rename": (kept.ChangedDestination,),
-    "destination remove": (kept.ChangedDestination,),
+    "destination add": (destinations.ChangedDestination,),
+    "destination list": (destinations.DestinationList,),
+    "destination show": (destinations.OneDestination,),
+    "destination test": (destinations.DestinationTest,),
+    "destination edit": (destinations.ChangedDestination,),
+    "destination rename": (destinations.ChangedDestination,),
+    "destination remove": (destinations.ChangedDestination,),
     "job list": (kept.JobList,),
     "job show": (kept.OneJob,),
     "job log": (kept.JobLog,),

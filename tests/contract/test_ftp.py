@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from backupd.destination.contract import Opening
-from backupd.destination.ftp_connection import Connection, Server
-from backupd.destination.ftp_listing import Entry, entries, is_empty
+from backupd.destination.ftp.connection import Connection, Server
+from backupd.destination.ftp.listing import Entry, entries, is_empty
 from backupd.destination.stores import open_store
 from backupd.errors import (
     DestinationError,

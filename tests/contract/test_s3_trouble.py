@@ -19,7 +19,7 @@ import pytest
 from backupd.clock import SystemClock
 from backupd.destination.contract import Store
 from backupd.destination.retrying import Patience, Retrying
-from backupd.destination.s3 import TimeLimits
+from backupd.destination.s3.store import TimeLimits
 from backupd.errors import (
     BackupError,
     DestinationRefusedError,

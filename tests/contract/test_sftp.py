@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from backupd.destination.contract import Traits
-from backupd.destination.ssh_connection import SftpLimits
+from backupd.destination.sftp.ssh_connection import SftpLimits
 from backupd.destination.stores import open_store
 from backupd.errors import (
     DestinationError,

@@ -10,9 +10,9 @@ import pytest
 
 from backupd.destination.contract import Opening
 from backupd.destination.network_door import TimeLimits
-from backupd.destination.webdav import WebdavStore, open_with_limits
-from backupd.destination.webdav_listing import Listing, below
-from backupd.destination.webdav_login import Login
+from backupd.destination.webdav.listing import Listing, below
+from backupd.destination.webdav.login import Login
+from backupd.destination.webdav.store import WebdavStore, open_with_limits
 from backupd.errors import (
     DestinationError,
     DestinationFullError,

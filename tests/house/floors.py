@@ -78,7 +78,7 @@ ENVIRONMENT_READERS: tuple[str, ...] = (
     "backupd/settings/",
     "bkctl/main.py",
     # Hands on to rclone what it may see of it.
-    "backupd/destination/rclone_child.py",
+    "backupd/destination/rclone/child.py",
 )
 """Files, or directories with a final slash."""
 

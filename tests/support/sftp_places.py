@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from backupd.destination.contract import Opening
-from backupd.destination.sftp import SftpStore
-from backupd.destination.ssh_connection import SftpLimits
+from backupd.destination.sftp.ssh_connection import SftpLimits
+from backupd.destination.sftp.store import SftpStore
 from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl
 from tests.support.servers.rclone_sftp import PASSWORD, USER, RcloneSftp

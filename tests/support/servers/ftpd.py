@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from backupd.destination.contract import Opening
-from backupd.destination.ftp import FtpStore, open_with_limits
+from backupd.destination.ftp.store import FtpStore, open_with_limits
 from backupd.destination.network_door import TimeLimits
 from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl

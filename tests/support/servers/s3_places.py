@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 
 from backupd.destination.contract import Opening, Store
-from backupd.destination.s3 import S3Store, TimeLimits, open_s3
-from backupd.destination.s3_options import S3Options
+from backupd.destination.s3.options import S3Options
+from backupd.destination.s3.store import S3Store, TimeLimits, open_s3
 from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl
 from tests.contract.suite import Open

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from backupd.destination.contract import Opening
 from backupd.destination.network_door import TimeLimits
-from backupd.destination.webdav import WebdavStore, open_with_limits
+from backupd.destination.webdav.store import WebdavStore, open_with_limits
 from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl
 from tests.support.servers.certificates import Authority

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backupd.destination.rclone_errors import cleaned, secrets_of, translated
+from backupd.destination.rclone.errors import cleaned, secrets_of, translated
 from backupd.errors import (
     BackupError,
     DestinationError,

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from backupd.destination.rclone_listing import entries, is_object_name
+from backupd.destination.rclone.listing import entries, is_object_name
 from backupd.store_errors import StoreAnswerError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import random
 
-from backupd.destination.s3_body import JOINED_BYTES, Body, body_of
+from backupd.destination.s3.body import JOINED_BYTES, Body, body_of
 
 
 def test_it_reads_as_a_file_of_the_same_bytes() -> None:

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from backupd.destination.contract import Buffers
-from backupd.destination.s3_condition import PROOF, Condition
+from backupd.destination.s3.condition import PROOF, Condition
 from backupd.errors import DestinationError, DestinationRefusedError, DestinationUnreachableError, ObjectExistsError
 
 

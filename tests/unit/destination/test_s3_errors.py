@@ -9,7 +9,7 @@ import pytest
 from botocore import exceptions as vendor
 from botocore.parsers import ResponseParserError
 
-from backupd.destination.s3_errors import translate
+from backupd.destination.s3.errors import translate
 from backupd.errors import (
     BackupError,
     DestinationError,

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backupd.destination import sftp_protocol as protocol
-from backupd.destination.sftp_listing import objects_below
-from backupd.destination.sftp_protocol import SftpFormatError, StatusError
-from backupd.destination.sftp_session import LostError, Session
+from backupd.destination.sftp import protocol
+from backupd.destination.sftp.listing import objects_below
+from backupd.destination.sftp.protocol import SftpFormatError, StatusError
+from backupd.destination.sftp.session import LostError, Session
 
 FILE = struct.pack(">IQI", 5, 1, 0o100600)
 """ATTRS of an ordinary file of one byte."""

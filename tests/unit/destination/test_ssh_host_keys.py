@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backupd.destination.ssh_host_keys import HostKey, is_known, refuse, vouched
+from backupd.destination.sftp.ssh_host_keys import HostKey, is_known, refuse, vouched
 from backupd.store_errors import HostKeyChangedError, HostKeyUnknownError
 
 OURS = HostKey("ssh-ed25519", b"ours")

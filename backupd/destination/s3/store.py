@@ -16,10 +16,10 @@ from botocore.exceptions import ClientError
 from botocore.loaders import create_loader
 
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Store, Traits
-from backupd.destination.s3_body import JOINED_BYTES, body_of
-from backupd.destination.s3_condition import PROOF, Condition
-from backupd.destination.s3_errors import AGAIN_HINT, code_of, status_of, translated, translated_of_place
-from backupd.destination.s3_options import S3Options, check_ca_file, check_encrypted, login_of
+from backupd.destination.s3.body import JOINED_BYTES, body_of
+from backupd.destination.s3.condition import PROOF, Condition
+from backupd.destination.s3.errors import AGAIN_HINT, code_of, status_of, translated, translated_of_place
+from backupd.destination.s3.options import S3Options, check_ca_file, check_encrypted, login_of
 from backupd.errors import DestinationUnreachableError, ObjectExistsError, ObjectMissingError
 from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl

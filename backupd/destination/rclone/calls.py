@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from backupd.clock import SystemClock
-from backupd.destination.rclone_child import RcloneChild, check_version
-from backupd.destination.rclone_errors import secrets_of, translated
+from backupd.destination.rclone.child import RcloneChild, check_version
+from backupd.destination.rclone.errors import secrets_of, translated
 from backupd.errors import BackupError, DestinationUnreachableError
 from backupd.model.orders import StoreAccess
 from backupd.store_errors import StoreAnswerError, StoreFolderError

@@ -18,8 +18,8 @@ from backupd.destination.contract import Buffers
 from backupd.destination.network_door import TimeLimits
 from backupd.destination.object_names import without_secrets
 from backupd.destination.sending import parts
-from backupd.destination.webdav_errors import answer_error
-from backupd.destination.webdav_login import Login
+from backupd.destination.webdav.errors import answer_error
+from backupd.destination.webdav.login import Login
 from backupd.errors import DestinationError, DestinationUnreachableError
 from backupd.store_errors import StoreAnswerError
 

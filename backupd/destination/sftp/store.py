@@ -9,16 +9,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from backupd.destination import sftp_protocol as protocol
-from backupd.destination import ssh_host_keys
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Traits
-from backupd.destination.sftp_connections import Connections
-from backupd.destination.sftp_errors import refusal_of_change, translated
-from backupd.destination.sftp_listing import has_control, is_ours, objects_below
-from backupd.destination.sftp_protocol import StatusError
-from backupd.destination.sftp_session import HARDLINK, STATVFS, LostError, Session
-from backupd.destination.ssh_connection import Server, SftpLimits
-from backupd.destination.ssh_logins import login_of
+from backupd.destination.sftp import protocol, ssh_host_keys
+from backupd.destination.sftp.connections import Connections
+from backupd.destination.sftp.errors import refusal_of_change, translated
+from backupd.destination.sftp.listing import has_control, is_ours, objects_below
+from backupd.destination.sftp.protocol import StatusError
+from backupd.destination.sftp.session import HARDLINK, STATVFS, LostError, Session
+from backupd.destination.sftp.ssh_connection import Server, SftpLimits
+from backupd.destination.sftp.ssh_logins import login_of
 from backupd.errors import (
     DestinationError,
     DestinationUnreachableError,

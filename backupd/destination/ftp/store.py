@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Traits
-from backupd.destination.ftp_connection import Connection, Server, Tls
-from backupd.destination.ftp_errors import Spoken, code_of, is_denied, is_full
-from backupd.destination.ftp_listing import MAX_LISTING_BYTES, Entry, entries, entry_of, is_empty
-from backupd.destination.ftp_pool import Pool
+from backupd.destination.ftp.connection import Connection, Server, Tls
+from backupd.destination.ftp.errors import Spoken, code_of, is_denied, is_full
+from backupd.destination.ftp.listing import MAX_LISTING_BYTES, Entry, entries, entry_of, is_empty
+from backupd.destination.ftp.pool import Pool
 from backupd.destination.network_door import TimeLimits, refuse_plaintext, user_and_password
 from backupd.destination.object_names import MAX_DEPTH, can_be_ours, check_path
 from backupd.destination.tls import verifying_context

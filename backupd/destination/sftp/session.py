@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from backupd.destination import sftp_protocol as protocol
 from backupd.destination.contract import Buffers
-from backupd.destination.sftp_protocol import Answer, Attributes, Entry, SftpFormatError, Space, StatusError
+from backupd.destination.sftp import protocol
+from backupd.destination.sftp.protocol import Answer, Attributes, Entry, SftpFormatError, Space, StatusError
 
 _PACKET_BYTES = (32 << 10) - 64
 """What OpenSSH takes in one SSH packet, as paramiko fills it: whole packets cost least."""

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from backupd.clock import Clock, SystemClock
-from backupd.destination.ftp_connection import Connection, Server
-from backupd.destination.ftp_errors import code_of
+from backupd.destination.ftp.connection import Connection, Server
+from backupd.destination.ftp.errors import code_of
 from backupd.errors import BackupError
 
 _MOST = 4

@@ -11,9 +11,9 @@ from backupd.destination.contract import Buffers, ObjectInfo, Opening, Traits
 from backupd.destination.network_door import TimeLimits, refuse_plaintext, user_and_password
 from backupd.destination.object_names import MAX_DEPTH, can_be_ours, check_path, is_plain
 from backupd.destination.tls import verifying_context
-from backupd.destination.webdav_http import Answer, Client, Server
-from backupd.destination.webdav_listing import QUESTION, Entry, Listing, below
-from backupd.destination.webdav_login import Login
+from backupd.destination.webdav.http import Answer, Client, Server
+from backupd.destination.webdav.listing import QUESTION, Entry, Listing, below
+from backupd.destination.webdav.login import Login
 from backupd.errors import (
     DestinationError,
     DestinationFullError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from backupd.destination.contract import ObjectInfo
-from backupd.destination.sftp_session import Session
+from backupd.destination.sftp.session import Session
 from backupd.store_errors import StoreFolderError
 
 _MAX_DEPTH = 16

@@ -15,10 +15,10 @@ from paramiko import AuthenticationException, Channel, ChannelException, SSHExce
 from paramiko.ssh_exception import IncompatiblePeer
 
 from backupd.clock import SystemClock
-from backupd.destination import ssh_host_keys
-from backupd.destination.sftp_session import LostError, Session
-from backupd.destination.ssh_host_keys import HostKey, Vouched
-from backupd.destination.ssh_logins import SshLogin, log_in
+from backupd.destination.sftp import ssh_host_keys
+from backupd.destination.sftp.session import LostError, Session
+from backupd.destination.sftp.ssh_host_keys import HostKey, Vouched
+from backupd.destination.sftp.ssh_logins import SshLogin, log_in
 from backupd.errors import DestinationUnreachableError
 from backupd.store_errors import StoreAnswerError
 

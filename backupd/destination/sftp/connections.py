@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from paramiko import ChannelException
 
-from backupd.destination.sftp_protocol import StatusError
-from backupd.destination.sftp_session import LostError, Session
-from backupd.destination.ssh_connection import Server, SshConnection
+from backupd.destination.sftp.protocol import StatusError
+from backupd.destination.sftp.session import LostError, Session
+from backupd.destination.sftp.ssh_connection import Server, SshConnection
 from backupd.errors import DestinationError, DestinationUnreachableError
 
 Answer = TypeVar("Answer")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from backupd.destination import sftp_protocol as protocol
-from backupd.destination.sftp_protocol import SftpFormatError, Space, StatusError
-from backupd.destination.sftp_session import HARDLINK, STATVFS, LostError, Session
+from backupd.destination.sftp import protocol
+from backupd.destination.sftp.protocol import SftpFormatError, Space, StatusError
+from backupd.destination.sftp.session import HARDLINK, STATVFS, LostError, Session
 from backupd.errors import (
     DestinationError,
     DestinationFullError,

@@ -1,0 +1,1 @@
+"""Any remote that the rclone program knows."""

@@ -1,0 +1,1 @@
+"""SFTP: OpenSSH's servers and others."""

@@ -1,0 +1,73 @@
+"""Results about the places that sets are stored in."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from bkctl.contract.parts import (
+    Changed,
+    DestinationId,
+    Nothing,
+    Shown,
+    Time,
+)
+
+
+class Destination(Shown, kw_only=True):
+    """A place that sets are stored in."""
+
+    id: DestinationId
+    name: str
+    place: str
+    absent: Literal["fail", "skip"]
+    credentials: str | None
+    """Where the login is read from."""
+    host_key: str | None
+    known_hosts: str | None
+    ca_file: str | None
+    allow_plaintext: bool
+    retry_for: str | None
+    kept_in: str | None
+    created: Time
+    sets: list[str]
+
+
+class DestinationList(Shown, kw_only=True):
+    """Of `destination list`."""
+
+    destinations: list[Destination]
+    next: Nothing
+
+
+class DestinationFinding(Shown, kw_only=True):
+    """What one trial of a store showed."""
+
+    name: str
+    verdict: Literal["good", "missing", "failed"]
+    detail: str
+
+
+class DestinationTest(Shown, kw_only=True):
+    """Of `destination test`."""
+
+    place: str
+    usable: bool
+    findings: list[DestinationFinding]
+    reached_seconds: float
+    put_bytes_per_second: int | None
+    get_bytes_per_second: int | None
+    free_bytes: int | None
+    create_if_absent: bool
+    holds_something: bool
+
+
+class OneDestination(Shown, kw_only=True):
+    """Of `destination show`."""
+
+    destination: Destination
+
+
+class ChangedDestination(Changed, kw_only=True):
+    """Of what makes, changes or forgets a destination."""
+
+    destination: Destination
