@@ -21,6 +21,12 @@ def can_be_ours(name: str) -> bool:
     return _OURS.fullmatch(name) is not None
 
 
+def is_object_name(name: str) -> bool:
+    """Whether a whole listed name can be of an object, not of something temporary."""
+    *folders, last = name.split("/")
+    return can_be_ours(last) and "tmp" not in folders and all(map(can_be_ours, folders))
+
+
 def is_plain(name: str) -> bool:
     """Whether a listed name is one name: no way to somewhere else, nothing that a terminal would obey."""
     return name not in ("", ".", "..") and "/" not in name and _CONTROL.search(name) is None

@@ -38,14 +38,13 @@ from backupd.store_errors import (
 )
 from tests.contract.suite import MANY, MIB, Open, StoreContract
 from tests.support.rclone_processes import listening_inodes, opened_by, rclones, socket_inodes
+from tests.support.servers.http_server import HttpServer, program
 from tests.support.servers.rclone_remotes import (
     BUCKET,
     READER_KEY,
     READER_SECRET,
     SECRET,
-    S3Server,
     directory_remotes,
-    program,
     s3_remote,
     s3_server,
 )
@@ -59,7 +58,7 @@ def _path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
     with s3_server(tmp_path_factory.mktemp("s3")) as started:
         yield started
 
@@ -106,7 +105,7 @@ class TestSeaweedFs(StoreContract):
     """A remote of buckets."""
 
     @pytest.fixture
-    def open_place(self, server: S3Server) -> Generator[Open, None, None]:
+    def open_place(self, server: HttpServer) -> Generator[Open, None, None]:
         access = StoreAccess(credentials=s3_remote(server.port), allow_plaintext=True)
         yield from _opener(f"rclone:sea:{BUCKET}/place-{next(_PLACES)}", access)
 
@@ -137,7 +136,7 @@ class TestBadInput:
         assert "rclone mkdir dir:none" in error.hint
         assert not (tmp_path / "dir/none").exists()
 
-    def test_a_bucket_that_is_not_there_is_not_made(self, server: S3Server, tmp_path: Path) -> None:
+    def test_a_bucket_that_is_not_there_is_not_made(self, server: HttpServer, tmp_path: Path) -> None:
         """Else a misspelt or lost bucket is an empty place, and nobody hears of it."""
         error = _refused("rclone:sea:backupz/place", s3_remote(server.port))
         assert isinstance(error, StoreFolderError)
@@ -154,12 +153,12 @@ class TestBadInput:
             list(store.list("r1/"))
         store.close()
 
-    def test_a_wrong_login(self, server: S3Server) -> None:
+    def test_a_wrong_login(self, server: HttpServer) -> None:
         error = _refused(f"rclone:sea:{BUCKET}/place", s3_remote(server.port, secret="wrong-secret"))
         assert isinstance(error, StoreLoginError)
         assert "rclone lsd sea:" in error.hint
 
-    def test_a_login_that_may_only_read(self, server: S3Server) -> None:
+    def test_a_login_that_may_only_read(self, server: HttpServer) -> None:
         store = _open(f"rclone:sea:{BUCKET}/place", s3_remote(server.port, READER_SECRET, READER_KEY))
         with pytest.raises(DestinationRefusedError, match="rclone:sea"):
             store.put("r1/keys/k", [b"1"])
@@ -171,7 +170,7 @@ class TestBadInput:
         assert isinstance(error, DestinationUnreachableError)
         assert error.retryable
 
-    def test_a_net_that_anybody_reads(self, server: S3Server) -> None:
+    def test_a_net_that_anybody_reads(self, server: HttpServer) -> None:
         error = _refused(f"rclone:sea:{BUCKET}/place", s3_remote(server.port), plain=False)
         assert isinstance(error, PlaintextError)
         behind = s3_remote(server.port) + b"\n[outer]\ntype = alias\nremote = sea:backups\n"

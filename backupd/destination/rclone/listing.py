@@ -17,8 +17,6 @@ _PIECE_BYTES = 256 << 10
 _MOST_OF_ONE = 1 << 20
 _MOST_ENTRIES = 50_000_000
 _SPACE = re.compile(r"[\s,]*")
-_OBJECT_NAME = re.compile(r"[a-z0-9.-]+(/[a-z0-9.-]+)*")
-_MOST_CHARACTERS = 1024
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -59,14 +57,6 @@ def entries(read: Callable[[int], bytes], shown: str) -> Iterator[Entry]:
             yield _entry(value, shown, count)
         if not piece or len(text) - at > _MOST_OF_ONE:
             raise StoreAnswerError(f"{shown}: the listing breaks off after {count} entries")
-
-
-def is_object_name(name: str) -> bool:
-    """Whether a name can be one of ours; what else lies there is somebody else's, or temporary."""
-    if len(name) > _MOST_CHARACTERS or not _OBJECT_NAME.fullmatch(name):
-        return False
-    parts = name.split("/")
-    return "tmp" not in parts and "." not in parts and ".." not in parts
 
 
 def _skip(text: str, at: int) -> int:

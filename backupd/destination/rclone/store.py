@@ -14,8 +14,9 @@ from urllib.parse import quote
 import msgspec
 
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Traits
+from backupd.destination.object_names import is_object_name
 from backupd.destination.rclone.calls import CALL_SECONDS, LISTING_SECONDS, RcloneCalls
-from backupd.destination.rclone.listing import Entry, entries, is_object_name
+from backupd.destination.rclone.listing import Entry, entries
 from backupd.destination.rclone.remote import Remote, checked_kind
 from backupd.errors import BackupError, DestinationError, ObjectExistsError, ObjectMissingError
 from backupd.model.places import PlaceUrl

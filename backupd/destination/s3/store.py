@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import closing
 from functools import cache
@@ -16,6 +15,7 @@ from botocore.exceptions import ClientError
 from botocore.loaders import create_loader
 
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Store, Traits
+from backupd.destination.object_names import is_object_name
 from backupd.destination.s3.body import JOINED_BYTES, body_of
 from backupd.destination.s3.condition import PROOF, Condition
 from backupd.destination.s3.errors import AGAIN_HINT, code_of, status_of, translated, translated_of_place
@@ -25,7 +25,6 @@ from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl
 from backupd.store_errors import NameTooLongError, StoreAnswerError
 
-_OURS = re.compile(r"[a-z0-9.-]+(/[a-z0-9.-]+)*")
 _KEY_BYTES = 1024
 """S3's own limit."""
 _MOST_BYTES = 256 << 20
@@ -138,7 +137,7 @@ class S3Store:
         for page in self._pages(Prefix=start + prefix):
             for item in page.get("Contents", ()):
                 name = str(item.get("Key", "")).removeprefix(start)
-                if name.startswith(prefix) and _is_ours(name):
+                if name.startswith(prefix) and is_object_name(name):
                     yield ObjectInfo(name, int(item.get("Size", 0)))
 
     def delete(self, name: str) -> None:
@@ -223,11 +222,6 @@ class S3Store:
                 f"{self._what(name)}: prefix and name have over {_KEY_BYTES} bytes", hint="choose a shorter prefix"
             )
         return key
-
-
-def _is_ours(name: str) -> bool:
-    parts = name.split("/")
-    return _OURS.fullmatch(name) is not None and "tmp" not in parts[:-1] and all(part.strip(".") for part in parts)
 
 
 @cache

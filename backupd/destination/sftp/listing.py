@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from backupd.destination.contract import ObjectInfo
+from backupd.destination.object_names import can_be_ours
 from backupd.destination.sftp.session import Session
 from backupd.store_errors import StoreFolderError
 
 _MAX_DEPTH = 16
-_NAME = re.compile(r"[a-z0-9-][a-z0-9.-]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f/]")
-
-
-def is_ours(name: str) -> bool:
-    """Whether an entry can be an object or a folder of ours."""
-    return _NAME.fullmatch(name) is not None
-
-
-def has_control(name: str) -> bool:
-    """Whether an entry's name holds what no name holds, so that nobody follows it."""
-    return _CONTROL.search(name) is not None
 
 
 def objects_below(session: Session, base: str, prefix: str, place: str) -> list[ObjectInfo]:
@@ -37,7 +24,7 @@ def objects_below(session: Session, base: str, prefix: str, place: str) -> list[
             if entries is None and not paths[path]:
                 raise StoreFolderError(f"{place} is gone", hint="is the disk mounted there?")
             for entry in entries or ():
-                if not is_ours(entry.name):
+                if not can_be_ours(entry.name):
                     continue
                 name, attributes = paths[path] + entry.name, entry.attributes
                 if attributes.permissions is None or (attributes.is_file and attributes.size_bytes is None):

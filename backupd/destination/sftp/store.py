@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Traits
+from backupd.destination.object_names import can_be_ours, is_plain
 from backupd.destination.sftp import protocol, ssh_host_keys
 from backupd.destination.sftp.connections import Connections
 from backupd.destination.sftp.errors import refusal_of_change, translated
-from backupd.destination.sftp.listing import has_control, is_ours, objects_below
+from backupd.destination.sftp.listing import objects_below
 from backupd.destination.sftp.protocol import StatusError
 from backupd.destination.sftp.session import HARDLINK, STATVFS, LostError, Session
 from backupd.destination.sftp.ssh_connection import Server, SftpLimits
@@ -107,7 +108,7 @@ class SftpStore:
             ((_, entries),) = self._connections.run(lambda session: [*session.folders([self._base])])
         if entries is None:
             raise DestinationUnreachableError(f"{self._place} is gone", hint="is the disk mounted there?")
-        return sorted(entry.name for entry in entries if not has_control(entry.name))
+        return sorted(entry.name for entry in entries if is_plain(entry.name))
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Walk the folders, several at once; temporary names, links and strangers' names are no objects."""
@@ -162,7 +163,7 @@ class SftpStore:
             ((path, entries),) = session.folders([self._full(name)])
             found = [entry.name for entry in entries or () if entry.name.startswith(tag + "-")]
             for entry in found:
-                if not has_control(entry):
+                if is_plain(entry):
                     try:
                         session.remove(f"{path}/{entry}")
                     except StatusError as error:
@@ -181,7 +182,7 @@ class SftpStore:
         def remove(session: Session) -> None:
             ((path, entries),) = session.folders([self._full(name)])
             for entry in entries or ():
-                if entry.attributes.is_folder and is_ours(entry.name):
+                if entry.attributes.is_folder and can_be_ours(entry.name):
                     with suppress(StatusError):
                         session.remove_folder(f"{path}/{entry.name}")
 

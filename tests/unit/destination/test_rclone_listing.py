@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from backupd.destination.rclone.listing import entries, is_object_name
+from backupd.destination.object_names import is_object_name
+from backupd.destination.rclone.listing import entries
 from backupd.store_errors import StoreAnswerError
 
 
