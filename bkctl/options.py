@@ -235,7 +235,7 @@ _SET_FIELDS = (
     "time_zone",
 )
 _STORE_OPTIONS = (
-    click.option("--host-key", metavar="SHA256:…", help="Fingerprint of the server's SSH key."),
+    click.option("--host-key", metavar="SHA256:KEY", help="Fingerprint of the server's SSH key."),
     click.option("--known-hosts", metavar="FILE", type=click.Path(), help="SSH keys of servers; default: your own."),
     click.option("--ca-file", metavar="FILE", type=click.Path(), help="Certificates that vouch for the server."),
     click.option("--allow-plaintext", is_flag=True, default=None, help="Let login and data cross the net unencrypted."),
@@ -245,7 +245,7 @@ _DESTINATION_OPTIONS = (
     click.option("--credentials-file", metavar="FILE", type=click.Path(), help="Login, read by the daemon each time."),
     click.option("--credentials-command", metavar="TEXT", help="Program that prints the login; no shell."),
     click.option("--credentials-env", metavar="NAME", help="The daemon's environment variable with the login."),
-    click.option("--host-key", metavar="SHA256:…", help="Fingerprint of the server's SSH key."),
+    click.option("--host-key", metavar="SHA256:KEY", help="Fingerprint of the server's SSH key."),
     click.option("--known-hosts", metavar="FILE", type=click.Path(), help="SSH keys of servers."),
     click.option("--ca-file", metavar="FILE", type=click.Path(), help="Certificates that vouch for the server."),
     click.option("--allow-plaintext/--no-plaintext", default=None, help="Let login and data cross the net in clear."),

@@ -121,7 +121,7 @@ def edit(session: Session, /, **given: Any) -> Reply:
     "test",
     cls=Verb,
     short_help="What a store can do.",
-    examples=["bkctl destination test off-site", "bkctl destination test sftp://me@host/backup --host-key SHA256:…"],
+    examples=["bkctl destination test off-site", "bkctl destination test sftp://me@host/backup --host-key SHA256:KEY"],
 )
 @click.argument("place", metavar="DEST", type=click.Path(readable=False))
 @click.option("--quick", is_flag=True, help="Only whether it can be used at all.")
