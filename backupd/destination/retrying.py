@@ -22,6 +22,8 @@ from backupd.errors import DestinationError, ObjectExistsError
 from backupd.store_errors import StoreAnswerError
 
 Answer = TypeVar("Answer")
+Told = Callable[[DestinationError, float], None]
+"""Hears what failed, and that it is tried again after so many seconds; on any thread."""
 _POLL_SECONDS = 0.5
 _OPENING_SECONDS = 15.0
 _MOST_LISTED = 4_000_000
@@ -46,10 +48,12 @@ class Retrying:
     """The same store, more patient."""
 
     @classmethod
-    def open(cls, opener: Callable[[], Store], cancel: Cancel | None, patience: Patience) -> Retrying:
+    def open(
+        cls, opener: Callable[[], Store], cancel: Cancel | None, patience: Patience, told: Told | None = None
+    ) -> Retrying:
         """Open a store, trying again for a short while alone: who waits for the first answer wants to know soon."""
         brief = msgspec.structs.replace(patience, call_seconds=min(_OPENING_SECONDS, patience.call_seconds))
-        return cls(_Tries(cancel, brief).patiently(opener), cancel, patience)
+        return cls(_Tries(cancel, brief, told=told).patiently(opener), cancel, patience, told=told)
 
     def __init__(
         self,
@@ -58,10 +62,11 @@ class Retrying:
         patience: Patience | None = None,
         clock: Clock | None = None,
         wait: Callable[[float], object] | None = None,
+        told: Told | None = None,
     ) -> None:
-        """cancel: ends a pause. wait: what to do for a pause of so many seconds."""
+        """cancel: ends a pause. wait: what to do for a pause of so many seconds. told: hears of each pause."""
         self._inner = inner
-        self._tries = _Tries(cancel, patience or Patience(), clock, wait)
+        self._tries = _Tries(cancel, patience or Patience(), clock, wait, told)
         self._patiently = self._tries.patiently
 
     @property
@@ -165,8 +170,9 @@ class _Tries:
         patience: Patience,
         clock: Clock | None = None,
         wait: Callable[[float], object] | None = None,
+        told: Told | None = None,
     ) -> None:
-        self._cancel, self._patience = cancel, patience
+        self._cancel, self._patience, self._told = cancel, patience, told
         self._clock, self._wait = clock or SystemClock(), wait or threading.Event().wait
         self._lock = threading.Lock()
         self._left = patience.budget
@@ -188,6 +194,8 @@ class _Tries:
                     seconds = max(seconds, float(named))
                 if self._clock.monotonic() - began + seconds > self._patience.call_seconds:
                     raise
+                if self._told is not None:
+                    self._told(error, seconds)
                 self._pause(seconds)
                 pause = min(pause * 2, self._patience.longest_pause_seconds)
             else:

@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from backupd.cancel import Cancel
 from backupd.destination.contract import Opening, Store
 from backupd.destination.local import LocalDestination
-from backupd.destination.retrying import Patience, Retrying
+from backupd.destination.retrying import Patience, Retrying, Told
 from backupd.errors import UsageError
 from backupd.model.orders import NO_ACCESS, StoreAccess
 from backupd.model.places import PlaceUrl, is_url
@@ -41,17 +41,18 @@ def open_store(
     *,
     create: bool = False,
     cancel: Cancel | None = None,
+    told: Told | None = None,
 ) -> Store:
     """Open a place of any kind; what fails for a moment elsewhere than on a disk of this machine is tried again.
 
-    cancel: ends the pauses between tries. Raises UsageError, PlaceOccupiedError, DestinationError.
+    cancel: ends the pauses between tries; told: hears of them. Raises UsageError, PlaceOccupiedError, DestinationError.
     """
     if not is_url(place):
         return LocalDestination(place, tag, create=create)
     url, opening = PlaceUrl.parse(place), Opening(place, tag, access, create)
     opener = _opener(url.scheme)
     patience = Patience() if access.retry_seconds is None else Patience(call_seconds=access.retry_seconds)
-    return Retrying.open(lambda: opener(url, opening), cancel, patience)
+    return Retrying.open(lambda: opener(url, opening), cancel, patience, told)
 
 
 def canonical(place: str) -> str:

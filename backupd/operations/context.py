@@ -9,9 +9,11 @@ from typing import Any
 
 from backupd.cancel import Cancel
 from backupd.clock import Clock, to_datetime
+from backupd.destination.contract import Store
+from backupd.destination.stores import open_store
 from backupd.errors import AnswerNeededError, BackupError
 from backupd.model import events
-from backupd.model.orders import Order
+from backupd.model.orders import Order, StoreAccess
 from backupd.rights import Rights
 from backupd.settings import directories
 from backupd.settings.directories import Directories
@@ -19,6 +21,7 @@ from backupd.settings.host import Host, read_host
 from backupd.settings.zone import find_zone
 
 _MOST_WARNINGS = 1000
+_TOLD_PAUSE_SECONDS = 3.0
 _PROGRESS_SECONDS = 0.25
 _PAUSE_SECONDS = 0.2
 
@@ -106,6 +109,14 @@ class JobContext:
             message = f"there are more than {_MOST_WARNINGS} warnings; no further ones are told"
         self.warnings.append(message)
         self.tell("warning", message)
+
+    def open_store(self, address: str, tag: str, access: StoreAccess, *, create: bool = False) -> Store:
+        """Open a place for this job: it ends with the job, and pauses for a store that fails are told."""
+        return open_store(address, tag, access, create=create, cancel=self.cancel, told=self._tell_pause)
+
+    def _tell_pause(self, error: BackupError, seconds: float) -> None:
+        if seconds >= _TOLD_PAUSE_SECONDS:
+            self.tell("warning", f"{error.message}; tried again in {seconds:.0f} s")
 
     def progress(self, make: Callable[[float], events.Progress]) -> bool:
         """Send where the job stands, four times a second at most; `make` gets the seconds it was at work.

@@ -12,7 +12,6 @@ import threading
 from contextlib import suppress
 
 from backupd.destination.local import LocalDestination
-from backupd.destination.stores import open_store
 from backupd.destination.trial import Trial
 from backupd.errors import (
     BackupError,
@@ -67,7 +66,7 @@ def run(order: DestinationProbeOrder, context: JobContext) -> events.Done:
 
 def _probe_store(order: DestinationProbeOrder, context: JobContext, found: dict[str, object]) -> None:
     """Write, read back and delete an object of a store elsewhere."""
-    store = open_store(order.place, "probe", order.access, create=True, cancel=context.cancel)
+    store = context.open_store(order.place, "probe", order.access, create=True)
     try:
         found["exists"] = bool(store.top_names())
         trial = Trial(store, lambda _tag: store, context.clock)

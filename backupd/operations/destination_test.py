@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from backupd.destination.contract import Store
-from backupd.destination.stores import open_store
 from backupd.destination.trial import Trial
 from backupd.model import events
 from backupd.model.orders import DestinationTestOrder
@@ -19,7 +18,7 @@ def run(order: DestinationTestOrder, context: JobContext) -> events.Done:
     address, _ = split_place(order.place)
 
     def open_it(tag: str) -> Store:
-        return open_store(address, tag, order.access, create=is_url(address), cancel=context.cancel)
+        return context.open_store(address, tag, order.access, create=is_url(address))
 
     began = context.clock.monotonic()
     store = open_it("probe")

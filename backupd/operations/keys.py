@@ -7,7 +7,6 @@ from collections.abc import Callable
 import msgspec
 
 from backupd.destination.contract import Below
-from backupd.destination.stores import open_store
 from backupd.errors import AnswerNeededError
 from backupd.model import events
 from backupd.model.orders import KeyOrder
@@ -84,7 +83,7 @@ def _prove(order: KeyOrder, context: JobContext) -> events.Done:
 def _list(_: KeyOrder, context: JobContext) -> events.Done:
     """Needs no key: what slots are called is no secret."""
     path, repository = split_place(context.order.place)
-    whole = open_store(path, "reader", context.order.access, cancel=context.cancel)
+    whole = context.open_store(path, "reader", context.order.access)
     if repository is None:
         repository = identity.choose(whole, whole.top_names())
     for warning in identity.read_identity(whole, repository):

@@ -14,7 +14,7 @@ import msgspec
 from backupd.cache.index_tables import IndexTables
 from backupd.destination.contract import Below, Destination, Store
 from backupd.destination.reading import ReadWithOwnRights
-from backupd.destination.stores import canonical, open_store
+from backupd.destination.stores import canonical
 from backupd.errors import (
     DamageError,
     KeyMissingError,
@@ -97,7 +97,7 @@ def writing(context: JobContext, place: OpenPlace) -> Iterator[OpenPlace]:
     tag = os.urandom(16).hex()
     with (
         WriterMark(context.directories.state, identity.place_tag(canonical(place.address)), tag) as mark,
-        closed(open_store(place.address, tag, place.access, cancel=context.cancel), mark) as whole,
+        closed(context.open_store(place.address, tag, place.access), mark) as whole,
     ):
         remove_dead_temporaries(mark, whole, place.repository.text_id)
         repository = msgspec.structs.replace(place.repository, place=Below(whole, place.repository.text_id))
@@ -138,7 +138,7 @@ def open_place(context: JobContext) -> OpenPlace:
     """
     with context.rights.raised():
         address, repository = split_place(context.order.place)
-        opened = open_store(address, "reader", context.order.access, cancel=context.cancel)
+        opened = context.open_store(address, "reader", context.order.access)
         if repository is None:
             repository = identity.choose(opened, opened.top_names())
     whole: Destination = opened

@@ -9,7 +9,7 @@ import msgspec
 
 from backupd import durable_io
 from backupd.destination.contract import Destination, Store
-from backupd.destination.stores import canonical, open_store
+from backupd.destination.stores import canonical
 from backupd.errors import (
     AnswerNeededError,
     BusyError,
@@ -63,7 +63,7 @@ def open_for_writing(order: BackupOrder, context: JobContext, tag: str) -> Opene
     is_reading = order.existing or order.dry_run
     if is_reading and not is_url(path) and not os.path.lexists(path):
         raise _lost(path) if order.own is not None and order.existing else _nothing_there(path, order)
-    whole = open_store(path, tag, order.access, create=not is_reading, cancel=context.cancel)
+    whole = context.open_store(path, tag, order.access, create=not is_reading)
     if order.own is not None:
         return _open_own(order, order.own, context, whole)
     repository = chosen or _find(context, whole, path)
@@ -176,7 +176,7 @@ def _open_own(order: BackupOrder, own: OwnRepository, context: JobContext, whole
         if order.dry_run:
             raise _nothing_there(path, order)
         if own.copied_from is not None:
-            copy_identity(own.copied_from, own.copied_access, whole, own.repository)
+            copy_identity(context, own, own.copied_from, whole)
             return OpenedForWriting(_opened(context, whole, path, own.repository), whole, None)
         identity.check_is_ours(whole, names)
         configuration = _configuration(order)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from backupd.destination.contract import Below, Destination
-from backupd.destination.stores import open_store
 from backupd.errors import BackupError, ObjectExistsError
-from backupd.model.orders import BackupOrder, StoreAccess
+from backupd.model.orders import BackupOrder, OwnRepository
 from backupd.operations.context import JobContext
 from backupd.operations.places import list_snapshots, open_repository, split_place
 from backupd.repository import identity
@@ -35,14 +34,14 @@ def find_own(context: JobContext, order: BackupOrder, whole: Destination, names:
     return None
 
 
-def copy_identity(origin: str, access: StoreAccess, whole: Destination, repository: str) -> None:
+def copy_identity(context: JobContext, own: OwnRepository, origin: str, whole: Destination) -> None:
     """Make the same repository at another place: its keys and keyrings as they are, its text objects last.
 
-    origin: PLACE/ID where it is; access: to it. A crash leaves a repository that does not exist yet; the next
-    call goes on.
+    origin: PLACE/ID where it is. A crash leaves a repository that does not exist yet; the next call goes on.
     """
     path, _ = split_place(origin)
-    source, target = Below(open_store(path, "reader", access), repository), Below(whole, repository)
+    place = context.open_store(path, "reader", own.copied_access)
+    source, target = Below(place, own.repository), Below(whole, own.repository)
     names = [info.name for folder in _FOLDERS for info in source.list(folder)]
     for name in [*sorted(names), *identity.TWINS]:
         try:

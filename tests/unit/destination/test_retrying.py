@@ -151,6 +151,17 @@ def test_the_time_that_a_store_names_is_kept(make: Make) -> None:
     assert hours.seconds < 100, "two hours are not waited for"
 
 
+def test_who_waits_hears_of_it(make: Make) -> None:
+    """A run that stands still for minutes and says nothing is taken for dead and killed."""
+    inner, _, hours = make()
+    told: list[tuple[str, float]] = []
+    store = Retrying(inner, None, None, hours, hours.wait, lambda error, seconds: told.append((error.message, seconds)))
+    inner.before = [_down(), StoreBusyError("slow down", context={"retry_after_seconds": 20})]
+    store.put("r1/a", [b"1"])
+    assert [message for message, _ in told] == ["no route", "slow down"]
+    assert hours.seconds == pytest.approx(sum(seconds for _, seconds in told), abs=1)
+
+
 def test_a_dead_store_is_given_up(make: Make) -> None:
     """Else a run hangs for ever, and nobody hears of it."""
     inner, store, hours = make(Patience(call_seconds=60))
