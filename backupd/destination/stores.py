@@ -49,10 +49,14 @@ def open_store(
     """
     if not is_url(place):
         return LocalDestination(place, tag, create=create)
-    url, opening = PlaceUrl.parse(place), Opening(place, tag, access, create)
-    opener = _opener(url.scheme)
     patience = Patience() if access.retry_seconds is None else Patience(call_seconds=access.retry_seconds)
-    return Retrying.open(lambda: opener(url, opening), cancel, patience, told)
+    return Retrying.open(lambda: open_once(Opening(place, tag, access, create)), cancel, patience, told)
+
+
+def open_once(opening: Opening) -> Store:
+    """Open the store of an address as it is: what fails is told at once. Raises as `open_store`."""
+    url = PlaceUrl.parse(opening.place)
+    return _opener(url.scheme)(url, opening)
 
 
 def canonical(place: str) -> str:

@@ -17,7 +17,7 @@ import pytest
 from backupd.destination.contract import Opening
 from backupd.destination.ftp.connection import Connection, Server
 from backupd.destination.ftp.listing import Entry, entries, is_empty
-from backupd.destination.stores import open_store
+from backupd.destination.stores import open_once, open_store
 from backupd.errors import (
     DestinationError,
     DestinationFullError,
@@ -345,7 +345,7 @@ class TestFailures:
         with _babbling() as port:
             access = StoreAccess(credentials=b"x", ca_file=str(authority.file))
             with pytest.raises(DestinationError, match="not understood"):
-                open_store(f"ftps://u@127.0.0.1:{port}/a", "t", access)
+                open_once(Opening(f"ftps://u@127.0.0.1:{port}/a", "t", access))
 
 
 def test_what_a_listing_may_hold() -> None:

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from backupd.clock import SystemClock
-from backupd.destination.contract import Store
-from backupd.destination.stores import open_store
+from backupd.destination.contract import Opening, Store
+from backupd.destination.stores import open_once
 from backupd.errors import (
     BackupError,
     DestinationError,
@@ -67,7 +67,7 @@ def _opener(place: str, access: StoreAccess) -> Generator[Open, None, None]:
     opened: list[Store] = []
 
     def open_it(tag: str) -> Store:
-        opened.append(open_store(place, tag, access, create=True))
+        opened.append(open_once(Opening(place, tag, access, create=True)))
         return opened[-1]
 
     yield open_it
@@ -111,7 +111,8 @@ class TestSeaweedFs(StoreContract):
 
 
 def _open(place: str, configuration: bytes | None, tag: str = "t", *, plain: bool = True) -> Store:
-    return open_store(place, tag, StoreAccess(credentials=configuration, allow_plaintext=plain), create=True)
+    access = StoreAccess(credentials=configuration, allow_plaintext=plain)
+    return open_once(Opening(place, tag, access, create=True))
 
 
 def _refused(place: str, configuration: bytes | None, *, plain: bool = True) -> BackupError:
@@ -285,9 +286,11 @@ class TestChild:
     def test_it_dies_with_its_parent(self, tmp_path: Path) -> None:
         """Else each killed run leaves a program that holds a login, and the login's file."""
         script = (
-            "import sys, time\nfrom backupd.destination.stores import open_store\n"
+            "import sys, time\nfrom backupd.destination.contract import Opening\n"
+            "from backupd.destination.stores import open_once\n"
             "from backupd.model.orders import StoreAccess\n"
-            "store = open_store('rclone:dir:p', 't', StoreAccess(credentials=sys.stdin.buffer.read()), create=True)\n"
+            "access = StoreAccess(credentials=sys.stdin.buffer.read())\n"
+            "store = open_once(Opening('rclone:dir:p', 't', access, create=True))\n"
             "print(store._calls.folder, flush=True)\ntime.sleep(60)\n"
         )
         parent = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
