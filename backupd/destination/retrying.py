@@ -158,7 +158,7 @@ class Retrying:
 
     def _holds(self, name: str, buffers: Buffers) -> bool:
         data = b"".join(buffers)
-        return self._inner.size(name) == len(data) and self._inner.get(name) == data
+        return self._inner.size(name) == len(data) and self._inner.get(name, 0, len(data) + 1) == data
 
 
 class _Tries:

@@ -92,6 +92,10 @@ class Trial:
         with suppress(DestinationError):
             self._store.remove_empty_folders(FOLDER)
 
+    def _tag(self, word: str) -> str:
+        """Of another writer, no other trial's."""
+        return f"{self._folder.rpartition('/')[2]}-{word}"
+
     def _name(self, word: str) -> str:
         return f"{self._folder}/{word}"
 
@@ -127,7 +131,7 @@ class Trial:
         names = {self._name(f"n{number}") for number in range(8)}
         for name in names:
             self._store.put(name, [b"x"])
-        other = self._open_another("probe-reader")
+        other = self._open_another(self._tag("reader"))
         found = {info.name for info in other.list(self._folder + "/")}
         other.close()
         if not names <= found:
@@ -135,7 +139,7 @@ class Trial:
         return Finding("", "good")
 
     def _race(self) -> Finding:
-        stores = [self._open_another(f"probe-{number}") for number in range(_RACERS)]
+        stores = [self._open_another(self._tag(str(number))) for number in range(_RACERS)]
         won: list[int] = []
         failed: list[DestinationError] = []
         gate = threading.Barrier(_RACERS)

@@ -12,6 +12,7 @@ from backupd.errors import UsageError
 
 _URL = re.compile(r"([a-z][a-z0-9+-]*)://|(rclone):", re.IGNORECASE)
 _MAX_CHARACTERS = 4096
+_REMOTE = re.compile(r"[\w.+@][\w.+@ -]*:")
 _WORST = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -30,26 +31,30 @@ class PlaceUrl(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, place: str) -> Self:
-        """Take an address apart. Raises UsageError for a password in it, and for what is no address."""
+        """Take an address apart. Raises UsageError for a secret in it, and for what is no address.
+
+        No error repeats the address: what makes it odd may be the secret in it.
+        """
         found = _URL.match(place)
         if found is None or len(place) > _MAX_CHARACTERS or _WORST.search(place):
-            raise UsageError(f"'{place[:80]}' is no address of a store", hint=_EXAMPLES)
+            raise UsageError("the place is no address of a store", hint=_EXAMPLES)
         if found[2]:
-            return cls("rclone", path=place[len("rclone:") :].rstrip("/"))
+            return cls("rclone", path=_remote_path(place))
         try:
             parts = urlsplit(place)
-            port = parts.port
+            has_password = parts.password is not None
             pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True, max_num_fields=32)
+            port = None if has_password else parts.port
         except ValueError as error:
-            raise UsageError(f"'{place}': {error}", hint=_EXAMPLES) from error
-        if parts.password is not None:
+            raise UsageError("the place's host, port or options are not understood", hint=_EXAMPLES) from error
+        if has_password or any(_is_secret(name, value) for name, value in pairs):
             raise UsageError("the place holds a password", hint="secrets go through --credentials-file")
         if parts.fragment:
-            raise UsageError(f"'{place}': # has no meaning here", hint="write it as %23")
+            raise UsageError("the place holds a #, which has no meaning there", hint="write it as %23")
         if not parts.hostname:
-            raise UsageError(f"'{place}' names no host or bucket", hint=_EXAMPLES)
+            raise UsageError("the place names no host or bucket", hint=_EXAMPLES)
         if len(dict(pairs)) != len(pairs):
-            raise UsageError(f"'{place}' says one thing twice", hint="give each option after ? once")
+            raise UsageError("the place says one thing twice", hint="give each option after ? once")
         # Names of buckets differ in case only where a server allows what S3 does not.
         host = parts.hostname if parts.scheme != "s3" else parts.netloc.rpartition("@")[2].partition(":")[0]
         path = unquote(parts.path).rstrip("/")
@@ -74,6 +79,23 @@ class PlaceUrl(msgspec.Struct, frozen=True):
                     f"{self.scheme}:// has no option '{name}'",
                     hint=f"it has {', '.join(sorted(known))}" if known else "it has none",
                 )
+
+
+def _remote_path(place: str) -> str:
+    """What follows `rclone:`. Raises UsageError unless a plain name of a remote comes first, without options."""
+    path = place[len("rclone:") :].rstrip("/")
+    if _REMOTE.match(path) is None:
+        raise UsageError(
+            "rclone: is followed by a remote's name and a path",
+            hint="write rclone:REMOTE:PATH; options of a remote stand in rclone.conf",
+        )
+    return path
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """Whether an option after ? is or holds a secret."""
+    has_login = "://" in value and "@" in value.partition("://")[2].partition("/")[0]
+    return has_login or any(word in name.lower() for word in ("secret", "pass", "token", "access_key"))
 
 
 def is_url(place: str) -> bool:

@@ -66,7 +66,7 @@ def run(order: DestinationProbeOrder, context: JobContext) -> events.Done:
 
 def _probe_store(order: DestinationProbeOrder, context: JobContext, found: dict[str, object]) -> None:
     """Write, read back and delete an object of a store elsewhere."""
-    store = context.open_store(order.place, "probe", order.access, create=True)
+    store = context.open_store(order.place, f"probe-{os.urandom(8).hex()}", order.access)
     try:
         found["exists"] = bool(store.top_names())
         trial = Trial(store, lambda _tag: store, context.clock)

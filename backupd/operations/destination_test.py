@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from backupd.destination.contract import Store
 from backupd.destination.trial import Trial
 from backupd.model import events
@@ -21,7 +23,7 @@ def run(order: DestinationTestOrder, context: JobContext) -> events.Done:
         return context.open_store(address, tag, order.access, create=is_url(address))
 
     began = context.clock.monotonic()
-    store = open_it("probe")
+    store = open_it(f"probe-{os.urandom(8).hex()}")
     names = store.top_names()
     reached_seconds = context.clock.monotonic() - began
     trial = Trial(store, open_it, context.clock)

@@ -47,7 +47,10 @@ def _from_command(command: list[str]) -> bytes:
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_COMMAND_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired, IndexError) as error:
-        raise KeyMissingError(f"the secret's command can't be run: {error}") from error
+        # Its arguments may be secrets themselves, and errors are shown to whoever needs the secret.
+        reason = f"took over {_COMMAND_SECONDS} s" if isinstance(error, subprocess.TimeoutExpired) else "can't be run"
+        name = command[0] if command else "of no words"
+        raise KeyMissingError(f"the secret's command {name} {reason}", hint="run it by hand to see why") from None
     if done.returncode:
         raise KeyMissingError(f"the secret's command {command[0]} ended with {done.returncode}")
     return done.stdout[:_MOST_BYTES]

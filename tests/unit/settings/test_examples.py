@@ -25,7 +25,7 @@ def test_the_example_of_sets_is_read() -> None:
     path = TOP / "etc" / "conf.d" / "example.yaml"
     destinations, sets, errors = check(read([ConfigDocument(name=str(path), text=path.read_text())]), {})
     assert errors == []
-    assert [one.text.name for one in destinations] == ["usb", "nas"]
+    assert [one.text.name for one in destinations] == ["usb", "nas", "off-site"]
     assert [one.text.name for one in sets] == ["home", "etc"]
 
 
