@@ -38,7 +38,7 @@ class Destination(Protocol):
 
     @property
     def traits(self) -> Traits:
-        """What the store can do; constant while it is open."""
+        """What the store can do. Whether it creates only if absent may be found out by the first put: till then, no."""
         ...
 
     @property
