@@ -14,9 +14,10 @@ _HEAD = """# Command reference
 
 Generated from the commands; `python -m bkctl.reference > docs/cli.md` writes it anew.
 
-A PLACE and a DEST of this version are directories: a path that contains a `/`, or `.` or `..`. A word of `restore`,
-`snapshot` and `decrypt` that contains a `/` is a path, one without is the name of a backup set. Sizes are `500K`,
-`64MiB`, `200G` (2^30) or `200GB` (10^9); durations are `90s`, `15m`, `26h`, `7d`, `2w`.
+A PLACE is a directory, a path that contains a `/` or is `.` or `..`, or the address of a store ([stores](stores)); a
+DEST may also be the name of a destination. A word of `restore`, `snapshot` and `decrypt` that contains a `/` is a path,
+one without is the name of a backup set. Sizes are `500K`, `64MiB`, `200G` (2^30) or `200GB` (10^9); durations are
+`90s`, `15m`, `26h`, `7d`, `2w`.
 """
 
 

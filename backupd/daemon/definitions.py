@@ -13,6 +13,7 @@ from backupd.catalog.database import Connection, Database
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
 from backupd.clock import Clock
 from backupd.daemon.config_plan import Known, Plan
+from backupd.destination.stores import check_known
 from backupd.errors import (
     ConflictError,
     DestinationNotFoundError,
@@ -111,6 +112,7 @@ class Definitions:
         """Make a destination. Raises NameTakenError, ConflictError, ConfigError, StateFullError."""
         async with self._changing:
             text = check_destination(text)
+            check_known(text.place)
             _refuse_taken(text.name, self.destinations)
             _refuse_shared(text, self.destinations)
             made = StoredDestination(id=_id("d", is_dry=dry_run), text=text, file=None, created_ns=self._clock.now_ns())
@@ -151,6 +153,7 @@ class Definitions:
         async with self._changing:
             self._refuse_kept(stored)
             text = check_destination(text)
+            check_known(text.place)
             others = [one for one in self.destinations if one.id != stored.id]
             _refuse_taken(text.name, others)
             _refuse_shared(text, others)

@@ -69,6 +69,12 @@ def local_path(place: str) -> str | None:
     return None if is_url(place) else os.path.realpath(place)
 
 
+def check_known(place: str) -> None:
+    """Raises UsageError for an address of a kind that nobody opens here, or for none."""
+    if is_url(place):
+        _opener(PlaceUrl.parse(place).scheme)
+
+
 def schemes() -> list[str]:
     """All that can be opened here, sorted."""
     return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))})

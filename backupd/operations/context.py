@@ -22,6 +22,7 @@ from backupd.settings.zone import find_zone
 
 _MOST_WARNINGS = 1000
 _TOLD_PAUSE_SECONDS = 3.0
+_BETWEEN_TOLD_SECONDS = 20.0
 _PROGRESS_SECONDS = 0.25
 _PAUSE_SECONDS = 0.2
 
@@ -49,7 +50,7 @@ class JobContext:
         self._send = send
         self._host: Host | None = None
         self._lock = threading.Lock()
-        self._last_progress = 0.0
+        self._last_progress = self._next_told = 0.0
         self._began = clock.monotonic()
         self._answers: dict[int, str] = {}
         self._asked = 0
@@ -115,7 +116,10 @@ class JobContext:
         return open_store(address, tag, access, create=create, cancel=self.cancel, told=self._tell_pause)
 
     def _tell_pause(self, error: BackupError, seconds: float) -> None:
-        if seconds >= _TOLD_PAUSE_SECONDS:
+        now = self.clock.monotonic()
+        if seconds >= _TOLD_PAUSE_SECONDS and now >= self._next_told:
+            # Several calls wait for one store; one line in a while is enough.
+            self._next_told = now + _BETWEEN_TOLD_SECONDS
             self.tell("warning", f"{error.message}; tried again in {seconds:.0f} s")
 
     def progress(self, make: Callable[[float], events.Progress]) -> bool:

@@ -11,7 +11,7 @@ from backupd import __version__
 from backupd.errors import FormatError
 from backupd.model import events
 from backupd.model.orders import KeyOrder
-from backupd.model.places import inside
+from backupd.model.places import inside, is_url
 from backupd.operations.context import JobContext
 from backupd.operations.kept_keys import KeyAtHand, key_at_hand
 from backupd.operations.places import OpenPlace, from_words, list_snapshots, open_place
@@ -42,7 +42,7 @@ def run(order: KeyOrder, context: JobContext) -> events.Done:
         "",
         f"Repository:  {opened.text_id}",
         f"Place:       {place.address}",
-        "Login:       none; a local place needs no login, only the disk and the right to read it",
+        *_login_lines(place.address),
         f"Opened by:   {_WHAT_KIND[opened.slot.kind]}",
         f"Key slot:    {opened.slot_name}" + (f" ({opened.slot.label})" if opened.slot.label else ""),
         f"Made:        {moments.show(opened.slot.created_ns, context.zone)}",
@@ -62,6 +62,15 @@ def run(order: KeyOrder, context: JobContext) -> events.Done:
         "text": "\n".join(lines),
     }
     return events.Done(exit_code=0, result=result, warnings=context.warnings)
+
+
+def _login_lines(address: str) -> list[str]:
+    if not is_url(address):
+        return ["Login:       none; a local place needs no login, only the disk and the right to read it"]
+    return [
+        "Login:       the store wants one: keep it with this sheet, as a file for --credentials-file;",
+        "             files that the commands below name lay on the machine of the backup",
+    ]
 
 
 def in_groups(key: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from backupd.model.sets import DestinationText, FilterText, SecretReference, Set
 from backupd.rules import names
 from backupd.sizes import MIB, parse_duration, parse_size
 
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
 CIPHERS = ("aes-256-gcm", "aes-128-gcm", "chacha20-poly1305")
 
 
@@ -32,6 +34,9 @@ def check_destination(text: DestinationText) -> DestinationText:
         if file is not None and not os.path.isabs(file):
             raise ConfigError(f"{name}: '{file}' is no absolute path", hint="begin it with /")
     duration(text.retry_for)
+    if text.host_key is not None and _FINGERPRINT.fullmatch(text.host_key) is None:
+        hint = "it is SHA256: and 43 characters, as `ssh-keygen -l` shows it"
+        raise ConfigError(f"{name}: its host_key is no fingerprint", hint=hint, context={"at": ["host_key"]})
     if is_url(text.place):
         try:
             PlaceUrl.parse(text.place)

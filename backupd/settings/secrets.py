@@ -26,7 +26,7 @@ def read_secret(reference: SecretReference) -> bytes:
         secret = os.environb.get(os.fsencode(reference.env or ""), b"")
     secret = secret.strip()
     if not secret:
-        raise KeyMissingError(f"the secret's {given[0]} gives nothing", hint="put the password there")
+        raise KeyMissingError(f"the secret's {given[0]} gives nothing", hint="put the password or login there")
     return secret
 
 
@@ -38,7 +38,8 @@ def _from_file(path: str) -> bytes:
                 raise UsageError(f"others can write to {path}", hint=f"chmod 600 {path}")
             return file.read(_MOST_BYTES)
     except OSError as error:
-        raise KeyMissingError(f"can't read the secret in {path}: {error.strerror}") from error
+        hint = "is it there, and may the daemon's user read it?"
+        raise KeyMissingError(f"can't read the secret in {path}: {error.strerror}", hint=hint) from error
 
 
 def _from_command(command: list[str]) -> bytes:
@@ -52,5 +53,7 @@ def _from_command(command: list[str]) -> bytes:
         name = command[0] if command else "of no words"
         raise KeyMissingError(f"the secret's command {name} {reason}", hint="run it by hand to see why") from None
     if done.returncode:
-        raise KeyMissingError(f"the secret's command {command[0]} ended with {done.returncode}")
+        raise KeyMissingError(
+            f"the secret's command {command[0]} ended with {done.returncode}", hint="run it by hand to see why"
+        )
     return done.stdout[:_MOST_BYTES]

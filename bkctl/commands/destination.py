@@ -10,7 +10,7 @@ from urllib.parse import quote
 import click
 import msgspec
 
-from backupd.errors import DaemonUnreachableError, DestinationError
+from backupd.errors import BackupError, DaemonUnreachableError, DestinationError
 from backupd.model.api import Change, DestinationChange, DestinationList, DestinationView, EditDestination
 from backupd.model.events import Done, Failed
 from backupd.model.orders import DestinationTestOrder
@@ -61,12 +61,21 @@ def add(session: Session, /, **given: Any) -> Reply:
     edit = EditDestination(text=text, dry_run=given["dry_run"])
     made = client.request("POST", "/v1/destinations", edit, DestinationChange)
     if is_url(text.place) and not given["no_test"] and not given["dry_run"]:
-        failed = _try_out(client, text.name)
+        failed = None
+        try:
+            failed = _try_out(client, text.name)
+            is_good = failed is None
+        except BackupError as error:
+            is_good = False
+            error.hint = f"{error.hint or 'see what it says'}; --no-test makes the destination all the same"
+            raise
+        finally:
+            if not is_good:
+                client.request("DELETE", f"/v1/destinations/{made.destination.id}", None, Change)
         if failed is not None:
-            client.request("DELETE", f"/v1/destinations/{made.destination.id}", None, Change)
             hint = failed.error.get("hint") or "see what it says"
-            error = {**failed.error, "hint": f"{hint}; --no-test makes the destination all the same"}
-            return Reply(failed.exit_code, None, error)
+            told = {**failed.error, "hint": f"{hint}; --no-test makes the destination all the same"}
+            return Reply(failed.exit_code, None, told)
     return Reply(0, _changed(made), lines=render.added_lines(made))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 from backupd.model.api import DestinationChange, DestinationList, DestinationView
@@ -99,7 +98,7 @@ def test_lines(found: dict[str, Any]) -> list[str]:
         return [*lines, "It can't be used as it is: what FAILED would cost backups."]
     if not found["create_if_absent"]:
         lines.append("The store can't tell which of two writers was first: let one host alone free space there.")
-    return [*lines, f"It can be used: bkctl destination add NAME {shlex.quote(found['place'])}"]
+    return [*lines, "It can be used."]
 
 
 def change_lines(made: DestinationChange) -> list[str]:

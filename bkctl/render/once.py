@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from backupd.sizes import format_bytes, format_seconds
 from bkctl.render.figures import common_reason, counted, joined, problem_lines
-from bkctl.text import count
+from bkctl.text import count, escape
 
 _SEALED_WITH = {
     "default": "encrypted with a new random key",
@@ -47,7 +48,8 @@ def _key_lines(repository: Mapping[str, Any], key: Mapping[str, Any]) -> list[st
     if key.get("file") and encryption == "password":
         lines.append(f"Kept for later runs of this user: {key['file']}")
     what = "Print the sheet" if encryption == "password" else "Print it"
-    return [*lines, f"{what}, keep it apart from computer and disk:  {key['sheet_command']}"]
+    sheet = key.get("sheet_command") or f"bkctl key sheet --from {shlex.quote(repository['place'])}"
+    return [*lines, f"{what}, keep it apart from computer and disk:  {sheet}"]
 
 
 def _run_lines(run: Mapping[str, Any], is_dry: bool) -> list[str]:
@@ -70,11 +72,17 @@ def _run_lines(run: Mapping[str, Any], is_dry: bool) -> list[str]:
     if not is_first or problems.get("count", 0) != files.get("left_out", 0) or not common_reason(problems):
         lines += problem_lines(problems)
     lines += [
-        f"  {destination['name']}: {destination['verdict']}: {destination['error']}"
+        f"  {destination['name']}: {destination['verdict']}: {_message(destination['error'])}"
         for destination in run.get("destinations", [])
         if destination.get("error")
     ]
     return lines
+
+
+def _message(error: object) -> str:
+    """What went wrong at a destination, as a person reads it."""
+    message = error.get("message", error) if isinstance(error, Mapping) else error
+    return str(escape(str(message)))
 
 
 def _changes(run: Mapping[str, Any], is_dry: bool) -> str:

@@ -17,6 +17,8 @@ OK, WARNING, CRITICAL, UNKNOWN = 0, 1, 2, 3
 _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 _MOST_NAMES = 4
 _NAME_CELLS = 20
+_SOME_EXIT = 4
+"""Good at some destinations, not at all of them."""
 _STOPPED = ("failed", "interrupted", "interrupted_with_errors")
 _UNITS = ((604_800, "w"), (86_400, "d"), (3_600, "h"), (60, "min"))
 
@@ -51,7 +53,7 @@ def nagios(report: StatusReport) -> tuple[int, str]:
     """Exit code and line, with performance data: for each copy its age in seconds and the limit."""
     copies = [(one, copy) for one in report.sets if one.is_enabled for copy in one.copies]
     level, text = OK, _counted(copies)
-    failed = [one for one in report.sets if one.is_enabled and one.last_run and one.last_run.state in _STOPPED]
+    failed = [one for one in report.sets if one.is_enabled and one.last_run and _did_not_end_well(one.last_run)]
     if report.check_exit:
         level, text = CRITICAL, report.check_message
     elif failed:
@@ -67,6 +69,10 @@ def nagios(report: StatusReport) -> tuple[int, str]:
     counts = {name: sum(copy.verdict == name for _, copy in copies) for name in ("overdue", "damaged")}
     data += [f"{name}={number};;0;0" for name, number in counts.items()]
     return level, f"{nagios_line(level, text)} | {' '.join(data)}"
+
+
+def _did_not_end_well(run: RunFact) -> bool:
+    return run.state in _STOPPED or run.exit == _SOME_EXIT
 
 
 def nagios_line(level: int, text: str) -> str:
@@ -111,7 +117,9 @@ def _notes(one: SetStatus) -> list[str]:
         if copy.verdict in ("overdue", "damaged")
     ]
     run = one.last_run
-    if run is not None and run.state in _STOPPED:
+    if run is not None and run.exit == _SOME_EXIT:
+        notes += [f"{one.set}: last run did not reach all destinations: {run.error}", f"  bkctl job log {run.job[:9]}"]
+    elif run is not None and run.state in _STOPPED:
         notes += [f"{one.set}: last run {run.state.replace('_', ' ')}: {run.error}", f"  bkctl job log {run.job[:9]}"]
     elif not notes and any(copy.verdict == "unchecked" and copy.snapshot is None for copy in one.copies):
         notes.append(f"{one.set}: not stored everywhere yet: bkctl backup {one.set}")

@@ -19,7 +19,9 @@ from tests.support.machine import TOP
 COMMANDS = dict(commands())
 _BY_FILTERS = {"exclude", "include", "filter_file"}
 """Their order counts, so that the parser keeps them by itself."""
-_SHARED = {"--host", "--jobs", *(f"--{new}password-{way}" for new in ("", "new-") for way in ("file", "command", "fd"))}
+_SECRETS = ("password", "new-password", "credentials")
+_STORE = ("--host-key", "--known-hosts", "--ca-file", "--allow-plaintext", "--retry-for")
+_SHARED = {"--host", "--jobs", *_STORE, *(f"--{name}-{way}" for name in _SECRETS for way in ("file", "command", "fd"))}
 """Of one function for all commands that have them: a test of one of these commands is enough."""
 
 
@@ -94,7 +96,8 @@ def _modules(name: str) -> Iterator[str]:
                 yield ast.unparse(function)
     yield from (f"_ = {field!r}" for field in shared._SET_FIELDS)
     # A prefix and a way, put together.
-    yield from (f"_ = '{prefix}password_{way}'" for prefix in ("", "new_") for way in ("file", "command", "fd"))
+    names = ("password", "new_password", "credentials")
+    yield from (f"_ = '{name}_{way}'" for name in names for way in ("file", "command", "fd", "env"))
 
 
 def _words_of_functions(path: Path) -> Iterator[set[str]]:

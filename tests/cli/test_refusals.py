@@ -18,7 +18,7 @@ CASES = {
     "empty target of an unset variable": (["restore", "--from", "./p", "--to", ""], 2, "usage.invalid"),
     "destination's name": (["once", "a", "--to", "nas"], 13, "daemon.unreachable"),
     "no --from": (["snapshot", "list"], 13, "daemon.unreachable"),
-    "store of a later version": (["once", "a", "--to", "s3://bucket/x"], 2, "usage.invalid"),
+    "no host in an address": (["once", "a", "--to", "sftp:///x"], 2, "usage.invalid"),
     "password in an address": (["once", "a", "--to", "sftp://u:hunter2@h/x"], 2, "usage.invalid"),
     "unquoted pattern": (["once", "a", "--to", "./p", "--exclude", "x.tmp", "y.tmp"], 2, "usage.unquoted_pattern"),
     "unquoted include": (["once", "--include", "x.tmp", "y.tmp", "--to", "./p"], 2, "usage.unquoted_pattern"),

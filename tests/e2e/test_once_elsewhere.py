@@ -14,7 +14,9 @@ from tests.support.compare import compare_trees
 from tests.support.daemon import running_daemon
 from tests.support.machine import Machine
 from tests.support.servers import seaweedfs
+from tests.support.servers.rclone_webdav import RcloneWebdav
 from tests.support.servers.sshd import fingerprint, sshd
+from tests.support.servers.webdav_server import PASSWORD, USER
 
 Words = tuple[str | Path, ...]
 Server = Callable[[Path, ExitStack], tuple[str, Words]]
@@ -42,6 +44,14 @@ def _rclone(folder: Path, stack: ExitStack) -> tuple[str, Words]:
     return "rclone:disk:backups", ("--credentials-file", configuration)
 
 
+def _webdav(folder: Path, stack: ExitStack) -> tuple[str, Words]:
+    server = RcloneWebdav(folder)
+    stack.callback(server.kill)
+    login = folder / "login"
+    login.write_text(f"user = {USER}\npassword = {PASSWORD}\n")
+    return server.place(), ("--credentials-file", login, "--ca-file", server.authority.file)
+
+
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """Some files, in all over one block's first segment."""
@@ -59,7 +69,7 @@ def stack() -> Generator[ExitStack, None, None]:
         yield opened
 
 
-@pytest.mark.parametrize("server", [_s3, _sftp, _rclone])
+@pytest.mark.parametrize("server", [_s3, _sftp, _rclone, _webdav])
 def test_there_and_back_with_the_key_alone(server: Server, stack: ExitStack, source: Path, tmp_path: Path) -> None:
     """The machine of a CI job is gone when it ends: what it had is the store, the login and the key."""
     (tmp_path / "server").mkdir()
@@ -101,6 +111,48 @@ def test_a_destination_at_a_server_is_kept_by_the_daemon(stack: ExitStack, sourc
         assert daemon.json("check", "docs")["exit"] == 0
         said = daemon.said() + str(daemon.json("job", "log", "latest")) + str(daemon.good("config", "export"))
         assert seaweedfs.OWNER[1] not in said
+
+
+def test_each_way_to_give_a_login_and_a_key(stack: ExitStack, tmp_path: Path) -> None:
+    """Scripts, units and pipelines each have their own way to keep a secret; all of them must do."""
+    (tmp_path / "server").mkdir()
+    server = stack.enter_context(sshd(tmp_path / "server"))
+    place = f"sftp://{server.user}@127.0.0.1:{server.port}{tmp_path}/server/backups"
+    known = tmp_path / "known"
+    known.write_text(server.known_hosts)
+    machine = Machine(tmp_path / "home")
+    words = ("destination", "test", place, "--quick", "--known-hosts", known)
+    key = server.login_key.read_bytes()
+    given = machine.json(*words, "--credentials-command", f"cat {server.login_key}", "--retry-for", "10s")
+    assert given["exit"] == 0, given
+    assert machine.json(*words, "--credentials-fd", "0", stdin=key)["exit"] == 0
+    by_variable = machine.bkctl(*words, variables={"BKCTL_CREDENTIALS_FILE": str(server.login_key)})
+    assert by_variable.returncode == 0, by_variable.stderr
+    twice = machine.json(*words, "--credentials-fd", "0", "--credentials-file", server.login_key, stdin=key)
+    assert (twice["exit"], twice["error"]["code"]) == (2, "usage.invalid")
+    absent = machine.json(*words, "--credentials-file", tmp_path / "absent")
+    assert (absent["exit"], absent["error"]["code"]) == (12, "key.missing")
+    with running_daemon(tmp_path / "daemon") as daemon:
+        add = ("destination", "add", "box", place, "--known-hosts", known)
+        refused = daemon.json(*add, "--credentials-command", "false")
+        assert refused["exit"] == 12, refused
+        daemon.good(*add, "--credentials-command", f"cat {server.login_key}")
+        daemon.good("destination", "test", "box", "--quick")
+        accepted = fingerprint(server.host_key)
+        shown = daemon.good(
+            "destination", "edit", "box", "--host-key", accepted, "--known-hosts", "", "--credentials-env", "LOGIN",
+            "--retry-for", "1m", "--ca-file", known, "--allow-plaintext",
+        )["destination"]  # fmt: skip
+        assert (shown["host_key"], shown["known_hosts"], shown["retry_for"]) == (accepted, None, "1m")
+        assert (shown["credentials"], shown["allow_plaintext"]) == ("variable LOGIN", True)
+        failed = daemon.json("destination", "test", "box", "--quick")
+        assert failed["exit"] == 12, failed
+        shown = daemon.good(
+            "destination", "edit", "box", "--no-plaintext", "--credentials-file", server.login_key, "--ca-file", ""
+        )["destination"]
+        assert (shown["allow_plaintext"], shown["ca_file"]) == (False, None)
+        daemon.good("destination", "test", "box", "--quick")
+        daemon.good("destination", "add", "later", "sftp://nobody.invalid/x", "--no-test", "--host-key", accepted)
 
 
 def test_a_random_key_is_not_left_on_a_machine_that_goes_away(stack: ExitStack, source: Path, tmp_path: Path) -> None:

@@ -206,6 +206,7 @@ def test_what_is_stored(client: Client) -> None:
     client("restore", "home", source / "letter", "--to", client.home / "dry", "--dry-run")
     client("restore", "nope", "--to", client.home / "none", exits=10)
     client("check", "home", "--crc")
+    client("destination", "test", client.home / "once", "--quick")
     client("check", "home", "--rebuild-index")
     client("set", "copy", "home", "second")
     client("backup", "home", "second")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.hostile import local_decoders, sealed_decoders, text_decoders, tree_decoders
+from tests.hostile import local_decoders, sealed_decoders, store_decoders, text_decoders, tree_decoders
 from tests.hostile.decoder import Decoder
 
 DECODERS: tuple[Decoder, ...] = (
@@ -10,4 +10,5 @@ DECODERS: tuple[Decoder, ...] = (
     *tree_decoders.ROWS,
     *text_decoders.ROWS,
     *local_decoders.ROWS,
+    *store_decoders.ROWS,
 )

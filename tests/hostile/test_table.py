@@ -30,6 +30,8 @@ _ROOMS = ("block", "index", "tree", "snapshot", "seal", "wire", "cache")
 _NAMES = ("decode", "parse", "read_", "unpack", "open_", "check_", "iterate_", "list_", "find_", "load")
 _OWN = "of the daemon's own catalog, which only it writes"
 _ENCODES = "takes nothing foreign apart: an id that was matched before, or a value of this program's own"
+_ADDRESS = "takes an address apart as the row `place` does"
+_BOUNDED = "JSON of our own child, cut at a length; tests/contract/test_rclone.py"
 _KERNEL = "the kernel says it"
 _LEFT_OUT: dict[str, str] = {
     "backupd/cache/table_file.py:_by_segment": "takes what the rows of index objects gave",
@@ -44,6 +46,12 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/daemon/configuration.py:Configuration.start": _OWN,
     "backupd/daemon/gate.py:credentials": _KERNEL,
     "backupd/daemon/planning.py:backup_order": _ENCODES,
+    "backupd/destination/rclone/calls.py:RcloneCalls._parsed": _BOUNDED,
+    "backupd/destination/rclone/calls.py:RcloneCalls._refusal": _BOUNDED,
+    "backupd/destination/rclone/store.py:open_rclone": _ADDRESS,
+    "backupd/destination/s3/store.py:open_s3": _ADDRESS,
+    "backupd/destination/sftp/session.py:Session._frame": "frames by length; tests/unit/destination",
+    "backupd/destination/stores.py:open_once": _ADDRESS,
     "backupd/operations/backup/opening.py:_make": _ENCODES,
     "backupd/operations/backup/opening.py:_open_own": _ENCODES,
     "backupd/operations/backup/running.py:_Run.__init__": _ENCODES,

@@ -40,6 +40,7 @@ _FILES = (
 _VARIABLES = (
     ("BACKUPD_SOCKET", "Socket of the daemon, where --socket is not given."),
     ("BKCTL_PASSWORD_FILE, BKCTL_PASSWORD_COMMAND", "Where the repository's password or key is read from."),
+    ("BKCTL_CREDENTIALS_FILE", "Where the login of a store is read from."),
     ("NO_COLOR", "No colours."),
 )
 
