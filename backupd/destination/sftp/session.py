@@ -11,6 +11,7 @@ from typing import Protocol
 
 from backupd.destination.contract import Buffers
 from backupd.destination.sftp import protocol
+from backupd.destination.sftp.call import Call, CallLimits
 from backupd.destination.sftp.protocol import Answer, Attributes, Entry, SftpFormatError, Space, StatusError
 
 _PACKET_BYTES = (32 << 10) - 64
@@ -23,11 +24,8 @@ _AHEAD_BYTES = 4 << 20
 """Asked for or sent before the first answer is waited for."""
 _RECEIVE_BYTES = 8 << 20
 _FOLDERS_AT_ONCE = 16
-_MAX_ENTRIES = 5_000_000
-"""Of one listing: a server that goes on for ever is no store."""
 _MAX_FORGOTTEN = 10_000
 """Answers that nobody waits for, before one that somebody does."""
-MAX_OBJECT_BYTES = 4 << 30
 
 FSYNC, STATVFS, HARDLINK, LIMITS = (
     b"fsync@openssh.com",
@@ -65,8 +63,9 @@ class Pipe(Protocol):
 class Session:
     """Requests by name. Raises StatusError for what the server refuses, SftpFormatError, LostError."""
 
-    def __init__(self, pipe: Pipe) -> None:
-        self._pipe = pipe
+    def __init__(self, pipe: Pipe, limits: CallLimits | None = None) -> None:
+        self._pipe, self._limits = pipe, limits or CallLimits()
+        self._call = Call(self._limits)
         self._numbers = itertools.count(1)
         self._buffer, self._start = bytearray(), 0
         self._expected: set[int] = set()
@@ -82,12 +81,9 @@ class Session:
             self._read_bytes = min(reading or _PLAIN_BYTES, _MOST_BYTES)
             self._write_bytes = min(writing or _PLAIN_BYTES, _MOST_BYTES)
 
-    def real_path(self, path: str) -> str:
-        """The absolute path of one."""
-        names = self._ask(protocol.REALPATH, protocol.path_text(path)).entries()
-        if not names:
-            raise SftpFormatError("no name for a path")
-        return names[0].name
+    def begin_call(self) -> None:
+        """What follows is counted anew against the limits of a call."""
+        self._call = Call(self._limits)
 
     def look(self, path: str) -> Attributes | None:
         """Attributes, not of what a link leads to; None when nothing is there."""
@@ -176,16 +172,16 @@ class Session:
             return None  # Opening a FIFO never ends: the answer is not waited for.
         handle = self._handle(opened)
         try:
-            if found.size_bytes is None or found.size_bytes > MAX_OBJECT_BYTES:
-                raise SftpFormatError(f"a size of {found.size_bytes} bytes")
+            if found.size_bytes is None:
+                raise SftpFormatError("a file without a size")
             end = found.size_bytes if length is None else min(found.size_bytes, offset + length)
+            self._call.read(end - offset)
             return b"".join(self._read(handle, offset, end))
         finally:
             self._forget(self._send(protocol.CLOSE, handle))
 
     def folders(self, paths: Sequence[str]) -> Iterator[tuple[str, list[Entry] | None]]:
         """Each path with its entries, in any order; None where no directory is. Several are asked for at once."""
-        total = 0
         for at in range(0, len(paths), _FOLDERS_AT_ONCE):
             some = paths[at : at + _FOLDERS_AT_ONCE]
             opened = [(path, self._send(protocol.OPENDIR, protocol.path_text(path))) for path in some]
@@ -205,32 +201,29 @@ class Session:
                 raise refused
             found: dict[str, list[Entry]] = {path: [] for path in handles}
             while handles:
-                total += self._read_on(handles, found)
-                if total > _MAX_ENTRIES:
-                    raise SftpFormatError(f"over {_MAX_ENTRIES} names")
+                self._read_on(handles, found)
             yield from found.items()
 
-    def _read_on(self, handles: dict[str, bytes], found: dict[str, list[Entry]]) -> int:
-        """Some more entries of each open directory; those at their end are closed. Returns how many entries came."""
+    def _read_on(self, handles: dict[str, bytes], found: dict[str, list[Entry]]) -> None:
+        """Some more entries of each open directory; those at their end are closed."""
         asked = deque((path, self._send(protocol.READDIR, handles[path])) for path in handles for _ in range(2))
-        count = 0
         refused: StatusError | None = None
         while asked:
             path, number = asked.popleft()
             try:
-                entries = _expect(self._answer(number), protocol.NAME).entries()
+                answer = _expect(self._answer(number), protocol.NAME)
+                entries = answer.entries()
             except StatusError as error:
                 refused = refused or (error if error.code != protocol.END_OF_FILE else None)
                 if path in handles:
                     self._forget(self._send(protocol.CLOSE, handles.pop(path)))
             else:
                 found[path] += entries
-                count += max(1, len(entries))
+                self._call.list_names(len(entries), answer.size_bytes)
         if refused is not None:
             for handle in handles.values():
                 self._forget(self._send(protocol.CLOSE, handle))
             raise refused
-        return count
 
     def _read(self, handle: bytes, offset: int, end: int) -> Iterator[bytes]:
         starts = iter(range(offset, end, self._read_bytes))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backupd.destination.sftp import protocol
+from backupd.destination.sftp.call import CallLimits
 from backupd.destination.sftp.listing import objects_below
 from backupd.destination.sftp.protocol import SftpFormatError, StatusError
 from backupd.destination.sftp.session import LostError, Session
@@ -183,6 +184,49 @@ def test_folders_without_end() -> None:
     server = Scripted(reply)
     assert objects_below(Session(server), "/base", "", "place") == []
     assert server.requests.count(protocol.OPENDIR) < 20
+
+
+def listing_without_end(*entries: tuple[bytes, bytes]) -> Scripted:
+    """A directory whose server sends the same names again and again."""
+
+    def reply(kind: int, number: bytes) -> bytes:
+        if kind == protocol.OPENDIR:
+            return answer(protocol.HANDLE, number, protocol.text(b"h"))
+        return names(number, *entries) if kind == protocol.READDIR else status(number, protocol.OK)
+
+    return Scripted(reply)
+
+
+def test_names_that_no_file_has_are_not_kept() -> None:
+    """Else a server that sends names of a megabyte each ends the daemon by its memory, and with it all backups."""
+    rest = iter([False, False, True, True])
+
+    def reply(kind: int, number: bytes) -> bytes:
+        if kind == protocol.OPENDIR:
+            return answer(protocol.HANDLE, number, protocol.text(b"h"))
+        if kind == protocol.READDIR and not next(rest):
+            return names(number, (b"n" * 1_000_000, FILE), (b"l" * 256, FILE), (b"k" * 255, FILE))
+        return status(number, protocol.END_OF_FILE if kind == protocol.READDIR else protocol.OK)
+
+    ((_, entries),) = Session(Scripted(reply)).folders(["/a"])
+    assert entries is not None
+    assert [entry.name for entry in entries] == ["k" * 255] * 2
+
+
+@pytest.mark.parametrize(
+    ("entries", "limits", "match"),
+    [
+        ([(b"n" * 100_000, FILE)], CallLimits(listed_bytes=1 << 20), "over 1048576 bytes"),
+        ([(b"n", FILE)] * 10, CallLimits(names=100), "over 100 names"),
+        ([], CallLimits(names=100), "over 100 names"),
+    ],
+)
+def test_listings_without_end(entries: list[tuple[bytes, bytes]], limits: CallLimits, match: str) -> None:
+    """Else one hostile place holds the daemon for ever, or takes its memory from the backups to all others."""
+    server = listing_without_end(*entries)
+    with pytest.raises(SftpFormatError, match=match):
+        objects_below(Session(server, limits), "/base", "", "place")
+    assert server.requests.count(protocol.READDIR) < 200
 
 
 def test_answers_to_nothing() -> None:
