@@ -5,15 +5,18 @@ from __future__ import annotations
 import itertools
 import struct
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
+from backupd.clock import Clock, SystemClock
 from backupd.destination.contract import Buffers
 from backupd.destination.sftp import protocol
 from backupd.destination.sftp.call import Call, CallLimits
 from backupd.destination.sftp.protocol import Answer, Attributes, Entry, SftpFormatError, Space, StatusError
 
+Done = TypeVar("Done")
 _PACKET_BYTES = (32 << 10) - 64
 """What OpenSSH takes in one SSH packet, as paramiko fills it: whole packets cost least."""
 _WRITE_PACKETS = 7
@@ -24,8 +27,6 @@ _AHEAD_BYTES = 4 << 20
 """Asked for or sent before the first answer is waited for."""
 _RECEIVE_BYTES = 8 << 20
 _FOLDERS_AT_ONCE = 16
-_MAX_FORGOTTEN = 10_000
-"""Answers that nobody waits for, before one that somebody does."""
 
 FSYNC, STATVFS, HARDLINK, LIMITS = (
     b"fsync@openssh.com",
@@ -41,14 +42,14 @@ class LostError(Exception):
     def __init__(self, text: str, *, is_silence: bool = False) -> None:
         super().__init__(text)
         self.is_silence = is_silence
-        """It stands, but nothing comes."""
+        """It stands, but nothing comes, or too little."""
 
 
 class Pipe(Protocol):
     """What carries a session's bytes; its methods raise LostError."""
 
-    def send(self, data: bytes | memoryview) -> None:
-        """Send all of it."""
+    def send(self, data: bytes | memoryview) -> int:
+        """Send some of it, at least a byte; returns how many."""
         ...
 
     def receive(self, most: int) -> bytes:
@@ -63,17 +64,19 @@ class Pipe(Protocol):
 class Session:
     """Requests by name. Raises StatusError for what the server refuses, SftpFormatError, LostError."""
 
-    def __init__(self, pipe: Pipe, limits: CallLimits | None = None) -> None:
-        self._pipe, self._limits = pipe, limits or CallLimits()
+    def __init__(self, pipe: Pipe, limits: CallLimits | None = None, clock: Clock | None = None) -> None:
+        self._pipe, self._limits, self._clock = pipe, limits or CallLimits(), clock or SystemClock()
         self._call = Call(self._limits)
         self._numbers = itertools.count(1)
         self._buffer, self._start = bytearray(), 0
         self._expected: set[int] = set()
+        self._forgotten: set[int] = set()
+        """Asked, but nobody waits for the answer."""
         self._arrived: dict[int, Answer] = {}
         self.answers = 0
         """To what was waited for: late ones to what nobody waits for say nothing of a later request."""
         self._read_bytes = self._write_bytes = _PLAIN_BYTES
-        pipe.send(protocol.greeting())
+        self._push(protocol.greeting())
         self.extensions = protocol.extensions(self._frame())
         if LIMITS in self.extensions:
             answer = self._ask(protocol.EXTENDED, protocol.text(LIMITS))
@@ -144,6 +147,7 @@ class Session:
                 fields = struct.pack(">QI", offset, len(piece))
                 ahead.append(self._send(protocol.WRITE, handle, fields, piece))
                 offset += len(piece)
+                self._call.move(len(piece))
                 while len(ahead) > most or (ahead and self._pipe.has_received()):
                     self._answer(ahead.popleft())
             if FSYNC in self.extensions:
@@ -184,6 +188,8 @@ class Session:
         """Each path with its entries, in any order; None where no directory is. Several are asked for at once."""
         for at in range(0, len(paths), _FOLDERS_AT_ONCE):
             some = paths[at : at + _FOLDERS_AT_ONCE]
+            for _ in some:
+                self._call.step()
             opened = [(path, self._send(protocol.OPENDIR, protocol.path_text(path))) for path in some]
             handles: dict[str, bytes] = {}
             refused: StatusError | None = None
@@ -253,7 +259,7 @@ class Session:
 
     def _look(self, kind: int, path: str) -> Attributes | None:
         try:
-            return self._attributes(self._send(kind, protocol.path_text(path)))
+            return _expect(self._ask(kind, protocol.path_text(path)), protocol.ATTRIBUTES).attributes()
         except StatusError as error:
             if error.code == protocol.NO_SUCH_FILE:
                 return None
@@ -290,33 +296,41 @@ class Session:
                 self._answer(number)
 
     def _ask(self, kind: int, *fields: bytes) -> Answer:
+        self._call.step()
         return self._answer(self._send(kind, *fields))
 
     def _send(self, kind: int, *fields: bytes) -> int:
         number = next(self._numbers) & 0xFFFF_FFFF
         self._expected.add(number)
-        self._pipe.send(protocol.frame(kind, number, *fields))
+        self._push(protocol.frame(kind, number, *fields))
         return number
+
+    def _push(self, request: bytes) -> None:
+        left = memoryview(request)
+        while left:
+            left = left[self._timed(partial(self._pipe.send, left)) :]
 
     def _forget(self, number: int) -> None:
         """An answer that nobody waits for."""
-        self._expected.discard(number)
+        if number in self._expected:
+            self._expected.remove(number)
+            self._forgotten.add(number)
         self._arrived.pop(number, None)
 
     def _answer(self, number: int) -> Answer:
         """The answer to a request, whatever comes before. Raises StatusError."""
-        strange = 0
         while number not in self._arrived:
             answer = self._frame()
             arrived = answer.number()
+            # Each request has one answer: a server can't hold a call by further ones.
             if arrived in self._expected:
+                self._expected.remove(arrived)
                 self._arrived[arrived] = answer
                 self.answers += 1
+            elif arrived in self._forgotten:
+                self._forgotten.remove(arrived)
             else:
-                strange += 1
-                if strange > _MAX_FORGOTTEN:
-                    raise SftpFormatError("answers to nothing that was asked")
-        self._expected.discard(number)
+                raise SftpFormatError("an answer to nothing that was asked")
         answer = self._arrived.pop(number)
         if answer.kind == protocol.STATUS:
             error = answer.status()
@@ -340,7 +354,16 @@ class Session:
                 del self._buffer[: self._start]
                 self._start = 0
             # All at once: what stays behind in paramiko's buffer is moved at each reading.
-            self._buffer += self._pipe.receive(_RECEIVE_BYTES)
+            self._buffer += self._timed(partial(self._pipe.receive, _RECEIVE_BYTES))
+
+    def _timed(self, action: Callable[[], Done]) -> Done:
+        """What waits for the server, while it has time left. What came late, but whole, is taken."""
+        if self._call.is_over:
+            raise LostError("the server takes too long", is_silence=True)
+        began = self._clock.monotonic()
+        done = action()
+        self._call.wait(self._clock.monotonic() - began)
+        return done
 
 
 def _expect(answer: Answer, kind: int) -> Answer:
