@@ -21,6 +21,8 @@ class CallLimits(msgspec.Struct, frozen=True):
     slow_disk_seconds: float = 300.0
     """More, for waits in which nothing comes."""
     names: int = 5_000_000
+    folders: int = 1_000_000
+    """A repository has some thousands."""
     listed_bytes: int = 1 << 30
     """Of the answers that name them; OpenSSH sends 230 for one of ours."""
     read_bytes: int = 256 << 20
@@ -35,7 +37,7 @@ class Call:
 
     def __init__(self, limits: CallLimits) -> None:
         self._limits = limits
-        self._names = self._listed_bytes = 0
+        self._names = self._folders = self._listed_bytes = 0
         self._granted_seconds = limits.seconds
         self._waited_seconds = self._slow_seconds = 0.0
 
@@ -58,6 +60,13 @@ class Call:
     def move(self, size_bytes: int) -> None:
         """So many bytes are to come or to go."""
         self._granted_seconds += size_bytes / _SLOWEST_BYTES_A_SECOND
+
+    def enter(self, count: int) -> None:
+        """So many folders are to be listed."""
+        self._folders += count
+        if self._folders > self._limits.folders:
+            raise SftpFormatError(f"over {self._limits.folders} folders")
+        self._granted_seconds += count * _STEP_SECONDS
 
     def list_names(self, count: int, size_bytes: int) -> None:
         """An answer with so many names came; without any it counts as one, so that it can't come for ever."""

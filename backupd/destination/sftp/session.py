@@ -186,10 +186,9 @@ class Session:
 
     def folders(self, paths: Sequence[str]) -> Iterator[tuple[str, list[Entry] | None]]:
         """Each path with its entries, in any order; None where no directory is. Several are asked for at once."""
+        self._call.enter(len(paths))
         for at in range(0, len(paths), _FOLDERS_AT_ONCE):
             some = paths[at : at + _FOLDERS_AT_ONCE]
-            for _ in some:
-                self._call.step()
             opened = [(path, self._send(protocol.OPENDIR, protocol.path_text(path))) for path in some]
             handles: dict[str, bytes] = {}
             refused: StatusError | None = None

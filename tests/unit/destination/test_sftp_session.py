@@ -198,6 +198,26 @@ def listing_without_end(*entries: tuple[bytes, bytes]) -> Scripted:
     return Scripted(reply)
 
 
+def test_folders_in_folders_without_end() -> None:
+    """Each folder holds some that nobody made: ten thousand million of them in ten levels, and a run for ever."""
+    inside = [(b"%d" % number, FOLDER) for number in range(10)]
+    has_more: list[bool] = []
+
+    def reply(kind: int, number: bytes) -> bytes:
+        if kind == protocol.OPENDIR:
+            return answer(protocol.HANDLE, number, protocol.text(number))
+        if kind == protocol.READDIR:
+            has_more.append(not has_more or not has_more[-1])
+            if has_more[-1]:
+                return names(number, *inside)
+        return status(number, protocol.END_OF_FILE if kind == protocol.READDIR else protocol.OK)
+
+    server = Scripted(reply)
+    with pytest.raises(SftpFormatError, match="over 2000 folders"):
+        objects_below(Session(server, CallLimits(folders=2000)), "/base", "", "place")
+    assert server.requests.count(protocol.OPENDIR) == 1111
+
+
 def test_names_that_no_file_has_are_not_kept() -> None:
     """Else a server that sends names of a megabyte each ends the daemon by its memory, and with it all backups."""
     rest = iter([False, False, True, True])
