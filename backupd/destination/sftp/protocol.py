@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import stat
 import struct
+from collections.abc import Iterator
 
 import msgspec
+
+from backupd.destination.contract import Buffers
 
 INIT, VERSION = 1, 2
 OPEN, CLOSE, READ, WRITE, LSTAT, FSTAT = 3, 4, 5, 6, 7, 8
@@ -191,3 +194,19 @@ def extensions(answer: Answer) -> dict[bytes, bytes]:
         name = answer.text()
         found[name] = answer.text()
     return found
+
+
+def pieces(buffers: Buffers, size: int) -> Iterator[bytes]:
+    """The bytes of all buffers in pieces of one size, the last one shorter."""
+    parts: list[bytes | memoryview] = []
+    missing = size
+    for buffer in buffers:
+        view = memoryview(buffer).cast("B")
+        while len(view) >= missing:
+            yield b"".join([*parts, view[:missing]])
+            view, parts, missing = view[missing:], [], size
+        if len(view):
+            parts.append(view)
+            missing -= len(view)
+    if parts:
+        yield b"".join(parts)

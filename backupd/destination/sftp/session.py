@@ -70,6 +70,7 @@ class Session:
         self._numbers = itertools.count(1)
         self._buffer, self._start = bytearray(), 0
         self._expected: set[int] = set()
+        self._unsent = b""
         self._forgotten: set[int] = set()
         """Asked, but nobody waits for the answer."""
         self._arrived: dict[int, Answer] = {}
@@ -143,7 +144,7 @@ class Session:
         size = min(self._write_bytes, _WRITE_PACKETS * _PACKET_BYTES - head)
         offset, is_closed = 0, False
         try:
-            for piece in _pieces(buffers, size):
+            for piece in protocol.pieces(buffers, size):
                 fields = struct.pack(">QI", offset, len(piece))
                 ahead.append(self._send(protocol.WRITE, handle, fields, piece))
                 offset += len(piece)
@@ -160,7 +161,7 @@ class Session:
             for number in ahead:
                 self._forget(number)
             if not is_closed:
-                self._forget(self._send(protocol.CLOSE, handle))
+                self._drop(handle)
             raise
 
     def read_file(self, path: str, offset: int, length: int | None) -> bytes | None:
@@ -182,7 +183,7 @@ class Session:
             self._call.read(end - offset)
             return b"".join(self._read(handle, offset, end))
         finally:
-            self._forget(self._send(protocol.CLOSE, handle))
+            self._drop(handle)
 
     def folders(self, paths: Sequence[str]) -> Iterator[tuple[str, list[Entry] | None]]:
         """Each path with its entries, in any order; None where no directory is. Several are asked for at once."""
@@ -202,7 +203,7 @@ class Session:
                         refused = refused or error
             if refused is not None:
                 for handle in handles.values():
-                    self._forget(self._send(protocol.CLOSE, handle))
+                    self._drop(handle)
                 raise refused
             found: dict[str, list[Entry]] = {path: [] for path in handles}
             while handles:
@@ -221,13 +222,13 @@ class Session:
             except StatusError as error:
                 refused = refused or (error if error.code != protocol.END_OF_FILE else None)
                 if path in handles:
-                    self._forget(self._send(protocol.CLOSE, handles.pop(path)))
+                    self._drop(handles.pop(path))
             else:
                 found[path] += entries
                 self._call.list_names(len(entries), answer.size_bytes)
         if refused is not None:
             for handle in handles.values():
-                self._forget(self._send(protocol.CLOSE, handle))
+                self._drop(handle)
             raise refused
 
     def _read(self, handle: bytes, offset: int, end: int) -> Iterator[bytes]:
@@ -239,6 +240,7 @@ class Session:
                 for start in itertools.islice(starts, most - len(ahead)):
                     count = min(self._read_bytes, end - start)
                     ahead.append((self._send_read(handle, start, count), start))
+                self._flush()  # what came already keeps nobody from asking on
                 if not ahead:
                     return
                 number, start = ahead.popleft()
@@ -301,13 +303,29 @@ class Session:
     def _send(self, kind: int, *fields: bytes) -> int:
         number = next(self._numbers) & 0xFFFF_FFFF
         self._expected.add(number)
-        self._push(protocol.frame(kind, number, *fields))
+        request = protocol.frame(kind, number, *fields)
+        # Several small ones in one packet: each packet costs more than what stands in it.
+        if len(self._unsent) + len(request) > _PACKET_BYTES:
+            self._flush()
+        if len(request) > _PACKET_BYTES:
+            self._push(request)
+        else:
+            self._unsent += request
         return number
+
+    def _flush(self) -> None:
+        request, self._unsent = self._unsent, b""
+        self._push(request)
 
     def _push(self, request: bytes) -> None:
         left = memoryview(request)
         while left:
             left = left[self._timed(partial(self._pipe.send, left)) :]
+
+    def _drop(self, handle: bytes) -> None:
+        """Close what is not to be used further, at once."""
+        self._forget(self._send(protocol.CLOSE, handle))
+        self._flush()
 
     def _forget(self, number: int) -> None:
         """An answer that nobody waits for."""
@@ -352,6 +370,7 @@ class Session:
             if self._start:
                 del self._buffer[: self._start]
                 self._start = 0
+            self._flush()
             # All at once: what stays behind in paramiko's buffer is moved at each reading.
             self._buffer += self._timed(partial(self._pipe.receive, _RECEIVE_BYTES))
 
@@ -369,19 +388,3 @@ def _expect(answer: Answer, kind: int) -> Answer:
     if answer.kind != kind:
         raise SftpFormatError(f"an answer of kind {answer.kind} instead of {kind}")
     return answer
-
-
-def _pieces(buffers: Buffers, size: int) -> Iterator[bytes]:
-    """The bytes of all buffers in pieces of one size, the last one shorter."""
-    parts: list[bytes | memoryview] = []
-    missing = size
-    for buffer in buffers:
-        view = memoryview(buffer).cast("B")
-        while len(view) >= missing:
-            yield b"".join([*parts, view[:missing]])
-            view, parts, missing = view[missing:], [], size
-        if len(view):
-            parts.append(view)
-            missing -= len(view)
-    if parts:
-        yield b"".join(parts)
