@@ -217,7 +217,7 @@ def test_a_server_killed_in_the_middle_of_a_get(own_server: Sshd, tmp_path: Path
     """What came of it is no object."""
     place = open_sftp_at(own_server, tmp_path / "place")
     with (tmp_path / "place/large").open("wb") as file:
-        file.truncate(3 << 30)
+        file.truncate(256 * MIB)
     killing = threading.Timer(0.3, own_server.kill)
     killing.start()
     with pytest.raises(DestinationUnreachableError) as caught:

@@ -69,6 +69,7 @@ class Connections:
 
     def _lent(self, connection: SshConnection, session: Session, action: Callable[[Session], Answer]) -> Answer:
         is_whole = False
+        session.begin_call()
         try:
             answer = action(session)
             is_whole = True

@@ -29,7 +29,7 @@ def translated(what: str) -> Iterator[None]:
         yield
     except LostError as error:
         if error.is_silence:
-            message, hint = f"{what}: the server does not answer", "is the machine or its disk stuck?"
+            message, hint = f"{what}: {error}", "is the machine or its disk stuck?"
         else:
             message, hint = f"{what}: the connection broke off ({error})", "was the server restarted, or the net cut?"
         raise DestinationUnreachableError(message, hint=hint) from error

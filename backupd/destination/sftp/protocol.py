@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import stat
 import struct
+from collections.abc import Iterator
 
 import msgspec
 
+from backupd.destination.contract import Buffers
+
 INIT, VERSION = 1, 2
 OPEN, CLOSE, READ, WRITE, LSTAT, FSTAT = 3, 4, 5, 6, 7, 8
-OPENDIR, READDIR, REMOVE, MKDIR, RMDIR, REALPATH, STAT, RENAME = 11, 12, 13, 14, 15, 16, 17, 18
+OPENDIR, READDIR, REMOVE, MKDIR, RMDIR, STAT, RENAME = 11, 12, 13, 14, 15, 17, 18
 STATUS, HANDLE, DATA, NAME, ATTRIBUTES = 101, 102, 103, 104, 105
 EXTENDED, EXTENDED_REPLY = 200, 201
 
@@ -26,6 +29,8 @@ MAX_FRAME_BYTES = 1 << 20
 """Of one answer; OpenSSH sends up to 256 KiB."""
 _HAS_SIZE, _HAS_OWNER, _HAS_PERMISSIONS, _HAS_TIMES, _IS_EXTENDED = 1, 2, 4, 8, 1 << 31
 _MAX_TEXT = 200
+_MAX_NAME_BYTES = 255
+"""As file systems have it."""
 
 
 class SftpFormatError(Exception):
@@ -84,6 +89,7 @@ class Answer:
         if not frame:
             raise SftpFormatError("an empty frame")
         self.kind = frame[0]
+        self.size_bytes = len(frame)
 
     def number(self) -> int:
         """32 bits."""
@@ -121,14 +127,14 @@ class Answer:
         return Attributes(size, permissions)
 
     def entries(self) -> list[Entry]:
-        """The names of a NAME answer, without `.` and `..`."""
+        """The names of a NAME answer, without `.`, `..` and those that are too long to be of a file."""
         found: list[Entry] = []
         for _ in range(self.number()):
-            name = self.text().decode(errors="surrogateescape")
+            name = self.text()
             self.text()
-            entry = Entry(name, self.attributes())
-            if name not in (".", ".."):
-                found.append(entry)
+            attributes = self.attributes()
+            if len(name) <= _MAX_NAME_BYTES and name not in (b".", b".."):
+                found.append(Entry(name.decode(errors="surrogateescape"), attributes))
         return found
 
     def space(self) -> Space:
@@ -188,3 +194,19 @@ def extensions(answer: Answer) -> dict[bytes, bytes]:
         name = answer.text()
         found[name] = answer.text()
     return found
+
+
+def pieces(buffers: Buffers, size: int) -> Iterator[bytes]:
+    """The bytes of all buffers in pieces of one size, the last one shorter."""
+    parts: list[bytes | memoryview] = []
+    missing = size
+    for buffer in buffers:
+        view = memoryview(buffer).cast("B")
+        while len(view) >= missing:
+            yield b"".join([*parts, view[:missing]])
+            view, parts, missing = view[missing:], [], size
+        if len(view):
+            parts.append(view)
+            missing -= len(view)
+    if parts:
+        yield b"".join(parts)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import itertools
 import struct
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
+from backupd.clock import Clock, SystemClock
 from backupd.destination.contract import Buffers
 from backupd.destination.sftp import protocol
+from backupd.destination.sftp.call import Call, CallLimits
 from backupd.destination.sftp.protocol import Answer, Attributes, Entry, SftpFormatError, Space, StatusError
 
+Done = TypeVar("Done")
 _PACKET_BYTES = (32 << 10) - 64
 """What OpenSSH takes in one SSH packet, as paramiko fills it: whole packets cost least."""
 _WRITE_PACKETS = 7
@@ -23,11 +27,6 @@ _AHEAD_BYTES = 4 << 20
 """Asked for or sent before the first answer is waited for."""
 _RECEIVE_BYTES = 8 << 20
 _FOLDERS_AT_ONCE = 16
-_MAX_ENTRIES = 5_000_000
-"""Of one listing: a server that goes on for ever is no store."""
-_MAX_FORGOTTEN = 10_000
-"""Answers that nobody waits for, before one that somebody does."""
-MAX_OBJECT_BYTES = 4 << 30
 
 FSYNC, STATVFS, HARDLINK, LIMITS = (
     b"fsync@openssh.com",
@@ -43,14 +42,14 @@ class LostError(Exception):
     def __init__(self, text: str, *, is_silence: bool = False) -> None:
         super().__init__(text)
         self.is_silence = is_silence
-        """It stands, but nothing comes."""
+        """It stands, but nothing comes, or too little."""
 
 
 class Pipe(Protocol):
     """What carries a session's bytes; its methods raise LostError."""
 
-    def send(self, data: bytes | memoryview) -> None:
-        """Send all of it."""
+    def send(self, data: bytes | memoryview) -> int:
+        """Send some of it, at least a byte; returns how many."""
         ...
 
     def receive(self, most: int) -> bytes:
@@ -65,16 +64,20 @@ class Pipe(Protocol):
 class Session:
     """Requests by name. Raises StatusError for what the server refuses, SftpFormatError, LostError."""
 
-    def __init__(self, pipe: Pipe) -> None:
-        self._pipe = pipe
+    def __init__(self, pipe: Pipe, limits: CallLimits | None = None, clock: Clock | None = None) -> None:
+        self._pipe, self._limits, self._clock = pipe, limits or CallLimits(), clock or SystemClock()
+        self._call = Call(self._limits)
         self._numbers = itertools.count(1)
         self._buffer, self._start = bytearray(), 0
         self._expected: set[int] = set()
+        self._unsent = b""
+        self._forgotten: set[int] = set()
+        """Asked, but nobody waits for the answer."""
         self._arrived: dict[int, Answer] = {}
         self.answers = 0
         """To what was waited for: late ones to what nobody waits for say nothing of a later request."""
         self._read_bytes = self._write_bytes = _PLAIN_BYTES
-        pipe.send(protocol.greeting())
+        self._push(protocol.greeting())
         self.extensions = protocol.extensions(self._frame())
         if LIMITS in self.extensions:
             answer = self._ask(protocol.EXTENDED, protocol.text(LIMITS))
@@ -82,12 +85,9 @@ class Session:
             self._read_bytes = min(reading or _PLAIN_BYTES, _MOST_BYTES)
             self._write_bytes = min(writing or _PLAIN_BYTES, _MOST_BYTES)
 
-    def real_path(self, path: str) -> str:
-        """The absolute path of one."""
-        names = self._ask(protocol.REALPATH, protocol.path_text(path)).entries()
-        if not names:
-            raise SftpFormatError("no name for a path")
-        return names[0].name
+    def begin_call(self) -> None:
+        """What follows is counted anew against the limits of a call."""
+        self._call = Call(self._limits)
 
     def look(self, path: str) -> Attributes | None:
         """Attributes, not of what a link leads to; None when nothing is there."""
@@ -144,10 +144,11 @@ class Session:
         size = min(self._write_bytes, _WRITE_PACKETS * _PACKET_BYTES - head)
         offset, is_closed = 0, False
         try:
-            for piece in _pieces(buffers, size):
+            for piece in protocol.pieces(buffers, size):
                 fields = struct.pack(">QI", offset, len(piece))
                 ahead.append(self._send(protocol.WRITE, handle, fields, piece))
                 offset += len(piece)
+                self._call.move(len(piece))
                 while len(ahead) > most or (ahead and self._pipe.has_received()):
                     self._answer(ahead.popleft())
             if FSYNC in self.extensions:
@@ -160,7 +161,7 @@ class Session:
             for number in ahead:
                 self._forget(number)
             if not is_closed:
-                self._forget(self._send(protocol.CLOSE, handle))
+                self._drop(handle)
             raise
 
     def read_file(self, path: str, offset: int, length: int | None) -> bytes | None:
@@ -176,16 +177,17 @@ class Session:
             return None  # Opening a FIFO never ends: the answer is not waited for.
         handle = self._handle(opened)
         try:
-            if found.size_bytes is None or found.size_bytes > MAX_OBJECT_BYTES:
-                raise SftpFormatError(f"a size of {found.size_bytes} bytes")
+            if found.size_bytes is None:
+                raise SftpFormatError("a file without a size")
             end = found.size_bytes if length is None else min(found.size_bytes, offset + length)
+            self._call.read(end - offset)
             return b"".join(self._read(handle, offset, end))
         finally:
-            self._forget(self._send(protocol.CLOSE, handle))
+            self._drop(handle)
 
     def folders(self, paths: Sequence[str]) -> Iterator[tuple[str, list[Entry] | None]]:
         """Each path with its entries, in any order; None where no directory is. Several are asked for at once."""
-        total = 0
+        self._call.enter(len(paths))
         for at in range(0, len(paths), _FOLDERS_AT_ONCE):
             some = paths[at : at + _FOLDERS_AT_ONCE]
             opened = [(path, self._send(protocol.OPENDIR, protocol.path_text(path))) for path in some]
@@ -201,36 +203,33 @@ class Session:
                         refused = refused or error
             if refused is not None:
                 for handle in handles.values():
-                    self._forget(self._send(protocol.CLOSE, handle))
+                    self._drop(handle)
                 raise refused
             found: dict[str, list[Entry]] = {path: [] for path in handles}
             while handles:
-                total += self._read_on(handles, found)
-                if total > _MAX_ENTRIES:
-                    raise SftpFormatError(f"over {_MAX_ENTRIES} names")
+                self._read_on(handles, found)
             yield from found.items()
 
-    def _read_on(self, handles: dict[str, bytes], found: dict[str, list[Entry]]) -> int:
-        """Some more entries of each open directory; those at their end are closed. Returns how many entries came."""
+    def _read_on(self, handles: dict[str, bytes], found: dict[str, list[Entry]]) -> None:
+        """Some more entries of each open directory; those at their end are closed."""
         asked = deque((path, self._send(protocol.READDIR, handles[path])) for path in handles for _ in range(2))
-        count = 0
         refused: StatusError | None = None
         while asked:
             path, number = asked.popleft()
             try:
-                entries = _expect(self._answer(number), protocol.NAME).entries()
+                answer = _expect(self._answer(number), protocol.NAME)
+                entries = answer.entries()
             except StatusError as error:
                 refused = refused or (error if error.code != protocol.END_OF_FILE else None)
                 if path in handles:
-                    self._forget(self._send(protocol.CLOSE, handles.pop(path)))
+                    self._drop(handles.pop(path))
             else:
                 found[path] += entries
-                count += max(1, len(entries))
+                self._call.list_names(len(entries), answer.size_bytes)
         if refused is not None:
             for handle in handles.values():
-                self._forget(self._send(protocol.CLOSE, handle))
+                self._drop(handle)
             raise refused
-        return count
 
     def _read(self, handle: bytes, offset: int, end: int) -> Iterator[bytes]:
         starts = iter(range(offset, end, self._read_bytes))
@@ -241,6 +240,7 @@ class Session:
                 for start in itertools.islice(starts, most - len(ahead)):
                     count = min(self._read_bytes, end - start)
                     ahead.append((self._send_read(handle, start, count), start))
+                self._flush()  # what came already keeps nobody from asking on
                 if not ahead:
                     return
                 number, start = ahead.popleft()
@@ -260,7 +260,7 @@ class Session:
 
     def _look(self, kind: int, path: str) -> Attributes | None:
         try:
-            return self._attributes(self._send(kind, protocol.path_text(path)))
+            return _expect(self._ask(kind, protocol.path_text(path)), protocol.ATTRIBUTES).attributes()
         except StatusError as error:
             if error.code == protocol.NO_SUCH_FILE:
                 return None
@@ -297,33 +297,57 @@ class Session:
                 self._answer(number)
 
     def _ask(self, kind: int, *fields: bytes) -> Answer:
+        self._call.step()
         return self._answer(self._send(kind, *fields))
 
     def _send(self, kind: int, *fields: bytes) -> int:
         number = next(self._numbers) & 0xFFFF_FFFF
         self._expected.add(number)
-        self._pipe.send(protocol.frame(kind, number, *fields))
+        request = protocol.frame(kind, number, *fields)
+        # Several small ones in one packet: each packet costs more than what stands in it.
+        if len(self._unsent) + len(request) > _PACKET_BYTES:
+            self._flush()
+        if len(request) > _PACKET_BYTES:
+            self._push(request)
+        else:
+            self._unsent += request
         return number
+
+    def _flush(self) -> None:
+        request, self._unsent = self._unsent, b""
+        self._push(request)
+
+    def _push(self, request: bytes) -> None:
+        left = memoryview(request)
+        while left:
+            left = left[self._timed(partial(self._pipe.send, left)) :]
+
+    def _drop(self, handle: bytes) -> None:
+        """Close what is not to be used further, at once."""
+        self._forget(self._send(protocol.CLOSE, handle))
+        self._flush()
 
     def _forget(self, number: int) -> None:
         """An answer that nobody waits for."""
-        self._expected.discard(number)
+        if number in self._expected:
+            self._expected.remove(number)
+            self._forgotten.add(number)
         self._arrived.pop(number, None)
 
     def _answer(self, number: int) -> Answer:
         """The answer to a request, whatever comes before. Raises StatusError."""
-        strange = 0
         while number not in self._arrived:
             answer = self._frame()
             arrived = answer.number()
+            # Each request has one answer: a server can't hold a call by further ones.
             if arrived in self._expected:
+                self._expected.remove(arrived)
                 self._arrived[arrived] = answer
                 self.answers += 1
+            elif arrived in self._forgotten:
+                self._forgotten.remove(arrived)
             else:
-                strange += 1
-                if strange > _MAX_FORGOTTEN:
-                    raise SftpFormatError("answers to nothing that was asked")
-        self._expected.discard(number)
+                raise SftpFormatError("an answer to nothing that was asked")
         answer = self._arrived.pop(number)
         if answer.kind == protocol.STATUS:
             error = answer.status()
@@ -346,27 +370,21 @@ class Session:
             if self._start:
                 del self._buffer[: self._start]
                 self._start = 0
+            self._flush()
             # All at once: what stays behind in paramiko's buffer is moved at each reading.
-            self._buffer += self._pipe.receive(_RECEIVE_BYTES)
+            self._buffer += self._timed(partial(self._pipe.receive, _RECEIVE_BYTES))
+
+    def _timed(self, action: Callable[[], Done]) -> Done:
+        """What waits for the server, while it has time left. What came late, but whole, is taken."""
+        if self._call.is_over:
+            raise LostError("the server takes too long", is_silence=True)
+        began = self._clock.monotonic()
+        done = action()
+        self._call.wait(self._clock.monotonic() - began)
+        return done
 
 
 def _expect(answer: Answer, kind: int) -> Answer:
     if answer.kind != kind:
         raise SftpFormatError(f"an answer of kind {answer.kind} instead of {kind}")
     return answer
-
-
-def _pieces(buffers: Buffers, size: int) -> Iterator[bytes]:
-    """The bytes of all buffers in pieces of one size, the last one shorter."""
-    parts: list[bytes | memoryview] = []
-    missing = size
-    for buffer in buffers:
-        view = memoryview(buffer).cast("B")
-        while len(view) >= missing:
-            yield b"".join([*parts, view[:missing]])
-            view, parts, missing = view[missing:], [], size
-        if len(view):
-            parts.append(view)
-            missing -= len(view)
-    if parts:
-        yield b"".join(parts)

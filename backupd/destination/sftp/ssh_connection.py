@@ -175,15 +175,12 @@ class _ChannelPipe:
     def __init__(self, channel: Channel, answers: Callable[[], bool]) -> None:
         self._channel, self._answers = channel, answers
 
-    def send(self, data: bytes | memoryview) -> None:
-        view = memoryview(data)
-        while view:
-            rest = view
-            # The library copies any buffer.
-            count = self._patiently(lambda rest=rest: self._channel.send(rest))  # type: ignore[misc]
-            if not count:
-                raise LostError("the server closed the session")
-            view = view[count:]
+    def send(self, data: bytes | memoryview) -> int:
+        # The library copies any buffer.
+        count = self._patiently(lambda: self._channel.send(data))  # type: ignore[arg-type]
+        if not count:
+            raise LostError("the server closed the session")
+        return count
 
     def receive(self, most: int) -> bytes:
         data = self._patiently(lambda: self._channel.recv(most))
@@ -200,10 +197,10 @@ class _ChannelPipe:
                 return call()
             except TimeoutError as error:
                 if not self._answers():
-                    raise LostError("no answer", is_silence=True) from error
+                    raise LostError("the server does not answer", is_silence=True) from error
             except (OSError, SSHException, EOFError) as error:
                 raise LostError(str(error) or "the connection broke off") from error
-        raise LostError("no answer", is_silence=True)
+        raise LostError("the server does not answer", is_silence=True)
 
 
 def _reach_known(server: Server) -> tuple[Transport, _Line]:

@@ -43,7 +43,7 @@ class Vouched(msgspec.Struct, frozen=True):
     keys: tuple[HostKey, ...] = ()
     """Any of them."""
     keys_of_other_port: tuple[HostKey, ...] = ()
-    """Known for the host without the port: they vouch, but do not contradict."""
+    """Known for the host without the port, where nothing is known for the port: they vouch, but do not contradict."""
     revoked: tuple[HostKey, ...] = ()
 
     @property
@@ -73,7 +73,8 @@ def vouched(host: str, port: int, fingerprint: str | None, known_hosts: bytes) -
             keys.append(key)
         elif _matches(names, host.lower()):
             other.append(key)
-    return Vouched(keys=tuple(keys), keys_of_other_port=tuple(other), revoked=tuple(revoked))
+    # Who writes down a key for the port says that the host's other server is not meant.
+    return Vouched(keys=tuple(keys), keys_of_other_port=() if keys else tuple(other), revoked=tuple(revoked))
 
 
 def is_known(shown: HostKey, known: Vouched) -> bool:

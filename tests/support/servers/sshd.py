@@ -85,7 +85,8 @@ class Sshd:
         program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
         assert program is not None, "sshd is not installed"
         with (self.folder / "log").open("ab") as log:
-            command = [*self._prefix, program, "-D", "-e", "-f", str(self.folder / "sshd_config")]
+            # -r: each connection goes on in a copy, without loading the program again.
+            command = [*self._prefix, program, "-D", "-r", "-e", "-f", str(self.folder / "sshd_config")]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         ends = time.monotonic() + _PATIENCE_SECONDS
         while not self._greets():

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backupd.destination.sftp import protocol
+from backupd.destination.sftp.call import CallLimits
 from backupd.destination.sftp.listing import objects_below
 from backupd.destination.sftp.protocol import SftpFormatError, StatusError
 from backupd.destination.sftp.session import LostError, Session
@@ -25,9 +26,18 @@ class Scripted:
     def __init__(self, answer: Callable[[int, bytes], bytes]) -> None:
         self._answer, self._out = answer, bytearray()
         self.requests: list[int] = []
+        self.packets = 0
 
-    def send(self, data: bytes | memoryview) -> None:
-        frame = bytes(data)
+    def send(self, data: bytes | memoryview) -> int:
+        self.packets += 1
+        left = bytes(data)
+        while left:
+            end = 4 + struct.unpack_from(">I", left)[0]
+            self.take(left[:end])
+            left = left[end:]
+        return len(data)
+
+    def take(self, frame: bytes) -> None:
         kind = frame[4]
         self.requests.append(kind)
         if kind == protocol.INIT:
@@ -114,10 +124,10 @@ def test_short_reads_are_read_on() -> None:
     asked: list[tuple[int, int]] = []
 
     class Server(Scripted):
-        def send(self, data: bytes | memoryview) -> None:
-            if bytes(data)[4] == protocol.READ:
-                asked.append(struct.unpack_from(">QI", bytes(data), 14))
-            super().send(data)
+        def take(self, frame: bytes) -> None:
+            if frame[4] == protocol.READ:
+                asked.append(struct.unpack_from(">QI", frame, 14))
+            super().take(frame)
 
     def reply(kind: int, number: bytes) -> bytes:
         if kind == protocol.LSTAT:
@@ -150,6 +160,28 @@ def test_each_refused_write_is_told(failing: int) -> None:
         session.write_file("/a", [bytes(120_000)])
     assert server.requests[-1] == protocol.CLOSE
     session.remove("/a")
+
+
+def test_small_requests_go_together_and_none_stays_behind() -> None:
+    """Else many small objects take twice the time, or a file that was read keeps its space after it is removed."""
+
+    def reply(kind: int, number: bytes) -> bytes:
+        if kind == protocol.LSTAT:
+            return answer(protocol.ATTRIBUTES, number, FILE)
+        if kind == protocol.OPEN:
+            return answer(protocol.HANDLE, number, protocol.text(b"h"))
+        if kind == protocol.READ:
+            return answer(protocol.DATA, number, protocol.text(b"x"))
+        return status(number, protocol.OK)
+
+    server = Scripted(reply)
+    session = Session(server)
+    before = server.packets
+    session.write_file("/a", [b"x"])
+    assert server.requests[-3:] == [protocol.OPEN, protocol.WRITE, protocol.CLOSE]
+    assert server.packets - before == 2
+    assert session.read_file("/a", 0, None) == b"x"
+    assert server.requests[-4:] == [protocol.LSTAT, protocol.OPEN, protocol.READ, protocol.CLOSE]
 
 
 def test_names_that_lead_elsewhere_are_not_followed() -> None:
@@ -185,8 +217,81 @@ def test_folders_without_end() -> None:
     assert server.requests.count(protocol.OPENDIR) < 20
 
 
+def listing_without_end(*entries: tuple[bytes, bytes]) -> Scripted:
+    """A directory whose server sends the same names again and again."""
+
+    def reply(kind: int, number: bytes) -> bytes:
+        if kind == protocol.OPENDIR:
+            return answer(protocol.HANDLE, number, protocol.text(b"h"))
+        return names(number, *entries) if kind == protocol.READDIR else status(number, protocol.OK)
+
+    return Scripted(reply)
+
+
+def test_folders_in_folders_without_end() -> None:
+    """Each folder holds some that nobody made: ten thousand million of them in ten levels, and a run for ever."""
+    inside = [(b"%d" % number, FOLDER) for number in range(10)]
+    has_more: list[bool] = []
+
+    def reply(kind: int, number: bytes) -> bytes:
+        if kind == protocol.OPENDIR:
+            return answer(protocol.HANDLE, number, protocol.text(number))
+        if kind == protocol.READDIR:
+            has_more.append(not has_more or not has_more[-1])
+            if has_more[-1]:
+                return names(number, *inside)
+        return status(number, protocol.END_OF_FILE if kind == protocol.READDIR else protocol.OK)
+
+    server = Scripted(reply)
+    with pytest.raises(SftpFormatError, match="over 2000 folders"):
+        objects_below(Session(server, CallLimits(folders=2000)), "/base", "", "place")
+    assert server.requests.count(protocol.OPENDIR) == 1111
+
+
+def test_names_that_no_file_has_are_not_kept() -> None:
+    """Else a server that sends names of a megabyte each ends the daemon by its memory, and with it all backups."""
+    rest = iter([False, False, True, True])
+
+    def reply(kind: int, number: bytes) -> bytes:
+        if kind == protocol.OPENDIR:
+            return answer(protocol.HANDLE, number, protocol.text(b"h"))
+        if kind == protocol.READDIR and not next(rest):
+            return names(number, (b"n" * 1_000_000, FILE), (b"l" * 256, FILE), (b"k" * 255, FILE))
+        return status(number, protocol.END_OF_FILE if kind == protocol.READDIR else protocol.OK)
+
+    ((_, entries),) = Session(Scripted(reply)).folders(["/a"])
+    assert entries is not None
+    assert [entry.name for entry in entries] == ["k" * 255] * 2
+
+
+@pytest.mark.parametrize(
+    ("entries", "limits", "match"),
+    [
+        ([(b"n" * 100_000, FILE)], CallLimits(listed_bytes=1 << 20), "over 1048576 bytes"),
+        ([(b"n", FILE)] * 10, CallLimits(names=100), "over 100 names"),
+        ([], CallLimits(names=100), "over 100 names"),
+    ],
+)
+def test_listings_without_end(entries: list[tuple[bytes, bytes]], limits: CallLimits, match: str) -> None:
+    """Else one hostile place holds the daemon for ever, or takes its memory from the backups to all others."""
+    server = listing_without_end(*entries)
+    with pytest.raises(SftpFormatError, match=match):
+        objects_below(Session(server, limits), "/base", "", "place")
+    assert server.requests.count(protocol.READDIR) < 200
+
+
 def test_answers_to_nothing() -> None:
     """Else a server keeps a run busy for ever, and no time limit sees that."""
-    session = Session(Scripted(lambda _kind, _number: status(b"\xff\xff\xff\xff", 0) * 20_000))
+    session = Session(Scripted(lambda _kind, _number: status(b"\xff\xff\xff\xff", 0)))
     with pytest.raises(SftpFormatError, match="nothing that was asked"):
         session.look("/a")
+
+
+def test_one_request_has_one_answer() -> None:
+    """Else a server answers the second of three requests again and again, and the first one is waited for for ever."""
+
+    def reply(kind: int, number: bytes) -> bytes:
+        return answer(protocol.ATTRIBUTES, number, FILE) * 2 if kind == protocol.LSTAT else b""
+
+    with pytest.raises(SftpFormatError, match="nothing that was asked"):
+        Session(Scripted(reply)).read_file("/a", 0, None)

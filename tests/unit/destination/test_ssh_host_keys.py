@@ -71,6 +71,17 @@ def test_a_key_of_the_host_without_its_port_vouches_but_does_not_contradict() ->
     assert isinstance(refuse(OURS, known, "place"), HostKeyChangedError)
 
 
+@pytest.mark.parametrize("kind", ["ssh-ed25519", "ssh-rsa"])
+def test_a_key_of_the_host_counts_for_no_port_that_has_its_own(kind: str) -> None:
+    """Else who has the key of the machine's other server, perhaps a guest on it, gets the login and the backups."""
+    text = line("nas.example") + line("[nas.example]:2222", HostKey(kind, b"other"))
+    known = vouched("nas.example", 2222, None, text.encode())
+    assert not is_known(OURS, known)
+    assert is_known(HostKey(kind, b"other"), known)
+    assert known.kinds == [kind]
+    assert isinstance(refuse(OURS, known, "place"), HostKeyChangedError)
+
+
 def test_a_fingerprint_goes_before_all_files() -> None:
     known = vouched("nas.example", 22, OTHER.fingerprint, line("nas.example").encode())
     assert not is_known(OURS, known)
