@@ -40,6 +40,8 @@ class Connection(ftplib.FTP_TLS):
 
     def __init__(self, server: Server) -> None:
         """Connect, verify, log in. Raises what ftplib, ssl and socket raise."""
+        # Python lets OpenSSL take the end of TCP for that of TLS: anyone between can make that.
+        server.context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         super().__init__(context=server.context, timeout=server.limits.connect_seconds, encoding="utf-8")
         self._server = server
         self.is_between = False
@@ -80,8 +82,13 @@ class Connection(ftplib.FTP_TLS):
         connection.settimeout(server.limits.silence_seconds)
 
     def _wrapped(self, connection: socket.socket, session: ssl.SSLSession | None = None) -> ssl.SSLSocket:
+        """With TLS. session: of the control connection, for a data connection, where an end that TLS does not say is
+        an SSLEOFError.
+        """
         try:
-            return self._server.context.wrap_socket(connection, server_hostname=self.host, session=session)
+            return self._server.context.wrap_socket(
+                connection, server_hostname=self.host, session=session, suppress_ragged_eofs=session is None
+            )
         except BaseException:
             connection.close()
             raise
@@ -125,12 +132,18 @@ class Connection(ftplib.FTP_TLS):
         self._hear_the_end()
 
     def receive(self, command: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Transfer bytes from `offset`, no more than `length` of them; what follows is not waited for."""
+        """Transfer bytes from `offset`, no more than `length` of them; what follows is not waited for.
+
+        Some servers don't end TLS. The end is then believed only where the size that the server tells is reached.
+        """
         pieces: list[bytes] = []
-        count, is_whole = 0, False
+        count, is_whole, is_sure = 0, False, True
         with closing(self._begin(command, offset or None)) as data:
             while length is None or count <= length:
-                part = data.recv(_PART_BYTES)
+                try:
+                    part = data.recv(_PART_BYTES)
+                except ssl.SSLEOFError:
+                    part, is_sure = b"", False
                 if not part:
                     is_whole = True
                     break
@@ -138,6 +151,9 @@ class Connection(ftplib.FTP_TLS):
                 count += len(part)
         if is_whole:
             self._hear_the_end()
+            verb, _, path = command.partition(" ")
+            if not is_sure and count != length and (verb != "RETR" or self.size(path) != offset + count):
+                raise ConnectionAbortedError
         else:
             self._after_early_end()
         found = pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -1,0 +1,83 @@
+"""What an FTP server, or whoever sits between, may answer: by a scripted one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from backupd.destination.contract import Opening
+from backupd.destination.ftp.store import FtpStore, open_with_limits
+from backupd.destination.network_door import TimeLimits
+from backupd.errors import DestinationUnreachableError
+from backupd.model.orders import StoreAccess
+from backupd.model.places import PlaceUrl
+from tests.support.servers.certificates import Authority
+from tests.support.servers.scripted_ftp import Script, scripted_ftp
+
+_LIMITS = TimeLimits(2.0, 2.0)
+
+
+@contextmanager
+def _opened(
+    script: Script, folder: Path | None = None, *, is_cut: bool = False, limits: TimeLimits = _LIMITS
+) -> Iterator[FtpStore]:
+    """A store at a scripted server. folder: for the certificates of one with TLS."""
+    authority = None if folder is None else Authority(folder)
+    certificate = None if authority is None else authority.server("server")
+    with scripted_ftp(script, certificate, is_cut=is_cut) as port:
+        place = f"{'ftp' if authority is None else 'ftps'}://u@127.0.0.1:{port}/p"
+        access = StoreAccess(
+            credentials=b"secret", allow_plaintext=True, ca_file=None if authority is None else str(authority.file)
+        )
+        store = open_with_limits(PlaceUrl.parse(place), Opening(place, "t", access), limits)
+        yield store
+        store.close()
+
+
+class TestAForgedEnd:
+    """Whoever sits between can end a data connection without a key; only the end of TLS itself is believed."""
+
+    @staticmethod
+    def _script(size: int) -> Script:
+        begins = [0]
+
+        def script(command: str, argument: str) -> list[bytes] | None:
+            if command == "REST":
+                begins.append(int(argument))
+                return [b"350 from there\r\n"]
+            replies = {
+                "SIZE": [f"213 {size}\r\n".encode()],
+                "RETR": [b"0123456789"[begins[-1] :]],
+                "MLSD": [b"type=file;size=3; a\r\n" * 3],
+            }
+            return replies.get(command)
+
+        return script
+
+    @pytest.mark.parametrize("is_cut", [False, True])
+    def test_a_listing(self, tmp_path: Path, is_cut: bool) -> None:
+        """Else blocks that are there count as missing, and a prune or a check goes by half of the truth."""
+        with _opened(self._script(10), tmp_path, is_cut=is_cut) as store:
+            if not is_cut:
+                assert len(list(store.list(""))) == 3
+                return
+            with pytest.raises(DestinationUnreachableError, match="connection broke") as caught:
+                list(store.list(""))
+            assert caught.value.retryable
+
+    def test_half_an_object(self, tmp_path: Path) -> None:
+        """Else half a block is taken for a damaged one, and is reported as lost."""
+        with _opened(self._script(20), tmp_path, is_cut=True) as store:
+            with pytest.raises(DestinationUnreachableError, match="connection broke") as caught:
+                store.get("r1/x")
+            assert caught.value.retryable
+            assert store.get("r1/x", 2, 4) == b"2345"
+
+    def test_a_whole_object_of_a_server_that_never_ends_tls(self, tmp_path: Path) -> None:
+        """Else nothing could be restored from a server that is careless in that."""
+        with _opened(self._script(10), tmp_path, is_cut=True) as store:
+            assert store.get("r1/x") == b"0123456789"
+            assert store.get("r1/x", 4) == b"456789"
