@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -40,7 +40,7 @@ ROOT = listing(("/p/", FOLDER))
 def _opened(script: Script) -> Iterator[WebdavStore]:
     """A store whose folder is there, at a server that answers everything else by a script."""
 
-    def whole(method: str, path: str) -> bytes:
+    def whole(method: str, path: str) -> bytes | Iterable[bytes]:
         return ROOT if (method, path) == ("PROPFIND", "/p/") else script(method, path)
 
     with scripted(whole) as port:
@@ -83,6 +83,22 @@ class TestGet:
         with _opened(_always(said)) as store, pytest.raises(DestinationUnreachableError) as caught:
             store.get("r1/x", 0, length)
         assert caught.value.retryable
+
+    @pytest.mark.parametrize("status", [101, 102, 103, 199])
+    def test_an_answer_before_the_answer(self, status: int) -> None:
+        """Else the next object that is read has the bytes of the one before: a restore writes them under its name."""
+
+        def script(method: str, path: str) -> Iterator[bytes]:
+            if path.endswith("a"):
+                yield f"HTTP/1.1 {status} wait\r\n\r\n".encode()
+                time.sleep(0.2)
+            yield answer(200, b"bytes of " + path[-1:].encode())
+
+        with _opened(script) as store:
+            with pytest.raises(StoreAnswerError) as caught:
+                store.get("r1/a")
+            assert caught.value.retryable
+            assert store.get("r1/b") == b"bytes of b"
 
     def test_a_connection_that_closes_without_an_answer(self) -> None:
         with _opened(_always(b"")) as store, pytest.raises(DestinationUnreachableError):

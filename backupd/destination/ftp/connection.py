@@ -82,8 +82,9 @@ class Connection(ftplib.FTP_TLS):
         connection.settimeout(server.limits.silence_seconds)
 
     def _wrapped(self, connection: socket.socket, session: ssl.SSLSession | None = None) -> ssl.SSLSocket:
-        """With TLS. session: of the control connection, for a data connection, where an end that TLS does not say is
-        an SSLEOFError.
+        """With TLS.
+
+        session: of the control connection, for a data connection: there an end that TLS does not say is an SSLEOFError.
         """
         try:
             return self._server.context.wrap_socket(

@@ -45,6 +45,9 @@ class Answer:
     """Status and headers; the body is read while the connection is held."""
 
     def __init__(self, inner: http.client.HTTPResponse) -> None:
+        if inner.status < 200:
+            # Another answer follows: on a kept connection it would be that to the next request.
+            raise http.client.HTTPException
         self.status = inner.status
         self.headers = inner.headers
         self._inner = inner
