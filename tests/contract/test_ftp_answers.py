@@ -14,6 +14,7 @@ from backupd.destination.network_door import TimeLimits
 from backupd.errors import DestinationUnreachableError
 from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl
+from backupd.store_errors import StoreAnswerError
 from tests.support.servers.certificates import Authority
 from tests.support.servers.scripted_ftp import Script, scripted_ftp
 
@@ -81,3 +82,52 @@ class TestAForgedEnd:
         with _opened(self._script(10), tmp_path, is_cut=True) as store:
             assert store.get("r1/x") == b"0123456789"
             assert store.get("r1/x", 4) == b"456789"
+
+
+class TestRepliesOutOfStep:
+    """A reply too many must not be taken for the answer to the next command."""
+
+    def test_a_size_that_is_no_size(self) -> None:
+        """Else an object that is there counts as free, and another writer's snapshot is replaced."""
+        log: list[str] = []
+
+        def script(command: str, argument: str) -> list[bytes] | None:
+            log.append(command)
+            if command == "SIZE" and log.count("SIZE") == 1:
+                return [b"226 quota: 3 of 9 used\r\n", b"213 7\r\n"]
+            return [b"213 7\r\n"] if command == "SIZE" else None
+
+        with _opened(script) as store:
+            with pytest.raises(StoreAnswerError) as caught:
+                store.size("r1/x")
+            assert caught.value.retryable
+            assert store.size("r1/x") == 7
+            assert log.count("USER") == 2
+
+    @pytest.mark.parametrize("is_secure", [False, True])
+    def test_a_second_reply_in_one_packet(self, tmp_path: Path, is_secure: bool) -> None:
+        """Else every later call on that connection is answered by the reply to the one before."""
+
+        def script(command: str, argument: str) -> list[bytes] | None:
+            return {"DELE": [b"250 gone\r\n250 really\r\n"], "SIZE": [b"213 7\r\n"]}.get(command)
+
+        with _opened(script, tmp_path if is_secure else None) as store:
+            store.delete("r1/x")
+            assert store.size("r1/x") == 7
+
+    def test_a_reply_to_mlst_that_is_none(self) -> None:
+        """Else a folder is taken for missing by what was said to the command before."""
+        log: list[str] = []
+
+        def script(command: str, argument: str) -> list[bytes] | None:
+            log.append(command)
+            if command == "MLSD":
+                return []
+            late = command == "MLST" and log.count("MLST") == 2
+            return [b"226 quota: 3 of 9 used\r\n"] if late else None
+
+        with _opened(script) as store:
+            with pytest.raises(StoreAnswerError):
+                store.top_names()
+            assert list(store.top_names()) == []
+            assert log.count("USER") == 2

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from backupd.destination.contract import Buffers
+from backupd.destination.ftp.replies import Replies
 from backupd.destination.network_door import TimeLimits
 from backupd.destination.sending import parts
 from backupd.errors import DestinationRefusedError
@@ -76,7 +77,7 @@ class Connection(ftplib.FTP_TLS):
                 raise DestinationRefusedError(
                     f"{server.host} offers no TLS", hint="have TLS switched on at the server; nothing was sent to it"
                 ) from error
-            # What came unencrypted after the reply is in the old reader, and forgotten with it.
+            # What came unencrypted after the reply is in the old one's replies, and forgotten with it.
             self._listen_on(self._wrapped(connection))
         connection = self.sock or connection
         connection.settimeout(server.limits.silence_seconds)
@@ -96,8 +97,11 @@ class Connection(ftplib.FTP_TLS):
 
     def _listen_on(self, connection: socket.socket) -> None:
         self.sock = connection
-        # Words of a server may be in any encoding.
-        self.file = connection.makefile("r", encoding="utf-8", errors="replace")
+        self._replies = Replies(connection)
+
+    def getline(self) -> str:
+        """A line of a reply."""
+        return self._replies.line()
 
     def getmultiline(self) -> str:
         """A reply; no server's is without end."""
@@ -108,6 +112,14 @@ class Connection(ftplib.FTP_TLS):
                 raise ValueError("a reply without end")
             lines.append(self.getline())
         return "\n".join(lines)
+
+    def size(self, filename: str) -> int:
+        """Raises ftplib.error_reply for what is no answer to it: replies are out of step."""
+        reply = self.sendcmd(f"SIZE {filename}")
+        said = reply[3:].strip()
+        if reply[:3] != "213" or not (said.isascii() and said.isdigit() and len(said) < 20):
+            raise ftplib.error_reply(reply)
+        return int(said)
 
     def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
         """Open a data connection with the control connection's TLS session: by that many servers know whose it is."""
@@ -186,7 +198,7 @@ class Connection(ftplib.FTP_TLS):
     def is_alive(self, *, asked: bool) -> bool:
         """Whether the server still listens, as far as is seen; asked: by a command."""
         # Whatever comes unasked, be it the end or a farewell, spoils the order of replies.
-        if self.sock is None or select.select([self.sock], [], [], 0)[0]:
+        if self.sock is None or self._replies.has_more():
             return False
         if asked:
             try:

@@ -269,6 +269,8 @@ class FtpStore:
             return None
         entry = entry_of(lines[1].strip()) if len(lines) > 1 else None
         if entry is None:
+            # It may be the reply to something else.
+            connection.drop()
             raise StoreAnswerError(f"{self.shown}: MLST is not answered as RFC 3659 says", hint="is it an FTP server?")
         return "dir" if entry.is_folder else "file"
 

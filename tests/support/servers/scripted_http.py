@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 
 Script = Callable[[str, str], bytes | Iterable[bytes]]
-"""Method and path -> the whole answer, or its pieces; the connection is closed after an empty one and one that says so."""
+"""Method and path -> the whole answer, or its pieces; after an empty one, or one that says so, the connection ends."""
 
 
 def answer(status: int, body: bytes = b"", *headers: str) -> bytes:
