@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -99,6 +101,13 @@ class TestGet:
                 store.get("r1/a")
             assert caught.value.retryable
             assert store.get("r1/b") == b"bytes of b"
+
+    @pytest.mark.parametrize("length", [None, 8])
+    def test_a_body_of_unknown_length(self, length: int | None) -> None:
+        """Half of one looks the same as all of it: a restore would take a block that was cut for a damaged one."""
+        said = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n01234"
+        with _opened(_always(said)) as store, pytest.raises(StoreAnswerError, match="length"):
+            store.get("r1/x", 0, length)
 
     def test_a_connection_that_closes_without_an_answer(self) -> None:
         with _opened(_always(b"")) as store, pytest.raises(DestinationUnreachableError):
@@ -329,3 +338,17 @@ class TestLogin:
         login = Login("u", "p")
         assert login.challenged(['Negotiate, Basic realm="x, Digest y", charset="UTF-8"'])
         assert (login.header("GET", "/") or "").startswith("Basic ")
+
+
+@pytest.mark.parametrize(
+    "pattern", ["{}\r\n\r\n", "HTTP/1.1 {} x\r\n\r\n", "HTTP/{} 200 x\r\n\r\n", "HTTP/1.1 200 x\r\n{}: 1\r\n\r\n"]
+)
+def test_a_server_that_repeats_the_login(pattern: str) -> None:
+    """Base64 hides nothing: whoever reads the log would have the password."""
+    token = base64.b64encode(f"u:{PASSWORD}".encode()).decode()
+    for word in (token, f"Basic {token}", token[:30]):
+        with _opened(_always(pattern.format(word).encode())) as store:
+            with pytest.raises(DestinationError) as caught:
+                store.get("r1/x")
+            shown = "".join(traceback.format_exception(caught.value)) + caught.value.hint
+            assert token[:20] not in shown

@@ -51,6 +51,7 @@ class Answer:
         self.status = inner.status
         self.headers = inner.headers
         self._inner = inner
+        self._has_end = inner.chunked or inner.length is not None
 
     def parts(self) -> Iterator[bytes]:
         """The body, as it comes."""
@@ -59,6 +60,8 @@ class Answer:
 
     def read(self, length: int | None = None) -> bytes:
         """The body, or its next `length` bytes. Raises http.client.IncompleteRead when the connection ended before."""
+        if not self._has_end:
+            raise ValueError("a body whose length nobody says may have been cut")
         if length is None:
             return self._inner.read()
         found = self._inner.read(length)
@@ -216,8 +219,14 @@ class Client:
             ) from error
         except (OSError, EOFError) as error:
             raise connection_error(error, shown, _TLS_HINT) from error
-        except (http.client.HTTPException, ValueError) as error:
-            reason = without_secrets(str(error) or type(error).__name__, self._server.secrets)
-            raise StoreAnswerError(
-                f"{shown}: the server's answer is not understood: {reason}", hint="is it a WebDAV server?"
-            ) from error
+        except http.client.HTTPException as error:
+            # Its text is what the server said: it may repeat the login, in whatever form. Not chained, so that no
+            # trace in a log shows it.
+            raise self._not_understood(type(error).__name__) from None
+        except ValueError as error:
+            raise self._not_understood(without_secrets(str(error), self._server.secrets)) from error
+
+    def _not_understood(self, reason: str) -> StoreAnswerError:
+        return StoreAnswerError(
+            f"{self._server.shown}: the server's answer is not understood: {reason}", hint="is it a WebDAV server?"
+        )

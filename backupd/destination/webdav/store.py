@@ -50,8 +50,9 @@ def open_with_limits(url: PlaceUrl, opening: Opening, limits: TimeLimits) -> Web
         raise UsageError("the user's name holds a colon", hint="HTTP has no way to say such a name")
     context = None if is_plaintext else verifying_context(opening.access.ca_file)
     port = url.port or (80 if is_plaintext else 443)
-    server = Server(opening.place, url.host, port, context, limits, (password,))
-    return WebdavStore(Client(server, Login(user, password)), url.path, opening)
+    login = Login(user, password)
+    server = Server(opening.place, url.host, port, context, limits, login.secrets)
+    return WebdavStore(Client(server, login), url.path, opening)
 
 
 class WebdavStore:
