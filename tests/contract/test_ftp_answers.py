@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,30 @@ class TestRepliesOutOfStep:
                 store.top_names()
             assert list(store.top_names()) == []
             assert log.count("USER") == 2
+
+
+class TestBounds:
+    """What has no end takes neither all memory nor all time of the machine that is backed up."""
+
+    def test_an_object_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Else one answer takes all memory, and the daemon with all its jobs is killed."""
+        monkeypatch.setattr("backupd.destination.ftp.store.MAX_OBJECT_BYTES", 1 << 20)
+
+        def script(command: str, argument: str) -> Iterable[bytes] | None:
+            return repeat(bytes(1 << 16), 17 if argument.endswith("x") else 16) if command == "RETR" else None
+
+        with _opened(script) as store:
+            with pytest.raises(StoreAnswerError, match="no end"):
+                store.get("r1/x")
+            assert len(store.get("r1/y")) == 1 << 20
+            assert len(store.get("r1/x", 0, (1 << 20) + 9)) == (1 << 20) + 9
+
+    def test_folders_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Eight folders in each of eight levels are 19 million requests: the backup would never begin."""
+        monkeypatch.setattr("backupd.destination.ftp.store.MAX_FOLDERS", 100)
+        found = b"".join(b"type=dir; f%d\r\n" % number for number in range(8))
+        with (
+            _opened(lambda command, argument: [found] if command == "MLSD" else None) as store,
+            pytest.raises(StoreAnswerError, match="folders without end"),
+        ):
+            list(store.list(""))

@@ -109,6 +109,23 @@ class TestGet:
         with _opened(_always(said)) as store, pytest.raises(StoreAnswerError, match="length"):
             store.get("r1/x", 0, length)
 
+    def test_an_object_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Else one answer takes all memory, and the daemon with all its jobs is killed."""
+        monkeypatch.setattr("backupd.destination.webdav.http.MAX_OBJECT_BYTES", 1 << 20)
+        piece = b"10000\r\n" + bytes(1 << 16) + b"\r\n"
+
+        def script(method: str, path: str) -> bytes:
+            if path.endswith("length"):
+                return answer(200)[:-5] + b"9" * 12 + b"\r\n\r\n" + bytes(1 << 16)
+            count = 17 if path.endswith("long") else 16
+            return b"HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\n" + piece * count + b"0\r\n\r\n"
+
+        with _opened(script) as store:
+            for name in ("r1/length", "r1/long"):
+                with pytest.raises(StoreAnswerError, match="without end"):
+                    store.get(name)
+            assert len(store.get("r1/short")) == 1 << 20
+
     def test_a_connection_that_closes_without_an_answer(self) -> None:
         with _opened(_always(b"")) as store, pytest.raises(DestinationUnreachableError):
             store.get("r1/x")
@@ -305,6 +322,34 @@ class TestListings:
         )
         (entry,) = reader.close()
         assert (entry.is_folder, entry.size_bytes, entry.free_bytes) == (False, 7, None)
+
+    def test_wide_folders_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Eight folders in each of eight levels are 19 million requests: the backup would never begin."""
+        monkeypatch.setattr("backupd.destination.webdav.store.MAX_FOLDERS", 100)
+
+        def script(method: str, path: str) -> bytes:
+            return listing((path, FOLDER), *((f"{path}{number}/", FOLDER) for number in range(8)))
+
+        with _opened(script) as store, pytest.raises(StoreAnswerError, match="folders without end"):
+            list(store.list("r1/"))
+
+    @pytest.mark.parametrize("begin", [b' a="', b"><!-- ", b"><?a ", b"><a", b"><a b='"])
+    def test_one_part_without_end(self, begin: bytes) -> None:
+        """It is read from its beginning with each packet: hours of one core for what a server sends in a minute."""
+        reader = Listing()
+        reader.feed(b'<D:multistatus xmlns:D="DAV:"' + begin)
+        for _ in range(15):
+            reader.feed(b"x" * (1 << 16))
+        with pytest.raises(ValueError, match="without end"):
+            reader.feed(b"x" * (2 << 16))
+
+    def test_many_entries_are_no_part_without_end(self) -> None:
+        """Else a large repository could not be listed."""
+        reader = Listing()
+        said = listing(*((f"/p/{number:060}", FOLDER) for number in range(10000))).partition(b"\r\n\r\n")[2]
+        for begin in range(0, len(said), 1 << 16):
+            reader.feed(said[begin : begin + (1 << 16)])
+        assert len(reader.close()) == 10000
 
 
 class TestLogin:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from backupd.destination.bounds import MAX_OBJECT_BYTES
 from backupd.destination.connection_errors import connection_error
 from backupd.destination.contract import Buffers
 from backupd.destination.network_door import TimeLimits
@@ -63,7 +64,10 @@ class Answer:
         if not self._has_end:
             raise ValueError("a body whose length nobody says may have been cut")
         if length is None:
-            return self._inner.read()
+            whole = b"" if (self._inner.length or 0) > MAX_OBJECT_BYTES else self.read(MAX_OBJECT_BYTES + 1)
+            if self._inner.length or len(whole) > MAX_OBJECT_BYTES:
+                raise ValueError("an object without end")
+            return whole
         found = self._inner.read(length)
         # Of a bounded read http.client does not say that it was short.
         if len(found) < length and self._inner.length:

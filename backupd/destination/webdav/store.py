@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
+from backupd.destination.bounds import MAX_FOLDERS
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Traits
 from backupd.destination.network_door import TimeLimits, refuse_plaintext, user_and_password
 from backupd.destination.object_names import MAX_DEPTH, can_be_ours, check_path, is_plain
@@ -145,7 +146,7 @@ class WebdavStore:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Walk the folder; temporary names are no objects, other people's names are passed over."""
-        waiting = [prefix]
+        waiting, folder_count = [prefix], 1
         while waiting:
             folder = waiting.pop()
             path = self._full(folder.rstrip("/")) if folder else self._path
@@ -155,6 +156,8 @@ class WebdavStore:
                 if not entry.is_folder:
                     yield ObjectInfo(folder + name, self._size_of(entry))
                 elif name != "tmp" and folder.count("/") < MAX_DEPTH:
+                    if (folder_count := folder_count + 1) > MAX_FOLDERS:
+                        raise StoreAnswerError(f"{self.shown}: folders without end", hint="was a link made there?")
                     waiting.append(f"{folder}{name}/")
 
     def delete(self, name: str) -> None:
