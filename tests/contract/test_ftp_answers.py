@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import repeat
@@ -152,10 +153,32 @@ class TestBounds:
 
     def test_folders_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Eight folders in each of eight levels are 19 million requests: the backup would never begin."""
-        monkeypatch.setattr("backupd.destination.ftp.store.MAX_FOLDERS", 100)
+        monkeypatch.setattr("backupd.destination.ftp.store.MAX_FOLDERS", 20)
         found = b"".join(b"type=dir; f%d\r\n" % number for number in range(8))
         with (
             _opened(lambda command, argument: [found] if command == "MLSD" else None) as store,
             pytest.raises(StoreAnswerError, match="folders without end"),
         ):
             list(store.list(""))
+
+    @pytest.mark.parametrize("command", ["SIZE", "RETR", "MLSD"])
+    def test_a_byte_now_and_then(self, command: str) -> None:
+        """No silence is long, yet the answer never ends: the backup would hang for ever, and nobody would be told."""
+
+        def slowly() -> Iterator[bytes]:
+            for _ in range(100):
+                yield b"2"
+                time.sleep(0.1)
+
+        def ask(store: FtpStore) -> None:
+            calls = {"SIZE": lambda: store.size("r1/x"), "RETR": lambda: store.get("r1/x"), "MLSD": store.top_names}
+            calls[command]()
+
+        with _opened(
+            lambda said, argument: slowly() if said == command else None, limits=TimeLimits(2.0, 2.0, 0.5)
+        ) as store:
+            began = time.monotonic()
+            with pytest.raises(DestinationUnreachableError, match="does not answer") as caught:
+                ask(store)
+            assert time.monotonic() - began < 5
+            assert caught.value.retryable

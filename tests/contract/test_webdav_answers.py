@@ -13,7 +13,6 @@ import pytest
 from backupd.destination.contract import Opening
 from backupd.destination.network_door import TimeLimits
 from backupd.destination.webdav.listing import Listing, below
-from backupd.destination.webdav.login import Login
 from backupd.destination.webdav.store import WebdavStore, open_with_limits
 from backupd.errors import (
     DestinationError,
@@ -35,11 +34,12 @@ from backupd.store_errors import (
 from tests.support.servers.scripted_http import FOLDER, Script, answer, listing, scripted
 
 PASSWORD = "correct-horse-7"
+_LIMITS = TimeLimits(2.0, 2.0)
 ROOT = listing(("/p/", FOLDER))
 
 
 @contextmanager
-def _opened(script: Script) -> Iterator[WebdavStore]:
+def _opened(script: Script, limits: TimeLimits = _LIMITS) -> Iterator[WebdavStore]:
     """A store whose folder is there, at a server that answers everything else by a script."""
 
     def whole(method: str, path: str) -> bytes | Iterable[bytes]:
@@ -48,7 +48,7 @@ def _opened(script: Script) -> Iterator[WebdavStore]:
     with scripted(whole) as port:
         place = f"webdav://u@127.0.0.1:{port}/p"
         access = StoreAccess(credentials=PASSWORD.encode(), allow_plaintext=True)
-        store = open_with_limits(PlaceUrl.parse(place), Opening(place, "t", access), TimeLimits(2.0, 2.0))
+        store = open_with_limits(PlaceUrl.parse(place), Opening(place, "t", access), limits)
         yield store
         store.close()
 
@@ -125,6 +125,27 @@ class TestGet:
                 with pytest.raises(StoreAnswerError, match="without end"):
                     store.get(name)
             assert len(store.get("r1/short")) == 1 << 20
+
+    @pytest.mark.parametrize(
+        "begin", [b"HTTP/1.1 200 OK\r\nX: ", b"", answer(200)[:-5] + b"99\r\n\r\n", b"HTTP/1.1 100 x\r\n\r\n" * 50]
+    )
+    def test_a_byte_now_and_then(self, begin: bytes) -> None:
+        """No silence is long, yet the answer never ends: the backup would hang for ever, and nobody would be told."""
+
+        def script(method: str, path: str) -> Iterator[bytes]:
+            yield begin
+            for _ in range(100):
+                yield begin if begin[9:10] == b"1" else b"z"
+                time.sleep(0.1)
+
+        began = time.monotonic()
+        with (
+            _opened(script, TimeLimits(2.0, 2.0, 0.5)) as store,
+            pytest.raises(DestinationUnreachableError, match="does not answer") as caught,
+        ):
+            store.get("r1/x")
+        assert time.monotonic() - began < 5
+        assert caught.value.retryable
 
     def test_a_connection_that_closes_without_an_answer(self) -> None:
         with _opened(_always(b"")) as store, pytest.raises(DestinationUnreachableError):
@@ -325,7 +346,7 @@ class TestListings:
 
     def test_wide_folders_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Eight folders in each of eight levels are 19 million requests: the backup would never begin."""
-        monkeypatch.setattr("backupd.destination.webdav.store.MAX_FOLDERS", 100)
+        monkeypatch.setattr("backupd.destination.webdav.store.MAX_FOLDERS", 20)
 
         def script(method: str, path: str) -> bytes:
             return listing((path, FOLDER), *((f"{path}{number}/", FOLDER) for number in range(8)))
@@ -350,39 +371,6 @@ class TestListings:
         for begin in range(0, len(said), 1 << 16):
             reader.feed(said[begin : begin + (1 << 16)])
         assert len(reader.close()) == 10000
-
-
-class TestLogin:
-    """RFC 7616's own example, and what servers offer."""
-
-    @pytest.mark.parametrize("algorithm", ["MD5", "SHA-256"])
-    def test_a_digest_is_preferred_and_has_no_password_in_it(self, algorithm: str) -> None:
-        login = Login("Mufasa", "Circle of Life")
-        said = f'Digest realm="a \\"b\\"", qop="auth, auth-int", algorithm={algorithm}, nonce="7yp", opaque="FQh"'
-        assert login.header("GET", "/") is None
-        assert login.challenged(['Basic realm="x"', said])
-        header = login.header("GET", "/dir/index.html") or ""
-        assert header.startswith('Digest username="Mufasa", realm="a \\"b\\"", nonce="7yp", uri="/dir/index.html"')
-        assert "nc=00000001" in header
-        assert "nc=00000002" in (login.header("GET", "/") or "")
-        assert "Circle" not in header
-
-    def test_a_refused_basic_login_is_not_said_again(self) -> None:
-        login = Login("u", "p")
-        assert login.challenged(['Basic realm="x"'])
-        assert login.header("GET", "/") == "Basic dTpw"
-        assert not login.challenged(['Basic realm="x"'])
-
-    @pytest.mark.parametrize(
-        "said", ["", "Negotiate", "Bearer x", "Digest realm=x", 'Digest nonce="n", algorithm=MAGIC']
-    )
-    def test_what_nobody_here_speaks(self, said: str) -> None:
-        assert not Login("u", "p").challenged([said])
-
-    def test_several_in_one_header(self) -> None:
-        login = Login("u", "p")
-        assert login.challenged(['Negotiate, Basic realm="x, Digest y", charset="UTF-8"'])
-        assert (login.header("GET", "/") or "").startswith("Basic ")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from backupd.destination.bounds import Deadline
 from backupd.destination.contract import Buffers
 from backupd.destination.ftp.replies import Replies
 from backupd.destination.network_door import TimeLimits
@@ -97,7 +98,7 @@ class Connection(ftplib.FTP_TLS):
 
     def _listen_on(self, connection: socket.socket) -> None:
         self.sock = connection
-        self._replies = Replies(connection)
+        self._replies = Replies(connection, self._server.limits.answer_seconds)
 
     def getline(self) -> str:
         """A line of a reply."""
@@ -105,6 +106,7 @@ class Connection(ftplib.FTP_TLS):
 
     def getmultiline(self) -> str:
         """A reply; no server's is without end."""
+        self._replies.begin()
         lines = [self.getline()]
         code = lines[0][:3]
         while lines[0][3:4] == "-" and not (len(lines) > 1 and lines[-1][:3] == code and lines[-1][3:4] != "-"):
@@ -136,7 +138,7 @@ class Connection(ftplib.FTP_TLS):
             with closing(self._begin(command)) as data:
                 for part in parts(buffers):
                     data.sendall(part)
-                _end_sending(data)
+                _end_sending(data, Deadline(self._server.limits.answer_seconds))
         except OSError:
             # A server that takes no more closes first, and says why afterwards.
             with suppress(OSError, EOFError, ValueError, ftplib.error_reply, ftplib.error_proto), self._patient():
@@ -152,6 +154,7 @@ class Connection(ftplib.FTP_TLS):
         pieces: list[bytes] = []
         count, is_whole, is_sure = 0, False, True
         with closing(self._begin(command, offset or None)) as data:
+            deadline = Deadline(self._server.limits.answer_seconds)
             while length is None or count <= length:
                 try:
                     part = data.recv(_PART_BYTES)
@@ -160,6 +163,7 @@ class Connection(ftplib.FTP_TLS):
                 if not part:
                     is_whole = True
                     break
+                deadline.took(len(part))
                 pieces.append(part)
                 count += len(part)
         if is_whole:
@@ -233,7 +237,7 @@ class Connection(ftplib.FTP_TLS):
             self.sock.settimeout(self._server.limits.silence_seconds)
 
 
-def _end_sending(data: socket.socket) -> None:
+def _end_sending(data: socket.socket, deadline: Deadline) -> None:
     """Tell the end, and wait until the server has taken it.
 
     The last records of the server's TLS (session tickets) lie unread: a close over them would reset the connection and
@@ -255,5 +259,5 @@ def _end_sending(data: socket.socket) -> None:
         data.settimeout(limit)
     with suppress(OSError):
         data.shutdown(socket.SHUT_WR)
-        while data.recv(4096):
-            pass
+        while part := data.recv(4096):
+            deadline.took(len(part))

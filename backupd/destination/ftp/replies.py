@@ -6,15 +6,23 @@ import select
 import socket
 import ssl
 
+from backupd.destination.bounds import Deadline
+
 _MAX_LINE_BYTES = 8192
 
 
 class Replies:
     """Reads lines from a control connection; one recv may bring several."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(self, connection: socket.socket, seconds: float) -> None:
+        """seconds: that one reply may take."""
+        self._connection, self._seconds = connection, seconds
         self._unheard = bytearray()
+        self._deadline = Deadline(seconds)
+
+    def begin(self) -> None:
+        """A reply is waited for from now on."""
+        self._deadline = Deadline(self._seconds)
 
     def line(self) -> str:
         """The next one, without its end. Raises EOFError at the end, ValueError for one that is too long."""
@@ -24,6 +32,7 @@ class Replies:
             part = self._connection.recv(_MAX_LINE_BYTES)
             if not part:
                 raise EOFError
+            self._deadline.took(len(part))
             self._unheard += part
         line = self._unheard[:end]
         del self._unheard[: end + 1]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import http.client
+import io
 import select
 import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import msgspec
 
-from backupd.destination.bounds import MAX_OBJECT_BYTES
+from backupd.destination.bounds import MAX_OBJECT_BYTES, Deadline
 from backupd.destination.connection_errors import connection_error
 from backupd.destination.contract import Buffers
 from backupd.destination.network_door import TimeLimits
@@ -23,6 +26,9 @@ from backupd.destination.webdav.errors import answer_error
 from backupd.destination.webdav.login import Login
 from backupd.errors import DestinationError, DestinationUnreachableError
 from backupd.store_errors import StoreAnswerError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _MOST_IDLE = 8
 _MAX_REST_BYTES = 1 << 20
@@ -40,6 +46,44 @@ class Server(msgspec.Struct, frozen=True):
     """None: without TLS."""
     limits: TimeLimits
     secrets: tuple[str, ...]
+
+
+class _TimedReader(io.RawIOBase):
+    """Bytes of a socket until a deadline."""
+
+    def __init__(self, inner: io.RawIOBase, deadline: Deadline) -> None:
+        self._inner, self._deadline = inner, deadline
+        self.is_in_body = False
+        """Until then more bytes give no more time: answers before the answer may come without end."""
+
+    def readable(self) -> bool:
+        """It is for nothing else."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        """Some bytes. Raises TimeoutError past the deadline."""
+        count = self._inner.readinto(buffer)
+        self._deadline.took(count or 0 if self.is_in_body else 0)
+        return count
+
+    def close(self) -> None:
+        """The socket closes with its last reader."""
+        self._inner.close()
+        super().close()
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    """Headers and body have to come in time: one byte now and then would keep off the time limit for silence."""
+
+    def __init__(self, seconds: float, sock: socket.socket, method: str | None = None) -> None:
+        super().__init__(sock, method=method)
+        self._timed = _TimedReader(self.fp.detach(), Deadline(seconds))
+        self.fp = io.BufferedReader(self._timed)
+
+    def begin(self) -> None:
+        """Read the headers."""
+        super().begin()
+        self._timed.is_in_body = True
 
 
 class Answer:
@@ -195,6 +239,9 @@ class Client:
             )
         # Never by itself: a second connection would have no time limit of ours.
         connection.auto_open = 0
+        connection.response_class = partial(  # type: ignore[assignment]  # it is only called
+            _TimedResponse, server.limits.answer_seconds
+        )
         try:
             connection.connect()
             # Headers and body go in two writes: the second must not wait for the first one's receipt.
