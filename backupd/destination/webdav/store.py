@@ -175,8 +175,8 @@ class WebdavStore:
         """Remove what broken connections left, as far as the server lets."""
         with suppress(DestinationError):
             for temporary in [*self._left_over]:
-                self._delete(temporary)
-                self._left_over.discard(temporary)
+                if self._delete(temporary):
+                    self._left_over.discard(temporary)
         self._client.close()
 
     def remove_temporaries(self, folder: str, tag: str) -> int:
@@ -256,6 +256,10 @@ class WebdavStore:
     def _send(self, path: str, buffers: Buffers, size_bytes: int) -> None:
         try:
             self._write(path, buffers)
+        except DestinationUnreachableError:
+            # The server may still be at it: the name can come after it was found to be free.
+            self._left_over.add(path)
+            raise
         except DestinationError as error:
             raise self._cause(error, path, size_bytes) from error
         entry = self._entry(path)
@@ -294,6 +298,12 @@ class WebdavStore:
         """Status of a move that may take no taken name; 423: another writer's move to it is under way."""
         headers = {"Destination": self._client.address(target), "Overwrite": "F"}
         with self._client.asked("MOVE", source, headers) as answer:
+            if answer.status == 404:
+                # A proxy that asked twice hears this of a move that was done: whoever tries again finds out.
+                raise DestinationUnreachableError(
+                    f"{self.shown}: what was sent is no longer under its temporary name",
+                    hint="look into the log of the server, or of a proxy between",
+                )
             if answer.status not in (201, 204, 409, 412, 423):
                 raise self._client.error("MOVE", answer)
             return answer.status
@@ -339,15 +349,18 @@ class WebdavStore:
                     raise self._client.error("MKCOL", answer)
         self._known_folders.add(path)
 
-    def _delete(self, path: str) -> None:
+    def _delete(self, path: str) -> bool:
+        """Whether it was there."""
         with self._client.asked("DELETE", path) as answer:
             if not (200 <= answer.status < 300 or answer.status == 404) or answer.status == 207:
                 raise self._client.error("DELETE", answer)
+            return answer.status != 404
 
     def _remove_temporary(self, path: str) -> None:
         """What a broken connection keeps from being removed is tried once more at the end."""
         try:
-            self._delete(path)
+            if self._delete(path):
+                self._left_over.discard(path)
         except DestinationError:
             self._left_over.add(path)
 
