@@ -17,6 +17,8 @@ class TimeLimits(msgspec.Struct, frozen=True):
     connect_seconds: float = 20.0
     silence_seconds: float = 60.0
     """Without a byte."""
+    answer_seconds: float = 60.0
+    """For one answer, and a second more for each 8 KiB of it."""
 
 
 def refuse_plaintext(opening: Opening, secure_scheme: str) -> None:

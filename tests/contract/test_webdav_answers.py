@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import time
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -11,7 +13,6 @@ import pytest
 from backupd.destination.contract import Opening
 from backupd.destination.network_door import TimeLimits
 from backupd.destination.webdav.listing import Listing, below
-from backupd.destination.webdav.login import Login
 from backupd.destination.webdav.store import WebdavStore, open_with_limits
 from backupd.errors import (
     DestinationError,
@@ -33,20 +34,21 @@ from backupd.store_errors import (
 from tests.support.servers.scripted_http import FOLDER, Script, answer, listing, scripted
 
 PASSWORD = "correct-horse-7"
+_LIMITS = TimeLimits(2.0, 2.0)
 ROOT = listing(("/p/", FOLDER))
 
 
 @contextmanager
-def _opened(script: Script) -> Iterator[WebdavStore]:
+def _opened(script: Script, limits: TimeLimits = _LIMITS) -> Iterator[WebdavStore]:
     """A store whose folder is there, at a server that answers everything else by a script."""
 
-    def whole(method: str, path: str) -> bytes:
+    def whole(method: str, path: str) -> bytes | Iterable[bytes]:
         return ROOT if (method, path) == ("PROPFIND", "/p/") else script(method, path)
 
     with scripted(whole) as port:
         place = f"webdav://u@127.0.0.1:{port}/p"
         access = StoreAccess(credentials=PASSWORD.encode(), allow_plaintext=True)
-        store = open_with_limits(PlaceUrl.parse(place), Opening(place, "t", access), TimeLimits(2.0, 2.0))
+        store = open_with_limits(PlaceUrl.parse(place), Opening(place, "t", access), limits)
         yield store
         store.close()
 
@@ -82,6 +84,67 @@ class TestGet:
         said = answer(200, b"0123456789", "Connection: close")[:-5]
         with _opened(_always(said)) as store, pytest.raises(DestinationUnreachableError) as caught:
             store.get("r1/x", 0, length)
+        assert caught.value.retryable
+
+    @pytest.mark.parametrize("status", [101, 102, 103, 199])
+    def test_an_answer_before_the_answer(self, status: int) -> None:
+        """Else the next object that is read has the bytes of the one before: a restore writes them under its name."""
+
+        def script(method: str, path: str) -> Iterator[bytes]:
+            if path.endswith("a"):
+                yield f"HTTP/1.1 {status} wait\r\n\r\n".encode()
+                time.sleep(0.2)
+            yield answer(200, b"bytes of " + path[-1:].encode())
+
+        with _opened(script) as store:
+            with pytest.raises(StoreAnswerError) as caught:
+                store.get("r1/a")
+            assert caught.value.retryable
+            assert store.get("r1/b") == b"bytes of b"
+
+    @pytest.mark.parametrize("length", [None, 8])
+    def test_a_body_of_unknown_length(self, length: int | None) -> None:
+        """Half of one looks the same as all of it: a restore would take a block that was cut for a damaged one."""
+        said = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n01234"
+        with _opened(_always(said)) as store, pytest.raises(StoreAnswerError, match="length"):
+            store.get("r1/x", 0, length)
+
+    def test_an_object_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Else one answer takes all memory, and the daemon with all its jobs is killed."""
+        monkeypatch.setattr("backupd.destination.webdav.http.MAX_OBJECT_BYTES", 1 << 20)
+        piece = b"10000\r\n" + bytes(1 << 16) + b"\r\n"
+
+        def script(method: str, path: str) -> bytes:
+            if path.endswith("length"):
+                return answer(200)[:-5] + b"9" * 12 + b"\r\n\r\n" + bytes(1 << 16)
+            count = 17 if path.endswith("long") else 16
+            return b"HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\n" + piece * count + b"0\r\n\r\n"
+
+        with _opened(script) as store:
+            for name in ("r1/length", "r1/long"):
+                with pytest.raises(StoreAnswerError, match="without end"):
+                    store.get(name)
+            assert len(store.get("r1/short")) == 1 << 20
+
+    @pytest.mark.parametrize(
+        "begin", [b"HTTP/1.1 200 OK\r\nX: ", b"", answer(200)[:-5] + b"99\r\n\r\n", b"HTTP/1.1 100 x\r\n\r\n" * 50]
+    )
+    def test_a_byte_now_and_then(self, begin: bytes) -> None:
+        """No silence is long, yet the answer never ends: the backup would hang for ever, and nobody would be told."""
+
+        def script(method: str, path: str) -> Iterator[bytes]:
+            yield begin
+            for _ in range(100):
+                yield begin if begin[9:10] == b"1" else b"z"
+                time.sleep(0.1)
+
+        began = time.monotonic()
+        with (
+            _opened(script, TimeLimits(2.0, 2.0, 0.5)) as store,
+            pytest.raises(DestinationUnreachableError, match="does not answer") as caught,
+        ):
+            store.get("r1/x")
+        assert time.monotonic() - began < 5
         assert caught.value.retryable
 
     def test_a_connection_that_closes_without_an_answer(self) -> None:
@@ -203,6 +266,26 @@ class TestPut:
             store.put("r1/a/x", [b"abc"])
         assert caught.value.retryable
 
+    def test_a_move_that_a_proxy_repeats(self) -> None:
+        """It was done, and then answered with 404: told as a missing object it would end the backup for good."""
+        said = self._script([], MOVE=lambda path: answer(412 if path.endswith("-1") else 404))
+        with _opened(said) as store, pytest.raises(DestinationUnreachableError) as caught:
+            store.put("r1/a/x", [b"abc"])
+        assert caught.value.retryable
+
+    @pytest.mark.parametrize(("status", "may_leave"), [(404, True), (204, False)])
+    def test_a_temporary_name_that_may_come_later(self, status: int, may_leave: bool) -> None:
+        """A slow server makes it after DELETE found nothing: nobody would look for it, and its space were lost."""
+        said = self._script(
+            [],
+            MOVE=lambda path: answer(412),
+            PUT=lambda path: b"" if path.endswith("-3") else answer(201),
+            DELETE=lambda path: answer(status if path.endswith("-3") else 204),
+        )
+        with _opened(said) as store, pytest.raises(DestinationUnreachableError):
+            store.put("r1/a/x", [b"abc"])
+        assert store.may_leave_temporaries is may_leave
+
     def test_a_place_that_takes_nothing(self) -> None:
         with _opened(self._script([], PUT=lambda path: answer(405))) as store, pytest.raises(ReadOnlyStoreError):
             store.put("r1/a/x", [b"abc"])
@@ -281,35 +364,26 @@ class TestListings:
         (entry,) = reader.close()
         assert (entry.is_folder, entry.size_bytes, entry.free_bytes) == (False, 7, None)
 
+    def test_wide_folders_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Eight folders in each of eight levels are 19 million requests: the backup would never begin."""
+        monkeypatch.setattr("backupd.destination.webdav.store.MAX_FOLDERS", 20)
 
-class TestLogin:
-    """RFC 7616's own example, and what servers offer."""
+        def script(method: str, path: str) -> bytes:
+            return listing((path, FOLDER), *((f"{path}{number}/", FOLDER) for number in range(8)))
 
-    @pytest.mark.parametrize("algorithm", ["MD5", "SHA-256"])
-    def test_a_digest_is_preferred_and_has_no_password_in_it(self, algorithm: str) -> None:
-        login = Login("Mufasa", "Circle of Life")
-        said = f'Digest realm="a \\"b\\"", qop="auth, auth-int", algorithm={algorithm}, nonce="7yp", opaque="FQh"'
-        assert login.header("GET", "/") is None
-        assert login.challenged(['Basic realm="x"', said])
-        header = login.header("GET", "/dir/index.html") or ""
-        assert header.startswith('Digest username="Mufasa", realm="a \\"b\\"", nonce="7yp", uri="/dir/index.html"')
-        assert "nc=00000001" in header
-        assert "nc=00000002" in (login.header("GET", "/") or "")
-        assert "Circle" not in header
+        with _opened(script) as store, pytest.raises(StoreAnswerError, match="folders without end"):
+            list(store.list("r1/"))
 
-    def test_a_refused_basic_login_is_not_said_again(self) -> None:
-        login = Login("u", "p")
-        assert login.challenged(['Basic realm="x"'])
-        assert login.header("GET", "/") == "Basic dTpw"
-        assert not login.challenged(['Basic realm="x"'])
 
-    @pytest.mark.parametrize(
-        "said", ["", "Negotiate", "Bearer x", "Digest realm=x", 'Digest nonce="n", algorithm=MAGIC']
-    )
-    def test_what_nobody_here_speaks(self, said: str) -> None:
-        assert not Login("u", "p").challenged([said])
-
-    def test_several_in_one_header(self) -> None:
-        login = Login("u", "p")
-        assert login.challenged(['Negotiate, Basic realm="x, Digest y", charset="UTF-8"'])
-        assert (login.header("GET", "/") or "").startswith("Basic ")
+@pytest.mark.parametrize(
+    "pattern", ["{}\r\n\r\n", "HTTP/1.1 {} x\r\n\r\n", "HTTP/{} 200 x\r\n\r\n", "HTTP/1.1 200 x\r\n{}: 1\r\n\r\n"]
+)
+def test_a_server_that_repeats_the_login(pattern: str) -> None:
+    """Base64 hides nothing: whoever reads the log would have the password."""
+    token = base64.b64encode(f"u:{PASSWORD}".encode()).decode()
+    for word in (token, f"Basic {token}", token[:30]):
+        with _opened(_always(pattern.format(word).encode())) as store:
+            with pytest.raises(DestinationError) as caught:
+                store.get("r1/x")
+            shown = "".join(traceback.format_exception(caught.value)) + caught.value.hint
+            assert token[:20] not in shown

@@ -12,7 +12,9 @@ from typing import Literal
 
 import msgspec
 
+from backupd.destination.bounds import Deadline
 from backupd.destination.contract import Buffers
+from backupd.destination.ftp.replies import Replies
 from backupd.destination.network_door import TimeLimits
 from backupd.destination.sending import parts
 from backupd.errors import DestinationRefusedError
@@ -40,6 +42,8 @@ class Connection(ftplib.FTP_TLS):
 
     def __init__(self, server: Server) -> None:
         """Connect, verify, log in. Raises what ftplib, ssl and socket raise."""
+        # Python lets OpenSSL take the end of TCP for that of TLS: anyone between can make that.
+        server.context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         super().__init__(context=server.context, timeout=server.limits.connect_seconds, encoding="utf-8")
         self._server = server
         self.is_between = False
@@ -74,25 +78,35 @@ class Connection(ftplib.FTP_TLS):
                 raise DestinationRefusedError(
                     f"{server.host} offers no TLS", hint="have TLS switched on at the server; nothing was sent to it"
                 ) from error
-            # What came unencrypted after the reply is in the old reader, and forgotten with it.
+            # What came unencrypted after the reply is in the old one's replies, and forgotten with it.
             self._listen_on(self._wrapped(connection))
         connection = self.sock or connection
         connection.settimeout(server.limits.silence_seconds)
 
     def _wrapped(self, connection: socket.socket, session: ssl.SSLSession | None = None) -> ssl.SSLSocket:
+        """With TLS.
+
+        session: of the control connection, for a data connection: there an end that TLS does not say is an SSLEOFError.
+        """
         try:
-            return self._server.context.wrap_socket(connection, server_hostname=self.host, session=session)
+            return self._server.context.wrap_socket(
+                connection, server_hostname=self.host, session=session, suppress_ragged_eofs=session is None
+            )
         except BaseException:
             connection.close()
             raise
 
     def _listen_on(self, connection: socket.socket) -> None:
         self.sock = connection
-        # Words of a server may be in any encoding.
-        self.file = connection.makefile("r", encoding="utf-8", errors="replace")
+        self._replies = Replies(connection, self._server.limits.answer_seconds)
+
+    def getline(self) -> str:
+        """A line of a reply."""
+        return self._replies.line()
 
     def getmultiline(self) -> str:
         """A reply; no server's is without end."""
+        self._replies.begin()
         lines = [self.getline()]
         code = lines[0][:3]
         while lines[0][3:4] == "-" and not (len(lines) > 1 and lines[-1][:3] == code and lines[-1][3:4] != "-"):
@@ -100,6 +114,14 @@ class Connection(ftplib.FTP_TLS):
                 raise ValueError("a reply without end")
             lines.append(self.getline())
         return "\n".join(lines)
+
+    def size(self, filename: str) -> int:
+        """Raises ftplib.error_reply for what is no answer to it: replies are out of step."""
+        reply = self.sendcmd(f"SIZE {filename}")
+        said = reply[3:].strip()
+        if reply[:3] != "213" or not (said.isascii() and said.isdigit() and len(said) < 20):
+            raise ftplib.error_reply(reply)
+        return int(said)
 
     def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
         """Open a data connection with the control connection's TLS session: by that many servers know whose it is."""
@@ -116,7 +138,7 @@ class Connection(ftplib.FTP_TLS):
             with closing(self._begin(command)) as data:
                 for part in parts(buffers):
                     data.sendall(part)
-                _end_sending(data)
+                _end_sending(data, Deadline(self._server.limits.answer_seconds))
         except OSError:
             # A server that takes no more closes first, and says why afterwards.
             with suppress(OSError, EOFError, ValueError, ftplib.error_reply, ftplib.error_proto), self._patient():
@@ -125,19 +147,30 @@ class Connection(ftplib.FTP_TLS):
         self._hear_the_end()
 
     def receive(self, command: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Transfer bytes from `offset`, no more than `length` of them; what follows is not waited for."""
+        """Transfer bytes from `offset`, no more than `length` of them; what follows is not waited for.
+
+        Some servers don't end TLS. The end is then believed only where the size that the server tells is reached.
+        """
         pieces: list[bytes] = []
-        count, is_whole = 0, False
+        count, is_whole, is_sure = 0, False, True
         with closing(self._begin(command, offset or None)) as data:
+            deadline = Deadline(self._server.limits.answer_seconds)
             while length is None or count <= length:
-                part = data.recv(_PART_BYTES)
+                try:
+                    part = data.recv(_PART_BYTES)
+                except ssl.SSLEOFError:
+                    part, is_sure = b"", False
                 if not part:
                     is_whole = True
                     break
+                deadline.took(len(part))
                 pieces.append(part)
                 count += len(part)
         if is_whole:
             self._hear_the_end()
+            verb, _, path = command.partition(" ")
+            if not is_sure and count != length and (verb != "RETR" or self.size(path) != offset + count):
+                raise ConnectionAbortedError
         else:
             self._after_early_end()
         found = pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -169,7 +202,7 @@ class Connection(ftplib.FTP_TLS):
     def is_alive(self, *, asked: bool) -> bool:
         """Whether the server still listens, as far as is seen; asked: by a command."""
         # Whatever comes unasked, be it the end or a farewell, spoils the order of replies.
-        if self.sock is None or select.select([self.sock], [], [], 0)[0]:
+        if self.sock is None or self._replies.has_more():
             return False
         if asked:
             try:
@@ -204,7 +237,7 @@ class Connection(ftplib.FTP_TLS):
             self.sock.settimeout(self._server.limits.silence_seconds)
 
 
-def _end_sending(data: socket.socket) -> None:
+def _end_sending(data: socket.socket, deadline: Deadline) -> None:
     """Tell the end, and wait until the server has taken it.
 
     The last records of the server's TLS (session tickets) lie unread: a close over them would reset the connection and
@@ -226,5 +259,5 @@ def _end_sending(data: socket.socket) -> None:
         data.settimeout(limit)
     with suppress(OSError):
         data.shutdown(socket.SHUT_WR)
-        while data.recv(4096):
-            pass
+        while part := data.recv(4096):
+            deadline.took(len(part))

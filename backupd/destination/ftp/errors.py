@@ -64,7 +64,10 @@ class Spoken(msgspec.Struct, frozen=True):
         code, words = code_of(error), without_secrets(str(error), self.secrets)
         text = f"{self.shown}: the server says: {words}"
         kind: type[DestinationError]
-        if is_full(error):
+        if not isinstance(error, ftplib.error_temp | ftplib.error_perm):
+            # What no refusal is has no words that count.
+            kind, hint = StoreAnswerError, "is it an FTP server?"
+        elif is_full(error):
             kind, hint = _FULL_KIND
         elif _LONG.search(words):
             kind, hint = NameTooLongError, "choose a shorter path for the place"
@@ -72,10 +75,8 @@ class Spoken(msgspec.Struct, frozen=True):
             kind, hint = _KINDS[code]
         elif isinstance(error, ftplib.error_temp):
             kind, hint = DestinationError, "the server could not do it for the moment"
-        elif isinstance(error, ftplib.error_perm):
-            kind, hint = DestinationRefusedError, "look at the rights of the user in that folder"
         else:
-            kind, hint = StoreAnswerError, "is it an FTP server?"
+            kind, hint = DestinationRefusedError, "look at the rights of the user in that folder"
         return kind(text, hint=hint)
 
 

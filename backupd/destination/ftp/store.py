@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from backupd.destination.bounds import MAX_FOLDERS, MAX_OBJECT_BYTES
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Traits
 from backupd.destination.ftp.connection import Connection, Server, Tls
 from backupd.destination.ftp.errors import Spoken, code_of, is_denied, is_full
@@ -130,7 +131,7 @@ class FtpStore:
                 self._expect_size(connection, path, None)
                 return b""
             try:
-                return connection.receive(f"RETR {path}", offset, length)
+                found = connection.receive(f"RETR {path}", offset, MAX_OBJECT_BYTES + 1 if length is None else length)
             except ftplib.error_perm as error:
                 size = self._size(connection, path)
                 if size is None and not is_denied(error):
@@ -138,6 +139,9 @@ class FtpStore:
                 if size is not None and offset and offset >= size:
                     return b""
                 raise
+        if length is None and len(found) > MAX_OBJECT_BYTES:
+            raise StoreAnswerError(f"{self.shown}: {name} has no end", hint="is it an FTP server?")
+        return found
 
     def size(self, name: str) -> int | None:
         """As the server says."""
@@ -153,7 +157,7 @@ class FtpStore:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Walk the folder; temporary names are no objects, other people's names are passed over."""
-        waiting = [prefix]
+        waiting, folder_count = [prefix], 1
         while waiting:
             folder = waiting.pop()
             with self._connection() as connection:
@@ -164,6 +168,8 @@ class FtpStore:
                 if not entry.is_folder:
                     yield ObjectInfo(folder + entry.name, entry.size_bytes)
                 elif entry.name != "tmp" and folder.count("/") < MAX_DEPTH:
+                    if (folder_count := folder_count + 1) > MAX_FOLDERS:
+                        raise StoreAnswerError(f"{self.shown}: folders without end", hint="was a link made there?")
                     waiting.append(f"{folder}{entry.name}/")
 
     def delete(self, name: str) -> None:
@@ -269,6 +275,8 @@ class FtpStore:
             return None
         entry = entry_of(lines[1].strip()) if len(lines) > 1 else None
         if entry is None:
+            # It may be the reply to something else.
+            connection.drop()
             raise StoreAnswerError(f"{self.shown}: MLST is not answered as RFC 3659 says", hint="is it an FTP server?")
         return "dir" if entry.is_folder else "file"
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import http.client
+import io
 import select
 import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import msgspec
 
+from backupd.destination.bounds import MAX_OBJECT_BYTES, Deadline
 from backupd.destination.connection_errors import connection_error
 from backupd.destination.contract import Buffers
 from backupd.destination.network_door import TimeLimits
@@ -22,6 +26,9 @@ from backupd.destination.webdav.errors import answer_error
 from backupd.destination.webdav.login import Login
 from backupd.errors import DestinationError, DestinationUnreachableError
 from backupd.store_errors import StoreAnswerError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _MOST_IDLE = 8
 _MAX_REST_BYTES = 1 << 20
@@ -41,13 +48,55 @@ class Server(msgspec.Struct, frozen=True):
     secrets: tuple[str, ...]
 
 
+class _TimedReader(io.RawIOBase):
+    """Bytes of a socket until a deadline."""
+
+    def __init__(self, inner: io.RawIOBase, deadline: Deadline) -> None:
+        self._inner, self._deadline = inner, deadline
+        self.is_in_body = False
+        """Until then more bytes give no more time: answers before the answer may come without end."""
+
+    def readable(self) -> bool:
+        """It is for nothing else."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        """Some bytes. Raises TimeoutError past the deadline."""
+        count = self._inner.readinto(buffer)
+        self._deadline.took(count or 0 if self.is_in_body else 0)
+        return count
+
+    def close(self) -> None:
+        """The socket closes with its last reader."""
+        self._inner.close()
+        super().close()
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    """Headers and body have to come in time: one byte now and then would keep off the time limit for silence."""
+
+    def __init__(self, seconds: float, sock: socket.socket, method: str | None = None) -> None:
+        super().__init__(sock, method=method)
+        self._timed = _TimedReader(self.fp.detach(), Deadline(seconds))
+        self.fp = io.BufferedReader(self._timed)
+
+    def begin(self) -> None:
+        """Read the headers."""
+        super().begin()
+        self._timed.is_in_body = True
+
+
 class Answer:
     """Status and headers; the body is read while the connection is held."""
 
     def __init__(self, inner: http.client.HTTPResponse) -> None:
+        if inner.status < 200:
+            # Another answer follows: on a kept connection it would be that to the next request.
+            raise http.client.HTTPException
         self.status = inner.status
         self.headers = inner.headers
         self._inner = inner
+        self._has_end = inner.chunked or inner.length is not None
 
     def parts(self) -> Iterator[bytes]:
         """The body, as it comes."""
@@ -56,8 +105,13 @@ class Answer:
 
     def read(self, length: int | None = None) -> bytes:
         """The body, or its next `length` bytes. Raises http.client.IncompleteRead when the connection ended before."""
+        if not self._has_end:
+            raise ValueError("a body whose length nobody says may have been cut")
         if length is None:
-            return self._inner.read()
+            whole = b"" if (self._inner.length or 0) > MAX_OBJECT_BYTES else self.read(MAX_OBJECT_BYTES + 1)
+            if self._inner.length or len(whole) > MAX_OBJECT_BYTES:
+                raise ValueError("an object without end")
+            return whole
         found = self._inner.read(length)
         # Of a bounded read http.client does not say that it was short.
         if len(found) < length and self._inner.length:
@@ -185,6 +239,9 @@ class Client:
             )
         # Never by itself: a second connection would have no time limit of ours.
         connection.auto_open = 0
+        connection.response_class = partial(  # type: ignore[assignment]  # it is only called
+            _TimedResponse, server.limits.answer_seconds
+        )
         try:
             connection.connect()
             # Headers and body go in two writes: the second must not wait for the first one's receipt.
@@ -213,8 +270,14 @@ class Client:
             ) from error
         except (OSError, EOFError) as error:
             raise connection_error(error, shown, _TLS_HINT) from error
-        except (http.client.HTTPException, ValueError) as error:
-            reason = without_secrets(str(error) or type(error).__name__, self._server.secrets)
-            raise StoreAnswerError(
-                f"{shown}: the server's answer is not understood: {reason}", hint="is it a WebDAV server?"
-            ) from error
+        except http.client.HTTPException as error:
+            # Its text is what the server said: it may repeat the login, in whatever form. Not chained, so that no
+            # trace in a log shows it.
+            raise self._not_understood(type(error).__name__) from None
+        except ValueError as error:
+            raise self._not_understood(without_secrets(str(error), self._server.secrets)) from error
+
+    def _not_understood(self, reason: str) -> StoreAnswerError:
+        return StoreAnswerError(
+            f"{self._server.shown}: the server's answer is not understood: {reason}", hint="is it a WebDAV server?"
+        )

@@ -12,6 +12,8 @@ MAX_ENTRIES = 1_000_000
 MAX_LISTING_BYTES = 512 << 20
 _MAX_TEXT = 8192
 _MAX_DEPTH = 32
+_MAX_SILENT_BYTES = 1 << 20
+"""Without an element or a text: the parser reads a thing that is not yet whole from its beginning, again and again."""
 
 QUESTION = (
     b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>'
@@ -42,7 +44,7 @@ class Listing:
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._take_text
-        self._depth = self._byte_count = 0
+        self._depth = self._byte_count = self._silent_bytes = 0
         self._text = self._path = ""
         self._good: dict[str, str] = {}
         self._found: dict[str, str] = {}
@@ -54,7 +56,10 @@ class Listing:
         self._byte_count += len(data)
         if self._byte_count > MAX_LISTING_BYTES:
             raise ValueError("a listing without end")
+        self._silent_bytes += len(data)
         self._parse(data, is_last=False)
+        if self._silent_bytes > _MAX_SILENT_BYTES:
+            raise ValueError("a part of a listing without end")
 
     def close(self) -> list[Entry]:
         """All entries, in the server's order."""
@@ -71,7 +76,7 @@ class Listing:
         raise ValueError("a document type, which no listing needs")
 
     def _start(self, name: str, _: object) -> None:
-        self._depth += 1
+        self._depth, self._silent_bytes = self._depth + 1, 0
         if self._depth > _MAX_DEPTH or (self._depth == 1 and name != "DAV: multistatus"):
             raise ValueError("no listing of WebDAV")
         self._text = ""
@@ -83,12 +88,12 @@ class Listing:
             self._found["collection"] = "1"
 
     def _take_text(self, text: str) -> None:
-        self._text += text
+        self._text, self._silent_bytes = self._text + text, 0
         if len(self._text) > _MAX_TEXT:
             raise ValueError("a text without end")
 
     def _end(self, name: str) -> None:
-        self._depth -= 1
+        self._depth, self._silent_bytes = self._depth - 1, 0
         text, self._text = self._text.strip(), ""
         match name:
             case "DAV: href":

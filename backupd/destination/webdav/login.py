@@ -22,10 +22,16 @@ class Login:
 
     def __init__(self, user: str, password: str) -> None:
         self._user, self._password = user, password
+        self._token = base64.b64encode(f"{user}:{password}".encode()).decode()
         self._lock = threading.Lock()
         self._basic = False
         self._digest: dict[str, str] = {}
         self._count = 0
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no message may show."""
+        return self._password, self._token
 
     def challenged(self, challenges: Sequence[str]) -> bool:
         """Take what a 401 asks for; whether one more try says something new: a Digest does, to each new challenge.
@@ -46,7 +52,7 @@ class Login:
         """Value of Authorization for one request; None before the server asked."""
         with self._lock:
             if self._basic:
-                return "Basic " + base64.b64encode(f"{self._user}:{self._password}".encode()).decode()
+                return f"Basic {self._token}"
             if not self._digest:
                 return None
             self._count += 1

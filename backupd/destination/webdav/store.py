@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
+from backupd.destination.bounds import MAX_FOLDERS
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Traits
 from backupd.destination.network_door import TimeLimits, refuse_plaintext, user_and_password
 from backupd.destination.object_names import MAX_DEPTH, can_be_ours, check_path, is_plain
@@ -50,8 +51,9 @@ def open_with_limits(url: PlaceUrl, opening: Opening, limits: TimeLimits) -> Web
         raise UsageError("the user's name holds a colon", hint="HTTP has no way to say such a name")
     context = None if is_plaintext else verifying_context(opening.access.ca_file)
     port = url.port or (80 if is_plaintext else 443)
-    server = Server(opening.place, url.host, port, context, limits, (password,))
-    return WebdavStore(Client(server, Login(user, password)), url.path, opening)
+    login = Login(user, password)
+    server = Server(opening.place, url.host, port, context, limits, login.secrets)
+    return WebdavStore(Client(server, login), url.path, opening)
 
 
 class WebdavStore:
@@ -144,7 +146,7 @@ class WebdavStore:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Walk the folder; temporary names are no objects, other people's names are passed over."""
-        waiting = [prefix]
+        waiting, folder_count = [prefix], 1
         while waiting:
             folder = waiting.pop()
             path = self._full(folder.rstrip("/")) if folder else self._path
@@ -154,6 +156,8 @@ class WebdavStore:
                 if not entry.is_folder:
                     yield ObjectInfo(folder + name, self._size_of(entry))
                 elif name != "tmp" and folder.count("/") < MAX_DEPTH:
+                    if (folder_count := folder_count + 1) > MAX_FOLDERS:
+                        raise StoreAnswerError(f"{self.shown}: folders without end", hint="was a link made there?")
                     waiting.append(f"{folder}{name}/")
 
     def delete(self, name: str) -> None:
@@ -171,8 +175,8 @@ class WebdavStore:
         """Remove what broken connections left, as far as the server lets."""
         with suppress(DestinationError):
             for temporary in [*self._left_over]:
-                self._delete(temporary)
-                self._left_over.discard(temporary)
+                if self._delete(temporary):
+                    self._left_over.discard(temporary)
         self._client.close()
 
     def remove_temporaries(self, folder: str, tag: str) -> int:
@@ -252,6 +256,10 @@ class WebdavStore:
     def _send(self, path: str, buffers: Buffers, size_bytes: int) -> None:
         try:
             self._write(path, buffers)
+        except DestinationUnreachableError:
+            # The server may still be at it: the name can come after it was found to be free.
+            self._left_over.add(path)
+            raise
         except DestinationError as error:
             raise self._cause(error, path, size_bytes) from error
         entry = self._entry(path)
@@ -290,6 +298,12 @@ class WebdavStore:
         """Status of a move that may take no taken name; 423: another writer's move to it is under way."""
         headers = {"Destination": self._client.address(target), "Overwrite": "F"}
         with self._client.asked("MOVE", source, headers) as answer:
+            if answer.status == 404:
+                # A proxy that asked twice hears this of a move that was done: whoever tries again finds out.
+                raise DestinationUnreachableError(
+                    f"{self.shown}: what was sent is no longer under its temporary name",
+                    hint="look into the log of the server, or of a proxy between",
+                )
             if answer.status not in (201, 204, 409, 412, 423):
                 raise self._client.error("MOVE", answer)
             return answer.status
@@ -335,15 +349,18 @@ class WebdavStore:
                     raise self._client.error("MKCOL", answer)
         self._known_folders.add(path)
 
-    def _delete(self, path: str) -> None:
+    def _delete(self, path: str) -> bool:
+        """Whether it was there."""
         with self._client.asked("DELETE", path) as answer:
             if not (200 <= answer.status < 300 or answer.status == 404) or answer.status == 207:
                 raise self._client.error("DELETE", answer)
+            return answer.status != 404
 
     def _remove_temporary(self, path: str) -> None:
         """What a broken connection keeps from being removed is tried once more at the end."""
         try:
-            self._delete(path)
+            if self._delete(path):
+                self._left_over.discard(path)
         except DestinationError:
             self._left_over.add(path)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 
-Script = Callable[[str, str], bytes]
-"""Method and path -> the whole answer; the connection is closed after an empty one and one that says so."""
+Script = Callable[[str, str], bytes | Iterable[bytes]]
+"""Method and path -> the whole answer, or its pieces; after an empty one, or one that says so, the connection ends."""
 
 
 def answer(status: int, body: bytes = b"", *headers: str) -> bytes:
@@ -44,6 +44,10 @@ def scripted(script: Script) -> Iterator[int]:
                         length = int(line.partition(b":")[2])
                 lines.read(length)
                 said = script(words[0].decode(), words[1].decode())
+                if not isinstance(said, bytes):
+                    for piece in said:
+                        end.sendall(piece)
+                    continue
                 end.sendall(said)
                 if not said or b"Connection: close" in said:
                     # A close alone would leave it open while the reader holds it.
