@@ -113,6 +113,17 @@ def test_another_server_than_the_known_one_gets_no_login(server: Sshd, tmp_path:
     assert "publickey" not in server.log()[before:]
 
 
+def test_another_key_is_told_by_a_server_that_has_one_alone(tmp_path: Path) -> None:
+    """Told as too old a server, somebody in between would go unnoticed, and the warning be tried again."""
+    make_key(tmp_path / "other")
+    with sshd(tmp_path, has_one_key=True) as server:
+        access = StoreAccess(
+            credentials=server.login_key.read_bytes(), host_key=fingerprint(tmp_path / "other")
+        )
+        with pytest.raises(HostKeyChangedError, match="instead of"):
+            open_sftp_at(server, tmp_path, access=access)
+
+
 @pytest.mark.parametrize("text", ["MD5:00:11", "SHA256:short", "SHA256:" + "!" * 43, ""])
 def test_what_is_no_fingerprint(server: Sshd, tmp_path: Path, text: str) -> None:
     with pytest.raises(UsageError, match="no fingerprint"):

@@ -207,7 +207,11 @@ def _reach_known(server: Server) -> tuple[Transport, _Line]:
     """A connection to a server whose key is vouched for; nothing is sent to another."""
     kinds = [kind for known in server.known.kinds for kind in (_RSA if known == "ssh-rsa" else (known,))]
     order = [kind for kind in dict.fromkeys([*kinds, *_KINDS, *_RSA]) if kind in (*_KINDS, *_RSA)]
-    shown, transport, line = _reach(server, order)
+    try:
+        shown, transport, line = _reach(server, order)
+    except _NoSuchKeyError as error:
+        hint = "the server is too old or allows too little: it needs AES in CTR or GCM, SHA-2 and no DSA key"
+        raise DestinationUnreachableError(f"{server.place}: {error}", hint=hint) from error
     if ssh_host_keys.is_known(shown, server.known):
         return transport, line
     _end(transport, line)
@@ -249,12 +253,6 @@ def _reach(server: Server, kinds: list[str]) -> tuple[HostKey, Transport, _Line]
                 raise _NoSuchKeyError(str(error)) from error
             key = transport.get_remote_server_key()
         return HostKey(key.get_name(), key.asbytes()), transport, line
-    except _NoSuchKeyError as error:
-        _end(transport, line)
-        if len(kinds) < len(_KINDS):
-            raise
-        hint = "the server is too old or allows too little: it needs AES in CTR or GCM, SHA-2 and no DSA key"
-        raise DestinationUnreachableError(f"{server.place}: {error}", hint=hint) from error
     except BaseException:
         _end(transport, line)
         raise

@@ -42,8 +42,11 @@ def fingerprint(path: Path) -> str:
 class Sshd:
     """One server; `start` and `kill` in turn, on the same port with the same keys."""
 
-    def __init__(self, folder: Path, lines: Sequence[str] = (), prefix: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, lines: Sequence[str] = (), prefix: Sequence[str] = (), *, has_one_key: bool = False
+    ) -> None:
         """lines: of sshd_config, beyond what lets this user in with `login_key`. prefix: a program that runs it."""
+        self._has_one_key = has_one_key
         self.folder, self.lines, self._prefix = folder, [*lines], [*prefix]
         self.port = free_port()
         self.user = pwd.getpwuid(os.geteuid()).pw_name
@@ -66,7 +69,7 @@ class Sshd:
             f"Port {self.port}",
             "ListenAddress 127.0.0.1",
             f"HostKey {self.host_key}",
-            f"HostKey {self.folder}/host_ecdsa",
+            *([] if self._has_one_key else [f"HostKey {self.folder}/host_ecdsa"]),
             f"AuthorizedKeysFile {self.folder}/authorized_keys",
             "PidFile none",
             "UsePAM no",
@@ -140,9 +143,11 @@ class Sshd:
 
 
 @contextmanager
-def sshd(folder: Path, lines: Sequence[str] = (), prefix: Sequence[str] = ()) -> Generator[Sshd, None, None]:
+def sshd(
+    folder: Path, lines: Sequence[str] = (), prefix: Sequence[str] = (), *, has_one_key: bool = False
+) -> Generator[Sshd, None, None]:
     """A server that runs, gone in the end."""
-    server = Sshd(folder, lines, prefix)
+    server = Sshd(folder, lines, prefix, has_one_key=has_one_key)
     server.start()
     try:
         yield server
