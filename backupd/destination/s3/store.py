@@ -16,6 +16,7 @@ from botocore.loaders import create_loader
 
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Store, Traits
 from backupd.destination.object_names import is_object_name
+from backupd.destination.s3.answers import bounded
 from backupd.destination.s3.body import JOINED_BYTES, body_of
 from backupd.destination.s3.condition import PROOF, Condition
 from backupd.destination.s3.errors import AGAIN_HINT, code_of, status_of, translated, translated_of_place
@@ -256,6 +257,7 @@ def _client(options: S3Options, shown: str, access: StoreAccess, limits: TimeLim
             config=config,
         )
     client.meta.events.register_last("before-call.s3", _send_small_at_once)
+    client.meta.events.register_last("before-send.s3", bounded(client._endpoint.http_session, limits.silence_seconds))
     # Where the address names none, the user's settings may name an endpoint.
     check_encrypted(client.meta.endpoint_url, access)
     return client

@@ -1,0 +1,79 @@
+"""What only a hostile or broken S3 server answers: it must neither be believed, nor take all memory, nor hold a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from backupd.destination.contract import Store
+from backupd.destination.s3.condition import PROOF
+from backupd.destination.s3.store import TimeLimits
+from backupd.store_errors import StoreAnswerError
+from tests.support.servers.s3_places import impatient
+from tests.support.servers.scripted_http import Script, answer, scripted
+
+LOGIN = ("AKIAANYBODY", "any-secret-at-all")
+EMPTY = answer(200, b'<?xml version="1.0"?><ListBucketResult></ListBucketResult>')
+
+
+def _page(*keys: str, more: str = "") -> bytes:
+    """A page of a listing."""
+    there = "".join(f"<Contents><Key>{key}</Key><Size>1</Size></Contents>" for key in keys)
+    following = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{more}</NextContinuationToken>" if more else ""
+    return answer(200, f'<?xml version="1.0"?><ListBucketResult>{there}{following}</ListBucketResult>'.encode())
+
+
+@contextmanager
+def _store(script: Script, silence_seconds: float = 10) -> Iterator[Store]:
+    """A place at a server with that script."""
+    with scripted(script) as port:
+        place = f"s3://bucket?endpoint=http://127.0.0.1:{port}"
+        store = impatient(place, LOGIN, TimeLimits(5, silence_seconds))
+        yield store
+        store.close()
+
+
+def _query(path: str) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}
+
+
+def _honest(method: str, path: str) -> bytes | None:
+    """Answers to what opening and the first write ask about the condition; None to all else."""
+    if method == "GET" and _query(path).get("prefix") == PROOF:
+        return EMPTY
+    return None
+
+
+EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+
+
+def test_an_early_hint_is_no_answer() -> None:
+    """Else a block that the store then refused was told as stored, and the next answers are one off."""
+    asked: list[str] = []
+
+    def script(method: str, path: str) -> bytes:
+        asked.append(method)
+        if len(asked) == 1:
+            return EMPTY
+        return EARLY + answer(507) if len(asked) % 2 == 0 else answer(404)
+
+    calls: list[Callable[[Store], object]] = [
+        lambda store: store.put("r1/keys/k", [b"1"]),
+        lambda store: store.put("r1/keys/k", [bytes(1 << 20)]),
+        lambda store: store.size("r1/keys/k"),
+        lambda store: store.get("r1/keys/k"),
+        lambda store: store.delete("r1/keys/k"),
+        lambda store: list(store.list("")),
+    ]
+    for call in calls:
+        asked.clear()
+        with _store(script) as store:
+            with pytest.raises(StoreAnswerError) as caught:
+                call(store)
+            assert caught.value.retryable
+            # What followed the hint is not the answer to this.
+            asked[:] = ["GET", "PUT"]
+            assert store.size("r1/keys/j") is None
