@@ -11,6 +11,7 @@ import pytest
 from backupd.destination.contract import Store
 from backupd.destination.s3.condition import PROOF
 from backupd.destination.s3.store import TimeLimits
+from backupd.errors import DestinationRefusedError
 from backupd.store_errors import StoreAnswerError
 from tests.support.servers.s3_places import impatient
 from tests.support.servers.scripted_http import Script, answer, scripted
@@ -77,3 +78,20 @@ def test_an_early_hint_is_no_answer() -> None:
             # What followed the hint is not the answer to this.
             asked[:] = ["GET", "PUT"]
             assert store.size("r1/keys/j") is None
+
+
+@pytest.mark.parametrize(("status", "region"), [(307, ""), (301, "eu-central-1"), (400, "eu-central-1")])
+def test_a_redirection_is_told_and_never_followed(status: int, region: str) -> None:
+    """Else a proxy that redirects everything ends a run with a fault of this program, or takes it elsewhere."""
+    asked: list[str] = []
+    body = b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-central-1</Region></Error>"
+    header = f"x-amz-bucket-region: {region}" if region else "Location: http://127.0.0.1:1/x"
+
+    def script(method: str, _path: str) -> bytes:
+        asked.append(method)
+        return answer(status, body if status == 400 else b"", header)
+
+    with pytest.raises(DestinationRefusedError) as caught, _store(script):
+        pass
+    assert asked == ["GET"]
+    assert (f"add region={region}" if region else "region=") in caught.value.hint

@@ -257,6 +257,7 @@ def _client(options: S3Options, shown: str, access: StoreAccess, limits: TimeLim
             config=config,
         )
     client.meta.events.register_last("before-call.s3", _send_small_at_once)
+    client.meta.events.register_last("before-parameter-build.s3", _stay_in_the_region)
     client.meta.events.register_last("before-send.s3", bounded(client._endpoint.http_session, limits.silence_seconds))
     # Where the address names none, the user's settings may name an endpoint.
     check_encrypted(client.meta.endpoint_url, access)
@@ -267,3 +268,8 @@ def _send_small_at_once(params: dict[str, Any], **_: object) -> None:
     """Ask whether to go on before large bodies alone: the question costs the time of a round trip."""
     if int(params["headers"].get("Content-Length", 0)) <= JOINED_BYTES:
         params["headers"].pop("Expect", None)
+
+
+def _stay_in_the_region(context: dict[str, Any], **_: object) -> None:
+    """Tell boto3 that it followed a redirection already: it asks by HEAD where to, redirected again without end."""
+    context.setdefault("s3_redirect", {})["redirected"] = True
