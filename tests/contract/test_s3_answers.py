@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 
 from backupd.destination.contract import Store
-from backupd.destination.s3.condition import PROOF
+from backupd.destination.s3.condition import proof_name
 from backupd.destination.s3.store import TimeLimits
 from backupd.errors import DestinationRefusedError
 from backupd.store_errors import StoreAnswerError
@@ -35,17 +36,6 @@ def _store(script: Script, silence_seconds: float = 10) -> Iterator[Store]:
         store = impatient(place, LOGIN, TimeLimits(5, silence_seconds))
         yield store
         store.close()
-
-
-def _query(path: str) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}
-
-
-def _honest(method: str, path: str) -> bytes | None:
-    """Answers to what opening and the first write ask about the condition; None to all else."""
-    if method == "GET" and _query(path).get("prefix") == PROOF:
-        return EMPTY
-    return None
 
 
 EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
@@ -95,3 +85,24 @@ def test_a_redirection_is_told_and_never_followed(status: int, region: str) -> N
         pass
     assert asked == ["GET"]
     assert (f"add region={region}" if region else "region=") in caught.value.hint
+
+
+def test_a_proof_that_was_copied_from_elsewhere_proves_nothing() -> None:
+    """Else a bucket copied to a store that is weak under a race alone has two hosts commit one snapshot."""
+    copied = ["tmp/create-if-absent", proof_name("https://elsewhere", "bucket")]
+    names = set(copied)
+
+    def script(method: str, path: str) -> bytes:
+        name = urlsplit(path).path.removeprefix("/bucket/")
+        if method == "GET":
+            return _page(*copied)
+        if method == "PUT":
+            is_there = name in names
+            time.sleep(0.05)
+            names.add(name)
+            return answer(412 if is_there else 200)
+        return answer(404 if method == "HEAD" else 204)
+
+    with _store(script) as store:
+        store.put("r1/keys/k", [b"1"])
+        assert not store.traits.create_if_absent

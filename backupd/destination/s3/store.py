@@ -18,7 +18,7 @@ from backupd.destination.contract import Buffers, ObjectInfo, Opening, Store, Tr
 from backupd.destination.object_names import is_object_name
 from backupd.destination.s3.answers import bounded
 from backupd.destination.s3.body import JOINED_BYTES, body_of
-from backupd.destination.s3.condition import PROOF, Condition
+from backupd.destination.s3.condition import Condition, proof_name
 from backupd.destination.s3.errors import AGAIN_HINT, code_of, status_of, translated, translated_of_place
 from backupd.destination.s3.options import S3Options, check_ca_file, check_encrypted, login_of
 from backupd.errors import DestinationUnreachableError, ObjectExistsError, ObjectMissingError
@@ -62,11 +62,12 @@ class S3Store:
         """Asks the store once: whether the bucket is there, the login fits, the condition is proved."""
         self._options, self._shown = options, shown
         self._client: Any = _client(options, shown, access, limits)
-        key = options.prefix + PROOF
+        proof = proof_name(self._client.meta.endpoint_url, options.bucket)
+        key = options.prefix + proof
         with translated_of_place(shown):
             found = self._client.list_objects_v2(Bucket=options.bucket, Prefix=key, MaxKeys=1)
         is_proved = any(item.get("Key") == key for item in found.get("Contents", ()))
-        self._condition = Condition(self._create, self.delete, is_proved)
+        self._condition = Condition(self._create, self.delete, proof, is_proved=is_proved)
 
     @property
     def traits(self) -> Traits:
