@@ -106,3 +106,56 @@ def test_a_proof_that_was_copied_from_elsewhere_proves_nothing() -> None:
     with _store(script) as store:
         store.put("r1/keys/k", [b"1"])
         assert not store.traits.create_if_absent
+
+
+@pytest.mark.parametrize("prefix", ["r1/", ""])
+def test_pages_that_give_nothing_have_an_end(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a server holds a run for days with names that are none of ours."""
+    monkeypatch.setattr("backupd.destination.s3.store._MOST_BARREN_PAGES", 20)
+    asked: list[str] = []
+
+    def script(_method: str, path: str) -> bytes:
+        asked.append(path)
+        return _page("r1/OURS-NOT", more=str(len(asked))) if len(asked) < 100 else b""
+
+    with _store(script) as store:
+        with pytest.raises(StoreAnswerError, match="no end"):
+            _ = list(store.list(prefix)) if prefix else store.top_names()
+        assert 20 < len(asked) < 25
+
+
+def test_pages_between_ours_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a listing ends before snapshots that stand behind many objects of others."""
+    monkeypatch.setattr("backupd.destination.s3.store._MOST_BARREN_PAGES", 20)
+    asked: list[str] = []
+
+    def script(_method: str, path: str) -> bytes:
+        asked.append(path)
+        count = len(asked)
+        return _page(f"r1/k{count}" if count % 20 == 0 else "OTHER", more=str(count) if count < 61 else "")
+
+    with _store(script) as store:
+        assert len(list(store.list("r1/"))) == 3
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_text_without_an_end_is_not_read(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a server fills the memory of this machine by one listing or one error."""
+    monkeypatch.setattr("backupd.destination.s3.answers.MOST_TEXT_BYTES", 1 << 20)
+    asked: list[str] = []
+    name = b"ListBucketResult" if status == 200 else b"Error"
+    pieces = [b"<%s>" % name, *[b" " * (1 << 20)] * 4, b"</%s>" % name, b""]
+    text = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+
+    def script(_method: str, path: str) -> bytes:
+        asked.append(path)
+        if len(asked) != 2:
+            return EMPTY
+        return b"HTTP/1.1 %d x\r\nTransfer-Encoding: chunked\r\n\r\n" % status + text
+
+    with _store(script) as store:
+        with pytest.raises(StoreAnswerError) as caught:
+            list(store.list(""))
+        assert caught.value.retryable
+        # What was left unread is not the answer to this.
+        assert list(store.list("")) == []

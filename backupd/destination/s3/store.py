@@ -31,6 +31,8 @@ _KEY_BYTES = 1024
 _MOST_BYTES = 256 << 20
 """No object of ours is as large; a longer answer is not read."""
 _MOST_PAGES = 1_000_000
+_MOST_BARREN_PAGES = 10_000
+"""In a row, with nothing of ours: ten million objects of others."""
 _CONNECTIONS = 16
 _PROXY_HINT = "is it an S3 endpoint, without a proxy between that changes answers?"
 _REGION = "us-east-1"
@@ -127,20 +129,27 @@ class S3Store:
         """What comes before the first slash, and what has none."""
         start = self._options.prefix
         names: set[str] = set()
+        barren = 0
         for page in self._pages(Prefix=start, Delimiter="/"):
             folders = (item.get("Prefix", "") for item in page.get("CommonPrefixes", ()))
             objects = (item.get("Key", "") for item in page.get("Contents", ()))
+            known = len(names)
             names.update(str(key).removeprefix(start).strip("/") for key in (*folders, *objects))
+            barren = self._barren(barren, is_fruitful=len(names) > known)
         return sorted(names - {""})
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """By pages of a thousand. Names that can't be of backupd are left out, and what lies in tmp/."""
         start = self._options.prefix
+        barren = 0
         for page in self._pages(Prefix=start + prefix):
+            is_fruitful = False
             for item in page.get("Contents", ()):
                 name = str(item.get("Key", "")).removeprefix(start)
                 if name.startswith(prefix) and is_object_name(name):
+                    is_fruitful = True
                     yield ObjectInfo(name, int(item.get("Size", 0)))
+            barren = self._barren(barren, is_fruitful=is_fruitful)
 
     def delete(self, name: str) -> None:
         """By DeleteObject, which finds nothing wrong with a name that is gone."""
@@ -212,7 +221,18 @@ class S3Store:
             last, token = token, str(page.get("NextContinuationToken", ""))
             if token in ("", last):
                 break
-        raise StoreAnswerError(f"{self._shown}: the store's listing has no end", hint="is it an S3 endpoint?")
+        raise self._endless()
+
+    def _barren(self, count: int, *, is_fruitful: bool) -> int:
+        """How many pages in a row gave nothing. Raises StoreAnswerError for too many."""
+        if is_fruitful:
+            return 0
+        if count == _MOST_BARREN_PAGES:
+            raise self._endless()
+        return count + 1
+
+    def _endless(self) -> StoreAnswerError:
+        return StoreAnswerError(f"{self._shown}: the store's listing has no end", hint="is it an S3 endpoint?")
 
     def _what(self, name: str) -> str:
         return f"{name} at {self._shown}"
