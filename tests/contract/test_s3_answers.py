@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 import pytest
 
+from backupd.clock import SystemClock
 from backupd.destination.contract import Store
 from backupd.destination.s3.condition import proof_name
 from backupd.destination.s3.store import TimeLimits
-from backupd.errors import DestinationRefusedError
+from backupd.errors import DestinationRefusedError, DestinationUnreachableError
 from backupd.store_errors import StoreAnswerError
 from tests.support.servers.s3_places import impatient
 from tests.support.servers.scripted_http import Script, answer, scripted
@@ -159,3 +162,42 @@ def test_a_text_without_an_end_is_not_read(status: int, monkeypatch: pytest.Monk
         assert caught.value.retryable
         # What was left unread is not the answer to this.
         assert list(store.list("")) == []
+
+
+def _accepted(listening: socket.socket) -> socket.socket | None:
+    try:
+        return listening.accept()[0]
+    except OSError:
+        return None
+
+
+@pytest.mark.parametrize("is_object", [True, False])
+def test_a_server_that_drips_is_left(is_object: bool) -> None:
+    """Else a server that sends a byte a minute holds a run for ever: no silence is long enough to be told."""
+    name = "r1/keys/k"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip() -> None:
+            is_first = True
+            # The listening end is closed when the test is over.
+            while (end := _accepted(listening)) is not None:
+                with suppress(OSError), end:
+                    end.recv(1 << 16)
+                    end.sendall(
+                        EMPTY.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+                        if is_first
+                        else b"HTTP/1.1 200 x\r\nContent-Length: 200\r\n\r\n"
+                    )
+                    while not is_first:
+                        end.sendall(b" ")
+                        time.sleep(0.1)
+                is_first = False
+
+        threading.Thread(target=drip, daemon=True).start()
+        place = f"s3://bucket?endpoint=http://127.0.0.1:{listening.getsockname()[1]}"
+        store = impatient(place, LOGIN, TimeLimits(5, 0.5))
+        began = SystemClock().monotonic()
+        with pytest.raises(DestinationUnreachableError):
+            _ = store.get(name) if is_object else list(store.list(""))
+        assert SystemClock().monotonic() - began < 10
+        store.close()
