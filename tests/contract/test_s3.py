@@ -7,6 +7,7 @@ from collections.abc import Generator
 
 import pytest
 
+from backupd.destination.s3.condition import proof_name
 from backupd.errors import ObjectExistsError
 from tests.contract.suite import MIB, Open, StoreContract
 from tests.support.servers import rclone_s3, seaweedfs
@@ -68,9 +69,9 @@ class TestRclone(StoreContract):
         return opener(address(rclone.port), rclone_s3.LOGIN)
 
     def test_a_copied_proof_convinces_nobody(self, rclone: RcloneS3, open_place: Open) -> None:
-        """Else a repository moved from a store with the condition to one without loses snapshots of two hosts."""
+        """Else a store with the condition that is replaced by one without loses snapshots of two hosts."""
         store = open_place("t")
-        store.put("tmp/create-if-absent", [b"copied"])
+        store.put(proof_name(f"http://127.0.0.1:{rclone.port}", rclone_s3.BUCKET), [b"copied"])
         later = open_place("t2")
         assert later.traits.create_if_absent
         later.put("r1/keys/k", [b"1"])

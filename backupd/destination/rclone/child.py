@@ -200,6 +200,12 @@ class RcloneChild:
         raise StoreProgramError(f"{self.program} is not rclone, or does not run", hint="install rclone anew")
 
 
+def options_from_environment(remote: str) -> dict[str, str]:
+    """What variables that reach rclone say of a remote; they come before its configuration."""
+    start = f"RCLONE_CONFIG_{remote.upper()}_"
+    return {key.removeprefix(start).lower(): value for key, value in os.environ.items() if key.startswith(start)}
+
+
 def check_version(version: object) -> None:
     """Raises StoreProgramError for an rclone that is too old."""
     if not isinstance(version, list) or not all(isinstance(part, int) for part in version):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
+from backupd.destination.rclone.host_keys import host_key_options
+from backupd.destination.rclone.layers import Ask, Layer, is_true, layers
 from backupd.errors import UsageError
+from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl
 from backupd.store_errors import PlaintextError
 
 _REMOTE = re.compile(r"[\w.+@-][\w.+@ -]*", re.ASCII)
-_FOLLOWED = 8
 _KEEP_BUCKETS = {
     "s3": "no_head=true,no_check_bucket",
     "google cloud storage": "no_check_bucket",
@@ -49,37 +49,38 @@ class Remote(msgspec.Struct, frozen=True):
             raise UsageError(f"rclone:{url.path}: the path holds ']' or '..'", hint="choose another path")
         return cls(name, path.rstrip("/") if path.strip("/") else path[:1])
 
-    def file_system(self, kind: str) -> str:
+    def file_system(self, kind: str, options: dict[str, str]) -> str:
         """The remote as rclone takes it, for the type that its configuration tells; without the path."""
-        option = _KEEP_BUCKETS.get(kind)
-        return f"{self.name},{option}=true:" if option else f"{self.name}:"
+        told = [f"{_KEEP_BUCKETS[kind]}=true"] if kind in _KEEP_BUCKETS else []
+        for name, value in options.items():
+            quoted = value.replace('"', '""')
+            told.append(f'{name}="{quoted}"')
+        return ",".join([self.name, *told]) + ":"
 
 
-def checked_kind(remote: Remote, ask: Callable[[str], dict[str, Any]], shown: str, *, allow_plaintext: bool) -> str:
-    """The remote's type, empty where rclone doesn't tell.
+def checked(remote: Remote, ask: Ask, shown: str, access: StoreAccess) -> str:
+    """The remote as rclone takes it, without the path, once it is known to be safe to send a login to.
 
-    ask: gives the configuration of a remote. Raises PlaintextError for a remote, or one that it stands upon, whose
-    configuration says FTP without TLS or `http://`; UsageError for a place without its bucket.
+    Raises PlaintextError for a remote, or one that it stands upon, whose configuration says FTP without TLS, `http://`
+    or certificates that nobody checks; HostKeyUnknownError where nobody checks an SSH key; UsageError for a place
+    without its bucket.
     """
-    configuration = ask(remote.name)
-    kind = str(configuration.get("type", ""))
+    found = layers(remote.name, ask)
+    kind = found[0].kind
     if kind in _BUCKET_TYPES and not remote.path.strip("/"):
         raise UsageError(f"{shown} names no bucket", hint=f"write rclone:{remote.name}:BUCKET/PATH")
-    name, seen = remote.name, 0
-    while not allow_plaintext and seen < _FOLLOWED:
-        if _is_plain(configuration):
+    for layer in found:
+        if _is_plain(layer) and not access.allow_plaintext:
             raise PlaintextError(
-                f"{shown}: the remote {name} does not encrypt what it sends",
-                hint="set tls or https:// in its configuration, or give --allow-plaintext",
+                f"{shown}: the remote {layer.name} does not encrypt what it sends, or checks no certificate",
+                hint="set tls or https:// in its configuration, and no no_check_certificate; or give --allow-plaintext",
             )
-        name, mark, _ = str(configuration.get("remote", "")).partition(":")
-        if not mark or not _REMOTE.fullmatch(name):
-            break
-        configuration, seen = ask(name), seen + 1
-    return kind
+    return remote.file_system(kind, host_key_options(found, access, shown))
 
 
-def _is_plain(configuration: dict[str, Any]) -> bool:
-    if configuration.get("type") == "ftp":
-        return not any(str(configuration.get(name)).lower() == "true" for name in ("tls", "explicit_tls"))
-    return any(str(value).lower().startswith("http://") for value in configuration.values())
+def _is_plain(layer: Layer) -> bool:
+    if any(name.rpartition(".")[2] == "no_check_certificate" and is_true(on) for name, on in layer.options.items()):
+        return True
+    if layer.kind == "ftp":
+        return not any(is_true(layer.options.get(name)) for name in ("tls", "explicit_tls"))
+    return any(str(value).lower().startswith("http://") for value in layer.options.values())

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -16,8 +17,9 @@ import msgspec
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Traits
 from backupd.destination.object_names import is_object_name
 from backupd.destination.rclone.calls import CALL_SECONDS, LISTING_SECONDS, RcloneCalls
+from backupd.destination.rclone.child import options_from_environment
 from backupd.destination.rclone.listing import Entry, entries
-from backupd.destination.rclone.remote import Remote, checked_kind
+from backupd.destination.rclone.remote import Remote, checked
 from backupd.errors import BackupError, DestinationError, ObjectExistsError, ObjectMissingError
 from backupd.model.places import PlaceUrl
 from backupd.store_errors import StoreAnswerError, StoreFolderError
@@ -221,13 +223,7 @@ class RcloneStore:
             return response.read()
 
     def _find(self, remote: Remote, opening: Opening) -> None:
-        kind = checked_kind(
-            remote,
-            lambda name: self._calls.call("config/get", name=name),
-            self._shown,
-            allow_plaintext=opening.access.allow_plaintext,
-        )
-        root = remote.file_system(kind)
+        root = checked(remote, self._configuration, self._shown, opening.access)
         told = self._calls.call("operations/fsinfo", fs=root)
         features, hashes = told.get("Features"), told.get("Hashes") or []
         if not isinstance(features, dict):
@@ -240,10 +236,13 @@ class RcloneStore:
         is_of_buckets = bool(features.get("BucketBased"))
         path = remote.path.strip("/") if is_of_buckets else remote.path
         self._fs, self._base = (root, f"{path}/" * bool(path)) if is_of_buckets else (root + path, "")
-        self._check_there(remote, is_of_buckets=is_of_buckets, create=opening.create)
+        self._check_there(remote, root, is_of_buckets=is_of_buckets, create=opening.create)
         self._reports_space = bool(features.get("About")) and self._free() is not None
 
-    def _check_there(self, remote: Remote, *, is_of_buckets: bool, create: bool) -> None:
+    def _configuration(self, name: str) -> dict[str, Any]:
+        return self._calls.call("config/get", name=name) | options_from_environment(name)
+
+    def _check_there(self, remote: Remote, root: str, *, is_of_buckets: bool, create: bool) -> None:
         """Raises StoreFolderError where the bucket or folder is not there, or can't be made."""
         if self._is_there(self._fs, self._base):
             return
@@ -257,7 +256,7 @@ class RcloneStore:
             raise StoreFolderError(
                 f"{self._shown} is not there", hint="is the path right, and the remote the right one?"
             )
-        if above and not self._is_there(f"{remote.name}:{above}", ""):
+        if above and not self._is_there(root + above, ""):
             raise StoreFolderError(
                 f"{self._shown}: {remote.name}:{above}, which should hold it, is not there",
                 hint=f"make it first: `rclone mkdir {remote.name}:{above}`",

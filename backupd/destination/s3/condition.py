@@ -1,13 +1,15 @@
 """Whether a store honours `If-None-Match: *`, found out by trying: many ignore it, some let two of many win.
 
 A place that nobody proved yet is tried by 16 racers for one name, of whom one may win; what they leave is removed. A
-place that passed gets the object `tmp/create-if-absent`, which is never removed: who comes later asks to create it
+place that passed gets the object `tmp/create-if-absent-…`, which is never removed: who comes later asks to create it
 again, and has the proof when that is refused. So a later opening costs one request, and a store that stops honouring
-the condition, as after a move to another one, is found out, too.
+the condition is found out, too. The name tells endpoint and bucket, by a digest: the proof may be copied with all else
+to a store that refuses one after the other, and lets two of many at once win.
 """
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import threading
 from collections.abc import Callable
@@ -18,7 +20,6 @@ from backupd.destination.contract import Buffers
 from backupd.errors import DestinationError, DestinationRefusedError, ObjectExistsError
 from backupd.store_errors import StoreBusyError
 
-PROOF = "tmp/create-if-absent"
 _RACERS = 16
 _TRIES = 3
 _CONFLICTS = ("ConditionalRequestConflict", "OperationAborted", "409")
@@ -29,11 +30,18 @@ Create = Callable[[str, Buffers], None]
 """Creates an object under the condition. Raises ObjectExistsError, DestinationError."""
 
 
+def proof_name(endpoint: str, bucket: str) -> str:
+    """What the proof of one bucket at one endpoint is called."""
+    place = f"{endpoint.lower().rstrip('/')}\n{bucket}"
+    return f"tmp/create-if-absent-{hashlib.sha256(place.encode()).hexdigest()[:32]}"
+
+
 class Condition:
     """What is known of the condition at one place. Safe from several threads."""
 
-    def __init__(self, create: Create, remove: Callable[[str], None], is_proved: bool) -> None:
-        """is_proved: whether the proof lies at the place."""
+    def __init__(self, create: Create, remove: Callable[[str], None], proof: str, *, is_proved: bool) -> None:
+        """proof: its name. is_proved: whether it lies at the place."""
+        self._proof = proof
         self._create, self._remove, self._is_proved = create, remove, is_proved
         self._lock = threading.Lock()
         self._is_tried = False
@@ -47,7 +55,7 @@ class Condition:
         """Whether the condition is honoured; asks the store once. Raises DestinationError."""
         with self._lock:
             if not self._is_tried:
-                self._is_proved = self._is_refused(PROOF) if self._is_proved else self._is_passed()
+                self._is_proved = self._is_refused(self._proof) if self._is_proved else self._is_passed()
                 self._is_tried = True
         return self._is_proved
 
@@ -58,7 +66,7 @@ class Condition:
         try:
             if self._is_refused(followed) or not self._is_refused(followed) or not self._is_won_by_one(raced):
                 return False
-            self._is_refused(PROOF)
+            self._is_refused(self._proof)
         finally:
             # A login that may not delete leaves these few bytes, once in the life of a place.
             for name in (followed, raced):

@@ -16,8 +16,9 @@ from botocore.loaders import create_loader
 
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Store, Traits
 from backupd.destination.object_names import is_object_name
+from backupd.destination.s3.answers import bounded
 from backupd.destination.s3.body import JOINED_BYTES, body_of
-from backupd.destination.s3.condition import PROOF, Condition
+from backupd.destination.s3.condition import Condition, proof_name
 from backupd.destination.s3.errors import AGAIN_HINT, code_of, status_of, translated, translated_of_place
 from backupd.destination.s3.options import S3Options, check_ca_file, check_encrypted, login_of
 from backupd.errors import DestinationUnreachableError, ObjectExistsError, ObjectMissingError
@@ -30,6 +31,8 @@ _KEY_BYTES = 1024
 _MOST_BYTES = 256 << 20
 """No object of ours is as large; a longer answer is not read."""
 _MOST_PAGES = 1_000_000
+_MOST_BARREN_PAGES = 10_000
+"""In a row, with nothing of ours: ten million objects of others."""
 _CONNECTIONS = 16
 _PROXY_HINT = "is it an S3 endpoint, without a proxy between that changes answers?"
 _REGION = "us-east-1"
@@ -61,11 +64,12 @@ class S3Store:
         """Asks the store once: whether the bucket is there, the login fits, the condition is proved."""
         self._options, self._shown = options, shown
         self._client: Any = _client(options, shown, access, limits)
-        key = options.prefix + PROOF
+        proof = proof_name(self._client.meta.endpoint_url, options.bucket)
+        key = options.prefix + proof
         with translated_of_place(shown):
             found = self._client.list_objects_v2(Bucket=options.bucket, Prefix=key, MaxKeys=1)
         is_proved = any(item.get("Key") == key for item in found.get("Contents", ()))
-        self._condition = Condition(self._create, self.delete, is_proved)
+        self._condition = Condition(self._create, self.delete, proof, is_proved=is_proved)
 
     @property
     def traits(self) -> Traits:
@@ -125,20 +129,27 @@ class S3Store:
         """What comes before the first slash, and what has none."""
         start = self._options.prefix
         names: set[str] = set()
+        barren = 0
         for page in self._pages(Prefix=start, Delimiter="/"):
             folders = (item.get("Prefix", "") for item in page.get("CommonPrefixes", ()))
             objects = (item.get("Key", "") for item in page.get("Contents", ()))
+            known = len(names)
             names.update(str(key).removeprefix(start).strip("/") for key in (*folders, *objects))
+            barren = self._barren(barren, is_fruitful=len(names) > known)
         return sorted(names - {""})
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """By pages of a thousand. Names that can't be of backupd are left out, and what lies in tmp/."""
         start = self._options.prefix
+        barren = 0
         for page in self._pages(Prefix=start + prefix):
+            is_fruitful = False
             for item in page.get("Contents", ()):
                 name = str(item.get("Key", "")).removeprefix(start)
                 if name.startswith(prefix) and is_object_name(name):
+                    is_fruitful = True
                     yield ObjectInfo(name, int(item.get("Size", 0)))
+            barren = self._barren(barren, is_fruitful=is_fruitful)
 
     def delete(self, name: str) -> None:
         """By DeleteObject, which finds nothing wrong with a name that is gone."""
@@ -210,7 +221,18 @@ class S3Store:
             last, token = token, str(page.get("NextContinuationToken", ""))
             if token in ("", last):
                 break
-        raise StoreAnswerError(f"{self._shown}: the store's listing has no end", hint="is it an S3 endpoint?")
+        raise self._endless()
+
+    def _barren(self, count: int, *, is_fruitful: bool) -> int:
+        """How many pages in a row gave nothing. Raises StoreAnswerError for too many."""
+        if is_fruitful:
+            return 0
+        if count == _MOST_BARREN_PAGES:
+            raise self._endless()
+        return count + 1
+
+    def _endless(self) -> StoreAnswerError:
+        return StoreAnswerError(f"{self._shown}: the store's listing has no end", hint="is it an S3 endpoint?")
 
     def _what(self, name: str) -> str:
         return f"{name} at {self._shown}"
@@ -256,6 +278,8 @@ def _client(options: S3Options, shown: str, access: StoreAccess, limits: TimeLim
             config=config,
         )
     client.meta.events.register_last("before-call.s3", _send_small_at_once)
+    client.meta.events.register_last("before-parameter-build.s3", _stay_in_the_region)
+    client.meta.events.register_last("before-send.s3", bounded(client._endpoint.http_session, limits.silence_seconds))
     # Where the address names none, the user's settings may name an endpoint.
     check_encrypted(client.meta.endpoint_url, access)
     return client
@@ -265,3 +289,8 @@ def _send_small_at_once(params: dict[str, Any], **_: object) -> None:
     """Ask whether to go on before large bodies alone: the question costs the time of a round trip."""
     if int(params["headers"].get("Content-Length", 0)) <= JOINED_BYTES:
         params["headers"].pop("Expect", None)
+
+
+def _stay_in_the_region(context: dict[str, Any], **_: object) -> None:
+    """Tell boto3 that it followed a redirection already: it asks by HEAD where to, redirected again without end."""
+    context.setdefault("s3_redirect", {})["redirected"] = True

@@ -7,8 +7,10 @@ import threading
 import pytest
 
 from backupd.destination.contract import Buffers
-from backupd.destination.s3.condition import PROOF, Condition
+from backupd.destination.s3.condition import Condition, proof_name
 from backupd.errors import DestinationError, DestinationRefusedError, DestinationUnreachableError, ObjectExistsError
+
+PROOF = proof_name("https://h:8333", "backups")
 
 
 class Names:
@@ -43,17 +45,17 @@ class Names:
 
 def test_a_good_store_keeps_the_proof_alone() -> None:
     store = Names()
-    condition = Condition(store.create, store.remove, is_proved=False)
+    condition = Condition(store.create, store.remove, PROOF, is_proved=False)
     assert (condition.is_honoured, condition.find_out(), condition.is_honoured) == (False, True, True)
     assert store.names == {PROOF}
-    assert Condition(store.create, store.remove, is_proved=True).find_out()
+    assert Condition(store.create, store.remove, PROOF, is_proved=True).find_out()
 
 
 @pytest.mark.parametrize("weakness", ["all win", "stumbles", "unknown"])
 def test_a_weak_store_is_told_apart_and_leaves_no_proof(weakness: str) -> None:
     """Else two hosts commit one snapshot, or no backup to a store that stumbles ever ends."""
     store = Names(weakness)
-    assert not Condition(store.create, store.remove, is_proved=False).find_out()
+    assert not Condition(store.create, store.remove, PROOF, is_proved=False).find_out()
     assert store.names == set()
 
 
@@ -65,8 +67,14 @@ def test_a_store_that_is_gone_is_asked_again() -> None:
     def create(name: str, buffers: Buffers) -> None:
         reached[0].create(name, buffers)
 
-    condition = Condition(create, good.remove, is_proved=False)
+    condition = Condition(create, good.remove, PROOF, is_proved=False)
     with pytest.raises(DestinationUnreachableError):
         condition.find_out()
     reached[0] = good
     assert condition.find_out()
+
+
+def test_each_place_has_a_proof_of_its_own() -> None:
+    """Else it travels with a bucket that is copied to another store."""
+    assert proof_name("https://H:8333/", "backups") == PROOF
+    assert len({PROOF, proof_name("https://h:8334", "backups"), proof_name("https://h:8333", "copies")}) == 3
