@@ -49,12 +49,17 @@ from tests.support.servers.rclone_remotes import (
     s3_server,
 )
 
+_OPENED: list[Store] = []
+
 
 @pytest.fixture(autouse=True)
-def _path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The rclone of this environment is found, and no configuration of who runs the tests."""
+def _path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[None, None, None]:
+    """The rclone of this environment is found, and no configuration of who runs the tests; none stays for the next."""
     monkeypatch.setenv("PATH", f"{Path(program('rclone')).parent}:/usr/bin:/bin")
     monkeypatch.setenv("HOME", str(tmp_path))
+    yield
+    while _OPENED:
+        _OPENED.pop().close()
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +117,8 @@ class TestSeaweedFs(StoreContract):
 
 def _open(place: str, configuration: bytes | None, tag: str = "t", *, plain: bool = True) -> Store:
     access = StoreAccess(credentials=configuration, allow_plaintext=plain)
-    return open_once(Opening(place, tag, access, create=True))
+    _OPENED.append(open_once(Opening(place, tag, access, create=True)))
+    return _OPENED[-1]
 
 
 def _refused(place: str, configuration: bytes | None, *, plain: bool = True) -> BackupError:

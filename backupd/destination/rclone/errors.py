@@ -26,6 +26,8 @@ from backupd.store_errors import (
 )
 
 _MOST_CHARACTERS = 400
+_MOST_MATCHED = 16_384
+"""Of what is looked through: the reason stands behind a name that may be long."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 _QUERY = re.compile(r"(https?://[^\s\"'?]*)\?[^\s\"']*")
 _PAUSE = re.compile(r"(?:retry|trying|try) again (?:after|in) (\d{1,5})|retry[- ]after[:= ]+\"?(\d{1,5})")
@@ -123,8 +125,7 @@ _COMPILED = tuple((re.compile(pattern), error_class, hint) for pattern, error_cl
 
 def translated(shown: str, remote: str, text: str, secrets: tuple[str, ...] = ()) -> BackupError:
     """The error for what rclone said about a place; `secrets` do not appear in it."""
-    words = cleaned(text, secrets)
-    lower = words.lower()
+    lower, words = cleaned(text, secrets, _MOST_MATCHED).lower(), cleaned(text, secrets)
     for pattern, error_class, hint in _COMPILED:
         if pattern.search(lower):
             pause = _PAUSE.search(lower) if error_class is StoreBusyError else None
@@ -133,11 +134,12 @@ def translated(shown: str, remote: str, text: str, secrets: tuple[str, ...] = ()
     return DestinationError(f"{shown}: {words}", hint=f"`rclone lsd {remote}:` tells more")
 
 
-def cleaned(text: str, secrets: tuple[str, ...] = ()) -> str:
+def cleaned(text: str, secrets: tuple[str, ...] = (), most: int = _MOST_CHARACTERS) -> str:
     """One short line without secrets, and without the query of an address, which may hold a token."""
+    text = text[:_MOST_MATCHED]
     for secret in secrets:
         text = text.replace(secret, "***")
-    return _CONTROL.sub(" ", _QUERY.sub(r"\1", text)).strip()[:_MOST_CHARACTERS]
+    return _CONTROL.sub(" ", _QUERY.sub(r"\1", text)).strip()[:most]
 
 
 def secrets_of(configuration: bytes | None) -> tuple[str, ...]:

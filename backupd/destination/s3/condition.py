@@ -18,7 +18,7 @@ from contextlib import suppress
 
 from backupd.destination.contract import Buffers
 from backupd.errors import DestinationError, DestinationRefusedError, ObjectExistsError
-from backupd.store_errors import StoreBusyError
+from backupd.store_errors import StoreAnswerError, StoreBusyError
 
 _RACERS = 16
 _TRIES = 3
@@ -55,9 +55,32 @@ class Condition:
         """Whether the condition is honoured; asks the store once. Raises DestinationError."""
         with self._lock:
             if not self._is_tried:
-                self._is_proved = self._is_refused(self._proof) if self._is_proved else self._is_passed()
+                self._is_proved = self._is_refused(self._proof) if self._is_proved else self._is_passed_in_the_end()
                 self._is_tried = True
         return self._is_proved
+
+    def _is_passed_in_the_end(self) -> bool:
+        """Try it again where the line fails meanwhile; over a line that goes on failing nothing is proved this time."""
+        for number in range(_TRIES):
+            try:
+                return self._is_passed()
+            except (StoreBusyError, StoreAnswerError):
+                raise
+            except DestinationError as error:
+                if not error.retryable:
+                    raise
+                if number == 0:
+                    self._see_that_it_answers()
+        return False
+
+    def _see_that_it_answers(self) -> None:
+        """A store that is not there at all is told as that. Raises DestinationError."""
+        try:
+            self._remove(f"tmp/follow-{secrets.token_hex(8)}")
+        except DestinationError as error:
+            # A login that may not delete was answered, too.
+            if error.retryable:
+                raise
 
     def _is_passed(self) -> bool:
         """Try it with names of our own, first one after the other, then all at once."""

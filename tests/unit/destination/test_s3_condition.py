@@ -40,6 +40,8 @@ class Names:
 
     def remove(self, name: str) -> None:
         """Remove it."""
+        if self._weakness == "gone":
+            raise DestinationUnreachableError("gone")
         self.names.discard(name)
 
 
@@ -67,11 +69,25 @@ def test_a_store_that_is_gone_is_asked_again() -> None:
     def create(name: str, buffers: Buffers) -> None:
         reached[0].create(name, buffers)
 
-    condition = Condition(create, good.remove, PROOF, is_proved=False)
+    def remove(name: str) -> None:
+        reached[0].remove(name)
+
+    condition = Condition(create, remove, PROOF, is_proved=False)
     with pytest.raises(DestinationUnreachableError):
         condition.find_out()
     reached[0] = good
     assert condition.find_out()
+
+
+def test_a_line_that_goes_on_failing_proves_nothing_and_ends_no_run() -> None:
+    """Twenty requests in a row never go through such a line; without the proof each object is looked for first."""
+    store = Names("stumbles on all")
+
+    def create(name: str, buffers: Buffers) -> None:
+        raise DestinationError("oh", context={"store_code": "InternalError"})
+
+    condition = Condition(create, store.remove, PROOF, is_proved=False)
+    assert (condition.find_out(), condition.is_honoured) == (False, False)
 
 
 def test_each_place_has_a_proof_of_its_own() -> None:
