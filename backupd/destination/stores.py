@@ -61,12 +61,18 @@ def open_once(opening: Opening) -> Store:
 
 def canonical(place: str) -> str:
     """One text for one place, however it was written. Raises UsageError."""
-    return PlaceUrl.parse(place).canonical if is_url(place) else os.path.realpath(place)
+    return PlaceUrl.parse(place).canonical if is_url(place) else _real(place)
 
 
 def local_path(place: str) -> str | None:
-    """The directory that a place is, None for a store elsewhere."""
-    return None if is_url(place) else os.path.realpath(place)
+    """The directory that a place is, None for a store elsewhere. Raises UsageError."""
+    return None if is_url(place) else _real(place)
+
+
+def _real(path: str) -> str:
+    if "\0" in path:
+        raise UsageError("the place holds a NUL", hint="no path does")
+    return os.path.realpath(path)
 
 
 def check_known(place: str) -> None:
