@@ -9,6 +9,7 @@ import stat
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -86,9 +87,12 @@ class Canaries:
             directories[:] = [one for one in directories if (Path(above) / one).resolve() not in left_out]
             for name in files:
                 path = Path(above) / name
-                if path.resolve() in left_out or not stat.S_ISREG(path.lstat().st_mode):
-                    continue
-                found = self.found_in(path.read_bytes()) | self.found_in(os.fsencode(path))
+                found = self.found_in(os.fsencode(path))
+                # What ends meanwhile takes its announcement with it.
+                with suppress(FileNotFoundError):
+                    if path.resolve() in left_out or not stat.S_ISREG(path.lstat().st_mode):
+                        continue
+                    found |= self.found_in(path.read_bytes())
                 if found:
                     hits.append(f"{path}: {sorted(found)}")
         return hits
