@@ -190,6 +190,7 @@ def test_a_server_that_speaks_no_s3(weed: SeaweedFs, refused: Any) -> None:
     assert "endpoint" in refused(StoreFolderError, lambda: opener(place, OWNER)("t")).hint
 
 
+@pytest.mark.alone
 def test_a_server_that_is_gone_or_silent(tmp_path: Path, refused: Any) -> None:
     """Else a backup hangs for ever, and no other destination is told of it."""
     with rclone_s3.rclone_s3(tmp_path) as server:
@@ -207,6 +208,7 @@ def test_a_server_that_is_gone_or_silent(tmp_path: Path, refused: Any) -> None:
         assert store.get("r1/keys/k") == b"1"
 
 
+@pytest.mark.alone
 def test_a_server_killed_in_the_middle(tmp_path: Path, refused: Any) -> None:
     """Else half a block stands where a whole one is believed, or half of one is taken for all."""
     with seaweedfs.seaweedfs(tmp_path) as server, cutting_relay(server.port) as relay:

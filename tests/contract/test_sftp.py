@@ -184,6 +184,7 @@ def test_an_object_is_on_the_disk_before_put_returns(tmp_path: Path) -> None:
     assert calls[2].rstrip().endswith(f"<{tmp_path}/place/r1/keys>) = 0")
 
 
+@pytest.mark.alone
 def test_a_server_killed_in_the_middle_of_a_put(own_server: Sshd, tmp_path: Path) -> None:
     """A block in part under its name would be taken for the block."""
     place = open_sftp_at(own_server, tmp_path / "place")
@@ -213,6 +214,7 @@ def test_a_server_killed_in_the_middle_of_a_put(own_server: Sshd, tmp_path: Path
     assert os.listdir(tmp_path / "place/r1/tmp") == []
 
 
+@pytest.mark.alone
 def test_a_server_killed_in_the_middle_of_a_get(own_server: Sshd, tmp_path: Path) -> None:
     """What came of it is no object."""
     place = open_sftp_at(own_server, tmp_path / "place")
@@ -239,6 +241,7 @@ def test_temporary_names_that_nobody_can_remove_are_told(own_server: Sshd, tmp_p
     assert place.may_leave_temporaries is True
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("call", ["put", "get", "list", "free_bytes", "open"])
 def test_a_server_that_stands_still_hangs_nobody(own_server: Sshd, tmp_path: Path, call: str) -> None:
     """Else a dead machine holds a backup for ever, and with it all that wait for it."""
@@ -260,6 +263,7 @@ def test_a_server_that_stands_still_hangs_nobody(own_server: Sshd, tmp_path: Pat
     assert caught.value.retryable and caught.value.hint  # noqa: PT018
 
 
+@pytest.mark.alone
 def test_a_slow_disk_is_no_dead_server(own_server: Sshd, tmp_path: Path) -> None:
     """Else what a busy disk takes a minute to sync is sent again and again, which makes it no faster."""
     place = open_sftp_at(own_server, tmp_path / "place", limits=QUICK)

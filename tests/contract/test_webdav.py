@@ -236,6 +236,7 @@ class TestRefusals:
 class TestFailures:
     """A server that dies, stalls or fills up gives a typed error in time, and nothing half made."""
 
+    @pytest.mark.alone
     def test_killed_in_the_middle_of_a_put(self, tmp_path: Path) -> None:
         with _running(RcloneWebdav(tmp_path)) as server:
             store = server.open()
@@ -250,6 +251,7 @@ class TestFailures:
             store.remove_temporaries("r1", "t1")
             assert os.listdir(tmp_path / "files/place/r1/tmp") == []
 
+    @pytest.mark.alone
     def test_killed_in_the_middle_of_a_get(self, tmp_path: Path) -> None:
         with _running(RcloneWebdav(tmp_path)) as server:
             store = server.open()
@@ -268,6 +270,7 @@ class TestFailures:
             store.put("r1/keys/k", [b"1"])
             assert store.get("r1/keys/k") == b"1"
 
+    @pytest.mark.alone
     def test_a_server_that_stalls(self, tmp_path: Path) -> None:
         """No call hangs for ever: neither one on an open connection nor one that connects."""
         with _running(RcloneWebdav(tmp_path)) as server:
