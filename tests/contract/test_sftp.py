@@ -223,7 +223,7 @@ def test_a_server_killed_in_the_middle_of_a_get(own_server: Sshd, tmp_path: Path
     killing = threading.Timer(0.3, own_server.kill)
     killing.start()
     with pytest.raises(DestinationUnreachableError) as caught:
-        place.get("large")
+        _ = [place.get("large") for _ in range(20)]
     killing.join()
     assert caught.value.retryable
     place.close()
