@@ -205,7 +205,10 @@ class FileCacheWriter:
 
     def carry(self, source: FileCache, path: bytes, directory: CachedDirectory) -> None:
         """Take a directory over as it is, its pieces' bytes copied. Raises DamagedCacheError."""
-        pieces = [msgspec.structs.replace(piece, offset=self._append(source.read(piece))) for piece in directory.pieces]
+        pieces = [
+            msgspec.structs.replace(piece, offset=self._append(source.read(piece)))
+            for piece in directory.pieces
+        ]
         self._directories[path] = msgspec.structs.replace(directory, pieces=pieces)
 
     def checkpoint(self, unfinished: Iterator[tuple[bytes, CachedDirectory]]) -> int:

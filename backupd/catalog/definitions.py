@@ -58,7 +58,9 @@ def destinations(connection: Connection) -> list[StoredDestination]:
 def sets(connection: Connection) -> list[StoredSet]:
     """All, by name."""
     rows = connection.execute("SELECT id, text, file, created_ns FROM sets ORDER BY name")
-    return [StoredSet(id=i, text=msgspec.json.decode(t, type=SetText), file=f, created_ns=c) for i, t, f, c in rows]
+    return [
+        StoredSet(id=i, text=msgspec.json.decode(t, type=SetText), file=f, created_ns=c) for i, t, f, c in rows
+    ]
 
 
 def repositories(connection: Connection) -> list[StoredRepository]:

@@ -217,7 +217,9 @@ def view(job: StoredJob, caller: str) -> JobView:
 
 def _runs(rows: Iterable[Sequence[Any]]) -> list[StoredRun]:
     names = StoredRun.__struct_fields__
-    return [StoredRun(**dict(zip(names, row[:-1], strict=False)), facts=msgspec.json.decode(row[-1])) for row in rows]
+    return [
+        StoredRun(**dict(zip(names, row[:-1], strict=False)), facts=msgspec.json.decode(row[-1])) for row in rows
+    ]
 
 
 def _job(row: Sequence[Any]) -> StoredJob:

@@ -12,7 +12,9 @@ from backupd.model.api import Change, DestinationChange, DestinationList, Destin
 def view(stored: StoredDestination, known: Definitions) -> DestinationView:
     """A destination as the API shows it."""
     users = [one.text.name for one in known.users_of(stored)]
-    return DestinationView(id=stored.id, text=stored.text, file=stored.file, created_ns=stored.created_ns, sets=users)
+    return DestinationView(
+        id=stored.id, text=stored.text, file=stored.file, created_ns=stored.created_ns, sets=users
+    )
 
 
 async def list_destinations(call: Call) -> DestinationList:
@@ -73,7 +75,9 @@ ROUTES = [
         add_destination,
         "Make a destination.",
     ),
-    Route("GET", _ONE, "destination show", EVERYONE, None, DestinationView, show_destination, "Show a destination."),
+    Route(
+        "GET", _ONE, "destination show", EVERYONE, None, DestinationView, show_destination, "Show a destination."
+    ),
     Route(
         "PUT",
         _ONE,
@@ -84,5 +88,7 @@ ROUTES = [
         edit_destination,
         "Change a destination.",
     ),
-    Route("DELETE", _ONE, "destination remove", ADMINS, None, Change, remove_destination, "Forget a destination."),
+    Route(
+        "DELETE", _ONE, "destination remove", ADMINS, None, Change, remove_destination, "Forget a destination."
+    ),
 ]

@@ -115,11 +115,9 @@ def joined(named: Sequence[tuple[str, Outcome]]) -> Outcome:
     warnings = list(dict.fromkeys(warning for _, one in named for warning in one.warnings))
     runs = [run for one in [*good, *(o for _, o in bad)] for run in (one.result or {}).get("runs") or []][:1]
     destinations = [entry for name, one in named for entry in _destinations(name, one)]
-    result = (
-        {**((good or [named[0][1]])[0].result or {}), "runs": [{**runs[0], "destinations": destinations}]}
-        if (runs)
-        else None
-    )
+    result = {**((good or [named[0][1]])[0].result or {}), "runs": [{**runs[0], "destinations": destinations}]} if (
+        runs
+    ) else None
     if not bad:
         exit_code, error = max(one.exit_code for one in good), next((o.error for o in good if o.error), None)
     elif good:

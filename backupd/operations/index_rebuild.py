@@ -98,4 +98,6 @@ def block_id_of(name: str) -> bytes | None:
 
 
 def _progress(done: int, total: int) -> Callable[[float], events.Progress]:
-    return lambda elapsed: events.Progress(step="index", files_done=done, files_total=total, elapsed_seconds=elapsed)
+    return lambda elapsed: events.Progress(
+        step="index", files_done=done, files_total=total, elapsed_seconds=elapsed
+    )

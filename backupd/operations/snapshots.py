@@ -71,7 +71,9 @@ def end(context: JobContext, result: dict[str, Any], damaged: Mapping[str, str],
         hint="`bkctl check` says what is hit; all else can be restored",
         context={"damaged": sorted(damaged)[:_MOST_NAMED]},
     )
-    return events.Done(exit_code=error.exit_code, result=result, warnings=context.warnings, error=error_fields(error))
+    return events.Done(
+        exit_code=error.exit_code, result=result, warnings=context.warnings, error=error_fields(error)
+    )
 
 
 def _distinct(found: Iterable[SnapshotAt]) -> list[SnapshotAt]:

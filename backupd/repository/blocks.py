@@ -22,7 +22,9 @@ FreeRing = Callable[[int, int], None]
 class BlockWriter:
     """Places segments into open blocks and sends full ones."""
 
-    def __init__(self, repository: OpenRepository, memory: mmap.mmap, uploader: Uploader, free_ring: FreeRing) -> None:
+    def __init__(
+        self, repository: OpenRepository, memory: mmap.mmap, uploader: Uploader, free_ring: FreeRing
+    ) -> None:
         self._repository, self._uploader, self._free_ring = repository, uploader, free_ring
         self._memory = memoryview(memory)
         self._open: dict[int, BlockAssembler] = {}
@@ -55,7 +57,9 @@ class BlockWriter:
             block = None
         if block is None:
             config = self._repository.keyring.configuration
-            block = BlockAssembler(self._repository.id, self._epoch, self._keys.data_key, config.cipher, content)
+            block = BlockAssembler(
+                self._repository.id, self._epoch, self._keys.data_key, config.cipher, content
+            )
             self._open[content] = block
             self._offsets[block.block_id] = []
         view = self._memory[sealed.ring_offset : sealed.ring_offset + sealed.stored_bytes]

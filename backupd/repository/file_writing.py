@@ -165,11 +165,8 @@ class FileWriter:
                 except (TargetError, FormatError) as error:
                     results.append(_failed(part, error))
             if self._reads_back:
-                self._pending += [
-                    _Pending(part, os.dup(descriptors[part.identity]))
-                    for part in task.parts
-                    if part.identity in descriptors
-                ]
+                self._pending += [_Pending(part, os.dup(descriptors[part.identity])) for part in task.parts
+                                  if part.identity in descriptors]
         finally:
             for fd in descriptors.values():
                 os.close(fd)
@@ -298,3 +295,4 @@ def _pread(fd: int, offset: int, length: int) -> bytes:
     except OSError as error:
         raise failure("not read back", error) from error
     return data
+

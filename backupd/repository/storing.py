@@ -216,7 +216,9 @@ class StoreWorker:
             parts: list[bytes | memoryview] = [content] if content else []
         else:
             is_compressible = self._is_compressible(content)
-            size_class = choose_class(stat.st_size, not is_compressible, order.size_class or None, self._chosen_class)
+            size_class = choose_class(
+                stat.st_size, not is_compressible, order.size_class or None, self._chosen_class
+            )
             parts = self._cut(content, size_class)
         ids = b"".join(self._add(part, order.salt, is_compressible, chunks) for part in parts)
         lengths = [len(part) for part in parts]

@@ -115,7 +115,9 @@ def open_slot(repository_id: bytes, name: str, slot: Slot, secret: bytes) -> byt
 
 def _wrapping_key(secret: bytes, kdf: Argon2 | None, salt: bytes) -> bytes:
     if kdf is not None:
-        argon2 = Argon2id(salt=salt, length=32, iterations=kdf.passes, lanes=kdf.lanes, memory_cost=kdf.memory_kib)
+        argon2 = Argon2id(
+            salt=salt, length=32, iterations=kdf.passes, lanes=kdf.lanes, memory_cost=kdf.memory_kib
+        )
         secret = argon2.derive(secret)
     return derive(secret, salt, "backupd slot")
 

@@ -80,7 +80,9 @@ def _replaced(text: str, key: yaml.Node, node: yaml.Node, rest: list[str], value
 
 def _block(steps: list[str], value: str, column: int) -> list[str]:
     last = len(steps) - 1
-    return [" " * (column + 2 * depth) + f"{step}:" + f" {value}" * (depth == last) for depth, step in enumerate(steps)]
+    return [
+        " " * (column + 2 * depth) + f"{step}:" + f" {value}" * (depth == last) for depth, step in enumerate(steps)
+    ]
 
 
 def _flow(old: str | None, rest: list[str], value: str) -> str:

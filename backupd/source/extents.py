@@ -103,3 +103,4 @@ class ExtentMap:
             return 0
         start, length = self._pairs[at]
         return int(self._starts[at] + min(offset - start, length))
+

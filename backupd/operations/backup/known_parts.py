@@ -31,7 +31,9 @@ def covered(mapped: ExtentMap, parts: Iterable[tuple[int, int]]) -> bytes:
     return pack_extents(_pieces(mapped, parts))
 
 
-def known_parts(mapped: ExtentMap, found: ExtentMap, chunks: Iterable[tuple[bytes, int]]) -> Sequence[KnownPart] | None:
+def known_parts(
+    mapped: ExtentMap, found: ExtentMap, chunks: Iterable[tuple[bytes, int]]
+) -> Sequence[KnownPart] | None:
     """The parts that an unfinished entry holds; None where it does not fit the file.
 
     mapped: the file's data now; found: the entry's extents; chunks: (id, length) in order.

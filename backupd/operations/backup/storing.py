@@ -47,7 +47,9 @@ class Storing:
         self._context, self._use, self._tables, self.tally = context, use, tables, tally
         setup = place.setup()
         self._node_key = node_key(place.repository.keyring.chunk_id_key)
-        self.engine = StoreEngine(place.repository, setup, tables, options, publishing.announce, context.cancel)
+        self.engine = StoreEngine(
+            place.repository, setup, tables, options, publishing.announce, context.cancel
+        )
         self.engine.on_idle = self._progress
         self.engine.on_worker_death = context.warn
         self._chunks = ChunkReader(SegmentReader(place.repository.place, setup), tables)

@@ -311,7 +311,9 @@ class TreeWalk:
             self._problem(child, b"", error)
         child.end_listing()
 
-    def _entry(self, build: DirectoryBuild, piece: Slice, index: int, found: Seen, row: Row | None, fd: int) -> None:
+    def _entry(
+        self, build: DirectoryBuild, piece: Slice, index: int, found: Seen, row: Row | None, fd: int
+    ) -> None:
         signature = piece.signatures[index]
         if self._is_young(found.stat):
             piece.signatures[index] = b""
