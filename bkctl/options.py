@@ -217,8 +217,6 @@ def _reference(way: str, value: str) -> SecretReference | None:
     return SecretReference(command=shlex.split(value)) if way == "command" else SecretReference(env=value)
 
 
-SECRET_FIELDS = ("password_file", "password_command", "password_fd")
-"""What the options of `secret_options` give."""
 _SET_FIELDS = (
     "one_file_system",
     "max_age",

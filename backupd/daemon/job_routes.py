@@ -42,7 +42,6 @@ from backupd.model.api import (
 from backupd.model.events import Done, Failed, FilesUnderWay
 from backupd.model.files import FileStateName
 from backupd.model.jobs import ENDED, TRANSITIONS, JobView
-from backupd.model.orders import NO_ACCESS
 from backupd.rules import names
 
 _PAGE = 50
@@ -118,8 +117,7 @@ async def start_restore(call: Call) -> Started:
     known = call.services.definitions
     place, word = await find_home(call, order.place, set_name)
     selection = msgspec.structs.replace(order.selection, set_name=word)
-    # The catalog keeps the request: no secret may be in it.
-    order = msgspec.structs.replace(order, place=place, selection=selection, caller=caller, access=NO_ACCESS)
+    order = msgspec.structs.replace(order, place=place, selection=selection, caller=caller)
     stored = next((one for one in known.sets if set_name in (one.text.name, one.id)), None)
     made = await call.services.jobs.add(
         JobRequest(kind="restore", restore=order),
@@ -144,9 +142,7 @@ async def start_check(call: Call) -> Started:
     started: list[JobView] = []
     for one, found in wanted:
         names_of = [found.set_name] if found.set_name is not None else []
-        bare = msgspec.structs.replace(
-            order, place=found.place, set_names=names_of, caller=None, access=NO_ACCESS
-        )
+        bare = msgspec.structs.replace(order, place=found.place, set_names=names_of, caller=None)
         made = await jobs.add(
             JobRequest(kind="check", check=bare), set_id=one.id, set_name=one.text.name, uid=call.peer.uid
         )

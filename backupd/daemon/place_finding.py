@@ -87,8 +87,8 @@ def _only_set(known: Definitions) -> StoredSet:
 
 def _destination(known: Definitions, word: str) -> tuple[StoredDestination, str]:
     """The destination that a word names, and the repository below it where the word goes on."""
+    above, last = split_inside(word)
     for one in known.destinations:
-        above, last = split_inside(word)
         # Nothing else below it: the daemon would read with its own rights what someone else made there.
         if above.rstrip("/") == one.text.place.rstrip("/") and is_id_text(last):
             return one, last

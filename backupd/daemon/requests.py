@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from backupd.model.jobs import JobKind
-from backupd.model.orders import CheckOrder, RestoreOrder, Struct, Unlock
+from backupd.model.orders import NO_ACCESS, CheckOrder, RestoreOrder, Struct, Unlock
 
 
 class BackupRequest(Struct, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class JobRequest(Struct, frozen=True, kw_only=True):
         for name in ("restore", "check"):
             order = getattr(self, name)
             if order is not None:
-                bare = msgspec.structs.replace(order, unlock=Unlock(), interactive=False)
+                bare = msgspec.structs.replace(order, unlock=Unlock(), access=NO_ACCESS, interactive=False)
                 kept = msgspec.structs.replace(kept, **{name: bare})
         return msgspec.msgpack.encode(kept)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from backupd.destination.stores import check_known
-from backupd.errors import BackupError, ConfigError, UsageError
+from backupd.errors import BackupError, ConfigError
 from backupd.model import events
 from backupd.model.orders import ConfigCheckOrder
 from backupd.model.sets import DestinationText
@@ -27,11 +26,6 @@ def run(order: ConfigCheckOrder, context: JobContext) -> events.Done:
     known: dict[str, DestinationText | None] = dict.fromkeys(order.destinations)
     destinations, sets, found = check(documents, known)
     errors += found
-    for one in destinations:
-        try:
-            check_known(one.text.place)
-        except UsageError as error:
-            errors.append(one.explained(error))
     for line in [*documents.missing_secrets, *remarks((one.text for one in sets), _together(known, destinations))]:
         context.warn(line)
     result: dict[str, Any] = {

@@ -71,9 +71,11 @@ def _probe_store(order: DestinationProbeOrder, context: JobContext, found: dict[
         found["exists"] = bool(store.top_names())
         trial = Trial(store, lambda _tag: store, context.clock)
         began = context.clock.monotonic()
-        first = next(trial.run(is_quick=True))
-        found["write_seconds"] = round(context.clock.monotonic() - began, 4)
-        trial.clean()
+        try:
+            first = next(trial.run(is_quick=True))
+            found["write_seconds"] = round(context.clock.monotonic() - began, 4)
+        finally:
+            trial.clean()
         if first.verdict == "failed":
             raise DestinationError(f"{order.place}: {first.detail}", hint="bkctl destination test says more")
         found["free_bytes"], found["total_bytes"] = store.free_bytes(), None

@@ -24,11 +24,11 @@ def run(order: DestinationTestOrder, context: JobContext) -> events.Done:
 
     began = context.clock.monotonic()
     store = open_it(f"probe-{os.urandom(8).hex()}")
-    names = store.top_names()
-    reached_seconds = context.clock.monotonic() - began
     trial = Trial(store, open_it, context.clock)
     findings: list[dict[str, object]] = []
     try:
+        names = store.top_names()
+        reached_seconds = context.clock.monotonic() - began
         for finding in trial.run(is_quick=order.quick):
             context.cancel.check()
             findings.append({"name": finding.name, "verdict": finding.verdict, "detail": finding.detail})

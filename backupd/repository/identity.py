@@ -161,6 +161,10 @@ def read_once(place: Destination) -> str | None:
         repository = _read_text(place, "once.json", "backupd once").get("repository")
     except ObjectMissingError:
         return None
+    except FormatError as error:
+        # Of this object alone: a damaged repository.json must never be removed.
+        hint = "where no repository lies beside it, nothing is lost: remove it, or name another place"
+        raise FormatError(error.message, hint=hint) from error
     if not isinstance(repository, str) or not _ID.fullmatch(repository):
         raise FormatError("once.json names no repository")
     return repository
@@ -213,10 +217,7 @@ def _read_text(place: Destination, name: str, magic: str) -> dict[str, Any]:
     try:
         found = json.loads(place.get(name, 0, _MAX_TEXT_BYTES))
     except (ValueError, RecursionError) as error:
-        raise FormatError(
-            f"{name} is truncated or damaged",
-            hint="where no repository lies beside it, nothing is lost: remove it, or name another place",
-        ) from error
+        raise FormatError(f"{name} is truncated or damaged") from error
     if not isinstance(found, dict) or found.get("magic") != magic:
         raise FormatError(f"{name} is not what its name says")
     if found.get("version") != 1 or found.get("required"):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from backupd.destination.stores import check_known
 from backupd.errors import BackupError, ConfigError, ConflictError
 from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SecretReference, SetText
 from backupd.rules.definition_rules import check_destination, check_set, places_inside
@@ -88,7 +89,9 @@ def check(
     destinations: list[Written[DestinationText]] = []
     for written in found.destinations:
         try:
-            destinations.append(Written(check_destination(written.text), written.document, written.steps))
+            checked = check_destination(written.text)
+            check_known(checked.place)
+            destinations.append(Written(checked, written.document, written.steps))
         except BackupError as error:
             errors.append(written.explained(error))
     _refuse_twins(destinations, errors)

@@ -142,8 +142,7 @@ def test(session: Session, /, **given: Any) -> Reply:
     What is written for it is deleted again. Exit 15 when it can't be used.
     """
     word = stored_place(given["place"], "DEST")
-    shared = options.common(session, word, {**given, **dict.fromkeys(options.SECRET_FIELDS)})
-    order = DestinationTestOrder(**shared, quick=given["quick"])
+    order = DestinationTestOrder(place=word, access=options.store_access(session, given), quick=given["quick"])
     return perform(session, order, View(render.test_lines, is_wanted_quietly=True))
 
 

@@ -61,6 +61,8 @@ NEIGHBOURS: frozenset[tuple[str, str]] = frozenset(
         ("block", "seal"),
         ("index", "seal"),
         ("tree", "seal"),
+        # Settings name places: whether one is of a kind that can be opened here, only the table of stores knows.
+        ("settings", "destination"),
         # The job process asks the composition root for its operation.
         ("job", "house"),
     }

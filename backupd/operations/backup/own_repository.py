@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing, suppress
+
 from backupd.destination.contract import Below, Destination
 from backupd.errors import BackupError, ObjectExistsError
 from backupd.model.orders import BackupOrder, OwnRepository
@@ -40,11 +42,9 @@ def copy_identity(context: JobContext, own: OwnRepository, origin: str, whole: D
     origin: PLACE/ID where it is. A crash leaves a repository that does not exist yet; the next call goes on.
     """
     path, _ = split_place(origin)
-    place = context.open_store(path, "reader", own.copied_access)
-    source, target = Below(place, own.repository), Below(whole, own.repository)
-    names = [info.name for folder in _FOLDERS for info in source.list(folder)]
-    for name in [*sorted(names), *identity.TWINS]:
-        try:
-            target.put(name, [source.get(name)])
-        except ObjectExistsError:
-            continue
+    with closing(context.open_store(path, "reader", own.copied_access)) as place:
+        source, target = Below(place, own.repository), Below(whole, own.repository)
+        names = [info.name for folder in _FOLDERS for info in source.list(folder)]
+        for name in [*sorted(names), *identity.TWINS]:
+            with suppress(ObjectExistsError):
+                target.put(name, [source.get(name)])

@@ -1,0 +1,19 @@
+"""What the catalog keeps of a job."""
+
+from __future__ import annotations
+
+from backupd.daemon.requests import JobRequest
+from backupd.model.orders import CheckOrder, RestoreOrder, Selection, StoreAccess, Unlock
+
+
+def test_the_catalog_keeps_no_secret_of_an_order() -> None:
+    """Else who copies the catalog has the password, and the login of the store."""
+    access, unlock = StoreAccess(credentials=b"hunter2", words=["--host-key", "x"]), Unlock(secret=b"hunter2")
+    restore = RestoreOrder(place="s3://b/p", access=access, unlock=unlock, selection=Selection(), to=b"/t")
+    check = CheckOrder(place="s3://b/p", access=access, unlock=unlock)
+    for request in (JobRequest(kind="restore", restore=restore), JobRequest(kind="check", check=check)):
+        assert b"hunter2" not in request.stored()
+        kept = JobRequest.restored(request.stored())
+        order = kept.restore or kept.check
+        assert order is not None
+        assert (order.place, order.access, order.unlock) == ("s3://b/p", StoreAccess(), Unlock())
