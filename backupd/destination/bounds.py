@@ -8,7 +8,8 @@ MAX_OBJECT_BYTES = 256 << 20
 """Of an object that is read to its end; ours are smaller by far."""
 MAX_FOLDERS = 1_000_000
 """That one listing visits; ours with most has some 1000."""
-_LEAST_BYTES_A_SECOND = 8192
+LEAST_BYTES_A_SECOND = 8 << 10
+"""Slower than the line of anybody who has that much to store: for what goes on so there is an end."""
 
 
 class Deadline:
@@ -20,6 +21,6 @@ class Deadline:
 
     def took(self, byte_count: int) -> None:
         """So many more have come. Raises TimeoutError where that took too long."""
-        self._end += byte_count / _LEAST_BYTES_A_SECOND
+        self._end += byte_count / LEAST_BYTES_A_SECOND
         if self._clock.monotonic() > self._end:
             raise TimeoutError

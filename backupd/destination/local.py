@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 
 from backupd import durable_io
 from backupd.destination.contract import Buffers, ObjectInfo, Traits
+from backupd.destination.object_names import temporary_folder
 from backupd.errors import (
     DestinationError,
     DestinationFullError,
@@ -96,8 +97,7 @@ class LocalDestination:
     def put(self, name: str, buffers: Buffers) -> None:
         """Write a temporary name, fsync, link to the name, fsync the directory."""
         path = self._full(name)
-        # tmp/ lies beside the object's own top folder: repository ids keep theirs apart.
-        folder = self._full(name.partition("/")[0] + "/tmp" if "/" in name else "tmp")
+        folder = self._full(temporary_folder(name))
         with _translated(path):
             self._make_directory(os.path.dirname(path))
             self._make_directory(folder)

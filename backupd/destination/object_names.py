@@ -27,6 +27,11 @@ def is_object_name(name: str) -> bool:
     return can_be_ours(last) and "tmp" not in folders and all(map(can_be_ours, folders))
 
 
+def temporary_folder(name: str) -> str:
+    """Where what is to get that name lies before: beside its own top folder, so repository ids keep theirs apart."""
+    return name.partition("/")[0] + "/tmp" if "/" in name else "tmp"
+
+
 def is_plain(name: str) -> bool:
     """Whether a listed name is one name: no way to somewhere else, nothing that a terminal would obey."""
     return name not in ("", ".", "..") and "/" not in name and _CONTROL.search(name) is None

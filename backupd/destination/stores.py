@@ -14,7 +14,7 @@ from backupd.cancel import Cancel
 from backupd.destination.contract import Opening, Store
 from backupd.destination.local import LocalDestination
 from backupd.destination.retrying import Patience, Retrying, Told
-from backupd.errors import UsageError
+from backupd.errors import ConfigError, UsageError
 from backupd.model.orders import NO_ACCESS, StoreAccess
 from backupd.model.places import PlaceUrl, is_url
 
@@ -76,9 +76,12 @@ def _real(path: str) -> str:
 
 
 def check_known(place: str) -> None:
-    """Raises UsageError for an address of a kind that nobody opens here, or for none."""
+    """Raises ConfigError for an address of a kind that nobody opens here, or for none."""
     if is_url(place):
-        _opener(PlaceUrl.parse(place).scheme)
+        try:
+            _opener(PlaceUrl.parse(place).scheme)
+        except UsageError as error:
+            raise ConfigError(error.message, hint=error.hint, context={"at": ["place"]}) from error
 
 
 def schemes() -> list[str]:

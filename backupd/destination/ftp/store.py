@@ -14,7 +14,7 @@ from backupd.destination.ftp.errors import Spoken, code_of, is_denied, is_full
 from backupd.destination.ftp.listing import MAX_LISTING_BYTES, Entry, entries, entry_of, is_empty
 from backupd.destination.ftp.pool import Pool
 from backupd.destination.network_door import TimeLimits, refuse_plaintext, user_and_password
-from backupd.destination.object_names import MAX_DEPTH, can_be_ours, check_path
+from backupd.destination.object_names import MAX_DEPTH, can_be_ours, check_path, temporary_folder
 from backupd.destination.tls import verifying_context
 from backupd.errors import (
     DestinationError,
@@ -106,8 +106,7 @@ class FtpStore:
     def put(self, name: str, buffers: Buffers) -> None:
         """Send under a temporary name, compare the size, rename where nothing has the name."""
         path = self._full(name)
-        # tmp/ lies beside the object's own top folder: repository ids keep theirs apart.
-        folder = self._full(name.partition("/")[0] + "/tmp" if "/" in name else "tmp")
+        folder = self._full(temporary_folder(name))
         temporary = f"{folder}/{self._opening.tag}-{next(self._numbers)}"
         size_bytes = sum(map(len, buffers))
         with self._connection() as connection, self._writing(connection):

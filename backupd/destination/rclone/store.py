@@ -14,8 +14,9 @@ from urllib.parse import quote
 
 import msgspec
 
+from backupd.destination.bounds import LEAST_BYTES_A_SECOND, MAX_OBJECT_BYTES
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Traits
-from backupd.destination.object_names import is_object_name
+from backupd.destination.object_names import is_object_name, temporary_folder
 from backupd.destination.rclone.calls import CALL_SECONDS, LISTING_SECONDS, RcloneCalls
 from backupd.destination.rclone.child import options_from_environment
 from backupd.destination.rclone.listing import Entry, entries
@@ -25,8 +26,6 @@ from backupd.model.places import PlaceUrl
 from backupd.store_errors import StoreAnswerError, StoreFolderError
 
 _BRIEF = {"noModTime": True, "noMimeType": True}
-_SLOWEST_BYTES_A_SECOND = 8 << 10
-_MOST_OBJECT_BYTES = 256 << 20
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 _MOST_DOUBLES = 16
 _HASHES = ("md5", "sha1", "sha256")
@@ -171,7 +170,7 @@ class RcloneStore:
         """They stay: several stores empty a folder together with what was put into it a moment ago."""
 
     def _upload(self, folder: str, spooled: str, name: str, sent: _Sent) -> None:
-        seconds = CALL_SECONDS + sent.size_bytes / _SLOWEST_BYTES_A_SECOND
+        seconds = CALL_SECONDS + sent.size_bytes / LEAST_BYTES_A_SECOND
         if self._shows_early:
             with self._temporary(name) as target:
                 self._copy(folder, spooled, target, seconds, {})
@@ -218,7 +217,7 @@ class RcloneStore:
                 # The length is then below zero, or none; what follows is not to be trusted.
                 response.will_close = True
                 return b""
-            if size is None or size > (_MOST_OBJECT_BYTES if length is None else length):
+            if size is None or size > (MAX_OBJECT_BYTES if length is None else length):
                 raise StoreAnswerError(f"{self._shown}/{name}: rclone gives {size} bytes")
             return response.read()
 
@@ -293,9 +292,7 @@ class RcloneStore:
     @contextmanager
     def _temporary(self, name: str) -> Iterator[str]:
         """A name that is gone afterwards; what can't be removed now is told by `may_leave_temporaries`."""
-        # tmp/ lies beside the object's own top folder: repository ids keep theirs apart.
-        top = name.partition("/")[0] + "/" if "/" in name else ""
-        temporary = f"{top}tmp/{self._tag}-{next(self._numbers)}"
+        temporary = f"{temporary_folder(name)}/{self._tag}-{next(self._numbers)}"
         try:
             yield temporary
         except BackupError:

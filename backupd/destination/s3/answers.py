@@ -12,10 +12,10 @@ from botocore.exceptions import ReadTimeoutError
 from botocore.parsers import ResponseParserError
 
 from backupd.clock import SystemClock
+from backupd.destination.bounds import LEAST_BYTES_A_SECOND
 
 MOST_TEXT_BYTES = 16 << 20
 """Of a listing or an error. A page of a thousand names of the longest kind has a third of that."""
-_SLOWEST_BYTES_A_SECOND = 8 << 10
 _PIECE_BYTES = 256 << 10
 _FIRST_FINAL_STATUS = 200
 _FIRST_REFUSAL = 300
@@ -77,7 +77,7 @@ class _BoundedBody:
         self._raw.release_conn()
 
     def _check_pace(self, byte_count: int) -> None:
-        seconds = self._silence_seconds + byte_count / _SLOWEST_BYTES_A_SECOND
+        seconds = self._silence_seconds + byte_count / LEAST_BYTES_A_SECOND
         if self._clock.monotonic() - self._began > seconds:
             self.close()
             raise ReadTimeoutError(endpoint_url=self._url)

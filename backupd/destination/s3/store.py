@@ -14,6 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.loaders import create_loader
 
+from backupd.destination.bounds import MAX_OBJECT_BYTES
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Store, Traits
 from backupd.destination.object_names import is_object_name
 from backupd.destination.s3.answers import bounded
@@ -28,8 +29,6 @@ from backupd.store_errors import NameTooLongError, StoreAnswerError
 
 _KEY_BYTES = 1024
 """S3's own limit."""
-_MOST_BYTES = 256 << 20
-"""No object of ours is as large; a longer answer is not read."""
 _MOST_PAGES = 1_000_000
 _MOST_BARREN_PAGES = 10_000
 """In a row, with nothing of ours: ten million objects of others."""
@@ -202,7 +201,7 @@ class S3Store:
             raise StoreAnswerError(f"{what}: the store gives more than was asked for", hint=_PROXY_HINT)
         # A server may give all of an object where its beginning was asked for.
         wanted = promised if length is None else min(promised, length)
-        if not 0 <= wanted <= _MOST_BYTES:
+        if not 0 <= wanted <= MAX_OBJECT_BYTES:
             raise StoreAnswerError(f"{what}: {wanted} bytes, as no object of backupd has", hint=_PROXY_HINT)
         data: bytes = body.read(wanted)
         if len(data) != wanted:

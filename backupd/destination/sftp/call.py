@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from backupd.destination.bounds import LEAST_BYTES_A_SECOND, MAX_FOLDERS, MAX_OBJECT_BYTES
 from backupd.destination.sftp.protocol import SftpFormatError
 
-_SLOWEST_BYTES_A_SECOND = 8 << 10
 _STEP_SECONDS = 0.5
 """For each small request of a call that has many: a way to the other side of the world and back."""
 _SLOW_SECONDS = 5.0
@@ -21,11 +21,11 @@ class CallLimits(msgspec.Struct, frozen=True):
     slow_disk_seconds: float = 300.0
     """More, for waits in which nothing comes."""
     names: int = 5_000_000
-    folders: int = 1_000_000
+    folders: int = MAX_FOLDERS
     """A repository has some thousands."""
     listed_bytes: int = 1 << 30
     """Of the answers that name them; OpenSSH sends 230 for one of ours."""
-    read_bytes: int = 256 << 20
+    read_bytes: int = MAX_OBJECT_BYTES
     """Of one object; they are held in memory."""
 
 
@@ -59,7 +59,7 @@ class Call:
 
     def move(self, size_bytes: int) -> None:
         """So many bytes are to come or to go."""
-        self._granted_seconds += size_bytes / _SLOWEST_BYTES_A_SECOND
+        self._granted_seconds += size_bytes / LEAST_BYTES_A_SECOND
 
     def enter(self, count: int) -> None:
         """So many folders are to be listed."""

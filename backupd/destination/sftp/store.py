@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Traits
-from backupd.destination.object_names import can_be_ours, is_plain
+from backupd.destination.object_names import can_be_ours, is_plain, temporary_folder
 from backupd.destination.sftp import protocol, ssh_host_keys
 from backupd.destination.sftp.connections import Connections
 from backupd.destination.sftp.errors import refusal_of_change, translated
@@ -215,8 +215,7 @@ class SftpStore:
             raise PlaceOccupiedError(f"{self._place} is a file, not a directory", hint=hint)
 
     def _put(self, session: Session, name: str, buffers: Buffers) -> None:
-        # tmp/ lies beside the object's own top folder: repository ids keep theirs apart.
-        folder = self._full(name.partition("/")[0] + "/tmp" if "/" in name else "tmp")
+        folder = self._full(temporary_folder(name))
         size = sum(map(len, buffers))
         temporary = ""
         try:

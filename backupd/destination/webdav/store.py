@@ -10,7 +10,7 @@ from contextlib import suppress
 from backupd.destination.bounds import MAX_FOLDERS
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Traits
 from backupd.destination.network_door import TimeLimits, refuse_plaintext, user_and_password
-from backupd.destination.object_names import MAX_DEPTH, can_be_ours, check_path, is_plain
+from backupd.destination.object_names import MAX_DEPTH, can_be_ours, check_path, is_plain, temporary_folder
 from backupd.destination.tls import verifying_context
 from backupd.destination.webdav.http import Answer, Client, Server
 from backupd.destination.webdav.listing import QUESTION, Entry, Listing, below
@@ -91,8 +91,7 @@ class WebdavStore:
     def put(self, name: str, buffers: Buffers) -> None:
         """Send under a temporary name, compare the size, move where nothing has the name."""
         path = self._full(name)
-        # tmp/ lies beside the object's own top folder: repository ids keep theirs apart.
-        folder = self._full(name.partition("/")[0] + "/tmp" if "/" in name else "tmp")
+        folder = self._full(temporary_folder(name))
         size_bytes = sum(map(len, buffers))
         if size_bytes >= _LARGE_BYTES and self._entry(path) is not None:
             raise self._exists(name)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+
+from tests.support.servers.accepting import accepting
 
 Script = Callable[[str, str], Iterable[bytes] | None]
 """Command and argument -> the pieces of the reply, or of what is transferred; None: the usual reply."""
@@ -31,26 +32,8 @@ def scripted_ftp(
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*certificate)
-    ends: list[socket.socket] = []
-
-    def serve() -> None:
-        with suppress(OSError):
-            while True:
-                ends.append(listening.accept()[0])
-                threading.Thread(target=_Talk(script, context, is_cut).hold, args=(ends[-1],), daemon=True).start()
-
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            # A close alone would leave `accept` waiting.
-            listening.shutdown(socket.SHUT_RDWR)
-            thread.join()
-            for end in ends:
-                with suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
+    with accepting(lambda end: _Talk(script, context, is_cut).hold(end)) as port:
+        yield port
 
 
 class _Talk:

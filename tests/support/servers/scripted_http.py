@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+
+from tests.support.servers.accepting import accepting
 
 Script = Callable[[str, str], bytes | Iterable[bytes]]
 """Method and path -> the whole answer, or its pieces; after an empty one, or one that says so, the connection ends."""
@@ -33,8 +34,6 @@ FOLDER = "<D:resourcetype><D:collection/></D:resourcetype>"
 @contextmanager
 def scripted(script: Script) -> Iterator[int]:
     """Serve on a port of 127.0.0.1, without TLS, until the block ends."""
-    ends: list[socket.socket] = []
-
     def talk(end: socket.socket) -> None:
         with closing(end), suppress(OSError), end.makefile("rb") as lines:
             while words := lines.readline().split():
@@ -54,21 +53,5 @@ def scripted(script: Script) -> Iterator[int]:
                     end.shutdown(socket.SHUT_RDWR)
                     return
 
-    def serve() -> None:
-        with suppress(OSError):
-            while True:
-                ends.append(listening.accept()[0])
-                threading.Thread(target=talk, args=(ends[-1],), daemon=True).start()
-
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            # A close alone would leave `accept` waiting.
-            listening.shutdown(socket.SHUT_RDWR)
-            thread.join()
-            for end in ends:
-                with suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
+    with accepting(talk) as port:
+        yield port

@@ -35,7 +35,7 @@ def faults(*texts: str) -> list[BackupError]:
         ("sets:\n- name: a\n  sources: [/m]\n  to: [nas]\n  filters: [{file: f}]\n", "line 5: a: the filter", "begin"),
         ("sets:\n- name: ../a\n  sources: [/m]\n  to: [nas]\n", "0.yaml, line 2: '../a' can't be a", "letters"),
         ("destinations: [{name: usb, place: /mnt/nas}]", "line 1: /mnt/nas is destination nas already", "use nas"),
-        ("destinations:\n- name: x\n  place: gopher://q/x\n", "0.yaml, line 1: gopher: is no store", "known are"),
+        ("destinations:\n- name: x\n  place: gopher://q/x\n", "0.yaml, line 3: gopher: is no store", "known are"),
         ("destinations:\n- name: x\n  place: 'rclone::s3,secret=x:b'\n", "line 3: x: rclone: is", "rclone.conf"),
         ("sets:\n- &a {name: a}\n- *a\n", "0.yaml, line 2: anchors and aliases", "write it out"),
         ("sets: [\n", "0.yaml, line 2: ", ""),
