@@ -11,9 +11,9 @@ from types import TracebackType
 
 import msgspec
 
-from backupd.errors import BackupError, DaemonUnreachableError
+from backupd.errors import BackupError, DaemonUnreachableError, DestinationUnreachableError
 from backupd.model.api import Change, Ending, Nothing, Question, Reply
-from backupd.model.events import FromJob
+from backupd.model.events import Done, Failed, FromJob
 from backupd.model.orders import Answer, AnyOrder, CancelRequest, StateRequest, ToJob
 from backupd.wire.malformed import MALFORMED
 from bkctl.daemon_client import DaemonClient, LineStream
@@ -126,3 +126,12 @@ class DaemonQuestion(_Link):
                 yield from self.events()
             except EOFError:
                 return
+
+
+def ask_daemon(client: DaemonClient, order: AnyOrder) -> Done | Failed:
+    """Put a question and wait for its last word. Raises BackupError."""
+    with DaemonQuestion(client, order) as question:
+        for event in question.until_end():
+            if isinstance(event, Done | Failed):
+                return event
+    raise DestinationUnreachableError(f"the process that tried {order.place} ended", hint="see backupd's log")

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from backupd import __version__
 from backupd.errors import BackupError, DestinationUnreachableError, RoleError
 from backupd.model.api import API_VERSION, DestinationList, DestinationView, Overview
-from backupd.model.events import Done, Failed
+from backupd.model.events import Failed
 from backupd.model.orders import DestinationProbeOrder
 from backupd.model.status import Examination, Finding
 from backupd.sizes import format_bytes
 from bkctl.daemon_client import DaemonClient
-from bkctl.daemon_job import DaemonQuestion
+from bkctl.daemon_job import ask_daemon
 
 _SLOW_SECONDS = 2.0
 _SCARCE_BYTES = 1 << 30
@@ -60,7 +60,7 @@ def _of_destination(client: DaemonClient, destination: DestinationView) -> Findi
     text = destination.text
     name = f"destination {text.name}"
     try:
-        last = _ask(client, DestinationProbeOrder(place=text.name))
+        last = ask_daemon(client, DestinationProbeOrder(place=text.name))
     except BackupError as error:
         return _wrong(name, error)
     if isinstance(last, Failed):
@@ -82,15 +82,6 @@ def _of_destination(client: DaemonClient, destination: DestinationView) -> Findi
     if seconds > _SLOW_SECONDS:
         return Finding(check=name, verdict="look", message=message, mend="a store that slow holds runs up; is it well?")
     return Finding(check=name, verdict="ok", message=message)
-
-
-def _ask(client: DaemonClient, order: DestinationProbeOrder) -> Done | Failed:
-    """Put a question and wait for its answer. Raises BackupError."""
-    with DaemonQuestion(client, order) as question:
-        for event in question.until_end():
-            if isinstance(event, Done | Failed):
-                return event
-    raise DestinationUnreachableError(f"the process that tried {order.place} ended", hint="see backupd's log")
 
 
 def _wrong(check: str, error: BackupError) -> Finding:

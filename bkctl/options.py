@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar
 
@@ -12,7 +11,7 @@ from backupd.errors import AnswerNeededError, CancelledError, UsageError
 from backupd.model.orders import NO_ACCESS, Limits, Selection, StoreAccess, Unlock
 from backupd.model.sets import SecretReference
 from bkctl.grammar import Duration
-from bkctl.passwords import given_credentials, given_secret
+from bkctl.passwords import given_credentials, given_secret, words_of_command
 from bkctl.places import absolute_text
 from bkctl.session import Session
 from bkctl.text import escape
@@ -214,7 +213,9 @@ def _reference(way: str, value: str) -> SecretReference | None:
         return None
     if way == "file":
         return SecretReference(file=absolute_text(value))
-    return SecretReference(command=shlex.split(value)) if way == "command" else SecretReference(env=value)
+    if way == "command":
+        return SecretReference(command=words_of_command(value, "credentials"))
+    return SecretReference(env=value)
 
 
 _SET_FIELDS = (

@@ -21,7 +21,7 @@ def given_secret(environment: Environment, given: Mapping[str, Any]) -> bytes | 
 
     Raises KeyMissingError when it can't be read, UsageError when several ways are given.
     """
-    secret = _by_options(given, "password", "password")
+    secret = _by_options(given, "password")
     if secret is not None:
         return secret
     if environment.password_file:
@@ -31,15 +31,26 @@ def given_secret(environment: Environment, given: Mapping[str, Any]) -> bytes | 
 
 def given_new_secret(given: Mapping[str, Any]) -> bytes | None:
     """The new password that `--new-password-…` names. Raises KeyMissingError, UsageError."""
-    return _by_options(given, "new_password", "password")
+    return _by_options(given, "new_password")
 
 
 def given_credentials(environment: Environment, given: Mapping[str, Any]) -> bytes | None:
     """A store's login, if the command line or the environment says where it is. Raises as `given_secret`."""
-    credentials = _by_options(given, "credentials", "credentials")
+    credentials = _by_options(given, "credentials")
     if credentials is None and environment.credentials_file:
         return _from_file(environment.credentials_file, "credentials")
     return credentials
+
+
+def words_of_command(text: str, what: str) -> list[str]:
+    """A program that prints a secret, and its arguments; no shell. Raises UsageError."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"the {what} command can't be split into words: {error}", hint="check its quotes") from error
+    if not words:
+        raise UsageError(f"the {what} command is empty", hint="give a program and its arguments")
+    return words
 
 
 def ask_secret(prompt: str) -> bytes | None:
@@ -64,7 +75,8 @@ def ask_new_secret(is_interactive: bool) -> bytes:
     return first
 
 
-def _by_options(given: Mapping[str, Any], prefix: str, what: str) -> bytes | None:
+def _by_options(given: Mapping[str, Any], prefix: str) -> bytes | None:
+    what = prefix.removeprefix("new_")
     ways = [way for way in ("file", "command", "fd") if given[f"{prefix}_{way}"] is not None]
     if not ways:
         return None
@@ -99,12 +111,7 @@ def _from_descriptor(number: int, what: str) -> bytes:
 
 
 def _from_command(text: str, what: str) -> bytes:
-    try:
-        words = shlex.split(text)
-    except ValueError as error:
-        raise UsageError(f"the {what} command can't be split into words: {error}", hint="check its quotes") from error
-    if not words:
-        raise UsageError(f"the {what} command is empty", hint="give a program and its arguments")
+    words = words_of_command(text, what)
     try:
         done = subprocess.run(words, stdout=subprocess.PIPE, check=False)
     except OSError as error:

@@ -10,15 +10,15 @@ from urllib.parse import quote
 import click
 import msgspec
 
-from backupd.errors import BackupError, DaemonUnreachableError, DestinationError
+from backupd.errors import BackupError, DestinationError
 from backupd.model.api import Change, DestinationChange, DestinationList, DestinationView, EditDestination
-from backupd.model.events import Done, Failed
+from backupd.model.events import Failed
 from backupd.model.orders import DestinationTestOrder
 from backupd.model.places import is_place, is_url
 from backupd.model.sets import DestinationText
 from bkctl import options
 from bkctl.daemon_client import DaemonClient
-from bkctl.daemon_job import DaemonQuestion
+from bkctl.daemon_job import ask_daemon
 from bkctl.dispatch import client_of
 from bkctl.grammar import Noun, Verb
 from bkctl.perform import View, perform
@@ -61,18 +61,9 @@ def add(session: Session, /, **given: Any) -> Reply:
     edit = EditDestination(text=text, dry_run=given["dry_run"])
     made = client.request("POST", "/v1/destinations", edit, DestinationChange)
     if is_url(text.place) and not given["no_test"] and not given["dry_run"]:
-        failed = None
-        try:
-            failed = _try_out(client, text.name)
-            is_good = failed is None
-        except BackupError as error:
-            is_good = False
-            error.hint = f"{error.hint or 'see what it says'}; --no-test makes the destination all the same"
-            raise
-        finally:
-            if not is_good:
-                client.request("DELETE", f"/v1/destinations/{made.destination.id}", None, Change)
+        failed = _try_out(client, text.name)
         if failed is not None:
+            client.request("DELETE", f"/v1/destinations/{made.destination.id}", None, Change)
             hint = failed.error.get("hint") or "see what it says"
             told = {**failed.error, "hint": f"{hint}; --no-test makes the destination all the same"}
             return Reply(failed.exit_code, None, told)
@@ -191,16 +182,17 @@ def named_destination(client: DaemonClient, word: str, *, is_dry: bool) -> str:
 
 def _try_out(client: DaemonClient, name: str) -> Failed | None:
     """Have the daemon try a destination; None when it can be used."""
-    with DaemonQuestion(client, DestinationTestOrder(place=name, quick=True)) as question:
-        for event in question.until_end():
-            if isinstance(event, Failed):
-                return event
-            if isinstance(event, Done):
-                bad = [one for one in event.result["findings"] if one["verdict"] == "failed"]
-                text = "; ".join(f"{one['name']}: {one['detail']}" for one in bad)
-                failed = DestinationError(f"{name} can't be used: {text}", hint="bkctl destination test says more")
-                return Failed(exit_code=failed.exit_code, error=described(failed), warnings=[]) if bad else None
-    raise DaemonUnreachableError("the process that tried the destination ended", hint="see backupd's log")
+    try:
+        last = ask_daemon(client, DestinationTestOrder(place=name, quick=True))
+        if isinstance(last, Failed):
+            return last
+        bad = [one for one in last.result["findings"] if one["verdict"] == "failed"]
+        if not bad:
+            return None
+        text = "; ".join(f"{one['name']}: {one['detail']}" for one in bad)
+        raise DestinationError(f"{name} can't be used: {text}", hint="bkctl destination test says more")
+    except BackupError as error:
+        return Failed(exit_code=error.exit_code, error=described(error), warnings=[])
 
 
 def _free_name(place: str, taken: set[str]) -> str:

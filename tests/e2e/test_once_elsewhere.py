@@ -136,6 +136,9 @@ def test_each_way_to_give_a_login_and_a_key(stack: ExitStack, tmp_path: Path) ->
         add = ("destination", "add", "box", place, "--known-hosts", known)
         refused = daemon.json(*add, "--credentials-command", "false")
         assert refused["exit"] == 12, refused
+        torn = daemon.json(*add, "--credentials-command", "cat 'unfinished")
+        assert (torn["exit"], torn["error"]["code"]) == (2, "usage.invalid"), torn
+        assert daemon.good("destination", "list")["destinations"] == []
         daemon.good(*add, "--credentials-command", f"cat {server.login_key}")
         daemon.good("destination", "test", "box", "--quick")
         accepted = fingerprint(server.host_key)
