@@ -28,3 +28,21 @@ class Cancel:
         """Raise the error of the request, if there is one."""
         if self._error is not None:
             raise self._error
+
+
+class PartCancel(Cancel):
+    """The same for one of several parts of a run, which ends with the run, too."""
+
+    def __init__(self, whole: Cancel) -> None:
+        super().__init__()
+        self._whole = whole
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether someone asked the part or the whole run."""
+        return super().is_requested or self._whole.is_requested
+
+    def check(self) -> None:
+        """Raise the error of the request, if there is one."""
+        super().check()
+        self._whole.check()

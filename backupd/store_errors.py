@@ -89,3 +89,15 @@ class PlaintextError(UsageError):
     """Login or objects would cross the net unencrypted, and nobody allowed that."""
 
     code = "destination.plaintext"
+
+
+class StoreSlowError(StoreDoorError):
+    """Others have all of a run's blocks while this one has so few that they find no room to wait for it."""
+
+    code = "destination.slow"
+
+
+class StoreLaggingError(StoreDoorError):
+    """Of several destinations of a set this one lacks snapshots that another has: it is filled from there."""
+
+    code = "destination.lagging"

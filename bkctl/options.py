@@ -174,12 +174,20 @@ def set_options(command: Decorated) -> Decorated:
 def given_set_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a set's text that the options of `set_options` give; those not given are left out."""
     fields = {name: given[name] for name in _SET_FIELDS if given.get(name) is not None}
+    if given["max_concurrent"]:
+        fields["max_concurrent"] = _number("--max-concurrent", given["max_concurrent"])
     if given["tag"]:
         fields["tags"] = tags(given["tag"])
     if given["password_file"] is not None:
         fields["password"] = SecretReference(file=absolute_text(given["password_file"]))
     # An empty word takes a setting away.
     return {name: None if value == "" else value for name, value in fields.items()}
+
+
+def _number(option: str, word: str) -> int:
+    if not word.isascii() or not word.isdigit():
+        raise UsageError(f"{option} {word} is no whole number", hint=f"{option} 2")
+    return int(word)
 
 
 def destination_options(command: Decorated) -> Decorated:
@@ -219,6 +227,8 @@ def _reference(way: str, value: str) -> SecretReference | None:
 
 
 _SET_FIELDS = (
+    "mode",
+    "max_concurrent",
     "one_file_system",
     "max_age",
     "stop_after",
@@ -254,6 +264,12 @@ _SET_OPTIONS = (
     click.option("--exclude", metavar="GLOB", multiple=True, help="Leave out what matches; the first match decides."),
     click.option("--include", metavar="GLOB", multiple=True, help="Take in what matches, whatever a later one says."),
     click.option("--filter-file", metavar="FILE", multiple=True, type=click.Path(), help="Filters from a file."),
+    click.option(
+        "--mode",
+        type=click.Choice(["sequential", "concurrent"]),
+        help="One destination after the other, or all from one reading; default: sequential.",
+    ),
+    click.option("--max-concurrent", metavar="N", help="Destinations at a time, 2 to 8; '' for all."),
     click.option("--one-file-system/--all-file-systems", default=None, help="Don't enter other file systems."),
     click.option("--max-age", metavar="D", help="How old the newest good snapshot may be; '' for no limit."),
     click.option("--stop-after", metavar="D", help="Stop each run then; the next one goes on; '' for no limit."),

@@ -183,7 +183,8 @@ class FileCacheWriter:
 
     def __init__(self, path: str, options: bytes, snapshot_name: str, damage: set[str]) -> None:
         """options: 16 bytes, hash of all that shapes trees. Raises StateFullError, AccessError, StateError."""
-        self._path = path
+        self.path = path
+        """Under which it can be opened when it is finished."""
         self.temporary = path + ".part"
         with _translated(path):
             self._fd = os.open(self.temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -215,7 +216,7 @@ class FileCacheWriter:
         """Write a table of what there is and bring all to the disk; returns the length to open the file with."""
         self._append_table(dict(unfinished))
         self._flush()
-        with _translated(self._path):
+        with _translated(self.path):
             durable_io.sync_file(self._fd)
         return self._offset
 
@@ -223,14 +224,14 @@ class FileCacheWriter:
         """Write the table and give the file its name."""
         self._append_table({})
         self._flush()
-        with _translated(self._path):
-            os.rename(self.temporary, self._path)
+        with _translated(self.path):
+            os.rename(self.temporary, self.path)
         os.close(self._fd)
 
     def finish_as_is(self) -> None:
         """Give the file its name with the table of the last checkpoint; nothing was added since."""
-        with _translated(self._path):
-            os.rename(self.temporary, self._path)
+        with _translated(self.path):
+            os.rename(self.temporary, self.path)
         os.close(self._fd)
 
     def discard(self) -> None:
@@ -261,7 +262,7 @@ class FileCacheWriter:
         self._directories, self._table_end = {}, self._offset
 
     def _flush(self) -> None:
-        with _translated(self._path):
+        with _translated(self.path):
             durable_io.write_buffers(self._fd, self._buffer)
         self._buffer, self._buffered = [], 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -15,6 +15,7 @@ from backupd.clock import Clock
 from backupd.daemon import run_records
 from backupd.daemon.child import ChildJob
 from backupd.daemon.definitions import Definitions
+from backupd.daemon.grouping import groups, split, step_name, together
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import GOOD, Outcome, joined
@@ -59,70 +60,83 @@ class Carrier:
         wanted = (request.backup.to if request.backup is not None else []) or [
             self._known.destination(name).id for name in stored.text.to
         ]
-        named: list[tuple[str, Outcome]] = []
+        destinations = [self._known.destination(one) for one in wanted]
         before = await asyncio.wrap_future(self._database.read(rows.runs_of, job.stored.id))
-        for destination_id in wanted:
-            destination = self._known.destination(destination_id)
-            done = next((run for run in before if run.destination_id == destination.id and run.exit_code in GOOD), None)
-            # A job that goes on after a restart does not do again what it had done.
-            outcome = Outcome.of_run(done) if done is not None else await self._back_up(job, stored, destination)
-            named.append((destination.text.name, outcome))
-            if outcome.was_stopped:
+        # A job that goes on after a restart does not do again what it had done.
+        ended = {run.destination_id: Outcome.of_run(run) for run in before if run.exit_code in GOOD}
+        for group in groups(stored.text, [one for one in destinations if one.id not in ended]):
+            outcomes = await self._back_up(job, stored, group)
+            ended |= outcomes
+            if any(outcome.was_stopped for outcome in outcomes.values()):
                 job.is_cut_short = job.ending is not None
                 break
-        return joined(named)
+        return joined([(one.text.name, ended[one.id]) for one in destinations if one.id in ended])
 
-    async def _back_up(self, job: LiveJob, stored: StoredSet, destination: StoredDestination) -> Outcome:
-        """One destination's part; its failure is its own."""
+    async def _back_up(
+        self, job: LiveJob, stored: StoredSet, group: Sequence[StoredDestination]
+    ) -> dict[str, Outcome]:
+        """One destination's part, or that of several at once, by their ids; the failure of one is its own."""
         began_ns = self._clock.now_ns()
-        job.begin_step(f"destination {destination.text.name}")
+        job.begin_step(step_name(group))
         try:
-            outcome = await self._try_to_back_up(job, stored, destination)
+            outcomes = split(await self._try_to_back_up(job, stored, group), group)
         except BackupError as error:
-            outcome = Outcome.of(error)
-        if destination.text.absent == "skip" and (outcome.error or {}).get("code") == DestinationUnreachableError.code:
-            message = (outcome.error or {}).get("message", "")
-            outcome = Outcome.of(SkippedError(f"{destination.text.name} is absent: {message}"))
-        goes_on = outcome.was_stopped and job.ending is not None and not job.asked_to_end
-        if not goes_on and (job.request.backup is None or not job.request.backup.dry_run):
-            await self._keep_run(job, stored, destination, outcome, began_ns)
-        return outcome
+            outcomes = {destination.id: Outcome.of(error) for destination in group}
+        for destination in group:
+            outcome = outcomes[destination.id]
+            error_code = (outcome.error or {}).get("code")
+            if destination.text.absent == "skip" and error_code == DestinationUnreachableError.code:
+                message = (outcome.error or {}).get("message", "")
+                outcomes[destination.id] = Outcome.of(SkippedError(f"{destination.text.name} is absent: {message}"))
+        for destination in group:
+            outcome = outcomes[destination.id]
+            goes_on = outcome.was_stopped and job.ending is not None and not job.asked_to_end
+            if not goes_on and (job.request.backup is None or not job.request.backup.dry_run):
+                await self._keep_run(job, stored, destination, outcome, began_ns)
+        return outcomes
 
-    async def _try_to_back_up(self, job: LiveJob, stored: StoredSet, destination: StoredDestination) -> Outcome:
+    async def _try_to_back_up(
+        self, job: LiveJob, stored: StoredSet, group: Sequence[StoredDestination]
+    ) -> Outcome:
         request = job.request.backup
         if request is None:
             raise SourceNotFoundError("the job names nothing to do")
-        known = self._known.repository(stored.id, destination.id)
-        own, identity = self._own(stored, known)
         limit = request.stop_after_seconds or duration(stored.text.stop_after)
         left = self._seconds_left(job, limit) if limit is not None else None
         if left is not None and left <= 0:
             return Outcome.interrupted("the time given by --stop-after is over")
-        order = await asyncio.to_thread(
-            backup_order,
-            stored,
-            destination,
-            known,
-            own,
-            identity=identity,
-            tags=request.tags,
-            stop_after_seconds=left,
-            dry_run=request.dry_run,
-        )
+        known = [self._known.repository(stored.id, destination.id) for destination in group]
+        _, identity = self._own(stored, next((one for one in known if one is not None), None))
+        orders = [
+            await asyncio.to_thread(
+                backup_order,
+                stored,
+                destination,
+                at_it,
+                self._own(stored, at_it)[0],
+                identity=identity,
+                tags=request.tags,
+                stop_after_seconds=left,
+                dry_run=request.dry_run,
+            )
+            for destination, at_it in zip(group, known, strict=True)
+        ]
+        order = together(orders)
         if not request.dry_run:
-            kept = await asyncio.to_thread(self._files.begin, job.stored.id, destination.text.name)
+            names = ", ".join(destination.text.name for destination in group)
+            kept = await asyncio.to_thread(self._files.begin, job.stored.id, names)
             order = msgspec.structs.replace(order, file_states=kept)
 
         async def note(opened: Opened) -> None:
-            if known is None:
-                await self._note_repository(stored, destination, opened)
+            if known[opened.number] is None:
+                await self._note_repository(stored, group[opened.number], opened)
 
         outcome = await self._converse(job, order, note)
         for run in (outcome.result or {}).get("runs") or []:
             run["job"] = job.stored.id
             run["restore_command"] = restore_hint(stored.text) if run.get("snapshot") else None
             run["key"] = {**(run.get("key") or {}), "sheet_command": sheet_hint(stored.text)}
-            for entry in run.get("destinations") or []:
+            for destination, entry in zip(group, run.get("destinations") or [], strict=False):
                 entry["name"] = destination.text.name
         return outcome
 

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 
 from backupd.daemon.definitions import Definitions
-from backupd.model.orders import NO_ACCESS, AnyOrder, BackupOrder, StoreAccess
+from backupd.model.orders import NO_ACCESS, AnyOrder, BackupOrder, OwnRepository, StoreAccess
 from backupd.model.sets import DestinationText
 from backupd.rules.definition_rules import duration
 from backupd.settings.secrets import read_secret
@@ -19,10 +19,22 @@ async def with_access(known: Definitions, order: AnyOrder) -> AnyOrder:
     Raises KeyMissingError when a secret can't be read.
     """
     order = msgspec.structs.replace(order, access=await _access(known, order.place))
-    if isinstance(order, BackupOrder) and order.own is not None and order.own.copied_from is not None:
-        own = msgspec.structs.replace(order.own, copied_access=await _access(known, order.own.copied_from))
-        return msgspec.structs.replace(order, own=own)
+    if isinstance(order, BackupOrder) and order.own is not None:
+        own = await _with_copied_access(known, order.own)
+        also = [
+            msgspec.structs.replace(
+                one, access=await _access(known, one.place), own=await _with_copied_access(known, one.own)
+            )
+            for one in order.also
+        ]
+        return msgspec.structs.replace(order, own=own, also=also)
     return order
+
+
+async def _with_copied_access(known: Definitions, own: OwnRepository) -> OwnRepository:
+    if own.copied_from is None:
+        return own
+    return msgspec.structs.replace(own, copied_access=await _access(known, own.copied_from))
 
 
 async def _access(known: Definitions, place: str) -> StoreAccess:

@@ -31,6 +31,8 @@ class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
 
     repository: str
     set_id: str
+    number: int = 0
+    """Of the place, where the order has several."""
 
 
 class Progress(Struct, frozen=True, kw_only=True, tag="progress"):

@@ -100,6 +100,15 @@ class OwnRepository(Strict, frozen=True, kw_only=True):
     """To that place."""
 
 
+class FurtherPlace(Strict, frozen=True, kw_only=True):
+    """Another place of a backup, stored to from the same reading of the sources."""
+
+    place: str
+    access: StoreAccess = NO_ACCESS
+    own: OwnRepository
+    existing: bool = False
+
+
 class KeptStates(Strict, frozen=True, kw_only=True):
     """Where a run keeps the states of its files."""
 
@@ -131,6 +140,8 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     """`bkctl once`: back up paths to a place."""
 
     sources: list[bytes]
+    also: list[FurtherPlace] = []
+    """At once with the first place; a set of the daemon's alone has such."""
     set_name: str | None = None
     set_id: bytes | None = None
     """16 bytes, of a set that the daemon keeps; None: follows from host and name."""

@@ -12,6 +12,8 @@ import msgspec
 Compression = Literal["none", "fast", "normal", "best"]
 Deduplication = Literal["off", "path", "set", "repository"]
 Encryption = Literal["default", "password", "custom", "none"]
+CONCURRENT = range(2, 9)
+"""How many destinations a run can store to at once."""
 
 
 class Text(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -65,6 +67,10 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """Absolute paths, in UTF-8."""
     to: list[str]
     """Names of destinations, first the one that restores read from."""
+    mode: Literal["sequential", "concurrent"] = "sequential"
+    """One destination after the other, or all from one reading of the sources."""
+    max_concurrent: int | None = None
+    """With `concurrent`: so many at a time; none: all, eight at most."""
     filters: list[FilterText] = []
     one_file_system: bool = False
     enabled: bool = True

@@ -242,6 +242,8 @@ class Sealed(Message, frozen=True, array_like=True, tag=2):
     salt: bytes
     counter: int
     ids: bytes
+    mask: int = 1
+    """Bits of the destinations that lack its chunks."""
 
 
 class FileResult(Message, frozen=True, array_like=True):
@@ -336,6 +338,10 @@ class Begun(Message, frozen=True, array_like=True, tag=10):
     task: int
 
 
+class Starved(Message, frozen=True, array_like=True, tag=11):
+    """There is no room for a segment in the worker's part of the ring: what lies in open blocks is to be sent."""
+
+
 class WorkerFailed(Message, frozen=True, array_like=True, tag=9):
     """The worker can't go on: an error that is no file's."""
 
@@ -345,5 +351,15 @@ class WorkerFailed(Message, frozen=True, array_like=True, tag=9):
 
 
 FromWorker = (
-    Question | Sealed | FilesDone | RegionStep | RegionDone | Flushed | FetchDone | CheckDone | Begun | WorkerFailed
+    Question
+    | Sealed
+    | FilesDone
+    | RegionStep
+    | RegionDone
+    | Flushed
+    | FetchDone
+    | CheckDone
+    | Begun
+    | Starved
+    | WorkerFailed
 )

@@ -111,9 +111,11 @@ class JobContext:
         self.warnings.append(message)
         self.tell("warning", message)
 
-    def open_store(self, address: str, tag: str, access: StoreAccess, *, create: bool = False) -> Store:
-        """Open a place for this job: it ends with the job, and pauses for a store that fails are told."""
-        return open_store(address, tag, access, create=create, cancel=self.cancel, told=self._tell_pause)
+    def open_store(
+        self, address: str, tag: str, access: StoreAccess, *, create: bool = False, cancel: Cancel | None = None
+    ) -> Store:
+        """Open a place: it ends with the job, or that part of it, and pauses for a store that fails are told."""
+        return open_store(address, tag, access, create=create, cancel=cancel or self.cancel, told=self._tell_pause)
 
     def _tell_pause(self, error: BackupError, seconds: float) -> None:
         now = self.clock.monotonic()

@@ -9,12 +9,12 @@ from backupd.block.assembler import BlockAssembler, FinishedBlock
 from backupd.block.layout import DATA, FRAME_HEADER_BYTES, FRAME_PLAIN_BYTES, TRAILER_BYTES, FrameHeader
 from backupd.model.work import Sealed
 from backupd.repository.opening import OpenRepository
-from backupd.repository.uploader import Uploader
 from backupd.seal.cipher import TAG_BYTES, EpochName
 
 _END_BYTES = TRAILER_BYTES + TAG_BYTES + 4
 """What a directory and a trailer take beside their rows."""
 
+Send = Callable[[FinishedBlock], None]
 FreeRing = Callable[[int, int], None]
 """Takes a ring part's number and an offset in it that is free again."""
 
@@ -22,10 +22,9 @@ FreeRing = Callable[[int, int], None]
 class BlockWriter:
     """Places segments into open blocks and sends full ones."""
 
-    def __init__(
-        self, repository: OpenRepository, memory: mmap.mmap, uploader: Uploader, free_ring: FreeRing
-    ) -> None:
-        self._repository, self._uploader, self._free_ring = repository, uploader, free_ring
+    def __init__(self, repository: OpenRepository, memory: mmap.mmap, send: Send, free_ring: FreeRing) -> None:
+        """send: takes a finished block, of which `sent` says later what became."""
+        self._repository, self._send, self._free_ring = repository, send, free_ring
         self._memory = memoryview(memory)
         self._open: dict[int, BlockAssembler] = {}
         self._offsets: dict[bytes, list[tuple[int, int]]] = {}
@@ -66,35 +65,54 @@ class BlockWriter:
         block.add(frame, sealed.ids, view)
         self._offsets[block.block_id].append((ring_part, sealed.ring_offset))
 
-    def close_open(self) -> None:
-        """Send all open blocks, full or not."""
-        for content in list(self._open):
-            self._close(content)
+    def close_open(self, ring_part: int | None = None) -> None:
+        """Send all open blocks, full or not; with ring_part those alone that something of it lies in."""
+        for content, block in list(self._open.items()):
+            places = self._offsets[block.block_id]
+            if ring_part is None or any(part == ring_part for part, _ in places):
+                self._close(content)
 
-    def collect(self) -> None:
-        """Take in what the uploader has finished. Raises what ended it."""
-        for block in self._uploader.take_done():
-            for ring_part, offset in self._offsets.pop(block.block_id):
-                self._free_ring(ring_part, offset)
+    def sent(self, block: FinishedBlock, *, is_safe: bool) -> None:
+        """A block lies safe at the destination, or never will; nobody reads its buffers any more."""
+        self.leave_ring(block)
+        block.buffers.clear()
+        if is_safe:
             self.sizes[block.block_id] = block.size_bytes
             self.stored_bytes += block.size_bytes
-            block.buffers.clear()
             self.safe.append(block)
             self.safe_chunks += sum(len(segment.ids) for segment in block.segments) // 32
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is open or under way."""
-        return not self._open and not self._uploader.under_way
+    def is_under_way(self, ring_part: int) -> bool:
+        """Whether a block that something of that part of the ring lies in is finished and not yet safe."""
+        still_open = {block.block_id for block in self._open.values()}
+        return any(
+            part == ring_part
+            for block_id, places in self._offsets.items()
+            if block_id not in still_open
+            for part, _ in places
+        )
 
-    def uses(self, ring_part: int) -> bool:
-        """Whether a block that is not yet safe lies in that part of the ring."""
-        return any(part == ring_part for places in self._offsets.values() for part, _ in places)
+    @property
+    def has_open(self) -> bool:
+        """Whether a block is open."""
+        return bool(self._open)
 
     def take_safe(self) -> list[FinishedBlock]:
         """Blocks that no index object names yet; they are the caller's from now on."""
         safe, self.safe, self.safe_chunks = self.safe, [], 0
         return safe
+
+    def leave_ring(self, block: FinishedBlock) -> None:
+        """Nobody reads this block's segments in the ring any more."""
+        for ring_part, offset in self._offsets.pop(block.block_id, ()):
+            self._free_ring(ring_part, offset)
+
+    def drop_open(self) -> None:
+        """Forget the open blocks: they are never sent."""
+        for block in self._open.values():
+            for ring_part, offset in self._offsets.pop(block.block_id):
+                self._free_ring(ring_part, offset)
+        self._open.clear()
 
     def release(self) -> None:
         """Let go of the ring's memory."""
@@ -104,7 +122,7 @@ class BlockWriter:
     def _close(self, content: int) -> None:
         block = self._open.pop(content)
         if not block.is_empty:
-            self._uploader.send(block.finish())
+            self._send(block.finish())
 
 
 def is_data(block: FinishedBlock) -> bool:

@@ -24,14 +24,14 @@ class Step:
 
 
 class Claims:
-    """Who stores which chunk. One destination: a mask is 1 where it lacks the chunk.
+    """Who stores which chunk. A mask has a bit for each destination that lacks the chunk.
 
     A state is the claiming step, or a list of it and those that wait for it too; None once the chunk is sealed.
     """
 
-    def __init__(self, has_many: Callable[[bytes], bytearray]) -> None:
-        """has_many: 1 for each id of 32 bytes that the destination's index has."""
-        self._has_many = has_many
+    def __init__(self, lacking: Callable[[bytes], bytearray]) -> None:
+        """lacking: for each id of 32 bytes the mask of the destinations whose index has it not."""
+        self._lacking = lacking
         self._states: dict[bytes, Step | list[Step] | None] = {}
 
     def __len__(self) -> int:
@@ -39,16 +39,16 @@ class Claims:
 
     def ask(self, step: Step, ids: bytes) -> bytes:
         """Masks for the chunks of a step; those with a bit set are claimed by its worker."""
-        known = self._has_many(ids)
-        masks = bytearray(len(known))
+        lacking = self._lacking(ids)
+        masks = bytearray(len(lacking))
         states = self._states
-        for at, is_known in enumerate(known):
-            if is_known:
+        for at, mask in enumerate(lacking):
+            if not mask:
                 continue
             chunk_id = ids[32 * at : 32 * at + 32]
             if chunk_id not in states:
                 states[chunk_id] = step
-                masks[at] = 1
+                masks[at] = mask
                 step.waiting += 1
                 continue
             state = states[chunk_id]
@@ -60,17 +60,18 @@ class Claims:
                 step.waiting += 1
         return bytes(masks)
 
-    def take(self, chunk_id: bytes) -> bool:
-        """Claim a chunk that the coordinator itself stores (a node); False when it is there or sealed already.
+    def take(self, chunk_id: bytes) -> int:
+        """Claim a chunk that the coordinator itself stores (a node); its mask, 0 when it is there or sealed already.
 
         One that a worker has claimed is stored once more: that claim may come to nothing, and no node waits for it.
         """
-        if chunk_id in self._states:
-            return self._states[chunk_id] is not _SEALED
-        if self._has_many(chunk_id)[0]:
-            return False
-        self._states[chunk_id] = _SEALED
-        return True
+        is_claimed = chunk_id in self._states
+        if is_claimed and self._states[chunk_id] is _SEALED:
+            return 0
+        mask = self._lacking(chunk_id)[0]
+        if mask and not is_claimed:
+            self._states[chunk_id] = _SEALED
+        return mask
 
     def sealed(self, ids: bytes) -> list[Step]:
         """A segment with these chunks lies safe in memory; gives the steps that are whole by it."""

@@ -8,33 +8,29 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from backupd.block.layout import DATA, TREE
-from backupd.block.segment import ZERO_SALT
-from backupd.cache.index_tables import IndexTables
+from backupd.block.assembler import FinishedBlock
+from backupd.block.layout import DATA
 from backupd.cancel import Cancel
 from backupd.chunk.identity import Identity
+from backupd.clock import Clock
 from backupd.errors import BackupError, error_of
 from backupd.model import work
-from backupd.repository.blocks import BlockWriter
 from backupd.repository.claims import Claims, Step
-from backupd.repository.opening import OpenRepository
-from backupd.repository.packing import SegmentPacker
+from backupd.repository.lanes import Lanes, LaneTarget
+from backupd.repository.node_storing import TREE_PART, NodeStoring
 from backupd.repository.redoing import again, blame, give_up, is_answered, redo
 from backupd.repository.ring import RingAllocator, make_memory, map_memory
 from backupd.repository.tasks import Assigned, Sink
-from backupd.repository.uploader import Announce, Uploader
 from backupd.repository.workforce import Worker, Workforce
 
 _PER_WORKER = 3
 """Tasks given to a worker at once: two under way, one waiting."""
 _QUEUED_MOST = 8
 _IDLE_DEATHS_MOST = 8
-TREE_PART = -1
-"""Number of the ring part that the coordinator itself seals into."""
 
 
 class EngineOptions(msgspec.Struct, frozen=True):
@@ -47,28 +43,31 @@ class EngineOptions(msgspec.Struct, frozen=True):
 
 
 class StoreEngine:
-    """Workers, claims, blocks and the uploader of one run."""
+    """Workers, claims and the lanes to the destinations of one run."""
 
     def __init__(
         self,
-        repository: OpenRepository,
         setup: work.RepositorySetup,
-        tables: IndexTables,
+        targets: Sequence[LaneTarget],
         options: EngineOptions,
-        announce: Announce,
         cancel: Cancel,
+        clock: Clock,
     ) -> None:
+        """setup: of the repository, whose keys are the same at all targets."""
         # An open block may lie in one part, with a hole on either side of it, too small for a segment of 8 MiB if the
         # part were smaller. A worker that is alone has room for a block under way, too. Segments of trees: 2 MiB.
-        block_bytes = repository.keyring.configuration.block_bytes
+        # Each further destination may have two other blocks under way out of it.
+        keyring = targets[0].repository.keyring
+        block_bytes = keyring.configuration.block_bytes
         tree_part = block_bytes * 5 // 4
         part = max(block_bytes * 3 // 2, 2 * tree_part // options.workers)
+        part += (len(targets) - 1) * 2 * block_bytes // options.workers
         self._memory_fd = memory_fd = make_memory(part * options.workers + tree_part)
         self._memory = map_memory(memory_fd)
         setups = [
             work.StoreSetup(
                 setup,
-                repository.keyring.chunker_seed,
+                keyring.chunker_seed,
                 options.compression,
                 options.is_checked,
                 options.average_bytes,
@@ -78,15 +77,14 @@ class StoreEngine:
             for number in range(options.workers)
         ]
         self._workforce = Workforce(setups, memory_fd, is_lazy=True)
-        self._uploader = Uploader(repository.place, announce, self._workforce.wake_sender)
-        self.blocks = BlockWriter(repository, self._memory, self._uploader, self._free)
-        self.claims = Claims(tables.has_many)
-        self._tree_ring = RingAllocator(part * options.workers, tree_part)
-        self._tree_packer = SegmentPacker(
-            setup, options.compression, options.is_checked, self._memory, self._allocate_for_tree, self._tree_ring.free
+        self.lanes = Lanes(targets, self._memory, self._workforce.wake_sender, self._free, clock)
+        self.claims = Claims(self.lanes.lacking)
+        tree_ring = RingAllocator(part * options.workers, tree_part)
+        self._nodes = NodeStoring(
+            setup, options.compression, options.is_checked, self._memory, tree_ring, self.lanes, self.wait_for_upload
         )
         self._identity = Identity(setup.chunk_id_key)
-        self._cancel = cancel
+        self._cancel, self._clock = cancel, clock
         self._queue: deque[Assigned] = deque()
         self._assigned: dict[int, Assigned] = {}
         self._loads: dict[int, int] = dict.fromkeys(range(options.workers), 0)
@@ -126,17 +124,16 @@ class StoreEngine:
     def store_node(self, data: bytes) -> bytes:
         """Keep a node or list as a chunk of the repository's scope; gives its id."""
         chunk_id = self._identity.chunk_id(data)
-        if self.claims.take(chunk_id):
+        mask = self.claims.take(chunk_id)
+        if mask:
             self.new_bytes += len(data)
-            self._place(self._tree_packer.add(data, chunk_id, ZERO_SALT, True))
-            if self._tree_packer.is_full:
-                self._place(self._tree_packer.flush())
+            self._nodes.add(mask, data, chunk_id)
         return chunk_id
 
     def pump(self, timeout: float | None) -> None:
         """Take in what workers and the uploader say; waits for it up to `timeout` seconds, None: until something comes.
 
-        Raises the destination's error, or the run's stop.
+        Raises the last destination's error, or the run's stop.
         """
         self._cancel.check()
         self._depth += 1
@@ -145,7 +142,7 @@ class StoreEngine:
                 self._listen(worker)
         finally:
             self._depth -= 1
-        self.blocks.collect()
+        self.lanes.collect()
         self._send_freed()
         self._dispatch()
         self.on_idle()
@@ -169,9 +166,10 @@ class StoreEngine:
             self.pump(None)
 
     def drain(self, while_still: Callable[[], None]) -> None:
-        """Bring all that was answered to the destination: workers seal, open blocks are sent and acknowledged.
+        """Bring all that was answered to the destinations: workers seal, open blocks are sent and acknowledged.
 
-        Workers begin nothing new meanwhile; `while_still` is called before they go on.
+        Workers begin nothing new meanwhile; `while_still` is called before they go on. A destination that is slower
+        than the others is not waited for: see `flush_trees`.
         """
         self._flush_workers()
         self.flush_trees()
@@ -179,11 +177,23 @@ class StoreEngine:
         self._resume()
 
     def flush_trees(self) -> None:
-        """Bring the nodes stored so far to the destination; for use within `drain`'s `while_still`."""
-        self._place(self._tree_packer.flush())
-        self.blocks.close_open()
-        while not self.blocks.is_idle:
-            self._wait_for_upload()
+        """Bring the nodes stored so far to the destinations; for use within `drain`'s `while_still`.
+
+        Of several that one is waited for no longer than so many seconds which lags: look at each lane's `is_idle`.
+        """
+        self._nodes.flush()
+        self.lanes.close_open()
+        began = self._clock.monotonic()
+        while not self.lanes.is_idle and self.lanes.are_waited_for(self._clock.monotonic() - began):
+            self.wait_for_upload()
+
+    def forget(self, blocks: Iterable[FinishedBlock]) -> None:
+        """These blocks are named by index objects: claims of what no destination lacks any more are of no use."""
+        for block in blocks:
+            for segment in block.segments:
+                lacking = self.lanes.lacking(segment.ids) if len(self.lanes.all) > 1 else b""
+                if not any(lacking):
+                    self.claims.forget([segment.ids])
 
     def end_cancelling(self) -> None:
         """From now on no request to stop interrupts: the run is at its last checkpoint."""
@@ -191,10 +201,10 @@ class StoreEngine:
 
     def close(self) -> None:
         """Stop workers and uploader; nothing more is stored."""
-        # The uploader's thread first: it wakes us by a socket of the workforce.
-        self._uploader.close()
+        # The uploaders' threads first: they wake us by a socket of the workforce.
+        self.lanes.close()
         self._workforce.close()
-        self.blocks.release()
+        self.lanes.release()
         os.close(self._memory_fd)
 
     # Inside
@@ -272,6 +282,8 @@ class StoreEngine:
                 self._flushed.add(worker.number)
             case work.WorkerFailed():
                 raise error_of(message.code, message.message, message.hint)
+            case work.Starved():
+                self.lanes.make_room(worker.number)
 
     def _answer(self, worker: Worker, question: work.Question) -> None:
         assigned = self._assigned[question.task]
@@ -282,7 +294,7 @@ class StoreEngine:
         self._tell(worker.number, work.Wanted(question.task, question.step, masks))
 
     def _seal(self, ring_part: int, sealed: work.Sealed) -> None:
-        self.blocks.add(ring_part, sealed, DATA)
+        self.lanes.add(ring_part, sealed, DATA)
         for step in self.claims.sealed(sealed.ids):
             self._deliver(step.assigned)
 
@@ -365,32 +377,23 @@ class StoreEngine:
 
     def drain_part(self, ring_part: int) -> None:
         """Send the open blocks and wait until nothing lies in a worker's part of the ring any more."""
-        self.blocks.close_open()
-        while self.blocks.uses(ring_part):
+        self.lanes.close_open()
+        while self.lanes.uses(ring_part):
             # A request to stop waits until the dead worker's place is taken.
             self._workforce.wait_for_wake()
-            self.blocks.collect()
+            self.lanes.collect()
         self._freed.pop(ring_part, None)
 
-    def _wait_for_upload(self) -> None:
+    def wait_for_upload(self) -> None:
+        """Wait a little until something was sent. Raises as `pump`."""
         self._cancel.check()
         self._workforce.wait_for_wake()
-        self.blocks.collect()
+        self.lanes.collect()
         self.on_idle()
-
-    def _place(self, sealed: work.Sealed | None) -> None:
-        if sealed is not None:
-            self.blocks.add(TREE_PART, sealed, TREE)
-
-    def _allocate_for_tree(self, length: int) -> int:
-        while (offset := self._tree_ring.allocate(length)) is None:
-            self.blocks.close_open()
-            self._wait_for_upload()
-        return offset
 
     def _free(self, ring_part: int, offset: int) -> None:
         if ring_part == TREE_PART:
-            self._tree_ring.free(offset)
+            self._nodes.free(offset)
         else:
             self._freed.setdefault(ring_part, []).append(offset)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from backupd.block.segment import MAX_CHUNKS, Segment, pack
 from backupd.chunk.identity import Identity
@@ -20,6 +20,7 @@ Allocate = Callable[[int], int]
 """Gives the ring offset for so many bytes, waiting until there is room."""
 Free = Callable[[int], None]
 """Takes back what begins at a ring offset."""
+_OPEN_MOST = 8
 
 
 class SegmentPacker:
@@ -33,7 +34,10 @@ class SegmentPacker:
         memory: mmap.mmap,
         allocate: Allocate,
         free: Free,
+        mask: int = 1,
     ) -> None:
+        """mask: bits of the destinations that its segments go to."""
+        self._mask = mask
         number, random, data_key = setup.epochs[-1]
         epoch = EpochName(number, random)
         self._sealer = SegmentSealer(setup.repository_id, epoch, data_key, setup.cipher)
@@ -62,6 +66,11 @@ class SegmentPacker:
         if sealed is None and (self._bytes >= SEGMENT_BYTES or len(self._chunks) >= MAX_CHUNKS):
             sealed = self.flush()
         return sealed
+
+    @property
+    def open_bytes(self) -> int:
+        """Plain bytes of the open segment."""
+        return self._bytes
 
     @property
     def is_full(self) -> bool:
@@ -99,9 +108,12 @@ class SegmentPacker:
             self._sealer.salt,
             self._sealer.counter,
             b"".join(self._ids),
+            self._mask,
         )
         self._chunks, self._salts, self._ids, self._bytes = [], [], [], 0
         return message
+
+    # Inside
 
     def _comes_back(self, offset: int, length: int, compression: int, plain_bytes: int) -> bool:
         # Decrypts from the very memory that the uploader reads, not from a copy.
@@ -125,3 +137,36 @@ class SegmentPacker:
             return None
         finally:
             sealed.release()
+
+
+class OpenSegments:
+    """The open segments of one worker: one for each group of destinations that lack what is in it (DESIGN 5)."""
+
+    def __init__(self, make: Callable[[int], SegmentPacker]) -> None:
+        """make: a packer for a mask."""
+        self._make = make
+        self._packers: dict[int, SegmentPacker] = {}
+
+    def add(
+        self, mask: int, chunk: bytes | memoryview, chunk_id: bytes, salt: bytes, is_compressible: bool
+    ) -> Sequence[Sealed]:
+        """Append a chunk that the destinations of the mask lack; gives the segments that are sealed by it."""
+        packer = self._packers.get(mask)
+        evicted = None
+        if packer is None:
+            if len(self._packers) >= _OPEN_MOST:
+                fullest = max(self._packers, key=lambda known: self._packers[known].open_bytes)
+                evicted = self._packers.pop(fullest).flush()
+            packer = self._packers[mask] = self._make(mask)
+        sealed = packer.add(chunk, chunk_id, salt, is_compressible)
+        if evicted is None and sealed is None and not packer.is_full:
+            return ()
+        return _some(evicted, sealed, packer.flush() if packer.is_full else None)
+
+    def flush(self) -> Sequence[Sealed]:
+        """Seal all that is open."""
+        return _some(*(packer.flush() for packer in self._packers.values()))
+
+
+def _some(*segments: Sealed | None) -> list[Sealed]:
+    return [sealed for sealed in segments if sealed is not None]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -17,7 +17,7 @@ from backupd.chunk.identity import ZERO_SALT, Identity
 from backupd.chunk.size_class import SAMPLE_BYTES, WHOLE_FILE_BYTES, choose_class, class_of_average
 from backupd.model import work
 from backupd.model.work import FileOrder, FileResult, FilesTask, RegionTask, StoreSetup
-from backupd.repository.packing import SegmentPacker
+from backupd.repository.packing import OpenSegments, SegmentPacker
 from backupd.repository.ring import RingAllocator
 from backupd.seal.compression import Compressor
 from backupd.source import metadata, reader
@@ -62,8 +62,10 @@ class StoreWorker:
         self._identity = Identity(setup.repository.chunk_id_key)
         self._chain = DirectoryChain()
         self._ring = RingAllocator(setup.ring_offset, setup.ring_bytes)
-        self._packer = SegmentPacker(
-            setup.repository, setup.compression, setup.is_checked, memory, self._allocate, self._ring.free
+        self._segments = OpenSegments(
+            lambda mask: SegmentPacker(
+                setup.repository, setup.compression, setup.is_checked, memory, self._allocate, self._ring.free, mask
+            )
         )
         self._chosen_class = class_of_average(setup.average_bytes) if setup.average_bytes else None
         self._sampler = Compressor("fast")
@@ -84,7 +86,7 @@ class StoreWorker:
                 if asked is not None:
                     self._ask(asked)
             elif self._is_flushing and not self._asked:
-                self._send(self._packer.flush())
+                self._send(self._segments.flush())
                 self._channel.send(work.Flushed())
                 self._is_flushing = False
             elif not self._receive():
@@ -114,12 +116,13 @@ class StoreWorker:
 
     def _allocate(self, length: int) -> int:
         while (offset := self._ring.allocate(length)) is None:
+            self._channel.send(work.Starved())
             if not self._receive():
                 raise EOFError
         return offset
 
-    def _send(self, sealed: work.Sealed | None) -> None:
-        if sealed is not None:
+    def _send(self, segments: Iterable[work.Sealed]) -> None:
+        for sealed in segments:
             self._channel.send(sealed)
 
     def _next(self) -> Asked | None:
@@ -127,7 +130,7 @@ class StoreWorker:
         if self._region is None:
             task = self._tasks.popleft()
             if task.is_alone:
-                self._send(self._packer.flush())
+                self._send(self._segments.flush())
             if task.is_alone or not self._has_begun:
                 self._has_begun = True
                 self._channel.send(work.Begun(task.task))
@@ -151,11 +154,9 @@ class StoreWorker:
         masks = self._answers.pop((asked.task, asked.step))
         for mask, chunk in zip(masks, asked.chunks, strict=True):
             if mask:
-                self._send(self._packer.add(chunk.data, chunk.id, chunk.salt, chunk.is_compressible))
-                if self._packer.is_full:
-                    self._send(self._packer.flush())
+                self._send(self._segments.add(mask, chunk.data, chunk.id, chunk.salt, chunk.is_compressible))
         if asked.is_alone:
-            self._send(self._packer.flush())
+            self._send(self._segments.flush())
         self._channel.send(asked.done)
         if asked.last is not None:
             self._channel.send(asked.last)

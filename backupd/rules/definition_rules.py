@@ -16,7 +16,7 @@ import msgspec
 from backupd.errors import ConfigError, DestinationNotFoundError, UsageError
 from backupd.model.orders import FilterWord
 from backupd.model.places import PlaceUrl, is_url
-from backupd.model.sets import DestinationText, FilterText, SecretReference, SetText
+from backupd.model.sets import CONCURRENT, DestinationText, FilterText, SecretReference, SetText
 from backupd.rules import names
 from backupd.sizes import MIB, parse_duration, parse_size
 
@@ -129,6 +129,12 @@ def _check_values(name: str, text: SetText) -> None:
             f"{name}: cipher '{text.cipher}' with encryption {text.encryption}",
             hint=f"encryption: custom takes one of {', '.join(CIPHERS)}",
             context={"at": ["cipher"]},
+        )
+    if text.max_concurrent is not None and (text.mode != "concurrent" or text.max_concurrent not in CONCURRENT):
+        raise ConfigError(
+            f"{name}: max_concurrent {text.max_concurrent} with mode {text.mode}",
+            hint=f"mode: concurrent takes {CONCURRENT[0]} to {CONCURRENT[-1]}; leave it out for all at once",
+            context={"at": ["max_concurrent"]},
         )
     if text.encryption == "password" and text.password is None:
         raise ConfigError(

@@ -44,6 +44,8 @@ class BackupSet(Shown, kw_only=True):
     name: str
     sources: list[str]
     to: list[str]
+    mode: Literal["sequential", "concurrent"]
+    max_concurrent: Count | None
     filters: list[FilterText]
     one_file_system: bool
     enabled: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import msgspec
 
@@ -28,7 +29,8 @@ _FULL_READ_NS = 31 * 86_400 * 1_000_000_000
 class Base(msgspec.Struct):
     """What this run builds on."""
 
-    names: list[str]
+    ids: dict[str, bytes]
+    """Names of the snapshots, and their ids."""
     caches: list[FileCache]
     options: bytes
     newest: Snapshot | None
@@ -39,15 +41,24 @@ class Base(msgspec.Struct):
     resumed_from_ns: int = 0
     """When the first of the interrupted runs began that this one goes on from."""
 
-    def check_after_posting(self, records: Records, damage: set[str], index: LoadedIndex) -> None:
+    @property
+    def newest_id(self) -> bytes:
+        """Of the newest complete snapshot, empty where there is none."""
+        return self.newest.id if self.newest is not None else b""
+
+    def check_after_posting(
+        self, records: Records, damage: set[str], index: LoadedIndex, caches: Sequence[FileCache]
+    ) -> None:
         """A cache counts fully only while its snapshot is listed and not void, and no damage came since (DESIGN 7).
 
         Nor where a part of the index was lost: what it named is not found any more, though it may lie there.
+        caches: those that are used; they may come from another destination, where the snapshot has another name.
         """
-        self.is_asked = not index.is_whole
-        listed = {name.name for name in records.snapshot_names()}
-        for cache in self.caches:
-            if cache.snapshot_name not in listed or damage - cache.damage:
+        self.is_asked = self.is_asked or not index.is_whole
+        listed = {self.ids.get(name.name) for name in records.snapshot_names()}
+        for cache in caches:
+            name = naming.parse_snapshot_name(cache.snapshot_name)
+            if name is None or name.session not in listed or damage - cache.damage:
                 self.is_asked = True
 
     def forget_caches(self) -> None:
@@ -96,7 +107,7 @@ def find(
     for message in unread.values():
         context.warn(f"{message}; what it dropped is not known, so every chunk is asked for")
     newest = next((snapshot for _, snapshot in snapshots if snapshot.is_complete), None)
-    base = Base([name for name, _ in snapshots], [], use.options, newest, ended)
+    base = Base({name: snapshot.id for name, snapshot in snapshots}, [], use.options, newest, ended)
     base.is_asked = bool(unread)
     partial = [snapshot for _, snapshot in snapshots if not snapshot.is_complete]
     base.resumed_from_ns = min((snapshot.started_ns for snapshot in partial), default=0)

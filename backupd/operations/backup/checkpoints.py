@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from backupd.cache.file_cache import FileCacheWriter
-from backupd.operations.backup.session import Publishing, RunningSession
+from backupd.operations.backup.part import Part
+from backupd.operations.backup.parts import Parts
 from backupd.operations.backup.storing import Storing
 from backupd.operations.backup.summary import Draft
 from backupd.operations.backup.walk import TreeWalk
 from backupd.operations.context import JobContext
 from backupd.sizes import MIB
-from backupd.snapshot.records import Checkpoint, Snapshot
+from backupd.snapshot.records import Checkpoint
 from backupd.tree.entry import UNFINISHED
 
 STORED_BYTES = 512 * MIB
 SECONDS = 300
 INDEX_CHUNKS = 100_000
 POST_SECONDS = 600
+_SLOW_SECONDS = 10.0
+"""How long the others wait at a checkpoint for the slowest of several destinations."""
 
 
 class Checkpoints:
@@ -24,14 +27,11 @@ class Checkpoints:
     walk: TreeWalk
     cache: FileCacheWriter
 
-    def __init__(
-        self, storing: Storing, session: RunningSession, publishing: Publishing, draft: Draft, context: JobContext
-    ) -> None:
-        self._storing, self._session, self._publishing = storing, session, publishing
+    def __init__(self, storing: Storing, parts: Parts, draft: Draft, context: JobContext) -> None:
+        self._storing, self._parts = storing, parts
         self._draft, self._context, self._clock = draft, context, context.clock
         self._stored_bytes = 0
         self._at = self._posted_at = self._clock.monotonic()
-        self._snapshot: Snapshot | None = None
 
     def turn(self) -> None:
         """Make one if it is due, and wait here while the run is paused: nothing is read or sealed meanwhile.
@@ -44,7 +44,7 @@ class Checkpoints:
     def make_if_due(self) -> None:
         """Make one each 512 MiB stored or 5 minutes in which something was stored."""
         self.publish_if_due()
-        stored = self._storing.engine.blocks.stored_bytes
+        stored = self._storing.engine.lanes.stored_bytes
         now = self._clock.monotonic()
         is_large = stored - self._stored_bytes >= STORED_BYTES
         if is_large or (now - self._at >= SECONDS and stored > self._stored_bytes):
@@ -55,31 +55,28 @@ class Checkpoints:
     def _post_if_due(self) -> None:
         now = self._clock.monotonic()
         if now - self._posted_at >= POST_SECONDS:
-            self._session.post(self._clock.now_ns())
+            self._parts.each(self._parts.ready, Part.post, _SLOW_SECONDS)
             self._posted_at = now
 
     def publish_if_due(self) -> None:
         """Name safe blocks in an index object before their chunks take much memory."""
-        if self._storing.engine.blocks.safe_chunks >= INDEX_CHUNKS:
+        if self._storing.engine.lanes.safe_chunks >= INDEX_CHUNKS:
             self._publish_safe()
 
     def _publish_safe(self) -> None:
-        engine = self._storing.engine
-        safe = engine.blocks.take_safe()
-        self._publishing.publish(safe)
-        engine.claims.forget(segment.ids for block in safe for segment in block.segments)
+        ready = self._parts.ready
+        safe = {id(part): part.take_safe() for part in ready}
+        self._parts.each(ready, lambda part: part.publish(safe[id(part)]), _SLOW_SECONDS)
+        self._storing.engine.forget(block for blocks in safe.values() for block in blocks)
 
-    def make_last(self) -> Snapshot:
-        """The checkpoint of a run that stops, as the partial snapshot that it leaves."""
+    def make_last(self) -> None:
+        """The checkpoint of a run that stops, for the partial snapshot that it leaves."""
         self._storing.flush()
         self._make()
-        if self._snapshot is None:
-            raise AssertionError("a checkpoint makes a snapshot")
-        return self._snapshot
 
     def _make(self) -> None:
         self._storing.engine.drain(self._publish)
-        self._stored_bytes = self._storing.engine.blocks.stored_bytes
+        self._stored_bytes = self._storing.engine.lanes.stored_bytes
         self._at = self._posted_at = self._clock.monotonic()
 
     def _publish(self) -> None:
@@ -88,11 +85,16 @@ class Checkpoints:
         engine.flush_trees()
         self._publish_safe()
         cache_bytes = self.cache.checkpoint(build.loose_pieces() for build in list(self.walk.open.values()))
-        snapshot = self._draft.snapshot(root, is_complete=False, engine=self._storing.engine)
-        self._snapshot = snapshot
-        files, size = self._storing.tally.seen, self._storing.tally.seen_bytes
-        n = self._session.post(self._clock.now_ns(), Checkpoint(root, files, size), snapshot)
-        self._publishing.checkpoint(n, cache_bytes)
+        new_bytes = engine.new_bytes
+        checkpoint = Checkpoint(root, self._storing.tally.seen, self._storing.tally.seen_bytes)
+        # Who is behind has not all that the root reaches: its last checkpoint stands.
+        idle = [part for part in self._parts.ready if part.is_idle]
+        drafts = {
+            id(part): self._draft.snapshot(root, new_bytes, part.stored_bytes, is_complete=False) for part in idle
+        }
+        self._parts.each(
+            idle, lambda part: part.checkpoint(checkpoint, drafts[id(part)], cache_bytes), _SLOW_SECONDS
+        )
 
     def _partial_root(self) -> bytes:
         """Nodes of all open directories, those below before those above; gives the top one's id."""

@@ -85,7 +85,7 @@ def run(context: JobContext, opened: OpenedForWriting, use: SetUse, missing: lis
 
 
 def _base(place: OpenPlace, use: SetUse) -> Base:
-    base = Base([], [], use.options, None, [])
+    base = Base({}, [], use.options, None, [])
     names = [n for n in place.records.snapshot_names() if n.set_id == naming.set_id_text(use.set_id)]
     if names:
         cache = open_cache(cache_path(place, use.set_id, names[-1].session))

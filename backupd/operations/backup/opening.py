@@ -8,6 +8,7 @@ import threading
 import msgspec
 
 from backupd import durable_io
+from backupd.cancel import Cancel
 from backupd.destination.contract import Destination, Store
 from backupd.destination.stores import canonical
 from backupd.errors import (
@@ -53,8 +54,12 @@ class OpenedForWriting(msgspec.Struct, frozen=True):
     made_key: MadeKey | None
 
 
-def open_for_writing(order: BackupOrder, context: JobContext, tag: str) -> OpenedForWriting:
-    """Open the place's repository, making it where there is none. tag: of this writer's temporary files.
+def open_for_writing(
+    order: BackupOrder, context: JobContext, tag: str, cancel: Cancel | None = None
+) -> OpenedForWriting:
+    """Open the place's repository, making it where there is none.
+
+    tag: of this writer's temporary files. cancel: of its part of the run, None: of the run.
 
     Raises PlaceOccupiedError, RepositoryNotFoundError (`--existing`), KeyMissingError, WrongKeyError, UsageError,
     AnswerNeededError, DestinationError.
@@ -63,7 +68,7 @@ def open_for_writing(order: BackupOrder, context: JobContext, tag: str) -> Opene
     is_reading = order.existing or order.dry_run
     if is_reading and not is_url(path) and not os.path.lexists(path):
         raise _lost(path) if order.own is not None and order.existing else _nothing_there(path, order)
-    whole = context.open_store(path, tag, order.access, create=not is_reading)
+    whole = context.open_store(path, tag, order.access, create=not is_reading, cancel=cancel)
     if order.own is not None:
         return _open_own(order, order.own, context, whole)
     repository = chosen or _find(context, whole, path)

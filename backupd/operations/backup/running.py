@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import stat as modes
 import threading
+from contextlib import ExitStack
 
-from backupd import __version__, durable_io
-from backupd.cache import seen_snapshots
+from backupd import __version__
 from backupd.cache.file_cache import FileCacheWriter
-from backupd.destination.stores import canonical, local_path
+from backupd.destination.stores import local_path
 from backupd.errors import (
     AccessError,
     BackupError,
     BusyError,
     DamagedCacheError,
-    DamageError,
-    DestinationError,
     SkippedError,
     SourceNotFoundError,
     StateError,
@@ -30,30 +28,23 @@ from backupd.model.results import Problem, shown
 from backupd.operations.backup import basing, dry_run, priority, summary
 from backupd.operations.backup.checkpoints import Checkpoints
 from backupd.operations.backup.file_states import FileStates
-from backupd.operations.backup.opening import OpenedForWriting, open_for_writing, with_untold_key
-from backupd.operations.backup.session import (
-    Publishing,
-    RunningSession,
-    WriterIdentity,
-    begin_journal,
-    drop_partials,
-    validate,
-)
+from backupd.operations.backup.opening import with_untold_key
+from backupd.operations.backup.part import Part
+from backupd.operations.backup.places import Places
 from backupd.operations.backup.setting import SetUse, describe
 from backupd.operations.backup.storing import Storing
 from backupd.operations.backup.tally import Tally
 from backupd.operations.context import JobContext, error_fields
-from backupd.operations.places import closed, remove_dead_temporaries, seen_snapshots_path, split_place
-from backupd.repository import identity
-from backupd.repository.index_loading import LoadedIndex, forget_lost, load_index, mark_absent, merge_levels
-from backupd.settings.directories import ensure
+from backupd.operations.places import split_place
 from backupd.settings.lock import FOREVER, SetLock
-from backupd.settings.writer_mark import WriterMark
 from backupd.snapshot import naming
 
 
 def run(order: BackupOrder, context: JobContext) -> events.Done:
-    """Back up paths to a place. Raises BackupError where nothing was stored that could be restored."""
+    """Back up paths to a place, or to several at once.
+
+    Raises BackupError where nothing was stored that could be restored.
+    """
     sources, missing = find_sources(order, context)
     if order.limits.polite:
         priority.lower()
@@ -65,36 +56,16 @@ def run(order: BackupOrder, context: JobContext) -> events.Done:
         timer.daemon = True
         timer.start()
     session_id = os.urandom(16)
-    place_tag = identity.place_tag(canonical(split_place(order.place)[0]))
-    with WriterMark(context.directories.state, place_tag, session_id.hex()) as mark:
+    with ExitStack() as stack:
         context.step(f"backupd {__version__}: open the repository")
-        opened = open_for_writing(order, context, session_id.hex())
-        with closed(opened.whole, mark):
-            if not order.dry_run:
-                remove_leftovers(opened, context, mark)
-            use = describe(order, context, opened.place, sources)
-            return _run_locked(order, context, opened, use, session_id, missing)
+        places = Places(order, context, session_id.hex())
+        places.open(stack)
+        use = describe(order, context, places.first.place, sources)
+        return _run_locked(places, use, session_id, missing)
 
 
-def remove_leftovers(opened: OpenedForWriting, context: JobContext, mark: WriterMark) -> None:
-    """Remove temporary files of writers of this state that were killed, and finish what a killed maker began."""
-    identity.complete_twins(opened.whole, opened.place.repository.text_id)
-    remove_dead_temporaries(mark, opened.whole, opened.place.repository.text_id)
-    opened.whole.remove_empty_folders(f"{opened.place.repository.text_id}/sessions")
-    state, data = context.directories.state, context.directories.data
-    own = [state, *(os.path.join(state, name) for name in ("journals", "seen")), os.path.join(data, "keys")]
-    for directory in (*own, os.path.join(opened.place.cache, "index")):
-        durable_io.remove_leftovers(directory)
-
-
-def _run_locked(
-    order: BackupOrder,
-    context: JobContext,
-    opened: OpenedForWriting,
-    use: SetUse,
-    session_id: bytes,
-    missing: list[Problem],
-) -> events.Done:
+def _run_locked(places: Places, use: SetUse, session_id: bytes, missing: list[Problem]) -> events.Done:
+    order, context = places.order, places.context
     lock = SetLock(context.directories.state, f"{naming.set_id_text(use.set_id)}")
     try:
         lock.acquire(context.clock, FOREVER if order.if_running in ("wait", "join") else 0.0, context.cancel)
@@ -104,8 +75,8 @@ def _run_locked(
         raise
     with lock:
         if order.dry_run:
-            return dry_run.run(context, opened, use, missing)
-        return _Run(order, context, opened, use, session_id).run(missing)
+            return dry_run.run(context, places.first, use, missing)
+        return _Run(places, use, session_id).run(missing)
 
 
 def find_sources(order: BackupOrder, context: JobContext) -> tuple[list[bytes], list[Problem]]:
@@ -114,8 +85,8 @@ def find_sources(order: BackupOrder, context: JobContext) -> tuple[list[bytes], 
     Directories above a source may be reached by symlinks, which are resolved; the source itself is taken as it is.
     Raises SourceNotFoundError when none is there, UsageError for one that lies in the place it is to be stored in.
     """
-    directory = local_path(split_place(order.place)[0])
-    place = os.fsencode(directory).rstrip(b"/") + b"/" if directory is not None else None
+    places = [local_path(split_place(address)[0]) for address in (order.place, *(one.place for one in order.also))]
+    own = tuple(os.fsencode(directory).rstrip(b"/") + b"/" for directory in places if directory is not None)
     found: list[bytes] = []
     missing: list[Problem] = []
     for source in order.sources:
@@ -129,7 +100,7 @@ def find_sources(order: BackupOrder, context: JobContext) -> tuple[list[bytes], 
             reason = "does not exist" if isinstance(error, FileNotFoundError) else os.strerror(error.errno or 0).lower()
             missing.append(Problem(path=source, kind="unreadable", message=reason))
             continue
-        if place is not None and (path + b"/").startswith(place):
+        if (path + b"/").startswith(own):
             raise UsageError(
                 f"{shown(path)} lies in the place that it would be stored in",
                 hint="it would store what it has just stored, each time more; name another place by --to",
@@ -147,18 +118,12 @@ def find_sources(order: BackupOrder, context: JobContext) -> tuple[list[bytes], 
 class _Run:
     """A run that holds its set's lock."""
 
-    def __init__(
-        self, order: BackupOrder, context: JobContext, opened: OpenedForWriting, use: SetUse, session_id: bytes
-    ) -> None:
-        self._order, self._context, self._opened, self._use = order, context, opened, use
-        self._place, self._records = opened.place, opened.place.records
-        self._started_ns = context.clock.now_ns()
-        host = context.host
-        self._who = WriterIdentity(bytes.fromhex(host.host_id), bytes.fromhex(host.state_id), host.boot_id, use.set_id)
+    def __init__(self, places: Places, use: SetUse, session_id: bytes) -> None:
+        self._order, self._context, self._use = places.order, places.context, use
+        self._started_ns = self._context.clock.now_ns()
+        self._parts = places.parts(use)
         self._session_id = session_id
-        self._sizes: dict[bytes, int] = {}
-        """Of the blocks that an engine stored which was given up; its chunks may be used."""
-        self._states = FileStates(order.file_states, context.warn)
+        self._states = FileStates(self._order.file_states, self._context.warn)
         self._tally = Tally(self._tell, self._context.warn, self._states)
 
     def run(self, missing: list[Problem]) -> events.Done:
@@ -170,66 +135,52 @@ class _Run:
 
     def _run(self, missing: list[Problem]) -> events.Done:
         self._tally = self._new_tally(missing)
-        context, place = self._context, self._place
-        set_id = naming.set_id_text(self._use.set_id)
-        context.send(events.Opened(repository=place.repository.text_id, set_id=set_id))
+        context, parts = self._context, self._parts
+        for part in parts:
+            repository, set_id = part.place.repository.text_id, naming.set_id_text(self._use.set_id)
+            context.send(events.Opened(repository=repository, set_id=set_id, number=part.number))
         context.step("fetch and verify the index")
-        index = load_index(place.repository, ensure(os.path.join(place.cache, "index")))
-        for message in index.damaged.values():
-            context.warn(f"{message}; what it names is stored again (or found again by check --rebuild-index)")
-        base = basing.find(context, place, self._use, self._who, index.tables, no_cache=self._order.no_cache)
-        if base.newest is None:
-            self._opened = with_untold_key(self._opened, context, self._use.set_id)
-        session = RunningSession(self._session_id, self._records, self._who, base.names, self._started_ns)
-        session.post(self._started_ns)
-        state, damage = mark_absent(index.tables, self._records)
-        session.generation = state.generation
-        base.check_after_posting(self._records, damage, index)
-        cache_path = basing.cache_path(place, self._use.set_id, session.id)
-        journal = begin_journal(basing.journal_path(context, place, self._use.set_id), session, cache_path + ".part")
-        publishing = Publishing(self._records, index.tables, journal)
-        publishing.generation = state.generation
+        parts.each(list(parts), lambda part: part.load(no_cache=self._order.no_cache))
+        parts.leave_laggards()
+        lead = parts.lead
+        if lead.base.newest is None:
+            lead.opened = with_untold_key(lead.opened, context, self._use.set_id)
+        cache_path = basing.cache_path(lead.place, self._use.set_id, self._session_id)
+        parts.each(list(parts), lambda part: part.begin(self._session_id, self._started_ns, cache_path))
+        base = parts.joined_base()
         done: events.Done | None = None
         try:
             while done is None:
-                storing = Storing(self._order, context, place, self._use, index.tables, publishing, self._tally)
-                writer = FileCacheWriter(cache_path, self._use.options, session.name, damage)
-                draft = self._draft_of(session, base)
-                checkpoints = Checkpoints(storing, session, publishing, draft, context)
+                storing = Storing(self._order, context, parts, self._use, self._tally)
+                damage = {name for part in parts for name in part.damage}
+                writer = FileCacheWriter(cache_path, self._use.options, lead.session.name, damage)
+                draft = self._draft_of(base)
+                checkpoints = Checkpoints(storing, parts, draft, context)
                 try:
-                    done = self._store(storing, writer, base, checkpoints, session, publishing)
+                    done = self._store(storing, writer, base, checkpoints, draft)
                 except DamagedCacheError as error:
                     context.warn(f"{error.message}; every file is read again")
                     base.forget_caches()
                     writer.discard()
-                    publishing.publish(storing.engine.blocks.take_safe())
-                    self._sizes.update(storing.engine.blocks.sizes)
+                    parts.each(parts.ready, Part.give_up_lane)
                     self._tally = self._new_tally(missing)
                 finally:
                     storing.close()
         finally:
-            journal.close(is_ended=done is not None)
+            parts.close()
             base.forget_caches()
-        if done.exit_code in (0, 3) and context.alarm is None:
+        if done.exit_code in (0, 3, 4) and context.alarm is None:
             context.step("tidy up")
-            self._tidy_up(session, index)
-        index.tables.close()
+            parts.each(parts.committed, Part.tidy_up)
+        for part in parts.all:
+            part.close_index()
         return done
 
-    def _tidy_up(self, session: RunningSession, index: LoadedIndex) -> None:
-        """After a complete snapshot. What fails here the next run does: the snapshot stands."""
-        context, use = self._context, self._use
-        try:
-            drop_partials(self._records, use.set_id, session.name, context.clock.now_ns(), self._who.host_id)
-            merge_levels(self._records, index)
-            forget_lost(index)
-            basing.remove_old_caches(self._place, use.set_id, session.id)
-        except (DestinationError, DamageError, StateFullError, StateError, AccessError) as error:
-            context.warn(f"the backup is whole, but not all was tidied up after it: {error.message}")
-
-    def _draft_of(self, session: RunningSession, base: basing.Base) -> summary.Draft:
-        order, context, use = self._order, self._context, self._use
-        draft = summary.Draft(order, context, self._place, use, session.id, self._started_ns, self._tally)
+    def _draft_of(self, base: basing.Base) -> summary.Draft:
+        lead = self._parts.lead
+        draft = summary.Draft(
+            self._order, self._context, lead.place, self._use, self._session_id, self._started_ns, self._tally
+        )
         draft.read_all_ns = base.read_all_ns or self._started_ns
         return draft
 
@@ -246,10 +197,9 @@ class _Run:
         writer: FileCacheWriter,
         base: basing.Base,
         checkpoints: Checkpoints,
-        session: RunningSession,
-        publishing: Publishing,
+        draft: summary.Draft,
     ) -> events.Done:
-        context, draft = self._context, self._draft_of(session, base)
+        context = self._context
         context.step("scan, read and store")
         walk = storing.begin(writer, base, self._started_ns)
         checkpoints.walk, checkpoints.cache = walk, writer
@@ -265,7 +215,7 @@ class _Run:
             storing.engine.drain(lambda: None)
             storing.tell_files()
         except StoppedError as stop:
-            return self._stop(stop, storing, checkpoints, session, draft)
+            return self._stop(stop, storing, checkpoints, draft)
         except DamagedCacheError:
             raise
         except BackupError:
@@ -274,61 +224,61 @@ class _Run:
         root = walk.root.node if walk.root is not None else b""
         if not root:
             raise AssertionError("all is read, and the tree has no top")
-        context.step("publish the index, count and measure what was stored")
-        publishing.publish(storing.engine.blocks.take_safe())
-        self._validate(storing)
-        context.step("commit the snapshot")
-        snapshot = draft.snapshot(root, is_complete=True, engine=storing.engine)
-        session.commit(snapshot)
-        self._after_commit(session, writer)
-        exit_code = 3 if self._tally.problem_count else 0
-        result = summary.result(draft, snapshot, storing, self._opened, exit_code)
-        error = None
-        if exit_code:
-            error = error_fields(summary.look(self._tally))
-        return events.Done(exit_code=exit_code, result=result, warnings=context.warnings, error=error)
+        context.step("publish the index, count and measure what was stored, commit the snapshot")
+        self._finish(storing, draft, root)
+        self._keep_cache(writer)
+        return self._done(storing, draft, 3 if self._tally.problem_count else 0)
 
-    def _after_commit(self, session: RunningSession, writer: FileCacheWriter) -> None:
+    def _finish(self, storing: Storing, draft: summary.Draft, root: bytes) -> None:
+        """Each destination gets its snapshot as soon as it has all blocks, whatever becomes of the others."""
+        waiting = list(self._parts)
+        while waiting:
+            for part in [part for part in waiting if part.error is None and part.is_idle and part in self._parts.ready]:
+                waiting.remove(part)
+                new_bytes = storing.engine.new_bytes
+                snapshot = draft.snapshot(root, new_bytes, part.stored_bytes, is_complete=True)
+                self._parts.begin(part, lambda part, it=snapshot: part.finish(it))  # type: ignore[misc]
+            waiting = [part for part in waiting if part.error is None]
+            if waiting:
+                storing.engine.wait_for_upload()
+        self._parts.wait()
+
+    def _keep_cache(self, writer: FileCacheWriter) -> None:
         """The snapshot stands: what fails now fails no run."""
         context = self._context
-        try:
-            seen_snapshots.add(seen_snapshots_path(context, self._place), [session.name])
-        except (StateFullError, StateError, AccessError) as error:
-            context.warn(f"{error.message}; this host will not notice if the snapshot vanishes")
         try:
             writer.finish()
         except (StateFullError, StateError, AccessError) as error:
             context.warn(f"{error.message}; the next run asks for all that is stored")
             writer.discard()
-        try:
-            session.end()
-        except DestinationError as error:
-            context.warn(f"{error.message}; the next run ends the session")
-
-    def _validate(self, storing: Storing) -> None:
-        sizes = {**self._sizes, **storing.engine.blocks.sizes}
-        validate(self._records, sizes, self._context.warn, self._context.clock.now_ns(), self._who.host_id)
+            return
+        for part in self._parts.committed:
+            part.adopt_cache(writer.path)
 
     def _stop(
-        self,
-        stop: StoppedError,
-        storing: Storing,
-        checkpoints: Checkpoints,
-        session: RunningSession,
-        draft: summary.Draft,
+        self, stop: StoppedError, storing: Storing, checkpoints: Checkpoints, draft: summary.Draft
     ) -> events.Done:
         self._context.step("stop: keep what is stored as a partial snapshot")
         storing.engine.end_cancelling()
-        snapshot = checkpoints.make_last()
-        self._validate(storing)
-        session.commit(snapshot)
-        session.end()
+        checkpoints.make_last()
+        self._parts.each([part for part in self._parts.ready if part.is_idle], Part.finish_partial)
+        if not self._parts.committed:
+            checkpoints.cache.keep_part()
+            raise stop
         checkpoints.cache.finish_as_is()
-        result = summary.result(draft, snapshot, storing, self._opened, stop.exit_code)
         stop.hint = stop.hint or "what was stored stays; run it again and it goes on from there"
-        return events.Done(
-            exit_code=stop.exit_code, result=result, warnings=self._context.warnings, error=error_fields(stop)
-        )
+        return self._done(storing, draft, stop.exit_code, stop)
+
+    def _done(
+        self, storing: Storing, draft: summary.Draft, exit_code: int, stop: StoppedError | None = None
+    ) -> events.Done:
+        parts, error = self._parts, stop or (summary.look(self._tally) if exit_code else None)
+        if stop is None and parts.errors:
+            error = parts.some()
+            exit_code = error.exit_code
+        result = summary.result(draft, parts, storing.engine.new_bytes, exit_code)
+        fields = error_fields(error) if error is not None else None
+        return events.Done(exit_code=exit_code, result=result, warnings=self._context.warnings, error=fields)
 
     def _tell(self, problem: Problem) -> None:
         self._context.tell("warning", problem.message, path=problem.path, verbosity=1)

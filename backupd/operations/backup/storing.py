@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+
 from backupd.cache.file_cache import FileCacheWriter
-from backupd.cache.index_tables import IndexTables
 from backupd.chunk.identity import node_key
+from backupd.errors import DamageError, DestinationError
 from backupd.model import events
 from backupd.model.orders import BackupOrder
 from backupd.operations.backup.basing import Base
 from backupd.operations.backup.building import BuildTools
 from backupd.operations.backup.file_states import files_under_way
+from backupd.operations.backup.parts import Parts
 from backupd.operations.backup.reading import FileReading, StorePolicy
-from backupd.operations.backup.session import Publishing
 from backupd.operations.backup.setting import SetUse
 from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk import TreeWalk
 from backupd.operations.context import JobContext
-from backupd.operations.places import OpenPlace
 from backupd.repository.engine import EngineOptions, StoreEngine
 from backupd.repository.reader import ChunkReader, SegmentReader
+from backupd.repository.spool import Spool
 from backupd.repository.workforce import default_count
+from backupd.settings.directories import ensure
 
+_NOT = bytes([1]) + bytes(255)
+_SPOOL_BYTES = 8 << 30
+"""The most that waits on this machine for one destination of several."""
 _TURNS_A_PUMP = 32
 """Handing out a batch pumps too; between batches a small directory is not worth a system call."""
 
@@ -32,10 +39,8 @@ class Storing:
         self,
         order: BackupOrder,
         context: JobContext,
-        place: OpenPlace,
+        parts: Parts,
         use: SetUse,
-        tables: IndexTables,
-        publishing: Publishing,
         tally: Tally,
     ) -> None:
         options = EngineOptions(
@@ -44,15 +49,22 @@ class Storing:
             order.check_before_sending,
             order.chunk_size_bytes or 0,
         )
-        self._context, self._use, self._tables, self.tally = context, use, tables, tally
-        setup = place.setup()
+        self._context, self._use, self.tally = context, use, tally
+        healthy = list(parts)
+        place = healthy[0].place
         self._node_key = node_key(place.repository.keyring.chunk_id_key)
-        self.engine = StoreEngine(
-            place.repository, setup, tables, options, publishing.announce, context.cancel
-        )
+        targets = [part.target(spool) for part, spool in zip(healthy, _spools(context, len(healthy)), strict=True)]
+        self.engine = StoreEngine(place.setup(), targets, options, context.cancel, context.clock)
+        for part, lane in zip(healthy, self.engine.lanes.all, strict=True):
+            part.lane = lane
+        parts.lanes = self.engine.lanes
         self.engine.on_idle = self._progress
         self.engine.on_worker_death = context.warn
-        self._chunks = ChunkReader(SegmentReader(place.repository.place, setup), tables)
+        self._parts = parts
+        self._chunks = {
+            id(part): ChunkReader(SegmentReader(part.place.repository.place, part.place.setup()), part.index.tables)
+            for part in healthy
+        }
         self._expected: tuple[int | None, int | None] = (None, None)
         self.reading: FileReading | None = None
         self._turns = 0
@@ -67,7 +79,7 @@ class Storing:
             self._expected = (base.newest.file_count, base.newest.byte_count)
         else:
             self.engine.start_workers()
-        reading = FileReading(self.engine, policy, self.tally, self._tables.has_many, self._chunks.load)
+        reading = FileReading(self.engine, policy, self.tally, self._are_everywhere, self._load)
         self.reading = reading
         tools = BuildTools(self._node_key, self.engine.store_node, writer, lambda build: walk.finished(build))  # noqa: PLW0108
         walk = TreeWalk(tools, use.rules, base.to_caches(), reading, self.tally, began_ns)
@@ -95,17 +107,25 @@ class Storing:
             unsent = self.reading.unsent() if self.reading is not None else ()
             self._context.send(files_under_way(self.engine.under_way, unsent))
 
-    def held_bytes(self) -> int:
-        """What the repository's blocks take at the place, those of this run among them."""
-        tables = self._tables
-        sizes = {row.block_id: row.size_bytes for row in tables.blocks() if row.block_id not in tables.absent_blocks}
-        return sum({**sizes, **self.engine.blocks.sizes}.values())
-
     def close(self) -> None:
         """Stop workers and uploader; leave the source."""
         self.engine.close()
         if self.reading is not None:
             self.reading.close()
+
+    def _are_everywhere(self, ids: bytes) -> bytearray:
+        """For each chunk 1 if no destination lacks it."""
+        return self.engine.lanes.lacking(ids).translate(_NOT)
+
+    def _load(self, chunk_id: bytes) -> bytes:
+        """A node or list of the base, from the first destination that gives it."""
+        healthy = list(self._parts)
+        for part in healthy[:-1]:
+            try:
+                return self._chunks[id(part)].load(chunk_id)
+            except (DestinationError, DamageError):
+                continue
+        return self._chunks[id(healthy[-1])].load(chunk_id)
 
     def _progress(self) -> None:
         if self._context.progress(self._make_progress):
@@ -124,8 +144,18 @@ class Storing:
             files_total=files,
             bytes_done=done,
             bytes_total=size,
-            bytes_stored=self.engine.blocks.stored_bytes,
+            bytes_stored=self.engine.lanes.stored_bytes,
             current=tally.current,
             eta_seconds=eta,
             elapsed_seconds=elapsed,
         )
+
+
+def _spools(context: JobContext, count: int) -> Sequence[Spool | None]:
+    """For each of several destinations where blocks wait when the others are faster; half of the disk at most."""
+    if count == 1:
+        return [None]
+    directory = ensure(context.directories.temporary)
+    found = os.statvfs(directory)
+    limit = min(_SPOOL_BYTES, found.f_bavail * found.f_frsize // (2 * count))
+    return [Spool(directory, limit) for _ in range(count)]

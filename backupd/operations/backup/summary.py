@@ -8,16 +8,16 @@ from typing import Any
 import msgspec
 
 from backupd import __version__
-from backupd.errors import BackupError, DestinationError, LeftOutError
+from backupd.errors import BackupError, DestinationError, LeftOutError, StoppedError
 from backupd.model.orders import BackupOrder
 from backupd.model.results import path_fields
 from backupd.operations.backup.opening import OpenedForWriting
+from backupd.operations.backup.part import Part
+from backupd.operations.backup.parts import Parts
 from backupd.operations.backup.setting import SetUse
-from backupd.operations.backup.storing import Storing
 from backupd.operations.backup.tally import Tally
-from backupd.operations.context import JobContext
+from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import OpenPlace
-from backupd.repository.engine import StoreEngine
 from backupd.rules import moments, names
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
@@ -45,16 +45,16 @@ class Draft:
         self.read_all_ns = started_ns
         self._owners = Owners()
 
-    def snapshot(self, root: bytes, *, is_complete: bool, engine: StoreEngine) -> Snapshot:
-        """The object as it would be committed now."""
+    def snapshot(self, root: bytes, new_bytes: int, stored_bytes: int, *, is_complete: bool) -> Snapshot:
+        """The object as it would be committed now. stored_bytes: at its destination."""
         tally, use, context = self.tally, self.use, self.context
         for uid in tally.uids:
             self._owners.user_name(uid)
         for gid in tally.gids:
             self._owners.group_name(gid)
         statistics = {
-            "stored_bytes": engine.blocks.stored_bytes,
-            "new_bytes": engine.new_bytes,
+            "stored_bytes": stored_bytes,
+            "new_bytes": new_bytes,
             "read_bytes": tally.read_bytes,
             "new": tally.new,
             "changed": tally.changed,
@@ -96,34 +96,52 @@ def look(tally: Tally) -> BackupError:
     )
 
 
-def result(
-    draft: Draft, snapshot: Snapshot, storing: Storing, opened: OpenedForWriting, exit_code: int
-) -> dict[str, Any]:
-    """The result document of `once` (CLI.md, Output)."""
-    engine = storing.engine
-    context, place, tally = draft.context, draft.place, draft.tally
-    stored = engine.blocks.stored_bytes
+def result(draft: Draft, parts: Parts, new_bytes: int, exit_code: int) -> dict[str, Any]:
+    """The result document of `once` (CLI.md, Output). One destination at least has the snapshot."""
+    context, tally = draft.context, draft.tally
+    first = parts.committed[0]
+    opened, place, snapshot = first.opened, first.place, first.snapshot
+    if snapshot is None:
+        raise AssertionError("what is committed has a snapshot")
     at = "" if snapshot.is_complete else f" --as-of {names.short(naming.snapshot_id_text(snapshot.id))}"
     restore = f"bkctl restore {shlex.quote(snapshot.set_name)} {place.from_words} --to restored{at}"
     run = _run_fields(context, draft.use, tally, draft.started_ns, exit_code) | {
         "snapshot": naming.snapshot_id_text(snapshot.id),
-        "bytes": msgspec.to_builtins(tally.byte_counts(engine.new_bytes)),
-        "destinations": [
-            {
-                "name": place.address,
-                "verdict": "good",
-                "stored_bytes": stored,
-                "held_bytes": storing.held_bytes(),
-                "free_bytes": _free_bytes(place),
-                "error": None,
-            }
-        ],
+        "bytes": msgspec.to_builtins(tally.byte_counts(new_bytes)),
+        "destinations": _destinations(parts),
         "restore_command": restore,
-        "restore_one_command": _restore_one(draft, snapshot),
+        "restore_one_command": _restore_one(draft, snapshot, place),
         "key": _key(opened),
         "incomplete": not snapshot.is_complete,
     }
     return {"runs": [run], "repository": repository(opened, place)}
+
+
+def _destinations(parts: Parts) -> list[dict[str, Any]]:
+    """One entry for each place of the order, in its order."""
+    good = {part.number: _good(part) for part in parts.committed}
+    bad = {number: _failed(parts.addresses[number], error) for number, error in parts.errors.items()}
+    unsent = StoppedError("stopped before all was sent", hint="the next run goes on from what is stored")
+    return [
+        good.get(number) or bad.get(number) or _failed(address, unsent)
+        for number, address in enumerate(parts.addresses)
+    ]
+
+
+def _good(part: Part) -> dict[str, Any]:
+    return {
+        "name": part.place.address,
+        "verdict": "good",
+        "stored_bytes": part.stored_bytes,
+        "held_bytes": part.held_bytes,
+        "free_bytes": _free_bytes(part.place),
+        "error": None,
+    }
+
+
+def _failed(address: str, error: BackupError) -> dict[str, Any]:
+    """The entry of a destination that has nothing of the run that could be restored."""
+    return {"name": address, "verdict": "failed", "stored_bytes": 0, "error": error_fields(error)}
 
 
 def _free_bytes(place: OpenPlace) -> int | None:
@@ -193,7 +211,7 @@ def _key(opened: OpenedForWriting) -> dict[str, Any]:
     }
 
 
-def _restore_one(draft: Draft, snapshot: Snapshot) -> str | None:
+def _restore_one(draft: Draft, snapshot: Snapshot, place: OpenPlace) -> str | None:
     path = draft.tally.example
     try:
         text = path.decode()
@@ -201,5 +219,5 @@ def _restore_one(draft: Draft, snapshot: Snapshot) -> str | None:
         return None
     if not text.isprintable() or not path:
         return None
-    name, where = shlex.quote(snapshot.set_name), draft.place.from_words
+    name, where = shlex.quote(snapshot.set_name), place.from_words
     return f"bkctl restore {name} {shlex.quote(text)} {where} --strip --to ."

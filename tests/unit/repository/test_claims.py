@@ -8,7 +8,7 @@ ONE, TWO = bytes([1]) * 32, bytes([2]) * 32
 
 
 def _claims() -> Claims:
-    return Claims(lambda ids: bytearray(len(ids) // 32))
+    return Claims(lambda ids: bytearray(b"\1" * (len(ids) // 32)))
 
 
 def test_a_node_never_relies_on_what_a_worker_only_means_to_store() -> None:

@@ -1,0 +1,60 @@
+"""Which destinations of a set are stored to at once, and how a run at several ended at each; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from backupd.catalog.definitions import StoredDestination
+from backupd.daemon.outcome import Outcome
+from backupd.errors import error_of
+from backupd.model.orders import BackupOrder, FurtherPlace, OwnRepository
+from backupd.model.sets import CONCURRENT, SetText
+
+
+def groups(text: SetText, destinations: Sequence[StoredDestination]) -> Iterator[Sequence[StoredDestination]]:
+    """Destinations that are stored to from one reading of the sources, in the set's order."""
+    size = 1 if text.mode == "sequential" else text.max_concurrent or CONCURRENT[-1]
+    for at in range(0, len(destinations), size):
+        yield destinations[at : at + size]
+
+
+def step_name(group: Sequence[StoredDestination]) -> str:
+    """For the log."""
+    names = [destination.text.name for destination in group]
+    return f"destination {names[0]}" if len(names) == 1 else f"destinations {', '.join(names)}"
+
+
+def together(orders: Sequence[BackupOrder]) -> BackupOrder:
+    """One order for the places of several that are alike in all else."""
+    first, *others = orders
+    also = [
+        FurtherPlace(place=one.place, own=one.own or OwnRepository(repository=""), existing=one.existing)
+        for one in others
+    ]
+    return msgspec.structs.replace(first, also=also)
+
+
+def split(outcome: Outcome, group: Sequence[StoredDestination]) -> dict[str, Outcome]:
+    """How a run ended at each destination, by its id."""
+    runs = (outcome.result or {}).get("runs") or []
+    if len(group) == 1 or not runs:
+        return {destination.id: outcome for destination in group}
+    return {
+        destination.id: _at_one(outcome, runs[0], entry)
+        for destination, entry in zip(group, runs[0]["destinations"], strict=True)
+    }
+
+
+def _at_one(outcome: Outcome, run: dict[str, Any], entry: dict[str, Any]) -> Outcome:
+    error = entry["error"]
+    if error is not None:
+        exit_code = error_of(error["code"], error["message"], error["hint"]).exit_code
+        return msgspec.structs.replace(outcome, exit_code=exit_code, result=None, error=error)
+    is_stopped = outcome.was_stopped
+    exit_code = outcome.exit_code if is_stopped else 3 if run["problems"]["count"] else 0
+    result = {**(outcome.result or {}), "runs": [{**run, "exit": exit_code, "destinations": [entry]}]}
+    own_error = outcome.error if exit_code == outcome.exit_code else None
+    return msgspec.structs.replace(outcome, exit_code=exit_code, result=result, error=own_error)

@@ -1,0 +1,101 @@
+"""The places of one backup, each opened for writing; one that can't be is no hindrance to the others (DESIGN 5)."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+
+import msgspec
+
+from backupd import durable_io
+from backupd.cancel import Cancel, PartCancel
+from backupd.destination.stores import canonical
+from backupd.errors import BackupError, StoppedError
+from backupd.model.orders import BackupOrder, FurtherPlace, OwnRepository
+from backupd.model.places import inside
+from backupd.operations.backup.opening import OpenedForWriting, open_for_writing
+from backupd.operations.backup.part import Part
+from backupd.operations.backup.parts import Parts
+from backupd.operations.backup.session import WriterIdentity
+from backupd.operations.backup.setting import SetUse
+from backupd.operations.context import JobContext
+from backupd.operations.places import closed, remove_dead_temporaries, split_place
+from backupd.repository import identity
+from backupd.settings.writer_mark import WriterMark
+
+
+class Places:
+    """What was opened of an order's places, by their number in it, and what hindered the others."""
+
+    def __init__(self, order: BackupOrder, context: JobContext, tag: str) -> None:
+        """tag: of this writer's temporary files."""
+        self.order, self.context, self._tag = order, context, tag
+        self._opened: dict[int, OpenedForWriting] = {}
+        self._cancels: dict[int, Cancel] = {}
+        self._errors: dict[int, BackupError] = {}
+
+    def open(self, stack: ExitStack) -> None:
+        """Open all; the stack closes them. Raises the first place's error where none could be."""
+        further = [] if self.order.dry_run else self.order.also
+        for number, order in enumerate([self.order, *(self._order_at(place) for place in further)]):
+            try:
+                self._cancels[number] = PartCancel(self.context.cancel)
+                self._opened[number] = self._open(number, self._joining(order), stack)
+            except StoppedError:
+                raise
+            except BackupError as error:
+                if not further:
+                    raise
+                self._errors[number] = error
+        if not self._opened:
+            raise self._errors[0]
+
+    @property
+    def first(self) -> OpenedForWriting:
+        """The first that could be opened."""
+        return self._opened[min(self._opened)]
+
+    def parts(self, use: SetUse) -> Parts:
+        """What a run works with."""
+        host = self.context.host
+        who = WriterIdentity(bytes.fromhex(host.host_id), bytes.fromhex(host.state_id), host.boot_id, use.set_id)
+        parts = [
+            Part(number, self.context, self._cancels[number], opened, use, who)
+            for number, opened in self._opened.items()
+        ]
+        return Parts(parts, [self.order.place, *(place.place for place in self.order.also)], self._errors)
+
+    def _order_at(self, place: FurtherPlace) -> BackupOrder:
+        return msgspec.structs.replace(
+            self.order, place=place.place, access=place.access, own=place.own, existing=place.existing, also=[]
+        )
+
+    def _joining(self, order: BackupOrder) -> BackupOrder:
+        """Where nothing is known of earlier runs at any place: a copy of the repository that the first one has."""
+        if not self._opened or order.own is None or not order.own.adopts:
+            return order
+        first = self.first.place
+        repository = first.repository.text_id
+        origin = inside(split_place(first.address)[0], repository)
+        own = OwnRepository(repository=repository, copied_from=origin, copied_access=first.access)
+        return msgspec.structs.replace(order, own=own)
+
+    def _open(self, number: int, order: BackupOrder, stack: ExitStack) -> OpenedForWriting:
+        place_tag = identity.place_tag(canonical(split_place(order.place)[0]))
+        mark = stack.enter_context(WriterMark(self.context.directories.state, place_tag, self._tag))
+        opened = open_for_writing(order, self.context, self._tag, self._cancels[number])
+        stack.enter_context(closed(opened.whole, mark))
+        if not order.dry_run:
+            self._remove_leftovers(opened, mark)
+        return opened
+
+    def _remove_leftovers(self, opened: OpenedForWriting, mark: WriterMark) -> None:
+        """Remove temporary files of writers of this state that were killed, and finish what a killed maker began."""
+        text_id = opened.place.repository.text_id
+        identity.complete_twins(opened.whole, text_id)
+        remove_dead_temporaries(mark, opened.whole, text_id)
+        opened.whole.remove_empty_folders(f"{text_id}/sessions")
+        state, data = self.context.directories.state, self.context.directories.data
+        own = [state, *(os.path.join(state, name) for name in ("journals", "seen")), os.path.join(data, "keys")]
+        for directory in (*own, os.path.join(opened.place.cache, "index")):
+            durable_io.remove_leftovers(directory)
