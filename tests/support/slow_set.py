@@ -86,6 +86,14 @@ def held(daemon: Daemon) -> Generator[None, None, None]:
             kill(worker, signal.SIGCONT)
 
 
+def kill_jobs(daemon: Daemon) -> None:
+    """kill -9 of all jobs of the daemon, and of their workers."""
+    assert daemon.process is not None
+    for process in list(children(daemon.process.pid)):
+        for each in (process, *children(process)):
+            kill(each)
+
+
 def wait_until_storing(daemon: Daemon, job_id: str) -> None:
     """Wait until the run has stored something."""
     wait_for(lambda: read_bytes(daemon, job_id) > 0)

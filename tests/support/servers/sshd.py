@@ -106,6 +106,11 @@ class Sshd:
         assert self._process is not None
         signal_tree(self._process, signal.SIGSTOP)
 
+    def go_on(self) -> None:
+        """After `stop`."""
+        assert self._process is not None
+        signal_tree(self._process, signal.SIGCONT)
+
     @contextmanager
     def slow_disk(self) -> Generator[None, None, None]:
         """What reads and writes files stands still meanwhile, the rest goes on."""
