@@ -81,7 +81,7 @@ def _verdicts(document: dict[str, Any]) -> dict[str, str]:
 def _watched(daemon: Daemon, log: Path) -> Generator[None, None, None]:
     """Which files the daemon and all that it starts open meanwhile."""
     assert daemon.process is not None
-    command = ["strace", "-f", "-qq", "-e", "trace=openat,openat2,open", "-o", log, "-p", str(daemon.process.pid)]
+    command = ["strace", "-f", "-qq", "-e", "trace=openat,openat2,open", "-o", str(log), "-p", str(daemon.process.pid)]
     status = Path(f"/proc/{daemon.process.pid}/status")
     with subprocess.Popen(command) as tracing:
         slow_set.wait_for(lambda: "TracerPid:\t0\n" not in status.read_text())
