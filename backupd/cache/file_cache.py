@@ -1,8 +1,8 @@
 """What a run saw, for the next run: per directory its tree, per entry its signature and its encoding (DESIGN 7).
 
 One file a run: records are appended as directories finish, and at each checkpoint and last of all a table of those
-that were finished since the table before, which it names. It belongs to one snapshot and is worth nothing without it;
-losing it costs one full read.
+that were finished since the table before, which it names. It belongs to one state of one snapshot and is worth nothing
+without it; losing it costs one full read.
 Layout: 64-byte header, records, then table (msgpack) and trailer `<QI16s4s` (offset, length
 and BLAKE3 of the table, magic).
 """
@@ -23,7 +23,7 @@ from backupd.state_errors import translated
 from backupd.wire.malformed import MALFORMED
 
 _HEADER = struct.Struct("<8s16s16s24x")
-_MAGIC = b"BKDFILE2"
+_MAGIC = b"BKDFILE3"
 _TRAILER = struct.Struct("<QI16s4s")
 _TRAILER_MAGIC = b"BKDT"
 _BUFFER_BYTES = 1 << 20
@@ -72,7 +72,8 @@ class _Table(msgspec.Struct, frozen=True, array_like=True):
     previous_end: int
     """Where the trailer of the table before ends, 0: this is the first."""
     damage: list[str]
-    base: str
+    root: bytes
+    """Of the snapshot as it was when the table was written: a later state of it, or an earlier one, is another."""
 
 
 _rows_decoder = msgspec.msgpack.Decoder(list[Row])
@@ -91,8 +92,8 @@ class FileCache:
         self._directories = directories
         self.damage = set(table.damage)
         """Names of the damage records that its run knew."""
-        self.snapshot_name = table.base
-        """The snapshot that it belongs to."""
+        self.root = table.root
+        """Top node of the snapshot that it belongs to: who has all that this reaches has all that the cache knows."""
 
     def directory(self, path: bytes) -> CachedDirectory | None:
         """What was stored of a directory."""
@@ -181,7 +182,7 @@ def _read_table(fd: int, end: int) -> _Table | None:
 class FileCacheWriter:
     """Writes the cache of one run under a temporary name; `finish` gives it its own."""
 
-    def __init__(self, path: str, options: bytes, snapshot_name: str, damage: set[str]) -> None:
+    def __init__(self, path: str, options: bytes, damage: set[str]) -> None:
         """options: 16 bytes, hash of all that shapes trees. Raises StateFullError, AccessError, StateError."""
         self.path = path
         """Under which it can be opened when it is finished."""
@@ -193,7 +194,7 @@ class FileCacheWriter:
         self._offset = _HEADER.size
         self._directories: dict[bytes, CachedDirectory] = {}
         self._table_end = 0
-        self._damage, self._snapshot_name = sorted(damage), snapshot_name
+        self._damage = sorted(damage)
 
     def add_piece(self, first_name: bytes, digest: bytes, rows: list[Row]) -> PieceRef:
         """Write the rows of a stretch of a directory."""
@@ -212,17 +213,17 @@ class FileCacheWriter:
         ]
         self._directories[path] = msgspec.structs.replace(directory, pieces=pieces)
 
-    def checkpoint(self, unfinished: Iterator[tuple[bytes, CachedDirectory]]) -> int:
+    def checkpoint(self, unfinished: Iterator[tuple[bytes, CachedDirectory]], root: bytes) -> int:
         """Write a table of what there is and bring all to the disk; returns the length to open the file with."""
-        self._append_table(dict(unfinished))
+        self._append_table(dict(unfinished), root)
         self._flush()
         with _translated(self.path):
             durable_io.sync_file(self._fd)
         return self._offset
 
-    def finish(self) -> None:
+    def finish(self, root: bytes) -> None:
         """Write the table and give the file its name."""
-        self._append_table({})
+        self._append_table({}, root)
         self._flush()
         with _translated(self.path):
             os.rename(self.temporary, self.path)
@@ -253,8 +254,8 @@ class FileCacheWriter:
             self._flush()
         return offset
 
-    def _append_table(self, unfinished: dict[bytes, CachedDirectory]) -> None:
-        table = _Table(self._directories, unfinished, self._table_end, self._damage, self._snapshot_name)
+    def _append_table(self, unfinished: dict[bytes, CachedDirectory], root: bytes) -> None:
+        table = _Table(self._directories, unfinished, self._table_end, self._damage, root)
         data = _encoder.encode(table)
         offset = self._append(data)
         self._append(_TRAILER.pack(offset, len(data), blake3(data).digest(16), _TRAILER_MAGIC))

@@ -99,7 +99,10 @@ class Journal:
 
     def close(self, *, is_ended: bool) -> None:
         """Close; the journal of a session that was ended is of no use any more and goes."""
-        os.close(self._fd)
+        with self._lock:
+            os.close(self._fd)
+            # A thread that hung at a dead destination may come back, and another file may have the number by then.
+            self._fd = -1
         if is_ended:
             # The next run finds that its session's name is taken, and removes it then.
             with suppress(OSError):

@@ -52,9 +52,12 @@ def _at_one(outcome: Outcome, run: dict[str, Any], entry: dict[str, Any]) -> Out
     error = entry["error"]
     if error is not None:
         exit_code = error_of(error["code"], error["message"], error["hint"]).exit_code
-        return msgspec.structs.replace(outcome, exit_code=exit_code, result=None, error=error)
-    is_stopped = outcome.was_stopped
-    exit_code = outcome.exit_code if is_stopped else 3 if run["problems"]["count"] else 0
-    result = {**(outcome.result or {}), "runs": [{**run, "exit": exit_code, "destinations": [entry]}]}
-    own_error = outcome.error if exit_code == outcome.exit_code else None
-    return msgspec.structs.replace(outcome, exit_code=exit_code, result=result, error=own_error)
+    elif outcome.was_stopped:
+        exit_code, error = outcome.exit_code, outcome.error
+    else:
+        exit_code = 3 if run["problems"]["count"] else 0
+        error = outcome.error if exit_code == outcome.exit_code else None
+    result = None
+    if entry["verdict"] == "good":
+        result = {**(outcome.result or {}), "runs": [{**run, "exit": exit_code, "destinations": [entry]}]}
+    return msgspec.structs.replace(outcome, exit_code=exit_code, result=result, error=error)

@@ -20,6 +20,7 @@ from backupd.errors import (
     DestinationError,
     NewerVersionError,
     StoppedError,
+    UsageError,
 )
 from backupd.model.work import Sealed
 from backupd.repository.blocks import BlockWriter, FreeRing
@@ -58,7 +59,7 @@ class Lane:
         self, bit: int, target: LaneTarget, memory: mmap.mmap, wake: socket.socket, free_ring: FreeRing
     ) -> None:
         self.bit, self.target, self.tables = bit, target, target.tables
-        self._uploader = Uploader(target.repository.place, target.announce, wake)
+        self._uploader = Uploader(target.repository.place, self._announce, wake)
         self.blocks = BlockWriter(target.repository, memory, self._send, free_ring)
         self._spool = target.spool
         self._waiting: deque[FinishedBlock] = deque()
@@ -111,6 +112,12 @@ class Lane:
         if self.error is None:
             self.blocks.release()
 
+    def _announce(self, block: FinishedBlock) -> None:
+        """On a thread of the uploader, before a block is sent."""
+        if self._spool is not None:
+            self._spool.check(block)
+        self.target.announce(block)
+
     def _send(self, block: FinishedBlock) -> None:
         self._waiting.append(block)
         self._pass_on()
@@ -138,6 +145,8 @@ class Lanes:
         free_ring: FreeRing,
         clock: Clock,
     ) -> None:
+        if len(targets) > LANES_MOST:
+            raise UsageError(f"{len(targets)} destinations at once", hint=f"{LANES_MOST} at most")
         self._free_ring, self._clock = free_ring, clock
         self._held: dict[tuple[int, int], int] = {}
         self.all = [

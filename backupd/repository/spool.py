@@ -7,6 +7,8 @@ import os
 import tempfile
 
 from backupd.block.assembler import FinishedBlock
+from backupd.block.layout import digest_of
+from backupd.errors import DamageError
 
 
 class Spool:
@@ -40,6 +42,17 @@ class Spool:
         block.buffers[:] = [memoryview(mapped)]
         self._kept[block.block_id] = block.size_bytes
         return True
+
+    def check(self, block: FinishedBlock) -> None:
+        """Raises DamageError where what waited here is not what was written; for a block that did not wait, nothing.
+
+        Before it is sent, for it is sealed and checked no more.
+        """
+        if block.block_id in self._kept and digest_of([block.buffers[0][: -len(block.digest)]]) != block.digest:
+            raise DamageError(
+                f"a block comes back from {self._directory} with other bytes than were written there",
+                hint="look after the disk that directory lies on",
+            )
 
     def forget(self, block: FinishedBlock) -> None:
         """The block was sent, or never will be."""

@@ -111,12 +111,12 @@ def _journal_record(data: bytes, path: Path) -> object:
 
 
 def _write_cache(path: Path) -> None:
-    writer = FileCacheWriter(str(path / "cache"), bytes(16), "snapshots/x", {"damage/1"})
+    writer = FileCacheWriter(str(path / "cache"), bytes(16), {"damage/1"})
     piece = writer.add_piece(b"a", bytes(16), [Row(b"a", b"s", ENCODED[1]), Row(b"b", b"", ENCODED[2])])
     writer.add_directory(b"/home", CachedDirectory(bytes(32), [piece], 2, 30, False))
-    writer.checkpoint(iter([(b"/", CachedDirectory(b"", [], 2, 30, True))]))
+    writer.checkpoint(iter([(b"/", CachedDirectory(b"", [], 2, 30, True))]), bytes(32))
     writer.add_directory(b"/", CachedDirectory(bytes(32), [piece], 2, 30, False))
-    writer.finish()
+    writer.finish(bytes(32))
 
 
 def _cache(data: bytes, path: Path) -> object:
@@ -142,7 +142,7 @@ def _cache_table(data: bytes, path: Path) -> object:
 def _cache_rows(data: bytes, path: Path) -> object:
     """Rows of any bytes, their checksum right."""
     piece = [b"a", bytes(16), 64, len(data), blake3(data).digest(16)]
-    table = msgspec.msgpack.encode([{b"/": [bytes(32), [piece], 1, 1, False]}, {}, 0, [], "snapshots/x"])
+    table = msgspec.msgpack.encode([{b"/": [bytes(32), [piece], 1, 1, False]}, {}, 0, [], bytes(32)])
     end = struct.pack("<QI16s4s", 64 + len(data), len(table), blake3(table).digest(16), b"BKDT")
     return _cache(_CACHE[:64] + data + table + end, path)
 
@@ -286,7 +286,7 @@ _TABLE = _made(_write_table, f"{_NAME}.table")
 _LINES = tuple(map(msgspec.json.encode, _EVENTS))
 _HEAD = b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\n"
 _DIRECTORY = [bytes(32), [[b"a", bytes(16), 64, 5, bytes(16)]], 2, 30, False]
-_CACHE_TABLE = msgspec.msgpack.encode([{b"/": _DIRECTORY}, {b"/home": _DIRECTORY}, 0, ["damage/1"], "snapshots/x"])
+_CACHE_TABLE = msgspec.msgpack.encode([{b"/": _DIRECTORY}, {b"/home": _DIRECTORY}, 0, ["damage/1"], bytes(32)])
 
 ROWS = (
     Decoder("index table of this host", _table, (_TABLE,)),

@@ -29,8 +29,8 @@ _FULL_READ_NS = 31 * 86_400 * 1_000_000_000
 class Base(msgspec.Struct):
     """What this run builds on."""
 
-    ids: dict[str, bytes]
-    """Names of the snapshots, and their ids."""
+    roots: dict[str, bytes]
+    """Names of the snapshots, and their top nodes."""
     caches: list[FileCache]
     options: bytes
     newest: Snapshot | None
@@ -42,9 +42,14 @@ class Base(msgspec.Struct):
     """When the first of the interrupted runs began that this one goes on from."""
 
     @property
-    def newest_id(self) -> bytes:
-        """Of the newest complete snapshot, empty where there is none."""
-        return self.newest.id if self.newest is not None else b""
+    def newest_ns(self) -> int:
+        """When the run of the newest complete snapshot began, 0 where there is none."""
+        return self.newest.started_ns if self.newest is not None else 0
+
+    @property
+    def newest_root(self) -> bytes:
+        """Top node of the newest complete snapshot, empty where there is none."""
+        return self.newest.root if self.newest is not None else b""
 
     def check_after_posting(
         self, records: Records, damage: set[str], index: LoadedIndex, caches: Sequence[FileCache]
@@ -55,10 +60,9 @@ class Base(msgspec.Struct):
         caches: those that are used; they may come from another destination, where the snapshot has another name.
         """
         self.is_asked = self.is_asked or not index.is_whole
-        listed = {self.ids.get(name.name) for name in records.snapshot_names()}
+        listed = {self.roots.get(name.name) for name in records.snapshot_names()}
         for cache in caches:
-            name = naming.parse_snapshot_name(cache.snapshot_name)
-            if name is None or name.session not in listed or damage - cache.damage:
+            if cache.root not in listed or damage - cache.damage:
                 self.is_asked = True
 
     def forget_caches(self) -> None:
@@ -107,7 +111,7 @@ def find(
     for message in unread.values():
         context.warn(f"{message}; what it dropped is not known, so every chunk is asked for")
     newest = next((snapshot for _, snapshot in snapshots if snapshot.is_complete), None)
-    base = Base({name: snapshot.id for name, snapshot in snapshots}, [], use.options, newest, ended)
+    base = Base({name: snapshot.root for name, snapshot in snapshots}, [], use.options, newest, ended)
     base.is_asked = bool(unread)
     partial = [snapshot for _, snapshot in snapshots if not snapshot.is_complete]
     base.resumed_from_ns = min((snapshot.started_ns for snapshot in partial), default=0)
@@ -120,7 +124,10 @@ def find(
             is_due = True
             continue
         cache = open_cache(cache_path(place, use.set_id, snapshot.id))
-        if cache is not None:
+        if cache is not None and cache.root != snapshot.root:
+            # Of another state of that snapshot: a run that got on further here than at the destination, or less far.
+            cache.close()
+        elif cache is not None:
             base.caches.append(cache)
             base.read_all_ns = min(base.read_all_ns or read_all_ns, read_all_ns)
     if is_due:

@@ -84,7 +84,8 @@ class Checkpoints:
         root = self._partial_root()
         engine.flush_trees()
         self._publish_safe()
-        cache_bytes = self.cache.checkpoint(build.loose_pieces() for build in list(self.walk.open.values()))
+        pieces = (build.loose_pieces() for build in list(self.walk.open.values()))
+        cache_bytes = self.cache.checkpoint(pieces, root)
         new_bytes = engine.new_bytes
         checkpoint = Checkpoint(root, self._storing.tally.seen, self._storing.tally.seen_bytes)
         # Who is behind has not all that the root reaches: its last checkpoint stands.

@@ -103,7 +103,7 @@ def _count(context: JobContext, use: SetUse, base: Base, missing: list[Problem],
         tally.problem(problem.path, problem.kind, problem.message)
     folder = tempfile.mkdtemp(dir=ensure(context.directories.temporary))
     try:
-        writer = FileCacheWriter(os.path.join(folder, "dry"), use.options, "", set())
+        writer = FileCacheWriter(os.path.join(folder, "dry"), use.options, set())
         tools = BuildTools(_NO_NODE, lambda _: _NO_NODE, writer, lambda build: walk.finished(build))  # noqa: PLW0108
         walk = TreeWalk(tools, use.rules, base.to_caches(), _Counting(tally), tally, began_ns)
         for _ in walk.run():

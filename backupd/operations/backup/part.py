@@ -72,6 +72,8 @@ class Part:
         """Of the last checkpoint."""
         self.snapshot: Snapshot | None = None
         """What was committed."""
+        self.alarm: BackupError | None = None
+        """Snapshots that this host has seen are gone here, and nobody dropped them: it is stored to, and told."""
         self._error: BackupError | None = None
 
     @property
@@ -112,13 +114,15 @@ class Part:
             context.warn(f"{message}; what it names is stored again (or found again by check --rebuild-index)")
         self.base = basing.find(context, place, self.use, self._who, self.index.tables, no_cache=no_cache)
 
-    def begin(self, session_id: bytes, started_ns: int, cache_path: str) -> None:
+    def begin(self, session_id: bytes, started_ns: int) -> None:
         """Announce the run, then see what counts as absent; from here on blocks are journalled."""
-        self.session = RunningSession(session_id, self._records, self._who, list(self.base.ids), started_ns)
+        self.session = RunningSession(session_id, self._records, self._who, list(self.base.roots), started_ns)
         self.session.post(started_ns)
         state, self.damage = mark_absent(self.index.tables, self._records)
         self.session.generation = state.generation
         path = basing.journal_path(self._context, self.place, self.use.set_id)
+        # The file is there for one of several destinations only: it is cut where that one's own checkpoint is.
+        cache_path = basing.cache_path(self.place, self.use.set_id, session_id)
         self._journal = begin_journal(path, self.session, cache_path + ".part")
         self.publishing = Publishing(self._records, self.index.tables, self._journal)
         self.publishing.generation = state.generation

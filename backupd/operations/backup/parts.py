@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from backupd.errors import BackupError, SomeDestinationsError
@@ -83,17 +84,14 @@ class Parts:
     # What they build on
 
     def leave_laggards(self) -> None:
-        """Those that have not the newest snapshot of all are filled from the others later: see `destination.lagging`.
+        """Those that have not what most have, or the newest of it, are filled from the others later.
 
         The rest is in step: what the caches vouch for lies at each of them.
         """
-        newest = max((p.base.newest.started_ns for p in self if p.base.newest is not None), default=None)
-        if newest is None:
-            return
-        at_front = next(p for p in self if p.base.newest is not None and p.base.newest.started_ns == newest)
+        votes = Counter(part.base.newest_root for part in self)
+        front = max(self, key=lambda part: (votes[part.base.newest_root], part.base.newest_ns))
         for part in list(self):
-            is_same = part.base.newest is not None and part.base.newest.id == at_front.base.newest_id
-            if not is_same or part.keys != at_front.keys:
+            if part.base.newest_root != front.base.newest_root or part.keys != front.keys:
                 place = part.place.whole.shown
                 hint = "it is filled from the others: bkctl destination replicate"
                 self.fail(part, StoreLaggingError(f"{place} lacks the set's newest snapshot", hint=hint))
@@ -113,9 +111,10 @@ class Parts:
 
     @property
     def errors(self) -> dict[int, BackupError]:
-        """By number of the place in the order."""
+        """By number of the place in the order: why nothing was committed there, else what is wrong there."""
+        alarms = {part.number: part.alarm for part in self.all if part.alarm is not None}
         ended = {part.number: part.error for part in self.all if part.error is not None}
-        return {**self._unopened, **ended}
+        return {**self._unopened, **alarms, **ended}
 
     def some(self) -> SomeDestinationsError:
         """What is told where one at least has the snapshot and another has not."""

@@ -33,6 +33,8 @@ class Places:
         self._opened: dict[int, OpenedForWriting] = {}
         self._cancels: dict[int, Cancel] = {}
         self._errors: dict[int, BackupError] = {}
+        self._alarms: dict[int, BackupError] = {}
+        """Of several places: at which one snapshots are gone is that place's own matter."""
 
     def open(self, stack: ExitStack) -> None:
         """Open all; the stack closes them. Raises the first place's error where none could be."""
@@ -47,6 +49,8 @@ class Places:
                 if not further:
                     raise
                 self._errors[number] = error
+            if further and self.context.alarm is not None:
+                self._alarms[number], self.context.alarm = self.context.alarm, None
         if not self._opened:
             raise self._errors[0]
 
@@ -63,6 +67,8 @@ class Places:
             Part(number, self.context, self._cancels[number], opened, use, who)
             for number, opened in self._opened.items()
         ]
+        for number, alarm in self._alarms.items():
+            next(part for part in parts if part.number == number).alarm = alarm
         return Parts(parts, [self.order.place, *(place.place for place in self.order.also)], self._errors)
 
     def _order_at(self, place: FurtherPlace) -> BackupOrder:

@@ -146,14 +146,14 @@ class _Run:
         if lead.base.newest is None:
             lead.opened = with_untold_key(lead.opened, context, self._use.set_id)
         cache_path = basing.cache_path(lead.place, self._use.set_id, self._session_id)
-        parts.each(list(parts), lambda part: part.begin(self._session_id, self._started_ns, cache_path))
+        parts.each(list(parts), lambda part: part.begin(self._session_id, self._started_ns))
         base = parts.joined_base()
         done: events.Done | None = None
         try:
             while done is None:
                 storing = Storing(self._order, context, parts, self._use, self._tally)
                 damage = {name for part in parts for name in part.damage}
-                writer = FileCacheWriter(cache_path, self._use.options, lead.session.name, damage)
+                writer = FileCacheWriter(cache_path, self._use.options, damage)
                 draft = self._draft_of(base)
                 checkpoints = Checkpoints(storing, parts, draft, context)
                 try:
@@ -171,7 +171,7 @@ class _Run:
             base.forget_caches()
         if done.exit_code in (0, 3, 4) and context.alarm is None:
             context.step("tidy up")
-            parts.each(parts.committed, Part.tidy_up)
+            parts.each([part for part in parts.committed if part.alarm is None], Part.tidy_up)
         for part in parts.all:
             part.close_index()
         return done
@@ -226,7 +226,7 @@ class _Run:
             raise AssertionError("all is read, and the tree has no top")
         context.step("publish the index, count and measure what was stored, commit the snapshot")
         self._finish(storing, draft, root)
-        self._keep_cache(writer)
+        self._keep_cache(writer, root)
         return self._done(storing, draft, 3 if self._tally.problem_count else 0)
 
     def _finish(self, storing: Storing, draft: summary.Draft, root: bytes) -> None:
@@ -243,11 +243,11 @@ class _Run:
                 storing.engine.wait_for_upload()
         self._parts.wait()
 
-    def _keep_cache(self, writer: FileCacheWriter) -> None:
+    def _keep_cache(self, writer: FileCacheWriter, root: bytes) -> None:
         """The snapshot stands: what fails now fails no run."""
         context = self._context
         try:
-            writer.finish()
+            writer.finish(root)
         except (StateFullError, StateError, AccessError) as error:
             context.warn(f"{error.message}; the next run asks for all that is stored")
             writer.discard()

@@ -135,7 +135,7 @@ def _good(part: Part) -> dict[str, Any]:
         "stored_bytes": part.stored_bytes,
         "held_bytes": part.held_bytes,
         "free_bytes": _free_bytes(part.place),
-        "error": None,
+        "error": error_fields(part.alarm) if part.alarm is not None else None,
     }
 
 

@@ -11,6 +11,7 @@ from backupd.cache.file_cache import CachedDirectory, FileCacheWriter, Row, adop
 from backupd.errors import DamagedCacheError
 
 OPTIONS = bytes(range(16))
+ROOT = bytes(range(32))
 
 
 def _write(writer: FileCacheWriter, path: bytes) -> CachedDirectory:
@@ -21,24 +22,24 @@ def _write(writer: FileCacheWriter, path: bytes) -> CachedDirectory:
 
 
 def _make(path: Path, checkpoints: int, each: int) -> tuple[FileCacheWriter, dict[bytes, CachedDirectory], list[int]]:
-    writer = FileCacheWriter(str(path), OPTIONS, "snapshots/one", {"damage/one"})
+    writer = FileCacheWriter(str(path), OPTIONS, {"damage/one"})
     written: dict[bytes, CachedDirectory] = {}
     lengths: list[int] = []
     for number in range(checkpoints):
         for at in range(each):
             name = b"/%d/%d" % (number, at)
             written[name] = _write(writer, name)
-        lengths.append(writer.checkpoint(iter([(b"/open%d" % number, CachedDirectory(b"", [], 0, 0, True))])))
+        lengths.append(writer.checkpoint(iter([(b"/open%d" % number, CachedDirectory(b"", [], 0, 0, True))]), ROOT))
     return writer, written, lengths
 
 
 def test_all_that_was_finished_between_checkpoints_is_found(tmp_path: Path) -> None:
     writer, written, _ = _make(tmp_path / "cache", 5, 3)
     written[b"/last"] = _write(writer, b"/last")
-    writer.finish()
+    writer.finish(ROOT)
     cache = open_cache(str(tmp_path / "cache"))
     assert cache is not None
-    assert (cache.options, cache.snapshot_name, cache.damage) == (OPTIONS, "snapshots/one", {"damage/one"})
+    assert (cache.options, cache.root, cache.damage) == (OPTIONS, ROOT, {"damage/one"})
     for name, directory in written.items():
         found = cache.directory(name)
         assert found == directory
@@ -52,7 +53,7 @@ def test_a_cut_cache_holds_what_its_checkpoint_held(tmp_path: Path) -> None:
     path = tmp_path / "cache"
     writer, written, lengths = _make(path, 3, 2)
     _write(writer, b"/after")
-    writer.checkpoint(iter(()))
+    writer.checkpoint(iter(()), ROOT)
     writer.keep_part()
     assert adopt_part(str(path), lengths[1])
     cache = open_cache(str(path))
@@ -68,8 +69,8 @@ def test_a_cut_cache_holds_what_its_checkpoint_held(tmp_path: Path) -> None:
 def test_checkpoints_do_not_repeat_what_those_before_them_said(tmp_path: Path) -> None:
     few, _, _ = _make(tmp_path / "few", 1, 400)
     many, _, _ = _make(tmp_path / "many", 200, 2)
-    few.finish()
-    many.finish()
+    few.finish(ROOT)
+    many.finish(ROOT)
     assert os.path.getsize(tmp_path / "many") < 2 * os.path.getsize(tmp_path / "few")
 
 
@@ -77,7 +78,7 @@ def test_checkpoints_do_not_repeat_what_those_before_them_said(tmp_path: Path) -
 def test_a_cache_with_a_damaged_byte_gives_nothing_wrong(tmp_path: Path, place: int) -> None:
     path = tmp_path / "cache"
     writer, written, _ = _make(path, 3, 4)
-    writer.finish()
+    writer.finish(ROOT)
     data = bytearray(path.read_bytes())
     # The options in the header tell only which trees are taken over whole.
     at = 64 + (len(data) - 65) * place // 19

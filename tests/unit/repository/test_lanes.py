@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from backupd.block.assembler import FinishedBlock
 from backupd.block.layout import DATA, block_name
 from backupd.block.segment import ZERO_SALT
 from backupd.cache.index_tables import IndexTables
@@ -20,7 +21,7 @@ from backupd.cancel import Cancel
 from backupd.chunk.identity import Identity
 from backupd.destination.contract import Below, Buffers
 from backupd.destination.local import LocalDestination
-from backupd.errors import DestinationError, DestinationUnreachableError
+from backupd.errors import DamageError, DestinationError, DestinationUnreachableError
 from backupd.model.work import RepositorySetup, Sealed
 from backupd.repository.index_loading import publish, to_contents
 from backupd.repository.lanes import Lanes, LaneTarget
@@ -276,3 +277,27 @@ def test_open_segments_of_many_groups_are_sealed_one_by_one(make: Make) -> None:
     scene.until(lambda: scene.lanes.is_idle)
     for number in range(4):
         assert scene.ids_at(number) == {chunk_id for mask, chunk_id in ids.items() if mask & 1 << number}
+
+
+def test_a_disk_that_lies_ends_the_one_that_waits_there(make: Make, tmp_path: Path) -> None:
+    """Else a block is stored that nobody can ever open, and everything in it counts as safe."""
+
+    class Lying(Spool):
+        def keep(self, block: FinishedBlock) -> bool:
+            is_kept = super().keep(block)
+            if is_kept:
+                data = bytearray(block.buffers[0])
+                data[1000] ^= 1
+                block.buffers[:] = [bytes(data)]
+            return is_kept
+
+    scene = make([None, Lying(str(tmp_path), 400 * MIB)])
+    scene.stores[0].gate.set()
+    for _ in range(4):
+        scene.store(3)
+        scene.send_all()
+    scene.stores[1].gate.set()
+    slow = scene.lanes.all[1]
+    scene.until(lambda: slow.error is not None and scene.lanes.all[0].is_idle)
+    assert isinstance(slow.error, DamageError)
+    assert len(slow.blocks.safe) <= 2, "those that went by the ring"
