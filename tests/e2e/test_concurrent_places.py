@@ -1,0 +1,111 @@
+"""Several directories from one reading: what one of them alone suffers, and that its cache vouches for no other."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import slow_set
+from tests.support.compare import compare_trees
+from tests.support.daemon import Daemon, running_daemon
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Generator[Daemon, None, None]:
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(20):
+        (source / str(number)).write_bytes(os.urandom(9000))
+        # Not young: what the cache says of it counts.
+        os.utime(source / str(number), (1_700_000_000, 1_700_000_000))
+    with running_daemon(tmp_path / "home") as started:
+        for name in ("one", "two"):
+            started.good("destination", "add", name, tmp_path / name)
+        started.good(
+            "set", "create", "docs", "--source", source, "--to", "one", "--to", "two", "--mode", "concurrent"
+        )  # fmt: skip
+        yield started
+
+
+def _entries(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {entry["name"]: entry for entry in document["result"]["runs"][0]["destinations"]}
+
+
+def _check(daemon: Daemon, tmp_path: Path, name: str) -> None:
+    out = tmp_path / f"out-{name}"
+    shutil.rmtree(out, ignore_errors=True)
+    daemon.good("restore", "docs", "--from", name, "--to", out)
+    assert compare_trees(tmp_path / "source", out / str(tmp_path / "source")[1:]) == []
+    assert daemon.json("check", "docs", "--from", name, "--crc")["exit"] == 0
+
+
+def test_blocks_that_one_place_lost_are_stored_there_again_and_nowhere_else(daemon: Daemon, tmp_path: Path) -> None:
+    """A check found them; what is whole at the other place must not stand for what is gone at this one."""
+    daemon.good("backup", "docs")
+    for block in (tmp_path / "two").glob("r*/blocks/*/*"):
+        block.unlink()
+    assert daemon.json("check", "docs", "--from", "two")["exit"] == 20
+    before = {path.name for path in (tmp_path / "one").glob("r*/blocks/*/*")}
+    document = daemon.json("backup", "docs")
+    assert document["exit"] == 0, document
+    entries = _entries(document)
+    assert entries["two"]["stored_bytes"] > 20 * 9000 > entries["one"]["stored_bytes"]
+    assert before <= {path.name for path in (tmp_path / "one").glob("r*/blocks/*/*")}
+    _check(daemon, tmp_path, "one")
+    out = tmp_path / "out-two"
+    daemon.good("restore", "docs", "--from", "two", "--to", out)
+    assert compare_trees(tmp_path / "source", out / str(tmp_path / "source")[1:]) == []
+
+
+def test_an_older_state_of_one_place_is_told_and_is_its_own(daemon: Daemon, tmp_path: Path) -> None:
+    """Somebody put an old copy of a disk in: told with its name, the other place's result is whole."""
+    daemon.good("backup", "docs")
+    shutil.copytree(tmp_path / "two", tmp_path / "old")
+    (tmp_path / "source" / "new").write_bytes(os.urandom(5000))
+    daemon.good("backup", "docs")
+    shutil.rmtree(tmp_path / "two")
+    (tmp_path / "old").rename(tmp_path / "two")
+    document = daemon.json("backup", "docs")
+    assert document["exit"] in (4, 20), document
+    entries = _entries(document)
+    assert (entries["one"]["verdict"], entries["one"]["error"]) == ("good", None)
+    assert entries["two"]["error"]["code"] in ("repository.rollback", "destination.lagging")
+    _check(daemon, tmp_path, "one")
+
+
+def test_two_of_three_at_a_time(daemon: Daemon, tmp_path: Path) -> None:
+    """`max_concurrent` spares a line or a disk; all of them get the run all the same."""
+    daemon.good("destination", "add", "three", tmp_path / "three")
+    daemon.good("set", "edit", "docs", "--add-to", "three", "--max-concurrent", "2")
+    document = daemon.json("backup", "docs")
+    assert document["exit"] == 0, document
+    assert {name: entry["verdict"] for name, entry in _entries(document).items()} == dict.fromkeys(
+        ("one", "two", "three"), "good"
+    )
+    steps = [line["message"] for line in daemon.good("job", "log", "docs@latest")["lines"]]
+    assert any("destinations one, two" in step for step in steps)
+    assert any("destination three" in step for step in steps)
+    for name in ("one", "two", "three"):
+        _check(daemon, tmp_path, name)
+    refused = daemon.json("set", "edit", "docs", "--max-concurrent", "9")
+    assert (refused["exit"], refused["error"]["code"]) == (2, "config.invalid"), refused
+    assert daemon.json("set", "edit", "docs", "--mode", "sequential")["exit"] == 2
+    daemon.good("set", "edit", "docs", "--mode", "sequential", "--max-concurrent", "")
+
+
+def test_a_full_place_ends_alone(daemon: Daemon, tmp_path: Path) -> None:
+    """What can't be written at one place is no other place's error."""
+    daemon.good("backup", "docs")
+    slow_set.fill(tmp_path / "source", 4)
+    blocks = next((tmp_path / "two").glob("r*/blocks"))
+    shutil.rmtree(blocks)
+    blocks.write_bytes(b"no directory")
+    document = daemon.json("backup", "docs")
+    assert document["exit"] == 4, document
+    assert {name: entry["verdict"] for name, entry in _entries(document).items()} == {"one": "good", "two": "failed"}
+    _check(daemon, tmp_path, "one")
