@@ -18,11 +18,11 @@ from backupd.daemon.definitions import Definitions
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import GOOD, Outcome, joined
-from backupd.daemon.planning import backup_order, restore_hint, sheet_hint
+from backupd.daemon.planning import backup_order, restore_hint, sheet_hint, unlocked
 from backupd.daemon.store_access import with_access
 from backupd.errors import BackupError, DestinationUnreachableError, SkippedError, SourceNotFoundError
 from backupd.model.events import Done, Failed, Opened
-from backupd.model.orders import AnyOrder, OwnRepository, PauseRequest
+from backupd.model.orders import AnyOrder, OwnRepository, PauseRequest, ReplicateOrder
 from backupd.model.places import inside
 from backupd.rules.definition_rules import duration
 
@@ -48,12 +48,16 @@ class Carrier:
     async def carry(self, job: LiveJob) -> Outcome:
         """Do all that a job is about. Raises BackupError where it can't be begun."""
         request = job.request
-        order = request.restore or request.check
+        order = request.restore or request.check or request.replicate
         if order is not None:
             began_ns = self._clock.now_ns()
-            outcome = await self._converse(job, order)
+            if isinstance(order, ReplicateOrder):
+                text = self._known.set_by_id(job.stored.set_id or "").text
+                order = await asyncio.to_thread(unlocked, order, text)
+            outcome = await self._converse(job, order, self._note_of(job))
             job.is_cut_short = job.ending is not None and outcome.was_stopped
-            await self._keep_other_run(job, order.place, outcome, began_ns)
+            place = order.to if isinstance(order, ReplicateOrder) else order.place
+            await self._keep_other_run(job, place, outcome, began_ns)
             return outcome
         stored = self._known.set_by_id(job.stored.set_id or "")
         wanted = (request.backup.to if request.backup is not None else []) or [
@@ -126,6 +130,21 @@ class Carrier:
                 entry["name"] = destination.text.name
         return outcome
 
+    def _note_of(self, job: LiveJob) -> Note | None:
+        """Takes in where a replication makes its set's repository."""
+        order = job.request.replicate
+        destination = self._known.destination_of(order.to) if order is not None else None
+        if destination is None:
+            return None
+
+        async def note(opened: Opened) -> None:
+            # Its set or its destination may have been removed while it waited.
+            stored = next((one for one in self._known.sets if one.id == job.stored.set_id), None)
+            if stored is not None and self._known.repository(stored.id, destination.id) is None:
+                await self._note_repository(stored, destination, opened)
+
+        return note
+
     async def _note_repository(self, stored: StoredSet, destination: StoredDestination, opened: Opened) -> None:
         """Known from the first moment on: also a run that is killed leaves something that can be listed."""
         found = StoredRepository(
@@ -194,7 +213,7 @@ class Carrier:
         await asyncio.wrap_future(self._database.write_always(rows.put_run, run))
 
     async def _keep_other_run(self, job: LiveJob, place: str, outcome: Outcome, began_ns: int) -> None:
-        """Keep what a check or restore of a known set at a known destination came to."""
+        """Keep what any other job of a known set at a known destination came to."""
         restore = job.request.restore
         stored = next((one for one in self._known.sets if one.id == job.stored.set_id), None)
         destination = self._known.destination_of(place)

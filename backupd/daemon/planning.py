@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
+import msgspec
+
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
-from backupd.model.orders import BackupOrder, Limits, OwnRepository, Unlock
+from backupd.model.orders import BackupOrder, Limits, OwnRepository, ReplicateOrder, Unlock
 from backupd.model.sets import SetText
 from backupd.rules.definition_rules import filter_word
 from backupd.settings.secrets import read_secret
@@ -54,6 +56,13 @@ def backup_order(
         cipher=text.cipher,
         block_size_bytes=parse_size(text.block_size) if text.block_size is not None else None,
     )
+
+
+def unlocked(order: ReplicateOrder, text: SetText) -> ReplicateOrder:
+    """The order with the set's password where it came without a secret. Raises KeyMissingError."""
+    if order.unlock.secret is not None or text.password is None:
+        return order
+    return msgspec.structs.replace(order, unlock=Unlock(secret=read_secret(text.password)))
 
 
 def restore_hint(text: SetText) -> str:

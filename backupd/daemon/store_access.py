@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 
 from backupd.daemon.definitions import Definitions
-from backupd.model.orders import NO_ACCESS, AnyOrder, BackupOrder, StoreAccess
+from backupd.model.orders import NO_ACCESS, AnyOrder, BackupOrder, ReplicateOrder, StoreAccess
 from backupd.model.sets import DestinationText
 from backupd.rules.definition_rules import duration
 from backupd.settings.secrets import read_secret
@@ -22,6 +22,8 @@ async def with_access(known: Definitions, order: AnyOrder) -> AnyOrder:
     if isinstance(order, BackupOrder) and order.own is not None and order.own.copied_from is not None:
         own = msgspec.structs.replace(order.own, copied_access=await _access(known, order.own.copied_from))
         return msgspec.structs.replace(order, own=own)
+    if isinstance(order, ReplicateOrder):
+        return msgspec.structs.replace(order, to_access=await _access(known, order.to))
     return order
 
 

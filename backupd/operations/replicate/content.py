@@ -33,7 +33,7 @@ class Loss(NamedTuple):
 
 
 class Ticker:
-    """Asked between all steps: is the job to end or to wait, is the session to be announced again, who wants progress?"""
+    """Asked between all steps: is the job to end, to wait, to announce its session again, to tell where it stands?"""
 
     def __init__(self, context: JobContext, session: RunningSession, report: Report) -> None:
         self._context, self._session, self._report = context, session, report
