@@ -93,7 +93,7 @@ def daemon_for(session: Session, order: AnyOrder) -> DaemonClient | None:
 
 
 def _knows(client: DaemonClient, order: AnyOrder, places: list[str]) -> bool:
-    """Whether a daemon answers, to us, that knows one of the order's places; a one-shot it takes from its own kind alone."""
+    """Whether a daemon answers, to us, that knows one of the places; a one-shot it takes from its own kind alone."""
     try:
         if isinstance(order, BackupOrder) and "admin" not in client.get("/v1/daemon", Overview).roles:
             return False

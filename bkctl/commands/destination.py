@@ -180,8 +180,10 @@ def replicate(session: Session, /, **given: Any) -> Reply:
             "a login is given, and both places are stores",
             hint="make them destinations, each with its own: bkctl destination add NAME URL --credentials-file FILE",
         )
+    common = options.common(session, places[0], given)
+    common["access"] = access if is_url(places[0]) else NO_ACCESS
     order = ReplicateOrder(
-        **{**options.common(session, places[0], given), "access": access if is_url(places[0]) else NO_ACCESS},
+        **common,
         to=places[1],
         to_access=access if is_url(places[1]) else NO_ACCESS,
         set_names=list(given["sets"]),
