@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -33,12 +34,12 @@ def replicate_lines(result: Mapping[str, Any], text: SetText | None = None) -> I
     copied = count(snapshots["copied"], "snapshot")
     yield f"{copied} copied from {escape(result['from'])} to {place}: {joined(rest)}."
     if result["failed"]:
-        yield "What is damaged is not copied. See what is hit: bkctl check --crc --from " + escape(result["from"])
+        yield "What is damaged is not copied. See what is hit: bkctl check --crc --from " + shlex.quote(result["from"])
     has_some = snapshots["copied"] or snapshots["there"]
     if has_some and text is not None and result["to"] not in text.to:
-        yield f"New backups go there, too, after: bkctl set edit {text.name} --add-to {place}"
+        yield f"New backups go there, too, after: bkctl set edit {text.name} --add-to {shlex.quote(result['to'])}"
     elif has_some and text is None:
-        yield f"All back from there: bkctl restore --from {place} --to restored"
+        yield f"All back from there: bkctl restore --from {shlex.quote(result['to'])} --to restored"
 
 
 def _name(failed: Mapping[str, Any]) -> str:
