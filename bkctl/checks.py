@@ -1,4 +1,4 @@
-"""Several checks of one call: one document, its numbers added up, and the exit code that stands for all."""
+"""Several jobs of one call: one document, its numbers added up, and the exit code that stands for all."""
 
 from __future__ import annotations
 
@@ -10,6 +10,26 @@ from bkctl.session import Reply
 
 _ADDED = ("snapshots", "blocks", "chunks", "bytes_read", "seconds", "files_hit_count")
 _JOINED = ("problems", "files_hit", "skipped")
+
+
+_REPLICATED = ("snapshots", "bytes")
+
+
+def replicated_together(replies: Sequence[Reply]) -> Reply:
+    """One reply for the replications of several sets, each whole under `replications`; at least one is given."""
+    worst = min(replies, key=lambda reply: rank(reply.exit_code))
+    results = [reply.result for reply in replies if reply.result is not None]
+    if len(replies) == 1 or not results:
+        return worst
+    result: dict[str, Any] = {**results[0], "set": None, "job": None, "repository": None}
+    result["created"] = any(one["created"] for one in results)
+    result["seconds"] = round(sum(one["seconds"] for one in results), 3)
+    for group in _REPLICATED:
+        result[group] = {name: sum(one[group][name] for one in results) for name in results[0][group]}
+    for name in ("copied", "failed", "skipped"):
+        result[name] = [entry for one in results for entry in one[name]]
+    result["replications"] = results
+    return _joined(worst, result, replies)
 
 
 def together(replies: Sequence[Reply]) -> Reply:
@@ -26,6 +46,10 @@ def together(replies: Sequence[Reply]) -> Reply:
     recorded = [one.get("recorded") or {} for one in results]
     result["recorded"] = {name: sum(one.get(name, 0) for one in recorded) for name in ("blocks", "chunks")}
     result["checks"] = results
+    return _joined(worst, result, replies)
+
+
+def _joined(worst: Reply, result: dict[str, Any], replies: Sequence[Reply]) -> Reply:
     return Reply(
         worst.exit_code,
         result,

@@ -14,6 +14,7 @@ from backupd.model.orders import (
     DecryptOrder,
     InfoOrder,
     KeyOrder,
+    ReplicateOrder,
     RestoreOrder,
 )
 from backupd.model.places import is_place, lies_in
@@ -71,34 +72,35 @@ def begin(session: Session, order: AnyOrder) -> JobLink:
 
 def daemon_for(session: Session, order: AnyOrder) -> DaemonClient | None:
     """The daemon, where it is to do it; None: we do it ourselves. Raises DaemonUnreachableError."""
-    is_named = not is_place(order.place)
+    places = [order.place, order.to] if isinstance(order, ReplicateOrder) else [order.place]
+    word = next((place for place in places if not is_place(place)), None)
     is_about_nothing_stored = isinstance(order, InfoOrder) and not order.place
     is_our_own = is_about_nothing_stored or isinstance(order, DecryptOrder | ConfigCheckOrder)
-    if is_our_own or (session.has_no_daemon and not is_named):
+    if is_our_own or (session.has_no_daemon and word is None):
         return None
     client = client_of(session)
-    if is_named:
+    if word is not None:
         try:
             client.check_version()
         except DaemonUnreachableError as error:
-            if order.place:
-                error.hint = f"{error.hint}. For a directory, write ./{order.place}"
+            if word:
+                error.hint = f"{error.hint}. For a directory, write ./{word}"
             else:
                 error.hint = f"{error.hint}. Or say where the backups are: --from DIRECTORY"
             raise
         return client
-    return client if _knows(client, order) else None
+    return client if _knows(client, order, places) else None
 
 
-def _knows(client: DaemonClient, order: AnyOrder) -> bool:
-    """Whether a daemon answers, to us, that knows the order's place; a one-shot it takes from its own kind alone."""
+def _knows(client: DaemonClient, order: AnyOrder, places: list[str]) -> bool:
+    """Whether a daemon answers, to us, that knows one of the places; a one-shot it takes from its own kind alone."""
     try:
         if isinstance(order, BackupOrder) and "admin" not in client.get("/v1/daemon", Overview).roles:
             return False
         known = client.get("/v1/destinations", DestinationList).destinations
     except (DaemonUnreachableError, AccessError):
         return False
-    return any(lies_in(order.place, one.text.place) for one in known)
+    return any(lies_in(place, one.text.place) for one in known for place in places)
 
 
 def _own_socket(session: Session) -> str:

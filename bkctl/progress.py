@@ -58,8 +58,13 @@ class Sparse:
 
 
 def share_of(progress: Progress) -> float | None:
-    """Part done, 0 to 1, by bytes, else by files; None while the whole is unknown."""
-    for done, total in ((progress.bytes_done, progress.bytes_total), (progress.files_done, progress.files_total)):
+    """Part done, 0 to 1, by bytes, else by files or snapshots; None while the whole is unknown."""
+    whole = (
+        (progress.bytes_done, progress.bytes_total),
+        (progress.files_done, progress.files_total),
+        (progress.snapshots_done, progress.snapshots_total),
+    )
+    for done, total in whole:
         if total:
             return min(1.0, done / total)
     return None
@@ -96,7 +101,9 @@ def _facts(progress: Progress, pace: Pace) -> list[str]:
         facts.append(_pair(format_bytes(progress.bytes_done), format_bytes(progress.bytes_total)))
     elif progress.bytes_done:
         facts.append(format_bytes(progress.bytes_done))
-    if progress.files_total:
+    if progress.snapshots_total is not None:
+        facts.append(f"{progress.snapshots_done:,}/{count(progress.snapshots_total, 'snapshot')}")
+    elif progress.files_total:
         facts.append(f"{progress.files_done:,}/{count(progress.files_total, 'file')}")
     else:
         facts.append(count(progress.files_done, "file"))

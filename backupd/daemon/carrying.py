@@ -15,15 +15,15 @@ from backupd.clock import Clock
 from backupd.daemon import run_records
 from backupd.daemon.child import ChildJob
 from backupd.daemon.definitions import Definitions
-from backupd.daemon.grouping import groups, split, step_name, together
+from backupd.daemon.grouping import caught_up, groups, laggards, split, step_name, together
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import GOOD, Outcome, joined
-from backupd.daemon.planning import backup_order, restore_hint, sheet_hint
+from backupd.daemon.planning import backup_order, catch_up_order, restore_hint, sheet_hint, unlocked
 from backupd.daemon.store_access import with_access
 from backupd.errors import BackupError, DestinationUnreachableError, SkippedError, SourceNotFoundError
 from backupd.model.events import Done, Failed, Opened
-from backupd.model.orders import AnyOrder, OwnRepository, PauseRequest
+from backupd.model.orders import AnyOrder, OwnRepository, PauseRequest, ReplicateOrder
 from backupd.model.places import inside
 from backupd.rules.definition_rules import duration
 
@@ -49,12 +49,16 @@ class Carrier:
     async def carry(self, job: LiveJob) -> Outcome:
         """Do all that a job is about. Raises BackupError where it can't be begun."""
         request = job.request
-        order = request.restore or request.check
+        order = request.restore or request.check or request.replicate
         if order is not None:
             began_ns = self._clock.now_ns()
-            outcome = await self._converse(job, order)
+            if isinstance(order, ReplicateOrder):
+                text = self._known.set_by_id(job.stored.set_id or "").text
+                order = await asyncio.to_thread(unlocked, order, text)
+            outcome = await self._converse(job, order, self._note_of(job))
             job.is_cut_short = job.ending is not None and outcome.was_stopped
-            await self._keep_other_run(job, order.place, outcome, began_ns)
+            place = order.to if isinstance(order, ReplicateOrder) else order.place
+            await self._keep_other_run(job, place, outcome, began_ns)
             return outcome
         stored = self._known.set_by_id(job.stored.set_id or "")
         wanted = (request.backup.to if request.backup is not None else []) or [
@@ -65,9 +69,11 @@ class Carrier:
         # A job that goes on after a restart does not do again what it had done.
         ended = {run.destination_id: Outcome.of_run(run) for run in before if run.exit_code in GOOD}
         for group in groups(stored.text, [one for one in destinations if one.id not in ended]):
-            outcomes = await self._back_up(job, stored, group)
-            ended |= outcomes
-            if any(outcome.was_stopped for outcome in outcomes.values()):
+            ended |= await self._back_up(job, stored, group)
+            for destination in laggards(group, ended):
+                if not any(outcome.was_stopped for outcome in ended.values()):
+                    ended |= await self._catch_up(job, stored, destination, ended)
+            if any(outcome.was_stopped for outcome in ended.values()):
                 job.is_cut_short = job.ending is not None
                 break
         return joined([(one.text.name, ended[one.id]) for one in destinations if one.id in ended])
@@ -94,6 +100,34 @@ class Carrier:
             if not goes_on and (job.request.backup is None or not job.request.backup.dry_run):
                 await self._keep_run(job, stored, destination, outcome, began_ns)
         return outcomes
+
+    async def _catch_up(
+        self, job: LiveJob, stored: StoredSet, destination: StoredDestination, ended: Mapping[str, Outcome]
+    ) -> dict[str, Outcome]:
+        """Fill a destination that lacks the newest snapshot: from one that has it, else from the sources."""
+        began_ns = self._clock.now_ns()
+        sibling = next((id_ for id_, outcome in ended.items() if outcome.exit_code in GOOD), None)
+        known = self._known.repository(stored.id, sibling) if sibling is not None else None
+        if sibling is None or known is None:
+            return await self._back_up(job, stored, [destination])
+        source = self._known.destination(sibling)
+        job.begin_step(f"fill {destination.text.name} from {source.text.name}")
+        try:
+            order = await asyncio.to_thread(catch_up_order, stored, source, destination, known)
+            copied = await self._converse(job, order, self._note_for(stored, destination))
+            outcome = caught_up(copied, ended[sibling], destination)
+        except BackupError as error:
+            outcome = Outcome.of(error)
+        if not outcome.was_stopped or job.ending is None or job.asked_to_end:
+            await self._keep_run(job, stored, destination, outcome, began_ns)
+        return {destination.id: outcome}
+
+    def _note_for(self, stored: StoredSet, destination: StoredDestination) -> Note:
+        async def note(opened: Opened) -> None:
+            if self._known.repository(stored.id, destination.id) is None:
+                await self._note_repository(stored, destination, opened)
+
+        return note
 
     async def _try_to_back_up(
         self, job: LiveJob, stored: StoredSet, group: Sequence[StoredDestination]
@@ -139,6 +173,21 @@ class Carrier:
             for destination, entry in zip(group, run.get("destinations") or [], strict=False):
                 entry["name"] = destination.text.name
         return outcome
+
+    def _note_of(self, job: LiveJob) -> Note | None:
+        """Takes in where a replication makes its set's repository."""
+        order = job.request.replicate
+        destination = self._known.destination_of(order.to) if order is not None else None
+        if destination is None:
+            return None
+
+        async def note(opened: Opened) -> None:
+            # Its set or its destination may have been removed while it waited.
+            stored = next((one for one in self._known.sets if one.id == job.stored.set_id), None)
+            if stored is not None and self._known.repository(stored.id, destination.id) is None:
+                await self._note_repository(stored, destination, opened)
+
+        return note
 
     async def _note_repository(self, stored: StoredSet, destination: StoredDestination, opened: Opened) -> None:
         """Known from the first moment on: also a run that is killed leaves something that can be listed."""
@@ -208,7 +257,7 @@ class Carrier:
         await asyncio.wrap_future(self._database.write_always(rows.put_run, run))
 
     async def _keep_other_run(self, job: LiveJob, place: str, outcome: Outcome, began_ns: int) -> None:
-        """Keep what a check or restore of a known set at a known destination came to."""
+        """Keep what any other job of a known set at a known destination came to."""
         restore = job.request.restore
         stored = next((one for one in self._known.sets if one.id == job.stored.set_id), None)
         destination = self._known.destination_of(place)

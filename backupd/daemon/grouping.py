@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,9 @@ from backupd.daemon.outcome import Outcome
 from backupd.errors import error_of
 from backupd.model.orders import BackupOrder, FurtherPlace, OwnRepository
 from backupd.model.sets import CONCURRENT, SetText
+from backupd.store_errors import StoreLaggingError, StoreSlowError
+
+_FILLED_LATER = (StoreLaggingError.code, StoreSlowError.code)
 
 
 def groups(text: SetText, destinations: Sequence[StoredDestination]) -> Iterator[Sequence[StoredDestination]]:
@@ -46,6 +49,22 @@ def split(outcome: Outcome, group: Sequence[StoredDestination]) -> dict[str, Out
         destination.id: _at_one(outcome, runs[0], entry)
         for destination, entry in zip(group, runs[0]["destinations"], strict=True)
     }
+
+
+def laggards(group: Sequence[StoredDestination], ended: Mapping[str, Outcome]) -> list[StoredDestination]:
+    """Those of a group that lack what another has, and can be filled from it now."""
+    return [one for one in group if (ended[one.id].error or {}).get("code") in _FILLED_LATER]
+
+
+def caught_up(copied: Outcome, sibling: Outcome, destination: StoredDestination) -> Outcome:
+    """How a run ended at a destination that was filled from another one. copied: how the filling ended."""
+    if copied.exit_code != 0:
+        return msgspec.structs.replace(copied, result=None)
+    (run, *_) = (sibling.result or {})["runs"]
+    stored_bytes = (copied.result or {})["bytes"]["copied"]
+    entry = {"name": destination.text.name, "verdict": "good", "stored_bytes": stored_bytes, "error": None}
+    result = {**(sibling.result or {}), "runs": [{**run, "destinations": [entry]}]}
+    return msgspec.structs.replace(sibling, result=result, warnings=copied.warnings)
 
 
 def _at_one(outcome: Outcome, run: dict[str, Any], entry: dict[str, Any]) -> Outcome:

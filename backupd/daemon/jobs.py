@@ -21,7 +21,7 @@ from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import Outcome
 from backupd.daemon.requests import JobRequest
 from backupd.errors import BackupError, ConflictError, DaemonBusyError, JobNotFoundError
-from backupd.model.jobs import ENDED, TRANSITIONS, JobKind, JobState, ended_state
+from backupd.model.jobs import ENDED, TRANSITIONS, WRITING, JobKind, JobState, ended_state
 from backupd.model.orders import Answer, CancelRequest, PauseRequest, StateRequest
 from backupd.rules import names
 
@@ -100,13 +100,13 @@ class Jobs:
                 await self._end(job, Outcome.of(BackupError("the job was queued by another version of backupd")))
                 continue
             self.live[stored.id] = job
-            if stored.kind == "backup" and stored.set_id is not None:
+            if stored.kind in WRITING and stored.set_id is not None:
                 self._held[stored.set_id] += 1
             self._start(self._recover(job, free_of_orphans))
         self.turn()
 
     async def _recover(self, job: LiveJob, free_of_orphans: Callable[[StoredJob], Awaitable[None]]) -> None:
-        if job.stored.kind == "backup" and job.stored.set_id is not None:
+        if job.stored.kind in WRITING and job.stored.set_id is not None:
             await free_of_orphans(job.stored)
             self._held[job.stored.set_id] -= 1
         if job.stored.state in ("running", "paused"):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 
+import msgspec
+
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
-from backupd.model.orders import BackupOrder, Limits, OwnRepository, Unlock
+from backupd.model.orders import BackupOrder, Limits, OwnRepository, ReplicateOrder, Unlock
+from backupd.model.places import inside
 from backupd.model.sets import SetText
 from backupd.rules.definition_rules import filter_word
 from backupd.settings.secrets import read_secret
@@ -54,6 +57,33 @@ def backup_order(
         cipher=text.cipher,
         block_size_bytes=parse_size(text.block_size) if text.block_size is not None else None,
     )
+
+
+def catch_up_order(
+    stored: StoredSet, source: StoredDestination, destination: StoredDestination, known: StoredRepository
+) -> ReplicateOrder:
+    """The order to bring a set's newest snapshot from one destination to another. Raises KeyMissingError.
+
+    Older ones that the other lacks are left: it may have dropped them.
+    """
+    order = ReplicateOrder(
+        place=inside(source.text.place, known.repository),
+        to=destination.text.place,
+        set_names=[known.stored_set_id],
+        latest=True,
+        from_name=source.text.name,
+        to_name=destination.text.name,
+        limits=Limits(jobs=stored.text.jobs, polite=stored.text.polite),
+        time_zone=stored.text.time_zone,
+    )
+    return unlocked(order, stored.text)
+
+
+def unlocked(order: ReplicateOrder, text: SetText) -> ReplicateOrder:
+    """The order with the set's password where it came without a secret. Raises KeyMissingError."""
+    if order.unlock.secret is not None or text.password is None:
+        return order
+    return msgspec.structs.replace(order, unlock=Unlock(secret=read_secret(text.password)))
 
 
 def restore_hint(text: SetText) -> str:

@@ -84,7 +84,8 @@ async def _placed(call: Call, order: AnyOrder) -> AnyOrder:
     """The order with the place filled in and the caller named. Raises UsageError for what is no question."""
     known = call.services.definitions
     if type(order) not in QUESTIONS:
-        raise UsageError("such an order is a job", hint="POST it to /v1/backups, /v1/restores or /v1/checks")
+        jobs = "/v1/backups, /v1/restores, /v1/checks or /v1/replications"
+        raise UsageError("such an order is a job", hint=f"POST it to {jobs}")
     check(call.peer, QUESTIONS[type(order)])
     match order:
         case KeyOrder():

@@ -32,12 +32,13 @@ _USERS_AT_ONCE = 4
 
 
 def decide(waiting: Sequence[Waiting], running: Sequence[Waiting], most: int) -> Turn:
-    """Decide who begins. waiting: the oldest first. most: backups and checks at once, and restores of one user.
+    """Decide who begins. waiting: the oldest first. most: of all but restores at once, and restores of one user.
 
     Restores, which may be paused or left at a question for ever, keep no other user's waiting.
 
-    One backup a set at a time; a check wants its set free of backups and restores, and they wait for it; restores never
-    wait for a backup. Restores begin before backups, backups before checks (FEATURES 6.4, DESIGN 1).
+    One job a set at a time that writes it, a backup or a replication; a check wants its set free of them and of
+    restores, and they wait for it; restores never wait for what writes. Restores begin before backups, backups before
+    replications, checks last (FEATURES 6.4, DESIGN 1).
     """
     under_way = list(running)
     begin: list[str] = []
@@ -52,7 +53,7 @@ def decide(waiting: Sequence[Waiting], running: Sequence[Waiting], most: int) ->
     return Turn(begin, waits_for)
 
 
-_RANKS: dict[JobKind, int] = {"restore": 0, "backup": 1, "check": 2}
+_RANKS: dict[JobKind, int] = {"restore": 0, "backup": 1, "replicate": 2, "check": 3}
 
 
 def _blocker(job: Waiting, under_way: Sequence[Waiting], most: int) -> str:
@@ -75,4 +76,4 @@ def _blocker(job: Waiting, under_way: Sequence[Waiting], most: int) -> str:
 def _excludes(kind: JobKind, other: JobKind) -> bool:
     if "check" in (kind, other):
         return True
-    return kind == other == "backup"
+    return "restore" not in (kind, other)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from backupd.model.jobs import JobKind
-from backupd.model.orders import NO_ACCESS, CheckOrder, RestoreOrder, Struct, Unlock
+from backupd.model.orders import NO_ACCESS, CheckOrder, ReplicateOrder, RestoreOrder, Struct, Unlock
 
 
 class BackupRequest(Struct, frozen=True, kw_only=True):
@@ -19,12 +19,13 @@ class BackupRequest(Struct, frozen=True, kw_only=True):
 
 
 class JobRequest(Struct, frozen=True, kw_only=True):
-    """One job: a backup, or the order of a restore or check."""
+    """One job: a backup, or the order of something else."""
 
     kind: JobKind
     backup: BackupRequest | None = None
     restore: RestoreOrder | None = None
     check: CheckOrder | None = None
+    replicate: ReplicateOrder | None = None
     is_paused: bool = False
     """The job was paused when the daemon was stopped: it begins so."""
     destination_id: str | None = None
@@ -33,10 +34,12 @@ class JobRequest(Struct, frozen=True, kw_only=True):
     def stored(self) -> bytes:
         """For the catalog; a secret that came with the order stays in memory alone."""
         kept = self
-        for name in ("restore", "check"):
+        for name in ("restore", "check", "replicate"):
             order = getattr(self, name)
             if order is not None:
                 bare = msgspec.structs.replace(order, unlock=Unlock(), access=NO_ACCESS, interactive=False)
+                if isinstance(bare, ReplicateOrder):
+                    bare = msgspec.structs.replace(bare, to_access=NO_ACCESS)
                 kept = msgspec.structs.replace(kept, **{name: bare})
         return msgspec.msgpack.encode(kept)
 

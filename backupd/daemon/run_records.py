@@ -48,9 +48,11 @@ def backup_facts(outcome: Outcome) -> dict[str, Any]:
 
 
 def other_facts(request: JobRequest, outcome: Outcome) -> dict[str, Any]:
-    """The same of a check or a restore."""
+    """The same of any other job."""
     result = outcome.result or {}
     facts = {name: result[name] for name in (*_OF_CHECK, *_OF_RESTORE) if name in result}
     if request.check is not None:
         facts |= {"crc": request.check.crc, "problems": len(result.get("problems") or [])}
+    if request.replicate is not None:
+        facts |= {name: result[name] for name in ("from", "to", "created") if name in result}
     return {**facts, "exit": outcome.exit_code, "error": outcome.error}

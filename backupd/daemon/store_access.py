@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 
 from backupd.daemon.definitions import Definitions
-from backupd.model.orders import NO_ACCESS, AnyOrder, BackupOrder, OwnRepository, StoreAccess
+from backupd.model.orders import NO_ACCESS, AnyOrder, BackupOrder, OwnRepository, ReplicateOrder, StoreAccess
 from backupd.model.sets import DestinationText
 from backupd.rules.definition_rules import duration
 from backupd.settings.secrets import read_secret
@@ -28,6 +28,8 @@ async def with_access(known: Definitions, order: AnyOrder) -> AnyOrder:
             for one in order.also
         ]
         return msgspec.structs.replace(order, own=own, also=also)
+    if isinstance(order, ReplicateOrder):
+        return msgspec.structs.replace(order, to_access=await _access(known, order.to))
     return order
 
 

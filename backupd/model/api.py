@@ -6,7 +6,17 @@ from typing import Any, Literal
 
 from backupd.model.files import FileState
 from backupd.model.jobs import JobView, LogLine
-from backupd.model.orders import AnyOrder, CheckOrder, IfRunning, Number, RestoreOrder, Seconds, Strict, Struct
+from backupd.model.orders import (
+    AnyOrder,
+    CheckOrder,
+    IfRunning,
+    Number,
+    ReplicateOrder,
+    RestoreOrder,
+    Seconds,
+    Strict,
+    Struct,
+)
 from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SetText
 
 API_VERSION = 1
@@ -169,6 +179,12 @@ class StartCheck(Strict, frozen=True, kw_only=True):
     """Verify what is stored; `order.set_names` empty: all sets."""
 
     order: CheckOrder
+
+
+class StartReplicate(Strict, frozen=True, kw_only=True):
+    """Copy snapshots between two destinations: `order.place`, `order.to`; `order.set_names` empty: all sets there."""
+
+    order: ReplicateOrder
 
 
 class SkippedSet(Struct, frozen=True, kw_only=True):

@@ -45,6 +45,9 @@ class Progress(Struct, frozen=True, kw_only=True, tag="progress"):
     bytes_done: int = 0
     bytes_total: int | None = None
     bytes_stored: int = 0
+    snapshots_done: int = 0
+    snapshots_total: int | None = None
+    """Of what works on whole snapshots, and not on files."""
     current: bytes | None = None
     eta_seconds: float | None = None
     elapsed_seconds: float = 0.0

@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from backupd.model.orders import Struct
 
-JobKind = Literal["backup", "restore", "check"]
+JobKind = Literal["backup", "restore", "check", "replicate"]
+WRITING: frozenset[JobKind] = frozenset({"backup", "replicate"})
+"""What holds the lock of its set."""
 JobState = Literal[
     "queued",
     "running",

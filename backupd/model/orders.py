@@ -220,6 +220,21 @@ class CheckOrder(Order, frozen=True, kw_only=True, tag="check"):
     limits: Limits = Limits()
 
 
+class ReplicateOrder(Order, frozen=True, kw_only=True, tag="replicate"):
+    """`bkctl destination replicate`: copy snapshots of the repository at `place` to another place."""
+
+    to: str
+    to_access: StoreAccess = NO_ACCESS
+    set_names: list[str] = []
+    """Names or ids; empty: all sets of the repository."""
+    latest: bool = False
+    """Only the newest complete snapshot of each set."""
+    from_name: str = ""
+    to_name: str = ""
+    """How messages call the two places; empty: by their addresses."""
+    limits: Limits = Limits()
+
+
 class SnapshotListOrder(Order, frozen=True, kw_only=True, tag="snapshot_list"):
     """`bkctl snapshot list`."""
 
@@ -312,6 +327,7 @@ AnyOrder = (
     BackupOrder
     | RestoreOrder
     | CheckOrder
+    | ReplicateOrder
     | SnapshotListOrder
     | SnapshotShowOrder
     | SnapshotLsOrder

@@ -13,9 +13,10 @@ from backupd.cache.index_table import prefixes_of
 from backupd.cache.index_tables import IndexTables
 from backupd.errors import ChunkLostError, DamageError
 from backupd.tree.depth import TOO_DEEP, is_too_deep
-from backupd.tree.entry import Chunks, ChunkTree, Entry, Kind, Stored, check
+from backupd.tree.entry import Chunks, ChunkTree, Entry, Kind, check
 from backupd.tree.lists import list_parts
 from backupd.tree.nodes import Load, leaf_entries, node_references
+from backupd.tree.reaching import attribute_ids
 
 HasMany = Callable[[bytes], bytearray]
 """For each id of 32 bytes 1 where a good place gives the chunk."""
@@ -151,7 +152,7 @@ class TreeCheck:
             elif entry.kind == Kind.DIRECTORY and isinstance(content, bytes):
                 below.append(_Visit(content, directory + entry.name, False))
             if entry.extra is not None:
-                ids += _attribute_ids(entry)
+                ids += attribute_ids(entry)
             ends.append(len(ids))
         if ids:
             present = self._has_many(bytes(ids))
@@ -178,11 +179,3 @@ class TreeCheck:
     def _hit(self, visit: _Visit, path: bytes, is_directory: bool, lost: bytes, message: str) -> None:
         visit.is_dirty = True
         self._found.append(Hit(path, is_directory, lost, message))
-
-
-def _attribute_ids(entry: Entry) -> bytes:
-    extra = entry.extra
-    if extra is None:
-        return b""
-    values = [value for _, value in extra.xattrs or ()]
-    return b"".join([value.id for value in (*values, extra.extents) if isinstance(value, Stored)])

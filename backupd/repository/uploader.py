@@ -48,6 +48,13 @@ class Uploader:
         self.under_way -= len(ended)
         return ended
 
+    def take_done(self) -> list[FinishedBlock]:
+        """Blocks that became safe since the last call. Raises the error that ended the sending."""
+        done = [block for block, is_safe in self.take_ended() if is_safe]
+        if self.error is not None:
+            raise self.error
+        return done
+
     def end(self, error: BackupError) -> None:
         """Send nothing more but what is under way now."""
         if self.error is None:

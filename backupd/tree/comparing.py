@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,13 +17,26 @@ Pair = tuple[Entry | None, Entry | None]
 _NO_EXTRA = Extra()
 
 
+class Unshared(NamedTuple):
+    """Nodes that one of two directories has and the other has not, as far as that is seen level by level."""
+
+    old_leaves: list[bytes]
+    new_leaves: list[bytes]
+    new_nodes: list[bytes]
+    """All of the newer one, the leaves among them."""
+
+
 def differing_entries(older: bytes | None, newer: bytes | None, load: Load) -> Iterator[Pair]:
     """Names whose entries are not equal, in byte order. older, newer: top nodes; None: no directory there.
 
     Raises DamageError of a node that can't be had.
     """
-    old_leaves, new_leaves = _unshared_leaves(older, newer, load)
-    old_entries, new_entries = _entries(old_leaves, load), _entries(new_leaves, load)
+    yield from paired_entries(unshared_nodes(older, newer, load), load)
+
+
+def paired_entries(unshared: Unshared, load: Load) -> Iterator[Pair]:
+    """Names whose entries are not equal in what two directories do not share, in byte order. Raises DamageError."""
+    old_entries, new_entries = _entries(unshared.old_leaves, load), _entries(unshared.new_leaves, load)
     old, new = next(old_entries, None), next(new_entries, None)
     while old is not None or new is not None:
         if new is None or (old is not None and old.name < new.name):
@@ -81,17 +95,20 @@ def _identity(content: Content) -> object:
     return content.root if isinstance(content, ChunkTree) else content
 
 
-def _unshared_leaves(older: bytes | None, newer: bytes | None, load: Load) -> tuple[list[bytes], list[bytes]]:
+def unshared_nodes(older: bytes | None, newer: bytes | None, load: Load) -> Unshared:
+    """What two directories do not share; nodes that both have are not loaded. Raises DamageError."""
+    new_nodes: dict[bytes, None] = {}
     old = [older] if older is not None else []
     new = [newer] if newer is not None else []
     for _ in range(MAX_HEIGHT + 1):
         shared = set(old) & set(new)
         old = [node for node in old if node not in shared]
         new = [node for node in new if node not in shared]
+        new_nodes.update(dict.fromkeys(new))
         below_old, old_grew = _expanded(old, load)
         below_new, new_grew = _expanded(new, load)
         if not old_grew and not new_grew:
-            return old, new
+            return Unshared(old, new, list(new_nodes))
         # Names ascend, so no node is twice in a directory. Where one is, each level would be longer than that above.
         if len(set(below_old)) < len(below_old) or len(set(below_new)) < len(below_new):
             raise FormatError("a directory holds a node twice")

@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 import click
 import msgspec
 
-from backupd.errors import BackupError, DestinationError
-from backupd.model.api import Change, DestinationChange, DestinationList, DestinationView, EditDestination
+from backupd.errors import BackupError, DestinationError, UsageError
+from backupd.model.api import (
+    Change,
+    DestinationChange,
+    DestinationList,
+    DestinationView,
+    EditDestination,
+    SetView,
+    Started,
+    StartReplicate,
+)
 from backupd.model.events import Failed
-from backupd.model.orders import DestinationTestOrder
+from backupd.model.jobs import JobView
+from backupd.model.orders import NO_ACCESS, DestinationTestOrder, ReplicateOrder
 from backupd.model.places import is_place, is_url
 from backupd.model.sets import DestinationText
 from bkctl import options
+from bkctl.checks import replicated_together
 from bkctl.daemon_client import DaemonClient
-from bkctl.daemon_job import ask_daemon
-from bkctl.dispatch import client_of
+from bkctl.daemon_job import DaemonJob, ask_daemon
+from bkctl.dispatch import client_of, daemon_for
 from bkctl.grammar import Noun, Verb
-from bkctl.perform import View, perform
+from bkctl.perform import View, follow, perform, reply_of
 from bkctl.places import stored_place
 from bkctl.render import destinations as render
+from bkctl.render.replicate import replicate_lines
 from bkctl.session import Reply, Session, described
 
 _UNFIT = re.compile(r"[^\w.-]+")
@@ -135,6 +148,64 @@ def test(session: Session, /, **given: Any) -> Reply:
     word = stored_place(given["place"], "DEST")
     order = DestinationTestOrder(place=word, access=options.store_access(session, given), quick=given["quick"])
     return perform(session, order, View(render.test_lines, is_wanted_quietly=True))
+
+
+@destination.command(
+    "replicate",
+    cls=Verb,
+    short_help="Copy snapshots to another destination.",
+    examples=[
+        "bkctl destination replicate --from usb --to off-site",
+        "bkctl destination replicate --from usb --to off-site Documents --latest",
+        "bkctl destination replicate --from /media/usb/backup --to /srv/backup",
+    ],
+)
+@click.option("--from", "from_place", metavar="DEST", required=True, help="Destination or place that has them.")
+@click.option("--to", "to_place", metavar="DEST", required=True, help="Destination or place that is to get them.")
+@click.argument("sets", metavar="[SET]...", nargs=-1)
+@click.option("--latest", is_flag=True, help="Only the newest finished snapshot of each set.")
+@options.secret_options
+@options.store_options
+@click.pass_obj
+def replicate(session: Session, /, **given: Any) -> Reply:
+    """Copy the finished snapshots of SETs, or of all sets, to another destination; again: only what is missing there.
+
+    What is stored is copied as it is, keys included, so each is restored there without the other. Destinations that
+    need a login each have to be known to the daemon. A snapshot damaged where it is gives 20; all others are copied.
+    """
+    access = options.store_access(session, given)
+    places = [stored_place(given["from_place"], "--from"), stored_place(given["to_place"], "--to")]
+    if access != NO_ACCESS and all(map(is_url, places)):
+        raise UsageError(
+            "a login is given, and both places are stores",
+            hint="make them destinations, each with its own: bkctl destination add NAME URL --credentials-file FILE",
+        )
+    common = options.common(session, places[0], given)
+    common["access"] = access if is_url(places[0]) else NO_ACCESS
+    order = ReplicateOrder(
+        **common,
+        to=places[1],
+        to_access=access if is_url(places[1]) else NO_ACCESS,
+        set_names=list(given["sets"]),
+        latest=given["latest"],
+    )
+    client = daemon_for(session, order)
+    if client is None:
+        return perform(session, order, View(replicate_lines))
+    jobs = client.request("POST", "/v1/replications", StartReplicate(order=order), Started).jobs
+    return replicated_together([_replicated(session, client, job, is_one=len(jobs) == 1) for job in jobs])
+
+
+def _replicated(session: Session, client: DaemonClient, job: JobView, *, is_one: bool) -> Reply:
+    text = client.get(f"/v1/sets/{job.set_id}", SetView).text
+
+    def lines(result: dict[str, Any]) -> list[str]:
+        said = list(replicate_lines(result, text))
+        return said if is_one else [f"{job.set_name}: {line}" for line in said]
+
+    view = View(lines)
+    reply = reply_of(session, follow(session, DaemonJob(client, job.id), view), view)
+    return replace(reply, result={**reply.result, "set": job.set_name, "job": job.id}) if reply.result else reply
 
 
 @destination.command(

@@ -99,6 +99,8 @@ class Progress(Shown, kw_only=True):
     bytes_done: Bytes
     bytes_total: Bytes | None
     bytes_stored: Bytes
+    snapshots_done: Count | UnsetType = UNSET
+    snapshots_total: Count | None | UnsetType = UNSET
     eta_seconds: float | None
     elapsed_seconds: float
 

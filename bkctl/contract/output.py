@@ -11,7 +11,7 @@ from bkctl.contract import destinations, kept, parts, runs, stored
 from bkctl.output import SCHEMA
 
 _REFERENCE = "#/$defs/{name}"
-_JOBS = (runs.BackedUp, runs.Restored, runs.Checked)
+_JOBS = (runs.BackedUp, runs.Restored, runs.Checked, runs.Replicated)
 
 RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     "once": (runs.BackedUp,),
@@ -42,6 +42,7 @@ RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     "destination edit": (destinations.ChangedDestination,),
     "destination rename": (destinations.ChangedDestination,),
     "destination remove": (destinations.ChangedDestination,),
+    "destination replicate": (runs.Replicated,),
     "job list": (kept.JobList,),
     "job show": (kept.OneJob,),
     "job log": (kept.JobLog,),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from bkctl.contract.parts import (
@@ -14,6 +15,7 @@ from bkctl.contract.parts import (
     Escaped,
     ExitCode,
     JobId,
+    Named,
     Problems,
     RepositoryId,
     Seconds,
@@ -22,6 +24,13 @@ from bkctl.contract.parts import (
     SnapshotId,
     Time,
 )
+
+
+class NamedPath(Shown, kw_only=True):
+    """A path."""
+
+    path: Escaped
+    path_b64: Base64 | UnsetType = UNSET
 
 
 class Files(Shown, kw_only=True):
@@ -169,6 +178,68 @@ class Restored(Shown, kw_only=True):
     plan: list[Step]
 
 
+class SkippedSet(Shown, kw_only=True):
+    """A set on which a job was running."""
+
+    set: str
+    reason: str
+
+
+class ReplicatedCounts(Shown, kw_only=True):
+    """Snapshots of a replication."""
+
+    copied: Count
+    there: Count
+    failed: Count
+    """Damaged at the old place, so not made at the new one."""
+    partial: Count
+    """Of runs that were cut short; they are not copied."""
+
+
+class ReplicatedSizes(Shown, kw_only=True):
+    """Bytes of a replication: stored at the new place, read from the old one."""
+
+    copied: Bytes
+    fetched: Bytes
+
+
+class FailedSnapshot(Shown, kw_only=True):
+    """A snapshot that could not be copied, and the files that need what is lost."""
+
+    id: SnapshotId | None
+    """None: not even its own object can be read."""
+    short: str | None
+    set: str | UnsetType = UNSET
+    host: str | UnsetType = UNSET
+    time: Time | UnsetType = UNSET
+    message: str
+    files: list[NamedPath]
+    """The first hundred."""
+    files_count: Count
+
+
+class Replicated(Shown, kw_only=True):
+    """Of `destination replicate`; of several sets the sums."""
+
+    set: str | None | UnsetType = UNSET
+    job: JobId | None | UnsetType = UNSET
+    """Of a daemon."""
+    replications: list[Replicated] | UnsetType = UNSET
+    """Of several sets: each whole."""
+    # `from` is a word of Python's.
+    source: str = msgspec.field(name="from")
+    to: str
+    repository: RepositoryId | None
+    created: bool
+    """Whether the repository was not at the new place before."""
+    snapshots: ReplicatedCounts
+    bytes: ReplicatedSizes
+    seconds: Seconds
+    copied: list[Named]
+    failed: list[FailedSnapshot]
+    skipped: list[SkippedSet]
+
+
 class Orphans(Shown, kw_only=True):
     """Blocks that no index object names."""
 
@@ -207,13 +278,6 @@ class Recorded(Shown, kw_only=True):
 
     blocks: Count
     chunks: Count
-
-
-class SkippedSet(Shown, kw_only=True):
-    """A set on which a job was running."""
-
-    set: str
-    reason: str
 
 
 class Checked(Shown, kw_only=True):

@@ -11,6 +11,7 @@ from backupd.model.results import path_fields, shown
 from backupd.sizes import format_bytes, format_seconds
 from bkctl.render.check import check_lines
 from bkctl.render.once import once_lines
+from bkctl.render.replicate import replicate_lines
 from bkctl.render.restore import restore_lines
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
@@ -89,6 +90,8 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
     """What a job of any kind came to."""
     if "runs" in result:
         return once_lines(result)
+    if "from" in result:
+        return list(replicate_lines(result))
     if "restored" in result or "files" in result:
         return list(restore_lines(result))
     return list(check_lines(result)) if result else []

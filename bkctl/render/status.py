@@ -104,7 +104,7 @@ def _row(one: SetStatus, copy: CopyStatus, now_ns: int) -> list[str]:
 
 
 def _doing(underway: Underway) -> str:
-    verb = {"backup": "running", "check": "checking", "restore": "restoring"}[underway.kind]
+    verb = {"backup": "running", "check": "checking", "restore": "restoring", "replicate": "copying"}[underway.kind]
     if underway.state in ("queued", "paused"):
         return underway.state
     return verb + (f" {underway.share:.0%}" if underway.share is not None else "")

@@ -147,6 +147,21 @@ def test_other_commands_reach_the_job(bkctl: Bkctl, words: list[str], wanted: di
     assert {name: order[name] for name in wanted} == wanted
 
 
+def test_a_replication_names_two_places(bkctl: Bkctl, tmp_path: Path) -> None:
+    """A login goes to the place that needs one, and to no other: of two stores nobody could tell whose it is."""
+    (tmp_path / "login").write_text("a login")
+    store = "sftp://me@host/there"
+    words = ["destination", "replicate", "--from", "./p", "--to", store, "a", "b", "--latest"]
+    order = bkctl.order(*words, "--credentials-file", "login")
+    assert (order["place"], order["to"]) == (os.path.abspath("p"), store)
+    assert (order["set_names"], order["latest"]) == (["a", "b"], True)
+    assert raw(order["to_access"]["credentials"]) == b"a login"
+    assert not order["access"].get("credentials")
+    both = ["destination", "replicate", "--from", store, "--to", "s3://bucket/x", "--credentials-file", "login"]
+    assert bkctl(*both, "--json") == 2
+    assert "destination add" in bkctl.document()["error"]["hint"]
+
+
 @pytest.mark.parametrize(
     ("words", "name", "as_of", "newer"),
     [

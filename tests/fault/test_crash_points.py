@@ -16,7 +16,7 @@ from random import Random
 
 import pytest
 
-from backupd.model.orders import CheckOrder, KeyOrder, Limits, Unlock
+from backupd.model.orders import CheckOrder, KeyOrder, Limits, ReplicateOrder, Unlock
 from tests.fault.conftest import Faults
 from tests.support.crashing import Scene
 from tests.support.disk_states import Disk, Worst
@@ -65,6 +65,33 @@ def resumed(scene: Scene) -> Callable[[], int]:
         before.do(step)
     before.lay()
     return scene.back_up
+
+
+def replicated(scene: Scene) -> Callable[[], int]:
+    """A place's first snapshot is copied from another one, keys included; broken off, the same command is given again.
+
+    The other place is no part of the disk that the crash happens to.
+    """
+    place, old = scene.place, scene.place.with_name("old place")
+    scene.place = old
+    scene.back_up()
+    scene.place = place
+    order = ReplicateOrder(place=str(old), to=str(place), limits=Limits(polite=False))
+    scene.repeat = lambda: scene.run(order)
+    return scene.repeat
+
+
+def replicated_again(scene: Scene) -> Callable[[], int]:
+    """The same with a snapshot there already: of the new one only what is lacking is copied."""
+    repeat = replicated(scene)
+    repeat()
+    scene.note_what_is_there()
+    scene.write("b", 3000)
+    (scene.source / "a").rename(scene.source / "renamed")
+    place, scene.place = scene.place, scene.place.with_name("old place")
+    scene.back_up()
+    scene.place = place
+    return repeat
 
 
 def index_merge(scene: Scene) -> Callable[[], int]:
@@ -119,7 +146,7 @@ def key_removed(scene: Scene) -> Callable[[], int]:
 
 OPERATIONS: list[Operation] = [
     first_backup, incremental, nothing_new_to_store, resumed, index_merge, index_rebuild, key_added, key_changed,
-    key_rotated, key_removed,
+    key_rotated, key_removed, replicated, replicated_again,
 ]  # fmt: skip
 
 

@@ -213,6 +213,7 @@ _ORDERS: tuple[orders.AnyOrder, ...] = (
     orders.BackupOrder(place="/p", sources=[b"/a"], filters=[orders.FilterWord(kind="exclude", value=b"*")]),
     orders.RestoreOrder(place="/p", selection=_SELECTION, to=b"/t", caller=orders.Caller(uid=1, gid=1, groups=[1])),
     orders.CheckOrder(place="/p", set_names=["documents"]),
+    orders.ReplicateOrder(place="/p", to="/q", set_names=["documents"], latest=True),
     orders.SnapshotDiffOrder(place="/p", selection=_SELECTION),
     orders.KeyOrder(place="/p", verb="add", new_secret=b"secret"),
     orders.ConfigCheckOrder(place="", documents=[sets.ConfigDocument(name="x", text="sets: []")]),
@@ -225,6 +226,7 @@ _BODIES: dict[Any, tuple[object, ...]] = {
     api.StartBackup: (api.StartBackup(sets=["documents"], tags={"a": "b"}, stop_after_seconds=5),),
     api.StartRestore: (api.StartRestore(order=_ORDERS[1]),),  # type: ignore[arg-type]
     api.StartCheck: (api.StartCheck(order=_ORDERS[2]),),  # type: ignore[arg-type]
+    api.StartReplicate: (api.StartReplicate(order=_ORDERS[3]),),  # type: ignore[arg-type]
     api.Question: tuple(api.Question(order=order, name="0" * 32) for order in _ORDERS),
     api.Reply: (api.Reply(ask=1, text="yes"),),
     api.Ending: (api.Ending(signal="term"),),

@@ -105,7 +105,7 @@ def find(
     context: JobContext, place: OpenPlace, use: SetUse, who: WriterIdentity, tables: IndexTables, *, no_cache: bool
 ) -> Base:
     """End this state's dead sessions of the set, then find bases and caches. The caller holds the set's lock."""
-    ended = _end_dead(context, place, use, who, tables)
+    ended = end_dead(context, place, use.set_id, who, tables)
     snapshots = _newest_first(context, place, use)
     _, unread = place.records.readable_void_names()
     for message in unread.values():
@@ -157,12 +157,13 @@ def _newest_first(context: JobContext, place: OpenPlace, use: SetUse) -> list[tu
     return found[: complete + 1]
 
 
-def _end_dead(
-    context: JobContext, place: OpenPlace, use: SetUse, who: WriterIdentity, tables: IndexTables
+def end_dead(
+    context: JobContext, place: OpenPlace, set_id: bytes, who: WriterIdentity, tables: IndexTables
 ) -> list[bytes]:
+    """End this state's dead sessions of a set; what they stored can be used. The caller holds the set's lock."""
     records, now_ns = place.records, context.clock.now_ns()
     ended: list[bytes] = []
-    path = journal_path(context, place, use.set_id)
+    path = journal_path(context, place, set_id)
     state = read_journal(path)
     if state is not None:
         count = recover_blocks(records, tables, state, records.gc_state().absent)
@@ -180,7 +181,7 @@ def _end_dead(
             posted = records.session(session, numbers[-1])
         except (DamageError, ObjectMissingError):
             continue
-        if posted.state_id == who.state_id and posted.set_id == use.set_id:
+        if posted.state_id == who.state_id and posted.set_id == set_id:
             end_dead_session(records, session, posted.snapshot_name, now_ns, who.host_id)
             ended.append(session)
     return ended

@@ -41,6 +41,14 @@ def test_a_check_wants_its_set_for_itself() -> None:
     assert decide(jobs(("check", A)), [Waiting("jr", "backup", B)], 2).begin == ["j0-check"]
 
 
+def test_one_job_at_a_time_writes_a_set() -> None:
+    """Two would end each other's sessions; another set's replication does not wait."""
+    assert decide(jobs(("replicate", A), ("backup", A)), [], 3).begin == ["j1-backup"]
+    assert decide(jobs(("backup", A), ("replicate", B)), [Waiting("jr", "replicate", A)], 3).begin == ["j1-replicate"]
+    assert decide(jobs(("restore", A)), [Waiting("jr", "replicate", A)], 3).begin == ["j0-restore"]
+    assert decide(jobs(("check", A)), [Waiting("jr", "replicate", A)], 3).begin == []
+
+
 def test_what_belongs_to_no_known_set_excludes_nothing() -> None:
     """A restore of another host's set knows no set of this daemon."""
     running = [Waiting("jr", "restore", None)]
@@ -52,7 +60,7 @@ def test_the_reason_names_what_is_waited_for() -> None:
     assert decide(jobs(("backup", C)), running, 2).waits_for == {"j0-backup": "a free place: 2 jobs are running"}
 
 
-kinds = st.sampled_from(["backup", "restore", "check"])
+kinds = st.sampled_from(["backup", "restore", "check", "replicate"])
 lists = st.lists(st.tuples(kinds, st.sampled_from([A, B, C, None])), max_size=9)
 
 

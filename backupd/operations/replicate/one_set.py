@@ -1,0 +1,213 @@
+"""The snapshots of one set: a session each, chunks that are lacking, the commit (DESIGN 8.1, 8.2, 8.6)."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+from backupd.cache import seen_snapshots
+from backupd.clock import to_name
+from backupd.errors import (
+    AccessError,
+    DamageError,
+    DestinationError,
+    ObjectMissingError,
+    StateError,
+    StateFullError,
+    StoppedError,
+)
+from backupd.operations.backup import basing
+from backupd.operations.backup.session import Publishing, RunningSession, WriterIdentity, begin_journal, validate
+from backupd.operations.context import JobContext
+from backupd.operations.places import OpenPlace, SnapshotAt, seen_snapshots_path
+from backupd.operations.replicate.blame import blame, told_of
+from backupd.operations.replicate.content import ContentCopy, Ticker
+from backupd.operations.replicate.report import Report
+from backupd.repository.copied_blocks import CopiedBlocks
+from backupd.repository.index_loading import LoadedIndex, load_index, mark_absent, merge_levels
+from backupd.settings.directories import ensure
+from backupd.snapshot import naming
+from backupd.snapshot.naming import SnapshotName
+from backupd.snapshot.records import Snapshot
+
+
+class SetReplication:
+    """One set, whose lock is held."""
+
+    def __init__(
+        self, context: JobContext, old: OpenPlace, new: OpenPlace, report: Report, wanted: list[SnapshotAt]
+    ) -> None:
+        """wanted: finished snapshots, the oldest first, at least one."""
+        self._context, self._old, self._new, self._report = context, old, new, report
+        self._wanted, self._records = wanted, new.records
+        self._set_id = wanted[0].snapshot.set_id
+        host = context.host
+        ids = (bytes.fromhex(host.host_id), bytes.fromhex(host.state_id))
+        self._who = WriterIdentity(*ids, host.boot_id, self._set_id)
+        self._names: list[SnapshotName] = []
+        self._read: dict[str, Snapshot | None] = {}
+        self._proved_by = ""
+
+    def run(self) -> None:
+        """Copy what is lacking. Raises BackupError; snapshots that were copied before it stand."""
+        context, report = self._context, self._report
+        with told_of(report.to_name):
+            set_id = naming.set_id_text(self._set_id)
+            self._names = [name for name in self._records.snapshot_names() if name.set_id == set_id]
+            missing = [at for at in self._wanted if not self._is_there(at.snapshot)]
+        report.there_count += len(self._wanted) - len(missing)
+        if not missing and not os.path.exists(self._journal_path):
+            return
+        with told_of(report.to_name):
+            directory = ensure(os.path.join(self._new.cache, "index"))
+            index = load_index(self._new.repository, directory)
+            for message in index.damaged.values():
+                context.warn(f"{report.to_name}: {message}; what it names is copied again")
+            basing.end_dead(context, self._new, self._set_id, self._who, index.tables)
+        if missing:
+            with told_of(report.from_name):
+                content = ContentCopy(context, self._old, self._new, index.tables, report)
+            try:
+                for at in missing:
+                    self._copy(at.snapshot, index, content)
+                    self._merge(index)
+            finally:
+                content.close()
+        index.tables.close()
+
+    @property
+    def _journal_path(self) -> str:
+        return basing.journal_path(self._context, self._new, self._set_id)
+
+    def _is_there(self, snapshot: Snapshot) -> bool:
+        """Whether the new place lists a snapshot by its id. A name tells when it began, so few have to be read."""
+        alike = [name for name in self._names if name.start == to_name(snapshot.started_ns)]
+        return any(found is not None and found.id == snapshot.id for found in map(self._complete, alike))
+
+    def _complete(self, name: SnapshotName) -> Snapshot | None:
+        """A finished snapshot of the new place; None: it is partial, or can't be read."""
+        if name.name not in self._read:
+            found: Snapshot | None = None
+            with suppress(DamageError, ObjectMissingError):
+                found = self._records.snapshot(name.name)
+            self._read[name.name] = found if found is not None and found.is_complete else None
+        return self._read[name.name]
+
+    def _base_of(self, snapshot: Snapshot) -> SnapshotAt | None:
+        """The finished snapshot of the new place that began last before this one, else the next one after it."""
+        ordered = sorted(self._names, key=lambda name: name.start)
+        before = [name for name in ordered if name.start <= to_name(snapshot.started_ns)]
+        for name in (*reversed(before), *ordered[len(before) :]):
+            found = self._complete(name)
+            if found is not None:
+                return SnapshotAt(name.name, found)
+        return None
+
+    def _copy(self, snapshot: Snapshot, index: LoadedIndex, content: ContentCopy) -> None:
+        """One snapshot, whole or not at all."""
+        context, report = self._context, self._report
+        context.step(f"copy snapshot {report.done_count + 1} of {report.wanted_count}")
+        with told_of(report.to_name):
+            base = self._base_of(snapshot)
+            session = RunningSession(
+                os.urandom(16), self._records, self._who, [base.name] if base is not None else [], snapshot.started_ns
+            )
+            session.post(context.clock.now_ns())
+            state, _ = mark_absent(index.tables, self._records)
+            session.generation = state.generation
+            if base is not None and not self._is_whole(base, index, state.absent):
+                base = None
+        journal = begin_journal(self._journal_path, session, "")
+        publishing = Publishing(self._records, index.tables, journal)
+        publishing.generation = state.generation
+        ticker = Ticker(context, session, report)
+        with told_of(report.to_name):
+            blocks = CopiedBlocks(self._new.repository, publishing.announce, ticker.turn)
+        content.begin(blocks, publishing, ticker)
+        is_ended = False
+        try:
+            is_proving = base is not None and base.name == self._proved_by
+            loss = content.copy(snapshot, base.snapshot.root if base is not None else None, is_proving=is_proving)
+            content.finish()
+            self._validate(blocks)
+            if loss is None:
+                with told_of(report.to_name):
+                    session.commit(snapshot)
+                is_ended = True
+                self._after_commit(snapshot, session, content)
+            else:
+                report.add_lost(snapshot, loss.message, loss.hits)
+                with told_of(report.to_name):
+                    session.abandon(context.clock.now_ns())
+                is_ended = True
+        except StoppedError:
+            self._stop(session, content, ticker)
+            is_ended = True
+            raise
+        finally:
+            blocks.close()
+            journal.close(is_ended=is_ended)
+            report.stored_bytes += blocks.stored_bytes
+
+    def _is_whole(self, base: SnapshotAt, index: LoadedIndex, given_free: set[bytes]) -> bool:
+        """Whether all that a base reaches is there: it is listed after it was announced, and no damage is known.
+
+        Nor was a part of the index lost, nor is there a drop record that can't be read (DESIGN 7, operations.backup).
+        """
+        _, unread = self._records.readable_void_names()
+        tables = index.tables
+        has_damage = bool(tables.absent_blocks - given_free) or bool(tables.absent_places)
+        listed = {name.name for name in self._records.snapshot_names()}
+        return base.name in listed and not unread and not has_damage and index.is_whole
+
+    def _validate(self, blocks: CopiedBlocks) -> None:
+        """Count and measure what was stored. Raises DestinationError."""
+        context = self._context
+        try:
+            validate(self._records, blocks.sizes, context.warn, context.clock.now_ns(), self._who.host_id)
+        except DestinationError as error:
+            error.hint = "the snapshot was not made there; run it again: what is missing is copied anew"
+            blame(error, self._report.to_name)
+            raise
+
+    def _after_commit(self, snapshot: Snapshot, session: RunningSession, content: ContentCopy) -> None:
+        """The snapshot stands: what fails now fails nothing."""
+        context = self._context
+        self._report.add_copied(snapshot)
+        content.keep_proof()
+        self._proved_by = session.name
+        self._read[session.name] = snapshot
+        parsed = naming.parse_snapshot_name(session.name)
+        if parsed is not None:
+            self._names.append(parsed)
+        try:
+            seen_snapshots.add(seen_snapshots_path(context, self._new), [session.name])
+        except (StateFullError, StateError, AccessError) as error:
+            context.warn(f"{error.message}; this host will not notice if the snapshot vanishes")
+        try:
+            session.end()
+        except DestinationError as error:
+            context.warn(f"{error.message}; the next run ends the session")
+
+    def _stop(self, session: RunningSession, content: ContentCopy, ticker: Ticker) -> None:
+        """Keep what was copied for the next time; where that fails the journal and the next run do."""
+        ticker.is_stopping = True
+        self._context.step("stop: keep what was copied for the next time")
+        with told_of(self._report.to_name):
+            content.finish()
+            session.abandon(self._context.clock.now_ns())
+
+    def _merge(self, index: LoadedIndex) -> None:
+        """Merge index objects as after each backup; what fails here the next run does."""
+        context, place = self._context, self._new.repository.place
+        if context.alarm is not None:
+            return
+        try:
+            while True:
+                for name in index.tables.names():
+                    if name not in index.sizes:
+                        index.sizes[name] = place.size(f"index/{name}") or 0
+                if not merge_levels(self._records, index):
+                    return
+        except (DestinationError, DamageError, StateFullError, StateError, AccessError) as error:
+            context.warn(f"{self._report.to_name}: not all was tidied up: {error.message}")
