@@ -94,7 +94,9 @@ class Carrier:
             if destination.text.absent == "skip" and error_code == DestinationUnreachableError.code:
                 message = (outcome.error or {}).get("message", "")
                 outcomes[destination.id] = Outcome.of(SkippedError(f"{destination.text.name} is absent: {message}"))
-        for destination in group:
+        # What lags is told of when it was filled.
+        later = laggards(group, outcomes)
+        for destination in (one for one in group if one not in later):
             outcome = outcomes[destination.id]
             goes_on = outcome.was_stopped and job.ending is not None and not job.asked_to_end
             if not goes_on and (job.request.backup is None or not job.request.backup.dry_run):

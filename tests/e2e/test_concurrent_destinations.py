@@ -136,6 +136,14 @@ def test_a_server_that_dies_harms_no_other(house: House, servers: tuple[SeaweedF
     finally:
         house.server.start()
     assert house.daemon.json("snapshot", "list", "docs", "--from", "sftp")["exit"] == 10
+    document = house.back_up()
+    assert (document["exit"], _verdicts(document)) == (0, dict.fromkeys(NAMES, "good")), document
+    house.check_place("sftp")
+    (house.source / "later").write_bytes(os.urandom(50_000))
+    document = house.back_up()
+    assert (document["exit"], _verdicts(document)) == (0, dict.fromkeys(NAMES, "good")), document
+    log = [line["message"] for line in house.daemon.good("job", "log", "docs@latest")["lines"]]
+    assert not any(line.startswith("fill ") for line in log), "all are in step again"
 
 
 def test_who_stands_still_holds_up_no_other(house: House) -> None:
@@ -165,6 +173,10 @@ def test_without_the_first_one_the_others_have_the_key_and_all(house: House) -> 
     assert _verdicts(document) == {"disk": "failed", "s3": "good", "sftp": "good"}, document
     for name in ("s3", "sftp"):
         house.check_place(name)
+    (house.folder / "disk").unlink()
+    document = house.back_up()
+    assert (document["exit"], _verdicts(document)) == (0, dict.fromkeys(NAMES, "good")), document
+    house.check_place("disk")
 
 
 def test_a_stopped_run_goes_on_at_all_of_them(house: House) -> None:

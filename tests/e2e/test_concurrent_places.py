@@ -71,11 +71,47 @@ def test_an_older_state_of_one_place_is_told_and_is_its_own(daemon: Daemon, tmp_
     shutil.rmtree(tmp_path / "two")
     (tmp_path / "old").rename(tmp_path / "two")
     document = daemon.json("backup", "docs")
-    assert document["exit"] in (4, 20), document
+    assert document["exit"] == 4, document
     entries = _entries(document)
     assert (entries["one"]["verdict"], entries["one"]["error"]) == ("good", None)
-    assert entries["two"]["error"]["code"] in ("repository.rollback", "destination.lagging")
+    assert entries["two"]["error"]["code"] == "damage.rollback"
     _check(daemon, tmp_path, "one")
+
+
+def test_a_new_place_is_filled_with_the_newest_snapshot(daemon: Daemon, tmp_path: Path) -> None:
+    """By what lies at the others, without a further reading of the sources."""
+    daemon.good("backup", "docs")
+    daemon.good("destination", "add", "three", tmp_path / "three")
+    daemon.good("set", "edit", "docs", "--add-to", "three")
+    (tmp_path / "source" / "new").write_bytes(os.urandom(5000))
+    document = daemon.json("backup", "docs")
+    assert document["exit"] == 0, document
+    snapshots = [
+        [one["id"] for one in daemon.good("snapshot", "list", "docs", "--from", name)["snapshots"]]
+        for name in ("one", "two", "three")
+    ]
+    assert [len(one) for one in snapshots] == [2, 2, 1]
+    assert len({one[-1] for one in snapshots} | {one[0] for one in snapshots[2:]}) == 1
+    _check(daemon, tmp_path, "three")
+
+
+def test_who_lags_is_stored_to_from_the_sources_when_all_others_are_gone(daemon: Daemon, tmp_path: Path) -> None:
+    """Else a place that is there gets nothing today, because it lacks what lies at one that is not."""
+    daemon.good("backup", "docs")
+    (tmp_path / "two").rename(tmp_path / "away")
+    (tmp_path / "source" / "new").write_bytes(os.urandom(5000))
+    assert daemon.json("backup", "docs")["exit"] == 4
+    (tmp_path / "away").rename(tmp_path / "two")
+    (tmp_path / "one").rename(tmp_path / "away")
+    document = daemon.json("backup", "docs")
+    assert document["exit"] == 4, document
+    assert {name: entry["verdict"] for name, entry in _entries(document).items()} == {"one": "failed", "two": "good"}
+    _check(daemon, tmp_path, "two")
+    (tmp_path / "away").rename(tmp_path / "one")
+    document = daemon.json("backup", "docs")
+    assert document["exit"] == 0, document
+    for name in ("one", "two"):
+        _check(daemon, tmp_path, name)
 
 
 def test_two_of_three_at_a_time(daemon: Daemon, tmp_path: Path) -> None:
