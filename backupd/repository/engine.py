@@ -23,7 +23,7 @@ from backupd.repository.claims import Claims, Step
 from backupd.repository.lanes import Lanes, LaneTarget
 from backupd.repository.node_storing import TREE_PART, NodeStoring
 from backupd.repository.redoing import again, blame, give_up, is_answered, redo
-from backupd.repository.ring import RingAllocator, make_memory, map_memory
+from backupd.repository.ring import RingAllocator, make_memory, map_memory, part_sizes
 from backupd.repository.tasks import Assigned, Sink
 from backupd.repository.workforce import Worker, Workforce
 
@@ -54,14 +54,8 @@ class StoreEngine:
         clock: Clock,
     ) -> None:
         """setup: of the repository, whose keys are the same at all targets."""
-        # An open block may lie in one part, with a hole on either side of it, too small for a segment of 8 MiB if the
-        # part were smaller. A worker that is alone has room for a block under way, too. Segments of trees: 2 MiB.
-        # Each further destination may have two other blocks under way out of it.
         keyring = targets[0].repository.keyring
-        block_bytes = keyring.configuration.block_bytes
-        tree_part = block_bytes * 5 // 4
-        part = max(block_bytes * 3 // 2, 2 * tree_part // options.workers)
-        part += (len(targets) - 1) * 2 * block_bytes // options.workers
+        part, tree_part = part_sizes(keyring.configuration.block_bytes, options.workers, len(targets))
         self._memory_fd = memory_fd = make_memory(part * options.workers + tree_part)
         self._memory = map_memory(memory_fd)
         setups = [

@@ -44,6 +44,16 @@ def map_memory(fd: int) -> mmap.mmap:
     return mmap.mmap(fd, os.fstat(fd).st_size)
 
 
+def part_sizes(block_bytes: int, workers: int, destinations: int) -> tuple[int, int]:
+    """(bytes of each worker's part, bytes of the part that nodes of trees are sealed into)."""
+    # An open block may lie in one part, with a hole on either side of it, too small for a segment of 8 MiB if the
+    # part were smaller. A worker that is alone has room for a block under way, too. Segments of trees: 2 MiB.
+    tree_part = block_bytes * 5 // 4
+    part = max(block_bytes * 3 // 2, 2 * tree_part // workers)
+    # Each further destination may have two other blocks under way out of it.
+    return part + (destinations - 1) * 2 * block_bytes // workers, tree_part
+
+
 class RingAllocator:
     """Hands out stretches of one worker's part in turn; they may come back in any order."""
 
