@@ -55,10 +55,15 @@ class SeaweedFs(HttpServer):
 
     def make_bucket(self, name: str = BUCKET) -> None:
         """Make a bucket as its owner."""
-        login = {"aws_access_key_id": OWNER[0], "aws_secret_access_key": OWNER[1]}
-        client = boto3.client("s3", region_name="us-east-1", endpoint_url=self.endpoint, **login)
-        client.create_bucket(Bucket=name)
-        client.close()
+        make_bucket(self.endpoint, name)
+
+
+def make_bucket(endpoint: str, name: str = BUCKET) -> None:
+    """Make a bucket as its owner."""
+    login = {"aws_access_key_id": OWNER[0], "aws_secret_access_key": OWNER[1]}
+    client = boto3.client("s3", region_name="us-east-1", endpoint_url=endpoint, **login)
+    client.create_bucket(Bucket=name)
+    client.close()
 
 
 @contextmanager
