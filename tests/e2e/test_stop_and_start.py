@@ -68,12 +68,11 @@ def test_a_restart_checkpoints_and_the_job_goes_on_under_its_id(daemon: Daemon, 
 
 def test_a_killed_daemon_leaves_an_interrupted_run_and_the_next_one_goes_on(daemon: Daemon, tmp_path: Path) -> None:
     """Else a crash costs what was stored, or two processes write one set at once."""
-    slow_set.make(daemon, "slow", tmp_path / "place", mib=20)
-    job = slow_set.begin(daemon, "slow")
-    slow_set.wait_until_storing(daemon, job)
-    slow_set.wait_for(lambda: slow_set.read_bytes(daemon, job) >= 8 * slow_set.MIB)
-    process = job_process(daemon)
-    daemon.kill()
+    slow_set.make(daemon, "slow", tmp_path / "place", mib=40)
+    with slow_set.begun(daemon, "slow") as job:
+        slow_set.go_on_until(daemon, lambda: slow_set.read_bytes(daemon, job) >= 8 * slow_set.MIB)
+        process = job_process(daemon)
+        daemon.kill()
     daemon.start()
     slow_set.wait_for(lambda: slow_set.job(daemon, job)["state"] != "running")
     assert not is_there(process), "the orphan made its checkpoint and ended"

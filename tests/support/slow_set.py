@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from tests.support.daemon import Daemon
+from tests.support.machine import Machine
+from tests.support.plugins.sitecustomize import GATE
+from tests.support.raw_http import Raw, body_of
 from tests.support.running import children, kill
 
 MIB = 1 << 20
+_SLICE_SECONDS = 0.04
 
 
 def fill(source: Path, mib: int, seed: int = 1) -> None:
@@ -48,8 +53,10 @@ def job(daemon: Daemon, job_id: str) -> dict[str, Any]:
 
 
 def read_bytes(daemon: Daemon, job_id: str) -> int:
-    """How much the run has read so far."""
-    return int((job(daemon, job_id)["progress"] or {"bytes_done": 0})["bytes_done"])
+    """How much the run has read so far; asked without bkctl, whose start takes longer than many a run."""
+    with Raw(daemon.socket, f"GET /v1/jobs/{job_id} HTTP/1.0\r\n\r\n".encode()) as connection:
+        found = body_of(connection.rest())
+    return int((found["progress"] or {"bytes_done": 0})["bytes_done"])
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
@@ -66,24 +73,72 @@ def wait_until_announced(place: Path) -> None:
 
 
 @contextmanager
+def gate(programs: Daemon | Machine) -> Generator[None, None, None]:
+    """Workers that start while the block runs do nothing before it ends, however fast the machine is."""
+    path = programs.home / GATE
+    with path.open("wb") as closed:
+        fcntl.flock(closed, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            path.unlink()
+
+
+@contextmanager
+def begun(daemon: Daemon, name: str, *words: str) -> Generator[str, None, None]:
+    """Begin a run whose workers stand still from their first moment until the block ends; id of its job."""
+    with ExitStack() as stack:
+        with gate(daemon):
+            found = begin(daemon, name, *words)
+            stack.enter_context(held(daemon))
+        yield found
+
+
+@contextmanager
 def held(daemon: Daemon) -> Generator[None, None, None]:
-    """The workers of the daemon's only job stand still: what the block looks at can't end meanwhile."""
-    assert daemon.process is not None
-    own = daemon.process.pid
-    workers: set[int] = set()
+    """The workers of the daemon's only job stand still: what the block looks at can't end meanwhile.
+
+    For a job that may be at its end before it is held there is `begun`.
+    """
+    seen: set[int] = set()
 
     def are_held() -> bool:
-        workers.update(found := {worker for job in children(own) for worker in children(job)})
-        for worker in found:
-            kill(worker, signal.SIGSTOP)
+        found = _signal_workers(daemon, signal.SIGSTOP)
+        seen.update(found)
         return bool(found)
 
     wait_for(are_held)
     try:
         yield
     finally:
-        for worker in workers:
-            kill(worker, signal.SIGCONT)
+        _signal_workers(daemon, signal.SIGCONT)
+        for orphan in seen:
+            kill(orphan, signal.SIGCONT)
+
+
+def go_on_until(daemon: Daemon, condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Within `begun` or `held`: let the workers go on, a moment at a time, until something is so; then they stand still.
+
+    What is so after they read a certain amount is seen soon after, and not at the end of the run.
+    """
+
+    def is_so() -> bool:
+        if condition():
+            return True
+        _signal_workers(daemon, signal.SIGCONT)
+        time.sleep(_SLICE_SECONDS)
+        _signal_workers(daemon, signal.SIGSTOP)
+        return False
+
+    wait_for(is_so, seconds)
+
+
+def _signal_workers(daemon: Daemon, number: int) -> set[int]:
+    assert daemon.process is not None
+    found = {worker for job in children(daemon.process.pid) for worker in children(job)}
+    for worker in found:
+        kill(worker, number)
+    return found
 
 
 def wait_until_storing(daemon: Daemon, job_id: str) -> None:
