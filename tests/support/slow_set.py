@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.support.daemon import Daemon
 from tests.support.machine import Machine
@@ -20,6 +20,8 @@ from tests.support.running import children, kill
 
 MIB = 1 << 20
 _SLICE_SECONDS = 0.04
+
+Started = TypeVar("Started")
 
 
 def fill(source: Path, mib: int, seed: int = 1) -> None:
@@ -59,7 +61,7 @@ def read_bytes(daemon: Daemon, job_id: str) -> int:
     return int((found["progress"] or {"bytes_done": 0})["bytes_done"])
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until something is so."""
     end = time.monotonic() + seconds
     while not condition():
@@ -87,9 +89,16 @@ def gate(programs: Daemon | Machine) -> Generator[None, None, None]:
 @contextmanager
 def begun(daemon: Daemon, name: str, *words: str) -> Generator[str, None, None]:
     """Begin a run whose workers stand still from their first moment until the block ends; id of its job."""
+    with standing(daemon, lambda: begin(daemon, name, *words)) as found:
+        yield found
+
+
+@contextmanager
+def standing(daemon: Daemon, start: Callable[[], Started]) -> Generator[Started, None, None]:
+    """The same for what begins a run in another way; gives what that gave."""
     with ExitStack() as stack:
         with gate(daemon):
-            found = begin(daemon, name, *words)
+            found = start()
             stack.enter_context(held(daemon))
         yield found
 
@@ -117,7 +126,7 @@ def held(daemon: Daemon) -> Generator[None, None, None]:
 
 
 def go_on_until(daemon: Daemon, condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Within `begun` or `held`: let the workers go on, a moment at a time, until something is so; then they stand still.
+    """Where they are held: let the workers go on, a moment at a time, until something is so; then they stand still.
 
     What is so after they read a certain amount is seen soon after, and not at the end of the run.
     """
@@ -141,9 +150,9 @@ def _signal_workers(daemon: Daemon, number: int) -> set[int]:
     return found
 
 
-def wait_until_storing(daemon: Daemon, job_id: str) -> None:
-    """Wait until the run has stored something."""
-    wait_for(lambda: read_bytes(daemon, job_id) > 0)
+def go_on_until_stored(daemon: Daemon, job_id: str) -> None:
+    """The same until the run has stored something, which are 8 MiB."""
+    go_on_until(daemon, lambda: read_bytes(daemon, job_id) > 0)
 
 
 def shown(found: object) -> str:
