@@ -136,12 +136,12 @@ def test_watch_tells_each_state_once_and_all_by_the_end(daemon: Daemon) -> None:
         command = [sys.executable, "-P", "-m", "bkctl", "watch", job, "--files", "--jsonl"]
         watching = subprocess.Popen(command, stdout=subprocess.PIPE, env=daemon.environ, cwd=daemon.home)
         assert watching.stdout is not None
-        lines = list[bytes]()
-        while b'"running"' not in b"".join(lines):
-            assert (line := watching.stdout.readline()), lines
-            lines.append(line)
+        early = list[bytes]()
+        while b'"running"' not in b"".join(early):
+            assert (line := watching.stdout.readline()), early
+            early.append(line)
     rest, _ = watching.communicate(timeout=60)
-    told = [json.loads(line) for line in (*lines, *rest.splitlines())]
+    told = [json.loads(line) for line in (*early, *rest.splitlines())]
     stored = [one["path"] for one in told if one.get("event") == "file" and one["state"] == "stored"]
     assert sorted(stored) == sorted(str(path) for path in source.iterdir())
     assert all(one["job"] == job for one in told if one.get("event") == "file")
