@@ -18,8 +18,6 @@ from tests.support import slow_set
 from tests.support.daemon import Daemon, running_daemon
 from tests.support.running import wait_until_it_hears
 
-pytestmark = pytest.mark.alone
-
 SLOW_MIB = 2
 
 

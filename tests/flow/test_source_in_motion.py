@@ -47,6 +47,9 @@ class Mutator:
         ]  # fmt: skip
         while not self._stop.wait(0.01):
             self.changes += 1
+            # So often that it grows while it is read, however fast that is.
+            with (self._root / "growing").open("ab") as file:
+                file.write(b"%d\n" % self.changes * 50)
             kinds[self.changes % len(kinds)](self._root / f"d{self.changes // 6 % 40}", self.changes)
 
     def _write(self, folder: Path, number: int) -> None:
@@ -55,9 +58,8 @@ class Mutator:
             file.write(b"%d" % number)
 
     def _append(self, folder: Path, number: int) -> None:
-        for name in ("log", "../growing"):
-            with (folder / name).open("ab") as file:
-                file.write(b"%d\n" % number * 50)
+        with (folder / "log").open("ab") as file:
+            file.write(b"%d\n" % number * 50)
 
     def _replace(self, folder: Path, number: int) -> None:
         fresh = folder / "fresh"

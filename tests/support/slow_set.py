@@ -16,12 +16,14 @@ from tests.support.daemon import Daemon
 from tests.support.machine import Machine
 from tests.support.plugins.sitecustomize import GATE
 from tests.support.raw_http import Raw, body_of
-from tests.support.running import children, kill
+from tests.support.running import Run, children, kill
 
 MIB = 1 << 20
 _SLICE_SECONDS = 0.04
 
 Started = TypeVar("Started")
+UnderWay = Daemon | Run
+"""What has jobs below it."""
 
 
 def fill(source: Path, mib: int, seed: int = 1) -> None:
@@ -104,7 +106,17 @@ def standing(daemon: Daemon, start: Callable[[], Started]) -> Generator[Started,
 
 
 @contextmanager
-def held(daemon: Daemon) -> Generator[None, None, None]:
+def standing_alone(machine: Machine, *words: str | Path) -> Generator[Run, None, None]:
+    """`bkctl` without a daemon, the workers of its job held in the same way."""
+    with ExitStack() as stack:
+        with gate(machine):
+            run = Run(machine, *words)
+            stack.enter_context(held(run))
+        yield run
+
+
+@contextmanager
+def held(daemon: UnderWay) -> Generator[None, None, None]:
     """The workers of the daemon's only job stand still: what the block looks at can't end meanwhile.
 
     For a job that may be at its end before it is held there is `begun`.
@@ -125,7 +137,7 @@ def held(daemon: Daemon) -> Generator[None, None, None]:
             kill(orphan, signal.SIGCONT)
 
 
-def go_on_until(daemon: Daemon, condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def go_on_until(daemon: UnderWay, condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Where they are held: let the workers go on, a moment at a time, until something is so; then they stand still.
 
     What is so after they read a certain amount is seen soon after, and not at the end of the run.
@@ -142,7 +154,7 @@ def go_on_until(daemon: Daemon, condition: Callable[[], bool], seconds: float = 
     wait_for(is_so, seconds)
 
 
-def _signal_workers(daemon: Daemon, number: int) -> set[int]:
+def _signal_workers(daemon: UnderWay, number: int) -> set[int]:
     assert daemon.process is not None
     found = {worker for job in children(daemon.process.pid) for worker in children(job)}
     for worker in found:
