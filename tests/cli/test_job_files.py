@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
+import sys
 import wsgiref
 from collections.abc import Generator
 from pathlib import Path
@@ -111,8 +113,7 @@ def test_text_names_destinations_and_moves_no_cursor(daemon: Daemon) -> None:
 
 def test_waiting_running_and_stored_while_a_job_runs(daemon: Daemon) -> None:
     """Else who waits for one file can't see whether it is under way."""
-    source = slow_set.make(daemon, "slow", daemon.home / "slow-place", mib=64)
-    job = slow_set.begin(daemon, "slow")
+    source = slow_set.make(daemon, "slow", daemon.home / "slow-place", mib=40)
     seen: dict[str, set[str]] = {}
 
     def has_all() -> bool:
@@ -120,17 +121,27 @@ def test_waiting_running_and_stored_while_a_job_runs(daemon: Daemon) -> None:
             seen.setdefault(one["state"], set()).add(one["path"])
         return {"waiting", "running", "stored"} <= set(seen)
 
-    slow_set.wait_for(has_all)
+    with slow_set.begun(daemon, "slow") as job:
+        slow_set.go_on_until_stored(daemon, job)
+        slow_set.go_on_until(daemon, has_all)
+        daemon.good("job", "cancel", job)
     assert set().union(*seen.values()) <= {str(path) for path in source.iterdir()}
-    daemon.good("job", "cancel", job)
     daemon.json("job", "wait", job)
 
 
 def test_watch_tells_each_state_once_and_all_by_the_end(daemon: Daemon) -> None:
     """Else a script that follows a run acts twice on a file, or never."""
-    source = slow_set.make(daemon, "watched", daemon.home / "watched-place", mib=24)
-    job = slow_set.begin(daemon, "watched")
-    told = [json.loads(line) for line in text(daemon, "watch", job, "--files", "--jsonl").splitlines()]
+    source = slow_set.make(daemon, "watched", daemon.home / "watched-place", mib=4)
+    with slow_set.begun(daemon, "watched") as job:
+        command = [sys.executable, "-P", "-m", "bkctl", "watch", job, "--files", "--jsonl"]
+        watching = subprocess.Popen(command, stdout=subprocess.PIPE, env=daemon.environ, cwd=daemon.home)
+        assert watching.stdout is not None
+        early = list[bytes]()
+        while b'"running"' not in b"".join(early):
+            assert (line := watching.stdout.readline()), early
+            early.append(line)
+    rest, _ = watching.communicate(timeout=60)
+    told = [json.loads(line) for line in (*early, *rest.splitlines())]
     stored = [one["path"] for one in told if one.get("event") == "file" and one["state"] == "stored"]
     assert sorted(stored) == sorted(str(path) for path in source.iterdir())
     assert all(one["job"] == job for one in told if one.get("event") == "file")

@@ -18,9 +18,7 @@ from tests.support import slow_set
 from tests.support.daemon import Daemon, running_daemon
 from tests.support.running import wait_until_it_hears
 
-pytestmark = pytest.mark.alone
-
-SLOW_MIB = 12
+SLOW_MIB = 2
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +37,8 @@ def slow(daemon: Daemon) -> Generator[str, None, None]:
     """A job of a new set `slow` that is under way, paused so that it stays so; ended afterwards, its set removed."""
     place = daemon.home / f"place-{time.monotonic_ns()}"
     slow_set.make(daemon, "slow", place, mib=SLOW_MIB, seed=time.monotonic_ns() & 0xFFFF)
-    job = slow_set.begin(daemon, "slow")
-    slow_set.wait_until_announced(place)
-    daemon.good("job", "pause", job)
+    with slow_set.begun(daemon, "slow") as job:
+        daemon.good("job", "pause", job)
     yield job
     for one in daemon.good("job", "list", "slow", "--status", "queued,running,paused")["jobs"]:
         daemon.good("job", "cancel", one["id"])
@@ -101,9 +98,8 @@ def test_restores_never_wait_and_two_jobs_run_at_once(daemon: Daemon, slow: str)
 def test_a_third_job_waits_for_a_free_place(daemon: Daemon, slow: str) -> None:
     place = daemon.home / f"place-{slow}"
     slow_set.make(daemon, "other", place, mib=SLOW_MIB, seed=7)
-    second = slow_set.begin(daemon, "other")
-    slow_set.wait_until_announced(place)
-    daemon.good("job", "pause", second)
+    with slow_set.begun(daemon, "other") as second:
+        daemon.good("job", "pause", second)
     third = slow_set.begin(daemon, "quick")
     found = slow_set.job(daemon, third)
     assert (found["state"], found["waits_for"]) == ("queued", "a free place: 2 jobs are running")
@@ -164,8 +160,12 @@ def test_ctrl_c_at_a_terminal_asks_to_detach_or_cancel(daemon: Daemon, slow: str
 def test_stop_after_ends_a_run_with_what_it_has(daemon: Daemon) -> None:
     """What must end by six in the morning ends, and the next night goes on from there."""
     place = daemon.home / f"place-{time.monotonic_ns()}"
-    slow_set.make(daemon, "limited", place, mib=32, seed=9)
-    document = daemon.json("backup", "limited", "--stop-after", "1s")
+    slow_set.make(daemon, "limited", place, mib=16, seed=9)
+    with slow_set.begun(daemon, "limited", "--stop-after", "1s") as job:
+        slow_set.go_on_until_stored(daemon, job)
+        # Its time began before this.
+        time.sleep(1.1)
+    document = daemon.json("watch", job)
     assert code_of(document) == (5, "run.stopped"), document
     assert "--stop-after" in document["error"]["message"]
     run = document["result"]["runs"][0]

@@ -27,9 +27,8 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Generator[Daemon, None, 
 
 def test_ctrl_c_leaves_and_the_job_goes_on(daemon: Daemon) -> None:
     """Somebody who has seen enough must not end the night's backup."""
-    jobs = [slow_set.begin(daemon, "one")]
-    with slow_set.held(daemon):
-        jobs.append(slow_set.begin(daemon, "two"))
+    with slow_set.begun(daemon, "one") as first:
+        jobs = [first, slow_set.begin(daemon, "two")]
         command = [sys.executable, "-P", "-m", "bkctl", "watch", "--json"]
         watching = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=daemon.environ)
         wait_until_it_hears(watching.pid)
@@ -48,8 +47,13 @@ def test_ctrl_c_leaves_and_the_job_goes_on(daemon: Daemon) -> None:
 def test_events_as_lines(daemon: Daemon) -> None:
     """A program that watches gets each step and the document last."""
     (daemon.home / "source-one" / "more").write_bytes(bytes(100))
-    job = slow_set.begin(daemon, "one", "--tag", "a=b")
-    lines = [json.loads(line) for line in daemon.bkctl("watch", job, "--jsonl").stdout.splitlines()]
+    with slow_set.begun(daemon, "one", "--tag", "a=b") as job:
+        command = [sys.executable, "-P", "-m", "bkctl", "watch", job, "--jsonl"]
+        watching = subprocess.Popen(command, stdout=subprocess.PIPE, env=daemon.environ)
+        assert watching.stdout is not None
+        first = watching.stdout.readline()
+    rest, _ = watching.communicate(timeout=60)
+    lines = [json.loads(line) for line in (first, *rest.splitlines())]
     assert lines[-1]["result"]["runs"][0]["job"] == job
     assert {line["job"] for line in lines[:-1]} <= {job}
     assert "progress" in {line["event"] for line in lines[:-1]} or "step" in {line["event"] for line in lines[:-1]}

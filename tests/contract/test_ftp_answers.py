@@ -166,7 +166,7 @@ class TestBounds:
         """No silence is long, yet the answer never ends: the backup would hang for ever, and nobody would be told."""
 
         def slowly() -> Iterator[bytes]:
-            for _ in range(100):
+            for _ in range(600):
                 yield b"2"
                 time.sleep(0.1)
 
@@ -180,5 +180,5 @@ class TestBounds:
             began = time.monotonic()
             with pytest.raises(DestinationUnreachableError, match="does not answer") as caught:
                 ask(store)
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 30, "a minute is what the server would have taken"
             assert caught.value.retryable

@@ -134,7 +134,7 @@ class TestGet:
 
         def script(method: str, path: str) -> Iterator[bytes]:
             yield begin
-            for _ in range(100):
+            for _ in range(600):
                 yield begin if begin[9:10] == b"1" else b"z"
                 time.sleep(0.1)
 
@@ -144,7 +144,7 @@ class TestGet:
             pytest.raises(DestinationUnreachableError, match="does not answer") as caught,
         ):
             store.get("r1/x")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30, "a minute is what the server would have taken"
         assert caught.value.retryable
 
     def test_a_connection_that_closes_without_an_answer(self) -> None:

@@ -122,9 +122,7 @@ def test_a_server_that_dies_harms_no_other(house: House, servers: tuple[SeaweedF
     """Else one bad line costs the night's backup everywhere."""
     slow_set.fill(house.source, 8)
     house.make_set("--compression", "best", "--jobs", "1")
-    job = slow_set.begin(house.daemon, "docs")
-    slow_set.wait_for(lambda: any((house.folder / "sftp").glob("*/sessions/*/*")))
-    with slow_set.held(house.daemon):
+    with slow_set.begun(house.daemon, "docs") as job:
         house.server.kill()
     try:
         document = house.daemon.json("job", "wait", job)
@@ -150,9 +148,7 @@ def test_who_stands_still_holds_up_no_other(house: House) -> None:
     """Else the slowest server decides when the night's backup is safe anywhere."""
     slow_set.fill(house.source, 8)
     house.make_set("--compression", "best", "--jobs", "1")
-    job = slow_set.begin(house.daemon, "docs")
-    slow_set.wait_for(lambda: any((house.folder / "sftp").glob("*/sessions/*/*")))
-    with slow_set.held(house.daemon):
+    with slow_set.begun(house.daemon, "docs") as job:
         house.server.stop()
     try:
         slow_set.wait_for(lambda: any((house.folder / "disk").glob("*/snapshots/*/*")), 55)
@@ -183,9 +179,7 @@ def test_a_stopped_run_goes_on_at_all_of_them(house: House) -> None:
     """What was stored before a stop must count everywhere."""
     slow_set.fill(house.source, 8)
     house.make_set("--compression", "best", "--jobs", "1")
-    job = slow_set.begin(house.daemon, "docs")
-    slow_set.wait_for(lambda: any((house.folder / "sftp").glob("*/sessions/*/*")))
-    with slow_set.held(house.daemon):
+    with slow_set.begun(house.daemon, "docs") as job:
         house.daemon.good("job", "cancel", job)
     assert house.daemon.json("job", "wait", job)["exit"] == 5
     document = house.back_up()
@@ -200,9 +194,7 @@ def test_a_job_that_is_killed_goes_on_at_all_of_them(house: House) -> None:
     """Each destination's journal knows what lies there; nothing is stored twice and nothing is lost."""
     slow_set.fill(house.source, 8)
     house.make_set("--compression", "best", "--jobs", "1")
-    job = slow_set.begin(house.daemon, "docs")
-    slow_set.wait_for(lambda: any((house.folder / "sftp").glob("*/sessions/*/*")))
-    with slow_set.held(house.daemon):
+    with slow_set.begun(house.daemon, "docs") as job:
         slow_set.kill_jobs(house.daemon)
     assert house.daemon.json("job", "wait", job)["exit"] in (1, 5)
     document = house.back_up()

@@ -43,7 +43,6 @@ def test_no_process_leaves_a_core_file(tmp_path: Path) -> None:
     """Else a crash writes the key of every backup into a file that other programs collect and send away."""
     with running_daemon(tmp_path / "home") as daemon:
         slow_set.make(daemon, "docs", tmp_path / "place")
-        run = Run(daemon, "backup", "docs")
         assert daemon.process is not None
         own = daemon.process.pid
         found: dict[str, str] = {}
@@ -53,7 +52,8 @@ def test_no_process_leaves_a_core_file(tmp_path: Path) -> None:
                 found.update({kind: _core_limit(one) for kind, one in _children_and_workers(run, own).items()})
             return found.get("worker") == found.get("bkctl") == "0 0"
 
-        run.wait_until(all_are_there)
+        with slow_set.standing(daemon, lambda: Run(daemon, "backup", "docs")) as run:
+            slow_set.go_on_until(daemon, all_are_there)
         assert found == dict.fromkeys(("daemon", "job", "worker", "bkctl"), "0 0")
         assert run.end()["exit"] == 0
 
@@ -68,10 +68,8 @@ def test_no_process_gives_its_memory_to_a_program_that_collects_cores() -> None:
 
     def live() -> dict[str, int]:
         with running_daemon(home / "home") as daemon:
-            slow_set.make(daemon, "docs", home / "place", mib=48)
-            run = Run(daemon, "backup", "docs")
+            slow_set.make(daemon, "docs", home / "place", mib=16)
             assert daemon.process is not None
-            slow_set.wait_until_announced(home / "place")
             own = daemon.process.pid
             owners: dict[str, int] = {}
 
@@ -82,8 +80,9 @@ def test_no_process_gives_its_memory_to_a_program_that_collects_cores() -> None:
                 assert all(map(is_there, processes.values())), "what has ended belongs to root, too"
                 return len(owners) == 4 and set(owners.values()) == {0}
 
-            slow_set.wait_for(are_out_of_reach)
-            daemon.good("job", "cancel", "latest")
+            with slow_set.standing(daemon, lambda: Run(daemon, "backup", "docs")) as run:
+                slow_set.go_on_until(daemon, are_out_of_reach)
+                daemon.good("job", "cancel", "latest")
             run.end()
         return owners
 

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Generator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from tests.support import slow_set
 from tests.support.daemon import Daemon, running_daemon
 from tests.support.mounting import tmpfs
 from tests.support.ordinary_user import run_as_user
+from tests.support.running import wait_until_it_hears
 
 NOT_YET = {23: "nothing of this version deletes stored data, so nothing waits for a guard, a lock or another writer"}
 
@@ -63,11 +64,11 @@ def some_destinations(daemon: Daemon) -> int:
 
 
 def cancelled_elsewhere(daemon: Daemon) -> int:
-    """The last that the job of `busy` goes through."""
-    command = [sys.executable, "-P", "-m", "bkctl", "job", "wait", "busy@latest"]
-    with subprocess.Popen(command, env=daemon.environ, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        daemon.good("job", "cancel", "busy@latest")
-        return process.wait(60)
+    with _under_way(daemon, "cancelled") as job:
+        command = [sys.executable, "-P", "-m", "bkctl", "job", "wait", job]
+        process = subprocess.Popen(command, env=daemon.environ, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        wait_until_it_hears(process.pid)
+    return process.wait(60)
 
 
 def not_found(daemon: Daemon) -> int:
@@ -75,9 +76,7 @@ def not_found(daemon: Daemon) -> int:
 
 
 def busy(daemon: Daemon) -> int:
-    _make_slow(daemon, "busy")
-    slow_set.begin(daemon, "busy")
-    with slow_set.held(daemon):
+    with _under_way(daemon, "busy"):
         return daemon.bkctl("backup", "busy").returncode
 
 
@@ -160,27 +159,24 @@ def answer_needed(daemon: Daemon) -> int:
 
 
 def skipped(daemon: Daemon) -> int:
-    """Of `busy`."""
-    return daemon.bkctl("backup", "busy", "--if-running", "skip").returncode
+    with _under_way(daemon, "skipped"):
+        return daemon.bkctl("backup", "skipped", "--if-running", "skip").returncode
 
 
 def timeout(daemon: Daemon) -> int:
-    """Of `busy`, whose job goes on."""
-    code = daemon.bkctl("job", "wait", "busy@latest", "--timeout", "1s").returncode
-    assert daemon.good("job", "show", "busy@latest")["job"]["state"] == "running"
+    """The job goes on."""
+    with _under_way(daemon, "late") as job:
+        code = daemon.bkctl("job", "wait", job, "--timeout", "1s").returncode
+        assert slow_set.job(daemon, job)["state"] == "running"
     return code
 
 
 def interrupted(daemon: Daemon) -> int:
-    with _slow(daemon, "interrupted") as process:
-        process.send_signal(signal.SIGINT)
-        return process.wait(60)
+    return _signalled(daemon, "interrupted", signal.SIGINT)
 
 
 def terminated(daemon: Daemon) -> int:
-    with _slow(daemon, "terminated") as process:
-        process.send_signal(signal.SIGTERM)
-        return process.wait(60)
+    return _signalled(daemon, "terminated", signal.SIGTERM)
 
 
 def reader_gone(daemon: Daemon) -> int:
@@ -194,17 +190,14 @@ def reader_gone(daemon: Daemon) -> int:
 
 
 PROVOKED: dict[int, Callable[[Daemon], int]] = {
-    # These four in this order: one slow job for all.
-    11: busy,
-    75: skipped,
-    124: timeout,
-    5: cancelled_elsewhere,
     0: all_done,
     1: failed,
     2: usage,
     3: left_out,
     4: some_destinations,
+    5: cancelled_elsewhere,
     10: not_found,
+    11: busy,
     12: wrong_key,
     13: no_daemon,
     14: no_right,
@@ -215,6 +208,8 @@ PROVOKED: dict[int, Callable[[Daemon], int]] = {
     20: damage,
     21: attention,
     22: answer_needed,
+    75: skipped,
+    124: timeout,
     130: interrupted,
     141: reader_gone,
     143: terminated,
@@ -243,15 +238,27 @@ def _make_slow(daemon: Daemon, name: str) -> None:
     daemon.good("set", "create", name, "--source", daemon.home / "slow", *words)
 
 
-def _slow(daemon: Daemon, name: str) -> subprocess.Popen[bytes]:
-    """`bkctl backup` of a new set that has announced itself and takes seconds."""
+@contextmanager
+def _under_way(daemon: Daemon, name: str) -> Generator[str, None, None]:
+    """The job of a new set that stands still until the block ends, and is cancelled then; its id."""
+    _make_slow(daemon, name)
+    with slow_set.begun(daemon, name) as job:
+        yield job
+        daemon.good("job", "cancel", job)
+    daemon.json("job", "wait", job)
+
+
+def _signalled(daemon: Daemon, name: str, number: signal.Signals) -> int:
+    """What `bkctl backup` of a new set ends with that gets a signal while its job stands still."""
     _make_slow(daemon, name)
     command = [sys.executable, "-P", "-m", "bkctl", "backup", name]
-    process = subprocess.Popen(
-        command, env=daemon.environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
     with ExitStack() as stack:
-        stack.callback(process.kill)
-        slow_set.wait_until_announced(daemon.home / f"{name}-repo")
-        stack.pop_all()
-    return process
+        with slow_set.gate(daemon):
+            quiet = subprocess.DEVNULL
+            process = subprocess.Popen(command, env=daemon.environ, stdin=quiet, stdout=quiet, stderr=quiet)
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            wait_until_it_hears(process.pid)
+            slow_set.wait_until_announced(daemon.home / f"{name}-repo")
+            process.send_signal(number)
+        return process.wait(60)

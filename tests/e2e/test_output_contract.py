@@ -159,13 +159,12 @@ def test_backups_and_their_jobs(client: Client) -> None:
 def test_pause_and_resume(client: Client) -> None:
     """A job's document while it runs has its progress, and the states of its files where they are wanted."""
     place = client.home / "slow-place"
-    slow_set.make(client.daemon, "slow", place, mib=96)
-    job = slow_set.begin(client.daemon, "slow")
-    slow_set.wait_until_announced(place)
-    client("job", "pause", job)
-    client("job", "show", job, "--files")
-    client("job", "resume", job)
-    client("job", "pause", job)
+    slow_set.make(client.daemon, "slow", place, mib=4)
+    with slow_set.begun(client.daemon, "slow") as job:
+        client("job", "pause", job)
+        client("job", "show", job, "--files")
+        client("job", "resume", job)
+        client("job", "pause", job)
     client("job", "show", job)
     client("job", "cancel", job)
     client("job", "wait", job, exits=5)

@@ -22,11 +22,10 @@ def daemon(tmp_path: Path) -> Generator[Daemon, None, None]:
 def test_a_paused_backup_stops_reading_and_goes_on_to_its_end(daemon: Daemon, tmp_path: Path) -> None:
     """Else who needs the machine or the line for an hour has to give up what the run has done."""
     source = slow_set.make(daemon, "slow", tmp_path / "place")
-    job = slow_set.begin(daemon, "slow")
-    slow_set.wait_until_announced(tmp_path / "place")
-    assert daemon.good("job", "pause", job)["changed"] is True
-    assert daemon.good("job", "pause", job)["changed"] is False
-    assert slow_set.job(daemon, job)["state"] == "paused"
+    with slow_set.begun(daemon, "slow") as job:
+        assert daemon.good("job", "pause", job)["changed"] is True
+        assert daemon.good("job", "pause", job)["changed"] is False
+        assert slow_set.job(daemon, job)["state"] == "paused"
     # What was stored so far is reachable: an announcement with a checkpoint lies at the place.
     slow_set.wait_for(lambda: len(list((tmp_path / "place").glob("*/sessions/*/*"))) >= 2)
 
@@ -49,9 +48,9 @@ def test_a_paused_backup_stops_reading_and_goes_on_to_its_end(daemon: Daemon, tm
 
 def test_a_paused_job_is_cancelled_at_once_and_keeps_what_it_stored(daemon: Daemon, tmp_path: Path) -> None:
     slow_set.make(daemon, "slow", tmp_path / "place")
-    job = slow_set.begin(daemon, "slow")
-    slow_set.wait_until_announced(tmp_path / "place")
-    daemon.good("job", "pause", job)
+    with slow_set.begun(daemon, "slow") as job:
+        slow_set.go_on_until_stored(daemon, job)
+        daemon.good("job", "pause", job)
     began = time.monotonic()
     daemon.good("job", "cancel", job)
     document = daemon.json("job", "wait", job)
@@ -64,10 +63,9 @@ def test_a_paused_job_is_cancelled_at_once_and_keeps_what_it_stored(daemon: Daem
 
 def test_a_paused_job_is_still_paused_after_a_restart(daemon: Daemon, tmp_path: Path) -> None:
     """Else an update of the program begins what somebody stopped with reason."""
-    slow_set.make(daemon, "slow", tmp_path / "place")
-    job = slow_set.begin(daemon, "slow")
-    slow_set.wait_until_announced(tmp_path / "place")
-    daemon.good("job", "pause", job)
+    slow_set.make(daemon, "slow", tmp_path / "place", mib=4)
+    with slow_set.begun(daemon, "slow") as job:
+        daemon.good("job", "pause", job)
     daemon.restart()
     slow_set.wait_for(lambda: slow_set.job(daemon, job)["state"] == "paused")
     daemon.good("job", "resume", job)

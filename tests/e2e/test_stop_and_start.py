@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -41,14 +42,17 @@ def job_process(daemon: Daemon) -> int:
 
 def test_a_restart_checkpoints_and_the_job_goes_on_under_its_id(daemon: Daemon, tmp_path: Path) -> None:
     """Else an update of the program costs the night's backup, and the script that waits for it an error."""
-    source = slow_set.make(daemon, "slow", tmp_path / "place", mib=64)
-    job = slow_set.begin(daemon, "slow")
-    slow_set.wait_until_storing(daemon, job)
-    with follower(daemon, "job", "wait", job) as waiting:
+    source = slow_set.make(daemon, "slow", tmp_path / "place", mib=28)
+    with ExitStack() as stack:
+        job = stack.enter_context(slow_set.begun(daemon, "slow"))
+        slow_set.go_on_until_stored(daemon, job)
+        waiting = follower(daemon, "job", "wait", job)
         wait_until_it_hears(waiting.pid)
         process = job_process(daemon)
         began = time.monotonic()
-        assert daemon.stop() == 0
+        daemon.ask_to_stop()
+    with waiting:
+        assert daemon.wait() == 0
         assert time.monotonic() - began < 11
         assert not is_there(process)
         partial = list((tmp_path / "place").glob("*/snapshots/*/*"))
@@ -68,12 +72,11 @@ def test_a_restart_checkpoints_and_the_job_goes_on_under_its_id(daemon: Daemon, 
 
 def test_a_killed_daemon_leaves_an_interrupted_run_and_the_next_one_goes_on(daemon: Daemon, tmp_path: Path) -> None:
     """Else a crash costs what was stored, or two processes write one set at once."""
-    slow_set.make(daemon, "slow", tmp_path / "place", mib=20)
-    job = slow_set.begin(daemon, "slow")
-    slow_set.wait_until_storing(daemon, job)
-    slow_set.wait_for(lambda: slow_set.read_bytes(daemon, job) >= 8 * slow_set.MIB)
-    process = job_process(daemon)
-    daemon.kill()
+    slow_set.make(daemon, "slow", tmp_path / "place", mib=28)
+    with slow_set.begun(daemon, "slow") as job:
+        slow_set.go_on_until_stored(daemon, job)
+        process = job_process(daemon)
+        daemon.kill()
     daemon.start()
     slow_set.wait_for(lambda: slow_set.job(daemon, job)["state"] != "running")
     assert not is_there(process), "the orphan made its checkpoint and ended"
@@ -93,12 +96,11 @@ def test_nothing_begins_on_a_set_while_an_orphan_holds_it(daemon: Daemon, tmp_pa
     slow_set.make(daemon, "slow", tmp_path / "place", mib=2)
     daemon.good("backup", "slow")
     slow_set.fill(daemon.home / "source-slow", 8, seed=2)
-    running = slow_set.begin(daemon, "slow")
-    with slow_set.held(daemon):
+    with slow_set.begun(daemon, "slow") as running:
         waiting = slow_set.begin(daemon, "slow", "--if-running", "wait")
         assert slow_set.job(daemon, waiting)["waits_for"] == f"job {running[:9]}: a backup of the same set"
         process = job_process(daemon)
-    daemon.kill()
+        daemon.kill()
     slow_set.wait_for(lambda: not is_there(process))
     (lock,) = daemon.state.glob("jobs/b*.lock")
     with lock.open() as held:
@@ -114,10 +116,9 @@ def test_nothing_begins_on_a_set_while_an_orphan_holds_it(daemon: Daemon, tmp_pa
 
 def test_a_killed_job_says_so_and_the_daemon_lives(daemon: Daemon, tmp_path: Path) -> None:
     """The kernel takes the largest process when memory runs out; nobody must have to guess that."""
-    slow_set.make(daemon, "slow", tmp_path / "place")
-    job = slow_set.begin(daemon, "slow")
-    slow_set.wait_until_announced(tmp_path / "place")
-    kill(job_process(daemon))
+    slow_set.make(daemon, "slow", tmp_path / "place", mib=2)
+    with slow_set.begun(daemon, "slow") as job:
+        kill(job_process(daemon))
     document = daemon.json("job", "wait", job)
     assert document["exit"] == 5, document
     assert "perhaps because memory ran out" in document["error"]["message"]
@@ -127,13 +128,10 @@ def test_a_killed_job_says_so_and_the_daemon_lives(daemon: Daemon, tmp_path: Pat
 
 
 def test_a_run_survives_a_killed_worker(daemon: Daemon, tmp_path: Path) -> None:
-    slow_set.make(daemon, "slow", tmp_path / "place")
-    job = slow_set.begin(daemon, "slow")
-    slow_set.wait_until_announced(tmp_path / "place")
-    process = job_process(daemon)
-    slow_set.wait_for(lambda: bool(list(children(process))))
-    for worker in children(process):
-        kill(worker)
+    slow_set.make(daemon, "slow", tmp_path / "place", mib=2)
+    with slow_set.begun(daemon, "slow") as job:
+        for worker in children(job_process(daemon)):
+            kill(worker)
     document = daemon.json("job", "wait", job)
     assert document["exit"] == 0, document
     assert any("worker ended" in warning for warning in document["warnings"])
@@ -141,15 +139,15 @@ def test_a_run_survives_a_killed_worker(daemon: Daemon, tmp_path: Path) -> None:
 
 def test_a_job_ends_with_the_daemon_that_started_it(daemon: Daemon, tmp_path: Path) -> None:
     """Else the orphan of a crash writes for hours with nobody to tell."""
-    slow_set.make(daemon, "slow", tmp_path / "place", mib=32)
-    job = slow_set.begin(daemon, "slow")
-    slow_set.wait_until_announced(tmp_path / "place")
-    process = job_process(daemon)
-    workers = list(children(process))
-    with follower(daemon, "job", "wait", job) as waiting:
+    slow_set.make(daemon, "slow", tmp_path / "place", mib=8)
+    with slow_set.begun(daemon, "slow") as job:
+        process = job_process(daemon)
+        workers = list(children(process))
+        waiting = follower(daemon, "job", "wait", job)
         wait_until_it_hears(waiting.pid)
         began = time.monotonic()
         daemon.kill()
+    with waiting:
         slow_set.wait_for(lambda: not any(is_there(one) for one in (process, *workers)), 12)
         waiting.communicate(timeout=30)
     assert (waiting.returncode, time.monotonic() - began > 8) == (13, True), "bkctl gives a restart ten seconds"

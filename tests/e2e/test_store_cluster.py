@@ -36,8 +36,7 @@ def test_a_volume_server_dies_during_a_backup(cluster: SeaweedCluster, tmp_path:
         daemon.good("backup", "docs")
         (source / "small").write_bytes(os.urandom(100_000))
         slow_set.fill(source, 24, seed=2)
-        job = slow_set.begin(daemon, "docs")
-        with slow_set.held(daemon):
+        with slow_set.begun(daemon, "docs") as job:
             cluster.volumes[0].kill()
         document = daemon.json("job", "wait", job)
         tries = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Generator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -93,11 +94,18 @@ def test_only_the_named_place(daemon: Daemon, tmp_path: Path) -> None:
 
 def test_a_restart_does_not_do_again_what_was_done(daemon: Daemon, tmp_path: Path) -> None:
     """A long set with two places would store a second snapshot in the first at each update of the program."""
-    slow_set.make(daemon, "slow", tmp_path / "one", tmp_path / "two", mib=8)
-    job = slow_set.begin(daemon, "slow")
-    slow_set.wait_for(lambda: len(list((tmp_path / "one").glob("r*/snapshots/*/*"))) == 1)
-    slow_set.wait_for(lambda: bool(list((tmp_path / "two").glob("r*/sessions/*/*"))))
-    daemon.restart()
+    slow_set.make(daemon, "slow", tmp_path / "one", tmp_path / "two", mib=16)
+    with ExitStack() as first:
+        job = first.enter_context(slow_set.begun(daemon, "slow"))
+        slow_set.go_on_until_stored(daemon, job)
+        # The workers of the second destination's part come to a gate that is closed again.
+        with slow_set.gate(daemon):
+            first.close()
+            slow_set.wait_for(lambda: len(list((tmp_path / "one").glob("r*/snapshots/*/*"))) == 1)
+            slow_set.wait_for(lambda: bool(list((tmp_path / "two").glob("r*/sessions/*/*"))))
+            daemon.ask_to_stop()
+    assert daemon.wait() == 0
+    daemon.start()
     document = daemon.json("job", "wait", job)
     assert document["exit"] == 0, slow_set.shown(document)
     verdicts = {entry["name"]: entry["verdict"] for entry in document["result"]["runs"][0]["destinations"]}

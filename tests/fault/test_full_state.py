@@ -32,9 +32,11 @@ def test_a_full_state_disk_keeps_nobody_from_ending_work(tmp_path: Path) -> None
     home.mkdir()
     with tmpfs(home / "state", "220m") as state, running_daemon(home) as daemon:
         slow_set.make(daemon, "slow", tmp_path / "place", mib=12)
-        job = slow_set.begin(daemon, "slow")
-        slow_set.wait_until_announced(tmp_path / "place")
-        daemon.good("job", "pause", job)
+        with slow_set.begun(daemon, "slow") as job:
+            slow_set.go_on_until_stored(daemon, job)
+            daemon.good("job", "pause", job)
+        # Its checkpoint is made while there is room: with a full disk its job would end here.
+        slow_set.wait_for(lambda: len(list((tmp_path / "place").glob("*/sessions/*/*"))) >= 2)
         waiting = slow_set.begin(daemon, "slow", "--if-running", "wait")
         reserve = state / "reserve"
         slow_set.wait_for(lambda: reserve.exists() and reserve.stat().st_size == RESERVE_BYTES)

@@ -102,7 +102,8 @@ def test_stop_after_ends_some_day(tmp_path: Path, faults: Faults) -> None:
     size = sum(path.lstat().st_size for path in source.rglob("*") if path.is_file() and not path.is_symlink())
     _wait_until_old(source)
     # Slow on purpose: with one worker.
-    interrupted = Interrupted(tmp_path, source, "--jobs", "1", "--compression", "best", "--stop-after", "1s")
+    seconds = "1s" if faults.is_full else "2s"
+    interrupted = Interrupted(tmp_path, source, "--jobs", "1", "--compression", "best", "--stop-after", seconds)
     for _ in range(100):
         document = interrupted.run()
         assert document["exit"] in (0, 5), show(document)

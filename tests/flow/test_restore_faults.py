@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from backupd.errors import TargetFullError
 from backupd.seal.slot import secret_to_text
+from tests.support import slow_set
 from tests.support.compare import compare_trees
 from tests.support.damaging import flip
 from tests.support.machine import Machine
 from tests.support.restoring import Kept, files
+from tests.support.running import Run, kill
 from tests.support.small_repository import CHUNK_BYTES, Node, SmallRepository, directory
 
 MEBIBYTE = 1 << 20
@@ -110,29 +110,16 @@ def test_full_target_ends_with_16_and_leaves_no_half_file(kept: Kept, tiny: Path
         assert path.read_bytes() == (kept.source / path.name).read_bytes()
 
 
-def _start(kept: Kept) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "bkctl", "restore", "--from", str(kept.place), "--to", str(kept.target), "--json"]
-    return subprocess.Popen(
-        command, env=kept.machine.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+@contextmanager
+def _standing_after(kept: Kept, count: int) -> Generator[Run, None, None]:
+    """A restore whose workers stand still once there are so many files, until the block ends."""
 
+    def has_come_so_far() -> bool:
+        return sum(len(names) for _, _, names in os.walk(kept.restored)) >= count
 
-def _descendants(pid: int, module: str = "") -> list[int]:
-    """Processes below one, the nearest first; only those that run a module, if one is named."""
-    told = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, check=True).stdout.decode()
-    rows = [line.split(maxsplit=2) for line in told.splitlines()[1:]]
-    found = [pid]
-    for above in found:
-        found += [int(child) for child, parent, _ in rows if int(parent) == above]
-    return [int(one) for one, _, words in rows if int(one) in found[1:] and module in words]
-
-
-def _wait_for_files(kept: Kept, count: int) -> None:
-    for _ in range(2000):
-        if kept.restored.exists() and sum(len(names) for _, _, names in os.walk(kept.restored)) >= count:
-            return
-        time.sleep(0.005)
-    raise AssertionError("the restore wrote nothing in 10 s")
+    with slow_set.standing_alone(kept.machine, "restore", "--from", kept.place, "--to", kept.target) as run:
+        slow_set.go_on_until(run, has_come_so_far)
+        yield run
 
 
 def _many(kept: Kept) -> None:
@@ -147,13 +134,9 @@ def test_killed_restore_goes_on_without_a_question(kept: Kept) -> None:
     """What it left half written looks newer than the snapshot, and is known all the same."""
     _many(kept)
     for count in (50, 1500):
-        job = _start(kept)
-        _wait_for_files(kept, count)
-        for pid in _descendants(job.pid):
-            os.kill(pid, signal.SIGKILL)
-        job.wait()
-        assert job.stdout is not None
-        job.stdout.close()
+        with _standing_after(kept, count) as run:
+            run.kill()
+        run.process.communicate()
     (kept.restored / "0" / "half").write_bytes(b"the user's own")
     outcome = kept.restore()
     assert outcome.done.exit_code == 0, outcome.result
@@ -165,22 +148,18 @@ def test_killed_restore_goes_on_without_a_question(kept: Kept) -> None:
 
 def test_worker_that_dies_costs_nothing(kept: Kept) -> None:
     _many(kept)
-    job = _start(kept)
-    _wait_for_files(kept, 100)
-    os.kill(_descendants(job.pid, "backupd.worker")[0], signal.SIGKILL)
-    out, _ = job.communicate(timeout=60)
-    document = json.loads(out)
+    with _standing_after(kept, 100) as run:
+        kill(run.workers[0])
+    document = run.end()
     assert document["exit"] == 0, document
     assert compare_trees(kept.source, kept.restored) == []
 
 
 def test_cancelled_restore_leaves_no_half_file(kept: Kept) -> None:
     _many(kept)
-    job = _start(kept)
-    _wait_for_files(kept, 300)
-    os.kill(job.pid, signal.SIGTERM)
-    out, _ = job.communicate(timeout=60)
-    assert json.loads(out)["exit"] == 143
+    with _standing_after(kept, 300) as run:
+        run.process.send_signal(signal.SIGTERM)
+    assert run.end()["exit"] == 143
     for path in kept.restored.rglob("*"):
         if path.is_file():
             assert path.read_bytes() == (kept.source / path.relative_to(kept.restored)).read_bytes()
@@ -191,11 +170,9 @@ def test_cancelled_restore_leaves_no_half_file(kept: Kept) -> None:
 def test_vanished_place_is_no_damage(kept: Kept) -> None:
     """A disk that was pulled out is told as such, not as a thousand lost files."""
     _many(kept)
-    job = _start(kept)
-    _wait_for_files(kept, 100)
-    kept.place.rename(kept.above / "elsewhere")
-    out, _ = job.communicate(timeout=60)
-    assert json.loads(out)["exit"] == 15
+    with _standing_after(kept, 100) as run:
+        kept.place.rename(kept.above / "elsewhere")
+    assert run.end()["exit"] == 15
     (kept.above / "elsewhere").rename(kept.place)
     assert kept.restore().done.exit_code == 0
     assert compare_trees(kept.source, kept.restored) == []

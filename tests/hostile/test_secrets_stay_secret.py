@@ -10,9 +10,7 @@ import os
 import resource
 import signal
 import stat
-import time
 from collections.abc import Generator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +27,7 @@ from tests.support.canaries import Canaries, ProcessWatch
 from tests.support.daemon import Daemon
 from tests.support.raw_http import Raw, status_of
 from tests.support.running import children
-from tests.support.slow_set import fill, wait_for
+from tests.support.slow_set import begun, fill, go_on_until_stored
 from tests.support.terminal import on_terminal
 
 pytestmark = pytest.mark.platform("linux")
@@ -246,20 +244,13 @@ def _die(life: Life) -> None:
     daemon = life.daemon
     assert daemon.process is not None
     own = daemon.process.pid
-    fill(life.source / "large", 4)
     for depth in (2, 1, 0):
-        daemon.good("backup", "two", "--detach")
-        below: list[int] = []
-
-        def is_there(depth: int = depth, below: list[int] = below) -> bool:
-            below[:] = [own]
+        fill(life.source / f"large-{depth}", 16, seed=depth)
+        with begun(daemon, "two") as job:
+            go_on_until_stored(daemon, job)
+            below = [own]
             for _ in range(depth):
-                below[:] = [child for parent in below for child in children(parent)]
-            return bool(below)
-
-        wait_for(is_there)
-        time.sleep(0.3)
-        with suppress(ProcessLookupError):
+                below = [child for parent in below for child in children(parent)]
             os.kill(below[0], signal.SIGABRT)
         if depth:
             life.said[f"after SIGABRT {depth}"] = daemon.bkctl("job", "wait", "latest", "--json").stdout

@@ -69,8 +69,17 @@ class Daemon:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End it by a signal; its exit code."""
+        self.ask_to_stop(number)
+        return self.wait()
+
+    def ask_to_stop(self, number: int = signal.SIGTERM) -> None:
+        """Send the signal and don't wait."""
         assert self.process is not None
         self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait until it has ended; its exit code."""
+        assert self.process is not None
         return self.process.wait(60)
 
     def kill(self) -> None:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.support.daemon import Daemon
-from tests.support.running import children, kill
+from tests.support.machine import Machine
+from tests.support.plugins.sitecustomize import GATE
+from tests.support.raw_http import Raw, body_of
+from tests.support.running import Run, children, kill
 
 MIB = 1 << 20
+_SLICE_SECONDS = 0.04
+
+Started = TypeVar("Started")
+UnderWay = Daemon | Run
+"""What has jobs below it."""
 
 
 def fill(source: Path, mib: int, seed: int = 1) -> None:
@@ -48,11 +57,13 @@ def job(daemon: Daemon, job_id: str) -> dict[str, Any]:
 
 
 def read_bytes(daemon: Daemon, job_id: str) -> int:
-    """How much the run has read so far."""
-    return int((job(daemon, job_id)["progress"] or {"bytes_done": 0})["bytes_done"])
+    """How much the run has read so far; asked without bkctl, whose start takes longer than many a run."""
+    with Raw(daemon.socket, f"GET /v1/jobs/{job_id} HTTP/1.0\r\n\r\n".encode()) as connection:
+        found = body_of(connection.rest())
+    return int((found["progress"] or {"bytes_done": 0})["bytes_done"])
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until something is so."""
     end = time.monotonic() + seconds
     while not condition():
@@ -66,24 +77,64 @@ def wait_until_announced(place: Path) -> None:
 
 
 @contextmanager
-def held(daemon: Daemon) -> Generator[None, None, None]:
-    """The workers of the daemon's only job stand still: what the block looks at can't end meanwhile."""
-    assert daemon.process is not None
-    own = daemon.process.pid
-    workers: set[int] = set()
+def gate(programs: Daemon | Machine) -> Generator[None, None, None]:
+    """Workers that start while the block runs do nothing before it ends, however fast the machine is."""
+    path = programs.home / GATE
+    with path.open("wb") as closed:
+        fcntl.flock(closed, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            path.unlink()
+
+
+@contextmanager
+def begun(daemon: Daemon, name: str, *words: str) -> Generator[str, None, None]:
+    """Begin a run whose workers stand still from their first moment until the block ends; id of its job."""
+    with standing(daemon, lambda: begin(daemon, name, *words)) as found:
+        yield found
+
+
+@contextmanager
+def standing(daemon: Daemon, start: Callable[[], Started]) -> Generator[Started, None, None]:
+    """The same for what begins a run in another way; gives what that gave."""
+    with ExitStack() as stack:
+        with gate(daemon):
+            found = start()
+            stack.enter_context(held(daemon))
+        yield found
+
+
+@contextmanager
+def standing_alone(machine: Machine, *words: str | Path) -> Generator[Run, None, None]:
+    """`bkctl` without a daemon, the workers of its job held in the same way."""
+    with ExitStack() as stack:
+        with gate(machine):
+            run = Run(machine, *words)
+            stack.enter_context(held(run))
+        yield run
+
+
+@contextmanager
+def held(daemon: UnderWay) -> Generator[None, None, None]:
+    """The workers of the daemon's only job stand still: what the block looks at can't end meanwhile.
+
+    For a job that may be at its end before it is held there is `begun`.
+    """
+    seen: set[int] = set()
 
     def are_held() -> bool:
-        workers.update(found := {worker for job in children(own) for worker in children(job)})
-        for worker in found:
-            kill(worker, signal.SIGSTOP)
+        found = _signal_workers(daemon, signal.SIGSTOP)
+        seen.update(found)
         return bool(found)
 
     wait_for(are_held)
     try:
         yield
     finally:
-        for worker in workers:
-            kill(worker, signal.SIGCONT)
+        _signal_workers(daemon, signal.SIGCONT)
+        for orphan in seen:
+            kill(orphan, signal.SIGCONT)
 
 
 def kill_jobs(daemon: Daemon) -> None:
@@ -94,9 +145,34 @@ def kill_jobs(daemon: Daemon) -> None:
             kill(each)
 
 
-def wait_until_storing(daemon: Daemon, job_id: str) -> None:
-    """Wait until the run has stored something."""
-    wait_for(lambda: read_bytes(daemon, job_id) > 0)
+def go_on_until(daemon: UnderWay, condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Where they are held: let the workers go on, a moment at a time, until something is so; then they stand still.
+
+    What is so after they read a certain amount is seen soon after, and not at the end of the run.
+    """
+
+    def is_so() -> bool:
+        if condition():
+            return True
+        _signal_workers(daemon, signal.SIGCONT)
+        time.sleep(_SLICE_SECONDS)
+        _signal_workers(daemon, signal.SIGSTOP)
+        return False
+
+    wait_for(is_so, seconds)
+
+
+def _signal_workers(daemon: UnderWay, number: int) -> set[int]:
+    assert daemon.process is not None
+    found = {worker for job in children(daemon.process.pid) for worker in children(job)}
+    for worker in found:
+        kill(worker, number)
+    return found
+
+
+def go_on_until_stored(daemon: Daemon, job_id: str) -> None:
+    """The same until the run has stored something, which are 8 MiB."""
+    go_on_until(daemon, lambda: read_bytes(daemon, job_id) > 0)
 
 
 def shown(found: object) -> str:
