@@ -15,10 +15,10 @@ from backupd.errors import BackupError
 from backupd.model import work
 from backupd.private_memory import keep_private
 from backupd.repository.fetching import FetchWorker
-from backupd.repository.ring import map_memory
 from backupd.repository.storing import StoreWorker
 from backupd.repository.verifying import CheckWorker
 from backupd.rights import Rights
+from backupd.shared_memory import map_memory
 from backupd.wire.channel import Channel
 
 

@@ -38,6 +38,16 @@ class Unlock(Strict, frozen=True, kw_only=True):
     """A password or the printed 44 characters, surrounding white space stripped; None: the kept key."""
 
 
+class PaceGrant(Strict, frozen=True, kw_only=True):
+    """A member's part in a table of limits of bandwidth (destination.pacing)."""
+
+    descriptor: Number
+    """Inherited, of the table's memory."""
+    member: Number
+    told: list[str] = []
+    """The limits that hold at the beginning, in words."""
+
+
 class StoreAccess(Strict, frozen=True, kw_only=True):
     """What opens the door of a store that is no directory."""
 
@@ -55,6 +65,8 @@ class StoreAccess(Strict, frozen=True, kw_only=True):
     """The options that gave this, without secrets, for the commands that are printed."""
     retry_seconds: Seconds | None = None
     """How long one call that fails for a moment is tried again; None: five minutes."""
+    pace: PaceGrant | None = None
+    """None: what is sent and received has no limit, and gets none."""
 
 
 NO_ACCESS = StoreAccess()
@@ -76,6 +88,9 @@ class Limits(Strict, frozen=True, kw_only=True):
     polite: bool = True
     """Lower CPU and I/O priority."""
     stop_after_seconds: Seconds | None = None
+    upload_rate: Number | None = None
+    """Bytes a second; for stores elsewhere, beside the daemon's rules."""
+    download_rate: Number | None = None
 
 
 class Caller(Strict, frozen=True, kw_only=True):
