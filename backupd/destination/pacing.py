@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +40,7 @@ _MOST_MEMBERS = 1024
 _UNLIMITED_PIECE = 256 << 10
 _MOST_PIECE, _LEAST_PIECE = 64 << 10, 1 << 10
 _PIECES_A_SECOND = 20
+_BUFFERS_A_SECOND, _LEAST_BUFFER = 32, 32 << 10
 _LATE_SECONDS = 0.03
 """Who wakes late by so much at most still keeps the rate."""
 _SLICE_SECONDS = 0.25
@@ -123,6 +125,13 @@ class Pace:
         """(how many bytes may be read, or asked for, now; how many seconds were waited for them)."""
         count = min(most, self._piece(_DOWN))
         return count, self._move(_DOWN, count)
+
+    def fit(self, connection: socket.socket) -> None:
+        """Before an answer is read: what the system takes in ahead of us counts at the server as sent."""
+        rate = min(self._rates(_DOWN), default=0.0)
+        if rate:
+            size = min(_MOST_PIECE, max(_LEAST_BUFFER, int(rate / _BUFFERS_A_SECOND)))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
     def give_back(self, byte_count: int) -> None:
         """So many of those did not come."""

@@ -158,6 +158,8 @@ class Connection(ftplib.FTP_TLS):
         pace, most = self._server.pace, _PART_BYTES
         with closing(self._begin(command, offset or None)) as data:
             deadline = Deadline(self._server.limits.answer_seconds)
+            if pace is not None:
+                pace.fit(data)
             while length is None or count <= length:
                 if pace is not None:
                     most, waited = pace.may_read(_PART_BYTES)

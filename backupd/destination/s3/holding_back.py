@@ -20,14 +20,20 @@ def hold_back(session: Any, pace: Pace) -> None:
 
 
 class _Paced:
-    """The part of a connection that sends."""
+    """What is put before a connection of botocore."""
 
     pace: Pace
+
+    def getresponse(self: Any) -> Any:
+        """Read the head of an answer."""
+        if self.sock is not None:
+            self.pace.fit(self.sock)
+        return super().getresponse()  # type: ignore[misc]  # the other base has it
 
     def send(self: Any, data: Any) -> None:
         """Send headers, or a piece of a body. What the server no longer wants is not sent, and so waits for nothing."""
         if self._response_received or not isinstance(data, bytes | bytearray | memoryview):
-            super().send(data)
+            super().send(data)  # type: ignore[misc]  # the other base has it
             return
         for piece in self.pace.cut(data):
-            super().send(piece)
+            super().send(piece)  # type: ignore[misc]

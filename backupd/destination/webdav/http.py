@@ -85,6 +85,8 @@ class _TimedResponse(http.client.HTTPResponse):
 
     def __init__(self, seconds: float, pace: Pace | None, sock: socket.socket, method: str | None = None) -> None:
         super().__init__(sock, method=method)
+        if pace is not None:
+            pace.fit(sock)
         self._timed = _TimedReader(self.fp.detach(), Deadline(seconds), pace)
         self.fp = io.BufferedReader(self._timed)
 
