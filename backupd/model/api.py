@@ -6,7 +6,17 @@ from typing import Any, Literal
 
 from backupd.model.files import FileState
 from backupd.model.jobs import JobView, LogLine
-from backupd.model.orders import AnyOrder, CheckOrder, IfRunning, Number, RestoreOrder, Seconds, Strict, Struct
+from backupd.model.orders import (
+    AnyOrder,
+    CheckOrder,
+    IfRunning,
+    Number,
+    Rate,
+    RestoreOrder,
+    Seconds,
+    Strict,
+    Struct,
+)
 from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SetText
 
 API_VERSION = 1
@@ -157,6 +167,9 @@ class StartBackup(Strict, frozen=True, kw_only=True):
     stop_after_seconds: Seconds | None = None
     tags: dict[str, str] = {}
     dry_run: bool = False
+    upload_rate: Rate | None = None
+    """The lowest of it and the rules of bandwidth holds."""
+    download_rate: Rate | None = None
 
 
 class StartRestore(Strict, frozen=True, kw_only=True):

@@ -31,6 +31,10 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
 """What every JSON reader takes as it is."""
 
 
+Rate = Annotated[int, msgspec.Meta(ge=8000, le=125 * 10**9)]
+"""Bytes a second, within what `sizes.parse_rate` takes."""
+
+
 class Unlock(Strict, frozen=True, kw_only=True):
     """How to open a repository: the secret given on the command line, if one was."""
 
@@ -88,9 +92,9 @@ class Limits(Strict, frozen=True, kw_only=True):
     polite: bool = True
     """Lower CPU and I/O priority."""
     stop_after_seconds: Seconds | None = None
-    upload_rate: Number | None = None
-    """Bytes a second; for stores elsewhere, beside the daemon's rules."""
-    download_rate: Number | None = None
+    upload_rate: Rate | None = None
+    """For stores elsewhere, beside the daemon's rules."""
+    download_rate: Rate | None = None
 
 
 class Caller(Strict, frozen=True, kw_only=True):
