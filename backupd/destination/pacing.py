@@ -50,7 +50,7 @@ _GRACE_SECONDS = 8.0
 """What a cancelled job may still move: a checkpoint has 10 s."""
 _LOCK_TRIES, _LOCK_PAUSE_SECONDS = 200, 0.001
 
-_UP, _DOWN = 0, 1
+UP, DOWN = 0, 1
 
 _in_process = threading.Lock()
 """A lock of a file is a process's: its threads need one of their own."""
@@ -123,36 +123,42 @@ class Pace:
 
     def may_read(self, most: int) -> tuple[int, float]:
         """(how many bytes may be read, or asked for, now; how many seconds were waited for them)."""
-        count = min(most, self._piece(_DOWN))
-        return count, self._move(_DOWN, count)
+        count = min(most, self._piece(DOWN))
+        return count, self._move(DOWN, count)
+
+    def may_move(self, way: int) -> int:
+        """Wait for a piece that another program moves for us; its bytes."""
+        count = self._piece(way)
+        self._move(way, count)
+        return count
 
     def fit(self, connection: socket.socket) -> None:
         """Before an answer is read: what the system takes in ahead of us counts at the server as sent."""
-        rate = min(self._rates(_DOWN), default=0.0)
+        rate = min(self._rates(DOWN), default=0.0)
         if rate:
             size = min(_MOST_PIECE, max(_LEAST_BUFFER, int(rate / _BUFFERS_A_SECOND)))
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
     def give_back(self, byte_count: int) -> None:
         """So many of those did not come."""
-        if byte_count > 0 and self._rates(_DOWN):
+        if byte_count > 0 and self._rates(DOWN):
             with self._locked():
-                for at in self._lanes(_DOWN):
+                for at in self._lanes(DOWN):
                     rate, since, former = _LANE.unpack_from(self._memory, at)
                     if rate > 0 and rate == former:
                         _MOVED.pack_into(self._memory, at + _RATE.size, since - byte_count / rate, rate)
 
     def rates(self) -> tuple[int, int]:
         """Bytes a second that hold now, up and down; 0: no limit."""
-        up, down = (int(min(self._rates(way), default=0)) for way in (_UP, _DOWN))
+        up, down = (int(min(self._rates(way), default=0)) for way in (UP, DOWN))
         return up, down
 
     def cut(self, data: bytes | memoryview) -> Iterator[memoryview]:
         """The bytes in pieces, each when it may be sent."""
         view = memoryview(data).cast("B")
         while len(view):
-            piece = view[: self._piece(_UP)]
-            self._move(_UP, len(piece))
+            piece = view[: self._piece(UP)]
+            self._move(UP, len(piece))
             yield piece
             view = view[len(piece) :]
 
