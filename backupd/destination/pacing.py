@@ -47,7 +47,7 @@ _SLICE_SECONDS = 0.25
 """Rates are read again after so long: a change holds for those who wait, too."""
 _AHEAD_SECONDS = 120.0
 _GRACE_SECONDS = 8.0
-"""What a cancelled job may still move: a checkpoint has 10 s."""
+"""For which a cancelled job may still send: a checkpoint has 10 s."""
 _LOCK_TRIES, _LOCK_PAUSE_SECONDS = 200, 0.001
 
 UP, DOWN = 0, 1
@@ -102,8 +102,8 @@ class PaceTable:
 class Pace:
     """The limits of one member, for who moves bytes. Safe from several threads.
 
-    No time limit of a server may count what is waited for here. Raises the cancel's error some seconds after it was
-    requested.
+    No time limit of a server may count what is waited for here. Raises the cancel's error once it is requested;
+    what is sent goes on for some seconds.
     """
 
     def __init__(
@@ -188,7 +188,7 @@ class Pace:
                 pause = self._try(way, byte_count)
             if pause <= 0:
                 break
-            self._check_cancel()
+            self._check_cancel(self._grace_seconds if way == UP else 0.0)
             pause = min(pause, _SLICE_SECONDS)
             self._wait(pause)
             waited += pause
@@ -212,13 +212,13 @@ class Pace:
             _MOVED.pack_into(self._memory, at + _RATE.size, since, rate)
         return 0.0
 
-    def _check_cancel(self) -> None:
+    def _check_cancel(self, grace_seconds: float) -> None:
         if self._cancel is None or not self._cancel.is_requested:
             return
         now = self._clock.monotonic()
         if self._cancelled_at is None:
             self._cancelled_at = now
-        if now - self._cancelled_at >= self._grace_seconds:
+        if now - self._cancelled_at >= grace_seconds:
             self._cancel.check()
 
     @contextmanager
