@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -10,7 +11,9 @@ from random import Random
 
 import pytest
 
+from tests.support.compare import compare_trees
 from tests.support.daemon import Daemon, running_daemon
+from tests.support.machine import Machine
 from tests.support.servers import seaweedfs
 from tests.support.servers.counting_relay import CountingRelay, counting_relay
 from tests.support.slow_set import wait_for
@@ -60,22 +63,101 @@ def make_set(daemon: Daemon, name: str, size_bytes: int, seed: int) -> Path:
     return source
 
 
+def begin(daemon: Daemon, *names: str) -> list[str]:
+    """Begin runs and leave them; ids of their jobs."""
+    return [job["id"] for job in daemon.good("backup", *names, "--detach")["jobs"]]
+
+
+def wait_for_end(daemon: Daemon, jobs: list[str]) -> None:
+    for job in jobs:
+        daemon.good("job", "wait", job)
+
+
+def said(daemon: Daemon, job: str) -> list[str]:
+    return [line["message"] for line in daemon.good("job", "log", job)["lines"]]
+
+
 @pytest.mark.alone
 def test_a_limit_is_changed_in_a_running_job(daemon: Daemon, relay: CountingRelay) -> None:
-    """Who raises the limit in the evening, or lowers it for a call, would wait for the job's end."""
+    """Who lifts the limit in the evening, or lowers it for a call, would wait for the job's end."""
     limit(daemon, "2 MiB/s")
-    make_set(daemon, "one", 26 * MIB, 1)
+    make_set(daemon, "one", 18 * MIB, 1)
     relay.begin()
-    job = daemon.good("backup", "one", "--detach")["jobs"][0]["id"]
-    wait_for(lambda: relay.total("up") > 4 * MIB)
-    changed = time.monotonic()
+    (job,) = begin(daemon, "one")
+    wait_for(lambda: relay.total("up") > MIB)
+    began = time.monotonic()
+    wait_for(lambda: relay.total("up") > 5 * MIB)
+    lifted = time.monotonic()
     limit(daemon, "4 MiB/s")
+    set_seconds = time.monotonic() - lifted
     wait_for(lambda: relay.total("up") > 14 * MIB)
-    back = time.monotonic()
-    limit(daemon, "2 MiB/s")
-    daemon.good("job", "wait", job)
-    assert relay.most_in_a_second("up", until=changed) <= MOST * RATE
-    print(relay.most_in_a_second("up", until=changed) / RATE, relay.average("up", until=changed) / RATE)
-    print(relay.most_in_a_second("up", changed + 1, back) / RATE, relay.average("up", changed + 1, back) / RATE)
-    print(relay.most_in_a_second("up", back + 1) / RATE, relay.average("up", back + 1) / RATE)
-    print(daemon.good("job", "log", job))
+    lowered = time.monotonic()
+    # As an editor of the file would: the daemon reads it at SIGHUP.
+    settings = daemon.config / "backupd.yaml"
+    settings.write_text(settings.read_text().replace("4 MiB/s", "2 MiB/s"))
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_for_end(daemon, [job])
+    assert relay.most_in_a_second("up", began, lifted) <= MOST * RATE
+    assert relay.average("up", began, lifted) >= LEAST * RATE
+    fast = relay.most_in_a_second("up", lifted, lowered)
+    assert MOST * RATE < fast <= MOST * 2 * RATE, f"it took over 5 s; the command alone took {set_seconds:.1f} s"
+    assert relay.most_in_a_second("up", lowered + 1) <= MOST * RATE
+    assert "uploads are limited to 2.0 MiB/s (16.8 Mbit/s) by the rule house" in said(daemon, job)
+
+
+@pytest.mark.alone
+def test_jobs_share_a_limit_or_have_it_each(daemon: Daemon, relay: CountingRelay) -> None:
+    """A limit of the line that each of two jobs has for itself is twice as high as the line."""
+    limit(daemon, "2 MiB/s", "shared", "upload")
+    for number, name in enumerate(("one", "two")):
+        make_set(daemon, name, 3 * MIB, number)
+    relay.begin()
+    jobs = begin(daemon, "one", "two")
+    wait_for_end(daemon, jobs)
+    assert LEAST * RATE <= relay.most_in_a_second("up") <= MOST * RATE
+    told = said(daemon, jobs[0])
+    assert "uploads are limited to 2.0 MiB/s (16.8 Mbit/s) by the rule house, shared with other jobs" in told
+    assert not any("downloads" in line for line in told)
+    limit(daemon, "2 MiB/s", "independent", "upload")
+    for name in ("one", "two"):
+        (daemon.home / f"source-{name}" / "more").write_bytes(Random(name).randbytes(4 * MIB))
+    relay.begin()
+    wait_for_end(daemon, begin(daemon, "one", "two"))
+    assert MOST * RATE < relay.most_in_a_second("up") <= 2 * MOST * RATE
+
+
+@pytest.mark.alone
+def test_a_restore_with_workers_stays_under_the_limit(daemon: Daemon, relay: CountingRelay, tmp_path: Path) -> None:
+    """Each worker reads from the store by itself; together they must not take the whole line."""
+    source = make_set(daemon, "one", 2 * MIB, 1)
+    (source / "other").write_bytes(Random(2).randbytes(3 * MIB))
+    daemon.good("backup", "one", "--limit-upload", "100 Mbit/s")
+    relay.begin()
+    words = ("--to", tmp_path / "back", "--strip", "--jobs", "2", "--limit-download", "16777 kbit/s")
+    done = daemon.good("restore", "one", *words)
+    assert compare_trees(source, tmp_path / "back") == []
+    assert relay.total("down") > 5 * MIB
+    assert relay.most_in_a_second("down") <= MOST * RATE
+    assert relay.average("down") <= 1.1 * RATE, done
+
+
+def test_limits_of_a_job_without_a_daemon(relay: CountingRelay, tmp_path: Path) -> None:
+    """`once` in a CI job takes the line of those who work beside it."""
+    machine = Machine(tmp_path / "home")
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "file").write_bytes(Random(3).randbytes(3 * MIB))
+    (tmp_path / "login").write_bytes(seaweedfs.credentials(seaweedfs.OWNER))
+    opens = ("--credentials-file", tmp_path / "login", "--allow-plaintext")
+    place = f"s3://{seaweedfs.BUCKET}/{tmp_path.name}?endpoint=http://127.0.0.1:{relay.port}"
+    relay.begin()
+    limits = ("--limit-upload", "2 MiB/s", "--limit-download", "20 Mbit/s")
+    made = machine.bkctl("once", tmp_path / "source", "--to", place, *opens, "--name", "docs", *limits)
+    assert made.returncode == 0, made.stderr
+    assert b"uploads are limited to 2.0 MiB/s (16.8 Mbit/s) by --limit-upload" in made.stderr
+    assert relay.most_in_a_second("up") <= MOST * RATE
+    relay.begin()
+    read = machine.bkctl("check", "--from", place, *opens, "--jobs", "2", "--limit-download", "2 MiB/s")
+    assert read.returncode == 0, read.stderr
+    assert relay.total("down") > 3 * MIB
+    assert relay.most_in_a_second("down") <= MOST * RATE

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backupd.errors import UsageError
-from backupd.model.bandwidth import RuleText
+from backupd.model.bandwidth import Direction, RuleText
 from backupd.rules.bandwidth import Rule, applies, holds, lowest, rule_of, told
 
 VIENNA = ZoneInfo("Europe/Vienna")
@@ -91,7 +91,7 @@ MOMENTS = st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31), timezones=s
 @given(st.lists(RULES, max_size=6), MOMENTS, st.sampled_from(["upload", "download"]), st.sampled_from(["a", "b", ""]))
 def test_of_those_that_hold_the_lowest_does(rules: list[Rule], moment: datetime, direction: str, name: str) -> None:
     """Two rules for one line: the looser one must not lift the tighter one."""
-    way = "upload" if direction == "upload" else "download"
+    way: Direction = "upload" if direction == "upload" else "download"
     found = lowest(rules, moment, way, name, VIENNA)
     rates = [
         one.bytes_a_second
@@ -106,7 +106,8 @@ def test_of_those_that_hold_the_lowest_does(rules: list[Rule], moment: datetime,
 def test_directions_and_destinations() -> None:
     """A limit of one line must not slow another."""
     both, up = rule(), rule(direction="upload", destinations=["a"])
-    assert applies(both, "upload", "") and applies(both, "download", "b")
+    assert applies(both, "upload", "")
+    assert applies(both, "download", "b")
     assert applies(up, "upload", "a")
     assert not applies(up, "download", "a")
     assert not applies(up, "upload", "b")
