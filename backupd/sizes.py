@@ -66,7 +66,7 @@ def format_rate(bytes_a_second: int) -> str:
         bits /= 1000
         if bits < 999.5:
             return f"{format_bytes(bytes_a_second)}/s ({bits:.3g} {unit})"
-    return f"{format_bytes(bytes_a_second)}/s ({bits / 1000:.3g} Gbit/s)"
+    return f"{format_bytes(bytes_a_second)}/s ({min(bits / 1000, 999):.3g} Gbit/s)"
 
 
 def format_bytes(count: int) -> str:

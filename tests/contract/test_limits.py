@@ -21,6 +21,7 @@ from backupd.model.orders import PaceGrant, StoreAccess
 from tests.support.servers import seaweedfs
 from tests.support.servers.counting_relay import CountingRelay, Way, counting_relay
 from tests.support.servers.ftpd import Ftpd
+from tests.support.servers.http_server import program
 from tests.support.servers.rclone_remotes import s3_remote
 from tests.support.servers.rclone_webdav import RcloneWebdav
 from tests.support.servers.sshd import sshd
@@ -63,15 +64,17 @@ def _webdav(folder: Path, stack: ExitStack) -> Place:
 
 def _rclone(folder: Path, stack: ExitStack) -> Place:
     relay = stack.enter_context(counting_relay(stack.enter_context(seaweedfs.seaweedfs(folder)).port))
-    return relay, f"rclone:sea:{seaweedfs.BUCKET}/limits", StoreAccess(credentials=s3_remote(relay.port))
+    access = StoreAccess(credentials=s3_remote(relay.port), allow_plaintext=True)
+    return relay, f"rclone:sea:{seaweedfs.BUCKET}/limits", access
 
 
 @pytest.mark.alone
 @pytest.mark.parametrize("make", [_s3, _sftp, _webdav, _rclone])
 def test_the_server_sees_no_more_than_the_limit(
-    make: Callable[[Path, ExitStack], Place], stack: ExitStack, tmp_path: Path
+    make: Callable[[Path, ExitStack], Place], stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The line of an office stands still while a backup runs, though a limit was set."""
+    monkeypatch.setenv("PATH", f"{Path(program('rclone')).parent}:/usr/bin:/bin")
     relay, place, access = make(tmp_path, stack)
     table = PaceTable()
     stack.callback(table.close)
