@@ -23,10 +23,9 @@ from backupd.repository.claims import Claims, Step
 from backupd.repository.lanes import Lanes, LaneTarget
 from backupd.repository.node_storing import TREE_PART, NodeStoring
 from backupd.repository.redoing import again, blame, give_up, is_answered, redo
-from backupd.repository.ring import RingAllocator
+from backupd.repository.ring import RingAllocator, make_memory, map_memory
 from backupd.repository.tasks import Assigned, Sink
 from backupd.repository.workforce import Worker, Workforce
-from backupd.shared_memory import make_memory, map_memory
 
 _PER_WORKER = 3
 """Tasks given to a worker at once: two under way, one waiting."""

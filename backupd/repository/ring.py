@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
+from backupd.shared_memory import make_memory, map_memory
+
+__all__ = ["RingAllocator", "make_memory", "map_memory"]
+
 
 class RingAllocator:
     """Hands out stretches of one worker's part in turn; they may come back in any order."""
