@@ -15,7 +15,16 @@ from backupd.clock import Clock, to_datetime
 from backupd.daemon.definitions import Definitions
 from backupd.destination.pacing import PaceTable
 from backupd.model.bandwidth import Direction
-from backupd.model.orders import AnyOrder, BackupOrder, CheckOrder, Limits, PaceGrant, RestoreOrder, StoreAccess
+from backupd.model.orders import (
+    AnyOrder,
+    BackupOrder,
+    CheckOrder,
+    Limits,
+    OwnRepository,
+    PaceGrant,
+    RestoreOrder,
+    StoreAccess,
+)
 from backupd.model.places import is_url
 from backupd.rules.bandwidth import Rule, applies, holds, lowest, told
 from backupd.settings.bandwidth import rules_of
@@ -76,21 +85,33 @@ class Bandwidth:
         """
         if not isinstance(order, BackupOrder | RestoreOrder | CheckOrder):
             return order
-        order = msgspec.structs.replace(order, access=self._granted(order, order.place, order.access))
-        if isinstance(order, BackupOrder) and order.own is not None and order.own.copied_from is not None:
-            access = self._granted(order, order.own.copied_from, order.own.copied_access)
-            own = msgspec.structs.replace(order.own, copied_access=access)
-            return msgspec.structs.replace(order, own=own)
-        return order
+        access = self._granted(order, order.place, order.access)
+        if isinstance(order, BackupOrder):
+            also = [
+                msgspec.structs.replace(
+                    one, access=self._granted(order, one.place, one.access), own=self._with_copied(order, one.own)
+                )
+                for one in order.also
+            ]
+            own = self._with_copied(order, order.own) if order.own is not None else None
+            order = msgspec.structs.replace(order, own=own, also=also)
+        return msgspec.structs.replace(order, access=access)
 
     def release(self, order: AnyOrder) -> None:
         """The job has ended, with its workers."""
         accesses = [order.access]
-        if isinstance(order, BackupOrder) and order.own is not None:
-            accesses.append(order.own.copied_access)
+        if isinstance(order, BackupOrder):
+            accesses += [one.access for one in order.also]
+            owns = [order.own, *(one.own for one in order.also)]
+            accesses += [own.copied_access for own in owns if own is not None]
         for access in accesses:
             if access.pace is not None and self._members.pop(access.pace.member, None) is not None:
                 self._table.release(access.pace.member)
+
+    def _with_copied(self, order: BackupOrder, own: OwnRepository) -> OwnRepository:
+        if own.copied_from is None:
+            return own
+        return msgspec.structs.replace(own, copied_access=self._granted(order, own.copied_from, own.copied_access))
 
     def _granted(self, order: BackupOrder | RestoreOrder | CheckOrder, place: str, access: StoreAccess) -> StoreAccess:
         if not is_url(place):

@@ -46,6 +46,7 @@ _LATE_SECONDS = 0.03
 _SLICE_SECONDS = 0.25
 """Rates are read again after so long: a change holds for those who wait, too."""
 _AHEAD_SECONDS = 120.0
+_MOST_RATE = 1e12
 _GRACE_SECONDS = 8.0
 """For which a cancelled job may still send: a checkpoint has 10 s."""
 _LOCK_TRIES, _LOCK_PAUSE_SECONDS = 200, 0.001
@@ -145,7 +146,7 @@ class Pace:
             with self._locked():
                 for at in self._lanes(DOWN):
                     rate, since, former = _LANE.unpack_from(self._memory, at)
-                    if rate > 0 and rate == former:
+                    if 0 < rate <= _MOST_RATE and rate == former:
                         _MOVED.pack_into(self._memory, at + _RATE.size, since - byte_count / rate, rate)
 
     def rates(self) -> tuple[int, int]:
@@ -169,7 +170,7 @@ class Pace:
 
     def _rates(self, way: int) -> list[float]:
         found: list[float] = [_RATE.unpack_from(self._memory, at)[0] for at in self._lanes(way)]
-        return [rate for rate in found if rate > 0]
+        return [rate for rate in found if 0 < rate <= _MOST_RATE]
 
     def _lanes(self, way: int) -> list[int]:
         """Where the lanes are that this member moves on; those without a rate may be among them."""
@@ -200,10 +201,10 @@ class Pace:
         free: list[tuple[int, float, float]] = []
         for at in self._lanes(way):
             rate, since, former = _LANE.unpack_from(self._memory, at)
-            if rate > 0:
+            if 0 < rate <= _MOST_RATE:
                 # What an old rate said, or a wild value, keeps nobody waiting.
-                since = min(since, now if rate != former else now + _AHEAD_SECONDS)
-                free.append((at, rate, since))
+                is_good = rate == former and since <= now + _AHEAD_SECONDS
+                free.append((at, rate, since if is_good else now))
         pause = max((since - now for _, _, since in free), default=0.0)
         if pause > 0:
             return pause

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import signal
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backupd.cancel import Cancel
 from backupd.destination.pacing import DOWN, UP, Pace, PaceTable
 from backupd.errors import CancelledError
 from backupd.model.orders import PaceGrant
+from backupd.shared_memory import map_memory
 
 KIB, MIB = 1 << 10, 1 << 20
 RATE = 2 * MIB
@@ -168,6 +171,29 @@ def test_a_cancelled_job_does_not_wait_on(table: PaceTable) -> None:
     with pytest.raises(CancelledError):
         all(pace.may_move(UP) for _ in range(1000))
     assert 5 < time.seconds - began < 10
+
+
+@given(st.binary(min_size=24, max_size=24))
+@example(struct.pack("<ddd", RATE, math.nan, RATE))
+@example(struct.pack("<ddd", math.nan, 0, 0))
+@example(struct.pack("<ddd", math.inf, math.inf, math.inf))
+@settings(max_examples=60)
+def test_wild_values_keep_nobody_waiting_for_ever(lane: bytes) -> None:
+    """A process that dies while it writes may leave anything: it must not stop all others."""
+    table, time = PaceTable(), Time()
+    try:
+        table.set_rules([RATE])
+        grant = member(table, 0)
+        # The first lane there is: that of the first rule, up.
+        map_memory(table.descriptor)[: len(lane)] = lane
+        pace = pace_of(grant, time)
+        began = time.seconds
+        pace.rates()
+        if not 0 < struct.unpack_from("<d", lane)[0] < 8000:
+            pace.may_move(UP)
+            assert time.seconds - began <= 121
+    finally:
+        table.close()
 
 
 def test_a_number_is_used_again_without_its_former_limits(table: PaceTable) -> None:
