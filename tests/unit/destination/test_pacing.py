@@ -133,12 +133,13 @@ def test_what_has_no_limit_waits_for_nothing(table: PaceTable) -> None:
 
 def test_a_change_holds_for_who_waits(table: PaceTable) -> None:
     """A limit that is lifted must not hold for the minute that a slow one had still to go."""
-    grant = member(table, own=8000)
+    grant = member(table, own=RATE)
     time = Time()
     pace = pace_of(grant, time)
-    pace.may_read(KIB)
-    for _ in range(200):
-        pace.may_read(64 * KIB)
+    pace.may_read(64 * KIB)
+    # Lowered while a piece of the higher rate waits: that piece alone then takes eight seconds of the lower one.
+    time.on_wait = lambda: table.set_member(grant.member, (0, 0), (8000, 8000))
+    pace.may_read(64 * KIB)
     began = time.seconds
     time.on_wait = lambda: table.set_member(grant.member, (0, 0), (RATE, RATE))
     pace.may_read(64 * KIB)
