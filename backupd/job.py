@@ -19,6 +19,7 @@ from backupd.errors import BackupError, CancelledError, FormatError, TerminatedE
 from backupd.house import operation_for
 from backupd.model import events, orders
 from backupd.operations.context import JobContext, error_fields
+from backupd.operations.own_limits import with_own_limits
 from backupd.private_memory import keep_private
 from backupd.settings import directories, environment
 from backupd.wire.channel import Channel
@@ -49,6 +50,7 @@ def main() -> None:
     send = _Sender(channel)
     try:
         found = directories.find(environment.variables())
+        order = with_own_limits(order)
         context = JobContext(order, SystemClock(), cancel, environment.variables(), found, send)
     except BackupError as error:
         send(_failed(error, []))

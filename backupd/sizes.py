@@ -12,6 +12,10 @@ GIB = 1 << 30
 
 _SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([kmgtp]?)(i?b?)", re.IGNORECASE)
 _DURATION = re.compile(r"([0-9]{1,12})([smhdw])")
+_RATE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([kKMG])(i?)(bit|B)(?:/s)?")
+_MOST_RATE = 125 * 10**9
+LEAST_RATE = 8000
+"""Bytes a second; with less a block takes over an hour, and servers end what is so slow."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -37,6 +41,32 @@ def parse_duration(text: str) -> int:
     if not parts or "".join(n + u for n, u in parts) != text.strip().lower():
         raise UsageError(f"'{text}' is no duration", hint="write a number with a unit: 90s, 15m, 26h, 7d, 2w")
     return sum(int(number) * _SECONDS[unit] for number, unit in parts)
+
+
+def parse_rate(text: str) -> int:
+    """Bytes a second of `20 Mbit/s`, `512 kbit/s`, `100 Mibit/s`, `2 MiB/s` or `500 kB/s`; `/s` may be left out.
+
+    Raises UsageError for anything else, also where the unit may mean bits or bytes.
+    """
+    match = _RATE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"'{text}' is no rate", hint="write a number with a unit: 20 Mbit/s, 512 kbit/s, 2 MiB/s")
+    number, prefix, binary, unit = match.groups()
+    base = 1024 if binary else 1000
+    found = int(float(number) * base ** " kmg".index(prefix.lower()) / (8 if unit == "bit" else 1))
+    if not LEAST_RATE <= found <= _MOST_RATE:
+        raise UsageError(f"'{text}' is no rate to work with", hint="from 64 kbit/s (8 kB/s) to 1000 Gbit/s")
+    return found
+
+
+def format_rate(bytes_a_second: int) -> str:
+    """In both units, as `2.0 MiB/s (16.8 Mbit/s)`."""
+    bits = bytes_a_second * 8.0
+    for unit in ("kbit/s", "Mbit/s"):
+        bits /= 1000
+        if bits < 999.5:
+            return f"{format_bytes(bytes_a_second)}/s ({bits:.3g} {unit})"
+    return f"{format_bytes(bytes_a_second)}/s ({min(bits / 1000, 999):.3g} Gbit/s)"
 
 
 def format_bytes(count: int) -> str:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import select
 import signal
 import socket
 import sys
+from contextlib import suppress
 
+from backupd.cancel import Cancel
 from backupd.destination.contract import Destination, Store
 from backupd.destination.reading import ReadWithOwnRights
 from backupd.destination.stores import open_store
-from backupd.errors import BackupError
+from backupd.errors import BackupError, StoppedError
 from backupd.model import work
 from backupd.private_memory import keep_private
 from backupd.repository.fetching import FetchWorker
-from backupd.repository.ring import map_memory
 from backupd.repository.storing import StoreWorker
 from backupd.repository.verifying import CheckWorker
 from backupd.rights import Rights
+from backupd.shared_memory import map_memory
 from backupd.wire.channel import Channel
 
 
@@ -37,23 +40,49 @@ def main() -> None:
         if isinstance(setup, work.StoreSetup):
             StoreWorker(channel, setup, map_memory(int(sys.argv[2]))).run()
         elif isinstance(setup, work.FetchSetup):
-            FetchWorker(channel, setup, _place_for(setup), int(sys.argv[2])).run()
+            FetchWorker(channel, setup, _place_for(setup, _Gone(end)), int(sys.argv[2])).run()
         elif isinstance(setup, work.CheckSetup):
-            CheckWorker(channel, setup, _store(setup.repository)).run()
+            CheckWorker(channel, setup, _store(setup.repository, _Gone(end))).run()
     except BackupError as error:
-        channel.send(work.WorkerFailed(error.code, error.message, error.hint))
+        with suppress(BrokenPipeError, ConnectionResetError):
+            channel.send(work.WorkerFailed(error.code, error.message, error.hint))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         # The coordinator is gone; its next run goes on from what was stored.
         return
 
 
-def _store(setup: work.RepositorySetup) -> Store:
-    return open_store(setup.place, "reader", setup.access)
+class _Gone(Cancel):
+    """Requested once the coordinator has closed its end: who waits for a store then waits for nobody."""
+
+    def __init__(self, end: socket.socket) -> None:
+        super().__init__()
+        self._poll = select.poll()
+        self._poll.register(end, 0)
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether it is closed."""
+        self._look()
+        return super().is_requested
+
+    def check(self) -> None:
+        """Raise StoppedError if it is."""
+        self._look()
+        super().check()
+
+    def _look(self) -> None:
+        """Look at it."""
+        if self._poll.poll(0):
+            self.request(StoppedError("the coordinator is gone"))
 
 
-def _place_for(setup: work.FetchSetup) -> Destination:
+def _store(setup: work.RepositorySetup, cancel: Cancel) -> Store:
+    return open_store(setup.place, "reader", setup.access, cancel=cancel)
+
+
+def _place_for(setup: work.FetchSetup, cancel: Cancel) -> Destination:
     """Where segments are fetched from; from here on all else is done with the caller's rights."""
-    place = _store(setup.repository)
+    place = _store(setup.repository, cancel)
     if setup.caller is None:
         return place
     rights = Rights(setup.caller)

@@ -10,7 +10,7 @@ import click
 from backupd.errors import AnswerNeededError, CancelledError, UsageError
 from backupd.model.orders import NO_ACCESS, Limits, Selection, StoreAccess, Unlock
 from backupd.model.sets import SecretReference
-from bkctl.grammar import Duration
+from bkctl.grammar import Duration, Rate
 from bkctl.passwords import given_credentials, given_secret, words_of_command
 from bkctl.places import absolute_text
 from bkctl.session import Session
@@ -72,7 +72,12 @@ def _access_words(given: Mapping[str, Any]) -> list[str]:
 
 def limits(given: Mapping[str, Any]) -> Limits:
     """How hard the job may work."""
-    return Limits(jobs=given["jobs"], stop_after_seconds=given.get("stop_after"))
+    return Limits(
+        jobs=given["jobs"],
+        stop_after_seconds=given.get("stop_after"),
+        upload_rate=given.get("limit_upload"),
+        download_rate=given.get("limit_download"),
+    )
 
 
 def selection(words: Words, given: Mapping[str, Any], more_paths: Sequence[bytes] = ()) -> Selection:
@@ -134,6 +139,16 @@ def jobs_option(command: Decorated) -> Decorated:
         "--jobs", type=click.IntRange(1, 256), metavar="N", help="Worker processes; default: one a core."
     )
     return jobs(command)
+
+
+def limit_options(command: Decorated) -> Decorated:
+    """`--limit-upload` and `--limit-download`, for what stores and reads."""
+    return _limit_upload(limit_download_option(command))
+
+
+def limit_download_option(command: Decorated) -> Decorated:
+    """`--limit-download`, for what reads alone."""
+    return _limit_download(command)
 
 
 def temporary_option(command: Decorated) -> Decorated:
@@ -226,6 +241,12 @@ def _reference(way: str, value: str) -> SecretReference | None:
     return SecretReference(env=value)
 
 
+_limit_upload = click.option(
+    "--limit-upload", type=Rate(), metavar="RATE", help="Send no faster to a store elsewhere, as 20 Mbit/s or 2 MiB/s."
+)
+_limit_download = click.option(
+    "--limit-download", type=Rate(), metavar="RATE", help="Read no faster from a store elsewhere."
+)
 _SET_FIELDS = (
     "mode",
     "max_concurrent",

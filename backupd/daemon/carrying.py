@@ -13,6 +13,7 @@ from backupd.catalog.database import Database
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet, new_id
 from backupd.clock import Clock
 from backupd.daemon import run_records
+from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.child import ChildJob
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.grouping import caught_up, groups, laggards, split, step_name, together
@@ -36,11 +37,17 @@ class Carrier:
     """What a job needs to be carried out."""
 
     def __init__(
-        self, database: Database, known: Definitions, clock: Clock, environment: Mapping[str, str], files: JobFiles
+        self,
+        database: Database,
+        known: Definitions,
+        clock: Clock,
+        environment: Mapping[str, str],
+        files: JobFiles,
+        bandwidth: Bandwidth,
     ) -> None:
         """environment: of job processes. files: where they keep the states of files."""
         self._database, self._known, self._clock, self._environment = database, known, clock, environment
-        self._files = files
+        self._files, self._bandwidth = files, bandwidth
 
     def new_id(self) -> str:
         """Of a new job."""
@@ -162,6 +169,10 @@ class Carrier:
             names = ", ".join(destination.text.name for destination in group)
             kept = await asyncio.to_thread(self._files.begin, job.stored.id, names)
             order = msgspec.structs.replace(order, file_states=kept)
+        limits = msgspec.structs.replace(
+            order.limits, upload_rate=request.upload_rate, download_rate=request.download_rate
+        )
+        order = msgspec.structs.replace(order, limits=limits)
 
         async def note(opened: Opened) -> None:
             if known[opened.number] is None:
@@ -226,7 +237,12 @@ class Carrier:
         """Run one job process to its end. note: of the repository. Raises BackupError when it can't be started."""
         if job.ending is not None:
             return Outcome.interrupted(_STOPPED)
-        child = await ChildJob.start(await with_access(self._known, order), self._environment)
+        order = self._bandwidth.paced(await with_access(self._known, order))
+        try:
+            child = await ChildJob.start(order, self._environment, self._bandwidth.descriptors)
+        except BackupError:
+            self._bandwidth.release(order)
+            raise
         job.child = child
         last: Done | Failed | None = None
         try:
@@ -247,6 +263,7 @@ class Carrier:
             job.child = None
             job.open_ask = None
             ending = await child.end()
+            self._bandwidth.release(order)
         if last is not None:
             return Outcome.said(last).stopped(_STOPPED)
         return Outcome.interrupted(_STOPPED) if job.ending is not None else Outcome.of(ending.error())

@@ -8,7 +8,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -63,8 +63,10 @@ class ChildJob:
         self._errors = asyncio.create_task(self._read_errors())
 
     @classmethod
-    async def start(cls, order: AnyOrder, environment: Mapping[str, str]) -> ChildJob:
-        """Start a process and give it its order. Raises BackupError."""
+    async def start(
+        cls, order: AnyOrder, environment: Mapping[str, str], descriptors: Sequence[int] = ()
+    ) -> ChildJob:
+        """Start a process and give it its order. descriptors: what it inherits besides. Raises BackupError."""
         ours, theirs = socket.socketpair()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -76,7 +78,7 @@ class ChildJob:
                 stderr=asyncio.subprocess.PIPE,
                 cwd="/",
                 env=dict(environment),
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *descriptors],
                 start_new_session=True,
             )
         except OSError as error:

@@ -24,6 +24,7 @@ from backupd.errors import BackupError, ConfigError, NotFoundError, UsageError
 from backupd.model.api import Change, ConfigFileView, SettingView
 from backupd.model.sets import ConfigDocument
 from backupd.settings import config_files
+from backupd.settings.bandwidth import unknown_destinations
 from backupd.settings.config_documents import Documents, raise_all, read
 from backupd.settings.daemon_settings import DaemonSettings, entries, parse_settings, read_settings
 from backupd.settings.settings_edit import with_value
@@ -96,6 +97,8 @@ class Configuration:
             self._located = found.settings
             await self._keep()
             self.warnings[:] = [*found.warnings, *found.documents.missing_secrets]
+            names = [one.text.name for one in self._definitions.destinations]
+            self.warnings += unknown_destinations(self.settings.bandwidth, names)
             for adopt in self._followers:
                 adopt(self.settings)
             changes |= made.changes

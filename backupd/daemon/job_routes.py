@@ -103,6 +103,8 @@ def _backup_request(call: Call, stored: StoredSet, wanted: StartBackup) -> JobRe
         tags=wanted.tags,
         stop_after_seconds=wanted.stop_after_seconds,
         dry_run=wanted.dry_run,
+        upload_rate=wanted.upload_rate,
+        download_rate=wanted.download_rate,
     )
     return JobRequest(kind="backup", backup=backup)
 

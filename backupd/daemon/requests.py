@@ -16,6 +16,8 @@ class BackupRequest(Struct, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
     stop_after_seconds: int | None = None
     dry_run: bool = False
+    upload_rate: int | None = None
+    download_rate: int | None = None
 
 
 class JobRequest(Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from contextlib import suppress
 from backupd.catalog.database import Database
 from backupd.catalog.jobs import StoredJob
 from backupd.clock import Clock
+from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.carrying import Carrier
 from backupd.daemon.configuration import Configuration
 from backupd.daemon.definitions import Definitions
@@ -87,7 +88,9 @@ async def _assemble(
     if places.owns_state:
         for_jobs["BACKUPD_STATE"] = places.state
     files = JobFiles(places.state)
-    carrier = Carrier(database, definitions, clock, for_jobs, files)
+    bandwidth = Bandwidth(definitions, clock, environment)
+    bandwidth.adopt(settings)
+    carrier = Carrier(database, definitions, clock, for_jobs, files, bandwidth)
     jobs = Jobs(database, carrier, clock, settings.queue.jobs_at_once)
     gate = Gate(settings.access)
     services = Services(
@@ -100,6 +103,7 @@ async def _assemble(
         queries=Queries(for_jobs),
         gate=gate,
         configuration=configuration,
+        bandwidth=bandwidth,
         environment=for_jobs,
         started_ns=clock.now_ns(),
         warnings=configuration.warnings,
@@ -109,6 +113,7 @@ async def _assemble(
         gate.replace(settings.access)
         jobs.most = settings.queue.jobs_at_once
         jobs.turn()
+        bandwidth.adopt(settings)
 
     configuration.follow(adopt)
 
@@ -140,11 +145,13 @@ def _is_locked(state: str, identity: str, clock: Clock) -> bool:
 async def _serve(services: Services, server: Server, supervisor: Supervisor, signals: _Signals) -> None:
     watchdog = asyncio.create_task(supervisor.tell_alive())
     upkeep = asyncio.create_task(services.jobs.keep_up())
+    pacing = asyncio.create_task(services.bandwidth.keep_up())
     try:
         await signals.stop.wait()
     finally:
         watchdog.cancel()
         upkeep.cancel()
+        pacing.cancel()
         supervisor.stopping()
         services.queries.kill_all()
         await services.jobs.stop()

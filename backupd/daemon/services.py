@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from backupd.catalog.database import Database
 from backupd.clock import Clock
+from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.configuration import Configuration
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import Gate
@@ -29,6 +30,7 @@ class Services:
     queries: Queries
     gate: Gate
     configuration: Configuration
+    bandwidth: Bandwidth
     environment: Mapping[str, str]
     """Of job processes."""
     started_ns: int

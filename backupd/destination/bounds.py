@@ -19,6 +19,10 @@ class Deadline:
         self._clock = clock or SystemClock()
         self._end = self._clock.monotonic() + seconds
 
+    def waited(self, seconds: float) -> None:
+        """So long nothing was asked of the other side."""
+        self._end += seconds
+
     def took(self, byte_count: int) -> None:
         """So many more have come. Raises TimeoutError where that took too long."""
         self._end += byte_count / LEAST_BYTES_A_SECOND

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from backupd.destination.pacing import Pace
 from backupd.model.orders import NO_ACCESS, StoreAccess
 
 Buffers = Sequence[bytes | memoryview]
@@ -115,6 +116,8 @@ class Opening(msgspec.Struct, frozen=True):
     access: StoreAccess = NO_ACCESS
     create: bool = False
     """Make the folder where what holds it exists."""
+    pace: Pace | None = None
+    """Is asked before bytes of objects are sent or read; None: never any limit."""
 
 
 class Below:

@@ -180,7 +180,7 @@ class _Tries:
 
     def patiently(self, call: Callable[[], Answer]) -> Answer:
         """Do it, again and again while that may help. Raises what it raises in the end."""
-        began = self._clock.monotonic()
+        failing_since: float | None = None
         pause = self._patience.first_pause_seconds
         while True:
             try:
@@ -192,7 +192,10 @@ class _Tries:
                 seconds = random.uniform(pause / 2, pause)  # noqa: S311 (no secret hangs on it)
                 if isinstance(named, int | float) and named > 0:
                     seconds = max(seconds, float(named))
-                if self._clock.monotonic() - began + seconds > self._patience.call_seconds:
+                # From the first failure on: a block over a slow line may take longer than all patience.
+                now = self._clock.monotonic()
+                failing_since = now if failing_since is None else failing_since
+                if now - failing_since + seconds > self._patience.call_seconds:
                     raise
                 if self._told is not None:
                     self._told(error, seconds)

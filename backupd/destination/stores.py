@@ -13,6 +13,7 @@ from importlib.metadata import entry_points
 from backupd.cancel import Cancel
 from backupd.destination.contract import Opening, Store
 from backupd.destination.local import LocalDestination
+from backupd.destination.pacing import Pace
 from backupd.destination.retrying import Patience, Retrying, Told
 from backupd.errors import ConfigError, UsageError
 from backupd.model.orders import NO_ACCESS, StoreAccess
@@ -50,7 +51,9 @@ def open_store(
     if not is_url(place):
         return LocalDestination(place, tag, create=create)
     patience = Patience() if access.retry_seconds is None else Patience(call_seconds=access.retry_seconds)
-    return Retrying.open(lambda: open_once(Opening(place, tag, access, create)), cancel, patience, told)
+    pace = Pace(access.pace, cancel) if access.pace is not None else None
+    opening = Opening(place, tag, access, create, pace)
+    return Retrying.open(lambda: open_once(opening), cancel, patience, told)
 
 
 def open_once(opening: Opening) -> Store:

@@ -11,6 +11,7 @@ from backupd.model.orders import (
     CheckOrder,
     IfRunning,
     Number,
+    Rate,
     ReplicateOrder,
     RestoreOrder,
     Seconds,
@@ -167,6 +168,9 @@ class StartBackup(Strict, frozen=True, kw_only=True):
     stop_after_seconds: Seconds | None = None
     tags: dict[str, str] = {}
     dry_run: bool = False
+    upload_rate: Rate | None = None
+    """The lowest of it and the rules of bandwidth holds."""
+    download_rate: Rate | None = None
 
 
 class StartRestore(Strict, frozen=True, kw_only=True):

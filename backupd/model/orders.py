@@ -31,11 +31,25 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
 """What every JSON reader takes as it is."""
 
 
+Rate = Annotated[int, msgspec.Meta(ge=8000, le=125 * 10**9)]
+"""Bytes a second, within what `sizes.parse_rate` takes."""
+
+
 class Unlock(Strict, frozen=True, kw_only=True):
     """How to open a repository: the secret given on the command line, if one was."""
 
     secret: bytes | None = None
     """A password or the printed 44 characters, surrounding white space stripped; None: the kept key."""
+
+
+class PaceGrant(Strict, frozen=True, kw_only=True):
+    """A member's part in a table of limits of bandwidth (destination.pacing)."""
+
+    descriptor: Number
+    """Inherited, of the table's memory."""
+    member: Number
+    told: list[str] = []
+    """The limits that hold at the beginning, in words."""
 
 
 class StoreAccess(Strict, frozen=True, kw_only=True):
@@ -55,6 +69,8 @@ class StoreAccess(Strict, frozen=True, kw_only=True):
     """The options that gave this, without secrets, for the commands that are printed."""
     retry_seconds: Seconds | None = None
     """How long one call that fails for a moment is tried again; None: five minutes."""
+    pace: PaceGrant | None = None
+    """None: what is sent and received has no limit, and gets none."""
 
 
 NO_ACCESS = StoreAccess()
@@ -76,6 +92,9 @@ class Limits(Strict, frozen=True, kw_only=True):
     polite: bool = True
     """Lower CPU and I/O priority."""
     stop_after_seconds: Seconds | None = None
+    upload_rate: Rate | None = None
+    """For stores elsewhere, beside the daemon's rules."""
+    download_rate: Rate | None = None
 
 
 class Caller(Strict, frozen=True, kw_only=True):

@@ -59,6 +59,7 @@ class JobContext:
         self._goes_on.set()
         self._paused_seconds = 0.0
         self.warnings: list[str] = []
+        self._told_limits: set[str] = set()
         self.alarm: BackupError | None = None
         """Snapshots that this host has seen are gone: the job does what it can, and ends with this."""
         self.wants_progress = threading.Event()
@@ -114,7 +115,11 @@ class JobContext:
     def open_store(
         self, address: str, tag: str, access: StoreAccess, *, create: bool = False, cancel: Cancel | None = None
     ) -> Store:
-        """Open a place: it ends with the job, or that part of it, and pauses for a store that fails are told."""
+        """Open a place: it ends with the job, or that part of it; its limits, and pauses where it fails, are told."""
+        for line in access.pace.told if access.pace is not None else ():
+            if line not in self._told_limits:
+                self._told_limits.add(line)
+                self.tell("information", line)
         return open_store(address, tag, access, create=create, cancel=cancel or self.cancel, told=self._tell_pause)
 
     def _tell_pause(self, error: BackupError, seconds: float) -> None:

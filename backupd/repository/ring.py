@@ -1,47 +1,12 @@
-"""Memory that workers seal into and uploaders send from: one file of pages, a stretch of it for each worker.
-
-Anonymous (memfd) on Linux, an unlinked temporary file elsewhere: it has no name, so nothing stays after a crash.
-"""
+"""Memory that workers seal into and uploaders send from: one file of pages, a stretch of it for each worker."""
 
 from __future__ import annotations
 
-import mmap
-import os
-import sys
-import tempfile
 from collections import deque
 
-from backupd.errors import StateFullError
+from backupd.shared_memory import make_memory, map_memory
 
-
-def make_memory(size_bytes: int) -> int:
-    """Descriptor of a new memory file of that size; inheritable only where it is passed on by hand.
-
-    Raises StateFullError, also where files may not be that large.
-    """
-    if sys.platform.startswith("linux"):
-        fd = os.memfd_create("backupd-ring", os.MFD_CLOEXEC)
-    else:
-        fd, path = tempfile.mkstemp(prefix="backupd-ring-")
-        os.unlink(path)
-    try:
-        os.ftruncate(fd, size_bytes)
-    except OSError as error:
-        os.close(fd)
-        raise StateFullError(
-            f"no {size_bytes >> 20} MiB of working memory in {_shown()}: {error.strerror}",
-            hint="`ulimit -f` shows the limit on the size of files, which this counts as; raise it",
-        ) from error
-    return fd
-
-
-def _shown() -> str:
-    return "a memory file" if sys.platform.startswith("linux") else tempfile.gettempdir()
-
-
-def map_memory(fd: int) -> mmap.mmap:
-    """The whole memory file, shared between all who map it."""
-    return mmap.mmap(fd, os.fstat(fd).st_size)
+__all__ = ["RingAllocator", "make_memory", "map_memory"]
 
 
 def part_sizes(block_bytes: int, workers: int, destinations: int) -> tuple[int, int]:

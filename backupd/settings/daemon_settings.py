@@ -8,7 +8,9 @@ from typing import Any, Literal
 import msgspec
 
 from backupd.errors import ConfigError, NotFoundError, UsageError
+from backupd.model.bandwidth import BandwidthText
 from backupd.model.sets import Text
+from backupd.settings import bandwidth
 from backupd.settings.config_files import read_text, settings_path
 from backupd.settings.yaml_text import Located, load_located
 from backupd.settings.zone import find_zone
@@ -29,6 +31,7 @@ class DaemonSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Role -> login names, `%group` or `*`."""
     queue: QueueSettings = QueueSettings()
     time_zone: str | None = None
+    bandwidth: BandwidthText = BandwidthText()
 
 
 def read_settings(config: str) -> Located[DaemonSettings]:
@@ -54,6 +57,7 @@ def parse_settings(text: str, name: str) -> Located[DaemonSettings]:
             find_zone(settings.time_zone, {})
     except UsageError as error:
         raise ConfigError(f"{found.where('time_zone')}: {error.message}", hint=error.hint) from error
+    bandwidth.check(settings.bandwidth, found.where)
     return found
 
 

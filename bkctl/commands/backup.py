@@ -45,6 +45,7 @@ _CANCELLED = (CancelledError.exit_code, TerminatedError.exit_code)
     help="What to do while a run of that set is under way.",
 )
 @click.option("--stop-after", type=Duration(), metavar="D", help="Stop then; the next run goes on.")
+@options.limit_options
 @click.option("--tag", metavar="K=V", multiple=True, help="Tag of the snapshot.")
 @click.option("--detach", is_flag=True, help="Don't wait for the end.")
 @click.option("--dry-run", is_flag=True, help="Say what would be stored; store nothing.")
@@ -63,6 +64,8 @@ def backup(session: Session, /, **given: Any) -> Reply:
         stop_after_seconds=given["stop_after"],
         tags=options.tags(given["tag"]),
         dry_run=given["dry_run"],
+        upload_rate=given["limit_upload"],
+        download_rate=given["limit_download"],
     )
     started = client.request("POST", "/v1/backups", wanted, Started)
     skipped = [_skipped(one) for one in started.skipped]

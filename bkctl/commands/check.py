@@ -40,6 +40,7 @@ from bkctl.session import Reply, Session
 @click.option("--rebuild-index", is_flag=True, help="Make the index anew from the blocks.")
 @click.option("--accept-rollback", is_flag=True, help="Accept that snapshots seen before are gone.")
 @options.jobs_option
+@options.limit_download_option
 @click.pass_obj
 def check(session: Session, /, **given: Any) -> Reply:
     """Verify that all that snapshots need is there, with --crc byte by byte; without SET and --from, all of them.

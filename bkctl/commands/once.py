@@ -79,6 +79,7 @@ _UNAUTHENTICATED = re.compile(r"ecb|cbc")
 @click.option("--block-size", type=Size(), metavar="32M|64M", help="Of a new repository; default: 32M.")
 @click.option("--key-out", metavar="FILE", type=click.Path(), help="Write the key of a new repository to a file.")
 @options.jobs_option
+@options.limit_options
 @options.secret_options
 @options.new_secret_options
 @options.store_options

@@ -60,6 +60,7 @@ _OWNERS = ("name", "number", "me")
 @click.option("--paths-from0", metavar="FILE|-", type=click.Path(), help="More PATHs, a NUL after each.")
 @options.temporary_option
 @options.jobs_option
+@options.limit_download_option
 @click.pass_obj
 def restore(session: Session, /, **given: Any) -> Reply:
     """Bring files back from a snapshot, the newest unless --as-of names another.

@@ -53,6 +53,7 @@ def test_all_of_once_reaches_the_job(bkctl: Bkctl, tmp_path: Path) -> None:
     order = bkctl.order(
         *("once", "src", "--to", "./p", "--name", "docs", "--host", "h", "--existing", "--if-running", "skip"),
         *("--tag", "a=b=c", "--tag", "d=", "--dry-run", "--one-file-system", "--jobs", "3", "--no-cache"),
+        *("--limit-upload", "20 Mbit/s", "--limit-download", "2MiB/s"),
         *("--compression", "best", "--deduplication", "path", "--chunk-size", "64K", "--encryption", "custom"),
         *("--cipher", "AES_128_GCM", "--block-size", "64M", "--no-check-before-sending", "--stop-after", "4h"),
         *("--key-out", "k", "--new-password-file", "new", "--yes", "--confirm", "docs"),
@@ -66,7 +67,13 @@ def test_all_of_once_reaches_the_job(bkctl: Bkctl, tmp_path: Path) -> None:
         "tags": {"a": "b=c", "d": ""},
         "dry_run": True,
         "one_file_system": True,
-        "limits": {"jobs": 3, "polite": True, "stop_after_seconds": 14400},
+        "limits": {
+            "jobs": 3,
+            "polite": True,
+            "stop_after_seconds": 14400,
+            "upload_rate": 2_500_000,
+            "download_rate": 2 << 20,
+        },
         "no_cache": True,
         "compression": "best",
         "deduplication": "path",

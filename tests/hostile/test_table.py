@@ -34,6 +34,7 @@ _ENCODES = "takes nothing foreign apart: an id that was matched before, or a val
 _ADDRESS = "takes an address apart as the row `place` does"
 _BOUNDED = "JSON of our own child, cut at a length; tests/contract/test_rclone.py"
 _KERNEL = "the kernel says it"
+_TABLE = "memory without a name that only our own processes have; wild values: tests/unit/destination/test_pacing.py"
 _LEFT_OUT: dict[str, str] = {
     "backupd/cache/table_file.py:_by_segment": "takes what the rows of index objects gave",
     "backupd/catalog/definitions.py:_put": _OWN,
@@ -47,6 +48,10 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/daemon/configuration.py:Configuration.start": _OWN,
     "backupd/daemon/gate.py:credentials": _KERNEL,
     "backupd/daemon/planning.py:backup_order": _ENCODES,
+    "backupd/destination/pacing.py:Pace._lanes": _TABLE,
+    "backupd/destination/pacing.py:Pace._rates": _TABLE,
+    "backupd/destination/pacing.py:Pace._try": _TABLE,
+    "backupd/destination/pacing.py:Pace.give_back": _TABLE,
     "backupd/destination/rclone/calls.py:RcloneCalls._parsed": _BOUNDED,
     "backupd/destination/rclone/calls.py:RcloneCalls._refusal": _BOUNDED,
     "backupd/destination/rclone/store.py:open_rclone": _ADDRESS,

@@ -43,6 +43,11 @@ access:
 queue:
   jobs_at_once: 3
 time_zone: Europe/Vienna
+bandwidth:
+  mode: shared
+  rules:
+  - {name: office, rate: 20 Mbit/s, direction: upload, days: [mon], from: "08:00", to: "18:00"}
+  - {name: night, rate: 2 MiB/s, zone: Europe/Vienna, destinations: [disk]}
 """
 _DEFINITIONS = b"""destinations:
 - name: disk
@@ -224,6 +229,7 @@ ROWS = (
     Decoder("pattern", _glob, (b"*.tmp", b"/home/**/[!a-c]*.txt", b"a\\*?/**", b"[]a-]"), "text"),
     Decoder("filters and settings of a snapshot", _made_with, (_MADE_WITH,), "json"),
     Decoder("size", _of_text(sizes.parse_size), (b"200G", b"1.5 MiB", b"10GB"), "text"),
+    Decoder("rate", _of_text(sizes.parse_rate), (b"20 Mbit/s", b"1.5 MiB/s", b"512 kbit"), "text"),
     Decoder("duration", _of_text(sizes.parse_duration), (b"1h30m", b"2w"), "text"),
     Decoder(
         "moment",

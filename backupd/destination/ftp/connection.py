@@ -16,6 +16,7 @@ from backupd.destination.bounds import Deadline
 from backupd.destination.contract import Buffers
 from backupd.destination.ftp.replies import Replies
 from backupd.destination.network_door import TimeLimits
+from backupd.destination.pacing import Pace
 from backupd.destination.sending import parts
 from backupd.errors import DestinationRefusedError
 
@@ -35,6 +36,7 @@ class Server(msgspec.Struct, frozen=True):
     password: str
     context: ssl.SSLContext
     limits: TimeLimits = TimeLimits()
+    pace: Pace | None = None
 
 
 class Connection(ftplib.FTP_TLS):
@@ -136,7 +138,7 @@ class Connection(ftplib.FTP_TLS):
         """Transfer all bytes, then hear that they arrived."""
         try:
             with closing(self._begin(command)) as data:
-                for part in parts(buffers):
+                for part in parts(buffers, self._server.pace):
                     data.sendall(part)
                 _end_sending(data, Deadline(self._server.limits.answer_seconds))
         except OSError:
@@ -153,16 +155,24 @@ class Connection(ftplib.FTP_TLS):
         """
         pieces: list[bytes] = []
         count, is_whole, is_sure = 0, False, True
+        pace, most = self._server.pace, _PART_BYTES
         with closing(self._begin(command, offset or None)) as data:
             deadline = Deadline(self._server.limits.answer_seconds)
+            if pace is not None:
+                pace.fit(data)
             while length is None or count <= length:
+                if pace is not None:
+                    most, waited = pace.may_read(_PART_BYTES)
+                    deadline.waited(waited)
                 try:
-                    part = data.recv(_PART_BYTES)
+                    part = data.recv(most)
                 except ssl.SSLEOFError:
                     part, is_sure = b"", False
                 if not part:
                     is_whole = True
                     break
+                if pace is not None:
+                    pace.give_back(most - len(part))
                 deadline.took(len(part))
                 pieces.append(part)
                 count += len(part)

@@ -56,7 +56,7 @@ def open_with_limits(url: PlaceUrl, opening: Opening, limits: TimeLimits) -> Ftp
     check_path(url)
     user, password = user_and_password(url, opening)
     context = verifying_context(opening.access.ca_file)
-    server = Server(url.host, url.port or _PORTS[tls], tls, user, password, context, limits)
+    server = Server(url.host, url.port or _PORTS[tls], tls, user, password, context, limits, opening.pace)
     return FtpStore(server, url.path, opening)
 
 

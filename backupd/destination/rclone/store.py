@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -17,8 +17,10 @@ import msgspec
 from backupd.destination.bounds import LEAST_BYTES_A_SECOND, MAX_OBJECT_BYTES
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Traits
 from backupd.destination.object_names import is_object_name, temporary_folder
+from backupd.destination.pacing import DOWN, UP
 from backupd.destination.rclone.calls import CALL_SECONDS, LISTING_SECONDS, RcloneCalls
 from backupd.destination.rclone.child import options_from_environment
+from backupd.destination.rclone.limiting import Limiter
 from backupd.destination.rclone.listing import Entry, entries
 from backupd.destination.rclone.remote import Remote, checked
 from backupd.errors import BackupError, DestinationError, ObjectExistsError, ObjectMissingError
@@ -31,6 +33,8 @@ _MOST_DOUBLES = 16
 _HASHES = ("md5", "sha1", "sha256")
 """Those that stores keep and Python knows."""
 _REST_BYTES = 4096
+_SHARERS = 16
+"""Of one limit, so many at most at a time."""
 
 
 def open_rclone(url: PlaceUrl, opening: Opening) -> RcloneStore:
@@ -50,6 +54,8 @@ class RcloneStore:
         self._numbers = itertools.count(1)
         self._may_leave_temporaries = False
         self._calls = RcloneCalls(opening.place, remote.name, opening.access)
+        self._pace = opening.pace
+        self._limiter = Limiter(opening.pace, self._tell_limit) if opening.pace is not None else None
         try:
             self._find(remote, opening)
         except BaseException:
@@ -171,6 +177,8 @@ class RcloneStore:
 
     def _upload(self, folder: str, spooled: str, name: str, sent: _Sent) -> None:
         seconds = CALL_SECONDS + sent.size_bytes / LEAST_BYTES_A_SECOND
+        if self._pace is not None and (rate := self._pace.rates()[UP]):
+            seconds += _SHARERS * sent.size_bytes / rate
         if self._shows_early:
             with self._temporary(name) as target:
                 self._copy(folder, spooled, target, seconds, {})
@@ -192,7 +200,14 @@ class RcloneStore:
 
     def _copy(self, folder: str, spooled: str, target: str, seconds: float, config: dict[str, bool]) -> None:
         ends = {"srcFs": folder, "srcRemote": spooled, "dstFs": self._fs}
-        self._calls.call("operations/copyfile", seconds, **ends, dstRemote=self._base + target, _config=config)
+        with self._moving(UP):
+            self._calls.call("operations/copyfile", seconds, **ends, dstRemote=self._base + target, _config=config)
+
+    def _moving(self, way: int) -> AbstractContextManager[None]:
+        return self._limiter.moving(way) if self._limiter is not None else nullcontext()
+
+    def _tell_limit(self, words: str) -> None:
+        self._calls.call("core/bwlimit", rate=words)
 
     def _nothing(self, name: str, offset: int | None) -> bytes:
         """What lies beyond the end of an object. Raises ObjectMissingError, StoreAnswerError when it is not beyond."""
@@ -208,7 +223,7 @@ class RcloneStore:
         if offset or length is not None:
             headers["Range"] = f"bytes={offset}-{'' if length is None else offset + length - 1}"
         target = quote(f"/[{self._fs}]/{self._base}{name}")
-        with self._calls.answer("GET", target, headers=headers) as response:
+        with self._moving(DOWN), self._calls.answer("GET", target, headers=headers) as response:
             found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
             if headers and (found is None or int(found[1]) != offset):
                 raise StoreAnswerError(f"{self._shown}/{name}: rclone gives another range than asked for")

@@ -17,10 +17,12 @@ from botocore.loaders import create_loader
 from backupd.destination.bounds import MAX_OBJECT_BYTES
 from backupd.destination.contract import Buffers, ObjectInfo, Opening, Store, Traits
 from backupd.destination.object_names import is_object_name
+from backupd.destination.pacing import Pace
 from backupd.destination.s3.answers import bounded
 from backupd.destination.s3.body import JOINED_BYTES, body_of
 from backupd.destination.s3.condition import Condition, proof_name
 from backupd.destination.s3.errors import AGAIN_HINT, code_of, status_of, translated, translated_of_place
+from backupd.destination.s3.holding_back import hold_back
 from backupd.destination.s3.options import S3Options, check_ca_file, check_encrypted, login_of
 from backupd.errors import DestinationUnreachableError, ObjectExistsError, ObjectMissingError
 from backupd.model.orders import StoreAccess
@@ -53,16 +55,23 @@ def open_s3(url: PlaceUrl, opening: Opening) -> Store:
 
     Raises UsageError, StoreFolderError (no such bucket), StoreLoginError, DestinationError.
     """
-    return S3Store(S3Options.parse(url), opening.place, opening.access)
+    return S3Store(S3Options.parse(url), opening.place, opening.access, pace=opening.pace)
 
 
 class S3Store:
     """A prefix of a bucket. Folders are parts of names alone, so that none is ever made or left."""
 
-    def __init__(self, options: S3Options, shown: str, access: StoreAccess, limits: TimeLimits = _LIMITS) -> None:
+    def __init__(
+        self,
+        options: S3Options,
+        shown: str,
+        access: StoreAccess,
+        limits: TimeLimits = _LIMITS,
+        pace: Pace | None = None,
+    ) -> None:
         """Asks the store once: whether the bucket is there, the login fits, the condition is proved."""
         self._options, self._shown = options, shown
-        self._client: Any = _client(options, shown, access, limits)
+        self._client: Any = _client(options, shown, access, limits, pace)
         proof = proof_name(self._client.meta.endpoint_url, options.bucket)
         key = options.prefix + proof
         with translated_of_place(shown):
@@ -251,7 +260,7 @@ def _loader() -> Any:
     return create_loader()
 
 
-def _client(options: S3Options, shown: str, access: StoreAccess, limits: TimeLimits) -> Any:
+def _client(options: S3Options, shown: str, access: StoreAccess, limits: TimeLimits, pace: Pace | None) -> Any:
     """A client that tries once: retries are a wrapper's, and one made here would take its own object for another's."""
     login = login_of(access)
     ca_file = check_ca_file(access.ca_file)
@@ -278,7 +287,10 @@ def _client(options: S3Options, shown: str, access: StoreAccess, limits: TimeLim
         )
     client.meta.events.register_last("before-call.s3", _send_small_at_once)
     client.meta.events.register_last("before-parameter-build.s3", _stay_in_the_region)
-    client.meta.events.register_last("before-send.s3", bounded(client._endpoint.http_session, limits.silence_seconds))
+    sender = client._endpoint.http_session
+    if pace is not None:
+        hold_back(sender, pace)
+    client.meta.events.register_last("before-send.s3", bounded(sender, limits.silence_seconds, pace))
     # Where the address names none, the user's settings may name an endpoint.
     check_encrypted(client.meta.endpoint_url, access)
     return client

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 from backupd.clock import Clock, SystemClock
 from backupd.destination.contract import Buffers
+from backupd.destination.pacing import Pace
 from backupd.destination.sftp import protocol
 from backupd.destination.sftp.call import Call, CallLimits
 from backupd.destination.sftp.protocol import Answer, Attributes, Entry, SftpFormatError, Space, StatusError
@@ -64,8 +65,10 @@ class Pipe(Protocol):
 class Session:
     """Requests by name. Raises StatusError for what the server refuses, SftpFormatError, LostError."""
 
-    def __init__(self, pipe: Pipe, limits: CallLimits | None = None, clock: Clock | None = None) -> None:
-        self._pipe, self._limits, self._clock = pipe, limits or CallLimits(), clock or SystemClock()
+    def __init__(
+        self, pipe: Pipe, limits: CallLimits | None = None, clock: Clock | None = None, pace: Pace | None = None
+    ) -> None:
+        self._pipe, self._limits, self._clock, self._pace = pipe, limits or CallLimits(), clock or SystemClock(), pace
         self._call = Call(self._limits)
         self._numbers = itertools.count(1)
         self._buffer, self._start = bytearray(), 0
@@ -232,19 +235,24 @@ class Session:
             raise refused
 
     def _read(self, handle: bytes, offset: int, end: int) -> Iterator[bytes]:
-        starts = iter(range(offset, end, self._read_bytes))
-        ahead: deque[tuple[int, int]] = deque()
+        ahead: deque[tuple[int, int, int]] = deque()
         most = max(1, _AHEAD_BYTES // self._read_bytes)
         try:
             while True:
-                for start in itertools.islice(starts, most - len(ahead)):
-                    count = min(self._read_bytes, end - start)
-                    ahead.append((self._send_read(handle, start, count), start))
+                while offset < end and len(ahead) < most:
+                    # What was asked for comes, whoever reads it.
+                    count = min(self._read_bytes, end - offset)
+                    stop = offset + (count if self._pace is None else self._pace.may_read(count)[0])
+                    ahead.append((self._send_read(handle, offset, stop - offset), offset, stop))
+                    offset = stop
+                    if self._pace is not None:
+                        self._flush()
+                        if self._pipe.has_received():
+                            break
                 self._flush()  # what came already keeps nobody from asking on
                 if not ahead:
                     return
-                number, start = ahead.popleft()
-                stop = min(end, start + self._read_bytes)
+                number, start, stop = ahead.popleft()
                 while True:
                     data = _expect(self._answer(number), protocol.DATA).text()
                     if not data or len(data) > stop - start:
@@ -255,7 +263,7 @@ class Session:
                         break
                     number = self._send_read(handle, start, stop - start)
         finally:
-            for number, _ in ahead:
+            for number, _, _ in ahead:
                 self._forget(number)
 
     def _look(self, kind: int, path: str) -> Attributes | None:
@@ -318,9 +326,10 @@ class Session:
         self._push(request)
 
     def _push(self, request: bytes) -> None:
-        left = memoryview(request)
-        while left:
-            left = left[self._timed(partial(self._pipe.send, left)) :]
+        for piece in (request,) if self._pace is None else self._pace.cut(request):
+            left = memoryview(piece)
+            while left:
+                left = left[self._timed(partial(self._pipe.send, left)) :]
 
     def _drop(self, handle: bytes) -> None:
         """Close what is not to be used further, at once."""

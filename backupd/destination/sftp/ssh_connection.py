@@ -15,6 +15,7 @@ from paramiko import AuthenticationException, Channel, ChannelException, SSHExce
 from paramiko.ssh_exception import IncompatiblePeer
 
 from backupd.clock import SystemClock
+from backupd.destination.pacing import Pace
 from backupd.destination.sftp import ssh_host_keys
 from backupd.destination.sftp.session import LostError, Session
 from backupd.destination.sftp.ssh_host_keys import HostKey, Vouched
@@ -68,6 +69,7 @@ class Server(msgspec.Struct, frozen=True):
     login: SshLogin
     known: Vouched
     limits: SftpLimits
+    pace: Pace | None = None
 
 
 class SshConnection:
@@ -115,7 +117,7 @@ class SshConnection:
                     raise
                 hint = "its sshd_config needs `Subsystem sftp internal-sftp`"
                 raise StoreAnswerError(f"{server.place}: the server has no SFTP", hint=hint) from error
-            session = Session(_ChannelPipe(channel, self._answers))
+            session = Session(_ChannelPipe(channel, self._answers), pace=server.pace)
             channel.settimeout(server.limits.silence_seconds / 2)
         return session
 

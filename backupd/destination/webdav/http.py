@@ -21,6 +21,7 @@ from backupd.destination.connection_errors import connection_error
 from backupd.destination.contract import Buffers
 from backupd.destination.network_door import TimeLimits
 from backupd.destination.object_names import without_secrets
+from backupd.destination.pacing import Pace
 from backupd.destination.sending import parts
 from backupd.destination.webdav.errors import answer_error
 from backupd.destination.webdav.login import Login
@@ -46,13 +47,14 @@ class Server(msgspec.Struct, frozen=True):
     """None: without TLS."""
     limits: TimeLimits
     secrets: tuple[str, ...]
+    pace: Pace | None = None
 
 
 class _TimedReader(io.RawIOBase):
     """Bytes of a socket until a deadline."""
 
-    def __init__(self, inner: io.RawIOBase, deadline: Deadline) -> None:
-        self._inner, self._deadline = inner, deadline
+    def __init__(self, inner: io.RawIOBase, deadline: Deadline, pace: Pace | None) -> None:
+        self._inner, self._deadline, self._pace = inner, deadline, pace
         self.is_in_body = False
         """Until then more bytes give no more time: answers before the answer may come without end."""
 
@@ -62,7 +64,13 @@ class _TimedReader(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer) -> int | None:
         """Some bytes. Raises TimeoutError past the deadline."""
-        count = self._inner.readinto(buffer)
+        if self._pace is not None and self.is_in_body:
+            allowed, waited = self._pace.may_read(len(memoryview(buffer)))
+            self._deadline.waited(waited)
+            count = self._inner.readinto(memoryview(buffer)[:allowed])
+            self._pace.give_back(allowed - (count or 0))
+        else:
+            count = self._inner.readinto(buffer)
         self._deadline.took(count or 0 if self.is_in_body else 0)
         return count
 
@@ -75,9 +83,11 @@ class _TimedReader(io.RawIOBase):
 class _TimedResponse(http.client.HTTPResponse):
     """Headers and body have to come in time: one byte now and then would keep off the time limit for silence."""
 
-    def __init__(self, seconds: float, sock: socket.socket, method: str | None = None) -> None:
+    def __init__(self, seconds: float, pace: Pace | None, sock: socket.socket, method: str | None = None) -> None:
         super().__init__(sock, method=method)
-        self._timed = _TimedReader(self.fp.detach(), Deadline(seconds))
+        if pace is not None:
+            pace.fit(sock)
+        self._timed = _TimedReader(self.fp.detach(), Deadline(seconds), pace)
         self.fp = io.BufferedReader(self._timed)
 
     def begin(self) -> None:
@@ -206,7 +216,7 @@ class Client:
         if body or method == "PUT":
             words["Content-Length"] = str(sum(map(len, body)))
         try:
-            connection.request(method, target, parts(body) if body else None, words)
+            connection.request(method, target, parts(body, self._server.pace) if body else None, words)
         except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             # A server that takes no more says why, if it is still heard.
             try:
@@ -240,7 +250,7 @@ class Client:
         # Never by itself: a second connection would have no time limit of ours.
         connection.auto_open = 0
         connection.response_class = partial(  # type: ignore[assignment]  # it is only called
-            _TimedResponse, server.limits.answer_seconds
+            _TimedResponse, server.limits.answer_seconds, server.pace
         )
         try:
             connection.connect()

@@ -33,6 +33,7 @@ class Moody(LocalDestination):
         self.after: list[DestinationError] = []
         self.calls = 0
         self.endless = False
+        self.on_call: Callable[[], None] = lambda: None
 
     def put(self, name: str, buffers: Buffers) -> None:
         self._meet(self.before)
@@ -45,6 +46,7 @@ class Moody(LocalDestination):
 
     def _meet(self, moods: list[DestinationError]) -> None:
         self.calls += 1
+        self.on_call()
         if moods:
             raise moods.pop(0)
 
@@ -97,6 +99,17 @@ def test_what_fails_for_a_moment_is_done_in_the_end(make: Make) -> None:
     store.put("r1/a", [b"1"])
     assert (store.get("r1/a"), store.retries) == (b"1", 5)
     assert 3 < hours.seconds < 16, "0.5, 1, 2, 4, 8 s, each by chance down to its half"
+
+
+def test_a_failure_at_the_end_of_a_long_transfer_is_no_failure_for_long(make: Make) -> None:
+    """A block over a slow or limited line takes longer than all patience: one broken connection would end the run."""
+    inner, store, hours = make(Patience(call_seconds=60))
+    inner.on_call = lambda: hours.wait(500)
+    inner.before = [_down(), _down()]
+    with pytest.raises(DestinationUnreachableError):
+        store.put("r1/a", [b"1"])
+    inner.before = [_down()]
+    store.put("r1/a", [b"1"])
 
 
 def test_a_listing_that_breaks_off_is_asked_for_anew(make: Make) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from backupd.model.bandwidth import BandwidthText, RuleText
 from backupd.model.sets import ConfigDocument, DestinationText, SetText
 from backupd.settings.config_documents import check, read
 from backupd.settings.daemon_settings import DaemonSettings, QueueSettings, parse_settings
@@ -19,6 +20,10 @@ def test_the_example_of_settings_is_read() -> None:
     found = parse_settings(path.read_text(), str(path)).value
     assert found.access["auditor"] == ["nagios"]
     assert found.queue == QueueSettings()
+    # What is commented out there works, too, once somebody takes the signs away.
+    lines = path.read_text().partition("# bandwidth:")[2].splitlines()
+    rules = parse_settings("\n".join(["bandwidth:", *(line[2:] for line in lines if line)]), "example").value.bandwidth
+    assert [rule.name for rule in rules.rules] == ["office hours"]
 
 
 def test_the_example_of_sets_is_read() -> None:
@@ -29,8 +34,15 @@ def test_the_example_of_sets_is_read() -> None:
     assert [one.text.name for one in sets] == ["home", "etc"]
 
 
-@pytest.mark.parametrize("shape", [SetText, DestinationText, DaemonSettings, QueueSettings])
+@pytest.mark.parametrize("shape", [SetText, DestinationText, DaemonSettings, QueueSettings, BandwidthText])
 def test_every_key_is_explained(shape: type[msgspec.Struct]) -> None:
     """A key that no page names is a key that nobody uses."""
     text = (TOP / "docs" / "settings.md").read_text()
     assert [name for name in shape.__struct_fields__ if f"{name}`" not in text and f"`{name}." not in text] == []
+
+
+def test_every_key_of_a_rule_is_explained() -> None:
+    """The same of rules of bandwidth, whose keys are words of Python in part."""
+    text = (TOP / "docs" / "settings.md").read_text()
+    names = [field.encode_name for field in msgspec.structs.fields(RuleText)]
+    assert [name for name in names if f"rules[].{name}`" not in text] == []

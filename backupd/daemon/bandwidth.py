@@ -1,0 +1,155 @@
+"""Keeps the limits of bandwidth of all jobs as the rules say, at each moment (FEATURES 4.5).
+
+The jobs' processes have the table of rates in their memory: what is written here holds there at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import tzinfo
+
+import msgspec
+
+from backupd.clock import Clock, to_datetime
+from backupd.daemon.definitions import Definitions
+from backupd.destination.pacing import PaceTable
+from backupd.model.bandwidth import Direction
+from backupd.model.orders import (
+    AnyOrder,
+    BackupOrder,
+    CheckOrder,
+    Limits,
+    OwnRepository,
+    PaceGrant,
+    RestoreOrder,
+    StoreAccess,
+)
+from backupd.model.places import is_url
+from backupd.rules.bandwidth import Rule, applies, holds, lowest, told
+from backupd.settings.bandwidth import rules_of
+from backupd.settings.daemon_settings import DaemonSettings
+from backupd.settings.zone import find_zone
+
+_TURN_SECONDS = 0.5
+_DIRECTIONS: tuple[Direction, Direction] = ("upload", "download")
+
+
+class _Member(msgspec.Struct, frozen=True):
+    """A job at a store elsewhere."""
+
+    destination: str
+    """Name; empty for a place that is no destination."""
+    zone: str | None
+    """Of the job; None: the daemon's."""
+    limits: Limits
+
+
+class Bandwidth:
+    """All on the event loop."""
+
+    def __init__(self, known: Definitions, clock: Clock, environment: Mapping[str, str]) -> None:
+        """Raises StateFullError."""
+        self._known, self._clock, self._environment = known, clock, environment
+        self._table = PaceTable()
+        self._members: dict[int, _Member] = {}
+        self._rules: list[Rule] = []
+        self._is_shared = False
+        self._zones: dict[str | None, tzinfo] = {}
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What the processes of jobs inherit."""
+        return (self._table.descriptor,)
+
+    def adopt(self, settings: DaemonSettings) -> None:
+        """New rules, for jobs that are under way, too."""
+        self._rules = rules_of(settings.bandwidth)
+        self._is_shared = settings.bandwidth.mode == "shared"
+        self._zones = {None: find_zone(settings.time_zone, self._environment)}
+        self._table.set_rules([rule.bytes_a_second for rule in self._rules])
+        for number in self._members:
+            self._set(number)
+
+    async def keep_up(self) -> None:
+        """Follow the clock until cancelled."""
+        while True:
+            await asyncio.sleep(_TURN_SECONDS)
+            for number in self._members if self._rules else ():
+                self._set(number)
+
+    def paced(self, order: AnyOrder) -> AnyOrder:
+        """The order of a job with its part of the limits, wherever it opens a store elsewhere. Raises DaemonBusyError.
+
+        Each place counts by itself: where nothing is shared, a job has the rate at each of them.
+        """
+        if not isinstance(order, BackupOrder | RestoreOrder | CheckOrder):
+            return order
+        access = self._granted(order, order.place, order.access)
+        if isinstance(order, BackupOrder):
+            also = [
+                msgspec.structs.replace(
+                    one, access=self._granted(order, one.place, one.access), own=self._with_copied(order, one.own)
+                )
+                for one in order.also
+            ]
+            own = self._with_copied(order, order.own) if order.own is not None else None
+            order = msgspec.structs.replace(order, own=own, also=also)
+        return msgspec.structs.replace(order, access=access)
+
+    def release(self, order: AnyOrder) -> None:
+        """The job has ended, with its workers."""
+        accesses = [order.access]
+        if isinstance(order, BackupOrder):
+            accesses += [one.access for one in order.also]
+            owns = [order.own, *(one.own for one in order.also)]
+            accesses += [own.copied_access for own in owns if own is not None]
+        for access in accesses:
+            if access.pace is not None and self._members.pop(access.pace.member, None) is not None:
+                self._table.release(access.pace.member)
+
+    def _with_copied(self, order: BackupOrder, own: OwnRepository) -> OwnRepository:
+        if own.copied_from is None:
+            return own
+        return msgspec.structs.replace(own, copied_access=self._granted(order, own.copied_from, own.copied_access))
+
+    def _granted(self, order: BackupOrder | RestoreOrder | CheckOrder, place: str, access: StoreAccess) -> StoreAccess:
+        if not is_url(place):
+            return access
+        destination = self._known.destination_of(place)
+        name = destination.text.name if destination is not None else ""
+        number = self._table.allocate()
+        self._members[number] = member = _Member(name, order.time_zone, order.limits)
+        self._set(number)
+        lines = [line for way in _DIRECTIONS if (line := self._told(member, way))]
+        pace = PaceGrant(descriptor=self._table.descriptor, member=number, told=lines)
+        return msgspec.structs.replace(access, pace=pace)
+
+    def _set(self, number: int) -> None:
+        member = self._members[number]
+        now, zone = to_datetime(self._clock.now_ns()), self._zone_of(member)
+        masks, own = [0, 0], [member.limits.upload_rate or 0, member.limits.download_rate or 0]
+        for way, direction in enumerate(_DIRECTIONS):
+            for bit, rule in enumerate(self._rules):
+                if not applies(rule, direction, member.destination) or not holds(rule, now, zone):
+                    continue
+                if self._is_shared:
+                    masks[way] |= 1 << bit
+                else:
+                    own[way] = min(own[way] or rule.bytes_a_second, rule.bytes_a_second)
+        self._table.set_member(number, (masks[0], masks[1]), (own[0], own[1]))
+
+    def _zone_of(self, member: _Member) -> tzinfo:
+        """Looked up once: that reads a file."""
+        if member.zone not in self._zones:
+            self._zones[member.zone] = find_zone(member.zone, self._environment)
+        return self._zones[member.zone]
+
+    def _told(self, member: _Member, direction: Direction) -> str:
+        now, zone = to_datetime(self._clock.now_ns()), self._zone_of(member)
+        rule = lowest(self._rules, now, direction, member.destination, zone)
+        own = member.limits.upload_rate if direction == "upload" else member.limits.download_rate
+        if rule is not None and (own is None or rule.bytes_a_second <= own):
+            shared = ", shared with other jobs" if self._is_shared else ""
+            return told(rule.bytes_a_second, direction, f"the rule {rule.name}{shared}")
+        return told(own, direction, f"--limit-{direction}") if own is not None else ""
