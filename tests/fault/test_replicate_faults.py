@@ -33,7 +33,7 @@ def history(tmp_path: Path, faults: Faults) -> History:
 @pytest.fixture
 def disk(tmp_path: Path) -> Generator[Filled, None, None]:
     """A small file system where the copy is to lie."""
-    made = Tmpfs(tmp_path / "new")
+    made = Tmpfs(tmp_path / "disk")
     made.path.mkdir()
     made.make()
     yield Filled(made.path, made)
@@ -74,6 +74,7 @@ def test_killed_at_any_moment_it_goes_on(history: History, faults: Faults) -> No
 @pytest.mark.root
 def test_a_full_new_place_is_told_and_goes_on_with_room(history: History, disk: Filled) -> None:
     """Else it ends with half a snapshot that is listed, or blames the place that is well."""
+    history.new = disk.folder / "copy"
     made = history.live(2)
     disk.fill(2 << 20)
     with pytest.raises(DestinationFullError) as full:

@@ -8,17 +8,29 @@ from pathlib import Path
 
 import pytest
 
+from backupd import house
+from backupd.cancel import Cancel
 from backupd.clock import SystemClock
 from backupd.destination.contract import Below
 from backupd.destination.local import LocalDestination
-from backupd.errors import BackupError, ConflictError, PlaceOccupiedError, RepositoryNotFoundError, UsageError
+from backupd.errors import (
+    BackupError,
+    CancelledError,
+    ConflictError,
+    PlaceOccupiedError,
+    RepositoryNotFoundError,
+    UsageError,
+)
+from backupd.model import events
 from backupd.model.orders import CheckOrder, KeyOrder, ReplicateOrder, Unlock
+from backupd.operations.context import JobContext
 from backupd.operations.places import secret_of
 from backupd.repository import opening
 from backupd.repository.opening import NewSlot
 from backupd.repository.records import Records
 from backupd.seal.keyring import Configuration
 from backupd.seal.slot import new_secret, secret_to_text
+from backupd.settings import directories
 from backupd.settings.lock import SetLock
 from backupd.snapshot import naming
 from backupd.snapshot.records import Drop, Snapshot
@@ -143,6 +155,14 @@ def test_a_chunk_is_taken_from_where_it_is_whole(history: History) -> None:
     block.write_bytes(data[:3000] + bytes(50_000) + data[53_000:])
     assert history.run(CheckOrder(place=str(history.old), crc=True)).done.exit_code == 20
     made.append(history.back_up(no_cache=True))
+    (later,) = history.blocks(history.old, 1).keys() - {bytes.fromhex(block.name)}
+    assert history.replicate()["snapshots"] == {**_ALL, "copied": 2}
+    history.check_copy(made)
+    # Which of the two the index tells first is drawn with its objects' names: each is once the bad one.
+    block.write_bytes(data)
+    anew = history.blocks(history.old)[later]
+    anew.write_bytes(anew.read_bytes()[:80] + bytes(anew.stat().st_size - 80))
+    history.new = history.above / "another"
     found = history.replicate()
     assert (found["exit"], found["snapshots"]) == (0, {**_ALL, "copied": 2}), found
     history.check_copy(made)
@@ -287,6 +307,26 @@ def test_a_busy_set_is_skipped_and_told(tmp_path: Path) -> None:
     assert (found["exit"], found["error"]["code"]) == (11, "set.busy"), found
     assert [one["set"] for one in found["skipped"]] == ["documents"]
     assert found["snapshots"]["copied"] == 1
+
+
+def test_cancelled_it_keeps_what_it_copied(history: History) -> None:
+    """Else a copy over a slow line that is ended each morning begins anew each evening."""
+    made = history.live(4)
+    cancel = Cancel()
+
+    def hear(event: events.FromJob) -> None:
+        if isinstance(event, events.Step) and event.name == "copy snapshot 3 of 4":
+            cancel.request(CancelledError("cancelled by a test"))
+
+    order = ReplicateOrder(place=str(history.old), to=str(history.new))
+    found = directories.find(history.machine.environ)
+    context = JobContext(order, history.clock, cancel, history.machine.environ, found, hear)
+    done = house.run(order, context)
+    assert (done.exit_code, done.result["snapshots"]["copied"]) == (130, 2)
+    assert not list(history.new.glob("r*/sessions/*/*"))
+    assert len(history.snapshots()) == 2
+    assert history.replicate()["snapshots"] == {**_ALL, "copied": 2, "there": 2}
+    history.check_copy(made)
 
 
 def test_a_session_for_each_snapshot_and_none_left(history: History) -> None:

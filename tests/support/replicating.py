@@ -96,9 +96,9 @@ class History:
 
     def back_up(self, place: Path | None = None, **options: Any) -> str:
         """A snapshot at the old place, its state kept; its id."""
+        options = {"chunk_size_bytes": _CHUNK_BYTES, **options}
         order = BackupOrder(
-            place=str(place or self.old), sources=[bytes(self.source)], set_name=SET, limits=_LIMITS,
-            chunk_size_bytes=_CHUNK_BYTES, **options,
+            place=str(place or self.old), sources=[bytes(self.source)], set_name=SET, limits=_LIMITS, **options
         )
         (run,) = self.run(order).result["runs"]
         assert run["exit"] == 0, run
