@@ -35,10 +35,7 @@ def test_through_the_daemon(source: Path, tmp_path: Path) -> None:
         daemon.good("set", "create", "docs", "--source", source, "--to", "old")
         nothing = daemon.json(*words, "docs")
         assert (nothing["exit"], nothing["error"]["code"]) == (10, "repository.not_found")
-        secret = tmp_path / "password"
-        secret.write_text("a password of the tests")
-        more = ("--encryption", "password", "--password-file", secret)
-        daemon.good("set", "create", "mail", "--source", source, "--to", "old", *more)
+        daemon.good("set", "create", "mail", "--source", source, "--to", "old")
         daemon.good("backup", "docs", "mail")
         (source / "more").write_bytes(os.urandom(30_000))
         daemon.good("backup", "docs")
@@ -56,10 +53,8 @@ def test_through_the_daemon(source: Path, tmp_path: Path) -> None:
         assert run["destinations"][0]["stored_bytes"] < 20_000, "the copy was stored again"
         assert "--add-to" not in daemon.bkctl(*words, "docs").stdout.decode()
         shutil.rmtree(tmp_path / "old")
-        for name in ("docs", "mail"):
-            key = ("--password-file", secret) if name == "mail" else ()
-            daemon.good("restore", name, "--from", "new", "--to", tmp_path / f"out {name}", *key)
-        assert compare_trees(source, tmp_path / "out docs" / str(source)[1:]) == []
+        daemon.good("restore", "docs", "--from", "new", "--to", tmp_path / "out")
+        assert compare_trees(source, tmp_path / "out" / str(source)[1:]) == []
         assert daemon.json(*words)["exit"] == 15
         same = daemon.json("destination", "replicate", "--from", "new", "--to", "new")
         assert (same["exit"], same["error"]["code"]) == (2, "usage.invalid")
