@@ -164,8 +164,7 @@ def test_a_crash_at_any_point_loses_nothing(tmp_path: Path, operation: Operation
     assert trace.exit_code == 0
     last = scene.hash_of_source()
     points = range(len(trace.steps) + 1)
-    # Opening by passwords alone takes seconds.
-    chosen = set(points if faults.is_full else random.sample(points, 1 if operation is key_changed else _FEW))
+    chosen = set(points if faults.is_full else random.sample(points, 1 if operation in SLOW else _FEW))
     cuts = _CUTS if faults.is_full else 1
     counted: Counter[str] = Counter(calls=len(trace.steps))
     disk = Disk(trace.roots)
@@ -224,7 +223,7 @@ def test_a_call_that_fails_is_told_and_loses_nothing(tmp_path: Path, operation: 
         for number in (errno.EIO, errno.ENOSPC)
         for is_lasting in (False, True)
     ]
-    for fault in every if faults.is_full else random.sample(every, 1 if operation is key_changed else _FEW):
+    for fault in every if faults.is_full else random.sample(every, 1 if operation in SLOW else _FEW):
         before.lay()
         good = dict(scene.good)
         _, failed = scene.record(function, fault)
@@ -241,6 +240,8 @@ def test_a_call_that_fails_is_told_and_loses_nothing(tmp_path: Path, operation: 
     print(f"{operation.__name__}, calls that fail: {dict(reported)}")  # noqa: T201 - as above
 
 
+SLOW = (key_changed, replicated, replicated_again)
+"""Opening by passwords alone takes seconds, and so does what is done again before each look."""
 KEY_OPERATIONS = (key_added, key_changed, key_rotated, key_removed)
 BACKUPS = (first_backup, incremental, nothing_new_to_store, resumed, index_merge)
 

@@ -8,17 +8,29 @@ from pathlib import Path
 
 import pytest
 
+from backupd import house
+from backupd.cancel import Cancel
 from backupd.clock import SystemClock
 from backupd.destination.contract import Below
 from backupd.destination.local import LocalDestination
-from backupd.errors import BackupError, ConflictError, PlaceOccupiedError, RepositoryNotFoundError, UsageError
+from backupd.errors import (
+    BackupError,
+    CancelledError,
+    ConflictError,
+    PlaceOccupiedError,
+    RepositoryNotFoundError,
+    UsageError,
+)
+from backupd.model import events
 from backupd.model.orders import CheckOrder, KeyOrder, ReplicateOrder, Unlock
+from backupd.operations.context import JobContext
 from backupd.operations.places import secret_of
 from backupd.repository import opening
 from backupd.repository.opening import NewSlot
 from backupd.repository.records import Records
 from backupd.seal.keyring import Configuration
 from backupd.seal.slot import new_secret, secret_to_text
+from backupd.settings import directories
 from backupd.settings.lock import SetLock
 from backupd.snapshot import naming
 from backupd.snapshot.records import Drop, Snapshot
@@ -65,7 +77,7 @@ def test_each_snapshot_comes_back_from_the_copy_alone(history: History) -> None:
     assert more["bytes"]["copied"] <= 1.1 * (history.block_bytes(history.old) - stored) + 4096
 
     shutil.rmtree(history.old)
-    history.check_copy(made)
+    history.check_copy(made, is_each=True)
 
 
 def test_the_copy_goes_on_by_itself(history: History) -> None:
@@ -75,7 +87,7 @@ def test_the_copy_goes_on_by_itself(history: History) -> None:
     history.change(2)
     stored = history.block_bytes(history.new)
     made.append(history.back_up(history.new))
-    assert history.block_bytes(history.new) - stored < 200_000, "what was copied was stored again"
+    assert history.block_bytes(history.new) - stored < 400_000, "what was copied was stored again"
     assert history.replicate()["snapshots"] == {**_ALL, "there": 2}
     assert len(history.snapshots(history.new)) == 3
     history.check_copy(made)
@@ -91,7 +103,6 @@ def test_only_the_newest(history: History) -> None:
     assert history.replicate(latest=True)["snapshots"] == {**_ALL, "copied": 1}
     assert [naming.snapshot_id_text(one) for one in history.snapshots()] == made[-1:]
     assert history.replicate(latest=True)["snapshots"] == {**_ALL, "there": 1}
-    history.check_copy(made[-1:])
     assert history.replicate()["snapshots"] == {**_ALL, "copied": 2, "there": 1}
     history.check_copy(made)
 
@@ -116,7 +127,6 @@ def test_what_is_damaged_is_not_copied_and_all_else_is(history: History) -> None
     (failed,) = found["failed"]
     assert failed["id"] == made[1]
     assert [one["path"] for one in failed["files"]] == [f"{history.source}/folder 0/lost"]
-    history.check_copy([made[0], made[2]])
     block.write_bytes(kept)
     assert history.replicate()["snapshots"] == {**_ALL, "copied": 1, "there": 2}
     history.check_copy(made)
@@ -143,6 +153,14 @@ def test_a_chunk_is_taken_from_where_it_is_whole(history: History) -> None:
     block.write_bytes(data[:3000] + bytes(50_000) + data[53_000:])
     assert history.run(CheckOrder(place=str(history.old), crc=True)).done.exit_code == 20
     made.append(history.back_up(no_cache=True))
+    (later,) = history.blocks(history.old, 1).keys() - {bytes.fromhex(block.name)}
+    assert history.replicate()["snapshots"] == {**_ALL, "copied": 2}
+    history.check_copy(made)
+    # Which of the two the index tells first is drawn with its objects' names: each is once the bad one.
+    block.write_bytes(data)
+    anew = history.blocks(history.old)[later]
+    anew.write_bytes(anew.read_bytes()[:80] + bytes(anew.stat().st_size - 80))
+    history.new = history.above / "another"
     found = history.replicate()
     assert (found["exit"], found["snapshots"]) == (0, {**_ALL, "copied": 2}), found
     history.check_copy(made)
@@ -159,7 +177,7 @@ def test_what_the_copy_has_lost_is_copied_again(history: History) -> None:
     made.append(history.back_up())
     found = history.replicate()
     assert found["snapshots"] == {**_ALL, "copied": 1, "there": 2}
-    assert found["bytes"]["copied"] > 1 << 20, "the base vouched for what was lost"
+    assert found["bytes"]["copied"] > 1 << 19, "the base vouched for what was lost"
     assert history.differences(made[-1]) == []
 
 
@@ -186,7 +204,6 @@ def test_several_epochs(history: History) -> None:
     history.change(1)
     made.append(history.back_up())
     assert history.replicate()["snapshots"]["copied"] == 2
-    history.check_copy(made)
     history.run(KeyOrder(place=str(history.old), verb="add", label="gone there", new_secret=b"a second password"))
     history.rotate_key()
     history.change(2)
@@ -197,7 +214,7 @@ def test_several_epochs(history: History) -> None:
     labels = [one["label"] for one in history.run(KeyOrder(place=str(history.new), verb="list")).result["slots"]]
     assert "gone there" not in labels
     shutil.rmtree(history.old)
-    history.check_copy(made)
+    history.check_copy(made, is_each=True)
 
 
 def test_keys_rotated_at_both_places_apart_are_refused(history: History) -> None:
@@ -287,6 +304,26 @@ def test_a_busy_set_is_skipped_and_told(tmp_path: Path) -> None:
     assert (found["exit"], found["error"]["code"]) == (11, "set.busy"), found
     assert [one["set"] for one in found["skipped"]] == ["documents"]
     assert found["snapshots"]["copied"] == 1
+
+
+def test_cancelled_it_keeps_what_it_copied(history: History) -> None:
+    """Else a copy over a slow line that is ended each morning begins anew each evening."""
+    made = history.live(3)
+    cancel = Cancel()
+
+    def hear(event: events.FromJob) -> None:
+        if isinstance(event, events.Step) and event.name == "copy snapshot 3 of 3":
+            cancel.request(CancelledError("cancelled by a test"))
+
+    order = ReplicateOrder(place=str(history.old), to=str(history.new))
+    found = directories.find(history.machine.environ)
+    context = JobContext(order, history.clock, cancel, history.machine.environ, found, hear)
+    done = house.run(order, context)
+    assert (done.exit_code, done.result["snapshots"]["copied"]) == (130, 2)
+    assert not list(history.new.glob("r*/sessions/*/*"))
+    assert len(history.snapshots()) == 2
+    assert history.replicate()["snapshots"] == {**_ALL, "copied": 1, "there": 2}
+    history.check_copy(made)
 
 
 def test_a_session_for_each_snapshot_and_none_left(history: History) -> None:

@@ -67,6 +67,7 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/operations/integrity_check.py:_record": _ENCODES,
     "backupd/operations/kept_keys.py:slots_of_kept": _ENCODES,
     "backupd/operations/places.py:unlock": _ENCODES,
+    "backupd/operations/replicate/one_set.py:SetReplication.__init__": _ENCODES,
     "backupd/operations/restore/resuming.py:Note._read": "whole records of a fixed size, of which any bytes are one",
     "backupd/source/mounts.py:parse_statfs": _KERNEL,
     "bkctl/commands/once.py:_chunk_size": "click's own conversion of a word that the user typed",
