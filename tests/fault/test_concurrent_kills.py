@@ -62,7 +62,7 @@ class Trio:
     def round(self) -> None:
         """A disturbed run, then one that is not."""
         self.change(self.random.randint(1, 3 * MIB))
-        job = self.client.request("POST", "/v1/backups", StartBackup(sets=[SET]), Started).jobs[0].id
+        job = self._begin()
         time.sleep(self.random.random() ** 2 * 2)
         how = self.random.choice(("job", "workers", "daemon", "place", "place and job", "cancel"))
         self.counted[how] += 1
@@ -74,7 +74,7 @@ class Trio:
         self.note(self._job(job))
         tries = 0
         while True:
-            ended = self._settle(self.client.request("POST", "/v1/backups", StartBackup(sets=[SET]), Started).jobs[0].id)
+            ended = self._settle(self._begin())
             self.note(ended)
             tries += 1
             if ended.exit_code == 0:
@@ -83,6 +83,9 @@ class Trio:
         self.counted["second tries"] += tries - 1
         for name in NAMES:
             self._check_newest(name)
+
+    def _begin(self) -> str:
+        return self.client.request("POST", "/v1/backups", StartBackup(sets=[SET]), Started).jobs[0].id
 
     def _disturb(self, how: str, job: str) -> list[str]:
         """Gives the places that are away now."""
