@@ -7,7 +7,7 @@ a plugin translates what its vendor raises. Calls are safe from several threads 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -115,6 +115,8 @@ class Opening(msgspec.Struct, frozen=True):
     access: StoreAccess = NO_ACCESS
     create: bool = False
     """Make the folder where what holds it exists."""
+    warn: Callable[[str], None] | None = None
+    """Hears what the user should know of although it ends nothing; on any thread."""
 
 
 class Below:

@@ -25,6 +25,7 @@ ENTRY_POINTS = "backupd.destinations"
 _BUILT_IN: dict[str, str] = {
     "ftp": "backupd.destination.ftp.store:open_ftp",
     "ftps": "backupd.destination.ftp.store:open_ftp",
+    "pool": "backupd.destination.pool.opening:open_pool",
     "rclone": "backupd.destination.rclone.store:open_rclone",
     "s3": "backupd.destination.s3.store:open_s3",
     "sftp": "backupd.destination.sftp.store:open_sftp",
@@ -42,15 +43,17 @@ def open_store(
     create: bool = False,
     cancel: Cancel | None = None,
     told: Told | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Store:
     """Open a place of any kind; what fails for a moment elsewhere than on a disk of this machine is tried again.
 
-    cancel: ends the pauses between tries; told: hears of them. Raises UsageError, PlaceOccupiedError, DestinationError.
+    cancel: ends the pauses between tries; told: hears of them.
+    warn: as of an Opening. Raises UsageError, PlaceOccupiedError, DestinationError.
     """
     if not is_url(place):
         return LocalDestination(place, tag, create=create)
     patience = Patience() if access.retry_seconds is None else Patience(call_seconds=access.retry_seconds)
-    return Retrying.open(lambda: open_once(Opening(place, tag, access, create)), cancel, patience, told)
+    return Retrying.open(lambda: open_once(Opening(place, tag, access, create, warn)), cancel, patience, told)
 
 
 def open_once(opening: Opening) -> Store:

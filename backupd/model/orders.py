@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from backupd.model.sets import ConfigDocument
+from backupd.model.sets import MOST_MEMBERS, ConfigDocument, PoolKind
 
 Overwrite = Literal["if-changed", "if-newer", "always", "never"]
 IfRunning = Literal["fail", "join", "wait", "skip"]
@@ -38,6 +38,25 @@ class Unlock(Strict, frozen=True, kw_only=True):
     """A password or the printed 44 characters, surrounding white space stripped; None: the kept key."""
 
 
+class PoolMember(Strict, frozen=True, kw_only=True):
+    """One of the destinations of a pool."""
+
+    id: str
+    """Of the destination."""
+    name: str
+    place: str
+    access: StoreAccess
+
+
+class Pool(Strict, frozen=True, kw_only=True):
+    """Several destinations that are used as one."""
+
+    name: str
+    kind: PoolKind
+    copies: Annotated[int, msgspec.Meta(ge=1, le=MOST_MEMBERS)] = 1
+    members: Annotated[list[PoolMember], msgspec.Meta(min_length=1, max_length=MOST_MEMBERS)]
+
+
 class StoreAccess(Strict, frozen=True, kw_only=True):
     """What opens the door of a store that is no directory."""
 
@@ -55,6 +74,8 @@ class StoreAccess(Strict, frozen=True, kw_only=True):
     """The options that gave this, without secrets, for the commands that are printed."""
     retry_seconds: Seconds | None = None
     """How long one call that fails for a moment is tried again; None: five minutes."""
+    pool: Pool | None = None
+    """Of a place that is a pool: what it consists of."""
 
 
 NO_ACCESS = StoreAccess()

@@ -113,7 +113,14 @@ class JobContext:
 
     def open_store(self, address: str, tag: str, access: StoreAccess, *, create: bool = False) -> Store:
         """Open a place for this job: it ends with the job, and pauses for a store that fails are told."""
-        return open_store(address, tag, access, create=create, cancel=self.cancel, told=self._tell_pause)
+        return open_store(
+            address, tag, access, create=create, cancel=self.cancel, told=self._tell_pause, warn=self._warn_once
+        )
+
+    def _warn_once(self, message: str) -> None:
+        """A pool is opened several times in a job, and says each time which member is away."""
+        if message not in self.warnings:
+            self.warn(message)
 
     def _tell_pause(self, error: BackupError, seconds: float) -> None:
         now = self.clock.monotonic()
