@@ -72,6 +72,14 @@ def local_path(place: str) -> str | None:
     return None if is_url(place) else _real(place)
 
 
+def local_paths(place: str, access: StoreAccess) -> list[str]:
+    """The directories that a place consists of: itself, or the members of a pool; none of a store elsewhere."""
+    if access.pool is not None:
+        return [_real(one.place) for one in access.pool.members if not is_url(one.place)]
+    path = local_path(place)
+    return [path] if path is not None else []
+
+
 def _real(path: str) -> str:
     if "\0" in path:
         raise UsageError("the place holds a NUL", hint="no path does")

@@ -318,6 +318,10 @@ class DestinationTestOrder(Order, frozen=True, kw_only=True, tag="destination_te
     """Only whether it can be used at all."""
 
 
+class DestinationHealOrder(Order, frozen=True, kw_only=True, tag="destination_heal"):
+    """`bkctl destination heal`: copy to each member of a pool what it lacks."""
+
+
 AnyOrder = (
     BackupOrder
     | RestoreOrder
@@ -334,6 +338,7 @@ AnyOrder = (
     | ConfigCheckOrder
     | DestinationProbeOrder
     | DestinationTestOrder
+    | DestinationHealOrder
 )
 
 

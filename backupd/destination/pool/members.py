@@ -157,7 +157,7 @@ class Member:
     def begin(self) -> Store:
         """Open it although it has no mark, making its folder where needed. Raises DestinationError."""
         with self._opening:
-            if self._store is None:
+            if self._store is None or self._is_local:
                 try:
                     self._store = self._opened_as_it_is(create=True)
                 except DestinationError as error:
@@ -197,6 +197,11 @@ class Member:
     def _opened_as_it_is(self, *, create: bool) -> Store:
         try:
             return self._open_it(create)
+        except DestinationUnreachableError as error:
+            if not self._is_local:
+                raise
+            # Waiting does not mount a disk.
+            raise NotAMemberError(error.message, hint=error.hint, context={"absent": True}) from error
         except DestinationError:
             raise
         except BackupError as error:

@@ -11,6 +11,7 @@ import msgspec
 from backupd.clock import Clock, SystemClock
 from backupd.destination.contract import Opening, Store
 from backupd.destination.pool import marks
+from backupd.destination.pool.below import BelowPool
 from backupd.destination.pool.members import Member, OpenIt, Warn
 from backupd.destination.pool.policy import LEAD, Rules
 from backupd.destination.pool.store import PoolId, PoolStore
@@ -44,7 +45,8 @@ def open_pool(url: PlaceUrl, opening: Opening) -> Store:
     except BaseException:
         store.close()
         raise
-    return store
+    folder = url.path.strip("/")
+    return BelowPool(store, folder) if folder else store
 
 
 def assembled(pool: Pool, called: PoolId, opening: Opening, at: str | None, clock: Clock | None = None) -> PoolStore:
@@ -90,10 +92,10 @@ def _look_around(store: PoolStore, *, may_begin: bool) -> None:
     if any(usable):
         return
     errors = [member.error for member in store.members if member.error is not None]
-    is_new = all(_may_be_new(member) for member in store.members)
+    is_new = all(isinstance(member.error, NotAMemberError) for member in store.members)
     if is_new and may_begin and _begin_all(store):
         return
-    if is_new or any(isinstance(error, NotAMemberError) for error in errors):
+    if any(isinstance(error, NotAMemberError) and not error.context.get("absent") for error in errors):
         raise NotAMemberError(
             f"pool {store.called.name} has not begun: none of its members is marked as its own",
             hint=f"bkctl destination test {store.called.name} begins an empty one, "
@@ -102,13 +104,6 @@ def _look_around(store: PoolStore, *, may_begin: bool) -> None:
     raise DestinationUnreachableError(
         f"no member of the pool {store.called.name} is there: {'; '.join(error.message for error in errors)}",
         hint=errors[0].hint if errors else "",
-    )
-
-
-def _may_be_new(member: Member) -> bool:
-    """Whether it is there without a mark, or is a directory that was not made yet."""
-    return isinstance(member.error, NotAMemberError) or (
-        isinstance(member.error, DestinationUnreachableError) and member.described.place.startswith("/")
     )
 
 
@@ -150,15 +145,32 @@ def _refuse_twins(store: PoolStore) -> None:
                 )
 
 
-def chosen_member(pool: Pool, called: PoolId, opening: Opening) -> tuple[str, list[DestinationError]]:
-    """Id of a failover pool's first member that is there, and why those before it are not. Raises as `open_pool`."""
-    store = assembled(pool, called, opening, None)
+def state_of_members(opening: Opening) -> list[tuple[str, DestinationError | None]]:
+    """(name, why it takes no part) of each member of the pool that an opening's access has, if it has one."""
+    pool = opening.access.pool
+    if pool is None:
+        return []
+    store = assembled(pool, PoolId(PlaceUrl.parse(opening.place).host, pool.name, opening.place), opening, None)
+    try:
+        with ThreadPoolExecutor(len(store.members)) as threads:
+            list(threads.map(Member.is_usable, store.members))
+        return [(member.name, member.error) for member in store.members]
+    finally:
+        store.close()
+
+
+def chosen_member(opening: Opening) -> tuple[PoolMember, list[DestinationError]]:
+    """A failover pool's first member that is there, and why those before it are not. Raises as `open_pool`."""
+    pool = opening.access.pool
+    if pool is None:
+        raise UsageError(f"{opening.place} is no pool")
+    store = assembled(pool, PoolId(PlaceUrl.parse(opening.place).host, pool.name, opening.place), opening, None)
     try:
         _look_around(store, may_begin=opening.create)
         passed: list[DestinationError] = []
         for member in store.members:
             if member.is_usable():
-                return member.described.id, passed
+                return member.described, passed
             if member.error is not None:
                 passed.append(member.told(member.error))
     finally:

@@ -9,7 +9,7 @@ import threading
 from backupd import __version__, durable_io
 from backupd.cache import seen_snapshots
 from backupd.cache.file_cache import FileCacheWriter
-from backupd.destination.stores import canonical, local_path
+from backupd.destination.stores import canonical, local_paths
 from backupd.errors import (
     AccessError,
     BackupError,
@@ -43,6 +43,7 @@ from backupd.operations.backup.setting import SetUse, describe
 from backupd.operations.backup.storing import Storing
 from backupd.operations.backup.tally import Tally
 from backupd.operations.context import JobContext, error_fields
+from backupd.operations.failover import on_one_member
 from backupd.operations.places import closed, remove_dead_temporaries, seen_snapshots_path, split_place
 from backupd.repository import identity
 from backupd.repository.index_loading import LoadedIndex, forget_lost, load_index, mark_absent, merge_levels
@@ -55,6 +56,7 @@ from backupd.snapshot import naming
 def run(order: BackupOrder, context: JobContext) -> events.Done:
     """Back up paths to a place. Raises BackupError where nothing was stored that could be restored."""
     sources, missing = find_sources(order, context)
+    order = on_one_member(order, context)
     if order.limits.polite:
         priority.lower()
     if order.limits.stop_after_seconds is not None:
@@ -114,8 +116,8 @@ def find_sources(order: BackupOrder, context: JobContext) -> tuple[list[bytes], 
     Directories above a source may be reached by symlinks, which are resolved; the source itself is taken as it is.
     Raises SourceNotFoundError when none is there, UsageError for one that lies in the place it is to be stored in.
     """
-    directory = local_path(split_place(order.place)[0])
-    place = os.fsencode(directory).rstrip(b"/") + b"/" if directory is not None else None
+    directories = local_paths(split_place(order.place)[0], order.access)
+    places = [os.fsencode(directory).rstrip(b"/") + b"/" for directory in directories]
     found: list[bytes] = []
     missing: list[Problem] = []
     for source in order.sources:
@@ -129,7 +131,7 @@ def find_sources(order: BackupOrder, context: JobContext) -> tuple[list[bytes], 
             reason = "does not exist" if isinstance(error, FileNotFoundError) else os.strerror(error.errno or 0).lower()
             missing.append(Problem(path=source, kind="unreadable", message=reason))
             continue
-        if place is not None and (path + b"/").startswith(place):
+        if any((path + b"/").startswith(place) for place in places):
             raise UsageError(
                 f"{shown(path)} lies in the place that it would be stored in",
                 hint="it would store what it has just stored, each time more; name another place by --to",
