@@ -15,6 +15,7 @@ from backupd.destination.pool.members import Member, Warn
 from backupd.destination.pool.policy import LEAD, Answer, Ask, Part, Rules
 from backupd.destination.pool.room import Room
 from backupd.errors import DestinationError, DestinationUnreachableError, ObjectExistsError, ObjectMissingError
+from backupd.store_errors import NotAMemberError
 
 Result = TypeVar("Result")
 Numbers = list[int]
@@ -262,7 +263,7 @@ class PoolStore:
             hint = "nothing is stored without it; where it is gone for good, make another member the first, then heal"
             raise self._failure("its lead is away", [member.told(member.error)] if member.error else [], hint)
         if self.rules.kind != "failover" and not self.is_lead_trusted:
-            raise DestinationUnreachableError(
+            raise NotAMemberError(
                 f"pool {self.called.name}: {member.name} is its first member, but was not made the lead yet",
                 hint=f"bkctl destination heal {self.called.name}",
             )
