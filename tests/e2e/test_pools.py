@@ -57,13 +57,15 @@ def test_a_mirror_outlives_members_and_is_healed(daemon: Daemon, source: Path, t
     (source / "new").write_bytes(b"n" * 100_000)
     document = daemon.json("backup", "docs")
     assert document["exit"] == 0, document
-    assert "c: " in _warnings(document) and "heal pool" in _warnings(document)
+    assert "c: " in _warnings(document)
+    assert "heal pool" in _warnings(document)
     status = daemon.good("status", "docs")
     assert [one["destination"] for one in status["sets"][0]["destinations"]] == ["pool"], status
     _restored(daemon, source, tmp_path / "one")
     lost.rename(tmp_path / "c")
     healed = daemon.good("destination", "heal", "pool")
-    assert healed["whole"] and healed["copied_objects"] > 3
+    assert healed["whole"]
+    assert healed["copied_objects"] > 3
     # The lead and the second are gone: what the third was given is enough for reading.
     _lose(tmp_path, "a")
     _restored(daemon, source, tmp_path / "two")

@@ -57,19 +57,25 @@ class _Healer:
         self.done = Healed()
 
     def run(self) -> None:
-        for number, member in enumerate(self._store.members):
-            if member.is_usable():
-                self._whole.add(number)
-            try:
-                self._open[number] = member.begin()
-            except DestinationError as error:
-                self.done.left.append(error.message)
+        self._whole = {number for number, member in enumerate(self._store.members) if member.is_usable()}
+        self._begin(create=False)
         self._check_enough()
+        self._begin(create=bool(self._whole))
         # Twice: what a run wrote meanwhile goes to marked members alone.
         for _ in range(2):
             for folder in self._folders():
                 self._heal_folder(folder)
             set_marks(self._store, self._open)
+
+    def _begin(self, *, create: bool) -> None:
+        """Open those that are not open yet. A directory is made only beside whole members: else a disk is missing."""
+        self.done.left.clear()
+        for number, member in enumerate(self._store.members):
+            if number not in self._open:
+                try:
+                    self._open[number] = member.begin(create=create)
+                except DestinationError as error:
+                    self.done.left.append(error.message)
 
     def _check_enough(self) -> None:
         """A member may be called whole only when all that the others hold is seen."""

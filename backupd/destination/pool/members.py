@@ -154,12 +154,12 @@ class Member:
         context = {**error.context, "member": self.name}
         return type(error)(f"{self.name}: {error.message}", hint=error.hint, context=context)
 
-    def begin(self) -> Store:
-        """Open it although it has no mark, making its folder where needed. Raises DestinationError."""
+    def begin(self, *, create: bool) -> Store:
+        """Open it although it has no mark; `create`: make its folder where needed. Raises DestinationError."""
         with self._opening:
             if self._store is None or self._is_local:
                 try:
-                    self._store = self._opened_as_it_is(create=True)
+                    self._store = self._opened_as_it_is(create=create)
                 except DestinationError as error:
                     raise self.told(error) from error
             self.marks = marks.read(self._store)

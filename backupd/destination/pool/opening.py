@@ -111,7 +111,7 @@ def _begin_all(store: PoolStore) -> bool:
     """Mark the members of a new pool, all of which are empty; else False, and nothing is marked."""
     opened: dict[int, Store] = {}
     for number, member in enumerate(store.members):
-        place = member.begin()
+        place = member.begin(create=True)
         if member.marks.members or [name for name in place.top_names() if name not in _HARMLESS]:
             return False
         opened[number] = place
