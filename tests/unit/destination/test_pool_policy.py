@@ -139,6 +139,7 @@ def test_three_creators_that_see_different_members_and_try_again(
     creators = [_Creator("abc"[n], sorted(reachable[n]), tries[n]) for n in range(3)]
     held = _run(iter(order), faults, creators)
     _judge(creators, held, (order, faults, reachable, tries))
+    assert all(creator.is_done for creator in creators)
 
 
 def test_a_name_that_only_another_member_kept_is_taken() -> None:
