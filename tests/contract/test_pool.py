@@ -56,10 +56,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[SeaweedFs, Non
         yield running
 
 
-class TestMirrorOfServerAndDirectory(StoreContract):
-    """SeaweedFS leads, a directory has the second copy."""
+class TestMirrorOfServerAndDirectory:
+    """SeaweedFS leads, a directory has the second copy: of the contract what hangs on the store below."""
 
-    many = 200
+    store = StoreContract.store
+    test_what_was_put_comes_back = StoreContract.test_what_was_put_comes_back_whole_and_by_ranges
+    test_a_taken_name = StoreContract.test_a_taken_name_keeps_its_bytes
+    test_one_of_sixteen = StoreContract.test_of_sixteen_creators_of_one_name_one_succeeds
+    test_what_is_not_there = StoreContract.test_an_object_that_is_not_there_is_told_as_missing
+    test_what_was_deleted = StoreContract.test_what_was_deleted_is_gone_and_its_name_free
+    test_a_listing = StoreContract.test_a_listing_is_whole_and_of_its_folder_alone
+    test_who_comes_later = StoreContract.test_who_comes_later_sees_what_is_there
+    test_free_space = StoreContract.test_free_space_is_told_or_not_known
 
     @pytest.fixture
     def open_place(self, tmp_path: Path, server: SeaweedFs) -> Open:

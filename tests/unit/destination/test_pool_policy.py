@@ -105,25 +105,24 @@ def _judge(creators: Sequence[_Creator], held: dict[int, str], case: object) -> 
             assert held.get(LEAD) != creator.name or winners == [], f"told exists of its own: {case}"
 
 
-def test_of_two_creators_at_most_one_wins_in_any_order_and_with_any_two_faults() -> None:
+def test_of_two_creators_at_most_one_wins_in_any_order_and_with_any_two_faults(request: pytest.FixtureRequest) -> None:
     """Else of two snapshots that were told to be committed one is gone, or differs from member to member."""
+    is_full = request.config.getoption("--full-size")
     steps, cases, won = 5, 0, 0
     orders = [
         [0 if number in zeros else 1 for number in range(2 * steps)]
         for zeros in map(set, itertools.combinations(range(2 * steps), steps))
     ]
     single = [{}, *({number: kind} for number in range(2 * steps) for kind in ("lost", "unheard"))]
-    for order, faults in itertools.product(orders, single):
-        creators = [_Creator("a", range(_MEMBERS), 1), _Creator("b", range(_MEMBERS), 1)]
-        held = _run(iter(order), dict(faults), creators)
-        _judge(creators, held, (order, faults))
-        cases, won = cases + 1, won + any(one.verdict == "won" for one in creators)
-    for order, (first, second) in itertools.product(orders[::7], itertools.combinations(single[1:], 2)):
-        creators = [_Creator("a", range(_MEMBERS), 1), _Creator("b", range(_MEMBERS), 1)]
-        held = _run(iter(order), {**first, **second}, creators)
-        _judge(creators, held, (order, first, second))
-        cases += 1
-    assert (cases > 10_000, won > cases // 10) == (True, True), (cases, won)
+    double = [{**first, **second} for first, second in itertools.combinations(single[1:], 2)]
+    for thinned, all_faults in ((1 if is_full else 2, single), (1 if is_full else 25, double)):
+        for order, faults in itertools.product(orders[::thinned], all_faults):
+            creators = [_Creator("a", range(_MEMBERS), 1), _Creator("b", range(_MEMBERS), 1)]
+            held = _run(iter(order), faults, creators)
+            _judge(creators, held, (order, faults))
+            cases, won = cases + 1, won + any(one.verdict == "won" for one in creators)
+    assert (cases > 4_000, won > cases // 4) == (True, True), (cases, won)
+    print(cases, won)  # noqa: T201 - shown by pytest where asked
 
 
 @given(
