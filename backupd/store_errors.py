@@ -28,6 +28,12 @@ class StoreFolderError(StoreDoorError):
     code = "destination.folder"
 
 
+class NotAMemberError(StoreDoorError):
+    """A place that belongs to a pool lacks its mark: another disk, or one that was emptied."""
+
+    code = "destination.not_a_member"
+
+
 class HostKeyUnknownError(AnswerNeededError):
     """Nothing vouches for the server's SSH key; its fingerprint stands in the context."""
 

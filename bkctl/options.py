@@ -9,7 +9,7 @@ import click
 
 from backupd.errors import AnswerNeededError, CancelledError, UsageError
 from backupd.model.orders import NO_ACCESS, Limits, Selection, StoreAccess, Unlock
-from backupd.model.sets import SecretReference
+from backupd.model.sets import PoolText, SecretReference
 from bkctl.grammar import Duration, Rate
 from bkctl.passwords import given_credentials, given_secret, words_of_command
 from bkctl.places import absolute_text
@@ -212,6 +212,27 @@ def destination_options(command: Decorated) -> Decorated:
     return command
 
 
+def given_pool(given: Mapping[str, Any], stored: PoolText | None) -> PoolText | None:
+    """The pool that the options of `pool_options` give; what is not given stays as stored. Raises UsageError."""
+    kind, members, copies = given["pool"], [*given["member"]], given["copies"]
+    if kind is None and stored is None:
+        if members or copies is not None:
+            raise UsageError("--member and --copies are of a pool", hint="give --pool mirror, spread or failover")
+        return None
+    return PoolText(
+        kind=kind or (stored.kind if stored is not None else "mirror"),
+        members=members or (stored.members if stored is not None else []),
+        copies=copies if copies is not None else (stored.copies if stored is not None and kind is None else None),
+    )
+
+
+def pool_options(command: Decorated) -> Decorated:
+    """What makes a destination of others."""
+    for option in reversed(_POOL_OPTIONS):
+        command = option(command)
+    return command
+
+
 def given_destination_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a destination's text that the options of `destination_options` give. Raises UsageError."""
     ways = [way for way in ("file", "command", "env") if given[f"credentials_{way}"] is not None]
@@ -280,6 +301,11 @@ _DESTINATION_OPTIONS = (
     click.option("--ca-file", metavar="FILE", type=click.Path(), help="Certificates that vouch for the server."),
     click.option("--allow-plaintext/--no-plaintext", default=None, help="Let login and data cross the net in clear."),
     click.option("--retry-for", metavar="D", help="How long to try again; default: 5 minutes."),
+)
+_POOL_OPTIONS = (
+    click.option("--pool", type=click.Choice(["mirror", "spread", "failover"]), help="Make it of other destinations."),
+    click.option("--member", metavar="DEST", multiple=True, help="Of the pool; the first one leads."),
+    click.option("--copies", type=click.IntRange(1, 16), metavar="N", help="Of each object in a mirror; default: 2."),
 )
 _SET_OPTIONS = (
     click.option("--exclude", metavar="GLOB", multiple=True, help="Leave out what matches; the first match decides."),

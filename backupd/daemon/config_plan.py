@@ -16,6 +16,7 @@ from backupd.catalog.definitions import StoredDestination, StoredSet
 from backupd.errors import BackupError, ConfigError, KeptInFileError, NameTakenError
 from backupd.model.sets import DestinationText, SetText
 from backupd.rules.definition_rules import check_set, difference
+from backupd.rules.pool_rules import check_members, with_place
 from backupd.settings.config_documents import Documents, Written, check, remarks
 
 
@@ -63,6 +64,7 @@ def plan(documents: Documents, known: Known, way: Way) -> tuple[Plan, list[Backu
     for written in sets:
         _take(written, known.sets, known, way, made, errors)
     after = {**before, **{one.text.name: one.text for one in destinations}}
+    _check_pools(known, destinations, sets, after, errors)
     _check_users(known, {one.text.name for one in sets}, {one.id: one for one in made.destinations}, after, errors)
     named = {one.text.name for one in sets}
     for stored in known.sets:
@@ -80,6 +82,8 @@ def _take(
 ) -> None:
     """One definition of a document: new, changed or as it was."""
     text = written.text
+    if isinstance(text, DestinationText):
+        text = _placed(text, stored)
     file = written.document.name if way.is_kept else None
     old = next((one for one in stored if one.text.name == text.name), None)
     if old is None:
@@ -102,10 +106,17 @@ def _take(
         _put(msgspec.structs.replace(old, text=text, file=file), made, changes)
 
 
+def _placed(text: DestinationText, stored: Sequence[StoredDestination]) -> DestinationText:
+    """A pool that is there already with its address; a new one gets it with its id."""
+    old = next((one for one in stored if one.text.name == text.name), None)
+    return with_place(text, old.id) if old is not None else text
+
+
 def _new(text: SetText | DestinationText, file: str | None, way: Way) -> StoredSet | StoredDestination:
     if isinstance(text, SetText):
         return StoredSet(id=way.new_id("b"), text=text, file=file, created_ns=way.now_ns)
-    return StoredDestination(id=way.new_id("d"), text=text, file=file, created_ns=way.now_ns)
+    identity = way.new_id("d")
+    return StoredDestination(id=identity, text=with_place(text, identity), file=file, created_ns=way.now_ns)
 
 
 def _put(stored: StoredSet | StoredDestination, made: Plan, changes: dict[str, Any]) -> None:
@@ -131,6 +142,22 @@ def _left(known: Known, sets: Collection[str], destinations: Collection[str]) ->
     gone_sets = (one.id for one in known.sets if one.file is not None and one.text.name not in sets)
     gone = (one.id for one in known.destinations if one.file is not None and one.text.name not in destinations)
     return frozenset([*gone_sets, *gone])
+
+
+def _check_pools(
+    known: Known,
+    destinations: Sequence[Written[DestinationText]],
+    sets: Sequence[Written[SetText]],
+    after: Mapping[str, DestinationText],
+    errors: list[BackupError],
+) -> None:
+    """Pools of documents need members that are there, and that no set uses past them."""
+    texts = {**{one.text.name: one.text for one in known.sets}, **{one.text.name: one.text for one in sets}}
+    for written in destinations:
+        try:
+            check_members(written.text, after, texts.values())
+        except BackupError as error:
+            errors.append(written.explained(error))
 
 
 def _check_users(

@@ -13,6 +13,7 @@ from backupd.model.api import (
     Nothing,
 )
 from backupd.model.sets import ConfigText
+from backupd.rules.pool_rules import without_place
 
 _READERS: tuple[Role, ...] = ("auditor", "admin")
 
@@ -40,7 +41,9 @@ async def export(call: Call) -> ConfigExport:
     words = call.request.query.getall("set", [])
     sets = [known.set(word).text for word in dict.fromkeys(words)] if words else [one.text for one in known.sets]
     used = {name for one in sets for name in one.to}
-    destinations = [one.text for one in known.destinations if not words or one.text.name in used]
+    pools = [one.text.pool for one in known.destinations if one.text.name in used and one.text.pool is not None]
+    used |= {name for pool in pools for name in pool.members}
+    destinations = [without_place(one.text) for one in known.destinations if not words or one.text.name in used]
     return ConfigExport(config=ConfigText(destinations=destinations, sets=sets))
 
 

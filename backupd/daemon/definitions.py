@@ -26,6 +26,7 @@ from backupd.model.places import is_place, lies_in
 from backupd.model.sets import DestinationText, SetText
 from backupd.rules import names
 from backupd.rules.definition_rules import check_destination, check_set, difference
+from backupd.rules.pool_rules import check_members, pools_with, renamed_member, with_place
 
 Stored = TypeVar("Stored", StoredSet, StoredDestination)
 
@@ -114,8 +115,11 @@ class Definitions:
             text = check_destination(text)
             check_known(text.place)
             _refuse_taken(text.name, self.destinations)
+            new_id = _id("d", is_dry=dry_run)
+            text = with_place(text, new_id)
             _refuse_shared(text, self.destinations)
-            made = StoredDestination(id=_id("d", is_dry=dry_run), text=text, file=None, created_ns=self._clock.now_ns())
+            self._check_members(text)
+            made = StoredDestination(id=new_id, text=text, file=None, created_ns=self._clock.now_ns())
             if not dry_run:
                 await self._write(rows.put_destination, made)
             return made
@@ -152,16 +156,22 @@ class Definitions:
         """Give a destination a new text; the sets that use it follow a new name. As `change_set`."""
         async with self._changing:
             self._refuse_kept(stored)
-            text = check_destination(text)
+            text = with_place(check_destination(text), stored.id)
             check_known(text.place)
             others = [one for one in self.destinations if one.id != stored.id]
             _refuse_taken(text.name, others)
             _refuse_shared(text, others)
+            self._check_members(text, stored.text.name)
+            if stored.text.pool is not None and text.pool is None:
+                raise ConflictError(f"{stored.text.name} is a pool", hint="make a destination of its own for the place")
             made, changes = msgspec.structs.replace(stored, text=text, file=None), difference(stored.text, text)
             users = self._renamed(stored, text)
+            pools = self._pools_renamed(stored, text.name)
 
             def write(connection: Connection) -> None:
                 rows.put_destination(connection, made)
+                for pool in pools:
+                    rows.put_destination(connection, pool)
                 for user in users:
                     rows.put_set(connection, user)
 
@@ -185,7 +195,28 @@ class Definitions:
                     f"{stored.text.name} is used by {', '.join(one.text.name for one in users)}",
                     hint=f"take it from them first: bkctl set edit {users[0].text.name} --remove-to {stored.text.name}",
                 )
+            pools = pools_with(stored.text.name, self.places)
+            if pools:
+                raise ConflictError(
+                    f"{stored.text.name} is a member of the pool {pools[0]}",
+                    hint=f"take it out first: bkctl destination edit {pools[0]} names the members that stay",
+                )
             await self._write(rows.remove_destination, stored.id)
+
+    def _check_members(self, text: DestinationText, old_name: str = "") -> None:
+        known = {name: one for name, one in self.places.items() if name != old_name}
+        known |= {name: renamed_member(one, old_name, text.name) for name, one in known.items()}
+        check_members(text, {**known, text.name: text}, [one.text for one in self.sets])
+
+    def _pools_renamed(self, stored: StoredDestination, name: str) -> list[StoredDestination]:
+        """The pools that a destination is a member of, as they are with its new name. Raises KeptInFileError."""
+        found: list[StoredDestination] = []
+        for one in self.destinations:
+            text = renamed_member(one.text, stored.text.name, name)
+            if text != one.text:
+                self._refuse_kept(one)
+                found.append(msgspec.structs.replace(one, text=text))
+        return found
 
     def _renamed(self, stored: StoredDestination, text: DestinationText) -> list[StoredSet]:
         """The sets that use a destination, as they are with its new text. Raises ConfigError: one does not fit it."""

@@ -18,6 +18,7 @@ from backupd.model.orders import (
     AnyOrder,
     BackupOrder,
     CancelRequest,
+    DestinationHealOrder,
     DestinationProbeOrder,
     DestinationTestOrder,
     InfoOrder,
@@ -41,6 +42,7 @@ QUESTIONS: dict[type[Order], tuple[Role, ...]] = {
     InfoOrder: EVERYONE,
     DestinationProbeOrder: WATCHERS,
     DestinationTestOrder: ADMINS,
+    DestinationHealOrder: ADMINS,
     KeyOrder: ADMINS,
     BackupOrder: ADMINS,
 }
@@ -97,6 +99,8 @@ async def _placed(call: Call, order: AnyOrder) -> AnyOrder:
             return DestinationProbeOrder(place=known.destination(order.place).text.place)
         case DestinationTestOrder():
             return DestinationTestOrder(place=known.destination(order.place).text.place, quick=order.quick)
+        case DestinationHealOrder():
+            return DestinationHealOrder(place=known.destination(order.place).text.place)
         case BackupOrder():
             # A one-shot finds its repository at the place by itself, with the daemon's keys.
             known.destination(order.place)

@@ -11,6 +11,7 @@ from backupd.catalog.jobs import StoredJob, StoredRun
 from backupd.errors import AttentionError, DamageError, NotFoundError
 from backupd.model.orders import Struct
 from backupd.model.status import CopyStatus, Grade, KeyState, RunFact, SetStatus, StatusReport, Underway, Verdict
+from backupd.rules.pool_rules import places_of
 from backupd.sizes import format_seconds, parse_duration
 
 _GOOD = (0, 3)
@@ -73,7 +74,7 @@ def _set_status(
         versioned=any(copy.snapshot is not None for copy in copies),
         verified=bool(copies) and all(copy.verified_ns is not None for copy in copies),
         restored=any(run.kind == "restore" and run.exit_code in _GOOD for run in runs),
-        off_site=any(not copy.place.startswith("/") for copy in copies),
+        off_site=any(_is_off_site(destinations[copy.destination], destinations) for copy in copies),
     )
     return SetStatus(
         set=text.name,
@@ -87,6 +88,12 @@ def _set_status(
         grade=grade,
         copies=copies,
     )
+
+
+def _is_off_site(destination: StoredDestination, destinations: Mapping[str, StoredDestination]) -> bool:
+    """Whether it is a store elsewhere; a pool where one of its members is."""
+    texts = {name: one.text for name, one in destinations.items()}
+    return any(not place.startswith("/") for place in places_of(destination.text, texts))
 
 
 def _copy(

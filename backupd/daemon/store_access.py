@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import msgspec
 
+from backupd.catalog.definitions import StoredDestination
 from backupd.daemon.definitions import Definitions
-from backupd.model.orders import NO_ACCESS, AnyOrder, BackupOrder, OwnRepository, ReplicateOrder, StoreAccess
+from backupd.model.orders import (
+    NO_ACCESS,
+    AnyOrder,
+    BackupOrder,
+    OwnRepository,
+    Pool,
+    PoolMember,
+    ReplicateOrder,
+    StoreAccess,
+)
 from backupd.model.sets import DestinationText
 from backupd.rules.definition_rules import duration
+from backupd.rules.pool_rules import copies_of
 from backupd.settings.secrets import read_secret
 
 
@@ -41,11 +53,22 @@ async def _with_copied_access(known: Definitions, own: OwnRepository) -> OwnRepo
 
 async def _access(known: Definitions, place: str) -> StoreAccess:
     found = known.destination_of(place) if place else None
-    return await asyncio.to_thread(access_of, found.text) if found is not None else NO_ACCESS
+    if found is None:
+        return NO_ACCESS
+    pool = found.text.pool
+    members = [known.destination(name) for name in pool.members] if pool is not None else []
+    return await asyncio.to_thread(access_of, found.text, members)
 
 
-def access_of(text: DestinationText) -> StoreAccess:
-    """Of a destination; reads its secret. Raises KeyMissingError."""
+def access_of(text: DestinationText, members: Sequence[StoredDestination] = ()) -> StoreAccess:
+    """Of a destination; reads its secrets. members: those of a pool, in order. Raises KeyMissingError."""
+    if text.pool is not None:
+        described = [
+            PoolMember(id=one.id, name=one.text.name, place=one.text.place, access=access_of(one.text))
+            for one in members
+        ]
+        pool = Pool(name=text.name, kind=text.pool.kind, copies=copies_of(text.pool), members=described)
+        return StoreAccess(pool=pool, retry_seconds=duration(text.retry_for))
     return StoreAccess(
         credentials=read_secret(text.credentials) if text.credentials is not None else None,
         host_key=text.host_key,

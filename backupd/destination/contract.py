@@ -7,7 +7,7 @@ a plugin translates what its vendor raises. Calls are safe from several threads 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -118,6 +118,8 @@ class Opening(msgspec.Struct, frozen=True):
     """Make the folder where what holds it exists."""
     pace: Pace | None = None
     """Is asked before bytes of objects are sent or read; None: never any limit."""
+    warn: Callable[[str], None] | None = None
+    """Hears what the user should know of although it ends nothing; on any thread."""
 
 
 class Below:

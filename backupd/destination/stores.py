@@ -26,6 +26,7 @@ ENTRY_POINTS = "backupd.destinations"
 _BUILT_IN: dict[str, str] = {
     "ftp": "backupd.destination.ftp.store:open_ftp",
     "ftps": "backupd.destination.ftp.store:open_ftp",
+    "pool": "backupd.destination.pool.opening:open_pool",
     "rclone": "backupd.destination.rclone.store:open_rclone",
     "s3": "backupd.destination.s3.store:open_s3",
     "sftp": "backupd.destination.sftp.store:open_sftp",
@@ -43,16 +44,18 @@ def open_store(
     create: bool = False,
     cancel: Cancel | None = None,
     told: Told | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Store:
     """Open a place of any kind; what fails for a moment elsewhere than on a disk of this machine is tried again.
 
-    cancel: ends the pauses between tries; told: hears of them. Raises UsageError, PlaceOccupiedError, DestinationError.
+    cancel: ends the pauses between tries; told: hears of them.
+    warn: as of an Opening. Raises UsageError, PlaceOccupiedError, DestinationError.
     """
     if not is_url(place):
         return LocalDestination(place, tag, create=create)
     patience = Patience() if access.retry_seconds is None else Patience(call_seconds=access.retry_seconds)
     pace = Pace(access.pace, cancel) if access.pace is not None else None
-    opening = Opening(place, tag, access, create, pace)
+    opening = Opening(place, tag, access, create, pace, warn)
     return Retrying.open(lambda: open_once(opening), cancel, patience, told)
 
 
@@ -70,6 +73,14 @@ def canonical(place: str) -> str:
 def local_path(place: str) -> str | None:
     """The directory that a place is, None for a store elsewhere. Raises UsageError."""
     return None if is_url(place) else _real(place)
+
+
+def local_paths(place: str, access: StoreAccess) -> list[str]:
+    """The directories that a place consists of: itself, or the members of a pool; none of a store elsewhere."""
+    if access.pool is not None:
+        return [_real(one.place) for one in access.pool.members if not is_url(one.place)]
+    path = local_path(place)
+    return [path] if path is not None else []
 
 
 def _real(path: str) -> str:

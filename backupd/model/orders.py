@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from backupd.model.sets import ConfigDocument
+from backupd.model.sets import MOST_MEMBERS, ConfigDocument, PoolKind
 
 Overwrite = Literal["if-changed", "if-newer", "always", "never"]
 IfRunning = Literal["fail", "join", "wait", "skip"]
@@ -52,6 +52,25 @@ class PaceGrant(Strict, frozen=True, kw_only=True):
     """The limits that hold at the beginning, in words."""
 
 
+class PoolMember(Strict, frozen=True, kw_only=True):
+    """One of the destinations of a pool."""
+
+    id: str
+    """Of the destination."""
+    name: str
+    place: str
+    access: StoreAccess
+
+
+class Pool(Strict, frozen=True, kw_only=True):
+    """Several destinations that are used as one."""
+
+    name: str
+    kind: PoolKind
+    copies: Annotated[int, msgspec.Meta(ge=1, le=MOST_MEMBERS)] = 1
+    members: Annotated[list[PoolMember], msgspec.Meta(min_length=1, max_length=MOST_MEMBERS)]
+
+
 class StoreAccess(Strict, frozen=True, kw_only=True):
     """What opens the door of a store that is no directory."""
 
@@ -71,6 +90,8 @@ class StoreAccess(Strict, frozen=True, kw_only=True):
     """How long one call that fails for a moment is tried again; None: five minutes."""
     pace: PaceGrant | None = None
     """None: what is sent and received has no limit, and gets none."""
+    pool: Pool | None = None
+    """Of a place that is a pool: what it consists of."""
 
 
 NO_ACCESS = StoreAccess()
@@ -342,6 +363,10 @@ class DestinationTestOrder(Order, frozen=True, kw_only=True, tag="destination_te
     """Only whether it can be used at all."""
 
 
+class DestinationHealOrder(Order, frozen=True, kw_only=True, tag="destination_heal"):
+    """`bkctl destination heal`: copy to each member of a pool what it lacks."""
+
+
 AnyOrder = (
     BackupOrder
     | RestoreOrder
@@ -359,6 +384,7 @@ AnyOrder = (
     | ConfigCheckOrder
     | DestinationProbeOrder
     | DestinationTestOrder
+    | DestinationHealOrder
 )
 
 

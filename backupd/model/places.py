@@ -13,6 +13,9 @@ from backupd.errors import UsageError
 _URL = re.compile(r"([a-z][a-z0-9+-]*)://|(rclone):", re.IGNORECASE)
 _MAX_CHARACTERS = 4096
 _REMOTE = re.compile(r"[\w.+@][\w.+@ -]*:")
+_PART_OF_PLACE = ("endpoint", "at")
+"""Options that make it another place; `at`: one member of a pool."""
+_POOL = "pool://"
 _WORST = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -68,7 +71,7 @@ class PlaceUrl(msgspec.Struct, frozen=True):
         host = f"[{self.host}]" if ":" in self.host else self.host.lower() if self.scheme != "s3" else self.host
         user = f"{quote(self.user)}@" if self.user else ""
         port = f":{self.port}" if self.port is not None else ""
-        chosen = urlencode({name: self.options[name] for name in ("endpoint",) if name in self.options})
+        chosen = urlencode({name: self.options[name] for name in _PART_OF_PLACE if name in self.options})
         return f"{self.scheme}://{user}{host}{port}{quote(self.path)}{'?' * bool(chosen)}{chosen}"
 
     def check_options(self, *known: str) -> None:
@@ -129,6 +132,16 @@ def split_inside(place: str) -> tuple[str, str]:
     address, mark, options = (place, "", "") if is_plain else place.partition("?")
     above, _, last = address.rstrip("/").rpartition("/")
     return above + mark + options, last
+
+
+def pool_place(destination_id: str, member_id: str | None = None) -> str:
+    """The address of a pool, or of what one member of a pool alone holds; only the daemon makes them."""
+    return f"{_POOL}{destination_id}" + (f"?at={member_id}" if member_id is not None else "")
+
+
+def is_pool(place: str) -> bool:
+    """Whether a place is a pool."""
+    return place.startswith(_POOL)
 
 
 _EXAMPLES = (

@@ -14,6 +14,9 @@ Deduplication = Literal["off", "path", "set", "repository"]
 Encryption = Literal["default", "password", "custom", "none"]
 CONCURRENT = range(2, 9)
 """How many destinations a run can store to at once."""
+PoolKind = Literal["mirror", "spread", "failover"]
+MOST_MEMBERS = 16
+"""Of a pool."""
 
 
 class Text(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -37,12 +40,24 @@ class FilterText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     """Path of a file with a filter a line."""
 
 
+class PoolText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Of a destination that consists of others."""
+
+    kind: PoolKind
+    members: list[str]
+    """Names of destinations; the first one is the lead."""
+    copies: int | None = None
+    """Of a mirror: on how many members an object lies before it counts as stored; none: two."""
+
+
 class DestinationText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A place to store in."""
 
     name: str
-    place: str
-    """Absolute path of a directory, or the address of a store."""
+    place: str = ""
+    """Absolute path of a directory, or the address of a store; of a pool given by the daemon."""
+    pool: PoolText | None = None
+    """In place of a place: other destinations, used as one."""
     credentials: SecretReference | None = None
     """Of a store's login; none: what the store finds by itself."""
     host_key: str | None = None

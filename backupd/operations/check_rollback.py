@@ -7,7 +7,7 @@ from backupd.errors import RollbackError
 from backupd.operations.check_findings import Findings
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, seen_snapshots_path
-from backupd.operations.rollback_alarm import alarm
+from backupd.operations.rollback_alarm import alarm, is_gone
 from backupd.repository.object_check import SmallObjects
 
 
@@ -20,11 +20,11 @@ def check_rollback(
     path = seen_snapshots_path(context, place)
     seen = seen_snapshots.load(path)
     listed = objects.snapshot_names
-    gone = sorted(seen - listed - objects.void)
+    gone = sorted(name for name in seen - listed - objects.void if is_gone(place.records, name))
     if gone and not is_accepted:
         findings.add("snapshots", RollbackError.code, alarm(gone, place.whole.shown).message)
     if gone and is_accepted:
         context.tell("information", f"{len(gone)} snapshots seen before are gone; that is accepted from now on")
-    kept = listed | (set() if is_accepted else set(gone))
+    kept = listed | (seen - set(gone) if is_accepted else seen)
     if kept - objects.void != seen:
         seen_snapshots.keep(path, kept - objects.void)

@@ -120,7 +120,20 @@ class JobContext:
             if line not in self._told_limits:
                 self._told_limits.add(line)
                 self.tell("information", line)
-        return open_store(address, tag, access, create=create, cancel=cancel or self.cancel, told=self._tell_pause)
+        return open_store(
+            address,
+            tag,
+            access,
+            create=create,
+            cancel=cancel or self.cancel,
+            told=self._tell_pause,
+            warn=self._warn_once,
+        )
+
+    def _warn_once(self, message: str) -> None:
+        """A pool is opened several times in a job, and says each time which member is away."""
+        if message not in self.warnings:
+            self.warn(message)
 
     def _tell_pause(self, error: BackupError, seconds: float) -> None:
         now = self.clock.monotonic()

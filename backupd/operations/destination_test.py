@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from backupd.destination.contract import Store
+from backupd.destination.contract import Opening, Store
+from backupd.destination.pool.opening import state_of_members
 from backupd.destination.trial import Trial
 from backupd.model import events
 from backupd.model.orders import DestinationTestOrder
@@ -33,7 +34,7 @@ def run(order: DestinationTestOrder, context: JobContext) -> events.Done:
             context.cancel.check()
             findings.append({"name": finding.name, "verdict": finding.verdict, "detail": finding.detail})
             context.tell("information", f"{finding.name}: {finding.verdict}", verbosity=1)
-        free_bytes = store.free_bytes()
+        free_bytes, traits = store.free_bytes(), store.traits
     finally:
         trial.clean()
         store.close()
@@ -44,11 +45,21 @@ def run(order: DestinationTestOrder, context: JobContext) -> events.Done:
         "place": order.place,
         "usable": is_usable,
         "findings": findings,
+        "members": _members(address, order),
         "reached_seconds": round(reached_seconds, 4),
         "put_bytes_per_second": int(trial.speed.put_bytes_per_second) if trial.speed is not None else None,
         "get_bytes_per_second": int(trial.speed.get_bytes_per_second) if trial.speed is not None else None,
         "free_bytes": free_bytes,
-        "create_if_absent": store.traits.create_if_absent,
+        "create_if_absent": traits.create_if_absent,
         "holds_something": bool([name for name in names if name != "tmp"]),
     }
     return events.Done(exit_code=0 if is_usable else _FAILED, result=result, warnings=context.warnings)
+
+
+def _members(address: str, order: DestinationTestOrder) -> list[dict[str, object]]:
+    """How each member of a pool is; empty of what is no pool."""
+    found = state_of_members(Opening(address, f"probe-{os.urandom(8).hex()}", order.access))
+    return [
+        {"name": name, "reached": error is None, "detail": error.message if error is not None else ""}
+        for name, error in found
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backupd.cache import seen_snapshots
-from backupd.errors import AccessError, RollbackError, StateError
+from backupd.errors import AccessError, DestinationError, RollbackError, StateError
 from backupd.model import events
 from backupd.operations.context import JobContext, error_fields
 from backupd.repository.records import Records
@@ -22,8 +22,17 @@ def look(context: JobContext, records: Records, seen_path: str, place: str) -> N
     gone = seen - {name.name for name in records.snapshot_names()} if seen else set()
     if gone:
         gone -= records.readable_void_names()[0]
+    gone = {name for name in gone if is_gone(records, name)}
     if gone:
         context.alarm = alarm(sorted(gone), place)
+
+
+def is_gone(records: Records, name: str) -> bool:
+    """Whether a snapshot that is not listed is there no more; while a pool's member is away, that can't be told."""
+    try:
+        return records.place.size(name) is None
+    except DestinationError:
+        return False
 
 
 def alarm(gone: list[str], place: str) -> RollbackError:

@@ -15,9 +15,10 @@ import msgspec
 
 from backupd.errors import ConfigError, DestinationNotFoundError, UsageError
 from backupd.model.orders import FilterWord
-from backupd.model.places import PlaceUrl, is_url
+from backupd.model.places import PlaceUrl, is_pool, is_url
 from backupd.model.sets import CONCURRENT, DestinationText, FilterText, SecretReference, SetText
 from backupd.rules import names
+from backupd.rules.pool_rules import check_pool_text, places_of, refuse_members
 from backupd.sizes import MIB, parse_duration, parse_size
 
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
@@ -28,6 +29,9 @@ def check_destination(text: DestinationText) -> DestinationText:
     """The text in its one spelling. Raises UsageError, ConfigError."""
     name = names.check_set_name(text.name)
     at = {"at": ["place"]}
+    if text.pool is not None:
+        duration(text.retry_for)
+        return msgspec.structs.replace(check_pool_text(text), name=name)
     if text.credentials is not None:
         _check_secret(text.credentials)
     for file in (text.known_hosts, text.ca_file):
@@ -37,6 +41,8 @@ def check_destination(text: DestinationText) -> DestinationText:
     if text.host_key is not None and _FINGERPRINT.fullmatch(text.host_key) is None:
         hint = "it is SHA256: and 43 characters, as `ssh-keygen -l` shows it"
         raise ConfigError(f"{name}: its host_key is no fingerprint", hint=hint, context={"at": ["host_key"]})
+    if is_pool(text.place):
+        raise ConfigError(f"{name}: pool:// is no place by itself", hint="--pool and --member make a pool", context=at)
     if is_url(text.place):
         try:
             PlaceUrl.parse(text.place)
@@ -63,7 +69,8 @@ def check_set(text: SetText, destinations: Mapping[str, DestinationText | None])
         if one not in destinations:
             raise _unknown(name, one, at, destinations)
         place = destinations[one]
-        inside = next((path for path in sources if place is not None and _is_below(path, place.place)), None)
+        lie_in = places_of(place, destinations) if place is not None else []
+        inside = next((path for path in sources for one_place in lie_in if _is_below(path, one_place)), None)
         if inside is not None:
             raise ConfigError(
                 f"{name}: {inside} lies in {one}, where it would be stored",
@@ -72,6 +79,7 @@ def check_set(text: SetText, destinations: Mapping[str, DestinationText | None])
             )
     if len(set(text.to)) < len(text.to):
         raise ConfigError(f"{name} names a destination twice", hint="name each once", context={"at": ["to"]})
+    refuse_members(text, destinations)
     _check_values(name, text)
     return msgspec.structs.replace(text, name=name, sources=list(dict.fromkeys(sources)))
 
@@ -80,10 +88,11 @@ def places_inside(text: SetText, destinations: Mapping[str, DestinationText | No
     """A sentence for each destination of a set that lies in one of its sources: runs leave it out."""
     found: list[str] = []
     for one in text.to:
-        place = destinations.get(one)
-        around = next((path for path in text.sources if place is not None and _is_below(place.place, path)), None)
-        if place is not None and around is not None:
-            found.append(f"{text.name}: {one} ({place.place}) lies in the source {around}: runs leave that place out")
+        known = destinations.get(one)
+        for place in places_of(known, destinations) if known is not None else ():
+            around = next((path for path in text.sources if _is_below(place, path)), None)
+            if around is not None:
+                found.append(f"{text.name}: {one} ({place}) lies in the source {around}: runs leave that place out")
     return found
 
 

@@ -98,7 +98,7 @@ def check(
     together = {**known, **{one.text.name: one.text for one in destinations}}
     places: dict[str, str] = {}
     for name, text in together.items():
-        if text is not None and places.setdefault(text.place, name) != name:
+        if text is not None and text.pool is None and places.setdefault(text.place, name) != name:
             errors.append(_shared_place(destinations, text, places[text.place], name))
     # A destination with a fault of its own is no unknown one.
     together |= {one.text.name: None for one in found.destinations if one.text.name not in together}

@@ -24,7 +24,7 @@ from backupd.model.api import (
 )
 from backupd.model.events import Failed
 from backupd.model.jobs import JobView
-from backupd.model.orders import NO_ACCESS, DestinationTestOrder, ReplicateOrder
+from backupd.model.orders import NO_ACCESS, DestinationHealOrder, DestinationTestOrder, ReplicateOrder
 from backupd.model.places import is_place, is_url
 from backupd.model.sets import DestinationText
 from bkctl import options
@@ -54,26 +54,33 @@ def destination() -> None:
     examples=[
         "bkctl destination add usb /media/anna/usb/backup --absent skip",
         "bkctl destination add off-site s3://bucket/prefix --credentials-file /etc/backupd/off-site.login",
+        "bkctl destination add both --pool mirror --member usb --member off-site",
     ],
 )
 @click.argument("name", metavar="NAME")
-@click.argument("place", metavar="PLACE", type=click.Path(readable=False))
+@click.argument("place", metavar="[PLACE]", required=False, type=click.Path(readable=False))
 @click.option("--absent", type=click.Choice(["fail", "skip"]), default="fail", help="When it is not there.")
+@options.pool_options
 @options.destination_options
 @click.option("--no-test", is_flag=True, help="Make it although its store can't be reached or used now.")
 @click.option("--dry-run", is_flag=True, help="Say what would be made; make nothing.")
 @click.pass_obj
 def add(session: Session, /, **given: Any) -> Reply:
-    """Make a destination of a directory or a store's URL; a directory is made when the first set is stored there.
+    """Make a destination of a directory, a store's URL or other destinations.
 
-    The daemon tries a store at once; one that it can't use makes no destination.
+    A directory is made when the first set is stored there. The daemon tries a store or pool at once; one that it can't
+    use makes no destination.
     """
     fields = options.given_destination_fields(given)
-    text = DestinationText(name=given["name"], place=_place(given["place"]), absent=given["absent"], **fields)
+    pool = options.given_pool(given, None)
+    if (pool is None) == (given["place"] is None):
+        raise UsageError("a destination has a PLACE or is a --pool", hint="give one of them")
+    place = _place(given["place"]) if given["place"] is not None else ""
+    text = DestinationText(name=given["name"], place=place, pool=pool, absent=given["absent"], **fields)
     client = client_of(session)
     edit = EditDestination(text=text, dry_run=given["dry_run"])
     made = client.request("POST", "/v1/destinations", edit, DestinationChange)
-    if is_url(text.place) and not given["no_test"] and not given["dry_run"]:
+    if (pool is not None or is_url(text.place)) and not given["no_test"] and not given["dry_run"]:
         failed = _try_out(client, text.name)
         if failed is not None:
             client.request("DELETE", f"/v1/destinations/{made.destination.id}", None, Change)
@@ -117,6 +124,7 @@ def show(session: Session, /, name: str) -> Reply:
     help="Where it is now; what is stored moves not.",
 )
 @click.option("--absent", type=click.Choice(["fail", "skip"]), help="When it is not there.")
+@options.pool_options
 @options.destination_options
 @click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
 @click.pass_obj
@@ -126,7 +134,9 @@ def edit(session: Session, /, **given: Any) -> Reply:
     stored = _get(client, given["name"])
     place = _place(given["place"]) if given["place"] is not None else stored.text.place
     fields = options.given_destination_fields(given)
-    text = msgspec.structs.replace(stored.text, place=place, absent=given["absent"] or stored.text.absent, **fields)
+    pool = options.given_pool(given, stored.text.pool)
+    absent = given["absent"] or stored.text.absent
+    text = msgspec.structs.replace(stored.text, place=place, pool=pool, absent=absent, **fields)
     return _put(client, stored, text, is_dry=given["dry_run"])
 
 
@@ -209,6 +219,22 @@ def _replicated(session: Session, client: DaemonClient, job: JobView, *, is_one:
 
 
 @destination.command(
+    "heal",
+    cls=Verb,
+    short_help="Make a pool's members whole again.",
+    examples=["bkctl destination heal both"],
+)
+@click.argument("name", metavar="DEST")
+@click.pass_obj
+def heal(session: Session, /, name: str) -> Reply:
+    """Copy to each member of a pool what it lacks: after it was away, when it is new, when another one is to lead.
+
+    Do it while no backup to the pool runs. Exit 4 when a member could not be made whole.
+    """
+    return perform(session, DestinationHealOrder(place=name), View(render.heal_lines, is_wanted_quietly=True))
+
+
+@destination.command(
     "rename", cls=Verb, short_help="Rename a destination.", examples=["bkctl destination rename usb disk"]
 )
 @click.argument("name", metavar="DEST")
@@ -232,7 +258,7 @@ def remove(session: Session, /, name: str) -> Reply:
     stored = _get(client, name)
     options.must_agree(session, f"Forget the destination {stored.text.name}? What is stored there stays.")
     change = client.request("DELETE", f"/v1/destinations/{stored.id}", None, Change)
-    lines = [f"Destination {stored.text.name} is forgotten; what lies in {stored.text.place} stays."]
+    lines = [f"Destination {stored.text.name} is forgotten; what lies in {render.place_line(stored.text)} stays."]
     return Reply(0, {"changed": change.changed, "destination": render.document(stored)}, lines=lines)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from backupd.model.sets import PoolKind
 from bkctl.contract.parts import (
     Changed,
     DestinationId,
@@ -13,12 +14,24 @@ from bkctl.contract.parts import (
 )
 
 
+class Pool(Shown, kw_only=True):
+    """What a destination consists of."""
+
+    kind: PoolKind
+    members: list[str]
+    """The first one is the lead."""
+    copies: int
+    """On how many members an object lies."""
+
+
 class Destination(Shown, kw_only=True):
     """A place that sets are stored in."""
 
     id: DestinationId
     name: str
     place: str
+    pool: Pool | None
+    """None: it is a place of its own."""
     absent: Literal["fail", "skip"]
     credentials: str | None
     """Where the login is read from."""
@@ -47,18 +60,47 @@ class DestinationFinding(Shown, kw_only=True):
     detail: str
 
 
+class TestedMember(Shown, kw_only=True):
+    """A member of a pool that was tested."""
+
+    name: str
+    reached: bool
+    detail: str
+    """Why not."""
+
+
 class DestinationTest(Shown, kw_only=True):
     """Of `destination test`."""
 
     place: str
     usable: bool
     findings: list[DestinationFinding]
+    members: list[TestedMember]
+    """Of a pool; else empty."""
     reached_seconds: float
     put_bytes_per_second: int | None
     get_bytes_per_second: int | None
     free_bytes: int | None
     create_if_absent: bool
     holds_something: bool
+
+
+class HealedMember(Shown, kw_only=True):
+    """One member of a pool."""
+
+    name: str
+    copied_objects: int
+
+
+class HealedDestination(Shown, kw_only=True):
+    """Of `destination heal`."""
+
+    destination: str
+    whole: bool
+    """False: a member could not be reached, or takes nothing; a warning says which."""
+    copied_objects: int
+    copied_bytes: int
+    members: list[HealedMember]
 
 
 class OneDestination(Shown, kw_only=True):

@@ -39,6 +39,7 @@ RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     "destination list": (destinations.DestinationList,),
     "destination show": (destinations.OneDestination,),
     "destination test": (destinations.DestinationTest,),
+    "destination heal": (destinations.HealedDestination,),
     "destination edit": (destinations.ChangedDestination,),
     "destination rename": (destinations.ChangedDestination,),
     "destination remove": (destinations.ChangedDestination,),

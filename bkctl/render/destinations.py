@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backupd.model.api import DestinationChange, DestinationList, DestinationView
-from backupd.model.sets import DestinationText, SecretReference
+from backupd.model.sets import DestinationText, PoolText, SecretReference
 from backupd.sizes import format_bytes
 from bkctl.render.sets import change_lines as lines_of_change
 from bkctl.render.table import table
@@ -19,6 +19,7 @@ def document(found: DestinationView) -> dict[str, Any]:
         "id": found.id,
         "name": found.text.name,
         "place": found.text.place,
+        "pool": _pool(found.text.pool),
         "absent": found.text.absent,
         "credentials": _origin(found.text.credentials),
         "host_key": found.text.host_key,
@@ -32,11 +33,31 @@ def document(found: DestinationView) -> dict[str, Any]:
     }
 
 
+def _pool(pool: PoolText | None) -> dict[str, Any] | None:
+    if pool is None:
+        return None
+    return {"kind": pool.kind, "members": pool.members, "copies": _copies(pool)}
+
+
+def _copies(pool: PoolText) -> int:
+    if pool.kind != "mirror":
+        return 1
+    return pool.copies if pool.copies is not None else min(2, len(pool.members))
+
+
+def place_line(text: DestinationText) -> str:
+    """Where a destination is: its place, or what its pool consists of."""
+    if text.pool is None:
+        return text.place
+    copies = f", {_copies(text.pool)} copies" if text.pool.kind == "mirror" else ""
+    return f"{text.pool.kind} of {', '.join(text.pool.members)}{copies}"
+
+
 def list_lines(found: DestinationList) -> list[str]:
     """A table."""
     if not found.destinations:
         return ["No destination yet. Make one: bkctl destination add NAME PLACE"]
-    rows = [[one.text.name, one.text.place, ", ".join(one.sets) or "-"] for one in found.destinations]
+    rows = [[one.text.name, place_line(one.text), ", ".join(one.sets) or "-"] for one in found.destinations]
     return table(["DESTINATION", "PLACE", "SETS"], rows)
 
 
@@ -44,7 +65,7 @@ def show_lines(found: DestinationView) -> list[str]:
     """One destination."""
     return [
         f"Destination {found.text.name}, {found.id[:9]}" + f", kept in {found.file}" * bool(found.file),
-        f"  place: {found.text.place}",
+        f"  place: {place_line(found.text)}",
         f"  when absent: {found.text.absent}",
         *_door_lines(found.text),
         f"  sets: {', '.join(found.sets) or 'none'}",
@@ -78,7 +99,8 @@ def added_lines(made: DestinationChange) -> list[str]:
     text = made.destination.text
     if made.change.dry_run:
         return [f"Destination {text.name} would be made."]
-    return [f"Destination {text.name}: {text.place}.", f"Use it: bkctl set create NAME --source PATH --to {text.name}"]
+    use = f"Use it: bkctl set create NAME --source PATH --to {text.name}"
+    return [f"Destination {text.name}: {place_line(text)}.", use]
 
 
 def test_lines(found: dict[str, Any]) -> list[str]:
@@ -94,11 +116,22 @@ def test_lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"  {'32 MiB objects':{width}}  {put}/s written, {get}/s read")
     free = found["free_bytes"]
     lines.append(f"  {'free space':{width}}  {format_bytes(free) if free is not None else 'not told by this store'}")
+    for one in found["members"]:
+        said = "ok" if one["reached"] else f"AWAY  {escape(one['detail'])}"
+        lines.append(f"  {'member ' + one['name']:{width}}  {said}")
     if not found["usable"]:
         return [*lines, "It can't be used as it is: what FAILED would cost backups."]
     if not found["create_if_absent"]:
         lines.append("The store can't tell which of two writers was first: let one host alone free space there.")
     return [*lines, "It can be used."]
+
+
+def heal_lines(found: dict[str, Any]) -> list[str]:
+    """What was copied."""
+    size = format_bytes(found["copied_bytes"])
+    lines = [f"{found['destination']}: {found['copied_objects']:,} objects copied, {size}"]
+    lines += [f"  {one['name']}: {one['copied_objects']:,}" for one in found["members"] if one["copied_objects"]]
+    return [*lines, "All its members are whole." if found["whole"] else "Not all its members are whole; see above."]
 
 
 def change_lines(made: DestinationChange) -> list[str]:

@@ -19,6 +19,7 @@ from backupd.operations.backup.parts import Parts
 from backupd.operations.backup.session import WriterIdentity
 from backupd.operations.backup.setting import SetUse
 from backupd.operations.context import JobContext
+from backupd.operations.failover import on_one_member
 from backupd.operations.places import closed, remove_dead_temporaries, split_place
 from backupd.repository import identity
 from backupd.settings.writer_mark import WriterMark
@@ -41,8 +42,11 @@ class Places:
         further = [] if self.order.dry_run else self.order.also
         for number, order in enumerate([self.order, *(self._order_at(place) for place in further)]):
             try:
+                chosen = on_one_member(order, self.context)
+                if number == 0:
+                    self.order = msgspec.structs.replace(self.order, place=chosen.place)
                 self._cancels[number] = PartCancel(self.context.cancel)
-                self._opened[number] = self._open(number, self._joining(order), stack)
+                self._opened[number] = self._open(number, self._joining(chosen), stack)
             except StoppedError:
                 raise
             except BackupError as error:

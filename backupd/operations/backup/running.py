@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 from backupd import __version__
 from backupd.cache.file_cache import FileCacheWriter
-from backupd.destination.stores import local_path
+from backupd.destination.stores import local_paths
 from backupd.errors import (
     AccessError,
     BackupError,
@@ -85,8 +85,9 @@ def find_sources(order: BackupOrder, context: JobContext) -> tuple[list[bytes], 
     Directories above a source may be reached by symlinks, which are resolved; the source itself is taken as it is.
     Raises SourceNotFoundError when none is there, UsageError for one that lies in the place it is to be stored in.
     """
-    places = [local_path(split_place(address)[0]) for address in (order.place, *(one.place for one in order.also))]
-    own = tuple(os.fsencode(directory).rstrip(b"/") + b"/" for directory in places if directory is not None)
+    places = [(order.place, order.access), *((one.place, one.access) for one in order.also)]
+    directories = [path for place, access in places for path in local_paths(split_place(place)[0], access)]
+    own = tuple(os.fsencode(directory).rstrip(b"/") + b"/" for directory in directories)
     found: list[bytes] = []
     missing: list[Problem] = []
     for source in order.sources:

@@ -11,7 +11,7 @@ from blake3 import blake3
 from backupd.block.segment import ZERO_SALT
 from backupd.chunk.identity import set_salt
 from backupd.chunk.size_class import class_of_average
-from backupd.destination.stores import local_path
+from backupd.destination.stores import local_paths
 from backupd.errors import DamageError, ObjectMissingError, UsageError
 from backupd.model.orders import BackupOrder
 from backupd.model.results import shown
@@ -84,8 +84,8 @@ def _walk_rules(
     mounts = read_mounts()
     found = context.directories
     own = [found.state, found.cache, found.temporary, os.path.join(found.data, "keys")]
-    places = [place.address, *(one.place for one in order.also)]
-    own += [directory for directory in map(local_path, places) if directory is not None]
+    own += local_paths(place.address, place.access)
+    own += [path for one in order.also for path in local_paths(one.place, one.access)]
     own_paths = [os.fsencode(os.path.realpath(path)) for path in own]
     swaps = swap_files()
     left_out = LeftOut(own_paths, pseudo_mounts((m.path, m.type) for m in mounts), swaps)

@@ -207,7 +207,7 @@ class _Run:
         is_spared: IsSpared | None = None
         if self._order.delete_unmatched:
             filters = None if self._order.delete_excluded else sparing.filters_of(self._snapshot)
-            own = sparing.own_paths(self._context, self._place.address)
+            own = sparing.own_paths(self._context, self._place.address, self._place.access)
             real = os.path.realpath(self.target)
             is_spared = sparing.Sparing(filters, own, real, selected.origin_of).is_spared
         full_path = self._outcome.full_path if keeps_steps else None

@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from backupd.destination.stores import local_path
-from backupd.model.orders import FilterWord
+from backupd.destination.stores import local_paths
+from backupd.model.orders import FilterWord, StoreAccess
 from backupd.operations.context import JobContext
 from backupd.rules.filtering import Filters, rules_of
 from backupd.snapshot.records import Snapshot
@@ -26,11 +26,11 @@ def filters_of(snapshot: Snapshot) -> Filters:
     return Filters(rules_of([_word(word) for word in words if isinstance(word, dict) and word], {}))
 
 
-def own_paths(context: JobContext, place: str) -> list[bytes]:
+def own_paths(context: JobContext, place: str, access: StoreAccess) -> list[bytes]:
     """Where this program keeps what it needs, the repository among it."""
     found = context.directories
     paths = [found.config, found.data, found.state, found.cache, found.temporary]
-    paths += [directory for directory in (local_path(place),) if directory is not None]
+    paths += local_paths(place, access)
     return [os.fsencode(os.path.realpath(path)) for path in paths]
 
 

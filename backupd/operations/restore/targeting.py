@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from backupd.destination.stores import local_path
+from backupd.destination.stores import local_paths
 from backupd.errors import TargetError, UsageError
 from backupd.model.orders import RestoreOrder
 from backupd.model.results import shown
@@ -17,9 +17,10 @@ def target_of(order: RestoreOrder, place: str) -> bytes:
         if order.strip:
             raise UsageError("--strip goes with --to DIR", hint="--original restores to where things were")
         return b"/"
-    directory = local_path(place)
-    real, repository = os.path.realpath(order.to), os.fsencode(directory or "")
-    if directory is not None and (real == repository or real.startswith(repository + b"/")):
+    real = os.path.realpath(order.to)
+    for repository in map(os.fsencode, local_paths(place, order.access)):
+        if real != repository and not real.startswith(repository + b"/"):
+            continue
         raise UsageError(f"{shown(order.to)} lies inside the backup itself", hint="name another directory")
     return order.to
 

@@ -1,0 +1,1 @@
+"""Several destinations as one: mirror, spread, failover (decision 22)."""
