@@ -6,7 +6,8 @@ wrongly. `context` may hold `retry_after_seconds` where a store said when to com
 
 from __future__ import annotations
 
-from backupd.errors import AnswerNeededError, DestinationError, UsageError
+from backupd import errors
+from backupd.errors import AnswerNeededError, BackupError, DestinationError, DestinationUnreachableError, UsageError
 
 
 class StoreDoorError(DestinationError):
@@ -14,6 +15,16 @@ class StoreDoorError(DestinationError):
 
     code = "destination.door"
     retryable = False
+
+
+class DestinationAbsentError(DestinationUnreachableError):
+    """The drive or share that the place lies on is not mounted; nothing is written in its stead."""
+
+    code = "destination.absent"
+
+
+ABSENT_CODES = frozenset({DestinationUnreachableError.code, DestinationAbsentError.code})
+"""With which a run ends where its destination is not there, which some may be."""
 
 
 class StoreLoginError(StoreDoorError):
@@ -89,3 +100,8 @@ class PlaintextError(UsageError):
     """Login or objects would cross the net unencrypted, and nobody allowed that."""
 
     code = "destination.plaintext"
+
+
+def error_of(code: str, message: str, hint: str = "") -> BackupError:
+    """As `errors.error_of`, which knows those of stores only where they were imported."""
+    return errors.error_of(code, message, hint)

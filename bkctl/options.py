@@ -202,6 +202,8 @@ def given_destination_fields(given: Mapping[str, Any]) -> dict[str, Any]:
             fields[name] = absolute_text(given[name]) if given[name] else None
     if given["allow_plaintext"] is not None:
         fields["allow_plaintext"] = given["allow_plaintext"]
+    if given["removable"] is not None:
+        fields["removable"] = given["removable"]
     if ways:
         fields["credentials"] = _reference(ways[0], given[f"credentials_{ways[0]}"])
     return fields
@@ -249,6 +251,7 @@ _DESTINATION_OPTIONS = (
     click.option("--ca-file", metavar="FILE", type=click.Path(), help="Certificates that vouch for the server."),
     click.option("--allow-plaintext/--no-plaintext", default=None, help="Let login and data cross the net in clear."),
     click.option("--retry-for", metavar="D", help="How long to try again; default: 5 minutes."),
+    click.option("--removable/--not-removable", default=None, help="Find its drive wherever it is mounted."),
 )
 _SET_OPTIONS = (
     click.option("--exclude", metavar="GLOB", multiple=True, help="Leave out what matches; the first match decides."),

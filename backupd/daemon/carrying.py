@@ -20,11 +20,12 @@ from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import GOOD, Outcome, joined
 from backupd.daemon.planning import backup_order, restore_hint, sheet_hint
 from backupd.daemon.store_access import with_access
-from backupd.errors import BackupError, DestinationUnreachableError, SkippedError, SourceNotFoundError
+from backupd.errors import BackupError, SkippedError, SourceNotFoundError
 from backupd.model.events import Done, Failed, Opened
 from backupd.model.orders import AnyOrder, OwnRepository, PauseRequest
 from backupd.model.places import inside
 from backupd.rules.definition_rules import duration
+from backupd.store_errors import ABSENT_CODES
 
 _STOPPED = "stopped before its end"
 
@@ -80,7 +81,7 @@ class Carrier:
             outcome = await self._try_to_back_up(job, stored, destination)
         except BackupError as error:
             outcome = Outcome.of(error)
-        if destination.text.absent == "skip" and (outcome.error or {}).get("code") == DestinationUnreachableError.code:
+        if destination.text.absent == "skip" and (outcome.error or {}).get("code") in ABSENT_CODES:
             message = (outcome.error or {}).get("message", "")
             outcome = Outcome.of(SkippedError(f"{destination.text.name} is absent: {message}"))
         goes_on = outcome.was_stopped and job.ending is not None and not job.asked_to_end

@@ -12,6 +12,7 @@ from backupd.catalog import definitions as rows
 from backupd.catalog.database import Connection, Database
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
 from backupd.clock import Clock
+from backupd.daemon import volumes
 from backupd.daemon.config_plan import Known, Plan
 from backupd.destination.stores import check_known
 from backupd.errors import (
@@ -22,6 +23,7 @@ from backupd.errors import (
     NotFoundError,
     SetNotFoundError,
 )
+from backupd.model.orders import Volume
 from backupd.model.places import is_place, lies_in
 from backupd.model.sets import DestinationText, SetText
 from backupd.rules import names
@@ -83,6 +85,10 @@ class Definitions:
         found = (r for r in self.repositories if (r.set_id, r.destination_id) == (set_id, destination_id))
         return next(found, None)
 
+    async def volume_of(self, stored: StoredDestination) -> Volume | None:
+        """The file system that a destination lies on; noted at first sight. None: elsewhere, or nobody can tell."""
+        return await volumes.volume_of(self._database, stored)
+
     def users_of(self, destination: StoredDestination) -> list[StoredSet]:
         """The sets that are stored there."""
         return [stored for stored in self.sets if destination.text.name in stored.text.to]
@@ -105,6 +111,8 @@ class Definitions:
             if not dry_run:
                 if plan.changes:
                     await self._write(_put_all, plan)
+                    for destination in plan.destinations:
+                        await self.volume_of(destination)
                 self.left = plan.left
             return plan
 
@@ -116,8 +124,10 @@ class Definitions:
             _refuse_taken(text.name, self.destinations)
             _refuse_shared(text, self.destinations)
             made = StoredDestination(id=_id("d", is_dry=dry_run), text=text, file=None, created_ns=self._clock.now_ns())
+            volume = await volumes.look(text)
             if not dry_run:
                 await self._write(rows.put_destination, made)
+                await volumes.keep(self._database, made, volume)
             return made
 
     async def add_set(self, text: SetText, *, dry_run: bool = False) -> StoredSet:
@@ -147,9 +157,12 @@ class Definitions:
             return made, changes
 
     async def change_destination(
-        self, stored: StoredDestination, text: DestinationText, *, dry_run: bool = False
+        self, stored: StoredDestination, text: DestinationText, *, dry_run: bool = False, place_anew: bool = False
     ) -> tuple[StoredDestination, dict[str, Any]]:
-        """Give a destination a new text; the sets that use it follow a new name. As `change_set`."""
+        """Give a destination a new text; the sets that use it follow a new name. As `change_set`.
+
+        place_anew: its place is taken as it is now, whatever disk it was on.
+        """
         async with self._changing:
             self._refuse_kept(stored)
             text = check_destination(text)
@@ -159,6 +172,8 @@ class Definitions:
             _refuse_shared(text, others)
             made, changes = msgspec.structs.replace(stored, text=text, file=None), difference(stored.text, text)
             users = self._renamed(stored, text)
+            kept = None if place_anew else await volumes.kept(self._database, made)
+            volume = await volumes.look(text) if kept is None else kept
 
             def write(connection: Connection) -> None:
                 rows.put_destination(connection, made)
@@ -167,6 +182,8 @@ class Definitions:
 
             if changes and not dry_run:
                 await self._write(write)
+            if (changes or place_anew) and not dry_run:
+                await volumes.keep(self._database, made, volume)
             return made, changes
 
     async def remove_set(self, stored: StoredSet) -> None:
@@ -185,7 +202,7 @@ class Definitions:
                     f"{stored.text.name} is used by {', '.join(one.text.name for one in users)}",
                     hint=f"take it from them first: bkctl set edit {users[0].text.name} --remove-to {stored.text.name}",
                 )
-            await self._write(rows.remove_destination, stored.id)
+            await self._write(volumes.remove_destination, stored.id)
 
     def _renamed(self, stored: StoredDestination, text: DestinationText) -> list[StoredSet]:
         """The sets that use a destination, as they are with its new text. Raises ConfigError: one does not fit it."""

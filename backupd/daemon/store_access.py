@@ -27,7 +27,10 @@ async def with_access(known: Definitions, order: AnyOrder) -> AnyOrder:
 
 async def _access(known: Definitions, place: str) -> StoreAccess:
     found = known.destination_of(place) if place else None
-    return await asyncio.to_thread(access_of, found.text) if found is not None else NO_ACCESS
+    if found is None:
+        return NO_ACCESS
+    access = await asyncio.to_thread(access_of, found.text)
+    return msgspec.structs.replace(access, volume=await known.volume_of(found))
 
 
 def access_of(text: DestinationText) -> StoreAccess:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 
 from backupd.cancel import Cancel
+from backupd.destination import volumes
 from backupd.destination.contract import Opening, Store
 from backupd.destination.local import LocalDestination
 from backupd.destination.retrying import Patience, Retrying, Told
@@ -45,10 +46,11 @@ def open_store(
 ) -> Store:
     """Open a place of any kind; what fails for a moment elsewhere than on a disk of this machine is tried again.
 
-    cancel: ends the pauses between tries; told: hears of them. Raises UsageError, PlaceOccupiedError, DestinationError.
+    cancel: ends the pauses between tries; told: hears of them. A drive that is mounted elsewhere now is used there.
+    Raises UsageError, PlaceOccupiedError, DestinationError.
     """
     if not is_url(place):
-        return LocalDestination(place, tag, create=create)
+        return LocalDestination(_located(place, access), tag, create=create)
     patience = Patience() if access.retry_seconds is None else Patience(call_seconds=access.retry_seconds)
     return Retrying.open(lambda: open_once(Opening(place, tag, access, create)), cancel, patience, told)
 
@@ -60,13 +62,20 @@ def open_once(opening: Opening) -> Store:
 
 
 def canonical(place: str) -> str:
-    """One text for one place, however it was written. Raises UsageError."""
+    """One text for one place, however it was written and wherever its drive is mounted. Raises UsageError.
+
+    Caches and locks go by it: of a drive that was carried about it is what the destination's settings say.
+    """
     return PlaceUrl.parse(place).canonical if is_url(place) else _real(place)
 
 
-def local_path(place: str) -> str | None:
-    """The directory that a place is, None for a store elsewhere. Raises UsageError."""
-    return None if is_url(place) else _real(place)
+def local_path(place: str, access: StoreAccess) -> str | None:
+    """The directory that a place is now, None for a store elsewhere. Raises UsageError, DestinationAbsentError."""
+    return None if is_url(place) else _real(_located(place, access))
+
+
+def _located(place: str, access: StoreAccess) -> str:
+    return place if access.volume is None else volumes.locate(place, access.volume)
 
 
 def _real(path: str) -> str:

@@ -38,6 +38,21 @@ class Unlock(Strict, frozen=True, kw_only=True):
     """A password or the printed 44 characters, surrounding white space stripped; None: the kept key."""
 
 
+class Volume(Strict, frozen=True, kw_only=True):
+    """The file system that a local destination lay on when it was made."""
+
+    place: str
+    """The destination's directory, as its settings name it."""
+    mount_point: str
+    """Where the file system was mounted."""
+    id: str | None = None
+    """Its UUID or serial number; None where it has none that this machine knows."""
+    path: str
+    """Of the directory, from the file system's own root on."""
+    is_removable: bool = False
+    """Whether the directory is looked for wherever the file system is mounted."""
+
+
 class StoreAccess(Strict, frozen=True, kw_only=True):
     """What opens the door of a store that is no directory."""
 
@@ -55,6 +70,8 @@ class StoreAccess(Strict, frozen=True, kw_only=True):
     """The options that gave this, without secrets, for the commands that are printed."""
     retry_seconds: Seconds | None = None
     """How long one call that fails for a moment is tried again; None: five minutes."""
+    volume: Volume | None = None
+    """On which a local place has to lie; None: nobody noted it."""
 
 
 NO_ACCESS = StoreAccess()

@@ -55,6 +55,8 @@ class DestinationText(Text, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A duration: how long a call that fails for a moment is tried again."""
     absent: Literal["fail", "skip"] = "fail"
     """What a run says when the place is not there: `skip` for drives that are carried about."""
+    removable: bool = False
+    """Whether the directory is looked for wherever its drive is mounted."""
 
 
 class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

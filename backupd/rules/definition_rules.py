@@ -38,6 +38,9 @@ def check_destination(text: DestinationText) -> DestinationText:
         hint = "it is SHA256: and 43 characters, as `ssh-keygen -l` shows it"
         raise ConfigError(f"{name}: its host_key is no fingerprint", hint=hint, context={"at": ["host_key"]})
     if is_url(text.place):
+        if text.removable:
+            hint = "leave removable out of stores elsewhere"
+            raise ConfigError(f"{name}: its place is no drive", hint=hint, context={"at": ["removable"]})
         try:
             PlaceUrl.parse(text.place)
         except UsageError as error:

@@ -26,6 +26,7 @@ def document(found: DestinationView) -> dict[str, Any]:
         "ca_file": found.text.ca_file,
         "allow_plaintext": found.text.allow_plaintext,
         "retry_for": found.text.retry_for,
+        "removable": found.text.removable,
         "kept_in": found.file,
         "created": rfc3339(found.created_ns),
         "sets": found.sets,
@@ -46,6 +47,7 @@ def show_lines(found: DestinationView) -> list[str]:
         f"Destination {found.text.name}, {found.id[:9]}" + f", kept in {found.file}" * bool(found.file),
         f"  place: {found.text.place}",
         f"  when absent: {found.text.absent}",
+        *["  its drive is found wherever it is mounted"] * found.text.removable,
         *_door_lines(found.text),
         f"  sets: {', '.join(found.sets) or 'none'}",
     ]

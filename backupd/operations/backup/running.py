@@ -114,7 +114,7 @@ def find_sources(order: BackupOrder, context: JobContext) -> tuple[list[bytes], 
     Directories above a source may be reached by symlinks, which are resolved; the source itself is taken as it is.
     Raises SourceNotFoundError when none is there, UsageError for one that lies in the place it is to be stored in.
     """
-    directory = local_path(split_place(order.place)[0])
+    directory = local_path(split_place(order.place)[0], order.access)
     place = os.fsencode(directory).rstrip(b"/") + b"/" if directory is not None else None
     found: list[bytes] = []
     missing: list[Problem] = []

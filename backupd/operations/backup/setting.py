@@ -84,7 +84,7 @@ def _walk_rules(
     mounts = read_mounts()
     found = context.directories
     own = [found.state, found.cache, found.temporary, os.path.join(found.data, "keys")]
-    own += [directory for directory in (local_path(place.address),) if directory is not None]
+    own += [directory for directory in (local_path(place.address, place.access),) if directory is not None]
     own_paths = [os.fsencode(os.path.realpath(path)) for path in own]
     swaps = swap_files()
     left_out = LeftOut(own_paths, pseudo_mounts((m.path, m.type) for m in mounts), swaps)

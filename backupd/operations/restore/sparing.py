@@ -30,7 +30,7 @@ def own_paths(context: JobContext, place: str) -> list[bytes]:
     """Where this program keeps what it needs, the repository among it."""
     found = context.directories
     paths = [found.config, found.data, found.state, found.cache, found.temporary]
-    paths += [directory for directory in (local_path(place),) if directory is not None]
+    paths += [directory for directory in (local_path(place, context.order.access),) if directory is not None]
     return [os.fsencode(os.path.realpath(path)) for path in paths]
 
 

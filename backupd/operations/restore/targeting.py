@@ -17,7 +17,7 @@ def target_of(order: RestoreOrder, place: str) -> bytes:
         if order.strip:
             raise UsageError("--strip goes with --to DIR", hint="--original restores to where things were")
         return b"/"
-    directory = local_path(place)
+    directory = local_path(place, order.access)
     real, repository = os.path.realpath(order.to), os.fsencode(directory or "")
     if directory is not None and (real == repository or real.startswith(repository + b"/")):
         raise UsageError(f"{shown(order.to)} lies inside the backup itself", hint="name another directory")
