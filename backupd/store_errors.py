@@ -33,6 +33,30 @@ class StoreLoginError(StoreDoorError):
     code = "destination.login"
 
 
+class ProxyUnreachableError(DestinationUnreachableError):
+    """The proxy itself is not reached, or what answers there is none."""
+
+    code = "proxy.unreachable"
+
+
+class ProxyTargetError(DestinationUnreachableError):
+    """The proxy is well and does not reach the server."""
+
+    code = "proxy.target"
+
+
+class ProxyLoginError(StoreDoorError):
+    """The proxy does not take the login, or wants one."""
+
+    code = "proxy.login"
+
+
+class ProxyRefusedError(StoreDoorError):
+    """The proxy's rules let nobody to that server."""
+
+    code = "proxy.refused"
+
+
 class StoreFolderError(StoreDoorError):
     """The bucket, share or directory that holds the place is not there."""
 

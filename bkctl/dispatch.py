@@ -14,6 +14,7 @@ from backupd.model.orders import (
     DecryptOrder,
     InfoOrder,
     KeyOrder,
+    ProxyTestOrder,
     RestoreOrder,
 )
 from backupd.model.places import is_place, lies_in
@@ -74,6 +75,7 @@ def daemon_for(session: Session, order: AnyOrder) -> DaemonClient | None:
     is_named = not is_place(order.place)
     is_about_nothing_stored = isinstance(order, InfoOrder) and not order.place
     is_our_own = is_about_nothing_stored or isinstance(order, DecryptOrder | ConfigCheckOrder)
+    is_our_own = is_our_own or (isinstance(order, ProxyTestOrder) and order.access.proxy is not None)
     if is_our_own or (session.has_no_daemon and not is_named):
         return None
     client = client_of(session)

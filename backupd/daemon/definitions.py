@@ -25,7 +25,7 @@ from backupd.errors import (
 )
 from backupd.model.orders import Volume
 from backupd.model.places import is_place, lies_in
-from backupd.model.sets import DestinationText, SetText
+from backupd.model.sets import DestinationText, ProxyText, SetText
 from backupd.rules import names
 from backupd.rules.definition_rules import check_destination, check_set, difference
 
@@ -43,6 +43,8 @@ class Definitions:
         self.repositories: list[StoredRepository] = []
         self.left: frozenset[str] = frozenset()
         """Ids of what came from a file of conf.d that names it no longer: commands may change it."""
+        self.proxy: ProxyText | None = None
+        """On the way to all destinations that say nothing of one."""
 
     async def reload(self) -> None:
         """Read all from the catalog."""

@@ -23,6 +23,7 @@ from backupd.model.orders import (
     InfoOrder,
     KeyOrder,
     Order,
+    ProxyTestOrder,
     SnapshotCatOrder,
     SnapshotDiffOrder,
     SnapshotListOrder,
@@ -43,6 +44,7 @@ QUESTIONS: dict[type[Order], tuple[Role, ...]] = {
     DestinationTestOrder: ADMINS,
     KeyOrder: ADMINS,
     BackupOrder: ADMINS,
+    ProxyTestOrder: ADMINS,
 }
 """What may be asked, and by whom; who isn't admin is shown what he could have read."""
 
@@ -96,6 +98,8 @@ async def _placed(call: Call, order: AnyOrder) -> AnyOrder:
             return DestinationProbeOrder(place=known.destination(order.place).text.place)
         case DestinationTestOrder():
             return DestinationTestOrder(place=known.destination(order.place).text.place, quick=order.quick)
+        case ProxyTestOrder():
+            return order
         case BackupOrder():
             # A one-shot finds its repository at the place by itself, with the daemon's keys.
             known.destination(order.place)

@@ -7,8 +7,10 @@ import asyncio
 import msgspec
 
 from backupd.daemon.definitions import Definitions
-from backupd.model.orders import NO_ACCESS, AnyOrder, BackupOrder, StoreAccess
-from backupd.model.sets import DestinationText
+from backupd.errors import UsageError
+from backupd.model.orders import NO_ACCESS, AnyOrder, BackupOrder, Proxy, ProxyTestOrder, StoreAccess
+from backupd.model.places import is_url
+from backupd.model.sets import DestinationText, ProxyText
 from backupd.rules.definition_rules import duration
 from backupd.settings.secrets import read_secret
 
@@ -18,6 +20,8 @@ async def with_access(known: Definitions, order: AnyOrder) -> AnyOrder:
 
     Raises KeyMissingError when a secret can't be read.
     """
+    if isinstance(order, ProxyTestOrder):
+        return msgspec.structs.replace(order, access=await asyncio.to_thread(_to_test, known.proxy, order.access))
     order = msgspec.structs.replace(order, access=await _access(known, order.place))
     if isinstance(order, BackupOrder) and order.own is not None and order.own.copied_from is not None:
         own = msgspec.structs.replace(order.own, copied_access=await _access(known, order.own.copied_from))
@@ -25,16 +29,23 @@ async def with_access(known: Definitions, order: AnyOrder) -> AnyOrder:
     return order
 
 
+def _to_test(text: ProxyText | None, given: StoreAccess) -> StoreAccess:
+    if text is None:
+        raise UsageError("no proxy is set", hint="set one in backupd.yaml, as proxy: {url: http://HOST:PORT}")
+    return StoreAccess(proxy=proxy_of(text), ca_file=given.ca_file)
+
+
 async def _access(known: Definitions, place: str) -> StoreAccess:
     found = known.destination_of(place) if place else None
     if found is None:
         return NO_ACCESS
-    access = await asyncio.to_thread(access_of, found.text)
+    access = await asyncio.to_thread(access_of, found.text, known.proxy)
     return msgspec.structs.replace(access, volume=await known.volume_of(found))
 
 
-def access_of(text: DestinationText) -> StoreAccess:
-    """Of a destination; reads its secret. Raises KeyMissingError."""
+def access_of(text: DestinationText, proxy: ProxyText | None) -> StoreAccess:
+    """Of a destination; reads its secrets. proxy: of all that say nothing of one. Raises KeyMissingError."""
+    chosen = (text.proxy or proxy) if is_url(text.place) else None
     return StoreAccess(
         credentials=read_secret(text.credentials) if text.credentials is not None else None,
         host_key=text.host_key,
@@ -42,4 +53,10 @@ def access_of(text: DestinationText) -> StoreAccess:
         ca_file=text.ca_file,
         allow_plaintext=text.allow_plaintext,
         retry_seconds=duration(text.retry_for),
+        proxy=proxy_of(chosen) if isinstance(chosen, ProxyText) else None,
     )
+
+
+def proxy_of(text: ProxyText) -> Proxy:
+    """With its login, read now. Raises KeyMissingError."""
+    return Proxy(url=text.url, login=read_secret(text.login) if text.login is not None else None)

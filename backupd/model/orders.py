@@ -53,6 +53,15 @@ class Volume(Strict, frozen=True, kw_only=True):
     """Whether the directory is looked for wherever the file system is mounted."""
 
 
+class Proxy(Strict, frozen=True, kw_only=True):
+    """A proxy on the way to a store."""
+
+    url: str
+    """`http://HOST:PORT` or `socks5://HOST:PORT`."""
+    login: bytes | None = None
+    """Text with the lines `user = …` and `password = …`."""
+
+
 class StoreAccess(Strict, frozen=True, kw_only=True):
     """What opens the door of a store that is no directory."""
 
@@ -70,6 +79,8 @@ class StoreAccess(Strict, frozen=True, kw_only=True):
     """The options that gave this, without secrets, for the commands that are printed."""
     retry_seconds: Seconds | None = None
     """How long one call that fails for a moment is tried again; None: five minutes."""
+    proxy: Proxy | None = None
+    """None: the store is reached without one, whatever the environment says."""
     volume: Volume | None = None
     """On which a local place has to lie; None: nobody noted it."""
 
@@ -314,6 +325,15 @@ class DestinationTestOrder(Order, frozen=True, kw_only=True, tag="destination_te
     """Only whether it can be used at all."""
 
 
+class ProxyTestOrder(Order, frozen=True, kw_only=True, tag="proxy_test"):
+    """`bkctl config test-proxy`: how far one comes through the proxy of `access`; `place` is empty."""
+
+    host: str
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    tls: bool = True
+    """Whether the server speaks TLS from the first byte on."""
+
+
 AnyOrder = (
     BackupOrder
     | RestoreOrder
@@ -330,6 +350,7 @@ AnyOrder = (
     | ConfigCheckOrder
     | DestinationProbeOrder
     | DestinationTestOrder
+    | ProxyTestOrder
 )
 
 

@@ -16,7 +16,8 @@ import msgspec
 from backupd.errors import ConfigError, DestinationNotFoundError, UsageError
 from backupd.model.orders import FilterWord
 from backupd.model.places import PlaceUrl, is_url
-from backupd.model.sets import DestinationText, FilterText, SecretReference, SetText
+from backupd.model.proxies import ProxyUrl
+from backupd.model.sets import DestinationText, FilterText, ProxyText, SecretReference, SetText
 from backupd.rules import names
 from backupd.sizes import MIB, parse_duration, parse_size
 
@@ -30,6 +31,11 @@ def check_destination(text: DestinationText) -> DestinationText:
     at = {"at": ["place"]}
     if text.credentials is not None:
         _check_secret(text.credentials)
+    if isinstance(text.proxy, ProxyText):
+        try:
+            check_proxy(text.proxy)
+        except UsageError as error:
+            raise ConfigError(f"{name}: {error.message}", hint=error.hint, context={"at": ["proxy"]}) from error
     for file in (text.known_hosts, text.ca_file):
         if file is not None and not os.path.isabs(file):
             raise ConfigError(f"{name}: '{file}' is no absolute path", hint="begin it with /")
@@ -49,6 +55,13 @@ def check_destination(text: DestinationText) -> DestinationText:
     if not os.path.isabs(text.place) or "\0" in text.place:
         raise ConfigError(f"{name}: its place '{text.place}' is no absolute path", hint="begin it with /", context=at)
     return msgspec.structs.replace(text, name=name, place=os.path.normpath(text.place))
+
+
+def check_proxy(text: ProxyText) -> None:
+    """Raises UsageError for what is no proxy, without repeating it."""
+    ProxyUrl.parse(text.url)
+    if text.login is not None:
+        _check_secret(text.login)
 
 
 def check_set(text: SetText, destinations: Mapping[str, DestinationText | None]) -> SetText:

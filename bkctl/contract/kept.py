@@ -304,6 +304,22 @@ class ConfigCheck(Shown, kw_only=True):
     problems: list[str]
 
 
+class ProxyStep(Shown, kw_only=True):
+    """How far one came through a proxy."""
+
+    name: Literal["connection", "login", "server", "tls"]
+    verdict: Literal["good", "failed", "skipped"]
+    error: Error | None
+
+
+class ProxyTest(Shown, kw_only=True):
+    """Of `config test-proxy`."""
+
+    proxy: str
+    to: str
+    steps: list[ProxyStep]
+
+
 class Memory(Shown, kw_only=True):
     """Of the machine."""
 

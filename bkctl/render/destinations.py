@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backupd.model.api import DestinationChange, DestinationList, DestinationView
-from backupd.model.sets import DestinationText, SecretReference
+from backupd.model.sets import DestinationText, ProxyText, SecretReference
 from backupd.sizes import format_bytes
 from bkctl.render.sets import change_lines as lines_of_change
 from bkctl.render.table import table
@@ -26,6 +26,8 @@ def document(found: DestinationView) -> dict[str, Any]:
         "ca_file": found.text.ca_file,
         "allow_plaintext": found.text.allow_plaintext,
         "retry_for": found.text.retry_for,
+        "proxy": _proxy(found.text),
+        "proxy_login": _origin(found.text.proxy.login) if isinstance(found.text.proxy, ProxyText) else None,
         "removable": found.text.removable,
         "kept_in": found.file,
         "created": rfc3339(found.created_ns),
@@ -61,9 +63,14 @@ def _door_lines(text: DestinationText) -> list[str]:
         "known hosts": text.known_hosts,
         "certificates": text.ca_file,
         "tried again for": text.retry_for,
+        "proxy": _proxy(text),
     }
     lines = [f"  {name}: {value}" for name, value in said.items() if value is not None]
     return lines + ["  login and data may cross the net unencrypted"] * text.allow_plaintext
+
+
+def _proxy(text: DestinationText) -> str | None:
+    return text.proxy.url if isinstance(text.proxy, ProxyText) else text.proxy
 
 
 def _origin(reference: SecretReference | None) -> str | None:
