@@ -34,7 +34,7 @@ def run(order: ProxyTestOrder, context: JobContext) -> events.Done:
         if isinstance(error, ProxyUnreachableError):
             good.clear()
         elif good and "login" not in good and not isinstance(error, ProxyLoginError):
-            # An HTTP proxy asks for a login when it hears where to go: what it says of the server is said to a known one.
+            # An HTTP proxy looks at the login when it hears where to go; what it says of the server comes after that.
             good.append("login")
     failed = next((name for name in _STEPS if name not in good), None) if error is not None else None
     told = error_fields(error) if error is not None else None

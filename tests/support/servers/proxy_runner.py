@@ -21,7 +21,8 @@ class _RefusedError(Exception):
 
 
 async def _reach(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    print(f"asked for {host}:{port}", flush=True)
+    sys.stdout.write(f"asked for {host}:{port}\n")
+    sys.stdout.flush()
     if host == "forbidden.test":
         raise _RefusedError
     if host not in _KNOWN:
