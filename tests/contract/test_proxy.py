@@ -62,13 +62,13 @@ def ssh(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sshd, None, None]
         yield started
 
 
-def _use(store: Store, proxy: ProxyServer, port: int) -> None:
-    """Write and read; that it all went through the proxy, its log proves: nobody else knows the host."""
+def _uses(store: Store, proxy: ProxyServer, port: int) -> int:
+    """Write and read; how often the proxy was asked for the way: nobody else knows the host."""
     with closing(store):
         store.put("blocks/one", [b"bytes"])
         assert store.get("blocks/one") == b"bytes"
         assert [info.name for info in store.list("")] == ["blocks/one"]
-    assert proxy.asked_for(port) > 0
+    return proxy.asked_for(port)
 
 
 def _webdav(webdav: RcloneWebdav, proxy: Proxy | None, folder: str = "place") -> Store:
@@ -78,7 +78,7 @@ def _webdav(webdav: RcloneWebdav, proxy: Proxy | None, folder: str = "place") ->
 
 
 def test_webdav_goes_through(proxy: ProxyServer, webdav: RcloneWebdav) -> None:
-    _use(_webdav(webdav, proxy.proxy(), proxy.kind), proxy, webdav.port)
+    assert _uses(_webdav(webdav, proxy.proxy(), proxy.kind), proxy, webdav.port)
 
 
 def test_sftp_goes_through(proxy: ProxyServer, ssh: Sshd, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_sftp_goes_through(proxy: ProxyServer, ssh: Sshd, tmp_path: Path) -> Non
     access = StoreAccess(
         credentials=ssh.login_key.read_bytes(), host_key=fingerprint(ssh.host_key), proxy=proxy.proxy()
     )
-    _use(open_once(Opening(place, "t", access, create=True)), proxy, ssh.port)
+    assert _uses(open_once(Opening(place, "t", access, create=True)), proxy, ssh.port)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_rclone_goes_through(proxy: ProxyServer, tmp_path: Path, monkeypatch: py
         hidden = _obscured(DAV_PASSWORD)
         conf = f"[far]\ntype = webdav\nurl = https://{STORE}:{server.port}\nuser = {DAV_USER}\npass = {hidden}\n"
         access = StoreAccess(credentials=conf.encode(), ca_file=str(authority.file), proxy=proxy.proxy())
-        _use(open_once(Opening("rclone:far:place", "t", access)), proxy, server.port)
+        assert _uses(open_once(Opening("rclone:far:place", "t", access)), proxy, server.port)
         wrong = StoreAccess(credentials=conf.encode(), ca_file=str(authority.file), proxy=proxy.proxy("wrong-word-0"))
         with pytest.raises(BackupError) as caught:
             open_once(Opening("rclone:far:place", "t", wrong))

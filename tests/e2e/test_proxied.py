@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from backupd.model.orders import Proxy, ProxyTestOrder, StoreAccess
 from tests.support.daemon import Daemon, running_daemon
 from tests.support.machine import Machine
 from tests.support.servers.process import free_port
@@ -116,33 +117,37 @@ def test_a_proxy_is_tried_without_a_daemon(kind: str, tmp_path: Path) -> None:
     machine = Machine(tmp_path / "home")
     (tmp_path / "dav").mkdir()
     server = RcloneWebdav(tmp_path / "dav")
-    wrong = tmp_path / "wrong"
-    wrong.write_text("user = walker\npassword = wrong-word-0\n")
-    trusted = ("--ca-file", server.authority.file)
     try:
         with proxy_server(kind, tmp_path / "proxy") as proxy:
-            to, login = f"127.0.0.1:{server.port}", ("--proxy-login-file", proxy.login_file)
-            for words, code, verdicts in (
-                (("--to", to, *login, *trusted), None, "good good good good"),
-                (("--to", to, *login), "destination.certificate", "good good good failed"),
-                (("--to", to, *login, "--no-tls"), None, "good good good skipped"),
-                (("--to", f"127.0.0.1:{proxy.port}", *login), "destination.unreachable", "good good good failed"),
-                (("--to", f"nobody.test:{server.port}", *login), "proxy.target", "good good failed skipped"),
-                (("--to", f"{FORBIDDEN}:443", *login), "proxy.refused", "good good failed skipped"),
-                (("--to", to, "--proxy-login-file", wrong), "proxy.login", "good failed skipped skipped"),
-                (("--to", to), "proxy.login", "good failed skipped skipped"),
+            to, ca_file = f"127.0.0.1:{server.port}", str(server.authority.file)
+            good, wrong = proxy.proxy(), proxy.proxy("wrong-word-0")
+            trusting = StoreAccess(proxy=good, ca_file=ca_file)
+            for host, port, access, code, verdicts in (
+                ("127.0.0.1", server.port, trusting, None, "good good good good"),
+                ("127.0.0.1", server.port, StoreAccess(proxy=good), "destination.certificate", "good good good failed"),
+                ("127.0.0.1", proxy.port, trusting, "destination.unreachable", "good good good failed"),
+                ("nobody.test", 443, trusting, "proxy.target", "good good failed skipped"),
+                (FORBIDDEN, 443, trusting, "proxy.refused", "good good failed skipped"),
+                (STORE, 443, StoreAccess(proxy=wrong), "proxy.login", "good failed skipped skipped"),
+                (STORE, 443, StoreAccess(proxy=Proxy(url=proxy.url)), "proxy.login", "good failed skipped skipped"),
             ):
-                done = machine.json("config", "test-proxy", "--proxy", proxy.url, *words)
-                assert (done["error"] or {}).get("code") == code, done
-                assert " ".join(step["verdict"] for step in done["result"]["steps"]) == verdicts
-                assert done["exit"] == (0 if code is None else 15)
+                done = machine.run(ProxyTestOrder(place="", host=host, port=port, access=access)).done
+                assert (done.error or {}).get("code") == code, done
+                assert " ".join(step["verdict"] for step in done.result["steps"]) == verdicts
+                assert done.exit_code == (0 if code is None else 15)
                 assert not any(word in str(done) for word in ("wrong-word-0", PASSWORD))
-        down = machine.json("config", "test-proxy", "--to", to, "--proxy", proxy.url)
-        assert down["error"]["code"] == "proxy.unreachable"
-        assert down["result"]["steps"][0]["verdict"] == "failed"
+            words = ("--to", to, "--proxy", proxy.url, "--proxy-login-file", proxy.login_file)
+            told = machine.json("config", "test-proxy", *words, "--ca-file", ca_file)
+            assert [step["verdict"] for step in told["result"]["steps"]] == ["good"] * 4
+            told = machine.json("config", "test-proxy", *words, "--no-tls")
+            assert [step["verdict"] for step in told["result"]["steps"]] == ["good"] * 3 + ["skipped"]
+        down = machine.run(
+            ProxyTestOrder(place="", host=STORE, port=443, access=StoreAccess(proxy=Proxy(url=proxy.url)))
+        ).done
+        assert (down.error or {})["code"] == "proxy.unreachable"
+        assert down.result["steps"][0]["verdict"] == "failed"
         text = machine.bkctl("config", "test-proxy", "--to", to, "--proxy", proxy.url).stdout.decode()
         assert "connection  failed: the proxy" in text
     finally:
         server.kill()
-    assert machine.json("config", "test-proxy", "--proxy", proxy.url)["exit"] == 2
-    assert machine.json("config", "test-proxy", "--proxy", proxy.url, "--to", "nowhere")["exit"] == 2
+    assert machine.json("config", "test-proxy", "--proxy", proxy.url)["exit"] == 2, "there is no server to try"
