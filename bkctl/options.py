@@ -186,6 +186,9 @@ def set_options(command: Decorated) -> Decorated:
 def given_set_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a set's text that the options of `set_options` give; those not given are left out."""
     fields = {name: given[name] for name in _SET_FIELDS if given.get(name) is not None}
+    for name in _SET_PATHS:
+        if given.get(name) is not None:
+            fields[name] = absolute_text(given[name]) if given[name] else ""
     if given["tag"]:
         fields["tags"] = tags(given["tag"])
     if given["password_file"] is not None:
@@ -260,6 +263,7 @@ _SET_FIELDS = (
     "polite",
     "time_zone",
 )
+_SET_PATHS = ("temp_dir",)
 _STORE_OPTIONS = (
     click.option("--host-key", metavar="SHA256:KEY", help="Fingerprint of the server's SSH key."),
     click.option("--known-hosts", metavar="FILE", type=click.Path(), help="SSH keys of servers; default: your own."),
@@ -311,6 +315,7 @@ _SET_OPTIONS = (
     click.option("--password-file", metavar="FILE", type=click.Path(), help="Read by the daemon at each run."),
     click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help="Worker processes; default: one a core."),
     click.option("--polite/--not-polite", default=None, help="At low CPU and I/O priority; the default."),
+    click.option("--temp-dir", metavar="DIR", type=click.Path(), help="For temporary files; default: the daemon's."),
     click.option("--tag", metavar="K=V", multiple=True, help="Tag of each snapshot."),
     click.option("--time-zone", metavar="ZONE", help="IANA name; default: the system's."),
 )

@@ -43,6 +43,8 @@ class Definitions:
         self.repositories: list[StoredRepository] = []
         self.left: frozenset[str] = frozenset()
         """Ids of what came from a file of conf.d that names it no longer: commands may change it."""
+        self.temp: str | None = None
+        """Where jobs put aside what they need for themselves; None: the usual place."""
         self.proxy: ProxyText | None = None
         """On the way to all destinations that say nothing of one."""
 

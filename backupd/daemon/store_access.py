@@ -22,7 +22,8 @@ async def with_access(known: Definitions, order: AnyOrder) -> AnyOrder:
     """
     if isinstance(order, ProxyTestOrder):
         return msgspec.structs.replace(order, access=await asyncio.to_thread(_to_test, known.proxy, order.access))
-    order = msgspec.structs.replace(order, access=await _access(known, order.place))
+    access = await _access(known, order.place)
+    order = msgspec.structs.replace(order, access=access, usual_temporary=known.temp)
     if isinstance(order, BackupOrder) and order.own is not None and order.own.copied_from is not None:
         own = msgspec.structs.replace(order.own, copied_access=await _access(known, order.own.copied_from))
         return msgspec.structs.replace(order, own=own)

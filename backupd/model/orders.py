@@ -153,6 +153,8 @@ class Order(Strict, frozen=True, kw_only=True):
     """IANA name for shown and understood times; None: the system's."""
     caller: Caller | None = None
     """For whom the daemon has it done; None: for its own user, or no daemon is there."""
+    usual_temporary: str | None = None
+    """The daemon's directory for temporary files; used where it can be. None: the usual place."""
 
 
 class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
@@ -189,6 +191,10 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     """File to write the new key to, as text."""
     file_states: KeptStates | None = None
     """None: nobody asks for them later."""
+    temporary_directory: str | None = None
+    """Where temporary files are put, in a directory of this run."""
+    is_temporary_optional: bool = False
+    """Whether another directory is taken where that one can't be used."""
     ephemeral: bool = False
     """`CI` is set: a random key is made only where `key_out` keeps it."""
 

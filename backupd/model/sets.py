@@ -97,6 +97,8 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     jobs: int | None = None
     """Worker processes; none: one a core."""
     polite: bool = True
+    temp_dir: str | None = None
+    """Absolute path of a directory for what its runs put aside; none: the daemon's."""
     tags: dict[str, str] = {}
     """Of each snapshot."""
     time_zone: str | None = None

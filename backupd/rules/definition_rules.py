@@ -57,6 +57,12 @@ def check_destination(text: DestinationText) -> DestinationText:
     return msgspec.structs.replace(text, name=name, place=os.path.normpath(text.place))
 
 
+def check_directory(path: str) -> None:
+    """Raises UsageError for what is no absolute path of a directory."""
+    if not os.path.isabs(path) or "\0" in path:
+        raise UsageError(f"'{path}' is no absolute path", hint="begin it with /")
+
+
 def check_proxy(text: ProxyText) -> None:
     """Raises UsageError for what is no proxy, without repeating it."""
     ProxyUrl.parse(text.url)
@@ -135,7 +141,7 @@ def difference(old: msgspec.Struct | None, new: msgspec.Struct) -> dict[str, Any
 
 def _check_values(name: str, text: SetText) -> None:
     _check_part(name, text.filters)
-    for field in ("max_age", "stop_after", "chunk_size", "block_size", "password"):
+    for field in ("max_age", "stop_after", "chunk_size", "block_size", "password", "temp_dir"):
         try:
             _check_field(field, getattr(text, field))
         except UsageError as error:
@@ -180,6 +186,8 @@ def _check_field(field: str, value: Any) -> None:
             raise UsageError(f"block_size: {value} is neither 32M nor 64M", hint="take one of them")
         case "password":
             _check_secret(value)
+        case "temp_dir":
+            check_directory(value)
 
 
 def _check_secret(reference: SecretReference) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from backupd.errors import ConfigError, NotFoundError, UsageError
 from backupd.model.sets import ProxyText, Text
-from backupd.rules.definition_rules import check_proxy
+from backupd.rules.definition_rules import check_directory, check_proxy
 from backupd.settings.config_files import read_text, settings_path
 from backupd.settings.yaml_text import Located, load_located
 from backupd.settings.zone import find_zone
@@ -30,6 +30,8 @@ class DaemonSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Role -> login names, `%group` or `*`."""
     queue: QueueSettings = QueueSettings()
     time_zone: str | None = None
+    temp: str | None = None
+    """Absolute path of a directory for what jobs put aside while they run."""
     proxy: ProxyText | None = None
     """On the way to all stores that don't say otherwise."""
 
@@ -54,6 +56,8 @@ def parse_settings(text: str, name: str) -> Located[DaemonSettings]:
         )
     if settings.time_zone is not None:
         _check(found, "time_zone", find_zone, settings.time_zone, {})
+    if settings.temp is not None:
+        _check(found, "temp", check_directory, settings.temp)
     if settings.proxy is not None:
         _check(found, "proxy", check_proxy, settings.proxy)
     return found

@@ -60,6 +60,7 @@ class BackupSet(Shown, kw_only=True):
     jobs: Count | None
     polite: bool
     tags: dict[str, str]
+    temp_dir: str | None
     time_zone: str | None
     kept_in: str | None
     """File of conf.d; null: made by command."""

@@ -42,9 +42,10 @@ def _text(value: bytes) -> bytes:
 def _proxy(data: bytes, _: Path) -> object:
     text = data.decode("utf-8", "surrogateescape")
     try:
-        return check_proxy(ProxyText(url=text))
+        check_proxy(ProxyText(url=text))
     except UsageError:
         return host_and_port(text)
+    return text
 
 
 def _place(data: bytes, _: Path) -> object:
