@@ -1,4 +1,4 @@
-"""Where a job keeps what it needs for itself alone while it runs: index copies, spooled blocks, half a restore's tables."""
+"""Where a job keeps what it needs for itself alone while it runs: index copies, spooled blocks, tables of a restore."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ import msgspec
 
 from backupd.destination.volumes import ROOTS, mount_over
 from backupd.errors import BackupError, StateError, StateFullError
-from backupd.model.orders import Order
+from backupd.model.orders import BackupOrder, DecryptOrder, Order, RestoreOrder
 from backupd.operations.context import JobContext
 from backupd.sizes import MIB, format_bytes
 from backupd.source.mounts import read_mounts
 from backupd.state_errors import translated
 
 LEAST_BYTES = 64 * MIB
-"""Free space without which no job begins to fill a directory that somebody chose: a large block."""
+"""Free space without which no backup begins to fill a directory that somebody chose: a large block."""
+_LEAST_TABLE_BYTES = MIB
+"""The same of a restore, whose index tables are as large as they are: they say so themselves."""
 _MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 _LOCK = "lock"
@@ -43,7 +45,8 @@ def chosen(order: Order, context: JobContext) -> Iterator[None]:
     if not wishes:
         yield
         return
-    found, warnings = temporary_directory(wishes, label_of(order))
+    least_bytes = LEAST_BYTES if isinstance(order, BackupOrder) else _LEAST_TABLE_BYTES
+    found, warnings = temporary_directory(wishes, label_of(order), least_bytes)
     for warning in warnings:
         context.warn(warning)
     if found is None:
@@ -77,16 +80,16 @@ class Temporary:
         os.close(self._fd)
 
 
-def temporary_directory(wishes: list[Wish], label: str) -> tuple[Temporary | None, list[str]]:
+def temporary_directory(wishes: list[Wish], label: str, least_bytes: int = LEAST_BYTES) -> tuple[Temporary | None, list[str]]:
     """A directory below the first of the wished ones that can be used; None: the usual place. And what to warn of.
 
-    label: of set and destination. Directories there that killed jobs left are removed.
+    label: of set and destination. least_bytes: that must be free. Directories there that killed jobs left are removed.
     Raises StateFullError, StateError for a strict wish.
     """
     warnings: list[str] = []
     for wish in wishes:
         try:
-            return _below(wish.path, label, warnings), warnings
+            return _below(wish.path, label, least_bytes, warnings), warnings
         except BackupError as error:
             if wish.is_strict:
                 raise
@@ -96,19 +99,24 @@ def temporary_directory(wishes: list[Wish], label: str) -> tuple[Temporary | Non
 
 def label_of(order: Order) -> str:
     """A word for the set and the destination of an order."""
-    names = (getattr(order, "set_name", None) or "", os.path.basename(order.place.rstrip("/")))
+    set_name = order.set_name if isinstance(order, BackupOrder) else None
+    names = (set_name or "", os.path.basename(order.place.rstrip("/")))
     return "-".join(word for word in (_UNFIT.sub("-", name).strip("-.")[:40] for name in names) if word) or "job"
 
 
 def _wishes(order: Order) -> list[Wish]:
-    asked = getattr(order, "temporary_directory", None)
-    wishes = [Wish(asked, not getattr(order, "is_temporary_optional", False))] if asked is not None else []
+    if not isinstance(order, BackupOrder | RestoreOrder | DecryptOrder):
+        # The others put nothing aside.
+        return []
+    asked = order.temporary_directory
+    is_optional = isinstance(order, BackupOrder) and order.is_temporary_optional
+    wishes = [Wish(asked, not is_optional)] if asked is not None else []
     # Others may not enter a directory of the daemon's.
     usual = order.usual_temporary if order.caller is None else None
     return wishes + ([Wish(usual, is_strict=False)] if usual is not None else [])
 
 
-def _below(above: str, label: str, warnings: list[str]) -> Temporary:
+def _below(above: str, label: str, least_bytes: int, warnings: list[str]) -> Temporary:
     try:
         found = os.stat(above)
         if not stat.S_ISDIR(found.st_mode):
@@ -118,9 +126,9 @@ def _below(above: str, label: str, warnings: list[str]) -> Temporary:
             raise StateError(f"others can write to {above}", hint=f"chmod go-w {above}")
         _remove_dead(above)
         free_bytes = shutil.disk_usage(above).free
-        if free_bytes < LEAST_BYTES:
+        if free_bytes < least_bytes:
             raise StateFullError(
-                f"{above} has {format_bytes(free_bytes)} free; {format_bytes(LEAST_BYTES)} are needed at least",
+                f"{above} has {format_bytes(free_bytes)} free; {format_bytes(least_bytes)} are needed at least",
                 hint="make space there, or name another directory by --temp-dir or temp:",
             )
         made = Temporary(above, label)

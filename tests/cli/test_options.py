@@ -20,7 +20,7 @@ COMMANDS = dict(commands())
 _BY_FILTERS = {"exclude", "include", "filter_file"}
 """Their order counts, so that the parser keeps them by itself."""
 _SECRETS = ("password", "new-password", "credentials")
-_STORE = ("--host-key", "--known-hosts", "--ca-file", "--allow-plaintext", "--retry-for")
+_STORE = ("--host-key", "--known-hosts", "--ca-file", "--allow-plaintext", "--retry-for", "--proxy", "--proxy-login-file")
 _SHARED = {"--host", "--jobs", *_STORE, *(f"--{name}-{way}" for name in _SECRETS for way in ("file", "command", "fd"))}
 """Of one function for all commands that have them: a test of one of these commands is enough."""
 
