@@ -80,7 +80,9 @@ class Temporary:
         os.close(self._fd)
 
 
-def temporary_directory(wishes: list[Wish], label: str, least_bytes: int = LEAST_BYTES) -> tuple[Temporary | None, list[str]]:
+def temporary_directory(
+    wishes: list[Wish], label: str, least_bytes: int = LEAST_BYTES
+) -> tuple[Temporary | None, list[str]]:
     """A directory below the first of the wished ones that can be used; None: the usual place. And what to warn of.
 
     label: of set and destination. least_bytes: that must be free. Directories there that killed jobs left are removed.

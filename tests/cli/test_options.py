@@ -20,8 +20,10 @@ COMMANDS = dict(commands())
 _BY_FILTERS = {"exclude", "include", "filter_file"}
 """Their order counts, so that the parser keeps them by itself."""
 _SECRETS = ("password", "new-password", "credentials")
-_STORE = ("--host-key", "--known-hosts", "--ca-file", "--allow-plaintext", "--retry-for", "--proxy", "--proxy-login-file")
-_SHARED = {"--host", "--jobs", *_STORE, *(f"--{name}-{way}" for name in _SECRETS for way in ("file", "command", "fd"))}
+_STORE = ("--host-key", "--known-hosts", "--ca-file", "--allow-plaintext", "--retry-for")
+_PROXY = ("--proxy", "--proxy-login-file")
+_SECRET_WAYS = {f"--{name}-{way}" for name in _SECRETS for way in ("file", "command", "fd")}
+_SHARED = {"--host", "--jobs", *_PROXY, *_STORE, *_SECRET_WAYS}
 """Of one function for all commands that have them: a test of one of these commands is enough."""
 
 
