@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from backupd.errors import NotFoundError
 from backupd.model import events, orders
-from backupd.operations import rollback_alarm
+from backupd.operations import rollback_alarm, temporary
 from backupd.operations.context import JobContext
 
 Operation = Callable[[Any, JobContext], events.Done]
@@ -34,6 +34,7 @@ OPERATIONS: dict[type[orders.Order], str] = {
     orders.DestinationProbeOrder: "backupd.operations.destination_probe:run",
     orders.DestinationTestOrder: "backupd.operations.destination_test:run",
     orders.DestinationHealOrder: "backupd.operations.destination_heal:run",
+    orders.ProxyTestOrder: "backupd.operations.proxy_test:run",
     orders.ConfigCheckOrder: "backupd.operations.config_check:run",
 }
 """Module and function of the operation for each order."""
@@ -46,7 +47,8 @@ def operation_for(order: orders.Order) -> Operation:
 
     def carry_out(order: orders.Order, context: JobContext) -> events.Done:
         try:
-            return rollback_alarm.sound(operation(order, context), context)
+            with temporary.chosen(order, context):
+                return rollback_alarm.sound(operation(order, context), context)
         except NotFoundError as error:
             # It is gone, not mistyped.
             raise context.alarm or error from error

@@ -6,7 +6,8 @@ wrongly. `context` may hold `retry_after_seconds` where a store said when to com
 
 from __future__ import annotations
 
-from backupd.errors import AnswerNeededError, DestinationError, UsageError
+from backupd import errors
+from backupd.errors import AnswerNeededError, BackupError, DestinationError, DestinationUnreachableError, UsageError
 
 
 class StoreDoorError(DestinationError):
@@ -16,10 +17,44 @@ class StoreDoorError(DestinationError):
     retryable = False
 
 
+class DestinationAbsentError(DestinationUnreachableError):
+    """The drive or share that the place lies on is not mounted; nothing is written in its stead."""
+
+    code = "destination.absent"
+
+
+ABSENT_CODES = frozenset({DestinationUnreachableError.code, DestinationAbsentError.code})
+"""With which a run ends where its destination is not there, which some may be."""
+
+
 class StoreLoginError(StoreDoorError):
     """The store does not take the login, or there is none."""
 
     code = "destination.login"
+
+
+class ProxyUnreachableError(DestinationUnreachableError):
+    """The proxy itself is not reached, or what answers there is none."""
+
+    code = "proxy.unreachable"
+
+
+class ProxyTargetError(DestinationUnreachableError):
+    """The proxy is well and does not reach the server."""
+
+    code = "proxy.target"
+
+
+class ProxyLoginError(StoreDoorError):
+    """The proxy does not take the login, or wants one."""
+
+    code = "proxy.login"
+
+
+class ProxyRefusedError(StoreDoorError):
+    """The proxy's rules let nobody to that server."""
+
+    code = "proxy.refused"
 
 
 class StoreFolderError(StoreDoorError):
@@ -107,3 +142,8 @@ class StoreLaggingError(StoreDoorError):
     """Of several destinations of a set this one lacks snapshots that another has: it is filled from there."""
 
     code = "destination.lagging"
+
+
+def error_of(code: str, message: str, hint: str = "") -> BackupError:
+    """As `errors.error_of`, which knows those of stores only where they were imported."""
+    return errors.error_of(code, message, hint)

@@ -19,9 +19,9 @@ from backupd.errors import (
     DaemonUnreachableError,
     FormatError,
     NewerVersionError,
-    error_of,
 )
 from backupd.model.api import API_VERSION, Overview
+from backupd.store_errors import error_of
 from backupd.wire.malformed import MALFORMED
 
 _ANSWER_SECONDS = 60.0

@@ -14,6 +14,7 @@ from backupd.model.orders import (
     DecryptOrder,
     InfoOrder,
     KeyOrder,
+    ProxyTestOrder,
     ReplicateOrder,
     RestoreOrder,
 )
@@ -76,6 +77,7 @@ def daemon_for(session: Session, order: AnyOrder) -> DaemonClient | None:
     word = next((place for place in places if not is_place(place)), None)
     is_about_nothing_stored = isinstance(order, InfoOrder) and not order.place
     is_our_own = is_about_nothing_stored or isinstance(order, DecryptOrder | ConfigCheckOrder)
+    is_our_own = is_our_own or (isinstance(order, ProxyTestOrder) and order.access.proxy is not None)
     if is_our_own or (session.has_no_daemon and word is None):
         return None
     client = client_of(session)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from backupd import __version__
-from backupd.errors import BackupError, DestinationUnreachableError, RoleError
+from backupd.errors import BackupError, RoleError
 from backupd.model.api import API_VERSION, DestinationList, DestinationView, Overview
 from backupd.model.events import Failed
 from backupd.model.orders import DestinationProbeOrder
 from backupd.model.status import Examination, Finding
 from backupd.sizes import format_bytes
+from backupd.store_errors import ABSENT_CODES
 from bkctl.daemon_client import DaemonClient
 from bkctl.daemon_job import ask_daemon
 
@@ -65,7 +66,7 @@ def _of_destination(client: DaemonClient, destination: DestinationView) -> Findi
         return _wrong(name, error)
     if isinstance(last, Failed):
         message, hint = str(last.error.get("message", "")), str(last.error.get("hint", ""))
-        if text.absent == "skip" and last.error.get("code") == DestinationUnreachableError.code:
+        if text.absent == "skip" and last.error.get("code") in ABSENT_CODES:
             return Finding(check=name, verdict="ok", message=f"{text.place} is not there now, which its setting allows")
         mend = hint or f"bkctl destination show {text.name}"
         return Finding(check=name, verdict="wrong", message=message, mend=mend)

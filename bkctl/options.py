@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar
 
 import click
 
 from backupd.errors import AnswerNeededError, CancelledError, UsageError
-from backupd.model.orders import NO_ACCESS, Limits, Selection, StoreAccess, Unlock
-from backupd.model.sets import PoolText, SecretReference
+from backupd.model.orders import NO_ACCESS, Limits, Proxy, Selection, StoreAccess, Unlock
+from backupd.model.proxies import ProxyUrl
+from backupd.model.sets import PoolText, ProxyText, SecretReference
 from bkctl.grammar import Duration, Rate
-from bkctl.passwords import given_credentials, given_secret, words_of_command
+from bkctl.passwords import given_credentials, given_proxy_login, given_secret, words_of_command
 from bkctl.places import absolute_text
 from bkctl.session import Session
 from bkctl.text import escape
@@ -55,16 +56,27 @@ def store_access(session: Session, given: Mapping[str, Any]) -> StoreAccess:
         allow_plaintext=bool(given["allow_plaintext"]),
         words=_access_words(given),
         retry_seconds=given["retry_for"],
+        proxy=given_proxy(given),
     )
+
+
+def given_proxy(given: Mapping[str, Any]) -> Proxy | None:
+    """The proxy of `--proxy`, with its login. Raises UsageError, KeyMissingError."""
+    if given["proxy"] is None:
+        if given["proxy_login_file"] is not None:
+            raise UsageError("--proxy-login-file goes with --proxy", hint="give --proxy URL, too")
+        return None
+    ProxyUrl.parse(given["proxy"])
+    return Proxy(url=given["proxy"], login=given_proxy_login(given))
 
 
 def _access_words(given: Mapping[str, Any]) -> list[str]:
     """The options of a store as a later command needs them, from whatever directory it is given in."""
     words: list[str] = []
-    for name in ("credentials_file", "known_hosts", "ca_file"):
+    for name in ("credentials_file", "known_hosts", "ca_file", "proxy_login_file"):
         if given[name] is not None:
             words += [f"--{name.replace('_', '-')}", absolute_text(given[name])]
-    for name in ("credentials_command", "host_key"):
+    for name in ("credentials_command", "host_key", "proxy"):
         if given[name] is not None:
             words += [f"--{name.replace('_', '-')}", given[name]]
     return words + ["--allow-plaintext"] * bool(given["allow_plaintext"])
@@ -191,6 +203,9 @@ def given_set_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     fields = {name: given[name] for name in _SET_FIELDS if given.get(name) is not None}
     if given["max_concurrent"]:
         fields["max_concurrent"] = _number("--max-concurrent", given["max_concurrent"])
+    for name in _SET_PATHS:
+        if given.get(name) is not None:
+            fields[name] = absolute_text(given[name]) if given[name] else ""
     if given["tag"]:
         fields["tags"] = tags(given["tag"])
     if given["password_file"] is not None:
@@ -246,9 +261,24 @@ def given_destination_fields(given: Mapping[str, Any]) -> dict[str, Any]:
             fields[name] = absolute_text(given[name]) if given[name] else None
     if given["allow_plaintext"] is not None:
         fields["allow_plaintext"] = given["allow_plaintext"]
+    if given["removable"] is not None:
+        fields["removable"] = given["removable"]
+    if given["proxy"] is not None or given["proxy_login_file"] is not None:
+        fields["proxy"] = _proxy_text(given["proxy"], given["proxy_login_file"])
     if ways:
         fields["credentials"] = _reference(ways[0], given[f"credentials_{ways[0]}"])
     return fields
+
+
+def _proxy_text(url: str | None, login_file: str | None) -> ProxyText | Literal["direct"] | None:
+    """A destination's proxy; None for an empty word: the daemon's."""
+    if not url or url == "direct":
+        if url is None or login_file is not None:
+            raise UsageError("--proxy-login-file goes with --proxy URL", hint="give both")
+        return "direct" if url else None
+    ProxyUrl.parse(url)
+    login = SecretReference(file=absolute_text(login_file)) if login_file else None
+    return ProxyText(url=url, login=login)
 
 
 def _reference(way: str, value: str) -> SecretReference | None:
@@ -285,12 +315,15 @@ _SET_FIELDS = (
     "polite",
     "time_zone",
 )
+_SET_PATHS = ("temp_dir",)
 _STORE_OPTIONS = (
     click.option("--host-key", metavar="SHA256:KEY", help="Fingerprint of the server's SSH key."),
     click.option("--known-hosts", metavar="FILE", type=click.Path(), help="SSH keys of servers; default: your own."),
     click.option("--ca-file", metavar="FILE", type=click.Path(), help="Certificates that vouch for the server."),
     click.option("--allow-plaintext", is_flag=True, default=None, help="Let login and data cross the net unencrypted."),
     click.option("--retry-for", type=Duration(), metavar="D", help="How long to try again; default: 5 minutes."),
+    click.option("--proxy", metavar="URL", help="On the way: http://HOST:PORT or socks5://HOST:PORT."),
+    click.option("--proxy-login-file", metavar="FILE", type=click.Path(), help="The proxy's user and password."),
 )
 _DESTINATION_OPTIONS = (
     click.option("--credentials-file", metavar="FILE", type=click.Path(), help="Login, read by the daemon each time."),
@@ -301,6 +334,9 @@ _DESTINATION_OPTIONS = (
     click.option("--ca-file", metavar="FILE", type=click.Path(), help="Certificates that vouch for the server."),
     click.option("--allow-plaintext/--no-plaintext", default=None, help="Let login and data cross the net in clear."),
     click.option("--retry-for", metavar="D", help="How long to try again; default: 5 minutes."),
+    click.option("--proxy", metavar="URL|direct", help="Proxy on the way, or none; default: the daemon's."),
+    click.option("--proxy-login-file", metavar="FILE", type=click.Path(), help="The proxy's login, read each time."),
+    click.option("--removable/--not-removable", default=None, help="Find its drive wherever it is mounted."),
 )
 _POOL_OPTIONS = (
     click.option("--pool", type=click.Choice(["mirror", "spread", "failover"]), help="Make it of other destinations."),
@@ -342,6 +378,7 @@ _SET_OPTIONS = (
     click.option("--password-file", metavar="FILE", type=click.Path(), help="Read by the daemon at each run."),
     click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help="Worker processes; default: one a core."),
     click.option("--polite/--not-polite", default=None, help="At low CPU and I/O priority; the default."),
+    click.option("--temp-dir", metavar="DIR", type=click.Path(), help="For temporary files; default: the daemon's."),
     click.option("--tag", metavar="K=V", multiple=True, help="Tag of each snapshot."),
     click.option("--time-zone", metavar="ZONE", help="IANA name; default: the system's."),
 )

@@ -13,6 +13,11 @@ from backupd.errors import AnswerNeededError, KeyMissingError, UsageError
 from bkctl.session import Environment
 from bkctl.text import escape
 
+_HELD = {
+    "password": "the password or the 44 characters of the key",
+    "credentials": "the store's login",
+    "proxy login": "the proxy's user and password",
+}
 _LIMIT_BYTES = 1 << 16
 
 
@@ -40,6 +45,12 @@ def given_credentials(environment: Environment, given: Mapping[str, Any]) -> byt
     if credentials is None and environment.credentials_file:
         return _from_file(environment.credentials_file, "credentials")
     return credentials
+
+
+def given_proxy_login(given: Mapping[str, Any]) -> bytes | None:
+    """A proxy's login, where a file of it is named. Raises KeyMissingError."""
+    path = given["proxy_login_file"]
+    return _from_file(path, "proxy login") if path is not None else None
 
 
 def words_of_command(text: str, what: str) -> list[str]:
@@ -130,6 +141,5 @@ def _from_command(text: str, what: str) -> bytes:
 def _checked(raw: bytes, origin: str, what: str) -> bytes:
     secret = raw.strip()
     if not secret:
-        holds = "the password or the 44 characters of the key" if what == "password" else "the store's login"
-        raise KeyMissingError(f"{origin} is empty", hint=f"it must hold {holds}")
+        raise KeyMissingError(f"{origin} is empty", hint=f"it must hold {_HELD.get(what, _HELD['password'])}")
     return secret

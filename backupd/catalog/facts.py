@@ -17,3 +17,8 @@ def put_fact(connection: Connection, key: str, value: str) -> None:
         "INSERT INTO facts (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         (key, value),
     )
+
+
+def drop_fact(connection: Connection, key: str) -> None:
+    """Keep nothing under a key."""
+    connection.execute("DELETE FROM facts WHERE key = ?", (key,))

@@ -22,11 +22,12 @@ from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import GOOD, Outcome, joined
 from backupd.daemon.planning import backup_order, catch_up_order, restore_hint, sheet_hint, unlocked
 from backupd.daemon.store_access import with_access
-from backupd.errors import BackupError, DestinationUnreachableError, SkippedError, SourceNotFoundError
+from backupd.errors import BackupError, SkippedError, SourceNotFoundError
 from backupd.model.events import Done, Failed, Opened
 from backupd.model.orders import AnyOrder, OwnRepository, PauseRequest, ReplicateOrder
 from backupd.model.places import inside
 from backupd.rules.definition_rules import duration
+from backupd.store_errors import ABSENT_CODES
 
 _STOPPED = "stopped before its end"
 
@@ -98,7 +99,7 @@ class Carrier:
         for destination in group:
             outcome = outcomes[destination.id]
             error_code = (outcome.error or {}).get("code")
-            if destination.text.absent == "skip" and error_code == DestinationUnreachableError.code:
+            if destination.text.absent == "skip" and error_code in ABSENT_CODES:
                 message = (outcome.error or {}).get("message", "")
                 outcomes[destination.id] = Outcome.of(SkippedError(f"{destination.text.name} is absent: {message}"))
         # What lags is told of when it was filled.

@@ -12,6 +12,7 @@ from backupd.catalog import definitions as rows
 from backupd.catalog.database import Connection, Database
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
 from backupd.clock import Clock
+from backupd.daemon import volumes
 from backupd.daemon.config_plan import Known, Plan
 from backupd.destination.stores import check_known
 from backupd.errors import (
@@ -22,8 +23,9 @@ from backupd.errors import (
     NotFoundError,
     SetNotFoundError,
 )
+from backupd.model.orders import Volume
 from backupd.model.places import is_place, lies_in
-from backupd.model.sets import DestinationText, SetText
+from backupd.model.sets import DestinationText, ProxyText, SetText
 from backupd.rules import names
 from backupd.rules.definition_rules import check_destination, check_set, difference
 from backupd.rules.pool_rules import check_members, pools_with, renamed_member, with_place
@@ -42,6 +44,10 @@ class Definitions:
         self.repositories: list[StoredRepository] = []
         self.left: frozenset[str] = frozenset()
         """Ids of what came from a file of conf.d that names it no longer: commands may change it."""
+        self.temp: str | None = None
+        """Where jobs put aside what they need for themselves; None: the usual place."""
+        self.proxy: ProxyText | None = None
+        """On the way to all destinations that say nothing of one."""
 
     async def reload(self) -> None:
         """Read all from the catalog."""
@@ -84,6 +90,10 @@ class Definitions:
         found = (r for r in self.repositories if (r.set_id, r.destination_id) == (set_id, destination_id))
         return next(found, None)
 
+    async def volume_of(self, stored: StoredDestination) -> Volume | None:
+        """The file system that a destination lies on; noted at first sight. None: elsewhere, or nobody can tell."""
+        return await volumes.volume_of(self._database, stored)
+
     def users_of(self, destination: StoredDestination) -> list[StoredSet]:
         """The sets that are stored there."""
         return [stored for stored in self.sets if destination.text.name in stored.text.to]
@@ -106,6 +116,8 @@ class Definitions:
             if not dry_run:
                 if plan.changes:
                     await self._write(_put_all, plan)
+                    for destination in plan.destinations:
+                        await self.volume_of(destination)
                 self.left = plan.left
             return plan
 
@@ -120,8 +132,10 @@ class Definitions:
             _refuse_shared(text, self.destinations)
             self._check_members(text)
             made = StoredDestination(id=new_id, text=text, file=None, created_ns=self._clock.now_ns())
+            volume = await volumes.look(text)
             if not dry_run:
                 await self._write(rows.put_destination, made)
+                await volumes.keep(self._database, made, volume)
             return made
 
     async def add_set(self, text: SetText, *, dry_run: bool = False) -> StoredSet:
@@ -151,9 +165,12 @@ class Definitions:
             return made, changes
 
     async def change_destination(
-        self, stored: StoredDestination, text: DestinationText, *, dry_run: bool = False
+        self, stored: StoredDestination, text: DestinationText, *, dry_run: bool = False, place_anew: bool = False
     ) -> tuple[StoredDestination, dict[str, Any]]:
-        """Give a destination a new text; the sets that use it follow a new name. As `change_set`."""
+        """Give a destination a new text; the sets that use it follow a new name. As `change_set`.
+
+        place_anew: its place is taken as it is now, whatever disk it was on.
+        """
         async with self._changing:
             self._refuse_kept(stored)
             text = with_place(check_destination(text), stored.id)
@@ -167,6 +184,8 @@ class Definitions:
             made, changes = msgspec.structs.replace(stored, text=text, file=None), difference(stored.text, text)
             users = self._renamed(stored, text)
             pools = self._pools_renamed(stored, text.name)
+            kept = None if place_anew else await volumes.kept(self._database, made)
+            volume = await volumes.look(text) if kept is None else kept
 
             def write(connection: Connection) -> None:
                 rows.put_destination(connection, made)
@@ -177,6 +196,8 @@ class Definitions:
 
             if changes and not dry_run:
                 await self._write(write)
+            if (changes or place_anew) and not dry_run:
+                await volumes.keep(self._database, made, volume)
             return made, changes
 
     async def remove_set(self, stored: StoredSet) -> None:
@@ -201,7 +222,7 @@ class Definitions:
                     f"{stored.text.name} is a member of the pool {pools[0]}",
                     hint=f"take it out first: bkctl destination edit {pools[0]} names the members that stay",
                 )
-            await self._write(rows.remove_destination, stored.id)
+            await self._write(volumes.remove_destination, stored.id)
 
     def _check_members(self, text: DestinationText, old_name: str = "") -> None:
         known = {name: one for name, one in self.places.items() if name != old_name}

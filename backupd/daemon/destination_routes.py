@@ -40,7 +40,9 @@ async def edit_destination(call: Call) -> DestinationChange:
     """Give a destination a new text."""
     known, edit = call.services.definitions, call.body
     stored = known.destination(call.path["destination"])
-    made, changes = await known.change_destination(stored, edit.text, dry_run=edit.dry_run)
+    made, changes = await known.change_destination(
+        stored, edit.text, dry_run=edit.dry_run, place_anew=edit.place_anew
+    )
     change = Change(changed=bool(changes), diff=changes, dry_run=edit.dry_run)
     return DestinationChange(destination=view(made, known), change=change)
 

@@ -11,6 +11,7 @@ from backupd.catalog.jobs import StoredRun
 from backupd.errors import BackupError, SomeDestinationsError, StoppedError
 from backupd.model.events import Done, Failed
 from backupd.model.orders import Struct
+from backupd.store_errors import DestinationAbsentError
 
 GOOD = (0, 3)
 _BY_SIGNAL = (130, 143)
@@ -135,5 +136,6 @@ def joined(named: Sequence[tuple[str, Outcome]]) -> Outcome:
 def _destinations(name: str, one: Outcome) -> list[dict[str, Any]]:
     runs = (one.result or {}).get("runs") or []
     found = [entry for run in runs for entry in run.get("destinations") or []]
-    verdict = "skipped" if one.exit_code == _SKIPPED else "failed"
+    is_absent = (one.error or {}).get("code") == DestinationAbsentError.code
+    verdict = "skipped" if one.exit_code == _SKIPPED else "absent" if is_absent else "failed"
     return found or [{"name": name, "verdict": verdict, "stored_bytes": 0, "error": one.error}]

@@ -52,6 +52,8 @@ def backup_order(
         compression=text.compression,
         deduplication=text.deduplication,
         chunk_size_bytes=parse_size(text.chunk_size) if text.chunk_size != "auto" else None,
+        temporary_directory=text.temp_dir,
+        is_temporary_optional=True,
         check_before_sending=text.check_before_sending,
         encryption=text.encryption,
         cipher=text.cipher,

@@ -24,6 +24,7 @@ from backupd.model.orders import (
     InfoOrder,
     KeyOrder,
     Order,
+    ProxyTestOrder,
     SnapshotCatOrder,
     SnapshotDiffOrder,
     SnapshotListOrder,
@@ -45,6 +46,7 @@ QUESTIONS: dict[type[Order], tuple[Role, ...]] = {
     DestinationHealOrder: ADMINS,
     KeyOrder: ADMINS,
     BackupOrder: ADMINS,
+    ProxyTestOrder: ADMINS,
 }
 """What may be asked, and by whom; who isn't admin is shown what he could have read."""
 
@@ -101,6 +103,8 @@ async def _placed(call: Call, order: AnyOrder) -> AnyOrder:
             return DestinationTestOrder(place=known.destination(order.place).text.place, quick=order.quick)
         case DestinationHealOrder():
             return DestinationHealOrder(place=known.destination(order.place).text.place)
+        case ProxyTestOrder():
+            return order
         case BackupOrder():
             # A one-shot finds its repository at the place by itself, with the daemon's keys.
             known.destination(order.place)

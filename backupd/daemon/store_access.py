@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import msgspec
 
 from backupd.catalog.definitions import StoredDestination
 from backupd.daemon.definitions import Definitions
+from backupd.errors import UsageError
 from backupd.model.orders import (
     NO_ACCESS,
     AnyOrder,
@@ -16,10 +16,13 @@ from backupd.model.orders import (
     OwnRepository,
     Pool,
     PoolMember,
+    Proxy,
+    ProxyTestOrder,
     ReplicateOrder,
     StoreAccess,
 )
-from backupd.model.sets import DestinationText
+from backupd.model.places import is_url
+from backupd.model.sets import DestinationText, ProxyText
 from backupd.rules.definition_rules import duration
 from backupd.rules.pool_rules import copies_of
 from backupd.settings.secrets import read_secret
@@ -30,7 +33,10 @@ async def with_access(known: Definitions, order: AnyOrder) -> AnyOrder:
 
     Raises KeyMissingError when a secret can't be read.
     """
-    order = msgspec.structs.replace(order, access=await _access(known, order.place))
+    if isinstance(order, ProxyTestOrder):
+        return msgspec.structs.replace(order, access=await asyncio.to_thread(_to_test, known.proxy, order.access))
+    access = await _access(known, order.place)
+    order = msgspec.structs.replace(order, access=access, usual_temporary=known.temp)
     if isinstance(order, BackupOrder) and order.own is not None:
         own = await _with_copied_access(known, order.own)
         also = [
@@ -51,24 +57,38 @@ async def _with_copied_access(known: Definitions, own: OwnRepository) -> OwnRepo
     return msgspec.structs.replace(own, copied_access=await _access(known, own.copied_from))
 
 
+def _to_test(text: ProxyText | None, given: StoreAccess) -> StoreAccess:
+    if text is None:
+        raise UsageError("no proxy is set", hint="set one in backupd.yaml, as proxy: {url: http://HOST:PORT}")
+    return StoreAccess(proxy=proxy_of(text), ca_file=given.ca_file)
+
+
 async def _access(known: Definitions, place: str) -> StoreAccess:
     found = known.destination_of(place) if place else None
     if found is None:
         return NO_ACCESS
     pool = found.text.pool
-    members = [known.destination(name) for name in pool.members] if pool is not None else []
-    return await asyncio.to_thread(access_of, found.text, members)
+    members = [
+        PoolMember(id=one.id, name=one.text.name, place=one.text.place, access=await _access_of(known, one))
+        for one in ([known.destination(name) for name in pool.members] if pool is not None else [])
+    ]
+    if pool is not None:
+        used = Pool(name=found.text.name, kind=pool.kind, copies=copies_of(pool), members=members)
+        return StoreAccess(pool=used, retry_seconds=duration(found.text.retry_for))
+    return await _access_of(known, found)
 
 
-def access_of(text: DestinationText, members: Sequence[StoredDestination] = ()) -> StoreAccess:
-    """Of a destination; reads its secrets. members: those of a pool, in order. Raises KeyMissingError."""
-    if text.pool is not None:
-        described = [
-            PoolMember(id=one.id, name=one.text.name, place=one.text.place, access=access_of(one.text))
-            for one in members
-        ]
-        pool = Pool(name=text.name, kind=text.pool.kind, copies=copies_of(text.pool), members=described)
-        return StoreAccess(pool=pool, retry_seconds=duration(text.retry_for))
+async def _access_of(known: Definitions, found: StoredDestination) -> StoreAccess:
+    access = await asyncio.to_thread(access_of, found.text, known.proxy)
+    return msgspec.structs.replace(access, volume=await known.volume_of(found))
+
+
+def access_of(text: DestinationText, proxy: ProxyText | None) -> StoreAccess:
+    """Of a destination that is no pool; reads its secrets. proxy: of all that say nothing of one.
+
+    Raises KeyMissingError.
+    """
+    chosen = (text.proxy or proxy) if is_url(text.place) else None
     return StoreAccess(
         credentials=read_secret(text.credentials) if text.credentials is not None else None,
         host_key=text.host_key,
@@ -76,4 +96,10 @@ def access_of(text: DestinationText, members: Sequence[StoredDestination] = ()) 
         ca_file=text.ca_file,
         allow_plaintext=text.allow_plaintext,
         retry_seconds=duration(text.retry_for),
+        proxy=proxy_of(chosen) if isinstance(chosen, ProxyText) else None,
     )
+
+
+def proxy_of(text: ProxyText) -> Proxy:
+    """With its login, read now. Raises KeyMissingError."""
+    return Proxy(url=text.url, login=read_secret(text.login) if text.login is not None else None)

@@ -22,6 +22,7 @@ from backupd.errors import (
     ObjectMissingError,
     PlaceOccupiedError,
 )
+from backupd.store_errors import DestinationAbsentError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DEPTH = 3
@@ -64,6 +65,12 @@ class LocalDestination:
         self._synced_directories: set[str] = set()
         self._temporary_folders: set[str] = set()
         self._may_leave_temporaries = False
+        self._open(path, create=create)
+        with _translated(path):
+            self._device = os.stat(path).st_dev
+
+    @staticmethod
+    def _open(path: str, *, create: bool) -> None:
         if os.path.isdir(path):
             return
         if os.path.lexists(path):
@@ -98,6 +105,7 @@ class LocalDestination:
         """Write a temporary name, fsync, link to the name, fsync the directory."""
         path = self._full(name)
         folder = self._full(temporary_folder(name))
+        self._refuse_other_disk()
         with _translated(path):
             self._make_directory(os.path.dirname(path))
             self._make_directory(folder)
@@ -204,6 +212,18 @@ class LocalDestination:
         for entry in os.listdir(path) if os.path.isdir(path) else []:
             with suppress(OSError):
                 os.rmdir(f"{path}/{entry}")
+
+    def _refuse_other_disk(self) -> None:
+        """Nothing is written where a drive was until a moment ago: it would fill the disk below its mount point."""
+        try:
+            is_same = os.stat(self._path).st_dev == self._device
+        except OSError:
+            # What is to be said of that, the call says that comes now.
+            return
+        if not is_same:
+            raise DestinationAbsentError(
+                f"{self._path} is absent: its drive was unmounted meanwhile", hint="mount it, then run it again"
+            )
 
     def _full(self, name: str) -> str:
         return f"{self._path}/{name}"

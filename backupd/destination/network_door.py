@@ -30,6 +30,15 @@ def refuse_plaintext(opening: Opening, secure_scheme: str) -> None:
         )
 
 
+def refuse_proxy(opening: Opening, why: str) -> None:
+    """Raises UsageError where a proxy is set and this kind of store can't go through one."""
+    if opening.access.proxy is not None:
+        raise UsageError(
+            f"{opening.place}: {why}",
+            hint="reach it without a proxy (`proxy: direct`), or take sftp:// or webdavs://",
+        )
+
+
 def user_and_password(url: PlaceUrl, opening: Opening) -> tuple[str, str]:
     """Of the credentials: `user = …` and `password = …`, or the bare password where the address names the user.
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 
 from backupd.cancel import Cancel
+from backupd.destination import volumes
 from backupd.destination.contract import Opening, Store
 from backupd.destination.local import LocalDestination
 from backupd.destination.pacing import Pace
@@ -48,11 +49,11 @@ def open_store(
 ) -> Store:
     """Open a place of any kind; what fails for a moment elsewhere than on a disk of this machine is tried again.
 
-    cancel: ends the pauses between tries; told: hears of them.
-    warn: as of an Opening. Raises UsageError, PlaceOccupiedError, DestinationError.
+    cancel: ends the pauses between tries; told: hears of them; warn: as of an Opening. A drive that is mounted
+    elsewhere now is used there. Raises UsageError, PlaceOccupiedError, DestinationError.
     """
     if not is_url(place):
-        return LocalDestination(place, tag, create=create)
+        return LocalDestination(_located(place, access), tag, create=create)
     patience = Patience() if access.retry_seconds is None else Patience(call_seconds=access.retry_seconds)
     pace = Pace(access.pace, cancel) if access.pace is not None else None
     opening = Opening(place, tag, access, create, pace, warn)
@@ -66,20 +67,28 @@ def open_once(opening: Opening) -> Store:
 
 
 def canonical(place: str) -> str:
-    """One text for one place, however it was written. Raises UsageError."""
+    """One text for one place, however it was written and wherever its drive is mounted. Raises UsageError.
+
+    Caches and locks go by it: of a drive that was carried about it is what the destination's settings say.
+    """
     return PlaceUrl.parse(place).canonical if is_url(place) else _real(place)
 
 
-def local_path(place: str) -> str | None:
-    """The directory that a place is, None for a store elsewhere. Raises UsageError."""
-    return None if is_url(place) else _real(place)
+def local_path(place: str, access: StoreAccess) -> str | None:
+    """The directory that a place is now, None for a store elsewhere. Raises UsageError, DestinationAbsentError."""
+    return None if is_url(place) else _real(_located(place, access))
+
+
+def _located(place: str, access: StoreAccess) -> str:
+    return place if access.volume is None else volumes.locate(place, access.volume)
 
 
 def local_paths(place: str, access: StoreAccess) -> list[str]:
     """The directories that a place consists of: itself, or the members of a pool; none of a store elsewhere."""
     if access.pool is not None:
-        return [_real(one.place) for one in access.pool.members if not is_url(one.place)]
-    path = local_path(place)
+        found = [local_path(one.place, one.access) for one in access.pool.members]
+        return [path for path in found if path is not None]
+    path = local_path(place, access)
     return [path] if path is not None else []
 
 

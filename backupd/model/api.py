@@ -102,6 +102,8 @@ class EditDestination(Strict, frozen=True, kw_only=True):
 
     text: DestinationText
     dry_run: bool = False
+    place_anew: bool = False
+    """Take the place as it is now, whatever disk it was on before."""
 
 
 class ApplyConfig(Strict, frozen=True, kw_only=True):

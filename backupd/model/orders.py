@@ -42,6 +42,30 @@ class Unlock(Strict, frozen=True, kw_only=True):
     """A password or the printed 44 characters, surrounding white space stripped; None: the kept key."""
 
 
+class Volume(Strict, frozen=True, kw_only=True):
+    """The file system that a local destination lay on when it was made."""
+
+    place: str
+    """The destination's directory, as its settings name it."""
+    mount_point: str
+    """Where the file system was mounted."""
+    id: str | None = None
+    """Its UUID or serial number; None where it has none that this machine knows."""
+    path: str
+    """Of the directory, from the file system's own root on."""
+    is_removable: bool = False
+    """Whether the directory is looked for wherever the file system is mounted."""
+
+
+class Proxy(Strict, frozen=True, kw_only=True):
+    """A proxy on the way to a store."""
+
+    url: str
+    """`http://HOST:PORT` or `socks5://HOST:PORT`."""
+    login: bytes | None = None
+    """Text with the lines `user = …` and `password = …`."""
+
+
 class PaceGrant(Strict, frozen=True, kw_only=True):
     """A member's part in a table of limits of bandwidth (destination.pacing)."""
 
@@ -92,6 +116,10 @@ class StoreAccess(Strict, frozen=True, kw_only=True):
     """None: what is sent and received has no limit, and gets none."""
     pool: Pool | None = None
     """Of a place that is a pool: what it consists of."""
+    proxy: Proxy | None = None
+    """None: the store is reached without one, whatever the environment says."""
+    volume: Volume | None = None
+    """On which a local place has to lie; None: nobody noted it."""
 
 
 NO_ACCESS = StoreAccess()
@@ -174,6 +202,8 @@ class Order(Strict, frozen=True, kw_only=True):
     """IANA name for shown and understood times; None: the system's."""
     caller: Caller | None = None
     """For whom the daemon has it done; None: for its own user, or no daemon is there."""
+    usual_temporary: str | None = None
+    """The daemon's directory for temporary files; used where it can be. None: the usual place."""
 
 
 class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
@@ -212,6 +242,10 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     """File to write the new key to, as text."""
     file_states: KeptStates | None = None
     """None: nobody asks for them later."""
+    temporary_directory: str | None = None
+    """Where temporary files are put, in a directory of this run."""
+    is_temporary_optional: bool = False
+    """Whether another directory is taken where that one can't be used."""
     ephemeral: bool = False
     """`CI` is set: a random key is made only where `key_out` keeps it."""
 
@@ -367,6 +401,15 @@ class DestinationHealOrder(Order, frozen=True, kw_only=True, tag="destination_he
     """`bkctl destination heal`: copy to each member of a pool what it lacks."""
 
 
+class ProxyTestOrder(Order, frozen=True, kw_only=True, tag="proxy_test"):
+    """`bkctl config test-proxy`: how far one comes through the proxy of `access`; `place` is empty."""
+
+    host: str
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    tls: bool = True
+    """Whether the server speaks TLS from the first byte on."""
+
+
 AnyOrder = (
     BackupOrder
     | RestoreOrder
@@ -385,6 +428,7 @@ AnyOrder = (
     | DestinationProbeOrder
     | DestinationTestOrder
     | DestinationHealOrder
+    | ProxyTestOrder
 )
 
 

@@ -31,6 +31,15 @@ class SecretReference(Text, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     env: str | None = None
 
 
+class ProxyText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A proxy on the way to stores."""
+
+    url: str
+    """`http://HOST:PORT` or `socks5://HOST:PORT`."""
+    login: SecretReference | None = None
+    """Of its user and password."""
+
+
 class FilterText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One filter; the first that matches decides. One of the three."""
 
@@ -72,6 +81,10 @@ class DestinationText(Text, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A duration: how long a call that fails for a moment is tried again."""
     absent: Literal["fail", "skip"] = "fail"
     """What a run says when the place is not there: `skip` for drives that are carried about."""
+    proxy: ProxyText | Literal["direct"] | None = None
+    """On the way to the store; none: the daemon's; `direct`: without one."""
+    removable: bool = False
+    """Whether the directory is looked for wherever its drive is mounted."""
 
 
 class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -105,6 +118,8 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     jobs: int | None = None
     """Worker processes; none: one a core."""
     polite: bool = True
+    temp_dir: str | None = None
+    """Absolute path of a directory for what its runs put aside; none: the daemon's."""
     tags: dict[str, str] = {}
     """Of each snapshot."""
     time_zone: str | None = None

@@ -10,10 +10,11 @@ from typing import Any
 from backupd.cancel import Cancel
 from backupd.clock import Clock, to_datetime
 from backupd.destination.contract import Store
-from backupd.destination.stores import open_store
+from backupd.destination.stores import local_path, open_store
 from backupd.errors import AnswerNeededError, BackupError
 from backupd.model import events
-from backupd.model.orders import Order, StoreAccess
+from backupd.model.orders import NO_ACCESS, Order, StoreAccess
+from backupd.model.places import is_url
 from backupd.rights import Rights
 from backupd.settings import directories
 from backupd.settings.directories import Directories
@@ -54,6 +55,7 @@ class JobContext:
         self._began = clock.monotonic()
         self._answers: dict[int, str] = {}
         self._asked = 0
+        self._told_moved: set[str] = set()
         self._answered = threading.Condition()
         self._goes_on = threading.Event()
         self._goes_on.set()
@@ -120,6 +122,7 @@ class JobContext:
             if line not in self._told_limits:
                 self._told_limits.add(line)
                 self.tell("information", line)
+        self._tell_moved(address, access)
         return open_store(
             address,
             tag,
@@ -134,6 +137,15 @@ class JobContext:
         """A pool is opened several times in a job, and says each time which member is away."""
         if message not in self.warnings:
             self.warn(message)
+
+    def _tell_moved(self, address: str, access: StoreAccess) -> None:
+        """Say once where a drive is that is mounted elsewhere than it was."""
+        if is_url(address) or access.volume is None or address in self._told_moved:
+            return
+        self._told_moved.add(address)
+        directory = local_path(address, access)
+        if directory != local_path(address, NO_ACCESS):
+            self.tell("information", f"{address}: its drive is mounted elsewhere now, and is used in {directory}")
 
     def _tell_pause(self, error: BackupError, seconds: float) -> None:
         now = self.clock.monotonic()

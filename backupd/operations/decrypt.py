@@ -25,7 +25,7 @@ def run(order: DecryptOrder, context: JobContext) -> events.Done:
     real, blocks = os.path.realpath(order.to), os.fsencode(os.path.realpath(order.place))
     if real == blocks or real.startswith(blocks + b"/"):
         raise UsageError(f"{shown(order.to)} lies among the blocks", hint="name another directory")
-    above = order.temporary_directory or ensure(context.directories.temporary)
+    above = ensure(context.directories.temporary)
     try:
         scratch = tempfile.mkdtemp(prefix="decrypt-", dir=above)
     except OSError as error:

@@ -12,6 +12,7 @@ import threading
 from contextlib import suppress
 
 from backupd.destination.local import LocalDestination
+from backupd.destination.stores import local_path
 from backupd.destination.trial import Trial
 from backupd.errors import (
     BackupError,
@@ -43,7 +44,7 @@ def run(order: DestinationProbeOrder, context: JobContext) -> events.Done:
             if is_url(order.place):
                 _probe_store(order, context, found)
             else:
-                _probe(order.place, context, found)
+                _probe(local_path(order.place, order.access) or order.place, context, found)
         except BackupError as error:
             failed.append(error)
         except OSError as error:

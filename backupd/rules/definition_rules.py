@@ -16,7 +16,8 @@ import msgspec
 from backupd.errors import ConfigError, DestinationNotFoundError, UsageError
 from backupd.model.orders import FilterWord
 from backupd.model.places import PlaceUrl, is_pool, is_url
-from backupd.model.sets import CONCURRENT, DestinationText, FilterText, SecretReference, SetText
+from backupd.model.proxies import ProxyUrl
+from backupd.model.sets import CONCURRENT, DestinationText, FilterText, ProxyText, SecretReference, SetText
 from backupd.rules import names
 from backupd.rules.pool_rules import check_pool_text, places_of, refuse_members
 from backupd.sizes import MIB, parse_duration, parse_size
@@ -34,6 +35,11 @@ def check_destination(text: DestinationText) -> DestinationText:
         return msgspec.structs.replace(check_pool_text(text), name=name)
     if text.credentials is not None:
         _check_secret(text.credentials)
+    if isinstance(text.proxy, ProxyText):
+        try:
+            check_proxy(text.proxy)
+        except UsageError as error:
+            raise ConfigError(f"{name}: {error.message}", hint=error.hint, context={"at": ["proxy"]}) from error
     for file in (text.known_hosts, text.ca_file):
         if file is not None and not os.path.isabs(file):
             raise ConfigError(f"{name}: '{file}' is no absolute path", hint="begin it with /")
@@ -44,6 +50,9 @@ def check_destination(text: DestinationText) -> DestinationText:
     if is_pool(text.place):
         raise ConfigError(f"{name}: pool:// is no place by itself", hint="--pool and --member make a pool", context=at)
     if is_url(text.place):
+        if text.removable:
+            hint = "leave removable out of stores elsewhere"
+            raise ConfigError(f"{name}: its place is no drive", hint=hint, context={"at": ["removable"]})
         try:
             PlaceUrl.parse(text.place)
         except UsageError as error:
@@ -52,6 +61,19 @@ def check_destination(text: DestinationText) -> DestinationText:
     if not os.path.isabs(text.place) or "\0" in text.place:
         raise ConfigError(f"{name}: its place '{text.place}' is no absolute path", hint="begin it with /", context=at)
     return msgspec.structs.replace(text, name=name, place=os.path.normpath(text.place))
+
+
+def check_directory(path: str) -> None:
+    """Raises UsageError for what is no absolute path of a directory."""
+    if not os.path.isabs(path) or "\0" in path:
+        raise UsageError(f"'{path}' is no absolute path", hint="begin it with /")
+
+
+def check_proxy(text: ProxyText) -> None:
+    """Raises UsageError for what is no proxy, without repeating it."""
+    ProxyUrl.parse(text.url)
+    if text.login is not None:
+        _check_secret(text.login)
 
 
 def check_set(text: SetText, destinations: Mapping[str, DestinationText | None]) -> SetText:
@@ -128,7 +150,7 @@ def difference(old: msgspec.Struct | None, new: msgspec.Struct) -> dict[str, Any
 
 def _check_values(name: str, text: SetText) -> None:
     _check_part(name, text.filters)
-    for field in ("max_age", "stop_after", "chunk_size", "block_size", "password"):
+    for field in ("max_age", "stop_after", "chunk_size", "block_size", "password", "temp_dir"):
         try:
             _check_field(field, getattr(text, field))
         except UsageError as error:
@@ -179,6 +201,8 @@ def _check_field(field: str, value: Any) -> None:
             raise UsageError(f"block_size: {value} is neither 32M nor 64M", hint="take one of them")
         case "password":
             _check_secret(value)
+        case "temp_dir":
+            check_directory(value)
 
 
 def _check_secret(reference: SecretReference) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import msgspec
 
 from backupd.errors import ConfigError, NotFoundError, UsageError
 from backupd.model.bandwidth import BandwidthText
-from backupd.model.sets import Text
+from backupd.model.sets import ProxyText, Text
+from backupd.rules.definition_rules import check_directory, check_proxy
 from backupd.settings import bandwidth
 from backupd.settings.config_files import read_text, settings_path
 from backupd.settings.yaml_text import Located, load_located
@@ -32,6 +33,10 @@ class DaemonSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True
     queue: QueueSettings = QueueSettings()
     time_zone: str | None = None
     bandwidth: BandwidthText = BandwidthText()
+    temp: str | None = None
+    """Absolute path of a directory for what jobs put aside while they run."""
+    proxy: ProxyText | None = None
+    """On the way to all stores that don't say otherwise."""
 
 
 def read_settings(config: str) -> Located[DaemonSettings]:
@@ -52,13 +57,22 @@ def parse_settings(text: str, name: str) -> Located[DaemonSettings]:
             f"{found.where('queue', 'jobs_at_once')}: jobs_at_once is {settings.queue.jobs_at_once}",
             hint=f"write a number from 1 to {_MOST_JOBS}",
         )
-    try:
-        if settings.time_zone is not None:
-            find_zone(settings.time_zone, {})
-    except UsageError as error:
-        raise ConfigError(f"{found.where('time_zone')}: {error.message}", hint=error.hint) from error
+    if settings.time_zone is not None:
+        _check(found, "time_zone", find_zone, settings.time_zone, {})
+    if settings.temp is not None:
+        _check(found, "temp", check_directory, settings.temp)
+    if settings.proxy is not None:
+        _check(found, "proxy", check_proxy, settings.proxy)
     bandwidth.check(settings.bandwidth, found.where)
     return found
+
+
+def _check(found: Located[DaemonSettings], key: str, check: Callable[..., object], *of: object) -> None:
+    """Raises ConfigError with the line of a setting that a check refuses."""
+    try:
+        check(*of)
+    except UsageError as error:
+        raise ConfigError(f"{found.where(key)}: {error.message}", hint=error.hint) from error
 
 
 def entries(settings: msgspec.Struct, steps: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -39,6 +39,10 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True):
     """st_dev of its root; btrfs subvolumes show others of their own."""
     type: str
     is_network: bool
+    source: bytes = b""
+    """What is mounted, as a device's path."""
+    root: bytes = b"/"
+    """The directory of the file system that shows at the path; another one of bind mounts and subvolumes."""
 
 
 def read_mounts() -> list[Mount]:
@@ -86,6 +90,8 @@ def parse_mountinfo(text: bytes) -> list[Mount]:
                 device=os.makedev(int(major), int(minor)),
                 type=kind,
                 is_network=kind in NETWORK_TYPES or (kind == "fuse" and source.startswith((b"http://", b"https://"))),
+                source=source,
+                root=_unescaped(fields[3]),
             )
         )
     return mounts
@@ -109,6 +115,7 @@ def parse_statfs(raw: bytes) -> list[Mount]:
                 device=device,
                 type=name,
                 is_network=name in NETWORK_TYPES or not flags & _MNT_LOCAL,
+                source=fields[15].partition(b"\0")[0],
             )
         )
     return mounts

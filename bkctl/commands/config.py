@@ -8,13 +8,16 @@ import click
 import msgspec
 
 from backupd.model.api import Change, ConfigView, EditSetting, Nothing
-from backupd.model.orders import ConfigCheckOrder
+from backupd.model.orders import ConfigCheckOrder, ProxyTestOrder, StoreAccess
+from bkctl import options
 from bkctl.applying import apply_texts, applying_options, export_texts
 from bkctl.conversation import Listener
 from bkctl.dispatch import client_of
 from bkctl.documents import read_settings
 from bkctl.grammar import Noun, Verb
 from bkctl.perform import View, perform
+from bkctl.places import absolute_text
+from bkctl.proxy_target import target_of
 from bkctl.render import config as render
 from bkctl.session import Reply, Session
 
@@ -66,6 +69,31 @@ def set_value(session: Session, /, key: str, value: str, dry_run: bool) -> Reply
     """Write a value into backupd.yaml, the rest of the file left as it is, and put it in force."""
     body = EditSetting(key=key, value=value, dry_run=dry_run)
     return _changed(client_of(session).request("POST", "/v1/config/set", body, Change))
+
+
+@config.command(
+    "test-proxy",
+    cls=Verb,
+    short_help="Try the proxy.",
+    examples=[
+        "bkctl config test-proxy",
+        "bkctl config test-proxy --to store.example.org:443 --proxy socks5://proxy:1080 --proxy-login-file proxy.login",
+    ],
+)
+@click.option("--to", metavar="HOST:PORT", help="Server to reach; default: that of the first destination elsewhere.")
+@click.option("--proxy", metavar="URL", help="Try this one, without the daemon; default: the daemon's.")
+@click.option("--proxy-login-file", metavar="FILE", type=click.Path(), help="The proxy's user and password.")
+@click.option("--ca-file", metavar="FILE", type=click.Path(), help="Certificates that vouch for the server.")
+@click.option("--no-tls", is_flag=True, help="The server speaks no TLS, as one of SSH.")
+@click.pass_obj
+def test_proxy(session: Session, /, **given: Any) -> Reply:
+    """Try the proxy step by step: to it, past its login, to a server behind it, into TLS with that one."""
+    proxy = options.given_proxy(given)
+    host, port, has_tls = target_of(session, given["to"], has_proxy=proxy is not None)
+    ca_file = absolute_text(given["ca_file"]) if given["ca_file"] is not None else None
+    access = StoreAccess(proxy=proxy, ca_file=ca_file)
+    order = ProxyTestOrder(place="", access=access, host=host, port=port, tls=has_tls and not given["no_tls"])
+    return perform(session, order, View(render.proxy_lines, is_wanted_quietly=True))
 
 
 @config.command(

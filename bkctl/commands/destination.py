@@ -52,7 +52,7 @@ def destination() -> None:
     cls=Verb,
     short_help="Make a destination.",
     examples=[
-        "bkctl destination add usb /media/anna/usb/backup --absent skip",
+        "bkctl destination add usb /media/anna/usb/backup --removable --absent skip",
         "bkctl destination add off-site s3://bucket/prefix --credentials-file /etc/backupd/off-site.login",
         "bkctl destination add both --pool mirror --member usb --member off-site",
     ],
@@ -121,7 +121,7 @@ def show(session: Session, /, name: str) -> Reply:
     "--place",
     metavar="PLACE",
     type=click.Path(readable=False),
-    help="Where it is now; what is stored moves not.",
+    help="Where it is now, on whatever disk; what is stored moves not.",
 )
 @click.option("--absent", type=click.Choice(["fail", "skip"]), help="When it is not there.")
 @options.pool_options
@@ -137,7 +137,7 @@ def edit(session: Session, /, **given: Any) -> Reply:
     pool = options.given_pool(given, stored.text.pool)
     absent = given["absent"] or stored.text.absent
     text = msgspec.structs.replace(stored.text, place=place, pool=pool, absent=absent, **fields)
-    return _put(client, stored, text, is_dry=given["dry_run"])
+    return _put(client, stored, text, is_dry=given["dry_run"], place_anew=given["place"] is not None)
 
 
 @destination.command(
@@ -306,8 +306,10 @@ def _get(client: DaemonClient, name: str) -> DestinationView:
     return client.get(f"/v1/destinations/{quote(name, safe='')}", DestinationView)
 
 
-def _put(client: DaemonClient, stored: DestinationView, text: DestinationText, *, is_dry: bool) -> Reply:
-    edit = EditDestination(text=text, dry_run=is_dry)
+def _put(
+    client: DaemonClient, stored: DestinationView, text: DestinationText, *, is_dry: bool, place_anew: bool = False
+) -> Reply:
+    edit = EditDestination(text=text, dry_run=is_dry, place_anew=place_anew)
     made = client.request("PUT", f"/v1/destinations/{stored.id}", edit, DestinationChange)
     return Reply(0, _changed(made), lines=render.change_lines(made))
 

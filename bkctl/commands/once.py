@@ -80,6 +80,7 @@ _UNAUTHENTICATED = re.compile(r"ecb|cbc")
 @click.option("--key-out", metavar="FILE", type=click.Path(), help="Write the key of a new repository to a file.")
 @options.jobs_option
 @options.limit_options
+@options.temporary_option
 @options.secret_options
 @options.new_secret_options
 @options.store_options
@@ -114,6 +115,7 @@ def once(ctx: click.Context, /, **given: Any) -> Reply:
         block_size_bytes=_block_size(given["block_size"]),
         new_secret=_new_secret(session, place, given),
         key_out=absolute_text(given["key_out"]) if given["key_out"] is not None else None,
+        temporary_directory=options.temporary_directory(given),
         ephemeral=session.environment.is_ci,
     )
     return perform(session, order, View(once_lines))

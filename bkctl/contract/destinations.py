@@ -40,6 +40,11 @@ class Destination(Shown, kw_only=True):
     ca_file: str | None
     allow_plaintext: bool
     retry_for: str | None
+    proxy: str | None
+    """An address, or `direct`; none: the daemon's."""
+    proxy_login: str | None
+    """Where the proxy's login is read from."""
+    removable: bool
     kept_in: str | None
     created: Time
     sets: list[str]

@@ -62,6 +62,7 @@ class BackupSet(Shown, kw_only=True):
     jobs: Count | None
     polite: bool
     tags: dict[str, str]
+    temp_dir: str | None
     time_zone: str | None
     kept_in: str | None
     """File of conf.d; null: made by command."""
@@ -306,6 +307,22 @@ class ConfigCheck(Shown, kw_only=True):
     sets: list[str]
     destinations: list[str]
     problems: list[str]
+
+
+class ProxyStep(Shown, kw_only=True):
+    """How far one came through a proxy."""
+
+    name: Literal["connection", "login", "server", "tls"]
+    verdict: Literal["good", "failed", "skipped"]
+    error: Error | None
+
+
+class ProxyTest(Shown, kw_only=True):
+    """Of `config test-proxy`."""
+
+    proxy: str
+    to: str
+    steps: list[ProxyStep]
 
 
 class Memory(Shown, kw_only=True):

@@ -68,6 +68,7 @@ RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     "key rotate": (stored.RotatedKey,),
     "config check": (kept.ConfigCheck,),
     "config show": (kept.Config,),
+    "config test-proxy": (kept.ProxyTest,),
     "config set": (parts.Changed,),
     "config apply": (parts.Changed,),
     "config export": (kept.ConfigExport,),

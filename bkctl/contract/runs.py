@@ -56,7 +56,7 @@ class AtDestination(Shown, kw_only=True):
     """What a run came to at one destination."""
 
     name: str
-    verdict: Literal["good", "failed", "skipped"]
+    verdict: Literal["good", "failed", "skipped", "absent"]
     stored_bytes: Bytes
     held_bytes: Bytes | None | UnsetType = UNSET
     """What the repository takes there."""

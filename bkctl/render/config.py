@@ -65,3 +65,12 @@ def _shown(value: object) -> str:
     if value is None:
         return "default"
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def proxy_lines(result: Mapping[str, Any]) -> list[str]:
+    """A line for each step through a proxy."""
+    lines = [f"{result['proxy']} to {result['to']}"]
+    for step in result["steps"]:
+        reason = f": {step['error']['message']}" if step["error"] is not None else ""
+        lines.append(f"  {step['name']:<10}  {step['verdict']}{reason}")
+    return lines

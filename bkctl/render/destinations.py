@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backupd.model.api import DestinationChange, DestinationList, DestinationView
-from backupd.model.sets import DestinationText, PoolText, SecretReference
+from backupd.model.sets import DestinationText, PoolText, ProxyText, SecretReference
 from backupd.sizes import format_bytes
 from bkctl.render.sets import change_lines as lines_of_change
 from bkctl.render.table import table
@@ -27,6 +27,9 @@ def document(found: DestinationView) -> dict[str, Any]:
         "ca_file": found.text.ca_file,
         "allow_plaintext": found.text.allow_plaintext,
         "retry_for": found.text.retry_for,
+        "proxy": _proxy(found.text),
+        "proxy_login": _origin(found.text.proxy.login) if isinstance(found.text.proxy, ProxyText) else None,
+        "removable": found.text.removable,
         "kept_in": found.file,
         "created": rfc3339(found.created_ns),
         "sets": found.sets,
@@ -67,6 +70,7 @@ def show_lines(found: DestinationView) -> list[str]:
         f"Destination {found.text.name}, {found.id[:9]}" + f", kept in {found.file}" * bool(found.file),
         f"  place: {place_line(found.text)}",
         f"  when absent: {found.text.absent}",
+        *["  its drive is found wherever it is mounted"] * found.text.removable,
         *_door_lines(found.text),
         f"  sets: {', '.join(found.sets) or 'none'}",
     ]
@@ -80,9 +84,14 @@ def _door_lines(text: DestinationText) -> list[str]:
         "known hosts": text.known_hosts,
         "certificates": text.ca_file,
         "tried again for": text.retry_for,
+        "proxy": _proxy(text),
     }
     lines = [f"  {name}: {value}" for name, value in said.items() if value is not None]
     return lines + ["  login and data may cross the net unencrypted"] * text.allow_plaintext
+
+
+def _proxy(text: DestinationText) -> str | None:
+    return text.proxy.url if isinstance(text.proxy, ProxyText) else text.proxy
 
 
 def _origin(reference: SecretReference | None) -> str | None:

@@ -22,8 +22,9 @@ _BY_FILTERS = {"exclude", "include", "filter_file"}
 _SECRETS = ("password", "new-password", "credentials")
 _STORE = ("--host-key", "--known-hosts", "--ca-file", "--allow-plaintext", "--retry-for")
 _LIMITS = ("--limit-upload", "--limit-download")
+_PROXY = ("--proxy", "--proxy-login-file")
 _SECRET_WAYS = {f"--{name}-{way}" for name in _SECRETS for way in ("file", "command", "fd")}
-_SHARED = {"--host", "--jobs", *_LIMITS, *_STORE, *_SECRET_WAYS}
+_SHARED = {"--host", "--jobs", *_LIMITS, *_PROXY, *_STORE, *_SECRET_WAYS}
 """Of one function for all commands that have them: a test of one of these commands is enough."""
 
 

@@ -113,6 +113,7 @@ def test_settings_as_text(client: Client) -> None:
     client("config", "show")
     client("config", "set", "queue.jobs_at_once", "3")
     client("config", "reload")
+    client("config", "test-proxy", "--to", "127.0.0.1:9", "--proxy", "http://127.0.0.1:9", exits=15)
     exported = client("config", "export")["result"]["config"]
     text = client.home / "exported.json"
     text.write_text(json.dumps(exported))

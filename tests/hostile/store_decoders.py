@@ -13,7 +13,10 @@ from backupd.destination.rclone import listing as rclone_listing
 from backupd.destination.sftp import protocol, ssh_host_keys
 from backupd.destination.stores import canonical
 from backupd.destination.webdav import listing as webdav_listing
-from backupd.errors import BackupError
+from backupd.errors import BackupError, UsageError
+from backupd.model.proxies import host_and_port
+from backupd.model.sets import ProxyText
+from backupd.rules.definition_rules import check_proxy
 from bkctl.places import stored_place
 from tests.hostile.decoder import Decoder
 
@@ -34,6 +37,15 @@ _RCLONE = b'{"list":[{"Path":"r1/a","Name":"a","Size":5,"IsDir":false},{"Path":"
 
 def _text(value: bytes) -> bytes:
     return struct.pack(">I", len(value)) + value
+
+
+def _proxy(data: bytes, _: Path) -> object:
+    text = data.decode("utf-8", "surrogateescape")
+    try:
+        check_proxy(ProxyText(url=text))
+    except UsageError:
+        return host_and_port(text)
+    return text
 
 
 def _place(data: bytes, _: Path) -> object:
@@ -80,6 +92,7 @@ _ATTRIBUTES = struct.pack(">IQI", 0x5, 1000, 0o100600)
 _NAMES = bytes([104]) + struct.pack(">I", 2) + (_text(b"once.json") + _text(b"-rw") + _ATTRIBUTES) * 2
 
 ROWS: tuple[Decoder, ...] = (
+    Decoder("proxy", _proxy, (b"http://proxy.example:3128", b"socks5://[::1]:1080", b"store.example:443"), "text"),
     Decoder("place", _place, (*_PLACES, b"/srv/backup", b"nas"), "text"),
     Decoder(
         "login of a store",

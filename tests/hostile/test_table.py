@@ -31,6 +31,7 @@ _ROOMS = ("block", "index", "tree", "snapshot", "seal", "wire", "cache")
 _NAMES = ("decode", "parse", "read_", "unpack", "open_", "check_", "iterate_", "list_", "find_", "load")
 _OWN = "of the daemon's own catalog, which only it writes"
 _ENCODES = "takes nothing foreign apart: an id that was matched before, or a value of this program's own"
+_PROXY = "takes an address apart as the row `proxy` does"
 _ADDRESS = "takes an address apart as the row `place` does"
 _BOUNDED = "JSON of our own child, cut at a length; tests/contract/test_rclone.py"
 _KERNEL = "the kernel says it"
@@ -54,12 +55,17 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/destination/pacing.py:Pace.give_back": _TABLE,
     "backupd/destination/pool/opening.py:chosen_member": _ADDRESS,
     "backupd/destination/pool/opening.py:state_of_members": _ADDRESS,
+    "backupd/daemon/volumes.py:keep": _OWN,
+    "backupd/daemon/volumes.py:kept": _OWN,
+    "backupd/destination/proxy.py:ProxyLine.__init__": _PROXY,
     "backupd/destination/rclone/calls.py:RcloneCalls._parsed": _BOUNDED,
     "backupd/destination/rclone/calls.py:RcloneCalls._refusal": _BOUNDED,
+    "backupd/destination/rclone/child.py:_with_login": _PROXY,
     "backupd/destination/rclone/store.py:open_rclone": _ADDRESS,
     "backupd/destination/s3/store.py:open_s3": _ADDRESS,
     "backupd/destination/sftp/session.py:Session._frame": "frames by length; tests/unit/destination",
     "backupd/destination/stores.py:open_once": _ADDRESS,
+    "backupd/destination/volumes.py:parse_disk_information": "macOS says it; tests/unit/destination/test_volumes.py",
     "backupd/operations/backup/opening.py:_make": _ENCODES,
     "backupd/operations/destination_heal.py:run": _ADDRESS,
     "backupd/operations/backup/opening.py:_open_own": _ENCODES,
@@ -71,10 +77,14 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/operations/kept_keys.py:slots_of_kept": _ENCODES,
     "backupd/operations/places.py:unlock": _ENCODES,
     "backupd/operations/replicate/one_set.py:SetReplication.__init__": _ENCODES,
+    "backupd/operations/proxy_test.py:run": _PROXY,
     "backupd/operations/restore/resuming.py:Note._read": "whole records of a fixed size, of which any bytes are one",
     "backupd/source/mounts.py:parse_statfs": _KERNEL,
     "bkctl/commands/once.py:_chunk_size": "click's own conversion of a word that the user typed",
     "bkctl/daemon_client.py:DaemonClient.request": "reads by `answer of a daemon`, decodes as each `body` is",
+    "bkctl/options.py:_proxy_text": _PROXY,
+    "bkctl/options.py:given_proxy": _PROXY,
+    "bkctl/proxy_target.py:_server_of": _ADDRESS,
     "bkctl/render/config.py:_shown": _ENCODES,
     "bkctl/render/config.py:export_lines": _ENCODES,
     "bkctl/render/sets.py:_short": _ENCODES,

@@ -65,13 +65,17 @@ NEIGHBOURS: frozenset[tuple[str, str]] = frozenset(
         ("tree", "seal"),
         # Settings name places: whether one is of a kind that can be opened here, only the table of stores knows.
         ("settings", "destination"),
+        # A place on a drive is where the table of mounts shows its file system.
+        ("destination", "source"),
         # The job process asks the composition root for its operation.
         ("job", "house"),
     }
 )
 """(importer, imported) pairs of one floor."""
 
-CLIENT_ROOMS: frozenset[str] = frozenset({"backupd", "errors", "private_memory", "sizes", "model", "wire"})
+CLIENT_ROOMS: frozenset[str] = frozenset(
+    {"backupd", "errors", "store_errors", "private_memory", "sizes", "model", "wire"}
+)
 """The rooms that bkctl may import; of `backupd` itself only the version."""
 
 HIDDEN_IMPORTS: frozenset[tuple[str, str]] = frozenset()

@@ -1,4 +1,4 @@
-"""Small file systems that can fill up or lack features: tmpfs and exFAT; root on Linux."""
+"""Small file systems that can fill up, lack features or be carried about: tmpfs, exFAT, drives; root on Linux."""
 
 from __future__ import annotations
 
@@ -42,6 +42,49 @@ def exfat(path: Path, image: Path, size_bytes: int) -> Iterator[Path]:
             unmount(path)
     finally:
         subprocess.run(["losetup", "--detach", device], check=True)
+
+
+class Drive:
+    """A drive that is plugged in: ext4 in an image file. It may be mounted here and there."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self._mounted: list[Path] = []
+
+    def mount(self, path: Path) -> Path:
+        """Mount it at a directory, which is made where it is missing."""
+        path.mkdir(exist_ok=True)
+        subprocess.run(["mount", self.device, path], check=True)
+        self._mounted.append(path)
+        return path
+
+    def unmount(self) -> None:
+        """Unmount it where it was mounted last."""
+        unmount(self._mounted.pop())
+
+    def tear_out(self) -> None:
+        """Take it away while files there are open, or somebody is about to open some."""
+        subprocess.run(["umount", "-l", self._mounted.pop()], check=True)
+
+    def unmount_all(self) -> None:
+        """Unmount it everywhere."""
+        while self._mounted:
+            self.unmount()
+
+
+@contextmanager
+def drive(image: Path, size_bytes: int = 64 << 20) -> Iterator[Drive]:
+    """A new drive, not mounted yet."""
+    with image.open("wb") as file:
+        file.truncate(size_bytes)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True, capture_output=True)
+    found = subprocess.run(["losetup", "--find", "--show", image], check=True, capture_output=True, text=True)
+    plugged = Drive(found.stdout.strip())
+    try:
+        yield plugged
+    finally:
+        plugged.unmount_all()
+        subprocess.run(["losetup", "--detach", plugged.device], check=True)
 
 
 def unmount(path: Path) -> None:

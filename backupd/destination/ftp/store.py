@@ -13,7 +13,7 @@ from backupd.destination.ftp.connection import Connection, Server, Tls
 from backupd.destination.ftp.errors import Spoken, code_of, is_denied, is_full
 from backupd.destination.ftp.listing import MAX_LISTING_BYTES, Entry, entries, entry_of, is_empty
 from backupd.destination.ftp.pool import Pool
-from backupd.destination.network_door import TimeLimits, refuse_plaintext, user_and_password
+from backupd.destination.network_door import TimeLimits, refuse_plaintext, refuse_proxy, user_and_password
 from backupd.destination.object_names import MAX_DEPTH, can_be_ours, check_path, temporary_folder
 from backupd.destination.tls import verifying_context
 from backupd.errors import (
@@ -54,6 +54,7 @@ def open_with_limits(url: PlaceUrl, opening: Opening, limits: TimeLimits) -> Ftp
     if tls == "none":
         refuse_plaintext(opening, "ftps")
     check_path(url)
+    refuse_proxy(opening, "FTP's data connections do not go through a proxy")
     user, password = user_and_password(url, opening)
     context = verifying_context(opening.access.ca_file)
     server = Server(url.host, url.port or _PORTS[tls], tls, user, password, context, limits, opening.pace)

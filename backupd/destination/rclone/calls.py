@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from backupd.clock import SystemClock
-from backupd.destination.rclone.child import RcloneChild, check_version
+from backupd.destination.rclone.child import RcloneChild, check_version, proxy_secrets
 from backupd.destination.rclone.errors import secrets_of, translated
 from backupd.errors import BackupError, DestinationUnreachableError
 from backupd.model.orders import StoreAccess
@@ -37,7 +37,7 @@ class RcloneCalls:
     def __init__(self, shown: str, remote: str, access: StoreAccess) -> None:
         """shown: the place, for messages. remote: name of the remote in rclone's configuration."""
         self._shown, self._remote, self._access = shown, remote, access
-        self._secrets = secrets_of(access.credentials)
+        self._secrets = secrets_of(access.credentials) + proxy_secrets(access.proxy)
         self._lock = threading.Lock()
         self._child: RcloneChild | None = None
         self._is_closed = False
@@ -104,7 +104,7 @@ class RcloneCalls:
             return self._child
 
     def _started(self) -> RcloneChild:
-        child = RcloneChild(self._access.credentials, self._access.ca_file)
+        child = RcloneChild(self._access.credentials, self._access.ca_file, self._access.proxy)
         connection = child.connection()
         try:
             with self._broken_is_told(child):

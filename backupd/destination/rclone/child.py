@@ -18,9 +18,13 @@ import tempfile
 import threading
 from base64 import b64encode
 from contextlib import suppress
+from urllib.parse import quote
 
 from backupd.clock import SystemClock
+from backupd.destination.proxy import login_of
 from backupd.errors import DestinationError, DestinationUnreachableError
+from backupd.model.orders import Proxy
+from backupd.model.proxies import ProxyUrl, bracketed
 from backupd.store_errors import StoreProgramError
 
 LEAST_VERSION = (1, 69, 0)
@@ -55,6 +59,9 @@ _KEPT = frozenset(
 )
 """What reaches rclone of its own variables besides `RCLONE_CONFIG…`: others make it skip, hide or pretend."""
 
+_PROXY_WORDS = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
+"""Variables that say which proxy to take: the settings say that."""
+
 _FLAGS = (
     *("--rc-serve", "--ask-password=false", "--log-level=ERROR", "--stats=0", "--contimeout=20s", "--timeout=60s"),
     # Twice: some stores' logins are renewed only on the way to a second try.
@@ -65,7 +72,7 @@ _FLAGS = (
 class RcloneChild:
     """A running rclone. Safe for several threads."""
 
-    def __init__(self, configuration: bytes | None, ca_file: str | None) -> None:
+    def __init__(self, configuration: bytes | None, ca_file: str | None, proxy: Proxy | None = None) -> None:
         """configuration: an rclone.conf instead of the user's own.
 
         Raises StoreProgramError, DestinationError.
@@ -85,7 +92,7 @@ class RcloneChild:
         try:
             self.folder = _private_folder()
             try:
-                self._start(configuration, ca_file)
+                self._start(configuration, ca_file, proxy)
             except BaseException:
                 shutil.rmtree(self.folder, ignore_errors=True)
                 raise
@@ -132,12 +139,15 @@ class RcloneChild:
             connection.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _start(self, configuration: bytes | None, ca_file: str | None) -> None:
+    def _start(self, configuration: bytes | None, ca_file: str | None, proxy: Proxy | None) -> None:
         environment = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith("RCLONE_") or name.startswith("RCLONE_CONFIG") or name in _KEPT
+            if name.lower() not in _PROXY_WORDS
         }
+        if proxy is not None:
+            environment |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), _with_login(proxy))
         environment |= {"RCLONE_RC_USER": "backupd", "RCLONE_RC_PASS": self._password}
         if configuration is not None:
             environment["RCLONE_CONFIG"] = f"{self.folder}/rclone.conf"
@@ -230,6 +240,19 @@ class _UnixConnection(http.client.HTTPConnection):
         except OSError:
             self.close()
             raise
+
+
+def proxy_secrets(proxy: Proxy | None) -> tuple[str, ...]:
+    """What no message may show of a proxy's login. Raises UsageError."""
+    login = login_of(proxy) if proxy is not None else None
+    return (login[1], quote(login[1], safe="")) if login is not None else ()
+
+
+def _with_login(proxy: Proxy) -> str:
+    """The address as rclone takes it; the environment of a process is read by its own user alone."""
+    url, login = ProxyUrl.parse(proxy.url), login_of(proxy)
+    at = f"{quote(login[0], safe='')}:{quote(login[1], safe='')}@" if login is not None else ""
+    return f"{url.scheme}://{at}{bracketed(url.host)}:{url.port}"
 
 
 def _private_folder() -> str:

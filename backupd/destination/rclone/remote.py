@@ -22,6 +22,8 @@ _KEEP_BUCKETS = {
 }
 """Types whose writes make a bucket that is not there: a lost one must be told, not replaced by an empty one."""
 _BUCKET_TYPES = frozenset({*_KEEP_BUCKETS, "b2", "swift", "qingstor", "storj"})
+_WITHOUT_PROXY = frozenset({"sftp", "ftp", "smb", "hdfs"})
+"""Types for which rclone does not look at HTTPS_PROXY: the login would go another way than was asked for."""
 
 
 class Remote(msgspec.Struct, frozen=True):
@@ -70,6 +72,11 @@ def checked(remote: Remote, ask: Ask, shown: str, access: StoreAccess) -> str:
     if kind in _BUCKET_TYPES and not remote.path.strip("/"):
         raise UsageError(f"{shown} names no bucket", hint=f"write rclone:{remote.name}:BUCKET/PATH")
     for layer in found:
+        if access.proxy is not None and layer.kind in _WITHOUT_PROXY:
+            raise UsageError(
+                f"{shown}: the remote {layer.name} speaks {layer.kind}, which rclone sends through no proxy",
+                hint="reach it without a proxy (`proxy: direct`), or take sftp:// itself",
+            )
         if _is_plain(layer) and not access.allow_plaintext:
             raise PlaintextError(
                 f"{shown}: the remote {layer.name} does not encrypt what it sends, or checks no certificate",

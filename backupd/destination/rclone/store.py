@@ -187,7 +187,8 @@ class RcloneStore:
             return
         # rclone removes an object that is not what it sent: of two writers at once, one would remove the other's.
         self._copy(folder, spooled, name, seconds, {"IgnoreSize": True, "IgnoreChecksum": True})
-        options = {**_BRIEF, "filesOnly": True, "showHash": bool(self._hash), "hashTypes": [self._hash]}
+        hashes = {"showHash": True, "hashTypes": [self._hash]} if self._hash else {}
+        options = {**_BRIEF, "filesOnly": True, **hashes}
         item = self._calls.call("operations/stat", fs=self._fs, remote=self._base + name, opt=options).get("item")
         if not isinstance(item, dict):
             raise DestinationError(f"{self._shown}/{name}: the upload was lost on its way")

@@ -208,6 +208,10 @@ def translate(what: str, error: Exception) -> BackupError:
     """The error of this house for one of boto3, its libraries or the store."""
     if isinstance(error, vendor.ClientError):
         return _answered(what, error)
+    inner = getattr(error, "kwargs", {}).get("error")
+    if isinstance(inner, BackupError):
+        # Raised by our own connection, below boto3.
+        return inner
     name = type(error).__name__
     for kinds, make in _BY_TYPE:
         if isinstance(error, kinds):

@@ -24,6 +24,7 @@ from backupd.destination.s3.condition import Condition, proof_name
 from backupd.destination.s3.errors import AGAIN_HINT, code_of, status_of, translated, translated_of_place
 from backupd.destination.s3.holding_back import hold_back
 from backupd.destination.s3.options import S3Options, check_ca_file, check_encrypted, login_of
+from backupd.destination.s3.proxied import send_through
 from backupd.errors import DestinationUnreachableError, ObjectExistsError, ObjectMissingError
 from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl
@@ -273,6 +274,8 @@ def _client(options: S3Options, shown: str, access: StoreAccess, limits: TimeLim
         s3={"addressing_style": options.style},
         request_checksum_calculation=options.checksum,
         response_checksum_validation=options.checksum,
+        # Not None: boto3 would look for one in the environment.
+        proxies={},
     )
     with translated(shown):
         core = botocore.session.Session()
@@ -285,6 +288,8 @@ def _client(options: S3Options, shown: str, access: StoreAccess, limits: TimeLim
             verify=ca_file,
             config=config,
         )
+    if access.proxy is not None:
+        send_through(client, access.proxy, limits.connect_seconds)
     client.meta.events.register_last("before-call.s3", _send_small_at_once)
     client.meta.events.register_last("before-parameter-build.s3", _stay_in_the_region)
     sender = client._endpoint.http_session

@@ -16,11 +16,13 @@ from paramiko.ssh_exception import IncompatiblePeer
 
 from backupd.clock import SystemClock
 from backupd.destination.pacing import Pace
+from backupd.destination.proxy import dial
 from backupd.destination.sftp import ssh_host_keys
 from backupd.destination.sftp.session import LostError, Session
 from backupd.destination.sftp.ssh_host_keys import HostKey, Vouched
 from backupd.destination.sftp.ssh_logins import SshLogin, log_in
 from backupd.errors import DestinationUnreachableError
+from backupd.model.orders import Proxy
 from backupd.store_errors import StoreAnswerError
 
 Answer = TypeVar("Answer")
@@ -70,6 +72,7 @@ class Server(msgspec.Struct, frozen=True):
     known: Vouched
     limits: SftpLimits
     pace: Pace | None = None
+    proxy: Proxy | None = None
 
 
 class SshConnection:
@@ -270,7 +273,7 @@ def _end(transport: Transport, line: _Line) -> None:
 def _dial(server: Server) -> _Line:
     limits = server.limits
     try:
-        dialed = socket.create_connection((server.host, server.port), limits.connect_seconds)
+        dialed = dial(server.host, server.port, server.proxy, limits.connect_seconds)
     except socket.gaierror as error:
         message = f"{server.place}: no address is known for {server.host}"
         raise DestinationUnreachableError(message, hint="is the name right, and the net there?") from error

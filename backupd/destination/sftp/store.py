@@ -57,7 +57,8 @@ class SftpStore:
         port = url.port or _PORT
         known = ssh_host_keys.vouched(url.host, port, opening.access.host_key, _known_hosts(opening))
         login = login_of(url.user, opening.access.credentials)
-        server = Server(opening.place, url.host, port, login, known, limits or SftpLimits(), opening.pace)
+        limits = limits or SftpLimits()
+        server = Server(opening.place, url.host, port, login, known, limits, opening.pace, opening.access.proxy)
         self._connections = Connections(server)
         self._has_space = self._has_create_if_absent = False
         try:

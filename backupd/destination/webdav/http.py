@@ -22,10 +22,12 @@ from backupd.destination.contract import Buffers
 from backupd.destination.network_door import TimeLimits
 from backupd.destination.object_names import without_secrets
 from backupd.destination.pacing import Pace
+from backupd.destination.proxy import dial
 from backupd.destination.sending import parts
 from backupd.destination.webdav.errors import answer_error
 from backupd.destination.webdav.login import Login
 from backupd.errors import DestinationError, DestinationUnreachableError
+from backupd.model.orders import Proxy
 from backupd.store_errors import StoreAnswerError
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Server(msgspec.Struct, frozen=True):
     limits: TimeLimits
     secrets: tuple[str, ...]
     pace: Pace | None = None
+    proxy: Proxy | None = None
 
 
 class _TimedReader(io.RawIOBase):
@@ -247,6 +250,8 @@ class Client:
             connection = http.client.HTTPSConnection(
                 server.host, server.port, timeout=server.limits.connect_seconds, context=server.context
             )
+        # The library's own way round a proxy sends everything on where one refuses, and knows no SOCKS.
+        connection._create_connection = self._dial  # type: ignore[attr-defined]
         # Never by itself: a second connection would have no time limit of ours.
         connection.auto_open = 0
         connection.response_class = partial(  # type: ignore[assignment]  # it is only called
@@ -261,6 +266,9 @@ class Client:
             connection.close()
             raise
         return connection
+
+    def _dial(self, address: tuple[str, int], *_: object) -> socket.socket:
+        return dial(*address, self._server.proxy, self._server.limits.connect_seconds)
 
     def _give_back(self, connection: http.client.HTTPConnection, *, is_reusable: bool) -> None:
         with self._lock:

@@ -52,7 +52,8 @@ def open_with_limits(url: PlaceUrl, opening: Opening, limits: TimeLimits) -> Web
     context = None if is_plaintext else verifying_context(opening.access.ca_file)
     port = url.port or (80 if is_plaintext else 443)
     login = Login(user, password)
-    server = Server(opening.place, url.host, port, context, limits, login.secrets, opening.pace)
+    proxy = opening.access.proxy
+    server = Server(opening.place, url.host, port, context, limits, login.secrets, opening.pace, proxy)
     return WebdavStore(Client(server, login), url.path, opening)
 
 

@@ -10,7 +10,7 @@ import msgspec
 from backupd import durable_io
 from backupd.cancel import Cancel
 from backupd.destination.contract import Destination, Store
-from backupd.destination.stores import canonical
+from backupd.destination.stores import canonical, local_path
 from backupd.errors import (
     AnswerNeededError,
     BusyError,
@@ -21,7 +21,6 @@ from backupd.errors import (
     UsageError,
 )
 from backupd.model.orders import BackupOrder, OwnRepository
-from backupd.model.places import is_url
 from backupd.operations.backup.own_repository import copy_identity, find_own
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, open_repository, split_place
@@ -66,7 +65,8 @@ def open_for_writing(
     """
     path, chosen = split_place(order.place)
     is_reading = order.existing or order.dry_run
-    if is_reading and not is_url(path) and not os.path.lexists(path):
+    directory = local_path(path, order.access)
+    if is_reading and directory is not None and not os.path.lexists(directory):
         raise _lost(path) if order.own is not None and order.existing else _nothing_there(path, order)
     whole = context.open_store(path, tag, order.access, create=not is_reading, cancel=cancel)
     if order.own is not None:

@@ -53,6 +53,7 @@ from backupd.operations.snapshot_tree import trees_of
 from backupd.repository.index_loading import mark_absent
 from backupd.repository.workforce import default_count
 from backupd.rules import moments
+from backupd.settings.directories import ensure
 from backupd.snapshot.records import Snapshot
 from backupd.state_errors import translated
 from backupd.target.directories import Directories, open_root
@@ -62,7 +63,7 @@ from backupd.target.unmatched import delete_unmatched
 
 def run(order: RestoreOrder, context: JobContext) -> events.Done:
     """Restore what the order says. Raises BackupError where the restore could not begin or had to end."""
-    with _caches_in(order.temporary_directory, context):
+    with _own_caches(order, context):
         context.step("open the repository")
         place = open_place(context)
         listing = list_for_caller(context, place)
@@ -73,13 +74,14 @@ def run(order: RestoreOrder, context: JobContext) -> events.Done:
 
 
 @contextlib.contextmanager
-def _caches_in(above: str | None, context: JobContext) -> Iterator[None]:
-    """Keep index tables in a directory of this run below the one that `--temp-dir` names, if it names one."""
-    if above is None:
+def _own_caches(order: RestoreOrder, context: JobContext) -> Iterator[None]:
+    """Keep index tables in a directory of this run where `--temp-dir` names one."""
+    if order.temporary_directory is None:
         yield
         return
+    above = context.directories.temporary
     try:
-        made = tempfile.mkdtemp(prefix="restore-", dir=above)
+        made = tempfile.mkdtemp(prefix="restore-", dir=ensure(above))
     except OSError as error:
         raise translated(error, above) from error
     context.directories = msgspec.structs.replace(context.directories, cache=made)

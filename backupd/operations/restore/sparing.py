@@ -30,7 +30,7 @@ def own_paths(context: JobContext, place: str, access: StoreAccess) -> list[byte
     """Where this program keeps what it needs, the repository among it."""
     found = context.directories
     paths = [found.config, found.data, found.state, found.cache, found.temporary]
-    paths += local_paths(place, access)
+    paths += local_paths(place, context.order.access)
     return [os.fsencode(os.path.realpath(path)) for path in paths]
 
 

@@ -23,7 +23,9 @@ MOUNTINFO = rb"""22 27 0:21 / /proc rw,relatime shared:12 - proc proc rw
 
 def test_mountinfo_is_read_with_its_escapes() -> None:
     found = {mount.path: mount for mount in mounts.parse_mountinfo(MOUNTINFO)}
-    assert found[b"/proc"] == Mount(path=b"/proc", device=os.makedev(0, 21), type="proc", is_network=False)
+    assert found[b"/proc"] == Mount(
+        path=b"/proc", device=os.makedev(0, 21), type="proc", is_network=False, source=b"proc", root=b"/"
+    )
     assert found[b"/"].device == os.makedev(8, 1)
     assert {path for path, mount in found.items() if mount.is_network} == {
         b"/mnt/my disk\\x", b"/mnt/dav", b"/mnt/ssh",
@@ -63,7 +65,7 @@ def test_the_macos_table_is_read() -> None:
 
     raw = row(16777220, 0x1000, b"apfs", b"/") + row(5, 0, b"smbfs", b"/Volumes/x") + row(6, 0, b"macfuse", b"/m")
     assert mounts.parse_statfs(raw) == [
-        Mount(path=b"/", device=16777220, type="apfs", is_network=False),
-        Mount(path=b"/Volumes/x", device=5, type="smbfs", is_network=True),
-        Mount(path=b"/m", device=6, type="macfuse", is_network=True),
+        Mount(path=b"/", device=16777220, type="apfs", is_network=False, source=b"from"),
+        Mount(path=b"/Volumes/x", device=5, type="smbfs", is_network=True, source=b"from"),
+        Mount(path=b"/m", device=6, type="macfuse", is_network=True, source=b"from"),
     ]
