@@ -6,7 +6,7 @@ wrongly. `context` may hold `retry_after_seconds` where a store said when to com
 
 from __future__ import annotations
 
-from backupd.errors import AnswerNeededError, DestinationError, UsageError
+from backupd.errors import AnswerNeededError, DestinationError, DestinationFullError, UsageError
 
 
 class StoreDoorError(DestinationError):
@@ -89,3 +89,9 @@ class PlaintextError(UsageError):
     """Login or objects would cross the net unencrypted, and nobody allowed that."""
 
     code = "destination.plaintext"
+
+
+class QuotaError(DestinationFullError):
+    """More may not be stored at a destination, whatever room there is."""
+
+    code = "destination.quota"

@@ -195,7 +195,7 @@ def given_destination_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     if len(ways) > 1:
         raise UsageError(f"--credentials-{ways[0]} and --credentials-{ways[1]} are both given", hint="give one of them")
     fields: dict[str, Any] = {
-        name: given[name] or None for name in ("host_key", "retry_for") if given[name] is not None
+        name: given[name] or None for name in ("host_key", "retry_for", "quota") if given[name] is not None
     }
     for name in ("known_hosts", "ca_file"):
         if given[name] is not None:
@@ -222,6 +222,7 @@ _SET_FIELDS = (
     "one_file_system",
     "max_age",
     "stop_after",
+    "quota",
     "compression",
     "deduplication",
     "chunk_size",
@@ -249,6 +250,7 @@ _DESTINATION_OPTIONS = (
     click.option("--ca-file", metavar="FILE", type=click.Path(), help="Certificates that vouch for the server."),
     click.option("--allow-plaintext/--no-plaintext", default=None, help="Let login and data cross the net in clear."),
     click.option("--retry-for", metavar="D", help="How long to try again; default: 5 minutes."),
+    click.option("--quota", metavar="SIZE", help="The most that may be stored there; '' for no limit."),
 )
 _SET_OPTIONS = (
     click.option("--exclude", metavar="GLOB", multiple=True, help="Leave out what matches; the first match decides."),
@@ -257,6 +259,7 @@ _SET_OPTIONS = (
     click.option("--one-file-system/--all-file-systems", default=None, help="Don't enter other file systems."),
     click.option("--max-age", metavar="D", help="How old the newest good snapshot may be; '' for no limit."),
     click.option("--stop-after", metavar="D", help="Stop each run then; the next one goes on; '' for no limit."),
+    click.option("--quota", metavar="SIZE", help="The most it may take at each destination; '' for no limit."),
     click.option("--compression", type=click.Choice(["none", "fast", "normal", "best"]), help="Default: fast."),
     click.option(
         "--deduplication",

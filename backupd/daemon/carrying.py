@@ -19,6 +19,7 @@ from backupd.daemon.job_files import JobFiles
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import GOOD, Outcome, joined
 from backupd.daemon.planning import backup_order, restore_hint, sheet_hint
+from backupd.daemon.quotas import limits
 from backupd.daemon.store_access import with_access
 from backupd.errors import BackupError, DestinationUnreachableError, SkippedError, SourceNotFoundError
 from backupd.model.events import Done, Failed, Opened
@@ -109,6 +110,7 @@ class Carrier:
             stop_after_seconds=left,
             dry_run=request.dry_run,
         )
+        order = msgspec.structs.replace(order, space=await limits(self._database, self._known, stored, destination))
         if not request.dry_run:
             kept = await asyncio.to_thread(self._files.begin, job.stored.id, destination.text.name)
             order = msgspec.structs.replace(order, file_states=kept)

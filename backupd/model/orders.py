@@ -127,6 +127,19 @@ class Order(Strict, frozen=True, kw_only=True):
     """For whom the daemon has it done; None: for its own user, or no daemon is there."""
 
 
+class SpaceLimits(Strict, frozen=True, kw_only=True):
+    """How much may be stored; a limit that is None does not hold."""
+
+    set_name: str
+    destination: str
+    set_quota_bytes: Number | None = None
+    """Of the order's repository."""
+    destination_quota_bytes: Number | None = None
+    """Of all that is stored at the place."""
+    others_bytes: Number = 0
+    """What other repositories take there."""
+
+
 class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     """`bkctl once`: back up paths to a place."""
 
@@ -145,6 +158,7 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     tags: dict[str, str] = {}
     dry_run: bool = False
     limits: Limits = Limits()
+    space: SpaceLimits | None = None
     no_cache: bool = False
     compression: Literal["none", "fast", "normal", "best"] | None = None
     deduplication: Literal["off", "path", "set", "repository"] | None = None

@@ -31,13 +31,16 @@ class BlockWriter:
         self._offsets: dict[bytes, list[tuple[int, int]]] = {}
         self._keys = repository.keyring.current
         self._epoch = EpochName(self._keys.number, self._keys.random)
-        self._block_bytes = repository.keyring.configuration.block_bytes
+        self.block_bytes = repository.keyring.configuration.block_bytes
         self.safe: list[FinishedBlock] = []
         """Blocks acknowledged since `take_safe`, without their buffers."""
         self.safe_chunks = 0
         self.sizes: dict[bytes, int] = {}
         """Size of every block that this run stored."""
         self.stored_bytes = 0
+        self.placed_bytes = 0
+        """Plain bytes of all segments in blocks, open ones too."""
+        self._sent_bytes = 0
 
     def add(self, ring_part: int, sealed: Sealed, content: int) -> None:
         """Place a segment that lies in the ring."""
@@ -52,7 +55,7 @@ class BlockWriter:
         )
         block = self._open.get(content)
         needed = FRAME_HEADER_BYTES + sealed.stored_bytes + FRAME_PLAIN_BYTES + len(sealed.ids) + _END_BYTES
-        if block is not None and block.size_bytes + block.directory_bytes + needed > self._block_bytes:
+        if block is not None and block.size_bytes + block.directory_bytes + needed > self.block_bytes:
             self._close(content)
             block = None
         if block is None:
@@ -64,6 +67,7 @@ class BlockWriter:
             self._offsets[block.block_id] = []
         view = self._memory[sealed.ring_offset : sealed.ring_offset + sealed.stored_bytes]
         block.add(frame, sealed.ids, view)
+        self.placed_bytes += sealed.plain_bytes
         self._offsets[block.block_id].append((ring_part, sealed.ring_offset))
 
     def close_open(self) -> None:
@@ -81,6 +85,12 @@ class BlockWriter:
             block.buffers.clear()
             self.safe.append(block)
             self.safe_chunks += sum(len(segment.ids) for segment in block.segments) // 32
+
+    @property
+    def unsafe_bytes(self) -> int:
+        """Bytes of blocks that are open or under way."""
+        open_bytes = sum(block.size_bytes + block.directory_bytes for block in self._open.values())
+        return open_bytes + self._sent_bytes - self.stored_bytes
 
     @property
     def is_idle(self) -> bool:
@@ -104,7 +114,9 @@ class BlockWriter:
     def _close(self, content: int) -> None:
         block = self._open.pop(content)
         if not block.is_empty:
-            self._uploader.send(block.finish())
+            finished = block.finish()
+            self._sent_bytes += finished.size_bytes
+            self._uploader.send(finished)
 
 
 def is_data(block: FinishedBlock) -> bool:

@@ -27,6 +27,7 @@ class Destination(Shown, kw_only=True):
     ca_file: str | None
     allow_plaintext: bool
     retry_for: str | None
+    quota: str | None
     kept_in: str | None
     created: Time
     sets: list[str]

@@ -26,6 +26,7 @@ def document(found: DestinationView) -> dict[str, Any]:
         "ca_file": found.text.ca_file,
         "allow_plaintext": found.text.allow_plaintext,
         "retry_for": found.text.retry_for,
+        "quota": found.text.quota,
         "kept_in": found.file,
         "created": rfc3339(found.created_ns),
         "sets": found.sets,
@@ -59,6 +60,7 @@ def _door_lines(text: DestinationText) -> list[str]:
         "known hosts": text.known_hosts,
         "certificates": text.ca_file,
         "tried again for": text.retry_for,
+        "quota": text.quota,
     }
     lines = [f"  {name}: {value}" for name, value in said.items() if value is not None]
     return lines + ["  login and data may cross the net unencrypted"] * text.allow_plaintext

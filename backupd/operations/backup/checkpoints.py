@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backupd.cache.file_cache import FileCacheWriter
 from backupd.operations.backup.session import Publishing, RunningSession
+from backupd.operations.backup.space import SpaceGuard
 from backupd.operations.backup.storing import Storing
 from backupd.operations.backup.summary import Draft
 from backupd.operations.backup.walk import TreeWalk
@@ -25,8 +26,15 @@ class Checkpoints:
     cache: FileCacheWriter
 
     def __init__(
-        self, storing: Storing, session: RunningSession, publishing: Publishing, draft: Draft, context: JobContext
+        self,
+        storing: Storing,
+        session: RunningSession,
+        publishing: Publishing,
+        draft: Draft,
+        context: JobContext,
+        space: SpaceGuard,
     ) -> None:
+        self.space = space
         self._storing, self._session, self._publishing = storing, session, publishing
         self._draft, self._context, self._clock = draft, context, context.clock
         self._stored_bytes = 0
@@ -38,6 +46,7 @@ class Checkpoints:
 
         Never within a drain. Raises the stop that was asked for, the destination's error.
         """
+        self.space.look(self._storing.engine)
         self.make_if_due()
         self._context.wait_while_paused(self._make, self._post_if_due)
 

@@ -40,6 +40,7 @@ from backupd.operations.backup.session import (
     validate,
 )
 from backupd.operations.backup.setting import SetUse, describe
+from backupd.operations.backup.space import SpaceGuard, mark_failed
 from backupd.operations.backup.storing import Storing
 from backupd.operations.backup.tally import Tally
 from backupd.operations.context import JobContext, error_fields
@@ -180,6 +181,8 @@ class _Run:
         base = basing.find(context, place, self._use, self._who, index.tables, no_cache=self._order.no_cache)
         if base.newest is None:
             self._opened = with_untold_key(self._opened, context, self._use.set_id)
+        space = SpaceGuard(self._order, place, index.tables, context.clock)
+        space.refuse(lambda: basing.last_stored_bytes(place, self._use, base))
         session = RunningSession(self._session_id, self._records, self._who, base.names, self._started_ns)
         session.post(self._started_ns)
         state, damage = mark_absent(index.tables, self._records)
@@ -195,7 +198,7 @@ class _Run:
                 storing = Storing(self._order, context, place, self._use, index.tables, publishing, self._tally)
                 writer = FileCacheWriter(cache_path, self._use.options, session.name, damage)
                 draft = self._draft_of(session, base)
-                checkpoints = Checkpoints(storing, session, publishing, draft, context)
+                checkpoints = Checkpoints(storing, session, publishing, draft, context, space)
                 try:
                     done = self._store(storing, writer, base, checkpoints, session, publishing)
                 except DamagedCacheError as error:
@@ -264,11 +267,11 @@ class _Run:
                 checkpoints.turn()
             storing.engine.drain(lambda: None)
             storing.tell_files()
-        except StoppedError as stop:
-            return self._stop(stop, storing, checkpoints, session, draft)
         except DamagedCacheError:
             raise
-        except BackupError:
+        except BackupError as stop:
+            if isinstance(stop, StoppedError) or checkpoints.space.is_end(stop):
+                return self._stop(stop, storing, checkpoints, session, draft)
             writer.keep_part()
             raise
         root = walk.root.node if walk.root is not None else b""
@@ -281,6 +284,8 @@ class _Run:
         snapshot = draft.snapshot(root, is_complete=True, engine=storing.engine)
         session.commit(snapshot)
         self._after_commit(session, writer)
+        for warning in checkpoints.space.warnings(storing.held_bytes()):
+            context.warn(warning)
         exit_code = 3 if self._tally.problem_count else 0
         result = summary.result(draft, snapshot, storing, self._opened, exit_code)
         error = None
@@ -311,7 +316,7 @@ class _Run:
 
     def _stop(
         self,
-        stop: StoppedError,
+        stop: BackupError,
         storing: Storing,
         checkpoints: Checkpoints,
         session: RunningSession,
@@ -325,6 +330,8 @@ class _Run:
         session.end()
         checkpoints.cache.finish_as_is()
         result = summary.result(draft, snapshot, storing, self._opened, stop.exit_code)
+        if not isinstance(stop, StoppedError):
+            mark_failed(result, stop)
         stop.hint = stop.hint or "what was stored stays; run it again and it goes on from there"
         return events.Done(
             exit_code=stop.exit_code, result=result, warnings=self._context.warnings, error=error_fields(stop)

@@ -13,6 +13,7 @@ from backupd.operations.backup.file_states import files_under_way
 from backupd.operations.backup.reading import FileReading, StorePolicy
 from backupd.operations.backup.session import Publishing
 from backupd.operations.backup.setting import SetUse
+from backupd.operations.backup.space import stored_in
 from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk import TreeWalk
 from backupd.operations.context import JobContext
@@ -97,9 +98,7 @@ class Storing:
 
     def held_bytes(self) -> int:
         """What the repository's blocks take at the place, those of this run among them."""
-        tables = self._tables
-        sizes = {row.block_id: row.size_bytes for row in tables.blocks() if row.block_id not in tables.absent_blocks}
-        return sum({**sizes, **self.engine.blocks.sizes}.values())
+        return sum({**stored_in(self._tables), **self.engine.blocks.sizes}.values())
 
     def close(self) -> None:
         """Stop workers and uploader; leave the source."""
