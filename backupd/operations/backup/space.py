@@ -11,6 +11,7 @@ from backupd.cache.index_tables import IndexTables
 from backupd.clock import Clock
 from backupd.errors import BackupError, DestinationError, DestinationFullError
 from backupd.model.orders import BackupOrder
+from backupd.model.work import RegionTask
 from backupd.operations.context import error_fields
 from backupd.operations.places import OpenPlace
 from backupd.repository.engine import StoreEngine
@@ -20,8 +21,10 @@ from backupd.store_errors import QuotaError
 
 END_BYTES = 8 * MIB
 """What ending takes at most: an index object of 100,000 chunks, nodes of open directories, checkpoint, snapshot."""
-_UNDER_WAY_BYTES = 16 * MIB
-"""What a worker may have read and not yet asked for."""
+_STEP_BYTES = 16 * MIB
+"""The most that a worker reads before it asks which of it is lacking: two steps, or a file."""
+_RISK_BYTES = 2 * _STEP_BYTES
+"""What a worker may add between two looks, and from the last one to its end."""
 _LOOK_BYTES = 512 * MIB
 _LOOK_SECONDS = 60.0
 _WARN_PERCENT = (95, 80)
@@ -47,11 +50,12 @@ class SpaceGuard:
 
     def __init__(self, order: BackupOrder, place: OpenPlace, tables: IndexTables, clock: Clock) -> None:
         self._limits, self._place, self._tables, self._clock = order.space, place, tables, clock
-        self._cushion_bytes = (order.limits.jobs or default_count()) * _UNDER_WAY_BYTES
+        self._risk_bytes = (order.limits.jobs or default_count()) * _RISK_BYTES
         self._engine: StoreEngine | None = None
         self._held_bytes = 0
         """What the repository's blocks took when the engine began."""
         self._free_bytes: int | None = None
+        self._free_at_begin = 0
         self._stored_at_look = 0
         self._looked_at = 0.0
         self._ended_by: BackupError | None = None
@@ -66,6 +70,7 @@ class SpaceGuard:
             if used >= quota:
                 raise _reached(whose, hint, used, quota, held)
         free = self._find_free()
+        self._free_at_begin = free or 0
         if free is None:
             return
         if free < END_BYTES:
@@ -83,28 +88,36 @@ class SpaceGuard:
             self._engine = engine
             self._held_bytes = self._count_held() - engine.blocks.stored_bytes
             self._look_at_free(0)
-            # On a small disk less is risked: whoever has no 64 MiB has no large files there either.
-            self._cushion_bytes = min(self._cushion_bytes, (self._free_bytes or 0) // 4)
         blocks = engine.blocks
         certain = blocks.stored_bytes + blocks.unsafe_bytes
         ratio = min(1.0, certain / blocks.placed_bytes) if blocks.placed_bytes else 1.0
         likely = int(ratio * max(0, engine.new_bytes - blocks.placed_bytes))
-        # What workers hold may be less than it seems, and a run that fits must not end: up to a block is risked.
-        held = self._held_bytes + certain + max(0, likely - blocks.block_bytes)
+        to_come = _Pending(engine, ratio)
+        held = self._held_bytes + certain + likely
         for whose, hint, used, quota in self._quotas(held):
-            if used > quota:
+            risk = min(self._risk_bytes, quota // 8)
+            if used > quota or (used + risk > quota and used + to_come.capped(risk) > quota):
                 self._ended_by = _reached(whose, hint, used, quota, held)
                 raise self._ended_by
-        if self._free_bytes is None:
-            return
-        self._look_again_if_due(blocks.stored_bytes, blocks.block_bytes)
-        left = self._free_bytes - (blocks.stored_bytes - self._stored_at_look) - blocks.unsafe_bytes - likely
-        if left < END_BYTES + self._cushion_bytes:
-            self._look_at_free(blocks.stored_bytes)
-            left = (self._free_bytes or 0) - blocks.unsafe_bytes - likely
-            if self._free_bytes is not None and left < END_BYTES + self._cushion_bytes:
-                self._ended_by = self._full("is almost full")
-                raise self._ended_by
+        if self._free_bytes is not None:
+            self._look_again_if_due(blocks.stored_bytes, blocks.block_bytes)
+            self._see_whether_it_ends_well(engine, likely, to_come)
+
+    def _see_whether_it_ends_well(self, engine: StoreEngine, likely: int, to_come: _Pending) -> None:
+        stored, unsafe = engine.blocks.stored_bytes, engine.blocks.unsafe_bytes
+        for is_certain in (False, True):
+            if is_certain:
+                self._look_at_free(stored)
+            if self._free_bytes is None:
+                return
+            free = self._free_bytes - (stored - self._stored_at_look)
+            # On a small disk less is risked: who has little space there stores no large files either.
+            risk = min(self._risk_bytes, self._free_at_begin // 3)
+            left = free - unsafe - likely - END_BYTES
+            if left >= risk or left >= to_come.capped(risk):
+                return
+        self._ended_by = self._full("is almost full")
+        raise self._ended_by
 
     def is_end(self, error: BackupError) -> bool:
         """Whether it is what `look` ended the run with: there is room for all that a run leaves at its end."""
@@ -156,6 +169,26 @@ class SpaceGuard:
             f"{self._place.whole.shown} {text}",
             hint="make space there; what is stored stays, and the next run goes on from it",
         )
+
+
+class _Pending:
+    """What is about to be read; counted only where it matters."""
+
+    def __init__(self, engine: StoreEngine, ratio: float) -> None:
+        self._engine, self._ratio = engine, ratio
+
+    def capped(self, most: int) -> int:
+        """About how many bytes it takes stored, `most` or less."""
+        total = 0
+        for assigned in self._engine.under_way:
+            task = assigned.task
+            if isinstance(task, RegionTask):
+                total += max(0, task.end - task.start - assigned.delivered_bytes)
+            elif not assigned.steps:
+                total += sum(file.size for file in task.files)
+            if total * self._ratio >= most:
+                return most
+        return int(total * self._ratio)
 
 
 def mark_failed(result: dict[str, object], error: BackupError) -> None:
