@@ -110,7 +110,8 @@ class Carrier:
             stop_after_seconds=left,
             dry_run=request.dry_run,
         )
-        order = msgspec.structs.replace(order, space=await limits(self._database, self._known, stored, destination))
+        space = await limits(self._database, self._known, stored, destination)
+        order = msgspec.structs.replace(order, space=space, estimate=request.estimate)
         if not request.dry_run:
             kept = await asyncio.to_thread(self._files.begin, job.stored.id, destination.text.name)
             order = msgspec.structs.replace(order, file_states=kept)

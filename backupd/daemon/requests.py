@@ -16,6 +16,7 @@ class BackupRequest(Struct, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
     stop_after_seconds: int | None = None
     dry_run: bool = False
+    estimate: bool = False
 
 
 class JobRequest(Struct, frozen=True, kw_only=True):

@@ -157,6 +157,8 @@ class StartBackup(Strict, frozen=True, kw_only=True):
     stop_after_seconds: Seconds | None = None
     tags: dict[str, str] = {}
     dry_run: bool = False
+    estimate: bool = False
+    """A dry run that also says how much would be stored, and whether it fits."""
 
 
 class StartRestore(Strict, frozen=True, kw_only=True):

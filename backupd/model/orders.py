@@ -157,6 +157,8 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     if_running: IfRunning = "fail"
     tags: dict[str, str] = {}
     dry_run: bool = False
+    estimate: bool = False
+    """With `dry_run`: also how much it would store, and whether that fits."""
     limits: Limits = Limits()
     space: SpaceLimits | None = None
     no_cache: bool = False

@@ -27,7 +27,7 @@ from backupd.errors import (
 from backupd.model import events
 from backupd.model.orders import BackupOrder
 from backupd.model.results import Problem, shown
-from backupd.operations.backup import basing, dry_run, priority, summary
+from backupd.operations.backup import basing, dry_run, estimate, priority, summary
 from backupd.operations.backup.checkpoints import Checkpoints
 from backupd.operations.backup.file_states import FileStates
 from backupd.operations.backup.opening import OpenedForWriting, open_for_writing, with_untold_key
@@ -65,6 +65,8 @@ def run(order: BackupOrder, context: JobContext) -> events.Done:
         )
         timer.daemon = True
         timer.start()
+    if order.estimate:
+        return estimate.run(order, context, sources, missing)
     session_id = os.urandom(16)
     place_tag = identity.place_tag(canonical(split_place(order.place)[0]))
     with WriterMark(context.directories.state, place_tag, session_id.hex()) as mark:

@@ -66,7 +66,7 @@ class SpaceGuard:
         last_stored_bytes: of the set's last runs; asked for only where it matters.
         """
         held = self._count_held()
-        for whose, hint, used, quota in self._quotas(held):
+        for whose, hint, used, quota in self.quotas(held):
             if used >= quota:
                 raise _reached(whose, hint, used, quota, held)
         free = self._find_free()
@@ -94,7 +94,7 @@ class SpaceGuard:
         likely = int(ratio * max(0, engine.new_bytes - blocks.placed_bytes))
         to_come = _Pending(engine, ratio)
         held = self._held_bytes + certain + likely
-        for whose, hint, used, quota in self._quotas(held):
+        for whose, hint, used, quota in self.quotas(held):
             risk = min(self._risk_bytes, quota // 8)
             if used > quota or (used + risk > quota and used + to_come.capped(risk) > quota):
                 self._ended_by = _reached(whose, hint, used, quota, held)
@@ -125,13 +125,13 @@ class SpaceGuard:
 
     def warnings(self, held_bytes: int) -> list[str]:
         """What is told at the end of a run of quotas that are nearly used up."""
-        found = (warning_of(whose, used, quota) for whose, _, used, quota in self._quotas(held_bytes))
+        found = (warning_of(whose, used, quota) for whose, _, used, quota in self.quotas(held_bytes))
         return [text for text in found if text is not None]
 
     def _count_held(self) -> int:
         return sum(stored_in(self._tables).values()) if self._limits is not None else 0
 
-    def _quotas(self, held_bytes: int) -> list[tuple[str, str, int, int]]:
+    def quotas(self, held_bytes: int) -> list[tuple[str, str, int, int]]:
         """Of each quota: whose it is, the command that raises it, used and allowed bytes."""
         limits = self._limits
         if limits is None:
