@@ -45,7 +45,7 @@ from backupd.operations.backup.storing import Storing
 from backupd.operations.backup.tally import Tally
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import closed, remove_dead_temporaries, seen_snapshots_path, split_place
-from backupd.repository import identity
+from backupd.repository import identity, reserve
 from backupd.repository.index_loading import LoadedIndex, forget_lost, load_index, mark_absent, merge_levels
 from backupd.settings.directories import ensure
 from backupd.settings.lock import FOREVER, SetLock
@@ -228,6 +228,8 @@ class _Run:
             drop_partials(self._records, use.set_id, session.name, context.clock.now_ns(), self._who.host_id)
             merge_levels(self._records, index)
             forget_lost(index)
+            if self._order.own is not None:
+                reserve.keep(self._records.place, self._place.cache, context.clock.now_ns())
             basing.remove_old_caches(self._place, use.set_id, session.id)
         except (DestinationError, DamageError, StateFullError, StateError, AccessError) as error:
             context.warn(f"the backup is whole, but not all was tidied up after it: {error.message}")
