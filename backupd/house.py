@@ -32,6 +32,7 @@ OPERATIONS: dict[type[orders.Order], str] = {
     orders.InfoOrder: "backupd.operations.info:run",
     orders.DestinationProbeOrder: "backupd.operations.destination_probe:run",
     orders.DestinationTestOrder: "backupd.operations.destination_test:run",
+    orders.DestinationSessionsOrder: "backupd.operations.destination_sessions:run",
     orders.ConfigCheckOrder: "backupd.operations.config_check:run",
 }
 """Module and function of the operation for each order."""

@@ -19,6 +19,7 @@ from backupd.model.orders import (
     BackupOrder,
     CancelRequest,
     DestinationProbeOrder,
+    DestinationSessionsOrder,
     DestinationTestOrder,
     InfoOrder,
     KeyOrder,
@@ -41,6 +42,7 @@ QUESTIONS: dict[type[Order], tuple[Role, ...]] = {
     InfoOrder: EVERYONE,
     DestinationProbeOrder: WATCHERS,
     DestinationTestOrder: ADMINS,
+    DestinationSessionsOrder: ADMINS,
     KeyOrder: ADMINS,
     BackupOrder: ADMINS,
 }
@@ -96,6 +98,8 @@ async def _placed(call: Call, order: AnyOrder) -> AnyOrder:
             return DestinationProbeOrder(place=known.destination(order.place).text.place)
         case DestinationTestOrder():
             return DestinationTestOrder(place=known.destination(order.place).text.place, quick=order.quick)
+        case DestinationSessionsOrder():
+            return msgspec.structs.replace(order, place=known.destination(order.place).text.place, caller=None)
         case BackupOrder():
             # A one-shot finds its repository at the place by itself, with the daemon's keys.
             known.destination(order.place)

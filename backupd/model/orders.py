@@ -313,6 +313,13 @@ class DestinationTestOrder(Order, frozen=True, kw_only=True, tag="destination_te
     """Only whether it can be used at all."""
 
 
+class DestinationSessionsOrder(Order, frozen=True, kw_only=True, tag="destination_sessions"):
+    """`bkctl destination sessions`: who writes at a place."""
+
+    revoke: str | None = None
+    """Id, or the begin of one, of a session to end for its writer."""
+
+
 AnyOrder = (
     BackupOrder
     | RestoreOrder
@@ -329,6 +336,7 @@ AnyOrder = (
     | ConfigCheckOrder
     | DestinationProbeOrder
     | DestinationTestOrder
+    | DestinationSessionsOrder
 )
 
 

@@ -13,7 +13,7 @@ import msgspec
 from backupd.errors import BackupError, DestinationError
 from backupd.model.api import Change, DestinationChange, DestinationList, DestinationView, EditDestination
 from backupd.model.events import Failed
-from backupd.model.orders import DestinationTestOrder
+from backupd.model.orders import DestinationSessionsOrder, DestinationTestOrder
 from backupd.model.places import is_place, is_url
 from backupd.model.sets import DestinationText
 from bkctl import options
@@ -135,6 +135,28 @@ def test(session: Session, /, **given: Any) -> Reply:
     word = stored_place(given["place"], "DEST")
     order = DestinationTestOrder(place=word, access=options.store_access(session, given), quick=given["quick"])
     return perform(session, order, View(render.test_lines, is_wanted_quietly=True))
+
+
+@destination.command(
+    "sessions",
+    cls=Verb,
+    short_help="Who writes there.",
+    examples=["bkctl destination sessions off-site", "bkctl destination sessions off-site --revoke s1f0c"],
+)
+@click.argument("place", metavar="DEST", type=click.Path(readable=False))
+@click.option("--revoke", metavar="ID", help="End this session for a writer that does not come back.")
+@options.secret_options
+@options.store_options
+@click.pass_obj
+def sessions(session: Session, /, **given: Any) -> Reply:
+    """List the writers at a destination or a place, of all hosts: a session holds back freeing until it ends.
+
+    One that is revoked leaves its last checkpoint as a partial snapshot, or nothing. A writer that still runs has lost:
+    its run fails, and the next one begins anew from there.
+    """
+    place = stored_place(given["place"], "DEST")
+    order = DestinationSessionsOrder(**options.common(session, place, given), revoke=given["revoke"])
+    return perform(session, order, View(render.session_lines, is_wanted_quietly=given["revoke"] is None))
 
 
 @destination.command(

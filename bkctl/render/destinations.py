@@ -6,7 +6,7 @@ from typing import Any
 
 from backupd.model.api import DestinationChange, DestinationList, DestinationView
 from backupd.model.sets import DestinationText, SecretReference
-from backupd.sizes import format_bytes
+from backupd.sizes import format_bytes, format_seconds
 from bkctl.render.sets import change_lines as lines_of_change
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
@@ -101,6 +101,28 @@ def test_lines(found: dict[str, Any]) -> list[str]:
     if not found["create_if_absent"]:
         lines.append("The store can't tell which of two writers was first: let one host alone free space there.")
     return [*lines, "It can be used."]
+
+
+def session_lines(found: dict[str, Any]) -> list[str]:
+    """A table of writers; or what became of one that was revoked."""
+    if "session" in found:
+        short = found["session"]["short"]
+        left = f"its last checkpoint is the partial snapshot {short}" if found["partial"] else "it left no snapshot"
+        return [f"Session {short} is ended; {left}."]
+    if not found["sessions"]:
+        return ["Nobody writes there."]
+    rows = [
+        [
+            one["short"],
+            escape(one["set"] or "-"),
+            escape(one["host"] or "-"),
+            f"{format_seconds(one['age_seconds'])} ago" if one["age_seconds"] is not None else "unreadable",
+            "checkpoint" if one["has_checkpoint"] else "nothing yet",
+            "holds back freeing" if one["holds_back_freeing"] else f"ended, its name is {one['snapshot_state']}",
+        ]
+        for one in found["sessions"]
+    ]
+    return table(["SESSION", "SET", "HOST", "LAST HEARD", "STORED", "STATE"], rows)
 
 
 def change_lines(made: DestinationChange) -> list[str]:
