@@ -51,7 +51,6 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/destination/rclone/store.py:open_rclone": _ADDRESS,
     "backupd/destination/s3/store.py:open_s3": _ADDRESS,
     "backupd/destination/sftp/session.py:Session._frame": "frames by length; tests/unit/destination",
-    "backupd/destination/stores.py:check_known": _ADDRESS,
     "backupd/destination/stores.py:open_once": _ADDRESS,
     "backupd/operations/backup/opening.py:_make": _ENCODES,
     "backupd/operations/backup/opening.py:_open_own": _ENCODES,
