@@ -46,9 +46,6 @@ def test_each_run_of_a_set_finds_or_writes_it(tmp_path: Path) -> None:
         assert [path.stat().st_size for path in found] == [MIB]
         daemon.good("backup", "docs")
         assert list((tmp_path / "place").glob("r*/gc/reserve-*")) == found
-        found[0].unlink()
-        daemon.good("backup", "docs")
-        assert len(list((tmp_path / "place").glob("r*/gc/reserve-*"))) == 1
         assert daemon.json("check", "docs")["warnings"] == []
 
 
