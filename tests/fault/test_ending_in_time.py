@@ -48,9 +48,12 @@ def test_what_a_disk_took_before_it_was_almost_full_is_not_lost(tmp_path: Path, 
         ledger.check_all(tmp_path, source)
 
 
-def test_a_disk_without_room_is_told_before_anything_is_sent(tmp_path: Path, source: Path) -> None:
+def test_a_disk_without_room_is_told_before_anything_is_sent(tmp_path: Path) -> None:
     """Else each night fills the last bytes that others need to mend it."""
-    with tmpfs(tmp_path / "mount", "128m") as mount:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "0").write_bytes(b"first")
+    with tmpfs(tmp_path / "mount", "24m") as mount:
         place, machine = mount / "place", Machine(tmp_path / "home")
         limits = Limits(jobs=1, polite=False)
         order = BackupOrder(place=str(place), sources=[bytes(source)], set_name="docs", limits=limits)
