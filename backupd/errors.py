@@ -194,7 +194,7 @@ class ObjectExistsError(DestinationError):
 
 
 class DestinationFullError(DestinationError):
-    """The destination has no space left, or the quota is used up."""
+    """The destination has no space left, or too little for the run to end well."""
 
     code = "space.destination"
     exit_code = 16

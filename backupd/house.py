@@ -35,6 +35,7 @@ OPERATIONS: dict[type[orders.Order], str] = {
     orders.DestinationTestOrder: "backupd.operations.destination_test:run",
     orders.DestinationHealOrder: "backupd.operations.destination_heal:run",
     orders.ProxyTestOrder: "backupd.operations.proxy_test:run",
+    orders.DestinationSessionsOrder: "backupd.operations.destination_sessions:run",
     orders.ConfigCheckOrder: "backupd.operations.config_check:run",
 }
 """Module and function of the operation for each order."""

@@ -7,7 +7,14 @@ wrongly. `context` may hold `retry_after_seconds` where a store said when to com
 from __future__ import annotations
 
 from backupd import errors
-from backupd.errors import AnswerNeededError, BackupError, DestinationError, DestinationUnreachableError, UsageError
+from backupd.errors import (
+    AnswerNeededError,
+    BackupError,
+    DestinationError,
+    DestinationFullError,
+    DestinationUnreachableError,
+    UsageError,
+)
 
 
 class StoreDoorError(DestinationError):
@@ -142,6 +149,12 @@ class StoreLaggingError(StoreDoorError):
     """Of several destinations of a set this one lacks snapshots that another has: it is filled from there."""
 
     code = "destination.lagging"
+
+
+class QuotaError(DestinationFullError):
+    """More may not be stored at a destination, whatever room there is."""
+
+    code = "destination.quota"
 
 
 def error_of(code: str, message: str, hint: str = "") -> BackupError:

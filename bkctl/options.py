@@ -254,7 +254,7 @@ def given_destination_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     if len(ways) > 1:
         raise UsageError(f"--credentials-{ways[0]} and --credentials-{ways[1]} are both given", hint="give one of them")
     fields: dict[str, Any] = {
-        name: given[name] or None for name in ("host_key", "retry_for") if given[name] is not None
+        name: given[name] or None for name in ("host_key", "retry_for", "quota") if given[name] is not None
     }
     for name in ("known_hosts", "ca_file"):
         if given[name] is not None:
@@ -304,6 +304,7 @@ _SET_FIELDS = (
     "one_file_system",
     "max_age",
     "stop_after",
+    "quota",
     "compression",
     "deduplication",
     "chunk_size",
@@ -337,6 +338,7 @@ _DESTINATION_OPTIONS = (
     click.option("--proxy", metavar="URL|direct", help="Proxy on the way, or none; default: the daemon's."),
     click.option("--proxy-login-file", metavar="FILE", type=click.Path(), help="The proxy's login, read each time."),
     click.option("--removable/--not-removable", default=None, help="Find its drive wherever it is mounted."),
+    click.option("--quota", metavar="SIZE", help="The most that may be stored there; '' for no limit."),
 )
 _POOL_OPTIONS = (
     click.option("--pool", type=click.Choice(["mirror", "spread", "failover"]), help="Make it of other destinations."),
@@ -356,6 +358,7 @@ _SET_OPTIONS = (
     click.option("--one-file-system/--all-file-systems", default=None, help="Don't enter other file systems."),
     click.option("--max-age", metavar="D", help="How old the newest good snapshot may be; '' for no limit."),
     click.option("--stop-after", metavar="D", help="Stop each run then; the next one goes on; '' for no limit."),
+    click.option("--quota", metavar="SIZE", help="The most it may take at each destination; '' for no limit."),
     click.option("--compression", type=click.Choice(["none", "fast", "normal", "best"]), help="Default: fast."),
     click.option(
         "--deduplication",

@@ -21,6 +21,7 @@ from backupd.daemon.job_files import JobFiles
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import GOOD, Outcome, joined
 from backupd.daemon.planning import backup_order, catch_up_order, restore_hint, sheet_hint, unlocked
+from backupd.daemon.quotas import limits
 from backupd.daemon.store_access import with_access
 from backupd.errors import BackupError, SkippedError, SourceNotFoundError
 from backupd.model.events import Done, Failed, Opened
@@ -76,7 +77,8 @@ class Carrier:
         before = await asyncio.wrap_future(self._database.read(rows.runs_of, job.stored.id))
         # A job that goes on after a restart does not do again what it had done.
         ended = {run.destination_id: Outcome.of_run(run) for run in before if run.exit_code in GOOD}
-        for group in groups(stored.text, [one for one in destinations if one.id not in ended]):
+        is_dry = request.backup is not None and request.backup.dry_run
+        for group in groups(stored.text, [one for one in destinations if one.id not in ended], is_dry=is_dry):
             ended |= await self._back_up(job, stored, group)
             for destination in laggards(group, ended):
                 if not any(outcome.was_stopped for outcome in ended.values()):
@@ -165,7 +167,8 @@ class Carrier:
             )
             for destination, at_it in zip(group, known, strict=True)
         ]
-        order = together(orders)
+        spaces = [await limits(self._database, self._known, stored, destination) for destination in group]
+        order = msgspec.structs.replace(together(orders, spaces), estimate=request.estimate)
         if not request.dry_run:
             names = ", ".join(destination.text.name for destination in group)
             kept = await asyncio.to_thread(self._files.begin, job.stored.id, names)

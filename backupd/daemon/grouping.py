@@ -10,16 +10,18 @@ import msgspec
 from backupd.catalog.definitions import StoredDestination
 from backupd.daemon.outcome import Outcome
 from backupd.errors import error_of
-from backupd.model.orders import BackupOrder, FurtherPlace, OwnRepository
+from backupd.model.orders import BackupOrder, FurtherPlace, OwnRepository, SpaceLimits
 from backupd.model.sets import CONCURRENT, SetText
 from backupd.store_errors import StoreLaggingError, StoreSlowError
 
 _FILLED_LATER = (StoreLaggingError.code, StoreSlowError.code)
 
 
-def groups(text: SetText, destinations: Sequence[StoredDestination]) -> Iterator[Sequence[StoredDestination]]:
-    """Destinations that are stored to from one reading of the sources, in the set's order."""
-    size = 1 if text.mode == "sequential" else text.max_concurrent or CONCURRENT[-1]
+def groups(
+    text: SetText, destinations: Sequence[StoredDestination], *, is_dry: bool
+) -> Iterator[Sequence[StoredDestination]]:
+    """Destinations that are stored to from one reading of the sources, in the set's order; a dry run looks at each."""
+    size = 1 if is_dry or text.mode == "sequential" else text.max_concurrent or CONCURRENT[-1]
     for at in range(0, len(destinations), size):
         yield destinations[at : at + size]
 
@@ -30,14 +32,14 @@ def step_name(group: Sequence[StoredDestination]) -> str:
     return f"destination {names[0]}" if len(names) == 1 else f"destinations {', '.join(names)}"
 
 
-def together(orders: Sequence[BackupOrder]) -> BackupOrder:
-    """One order for the places of several that are alike in all else."""
+def together(orders: Sequence[BackupOrder], spaces: Sequence[SpaceLimits | None]) -> BackupOrder:
+    """One order for the places of several that are alike in all else. spaces: how much each may store."""
     first, *others = orders
     also = [
-        FurtherPlace(place=one.place, own=one.own or OwnRepository(repository=""), existing=one.existing)
-        for one in others
+        FurtherPlace(place=one.place, own=one.own or OwnRepository(repository=""), existing=one.existing, space=space)
+        for one, space in zip(others, spaces[1:], strict=True)
     ]
-    return msgspec.structs.replace(first, also=also)
+    return msgspec.structs.replace(first, also=also, space=spaces[0])
 
 
 def split(outcome: Outcome, group: Sequence[StoredDestination]) -> dict[str, Outcome]:

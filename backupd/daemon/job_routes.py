@@ -102,7 +102,8 @@ def _backup_request(call: Call, stored: StoredSet, wanted: StartBackup) -> JobRe
         to=[one.id for one in to],
         tags=wanted.tags,
         stop_after_seconds=wanted.stop_after_seconds,
-        dry_run=wanted.dry_run,
+        dry_run=wanted.dry_run or wanted.estimate,
+        estimate=wanted.estimate,
         upload_rate=wanted.upload_rate,
         download_rate=wanted.download_rate,
     )

@@ -20,6 +20,7 @@ from backupd.model.orders import (
     CancelRequest,
     DestinationHealOrder,
     DestinationProbeOrder,
+    DestinationSessionsOrder,
     DestinationTestOrder,
     InfoOrder,
     KeyOrder,
@@ -44,6 +45,7 @@ QUESTIONS: dict[type[Order], tuple[Role, ...]] = {
     DestinationProbeOrder: WATCHERS,
     DestinationTestOrder: ADMINS,
     DestinationHealOrder: ADMINS,
+    DestinationSessionsOrder: ADMINS,
     KeyOrder: ADMINS,
     BackupOrder: ADMINS,
     ProxyTestOrder: ADMINS,
@@ -105,6 +107,8 @@ async def _placed(call: Call, order: AnyOrder) -> AnyOrder:
             return DestinationHealOrder(place=known.destination(order.place).text.place)
         case ProxyTestOrder():
             return order
+        case DestinationSessionsOrder():
+            return msgspec.structs.replace(order, place=known.destination(order.place).text.place, caller=None)
         case BackupOrder():
             # A one-shot finds its repository at the place by itself, with the daemon's keys.
             known.destination(order.place)

@@ -18,6 +18,7 @@ class BackupRequest(Struct, frozen=True, kw_only=True):
     dry_run: bool = False
     upload_rate: int | None = None
     download_rate: int | None = None
+    estimate: bool = False
 
 
 class JobRequest(Struct, frozen=True, kw_only=True):

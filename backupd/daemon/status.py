@@ -8,6 +8,7 @@ from typing import Any
 
 from backupd.catalog.definitions import StoredDestination, StoredSet
 from backupd.catalog.jobs import StoredJob, StoredRun
+from backupd.daemon import quotas
 from backupd.errors import AttentionError, DamageError, NotFoundError
 from backupd.model.orders import Struct
 from backupd.model.status import CopyStatus, Grade, KeyState, RunFact, SetStatus, StatusReport, Underway, Verdict
@@ -36,6 +37,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     """Set id -> its job that waits or runs."""
     keys: Mapping[str, KeyState]
     """By set id."""
+    held: Mapping[str, int] = {}
+    """Destination id -> bytes that all known sets take there, where it has a quota."""
     warnings: Sequence[str] = ()
 
 
@@ -65,7 +68,7 @@ def _set_status(
     limit = max_age_seconds if max_age_seconds is not None else own
     runs = [run for run in facts.runs if run.set_id == stored.id]
     copies = [
-        _copy(destinations[name], runs, now_ns, limit, is_enabled=text.enabled)
+        _copy(stored, destinations[name], runs, now_ns, limit, facts.held)
         for name in text.to
         if name in destinations
     ]
@@ -97,7 +100,12 @@ def _is_off_site(destination: StoredDestination, destinations: Mapping[str, Stor
 
 
 def _copy(
-    destination: StoredDestination, runs: Sequence[StoredRun], now_ns: int, limit: int | None, *, is_enabled: bool
+    stored: StoredSet,
+    destination: StoredDestination,
+    runs: Sequence[StoredRun],
+    now_ns: int,
+    limit: int | None,
+    held: Mapping[str, int],
 ) -> CopyStatus:
     here = sorted((run for run in runs if run.destination_id == destination.id), key=lambda run: run.finished_ns)
     backups = [run for run in here if run.kind == "backup"]
@@ -105,8 +113,9 @@ def _copy(
     verified = next((run for run in reversed(here) if run.kind == "check" and run.exit_code == 0), None)
     snapshot_ns = _began_ns(good) if good is not None else None
     age = (now_ns - snapshot_ns) // 1_000_000_000 if snapshot_ns is not None else None
-    verdict, reason = _judge(age, limit, _damage(here), is_enabled=is_enabled)
-    told = next((entry for run in reversed(backups) for entry in _places(run) if "held_bytes" in entry), {})
+    verdict, reason = _judge(age, limit, _damage(here), is_enabled=stored.text.enabled)
+    newest = next((entry for run in reversed(backups) for entry in _places(run) if "free_bytes" in entry), {})
+    stored_bytes = next((told for told in map(quotas.told_bytes, reversed(backups)) if told is not None), None)
     return CopyStatus(
         destination=destination.text.name,
         place=destination.text.place,
@@ -118,8 +127,9 @@ def _copy(
         last_run=_fact_of_run(backups[-1]) if backups else None,
         verified_ns=verified.finished_ns if verified is not None else None,
         verified_bytes=verified is not None and bool(verified.facts.get("crc")),
-        stored_bytes=told.get("held_bytes"),
-        free_bytes=told.get("free_bytes"),
+        stored_bytes=stored_bytes,
+        free_bytes=newest.get("free_bytes"),
+        quotas=quotas.uses(stored, destination, stored_bytes, held),
     )
 
 

@@ -11,7 +11,7 @@ from backupd.catalog import jobs as rows
 from backupd.catalog.database import Connection
 from backupd.catalog.definitions import StoredRepository, StoredSet
 from backupd.catalog.jobs import StoredJob, StoredRun
-from backupd.daemon import metrics, status
+from backupd.daemon import metrics, quotas, status
 from backupd.daemon.gate import WATCHERS
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.requests import JobRequest
@@ -51,6 +51,7 @@ async def _report(call: Call) -> StatusReport:
         ended=ended,
         underway=_underway(services),
         keys=keys,
+        held=quotas.held_everywhere(runs, known.repositories, known.destinations),
         warnings=[*services.warnings, *problems],
     )
     return status.report(facts, services.clock.now_ns(), _seconds(query.get("max_age_seconds")))

@@ -173,6 +173,8 @@ class StartBackup(Strict, frozen=True, kw_only=True):
     upload_rate: Rate | None = None
     """The lowest of it and the rules of bandwidth holds."""
     download_rate: Rate | None = None
+    estimate: bool = False
+    """A dry run that also says how much would be stored, and whether it fits."""
 
 
 class StartRestore(Strict, frozen=True, kw_only=True):

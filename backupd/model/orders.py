@@ -168,6 +168,19 @@ class OwnRepository(Strict, frozen=True, kw_only=True):
     """To that place."""
 
 
+class SpaceLimits(Strict, frozen=True, kw_only=True):
+    """How much may be stored; a limit that is None does not hold."""
+
+    set_name: str
+    destination: str
+    set_quota_bytes: Number | None = None
+    """Of the order's repository."""
+    destination_quota_bytes: Number | None = None
+    """Of all that is stored at the place."""
+    others_bytes: Number = 0
+    """What other repositories take there."""
+
+
 class FurtherPlace(Strict, frozen=True, kw_only=True):
     """Another place of a backup, stored to from the same reading of the sources."""
 
@@ -175,6 +188,7 @@ class FurtherPlace(Strict, frozen=True, kw_only=True):
     access: StoreAccess = NO_ACCESS
     own: OwnRepository
     existing: bool = False
+    space: SpaceLimits | None = None
 
 
 class KeptStates(Strict, frozen=True, kw_only=True):
@@ -225,7 +239,10 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     if_running: IfRunning = "fail"
     tags: dict[str, str] = {}
     dry_run: bool = False
+    estimate: bool = False
+    """With `dry_run`: also how much it would store, and whether that fits."""
     limits: Limits = Limits()
+    space: SpaceLimits | None = None
     no_cache: bool = False
     compression: Literal["none", "fast", "normal", "best"] | None = None
     deduplication: Literal["off", "path", "set", "repository"] | None = None
@@ -410,6 +427,13 @@ class ProxyTestOrder(Order, frozen=True, kw_only=True, tag="proxy_test"):
     """Whether the server speaks TLS from the first byte on."""
 
 
+class DestinationSessionsOrder(Order, frozen=True, kw_only=True, tag="destination_sessions"):
+    """`bkctl destination sessions`: who writes at a place."""
+
+    revoke: str | None = None
+    """Id, or the begin of one, of a session to end for its writer."""
+
+
 AnyOrder = (
     BackupOrder
     | RestoreOrder
@@ -429,6 +453,7 @@ AnyOrder = (
     | DestinationTestOrder
     | DestinationHealOrder
     | ProxyTestOrder
+    | DestinationSessionsOrder
 )
 
 

@@ -79,6 +79,8 @@ class DestinationText(Text, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Whether login and data may cross the net unencrypted."""
     retry_for: str | None = None
     """A duration: how long a call that fails for a moment is tried again."""
+    quota: str | None = None
+    """A size: how much all that is stored there may take."""
     absent: Literal["fail", "skip"] = "fail"
     """What a run says when the place is not there: `skip` for drives that are carried about."""
     proxy: ProxyText | Literal["direct"] | None = None
@@ -105,6 +107,8 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     max_age: str | None = None
     """A duration: the newest good snapshot is to be no older."""
     stop_after: str | None = None
+    quota: str | None = None
+    """A size: how much the set may take at each destination."""
     compression: Compression = "fast"
     deduplication: Deduplication = "set"
     chunk_size: str = "auto"

@@ -36,6 +36,16 @@ class Underway(Struct, frozen=True, kw_only=True):
     """Done so far, 0 to 1, where the whole is known."""
 
 
+class QuotaUse(Struct, frozen=True, kw_only=True):
+    """How much may be stored, and how much is."""
+
+    of: Literal["set", "destination"]
+    """Whose quota it is: of the set at this destination, or of all that is stored there."""
+    quota_bytes: int
+    used_bytes: int
+    left_bytes: int
+
+
 class CopyStatus(Struct, frozen=True, kw_only=True):
     """One set at one destination."""
 
@@ -58,6 +68,7 @@ class CopyStatus(Struct, frozen=True, kw_only=True):
     stored_bytes: int | None = None
     free_bytes: int | None = None
     """What the repository took there, and what was left, at the end of the last run that told."""
+    quotas: list[QuotaUse] = []
 
 
 class Grade(Struct, frozen=True, kw_only=True):

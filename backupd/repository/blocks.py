@@ -30,13 +30,16 @@ class BlockWriter:
         self._offsets: dict[bytes, list[tuple[int, int]]] = {}
         self._keys = repository.keyring.current
         self._epoch = EpochName(self._keys.number, self._keys.random)
-        self._block_bytes = repository.keyring.configuration.block_bytes
+        self.block_bytes = repository.keyring.configuration.block_bytes
         self.safe: list[FinishedBlock] = []
         """Blocks acknowledged since `take_safe`, without their buffers."""
         self.safe_chunks = 0
         self.sizes: dict[bytes, int] = {}
         """Size of every block that this run stored."""
         self.stored_bytes = 0
+        self.placed_bytes = 0
+        """Plain bytes of all segments in blocks, open ones too."""
+        self._sent_bytes = 0
 
     def add(self, ring_part: int, sealed: Sealed, content: int) -> None:
         """Place a segment that lies in the ring."""
@@ -51,7 +54,7 @@ class BlockWriter:
         )
         block = self._open.get(content)
         needed = FRAME_HEADER_BYTES + sealed.stored_bytes + FRAME_PLAIN_BYTES + len(sealed.ids) + _END_BYTES
-        if block is not None and block.size_bytes + block.directory_bytes + needed > self._block_bytes:
+        if block is not None and block.size_bytes + block.directory_bytes + needed > self.block_bytes:
             self._close(content)
             block = None
         if block is None:
@@ -63,6 +66,7 @@ class BlockWriter:
             self._offsets[block.block_id] = []
         view = self._memory[sealed.ring_offset : sealed.ring_offset + sealed.stored_bytes]
         block.add(frame, sealed.ids, view)
+        self.placed_bytes += sealed.plain_bytes
         self._offsets[block.block_id].append((ring_part, sealed.ring_offset))
 
     def close_open(self, ring_part: int | None = None) -> None:
@@ -91,6 +95,12 @@ class BlockWriter:
             if block_id not in still_open
             for part, _ in places
         )
+
+    @property
+    def unsafe_bytes(self) -> int:
+        """Bytes of blocks that are open or under way."""
+        open_bytes = sum(block.size_bytes + block.directory_bytes for block in self._open.values())
+        return open_bytes + self._sent_bytes - self.stored_bytes
 
     @property
     def has_open(self) -> bool:
@@ -122,7 +132,9 @@ class BlockWriter:
     def _close(self, content: int) -> None:
         block = self._open.pop(content)
         if not block.is_empty:
-            self._send(block.finish())
+            finished = block.finish()
+            self._sent_bytes += finished.size_bytes
+            self._send(finished)
 
 
 def is_data(block: FinishedBlock) -> bool:

@@ -44,6 +44,7 @@ def check_destination(text: DestinationText) -> DestinationText:
         if file is not None and not os.path.isabs(file):
             raise ConfigError(f"{name}: '{file}' is no absolute path", hint="begin it with /")
     duration(text.retry_for)
+    _check_quota(name, text.quota)
     if text.host_key is not None and _FINGERPRINT.fullmatch(text.host_key) is None:
         hint = "it is SHA256: and 43 characters, as `ssh-keygen -l` shows it"
         raise ConfigError(f"{name}: its host_key is no fingerprint", hint=hint, context={"at": ["host_key"]})
@@ -134,6 +135,11 @@ def duration(text: str | None) -> int | None:
     return parse_duration(text) if text is not None else None
 
 
+def size(text: str | None) -> int | None:
+    """Bytes of a size's text. Raises UsageError."""
+    return parse_size(text) if text is not None else None
+
+
 def difference(old: msgspec.Struct | None, new: msgspec.Struct) -> dict[str, Any]:
     """The fields that differ: name -> {from, to}. old: None of what is new."""
     if old is None:
@@ -155,6 +161,7 @@ def _check_values(name: str, text: SetText) -> None:
             _check_field(field, getattr(text, field))
         except UsageError as error:
             raise ConfigError(f"{name}: {error.message}", hint=error.hint, context={"at": [field]}) from error
+    _check_quota(name, text.quota)
     if text.cipher is not None and (text.cipher not in CIPHERS or text.encryption != "custom"):
         raise ConfigError(
             f"{name}: cipher '{text.cipher}' with encryption {text.encryption}",
@@ -187,6 +194,17 @@ def _check_part(name: str, filters: list[FilterText]) -> None:
         if one.file is not None and not os.path.isabs(one.file):
             message = f"{name}: the filter file '{one.file}' is no absolute path"
             raise ConfigError(message, hint="begin it with /", context=context)
+
+
+def _check_quota(name: str, quota: str | None) -> None:
+    context = {"at": ["quota"]}
+    try:
+        found = size(quota)
+    except UsageError as error:
+        raise ConfigError(f"{name}: {error.message}", hint=error.hint, context=context) from error
+    if found is not None and not 0 < found < 1 << 53:
+        hint = "give a size, or leave it out for no limit"
+        raise ConfigError(f"{name}: quota: {quota}", hint=hint, context=context)
 
 
 def _check_field(field: str, value: Any) -> None:

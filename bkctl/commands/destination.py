@@ -24,7 +24,13 @@ from backupd.model.api import (
 )
 from backupd.model.events import Failed
 from backupd.model.jobs import JobView
-from backupd.model.orders import NO_ACCESS, DestinationHealOrder, DestinationTestOrder, ReplicateOrder
+from backupd.model.orders import (
+    NO_ACCESS,
+    DestinationHealOrder,
+    DestinationSessionsOrder,
+    DestinationTestOrder,
+    ReplicateOrder,
+)
 from backupd.model.places import is_place, is_url
 from backupd.model.sets import DestinationText
 from bkctl import options
@@ -232,6 +238,28 @@ def heal(session: Session, /, name: str) -> Reply:
     Do it while no backup to the pool runs. Exit 4 when a member could not be made whole.
     """
     return perform(session, DestinationHealOrder(place=name), View(render.heal_lines, is_wanted_quietly=True))
+
+
+@destination.command(
+    "sessions",
+    cls=Verb,
+    short_help="Who writes there.",
+    examples=["bkctl destination sessions off-site", "bkctl destination sessions off-site --revoke s1f0c"],
+)
+@click.argument("place", metavar="DEST", type=click.Path(readable=False))
+@click.option("--revoke", metavar="ID", help="End this session for a writer that does not come back.")
+@options.secret_options
+@options.store_options
+@click.pass_obj
+def sessions(session: Session, /, **given: Any) -> Reply:
+    """List the writers at a destination or a place, of all hosts: a session holds back freeing until it ends.
+
+    One that is revoked leaves its last checkpoint as a partial snapshot, or nothing. A writer that still runs has lost:
+    its run fails, and the next one begins anew from there.
+    """
+    place = stored_place(given["place"], "DEST")
+    order = DestinationSessionsOrder(**options.common(session, place, given), revoke=given["revoke"])
+    return perform(session, order, View(render.session_lines, is_wanted_quietly=given["revoke"] is None))
 
 
 @destination.command(

@@ -15,10 +15,13 @@ from bkctl import options
 from bkctl.applying import apply_texts, applying_options, export_texts
 from bkctl.commands.destination import named_destination
 from bkctl.daemon_client import DaemonClient
+from bkctl.daemon_job import DaemonJob
 from bkctl.dispatch import client_of
 from bkctl.grammar import FilteringVerb, Noun, Verb
-from bkctl.places import absolute_text
+from bkctl.perform import View, follow, reply_of
+from bkctl.places import absolute_text, stored_place
 from bkctl.render import sets as render
+from bkctl.render.estimate import estimate_lines
 from bkctl.session import Reply, Session
 
 
@@ -215,6 +218,29 @@ def delete(session: Session, /, name: str) -> Reply:
     lines = [f"Set {stored.text.name} is forgotten. What it stored stays:"]
     lines += [f"  bkctl restore {stored.text.name} --from {one.place} --to restored" for one in stored.repositories]
     return Reply(0, {"changed": change.changed, "set": render.document(stored)}, lines=lines)
+
+
+@set_noun.command(
+    "estimate",
+    cls=Verb,
+    short_help="What a run would store, and whether it fits.",
+    examples=["bkctl set estimate home", "bkctl set estimate home --to usb --json"],
+)
+@click.argument("name", metavar="SET")
+@click.option("--to", metavar="DEST", multiple=True, help="Only for this destination of the set; may be repeated.")
+@click.pass_obj
+def estimate(session: Session, /, name: str, to: tuple[str, ...]) -> Reply:
+    """Look at all files as a run would, and say what it would store at each destination; nothing is written.
+
+    Exit 16 where it would not fit into what is free or into a quota, 4 where it fits at some destinations only.
+    """
+    client = client_of(session)
+    client.check_version()
+    words = [stored_place(word, "--to") for word in to]
+    wanted = StartBackup(sets=[name], to=words, dry_run=True, estimate=True)
+    started = client.request("POST", "/v1/backups", wanted, Started)
+    view = View(estimate_lines, is_wanted_quietly=True)
+    return reply_of(session, follow(session, DaemonJob(client, started.jobs[0].id), view), view)
 
 
 def _filters(ctx: click.Context) -> list[FilterText]:

@@ -7,9 +7,13 @@ from typing import Literal
 from backupd.model.sets import PoolKind
 from bkctl.contract.parts import (
     Changed,
+    Count,
     DestinationId,
     Nothing,
+    RepositoryId,
+    SetId,
     Shown,
+    SnapshotId,
     Time,
 )
 
@@ -45,6 +49,7 @@ class Destination(Shown, kw_only=True):
     proxy_login: str | None
     """Where the proxy's login is read from."""
     removable: bool
+    quota: str | None
     kept_in: str | None
     created: Time
     sets: list[str]
@@ -118,3 +123,41 @@ class ChangedDestination(Changed, kw_only=True):
     """Of what makes, changes or forgets a destination."""
 
     destination: Destination
+
+
+class WriterSession(Shown, kw_only=True):
+    """A writer that announced itself at a place."""
+
+    id: SnapshotId
+    """Of its snapshot, too."""
+    short: str
+    repository: RepositoryId
+    set: str | None
+    set_id: SetId | None
+    host: str | None
+    host_id: str | None
+    announcements: Count
+    posted: Time | None
+    """The newest announcement; null: none can be read."""
+    age_seconds: float | None
+    snapshot_name: str | None
+    snapshot_state: Literal["open", "taken", "void", "unknown"]
+    """Of that name: open, it will still write; taken or void, it has ended."""
+    has_checkpoint: bool
+    holds_back_freeing: bool
+
+
+class WriterSessions(Shown, kw_only=True):
+    """Of `destination sessions`."""
+
+    sessions: list[WriterSession]
+    next: Nothing
+
+
+class RevokedSession(Changed, kw_only=True):
+    """Of `destination sessions --revoke`."""
+
+    session: WriterSession
+    """As it was."""
+    partial: SnapshotId | None
+    """The partial snapshot that is left of it."""

@@ -51,6 +51,7 @@ class BackupSet(Shown, kw_only=True):
     enabled: bool
     max_age: str | None
     stop_after: str | None
+    quota: str | None
     compression: Literal["none", "fast", "normal", "best"]
     deduplication: Literal["off", "path", "set", "repository"]
     chunk_size: str
@@ -203,6 +204,15 @@ class LastRun(Shown, kw_only=True):
     finished: Time
 
 
+class Quota(Shown, kw_only=True):
+    """How much may be stored, and how much is."""
+
+    of: Literal["set", "destination"]
+    quota_bytes: Bytes
+    used_bytes: Bytes
+    left_bytes: Bytes
+
+
 class Copy(Shown, kw_only=True):
     """A set at one destination."""
 
@@ -218,6 +228,7 @@ class Copy(Shown, kw_only=True):
     verified_bytes: bool
     stored_bytes: Bytes | None
     free_bytes: Bytes | None
+    quotas: list[Quota]
 
 
 class Grade(Shown, kw_only=True):

@@ -52,6 +52,35 @@ class Sizes(Shown, kw_only=True):
     new: Bytes
 
 
+class QuotaLeft(Shown, kw_only=True):
+    """A quota that holds."""
+
+    quota_bytes: Bytes
+    used_bytes: Bytes
+    left_bytes: Bytes
+
+
+class Estimate(Shown, kw_only=True):
+    """What a run would store; of `set estimate`."""
+
+    read_bytes: Bytes
+    new_bytes: Bytes
+    """Of files that are new."""
+    changed_bytes: Bytes
+    """Of files that are perhaps changed; only part of them may be new."""
+    stored_bytes: Bytes
+    ratio: float
+    """Stored bytes for each byte that is new."""
+    ratio_of: Literal["runs", "samples"]
+    """The last runs, or samples of the files that would be read."""
+    free_bytes: Bytes | None
+    quotas: list[QuotaLeft]
+    fits: bool | None
+    """null: the store does not tell its space, and no quota holds."""
+    seconds: float | None
+    """At the last run's rate; null: there was none that tells."""
+
+
 class AtDestination(Shown, kw_only=True):
     """What a run came to at one destination."""
 
@@ -62,6 +91,7 @@ class AtDestination(Shown, kw_only=True):
     """What the repository takes there."""
     free_bytes: Bytes | None | UnsetType = UNSET
     error: Error | None
+    estimate: Estimate | UnsetType = UNSET
 
 
 class Key(Shown, kw_only=True):

@@ -6,7 +6,7 @@ from typing import Any
 
 from backupd.model.api import DestinationChange, DestinationList, DestinationView
 from backupd.model.sets import DestinationText, PoolText, ProxyText, SecretReference
-from backupd.sizes import format_bytes
+from backupd.sizes import format_bytes, format_seconds
 from bkctl.render.sets import change_lines as lines_of_change
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
@@ -30,6 +30,7 @@ def document(found: DestinationView) -> dict[str, Any]:
         "proxy": _proxy(found.text),
         "proxy_login": _origin(found.text.proxy.login) if isinstance(found.text.proxy, ProxyText) else None,
         "removable": found.text.removable,
+        "quota": found.text.quota,
         "kept_in": found.file,
         "created": rfc3339(found.created_ns),
         "sets": found.sets,
@@ -85,6 +86,7 @@ def _door_lines(text: DestinationText) -> list[str]:
         "certificates": text.ca_file,
         "tried again for": text.retry_for,
         "proxy": _proxy(text),
+        "quota": text.quota,
     }
     lines = [f"  {name}: {value}" for name, value in said.items() if value is not None]
     return lines + ["  login and data may cross the net unencrypted"] * text.allow_plaintext
@@ -141,6 +143,28 @@ def heal_lines(found: dict[str, Any]) -> list[str]:
     lines = [f"{found['destination']}: {found['copied_objects']:,} objects copied, {size}"]
     lines += [f"  {one['name']}: {one['copied_objects']:,}" for one in found["members"] if one["copied_objects"]]
     return [*lines, "All its members are whole." if found["whole"] else "Not all its members are whole; see above."]
+
+
+def session_lines(found: dict[str, Any]) -> list[str]:
+    """A table of writers; or what became of one that was revoked."""
+    if "session" in found:
+        short = found["session"]["short"]
+        left = f"its last checkpoint is the partial snapshot {short}" if found["partial"] else "it left no snapshot"
+        return [f"Session {short} is ended; {left}."]
+    if not found["sessions"]:
+        return ["Nobody writes there."]
+    rows = [
+        [
+            one["short"],
+            escape(one["set"] or "-"),
+            escape(one["host"] or "-"),
+            f"{format_seconds(one['age_seconds'])} ago" if one["age_seconds"] is not None else "unreadable",
+            "checkpoint" if one["has_checkpoint"] else "nothing yet",
+            "holds back freeing" if one["holds_back_freeing"] else f"ended, its name is {one['snapshot_state']}",
+        ]
+        for one in found["sessions"]
+    ]
+    return table(["SESSION", "SET", "HOST", "LAST HEARD", "STORED", "STATE"], rows)
 
 
 def change_lines(made: DestinationChange) -> list[str]:

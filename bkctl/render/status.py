@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from backupd.model.status import CopyStatus, RunFact, SetStatus, StatusReport, Underway
-from backupd.sizes import parse_duration
+from backupd.model.status import CopyStatus, QuotaUse, RunFact, SetStatus, StatusReport, Underway
+from backupd.sizes import format_bytes, parse_duration
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
 from bkctl.text import clip, count
@@ -17,6 +17,7 @@ OK, WARNING, CRITICAL, UNKNOWN = 0, 1, 2, 3
 _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 _MOST_NAMES = 4
 _NAME_CELLS = 20
+_QUOTA_PERCENT = (95, 80)
 _SOME_EXIT = 4
 """Good at some destinations, not at all of them."""
 _STOPPED = ("failed", "interrupted", "interrupted_with_errors")
@@ -45,7 +46,7 @@ def status_lines(report: StatusReport) -> list[str]:
     notes = [*(f"Settings: {text}" for text in report.warnings)]
     enabled = [one for one in report.sets if one.is_enabled]
     notes += [line for one in enabled for line in _notes(one)]
-    notes += [*_shared_lines(enabled), *_grade_lines(enabled)]
+    notes += [*_quota_lines(enabled), *_shared_lines(enabled), *_grade_lines(enabled)]
     return [*lines, *([""] if notes else []), *notes, "", _sum_line(report)]
 
 
@@ -124,6 +125,24 @@ def _notes(one: SetStatus) -> list[str]:
     elif not notes and any(copy.verdict == "unchecked" and copy.snapshot is None for copy in one.copies):
         notes.append(f"{one.set}: not stored everywhere yet: bkctl backup {one.set}")
     return notes
+
+
+def _quota_lines(sets: Sequence[SetStatus]) -> list[str]:
+    """Each quota once; those of which 80 or 95 % are used, or all, say so first."""
+    found: dict[str, QuotaUse] = {}
+    for one in sets:
+        for copy in one.copies:
+            for use in copy.quotas:
+                found[f"{one.set} on {copy.destination}" if use.of == "set" else copy.destination] = use
+    return [_quota_line(whose, use) for whose, use in found.items()]
+
+
+def _quota_line(whose: str, use: QuotaUse) -> str:
+    percent = 100 * use.used_bytes // use.quota_bytes
+    mark = next((f"over {level} %: " for level in _QUOTA_PERCENT if percent >= level), "")
+    used, quota, left = map(format_bytes, (use.used_bytes, use.quota_bytes, use.left_bytes))
+    text = f"{used} of {quota} used, {left} left"
+    return f"Quota of {whose}: {'reached: ' if not use.left_bytes else mark}{text}"
 
 
 def _shared_lines(sets: Sequence[SetStatus]) -> list[str]:
@@ -214,6 +233,7 @@ def _copy_document(copy: CopyStatus) -> dict[str, Any]:
         "verified_bytes": copy.verified_bytes,
         "stored_bytes": copy.stored_bytes,
         "free_bytes": copy.free_bytes,
+        "quotas": [{name: getattr(use, name) for name in use.__struct_fields__} for use in copy.quotas],
     }
 
 

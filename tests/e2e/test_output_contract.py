@@ -207,6 +207,8 @@ def test_what_is_stored(client: Client) -> None:
     client("restore", "nope", "--to", client.home / "none", exits=10)
     client("check", "home", "--crc")
     client("destination", "test", client.home / "once", "--quick")
+    client("destination", "sessions", client.home / "once")
+    client("set", "estimate", "home")
     client("check", "home", "--rebuild-index")
     client("set", "copy", "home", "second")
     client("backup", "home", "second")

@@ -70,6 +70,7 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/operations/destination_heal.py:run": _ADDRESS,
     "backupd/operations/backup/opening.py:_open_own": _ENCODES,
     "backupd/operations/backup/places.py:Places.parts": _ENCODES,
+    "backupd/operations/destination_sessions.py:_revoke": _ENCODES,
     "backupd/operations/backup/summary.py:Draft.snapshot": _ENCODES,
     "backupd/operations/bare_blocks.py:open_parts": _ENCODES,
     "backupd/operations/integrity_check.py:_choose": _ENCODES,

@@ -135,6 +135,26 @@ def find(
     return base
 
 
+_LAST_RUNS = 3
+
+
+def last_stored_bytes(place: OpenPlace, use: SetUse, base: Base) -> list[int]:
+    """What the last three runs stored that went on from a complete snapshot; empty where there were fewer.
+
+    Also empty where this run goes on from an interrupted one: part of what it would store is there.
+    """
+    if base.newest is None or base.resumed_from_ns:
+        return []
+    names = [n for n in place.records.snapshot_names() if n.set_id == naming.set_id_text(use.set_id)]
+    if len(names) <= _LAST_RUNS:
+        return []
+    try:
+        last = [base.newest, *(place.records.snapshot(name.name) for name in names[-_LAST_RUNS:-1])]
+    except (DamageError, ObjectMissingError):
+        return []
+    return [snapshot.statistics.get("stored_bytes", 0) for snapshot in last]
+
+
 def _newest_first(context: JobContext, place: OpenPlace, use: SetUse) -> list[tuple[str, Snapshot]]:
     """The set's partial snapshots since its newest complete one, and that one."""
     found: list[tuple[str, Snapshot]] = []

@@ -38,6 +38,7 @@ class Checkpoints:
 
         Never within a drain. Raises the stop that was asked for, the destination's error.
         """
+        self._parts.look_at_space(self._storing.engine)
         self.make_if_due()
         self._context.wait_while_paused(self._make, self._post_if_due)
 

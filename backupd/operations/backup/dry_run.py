@@ -15,6 +15,7 @@ from backupd.operations.backup.basing import Base, cache_path
 from backupd.operations.backup.building import BuildTools, DirectoryBuild, Slice
 from backupd.operations.backup.file_states import FileStates
 from backupd.operations.backup.opening import OpenedForWriting
+from backupd.operations.backup.sampling import Samples
 from backupd.operations.backup.setting import SetUse
 from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk import TreeWalk
@@ -31,8 +32,8 @@ _NO_NODE = bytes(32)
 class _Counting:
     """Reads nothing: a file that would be read is counted."""
 
-    def __init__(self, tally: Tally) -> None:
-        self._tally = tally
+    def __init__(self, tally: Tally, samples: Samples | None) -> None:
+        self._tally, self._samples = tally, samples
 
     def link_group(self, stat: os.stat_result, directory: bytes, name: bytes) -> bytes | None:
         """Nothing is stored, so no name needs a group."""
@@ -57,22 +58,26 @@ class _Counting:
     def read(self, build: DirectoryBuild, piece: Slice, index: int, seen: Seen, row: Row | None) -> None:
         """Count the file as read."""
         self._tally.read_bytes += seen.stat.st_size
+        if self._samples is not None:
+            self._samples.see(os.path.join(build.path, seen.name), seen.stat, row)
         if row is None:
             self._tally.new += 1
         else:
             self._tally.changed += 1
 
 
-def run(context: JobContext, opened: OpenedForWriting, use: SetUse, missing: list[Problem]) -> events.Done:
-    """Walk and count."""
+def run(
+    context: JobContext, opened: OpenedForWriting, use: SetUse, missing: list[Problem], samples: Samples | None = None
+) -> events.Done:
+    """Walk and count. samples: sees each file that would be read."""
     began_ns = context.clock.now_ns()
     base = _base(opened.place, use)
     try:
-        tally = _count(context, use, base, missing, began_ns)
+        tally = _count(context, use, base, missing, began_ns, samples)
     except DamagedCacheError as error:
         context.warn(f"{error.message}; as if every file were read")
         base.forget_caches()
-        tally = _count(context, use, base, missing, began_ns)
+        tally = _count(context, use, base, missing, began_ns, samples)
     finally:
         base.forget_caches()
     exit_code = 3 if tally.problem_count else 0
@@ -94,7 +99,9 @@ def _base(place: OpenPlace, use: SetUse) -> Base:
     return base
 
 
-def _count(context: JobContext, use: SetUse, base: Base, missing: list[Problem], began_ns: int) -> Tally:
+def _count(
+    context: JobContext, use: SetUse, base: Base, missing: list[Problem], began_ns: int, samples: Samples | None
+) -> Tally:
     def tell(problem: Problem) -> None:
         context.tell("warning", problem.message, path=problem.path)
 
@@ -105,7 +112,7 @@ def _count(context: JobContext, use: SetUse, base: Base, missing: list[Problem],
     try:
         writer = FileCacheWriter(os.path.join(folder, "dry"), use.options, set())
         tools = BuildTools(_NO_NODE, lambda _: _NO_NODE, writer, lambda build: walk.finished(build))  # noqa: PLW0108
-        walk = TreeWalk(tools, use.rules, base.to_caches(), _Counting(tally), tally, began_ns)
+        walk = TreeWalk(tools, use.rules, base.to_caches(), _Counting(tally, samples), tally, began_ns)
         for _ in walk.run():
             context.cancel.check()
             context.progress(

@@ -19,6 +19,7 @@ from backupd.errors import (
     StateFullError,
     StoppedError,
 )
+from backupd.model.orders import BackupOrder
 from backupd.operations.backup import basing
 from backupd.operations.backup.opening import OpenedForWriting
 from backupd.operations.backup.session import (
@@ -30,8 +31,11 @@ from backupd.operations.backup.session import (
     validate,
 )
 from backupd.operations.backup.setting import SetUse
+from backupd.operations.backup.space import SpaceGuard, stored_in
 from backupd.operations.context import JobContext
 from backupd.operations.places import seen_snapshots_path
+from backupd.repository import reserve
+from backupd.repository.engine import StoreEngine
 from backupd.repository.index_loading import LoadedIndex, forget_lost, load_index, mark_absent, merge_levels
 from backupd.repository.lanes import Lane, LaneTarget
 from backupd.repository.spool import Spool
@@ -46,6 +50,7 @@ class Part:
     session: RunningSession
     publishing: Publishing
     index: LoadedIndex
+    space: SpaceGuard
 
     def __init__(
         self,
@@ -55,8 +60,10 @@ class Part:
         opened: OpenedForWriting,
         use: SetUse,
         who: WriterIdentity,
+        order: BackupOrder,
     ) -> None:
-        """number: of its place in the order. cancel: ends what its store waits for."""
+        """number: of its place in the order. cancel: ends what its store waits for. order: as for this place alone."""
+        self._limits, self._workers, self._is_own = order.space, order.limits.jobs, order.own is not None
         self.number, self._cancel = number, cancel
         self.opened, self.place, self.use = opened, opened.place, use
         self._context, self._who, self._records = context, who, opened.place.records
@@ -99,9 +106,7 @@ class Part:
     @property
     def held_bytes(self) -> int:
         """What the repository's blocks take at the place, those of this run among them."""
-        tables = self.index.tables
-        sizes = {row.block_id: row.size_bytes for row in tables.blocks() if row.block_id not in tables.absent_blocks}
-        return sum({**sizes, **self._all_sizes()}.values())
+        return sum({**stored_in(self.index.tables), **self._all_sizes()}.values())
 
     # Beginning
 
@@ -113,6 +118,13 @@ class Part:
         for message in self.index.damaged.values():
             context.warn(f"{message}; what it names is stored again (or found again by check --rebuild-index)")
         self.base = basing.find(context, place, self.use, self._who, self.index.tables, no_cache=no_cache)
+        self.space = SpaceGuard(self._limits, self._workers, place, self.index.tables, context.clock)
+        self.space.refuse(lambda: basing.last_stored_bytes(place, self.use, self.base))
+
+    def look_at_space(self, engine: StoreEngine) -> None:
+        """While a run stores. Raises QuotaError, DestinationFullError."""
+        if self.lane is not None:
+            self.space.look(engine, self.lane.blocks)
 
     def begin(self, session_id: bytes, started_ns: int) -> None:
         """Announce the run, then see what counts as absent; from here on blocks are journalled."""
@@ -214,6 +226,8 @@ class Part:
             drop_partials(self._records, use.set_id, self.session.name, now_ns, self._who.host_id)
             merge_levels(self._records, self.index)
             forget_lost(self.index)
+            if self._is_own:
+                reserve.keep(self._records.place, self.place.cache, now_ns)
             basing.remove_old_caches(self.place, use.set_id, self.session.id)
         except (DestinationError, DamageError, StateFullError, StateError, AccessError) as error:
             context.warn(f"the backup is whole, but not all was tidied up after it: {error.message}")

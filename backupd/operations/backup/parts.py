@@ -6,9 +6,10 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from backupd.errors import BackupError, SomeDestinationsError
+from backupd.errors import BackupError, DestinationError, SomeDestinationsError
 from backupd.operations.backup.basing import Base
 from backupd.operations.backup.part import Part
+from backupd.repository.engine import StoreEngine
 from backupd.repository.lanes import OF_A_LANE, Lanes
 from backupd.store_errors import StoreLaggingError
 
@@ -70,6 +71,20 @@ class Parts:
         for work in list(self._busy.values()):
             work.thread.join()
         self._take_ended()
+
+    def look_at_space(self, engine: StoreEngine) -> None:
+        """End what is about to be full, or to pass its quota, while there is room to end well."""
+        for part in list(self):
+            try:
+                part.look_at_space(engine)
+            except DestinationError as error:
+                if len(self.addresses) == 1:
+                    raise
+                self.fail(part, error)
+
+    def is_full(self, error: BackupError) -> bool:
+        """Whether it says that there is just room for what a run leaves at its end."""
+        return any(part.space.is_end(error) for part in self)
 
     def fail(self, part: Part, error: BackupError | OSError) -> None:
         """A destination came to its end. Raises the error where it is the last one, or none of a destination's."""

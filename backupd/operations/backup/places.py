@@ -33,6 +33,7 @@ class Places:
         self.order, self.context, self._tag = order, context, tag
         self._opened: dict[int, OpenedForWriting] = {}
         self._cancels: dict[int, Cancel] = {}
+        self._orders: dict[int, BackupOrder] = {}
         self._errors: dict[int, BackupError] = {}
         self._alarms: dict[int, BackupError] = {}
         """Of several places: at which one snapshots are gone is that place's own matter."""
@@ -45,7 +46,7 @@ class Places:
                 chosen = on_one_member(order, self.context)
                 if number == 0:
                     self.order = msgspec.structs.replace(self.order, place=chosen.place)
-                self._cancels[number] = PartCancel(self.context.cancel)
+                self._cancels[number], self._orders[number] = PartCancel(self.context.cancel), chosen
                 self._opened[number] = self._open(number, self._joining(chosen), stack)
             except StoppedError:
                 raise
@@ -68,7 +69,7 @@ class Places:
         host = self.context.host
         who = WriterIdentity(bytes.fromhex(host.host_id), bytes.fromhex(host.state_id), host.boot_id, use.set_id)
         parts = [
-            Part(number, self.context, self._cancels[number], opened, use, who)
+            Part(number, self.context, self._cancels[number], opened, use, who, self._orders[number])
             for number, opened in self._opened.items()
         ]
         for number, alarm in self._alarms.items():
@@ -77,7 +78,13 @@ class Places:
 
     def _order_at(self, place: FurtherPlace) -> BackupOrder:
         return msgspec.structs.replace(
-            self.order, place=place.place, access=place.access, own=place.own, existing=place.existing, also=[]
+            self.order,
+            place=place.place,
+            access=place.access,
+            own=place.own,
+            existing=place.existing,
+            space=place.space,
+            also=[],
         )
 
     def _joining(self, order: BackupOrder) -> BackupOrder:

@@ -25,13 +25,14 @@ from backupd.errors import (
 from backupd.model import events
 from backupd.model.orders import BackupOrder
 from backupd.model.results import Problem, shown
-from backupd.operations.backup import basing, dry_run, priority, summary
+from backupd.operations.backup import basing, dry_run, estimate, priority, summary
 from backupd.operations.backup.checkpoints import Checkpoints
 from backupd.operations.backup.file_states import FileStates
 from backupd.operations.backup.opening import with_untold_key
 from backupd.operations.backup.part import Part
 from backupd.operations.backup.places import Places
 from backupd.operations.backup.setting import SetUse, describe
+from backupd.operations.backup.space import mark_failed
 from backupd.operations.backup.storing import Storing
 from backupd.operations.backup.tally import Tally
 from backupd.operations.context import JobContext, error_fields
@@ -55,6 +56,8 @@ def run(order: BackupOrder, context: JobContext) -> events.Done:
         )
         timer.daemon = True
         timer.start()
+    if order.estimate:
+        return estimate.run(order, context, sources, missing)
     session_id = os.urandom(16)
     with ExitStack() as stack:
         context.step(f"backupd {__version__}: open the repository")
@@ -215,11 +218,11 @@ class _Run:
                 checkpoints.turn()
             storing.engine.drain(lambda: None)
             storing.tell_files()
-        except StoppedError as stop:
-            return self._stop(stop, storing, checkpoints, draft)
         except DamagedCacheError:
             raise
-        except BackupError:
+        except BackupError as stop:
+            if isinstance(stop, StoppedError) or self._parts.is_full(stop):
+                return self._stop(stop, storing, checkpoints, draft)
             writer.keep_part()
             raise
         root = walk.root.node if walk.root is not None else b""
@@ -228,6 +231,9 @@ class _Run:
         context.step("publish the index, count and measure what was stored, commit the snapshot")
         self._finish(storing, draft, root)
         self._keep_cache(writer, root)
+        for part in self._parts.committed:
+            for warning in part.space.warnings(part.held_bytes):
+                context.warn(warning)
         return self._done(storing, draft, 3 if self._tally.problem_count else 0)
 
     def _finish(self, storing: Storing, draft: summary.Draft, root: bytes) -> None:
@@ -257,7 +263,7 @@ class _Run:
             part.adopt_cache(writer.path)
 
     def _stop(
-        self, stop: StoppedError, storing: Storing, checkpoints: Checkpoints, draft: summary.Draft
+        self, stop: BackupError, storing: Storing, checkpoints: Checkpoints, draft: summary.Draft
     ) -> events.Done:
         self._context.step("stop: keep what is stored as a partial snapshot")
         storing.engine.end_cancelling()
@@ -271,13 +277,15 @@ class _Run:
         return self._done(storing, draft, stop.exit_code, stop)
 
     def _done(
-        self, storing: Storing, draft: summary.Draft, exit_code: int, stop: StoppedError | None = None
+        self, storing: Storing, draft: summary.Draft, exit_code: int, stop: BackupError | None = None
     ) -> events.Done:
         parts, error = self._parts, stop or (summary.look(self._tally) if exit_code else None)
         if stop is None and parts.errors:
             error = parts.some()
             exit_code = error.exit_code
         result = summary.result(draft, parts, storing.engine.new_bytes, exit_code)
+        if stop is not None and not isinstance(stop, StoppedError):
+            mark_failed(result, stop)
         fields = error_fields(error) if error is not None else None
         return events.Done(exit_code=exit_code, result=result, warnings=self._context.warnings, error=fields)
 

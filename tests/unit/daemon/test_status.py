@@ -224,3 +224,13 @@ def test_metrics() -> None:
     assert [line for line in metrics.render(report(sets=())).splitlines() if line.startswith("backupd_sets")] == [
         "backupd_sets 0"
     ]
+
+
+def test_a_run_that_a_quota_refused_tells_what_is_stored() -> None:
+    """The catalog keeps the newest run of each exit code: else a refusal makes the quota look unused."""
+    context = {"held_bytes": 900, "quota_bytes": 800, "used_bytes": 900}
+    refused = a_run(1, 16, facts={"error": {"message": "reached", "context": context}})
+    earlier = a_run(2, 0, facts={"destinations": [{"name": "usb", "held_bytes": 500, "free_bytes": 7}]})
+    copy = report(earlier, refused, sets=(a_set(quota="800"),)).sets[0].copies[0]
+    assert (copy.stored_bytes, copy.free_bytes) == (900, 7)
+    assert [(use.of, use.used_bytes, use.left_bytes) for use in copy.quotas] == [("set", 900, 0)]
