@@ -12,7 +12,7 @@ from backupd.catalog import jobs as rows
 from backupd.catalog.database import Database
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet, new_id
 from backupd.clock import Clock
-from backupd.daemon import run_records
+from backupd.daemon import quotas, run_records
 from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.child import ChildJob
 from backupd.daemon.definitions import Definitions
@@ -21,7 +21,6 @@ from backupd.daemon.job_files import JobFiles
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import GOOD, Outcome, joined
 from backupd.daemon.planning import backup_order, catch_up_order, restore_hint, sheet_hint, unlocked
-from backupd.daemon.quotas import limits
 from backupd.daemon.store_access import with_access
 from backupd.errors import BackupError, SkippedError, SourceNotFoundError
 from backupd.model.events import Done, Failed, Opened
@@ -126,20 +125,13 @@ class Carrier:
         job.begin_step(f"fill {destination.text.name} from {source.text.name}")
         try:
             order = await asyncio.to_thread(catch_up_order, stored, source, destination, known)
-            copied = await self._converse(job, order, self._note_for(stored, destination))
+            copied = await self._converse(job, order, self._note_for(stored.id, destination))
             outcome = caught_up(copied, ended[sibling], destination)
         except BackupError as error:
             outcome = Outcome.of(error)
         if not outcome.was_stopped or job.ending is None or job.asked_to_end:
             await self._keep_run(job, stored, destination, outcome, began_ns)
         return {destination.id: outcome}
-
-    def _note_for(self, stored: StoredSet, destination: StoredDestination) -> Note:
-        async def note(opened: Opened) -> None:
-            if self._known.repository(stored.id, destination.id) is None:
-                await self._note_repository(stored, destination, opened)
-
-        return note
 
     async def _try_to_back_up(
         self, job: LiveJob, stored: StoredSet, group: Sequence[StoredDestination]
@@ -167,7 +159,7 @@ class Carrier:
             )
             for destination, at_it in zip(group, known, strict=True)
         ]
-        spaces = [await limits(self._database, self._known, stored, destination) for destination in group]
+        spaces = [await quotas.limits(self._database, self._known, stored, destination) for destination in group]
         order = msgspec.structs.replace(together(orders, spaces), estimate=request.estimate)
         if not request.dry_run:
             names = ", ".join(destination.text.name for destination in group)
@@ -195,12 +187,12 @@ class Carrier:
         """Takes in where a replication makes its set's repository."""
         order = job.request.replicate
         destination = self._known.destination_of(order.to) if order is not None else None
-        if destination is None:
-            return None
+        return self._note_for(job.stored.set_id, destination) if destination is not None else None
 
+    def _note_for(self, set_id: str | None, destination: StoredDestination) -> Note:
         async def note(opened: Opened) -> None:
             # Its set or its destination may have been removed while it waited.
-            stored = next((one for one in self._known.sets if one.id == job.stored.set_id), None)
+            stored = next((one for one in self._known.sets if one.id == set_id), None)
             if stored is not None and self._known.repository(stored.id, destination.id) is None:
                 await self._note_repository(stored, destination, opened)
 
