@@ -95,6 +95,19 @@ def test_a_new_place_is_filled_with_the_newest_snapshot(daemon: Daemon, tmp_path
     _check(daemon, tmp_path, "three")
 
 
+def test_a_new_place_needs_no_place_that_is_away(daemon: Daemon, tmp_path: Path) -> None:
+    """Its keys come from one that is there, though the first one that is known to have them is not."""
+    daemon.good("backup", "docs")
+    daemon.good("destination", "add", "three", tmp_path / "three")
+    daemon.good("set", "edit", "docs", "--add-to", "three")
+    (tmp_path / "one").rename(tmp_path / "away")
+    document = daemon.json("backup", "docs")
+    assert document["exit"] == 4, document
+    verdicts = {name: entry["verdict"] for name, entry in _entries(document).items()}
+    assert verdicts == {"one": "failed", "two": "good", "three": "good"}
+    _check(daemon, tmp_path, "three")
+
+
 def test_who_lags_is_stored_to_from_the_sources_when_all_others_are_gone(daemon: Daemon, tmp_path: Path) -> None:
     """Else a place that is there gets nothing today, because it lacks what lies at one that is not."""
     daemon.good("backup", "docs")

@@ -88,11 +88,16 @@ class Places:
         )
 
     def _joining(self, order: BackupOrder) -> BackupOrder:
-        """Where nothing is known of earlier runs at any place: a copy of the repository that the first one has."""
-        if not self._opened or order.own is None or not order.own.adopts:
+        """Where nothing is known of earlier runs at a place: a copy of the repository that the first one has.
+
+        Else it would be copied from whatever place is known to have it, and that may be the one that is away.
+        """
+        if not self._opened or order.own is None or order.existing:
             return order
         first = self.first.place
         repository = first.repository.text_id
+        if not order.own.adopts and order.own.repository != repository:
+            return order
         origin = inside(split_place(first.address)[0], repository)
         own = OwnRepository(repository=repository, copied_from=origin, copied_access=first.access)
         return msgspec.structs.replace(order, own=own)
