@@ -35,6 +35,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--sequences", type=int, default=0, help="how many histories of the protocol's model; 0: 100")
     group.addoption("--damages", type=int, default=0, help="cases of each kind and mutation of damage; 0: few")
     group.addoption("--full-size", action="store_true", help="faults on trees as large as docs/reliability.md says")
+    group.addoption("--nightly", action="store_true", help="also what is not tried at every change")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only the nightly and the release tier try: more of what is tried at every change, too."""
+    if config.getoption("--nightly") or config.getoption("--full-size"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("nightly") is not None]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
