@@ -69,7 +69,9 @@ def _rclone(folder: Path, stack: ExitStack) -> Place:
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("make", [_s3, _sftp, _webdav, _rclone])
+@pytest.mark.parametrize(
+    "make", [_s3, *(pytest.param(make, marks=pytest.mark.nightly) for make in (_sftp, _webdav, _rclone))]
+)
 def test_the_server_sees_no_more_than_the_limit(
     make: Callable[[Path, ExitStack], Place], stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,7 @@ class TestDirectory(StoreContract):
 _PLACES = itertools.count()
 
 
+@pytest.mark.nightly
 class TestSeaweedFs(StoreContract):
     """A remote of buckets."""
 

@@ -83,6 +83,7 @@ class TestRclone(StoreContract):
         return lambda tag: Retrying(rclone.open(tag, place), patience=_SHORT)
 
 
+@pytest.mark.nightly
 class TestWsgidav(StoreContract):
     """wsgidav."""
 

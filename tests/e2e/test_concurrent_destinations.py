@@ -190,6 +190,7 @@ def test_a_stopped_run_goes_on_at_all_of_them(house: House) -> None:
         house.check_place(name)
 
 
+@pytest.mark.nightly
 def test_a_job_that_is_killed_goes_on_at_all_of_them(house: House) -> None:
     """Each destination's journal knows what lies there; nothing is stored twice and nothing is lost."""
     slow_set.fill(house.source, 8)

@@ -67,6 +67,7 @@ def test_a_held_writer_whose_session_was_revoked_does_not_commit(daemon: Daemon,
     assert compare_trees(source, tmp_path / "out" / str(source)[1:]) == []
 
 
+@pytest.mark.nightly
 def test_its_last_checkpoint_stays_as_a_partial_snapshot(daemon: Daemon, tmp_path: Path) -> None:
     """Else the hours of a host that died for good are lost with it. Another host does it, with the key alone."""
     source = slow_set.make(daemon, "slow", tmp_path / "place", mib=4)

@@ -76,6 +76,7 @@ def test_a_mirror_outlives_members_and_is_healed(daemon: Daemon, source: Path, t
         assert compare_trees(source, to / str(source)[1:]) == []
 
 
+@pytest.mark.nightly
 def test_nothing_is_stored_in_a_mirror_without_its_lead(daemon: Daemon, source: Path, tmp_path: Path) -> None:
     """Else two hosts that see different members commit different snapshots under one name."""
     _pool(daemon, source, "mirror")
@@ -95,6 +96,7 @@ def test_nothing_is_stored_in_a_mirror_without_its_lead(daemon: Daemon, source: 
     _restored(daemon, source, tmp_path / "again")
 
 
+@pytest.mark.nightly
 def test_a_failover_pool_goes_to_the_next_member(daemon: Daemon, source: Path, tmp_path: Path) -> None:
     """Else there is no backup while the first place is down, or one that needs the first place to be read."""
     _pool(daemon, source, "failover")
@@ -114,6 +116,7 @@ def test_a_failover_pool_goes_to_the_next_member(daemon: Daemon, source: Path, t
     _restored(daemon, source, tmp_path / "three")
 
 
+@pytest.mark.nightly
 def test_a_spread_pool_says_what_it_can_not_reach(daemon: Daemon, source: Path, tmp_path: Path) -> None:
     """Else what lies at a member that is away looks as if it had never been stored."""
     _pool(daemon, source, "spread")

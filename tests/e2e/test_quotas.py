@@ -93,6 +93,7 @@ def test_what_fits_is_stored_and_a_quota_that_is_nearly_used_is_told(daemon: Dae
     assert (refused["exit"], refused["error"]["code"]) == (16, "destination.quota"), refused
 
 
+@pytest.mark.nightly
 def test_a_quota_holds_at_a_server(tmp_path: Path) -> None:
     """Else a bucket that is paid for by the byte grows without end: no store tells there what is free."""
     source = tmp_path / "source"

@@ -62,6 +62,7 @@ def test_through_the_daemon(source: Path, tmp_path: Path) -> None:
         assert (stranger["exit"], stranger["error"]["code"]) == (10, "destination.not_found")
 
 
+@pytest.mark.nightly
 def test_from_store_to_store(source: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """A disk to S3, from there to SFTP, each with its own login; the snapshots come back from the last one alone."""
     count = 4 if request.config.getoption("--full-size") else 2
