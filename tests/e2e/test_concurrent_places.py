@@ -158,3 +158,17 @@ def test_a_full_place_ends_alone(daemon: Daemon, tmp_path: Path) -> None:
     assert document["exit"] == 4, document
     assert {name: entry["verdict"] for name, entry in _entries(document).items()} == {"one": "good", "two": "failed"}
     _check(daemon, tmp_path, "one")
+
+
+def test_a_quota_of_one_place_ends_the_run_there_alone(daemon: Daemon, tmp_path: Path) -> None:
+    """What may not be stored at one destination is no limit of another."""
+    slow_set.fill(tmp_path / "source", 12)
+    daemon.good("destination", "edit", "two", "--quota", "1M")
+    document = daemon.json("backup", "docs")
+    assert document["exit"] == 4, document
+    entries = _entries(document)
+    assert (entries["one"]["verdict"], entries["two"]["error"]["code"]) == ("good", "destination.quota")
+    _check(daemon, tmp_path, "one")
+    daemon.good("destination", "edit", "two", "--quota", "")
+    assert daemon.json("backup", "docs")["exit"] == 0
+    _check(daemon, tmp_path, "two")
