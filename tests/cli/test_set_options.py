@@ -14,6 +14,8 @@ import pytest
 from tests.support.daemon import Daemon, running_daemon
 
 FIRST: dict[str, tuple[tuple[str, ...], object]] = {
+    "mode": (("--mode", "concurrent"), "concurrent"),
+    "max_concurrent": (("--max-concurrent", "3"), 3),
     "one_file_system": (("--one-file-system",), True),
     "max_age": (("--max-age", "26h"), "26h"),
     "stop_after": (("--stop-after", "4h"), "4h"),
@@ -33,6 +35,8 @@ FIRST: dict[str, tuple[tuple[str, ...], object]] = {
 }
 """Field of a set -> the words that give it, and what it then is."""
 CHANGED: dict[str, tuple[tuple[str, ...], object]] = {
+    "max_concurrent": (("--max-concurrent", ""), None),
+    "mode": (("--mode", "sequential"), "sequential"),
     "one_file_system": (("--all-file-systems",), False),
     "max_age": (("--max-age", ""), None),
     "stop_after": (("--stop-after", ""), None),

@@ -144,6 +144,9 @@ def test_members_belong_to_their_pool(daemon: Daemon, source: Path, tmp_path: Pa
     assert daemon.json("destination", "add", "x", "--pool", "spread", "--member", "a")["exit"] == 2
     assert daemon.json("destination", "add", "x", tmp_path / "x", "--pool", "spread", "--member", "a")["exit"] == 2
     assert daemon.json("once", source, "--to", "pool://d" + "0" * 32)["exit"] == 2
+    assert daemon.json("destination", "add", "x", "--pool", "mirror", "--member", "a", "--copies", "2")["exit"] == 2
+    edited = daemon.good("destination", "edit", "pool", "--pool", "mirror", "--copies", "3", "--dry-run")
+    assert edited["destination"]["pool"]["copies"] == 3
     daemon.good("destination", "rename", "b", "disk")
     assert daemon.good("destination", "show", "pool")["destination"]["pool"] == {
         "kind": "mirror", "members": ["a", "disk", "c"], "copies": 2,
