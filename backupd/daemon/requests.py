@@ -19,6 +19,8 @@ class BackupRequest(Struct, frozen=True, kw_only=True):
     upload_rate: int | None = None
     download_rate: int | None = None
     estimate: bool = False
+    seed_place: str | None = None
+    """Directory on a disk to store in, in place of the destination that it is for."""
 
 
 class JobRequest(Struct, frozen=True, kw_only=True):

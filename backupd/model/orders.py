@@ -434,6 +434,17 @@ class DestinationSessionsOrder(Order, frozen=True, kw_only=True, tag="destinatio
     """Id, or the begin of one, of a session to end for its writer."""
 
 
+class DestinationAdoptOrder(Order, frozen=True, kw_only=True, tag="destination_adopt"):
+    """`bkctl destination adopt`: whether the copy of a set that came on a disk is whole at its destination."""
+
+    set_name: str
+    """The set's name; its snapshots there are checked."""
+    set_id: str = ""
+    """As its snapshots name it; the daemon knows."""
+    sample: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 20
+    """Blocks, drawn, of which every byte is verified."""
+
+
 AnyOrder = (
     BackupOrder
     | RestoreOrder
@@ -454,6 +465,7 @@ AnyOrder = (
     | DestinationHealOrder
     | ProxyTestOrder
     | DestinationSessionsOrder
+    | DestinationAdoptOrder
 )
 
 
