@@ -14,6 +14,7 @@ from backupd.catalog.jobs import StoredRun
 from backupd.daemon.outcome import GOOD, Outcome
 from backupd.model.api import SeedingView
 from backupd.model.orders import Struct
+from backupd.model.sets import DestinationText
 from backupd.rules import moments
 from backupd.settings import environment
 from backupd.settings.zone import find_zone
@@ -139,6 +140,11 @@ def has_snapshot(stored: StoredSet, destination: StoredDestination, runs: Sequen
     return any(
         (run.set_id, run.destination_id) == (stored.id, destination.id) and _has_stored(run) for run in runs
     )
+
+
+def disk_text(text: DestinationText, place: str) -> DestinationText:
+    """A destination as it is while its first copy is written to a disk: a plain directory."""
+    return DestinationText(name=place, place=place, quota=text.quota)
 
 
 def view(seeding: Seeding, sets: Sequence[StoredSet]) -> SeedingView:

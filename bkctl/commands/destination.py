@@ -35,6 +35,7 @@ from backupd.model.places import is_place, is_url
 from backupd.model.sets import DestinationText
 from bkctl import options
 from bkctl.checks import replicated_together
+from bkctl.commands.seeding import adopt, seed
 from bkctl.daemon_client import DaemonClient
 from bkctl.daemon_job import DaemonJob, ask_daemon
 from bkctl.dispatch import client_of, daemon_for
@@ -222,6 +223,10 @@ def _replicated(session: Session, client: DaemonClient, job: JobView, *, is_one:
     view = View(lines)
     reply = reply_of(session, follow(session, DaemonJob(client, job.id), view), view)
     return replace(reply, result={**reply.result, "set": job.set_name, "job": job.id}) if reply.result else reply
+
+
+destination.add_command(seed)
+destination.add_command(adopt)
 
 
 @destination.command(
