@@ -49,7 +49,7 @@ class Home:
     def store_in(self, *names: str) -> None:
         """Make the set, or say where it goes from now on."""
         known = self._client.get("/v1/sets", SetList).sets
-        edit = EditSet(text=SetText(name="docs", sources=[str(self.source)], to=list(names)))
+        edit = EditSet(text=SetText(name="docs", sources=[str(self.source)], to=list(names), jobs=1))
         self._client.request("PUT" if known else "POST", "/v1/sets" + "/docs" * bool(known), edit, SetChange)
 
     def seed(self, *words: str) -> dict[str, Any]:
@@ -196,8 +196,7 @@ def test_what_did_not_arrive_whole_is_not_adopted(home: Home) -> None:
 def test_cancelled(home: Home) -> None:
     """A disk that is lost on its way must not keep backups from the destination for ever."""
     daemon = home.daemon
-    home.store_in("near", "far")
-    daemon.good("backup", "docs", "--to", "near")
+    home.store_in("far")
     absent = daemon.json("destination", "seed", "far", "--on", home.above / "not mounted")
     assert (absent["exit"], absent["error"]["code"]) == (15, "destination.absent")
     inside = daemon.json("destination", "seed", "far", "--on", home.near)
