@@ -52,7 +52,6 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/daemon/seeding.py:_stored": _OWN,
     "backupd/daemon/seeding.py:adopt": _OWN,
     "backupd/daemon/seeding.py:begin": _OWN,
-    "backupd/daemon/seeding.py:load": _OWN,
     "backupd/destination/pacing.py:Pace._lanes": _TABLE,
     "backupd/destination/pacing.py:Pace._rates": _TABLE,
     "backupd/destination/pacing.py:Pace._try": _TABLE,
