@@ -216,6 +216,25 @@ def test_what_is_stored(client: Client) -> None:
     assert len(client("check", "--all")["result"]["checks"]) == 2
 
 
+def test_copies_elsewhere(client: Client) -> None:
+    """Who seeds many destinations by script goes by the figures."""
+    far, disk = client.home / "far", client.home / "disk"
+    disk.mkdir()
+    for name in ("far", "third", "fourth", "fifth"):
+        client("destination", "add", name, client.home / name)
+    client("destination", "replicate", "--from", "repo", "--to", "third", "home")
+    client("destination", "add", "both", "--pool", "mirror", "--member", "fourth", "--member", "fifth")
+    client("destination", "heal", "both")
+    client("set", "edit", "home", "--add-to", "far")
+    client("destination", "seed", "far", "--on", disk)
+    client("destination", "show", "far")
+    client("destination", "adopt", "far", exits=15)
+    shutil.copytree(disk, far)
+    client("destination", "adopt", "far")
+    client("destination", "seed", "far", "--cancel")
+    client("status")
+
+
 def test_keys(client: Client) -> None:
     """What tells of keys is parsed by who prints sheets for many machines."""
     place = ("--from", client.home / "once")
@@ -251,25 +270,6 @@ def test_without_a_daemon(client: Client) -> None:
     client.daemon.stop(signal.SIGTERM)
     document = client("set", "list", exits=13)
     assert document["error"]["hint"].startswith("start it: ")
-
-
-def test_copies_elsewhere(client: Client) -> None:
-    """Who seeds many destinations by script goes by the figures."""
-    far, disk = client.home / "far", client.home / "disk"
-    disk.mkdir()
-    for name in ("far", "third", "fourth"):
-        client("destination", "add", name, client.home / name)
-    client("destination", "replicate", "--from", "repo", "--to", "third", "home")
-    client("destination", "add", "both", "--pool", "mirror", "--member", "third", "--member", "fourth")
-    client("destination", "heal", "both")
-    client("set", "edit", "home", "--add-to", "far")
-    client("destination", "seed", "far", "--on", disk)
-    client("destination", "show", "far")
-    client("destination", "adopt", "far", exits=15)
-    shutil.copytree(disk, far)
-    client("destination", "adopt", "far")
-    client("destination", "seed", "far", "--cancel")
-    client("status")
 
 
 def test_every_command_was_held_against_the_schema(client: Client) -> None:
