@@ -30,8 +30,8 @@ async def start_seeding(call: Call) -> Started:
     asked: StartSeeding = call.body
     known, services = call.services.definitions, call.services
     destination = known.destination(call.path["destination"])
-    await asyncio.to_thread(_check_directory, asked.on)
     _refuse_destination(known, asked.on)
+    await asyncio.to_thread(_check_directory, asked.on)
     runs = await asyncio.wrap_future(services.database.read(rows.last_runs))
     wanted = _wanted(known, destination, asked.sets, runs)
     for one in wanted:
