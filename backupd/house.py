@@ -36,6 +36,7 @@ OPERATIONS: dict[type[orders.Order], str] = {
     orders.DestinationHealOrder: "backupd.operations.destination_heal:run",
     orders.ProxyTestOrder: "backupd.operations.proxy_test:run",
     orders.DestinationSessionsOrder: "backupd.operations.destination_sessions:run",
+    orders.DestinationAdoptOrder: "backupd.operations.destination_adopt:run",
     orders.ConfigCheckOrder: "backupd.operations.config_check:run",
 }
 """Module and function of the operation for each order."""

@@ -13,6 +13,7 @@ from backupd.errors import (
     DestinationError,
     DestinationFullError,
     DestinationUnreachableError,
+    SkippedError,
     UsageError,
 )
 
@@ -149,6 +150,12 @@ class StoreLaggingError(StoreDoorError):
     """Of several destinations of a set this one lacks snapshots that another has: it is filled from there."""
 
     code = "destination.lagging"
+
+
+class DestinationSeedingError(SkippedError):
+    """The first copy for a destination is on its way on a disk: runs leave it alone until it is adopted."""
+
+    code = "destination.seeding"
 
 
 class QuotaError(DestinationFullError):

@@ -8,9 +8,10 @@ from typing import Any, Literal, TypedDict, TypeVar
 import click
 
 from backupd.errors import AnswerNeededError, CancelledError, UsageError
-from backupd.model.orders import NO_ACCESS, Limits, Proxy, Selection, StoreAccess, Unlock
+from backupd.model.orders import Limits, Selection, Unlock
 from backupd.model.proxies import ProxyUrl
 from backupd.model.sets import PoolText, ProxyText, SecretReference
+from backupd.model.store_access import NO_ACCESS, Proxy, StoreAccess
 from bkctl.grammar import Duration, Rate
 from bkctl.passwords import given_credentials, given_proxy_login, given_secret, words_of_command
 from bkctl.places import absolute_text

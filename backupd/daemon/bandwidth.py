@@ -15,17 +15,9 @@ from backupd.clock import Clock, to_datetime
 from backupd.daemon.definitions import Definitions
 from backupd.destination.pacing import PaceTable
 from backupd.model.bandwidth import Direction
-from backupd.model.orders import (
-    AnyOrder,
-    BackupOrder,
-    CheckOrder,
-    Limits,
-    OwnRepository,
-    PaceGrant,
-    RestoreOrder,
-    StoreAccess,
-)
+from backupd.model.orders import AnyOrder, BackupOrder, CheckOrder, Limits, OwnRepository, RestoreOrder
 from backupd.model.places import is_url
+from backupd.model.store_access import PaceGrant, StoreAccess
 from backupd.rules.bandwidth import Rule, applies, holds, lowest, told
 from backupd.settings.bandwidth import rules_of
 from backupd.settings.daemon_settings import DaemonSettings

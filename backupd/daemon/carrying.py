@@ -12,7 +12,7 @@ from backupd.catalog import jobs as rows
 from backupd.catalog.database import Database
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet, new_id
 from backupd.clock import Clock
-from backupd.daemon import quotas, run_records
+from backupd.daemon import quotas, run_records, seeding
 from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.child import ChildJob
 from backupd.daemon.definitions import Definitions
@@ -21,6 +21,7 @@ from backupd.daemon.job_files import JobFiles
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import GOOD, Outcome, joined
 from backupd.daemon.planning import backup_order, catch_up_order, restore_hint, sheet_hint, unlocked
+from backupd.daemon.requests import BackupRequest
 from backupd.daemon.store_access import with_access
 from backupd.errors import BackupError, SkippedError, SourceNotFoundError
 from backupd.model.events import Done, Failed, Opened
@@ -69,6 +70,10 @@ class Carrier:
             await self._keep_other_run(job, place, outcome, began_ns)
             return outcome
         stored = self._known.set_by_id(job.stored.set_id or "")
+        if request.backup is not None and request.backup.seed_place is not None:
+            outcome = await self._seed(job, stored, request.backup)
+            job.is_cut_short = job.ending is not None and outcome.was_stopped
+            return outcome
         wanted = (request.backup.to if request.backup is not None else []) or [
             self._known.destination(name).id for name in stored.text.to
         ]
@@ -77,6 +82,8 @@ class Carrier:
         # A job that goes on after a restart does not do again what it had done.
         ended = {run.destination_id: Outcome.of_run(run) for run in before if run.exit_code in GOOD}
         is_dry = request.backup is not None and request.backup.dry_run
+        left = [one for one in destinations if one.id not in ended]
+        ended |= await self._pass_over(job, stored, left, is_dry=is_dry)
         for group in groups(stored.text, [one for one in destinations if one.id not in ended], is_dry=is_dry):
             ended |= await self._back_up(job, stored, group)
             for destination in laggards(group, ended):
@@ -86,6 +93,26 @@ class Carrier:
                 job.is_cut_short = job.ending is not None
                 break
         return joined([(one.text.name, ended[one.id]) for one in destinations if one.id in ended])
+
+    async def _pass_over(
+        self, job: LiveJob, stored: StoredSet, destinations: Sequence[StoredDestination], *, is_dry: bool
+    ) -> dict[str, Outcome]:
+        """Destinations whose first copy is on its way on a disk; said in the log, kept as skipped."""
+        found = seeding.passed_over(self._known.seedings, self._known.repositories, stored, destinations)
+        for destination in (one for one in destinations if one.id in found):
+            job.log("warning", str((found[destination.id].error or {})["message"]))
+            if not is_dry:
+                await self._keep_run(job, stored, destination, found[destination.id], self._clock.now_ns())
+        return found
+
+    async def _seed(self, job: LiveJob, stored: StoredSet, request: BackupRequest) -> Outcome:
+        """The first backup for a destination, to a disk; no run there, so nothing is kept of it as one."""
+        (destination_id,) = request.to
+        destination = self._known.destination(destination_id)
+        text = seeding.disk_text(destination.text, request.seed_place or "")
+        disk = msgspec.structs.replace(destination, text=text)
+        job.begin_step(step_name([disk]))
+        return await self._try_to_back_up(job, stored, [disk], is_seed=True)
 
     async def _back_up(
         self, job: LiveJob, stored: StoredSet, group: Sequence[StoredDestination]
@@ -134,7 +161,7 @@ class Carrier:
         return {destination.id: outcome}
 
     async def _try_to_back_up(
-        self, job: LiveJob, stored: StoredSet, group: Sequence[StoredDestination]
+        self, job: LiveJob, stored: StoredSet, group: Sequence[StoredDestination], *, is_seed: bool = False
     ) -> Outcome:
         request = job.request.backup
         if request is None:
@@ -143,7 +170,7 @@ class Carrier:
         left = self._seconds_left(job, limit) if limit is not None else None
         if left is not None and left <= 0:
             return Outcome.interrupted("the time given by --stop-after is over")
-        known = [self._known.repository(stored.id, destination.id) for destination in group]
+        known = [None if is_seed else self._known.repository(stored.id, one.id) for one in group]
         _, identity = self._own(stored, next((one for one in known if one is not None), None))
         orders = [
             await asyncio.to_thread(
@@ -171,14 +198,15 @@ class Carrier:
         order = msgspec.structs.replace(order, limits=limits)
 
         async def note(opened: Opened) -> None:
-            if known[opened.number] is None:
+            if known[opened.number] is None and not is_seed:
                 await self._note_repository(stored, group[opened.number], opened)
 
         outcome = await self._converse(job, order, note)
         for run in (outcome.result or {}).get("runs") or []:
             run["job"] = job.stored.id
-            run["restore_command"] = restore_hint(stored.text) if run.get("snapshot") else None
-            run["key"] = {**(run.get("key") or {}), "sheet_command": sheet_hint(stored.text)}
+            origin = group[0].text.place if is_seed else None
+            run["restore_command"] = restore_hint(stored.text, origin) if run.get("snapshot") else None
+            run["key"] = {**(run.get("key") or {}), "sheet_command": sheet_hint(stored.text, origin)}
             for destination, entry in zip(group, run.get("destinations") or [], strict=False):
                 entry["name"] = destination.text.name
         return outcome

@@ -12,7 +12,7 @@ from backupd.catalog import definitions as rows
 from backupd.catalog.database import Connection, Database
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
 from backupd.clock import Clock
-from backupd.daemon import volumes
+from backupd.daemon import seeding, volumes
 from backupd.daemon.config_plan import Known, Plan
 from backupd.destination.stores import check_known
 from backupd.errors import (
@@ -23,9 +23,9 @@ from backupd.errors import (
     NotFoundError,
     SetNotFoundError,
 )
-from backupd.model.orders import Volume
 from backupd.model.places import is_place, lies_in
 from backupd.model.sets import DestinationText, ProxyText, SetText
+from backupd.model.store_access import Volume
 from backupd.rules import names
 from backupd.rules.definition_rules import check_destination, check_set, difference
 from backupd.rules.pool_rules import check_members, pools_with, renamed_member, with_place
@@ -42,6 +42,7 @@ class Definitions:
         self.sets: list[StoredSet] = []
         self.destinations: list[StoredDestination] = []
         self.repositories: list[StoredRepository] = []
+        self.seedings: seeding.Seedings = {}
         self.left: frozenset[str] = frozenset()
         """Ids of what came from a file of conf.d that names it no longer: commands may change it."""
         self.temp: str | None = None
@@ -54,10 +55,12 @@ class Definitions:
 
         def read(
             connection: Connection,
-        ) -> tuple[list[StoredSet], list[StoredDestination], list[StoredRepository]]:
-            return rows.sets(connection), rows.destinations(connection), rows.repositories(connection)
+        ) -> tuple[list[StoredSet], list[StoredDestination], list[StoredRepository], seeding.Seedings]:
+            places = rows.destinations(connection)
+            return rows.sets(connection), places, rows.repositories(connection), seeding.load(connection, places)
 
-        self.sets, self.destinations, self.repositories = await asyncio.wrap_future(self._database.read(read))
+        found = await asyncio.wrap_future(self._database.read(read))
+        self.sets, self.destinations, self.repositories, self.seedings = found
 
     # Looking up
 
@@ -222,7 +225,24 @@ class Definitions:
                     f"{stored.text.name} is a member of the pool {pools[0]}",
                     hint=f"take it out first: bkctl destination edit {pools[0]} names the members that stay",
                 )
-            await self._write(volumes.remove_destination, stored.id)
+            await self._write(_forget_destination, stored.id)
+
+    async def begin_seeding(self, destination: StoredDestination, begun: seeding.Seeding) -> None:
+        """Runs of these sets leave the destination alone from now on. Raises StateFullError."""
+        async with self._changing:
+            await self._write(seeding.begin, destination.id, begun)
+
+    async def adopt_seeded(self, destination_id: str, set_id: str) -> None:
+        """A set's copy has arrived at its destination and is whole."""
+        async with self._changing:
+            await asyncio.wrap_future(self._database.write_always(seeding.adopt, destination_id, set_id))
+            await self.reload()
+
+    async def end_seeding(self, destination: StoredDestination) -> None:
+        """Nothing is awaited there any longer: runs begin there anew."""
+        async with self._changing:
+            await asyncio.wrap_future(self._database.write_always(seeding.end, destination.id))
+            await self.reload()
 
     def _check_members(self, text: DestinationText, old_name: str = "") -> None:
         known = {name: one for name, one in self.places.items() if name != old_name}
@@ -267,6 +287,11 @@ class Definitions:
 def _id(letter: str, *, is_dry: bool) -> str:
     """A new id; of what is only shown, none that could be taken for one."""
     return letter + "0" * 32 if is_dry else rows.new_id(letter)
+
+
+def _forget_destination(connection: Connection, destination_id: str) -> None:
+    volumes.remove_destination(connection, destination_id)
+    seeding.end(connection, destination_id)
 
 
 def _put_all(connection: Connection, plan: Plan) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backupd.catalog.definitions import StoredDestination
+from backupd.daemon import seeding
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import ADMINS, EVERYONE
 from backupd.daemon.route import Call, Route
@@ -12,8 +13,14 @@ from backupd.model.api import Change, DestinationChange, DestinationList, Destin
 def view(stored: StoredDestination, known: Definitions) -> DestinationView:
     """A destination as the API shows it."""
     users = [one.text.name for one in known.users_of(stored)]
+    awaited = known.seedings.get(stored.id)
     return DestinationView(
-        id=stored.id, text=stored.text, file=stored.file, created_ns=stored.created_ns, sets=users
+        id=stored.id,
+        text=stored.text,
+        file=stored.file,
+        created_ns=stored.created_ns,
+        sets=users,
+        seeding=seeding.view(awaited, known.sets) if awaited is not None else None,
     )
 
 

@@ -15,7 +15,8 @@ from contextlib import suppress
 from typing import Any, Literal
 
 from backupd.errors import DaemonBusyError, RoleError
-from backupd.model.orders import Caller, Struct
+from backupd.model.orders import Caller
+from backupd.model.structs import Struct
 
 Role = Literal["auditor", "restorer", "operator", "admin"]
 

@@ -11,7 +11,7 @@ from backupd import __version__
 from backupd.daemon.parameters import schema_of
 from backupd.daemon.route import Route
 from backupd.model.events import FromJob
-from backupd.model.orders import Struct
+from backupd.model.structs import Struct
 
 _REFERENCE = "#/components/schemas/{name}"
 _PARTS = {

@@ -10,7 +10,7 @@ import msgspec
 from backupd.catalog.jobs import StoredRun
 from backupd.errors import BackupError, SomeDestinationsError, StoppedError
 from backupd.model.events import Done, Failed
-from backupd.model.orders import Struct
+from backupd.model.structs import Struct
 from backupd.store_errors import DestinationAbsentError
 
 GOOD = (0, 3)

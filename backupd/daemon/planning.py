@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 import msgspec
 
@@ -88,11 +89,12 @@ def unlocked(order: ReplicateOrder, text: SetText) -> ReplicateOrder:
     return msgspec.structs.replace(order, unlock=Unlock(secret=read_secret(text.password)))
 
 
-def restore_hint(text: SetText) -> str:
-    """The command that brings all of a set back."""
-    return f"bkctl restore {text.name} --to restored"
+def restore_hint(text: SetText, place: str | None = None) -> str:
+    """The command that brings all of a set back. place: where it is, of what is at no destination yet."""
+    origin = f" --from {shlex.quote(place)}" if place is not None else ""
+    return f"bkctl restore {text.name}{origin} --to restored"
 
 
-def sheet_hint(text: SetText) -> str:
+def sheet_hint(text: SetText, place: str | None = None) -> str:
     """The command that prints the sheet of a set's key."""
-    return f"bkctl key sheet {text.name}"
+    return f"bkctl key sheet --from {shlex.quote(place)}" if place is not None else f"bkctl key sheet {text.name}"

@@ -10,14 +10,17 @@ from aiohttp import web
 from backupd.daemon.gate import ACTORS, ADMINS, EVERYONE, RESTORERS, WATCHERS, Role, caller_of, check
 from backupd.daemon.place_finding import find_home, find_place
 from backupd.daemon.route import Call, Route
+from backupd.daemon.seeding_routes import adopt_order, adopting
 from backupd.daemon.store_access import with_access
 from backupd.errors import UsageError
 from backupd.model.api import Change, Ending, Question, Reply
+from backupd.model.events import Done
 from backupd.model.orders import (
     Answer,
     AnyOrder,
     BackupOrder,
     CancelRequest,
+    DestinationAdoptOrder,
     DestinationHealOrder,
     DestinationProbeOrder,
     DestinationSessionsOrder,
@@ -46,6 +49,7 @@ QUESTIONS: dict[type[Order], tuple[Role, ...]] = {
     DestinationTestOrder: ADMINS,
     DestinationHealOrder: ADMINS,
     DestinationSessionsOrder: ADMINS,
+    DestinationAdoptOrder: ADMINS,
     KeyOrder: ADMINS,
     BackupOrder: ADMINS,
     ProxyTestOrder: ADMINS,
@@ -59,12 +63,17 @@ _SNAPSHOTS = SnapshotCatOrder | SnapshotDiffOrder | SnapshotLsOrder | SnapshotSh
 async def ask(call: Call) -> web.StreamResponse:
     """Carry a reading order out; its events come as JSON lines, the last one is its last word."""
     question: Question = call.body
-    order = await with_access(call.services.definitions, await _placed(call, question.order))
+    known = call.services.definitions
+    order = await with_access(known, await _placed(call, question.order))
+    adopted = adopting(known, question.order) if isinstance(question.order, DestinationAdoptOrder) else None
     name = question.name if _NAME.fullmatch(question.name) else ""
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     is_begun = False
     # What fails before the first event is answered as an error, not as a stream.
     async for event in call.services.queries.ask(name, call.peer.uid, order):
+        if adopted is not None and isinstance(event, Done) and event.exit_code == 0:
+            # Before the caller hears of it: what he was told stays so.
+            await known.adopt_seeded(adopted[0].id, adopted[1].id)
         if not is_begun:
             await response.prepare(call.request)
             is_begun = True
@@ -105,13 +114,14 @@ async def _placed(call: Call, order: AnyOrder) -> AnyOrder:
             return DestinationTestOrder(place=known.destination(order.place).text.place, quick=order.quick)
         case DestinationHealOrder():
             return DestinationHealOrder(place=known.destination(order.place).text.place)
-        case ProxyTestOrder():
-            return order
+        case DestinationAdoptOrder():
+            return await adopt_order(known, order)
         case DestinationSessionsOrder():
             return msgspec.structs.replace(order, place=known.destination(order.place).text.place, caller=None)
-        case BackupOrder():
+        case BackupOrder() | ProxyTestOrder():
             # A one-shot finds its repository at the place by itself, with the daemon's keys.
-            known.destination(order.place)
+            if isinstance(order, BackupOrder):
+                known.destination(order.place)
             return order
         case SnapshotListOrder():
             place, word = find_place(known, order.place, order.set_name)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from backupd.model.jobs import JobKind
-from backupd.model.orders import NO_ACCESS, CheckOrder, ReplicateOrder, RestoreOrder, Struct, Unlock
+from backupd.model.orders import CheckOrder, ReplicateOrder, RestoreOrder, Unlock
+from backupd.model.store_access import NO_ACCESS
+from backupd.model.structs import Struct
 
 
 class BackupRequest(Struct, frozen=True, kw_only=True):
@@ -19,6 +21,8 @@ class BackupRequest(Struct, frozen=True, kw_only=True):
     upload_rate: int | None = None
     download_rate: int | None = None
     estimate: bool = False
+    seed_place: str | None = None
+    """Directory on a disk to store in, in place of the destination that it is for."""
 
 
 class JobRequest(Struct, frozen=True, kw_only=True):

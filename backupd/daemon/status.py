@@ -9,9 +9,10 @@ from typing import Any
 from backupd.catalog.definitions import StoredDestination, StoredSet
 from backupd.catalog.jobs import StoredJob, StoredRun
 from backupd.daemon import quotas
+from backupd.daemon.seeding import Seedings
 from backupd.errors import AttentionError, DamageError, NotFoundError
-from backupd.model.orders import Struct
 from backupd.model.status import CopyStatus, Grade, KeyState, RunFact, SetStatus, StatusReport, Underway, Verdict
+from backupd.model.structs import Struct
 from backupd.rules.pool_rules import places_of
 from backupd.sizes import format_seconds, parse_duration
 
@@ -40,6 +41,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     held: Mapping[str, int] = {}
     """Destination id -> bytes that all known sets take there, where it has a quota."""
     warnings: Sequence[str] = ()
+    seedings: Seedings = {}
 
 
 def report(facts: Facts, now_ns: int, max_age_seconds: int | None = None) -> StatusReport:
@@ -68,7 +70,7 @@ def _set_status(
     limit = max_age_seconds if max_age_seconds is not None else own
     runs = [run for run in facts.runs if run.set_id == stored.id]
     copies = [
-        _copy(stored, destinations[name], runs, now_ns, limit, facts.held)
+        _copy(stored, destinations[name], runs, now_ns, limit, facts)
         for name in text.to
         if name in destinations
     ]
@@ -105,7 +107,7 @@ def _copy(
     runs: Sequence[StoredRun],
     now_ns: int,
     limit: int | None,
-    held: Mapping[str, int],
+    facts: Facts,
 ) -> CopyStatus:
     here = sorted((run for run in runs if run.destination_id == destination.id), key=lambda run: run.finished_ns)
     backups = [run for run in here if run.kind == "backup"]
@@ -115,6 +117,7 @@ def _copy(
     age = (now_ns - snapshot_ns) // 1_000_000_000 if snapshot_ns is not None else None
     verdict, reason = _judge(age, limit, _damage(here), is_enabled=stored.text.enabled)
     newest = next((entry for run in reversed(backups) for entry in _places(run) if "free_bytes" in entry), {})
+    seeding = facts.seedings.get(destination.id)
     stored_bytes = next((told for told in map(quotas.told_bytes, reversed(backups)) if told is not None), None)
     return CopyStatus(
         destination=destination.text.name,
@@ -129,7 +132,8 @@ def _copy(
         verified_bytes=verified is not None and bool(verified.facts.get("crc")),
         stored_bytes=stored_bytes,
         free_bytes=newest.get("free_bytes"),
-        quotas=quotas.uses(stored, destination, stored_bytes, held),
+        quotas=quotas.uses(stored, destination, stored_bytes, facts.held),
+        seeding_ns=seeding.since_ns if seeding is not None and stored.id in seeding.sets else None,
     )
 
 

@@ -53,6 +53,7 @@ async def _report(call: Call) -> StatusReport:
         keys=keys,
         held=quotas.held_everywhere(runs, known.repositories, known.destinations),
         warnings=[*services.warnings, *problems],
+        seedings=known.seedings,
     )
     return status.report(facts, services.clock.now_ns(), _seconds(query.get("max_age_seconds")))
 

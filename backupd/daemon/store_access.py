@@ -9,20 +9,10 @@ import msgspec
 from backupd.catalog.definitions import StoredDestination
 from backupd.daemon.definitions import Definitions
 from backupd.errors import UsageError
-from backupd.model.orders import (
-    NO_ACCESS,
-    AnyOrder,
-    BackupOrder,
-    OwnRepository,
-    Pool,
-    PoolMember,
-    Proxy,
-    ProxyTestOrder,
-    ReplicateOrder,
-    StoreAccess,
-)
+from backupd.model.orders import AnyOrder, BackupOrder, OwnRepository, ProxyTestOrder, ReplicateOrder
 from backupd.model.places import is_url
 from backupd.model.sets import DestinationText, ProxyText
+from backupd.model.store_access import NO_ACCESS, Pool, PoolMember, Proxy, StoreAccess
 from backupd.rules.definition_rules import duration
 from backupd.rules.pool_rules import copies_of
 from backupd.settings.secrets import read_secret

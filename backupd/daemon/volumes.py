@@ -13,9 +13,9 @@ from backupd.catalog.definitions import StoredDestination
 from backupd.catalog.facts import drop_fact, fact, put_fact
 from backupd.destination.volumes import ROOTS, remember
 from backupd.errors import ConfigError, StateFullError
-from backupd.model.orders import Volume
 from backupd.model.places import is_url
 from backupd.model.sets import DestinationText
+from backupd.model.store_access import Volume
 from backupd.store_errors import DestinationAbsentError
 
 _ANSWER_SECONDS = 10.0

@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from backupd.destination.pacing import Pace
-from backupd.model.orders import NO_ACCESS, StoreAccess
+from backupd.model.store_access import NO_ACCESS, StoreAccess
 
 Buffers = Sequence[bytes | memoryview]
 

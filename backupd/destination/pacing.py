@@ -24,7 +24,7 @@ from backupd.cancel import Cancel
 from backupd.clock import Clock, SystemClock
 from backupd.errors import DaemonBusyError
 from backupd.model.bandwidth import MOST_RULES
-from backupd.model.orders import PaceGrant
+from backupd.model.store_access import PaceGrant
 from backupd.shared_memory import make_memory, map_memory
 
 _RATE = struct.Struct("<d")

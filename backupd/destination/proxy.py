@@ -15,8 +15,8 @@ from ipaddress import ip_address
 from backupd.clock import SystemClock
 from backupd.destination.logins import parse_login
 from backupd.errors import BackupError, DestinationUnreachableError, UsageError
-from backupd.model.orders import Proxy
 from backupd.model.proxies import ProxyUrl, bracketed
+from backupd.model.store_access import Proxy
 from backupd.store_errors import ProxyLoginError, ProxyRefusedError, ProxyTargetError, ProxyUnreachableError
 
 _MAX_HEAD_BYTES = 16 << 10

@@ -17,8 +17,8 @@ from backupd.destination.local import LocalDestination
 from backupd.destination.pacing import Pace
 from backupd.destination.retrying import Patience, Retrying, Told
 from backupd.errors import ConfigError, UsageError
-from backupd.model.orders import NO_ACCESS, StoreAccess
 from backupd.model.places import PlaceUrl, is_url
+from backupd.model.store_access import NO_ACCESS, StoreAccess
 
 Opener = Callable[[PlaceUrl, Opening], Store]
 """Opens a store. Raises UsageError for an address that can't be one of its kind, DestinationError."""

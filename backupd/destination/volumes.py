@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from xml.parsers.expat import ExpatError
 
-from backupd.model.orders import Volume
 from backupd.model.places import lies_in
+from backupd.model.store_access import Volume
 from backupd.source.mounts import Mount, read_mounts
 from backupd.store_errors import DestinationAbsentError
 

@@ -6,19 +6,9 @@ from typing import Any, Literal
 
 from backupd.model.files import FileState
 from backupd.model.jobs import JobView, LogLine
-from backupd.model.orders import (
-    AnyOrder,
-    CheckOrder,
-    IfRunning,
-    Number,
-    Rate,
-    ReplicateOrder,
-    RestoreOrder,
-    Seconds,
-    Strict,
-    Struct,
-)
+from backupd.model.orders import AnyOrder, CheckOrder, IfRunning, ReplicateOrder, RestoreOrder
 from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SetText
+from backupd.model.structs import Number, Rate, Seconds, Strict, Struct
 
 API_VERSION = 1
 
@@ -73,6 +63,16 @@ class EditSet(Strict, frozen=True, kw_only=True):
     dry_run: bool = False
 
 
+class SeedingView(Struct, frozen=True, kw_only=True):
+    """What a destination waits for that is seeded."""
+
+    place: str
+    """Directory on the disk, where it was written."""
+    since_ns: int
+    sets: list[str]
+    """Names of those that are on it; runs of them leave the destination alone."""
+
+
 class DestinationView(Struct, frozen=True, kw_only=True):
     """A destination."""
 
@@ -82,6 +82,8 @@ class DestinationView(Struct, frozen=True, kw_only=True):
     created_ns: int
     sets: list[str]
     """Names of those that are stored there."""
+    seeding: SeedingView | None = None
+    """None: nothing is on its way there."""
 
 
 class DestinationList(Struct, frozen=True, kw_only=True):
@@ -193,6 +195,17 @@ class StartReplicate(Strict, frozen=True, kw_only=True):
     """Copy snapshots between two destinations: `order.place`, `order.to`; `order.set_names` empty: all sets there."""
 
     order: ReplicateOrder
+
+
+class StartSeeding(Strict, frozen=True, kw_only=True):
+    """Write the first copy for a destination to a disk; until it is adopted, runs leave the destination alone."""
+
+    on: str
+    """Absolute path of a directory of that disk."""
+    sets: list[str] = []
+    """Names or ids; empty: all that are to be stored there and are not yet."""
+    all: bool = False
+    """The whole history of each set, not the newest snapshot alone."""
 
 
 class SkippedSet(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from backupd.model.orders import Struct
+from backupd.model.structs import Struct
 
 FileStateName = Literal["waiting", "running", "stored", "unchanged", "left_out", "failed"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from backupd.model.orders import Struct
+from backupd.model.structs import Struct
 
 JobKind = Literal["backup", "restore", "check", "replicate"]
 WRITING: frozenset[JobKind] = frozenset({"backup", "replicate"})

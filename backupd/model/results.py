@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any, Literal
 
-from backupd.model.orders import Struct
+from backupd.model.structs import Struct
 
 ProblemKind = Literal["unreadable", "vanished", "changed", "metadata", "unwritable", "skipped", "damaged", "left_out"]
 

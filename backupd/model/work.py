@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from backupd.model.orders import NO_ACCESS, Caller, StoreAccess
+from backupd.model.orders import Caller
+from backupd.model.store_access import NO_ACCESS, StoreAccess
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True):

@@ -22,7 +22,7 @@ from backupd.errors import (
     UsageError,
 )
 from backupd.index.layout import BlockContents
-from backupd.model.orders import NO_ACCESS
+from backupd.model.store_access import NO_ACCESS
 from backupd.operations.context import JobContext
 from backupd.operations.index_rebuild import list_blocks, read_missing
 from backupd.operations.places import OpenPlace, unlock

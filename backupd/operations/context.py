@@ -13,8 +13,9 @@ from backupd.destination.contract import Store
 from backupd.destination.stores import local_path, open_store
 from backupd.errors import AnswerNeededError, BackupError
 from backupd.model import events
-from backupd.model.orders import NO_ACCESS, Order, StoreAccess
+from backupd.model.orders import Order
 from backupd.model.places import is_url
+from backupd.model.store_access import NO_ACCESS, StoreAccess
 from backupd.rights import Rights
 from backupd.settings import directories
 from backupd.settings.directories import Directories

@@ -36,18 +36,18 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
     findings = Findings()
     with ExitStack() as held:
         context.step("read snapshots, sessions and records")
-        objects = _read_objects(context, place, findings)
+        objects = read_objects(context, place, findings)
         chosen = _choose(order, context, place, objects, findings, held)
         check_rollback(context, place, objects, findings, is_accepted=order.accept_rollback)
         context.step("fetch and verify the index")
-        index = _read_index(context, place)
+        index = read_index(context, place)
         rebuilt = None
         if order.rebuild_index:
             context.step("make the index anew from the blocks")
             with writing(context, place) as writable:
                 rebuilt = index_rebuild.rebuild(context, writable.repository, place.setup(), index, objects)
             index.tables.close()
-            index = _read_index(context, place)
+            index = read_index(context, place)
         for name, error in index.damaged.items():
             findings.add(f"index/{name}", error.code, error.message)
         if index.locked or objects.locked:
@@ -66,7 +66,8 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
     return _end(context, place, findings, result)
 
 
-def _read_objects(context: JobContext, place: OpenPlace, findings: Findings) -> SmallObjects:
+def read_objects(context: JobContext, place: OpenPlace, findings: Findings) -> SmallObjects:
+    """All small objects; what is wrong with them goes to the findings."""
     for problem in check_texts(place.whole, place.repository.text_id):
         findings.add(problem.name, problem.code, problem.message)
     objects = check_objects(place.repository, context.cancel.check)
@@ -112,7 +113,8 @@ def _choose(
     return [at for at in living if at.snapshot.set_id in wanted]
 
 
-def _read_index(context: JobContext, place: OpenPlace) -> VerifiedIndex:
+def read_index(context: JobContext, place: OpenPlace) -> VerifiedIndex:
+    """The whole index as it is at the place."""
     directory = ensure(os.path.join(place.cache, "index"))
     return verify_index(place.repository, directory, context.cancel.check)
 

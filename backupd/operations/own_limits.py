@@ -6,8 +6,9 @@ import msgspec
 
 from backupd.destination.pacing import PaceTable
 from backupd.model.bandwidth import Direction
-from backupd.model.orders import AnyOrder, BackupOrder, CheckOrder, PaceGrant, RestoreOrder
+from backupd.model.orders import AnyOrder, BackupOrder, CheckOrder, RestoreOrder
 from backupd.model.places import is_url
+from backupd.model.store_access import PaceGrant
 from backupd.rules.bandwidth import told
 
 

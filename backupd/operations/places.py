@@ -22,8 +22,9 @@ from backupd.errors import (
     ObjectMissingError,
     SnapshotNotFoundError,
 )
-from backupd.model.orders import Selection, StoreAccess
+from backupd.model.orders import Selection
 from backupd.model.places import is_url, split_inside
+from backupd.model.store_access import StoreAccess
 from backupd.model.work import RepositorySetup
 from backupd.operations import rollback_alarm
 from backupd.operations.context import JobContext

@@ -19,8 +19,8 @@ from backupd.errors import (
     FormatError,
     NewerVersionError,
 )
-from backupd.model.orders import NO_ACCESS, StoreAccess
 from backupd.model.places import inside
+from backupd.model.store_access import NO_ACCESS, StoreAccess
 from backupd.model.work import RepositorySetup
 from backupd.repository.block_seals import HEAD_BYTES, DataKeys, find_seal
 from backupd.repository.opening import OpenRepository

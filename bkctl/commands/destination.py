@@ -24,17 +24,13 @@ from backupd.model.api import (
 )
 from backupd.model.events import Failed
 from backupd.model.jobs import JobView
-from backupd.model.orders import (
-    NO_ACCESS,
-    DestinationHealOrder,
-    DestinationSessionsOrder,
-    DestinationTestOrder,
-    ReplicateOrder,
-)
+from backupd.model.orders import DestinationHealOrder, DestinationSessionsOrder, DestinationTestOrder, ReplicateOrder
 from backupd.model.places import is_place, is_url
 from backupd.model.sets import DestinationText
+from backupd.model.store_access import NO_ACCESS
 from bkctl import options
 from bkctl.checks import replicated_together
+from bkctl.commands.seeding import adopt, seed
 from bkctl.daemon_client import DaemonClient
 from bkctl.daemon_job import DaemonJob, ask_daemon
 from bkctl.dispatch import client_of, daemon_for
@@ -222,6 +218,10 @@ def _replicated(session: Session, client: DaemonClient, job: JobView, *, is_one:
     view = View(lines)
     reply = reply_of(session, follow(session, DaemonJob(client, job.id), view), view)
     return replace(reply, result={**reply.result, "set": job.set_name, "job": job.id}) if reply.result else reply
+
+
+destination.add_command(seed)
+destination.add_command(adopt)
 
 
 @destination.command(

@@ -28,6 +28,15 @@ class Pool(Shown, kw_only=True):
     """On how many members an object lies."""
 
 
+class Seeding(Shown, kw_only=True):
+    """What a destination waits for."""
+
+    place: str
+    """Directory on the disk, where it was written."""
+    since: Time
+    sets: list[str]
+
+
 class Destination(Shown, kw_only=True):
     """A place that sets are stored in."""
 
@@ -53,6 +62,8 @@ class Destination(Shown, kw_only=True):
     kept_in: str | None
     created: Time
     sets: list[str]
+    seeding: Seeding | None
+    """null: nothing is on its way there."""
 
 
 class DestinationList(Shown, kw_only=True):

@@ -229,6 +229,8 @@ class Copy(Shown, kw_only=True):
     stored_bytes: Bytes | None
     free_bytes: Bytes | None
     quotas: list[Quota]
+    seeding: Time | None
+    """Since when its first copy is on its way on a disk."""
 
 
 class Grade(Shown, kw_only=True):

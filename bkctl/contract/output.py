@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bkctl.contract import destinations, kept, parts, runs, stored
+from bkctl.contract import destinations, kept, parts, runs, seeding, stored
 from bkctl.output import SCHEMA
 
 _REFERENCE = "#/$defs/{name}"
@@ -46,6 +46,8 @@ RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     "destination rename": (destinations.ChangedDestination,),
     "destination remove": (destinations.ChangedDestination,),
     "destination replicate": (runs.Replicated,),
+    "destination seed": (seeding.Seeded, destinations.ChangedDestination),
+    "destination adopt": (seeding.Adopted,),
     "job list": (kept.JobList,),
     "job show": (kept.OneJob,),
     "job log": (kept.JobLog,),

@@ -9,7 +9,7 @@ from backupd.model.sets import DestinationText, PoolText, ProxyText, SecretRefer
 from backupd.sizes import format_bytes, format_seconds
 from bkctl.render.sets import change_lines as lines_of_change
 from bkctl.render.table import table
-from bkctl.render.times import rfc3339
+from bkctl.render.times import rfc3339, shown
 from bkctl.text import escape
 
 
@@ -34,7 +34,14 @@ def document(found: DestinationView) -> dict[str, Any]:
         "kept_in": found.file,
         "created": rfc3339(found.created_ns),
         "sets": found.sets,
+        "seeding": _seeding(found),
     }
+
+
+def _seeding(found: DestinationView) -> dict[str, Any] | None:
+    if found.seeding is None:
+        return None
+    return {"place": found.seeding.place, "since": rfc3339(found.seeding.since_ns), "sets": found.seeding.sets}
 
 
 def _pool(pool: PoolText | None) -> dict[str, Any] | None:
@@ -61,8 +68,13 @@ def list_lines(found: DestinationList) -> list[str]:
     """A table."""
     if not found.destinations:
         return ["No destination yet. Make one: bkctl destination add NAME PLACE"]
-    rows = [[one.text.name, place_line(one.text), ", ".join(one.sets) or "-"] for one in found.destinations]
+    rows = [[one.text.name, _place_cell(one), ", ".join(one.sets) or "-"] for one in found.destinations]
     return table(["DESTINATION", "PLACE", "SETS"], rows)
+
+
+def _place_cell(one: DestinationView) -> str:
+    since = f", seeding since {shown(one.seeding.since_ns)}" if one.seeding is not None else ""
+    return place_line(one.text) + since
 
 
 def show_lines(found: DestinationView) -> list[str]:
@@ -74,6 +86,17 @@ def show_lines(found: DestinationView) -> list[str]:
         *["  its drive is found wherever it is mounted"] * found.text.removable,
         *_door_lines(found.text),
         f"  sets: {', '.join(found.sets) or 'none'}",
+        *_seeding_lines(found),
+    ]
+
+
+def _seeding_lines(found: DestinationView) -> list[str]:
+    seeding = found.seeding
+    if seeding is None:
+        return []
+    return [
+        f"  seeding since {shown(seeding.since_ns)}: {', '.join(seeding.sets) or 'no set'}, from {seeding.place}",
+        f"  when it has arrived: bkctl destination adopt {found.text.name}",
     ]
 
 

@@ -92,6 +92,8 @@ def ago(seconds: int) -> str:
 def _row(one: SetStatus, copy: CopyStatus, now_ns: int) -> list[str]:
     verified = (now_ns - copy.verified_ns) // 1_000_000_000 if copy.verified_ns is not None else None
     state = copy.verdict.upper() if copy.verdict in ("overdue", "damaged") else copy.verdict
+    if copy.seeding_ns is not None:
+        state += f", seeding since {ago((now_ns - copy.seeding_ns) // 1_000_000_000)}"
     if one.underway is not None and one.is_enabled:
         state += f", {_doing(one.underway)}"
     return [
@@ -117,6 +119,8 @@ def _notes(one: SetStatus) -> list[str]:
         for copy in one.copies
         if copy.verdict in ("overdue", "damaged")
     ]
+    seeded = [copy.destination for copy in one.copies if copy.seeding_ns is not None]
+    notes += [f"{one.set}: when its copy has arrived: bkctl destination adopt {name}" for name in seeded]
     run = one.last_run
     if run is not None and run.exit == _SOME_EXIT:
         notes += [f"{one.set}: last run did not reach all destinations: {run.error}", f"  bkctl job log {run.job[:9]}"]
@@ -234,6 +238,7 @@ def _copy_document(copy: CopyStatus) -> dict[str, Any]:
         "stored_bytes": copy.stored_bytes,
         "free_bytes": copy.free_bytes,
         "quotas": [{name: getattr(use, name) for name in use.__struct_fields__} for use in copy.quotas],
+        "seeding": rfc3339(copy.seeding_ns) if copy.seeding_ns is not None else None,
     }
 
 

@@ -168,8 +168,8 @@ def _question(kind: type[Order]) -> bytes:
     for field in msgspec.structs.fields(kind):
         if field.required and field.name != "place":
             selection = Selection(set_name="absent", paths=[b"/a"])
-            words = {"selection": selection, "verb": "show", "sources": [b"/a"], "host": "localhost", "port": 9}
-            given[field.name] = words[field.name]
+            values = {"selection": selection, "verb": "show", "sources": [b"/a"], "set_name": "absent"}
+            given[field.name] = {**values, "host": "absent.invalid", "port": 1}[field.name]
     return msgspec.json.encode(Question(order=kind(**given)))  # type: ignore[arg-type]
 
 

@@ -27,7 +27,7 @@ from backupd.errors import (
     PlaceOccupiedError,
     UsageError,
 )
-from backupd.model.orders import StoreAccess
+from backupd.model.store_access import StoreAccess
 from backupd.store_errors import (
     CertificateError,
     NameTooLongError,

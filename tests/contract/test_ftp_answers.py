@@ -14,8 +14,8 @@ from backupd.destination.contract import Opening
 from backupd.destination.ftp.store import FtpStore, open_with_limits
 from backupd.destination.network_door import TimeLimits
 from backupd.errors import DestinationUnreachableError
-from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl
+from backupd.model.store_access import StoreAccess
 from backupd.store_errors import StoreAnswerError
 from tests.support.servers.certificates import Authority
 from tests.support.servers.scripted_ftp import Script, scripted_ftp

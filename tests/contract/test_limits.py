@@ -17,7 +17,7 @@ import pytest
 
 from backupd.destination.pacing import PaceTable
 from backupd.destination.stores import open_store
-from backupd.model.orders import PaceGrant, StoreAccess
+from backupd.model.store_access import PaceGrant, StoreAccess
 from tests.support.servers import seaweedfs
 from tests.support.servers.counting_relay import CountingRelay, Way, counting_relay
 from tests.support.servers.ftpd import Ftpd

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backupd.model.orders import StoreAccess
+from backupd.model.store_access import StoreAccess
 from tests.contract.suite import Open, StoreContract
 from tests.support.pools import local_members, member, open_pool, pool_access
 from tests.support.servers.seaweedfs import BUCKET, OWNER, SeaweedFs, credentials, seaweedfs

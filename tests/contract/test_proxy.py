@@ -15,7 +15,7 @@ from backupd.destination.contract import Opening, Store
 from backupd.destination.proxy import dial
 from backupd.destination.stores import open_once
 from backupd.errors import BackupError, UsageError
-from backupd.model.orders import Proxy, StoreAccess
+from backupd.model.store_access import Proxy, StoreAccess
 from backupd.store_errors import (
     CertificateError,
     ProxyLoginError,

@@ -28,7 +28,7 @@ from backupd.errors import (
     DestinationUnreachableError,
     UsageError,
 )
-from backupd.model.orders import StoreAccess
+from backupd.model.store_access import StoreAccess
 from backupd.store_errors import (
     NameTooLongError,
     PlaintextError,

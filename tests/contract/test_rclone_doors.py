@@ -11,7 +11,7 @@ from backupd.destination.contract import Opening, Store
 from backupd.destination.rclone.remote import Remote, checked
 from backupd.destination.stores import open_once
 from backupd.errors import BackupError, UsageError
-from backupd.model.orders import StoreAccess
+from backupd.model.store_access import StoreAccess
 from backupd.store_errors import HostKeyChangedError, HostKeyUnknownError, PlaintextError
 from tests.support.servers.http_server import program
 from tests.support.servers.sshd import Sshd, make_key

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from backupd.errors import BackupError, DestinationRefusedError, DestinationUnreachableError, UsageError
-from backupd.model.orders import StoreAccess
+from backupd.model.store_access import StoreAccess
 from backupd.store_errors import HostKeyChangedError, HostKeyUnknownError, StoreLoginError
 from tests.support.servers.rclone_sftp import PASSWORD, RcloneSftp, rclone_sftp
 from tests.support.servers.sshd import Sshd, fingerprint, make_key, sshd

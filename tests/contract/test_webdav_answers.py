@@ -22,8 +22,8 @@ from backupd.errors import (
     ObjectExistsError,
     ObjectMissingError,
 )
-from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl
+from backupd.model.store_access import StoreAccess
 from backupd.store_errors import (
     NameTooLongError,
     ReadOnlyStoreError,

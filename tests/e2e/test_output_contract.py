@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Generator
 from pathlib import Path
@@ -213,6 +214,25 @@ def test_what_is_stored(client: Client) -> None:
     client("set", "copy", "home", "second")
     client("backup", "home", "second")
     assert len(client("check", "--all")["result"]["checks"]) == 2
+
+
+def test_copies_elsewhere(client: Client) -> None:
+    """Who seeds many destinations by script goes by the figures."""
+    far, disk = client.home / "far", client.home / "disk"
+    disk.mkdir()
+    for name in ("far", "third", "fourth", "fifth"):
+        client("destination", "add", name, client.home / name)
+    client("destination", "replicate", "--from", "repo", "--to", "third", "home")
+    client("destination", "add", "both", "--pool", "mirror", "--member", "fourth", "--member", "fifth")
+    client("destination", "heal", "both")
+    client("set", "edit", "home", "--add-to", "far")
+    client("destination", "seed", "far", "--on", disk)
+    client("destination", "show", "far")
+    client("destination", "adopt", "far", exits=15)
+    shutil.copytree(disk, far)
+    client("destination", "adopt", "far")
+    client("destination", "seed", "far", "--cancel")
+    client("status")
 
 
 def test_keys(client: Client) -> None:

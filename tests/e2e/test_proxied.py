@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from backupd.model.orders import Proxy, ProxyTestOrder, StoreAccess
+from backupd.model.orders import ProxyTestOrder
+from backupd.model.store_access import Proxy, StoreAccess
 from tests.support.daemon import Daemon, running_daemon
 from tests.support.machine import Machine
 from tests.support.servers.process import free_port

@@ -9,15 +9,8 @@ from pathlib import Path
 import pytest
 
 from backupd.errors import BackupError
-from backupd.model.orders import (
-    BackupOrder,
-    CheckOrder,
-    Limits,
-    RestoreOrder,
-    Selection,
-    SnapshotListOrder,
-    StoreAccess,
-)
+from backupd.model.orders import BackupOrder, CheckOrder, Limits, RestoreOrder, Selection, SnapshotListOrder
+from backupd.model.store_access import StoreAccess
 from tests.fault.conftest import Faults
 from tests.support.ledger import hash_tree
 from tests.support.machine import LaterClock, Machine

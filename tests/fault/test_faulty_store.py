@@ -19,7 +19,8 @@ from typing import NamedTuple
 import pytest
 
 from backupd.errors import BackupError, TargetError
-from backupd.model.orders import BackupOrder, CheckOrder, Limits, Order, RestoreOrder, Selection, StoreAccess
+from backupd.model.orders import BackupOrder, CheckOrder, Limits, Order, RestoreOrder, Selection
+from backupd.model.store_access import StoreAccess
 from tests.fault.conftest import Faults
 from tests.support.faulty_store import Fault, FaultyPlace, Kind, Method
 from tests.support.ledger import hash_tree

@@ -24,9 +24,9 @@ from backupd.errors import (
     ObjectExistsError,
     ObjectMissingError,
 )
-from backupd.model.orders import PoolMember, StoreAccess
 from backupd.model.places import pool_place
 from backupd.model.sets import PoolKind
+from backupd.model.store_access import PoolMember, StoreAccess
 from backupd.store_errors import NotAMemberError
 from tests.support.mounting import tmpfs
 from tests.support.pools import POOL_ID, local_members, member, open_pool, pool_access

@@ -227,6 +227,7 @@ _BODIES: dict[Any, tuple[object, ...]] = {
     api.StartRestore: (api.StartRestore(order=_ORDERS[1]),),  # type: ignore[arg-type]
     api.StartCheck: (api.StartCheck(order=_ORDERS[2]),),  # type: ignore[arg-type]
     api.StartReplicate: (api.StartReplicate(order=_ORDERS[3]),),  # type: ignore[arg-type]
+    api.StartSeeding: (api.StartSeeding(on="/media/usb", sets=["docs"], all=True),),
     api.Question: tuple(api.Question(order=order, name="0" * 32) for order in _ORDERS),
     api.Reply: (api.Reply(ask=1, text="yes"),),
     api.Ending: (api.Ending(signal="term"),),

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from backupd.destination.contract import Store
 from backupd.destination.stores import open_store
-from backupd.model.orders import NO_ACCESS, Pool, PoolMember, StoreAccess
 from backupd.model.places import pool_place
 from backupd.model.sets import PoolKind
+from backupd.model.store_access import NO_ACCESS, Pool, PoolMember, StoreAccess
 
 POOL_ID = "d" + "a1" * 16
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from backupd.destination.contract import Opening
 from backupd.destination.sftp.ssh_connection import SftpLimits
 from backupd.destination.sftp.store import SftpStore
-from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl
+from backupd.model.store_access import StoreAccess
 from tests.support.servers.rclone_sftp import PASSWORD, USER, RcloneSftp
 from tests.support.servers.sshd import Sshd, fingerprint
 

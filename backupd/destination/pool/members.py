@@ -23,8 +23,8 @@ from backupd.errors import (
     ObjectExistsError,
     ObjectMissingError,
 )
-from backupd.model.orders import PoolMember
 from backupd.model.places import is_url
+from backupd.model.store_access import PoolMember
 from backupd.store_errors import NameTooLongError, NotAMemberError, ReadOnlyStoreError, StoreDoorError
 
 Result = TypeVar("Result")

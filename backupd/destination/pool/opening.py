@@ -17,8 +17,8 @@ from backupd.destination.pool.policy import LEAD, Rules
 from backupd.destination.pool.store import PoolId, PoolStore
 from backupd.destination.stores import open_store
 from backupd.errors import ConflictError, DestinationError, DestinationUnreachableError, UsageError
-from backupd.model.orders import Pool, PoolMember
 from backupd.model.places import PlaceUrl
+from backupd.model.store_access import Pool, PoolMember
 from backupd.store_errors import NotAMemberError
 
 _MEMBER_SECONDS = 4

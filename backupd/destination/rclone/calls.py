@@ -14,7 +14,7 @@ from backupd.clock import SystemClock
 from backupd.destination.rclone.child import RcloneChild, check_version, proxy_secrets
 from backupd.destination.rclone.errors import secrets_of, translated
 from backupd.errors import BackupError, DestinationUnreachableError
-from backupd.model.orders import StoreAccess
+from backupd.model.store_access import StoreAccess
 from backupd.store_errors import StoreAnswerError, StoreFolderError
 
 CALL_SECONDS = 240.0

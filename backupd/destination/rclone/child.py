@@ -23,8 +23,8 @@ from urllib.parse import quote
 from backupd.clock import SystemClock
 from backupd.destination.proxy import login_of
 from backupd.errors import DestinationError, DestinationUnreachableError
-from backupd.model.orders import Proxy
 from backupd.model.proxies import ProxyUrl, bracketed
+from backupd.model.store_access import Proxy
 from backupd.store_errors import StoreProgramError
 
 LEAST_VERSION = (1, 69, 0)

@@ -7,7 +7,7 @@ import os
 from backupd.destination.rclone.layers import Layer
 from backupd.destination.sftp.ssh_host_keys import MAX_BYTES, vouched
 from backupd.errors import UsageError
-from backupd.model.orders import StoreAccess
+from backupd.model.store_access import StoreAccess
 from backupd.store_errors import HostKeyUnknownError
 
 _SSH_PORT = 22

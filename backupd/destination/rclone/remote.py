@@ -9,8 +9,8 @@ import msgspec
 from backupd.destination.rclone.host_keys import host_key_options
 from backupd.destination.rclone.layers import Ask, Layer, is_true, layers
 from backupd.errors import UsageError
-from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl
+from backupd.model.store_access import StoreAccess
 from backupd.store_errors import PlaintextError
 
 _REMOTE = re.compile(r"[\w.+@-][\w.+@ -]*", re.ASCII)

@@ -11,8 +11,8 @@ import msgspec
 
 from backupd.destination.logins import parse_login
 from backupd.errors import UsageError
-from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl
+from backupd.model.store_access import StoreAccess
 from backupd.store_errors import PlaintextError
 
 KNOWN = ("endpoint", "region", "style", "profile", "storage_class", "sse", "sse_key", "checksum")

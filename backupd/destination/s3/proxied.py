@@ -8,7 +8,7 @@ from typing import Any
 from botocore.awsrequest import AWSHTTPConnection, AWSHTTPConnectionPool, AWSHTTPSConnection, AWSHTTPSConnectionPool
 
 from backupd.destination.proxy import dial
-from backupd.model.orders import Proxy
+from backupd.model.store_access import Proxy
 
 
 def send_through(client: Any, proxy: Proxy, seconds: float) -> None:

@@ -26,8 +26,8 @@ from backupd.destination.s3.holding_back import hold_back
 from backupd.destination.s3.options import S3Options, check_ca_file, check_encrypted, login_of
 from backupd.destination.s3.proxied import send_through
 from backupd.errors import DestinationUnreachableError, ObjectExistsError, ObjectMissingError
-from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl
+from backupd.model.store_access import StoreAccess
 from backupd.store_errors import NameTooLongError, StoreAnswerError
 
 _KEY_BYTES = 1024

@@ -22,7 +22,7 @@ from backupd.destination.sftp.session import LostError, Session
 from backupd.destination.sftp.ssh_host_keys import HostKey, Vouched
 from backupd.destination.sftp.ssh_logins import SshLogin, log_in
 from backupd.errors import DestinationUnreachableError
-from backupd.model.orders import Proxy
+from backupd.model.store_access import Proxy
 from backupd.store_errors import StoreAnswerError
 
 Answer = TypeVar("Answer")

@@ -27,7 +27,7 @@ from backupd.destination.sending import parts
 from backupd.destination.webdav.errors import answer_error
 from backupd.destination.webdav.login import Login
 from backupd.errors import DestinationError, DestinationUnreachableError
-from backupd.model.orders import Proxy
+from backupd.model.store_access import Proxy
 from backupd.store_errors import StoreAnswerError
 
 if TYPE_CHECKING:

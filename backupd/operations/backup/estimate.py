@@ -14,8 +14,9 @@ import msgspec
 from backupd.destination.stores import local_path
 from backupd.errors import BackupError, DamageError, DestinationFullError, ObjectMissingError, RepositoryNotFoundError
 from backupd.model import events
-from backupd.model.orders import NO_ACCESS, BackupOrder, Unlock
+from backupd.model.orders import BackupOrder, Unlock
 from backupd.model.results import Problem
+from backupd.model.store_access import NO_ACCESS
 from backupd.operations.backup import dry_run
 from backupd.operations.backup.opening import OpenedForWriting, open_for_writing
 from backupd.operations.backup.sampling import Samples

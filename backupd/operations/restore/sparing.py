@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from backupd.destination.stores import local_paths
-from backupd.model.orders import FilterWord, StoreAccess
+from backupd.model.orders import FilterWord
+from backupd.model.store_access import StoreAccess
 from backupd.operations.context import JobContext
 from backupd.rules.filtering import Filters, rules_of
 from backupd.snapshot.records import Snapshot

@@ -9,8 +9,8 @@ from pathlib import Path
 from backupd.destination.contract import Opening
 from backupd.destination.ftp.store import FtpStore, open_with_limits
 from backupd.destination.network_door import TimeLimits
-from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl
+from backupd.model.store_access import StoreAccess
 from tests.support.servers.certificates import Authority
 from tests.support.servers.process import ServerProcess, free_port
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from backupd.model.orders import Proxy
+from backupd.model.store_access import Proxy
 from tests.support.servers.process import ServerProcess, free_port
 
 USER, PASSWORD = "walker", "gate-word-55a1"

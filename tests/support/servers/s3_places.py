@@ -7,8 +7,8 @@ import itertools
 from backupd.destination.contract import Opening, Store
 from backupd.destination.s3.options import S3Options
 from backupd.destination.s3.store import S3Store, TimeLimits, open_s3
-from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl
+from backupd.model.store_access import StoreAccess
 from tests.contract.suite import Open
 from tests.support.servers import seaweedfs
 

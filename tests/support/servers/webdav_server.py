@@ -7,8 +7,8 @@ from pathlib import Path
 from backupd.destination.contract import Opening
 from backupd.destination.network_door import TimeLimits
 from backupd.destination.webdav.store import WebdavStore, open_with_limits
-from backupd.model.orders import StoreAccess
 from backupd.model.places import PlaceUrl
+from backupd.model.store_access import StoreAccess
 from tests.support.servers.certificates import Authority
 from tests.support.servers.process import ServerProcess
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from backupd.daemon.requests import JobRequest
-from backupd.model.orders import CheckOrder, ReplicateOrder, RestoreOrder, Selection, StoreAccess, Unlock
+from backupd.model.orders import CheckOrder, ReplicateOrder, RestoreOrder, Selection, Unlock
+from backupd.model.store_access import StoreAccess
 
 
 def test_the_catalog_keeps_no_secret_of_an_order() -> None:

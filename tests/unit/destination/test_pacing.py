@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from backupd.cancel import Cancel
 from backupd.destination.pacing import DOWN, UP, Pace, PaceTable
 from backupd.errors import CancelledError
-from backupd.model.orders import PaceGrant
+from backupd.model.store_access import PaceGrant
 from backupd.shared_memory import map_memory
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -26,7 +26,7 @@ RATE = 2 * MIB
 _TAKE = """
 import sys, time
 from backupd.destination.pacing import UP, Pace
-from backupd.model.orders import PaceGrant
+from backupd.model.store_access import PaceGrant
 pace = Pace(PaceGrant(descriptor=int(sys.argv[1]), member=int(sys.argv[2])))
 sys.stdout.write("ready\\n"); sys.stdout.flush(); sys.stdin.readline()
 end, moved = time.monotonic() + 1.5, 0

@@ -21,7 +21,7 @@ def test_the_example_of_settings_is_read() -> None:
     assert found.access["auditor"] == ["nagios"]
     assert found.queue == QueueSettings()
     # What is commented out there works, too, once somebody takes the signs away.
-    lines = path.read_text().partition("# bandwidth:")[2].splitlines()
+    lines = path.read_text().partition("# bandwidth:")[2].partition("\n\n")[0].splitlines()
     rules = parse_settings("\n".join(["bandwidth:", *(line[2:] for line in lines if line)]), "example").value.bandwidth
     assert [rule.name for rule in rules.rules] == ["office hours"]
 
