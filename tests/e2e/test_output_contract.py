@@ -230,8 +230,8 @@ def test_copies_elsewhere(client: Client) -> None:
     client("destination", "show", "far")
     client("destination", "adopt", "far", exits=15)
     shutil.copytree(disk, far)
-    client("destination", "adopt", "far")
-    client("destination", "seed", "far", "--cancel")
+    assert client("destination", "adopt", "far")["result"]["sets"][0]["adopted"]
+    assert not client("destination", "seed", "far", "--cancel")["result"]["changed"]
     client("status")
 
 
