@@ -170,8 +170,14 @@ def test_a_torn_file_is_told(bench: Bench) -> None:
                 content = b"".join(data for _, data in bench.truth.content(entry))
                 if not is_marked:
                     numbers = [content[at : at + 8] for at in range(0, size, 8)]
-                    changes = sum(left != right for left, right in zip(numbers, numbers[1:], strict=False))
-                    assert changes <= 1, name
+                    # Of a write that begins and ends within one tick of the file system's clock, after the first look
+                    # at the file, nothing tells (docs/fidelity.md): one piece may be torn, never two states mixed.
+                    step = len(numbers) // 64
+                    pieces = [numbers[at : at + step] for at in range(0, len(numbers), step)]
+                    torn = [piece for piece in pieces if len(set(piece)) > 1]
+                    whole = [piece[0] for piece in pieces if len(set(piece)) == 1]
+                    changes = sum(left != right for left, right in zip(whole, whole[1:], strict=False))
+                    assert (changes <= 1, len(torn) <= 1) == (True, True), name
     assert told
     bench.back_up()
     assert bench.truth.differences(bench.source) == []
