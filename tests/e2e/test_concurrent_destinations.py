@@ -162,6 +162,7 @@ def test_who_stands_still_holds_up_no_other(house: House) -> None:
     house.check_place("sftp")
 
 
+@pytest.mark.nightly
 def test_without_the_first_one_the_others_have_the_key_and_all(house: House) -> None:
     """The first place makes the repository; where it is not there, the next one does, and nothing is lost later."""
     (house.source / "one").write_bytes(os.urandom(100_000))
@@ -177,6 +178,7 @@ def test_without_the_first_one_the_others_have_the_key_and_all(house: House) -> 
     house.check_place("disk")
 
 
+@pytest.mark.nightly
 def test_a_stopped_run_goes_on_at_all_of_them(house: House) -> None:
     """What was stored before a stop must count everywhere."""
     slow_set.fill(house.source, 8)

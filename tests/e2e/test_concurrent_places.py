@@ -127,6 +127,7 @@ def test_who_lags_is_stored_to_from_the_sources_when_all_others_are_gone(daemon:
         _check(daemon, tmp_path, name)
 
 
+@pytest.mark.nightly
 def test_two_of_three_at_a_time(daemon: Daemon, tmp_path: Path) -> None:
     """`max_concurrent` spares a line or a disk; all of them get the run all the same."""
     daemon.good("destination", "add", "three", tmp_path / "three")

@@ -22,6 +22,7 @@ def cluster(tmp_path: Path) -> Generator[SeaweedCluster, None, None]:
         yield started
 
 
+@pytest.mark.nightly
 def test_a_volume_server_dies_during_a_backup(cluster: SeaweedCluster, tmp_path: Path) -> None:
     """The run, or its next try, finishes; what lay on the dead server is read from its twin."""
     login = tmp_path / "login"
