@@ -112,7 +112,7 @@ def _tell_steps_apart(daemon: Daemon, ssh: Sshd, proxy: ProxyServer) -> None:
     assert [step["verdict"] for step in lost["result"]["steps"]] == ["good", "good", "failed", "skipped"]
 
 
-@pytest.mark.parametrize("kind", ["http", "socks5"])
+@pytest.mark.parametrize("kind", [pytest.param("http", marks=pytest.mark.nightly), "socks5"])
 def test_a_proxy_is_tried_without_a_daemon(kind: str, tmp_path: Path) -> None:
     """Who sets one up must see which of its four parts is wrong."""
     machine = Machine(tmp_path / "home")

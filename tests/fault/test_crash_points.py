@@ -148,9 +148,13 @@ OPERATIONS: list[Operation] = [
     first_backup, incremental, nothing_new_to_store, resumed, index_merge, index_rebuild, key_added, key_changed,
     key_rotated, key_removed, replicated, replicated_again,
 ]  # fmt: skip
+_AT_THEIR_TIME = [
+    pytest.param(one, marks=pytest.mark.nightly) if one is key_changed else pytest.param(one) for one in OPERATIONS
+]
+"""Where passwords alone open the repository, each look takes seconds."""
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("operation", _AT_THEIR_TIME, ids=lambda one: one.__name__)
 def test_a_crash_at_any_point_loses_nothing(tmp_path: Path, operation: Operation, faults: Faults) -> None:
     """Else a machine that dies at a bad moment takes yesterday's backup along, or waits for somebody to repair it."""
     random = faults.random()
@@ -204,7 +208,7 @@ def test_a_power_cut_after_the_first_backup_leaves_the_only_key(tmp_path: Path) 
     scene.check_nothing_lost(scene.hash_of_source(), [Unlock()])
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("operation", _AT_THEIR_TIME, ids=lambda one: one.__name__)
 def test_a_call_that_fails_is_told_and_loses_nothing(tmp_path: Path, operation: Operation, faults: Faults) -> None:
     """Else a disk that refuses one write gives a backup that says it is good and is none."""
     random = faults.random()

@@ -20,7 +20,7 @@ from tests.support.servers.faulty_door import FaultyDoor
 from tests.support.servers.seaweedfs import SeaweedFs
 
 _SMALL = Limits(jobs=1, polite=False)
-_RUNS, _IN_CI = 200, 3
+_RUNS, _IN_CI = 200, 2
 _CHANGED_BYTES = 300_000
 _ACCESS = StoreAccess(credentials=seaweedfs.credentials(seaweedfs.OWNER), allow_plaintext=True, retry_seconds=60)
 
