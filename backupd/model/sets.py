@@ -13,7 +13,7 @@ Compression = Literal["none", "fast", "normal", "best"]
 Deduplication = Literal["off", "path", "set", "repository"]
 Encryption = Literal["default", "password", "custom", "none"]
 CONCURRENT = range(2, 9)
-"""How many destinations a run can store to at once."""
+"""How many destinations a run can store to at once: what lacks a chunk is told in a byte."""
 PoolKind = Literal["mirror", "spread", "failover"]
 MOST_MEMBERS = 16
 """Of a pool."""

@@ -6,7 +6,7 @@ import mmap
 from collections.abc import Callable
 
 from backupd.block.assembler import BlockAssembler, FinishedBlock
-from backupd.block.layout import DATA, FRAME_HEADER_BYTES, FRAME_PLAIN_BYTES, TRAILER_BYTES, FrameHeader
+from backupd.block.layout import FRAME_HEADER_BYTES, FRAME_PLAIN_BYTES, TRAILER_BYTES, FrameHeader
 from backupd.model.work import Sealed
 from backupd.repository.opening import OpenRepository
 from backupd.seal.cipher import TAG_BYTES, EpochName
@@ -135,8 +135,3 @@ class BlockWriter:
             finished = block.finish()
             self._sent_bytes += finished.size_bytes
             self._send(finished)
-
-
-def is_data(block: FinishedBlock) -> bool:
-    """Whether it holds file content, not trees."""
-    return block.content == DATA

@@ -78,7 +78,7 @@ class StoreEngine:
             setup, options.compression, options.is_checked, self._memory, tree_ring, self.lanes, self.wait_for_upload
         )
         self._identity = Identity(setup.chunk_id_key)
-        self._cancel, self._clock = cancel, clock
+        self._cancel = cancel
         self._queue: deque[Assigned] = deque()
         self._assigned: dict[int, Assigned] = {}
         self._loads: dict[int, int] = dict.fromkeys(range(options.workers), 0)
@@ -173,13 +173,11 @@ class StoreEngine:
     def flush_trees(self) -> None:
         """Bring the nodes stored so far to the destinations; for use within `drain`'s `while_still`.
 
-        Of several that one is waited for no longer than so many seconds which lags: look at each lane's `is_idle`.
+        Of several the slow ones are waited for a while only: look at each lane's `is_idle`.
         """
         self._nodes.flush()
         self.lanes.close_open()
-        began = self._clock.monotonic()
-        while not self.lanes.is_idle and self.lanes.are_waited_for(self._clock.monotonic() - began):
-            self.wait_for_upload()
+        self.lanes.wait_until_idle(self.wait_for_upload)
 
     def forget(self, blocks: Iterable[FinishedBlock]) -> None:
         """These blocks are named by index objects: claims of what no destination lacks any more are of no use."""
@@ -192,6 +190,7 @@ class StoreEngine:
     def end_cancelling(self) -> None:
         """From now on no request to stop interrupts: the run is at its last checkpoint."""
         self._cancel = Cancel()
+        self.lanes.hurry()
 
     def close(self) -> None:
         """Stop workers and uploader; nothing more is stored."""

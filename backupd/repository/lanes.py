@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -22,6 +22,7 @@ from backupd.errors import (
     StoppedError,
     UsageError,
 )
+from backupd.model.sets import CONCURRENT
 from backupd.model.work import Sealed
 from backupd.repository.blocks import BlockWriter, FreeRing
 from backupd.repository.opening import OpenRepository
@@ -29,12 +30,12 @@ from backupd.repository.spool import Spool
 from backupd.repository.uploader import Announce, Uploader
 from backupd.store_errors import StoreSlowError
 
-LANES_MOST = 8
-"""A mask is a byte."""
 _FROM_RING_MOST = 2
 """Blocks that a destination of several may have waiting in the ring; the others go by its spool."""
 _SLOW_SECONDS = 30.0
-_WAITED_SECONDS = 5.0
+_PATIENCE_SECONDS = 5.0
+"""How long the others wait, workers and all, until the slowest of several destinations has what was sent to it."""
+_LAST_PATIENCE_SECONDS = 2.0
 OF_A_LANE = (DestinationError, DamageError, ConflictError, NewerVersionError, StoppedError)
 """What one destination may do to itself. All else, as a full state directory, ends the whole run."""
 
@@ -58,15 +59,17 @@ class Lane:
     def __init__(
         self, bit: int, target: LaneTarget, memory: mmap.mmap, wake: socket.socket, free_ring: FreeRing
     ) -> None:
-        self.bit, self.target, self.tables = bit, target, target.tables
+        self.bit, self.target = bit, target
         self._uploader = Uploader(target.repository.place, self._announce, wake)
         self.blocks = BlockWriter(target.repository, memory, self._send, free_ring)
         self._spool = target.spool
         self._waiting: deque[FinishedBlock] = deque()
         self.stuck_since: float | None = None
-        """When its spool became too small for what waits."""
+        """Since when its spool has been too small for what waits, while others could go on."""
         self.error: BackupError | None = None
         """Why nothing more is sent."""
+        self._may_be_read = True
+        """Whether a thread may still read from the ring."""
         self._bit_of_known = bytes([bit]) + bytes(255)
 
     @property
@@ -81,7 +84,7 @@ class Lane:
 
     def lacking(self, ids: bytes) -> bytearray:
         """Its bit for each chunk (32 bytes an id) that it lacks."""
-        return self.tables.has_many(ids).translate(self._bit_of_known)
+        return self.target.tables.has_many(ids).translate(self._bit_of_known)
 
     def collect(self) -> None:
         """Take in what was sent. Raises what ended the sending."""
@@ -103,13 +106,16 @@ class Lane:
         self._waiting.clear()
         self.blocks.drop_open()
 
-    def close(self) -> None:
-        """End its threads; one that hangs at a dead destination is left to the end of the process."""
-        self._uploader.close(None if self.error is None else 0.0)
+    def close(self, *, is_alone: bool) -> None:
+        """End its threads. Where there are others, what still waits is not sent, and nobody waits for what hangs."""
+        self._may_be_read = not is_alone and not self.is_idle
+        if self._may_be_read:
+            self._uploader.end(StoppedError("the run has ended"))
+        self._uploader.close(0.0 if self._may_be_read else None)
 
     def release(self) -> None:
-        """Let go of the ring's memory."""
-        if self.error is None:
+        """Let go of the ring's memory, unless a thread may still read there."""
+        if not self._may_be_read:
             self.blocks.release()
 
     def _announce(self, block: FinishedBlock) -> None:
@@ -145,9 +151,10 @@ class Lanes:
         free_ring: FreeRing,
         clock: Clock,
     ) -> None:
-        if len(targets) > LANES_MOST:
-            raise UsageError(f"{len(targets)} destinations at once", hint=f"{LANES_MOST} at most")
+        if len(targets) > CONCURRENT[-1]:
+            raise UsageError(f"{len(targets)} destinations at once", hint=f"{CONCURRENT[-1]} at most")
         self._free_ring, self._clock = free_ring, clock
+        self._patience_seconds = _PATIENCE_SECONDS
         self._held: dict[tuple[int, int], int] = {}
         self.all = [
             Lane(1 << number, target, memory, wake, self._leave_ring) for number, target in enumerate(targets)
@@ -204,9 +211,17 @@ class Lanes:
         """Whether nothing is open or under way to any destination."""
         return all(lane.is_idle for lane in self.healthy)
 
-    def are_waited_for(self, seconds: float) -> bool:
-        """Whether to wait on after so many seconds: for ever for one alone, a while for the slow ones of several."""
-        return len(self.healthy) == 1 or seconds < _WAITED_SECONDS
+    def wait_until_idle(self, wait: Callable[[], None]) -> None:
+        """Call `wait` until all that was given is safe; of several, the slow ones are waited for a while only."""
+        began = self._clock.monotonic()
+        while not self.is_idle:
+            if len(self.healthy) > 1 and self._clock.monotonic() - began >= self._patience_seconds:
+                return
+            wait()
+
+    def hurry(self) -> None:
+        """The run stops, and has ten seconds for all that it leaves."""
+        self._patience_seconds = _LAST_PATIENCE_SECONDS
 
     @property
     def stored_bytes(self) -> int:
@@ -225,7 +240,7 @@ class Lanes:
     def close(self) -> None:
         """End all threads."""
         for lane in self.all:
-            lane.close()
+            lane.close(is_alone=len(self.all) == 1)
 
     def release(self) -> None:
         """Let go of the ring's memory."""
@@ -236,10 +251,10 @@ class Lanes:
         """A destination whose spool has been full for long, while others could go on, ends."""
         now = self._clock.monotonic()
         stuck = [lane for lane in self.healthy if lane.is_stuck]
+        # While all are, none holds up another.
+        are_others_held_up = len(stuck) < len(self.healthy)
         for lane in self.healthy:
-            lane.stuck_since = (lane.stuck_since or now) if lane in stuck else None
-        if len(stuck) == len(self.healthy):
-            return
+            lane.stuck_since = (lane.stuck_since or now) if are_others_held_up and lane in stuck else None
         for lane in stuck:
             if lane.stuck_since is not None and now - lane.stuck_since > _SLOW_SECONDS:
                 place = lane.target.repository.place.shown

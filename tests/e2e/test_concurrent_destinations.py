@@ -162,6 +162,30 @@ def test_who_stands_still_holds_up_no_other(house: House) -> None:
     house.check_place("sftp")
 
 
+@pytest.mark.alone
+def test_a_stop_waits_for_nobody_who_stands_still(house: House) -> None:
+    """Else the daemon kills the job after ten seconds, and what was read so far is read again at all of them."""
+    slow_set.fill(house.source, 8)
+    house.make_set("--compression", "best", "--jobs", "1")
+    try:
+        with slow_set.begun(house.daemon, "docs") as job:
+            slow_set.go_on_until_stored(house.daemon, job)
+            house.server.stop()
+            house.daemon.good("job", "cancel", job)
+        document = house.daemon.json("job", "wait", job)
+    finally:
+        house.server.go_on()
+    assert document["exit"] == 5, document
+    entries = {entry["name"]: entry for entry in document["result"]["runs"][0]["destinations"]}
+    assert (entries["disk"]["verdict"], entries["sftp"]["verdict"]) == ("good", "failed")
+    listed = house.daemon.good("snapshot", "list", "docs", "--from", "disk", "--incomplete")["snapshots"]
+    assert [one["incomplete"] for one in listed] == [True]
+    document = house.back_up()
+    assert document["exit"] == 0, document
+    for name in NAMES:
+        house.check_place(name)
+
+
 @pytest.mark.nightly
 def test_without_the_first_one_the_others_have_the_key_and_all(house: House) -> None:
     """The first place makes the repository; where it is not there, the next one does, and nothing is lost later."""

@@ -19,6 +19,8 @@ INDEX_CHUNKS = 100_000
 POST_SECONDS = 600
 _SLOW_SECONDS = 10.0
 """How long the others wait at a checkpoint for the slowest of several destinations."""
+_LAST_SECONDS = 2.0
+"""The same where the run stops, which has ten seconds for all."""
 
 
 class Checkpoints:
@@ -30,6 +32,7 @@ class Checkpoints:
     def __init__(self, storing: Storing, parts: Parts, draft: Draft, context: JobContext) -> None:
         self._storing, self._parts = storing, parts
         self._draft, self._context, self._clock = draft, context, context.clock
+        self._patience_seconds = _SLOW_SECONDS
         self._stored_bytes = 0
         self._at = self._posted_at = self._clock.monotonic()
 
@@ -56,7 +59,7 @@ class Checkpoints:
     def _post_if_due(self) -> None:
         now = self._clock.monotonic()
         if now - self._posted_at >= POST_SECONDS:
-            self._parts.each(self._parts.ready, Part.post, _SLOW_SECONDS)
+            self._parts.each(self._parts.ready, Part.post, self._patience_seconds)
             self._posted_at = now
 
     def publish_if_due(self) -> None:
@@ -67,12 +70,13 @@ class Checkpoints:
     def _publish_safe(self) -> None:
         ready = self._parts.ready
         safe = {id(part): part.take_safe() for part in ready}
-        self._parts.each(ready, lambda part: part.publish(safe[id(part)]), _SLOW_SECONDS)
+        self._parts.each(ready, lambda part: part.publish(safe[id(part)]), self._patience_seconds)
         self._storing.engine.forget(block for blocks in safe.values() for block in blocks)
 
     def make_last(self) -> None:
         """The checkpoint of a run that stops, for the partial snapshot that it leaves."""
         self._storing.flush()
+        self._patience_seconds = _LAST_SECONDS
         self._make()
 
     def _make(self) -> None:
@@ -95,7 +99,7 @@ class Checkpoints:
             id(part): self._draft.snapshot(root, new_bytes, part.stored_bytes, is_complete=False) for part in idle
         }
         self._parts.each(
-            idle, lambda part: part.checkpoint(checkpoint, drafts[id(part)], cache_bytes), _SLOW_SECONDS
+            idle, lambda part: part.checkpoint(checkpoint, drafts[id(part)], cache_bytes), self._patience_seconds
         )
 
     def _partial_root(self) -> bytes:

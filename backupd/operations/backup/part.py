@@ -191,6 +191,11 @@ class Part:
         self._remember()
         self._end_session()
 
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether one was posted that a partial snapshot can be made of."""
+        return self._draft is not None
+
     def finish_partial(self) -> None:
         """Commit the last checkpoint as a partial snapshot."""
         if self._draft is None:

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from backupd.clock import Clock
 from backupd.errors import BackupError, DestinationError, SomeDestinationsError
 from backupd.operations.backup.basing import Base
 from backupd.operations.backup.part import Part
@@ -19,9 +20,11 @@ Step = Callable[[Part], None]
 class Parts:
     """The destinations of a run. With one alone everything is done in the caller's thread, its errors raised."""
 
-    def __init__(self, parts: Sequence[Part], addresses: Sequence[str], unopened: Mapping[int, BackupError]) -> None:
+    def __init__(
+        self, parts: Sequence[Part], addresses: Sequence[str], unopened: Mapping[int, BackupError], clock: Clock
+    ) -> None:
         """addresses: of all places of the order. unopened: errors by number of those that have no part."""
-        self.all, self.addresses, self._unopened = list(parts), addresses, unopened
+        self.all, self.addresses, self._unopened, self._clock = list(parts), addresses, unopened, clock
         self.lanes: Lanes | None = None
         """Of the engine that runs now."""
         self._busy: dict[int, _Work] = {}
@@ -53,11 +56,7 @@ class Parts:
         """
         for part in parts:
             self.begin(part, step)
-        for part in parts:
-            work = self._busy.get(id(part))
-            if work is not None:
-                work.thread.join(seconds)
-        self._take_ended()
+        self.wait(seconds)
 
     def begin(self, part: Part, step: Step) -> None:
         """Begin a step for one; `ready` and `wait` hear of its end."""
@@ -66,10 +65,11 @@ class Parts:
         else:
             self._busy[id(part)] = _Work(part, step)
 
-    def wait(self) -> None:
-        """Wait for all that is busy."""
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait for all that is busy, so long at most. Raises as `each`."""
+        end = self._clock.monotonic() + seconds if seconds is not None else None
         for work in list(self._busy.values()):
-            work.thread.join()
+            work.thread.join(max(0.0, end - self._clock.monotonic()) if end is not None else None)
         self._take_ended()
 
     def look_at_space(self, engine: StoreEngine) -> None:
@@ -101,10 +101,14 @@ class Parts:
     def leave_laggards(self) -> None:
         """Those that have not what most have, or the newest of it, are filled from the others later.
 
-        The rest is in step: what the caches vouch for lies at each of them.
+        The rest is in step: what the caches vouch for lies at each of them. Who has nothing yet leads nobody.
         """
         votes = Counter(part.base.newest_root for part in self)
-        front = max(self, key=lambda part: (votes[part.base.newest_root], part.base.newest_ns))
+
+        def rank(part: Part) -> tuple[bool, int, int]:
+            return part.base.newest is not None, votes[part.base.newest_root], part.base.newest_ns
+
+        front = max(self, key=rank)
         for part in list(self):
             if part.base.newest_root != front.base.newest_root or part.keys != front.keys:
                 place = part.place.whole.shown

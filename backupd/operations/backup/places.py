@@ -72,9 +72,10 @@ class Places:
             Part(number, self.context, self._cancels[number], opened, use, who, self._orders[number])
             for number, opened in self._opened.items()
         ]
-        for number, alarm in self._alarms.items():
-            next(part for part in parts if part.number == number).alarm = alarm
-        return Parts(parts, [self.order.place, *(place.place for place in self.order.also)], self._errors)
+        for part in parts:
+            part.alarm = self._alarms.get(part.number)
+        addresses = [self.order.place, *(place.place for place in self.order.also)]
+        return Parts(parts, addresses, self._errors, self.context.clock)
 
     def _order_at(self, place: FurtherPlace) -> BackupOrder:
         return msgspec.structs.replace(

@@ -6,6 +6,7 @@ import os
 import stat as modes
 import threading
 from contextlib import ExitStack
+from functools import partial
 
 from backupd import __version__
 from backupd.cache.file_cache import FileCacheWriter
@@ -244,7 +245,7 @@ class _Run:
                 waiting.remove(part)
                 new_bytes = storing.engine.new_bytes
                 snapshot = draft.snapshot(root, new_bytes, part.stored_bytes, is_complete=True)
-                self._parts.begin(part, lambda part, it=snapshot: part.finish(it))  # type: ignore[misc]
+                self._parts.begin(part, partial(Part.finish, snapshot=snapshot))
             waiting = [part for part in waiting if part.error is None]
             if waiting:
                 storing.engine.wait_for_upload()
@@ -268,7 +269,8 @@ class _Run:
         self._context.step("stop: keep what is stored as a partial snapshot")
         storing.engine.end_cancelling()
         checkpoints.make_last()
-        self._parts.each([part for part in self._parts.ready if part.is_idle], Part.finish_partial)
+        # Who is behind has an older checkpoint, or none: then the next run ends its session.
+        self._parts.each([part for part in self._parts.ready if part.has_checkpoint], Part.finish_partial)
         if not self._parts.committed:
             checkpoints.cache.keep_part()
             raise stop
