@@ -6,7 +6,7 @@ The jobs' processes have the table of rates in their memory: what is written her
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 
 import msgspec
@@ -15,7 +15,8 @@ from backupd.clock import Clock, to_datetime
 from backupd.daemon.definitions import Definitions
 from backupd.destination.pacing import PaceTable
 from backupd.model.bandwidth import Direction
-from backupd.model.orders import AnyOrder, BackupOrder, CheckOrder, Limits, OwnRepository, RestoreOrder
+from backupd.model.order_places import with_accesses
+from backupd.model.orders import AnyOrder, BackupOrder, CheckOrder, Limits, ReplicateOrder, RestoreOrder
 from backupd.model.places import is_url
 from backupd.model.store_access import PaceGrant, StoreAccess
 from backupd.rules.bandwidth import Rule, applies, holds, lowest, told
@@ -24,6 +25,8 @@ from backupd.settings.daemon_settings import DaemonSettings
 from backupd.settings.zone import find_zone
 
 _TURN_SECONDS = 0.5
+Moving = BackupOrder | RestoreOrder | CheckOrder | ReplicateOrder
+"""Orders whose jobs move many bytes; questions are answered at once."""
 _DIRECTIONS: tuple[Direction, Direction] = ("upload", "download")
 
 
@@ -75,43 +78,50 @@ class Bandwidth:
 
         Each place counts by itself: where nothing is shared, a job has the rate at each of them.
         """
-        if not isinstance(order, BackupOrder | RestoreOrder | CheckOrder):
+        if not isinstance(order, Moving):
             return order
-        access = self._granted(order, order.place, order.access)
-        if isinstance(order, BackupOrder):
-            also = [
-                msgspec.structs.replace(
-                    one, access=self._granted(order, one.place, one.access), own=self._with_copied(order, one.own)
-                )
-                for one in order.also
-            ]
-            own = self._with_copied(order, order.own) if order.own is not None else None
-            order = msgspec.structs.replace(order, own=own, also=also)
-        return msgspec.structs.replace(order, access=access)
+        granted: list[int] = []
+        try:
+            return with_accesses(order, lambda place, access: self._granted(order, place, access, granted))
+        except BaseException:
+            self._release(granted)
+            raise
 
     def release(self, order: AnyOrder) -> None:
         """The job has ended, with its workers."""
-        accesses = [order.access]
-        if isinstance(order, BackupOrder):
-            accesses += [one.access for one in order.also]
-            owns = [order.own, *(one.own for one in order.also)]
-            accesses += [own.copied_access for own in owns if own is not None]
-        for access in accesses:
-            if access.pace is not None and self._members.pop(access.pace.member, None) is not None:
-                self._table.release(access.pace.member)
+        paces: list[int] = []
 
-    def _with_copied(self, order: BackupOrder, own: OwnRepository) -> OwnRepository:
-        if own.copied_from is None:
-            return own
-        return msgspec.structs.replace(own, copied_access=self._granted(order, own.copied_from, own.copied_access))
+        def note(_: str, access: StoreAccess) -> StoreAccess:
+            paces.extend(pace.member for pace in access.paces())
+            return access
 
-    def _granted(self, order: BackupOrder | RestoreOrder | CheckOrder, place: str, access: StoreAccess) -> StoreAccess:
+        with_accesses(order, note)
+        self._release(paces)
+
+    def _release(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            if self._members.pop(number, None) is not None:
+                self._table.release(number)
+
+    def _granted(self, order: Moving, place: str, access: StoreAccess, granted: list[int]) -> StoreAccess:
+        pool = access.pool
+        if pool is not None:
+            # Bytes go to its members: each has the limits of the destination that it is.
+            members = [
+                msgspec.structs.replace(one, access=self._granted(order, one.place, one.access, granted))
+                for one in pool.members
+            ]
+            return msgspec.structs.replace(access, pool=msgspec.structs.replace(pool, members=members))
         if not is_url(place):
             return access
         destination = self._known.destination_of(place)
         name = destination.text.name if destination is not None else ""
+        member = _Member(name, order.time_zone, order.limits)
+        # Raises for a zone that there is not, before anything counts on it.
+        self._zone_of(member)
         number = self._table.allocate()
-        self._members[number] = member = _Member(name, order.time_zone, order.limits)
+        granted.append(number)
+        self._members[number] = member
         self._set(number)
         lines = [line for way in _DIRECTIONS if (line := self._told(member, way))]
         pace = PaceGrant(descriptor=self._table.descriptor, member=number, told=lines)

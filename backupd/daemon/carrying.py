@@ -16,19 +16,19 @@ from backupd.daemon import quotas, run_records, seeding
 from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.child import ChildJob
 from backupd.daemon.definitions import Definitions
-from backupd.daemon.grouping import caught_up, groups, laggards, split, step_name, together
+from backupd.daemon.grouping import allowed, caught_up, groups, laggards, near_first, split, step_name
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import GOOD, Outcome, joined
 from backupd.daemon.planning import backup_order, catch_up_order, restore_hint, sheet_hint, unlocked
 from backupd.daemon.requests import BackupRequest
-from backupd.daemon.store_access import with_access
-from backupd.errors import BackupError, SkippedError, SourceNotFoundError
+from backupd.daemon.store_access import access_at, with_access
+from backupd.errors import BackupError, SourceNotFoundError, StoppedError
 from backupd.model.events import Done, Failed, Opened
-from backupd.model.orders import AnyOrder, OwnRepository, PauseRequest, ReplicateOrder
+from backupd.model.orders import AnyOrder, FurtherPlace, Limits, OwnRepository, PauseRequest, ReplicateOrder
 from backupd.model.places import inside
+from backupd.model.store_access import StoreAccess
 from backupd.rules.definition_rules import duration
-from backupd.store_errors import ABSENT_CODES
 
 _STOPPED = "stopped before its end"
 
@@ -85,10 +85,13 @@ class Carrier:
         left = [one for one in destinations if one.id not in ended]
         ended |= await self._pass_over(job, stored, left, is_dry=is_dry)
         for group in groups(stored.text, [one for one in destinations if one.id not in ended], is_dry=is_dry):
+            began_ns = self._clock.now_ns()
             ended |= await self._back_up(job, stored, group)
             for destination in laggards(group, ended):
-                if not any(outcome.was_stopped for outcome in ended.values()):
-                    ended |= await self._catch_up(job, stored, destination, ended)
+                if any(outcome.was_stopped for outcome in ended.values()):
+                    await self._keep_ended(job, stored, destination, ended[destination.id], began_ns)
+                else:
+                    ended |= await self._catch_up(job, stored, destination, near_first(group, ended))
             if any(outcome.was_stopped for outcome in ended.values()):
                 job.is_cut_short = job.ending is not None
                 break
@@ -120,88 +123,107 @@ class Carrier:
         """One destination's part, or that of several at once, by their ids; the failure of one is its own."""
         began_ns = self._clock.now_ns()
         job.begin_step(step_name(group))
-        try:
-            outcomes = split(await self._try_to_back_up(job, stored, group), group)
-        except BackupError as error:
-            outcomes = {destination.id: Outcome.of(error) for destination in group}
+        outcomes: dict[str, Outcome] = {}
+        read: dict[str, StoreAccess] = {}
         for destination in group:
-            outcome = outcomes[destination.id]
-            error_code = (outcome.error or {}).get("code")
-            if destination.text.absent == "skip" and error_code in ABSENT_CODES:
-                message = (outcome.error or {}).get("message", "")
-                outcomes[destination.id] = Outcome.of(SkippedError(f"{destination.text.name} is absent: {message}"))
+            try:
+                read[destination.text.place] = await access_at(self._known, destination.text.place)
+            except BackupError as error:
+                outcomes[destination.id] = Outcome.of(error)
+        able = [destination for destination in group if destination.id not in outcomes]
+        if able:
+            try:
+                outcomes |= split(await self._try_to_back_up(job, stored, able, read), able)
+            except BackupError as error:
+                outcomes |= {destination.id: Outcome.of(error) for destination in able}
+        outcomes = {destination.id: allowed(destination, outcomes[destination.id]) for destination in group}
         # What lags is told of when it was filled.
         later = laggards(group, outcomes)
         for destination in (one for one in group if one not in later):
-            outcome = outcomes[destination.id]
-            goes_on = outcome.was_stopped and job.ending is not None and not job.asked_to_end
-            if not goes_on and (job.request.backup is None or not job.request.backup.dry_run):
-                await self._keep_run(job, stored, destination, outcome, began_ns)
+            await self._keep_ended(job, stored, destination, outcomes[destination.id], began_ns)
         return outcomes
 
     async def _catch_up(
         self, job: LiveJob, stored: StoredSet, destination: StoredDestination, ended: Mapping[str, Outcome]
     ) -> dict[str, Outcome]:
-        """Fill a destination that lacks the newest snapshot: from one that has it, else from the sources."""
+        """Fill a destination that lacks the newest snapshot: from one that has it, else from the sources.
+
+        ended: first those that were stored to at once with it, for it is to be in step with these.
+        """
         began_ns = self._clock.now_ns()
+        request = job.request.backup
         sibling = next((id_ for id_, outcome in ended.items() if outcome.exit_code in GOOD), None)
         known = self._known.repository(stored.id, sibling) if sibling is not None else None
-        if sibling is None or known is None:
+        if sibling is None or known is None or request is None:
             return await self._back_up(job, stored, [destination])
         source = self._known.destination(sibling)
         job.begin_step(f"fill {destination.text.name} from {source.text.name}")
         try:
-            order = await asyncio.to_thread(catch_up_order, stored, source, destination, known)
+            limits = self._limits(job, stored, request)
+            order = await asyncio.to_thread(catch_up_order, stored, source, destination, known, limits)
+            space = await quotas.limits(self._database, self._known, stored, destination)
+            order = msgspec.structs.replace(order, space=space)
             copied = await self._converse(job, order, self._note_for(stored.id, destination))
             outcome = caught_up(copied, ended[sibling], destination)
         except BackupError as error:
             outcome = Outcome.of(error)
-        if not outcome.was_stopped or job.ending is None or job.asked_to_end:
-            await self._keep_run(job, stored, destination, outcome, began_ns)
+        outcome = allowed(destination, outcome)
+        await self._keep_ended(job, stored, destination, outcome, began_ns)
         return {destination.id: outcome}
 
+    async def _keep_ended(
+        self, job: LiveJob, stored: StoredSet, destination: StoredDestination, outcome: Outcome, began_ns: int
+    ) -> None:
+        """Keep a run, but one that goes on when the daemon is there again, and what stored nothing on purpose."""
+        goes_on = outcome.was_stopped and job.ending is not None and not job.asked_to_end
+        if not goes_on and (job.request.backup is None or not job.request.backup.dry_run):
+            await self._keep_run(job, stored, destination, outcome, began_ns)
+
     async def _try_to_back_up(
-        self, job: LiveJob, stored: StoredSet, group: Sequence[StoredDestination], *, is_seed: bool = False
+        self,
+        job: LiveJob,
+        stored: StoredSet,
+        group: Sequence[StoredDestination],
+        read: Mapping[str, StoreAccess] | None = None,
+        *,
+        is_seed: bool = False,
     ) -> Outcome:
+        """read: what opens places of the group, where it was read already."""
         request = job.request.backup
         if request is None:
             raise SourceNotFoundError("the job names nothing to do")
-        limit = request.stop_after_seconds or duration(stored.text.stop_after)
-        left = self._seconds_left(job, limit) if limit is not None else None
-        if left is not None and left <= 0:
-            return Outcome.interrupted("the time given by --stop-after is over")
         known = [None if is_seed else self._known.repository(stored.id, one.id) for one in group]
-        _, identity = self._own(stored, next((one for one in known if one is not None), None))
-        orders = [
-            await asyncio.to_thread(
-                backup_order,
-                stored,
-                destination,
-                at_it,
-                self._own(stored, at_it)[0],
-                identity=identity,
-                tags=request.tags,
-                stop_after_seconds=left,
-                dry_run=request.dry_run,
-            )
-            for destination, at_it in zip(group, known, strict=True)
-        ]
+        owns = [self._own(stored, at_it) for at_it in known]
         spaces = [await quotas.limits(self._database, self._known, stored, destination) for destination in group]
-        order = msgspec.structs.replace(together(orders, spaces), estimate=request.estimate)
+        order = await asyncio.to_thread(
+            backup_order,
+            stored,
+            group[0],
+            known[0],
+            owns[0][0],
+            # The same everywhere; who has nothing yet goes by the one that has.
+            identity=next((own[1] for own, at_it in zip(owns, known, strict=True) if at_it is not None), owns[0][1]),
+            tags=request.tags,
+            limits=self._limits(job, stored, request),
+            dry_run=request.dry_run,
+        )
+        also = [
+            FurtherPlace(place=one.text.place, own=own, existing=at_it is not None, space=space)
+            for one, at_it, (own, _), space in [*zip(group, known, owns, spaces, strict=True)][1:]
+        ]
+        kept = None
         if not request.dry_run:
             names = ", ".join(destination.text.name for destination in group)
             kept = await asyncio.to_thread(self._files.begin, job.stored.id, names)
-            order = msgspec.structs.replace(order, file_states=kept)
-        limits = msgspec.structs.replace(
-            order.limits, upload_rate=request.upload_rate, download_rate=request.download_rate
+        order = msgspec.structs.replace(
+            order, also=also, space=spaces[0], estimate=request.estimate, file_states=kept
         )
-        order = msgspec.structs.replace(order, limits=limits)
 
         async def note(opened: Opened) -> None:
             if known[opened.number] is None and not is_seed:
                 await self._note_repository(stored, group[opened.number], opened)
 
-        outcome = await self._converse(job, order, note)
+        outcome = await self._converse(job, order, note, read)
         for run in (outcome.result or {}).get("runs") or []:
             run["job"] = job.stored.id
             origin = group[0].text.place if is_seed else None
@@ -210,6 +232,22 @@ class Carrier:
             for destination, entry in zip(group, run.get("destinations") or [], strict=False):
                 entry["name"] = destination.text.name
         return outcome
+
+    def _limits(self, job: LiveJob, stored: StoredSet, request: BackupRequest) -> Limits:
+        """How hard a part of the job may work, and how long. Raises StoppedError when its time is over."""
+        limit = request.stop_after_seconds or duration(stored.text.stop_after)
+        left = self._seconds_left(job, limit) if limit is not None else None
+        if left is not None and left <= 0:
+            raise StoppedError(
+                "the time given by --stop-after is over", hint="what was stored stays; the next run goes on from it"
+            )
+        return Limits(
+            jobs=stored.text.jobs,
+            polite=stored.text.polite,
+            stop_after_seconds=left,
+            upload_rate=request.upload_rate,
+            download_rate=request.download_rate,
+        )
 
     def _note_of(self, job: LiveJob) -> Note | None:
         """Takes in where a replication makes its set's repository."""
@@ -257,11 +295,13 @@ class Carrier:
                 return OwnRepository(repository=sibling.repository, copied_from=origin), sibling.stored_set_id
         return OwnRepository(repository="r" + stored.id[1:], adopts=True), stored.id
 
-    async def _converse(self, job: LiveJob, order: AnyOrder, note: Note | None = None) -> Outcome:
+    async def _converse(
+        self, job: LiveJob, order: AnyOrder, note: Note | None = None, read: Mapping[str, StoreAccess] | None = None
+    ) -> Outcome:
         """Run one job process to its end. note: of the repository. Raises BackupError when it can't be started."""
         if job.ending is not None:
             return Outcome.interrupted(_STOPPED)
-        order = self._bandwidth.paced(await with_access(self._known, order))
+        order = self._bandwidth.paced(await with_access(self._known, order, read or {}))
         try:
             child = await ChildJob.start(order, self._environment, self._bandwidth.descriptors)
         except BackupError:

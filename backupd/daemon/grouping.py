@@ -9,10 +9,9 @@ import msgspec
 
 from backupd.catalog.definitions import StoredDestination
 from backupd.daemon.outcome import Outcome
-from backupd.errors import error_of
-from backupd.model.orders import BackupOrder, FurtherPlace, OwnRepository, SpaceLimits
+from backupd.errors import SkippedError
 from backupd.model.sets import CONCURRENT, SetText
-from backupd.store_errors import StoreLaggingError, StoreSlowError
+from backupd.store_errors import ABSENT_CODES, StoreLaggingError, StoreSlowError, error_of
 
 _FILLED_LATER = (StoreLaggingError.code, StoreSlowError.code)
 
@@ -32,25 +31,35 @@ def step_name(group: Sequence[StoredDestination]) -> str:
     return f"destination {names[0]}" if len(names) == 1 else f"destinations {', '.join(names)}"
 
 
-def together(orders: Sequence[BackupOrder], spaces: Sequence[SpaceLimits | None]) -> BackupOrder:
-    """One order for the places of several that are alike in all else. spaces: how much each may store."""
-    first, *others = orders
-    also = [
-        FurtherPlace(place=one.place, own=one.own or OwnRepository(repository=""), existing=one.existing, space=space)
-        for one, space in zip(others, spaces[1:], strict=True)
-    ]
-    return msgspec.structs.replace(first, also=also, space=spaces[0])
-
-
 def split(outcome: Outcome, group: Sequence[StoredDestination]) -> dict[str, Outcome]:
     """How a run ended at each destination, by its id."""
     runs = (outcome.result or {}).get("runs") or []
     if len(group) == 1 or not runs:
-        return {destination.id: outcome for destination in group}
+        # It failed at all of them, at each for a reason of its own.
+        context = (outcome.error or {}).get("context") or {}
+        own = [(context.get("places") or {}).get(str(number)) for number in range(len(group))]
+        return {
+            destination.id: _failed(outcome, error) if error is not None else outcome
+            for destination, error in zip(group, own, strict=True)
+        }
     return {
         destination.id: _at_one(outcome, runs[0], entry)
         for destination, entry in zip(group, runs[0]["destinations"], strict=True)
     }
+
+
+def allowed(destination: StoredDestination, outcome: Outcome) -> Outcome:
+    """The same, but passed over where the destination is away and may be."""
+    error = outcome.error or {}
+    is_its_own = (error.get("context") or {}).get("destination") in (None, destination.text.name)
+    if destination.text.absent != "skip" or error.get("code") not in ABSENT_CODES or not is_its_own:
+        return outcome
+    return Outcome.of(SkippedError(f"{destination.text.name} is absent: {error.get('message', '')}"))
+
+
+def near_first(group: Sequence[StoredDestination], ended: Mapping[str, Outcome]) -> dict[str, Outcome]:
+    """How a job ended at each destination so far, first at those of a group."""
+    return {**{one.id: ended[one.id] for one in group}, **ended}
 
 
 def laggards(group: Sequence[StoredDestination], ended: Mapping[str, Outcome]) -> list[StoredDestination]:
@@ -63,10 +72,21 @@ def caught_up(copied: Outcome, sibling: Outcome, destination: StoredDestination)
     if copied.exit_code != 0:
         return msgspec.structs.replace(copied, result=None)
     (run, *_) = (sibling.result or {})["runs"]
-    stored_bytes = (copied.result or {})["bytes"]["copied"]
-    entry = {"name": destination.text.name, "verdict": "good", "stored_bytes": stored_bytes, "error": None}
+    size = (copied.result or {})["bytes"]
+    entry = {
+        "name": destination.text.name,
+        "verdict": "good",
+        "stored_bytes": size["copied"],
+        "held_bytes": size["held"],
+        "error": None,
+    }
     result = {**(sibling.result or {}), "runs": [{**run, "destinations": [entry]}]}
     return msgspec.structs.replace(sibling, result=result, warnings=copied.warnings)
+
+
+def _failed(outcome: Outcome, error: dict[str, Any]) -> Outcome:
+    exit_code = error_of(error["code"], error["message"], error["hint"]).exit_code
+    return msgspec.structs.replace(outcome, exit_code=exit_code, result=None, error=error)
 
 
 def _at_one(outcome: Outcome, run: dict[str, Any], entry: dict[str, Any]) -> Outcome:

@@ -24,13 +24,12 @@ def backup_order(
     *,
     identity: str,
     tags: dict[str, str],
-    stop_after_seconds: int | None,
+    limits: Limits,
     dry_run: bool,
 ) -> BackupOrder:
     """The order of a run at one destination. Raises UsageError, KeyMissingError.
 
     known: where the set is there already. identity: the set's id in its snapshots, which also names its lock.
-    stop_after_seconds: what is left of the set's or the order's limit.
     """
     text = stored.text
     secret = read_secret(text.password) if text.password is not None else None
@@ -49,7 +48,7 @@ def backup_order(
         if_running="wait",
         tags={**text.tags, **tags},
         dry_run=dry_run,
-        limits=Limits(jobs=text.jobs, polite=text.polite, stop_after_seconds=stop_after_seconds),
+        limits=limits,
         compression=text.compression,
         deduplication=text.deduplication,
         chunk_size_bytes=parse_size(text.chunk_size) if text.chunk_size != "auto" else None,
@@ -63,7 +62,11 @@ def backup_order(
 
 
 def catch_up_order(
-    stored: StoredSet, source: StoredDestination, destination: StoredDestination, known: StoredRepository
+    stored: StoredSet,
+    source: StoredDestination,
+    destination: StoredDestination,
+    known: StoredRepository,
+    limits: Limits,
 ) -> ReplicateOrder:
     """The order to bring a set's newest snapshot from one destination to another. Raises KeyMissingError.
 
@@ -76,7 +79,7 @@ def catch_up_order(
         latest=True,
         from_name=source.text.name,
         to_name=destination.text.name,
-        limits=Limits(jobs=stored.text.jobs, polite=stored.text.polite),
+        limits=limits,
         time_zone=stored.text.time_zone,
     )
     return unlocked(order, stored.text)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import msgspec
 
 from backupd.catalog.definitions import StoredDestination
 from backupd.daemon.definitions import Definitions
 from backupd.errors import UsageError
-from backupd.model.orders import AnyOrder, BackupOrder, OwnRepository, ProxyTestOrder, ReplicateOrder
+from backupd.model.order_places import places_of, with_accesses
+from backupd.model.orders import AnyOrder, ProxyTestOrder
 from backupd.model.places import is_url
 from backupd.model.sets import DestinationText, ProxyText
 from backupd.model.store_access import NO_ACCESS, Pool, PoolMember, Proxy, StoreAccess
@@ -17,34 +19,19 @@ from backupd.rules.definition_rules import duration
 from backupd.rules.pool_rules import copies_of
 from backupd.settings.secrets import read_secret
 
+_NONE_READ: Mapping[str, StoreAccess] = {}
 
-async def with_access(known: Definitions, order: AnyOrder) -> AnyOrder:
-    """The order with the access of the destination that its place belongs to, whatever it came with.
 
-    Raises KeyMissingError when a secret can't be read.
+async def with_access(known: Definitions, order: AnyOrder, read: Mapping[str, StoreAccess] = _NONE_READ) -> AnyOrder:
+    """The order with the access of the destination that each of its places belongs to, whatever it came with.
+
+    read: what was read already, by place. Raises KeyMissingError when a secret can't be read.
     """
     if isinstance(order, ProxyTestOrder):
         return msgspec.structs.replace(order, access=await asyncio.to_thread(_to_test, known.proxy, order.access))
-    access = await _access(known, order.place)
-    order = msgspec.structs.replace(order, access=access, usual_temporary=known.temp)
-    if isinstance(order, BackupOrder) and order.own is not None:
-        own = await _with_copied_access(known, order.own)
-        also = [
-            msgspec.structs.replace(
-                one, access=await _access(known, one.place), own=await _with_copied_access(known, one.own)
-            )
-            for one in order.also
-        ]
-        return msgspec.structs.replace(order, own=own, also=also)
-    if isinstance(order, ReplicateOrder):
-        return msgspec.structs.replace(order, to_access=await _access(known, order.to))
-    return order
-
-
-async def _with_copied_access(known: Definitions, own: OwnRepository) -> OwnRepository:
-    if own.copied_from is None:
-        return own
-    return msgspec.structs.replace(own, copied_access=await _access(known, own.copied_from))
+    found = {place: read[place] if place in read else await access_at(known, place) for place in places_of(order)}
+    order = with_accesses(order, lambda place, _: found[place])
+    return msgspec.structs.replace(order, usual_temporary=known.temp)
 
 
 def _to_test(text: ProxyText | None, given: StoreAccess) -> StoreAccess:
@@ -53,7 +40,8 @@ def _to_test(text: ProxyText | None, given: StoreAccess) -> StoreAccess:
     return StoreAccess(proxy=proxy_of(text), ca_file=given.ca_file)
 
 
-async def _access(known: Definitions, place: str) -> StoreAccess:
+async def access_at(known: Definitions, place: str) -> StoreAccess:
+    """Of the destination that a place belongs to. Raises KeyMissingError when a secret can't be read."""
     found = known.destination_of(place) if place else None
     if found is None:
         return NO_ACCESS

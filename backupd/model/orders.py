@@ -215,6 +215,8 @@ class ReplicateOrder(Order, frozen=True, kw_only=True, tag="replicate"):
 
     to: str
     to_access: StoreAccess = NO_ACCESS
+    space: SpaceLimits | None = None
+    """At the place to copy to."""
     set_names: list[str] = []
     """Names or ids; empty: all sets of the repository."""
     latest: bool = False

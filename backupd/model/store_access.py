@@ -84,6 +84,11 @@ class StoreAccess(Strict, frozen=True, kw_only=True):
     """None: what is sent and received has no limit, and gets none."""
     pool: Pool | None = None
     """Of a place that is a pool: what it consists of."""
+
+    def paces(self) -> list[PaceGrant]:
+        """Its own, or those of the members of a pool."""
+        inner = [pace for one in (self.pool.members if self.pool is not None else ()) for pace in one.access.paces()]
+        return [*([self.pace] if self.pace is not None else []), *inner]
     proxy: Proxy | None = None
     """None: the store is reached without one, whatever the environment says."""
     volume: Volume | None = None

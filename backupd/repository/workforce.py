@@ -29,8 +29,8 @@ class Worker:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
         passed = [theirs.fileno()] + ([memory_fd] if memory_fd is not None else [])
         command = [sys.executable, "-m", "backupd.worker", *map(str, passed)]
-        if isinstance(setup, work.FetchSetup | work.CheckSetup) and setup.repository.access.pace is not None:
-            passed.append(setup.repository.access.pace.descriptor)
+        if isinstance(setup, work.FetchSetup | work.CheckSetup):
+            passed += {pace.descriptor for pace in setup.repository.access.paces()}
         self.number = number
         # It begins with our own rights and lowers them itself: a program of root's may be none that the caller may run.
         with rights.raised():

@@ -83,9 +83,15 @@ def add(session: Session, /, **given: Any) -> Reply:
     edit = EditDestination(text=text, dry_run=given["dry_run"])
     made = client.request("POST", "/v1/destinations", edit, DestinationChange)
     if (pool is not None or is_url(text.place)) and not given["no_test"] and not given["dry_run"]:
-        failed = _try_out(client, text.name)
+        is_good = False
+        try:
+            failed = _try_out(client, text.name)
+            is_good = failed is None
+        finally:
+            # Whatever ends the trial, a Ctrl-C, too.
+            if not is_good:
+                client.request("DELETE", f"/v1/destinations/{made.destination.id}", None, Change)
         if failed is not None:
-            client.request("DELETE", f"/v1/destinations/{made.destination.id}", None, Change)
             hint = failed.error.get("hint") or "see what it says"
             told = {**failed.error, "hint": f"{hint}; --no-test makes the destination all the same"}
             return Reply(failed.exit_code, None, told)

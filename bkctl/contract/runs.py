@@ -231,6 +231,8 @@ class ReplicatedSizes(Shown, kw_only=True):
 
     copied: Bytes
     fetched: Bytes
+    held: Bytes | None
+    """What the repository takes at the new place; null where nothing was missing there."""
 
 
 class FailedSnapshot(Shown, kw_only=True):
