@@ -19,6 +19,7 @@ from backupd.destination.retrying import Patience, Retrying, Told
 from backupd.errors import ConfigError, UsageError
 from backupd.model.places import PlaceUrl, is_url
 from backupd.model.store_access import NO_ACCESS, StoreAccess
+from backupd.store_errors import DestinationAbsentError
 
 Opener = Callable[[PlaceUrl, Opening], Store]
 """Opens a store. Raises UsageError for an address that can't be one of its kind, DestinationError."""
@@ -84,12 +85,20 @@ def _located(place: str, access: StoreAccess) -> str:
 
 
 def local_paths(place: str, access: StoreAccess) -> list[str]:
-    """The directories that a place consists of: itself, or the members of a pool; none of a store elsewhere."""
-    if access.pool is not None:
-        found = [local_path(one.place, one.access) for one in access.pool.members]
-        return [path for path in found if path is not None]
-    path = local_path(place, access)
-    return [path] if path is not None else []
+    """The directories that a place consists of: itself, or the members of a pool; none of a store elsewhere.
+
+    Of a drive that is away, the one that its settings name: whoever opens it says that it is absent.
+    """
+    members = access.pool.members if access.pool is not None else ()
+    asked = [(one.place, one.access) for one in members] if access.pool is not None else [(place, access)]
+    return [_now_or_named(one, its) for one, its in asked if not is_url(one)]
+
+
+def _now_or_named(place: str, access: StoreAccess) -> str:
+    try:
+        return _real(_located(place, access))
+    except DestinationAbsentError:
+        return _real(place)
 
 
 def _real(path: str) -> str:

@@ -11,7 +11,7 @@ from backupd.cancel import Cancel
 from backupd.clock import Clock, to_datetime
 from backupd.destination.contract import Store
 from backupd.destination.stores import local_path, open_store
-from backupd.errors import AnswerNeededError, BackupError
+from backupd.errors import AnswerNeededError, BackupError, StoppedError
 from backupd.model import events
 from backupd.model.orders import Order
 from backupd.model.places import is_url
@@ -119,7 +119,7 @@ class JobContext:
         self, address: str, tag: str, access: StoreAccess, *, create: bool = False, cancel: Cancel | None = None
     ) -> Store:
         """Open a place: it ends with the job, or that part of it; its limits, and pauses where it fails, are told."""
-        for line in access.pace.told if access.pace is not None else ():
+        for line in (line for pace in access.paces() for line in pace.told):
             if line not in self._told_limits:
                 self._told_limits.add(line)
                 self.tell("information", line)
@@ -172,6 +172,14 @@ class JobContext:
         """Send any event."""
         with self._lock:
             self._send(event)
+
+    def stop_after(self, seconds: int | None) -> None:
+        """Have the job stop then, as if somebody had asked for it; None: never."""
+        if seconds is not None:
+            error = StoppedError("the time given by --stop-after is over")
+            timer = threading.Timer(seconds, lambda: self.cancel.request(error))
+            timer.daemon = True
+            timer.start()
 
     def pause(self, *, is_paused: bool) -> None:
         """Have the job wait at its next turn, or go on; called by the thread that reads from the client."""

@@ -77,7 +77,7 @@ def _places(order: DestinationSessionsOrder, context: JobContext) -> Iterator[Op
     is_any = False
     for repository in repositories:
         try:
-            place = open_repository(context, whole, address, repository)
+            place = open_repository(context, whole, address, repository, order.access)
         except (KeyMissingError, WrongKeyError) as error:
             failed = failed or error
             context.warn(f"the sessions of repository {repository[:9]} are not seen: {error.message}")

@@ -145,11 +145,13 @@ def open_place(context: JobContext) -> OpenPlace:
     whole: Destination = opened
     if context.order.caller is not None:
         whole = ReadWithOwnRights(whole, context.rights)
-    return open_repository(context, whole, address, repository)
+    return open_repository(context, whole, address, repository, context.order.access)
 
 
-def open_repository(context: JobContext, whole: Destination, address: str, repository: str) -> OpenPlace:
-    """Open a repository that is known to lie at the place."""
+def open_repository(
+    context: JobContext, whole: Destination, address: str, repository: str, access: StoreAccess
+) -> OpenPlace:
+    """Open a repository that is known to lie at the place. access: what the place was opened with."""
     for warning in identity.read_identity(whole, repository):
         context.warn(warning)
     below = Below(whole, repository)
@@ -159,7 +161,7 @@ def open_repository(context: JobContext, whole: Destination, address: str, repos
     # The same repository lies at several destinations, each with an index of its own.
     tag = identity.place_tag(canonical(address))
     cache = os.path.join(ensure(os.path.join(context.directories.cache, repository)), tag)
-    place = OpenPlace(address, context.order.access, whole, opened, Records(opened), ensure(cache))
+    place = OpenPlace(address, access, whole, opened, Records(opened), ensure(cache))
     rollback_alarm.look(context, place.records, seen_snapshots_path(context, place), whole.shown)
     return place
 

@@ -161,6 +161,31 @@ def test_a_full_place_ends_alone(daemon: Daemon, tmp_path: Path) -> None:
     _check(daemon, tmp_path, "one")
 
 
+def test_a_login_that_can_not_be_read_is_one_places_own(daemon: Daemon, tmp_path: Path) -> None:
+    """One deleted file with a password must not cost the backup everywhere."""
+    words = ("--credentials-file", tmp_path / "gone", "--no-test")
+    daemon.good("destination", "add", "off", "s3://bucket/x?endpoint=https://127.0.0.1:9", *words)
+    daemon.good("set", "edit", "docs", "--add-to", "off")
+    document = daemon.json("backup", "docs")
+    assert document["exit"] == 4, document
+    entries = _entries(document)
+    verdicts = {name: entry["verdict"] for name, entry in entries.items()}
+    assert verdicts == {"one": "good", "two": "good", "off": "failed"}
+    assert str(tmp_path / "gone") in entries["off"]["error"]["message"]
+
+
+def test_each_place_fails_for_its_own_reason(daemon: Daemon, tmp_path: Path) -> None:
+    """A drive that may be away must not hide that another place refuses everything."""
+    daemon.good("destination", "edit", "one", "--absent", "skip")
+    daemon.good("backup", "docs")
+    (tmp_path / "one").rename(tmp_path / "away")
+    shutil.rmtree(tmp_path / "two")
+    (tmp_path / "two").write_bytes(b"no directory")
+    document = daemon.json("backup", "docs")
+    assert document["exit"] not in (0, 75), document
+    assert str(tmp_path / "two") in document["error"]["message"], "not what is wrong with the one that may be away"
+
+
 def test_a_quota_of_one_place_ends_the_run_there_alone(daemon: Daemon, tmp_path: Path) -> None:
     """What may not be stored at one destination is no limit of another."""
     slow_set.fill(tmp_path / "source", 12)

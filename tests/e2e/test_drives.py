@@ -89,6 +89,10 @@ def test_a_drive_that_is_away_is_absent(daemon: Daemon, usb: Drive, tmp_path: Pa
     document = daemon.json("backup", "docs")
     verdicts = {entry["name"]: entry["verdict"] for entry in document["result"]["runs"][0]["destinations"]}
     assert (document["exit"], verdicts) == (4, {"disk": "good", "usb": "absent"})
+    daemon.good("set", "edit", "docs", "--mode", "concurrent")
+    document = daemon.json("backup", "docs")
+    verdicts = {entry["name"]: entry["verdict"] for entry in document["result"]["runs"][0]["destinations"]}
+    assert (document["exit"], verdicts) == (4, {"disk": "good", "usb": "absent"}), "nor does it end a run with others"
     daemon.good("destination", "edit", "usb", "--absent", "skip")
     document = daemon.json("backup", "docs", "--to", "usb")
     assert (document["exit"], document["error"]["code"]) == (75, "run.skipped"), document

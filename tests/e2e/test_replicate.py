@@ -92,7 +92,7 @@ def test_from_store_to_store(source: Path, tmp_path: Path, request: pytest.Fixtu
             words = ("destination", "replicate", "--from", old, "--to", new)
             assert daemon.good(*words)["snapshots"]["copied"] == count
         again = daemon.good(*words)
-        assert (again["snapshots"]["there"], again["bytes"]) == (count, {"copied": 0, "fetched": 0})
+        assert (again["snapshots"]["there"], again["bytes"]) == (count, {"copied": 0, "fetched": 0, "held": None})
         shutil.rmtree(tmp_path / "disk")
         weed.kill()
         for number, (snapshot, state) in enumerate(states.items()):

@@ -66,7 +66,7 @@ def test_each_snapshot_comes_back_from_the_copy_alone(history: History) -> None:
     seen = fingerprint(history.new)
     again = history.replicate()
     assert again["snapshots"] == {**_ALL, "there": 4}
-    assert again["bytes"] == {"copied": 0, "fetched": 0}
+    assert again["bytes"] == {"copied": 0, "fetched": 0, "held": None}
     assert fingerprint(history.new) == seen
 
     stored = history.block_bytes(history.old)

@@ -74,7 +74,7 @@ def open_for_writing(
     repository = chosen or _find(context, whole, path)
     if repository is not None:
         _refuse_creation_options(order)
-        return OpenedForWriting(_opened(context, whole, path, repository), whole, None)
+        return OpenedForWriting(_opened(order, context, whole, path, repository), whole, None)
     if is_reading:
         raise _nothing_there(path, order)
     # Two first runs of one host must not both make a key for the place.
@@ -83,7 +83,7 @@ def open_for_writing(
     with making:
         repository = _find(context, whole, path)
         if repository is not None:
-            return OpenedForWriting(_opened(context, whole, path, repository), whole, None)
+            return OpenedForWriting(_opened(order, context, whole, path, repository), whole, None)
         names = whole.top_names()
         identity.check_is_ours(whole, names)
         return _make(order, context, whole, identity.read_once(whole) if "once.json" in names else None)
@@ -134,8 +134,8 @@ def _find(context: JobContext, whole: Store, path: str) -> str | None:
     return _only(repositories, path) if repositories else None
 
 
-def _opened(context: JobContext, whole: Destination, path: str, repository: str) -> OpenPlace:
-    place = open_repository(context, whole, path, repository)
+def _opened(order: BackupOrder, context: JobContext, whole: Destination, path: str, repository: str) -> OpenPlace:
+    place = open_repository(context, whole, path, repository, order.access)
     check_newest(place.repository)
     return place
 
@@ -172,17 +172,17 @@ def _open_own(order: BackupOrder, own: OwnRepository, context: JobContext, whole
     with making:
         names = whole.top_names()
         if own.repository in identity.list_repositories(whole, names):
-            return OpenedForWriting(_opened(context, whole, path, own.repository), whole, None)
+            return OpenedForWriting(_opened(order, context, whole, path, own.repository), whole, None)
         adopted = find_own(context, order, whole, names) if own.adopts else None
         if adopted is not None:
-            return OpenedForWriting(_opened(context, whole, path, adopted), whole, None)
+            return OpenedForWriting(_opened(order, context, whole, path, adopted), whole, None)
         if order.existing:
             raise _lost(path)
         if order.dry_run:
             raise _nothing_there(path, order)
         if own.copied_from is not None:
             copy_identity(context, own, own.copied_from, whole)
-            return OpenedForWriting(_opened(context, whole, path, own.repository), whole, None)
+            return OpenedForWriting(_opened(order, context, whole, path, own.repository), whole, None)
         identity.check_is_ours(whole, names)
         configuration = _configuration(order)
         secret, new = _choose_secret(order, context, KeyStore(context.directories.data))
@@ -197,7 +197,7 @@ def _make(order: BackupOrder, context: JobContext, whole: Store, once: str | Non
     if reserved != identity.id_text(repository_id):
         # A run of another host was first: its repository is the one, once it is made.
         _wait_for(context, whole, reserved)
-        place = open_repository(context, whole, order.place, reserved)
+        place = open_repository(context, whole, order.place, reserved, order.access)
         return OpenedForWriting(place, whole, None)
     return _make_as(order, context, whole, repository_id, configuration, secret, new)
 
@@ -232,7 +232,7 @@ def _make_as(
         order, unlock=msgspec.structs.replace(order.unlock, secret=new.secret if new.kind != "clear" else None)
     )
     context.order = unlocked
-    place = open_repository(context, whole, order.place, opened.text_id)
+    place = open_repository(context, whole, order.place, opened.text_id, order.access)
     return OpenedForWriting(place, whole, MadeKey(file, new.kind))
 
 

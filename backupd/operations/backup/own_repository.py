@@ -26,7 +26,7 @@ def find_own(context: JobContext, order: BackupOrder, whole: Destination, names:
         if repository not in kept and order.unlock.secret is None:
             continue
         try:
-            listing = list_snapshots(open_repository(context, whole, order.place, repository))
+            listing = list_snapshots(open_repository(context, whole, order.place, repository, order.access))
         except BackupError as error:
             context.warn(f"{order.place}/{repository} is passed over: {error.message}")
             continue

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import msgspec
 
@@ -18,7 +19,7 @@ from backupd.operations.backup.part import Part
 from backupd.operations.backup.parts import Parts
 from backupd.operations.backup.session import WriterIdentity
 from backupd.operations.backup.setting import SetUse
-from backupd.operations.context import JobContext
+from backupd.operations.context import JobContext, error_fields
 from backupd.operations.failover import on_one_member
 from backupd.operations.places import closed, remove_dead_temporaries, split_place
 from backupd.repository import identity
@@ -35,6 +36,7 @@ class Places:
         self._cancels: dict[int, Cancel] = {}
         self._orders: dict[int, BackupOrder] = {}
         self._errors: dict[int, BackupError] = {}
+        self._parts: Parts | None = None
         self._alarms: dict[int, BackupError] = {}
         """Of several places: at which one snapshots are gone is that place's own matter."""
 
@@ -43,7 +45,9 @@ class Places:
         further = [] if self.order.dry_run else self.order.also
         for number, order in enumerate([self.order, *(self._order_at(place) for place in further)]):
             try:
-                chosen = on_one_member(order, self.context)
+                is_reading = order.existing or order.dry_run
+                address = on_one_member(order.place, order.access, self.context, create=not is_reading)
+                chosen = msgspec.structs.replace(order, place=address)
                 if number == 0:
                     self.order = msgspec.structs.replace(self.order, place=chosen.place)
                 self._cancels[number], self._orders[number] = PartCancel(self.context.cancel), chosen
@@ -58,6 +62,18 @@ class Places:
                 self._alarms[number], self.context.alarm = self.context.alarm, None
         if not self._opened:
             raise self._errors[0]
+
+    @contextmanager
+    def all_told(self) -> Iterator[None]:
+        """What ends the run at all of several places says of each of them why: `context.places`, by number."""
+        try:
+            yield
+        except BackupError as error:
+            found = {**self._errors, **(self._parts.errors if self._parts is not None else {})}
+            if self.order.also and found:
+                told = {str(number): error_fields(one) for number, one in found.items()}
+                error.context = {**error.context, "places": told}
+            raise
 
     @property
     def first(self) -> OpenedForWriting:
@@ -75,7 +91,8 @@ class Places:
         for part in parts:
             part.alarm = self._alarms.get(part.number)
         addresses = [self.order.place, *(place.place for place in self.order.also)]
-        return Parts(parts, addresses, self._errors, self.context.clock)
+        self._parts = Parts(parts, addresses, self._errors, self.context.clock)
+        return self._parts
 
     def _order_at(self, place: FurtherPlace) -> BackupOrder:
         return msgspec.structs.replace(

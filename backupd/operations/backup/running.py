@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat as modes
-import threading
 from contextlib import ExitStack
 from functools import partial
 
@@ -50,22 +49,17 @@ def run(order: BackupOrder, context: JobContext) -> events.Done:
     sources, missing = find_sources(order, context)
     if order.limits.polite:
         priority.lower()
-    if order.limits.stop_after_seconds is not None:
-        timer = threading.Timer(
-            order.limits.stop_after_seconds,
-            lambda: context.cancel.request(StoppedError("the time given by --stop-after is over")),
-        )
-        timer.daemon = True
-        timer.start()
+    context.stop_after(order.limits.stop_after_seconds)
     if order.estimate:
         return estimate.run(order, context, sources, missing)
     session_id = os.urandom(16)
     with ExitStack() as stack:
         context.step(f"backupd {__version__}: open the repository")
         places = Places(order, context, session_id.hex())
-        places.open(stack)
-        use = describe(order, context, places.first.place, sources)
-        return _run_locked(places, use, session_id, missing)
+        with places.all_told():
+            places.open(stack)
+            use = describe(order, context, places.first.place, sources)
+            return _run_locked(places, use, session_id, missing)
 
 
 def _run_locked(places: Places, use: SetUse, session_id: bytes, missing: list[Problem]) -> events.Done:

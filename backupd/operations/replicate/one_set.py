@@ -16,8 +16,10 @@ from backupd.errors import (
     StateFullError,
     StoppedError,
 )
+from backupd.model.orders import SpaceLimits
 from backupd.operations.backup import basing
 from backupd.operations.backup.session import Publishing, RunningSession, WriterIdentity, begin_journal, validate
+from backupd.operations.backup.space import SpaceGuard, stored_in
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, SnapshotAt, seen_snapshots_path
 from backupd.operations.replicate.blame import blame, told_of
@@ -35,9 +37,16 @@ class SetReplication:
     """One set, whose lock is held."""
 
     def __init__(
-        self, context: JobContext, old: OpenPlace, new: OpenPlace, report: Report, wanted: list[SnapshotAt]
+        self,
+        context: JobContext,
+        old: OpenPlace,
+        new: OpenPlace,
+        report: Report,
+        wanted: list[SnapshotAt],
+        space: SpaceLimits | None,
     ) -> None:
-        """wanted: finished snapshots, the oldest first, at least one."""
+        """wanted: finished snapshots, the oldest first, at least one. space: how much the new place may take."""
+        self._space = space
         self._context, self._old, self._new, self._report = context, old, new, report
         self._wanted, self._records = wanted, new.records
         self._set_id = wanted[0].snapshot.set_id
@@ -64,6 +73,7 @@ class SetReplication:
             for message in index.damaged.values():
                 context.warn(f"{report.to_name}: {message}; what it names is copied again")
             basing.end_dead(context, self._new, self._set_id, self._who, index.tables)
+            SpaceGuard(self._space, None, self._new, index.tables, context.clock).refuse(lambda: [])
         if missing:
             with told_of(report.from_name):
                 content = ContentCopy(context, self._old, self._new, index.tables, report)
@@ -73,6 +83,7 @@ class SetReplication:
                     self._merge(index)
             finally:
                 content.close()
+        report.held_bytes = sum(stored_in(index.tables).values())
         index.tables.close()
 
     @property

@@ -30,6 +30,8 @@ class Report:
         self.skipped: dict[str, BackupError] = {}
         """Sets that a job is running on, by name."""
         self.stored_bytes = self.fetched_bytes = 0
+        self.held_bytes: int | None = None
+        """What the repository takes at the new place; None: nothing was missing there, so nobody counted."""
 
     @property
     def done_count(self) -> int:
@@ -88,7 +90,7 @@ class Report:
                 "failed": len(self.failed),
                 "partial": self.partial_count,
             },
-            "bytes": {"copied": self.stored_bytes, "fetched": self.fetched_bytes},
+            "bytes": {"copied": self.stored_bytes, "fetched": self.fetched_bytes, "held": self.held_bytes},
             "seconds": round(self._context.elapsed_seconds, 3),
             "copied": self.copied,
             "failed": self.failed,

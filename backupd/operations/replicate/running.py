@@ -12,6 +12,7 @@ from backupd.model import events
 from backupd.model.orders import ReplicateOrder
 from backupd.operations.backup import priority
 from backupd.operations.context import JobContext
+from backupd.operations.failover import on_one_member
 from backupd.operations.places import OpenPlace, SnapshotAt, closed, open_place, to_record
 from backupd.operations.replicate.blame import told_of
 from backupd.operations.replicate.one_set import SetReplication
@@ -29,6 +30,7 @@ def run(order: ReplicateOrder, context: JobContext) -> events.Done:
     """Copy what the new place lacks. Raises BackupError where nothing was copied."""
     if order.limits.polite:
         priority.lower()
+    context.stop_after(order.limits.stop_after_seconds)
     report = Report(context, order.from_name or order.place, order.to_name or order.to)
     context.step(f"backupd {__version__}: open the repository to copy from")
     with told_of(report.from_name):
@@ -41,6 +43,9 @@ def run(order: ReplicateOrder, context: JobContext) -> events.Done:
         context.tell("information", f"{report.from_name} holds no finished snapshot yet: nothing to copy")
         return report.end(None)
     context.step("open the repository to copy to")
+    with told_of(report.to_name):
+        # What one member of a failover pool has must not stand for what another lacks.
+        address = on_one_member(address, order.to_access, context, create=True)
     tag = os.urandom(16).hex()
     with WriterMark(context.directories.state, identity.place_tag(canonical(address)), tag) as mark:
         with told_of(report.to_name):
@@ -50,11 +55,16 @@ def run(order: ReplicateOrder, context: JobContext) -> events.Done:
                 new, report.is_made = open_target(order, context, old, whole, address)
                 remove_leftovers(context, new, whole, mark)
                 _tell_unread(new, unread, report)
-            return _copy(context, old, new, chosen, report)
+            return _copy(order, context, old, new, chosen, report)
 
 
 def _copy(
-    context: JobContext, old: OpenPlace, new: OpenPlace, chosen: dict[str, list[SnapshotAt]], report: Report
+    order: ReplicateOrder,
+    context: JobContext,
+    old: OpenPlace,
+    new: OpenPlace,
+    chosen: dict[str, list[SnapshotAt]],
+    report: Report,
 ) -> events.Done:
     """Each set by itself; what was copied before one failed stands."""
     for set_id, wanted in chosen.items():
@@ -63,7 +73,7 @@ def _copy(
         with SetLock(context.directories.state, set_id) as lock:
             try:
                 lock.acquire(context.clock, 0.0, context.cancel)
-                SetReplication(context, old, new, report, wanted).run()
+                SetReplication(context, old, new, report, wanted, order.space).run()
             except BusyError as error:
                 if lock.is_held:
                     raise

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-import msgspec
-
 from backupd import durable_io
 from backupd.destination.contract import Below, Store
 from backupd.destination.stores import canonical
@@ -77,8 +75,7 @@ def remove_leftovers(context: JobContext, new: OpenPlace, whole: Store, mark: Wr
 
 
 def _opened(order: ReplicateOrder, context: JobContext, whole: Store, address: str, repository: str) -> OpenPlace:
-    place = open_repository(context, whole, address, repository)
-    return msgspec.structs.replace(place, access=order.to_access)
+    return open_repository(context, whole, address, repository, order.to_access)
 
 
 def _refuse_another(old: OpenPlace, whole: Store) -> None:
