@@ -53,7 +53,7 @@ def assembled(pool: Pool, called: PoolId, opening: Opening, at: str | None, cloc
     """A pool as it is; nothing is opened yet. at: id of the member of a failover pool that is used alone."""
     clock = clock or SystemClock()
     warn = _once(opening.warn, pool.name)
-    members = [Member(one, called.id, _opener(one, opening.tag), clock, warn) for one in pool.members]
+    members = [Member(one, called.id, _opener(one, opening), clock, warn) for one in pool.members]
     number = next((n for n, one in enumerate(pool.members) if one.id == at), None)
     if at is not None and number is None:
         raise UsageError(f"pool {pool.name} has no such member", hint="bkctl destination show says which it has")
@@ -61,12 +61,16 @@ def assembled(pool: Pool, called: PoolId, opening: Opening, at: str | None, cloc
     return PoolStore(called, rules, members, warn, number, clock)
 
 
-def _opener(member: PoolMember, tag: str) -> OpenIt:
+def _opener(member: PoolMember, opening: Opening) -> OpenIt:
     if member.access.pool is not None:
         raise UsageError(f"{member.name} is a pool itself", hint="a pool consists of places")
     # A dead member costs some seconds: what is patient is the pool.
-    access = msgspec.structs.replace(member.access, retry_seconds=_MEMBER_SECONDS)
-    return lambda create: open_store(member.place, tag, access, create=create)
+    access = msgspec.structs.replace(
+        member.access, retry_seconds=_MEMBER_SECONDS, pace=member.access.pace or opening.access.pace
+    )
+    return lambda create: open_store(
+        member.place, opening.tag, access, create=create, cancel=opening.cancel, warn=opening.warn
+    )
 
 
 def _once(warn: Warn | None, pool: str) -> Warn:
