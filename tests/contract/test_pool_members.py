@@ -60,3 +60,17 @@ def test_a_cancelled_job_waits_for_no_member(tmp_path: Path) -> None:
     cancel.request(CancelledError("enough"))
     with pytest.raises(CancelledError):
         open_store(pool_place(POOL_ID), "t", msgspec.structs.replace(access, pool=pool), cancel=cancel)
+
+
+def test_a_member_that_is_used_alone_is_opened_alone(tmp_path: Path) -> None:
+    """Else each worker of a run waits some seconds for a member that is dead, and that it does not need."""
+    access = pool_access("failover", local_members(tmp_path, 2))
+    open_pool(access).close()
+    assert access.pool is not None
+    said: list[str] = []
+    members = [member(0, str(tmp_path / "nowhere")), access.pool.members[1]]
+    gone = pool_access("failover", members)
+    store = open_pool(gone, at=members[1].id, create=False, warn=said.append)
+    store.put("r1/blocks/a", [b"a"])
+    assert (store.get("r1/blocks/a"), said) == (b"a", [])
+    store.close()

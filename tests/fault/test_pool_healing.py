@@ -11,7 +11,6 @@ import pytest
 from backupd.destination.contract import Opening
 from backupd.destination.pool.healing import Healed, heal
 from backupd.destination.pool.opening import assembled
-from backupd.destination.pool.store import PoolId
 from backupd.model.places import pool_place
 from backupd.model.store_access import StoreAccess
 from tests.support.mounting import tmpfs
@@ -46,9 +45,8 @@ def full(tmp_path: Path) -> Generator[StoreAccess, None, None]:
 
 
 def _heal(access: StoreAccess) -> Healed:
-    assert access.pool is not None
     opening = Opening(pool_place(POOL_ID), "healer", access, create=True)
-    store = assembled(access.pool, PoolId(POOL_ID, "pool", opening.place), opening, None)
+    store = assembled(opening)
     try:
         return heal(store)
     finally:

@@ -51,7 +51,7 @@ class PoolStore:
         clock: Clock | None = None,
     ) -> None:
         self.called, self.rules, self.members = called, rules, members
-        self._warn, self._at = warn, at
+        self._warn, self.at = warn, at
         self._threads = ThreadPoolExecutor(min(_MOST_THREADS, _THREADS_A_MEMBER * len(members)))
         self._lock = threading.Lock()
         self._begun: set[str] = set()
@@ -123,7 +123,7 @@ class PoolStore:
         failed = [answer for answer in answers.values() if isinstance(answer, DestinationError)]
         if len(failed) == len(answers):
             raise self._failure(f"{name} can't be deleted", failed)
-        left = [one for one in self.members if one.error is not None] if self._at is None else []
+        left = [one for one in self.members if one.error is not None] if self.at is None else []
         if policy.is_identity(name) and (failed or left):
             errors = failed + [one.told(one.error) for one in left if one.error is not None]
             raise self._failure(f"{name} is deleted, but not at each member", errors)
@@ -216,8 +216,8 @@ class PoolStore:
     # Who takes part
 
     def _usable(self) -> Numbers:
-        if self._at is not None:
-            return [self._at]
+        if self.at is not None:
+            return [self.at]
         answers = self._all(range(len(self.members)), Member.is_usable)
         return [number for number, answer in answers.items() if answer is True]
 
@@ -229,14 +229,14 @@ class PoolStore:
 
     def _reached(self, name: str) -> Numbers:
         """Where something is changed: everywhere; of the identity also beyond the member that a job uses alone."""
-        if self._at is not None and policy.is_identity(name):
+        if self.at is not None and policy.is_identity(name):
             answers = self._all(range(len(self.members)), Member.is_usable)
-            return [self._at, *(n for n, answer in answers.items() if answer is True and n != self._at)]
+            return [self.at, *(n for n, answer in answers.items() if answer is True and n != self.at)]
         return self._usable()
 
     def _reading_order(self, name: str) -> Numbers:
-        if self._at is not None:
-            return [self._at]
+        if self.at is not None:
+            return [self.at]
         numbers = [*range(len(self.members))]
         known = self._known_places.get(name)
         return numbers if known is None else [known, *(number for number in numbers if number != known)]
@@ -249,8 +249,8 @@ class PoolStore:
                 self._known_places[name] = number
 
     def _may_tell_absence(self, name: str, answered: set[int]) -> bool:
-        if self._at is not None:
-            return self._at in answered
+        if self.at is not None:
+            return self.at in answered
         return self.rules.may_tell_absence(name, answered, is_lead_trusted=self.is_lead_trusted)
 
     def _check_lead(self) -> None:
@@ -334,7 +334,7 @@ class PoolStore:
 
     def _gathered(self, prefix: str, work: Callable[[Member], Listed[Result]]) -> Listed[Listed[Result]]:
         """What all members have, in their order. Raises where what those that answer lack may lie elsewhere."""
-        answers = self._all(self._usable() if self._at is not None else range(len(self.members)), work)
+        answers = self._all(self._usable() if self.at is not None else range(len(self.members)), work)
         good = {number: answer for number, answer in answers.items() if not isinstance(answer, DestinationError)}
         errors = [answer for answer in answers.values() if isinstance(answer, DestinationError)]
         if not self._may_tell_absence(prefix, set(good)):
