@@ -57,7 +57,15 @@ def assembled(opening: Opening, at: str | None = None) -> PoolStore:
     called = PoolId(PlaceUrl.parse(opening.place).host, pool.name, opening.place)
     clock = SystemClock()
     warn = _once(opening.warn, pool.name)
-    members = [Member(one, called.id, _opener(one, opening), clock, warn) for one in pool.members]
+
+    def warn_of_member(message: str) -> None:
+        warn(f"{message}; afterwards: bkctl destination heal {pool.name}")
+
+    members = [
+        # A run that has one member alone ends with it: nothing is to be healed then.
+        Member(one, called.id, _opener(one, opening), clock, warn if one.id == at else warn_of_member)
+        for one in pool.members
+    ]
     number = next((n for n, one in enumerate(pool.members) if one.id == at), None)
     if at is not None and number is None:
         raise UsageError(f"pool {pool.name} has no such member", hint="bkctl destination show says which it has")
@@ -78,7 +86,7 @@ def _opener(member: PoolMember, opening: Opening) -> OpenIt:
 
 
 def _once(warn: Warn | None, pool: str) -> Warn:
-    """Says each thing once, with what helps."""
+    """Says each thing once."""
     said: set[str] = set()
     lock = threading.Lock()
 
@@ -87,7 +95,7 @@ def _once(warn: Warn | None, pool: str) -> Warn:
             is_new = message not in said
             said.add(message)
         if is_new and warn is not None:
-            warn(f"pool {pool}: {message}; afterwards: bkctl destination heal {pool}")
+            warn(f"pool {pool}: {message}")
 
     return say
 

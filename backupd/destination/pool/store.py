@@ -63,9 +63,11 @@ class PoolStore:
 
     @property
     def traits(self) -> Traits:
-        """One of several creators wins where the lead decides; for blocks, whose names are random, nobody asks.
+        """One of several creators wins where the lead decides.
 
-        In a failover pool each run has a member of its own to decide, so it promises nothing.
+        Of a block in a spread pool the member decides that its creator chose; that two may choose differently for one
+        name matters to nobody, for names of blocks are random. In a failover pool each run has a member of its own to
+        decide, so it promises nothing.
         """
         lead = self._decider()
         if lead is None or not self.members[lead].is_usable():
@@ -106,10 +108,18 @@ class PoolStore:
         with self._lock:
             was_begun = name in self._begun
             self._begun.add(name)
-        if self.rules.kind == "spread" and policy.is_block(name):
-            self._put_block(name, buffers, was_begun=was_begun)
-        else:
-            self._create(self._part(name), name, buffers, was_begun=was_begun)
+        try:
+            if self.rules.kind == "spread" and policy.is_block(name):
+                self._put_block(name, buffers, was_begun=was_begun)
+            else:
+                self._create(self._part(name), name, buffers, was_begun=was_begun)
+        except ObjectExistsError:
+            self._end(name)
+            raise
+        self._end(name)
+
+    def _end(self, name: str) -> None:
+        """What became of a name is known: ours, or another's."""
         with self._lock:
             self._begun.discard(name)
 
@@ -322,7 +332,8 @@ class PoolStore:
         for number in self._room.choose(usable, sum(map(len, buffers))):
             others = [other for other in usable if other != number]
             try:
-                self._create(Part(number, others), name, buffers, was_begun=was_begun)
+                # What a member before did unheard is ours, and no name that exists already.
+                self._create(Part(number, others), name, buffers, was_begun=was_begun or bool(errors))
             except ObjectExistsError:
                 raise
             except DestinationError as error:
@@ -340,7 +351,7 @@ class PoolStore:
         if not self._may_tell_absence(prefix, set(good)):
             if self.rules.kind != "failover" or not good:
                 raise self._failure("what it holds can't be told", errors)
-            self._warn(f"pool {self.called.name}: not all members answer; what only the others hold is not seen")
+            self._warn("not all members answer; what only the others hold is not seen")
         return [*good.values()]
 
     def _free_by_member(self) -> dict[int, int | None]:
@@ -369,4 +380,8 @@ class PoolStore:
         message = f"pool {self.called.name}: {what}" + f": {text}" * bool(text)
         first = next((e for e in errors if not e.retryable), errors[0] if errors else None)
         kind = type(first) if first is not None else DestinationUnreachableError
-        return kind(message, hint=hint or (first.hint if first is not None else "bring its members back"))
+        return kind(
+            message,
+            hint=hint or (first.hint if first is not None else "bring its members back"),
+            context=dict(first.context) if first is not None else None,
+        )
