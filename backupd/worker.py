@@ -56,8 +56,7 @@ class _Gone(Cancel):
 
     def __init__(self, end: socket.socket) -> None:
         super().__init__()
-        self._poll = select.poll()
-        self._poll.register(end, 0)
+        self._end = end
 
     @property
     def is_requested(self) -> bool:
@@ -71,8 +70,10 @@ class _Gone(Cancel):
         super().check()
 
     def _look(self) -> None:
-        """Look at it."""
-        if self._poll.poll(0):
+        """Look at it; on any thread, and one poll object serves no two at once."""
+        poll = select.poll()
+        poll.register(self._end, 0)
+        if poll.poll(0):
             self.request(StoppedError("the coordinator is gone"))
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from backupd.cancel import Cancel
 from backupd.destination.pacing import Pace
 from backupd.model.store_access import NO_ACCESS, StoreAccess
 
@@ -120,6 +121,8 @@ class Opening(msgspec.Struct, frozen=True):
     """Is asked before bytes of objects are sent or read; None: never any limit."""
     warn: Callable[[str], None] | None = None
     """Hears what the user should know of although it ends nothing; on any thread."""
+    cancel: Cancel | None = None
+    """Ends the pauses of stores that this one opens itself."""
 
 
 class Below:

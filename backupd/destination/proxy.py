@@ -47,6 +47,8 @@ def dial(host: str, port: int, proxy: Proxy | None, seconds: float) -> socket.so
     except BaseException:
         line.close()
         raise
+    # What is left of the time to connect is no measure of how long an answer may take.
+    line.socket.settimeout(seconds)
     return line.socket
 
 

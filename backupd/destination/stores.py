@@ -57,7 +57,7 @@ def open_store(
         return LocalDestination(_located(place, access), tag, create=create)
     patience = Patience() if access.retry_seconds is None else Patience(call_seconds=access.retry_seconds)
     pace = Pace(access.pace, cancel) if access.pace is not None else None
-    opening = Opening(place, tag, access, create, pace, warn)
+    opening = Opening(place, tag, access, create, pace, warn, cancel)
     return Retrying.open(lambda: open_once(opening), cancel, patience, told)
 
 

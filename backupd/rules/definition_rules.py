@@ -32,6 +32,7 @@ def check_destination(text: DestinationText) -> DestinationText:
     at = {"at": ["place"]}
     if text.pool is not None:
         duration(text.retry_for)
+        _check_quota(name, text.quota)
         return msgspec.structs.replace(check_pool_text(text), name=name)
     if text.credentials is not None:
         _check_secret(text.credentials)

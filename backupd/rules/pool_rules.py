@@ -33,6 +33,13 @@ def check_pool_text(text: DestinationText) -> DestinationText:
     given = (text.credentials, text.host_key, text.known_hosts, text.ca_file)
     if text.allow_plaintext or any(one is not None for one in given):
         raise _wrong(f"{name}: a pool has no login of its own", "its members have theirs")
+    for field, is_given in (("proxy", text.proxy is not None), ("removable", text.removable)):
+        if is_given:
+            raise ConfigError(
+                f"{name}: a pool has no {field} of its own",
+                hint=f"give {field} to its members",
+                context={"at": [field]},
+            )
     if not 2 <= len(pool.members) <= MOST_MEMBERS:
         raise _wrong(f"{name} has {len(pool.members)} members", f"a pool has 2 to {MOST_MEMBERS}")
     if len(set(pool.members)) < len(pool.members):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -12,10 +14,11 @@ import msgspec
 import pytest
 
 from backupd.destination.contract import Opening, Store
+from backupd.destination.pacing import PaceTable
 from backupd.destination.proxy import dial
-from backupd.destination.stores import open_once
+from backupd.destination.stores import open_once, open_store
 from backupd.errors import BackupError, UsageError
-from backupd.model.store_access import Proxy, StoreAccess
+from backupd.model.store_access import PaceGrant, Proxy, StoreAccess
 from backupd.store_errors import (
     CertificateError,
     ProxyLoginError,
@@ -233,6 +236,29 @@ def test_what_answers_as_no_proxy_does_is_none(answer: bytes) -> None:
         for kind in _KINDS:
             with pytest.raises((ProxyUnreachableError, ProxyLoginError)):
                 dial(STORE, 443, Proxy(url=f"{kind}://127.0.0.1:{port}"), _SECONDS)
+
+
+def test_a_way_has_all_of_its_time_for_answers(proxy: ProxyServer, sea: seaweedfs.SeaweedFs) -> None:
+    """Else a server that is slow to answer counts as dead after what was left of the time to connect."""
+    with dial(STORE, sea.port, proxy.proxy(), _SECONDS) as connection:
+        assert connection.gettimeout() == _SECONDS
+
+
+def test_limits_hold_behind_a_proxy(proxy: ProxyServer, sea: seaweedfs.SeaweedFs) -> None:
+    """The line of an office stands still while a backup runs, though a limit was set."""
+    place = f"s3://{seaweedfs.BUCKET}/{proxy.kind}-limit?endpoint=http://{STORE}:{sea.port}"
+    login_of_store = seaweedfs.credentials(seaweedfs.OWNER)
+    table = PaceTable()
+    number = table.allocate()
+    table.set_member(number, (0, 0), (200_000, 0))
+    grant = PaceGrant(descriptor=table.descriptor, member=number)
+    access = StoreAccess(credentials=login_of_store, allow_plaintext=True, proxy=proxy.proxy(), pace=grant)
+    with closing(table), closing(open_store(place, "t", access, create=True)) as store:
+        began = time.monotonic()
+        store.put("r1/blocks/a", [os.urandom(400_000)])
+        # A machine with too much to do is slower, never faster.
+        assert time.monotonic() - began > 400_000 / 200_000 / 1.2
+    assert proxy.asked_for(sea.port)
 
 
 def _silence(_: socket.socket) -> None:

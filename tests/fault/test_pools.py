@@ -15,7 +15,6 @@ import pytest
 from backupd.destination.contract import Opening
 from backupd.destination.pool.healing import Healed, heal
 from backupd.destination.pool.opening import assembled
-from backupd.destination.pool.store import PoolId
 from backupd.errors import (
     ConflictError,
     DestinationError,
@@ -42,9 +41,8 @@ def _block(number: int) -> str:
 
 
 def _heal(access: StoreAccess) -> Healed:
-    assert access.pool is not None
     opening = Opening(pool_place(POOL_ID), "healer", access, create=True)
-    store = assembled(access.pool, PoolId(POOL_ID, "pool", opening.place), opening, None)
+    store = assembled(opening)
     try:
         return heal(store)
     finally:

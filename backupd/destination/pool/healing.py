@@ -54,6 +54,8 @@ class _Healer:
         self._open: dict[int, Store] = {}
         self._whole: set[int] = set()
         """Those that had their mark before."""
+        self._failed: set[int] = set()
+        """Those that refused something: nothing more is put there, what they hold is still copied to the others."""
         self.done = Healed()
 
     def run(self) -> None:
@@ -65,7 +67,8 @@ class _Healer:
         for _ in range(2):
             for folder in self._folders():
                 self._heal_folder(folder)
-            set_marks(self._store, self._open)
+            # Every error at the lead ends the healing: here it has all that is known.
+            set_marks(self._store, {n: place for n, place in self._open.items() if n not in self._failed})
 
     def _begin(self, *, create: bool) -> None:
         """Open those that are not open yet. A directory is made only beside whole members: else a disk is missing."""
@@ -101,27 +104,40 @@ class _Healer:
 
     def _heal_folder(self, prefix: str) -> None:
         """Copy what members lack of one folder, or one object."""
-        held = {number: _held(place, prefix) for number, place in self._open.items()}
+        held: dict[int, set[str]] = {}
+        for number in [*self._open]:
+            try:
+                held[number] = _held(self._open[number], prefix)
+            except DestinationError as error:
+                if number not in self._failed:
+                    raise
+                self._give_up(number, error)
         lead = held.get(LEAD) if self._store.is_lead_trusted and LEAD in self._whole else None
         for name in sorted(set[str]().union(*held.values())):
             if lead is not None and name not in lead and prefix.endswith(_OF_THE_LEAD):
                 if name not in self.done.stale:
                     self.done.stale.append(name)
                 continue
-            lacking = [number for number, names in held.items() if name not in names]
+            lacking = [number for number, names in held.items() if name not in names and number not in self._failed]
             if lacking:
-                self._copy(name, [number for number in held if number not in lacking], lacking)
+                self._copy(name, [number for number, names in held.items() if name in names], lacking)
+
+    def _give_up(self, number: int, error: DestinationError) -> None:
+        """One that failed before can't be listed either. Raises DestinationUnreachableError where it may hold more."""
+        self.done.left.append(self._store.members[number].told(error).message)
+        self._whole.discard(number)
+        del self._open[number]
+        self._check_enough()
 
     def _copy(self, name: str, sources: list[int], lacking: list[int]) -> None:
         data = self._read(name, sources)
-        for number in lacking if data is not None else ():
+        if data is None:
+            return
+        for number in lacking:
             self._tick(self.done)
             member = self._store.members[number]
-            place = self._open.get(number)
-            if place is None or data is None:
-                continue
             try:
-                place.put(name, [data])
+                self._open[number].put(name, [data])
             except ObjectExistsError:
                 continue
             except DestinationError as error:
@@ -129,7 +145,7 @@ class _Healer:
                     raise member.told(error) from error
                 # The others go on; it gets no mark, and the next healing goes on with it.
                 self.done.left.append(member.told(error).message)
-                del self._open[number]
+                self._failed.add(number)
                 continue
             self.done.objects += 1
             self.done.bytes += len(data)

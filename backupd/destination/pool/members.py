@@ -22,6 +22,7 @@ from backupd.errors import (
     DestinationUnreachableError,
     ObjectExistsError,
     ObjectMissingError,
+    StoppedError,
 )
 from backupd.model.places import is_url
 from backupd.model.store_access import PoolMember
@@ -202,7 +203,7 @@ class Member:
                 raise
             # Waiting does not mount a disk.
             raise NotAMemberError(error.message, hint=error.hint, context={"absent": True}) from error
-        except DestinationError:
+        except (DestinationError, StoppedError):
             raise
         except BackupError as error:
             # A wrong address, or a host key that nobody vouched for: of this member alone.

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from backupd.clock import Clock, SystemClock
+from backupd.clock import SystemClock
 from backupd.destination.contract import Opening, Store
 from backupd.destination.pool import marks
 from backupd.destination.pool.below import BelowPool
@@ -18,7 +18,7 @@ from backupd.destination.pool.store import PoolId, PoolStore
 from backupd.destination.stores import open_store
 from backupd.errors import ConflictError, DestinationError, DestinationUnreachableError, UsageError
 from backupd.model.places import PlaceUrl
-from backupd.model.store_access import Pool, PoolMember
+from backupd.model.store_access import PoolMember
 from backupd.store_errors import NotAMemberError
 
 _MEMBER_SECONDS = 4
@@ -32,14 +32,8 @@ def open_pool(url: PlaceUrl, opening: Opening) -> Store:
 
     Raises UsageError, ConflictError: two members are one place; DestinationError where no member can be used.
     """
-    pool = opening.access.pool
     url.check_options("at")
-    if pool is None:
-        raise UsageError(
-            "a pool is known to the daemon alone",
-            hint="name it as it is called there: bkctl destination list; `once` takes one of its members",
-        )
-    store = assembled(pool, PoolId(url.host, pool.name, opening.place), opening, url.options.get("at"))
+    store = assembled(opening, url.options.get("at"))
     try:
         _look_around(store, may_begin=opening.create)
     except BaseException:
@@ -49,11 +43,29 @@ def open_pool(url: PlaceUrl, opening: Opening) -> Store:
     return BelowPool(store, folder) if folder else store
 
 
-def assembled(pool: Pool, called: PoolId, opening: Opening, at: str | None, clock: Clock | None = None) -> PoolStore:
-    """A pool as it is; nothing is opened yet. at: id of the member of a failover pool that is used alone."""
-    clock = clock or SystemClock()
+def assembled(opening: Opening, at: str | None = None) -> PoolStore:
+    """A pool as it is; nothing is opened yet. at: id of the member of a failover pool that is used alone.
+
+    Raises UsageError.
+    """
+    pool = opening.access.pool
+    if pool is None:
+        raise UsageError(
+            "a pool is known to the daemon alone",
+            hint="name it as it is called there: bkctl destination list; `once` takes one of its members",
+        )
+    called = PoolId(PlaceUrl.parse(opening.place).host, pool.name, opening.place)
+    clock = SystemClock()
     warn = _once(opening.warn, pool.name)
-    members = [Member(one, called.id, _opener(one, opening.tag), clock, warn) for one in pool.members]
+
+    def warn_of_member(message: str) -> None:
+        warn(f"{message}; afterwards: bkctl destination heal {pool.name}")
+
+    members = [
+        # A run that has one member alone ends with it: nothing is to be healed then.
+        Member(one, called.id, _opener(one, opening), clock, warn if one.id == at else warn_of_member)
+        for one in pool.members
+    ]
     number = next((n for n, one in enumerate(pool.members) if one.id == at), None)
     if at is not None and number is None:
         raise UsageError(f"pool {pool.name} has no such member", hint="bkctl destination show says which it has")
@@ -61,16 +73,20 @@ def assembled(pool: Pool, called: PoolId, opening: Opening, at: str | None, cloc
     return PoolStore(called, rules, members, warn, number, clock)
 
 
-def _opener(member: PoolMember, tag: str) -> OpenIt:
+def _opener(member: PoolMember, opening: Opening) -> OpenIt:
     if member.access.pool is not None:
         raise UsageError(f"{member.name} is a pool itself", hint="a pool consists of places")
     # A dead member costs some seconds: what is patient is the pool.
-    access = msgspec.structs.replace(member.access, retry_seconds=_MEMBER_SECONDS)
-    return lambda create: open_store(member.place, tag, access, create=create)
+    access = msgspec.structs.replace(
+        member.access, retry_seconds=_MEMBER_SECONDS, pace=member.access.pace or opening.access.pace
+    )
+    return lambda create: open_store(
+        member.place, opening.tag, access, create=create, cancel=opening.cancel, warn=opening.warn
+    )
 
 
 def _once(warn: Warn | None, pool: str) -> Warn:
-    """Says each thing once, with what helps."""
+    """Says each thing once."""
     said: set[str] = set()
     lock = threading.Lock()
 
@@ -79,13 +95,19 @@ def _once(warn: Warn | None, pool: str) -> Warn:
             is_new = message not in said
             said.add(message)
         if is_new and warn is not None:
-            warn(f"pool {pool}: {message}; afterwards: bkctl destination heal {pool}")
+            warn(f"pool {pool}: {message}")
 
     return say
 
 
 def _look_around(store: PoolStore, *, may_begin: bool) -> None:
-    """Open all members, side by side. Raises where none can be used."""
+    """Open all members, side by side; one that is used alone first, for the others are not needed where it is there.
+
+    Raises where none can be used.
+    """
+    if store.at is not None and store.members[store.at].is_usable():
+        _refuse_twins(store)
+        return
     with ThreadPoolExecutor(len(store.members)) as threads:
         usable = [*threads.map(Member.is_usable, store.members)]
     _refuse_twins(store)
@@ -147,10 +169,9 @@ def _refuse_twins(store: PoolStore) -> None:
 
 def state_of_members(opening: Opening) -> list[tuple[str, DestinationError | None]]:
     """(name, why it takes no part) of each member of the pool that an opening's access has, if it has one."""
-    pool = opening.access.pool
-    if pool is None:
+    if opening.access.pool is None:
         return []
-    store = assembled(pool, PoolId(PlaceUrl.parse(opening.place).host, pool.name, opening.place), opening, None)
+    store = assembled(opening)
     try:
         with ThreadPoolExecutor(len(store.members)) as threads:
             list(threads.map(Member.is_usable, store.members))
@@ -161,10 +182,7 @@ def state_of_members(opening: Opening) -> list[tuple[str, DestinationError | Non
 
 def chosen_member(opening: Opening) -> tuple[PoolMember, list[DestinationError]]:
     """A failover pool's first member that is there, and why those before it are not. Raises as `open_pool`."""
-    pool = opening.access.pool
-    if pool is None:
-        raise UsageError(f"{opening.place} is no pool")
-    store = assembled(pool, PoolId(PlaceUrl.parse(opening.place).host, pool.name, opening.place), opening, None)
+    store = assembled(opening)
     try:
         _look_around(store, may_begin=opening.create)
         passed: list[DestinationError] = []
@@ -175,4 +193,4 @@ def chosen_member(opening: Opening) -> tuple[PoolMember, list[DestinationError]]
                 passed.append(member.told(member.error))
     finally:
         store.close()
-    raise DestinationUnreachableError(f"no member of the pool {pool.name} is there")
+    raise DestinationUnreachableError(f"no member of the pool {store.called.name} is there")

@@ -51,7 +51,7 @@ class PoolStore:
         clock: Clock | None = None,
     ) -> None:
         self.called, self.rules, self.members = called, rules, members
-        self._warn, self._at = warn, at
+        self._warn, self.at = warn, at
         self._threads = ThreadPoolExecutor(min(_MOST_THREADS, _THREADS_A_MEMBER * len(members)))
         self._lock = threading.Lock()
         self._begun: set[str] = set()
@@ -63,9 +63,11 @@ class PoolStore:
 
     @property
     def traits(self) -> Traits:
-        """One of several creators wins where the lead decides; for blocks, whose names are random, nobody asks.
+        """One of several creators wins where the lead decides.
 
-        In a failover pool each run has a member of its own to decide, so it promises nothing.
+        Of a block in a spread pool the member decides that its creator chose; that two may choose differently for one
+        name matters to nobody, for names of blocks are random. In a failover pool each run has a member of its own to
+        decide, so it promises nothing.
         """
         lead = self._decider()
         if lead is None or not self.members[lead].is_usable():
@@ -106,10 +108,18 @@ class PoolStore:
         with self._lock:
             was_begun = name in self._begun
             self._begun.add(name)
-        if self.rules.kind == "spread" and policy.is_block(name):
-            self._put_block(name, buffers, was_begun=was_begun)
-        else:
-            self._create(self._part(name), name, buffers, was_begun=was_begun)
+        try:
+            if self.rules.kind == "spread" and policy.is_block(name):
+                self._put_block(name, buffers, was_begun=was_begun)
+            else:
+                self._create(self._part(name), name, buffers, was_begun=was_begun)
+        except ObjectExistsError:
+            self._end(name)
+            raise
+        self._end(name)
+
+    def _end(self, name: str) -> None:
+        """What became of a name is known: ours, or another's."""
         with self._lock:
             self._begun.discard(name)
 
@@ -123,7 +133,7 @@ class PoolStore:
         failed = [answer for answer in answers.values() if isinstance(answer, DestinationError)]
         if len(failed) == len(answers):
             raise self._failure(f"{name} can't be deleted", failed)
-        left = [one for one in self.members if one.error is not None] if self._at is None else []
+        left = [one for one in self.members if one.error is not None] if self.at is None else []
         if policy.is_identity(name) and (failed or left):
             errors = failed + [one.told(one.error) for one in left if one.error is not None]
             raise self._failure(f"{name} is deleted, but not at each member", errors)
@@ -216,8 +226,8 @@ class PoolStore:
     # Who takes part
 
     def _usable(self) -> Numbers:
-        if self._at is not None:
-            return [self._at]
+        if self.at is not None:
+            return [self.at]
         answers = self._all(range(len(self.members)), Member.is_usable)
         return [number for number, answer in answers.items() if answer is True]
 
@@ -229,14 +239,14 @@ class PoolStore:
 
     def _reached(self, name: str) -> Numbers:
         """Where something is changed: everywhere; of the identity also beyond the member that a job uses alone."""
-        if self._at is not None and policy.is_identity(name):
+        if self.at is not None and policy.is_identity(name):
             answers = self._all(range(len(self.members)), Member.is_usable)
-            return [self._at, *(n for n, answer in answers.items() if answer is True and n != self._at)]
+            return [self.at, *(n for n, answer in answers.items() if answer is True and n != self.at)]
         return self._usable()
 
     def _reading_order(self, name: str) -> Numbers:
-        if self._at is not None:
-            return [self._at]
+        if self.at is not None:
+            return [self.at]
         numbers = [*range(len(self.members))]
         known = self._known_places.get(name)
         return numbers if known is None else [known, *(number for number in numbers if number != known)]
@@ -249,8 +259,8 @@ class PoolStore:
                 self._known_places[name] = number
 
     def _may_tell_absence(self, name: str, answered: set[int]) -> bool:
-        if self._at is not None:
-            return self._at in answered
+        if self.at is not None:
+            return self.at in answered
         return self.rules.may_tell_absence(name, answered, is_lead_trusted=self.is_lead_trusted)
 
     def _check_lead(self) -> None:
@@ -322,7 +332,8 @@ class PoolStore:
         for number in self._room.choose(usable, sum(map(len, buffers))):
             others = [other for other in usable if other != number]
             try:
-                self._create(Part(number, others), name, buffers, was_begun=was_begun)
+                # What a member before did unheard is ours, and no name that exists already.
+                self._create(Part(number, others), name, buffers, was_begun=was_begun or bool(errors))
             except ObjectExistsError:
                 raise
             except DestinationError as error:
@@ -334,13 +345,13 @@ class PoolStore:
 
     def _gathered(self, prefix: str, work: Callable[[Member], Listed[Result]]) -> Listed[Listed[Result]]:
         """What all members have, in their order. Raises where what those that answer lack may lie elsewhere."""
-        answers = self._all(self._usable() if self._at is not None else range(len(self.members)), work)
+        answers = self._all(self._usable() if self.at is not None else range(len(self.members)), work)
         good = {number: answer for number, answer in answers.items() if not isinstance(answer, DestinationError)}
         errors = [answer for answer in answers.values() if isinstance(answer, DestinationError)]
         if not self._may_tell_absence(prefix, set(good)):
             if self.rules.kind != "failover" or not good:
                 raise self._failure("what it holds can't be told", errors)
-            self._warn(f"pool {self.called.name}: not all members answer; what only the others hold is not seen")
+            self._warn("not all members answer; what only the others hold is not seen")
         return [*good.values()]
 
     def _free_by_member(self) -> dict[int, int | None]:
@@ -369,4 +380,8 @@ class PoolStore:
         message = f"pool {self.called.name}: {what}" + f": {text}" * bool(text)
         first = next((e for e in errors if not e.retryable), errors[0] if errors else None)
         kind = type(first) if first is not None else DestinationUnreachableError
-        return kind(message, hint=hint or (first.hint if first is not None else "bring its members back"))
+        return kind(
+            message,
+            hint=hint or (first.hint if first is not None else "bring its members back"),
+            context=dict(first.context) if first is not None else None,
+        )

@@ -51,8 +51,14 @@ class Limiter:
                 for one in (UP, DOWN):
                     if one == way or not self._is_drawing[one]:
                         self._shares[one] = self._share(one, rates[one] / _FIRST_SHARE)
-                self._say()
-                threading.Thread(target=self._draw, args=(way,), name="rclone-limit", daemon=True).start()
+                try:
+                    self._say()
+                    threading.Thread(target=self._draw, args=(way,), name="rclone-limit", daemon=True).start()
+                except BaseException:
+                    # The next call begins anew: else nobody draws, and it moves bytes without a limit.
+                    self._calls[way] -= 1
+                    self._is_drawing[way], self._told = False, ""
+                    raise
         try:
             yield
         finally:

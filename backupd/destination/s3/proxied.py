@@ -31,4 +31,5 @@ def send_through(client: Any, proxy: Proxy, seconds: float) -> None:
     class SecurePool(AWSHTTPSConnectionPool):  # type: ignore[misc]
         ConnectionCls = SecureConnection
 
-    client._endpoint.http_session._manager.pool_classes_by_scheme = {"http": Pool, "https": SecurePool}
+    # The dictionary is the session's and its manager's; limits of bandwidth are put before what lies in it.
+    client._endpoint.http_session._pool_classes_by_scheme.update({"http": Pool, "https": SecurePool})
