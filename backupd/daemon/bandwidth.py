@@ -57,6 +57,11 @@ class Bandwidth:
         """What the processes of jobs inherit."""
         return (self._table.descriptor,)
 
+    @property
+    def count(self) -> int:
+        """Places of jobs that the table holds."""
+        return len(self._members)
+
     def adopt(self, settings: DaemonSettings) -> None:
         """New rules, for jobs that are under way, too."""
         self._rules = rules_of(settings.bandwidth)
