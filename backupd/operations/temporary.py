@@ -15,7 +15,15 @@ import msgspec
 
 from backupd.destination.volumes import ROOTS, mount_over
 from backupd.errors import BackupError, StateError, StateFullError
-from backupd.model.orders import BackupOrder, DecryptOrder, Order, RestoreOrder
+from backupd.model.orders import (
+    BackupOrder,
+    CheckOrder,
+    DecryptOrder,
+    DestinationHealOrder,
+    Order,
+    ReplicateOrder,
+    RestoreOrder,
+)
 from backupd.operations.context import JobContext
 from backupd.sizes import MIB, format_bytes
 from backupd.source.mounts import read_mounts
@@ -28,6 +36,7 @@ _LEAST_TABLE_BYTES = MIB
 _MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 _LOCK = "lock"
+_LONG = (BackupOrder, RestoreOrder, DecryptOrder, CheckOrder, ReplicateOrder, DestinationHealOrder)
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -48,7 +57,11 @@ def chosen(order: Order, context: JobContext) -> Iterator[None]:
     least_bytes = LEAST_BYTES if isinstance(order, BackupOrder) else _LEAST_TABLE_BYTES
     found, warnings = temporary_directory(wishes, label_of(order), least_bytes)
     for warning in warnings:
-        context.warn(warning)
+        if isinstance(order, _LONG):
+            context.warn(warning)
+        else:
+            # Every listing would say so, which puts aside next to nothing.
+            context.tell("information", warning, verbosity=1)
     if found is None:
         yield
         return
@@ -71,8 +84,11 @@ class Temporary:
     def __init__(self, above: str, label: str) -> None:
         """Make it below a directory. Raises OSError."""
         self.path = tempfile.mkdtemp(prefix=f"backupd-{label}-", dir=above)
-        self._fd = os.open(os.path.join(self.path, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.path.join(self.path, _LOCK)
+        self._fd = os.open(f"{lock}.new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Not before it is held: another job takes one that nobody holds for a dead one's.
+        os.rename(f"{lock}.new", lock)
 
     def remove(self) -> None:
         """Remove it with all that lies in it."""
@@ -107,10 +123,7 @@ def label_of(order: Order) -> str:
 
 
 def _wishes(order: Order) -> list[Wish]:
-    if not isinstance(order, BackupOrder | RestoreOrder | DecryptOrder):
-        # The others put nothing aside.
-        return []
-    asked = order.temporary_directory
+    asked: str | None = getattr(order, "temporary_directory", None)
     is_optional = isinstance(order, BackupOrder) and order.is_temporary_optional
     wishes = [Wish(asked, not is_optional)] if asked is not None else []
     # Others may not enter a directory of the daemon's.

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Generator
+import tempfile
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
+from backupd.cancel import Cancel
+from backupd.clock import SystemClock
 from backupd.errors import StateError, StateFullError
+from backupd.model.orders import CheckOrder, DestinationHealOrder, InfoOrder, Order, ReplicateOrder
 from backupd.operations import temporary
+from backupd.operations.context import JobContext
 from backupd.operations.temporary import Wish, temporary_directory
+from backupd.settings import directories
 from tests.support.daemon import Daemon, running_daemon
 from tests.support.machine import Machine
 from tests.support.mounting import tmpfs
@@ -94,6 +101,36 @@ def test_a_directory_is_private_and_dead_ones_are_removed(tmp_path: Path) -> Non
     living.remove()
     third.remove()
     assert os.listdir(tmp_path) == ["backupd-of-a-user"]
+
+
+def test_a_directory_that_is_just_made_is_nobodys_leftover(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two jobs that began at one moment one would have lost its directory, and ended with an error."""
+    real = fcntl.flock
+    seen: list[int] = []
+
+    def another_job_looks(fd: int, how: int) -> None:
+        if not seen:
+            seen.append(fd)
+            temporary._remove_dead(str(tmp_path))
+        real(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", another_job_looks)
+    made, _ = temporary_directory([Wish(str(tmp_path), is_strict=True)], "docs")
+    assert made is not None
+    assert (len(seen), os.listdir(made.path)) == (1, ["lock"])
+    made.remove()
+
+
+@pytest.mark.parametrize("kind", [CheckOrder, ReplicateOrder, DestinationHealOrder, InfoOrder])
+def test_all_jobs_use_the_daemons(kind: Callable[..., Order], tmp_path: Path) -> None:
+    """Else rclone's copies of a check's objects fill the system's disk, although settings name another one."""
+    more = {"to": "/elsewhere"} if kind is ReplicateOrder else {}
+    order = kind(place="/place", usual_temporary=str(tmp_path), **more)
+    environ = {"HOME": str(tmp_path / "home")}
+    context = JobContext(order, SystemClock(), Cancel(), environ, directories.find(environ), lambda _: None)
+    with temporary.chosen(order, context):
+        assert Path(tempfile.gettempdir()).parent == tmp_path
+    assert not [*tmp_path.glob("backupd-*")], "all is gone afterwards"
 
 
 @pytest.mark.platform("linux")
