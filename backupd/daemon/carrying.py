@@ -20,7 +20,7 @@ from backupd.daemon.grouping import allowed, caught_up, groups, laggards, near_f
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import GOOD, Outcome, joined
-from backupd.daemon.planning import backup_order, catch_up_order, restore_hint, sheet_hint, unlocked
+from backupd.daemon.planning import backup_order, copy_order, restore_hint, sheet_hint, unlocked
 from backupd.daemon.requests import BackupRequest
 from backupd.daemon.store_access import access_at, with_access
 from backupd.errors import BackupError, SourceNotFoundError, StoppedError
@@ -160,7 +160,8 @@ class Carrier:
         job.begin_step(f"fill {destination.text.name} from {source.text.name}")
         try:
             limits = self._limits(job, stored, request)
-            order = await asyncio.to_thread(catch_up_order, stored, source, destination, known, limits)
+            order = copy_order(stored, source, known, destination.text, latest=True, limits=limits)
+            order = await asyncio.to_thread(unlocked, order, stored.text)
             space = await quotas.limits(self._database, self._known, stored, destination)
             order = msgspec.structs.replace(order, space=space)
             copied = await self._converse(job, order, self._note_for(stored.id, destination))

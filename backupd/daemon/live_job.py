@@ -60,6 +60,8 @@ class LiveJob:
     def follow(self) -> Follower:
         """A new follower; it hears first where the job stands."""
         follower = Follower()
+        if self.progress is not None and not self.is_ended:
+            follower.add(msgspec.convert(self.progress, Progress))
         if self.open_ask is not None:
             follower.add(self.open_ask)
         if self.is_ended:

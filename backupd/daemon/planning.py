@@ -10,7 +10,7 @@ import msgspec
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
 from backupd.model.orders import BackupOrder, Limits, OwnRepository, ReplicateOrder, Unlock
 from backupd.model.places import inside
-from backupd.model.sets import SetText
+from backupd.model.sets import DestinationText, SetText
 from backupd.rules.definition_rules import filter_word
 from backupd.settings.secrets import read_secret
 from backupd.sizes import parse_size
@@ -61,28 +61,29 @@ def backup_order(
     )
 
 
-def catch_up_order(
+def copy_order(
     stored: StoredSet,
     source: StoredDestination,
-    destination: StoredDestination,
     known: StoredRepository,
+    to: DestinationText,
+    *,
+    latest: bool,
     limits: Limits,
 ) -> ReplicateOrder:
-    """The order to bring a set's newest snapshot from one destination to another. Raises KeyMissingError.
+    """The order to bring a set's snapshots from one destination to another place. known: the set's, at the first.
 
-    Older ones that the other lacks are left: it may have dropped them.
+    latest: the newest alone; older ones that the other lacks, it may have dropped.
     """
-    order = ReplicateOrder(
+    return ReplicateOrder(
         place=inside(source.text.place, known.repository),
-        to=destination.text.place,
+        to=to.place,
         set_names=[known.stored_set_id],
-        latest=True,
+        latest=latest,
         from_name=source.text.name,
-        to_name=destination.text.name,
+        to_name=to.name,
         limits=limits,
         time_zone=stored.text.time_zone,
     )
-    return unlocked(order, stored.text)
 
 
 def unlocked(order: ReplicateOrder, text: SetText) -> ReplicateOrder:

@@ -13,14 +13,16 @@ from backupd.daemon import seeding
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import ADMINS
 from backupd.daemon.job_routes import view
+from backupd.daemon.planning import copy_order
 from backupd.daemon.requests import BackupRequest, JobRequest
 from backupd.daemon.route import Call, Route
 from backupd.daemon.seeding import SeededSet, Seeding
 from backupd.errors import BusyError, ConflictError, RepositoryNotFoundError, UsageError
 from backupd.model.api import Change, Started, StartSeeding
 from backupd.model.jobs import JobView
-from backupd.model.orders import DestinationAdoptOrder, Limits, ReplicateOrder, Unlock
+from backupd.model.orders import DestinationAdoptOrder, Limits, Unlock
 from backupd.model.places import inside
+from backupd.model.sets import DestinationText
 from backupd.settings.secrets import read_secret
 from backupd.store_errors import DestinationAbsentError
 
@@ -53,16 +55,9 @@ async def start_seeding(call: Call) -> Started:
             request = JobRequest(kind="backup", backup=BackupRequest(to=[destination.id], seed_place=asked.on))
         else:
             old = next(found for found in known.destinations if found.id == source.destination_id)
-            order = ReplicateOrder(
-                place=inside(old.text.place, source.repository),
-                to=asked.on,
-                set_names=[source.stored_set_id],
-                latest=not asked.all,
-                from_name=old.text.name,
-                to_name=asked.on,
-                limits=Limits(jobs=one.text.jobs, polite=one.text.polite),
-                time_zone=one.text.time_zone,
-            )
+            disk = DestinationText(name=asked.on, place=asked.on)
+            limits = Limits(jobs=one.text.jobs, polite=one.text.polite)
+            order = copy_order(one, old, source, disk, latest=not asked.all, limits=limits)
             request = JobRequest(kind="replicate", replicate=order)
         made = await services.jobs.add(request, set_id=one.id, set_name=one.text.name, uid=call.peer.uid)
         started.append(view(made.stored, call))

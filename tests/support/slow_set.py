@@ -164,10 +164,18 @@ def go_on_until(daemon: UnderWay, condition: Callable[[], bool], seconds: float 
 
 def _signal_workers(daemon: UnderWay, number: int) -> set[int]:
     assert daemon.process is not None
-    found = {worker for job in children(daemon.process.pid) for worker in children(job)}
+    found = {worker for job in children(daemon.process.pid) for worker in children(job) if _is_worker(worker)}
     for worker in found:
         kill(worker, number)
     return found
+
+
+def _is_worker(process: int) -> bool:
+    """Whether it has become one: who starts a process waits until it has, so one stopped before stops its job, too."""
+    try:
+        return b"backupd.worker" in Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
 
 
 def go_on_until_stored(daemon: Daemon, job_id: str) -> None:
