@@ -1,8 +1,8 @@
 """How fast objects go to stores and come back, beside `rclone copy`: `python -m tests.bench.stores [OBJECTS] [ROUNDS]`.
 
-OBJECTS random objects of 32 MiB, two at a time, to SeaweedFS by S3 and to OpenSSH by SFTP on this machine, against what
-rclone needs for the same files with its own four transfers, and OpenSSH's `sftp` for reading. Prints a table a round, in
-MiB/s.
+OBJECTS random objects of 32 MiB, two at a time, to SeaweedFS by S3 and to OpenSSH by SFTP on this machine, against
+what rclone needs for the same files with its own four transfers, and OpenSSH's `sftp` for reading. Prints a table a
+round, in MiB/s.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ def main() -> None:
         with seaweedfs.seaweedfs(weed) as s3, sshd(ssh) as server:
             config = folder / "rclone.conf"
             remote = f"[ssh]\ntype = sftp\nhost = 127.0.0.1\nport = {server.port}\nuser = {server.user}\n"
-            config.write_bytes(s3_remote(s3.port) + f"\n{remote}key_file = {server.login_key}\n".encode())
+            remote += f"known_hosts_file = none\nkey_file = {server.login_key}\n"
+            config.write_bytes(s3_remote(s3.port) + f"\n{remote}".encode())
             s3_place = f"s3://{seaweedfs.BUCKET}/ours?endpoint={s3.endpoint}"
             s3_access = StoreAccess(credentials=seaweedfs.credentials(seaweedfs.OWNER), allow_plaintext=True)
             sftp_place = f"sftp://{server.user}@127.0.0.1:{server.port}{folder}/ours"
