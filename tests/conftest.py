@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what only the nightly and the release tier try: more of what is tried at every change, too."""
+    """Leave out what only the nightly and the release tier try: mostly more of what others try at every change."""
     if config.getoption("--nightly") or config.getoption("--full-size"):
         return
     left_out = [item for item in items if item.get_closest_marker("nightly") is not None]

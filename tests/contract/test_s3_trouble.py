@@ -39,7 +39,7 @@ from tests.contract.suite import MIB
 from tests.support.machine import TOP
 from tests.support.servers import rclone_s3, seaweedfs
 from tests.support.servers.certificates import Authority
-from tests.support.servers.cutting_relay import cutting_relay
+from tests.support.servers.cutting_relay import CuttingRelay
 from tests.support.servers.s3_places import address, impatient, opened, opener
 from tests.support.servers.seaweedfs import APPENDER, OWNER, READER, SeaweedFs
 
@@ -211,7 +211,7 @@ def test_a_server_that_is_gone_or_silent(tmp_path: Path, refused: Any) -> None:
 @pytest.mark.alone
 def test_a_server_killed_in_the_middle(tmp_path: Path, refused: Any) -> None:
     """Else half a block stands where a whole one is believed, or half of one is taken for all."""
-    with seaweedfs.seaweedfs(tmp_path) as server, cutting_relay(server.port) as relay:
+    with seaweedfs.seaweedfs(tmp_path) as server, CuttingRelay(server.port) as relay:
         place = address(server.port)
         direct = opener(place, OWNER)("t")
         direct.put("once.json", [b"{}"])
@@ -231,7 +231,7 @@ def test_a_server_killed_in_the_middle(tmp_path: Path, refused: Any) -> None:
 
 def test_an_answer_that_is_lost_is_told_as_a_broken_connection(weed: SeaweedFs, refused: Any) -> None:
     """Told as somebody else's name, a run would lose its own snapshot; tried again, it finds its own bytes."""
-    with cutting_relay(weed.port) as relay:
+    with CuttingRelay(weed.port) as relay:
         place = address(weed.port)
         direct = opener(place, OWNER)("t")
         direct.put("once.json", [b"{}"])

@@ -14,7 +14,7 @@ import pytest
 from tests.support.compare import compare_trees
 from tests.support.daemon import Daemon, running_daemon
 from tests.support.machine import Machine
-from tests.support.servers.counting_relay import CountingRelay, counting_relay
+from tests.support.servers.counting_relay import CountingRelay
 from tests.support.servers.sshd import Sshd, fingerprint, sshd
 from tests.support.slow_set import wait_for
 
@@ -34,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sshd, None, No
 
 @pytest.fixture(scope="module")
 def relay(server: Sshd) -> Generator[CountingRelay, None, None]:
-    with counting_relay(server.port) as opened:
+    with CountingRelay(server.port) as opened:
         yield opened
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
@@ -22,6 +22,8 @@ from tests.support.servers.seaweedfs import SeaweedFs
 from tests.support.servers.sshd import Sshd, fingerprint, sshd
 
 NAMES = ("disk", "s3", "sftp")
+_MIB = 24
+"""Of a source that is not read to its end when something of it is stored."""
 
 
 class House:
@@ -75,6 +77,12 @@ def house(tmp_path: Path, servers: tuple[SeaweedFs, Sshd]) -> Generator[House, N
 
 def _verdicts(document: dict[str, Any]) -> dict[str, str]:
     return {entry["name"]: entry["verdict"] for entry in document["result"]["runs"][0]["destinations"]}
+
+
+def _check_that_part_was_there(document: dict[str, Any], mib: int, names: Sequence[str]) -> None:
+    """What `slow_set.fill` made shrinks to half at best, which a run would store that finds nothing of it."""
+    entries = {entry["name"]: entry["stored_bytes"] for entry in document["result"]["runs"][0]["destinations"]}
+    assert all(entries[name] < (mib // 2 - 2) << 20 for name in names), entries
 
 
 @contextmanager
@@ -205,13 +213,15 @@ def test_without_the_first_one_the_others_have_the_key_and_all(house: House) -> 
 @pytest.mark.nightly
 def test_a_stopped_run_goes_on_at_all_of_them(house: House) -> None:
     """What was stored before a stop must count everywhere."""
-    slow_set.fill(house.source, 8)
+    slow_set.fill(house.source, _MIB)
     house.make_set("--compression", "best", "--jobs", "1")
     with slow_set.begun(house.daemon, "docs") as job:
+        slow_set.go_on_until_stored(house.daemon, job)
         house.daemon.good("job", "cancel", job)
     assert house.daemon.json("job", "wait", job)["exit"] == 5
     document = house.back_up()
     assert document["exit"] == 0, document
+    _check_that_part_was_there(document, _MIB, NAMES)
     for name in NAMES:
         listed = house.daemon.good("snapshot", "list", "docs", "--from", name, "--incomplete")["snapshots"]
         assert [one["incomplete"] for one in listed] == [False], name
@@ -221,12 +231,17 @@ def test_a_stopped_run_goes_on_at_all_of_them(house: House) -> None:
 @pytest.mark.nightly
 def test_a_job_that_is_killed_goes_on_at_all_of_them(house: House) -> None:
     """Each destination's journal knows what lies there; nothing is stored twice and nothing is lost."""
-    slow_set.fill(house.source, 8)
+    slow_set.fill(house.source, 112)
     house.make_set("--compression", "best", "--jobs", "1")
+    folders = [house.folder / name for name in ("disk", "sftp")]
     with slow_set.begun(house.daemon, "docs") as job:
+        # More than a block, which is what a kill leaves; a stop stores what is half full, too.
+        slow_set.go_on_until(house.daemon, lambda: slow_set.read_bytes(house.daemon, job) >= 72 << 20)
+        slow_set.wait_for(lambda: all(any(folder.glob("r*/blocks/*/*")) for folder in folders))
         slow_set.kill_jobs(house.daemon)
     assert house.daemon.json("job", "wait", job)["exit"] in (1, 5)
     document = house.back_up()
     assert document["exit"] == 0, document
+    _check_that_part_was_there(document, 112, ("disk", "sftp"))
     for name in NAMES:
         house.check_place(name)

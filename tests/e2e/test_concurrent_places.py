@@ -13,6 +13,7 @@ import pytest
 from tests.support import slow_set
 from tests.support.compare import compare_trees
 from tests.support.daemon import Daemon, running_daemon
+from tests.support.mounting import enlarge, tmpfs
 
 
 @pytest.fixture
@@ -148,7 +149,26 @@ def test_two_of_three_at_a_time(daemon: Daemon, tmp_path: Path) -> None:
     daemon.good("set", "edit", "docs", "--mode", "sequential", "--max-concurrent", "")
 
 
+@pytest.mark.root
+@pytest.mark.platform("linux")
+@pytest.mark.needs("mount", "umount")
 def test_a_full_place_ends_alone(daemon: Daemon, tmp_path: Path) -> None:
+    """What has no room at one place is no other place's error, and needs nobody once there is room."""
+    slow_set.fill(tmp_path / "source", 48)
+    with tmpfs(tmp_path / "two", "16m") as small:
+        document = daemon.json("backup", "docs")
+        assert document["exit"] == 4, document
+        entries = _entries(document)
+        assert (entries["one"]["verdict"], entries["one"]["error"]) == ("good", None)
+        assert (entries["two"]["verdict"], entries["two"]["error"]["code"]) == ("failed", "space.destination")
+        _check(daemon, tmp_path, "one")
+        enlarge(small, "200m")
+        document = daemon.json("backup", "docs")
+        assert document["exit"] == 0, document
+        _check(daemon, tmp_path, "two")
+
+
+def test_a_place_that_takes_no_blocks_ends_alone(daemon: Daemon, tmp_path: Path) -> None:
     """What can't be written at one place is no other place's error."""
     daemon.good("backup", "docs")
     slow_set.fill(tmp_path / "source", 4)

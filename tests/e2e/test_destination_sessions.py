@@ -48,9 +48,8 @@ def _next_is_whole(daemon: Daemon, source: Path, out: Path) -> None:
 def test_a_held_writer_whose_session_was_revoked_does_not_commit(daemon: Daemon, tmp_path: Path) -> None:
     """Else freeing, which waited for nobody any more, has deleted what that snapshot says is stored."""
     source = slow_set.make(daemon, "slow", tmp_path / "place", mib=2)
-    job = slow_set.begin(daemon, "slow")
-    slow_set.wait_until_announced(tmp_path / "place")
-    with slow_set.held(daemon):
+    with slow_set.begun(daemon, "slow") as job:
+        slow_set.wait_until_announced(tmp_path / "place")
         found = _only(daemon)
         assert (found["snapshot_state"], found["holds_back_freeing"], found["has_checkpoint"]) == ("open", True, False)
         asked = daemon.json("destination", "sessions", "disk", "--revoke", found["short"])
@@ -71,9 +70,8 @@ def test_a_held_writer_whose_session_was_revoked_does_not_commit(daemon: Daemon,
 def test_its_last_checkpoint_stays_as_a_partial_snapshot(daemon: Daemon, tmp_path: Path) -> None:
     """Else the hours of a host that died for good are lost with it. Another host does it, with the key alone."""
     source = slow_set.make(daemon, "slow", tmp_path / "place", mib=4)
-    job = slow_set.begin(daemon, "slow")
-    slow_set.wait_until_announced(tmp_path / "place")
-    with slow_set.held(daemon):
+    with slow_set.begun(daemon, "slow") as job:
+        slow_set.wait_until_announced(tmp_path / "place")
         daemon.good("job", "pause", job)
     slow_set.wait_for(lambda: any((tmp_path / "place").glob("*/sessions/*/00000002")))
     key = next(daemon.home.rglob("r*.key"))

@@ -151,7 +151,6 @@ def test_a_drive_is_noted_when_it_is_first_mounted(daemon: Daemon, usb: Drive, t
     assert os.listdir(tmp_path / "usb") == []
 
 
-@pytest.mark.nightly
 def test_a_bind_mount_is_the_same_drive(usb: Drive, tmp_path: Path) -> None:
     """The path is counted from the file system's own root: a part of it may be mounted by itself."""
     place = tmp_path / "usb" / "deep" / "backup"

@@ -96,7 +96,6 @@ def test_nothing_is_stored_in_a_mirror_without_its_lead(daemon: Daemon, source: 
     _restored(daemon, source, tmp_path / "again")
 
 
-@pytest.mark.nightly
 def test_a_failover_pool_goes_to_the_next_member(daemon: Daemon, source: Path, tmp_path: Path) -> None:
     """Else there is no backup while the first place is down, or one that needs the first place to be read."""
     _pool(daemon, source, "failover")

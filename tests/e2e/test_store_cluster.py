@@ -11,7 +11,7 @@ import pytest
 from tests.support import slow_set
 from tests.support.compare import compare_trees
 from tests.support.daemon import running_daemon
-from tests.support.servers.seaweed_cluster import VOLUMES, SeaweedCluster, seaweed_cluster
+from tests.support.servers.seaweed_cluster import SeaweedCluster, seaweed_cluster
 from tests.support.servers.seaweedfs import BUCKET, OWNER, credentials
 
 
@@ -38,6 +38,7 @@ def test_a_volume_server_dies_during_a_backup(cluster: SeaweedCluster, tmp_path:
         (source / "small").write_bytes(os.urandom(100_000))
         slow_set.fill(source, 24, seed=2)
         with slow_set.begun(daemon, "docs") as job:
+            slow_set.go_on_until_stored(daemon, job)
             cluster.volumes[0].kill()
         document = daemon.json("job", "wait", job)
         tries = 0
@@ -53,5 +54,8 @@ def test_a_volume_server_dies_during_a_backup(cluster: SeaweedCluster, tmp_path:
         assert len(list((tmp_path / "first" / str(source)[1:]).iterdir())) == 12
         # Back again, and another one gone: what was written meanwhile has two copies, too.
         cluster.volumes[0].start()
-        assert len(cluster.volumes) == VOLUMES
         assert daemon.json("backup", "docs")["exit"] == 0
+        cluster.volumes[1].kill()
+        assert daemon.json("check", "docs", "--crc")["exit"] == 0
+        daemon.good("restore", "docs", "--to", tmp_path / "last")
+        assert compare_trees(source, tmp_path / "last" / str(source)[1:]) == []

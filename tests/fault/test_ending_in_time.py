@@ -70,7 +70,6 @@ def test_a_disk_without_room_is_told_before_anything_is_sent(tmp_path: Path) -> 
         assert machine.run(order).done.exit_code == 0
 
 
-@pytest.mark.nightly
 def test_runs_that_never_fit_are_told_before_anything_is_sent(tmp_path: Path) -> None:
     """Else a disk that takes no more nights goes on being filled by part of each."""
     source, random = tmp_path / "source", Random(12)

@@ -16,7 +16,7 @@ from tests.support.ledger import hash_tree
 from tests.support.machine import LaterClock, Machine
 from tests.support.seeded_tree import change_tree
 from tests.support.servers import seaweedfs
-from tests.support.servers.faulty_door import FaultyDoor
+from tests.support.servers.faulty_door import MIX, FaultyDoor
 from tests.support.servers.seaweedfs import SeaweedFs
 
 _SMALL = Limits(jobs=1, polite=False)
@@ -54,6 +54,7 @@ def test_nearly_all_runs_finish_and_none_lies(weed: SeaweedFs, tmp_path: Path, f
         assert done.exit_code == 0, done.result
         good[done.result["runs"][0]["snapshot"]] = hash_tree(source)
     print(f"{count} runs, {len(failed)} failed: {failed}; {dict(door.done)}")  # noqa: T201 - the figures of a large run
+    assert any(door.done[kind] for kind in MIX), "no request went wrong"
     door.is_kind = True
     assert len(failed) <= count // 200
     listed = machine.run(SnapshotListOrder(place=place, access=_ACCESS)).result["snapshots"]

@@ -63,6 +63,7 @@ def test_killed_at_any_moment_it_goes_on(history: History, faults: Faults) -> No
         used += run.is_running
         run.kill()
         run.end()
+    assert used, "every run was at its end before it was killed"
     last = Run(history.machine, *words).end()
     assert last["exit"] == 0, show(last)
     assert last["result"]["snapshots"]["failed"] == 0
