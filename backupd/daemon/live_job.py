@@ -40,7 +40,8 @@ class LiveJob:
         self.is_cut_short = False
         """Whether that kept it from its end."""
         self.waits_for = ""
-        self.progress: dict[str, Any] | None = None
+        self.progress: Progress | None = None
+        """The newest, without the path: that is not for all who may see the job."""
         self.files = FilesUnderWay()
         self.open_ask: Ask | None = None
         self.last_word: FromJob | None = None
@@ -61,7 +62,7 @@ class LiveJob:
         """A new follower; it hears first where the job stands."""
         follower = Follower()
         if self.progress is not None and not self.is_ended:
-            follower.add(msgspec.convert(self.progress, Progress))
+            follower.add(self.progress)
         if self.open_ask is not None:
             follower.add(self.open_ask)
         if self.is_ended:
@@ -83,7 +84,7 @@ class LiveJob:
             self.files = event
             return
         if isinstance(event, Progress):
-            self.progress = {n: getattr(event, n) for n in event.__struct_fields__ if n != "current"}
+            self.progress = msgspec.structs.replace(event, current=None)
         elif isinstance(event, Step):
             self.begin_step(event.name)
         elif isinstance(event, Log):
@@ -146,5 +147,6 @@ class LiveJob:
 
     def progress_json(self) -> dict[str, Any] | None:
         """The newest progress, fit for JSON."""
-        found: dict[str, Any] | None = msgspec.to_builtins(self.progress)
-        return found
+        if self.progress is None:
+            return None
+        return {n: getattr(self.progress, n) for n in self.progress.__struct_fields__ if n != "current"}

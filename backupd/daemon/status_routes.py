@@ -122,9 +122,9 @@ def _rank(job: LiveJob) -> tuple[bool, bool]:
 
 
 def _share(job: LiveJob) -> float | None:
-    progress = job.progress or {}
-    done, total = progress.get("bytes_done"), progress.get("bytes_total")
-    return min(1.0, done / total) if done is not None and total else None
+    if job.progress is None or not job.progress.bytes_total:
+        return None
+    return min(1.0, job.progress.bytes_done / job.progress.bytes_total)
 
 
 def _seconds(text: str | None) -> int | None:

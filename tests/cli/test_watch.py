@@ -45,7 +45,7 @@ def test_ctrl_c_leaves_and_the_job_goes_on(daemon: Daemon) -> None:
 
 
 def test_events_as_lines(daemon: Daemon) -> None:
-    """A program that watches gets each step and the document last."""
+    """A program that watches hears first where the job stands, then each step, and gets the document last."""
     (daemon.home / "source-one" / "more").write_bytes(bytes(100))
     with slow_set.begun(daemon, "one", "--tag", "a=b") as job:
         command = [sys.executable, "-P", "-m", "bkctl", "watch", job, "--jsonl"]

@@ -49,9 +49,8 @@ def test_once_and_restore_through_a_proxy(ssh: Sshd, proxy: ProxyServer, source:
     made = machine.json("once", source, "--to", place, *_door(ssh), *way)
     assert made["exit"] == 0, made
     assert proxy.asked_for(ssh.port) > 0
-    command = made["result"]["runs"][0]["restore_command"]
-    words = shlex.split(command)
-    asked = [words[words.index(option) + 1] for option in ("--proxy", "--proxy-login-file")]
+    printed = shlex.split(made["result"]["runs"][0]["restore_command"])
+    asked = [printed[printed.index(option) + 1] for option in ("--proxy", "--proxy-login-file")]
     assert asked == [proxy.url, str(proxy.login_file)], "the printed command works as it is"
     restored = machine.json("restore", source, "--from", place, *_door(ssh), *way, "--to", tmp_path / "out")
     assert restored["exit"] == 0, restored
