@@ -6,6 +6,8 @@ wrongly. `context` may hold `retry_after_seconds` where a store said when to com
 
 from __future__ import annotations
 
+from typing import Self
+
 from backupd import errors
 from backupd.errors import (
     AnswerNeededError,
@@ -13,6 +15,7 @@ from backupd.errors import (
     DestinationError,
     DestinationFullError,
     DestinationUnreachableError,
+    LeftOutError,
     SkippedError,
     UsageError,
 )
@@ -144,6 +147,24 @@ class StoreSlowError(StoreDoorError):
     """Others have all of a run's blocks while this one has so few that they find no room to wait for it."""
 
     code = "destination.slow"
+
+
+class BlocksLostError(DestinationError):
+    """Blocks of a run are not at the destination as they were sent: none of that name, or of another size."""
+
+    code = "destination.blocks_lost"
+
+
+class StoredAgainError(LeftOutError):
+    """Blocks were lost at the destination before the commit; the run stored them again, and its snapshot is whole."""
+
+    code = "destination.stored_again"
+
+    @classmethod
+    def after(cls, message: str) -> Self:
+        """What to say after an error of that message."""
+        hint = "the snapshot is whole; a store that loses what it took needs a look: bkctl check --crc"
+        return cls(f"{message} before the commit; they were stored again", hint=hint)
 
 
 class StoreLaggingError(StoreDoorError):

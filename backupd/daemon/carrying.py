@@ -16,17 +16,28 @@ from backupd.daemon import quotas, run_records, seeding
 from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.child import ChildJob
 from backupd.daemon.definitions import Definitions
-from backupd.daemon.grouping import allowed, caught_up, groups, laggards, near_first, split, step_name
+from backupd.daemon.grouping import (
+    Siblings,
+    allowed,
+    caught_up,
+    earlier,
+    groups,
+    is_of,
+    is_of_sources,
+    laggards,
+    near_first,
+    split,
+    step_name,
+)
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import GOOD, Outcome, joined
-from backupd.daemon.planning import backup_order, copy_order, restore_hint, sheet_hint, unlocked
+from backupd.daemon.planning import backup_order, copy_order, own_repository, restore_hint, sheet_hint, unlocked
 from backupd.daemon.requests import BackupRequest
 from backupd.daemon.store_access import access_at, with_access
 from backupd.errors import BackupError, SourceNotFoundError, StoppedError
 from backupd.model.events import Done, Failed, Opened
-from backupd.model.orders import AnyOrder, FurtherPlace, Limits, OwnRepository, PauseRequest, ReplicateOrder
-from backupd.model.places import inside
+from backupd.model.orders import AnyOrder, FurtherPlace, Limits, PauseRequest, ReplicateOrder
 from backupd.model.store_access import StoreAccess
 from backupd.rules.definition_rules import duration
 
@@ -85,17 +96,41 @@ class Carrier:
         left = [one for one in destinations if one.id not in ended]
         ended |= await self._pass_over(job, stored, left, is_dry=is_dry)
         for group in groups(stored.text, [one for one in destinations if one.id not in ended], is_dry=is_dry):
-            began_ns = self._clock.now_ns()
-            ended |= await self._back_up(job, stored, group)
-            for destination in laggards(group, ended):
-                if any(outcome.was_stopped for outcome in ended.values()):
-                    await self._keep_ended(job, stored, destination, ended[destination.id], began_ns)
-                else:
-                    ended |= await self._catch_up(job, stored, destination, near_first(group, ended))
+            if len(group) > 1 or is_dry:
+                ended |= await self._store_at_once(job, stored, group, ended)
+            else:
+                ended |= await self._store_at_next(job, stored, group[0], earlier(destinations, ended))
             if any(outcome.was_stopped for outcome in ended.values()):
                 job.is_cut_short = job.ending is not None
                 break
         return joined([(one.text.name, ended[one.id]) for one in destinations if one.id in ended])
+
+    async def _store_at_once(
+        self, job: LiveJob, stored: StoredSet, group: Sequence[StoredDestination], ended: Mapping[str, Outcome]
+    ) -> dict[str, Outcome]:
+        """Store to several from one reading, then fill those that lag. ended: how the job ended at others so far."""
+        began_ns = self._clock.now_ns()
+        found = {**ended, **await self._back_up(job, stored, group)}
+        for destination in laggards(group, found):
+            if any(outcome.was_stopped for outcome in found.values()):
+                await self._keep_ended(job, stored, destination, found[destination.id], began_ns)
+                continue
+            # From one of its own group first: it is to be in step with these.
+            filled = await self._fill(job, stored, destination, near_first(group, found))
+            found |= filled or await self._back_up(job, stored, [destination])
+        return found
+
+    async def _store_at_next(
+        self, job: LiveJob, stored: StoredSet, destination: StoredDestination, siblings: Siblings
+    ) -> dict[str, Outcome]:
+        """One destination after the other: what was read for an earlier one need not be read again (FEATURES 4.2)."""
+        filled = await self._fill(job, stored, destination, siblings.near)
+        if filled is not None:
+            return filled
+        found = await self._back_up(job, stored, [destination])
+        if siblings.far and is_of_sources(found[destination.id]):
+            return await self._fill(job, stored, destination, siblings.far) or found
+        return found
 
     async def _pass_over(
         self, job: LiveJob, stored: StoredSet, destinations: Sequence[StoredDestination], *, is_dry: bool
@@ -143,34 +178,51 @@ class Carrier:
             await self._keep_ended(job, stored, destination, outcomes[destination.id], began_ns)
         return outcomes
 
-    async def _catch_up(
+    async def _fill(
         self, job: LiveJob, stored: StoredSet, destination: StoredDestination, ended: Mapping[str, Outcome]
-    ) -> dict[str, Outcome]:
-        """Fill a destination that lacks the newest snapshot: from one that has it, else from the sources.
+    ) -> dict[str, Outcome] | None:
+        """Fill a destination that lacks the newest snapshot from one that has it; None where none can give it.
 
-        ended: first those that were stored to at once with it, for it is to be in step with these.
+        ended: how the job ended at its destinations, in the order in which they are asked.
         """
         began_ns = self._clock.now_ns()
+        for sibling, its in ended.items():
+            known = self._known.repository(stored.id, sibling)
+            if its.exit_code not in GOOD or known is None or sibling == destination.id:
+                continue
+            source = self._known.destination(sibling)
+            job.begin_step(f"fill {destination.text.name} from {source.text.name}")
+            try:
+                copied = await self._copy(job, stored, destination, source, known)
+            except BackupError as error:
+                copied = Outcome.of(error)
+            if copied.exit_code in GOOD or copied.was_stopped or is_of(destination, copied):
+                outcome = allowed(destination, caught_up(copied, its, destination, ended.get(destination.id)))
+                await self._keep_ended(job, stored, destination, outcome, began_ns)
+                return {destination.id: outcome}
+            reason = (copied.error or {}).get("message")
+            job.log("warning", f"{destination.text.name} can't be filled from {source.text.name}: {reason}")
+        return None
+
+    async def _copy(
+        self,
+        job: LiveJob,
+        stored: StoredSet,
+        destination: StoredDestination,
+        source: StoredDestination,
+        known: StoredRepository,
+    ) -> Outcome:
+        """Copy the newest snapshot. Raises BackupError where that can't be begun."""
         request = job.request.backup
-        sibling = next((id_ for id_, outcome in ended.items() if outcome.exit_code in GOOD), None)
-        known = self._known.repository(stored.id, sibling) if sibling is not None else None
-        if sibling is None or known is None or request is None:
-            return await self._back_up(job, stored, [destination])
-        source = self._known.destination(sibling)
-        job.begin_step(f"fill {destination.text.name} from {source.text.name}")
-        try:
-            limits = self._limits(job, stored, request)
-            order = copy_order(stored, source, known, destination.text, latest=True, limits=limits)
-            order = await asyncio.to_thread(unlocked, order, stored.text)
-            space = await quotas.limits(self._database, self._known, stored, destination)
-            order = msgspec.structs.replace(order, space=space)
-            copied = await self._converse(job, order, self._note_for(stored.id, destination))
-            outcome = caught_up(copied, ended[sibling], destination)
-        except BackupError as error:
-            outcome = Outcome.of(error)
-        outcome = allowed(destination, outcome)
-        await self._keep_ended(job, stored, destination, outcome, began_ns)
-        return {destination.id: outcome}
+        if request is None:
+            raise SourceNotFoundError("the job names nothing to do")
+        limits = self._limits(job, stored, request)
+        is_there = self._known.repository(stored.id, destination.id) is not None
+        order = copy_order(stored, source, known, destination.text, latest=True, limits=limits, existing=is_there)
+        order = await asyncio.to_thread(unlocked, order, stored.text)
+        space = await quotas.limits(self._database, self._known, stored, destination)
+        order = msgspec.structs.replace(order, space=space)
+        return await self._converse(job, order, self._note_for(stored.id, destination))
 
     async def _keep_ended(
         self, job: LiveJob, stored: StoredSet, destination: StoredDestination, outcome: Outcome, began_ns: int
@@ -194,7 +246,7 @@ class Carrier:
         if request is None:
             raise SourceNotFoundError("the job names nothing to do")
         known = [None if is_seed else self._known.repository(stored.id, one.id) for one in group]
-        owns = [self._own(stored, at_it) for at_it in known]
+        owns = [own_repository(self._known, stored, at_it) for at_it in known]
         spaces = [await quotas.limits(self._database, self._known, stored, destination) for destination in group]
         order = await asyncio.to_thread(
             backup_order,
@@ -280,21 +332,6 @@ class Carrier:
         """Of a limit that counts from the job's first start, over all destinations and restarts."""
         began_ns = job.stored.started_ns or self._clock.now_ns()
         return limit - (self._clock.now_ns() - began_ns) // 1_000_000_000
-
-    def _own(self, stored: StoredSet, known: StoredRepository | None) -> tuple[OwnRepository, str]:
-        """(the set's repository, the set's id in it), the same everywhere.
-
-        The repository's id is drawn from the set's own, so that it is the same after a crash. An adopted set goes by
-        the id that it had.
-        """
-        if known is not None:
-            return OwnRepository(repository=known.repository), known.stored_set_id
-        for sibling in self._known.repositories:
-            if sibling.set_id == stored.id:
-                place = self._known.destination(sibling.destination_id).text.place
-                origin = inside(place, sibling.repository)
-                return OwnRepository(repository=sibling.repository, copied_from=origin), sibling.stored_set_id
-        return OwnRepository(repository="r" + stored.id[1:], adopts=True), stored.id
 
     async def _converse(
         self, job: LiveJob, order: AnyOrder, note: Note | None = None, read: Mapping[str, StoreAccess] | None = None

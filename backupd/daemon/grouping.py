@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from backupd.catalog.definitions import StoredDestination
-from backupd.daemon.outcome import Outcome
+from backupd.daemon.outcome import GOOD, Outcome, fields
 from backupd.errors import SkippedError
+from backupd.model.places import is_url
 from backupd.model.sets import CONCURRENT, SetText
-from backupd.store_errors import ABSENT_CODES, StoreLaggingError, StoreSlowError, error_of
+from backupd.store_errors import (
+    ABSENT_CODES,
+    BlocksLostError,
+    StoredAgainError,
+    StoreLaggingError,
+    StoreSlowError,
+    error_of,
+)
 
-_FILLED_LATER = (StoreLaggingError.code, StoreSlowError.code)
+_FILLED_LATER = (StoreLaggingError.code, StoreSlowError.code, BlocksLostError.code)
 
 
 def groups(
@@ -67,10 +75,45 @@ def laggards(group: Sequence[StoredDestination], ended: Mapping[str, Outcome]) -
     return [one for one in group if (ended[one.id].error or {}).get("code") in _FILLED_LATER]
 
 
-def caught_up(copied: Outcome, sibling: Outcome, destination: StoredDestination) -> Outcome:
-    """How a run ended at a destination that was filled from another one. copied: how the filling ended."""
-    if copied.exit_code != 0:
+class Siblings(NamedTuple):
+    """Destinations that have a job's snapshot, in the set's order, with how the job ended there."""
+
+    near: dict[str, Outcome]
+    """Directories of this machine."""
+    far: dict[str, Outcome]
+
+
+def earlier(destinations: Sequence[StoredDestination], ended: Mapping[str, Outcome]) -> Siblings:
+    """Those that can give a snapshot to a destination that comes after them."""
+    good = [one for one in destinations if one.id in ended and ended[one.id].exit_code in GOOD]
+    near = {one.id: ended[one.id] for one in good if not is_url(one.text.place)}
+    return Siblings(near, {one.id: ended[one.id] for one in good if one.id not in near})
+
+
+def is_of_sources(outcome: Outcome) -> bool:
+    """Whether a run ended because its sources can't be read."""
+    return str((outcome.error or {}).get("code", "")).startswith("source.") and outcome.exit_code not in GOOD
+
+
+def is_of(destination: StoredDestination, outcome: Outcome) -> bool:
+    """Whether an error is about that destination, of two that a copy is made between."""
+    return ((outcome.error or {}).get("context") or {}).get("destination") == destination.text.name
+
+
+def caught_up(
+    copied: Outcome, sibling: Outcome, destination: StoredDestination, before: Outcome | None = None
+) -> Outcome:
+    """How a run ended at a destination that was filled from another one. copied: how the filling ended.
+
+    before: how the run ended there that made it necessary.
+    """
+    if copied.exit_code not in GOOD:
         return msgspec.structs.replace(copied, result=None)
+    error = before.error if before is not None else None
+    lost = error is not None and error["code"] == BlocksLostError.code
+    if lost and error is not None:
+        again = StoredAgainError.after(error["message"])
+        copied = msgspec.structs.replace(copied, exit_code=again.exit_code, error=fields(again))
     (run, *_) = (sibling.result or {})["runs"]
     size = (copied.result or {})["bytes"]
     entry = {
@@ -81,7 +124,12 @@ def caught_up(copied: Outcome, sibling: Outcome, destination: StoredDestination)
         "error": None,
     }
     result = {**(sibling.result or {}), "runs": [{**run, "destinations": [entry]}]}
-    return msgspec.structs.replace(sibling, result=result, warnings=copied.warnings)
+    return Outcome(
+        exit_code=max(sibling.exit_code, copied.exit_code),
+        result=result,
+        error=sibling.error or copied.error,
+        warnings=copied.warnings,
+    )
 
 
 def _failed(outcome: Outcome, error: dict[str, Any]) -> Outcome:

@@ -8,6 +8,7 @@ import shlex
 import msgspec
 
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
+from backupd.daemon.definitions import Definitions
 from backupd.model.orders import BackupOrder, Limits, OwnRepository, ReplicateOrder, Unlock
 from backupd.model.places import inside
 from backupd.model.sets import DestinationText, SetText
@@ -69,6 +70,7 @@ def copy_order(
     *,
     latest: bool,
     limits: Limits,
+    existing: bool = False,
 ) -> ReplicateOrder:
     """The order to bring a set's snapshots from one destination to another place. known: the set's, at the first.
 
@@ -79,11 +81,30 @@ def copy_order(
         to=to.place,
         set_names=[known.stored_set_id],
         latest=latest,
+        existing=existing,
         from_name=source.text.name,
         to_name=to.name,
         limits=limits,
         time_zone=stored.text.time_zone,
     )
+
+
+def own_repository(
+    definitions: Definitions, stored: StoredSet, known: StoredRepository | None
+) -> tuple[OwnRepository, str]:
+    """(the set's repository, the set's id in it), the same everywhere. known: what is known of it at a destination.
+
+    The repository's id is drawn from the set's own, so that it is the same after a crash. An adopted set goes by
+    the id that it had.
+    """
+    if known is not None:
+        return OwnRepository(repository=known.repository), known.stored_set_id
+    for sibling in definitions.repositories:
+        if sibling.set_id == stored.id:
+            place = definitions.destination(sibling.destination_id).text.place
+            origin = inside(place, sibling.repository)
+            return OwnRepository(repository=sibling.repository, copied_from=origin), sibling.stored_set_id
+    return OwnRepository(repository="r" + stored.id[1:], adopts=True), stored.id
 
 
 def unlocked(order: ReplicateOrder, text: SetText) -> ReplicateOrder:

@@ -221,6 +221,8 @@ class ReplicateOrder(Order, frozen=True, kw_only=True, tag="replicate"):
     """Names or ids; empty: all sets of the repository."""
     latest: bool = False
     """Only the newest complete snapshot of each set."""
+    existing: bool = False
+    """Whether the repository lies there: then none is made."""
     from_name: str = ""
     to_name: str = ""
     """How messages call the two places; empty: by their addresses."""

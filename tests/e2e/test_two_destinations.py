@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Generator
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ import pytest
 from tests.support import slow_set
 from tests.support.compare import compare_trees
 from tests.support.daemon import Daemon, running_daemon
+from tests.support.damaging import striking
 
 
 @pytest.fixture
@@ -43,6 +45,55 @@ def test_each_place_alone_gives_everything_back(daemon: Daemon, tmp_path: Path) 
         daemon.good("restore", "docs", "--from", name, "--to", tmp_path / f"out-{name}")
         assert compare_trees(source, tmp_path / f"out-{name}" / str(source)[1:]) == []
         shutil.move(tmp_path / "away", tmp_path / other)
+
+
+def _listed(daemon: Daemon, name: str) -> list[str]:
+    return [one["id"] for one in daemon.good("snapshot", "list", "docs", "--from", name)["snapshots"]]
+
+
+def _log(daemon: Daemon, job: str) -> str:
+    return "\n".join(line["message"] for line in daemon.good("job", "log", job)["lines"])
+
+
+def test_the_second_gets_what_was_read_for_the_first(daemon: Daemon, tmp_path: Path) -> None:
+    """Else a night's sources are read once for each disk, and the disks hold different moments of them."""
+    for number in range(2):
+        (tmp_path / "source" / "new").write_bytes(os.urandom(50_000 + number))
+        job = daemon.good("backup", "docs")["runs"][0]["job"]
+        assert "fill two from one" in _log(daemon, job)
+    assert _listed(daemon, "one") == _listed(daemon, "two")
+    assert len(_listed(daemon, "two")) == 2
+    daemon.good("restore", "docs", "--from", "two", "--to", tmp_path / "out")
+    assert compare_trees(tmp_path / "source", tmp_path / "out" / str(tmp_path / "source")[1:]) == []
+
+
+def test_a_damaged_first_place_hands_nothing_on(daemon: Daemon, tmp_path: Path) -> None:
+    """What it lost comes from the sources, else one disk's fault would leave the next one without a copy."""
+    daemon.good("set", "edit", "docs", "--remove-to", "two")
+    daemon.good("backup", "docs")
+    for block in (tmp_path / "one").glob("r*/blocks/*/*"):
+        block.write_bytes(bytes(block.stat().st_size))
+    daemon.good("set", "edit", "docs", "--add-to", "two")
+    document = daemon.json("backup", "docs")
+    run = document["result"]["runs"][0]
+    assert {entry["name"]: entry["verdict"] for entry in run["destinations"]} == {"one": "good", "two": "good"}
+    assert "two can't be filled from one" in _log(daemon, run["job"])
+    assert daemon.json("check", "docs", "--from", "two", "--crc")["exit"] == 0
+    daemon.good("restore", "docs", "--from", "two", "--to", tmp_path / "out")
+    assert compare_trees(tmp_path / "source", tmp_path / "out" / str(tmp_path / "source")[1:]) == []
+
+
+def test_a_place_that_lost_blocks_is_filled_from_the_other(daemon: Daemon, tmp_path: Path) -> None:
+    """Both stored to at once: the one that swallowed a block has its snapshot in the same run, and the run says so."""
+    daemon.good("set", "edit", "docs", "--mode", "concurrent")
+    (tmp_path / "two").mkdir()
+    with striking(tmp_path / "two", Path.unlink) as lost:
+        document = daemon.json("backup", "docs")
+    assert lost
+    assert (document["exit"], document["error"]["code"]) == (3, "destination.stored_again"), document
+    assert _listed(daemon, "one") == _listed(daemon, "two")
+    assert daemon.json("check", "docs", "--from", "two", "--crc")["exit"] == 0
+    assert daemon.json("backup", "docs")["exit"] == 0
 
 
 def test_an_absent_place_leaves_the_others_result_whole(daemon: Daemon, tmp_path: Path) -> None:
@@ -94,14 +145,21 @@ def test_only_the_named_place(daemon: Daemon, tmp_path: Path) -> None:
 
 def test_a_restart_does_not_do_again_what_was_done(daemon: Daemon, tmp_path: Path) -> None:
     """A long set with two places would store a second snapshot in the first at each update of the program."""
-    slow_set.make(daemon, "slow", tmp_path / "one", tmp_path / "two", mib=16)
+    # A pool is no directory: what the second one lacks is read from the sources.
+    for name in ("first", "spare"):
+        daemon.good("destination", "add", name, tmp_path / name)
+    daemon.good("destination", "add", "pool", "--pool", "failover", "--member", "first", "--member", "spare")
+    source = daemon.home / "source-slow"
+    slow_set.fill(source, 16)
+    to = ("--to", "pool", "--to", "two")
+    daemon.good("set", "create", "slow", "--source", source, *to, "--compression", "best", "--jobs", "1")
     with ExitStack() as first:
         job = first.enter_context(slow_set.begun(daemon, "slow"))
         slow_set.go_on_until_stored(daemon, job)
         # The workers of the second destination's part come to a gate that is closed again.
         with slow_set.gate(daemon):
             first.close()
-            slow_set.wait_for(lambda: len(list((tmp_path / "one").glob("r*/snapshots/*/*"))) == 1)
+            slow_set.wait_for(lambda: len(list((tmp_path / "first").glob("r*/snapshots/*/*"))) == 1)
             slow_set.wait_for(lambda: bool(list((tmp_path / "two").glob("r*/sessions/*/*"))))
             daemon.ask_to_stop()
     assert daemon.wait() == 0
@@ -109,5 +167,5 @@ def test_a_restart_does_not_do_again_what_was_done(daemon: Daemon, tmp_path: Pat
     document = daemon.json("job", "wait", job)
     assert document["exit"] == 0, slow_set.shown(document)
     verdicts = {entry["name"]: entry["verdict"] for entry in document["result"]["runs"][0]["destinations"]}
-    assert verdicts == {"one": "good", "two": "good"}
-    assert len(daemon.good("snapshot", "list", "slow", "--from", "one")["snapshots"]) == 1
+    assert verdicts == {"pool": "good", "two": "good"}
+    assert len(daemon.good("snapshot", "list", "slow", "--from", "pool")["snapshots"]) == 1

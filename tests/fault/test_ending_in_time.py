@@ -79,7 +79,7 @@ def test_runs_that_never_fit_are_told_before_anything_is_sent(tmp_path: Path) ->
         limits = Limits(jobs=1, polite=False)
         order = BackupOrder(place=str(place), sources=[bytes(source)], set_name="docs", limits=limits)
         for number in range(4):
-            (source / str(number)).write_bytes(random.randbytes(10 * MIB if number else MIB))
+            (source / str(number)).write_bytes(random.randbytes(10 * MIB))
             assert machine.run(order).done.exit_code == 0
         disk = Filled(mount, Tmpfs(mount))
         disk.fill(14 * MIB)

@@ -22,7 +22,7 @@ from backupd.errors import (
     UsageError,
 )
 from backupd.model import events
-from backupd.model.orders import CheckOrder, KeyOrder, ReplicateOrder, Unlock
+from backupd.model.orders import BackupOrder, CheckOrder, KeyOrder, ReplicateOrder, Unlock
 from backupd.operations.context import JobContext
 from backupd.operations.places import secret_of
 from backupd.repository import opening
@@ -34,8 +34,10 @@ from backupd.settings import directories
 from backupd.settings.lock import SetLock
 from backupd.snapshot import naming
 from backupd.snapshot.records import Drop, Snapshot
+from backupd.store_errors import BlocksLostError
 from tests.support.backing_up import fingerprint
-from tests.support.replicating import History
+from tests.support.damaging import striking
+from tests.support.replicating import SET, History
 from tests.support.small_repository import Node, SmallRepository, directory
 
 _ALL = {"copied": 0, "there": 0, "failed": 0, "partial": 0}
@@ -95,6 +97,37 @@ def test_the_copy_goes_on_by_itself(history: History) -> None:
     back = history.run(ReplicateOrder(place=str(history.new), to=str(history.old))).result
     assert back["snapshots"] == {**_ALL, "copied": 1, "there": 2}
     assert history.snapshots(history.old) == history.snapshots(history.new)
+
+
+def test_what_was_known_of_the_files_is_known_at_the_copy(history: History) -> None:
+    """Else the first night without the old place reads the whole source again."""
+    history.live(2)
+    history.replicate()
+    shutil.rmtree(history.old)
+    history.write("late", 60_000)
+    order = BackupOrder(place=str(history.new), sources=[bytes(history.source)], set_name=SET)
+    (run,) = history.run(order).result["runs"]
+    assert 60_000 <= run["bytes"]["read"] < 100_000 < run["bytes"]["seen"], run
+
+
+@pytest.mark.parametrize("most", [1, 1000])
+def test_what_the_new_place_loses_meanwhile_is_copied_again(history: History, most: int) -> None:
+    """A store that swallows blocks has no snapshot of them; a single loss does not cost the night's copy."""
+    made = history.live(2)
+    history.new.mkdir()
+    with striking(history.new, Path.unlink, most) as lost:
+        if most == 1:
+            found = history.replicate()
+            assert (found["exit"], found["error"]["code"]) == (3, "destination.stored_again"), found
+            assert found["snapshots"] == {**_ALL, "copied": 2}
+        else:
+            with pytest.raises(BlocksLostError):
+                history.replicate()
+    assert lost
+    if most > 1:
+        assert not history.snapshots()
+        assert history.replicate()["exit"] == 0
+    history.check_copy(made)
 
 
 def test_only_the_newest(history: History) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 
 from backupd.cache.file_cache import FileCache, adopt_part, open_cache
 from backupd.cache.index_tables import IndexTables
 from backupd.cache.journal import read_journal
-from backupd.errors import DamageError, ObjectMissingError
+from backupd.errors import AccessError, DamageError, ObjectMissingError, StateError
 from backupd.operations.backup.session import WriterIdentity, end_dead_session, recover_blocks
 from backupd.operations.backup.setting import SetUse
 from backupd.operations.backup.walk_rules import Caches
@@ -81,6 +83,27 @@ def cache_path(place: OpenPlace, set_id: bytes, session: bytes) -> str:
     """The file cache of a session's snapshot."""
     folder = ensure(os.path.join(place.cache, "files"))
     return os.path.join(folder, f"{set_id.hex()}-{session.hex()}.cache")
+
+
+def share_cache(old: OpenPlace, new: OpenPlace, set_id: bytes, session: bytes) -> None:
+    """Take the file cache of a snapshot, which stands at both places, as the new one's, too.
+
+    Where that fails, the next run there asks for all that is stored.
+    """
+    take_cache(cache_path(old, set_id, session), new, set_id, session)
+    with suppress(StateError, AccessError):
+        remove_old_caches(new, set_id, session)
+
+
+def take_cache(path: str, place: OpenPlace, set_id: bytes, session: bytes) -> None:
+    """Link or copy a cache to where the place's own lies; nothing where that fails."""
+    own = cache_path(place, set_id, session)
+    if own != path:
+        with suppress(OSError):
+            try:
+                os.link(path, own)
+            except OSError:
+                shutil.copyfile(path, own)
 
 
 def journal_path(context: JobContext, place: OpenPlace, set_id: bytes) -> str:

@@ -15,13 +15,12 @@ from backupd.errors import (
     AnswerNeededError,
     BusyError,
     ConflictError,
-    DestinationUnreachableError,
     FormatError,
     RepositoryNotFoundError,
     UsageError,
 )
 from backupd.model.orders import BackupOrder, OwnRepository
-from backupd.operations.backup.own_repository import copy_identity, find_own
+from backupd.operations.backup.own_repository import copy_identity, find_own, lost
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, open_repository, split_place
 from backupd.repository import identity, opening
@@ -67,7 +66,7 @@ def open_for_writing(
     is_reading = order.existing or order.dry_run
     directory = local_path(path, order.access)
     if is_reading and directory is not None and not os.path.lexists(directory):
-        raise _lost(path) if order.own is not None and order.existing else _nothing_there(path, order)
+        raise lost(path) if order.own is not None and order.existing else _nothing_there(path, order)
     whole = context.open_store(path, tag, order.access, create=not is_reading, cancel=cancel)
     if order.own is not None:
         return _open_own(order, order.own, context, whole)
@@ -108,13 +107,6 @@ def with_untold_key(opened: OpenedForWriting, context: JobContext, set_id: bytes
 def _nothing_there(path: str, order: BackupOrder) -> RepositoryNotFoundError:
     hint = "is the disk mounted? Without --existing, one is made" if order.existing else "a dry run makes none"
     return RepositoryNotFoundError(f"no repository in {path}", hint=hint)
-
-
-def _lost(path: str) -> DestinationUnreachableError:
-    return DestinationUnreachableError(
-        f"{path} does not hold the repository that it held before",
-        hint="is the right disk mounted there? If it is gone for good, remove the destination and add it anew",
-    )
 
 
 def _find(context: JobContext, whole: Store, path: str) -> str | None:
@@ -177,7 +169,7 @@ def _open_own(order: BackupOrder, own: OwnRepository, context: JobContext, whole
         if adopted is not None:
             return OpenedForWriting(_opened(order, context, whole, path, adopted), whole, None)
         if order.existing:
-            raise _lost(path)
+            raise lost(path)
         if order.dry_run:
             raise _nothing_there(path, order)
         if own.copied_from is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing, suppress
 
 from backupd.destination.contract import Below, Destination
-from backupd.errors import BackupError, ObjectExistsError
+from backupd.errors import BackupError, DestinationUnreachableError, ObjectExistsError
 from backupd.model.orders import BackupOrder, OwnRepository
 from backupd.operations.context import JobContext
 from backupd.operations.places import list_snapshots, open_repository, split_place
@@ -13,6 +13,14 @@ from backupd.repository import identity
 from backupd.settings.keys import KeyStore
 
 _FOLDERS = ("keys/", "keyring/")
+
+
+def lost(path: str) -> DestinationUnreachableError:
+    """A place where a set's repository was: nothing is made in its stead, for another disk may be mounted there."""
+    return DestinationUnreachableError(
+        f"{path} does not hold the repository that it held before",
+        hint="is the right disk mounted there? If it is gone for good, remove the destination and add it anew",
+    )
 
 
 def find_own(context: JobContext, order: BackupOrder, whole: Destination, names: list[str]) -> str | None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-from contextlib import suppress
 
 from backupd.block.assembler import FinishedBlock
 from backupd.cache import seen_snapshots
@@ -242,13 +240,7 @@ class Part:
 
         Where that fails, the next run asks for all that is stored.
         """
-        own = basing.cache_path(self.place, self.use.set_id, self.session.id)
-        if own != path:
-            with suppress(OSError):
-                try:
-                    os.link(path, own)
-                except OSError:
-                    shutil.copyfile(path, own)
+        basing.take_cache(path, self.place, self.use.set_id, self.session.id)
 
     def close(self) -> None:
         """Leave the journal: for the next run where this one was not ended here."""

@@ -39,6 +39,7 @@ from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import split_place
 from backupd.settings.lock import FOREVER, SetLock
 from backupd.snapshot import naming
+from backupd.store_errors import BlocksLostError
 
 
 def run(order: BackupOrder, context: JobContext) -> events.Done:
@@ -74,7 +75,15 @@ def _run_locked(places: Places, use: SetUse, session_id: bytes, missing: list[Pr
     with lock:
         if order.dry_run:
             return dry_run.run(context, places.first, use, missing)
-        return _Run(places, use, session_id).run(missing)
+        run = _Run(places, use, session_id)
+        try:
+            return run.run(missing)
+        except BlocksLostError as error:
+            # Of several destinations one that lost blocks is filled from the others.
+            if order.also or not run.is_read:
+                raise
+            context.warn(f"{error.message}; what they held is stored again")
+            return _Run(places, use, os.urandom(16), error).run(missing)
 
 
 def find_sources(order: BackupOrder, context: JobContext) -> tuple[list[bytes], list[Problem]]:
@@ -117,7 +126,11 @@ def find_sources(order: BackupOrder, context: JobContext) -> tuple[list[bytes], 
 class _Run:
     """A run that holds its set's lock."""
 
-    def __init__(self, places: Places, use: SetUse, session_id: bytes) -> None:
+    def __init__(self, places: Places, use: SetUse, session_id: bytes, lost: BlocksLostError | None = None) -> None:
+        """lost: what became of the blocks of a first try, whose place is known to have damage since."""
+        self._lost = lost
+        self.is_read = False
+        """Whether all was read and sent."""
         self._order, self._context, self._use = places.order, places.context, use
         self._started_ns = self._context.clock.now_ns()
         self._parts = places.parts(use)
@@ -165,15 +178,21 @@ class _Run:
                     self._tally = self._new_tally(missing)
                 finally:
                     storing.close()
+        except BaseException:
+            self._close_indexes()
+            raise
         finally:
             parts.close()
             base.forget_caches()
         if done.exit_code in (0, 3, 4) and context.alarm is None:
             context.step("tidy up")
             parts.each([part for part in parts.committed if part.alarm is None], Part.tidy_up)
-        for part in parts.all:
-            part.close_index()
+        self._close_indexes()
         return done
+
+    def _close_indexes(self) -> None:
+        for part in self._parts.all:
+            part.close_index()
 
     def _draft_of(self, base: basing.Base) -> summary.Draft:
         lead = self._parts.lead
@@ -224,12 +243,17 @@ class _Run:
         if not root:
             raise AssertionError("all is read, and the tree has no top")
         context.step("publish the index, count and measure what was stored, commit the snapshot")
-        self._finish(storing, draft, root)
+        self.is_read = True
+        try:
+            self._finish(storing, draft, root)
+        except BackupError:
+            writer.keep_part()
+            raise
         self._keep_cache(writer, root)
         for part in self._parts.committed:
             for warning in part.space.warnings(part.held_bytes):
                 context.warn(warning)
-        return self._done(storing, draft, 3 if self._tally.problem_count else 0)
+        return self._done(storing, draft, 3 if self._tally.problem_count or self._lost is not None else 0)
 
     def _finish(self, storing: Storing, draft: summary.Draft, root: bytes) -> None:
         """Each destination gets its snapshot as soon as it has all blocks, whatever becomes of the others."""
@@ -275,7 +299,7 @@ class _Run:
     def _done(
         self, storing: Storing, draft: summary.Draft, exit_code: int, stop: BackupError | None = None
     ) -> events.Done:
-        parts, error = self._parts, stop or (summary.look(self._tally) if exit_code else None)
+        parts, error = self._parts, stop or (summary.look(self._tally, self._lost) if exit_code else None)
         if stop is None and parts.errors:
             error = parts.some()
             exit_code = error.exit_code

@@ -21,7 +21,6 @@ from backupd.cache.journal import (
 from backupd.errors import (
     ConflictError,
     DamageError,
-    DestinationError,
     ObjectExistsError,
     ObjectMissingError,
 )
@@ -32,6 +31,7 @@ from backupd.seal.header import ObjectKind
 from backupd.snapshot import naming
 from backupd.snapshot.records import Checkpoint, Damage, Drop, Session, Snapshot
 from backupd.state_errors import translated
+from backupd.store_errors import BlocksLostError
 
 
 class WriterIdentity(msgspec.Struct, frozen=True):
@@ -223,7 +223,7 @@ def drop_partials(records: Records, set_id: bytes, committed: str, now_ns: int, 
 def validate(records: Records, sizes: dict[bytes, int], report: Callable[[str], None], now_ns: int, who: bytes) -> None:
     """Count and measure this run's blocks at the destination (FEATURES 8.6).
 
-    Raises DestinationError when one is missing or of another size; it is recorded as damaged, so that the next run
+    Raises BlocksLostError when one is missing or of another size; it is recorded as damaged, so that the next run
     stores its chunks again.
     """
     bad = [block_id for block_id, size in sizes.items() if records.place.size(block_name(block_id)) != size]
@@ -231,7 +231,7 @@ def validate(records: Records, sizes: dict[bytes, int], report: Callable[[str], 
         records.report_damage(Damage(now_ns, who, [(block_id, None) for block_id in bad]))
         for block_id in bad:
             report(f"{block_name(block_id)} is not at the destination as it was sent")
-        raise DestinationError(
+        raise BlocksLostError(
             f"{len(bad)} of {len(sizes)} blocks are missing or of another size at the destination",
             hint="no snapshot was made; run the backup again: what is missing is stored anew",
         )

@@ -22,6 +22,7 @@ from backupd.rules import moments, names
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
 from backupd.source.owners import Owners
+from backupd.store_errors import BlocksLostError, StoredAgainError
 
 FIRST_PROBLEMS = 20
 _ENCRYPTION = {"clear": "none", "key": "default", "password": "password"}
@@ -87,8 +88,10 @@ class Draft:
         )
 
 
-def look(tally: Tally) -> BackupError:
-    """The error that says to look at what was left out."""
+def look(tally: Tally, lost: BlocksLostError | None = None) -> BackupError:
+    """The error that says to look at what was left out, or else at a destination that lost blocks."""
+    if lost is not None and not tally.problem_count:
+        return StoredAgainError.after(lost.message)
     count = tally.problem_count
     return LeftOutError(
         f"{count} {'entry' if count == 1 else 'entries'} left out or flagged",

@@ -64,7 +64,8 @@ class SetReplication:
             set_id = naming.set_id_text(self._set_id)
             self._names = [name for name in self._records.snapshot_names() if name.set_id == set_id]
             missing = [at for at in self._wanted if not self._is_there(at.snapshot)]
-        report.there_count += len(self._wanted) - len(missing)
+        there = [at for at in self._wanted if at not in missing and not report.has_copied(at.snapshot)]
+        report.there_count += len(there)
         if not missing and not os.path.exists(self._journal_path):
             return
         with told_of(report.to_name):
@@ -83,6 +84,7 @@ class SetReplication:
                     self._merge(index)
             finally:
                 content.close()
+            self._share_cache()
         report.held_bytes = sum(stored_in(index.tables).values())
         index.tables.close()
 
@@ -199,6 +201,14 @@ class SetReplication:
             session.end()
         except DestinationError as error:
             context.warn(f"{error.message}; the next run ends the session")
+
+    def _share_cache(self) -> None:
+        """The next backup of this host there builds on what it knows of the newest snapshot, as at the old place."""
+        newest = self._wanted[-1].snapshot
+        last = max(self._names, key=lambda name: name.start, default=None)
+        found = self._complete(last) if last is not None else None
+        if found is not None and (found.id, found.root) == (newest.id, newest.root):
+            basing.share_cache(self._old, self._new, self._set_id, newest.id)
 
     def _stop(self, session: RunningSession, content: ContentCopy, ticker: Ticker) -> None:
         """Keep what was copied for the next time; where that fails the journal and the next run do."""

@@ -10,7 +10,9 @@ from backupd.model.results import path_fields
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.snapshots import identify
 from backupd.repository.tree_check import Hit
+from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
+from backupd.store_errors import BlocksLostError, StoredAgainError
 
 _MOST_FILES = 100
 """Named of each snapshot that can't be copied; all are counted."""
@@ -29,9 +31,15 @@ class Report:
         self.failed: list[dict[str, Any]] = []
         self.skipped: dict[str, BackupError] = {}
         """Sets that a job is running on, by name."""
+        self.lost: BlocksLostError | None = None
+        """What became of blocks that were copied once more."""
         self.stored_bytes = self.fetched_bytes = 0
         self.held_bytes: int | None = None
         """What the repository takes at the new place; None: nothing was missing there, so nobody counted."""
+
+    def has_copied(self, snapshot: Snapshot) -> bool:
+        """Whether this job brought it there."""
+        return naming.snapshot_id_text(snapshot.id) in {one["id"] for one in self.copied}
 
     @property
     def done_count(self) -> int:
@@ -76,7 +84,9 @@ class Report:
                 hint="bkctl check --crc at that place says what is hit; when it is healed there, run this again",
                 context={"destination": self.from_name, "snapshots": [one["id"] for one in self.failed]},
             )
-        return next(iter(self.skipped.values()), None)
+        if self.skipped:
+            return next(iter(self.skipped.values()))
+        return StoredAgainError.after(self.lost.message) if self.lost is not None else None
 
     def _result(self) -> dict[str, Any]:
         return {

@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator
 
 from backupd import __version__
-from backupd.destination.stores import canonical
+from backupd.destination.stores import canonical, local_path
 from backupd.errors import BackupError, BusyError, DamageError, ObjectMissingError
 from backupd.model import events
-from backupd.model.orders import ReplicateOrder
+from backupd.model.orders import ReplicateOrder, SpaceLimits
 from backupd.operations.backup import priority
+from backupd.operations.backup.own_repository import lost
 from backupd.operations.context import JobContext
 from backupd.operations.failover import on_one_member
 from backupd.operations.places import OpenPlace, SnapshotAt, closed, open_place, to_record
@@ -24,6 +25,7 @@ from backupd.rules import picking
 from backupd.settings.lock import SetLock
 from backupd.settings.writer_mark import WriterMark
 from backupd.snapshot.naming import SnapshotName, parse_snapshot_name
+from backupd.store_errors import BlocksLostError
 
 
 def run(order: ReplicateOrder, context: JobContext) -> events.Done:
@@ -45,11 +47,14 @@ def run(order: ReplicateOrder, context: JobContext) -> events.Done:
     context.step("open the repository to copy to")
     with told_of(report.to_name):
         # What one member of a failover pool has must not stand for what another lacks.
-        address = on_one_member(address, order.to_access, context, create=True)
+        address = on_one_member(address, order.to_access, context, create=not order.existing)
+        directory = local_path(address, order.to_access) if order.existing else None
+        if directory is not None and not os.path.lexists(directory):
+            raise lost(address)
     tag = os.urandom(16).hex()
     with WriterMark(context.directories.state, identity.place_tag(canonical(address)), tag) as mark:
         with told_of(report.to_name):
-            whole = context.open_store(address, tag, order.to_access, create=True)
+            whole = context.open_store(address, tag, order.to_access, create=not order.existing)
         with closed(whole, mark):
             with told_of(report.to_name):
                 new, report.is_made = open_target(order, context, old, whole, address)
@@ -73,7 +78,7 @@ def _copy(
         with SetLock(context.directories.state, set_id) as lock:
             try:
                 lock.acquire(context.clock, 0.0, context.cancel)
-                SetReplication(context, old, new, report, wanted, order.space).run()
+                _copy_set(context, old, new, report, wanted, order.space)
             except BusyError as error:
                 if lock.is_held:
                     raise
@@ -84,6 +89,24 @@ def _copy(
                     raise
                 return report.end(error)
     return report.end(None)
+
+
+def _copy_set(
+    context: JobContext,
+    old: OpenPlace,
+    new: OpenPlace,
+    report: Report,
+    wanted: list[SnapshotAt],
+    space: SpaceLimits | None,
+) -> None:
+    """One set; what the new place loses meanwhile is copied once more, for that is known as damage then."""
+    there_count = report.there_count
+    try:
+        SetReplication(context, old, new, report, wanted, space).run()
+    except BlocksLostError as error:
+        context.warn(f"{error.message}; what they held is copied again")
+        report.lost, report.there_count = error, there_count
+        SetReplication(context, old, new, report, wanted, space).run()
 
 
 def _choose(

@@ -11,7 +11,7 @@ from backupd.destination.stores import canonical
 from backupd.errors import ConflictError, ObjectExistsError, UsageError, WrongKeyError
 from backupd.model.orders import OwnRepository, ReplicateOrder
 from backupd.model.places import inside
-from backupd.operations.backup.own_repository import copy_identity
+from backupd.operations.backup.own_repository import copy_identity, lost
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, open_repository, remove_dead_temporaries, split_place
 from backupd.repository import identity, opening
@@ -41,7 +41,7 @@ def open_target(
     """(the repository at the new place, whether it was made now). whole: of the new place, to write to.
 
     Raises ConflictError for another repository of that id or for keys that have gone other ways, PlaceOccupiedError,
-    WrongKeyError, KeyMissingError.
+    DestinationUnreachableError for one that was there before, WrongKeyError, KeyMissingError.
     """
     repository = old.repository.text_id
     making = SetLock(context.directories.state, f"place-{identity.place_tag(canonical(address))}")
@@ -49,6 +49,8 @@ def open_target(
     with making:
         names = whole.top_names()
         is_made = repository not in identity.list_repositories(whole, names)
+        if is_made and order.existing:
+            raise lost(address)
         if is_made:
             identity.check_is_ours(whole, names)
             own = OwnRepository(repository=repository, copied_access=old.access)
