@@ -8,7 +8,7 @@ a plugin translates what its vendor raises. Calls are safe from several threads 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -107,6 +107,20 @@ class Store(Destination, Protocol):
         ...
 
 
+@runtime_checkable
+class KeepsCopies(Protocol):
+    """What a store has besides that keeps more than one copy of an object."""
+
+    def another_copy(self, name: str) -> bool:
+        """The copy that `get` gave is damaged: whether there is another one, which `get` gives from now on."""
+        ...
+
+
+def another_copy(place: Destination, name: str) -> bool:
+    """As of KeepsCopies; no where a store has one copy of each object."""
+    return isinstance(place, KeepsCopies) and place.another_copy(name)
+
+
 class Opening(msgspec.Struct, frozen=True):
     """How a store is opened."""
 
@@ -148,6 +162,10 @@ class Below:
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         """Read an object below the folder."""
         return self._inner.get(self._folder + name, offset, length)
+
+    def another_copy(self, name: str) -> bool:
+        """As of the whole place."""
+        return another_copy(self._inner, self._folder + name)
 
     def size(self, name: str) -> int | None:
         """Measure an object below the folder."""

@@ -17,7 +17,7 @@ import msgspec
 
 from backupd.cancel import Cancel
 from backupd.clock import Clock, SystemClock
-from backupd.destination.contract import Buffers, ObjectInfo, Store, Traits
+from backupd.destination.contract import Buffers, ObjectInfo, Store, Traits, another_copy
 from backupd.errors import DestinationError, ObjectExistsError
 from backupd.store_errors import StoreAnswerError
 
@@ -116,6 +116,10 @@ class Retrying:
             return data
 
         return self._patiently(once)
+
+    def another_copy(self, name: str) -> bool:
+        """As of the inner one."""
+        return self._patiently(lambda: another_copy(self._inner, name))
 
     def size(self, name: str) -> int | None:
         """Measure."""

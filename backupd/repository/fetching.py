@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from backupd.block.layout import FRAME_HEADER_BYTES, block_name
-from backupd.destination.contract import Destination
+from backupd.block.segment import Segment
+from backupd.destination.contract import Destination, another_copy
 from backupd.errors import DamageError, DestinationError, DestinationUnreachableError, NewerVersionError
 from backupd.model import work
 from backupd.model.work import FetchSetup, FetchTask, SegmentOrder
@@ -78,10 +79,19 @@ class FetchWorker:
             self._decode(segment, view[start : start + FRAME_HEADER_BYTES + segment.stored_bytes], slots)
         return len(data)
 
+    def _opened(self, order: SegmentOrder, data: memoryview) -> Segment:
+        """A segment of what was fetched, or of another copy of it."""
+        try:
+            return self._reader.decode(order.block_id, order.offset, data)
+        except DamageError:
+            if not another_copy(self._place, block_name(order.block_id)):
+                raise
+            return self._reader.fetch(order.block_id, order.offset, order.stored_bytes)
+
     def _decode(self, order: SegmentOrder, data: memoryview, slots: Slots) -> None:
         reader, ids, at = self._reader, order.ids, 0
         try:
-            segment = reader.decode(order.block_id, order.offset, data)
+            segment = self._opened(order, data)
         except (DestinationUnreachableError, StoreDoorError):
             raise
         except (DamageError, DestinationError, NewerVersionError) as error:

@@ -15,6 +15,7 @@ from backupd.index.merge import Doubts, IndexSize, merge, plan_merge
 from backupd.index.parts import IndexSeal
 from backupd.index.reader import decode_all
 from backupd.index.writer import encode_index, seal_index, split_blocks
+from backupd.repository.any_copy import of_any_copy
 from backupd.repository.opening import OpenRepository, epoch_keys
 from backupd.repository.records import GcState, Records
 from backupd.seal.cipher import Binding, EpochName, unpack_epoch
@@ -49,10 +50,14 @@ def seal_of(repository: OpenRepository, name: str, epoch: EpochName) -> IndexSea
 
 def fetch_contents(repository: OpenRepository, name: str) -> IndexContents:
     """A whole index object. Raises DamageError, ObjectMissingError, NewerVersionError."""
-    data = repository.place.get(f"index/{name}", 0, MAX_OBJECT_BYTES + 1)
-    check_header(data, ObjectKind.INDEX, f"index/{name}")
-    epoch = unpack_epoch(data[HEADER_BYTES : HEADER_BYTES + 12].ljust(12, b"\0"))
-    return decode_all(seal_of(repository, name, epoch), data)
+
+    def read() -> IndexContents:
+        data = repository.place.get(f"index/{name}", 0, MAX_OBJECT_BYTES + 1)
+        check_header(data, ObjectKind.INDEX, f"index/{name}")
+        epoch = unpack_epoch(data[HEADER_BYTES : HEADER_BYTES + 12].ljust(12, b"\0"))
+        return decode_all(seal_of(repository, name, epoch), data)
+
+    return of_any_copy(repository.place, f"index/{name}", read)
 
 
 def load_index(repository: OpenRepository, directory: str, *, is_reading: bool = False) -> LoadedIndex:

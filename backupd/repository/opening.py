@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 
 import msgspec
 
-from backupd.destination.contract import Below, Destination
+from backupd.destination.contract import Below, Destination, another_copy
 from backupd.errors import (
     DamageError,
     FormatError,
@@ -17,6 +18,7 @@ from backupd.errors import (
     WrongKeyError,
 )
 from backupd.repository import identity
+from backupd.repository.any_copy import of_any_copy
 from backupd.seal import keyring as keyrings
 from backupd.seal import slot as slots
 from backupd.seal.cipher import EpochName
@@ -90,7 +92,7 @@ def list_slots(place: Destination) -> tuple[dict[str, Slot], list[str]]:
     for info in place.list("keys/"):
         name = info.name.removeprefix("keys/")
         try:
-            found[name] = slots.read_slot(name, place.get(info.name, 0, 64 << 10))
+            found[name] = of_any_copy(place, info.name, partial(_read_slot, place, name))
         except FormatError as error:
             problems.append(error.message)
         except NewerVersionError as error:
@@ -101,13 +103,34 @@ def list_slots(place: Destination) -> tuple[dict[str, Slot], list[str]]:
     return found, problems
 
 
+def _read_slot(place: Destination, name: str) -> Slot:
+    return slots.read_slot(name, place.get(f"keys/{name}", 0, 64 << 10))
+
+
 def unlock(place: Destination, repository_id: bytes, secret: bytes, first: str = "") -> OpenRepository:
     """Try a secret on all key slots: newer epochs before older ones, then the slot named `first`.
 
     So a rotation that was broken off, which leaves an old slot beside the new one, opens the new epoch.
     secret: a password, or the 32 bytes or 44 characters of a key. Raises WrongKeyError, DamageError.
     """
-    found, problems = list_slots(place)
+    while True:
+        found, problems = list_slots(place)
+        try:
+            return _unlock(place, repository_id, secret, first, found, problems)
+        except (DamageError, WrongKeyError):
+            # A slot of other bytes opens by no key.
+            if not any([another_copy(place, f"keys/{name}") for name in found]):
+                raise
+
+
+def _unlock(
+    place: Destination,
+    repository_id: bytes,
+    secret: bytes,
+    first: str,
+    found: dict[str, Slot],
+    problems: list[str],
+) -> OpenRepository:
     if not found:
         raise DamageError(
             "the repository has no readable key slot" + "".join(f"; {p}" for p in problems),
@@ -156,11 +179,15 @@ def load_keyring(place: Destination, repository_id: bytes, name: str, keyring_ke
     epoch = parse_epoch(name)
     if epoch is None:
         raise FormatError(f"a key slot names '{name}', which is no keyring")
-    try:
-        data = place.get(f"keyring/{name}", 0, 1 << 20)
-    except ObjectMissingError as error:
-        raise DamageError(f"keyring/{name} is missing") from error
-    return keyrings.open_keyring(repository_id, keyring_key, epoch, data)
+
+    def read() -> Keyring:
+        try:
+            data = place.get(f"keyring/{name}", 0, 1 << 20)
+        except ObjectMissingError as error:
+            raise DamageError(f"keyring/{name} is missing") from error
+        return keyrings.open_keyring(repository_id, keyring_key, epoch, data)
+
+    return of_any_copy(place, f"keyring/{name}", read)
 
 
 def epoch_keys(repository: OpenRepository, epoch: EpochName, what: str) -> EpochKeys:

@@ -22,6 +22,7 @@ from backupd.errors import (
 from backupd.model.places import inside
 from backupd.model.store_access import NO_ACCESS, StoreAccess
 from backupd.model.work import RepositorySetup
+from backupd.repository.any_copy import of_any_copy
 from backupd.repository.block_seals import HEAD_BYTES, DataKeys, find_seal
 from backupd.repository.opening import OpenRepository
 from backupd.seal.compression import Decompressor
@@ -58,10 +59,14 @@ class SegmentReader:
 
     def fetch(self, block_id: bytes, offset: int, stored_bytes: int) -> Segment:
         """One segment by the offset of its frame header. Raises DamageError; ObjectMissingError; DestinationError."""
-        length = FRAME_HEADER_BYTES + stored_bytes
-        data = self._place.get(block_name(block_id), offset, length)
-        self.fetched_bytes += len(data)
-        return self.decode(block_id, offset, data)
+        name, length = block_name(block_id), FRAME_HEADER_BYTES + stored_bytes
+
+        def read() -> Segment:
+            data = self._place.get(name, offset, length)
+            self.fetched_bytes += len(data)
+            return self.decode(block_id, offset, data)
+
+        return of_any_copy(self._place, name, read)
 
     def decode(self, block_id: bytes, offset: int, data: bytes | memoryview) -> Segment:
         """A segment from the bytes at its frame header's offset. Raises DamageError."""

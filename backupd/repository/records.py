@@ -15,6 +15,7 @@ from backupd.errors import (
     ObjectExistsError,
     ObjectMissingError,
 )
+from backupd.repository.any_copy import of_any_copy
 from backupd.repository.opening import OpenRepository, epoch_keys
 from backupd.seal.cipher import Binding
 from backupd.seal.envelope import open_object, read_epoch, seal_object
@@ -71,12 +72,16 @@ class Records:
 
     def get(self, kind: ObjectKind, name: str, record_type: type[AnyRecord]) -> AnyRecord:
         """Read a record. Raises DamageError, ObjectMissingError, KeyMissingError."""
-        data = self.place.get(name, 0, _MAX_OBJECT_BYTES)
-        epoch = read_epoch(data, kind, name)
-        keys = epoch_keys(self.repository, epoch, name)
-        binding = Binding(kind, self.repository.id, epoch, name)
-        cipher = self.repository.keyring.configuration.cipher
-        return decode(open_object(kind, keys.snapshot_key, cipher, binding, data), record_type, name)
+
+        def read() -> AnyRecord:
+            data = self.place.get(name, 0, _MAX_OBJECT_BYTES)
+            epoch = read_epoch(data, kind, name)
+            keys = epoch_keys(self.repository, epoch, name)
+            binding = Binding(kind, self.repository.id, epoch, name)
+            cipher = self.repository.keyring.configuration.cipher
+            return decode(open_object(kind, keys.snapshot_key, cipher, binding, data), record_type, name)
+
+        return of_any_copy(self.place, name, read)
 
     def snapshot_names(self) -> list[SnapshotName]:
         """All snapshot names that are not void, oldest first within a set.

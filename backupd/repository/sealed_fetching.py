@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from backupd.block.layout import BLOCK_HEADER_BYTES, FRAME_HEADER_BYTES, block_name
 from backupd.cache.index_table import Place
 from backupd.cache.index_tables import IndexTables
-from backupd.destination.contract import Destination
+from backupd.destination.contract import Destination, another_copy
 from backupd.errors import (
     DamageError,
     DestinationError,
@@ -145,7 +145,13 @@ class SealedFetcher:
     def _opened(self, order: SegmentOrder, data: memoryview) -> SealedSegment:
         """A segment that was opened, and each of its chunks hashed. Raises DamageError."""
         reader, block_id = self._reader, order.block_id
-        segment = reader.decode(block_id, order.offset, data)
+        try:
+            segment = reader.decode(block_id, order.offset, data)
+        except DamageError:
+            if not another_copy(self._place, block_name(block_id)):
+                raise
+            again = self._get(block_id, order.offset, FRAME_HEADER_BYTES + order.stored_bytes)
+            return self._opened(order, memoryview(again))
         frame = reader.block_seal(block_id).open_frame(order.offset, data[:FRAME_HEADER_BYTES])
         hashed = [reader.identity.chunk_id(segment.chunk(at), segment.salts[at]) for at in range(len(segment))]
         for at, position in enumerate(order.positions):

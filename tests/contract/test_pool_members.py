@@ -12,11 +12,11 @@ import pytest
 
 from backupd.cancel import Cancel
 from backupd.clock import SystemClock
-from backupd.destination.contract import Store
+from backupd.destination.contract import Store, another_copy
 from backupd.destination.pacing import PaceTable
 from backupd.destination.pool.members import Member
-from backupd.destination.pool.policy import Rules
-from backupd.destination.pool.store import PoolId, PoolStore
+from backupd.destination.pool.policy import PoolId, Rules
+from backupd.destination.pool.store import PoolStore
 from backupd.destination.stores import open_store
 from backupd.errors import CancelledError, DestinationError, ObjectExistsError
 from backupd.model.places import pool_place
@@ -144,3 +144,21 @@ def _raises(error: DestinationError) -> Callable[[bool], Store]:
         raise error
 
     return open_it
+
+
+def test_equal_copies_are_no_damage_of_a_member(tmp_path: Path) -> None:
+    """Else each mistyped password tells of damage at a member; and who has other bytes is told once, by its name."""
+    said: list[str] = []
+    access = pool_access("mirror", local_members(tmp_path, 3))
+    store = open_pool(access, warn=said.append)
+    store.put("r1/keys/a", [b"slot"])
+    assert store.get("r1/keys/a") == b"slot"
+    assert not another_copy(store, "r1/keys/a")
+    store.put("r1/keys/b", [b"slot"])
+    (tmp_path / "m0/r1/keys/b").write_bytes(b"slut")
+    assert store.get("r1/keys/b") == b"slut"
+    assert another_copy(store, "r1/keys/b")
+    assert store.get("r1/keys/b") == b"slot"
+    assert not another_copy(store, "r1/keys/b")
+    assert [one for one in said if "damaged" in one] == ["pool pool: m0 has a damaged r1/keys/b; that of m1 is read"]
+    store.close()

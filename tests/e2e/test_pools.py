@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from tests.support.compare import compare_trees
 from tests.support.daemon import Daemon, running_daemon
+from tests.support.damaging import flip
 
 
 @pytest.fixture
@@ -74,6 +76,30 @@ def test_a_mirror_outlives_members_and_is_healed(daemon: Daemon, source: Path, t
         to = tmp_path / f"of-{name}"
         daemon.good("restore", "docs", "--from", name, "--to", to)
         assert compare_trees(source, to / str(source)[1:]) == []
+
+
+def test_a_mirror_reads_past_what_is_damaged_at_a_member(daemon: Daemon, source: Path, tmp_path: Path) -> None:
+    """A disk that returns other bytes without an error must not cost what the other one holds whole."""
+    _pool(daemon, source, "mirror")
+    daemon.good("backup", "docs")
+    kinds = ("blocks/*/*", "index/*", "snapshots/*/*", "keys/*", "keyring/*")
+    for path in [path for kind in kinds for path in (tmp_path / "a").glob(f"r*/{kind}")]:
+        flip(0.5)(path)
+    shutil.rmtree(daemon.home / "state" / "cache")
+    document = daemon.json("restore", "docs", "--to", tmp_path / "out")
+    assert document["exit"] == 0, document
+    assert compare_trees(source, tmp_path / "out" / str(source)[1:]) == []
+    assert "a has a damaged r" in _warnings(document)
+    assert "that of b is read" in _warnings(document)
+    daemon.good("destination", "add", "copy", tmp_path / "copy")
+    copied = daemon.json("destination", "replicate", "docs", "--from", "pool", "--to", "copy")
+    assert copied["exit"] == 0, str(copied["error"])
+    assert copied["result"]["snapshots"]["copied"] == 1
+    # Where no copy is whole that is damage as elsewhere.
+    for name in ("b", "c"):
+        for path in (tmp_path / name).glob("r*/blocks/*/*"):
+            flip(0.5)(path)
+    assert daemon.json("check", "docs", "--crc")["exit"] == 20
 
 
 @pytest.mark.nightly

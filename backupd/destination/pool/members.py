@@ -34,6 +34,7 @@ OpenIt = Callable[[bool], Store]
 """Takes whether the folder may be made."""
 
 AWAY_SECONDS = 60.0
+_SMALL_BYTES = 64 << 10
 _STRIKES = 3
 _TAKES_NOTHING = (DestinationFullError, DestinationRefusedError, ReadOnlyStoreError, NameTooLongError)
 
@@ -124,6 +125,21 @@ class Member:
         if found is None:
             self.confirm_absence()
         return found
+
+    def has(self, name: str) -> bool:
+        """Whether it can be asked and has such an object."""
+        try:
+            return self.call(lambda store: store.size(name)) is not None
+        except DestinationError:
+            return False
+
+    def get_small(self, name: str) -> bytes | None:
+        """All of an object of 64 KiB at most, None where it is larger or can't be had."""
+        try:
+            data = self.get(name, 0, _SMALL_BYTES + 1)
+        except DestinationError:
+            return None
+        return data if len(data) <= _SMALL_BYTES else None
 
     def listed(self, prefix: str) -> list[ObjectInfo]:
         """List."""

@@ -13,8 +13,8 @@ from backupd.destination.contract import Opening, Store
 from backupd.destination.pool import marks
 from backupd.destination.pool.below import BelowPool
 from backupd.destination.pool.members import Member, OpenIt, Warn
-from backupd.destination.pool.policy import LEAD, Rules
-from backupd.destination.pool.store import PoolId, PoolStore
+from backupd.destination.pool.policy import LEAD, PoolId, Rules
+from backupd.destination.pool.store import PoolStore
 from backupd.destination.stores import open_store
 from backupd.errors import ConflictError, DestinationError, DestinationUnreachableError, UsageError
 from backupd.model.places import PlaceUrl

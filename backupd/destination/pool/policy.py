@@ -24,6 +24,16 @@ Answer = Literal["yes", "no", "failed"]
 Verdict = Literal["won", "exists", "failed"]
 
 
+class PoolId(NamedTuple):
+    """What a pool is called."""
+
+    id: str
+    """Of the destination that it is: `d…`."""
+    name: str
+    shown: str
+    """Its address."""
+
+
 class Ask(NamedTuple):
     """What one member is asked to do."""
 

@@ -6,13 +6,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from backupd.clock import Clock, SystemClock
 from backupd.destination.contract import Buffers, ObjectInfo, Traits
 from backupd.destination.pool import marks, policy
+from backupd.destination.pool.copies import DamagedCopies
 from backupd.destination.pool.members import Member, Warn
-from backupd.destination.pool.policy import LEAD, Answer, Ask, Part, Rules
+from backupd.destination.pool.policy import LEAD, Answer, Ask, Part, PoolId, Rules
 from backupd.destination.pool.room import Room
 from backupd.errors import DestinationError, DestinationUnreachableError, ObjectExistsError, ObjectMissingError
 from backupd.store_errors import NotAMemberError
@@ -26,16 +27,6 @@ _THREADS_A_MEMBER = 8
 _MOST_THREADS = 64
 _MOST_REMEMBERED = 100_000
 """Blocks of which is known where they lie; others are looked for."""
-
-
-class PoolId(NamedTuple):
-    """What a pool is called."""
-
-    id: str
-    """Of the destination that it is: `d…`."""
-    name: str
-    shown: str
-    """Its address."""
 
 
 class PoolStore:
@@ -56,6 +47,7 @@ class PoolStore:
         self._lock = threading.Lock()
         self._begun: set[str] = set()
         self._known_places: dict[str, int] = {}
+        self._damaged = DamagedCopies()
         self._room = Room(self._free_by_member, clock or SystemClock())
         self._left_temporaries = False
 
@@ -153,10 +145,27 @@ class PoolStore:
                 errors.append(error)
             else:
                 self._remember(name, number)
+                self._damaged.gave(name, number)
                 return data
         if self._may_tell_absence(name, answered):
             raise ObjectMissingError(f"{name} is not in the pool {self.called.name}")
         raise self._failure(f"whether {name} is there can't be told", errors)
+
+    def another_copy(self, name: str) -> bool:
+        """Pass over the member whose copy `get` gave, as long as another one has the object."""
+        having = [number for number in self._reading_order(name) if self.members[number].has(name)]
+        bad, good = self._damaged.pass_over(name, having)
+        while bad is not None and good is not None and self._are_same(name, bad, good):
+            self._damaged.gave(name, good)
+            bad, good = self._damaged.pass_over(name, having)
+        if bad is not None and good is not None:
+            self._warn(f"{self.members[bad].name} has a damaged {name}; that of {self.members[good].name} is read")
+        return good is not None
+
+    def _are_same(self, name: str, bad: int, good: int) -> bool:
+        """Of a small object, as a key slot that a wrong password does not open: then it is no damage."""
+        one, other = (self.members[number].get_small(name) for number in (bad, good))
+        return one is not None and one == other
 
     def size(self, name: str) -> int | None:
         """Of the first member that has it; None only where it is nowhere."""
@@ -247,9 +256,9 @@ class PoolStore:
     def _reading_order(self, name: str) -> Numbers:
         if self.at is not None:
             return [self.at]
-        numbers = [*range(len(self.members))]
         known = self._known_places.get(name)
-        return numbers if known is None else [known, *(number for number in numbers if number != known)]
+        numbers = [number for number in range(len(self.members)) if number != known]
+        return self._damaged.last(name, numbers if known is None else [known, *numbers])
 
     def _remember(self, name: str, number: int) -> None:
         if self.rules.kind == "spread" and policy.is_block(name):

@@ -20,7 +20,7 @@ from backupd.errors import (
     UsageError,
 )
 from backupd.model.orders import BackupOrder, OwnRepository
-from backupd.operations.backup.own_repository import copy_identity, find_own, lost
+from backupd.operations.backup.own_repository import copy_identity_from, find_own, lost
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, open_repository, split_place
 from backupd.repository import identity, opening
@@ -173,7 +173,7 @@ def _open_own(order: BackupOrder, own: OwnRepository, context: JobContext, whole
         if order.dry_run:
             raise _nothing_there(path, order)
         if own.copied_from is not None:
-            copy_identity(context, own, own.copied_from, whole)
+            copy_identity_from(context, own, own.copied_from, whole)
             return OpenedForWriting(_opened(order, context, whole, path, own.repository), whole, None)
         identity.check_is_ours(whole, names)
         configuration = _configuration(order)

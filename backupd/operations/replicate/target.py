@@ -9,8 +9,7 @@ from backupd import durable_io
 from backupd.destination.contract import Below, Store
 from backupd.destination.stores import canonical
 from backupd.errors import ConflictError, ObjectExistsError, UsageError, WrongKeyError
-from backupd.model.orders import OwnRepository, ReplicateOrder
-from backupd.model.places import inside
+from backupd.model.orders import ReplicateOrder
 from backupd.operations.backup.own_repository import copy_identity, lost
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, open_repository, remove_dead_temporaries, split_place
@@ -53,8 +52,7 @@ def open_target(
             raise lost(address)
         if is_made:
             identity.check_is_ours(whole, names)
-            own = OwnRepository(repository=repository, copied_access=old.access)
-            copy_identity(context, own, inside(old.address, repository), whole)
+            copy_identity(old.repository.place, Below(whole, repository))
             new = _opened(order, context, whole, address, repository)
         else:
             _refuse_another(old, whole)
