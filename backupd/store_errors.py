@@ -150,7 +150,7 @@ class StoreSlowError(StoreDoorError):
 
 
 class BlocksLostError(DestinationError):
-    """Blocks of a run are not at the destination as they were sent: none of that name, or of another size."""
+    """Blocks, index or snapshot of a run are missing at the destination, or other than they were sent."""
 
     code = "destination.blocks_lost"
 

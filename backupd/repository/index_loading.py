@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -20,6 +21,10 @@ from backupd.repository.opening import OpenRepository, epoch_keys
 from backupd.repository.records import GcState, Records
 from backupd.seal.cipher import Binding, EpochName, unpack_epoch
 from backupd.seal.header import HEADER_BYTES, ObjectKind, check_header
+from backupd.store_errors import BlocksLostError
+
+_TRIES = 3
+"""Of an index object to be fetched or stored as it is (FEATURES 6.1)."""
 
 
 class LoadedIndex(msgspec.Struct, frozen=True):
@@ -60,6 +65,14 @@ def fetch_contents(repository: OpenRepository, name: str) -> IndexContents:
     return of_any_copy(repository.place, f"index/{name}", read)
 
 
+def _fetch_patiently(repository: OpenRepository, name: str) -> IndexContents:
+    """The same; what arrives damaged is fetched again, for the line may have done it. Raises as the last try."""
+    for _ in range(_TRIES - 1):
+        with suppress(DamageError):
+            return fetch_contents(repository, name)
+    return fetch_contents(repository, name)
+
+
 def load_index(repository: OpenRepository, directory: str, *, is_reading: bool = False) -> LoadedIndex:
     """Open or make the table of every index object; a replaced one is passed over where a readable one names it.
 
@@ -78,7 +91,7 @@ def load_index(repository: OpenRepository, directory: str, *, is_reading: bool =
         if name in replaced:
             continue
         try:
-            tables.build(name, fetch_contents(repository, name))
+            tables.build(name, _fetch_patiently(repository, name))
             tables.trust(name)
         except KeyMissingError as error:
             locked[name] = error.message
@@ -137,19 +150,37 @@ def publish(
     """Write index objects for blocks that are safe at the destination, and their tables; returns the new names.
 
     replaces: index objects that the last of the new ones takes the place of; with them there is one even for no blocks.
+    Each is read back; one that is not as it was sent is sent again, under another name, which replaces the first.
+    Raises BlocksLostError where that does not help.
     """
     names: list[str] = []
     groups = split_blocks(blocks) or ([[]] if replaces else [])
     for number, group in enumerate(groups):
-        name = os.urandom(16).hex()
-        seal = seal_of(repository, name, repository.keyring.current.name)
         # The last one alone: until it stands, the others are not yet all there.
-        is_last = number == len(groups) - 1
-        data = encode_index(seal, group, list(replaces) if is_last else [], generation)
-        repository.place.put(f"index/{name}", [data])
+        replaced = list(replaces) if number == len(groups) - 1 else []
+        name, seal, data = _put_index(repository, group, replaced, generation)
         tables.build(name, decode_all(seal, data))
         names.append(name)
     return names
+
+
+def _put_index(
+    repository: OpenRepository, blocks: Sequence[BlockContents], replaces: list[str], generation: int
+) -> tuple[str, IndexSeal, bytes]:
+    """(name, what opens it, bytes) of an index object that stands at the place as it was sent."""
+    for _ in range(_TRIES):
+        name = os.urandom(16).hex()
+        seal = seal_of(repository, name, repository.keyring.current.name)
+        data = encode_index(seal, blocks, replaces, generation)
+        repository.place.put(f"index/{name}", [data])
+        with suppress(ObjectMissingError):
+            if repository.place.get(f"index/{name}", 0, len(data) + 1) == data:
+                return name, seal, data
+        replaces = [*replaces, name]
+    raise BlocksLostError(
+        f"an index object was sent {_TRIES} times, and is not at the destination as it was sent",
+        hint="no snapshot was made; look at the disk or store, then run the backup again",
+    )
 
 
 def merge_levels(records: Records, index: LoadedIndex) -> list[str]:

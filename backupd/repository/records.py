@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 
@@ -35,6 +36,7 @@ from backupd.snapshot.records import (
 )
 
 _MAX_OBJECT_BYTES = 17 << 20
+_LOOKS = 3
 
 
 class GcState(msgspec.Struct, frozen=True):
@@ -100,6 +102,14 @@ class Records:
     def snapshot(self, name: str) -> Snapshot:
         """One snapshot. Raises DamageError, ObjectMissingError."""
         return self.get(ObjectKind.SNAPSHOT, name, Snapshot)
+
+    def holds(self, name: str, snapshot: Snapshot) -> bool:
+        """Whether a snapshot that was just stored stands there as it is; looked at three times before it is not."""
+        for _ in range(_LOOKS):
+            with suppress(DamageError, ObjectMissingError):
+                if encode(self.snapshot(name)) == encode(snapshot):
+                    return True
+        return False
 
     def drops(self) -> Iterator[Drop]:
         """All drop records."""

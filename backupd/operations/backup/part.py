@@ -184,7 +184,7 @@ class Part:
         """Name what was stored, count and measure it, commit."""
         self.publish(self.take_safe())
         self._validate()
-        self.session.commit(snapshot)
+        self.session.commit(snapshot, self._context.clock.now_ns())
         self.snapshot = snapshot
         self._remember()
         self._end_session()
@@ -199,7 +199,7 @@ class Part:
         if self._draft is None:
             raise AssertionError("a checkpoint makes a snapshot")
         self._validate()
-        self.session.commit(self._draft)
+        self.session.commit(self._draft, self._context.clock.now_ns())
         self.snapshot = self._draft
         self._end_session()
 

@@ -79,8 +79,11 @@ class RunningSession:
             self._records.remove_session(self.id, [self._n - 2])
         return self._n
 
-    def commit(self, snapshot: Snapshot) -> None:
-        """Create the snapshot's name. Raises ConflictError when another ended the session or the name is void."""
+    def commit(self, snapshot: Snapshot, now_ns: int) -> None:
+        """Create the snapshot's name. Raises ConflictError when another ended the session or the name is void.
+
+        It is read back: one that does not stand there as it was sent becomes void, and BlocksLostError is raised.
+        """
         if not self._records.is_exact:
             self._see_that_nobody_ended_it()
         try:
@@ -92,6 +95,11 @@ class RunningSession:
             ) from error
         if self.name in self._records.readable_void_names()[0]:
             raise ConflictError("the snapshot was dropped while it was made", hint="run the backup again")
+        if not self._records.holds(self.name, snapshot):
+            self._records.drop(Drop([self.name], now_ns, self._who.host_id, "not stored as it was sent"))
+            raise BlocksLostError(
+                "the snapshot is missing or other than it was sent at the destination", hint="run the backup again"
+            )
 
     def _see_that_nobody_ended_it(self) -> None:
         """Where two may create one name, the announcement is looked at right before (DESIGN 8.5)."""

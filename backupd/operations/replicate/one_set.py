@@ -145,7 +145,7 @@ class SetReplication:
             self._validate(blocks)
             if loss is None:
                 with told_of(report.to_name):
-                    session.commit(snapshot)
+                    session.commit(snapshot, context.clock.now_ns())
                 is_ended = True
                 self._after_commit(snapshot, session, content)
             else:
