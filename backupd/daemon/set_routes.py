@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backupd.catalog.definitions import StoredSet
+from backupd.daemon import one_disk
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import ADMINS, EVERYONE
 from backupd.daemon.route import Call, Route
@@ -48,7 +49,8 @@ async def create_set(call: Call) -> SetChange:
     """Make a set."""
     known, edit = call.services.definitions, call.body
     made = await known.add_set(edit.text, dry_run=edit.dry_run)
-    change = Change(changed=True, dry_run=edit.dry_run, warnings=places_inside(made.text, known.places))
+    warnings = [*places_inside(made.text, known.places), *await one_disk.warnings(made.text, known)]
+    change = Change(changed=True, dry_run=edit.dry_run, warnings=warnings)
     return SetChange(set=view(made, known), change=change)
 
 
@@ -56,7 +58,7 @@ async def edit_set(call: Call) -> SetChange:
     """Give a set a new text."""
     known, edit = call.services.definitions, call.body
     made, changes = await known.change_set(known.set(call.path["set"]), edit.text, dry_run=edit.dry_run)
-    warnings = places_inside(made.text, known.places)
+    warnings = [*places_inside(made.text, known.places), *await one_disk.warnings(made.text, known)]
     change = Change(changed=bool(changes), diff=changes, dry_run=edit.dry_run, warnings=warnings)
     return SetChange(set=view(made, known), change=change)
 
