@@ -126,6 +126,11 @@ class Parts:
         base.resumed_from_ns = min((p.base.resumed_from_ns for p in self if p.base.resumed_from_ns), default=0)
         return base
 
+    @property
+    def account_bytes(self) -> list[int]:
+        """What the account holds at each, where that was counted."""
+        return [part.account.held_bytes for part in self.all if part.account is not None]
+
     # How they ended
 
     @property
