@@ -1,9 +1,10 @@
 """The largest size that each path is kept with, over the snapshots of a repository: what an account's quota counts.
 
 Paths are hashes of 8 bytes, so a path takes 16 bytes here and on the disk; of ten million paths two that fall together
-are met once in 300,000 repositories. One file a place, worth nothing without the snapshots that it names: whatever is odd
-about it, it is made anew from these. Layout, in the byte order of the machine that made it: `_HEADER` (magic, bytes of the
-notes, count of paths, BLAKE3 of both and of all that follows), notes as msgpack, hashes as u64 ascending, sizes as u64.
+are met once in 300,000 repositories. One file a place, worth nothing without the snapshots that it names: whatever is
+odd about it, it is made anew from these. Layout, in the byte order of the machine that made it: `_HEADER` (magic, bytes
+of the notes, count of paths, BLAKE3 of both and of all that follows), notes as msgpack, hashes as u64 ascending, sizes
+as u64.
 """
 
 from __future__ import annotations

@@ -257,6 +257,16 @@ class SetStatus(Shown, kw_only=True):
     destinations: list[Copy]
 
 
+class AccountQuota(Shown, kw_only=True):
+    """How much all sets may hold in bytes of their sources, and how much they do."""
+
+    quota_bytes: Bytes
+    used_bytes: Bytes
+    left_bytes: Bytes
+    uncounted: list[str]
+    """Sets that hold something which their next runs count."""
+
+
 class Status(Shown, kw_only=True):
     """Of `status`."""
 
@@ -264,6 +274,8 @@ class Status(Shown, kw_only=True):
     sets: list[SetStatus]
     next: Nothing
     settings_warnings: list[str]
+    account: AccountQuota | None
+    """null: the account has no quota."""
 
 
 class Finding(Shown, kw_only=True):

@@ -99,7 +99,7 @@ def refuse(limit: AccountLimit | None, counted: Iterable[int]) -> None:
     if used >= limit.quota_bytes:
         raise AccountQuotaError(
             f"the quota of the account is reached: {format_bytes(used)} of {format_bytes(limit.quota_bytes)}",
-            hint="raise it (bkctl config set account_quota SIZE), or drop snapshots or a set; what is stored stays",
+            hint="raise it (bkctl config set account_quota SIZE), or forget a set; what is stored stays",
             context={"quota_bytes": limit.quota_bytes, "used_bytes": used, "account_bytes": own},
         )
 
