@@ -10,6 +10,7 @@ from backupd.model.files import FileStateName
 from backupd.model.jobs import JobKind, JobState
 from backupd.model.sets import ConfigText, FilterText, SecretReference
 from backupd.model.status import KeyState, Verdict
+from bkctl.contract.account import AccountQuota
 from bkctl.contract.parts import (
     Base64,
     Bytes,
@@ -255,16 +256,6 @@ class SetStatus(Shown, kw_only=True):
     key: KeyState
     grade: Grade
     destinations: list[Copy]
-
-
-class AccountQuota(Shown, kw_only=True):
-    """How much all sets may hold in bytes of their sources, and how much they do."""
-
-    quota_bytes: Bytes
-    used_bytes: Bytes
-    left_bytes: Bytes
-    uncounted: list[str]
-    """Sets that hold something which their next runs count."""
 
 
 class Status(Shown, kw_only=True):
