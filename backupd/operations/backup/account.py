@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from backupd.cache import largest_sizes
 from backupd.cancel import Cancel
@@ -19,7 +19,7 @@ from backupd.errors import (
     StateError,
     StateFullError,
 )
-from backupd.model.account import AccountLimit
+from backupd.model.account import MOST_BYTES, AccountLimit
 from backupd.operations.backup.held_sources import HeldSources
 from backupd.operations.backup.space import warning_of
 from backupd.operations.context import JobContext
@@ -30,9 +30,6 @@ from backupd.sizes import format_bytes
 from backupd.snapshot.naming import parse_snapshot_name
 from backupd.snapshot.records import Snapshot
 from backupd.store_errors import AccountQuotaError
-
-_MOST_BYTES = (1 << 53) - 1
-"""More is told as this: every reader of JSON takes it, and no quota is larger."""
 
 
 class AccountCount:
@@ -47,13 +44,16 @@ class AccountCount:
     @property
     def held_bytes(self) -> int:
         """As far as it was counted."""
-        return min(self._held.sizes.total_bytes, _MOST_BYTES)
+        return min(self._held.sizes.total_bytes, MOST_BYTES)
 
     def begin(self) -> None:
         """Count what is there. Raises DestinationError; StoppedError where the run is to end."""
         held = self._held
         remove_leftovers(os.path.dirname(self._path))
-        if held.count_all(self._place.records.snapshot_names(), self._fetch, self._cancel.check):
+        names = self._place.records.snapshot_names()
+        if not held.covers(names):
+            self._context.step("count what the account holds")
+            held.count_all(names, self._fetch, self._cancel.check)
             self._save()
         doubtful = held.unread + len(held.sizes.partly)
         if doubtful:
@@ -90,12 +90,12 @@ def sizes_path(place: OpenPlace) -> str:
     return os.path.join(ensure(os.path.join(place.cache, "account")), "largest.sizes")
 
 
-def refuse(limit: AccountLimit | None, counted: Iterable[int]) -> None:
-    """Before anything is sent. counted: bytes at each of the run's destinations. Raises AccountQuotaError."""
+def refuse(limit: AccountLimit | None, counted: Mapping[int, int]) -> None:
+    """Before anything is sent. counted: bytes by the number of the place in the order. Raises AccountQuotaError."""
     if limit is None:
         return
-    own = max(counted, default=0)
-    used = _used(limit, own)
+    own = max(counted.values(), default=0)
+    used = _used(limit, counted)
     if used >= limit.quota_bytes:
         raise AccountQuotaError(
             f"the quota of the account is reached: {format_bytes(used)} of {format_bytes(limit.quota_bytes)}",
@@ -104,15 +104,16 @@ def refuse(limit: AccountLimit | None, counted: Iterable[int]) -> None:
         )
 
 
-def warning(limit: AccountLimit | None, counted: Iterable[int]) -> str | None:
+def warning(limit: AccountLimit | None, counted: Mapping[int, int]) -> str | None:
     """What is told at the end of a run of a quota that is nearly used up."""
     if limit is None:
         return None
-    used = _used(limit, max(counted, default=0))
+    used = _used(limit, counted)
     text = warning_of("quota of the account", used, limit.quota_bytes)
     return f"{text}; the next run is refused" if text is not None and used >= limit.quota_bytes else text
 
 
-def _used(limit: AccountLimit, own_bytes: int) -> int:
-    """Of several destinations of a set the one counts that holds most."""
-    return limit.others_bytes + max(limit.elsewhere_bytes, own_bytes)
+def _used(limit: AccountLimit, counted: Mapping[int, int]) -> int:
+    """Of several destinations of a set the one counts that holds most; of one that is away, what was told last."""
+    own = {**dict(enumerate(limit.told_bytes)), **counted}
+    return limit.others_bytes + max([limit.elsewhere_bytes, *own.values()])

@@ -6,6 +6,7 @@ which is gone can't be told from the others: then all is counted anew.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator
 
 from backupd.cache.largest_sizes import KEY_BYTES, LargestSizes
@@ -30,24 +31,27 @@ class HeldSources:
 
     def __init__(self, sizes: LargestSizes | None, key: bytes, load: Callable[[bytes], bytes]) -> None:
         """sizes: of the last run; None: there are none. key: 32 bytes of the repository's own. load: gives nodes."""
-        self.sizes = sizes or LargestSizes()
+        self.sizes = sizes if sizes is not None else LargestSizes()
+        self._ordered = sorted(self.sizes.counted)
         self._key, self._trees = key, Trees(load)
         self._last: tuple[str, Snapshot] | None = None
         self.unread = 0
         """Snapshots that could not be read at all."""
 
-    def count_all(self, names: Iterable[SnapshotName], fetch: Fetch, check: Callable[[], None]) -> bool:
-        """Bring the sizes to what stands at the place; whether they changed.
+    def covers(self, names: Iterable[SnapshotName]) -> bool:
+        """Whether just these snapshots are counted, all of them whole."""
+        return {name.name for name in names} == self.sizes.counted | self.sizes.passed and not self.sizes.partly
+
+    def count_all(self, names: Iterable[SnapshotName], fetch: Fetch, check: Callable[[], None]) -> None:
+        """Bring the sizes to what stands at the place.
 
         names: of all snapshots there that are not void. check: called now and then, may raise to end it.
         """
         known = {name.name: name for name in names}
-        is_new = not self.sizes.held <= known.keys()
-        if is_new:
-            self.sizes = LargestSizes()
+        if not self.sizes.held <= known.keys():
+            self.sizes, self._ordered = LargestSizes(), []
         sizes = self.sizes
-        gone = sizes.passed - known.keys()
-        sizes.passed -= gone
+        sizes.passed &= known.keys()
         missing = [name for name in known.values() if name.name not in sizes.counted | sizes.passed]
         for name in sorted(missing, key=_order):
             snapshot = fetch(name.name)
@@ -55,7 +59,6 @@ class HeldSources:
                 self.count(name, snapshot, fetch, check)
             else:
                 self.unread += 1
-        return bool(is_new or gone or missing)
 
     def count(self, name: SnapshotName, snapshot: Snapshot, fetch: Fetch, check: Callable[[], None]) -> None:
         """Add a snapshot; a partial one counts for nothing."""
@@ -70,15 +73,15 @@ class HeldSources:
         (self.sizes.counted if is_whole else self.sizes.partly).add(name.name)
         if is_whole:
             self.sizes.partly.discard(name.name)
+            insort(self._ordered, name.name)
             self._last = (name.name, snapshot)
 
     def _before(self, name: SnapshotName, snapshot: Snapshot, fetch: Fetch) -> Snapshot | None:
         """The counted snapshot of the same set and host that is nearest before it."""
-        folder = name.name.rpartition("/")[0] + "/"
-        earlier = [one for one in self.sizes.counted if one.startswith(folder) and one < name.name]
-        if not earlier:
+        at = bisect_left(self._ordered, name.name)
+        nearest = self._ordered[at - 1] if at else ""
+        if nearest.rpartition("/")[0] != name.name.rpartition("/")[0]:
             return None
-        nearest = max(earlier)
         found = self._last[1] if self._last is not None and self._last[0] == nearest else fetch(nearest)
         return found if found is not None and found.host_name == snapshot.host_name else None
 

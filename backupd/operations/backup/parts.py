@@ -127,9 +127,9 @@ class Parts:
         return base
 
     @property
-    def account_bytes(self) -> list[int]:
-        """What the account holds at each, where that was counted."""
-        return [part.account.held_bytes for part in self.all if part.account is not None]
+    def account_bytes(self) -> dict[int, int]:
+        """What the account holds at each, where that was counted; by number of the place in the order."""
+        return {part.number: part.account.held_bytes for part in self.all if part.account is not None}
 
     # How they ended
 

@@ -40,6 +40,19 @@ def test_the_newest_run_that_told_counts_a_refused_one_too() -> None:
     assert use(told(2, 90), told(3, 500)).used_bytes == 90
 
 
+def test_a_run_is_held_against_what_others_hold_and_what_it_held_itself() -> None:
+    """Else the other sets are free, or a destination that is away today."""
+    home = a_set(to=("usb", "nas"))
+    runs = (told(3, 300), told(2, 200, to="d2"), told(1, 50, "b-mail"))
+    found = account.limit_of(400, (home, a_set("mail")), (USB, NAS), runs, home, [NAS])
+    assert (found.others_bytes, found.elsewhere_bytes, found.told_bytes) == (50, 300, [200])
+    both = account.limit_of(400, (home, a_set("mail")), (USB, NAS), runs, home, [USB, NAS])
+    assert (both.others_bytes, both.elsewhere_bytes, both.told_bytes) == (50, 0, [300, 200])
+    huge = [told(1, (1 << 53) - 1, f"b-{name}") for name in ("mail", "more")]
+    most = account.limit_of(400, (home, a_set("mail"), a_set("more")), (USB, NAS), huge, home, [USB])
+    assert most.others_bytes == (1 << 53) - 1, "what no order can say"
+
+
 def test_what_is_no_longer_of_the_account_does_not_count() -> None:
     """A set that was forgotten, a destination that a set has no more."""
     assert use(told(1, 90, "b-gone")).used_bytes == 0

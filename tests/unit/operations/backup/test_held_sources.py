@@ -148,8 +148,9 @@ def test_a_partial_snapshot_counts_for_nothing_and_is_looked_at_once() -> None:
     held.count_all(shelf.names(), asked.append, lambda: None)
     assert asked == []
     shelf.drop(partial)
-    assert held.count_all(shelf.names(), shelf.snapshots.get, lambda: None), "it is forgotten"
+    assert not held.covers(shelf.names()), "it is forgotten"
     assert (shelf.counted(held), held.sizes.passed) == (5, set())
+    assert held.covers(shelf.names())
 
 
 def test_when_a_snapshot_is_gone_its_files_are_free() -> None:
