@@ -33,16 +33,18 @@ def _write(path: Path, kib: int) -> None:
     path.write_bytes(bytes(kib * KIB))
 
 
-def _account(daemon: Daemon) -> dict[str, Any]:
+def _account(daemon: Daemon) -> dict[str, Any] | None:
     """Asked without bkctl, whose start takes longer than the answer."""
     with Raw(daemon.socket, b"GET /v1/status HTTP/1.0\r\n\r\n") as connection:
-        found: dict[str, Any] = body_of(connection.rest())["account"]
-    assert found["left_bytes"] == max(0, found["quota_bytes"] - found["used_bytes"])
+        found: dict[str, Any] | None = body_of(connection.rest())["account"]
+    assert found is None or found["left_bytes"] == max(0, found["quota_bytes"] - found["used_bytes"])
     return found
 
 
 def _used(daemon: Daemon) -> float:
-    used: int = _account(daemon)["used_bytes"]
+    account = _account(daemon)
+    assert account is not None
+    used: int = account["used_bytes"]
     return used / KIB
 
 
@@ -64,7 +66,7 @@ def _drop_oldest(daemon: Daemon, place: Path) -> None:
 
 def _make(daemon: Daemon, name: str, source: Path, *places: Path) -> None:
     to = [word for place in places for word in ("--to", place)]
-    daemon.good("set", "create", name, "--source", source, *to, "--jobs", "1")
+    daemon.good("set", "create", name, "--source", source, *to, "--jobs", "1", "--mode", "concurrent")
 
 
 def _files(place: Path) -> set[Path]:
@@ -78,9 +80,7 @@ def test_an_account_grows_is_refused_and_goes_on(daemon: Daemon, tmp_path: Path)
     _make(daemon, "docs", source, place)
     assert _back_up(daemon, "docs") == (600, [])
     assert _used(daemon) == 600
-    # A smaller version is free, and so is what is gone at the source: the older one is still kept.
-    _write(source / "letter", 100)
-    assert _back_up(daemon, "docs") == (600, [])
+    # What is gone at the source is still kept.
     (source / "letter").unlink()
     _write(source / "deep" / "er" / "film", 250)
     held, warnings = _back_up(daemon, "docs")
@@ -90,7 +90,7 @@ def test_an_account_grows_is_refused_and_goes_on(daemon: Daemon, tmp_path: Path)
     _write(source / "more", 200)
     held, warnings = _back_up(daemon, "docs")
     assert (held, ["the next run is refused" in one for one in warnings]) == (1050, [True])
-    assert (_used(daemon), _account(daemon)["left_bytes"]) == (1050, 0)
+    assert _used(daemon) == 1050
     before = _files(place)
     refused = daemon.json("backup", "docs")
     assert (refused["exit"], refused["error"]["code"]) == (16, "account.quota"), refused
@@ -98,24 +98,38 @@ def test_an_account_grows_is_refused_and_goes_on(daemon: Daemon, tmp_path: Path)
     assert _files(place) == before, "refused before anything is sent"
     daemon.good("config", "set", "account_quota", "2000K")
     assert _back_up(daemon, "docs") == (1050, [])
-    assert (_account(daemon)["quota_bytes"], _used(daemon)) == (2000 * KIB, 1050)
 
 
-def test_dropped_snapshots_make_room_and_a_spoiled_count_is_made_anew(daemon: Daemon, tmp_path: Path) -> None:
-    """Else a full account stays full for ever; or a cleared cache, a bad sector makes it look empty or full."""
+def test_set_late_it_counts_all_that_is_there_and_what_is_dropped_is_free(daemon: Daemon, tmp_path: Path) -> None:
+    """Else old snapshots are free; or a full account stays full, a cleared cache or a bad sector makes it look empty.
+
+    Who has no such quota pays nothing for it: nothing is counted, kept or told.
+    """
     source, place = tmp_path / "source", tmp_path / "place"
     _write(source / "film", 900)
+    daemon.good("config", "set", "account_quota", "''")
     _make(daemon, "docs", source, place)
-    _back_up(daemon, "docs")
+    run = daemon.good("backup", "docs")["runs"][0]
+    assert "account_bytes" not in run["destinations"][0]
+    assert _account(daemon) is None
+    assert list(daemon.home.rglob("largest.sizes")) == []
+    daemon.good("config", "set", "account_quota", "5M")
+    account = _account(daemon)
+    assert account is not None
+    assert (account["used_bytes"], account["uncounted"]) == (0, ["docs"])
+    assert "counted by their next runs: docs" in daemon.bkctl("status").stdout.decode()
+    # A smaller version is free.
     _write(source / "film", 30)
-    (kept,) = daemon.home.rglob("largest.sizes")
-    flip(0.9)(kept)
-    assert _back_up(daemon, "docs")[0] == 900
+    assert _back_up(daemon, "docs") == (900, [])
+    refused = daemon.json("config", "set", "account_quota", "much")
+    assert (refused["exit"], refused["error"]["code"]) == (2, "config.invalid"), refused
     (daemon.config / "backupd.yaml").write_text("account_quota: 500K\n", encoding="utf-8")
     daemon.good("config", "reload")
-    delete(kept)
+    (kept,) = daemon.home.rglob("largest.sizes")
+    flip(0.9)(kept)
     assert daemon.json("backup", "docs")["exit"] == 16
     assert _used(daemon) == 900
+    delete(kept)
     _drop_oldest(daemon, place)
     assert _back_up(daemon, "docs") == (30, [])
     assert _used(daemon) == 30
@@ -124,13 +138,10 @@ def test_dropped_snapshots_make_room_and_a_spoiled_count_is_made_anew(daemon: Da
 def test_all_sets_count_together_and_each_destination_not_once_more(daemon: Daemon, tmp_path: Path) -> None:
     """Else a second set is free, or a second copy costs twice."""
     source = tmp_path / "source"
-    _write(source / "letter", 300)
+    _write(source / "letter", 400)
     _make(daemon, "docs", source, tmp_path / "place", tmp_path / "other")
     _back_up(daemon, "docs")
-    assert _used(daemon) == 300
-    daemon.good("set", "edit", "docs", "--mode", "concurrent")
-    _write(source / "more", 100)
-    assert _back_up(daemon, "docs")[0] == 400
+    assert _used(daemon) == 400
     # The same files in a second set are stored a second time.
     _make(daemon, "copy", source, tmp_path / "third")
     _back_up(daemon, "copy")
@@ -142,24 +153,3 @@ def test_all_sets_count_together_and_each_destination_not_once_more(daemon: Daem
     assert _used(daemon) == 1050, "what was refused told what it holds"
     daemon.good("set", "delete", "copy", "--yes")
     assert _used(daemon) == 650
-
-
-def test_who_has_no_such_quota_pays_nothing_for_it(daemon: Daemon, tmp_path: Path) -> None:
-    """Nothing is counted, kept or told; set later, all that was stored before is counted by the next run."""
-    source = tmp_path / "source"
-    _write(source / "letter", 300)
-    daemon.good("config", "set", "account_quota", "''")
-    _make(daemon, "docs", source, tmp_path / "place")
-    run = daemon.good("backup", "docs")["runs"][0]
-    assert "account_bytes" not in run["destinations"][0]
-    assert daemon.good("status")["account"] is None
-    assert list(daemon.home.rglob("largest.sizes")) == []
-    (source / "letter").unlink()
-    daemon.good("config", "set", "account_quota", "900K")
-    assert (_account(daemon)["used_bytes"], _account(daemon)["uncounted"]) == (0, ["docs"])
-    assert "counted by their next runs: docs" in daemon.bkctl("status").stdout.decode()
-    assert _back_up(daemon, "docs") == (300, [])
-    assert (_used(daemon), _account(daemon)["uncounted"]) == (300, [])
-    refused = daemon.json("config", "set", "account_quota", "much")
-    assert (refused["exit"], refused["error"]["code"]) == (2, "config.invalid"), refused
-    assert _account(daemon)["quota_bytes"] == 900 * KIB

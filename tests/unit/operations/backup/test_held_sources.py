@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backupd.cache.largest_sizes import load
@@ -246,6 +246,7 @@ _STEP = st.one_of(
 )
 
 
+@settings(max_examples=40)
 @given(steps=st.lists(_STEP, max_size=12))
 def test_any_history_is_counted_as_by_hand(
     tmp_path_factory: pytest.TempPathFactory, steps: Sequence[tuple[str, list[tuple[bytes, File | None]]] | str | int]
