@@ -185,6 +185,13 @@ class QuotaError(DestinationFullError):
     code = "destination.quota"
 
 
+class AccountQuotaError(BackupError):
+    """All sets together may hold no more, counted in bytes of their sources."""
+
+    code = "account.quota"
+    exit_code = 16
+
+
 def error_of(code: str, message: str, hint: str = "") -> BackupError:
     """As `errors.error_of`, which knows those of stores only where they were imported."""
     return errors.error_of(code, message, hint)

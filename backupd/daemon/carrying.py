@@ -12,7 +12,7 @@ from backupd.catalog import jobs as rows
 from backupd.catalog.database import Database
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet, new_id
 from backupd.clock import Clock
-from backupd.daemon import quotas, run_records, seeding
+from backupd.daemon import account, quotas, run_records, seeding
 from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.child import ChildJob
 from backupd.daemon.definitions import Definitions
@@ -269,7 +269,12 @@ class Carrier:
             names = ", ".join(destination.text.name for destination in group)
             kept = await asyncio.to_thread(self._files.begin, job.stored.id, names)
         order = msgspec.structs.replace(
-            order, also=also, space=spaces[0], estimate=request.estimate, file_states=kept
+            order,
+            also=also,
+            space=spaces[0],
+            account=await account.limit(self._database, self._known, stored, group),
+            estimate=request.estimate,
+            file_states=kept,
         )
 
         async def note(opened: Opened) -> None:

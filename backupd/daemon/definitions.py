@@ -29,6 +29,7 @@ from backupd.model.store_access import Volume
 from backupd.rules import names
 from backupd.rules.definition_rules import check_destination, check_set, difference
 from backupd.rules.pool_rules import check_members, pools_with, renamed_member, with_place
+from backupd.settings.daemon_settings import DaemonSettings
 
 Stored = TypeVar("Stored", StoredSet, StoredDestination)
 
@@ -49,6 +50,8 @@ class Definitions:
         """Where jobs put aside what they need for themselves; None: the usual place."""
         self.proxy: ProxyText | None = None
         """On the way to all destinations that say nothing of one."""
+        self.account_quota: str | None = None
+        """How much all sets together may hold, in source bytes."""
 
     async def reload(self) -> None:
         """Read all from the catalog."""
@@ -61,6 +64,11 @@ class Definitions:
 
         found = await asyncio.wrap_future(self._database.read(read))
         self.sets, self.destinations, self.repositories, self.seedings = found
+
+    def adopt(self, settings: DaemonSettings) -> None:
+        """Take over what new settings say of all destinations and sets."""
+        self.proxy, self.temp = settings.proxy, settings.temp
+        self.account_quota = settings.account_quota or None
 
     # Looking up
 

@@ -51,11 +51,14 @@ def held_there(
     return {name: taken for name, (_, taken) in found.items()}
 
 
-def told_bytes(run: StoredRun) -> int | None:
-    """What the repository took at the end of a backup, where it told: one that a quota refused tells in its error."""
+def told_bytes(run: StoredRun, name: str = "held_bytes") -> int | None:
+    """What the repository took at the end of a backup, where it told: one that a quota refused tells in its error.
+
+    name: of the count in the entries of destinations.
+    """
     entries = [one for one in run.facts.get("destinations") or [] if isinstance(one, dict)]
     context = (run.facts.get("error") or {}).get("context") or {}
-    told = next((one.get("held_bytes") for one in (*entries, context) if "held_bytes" in one), None)
+    told = next((one.get(name) for one in (*entries, context) if name in one), None)
     return told if isinstance(told, int) and run.kind == "backup" else None
 
 

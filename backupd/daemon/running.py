@@ -84,7 +84,7 @@ async def _assemble(
     signals.reload = configuration.reload_soon
     await configuration.start()
     settings = configuration.settings
-    definitions.proxy, definitions.temp = settings.proxy, settings.temp
+    definitions.adopt(settings)
     for_jobs = {name: value for name, value in environment.items() if name not in OWN_VARIABLES}
     if places.owns_state:
         for_jobs["BACKUPD_STATE"] = places.state
@@ -112,7 +112,7 @@ async def _assemble(
 
     def adopt(settings: DaemonSettings) -> None:
         gate.replace(settings.access)
-        definitions.proxy, definitions.temp = settings.proxy, settings.temp
+        definitions.adopt(settings)
         jobs.most = settings.queue.jobs_at_once
         jobs.turn()
         bandwidth.adopt(settings)

@@ -11,6 +11,7 @@ from backupd.catalog.jobs import StoredJob, StoredRun
 from backupd.daemon import quotas
 from backupd.daemon.seeding import Seedings
 from backupd.errors import AttentionError, DamageError, NotFoundError
+from backupd.model.account import AccountUse
 from backupd.model.status import CopyStatus, Grade, KeyState, RunFact, SetStatus, StatusReport, Underway, Verdict
 from backupd.model.structs import Struct
 from backupd.rules.pool_rules import places_of
@@ -40,6 +41,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     """By set id."""
     held: Mapping[str, int] = {}
     """Destination id -> bytes that all known sets take there, where it has a quota."""
+    account: AccountUse | None = None
     warnings: Sequence[str] = ()
     seedings: Seedings = {}
 
@@ -55,6 +57,7 @@ def report(facts: Facts, now_ns: int, max_age_seconds: int | None = None) -> Sta
         warnings=list(facts.warnings),
         check_exit=check_exit,
         check_message=check_message,
+        account=facts.account,
     )
 
 

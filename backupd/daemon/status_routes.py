@@ -11,7 +11,7 @@ from backupd.catalog import jobs as rows
 from backupd.catalog.database import Connection
 from backupd.catalog.definitions import StoredRepository, StoredSet
 from backupd.catalog.jobs import StoredJob, StoredRun
-from backupd.daemon import metrics, quotas, status
+from backupd.daemon import account, metrics, quotas, status
 from backupd.daemon.gate import WATCHERS
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.requests import JobRequest
@@ -52,6 +52,7 @@ async def _report(call: Call) -> StatusReport:
         underway=_underway(services),
         keys=keys,
         held=quotas.held_everywhere(runs, known.repositories, known.destinations),
+        account=account.use(known.account_quota, known.sets, runs, known.destinations),
         warnings=[*services.warnings, *problems],
         seedings=known.seedings,
     )

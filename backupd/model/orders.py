@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from backupd.model.account import AccountLimit
 from backupd.model.sets import ConfigDocument
 from backupd.model.store_access import NO_ACCESS, StoreAccess
 from backupd.model.structs import Number, Rate, Seconds, Strict, Struct, WorkerCount
@@ -142,6 +143,7 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     """With `dry_run`: also how much it would store, and whether that fits."""
     limits: Limits = Limits()
     space: SpaceLimits | None = None
+    account: AccountLimit | None = None
     no_cache: bool = False
     compression: Literal["none", "fast", "normal", "best"] | None = None
     deduplication: Literal["off", "path", "set", "repository"] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from backupd.model.account import AccountUse
 from backupd.model.jobs import JobKind, JobState
 from backupd.model.structs import Struct
 
@@ -113,6 +114,8 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     check_exit: int
     """What `status --check` ends with: 0, 10 nothing is configured, 20 damage, 21 overdue."""
     check_message: str
+    account: AccountUse | None = None
+    """None: the account has no quota."""
 
 
 class Finding(Struct, frozen=True, kw_only=True):

@@ -78,6 +78,12 @@ def check_proxy(text: ProxyText) -> None:
         _check_secret(text.login)
 
 
+def check_quota(text: str) -> None:
+    """Raises UsageError for what is no size, or none that limits anything."""
+    if not 0 < parse_size(text) < 1 << 53:
+        raise UsageError(f"{text} is no quota", hint="give a size, or leave it out for no limit")
+
+
 def check_set(text: SetText, destinations: Mapping[str, DestinationText | None]) -> SetText:
     """The text in its one spelling. Raises UsageError, ConfigError, DestinationNotFoundError.
 
@@ -198,14 +204,12 @@ def _check_part(name: str, filters: list[FilterText]) -> None:
 
 
 def _check_quota(name: str, quota: str | None) -> None:
-    context = {"at": ["quota"]}
+    if quota is None:
+        return
     try:
-        found = size(quota)
+        check_quota(quota)
     except UsageError as error:
-        raise ConfigError(f"{name}: {error.message}", hint=error.hint, context=context) from error
-    if found is not None and not 0 < found < 1 << 53:
-        hint = "give a size, or leave it out for no limit"
-        raise ConfigError(f"{name}: quota: {quota}", hint=hint, context=context)
+        raise ConfigError(f"{name}: {error.message}", hint=error.hint, context={"at": ["quota"]}) from error
 
 
 def _check_field(field: str, value: Any) -> None:

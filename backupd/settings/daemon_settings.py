@@ -10,7 +10,7 @@ import msgspec
 from backupd.errors import ConfigError, NotFoundError, UsageError
 from backupd.model.bandwidth import BandwidthText
 from backupd.model.sets import ProxyText, Text
-from backupd.rules.definition_rules import check_directory, check_proxy
+from backupd.rules.definition_rules import check_directory, check_proxy, check_quota
 from backupd.settings import bandwidth
 from backupd.settings.config_files import read_text, settings_path
 from backupd.settings.yaml_text import Located, load_located
@@ -37,6 +37,8 @@ class DaemonSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Absolute path of a directory for what jobs put aside while they run."""
     proxy: ProxyText | None = None
     """On the way to all stores that don't say otherwise."""
+    account_quota: str | None = None
+    """How much all sets together may hold, in bytes of their sources; empty: no limit."""
 
 
 def read_settings(config: str) -> Located[DaemonSettings]:
@@ -63,6 +65,8 @@ def parse_settings(text: str, name: str) -> Located[DaemonSettings]:
         _check(found, "temp", check_directory, settings.temp)
     if settings.proxy is not None:
         _check(found, "proxy", check_proxy, settings.proxy)
+    if settings.account_quota:
+        _check(found, "account_quota", check_quota, settings.account_quota)
     bandwidth.check(settings.bandwidth, found.where)
     return found
 

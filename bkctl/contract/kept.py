@@ -10,6 +10,7 @@ from backupd.model.files import FileStateName
 from backupd.model.jobs import JobKind, JobState
 from backupd.model.sets import ConfigText, FilterText, SecretReference
 from backupd.model.status import KeyState, Verdict
+from bkctl.contract.account import AccountQuota
 from bkctl.contract.parts import (
     Base64,
     Bytes,
@@ -264,6 +265,8 @@ class Status(Shown, kw_only=True):
     sets: list[SetStatus]
     next: Nothing
     settings_warnings: list[str]
+    account: AccountQuota | None
+    """null: the account has no quota."""
 
 
 class Finding(Shown, kw_only=True):

@@ -89,6 +89,8 @@ class AtDestination(Shown, kw_only=True):
     stored_bytes: Bytes
     held_bytes: Bytes | None | UnsetType = UNSET
     """What the repository takes there."""
+    account_bytes: Bytes | UnsetType = UNSET
+    """What the set's snapshots there take of the account's quota; where it has one."""
     free_bytes: Bytes | None | UnsetType = UNSET
     error: Error | None
     estimate: Estimate | UnsetType = UNSET

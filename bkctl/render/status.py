@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from backupd.model.status import CopyStatus, QuotaUse, RunFact, SetStatus, StatusReport, Underway
+from backupd.model.account import AccountUse
+from backupd.model.status import CopyStatus, Grade, QuotaUse, RunFact, SetStatus, StatusReport, Underway
 from backupd.sizes import format_bytes, parse_duration
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
@@ -31,6 +32,7 @@ def document(report: StatusReport) -> dict[str, Any]:
         "sets": [_set_document(one) for one in report.sets],
         "next": None,
         "settings_warnings": report.warnings,
+        "account": _fields(report.account) if report.account is not None else None,
     }
 
 
@@ -46,7 +48,7 @@ def status_lines(report: StatusReport) -> list[str]:
     notes = [*(f"Settings: {text}" for text in report.warnings)]
     enabled = [one for one in report.sets if one.is_enabled]
     notes += [line for one in enabled for line in _notes(one)]
-    notes += [*_quota_lines(enabled), *_shared_lines(enabled), *_grade_lines(enabled)]
+    notes += [*_account_lines(report.account), *_quota_lines(enabled), *_shared_lines(enabled), *_grade_lines(enabled)]
     return [*lines, *([""] if notes else []), *notes, "", _sum_line(report)]
 
 
@@ -141,7 +143,15 @@ def _quota_lines(sets: Sequence[SetStatus]) -> list[str]:
     return [_quota_line(whose, use) for whose, use in found.items()]
 
 
-def _quota_line(whose: str, use: QuotaUse) -> str:
+def _account_lines(use: AccountUse | None) -> list[str]:
+    """The account's quota, and which sets it does not know of yet."""
+    if use is None:
+        return []
+    more = f"  counted by their next runs: {_listed(use.uncounted)}"
+    return [_quota_line("the account", use), *([more] if use.uncounted else [])]
+
+
+def _quota_line(whose: str, use: AccountUse | QuotaUse) -> str:
     percent = 100 * use.used_bytes // use.quota_bytes
     mark = next((f"over {level} %: " for level in _QUOTA_PERCENT if percent >= level), "")
     used, quota, left = map(format_bytes, (use.used_bytes, use.quota_bytes, use.left_bytes))
@@ -192,7 +202,10 @@ def _counted(copies: Sequence[tuple[SetStatus, CopyStatus]]) -> str:
 
 
 def _names(sets: Sequence[SetStatus]) -> str:
-    names = [one.set for one in sets]
+    return _listed([one.set for one in sets])
+
+
+def _listed(names: Sequence[str]) -> str:
     rest = len(names) - _MOST_NAMES
     return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
 
@@ -218,9 +231,13 @@ def _set_document(one: SetStatus) -> dict[str, Any]:
         "underway": _underway_document(one.underway),
         "last_run": _run_document(one.last_run),
         "key": one.key,
-        "grade": {name: getattr(one.grade, name) for name in one.grade.__struct_fields__},
+        "grade": _fields(one.grade),
         "destinations": [_copy_document(copy) for copy in one.copies],
     }
+
+
+def _fields(value: AccountUse | Grade | QuotaUse) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__struct_fields__}
 
 
 def _copy_document(copy: CopyStatus) -> dict[str, Any]:
@@ -237,7 +254,7 @@ def _copy_document(copy: CopyStatus) -> dict[str, Any]:
         "verified_bytes": copy.verified_bytes,
         "stored_bytes": copy.stored_bytes,
         "free_bytes": copy.free_bytes,
-        "quotas": [{name: getattr(use, name) for name in use.__struct_fields__} for use in copy.quotas],
+        "quotas": [_fields(use) for use in copy.quotas],
         "seeding": rfc3339(copy.seeding_ns) if copy.seeding_ns is not None else None,
     }
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from blake3 import blake3
 
-from backupd.cache import file_states, journal, seen_snapshots
+from backupd.cache import file_states, journal, largest_sizes, seen_snapshots
 from backupd.cache.file_cache import CachedDirectory, FileCache, FileCacheWriter, Row, open_cache
 from backupd.cache.index_tables import IndexTables
 from backupd.cache.table_file import HEADER_BYTES, make_table, table_path
@@ -117,6 +117,32 @@ def _write_cache(path: Path) -> None:
     writer.checkpoint(iter([(b"/", CachedDirectory(b"", [], 2, 30, True))]), bytes(32))
     writer.add_directory(b"/", CachedDirectory(bytes(32), [piece], 2, 30, False))
     writer.finish(bytes(32))
+
+
+def _write_sizes(path: Path) -> None:
+    written = largest_sizes.LargestSizes()
+    written.add(bytes(8), 5)
+    written.add(b"\xff" * 8, 7)
+    written.counted, written.passed = {"snapshots/a"}, {"snapshots/b"}
+    written.save(str(path / "sizes"))
+
+
+def _sizes(data: bytes, path: Path) -> object:
+    """What can't be trusted is made anew; what opens can be added to."""
+    (path / "sizes").write_bytes(data)
+    found = largest_sizes.load(str(path / "sizes"))
+    if found is None:
+        return None
+    found.add(b"\x80" * 8, 9)
+    return found.total_bytes, len(found), sorted(found.held), sorted(found.passed)
+
+
+def _sizes_notes(data: bytes, path: Path) -> object:
+    """Notes of any bytes, the checksum right; one path."""
+    rest = struct.pack("=QQ", 9, 5)
+    lengths = struct.pack("=QQ", len(data), 1)
+    check = blake3(lengths + data + rest).digest()
+    return _sizes(_SIZES[:8] + lengths + check + data + rest, path)
 
 
 def _cache(data: bytes, path: Path) -> object:
@@ -285,6 +311,7 @@ def _frames(name: str, kind: Any, values: tuple[Any, ...]) -> tuple[Decoder, ...
 
 
 _JOURNAL, _CACHE = _made(_write_journal, "journal"), _made(_write_cache, "cache")
+_SIZES = _made(_write_sizes, "sizes")
 _TABLE = _made(_write_table, f"{_NAME}.table")
 _LINES = tuple(map(msgspec.json.encode, _EVENTS))
 _HEAD = b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\n"
@@ -315,6 +342,13 @@ ROWS = (
         "file cache's rows under their checksum",
         _cache_rows,
         (msgspec.msgpack.encode([Row(b"a", b"s", ENCODED[1])]),),
+        "msgpack",
+    ),
+    Decoder("largest sizes", _sizes, (_SIZES,)),
+    Decoder(
+        "largest sizes' notes under their checksum",
+        _sizes_notes,
+        (msgspec.msgpack.encode([["snapshots/a"], [], ["snapshots/b"]]),),
         "msgpack",
     ),
     Decoder(

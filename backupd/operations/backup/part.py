@@ -19,6 +19,7 @@ from backupd.errors import (
 )
 from backupd.model.orders import BackupOrder
 from backupd.operations.backup import basing
+from backupd.operations.backup.account import AccountCount
 from backupd.operations.backup.opening import OpenedForWriting
 from backupd.operations.backup.session import (
     Publishing,
@@ -62,6 +63,9 @@ class Part:
     ) -> None:
         """number: of its place in the order. cancel: ends what its store waits for. order: as for this place alone."""
         self._limits, self._workers, self._is_own = order.space, order.limits.jobs, order.own is not None
+        self._has_account_quota = order.account is not None
+        self.account: AccountCount | None = None
+        """Where the account has a quota."""
         self.number, self._cancel = number, cancel
         self.opened, self.place, self.use = opened, opened.place, use
         self._context, self._who, self._records = context, who, opened.place.records
@@ -118,6 +122,9 @@ class Part:
         self.base = basing.find(context, place, self.use, self._who, self.index.tables, no_cache=no_cache)
         self.space = SpaceGuard(self._limits, self._workers, place, self.index.tables, context.clock)
         self.space.refuse(lambda: basing.last_stored_bytes(place, self.use, self.base))
+        if self._has_account_quota:
+            self.account = AccountCount(place, self.index, context, self._cancel)
+            self.account.begin()
 
     def look_at_space(self, engine: StoreEngine) -> None:
         """While a run stores. Raises QuotaError, DestinationFullError."""
@@ -202,6 +209,11 @@ class Part:
         self.session.commit(self._draft, self._context.clock.now_ns())
         self.snapshot = self._draft
         self._end_session()
+
+    def count_account(self) -> None:
+        """After a complete snapshot: what the account holds with it."""
+        if self.account is not None and self.snapshot is not None:
+            self.account.commit(self.session.name, self.snapshot)
 
     def _validate(self) -> None:
         now_ns = self._context.clock.now_ns()

@@ -126,6 +126,11 @@ class Parts:
         base.resumed_from_ns = min((p.base.resumed_from_ns for p in self if p.base.resumed_from_ns), default=0)
         return base
 
+    @property
+    def account_bytes(self) -> dict[int, int]:
+        """What the account holds at each, where that was counted; by number of the place in the order."""
+        return {part.number: part.account.held_bytes for part in self.all if part.account is not None}
+
     # How they ended
 
     @property

@@ -25,7 +25,7 @@ from backupd.errors import (
 from backupd.model import events
 from backupd.model.orders import BackupOrder
 from backupd.model.results import Problem, shown
-from backupd.operations.backup import basing, dry_run, estimate, priority, summary
+from backupd.operations.backup import account, basing, dry_run, estimate, priority, summary
 from backupd.operations.backup.checkpoints import Checkpoints
 from backupd.operations.backup.file_states import FileStates
 from backupd.operations.backup.opening import with_untold_key
@@ -153,6 +153,7 @@ class _Run:
             context.send(events.Opened(repository=repository, set_id=set_id, number=part.number))
         context.step("fetch and verify the index")
         parts.each(list(parts), lambda part: part.load(no_cache=self._order.no_cache))
+        account.refuse(self._order.account, parts.account_bytes)
         parts.leave_laggards()
         lead = parts.lead
         if lead.base.newest is None:
@@ -250,9 +251,7 @@ class _Run:
             writer.keep_part()
             raise
         self._keep_cache(writer, root)
-        for part in self._parts.committed:
-            for warning in part.space.warnings(part.held_bytes):
-                context.warn(warning)
+        self._warn_of_quotas()
         return self._done(storing, draft, 3 if self._tally.problem_count or self._lost is not None else 0)
 
     def _finish(self, storing: Storing, draft: summary.Draft, root: bytes) -> None:
@@ -280,6 +279,14 @@ class _Run:
             return
         for part in self._parts.committed:
             part.adopt_cache(writer.path)
+
+    def _warn_of_quotas(self) -> None:
+        parts = self._parts
+        parts.each(parts.committed, Part.count_account)
+        found = [warning for part in parts.committed for warning in part.space.warnings(part.held_bytes)]
+        of_account = account.warning(self._order.account, parts.account_bytes)
+        for warning in (*found, *([of_account] if of_account is not None else [])):
+            self._context.warn(warning)
 
     def _stop(
         self, stop: BackupError, storing: Storing, checkpoints: Checkpoints, draft: summary.Draft

@@ -137,6 +137,7 @@ def _good(part: Part) -> dict[str, Any]:
         "verdict": "good",
         "stored_bytes": part.stored_bytes,
         "held_bytes": part.held_bytes,
+        **({"account_bytes": part.account.held_bytes} if part.account is not None else {}),
         "free_bytes": _free_bytes(part.place),
         "error": error_fields(part.alarm) if part.alarm is not None else None,
     }
