@@ -11,6 +11,7 @@ from backupd.catalog.definitions import StoredDestination
 from backupd.daemon.outcome import Outcome
 from backupd.errors import SkippedError
 from backupd.model.sets import CONCURRENT, SetText
+from backupd.model.traffic import Traffic
 from backupd.store_errors import ABSENT_CODES, StoreLaggingError, StoreSlowError, error_of
 
 _FILLED_LATER = (StoreLaggingError.code, StoreSlowError.code)
@@ -39,8 +40,8 @@ def split(outcome: Outcome, group: Sequence[StoredDestination]) -> dict[str, Out
         context = (outcome.error or {}).get("context") or {}
         own = [(context.get("places") or {}).get(str(number)) for number in range(len(group))]
         return {
-            destination.id: _failed(outcome, error) if error is not None else outcome
-            for destination, error in zip(group, own, strict=True)
+            destination.id: _failed(outcome, error, number) if error is not None else outcome
+            for number, (destination, error) in enumerate(zip(group, own, strict=True))
         }
     return {
         destination.id: _at_one(outcome, runs[0], entry)
@@ -69,8 +70,10 @@ def laggards(group: Sequence[StoredDestination], ended: Mapping[str, Outcome]) -
 
 def caught_up(copied: Outcome, sibling: Outcome, destination: StoredDestination) -> Outcome:
     """How a run ended at a destination that was filled from another one. copied: how the filling ended."""
+    told = (copied.result or {}).get("traffic")
     if copied.exit_code != 0:
-        return msgspec.structs.replace(copied, result=None)
+        own = [msgspec.convert(told["to"], Traffic)] if told else copied.traffic[1:]
+        return msgspec.structs.replace(copied, result=None, traffic=own)
     (run, *_) = (sibling.result or {})["runs"]
     size = (copied.result or {})["bytes"]
     entry = {
@@ -79,14 +82,17 @@ def caught_up(copied: Outcome, sibling: Outcome, destination: StoredDestination)
         "stored_bytes": size["copied"],
         "held_bytes": size["held"],
         "error": None,
+        **({"traffic": told["to"]} if told else {}),
     }
     result = {**(sibling.result or {}), "runs": [{**run, "destinations": [entry]}]}
     return msgspec.structs.replace(sibling, result=result, warnings=copied.warnings)
 
 
-def _failed(outcome: Outcome, error: dict[str, Any]) -> Outcome:
+def _failed(outcome: Outcome, error: dict[str, Any], number: int) -> Outcome:
+    """number: of the destination in the group."""
     exit_code = error_of(error["code"], error["message"], error["hint"]).exit_code
-    return msgspec.structs.replace(outcome, exit_code=exit_code, result=None, error=error)
+    own = outcome.traffic[number : number + 1]
+    return msgspec.structs.replace(outcome, exit_code=exit_code, result=None, error=error, traffic=own)
 
 
 def _at_one(outcome: Outcome, run: dict[str, Any], entry: dict[str, Any]) -> Outcome:
@@ -101,4 +107,5 @@ def _at_one(outcome: Outcome, run: dict[str, Any], entry: dict[str, Any]) -> Out
     result = None
     if entry["verdict"] == "good":
         result = {**(outcome.result or {}), "runs": [{**run, "exit": exit_code, "destinations": [entry]}]}
-    return msgspec.structs.replace(outcome, exit_code=exit_code, result=result, error=error)
+    own = [msgspec.convert(entry["traffic"], Traffic)] if result is None and "traffic" in entry else []
+    return msgspec.structs.replace(outcome, exit_code=exit_code, result=result, error=error, traffic=own)

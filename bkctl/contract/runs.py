@@ -23,6 +23,7 @@ from bkctl.contract.parts import (
     Shown,
     SnapshotId,
     Time,
+    Traffic,
 )
 
 
@@ -92,6 +93,7 @@ class AtDestination(Shown, kw_only=True):
     free_bytes: Bytes | None | UnsetType = UNSET
     error: Error | None
     estimate: Estimate | UnsetType = UNSET
+    traffic: Traffic | UnsetType = UNSET
 
 
 class Key(Shown, kw_only=True):
@@ -206,6 +208,7 @@ class Restored(Shown, kw_only=True):
     problems: Problems
     dry_run: bool
     plan: list[Step]
+    traffic: Traffic | UnsetType = UNSET
 
 
 class SkippedSet(Shown, kw_only=True):
@@ -250,6 +253,14 @@ class FailedSnapshot(Shown, kw_only=True):
     files_count: Count
 
 
+class TrafficOfBoth(Shown, kw_only=True):
+    """What a replication cost at each of its places."""
+
+    # `from` is a word of Python's.
+    source: Traffic = msgspec.field(name="from")
+    to: Traffic
+
+
 class Replicated(Shown, kw_only=True):
     """Of `destination replicate`; of several sets the sums."""
 
@@ -270,6 +281,7 @@ class Replicated(Shown, kw_only=True):
     copied: list[Named]
     failed: list[FailedSnapshot]
     skipped: list[SkippedSet]
+    traffic: TrafficOfBoth | UnsetType = UNSET
 
 
 class Orphans(Shown, kw_only=True):
@@ -333,3 +345,4 @@ class Checked(Shown, kw_only=True):
     files_hit_count: Count
     recorded: Recorded
     skipped: list[SkippedSet]
+    traffic: Traffic | UnsetType = UNSET

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from backupd.model.status import CopyStatus, QuotaUse, RunFact, SetStatus, StatusReport, Underway
 from backupd.sizes import format_bytes, parse_duration
 from bkctl.render.table import table
@@ -239,6 +241,7 @@ def _copy_document(copy: CopyStatus) -> dict[str, Any]:
         "free_bytes": copy.free_bytes,
         "quotas": [{name: getattr(use, name) for name in use.__struct_fields__} for use in copy.quotas],
         "seeding": rfc3339(copy.seeding_ns) if copy.seeding_ns is not None else None,
+        "traffic": msgspec.to_builtins(copy.traffic),
     }
 
 
