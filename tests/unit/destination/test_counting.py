@@ -97,7 +97,7 @@ def switching() -> Iterator[None]:
 def test_threads_lose_no_count() -> None:
     """Parts of a run count at once while a worker's answer takes what there is: a report that is short hides costs."""
     meter, taken, is_over = Meter(), Meter(), threading.Event()
-    rounds, threads = 2000, 4
+    rounds, threads = 6000, 4
 
     def work() -> None:
         for _ in range(rounds):
