@@ -72,7 +72,7 @@ def caught_up(copied: Outcome, sibling: Outcome, destination: StoredDestination)
     """How a run ended at a destination that was filled from another one. copied: how the filling ended."""
     told = (copied.result or {}).get("traffic")
     if copied.exit_code != 0:
-        own = [msgspec.convert(told["to"], Traffic)] if told else copied.traffic[1:]
+        own = [Traffic.of(told["to"])] if told else copied.traffic[1:]
         return msgspec.structs.replace(copied, result=None, traffic=own)
     (run, *_) = (sibling.result or {})["runs"]
     size = (copied.result or {})["bytes"]
@@ -107,5 +107,5 @@ def _at_one(outcome: Outcome, run: dict[str, Any], entry: dict[str, Any]) -> Out
     result = None
     if entry["verdict"] == "good":
         result = {**(outcome.result or {}), "runs": [{**run, "exit": exit_code, "destinations": [entry]}]}
-    own = [msgspec.convert(entry["traffic"], Traffic)] if result is None and "traffic" in entry else []
+    own = [Traffic.of(entry["traffic"])] if result is None and "traffic" in entry else []
     return msgspec.structs.replace(outcome, exit_code=exit_code, result=result, error=error, traffic=own)

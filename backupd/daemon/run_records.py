@@ -69,6 +69,6 @@ def traffic_of(run: StoredRun) -> Traffic | None:
     entries = [one for one in run.facts.get("destinations") or [] if isinstance(one, dict)]
     told = next((one["traffic"] for one in (*entries, run.facts) if "traffic" in one), None)
     try:
-        return msgspec.convert(told, Traffic) if told is not None else None
+        return Traffic.of(told) if told is not None else None
     except msgspec.ValidationError:
         return None

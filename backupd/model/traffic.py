@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal, Self
+
+import msgspec
 
 from backupd.model.structs import Struct
 from backupd.sizes import format_bytes, format_seconds
@@ -41,6 +43,11 @@ class Traffic(Struct, frozen=True, kw_only=True):
     """Pauses before these; of calls side by side the sum."""
     held_back_seconds: float = 0.0
     """By limits of bandwidth; of transfers side by side the sum."""
+
+    @classmethod
+    def of(cls, fields: Any) -> Self:
+        """From a result document. Raises msgspec.ValidationError for what is none."""
+        return msgspec.convert(fields, cls)
 
     @property
     def repeated_count(self) -> int:

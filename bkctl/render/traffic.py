@@ -16,13 +16,13 @@ def traffic_lines(result: Mapping[str, Any]) -> Iterator[str]:
     """One line for each place whose costs a result of any kind tells, by name where there are several."""
     named = list(_told(result))
     for name, told in named:
-        sentence = msgspec.convert(told, Traffic).sentence()
+        sentence = Traffic.of(told).sentence()
         yield f"{escape(name)}: {sentence}" if len(named) > 1 else sentence[0].upper() + sentence[1:]
 
 
 def summed(costs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Those of several jobs together."""
-    told = [msgspec.convert(cost, Traffic) for cost in costs]
+    told = map(Traffic.of, costs)
     total: dict[str, Any] = msgspec.to_builtins(reduce(Traffic.plus, told, Traffic()))
     return total
 
