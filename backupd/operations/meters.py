@@ -10,7 +10,7 @@ from backupd.repository.identity import is_id_text
 
 
 class Meters:
-    """One for each place; a member that a pool uses alone counts as the pool. Not for several threads."""
+    """One for each place; a member that a pool uses alone counts as the pool. Safe from several threads."""
 
     def __init__(self) -> None:
         self._of_addresses: dict[str, Meter] = {}

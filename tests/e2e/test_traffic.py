@@ -139,14 +139,19 @@ def test_bytes_are_those_that_the_line_carried(
         assert received <= relay.total("down") <= 1.05 * received
 
 
+_UNKIND = {"503": "destination.busy", "reset": "destination.unreachable", "500": "destination.failed"}
+"""What the door does -> the error that it is told as."""
+
+
 class _Planned(FaultyDoor):
-    """Each fifth request is refused, once it is unkind."""
+    """Each fifth request goes wrong, once it is unkind, in each way in turn."""
 
     def draw(self) -> str:
         """What happens to the next one."""
         with self._lock:
             self.done["requests"] += 1
-            found = "503" if self.done["requests"] % 5 == 0 and not self.is_kind else "well"
+            number, is_last = divmod(self.done["requests"], 5)
+            found = [*_UNKIND][number % len(_UNKIND)] if is_last == 0 and not self.is_kind else "well"
             self.done[found] += 1
             return found
 
@@ -162,8 +167,11 @@ def test_repeats_are_as_many_as_the_server_refused(
         (source / "0").write_bytes(os.urandom(_BYTES))
         door.is_kind = False
         told = _at_one(machine.json("once", source, "--to", place, "--name", "docs", *login))
-    assert door.done["503"] >= 3
-    assert told["repeated"] == {"destination.busy": door.done["503"]}
+    met: Counter[str] = Counter()
+    for kind, code in _UNKIND.items():
+        assert door.done[kind], kind
+        met[code] += door.done[kind]
+    assert told["repeated"] == met
 
 
 def test_what_a_limit_held_back_is_told(weed: SeaweedFs) -> None:
@@ -178,6 +186,30 @@ def test_what_a_limit_held_back_is_told(weed: SeaweedFs) -> None:
         with closing(open_store(place, "t", access, create=True, meter=meter)) as store:
             store.put("r1/a", [bytes(_RATE)])
     assert 0.5 < meter.read().held_back_seconds < 5
+
+
+def test_of_a_pool_every_call_of_every_member_is_told(source: Path, tmp_path: Path) -> None:
+    """Also those of the look at all members that comes first where a run goes to one of them."""
+    shm = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
+    with (
+        tempfile.TemporaryDirectory(dir=shm) as one,
+        tempfile.TemporaryDirectory(dir=shm) as two,
+        running_daemon(tmp_path / "home") as daemon,
+    ):
+        members = {"one": FaultyPlace(Path(one)), "two": FaultyPlace(Path(two))}
+        for name, place in members.items():
+            daemon.good("destination", "add", name, place.address)
+        words = [word for name in members for word in ("--member", name)]
+        daemon.good("destination", "add", "pool", "--pool", "failover", *words)
+        daemon.good("set", "create", "docs", "--source", source, "--to", "pool")
+        daemon.good("destination", "test", "pool")
+        for place in members.values():
+            place.set_faults()
+        told = _at_one(daemon.json("backup", "docs"))
+        seen = Counter(_seen(members["one"])) + Counter(_seen(members["two"]))
+        assert told["requests"] == {kind: seen[kind] for kind in told["requests"]}
+        assert members["two"].calls()
+        assert not any("/blocks/" in name for _, name in members["two"].calls())
 
 
 @pytest.fixture
