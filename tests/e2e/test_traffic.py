@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections import Counter
 from collections.abc import Generator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,11 +18,14 @@ import pytest
 from backupd.destination.meter import Meter
 from backupd.destination.pacing import PaceTable
 from backupd.destination.stores import open_store
-from backupd.model.store_access import PaceGrant, StoreAccess
+from backupd.model.orders import BackupOrder, CheckOrder, Limits, ReplicateOrder, RestoreOrder, Selection
+from backupd.model.places import pool_place
+from backupd.model.store_access import NO_ACCESS, PaceGrant, StoreAccess
 from backupd.sizes import format_bytes
 from tests.support.daemon import Daemon, running_daemon
 from tests.support.faulty_store import Fault, FaultyPlace
-from tests.support.machine import Machine
+from tests.support.machine import PLUGINS, PYTHON_PATH, Machine
+from tests.support.pools import POOL_ID, member, pool_access
 from tests.support.servers import seaweedfs
 from tests.support.servers.counting_relay import CountingRelay
 from tests.support.servers.faulty_door import FaultyDoor
@@ -28,13 +33,23 @@ from tests.support.servers.seaweedfs import SeaweedFs
 
 _BYTES = 6_000_000
 _RATE = 400_000
+_SMALL = Limits(jobs=2, polite=False)
+_LOGIN = StoreAccess(credentials=seaweedfs.credentials(seaweedfs.OWNER), allow_plaintext=True)
+
+Told = dict[str, Any]
 
 
 @pytest.fixture
-def memory() -> Generator[FaultyPlace, None, None]:
-    """A store in memory, which is well and notes all calls of all processes."""
+def memory(monkeypatch: pytest.MonkeyPatch) -> Generator[list[FaultyPlace], None, None]:
+    """Two stores in memory, which are well and note all calls of all processes."""
+    # The program finds the store as it finds any package that somebody installed.
+    monkeypatch.syspath_prepend(str(PLUGINS))
+    monkeypatch.setenv("PYTHONPATH", PYTHON_PATH)
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as name:  # noqa: S108
-        yield FaultyPlace(Path(name))
+        folders = [Path(name, number) for number in ("1", "2")]
+        for folder in folders:
+            folder.mkdir()
+        yield [FaultyPlace(folder) for folder in folders]
 
 
 @pytest.fixture(scope="module")
@@ -44,98 +59,113 @@ def weed(tmp_path_factory: pytest.TempPathFactory) -> Generator[SeaweedFs, None,
         yield running
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """Files that can't be made smaller."""
-    found = tmp_path / "source"
-    found.mkdir()
-    for number in range(4):
-        (found / str(number)).write_bytes(os.urandom(_BYTES // 4))
-    return found
+@dataclass
+class Home:
+    """A machine and its source: files that can't be made smaller."""
+
+    above: Path
+
+    def __post_init__(self) -> None:
+        """Make the source."""
+        self.machine, self.source = Machine(self.above / "home"), self.above / "source"
+        self.source.mkdir()
+        for number in range(4):
+            (self.source / str(number)).write_bytes(os.urandom(_BYTES // 4))
+
+    def back_up(self, place: str, access: StoreAccess = NO_ACCESS) -> Told:
+        """What a run cost."""
+        sources = [bytes(self.source)]
+        order = BackupOrder(place=place, access=access, sources=sources, set_name="docs", limits=_SMALL)
+        (run,) = self.machine.run(order).result["runs"]
+        assert run["exit"] == 0
+        (entry,) = run["destinations"]
+        told: Told = entry["traffic"]
+        return told
+
+    def restore(self, place: str, access: StoreAccess = NO_ACCESS) -> Told:
+        """What a restore cost."""
+        target, selection = bytes(self.above / "out"), Selection()
+        order = RestoreOrder(place=place, access=access, selection=selection, to=target, limits=_SMALL)
+        told: Told = self.machine.run(order).result["traffic"]
+        return told
 
 
 @pytest.fixture
-def login(tmp_path: Path) -> tuple[str | Path, ...]:
-    """The words that open a place at the server."""
-    file = tmp_path / "login"
-    file.write_bytes(seaweedfs.credentials(seaweedfs.OWNER))
-    return ("--credentials-file", file, "--allow-plaintext")
+def home(tmp_path: Path) -> Home:
+    """A machine of its own."""
+    return Home(tmp_path)
 
 
-def _good(document: dict[str, Any]) -> dict[str, Any]:
-    assert document["exit"] == 0, document
-    result: dict[str, Any] = document["result"]
-    return result
-
-
-def _at_one(document: dict[str, Any]) -> dict[str, Any]:
-    """Of a backup at one place."""
-    (run,) = _good(document)["runs"]
-    (entry,) = run["destinations"]
-    traffic: dict[str, Any] = entry["traffic"]
-    return traffic
-
-
-def _seen(memory: FaultyPlace) -> dict[str, int]:
+def _seen(place: FaultyPlace) -> dict[str, int]:
     """Calls by kind, as the store saw them."""
-    found = Counter("list" if method == "top_names" else method for method, _ in memory.calls())
+    found = Counter("list" if method == "top_names" else method for method, _ in place.calls())
     return {kind: found[kind] for kind in ("put", "get", "list", "size", "delete")}
 
 
-def test_every_call_of_every_process_is_told_and_no_other(memory: FaultyPlace, source: Path, tmp_path: Path) -> None:
+def test_every_call_of_every_process_is_told_and_no_other(memory: list[FaultyPlace], home: Home) -> None:
     """Workers ask the store themselves: what a report lacks of that, nobody foresees on the bill."""
-    machine = Machine(tmp_path / "home")
-    place = memory.address
-    memory.set_faults()
-    told = _at_one(machine.json("once", source, "--to", place, "--name", "docs"))
-    assert told["requests"] == _seen(memory)
+    store = memory[0]
+    place = store.address
+    told = home.back_up(place)
+    assert told["requests"] == _seen(store)
     assert told["stored_objects"] == told["requests"]["put"]
-    for words in (("check", "--crc", "--from", place), ("restore", "docs", "--from", place, "--to", tmp_path / "out")):
-        memory.set_faults()
-        result = _good(machine.json(*words))
-        assert result["traffic"]["requests"] == _seen(memory), words[0]
-        assert result["traffic"]["received_bytes"] >= _BYTES, words[0]
-        assert result["traffic"]["sent_bytes"] == 0, words[0]
-    memory.set_faults()
-    copied = _good(machine.json("destination", "replicate", "--from", place, "--to", tmp_path / "copy"))
-    assert copied["traffic"]["from"]["requests"] == _seen(memory)
-    assert copied["traffic"]["to"]["sent_bytes"] >= _BYTES
+    store.set_faults()
+    restored = home.restore(place)
+    assert restored["requests"] == _seen(store)
+    store.set_faults()
+    checked = home.machine.run(CheckOrder(place=place, crc=True, limits=_SMALL)).result["traffic"]
+    assert checked["requests"] == _seen(store)
+    for one in (restored, checked):
+        assert one["received_bytes"] >= _BYTES
+        assert one["sent_bytes"] == 0
+    store.set_faults()
+    copied = home.machine.run(ReplicateOrder(place=place, to=memory[1].address, limits=_SMALL)).result["traffic"]
+    assert copied["from"]["requests"] == _seen(store)
+    assert copied["to"]["requests"] == _seen(memory[1])
+    assert copied["to"]["sent_bytes"] >= _BYTES
 
 
-def test_tries_that_are_done_again_are_told_by_their_error(memory: FaultyPlace, source: Path, tmp_path: Path) -> None:
-    """A store that fails each third call and has always recovered so far is told before the night when it does not."""
-    machine = Machine(tmp_path / "home")
-    place = memory.address
-    memory.set_faults(
+def test_tries_that_are_done_again_are_told_by_their_error(memory: list[FaultyPlace], home: Home) -> None:
+    """A store that often fails and has always recovered so far is told before the night when it does not."""
+    store = memory[0]
+    store.set_faults(
         Fault("error", "put", "/blocks/", times=2),
         Fault("lost_ack", "put", "/snapshots/"),
         Fault("tear", "list", "/index/"),
     )
-    told = _at_one(machine.json("once", source, "--to", place, "--name", "docs"))
-    assert memory.struck() == 4
+    told = home.back_up(store.address)
+    assert store.struck() == 4
     assert told["repeated"] == {"destination.failed": 2, "destination.unreachable": 2}
-    assert told["requests"] == _seen(memory)
+    assert told["requests"] == _seen(store)
     assert told["waited_seconds"] >= 4 * 0.25
-    memory.set_faults(Fault("error", "get", "/blocks/", first=1, times=2))
-    result = _good(machine.json("restore", "docs", "--from", place, "--to", tmp_path / "out"))
-    assert memory.struck() == 2
-    assert result["traffic"]["repeated"] == {"destination.failed": 2}, "a worker's own"
+    store.set_faults(Fault("error", "get", "/blocks/", first=1, times=2))
+    told = home.restore(store.address)
+    assert store.struck() == 2
+    assert told["repeated"] == {"destination.failed": 2}, "a worker's own"
 
 
-def test_bytes_are_those_that_the_line_carried(
-    weed: SeaweedFs, source: Path, login: tuple[str | Path, ...], tmp_path: Path
-) -> None:
+def test_of_a_pool_every_call_of_every_member_is_told(memory: list[FaultyPlace], home: Home) -> None:
+    """Also those of the look at all members that comes first where a run goes to one of them."""
+    access = pool_access("failover", [member(number, store.address) for number, store in enumerate(memory)])
+    for _ in range(2):
+        for store in memory:
+            store.set_faults()
+        told = home.back_up(pool_place(POOL_ID), access)
+        seen = Counter(_seen(memory[0])) + Counter(_seen(memory[1]))
+        assert told["requests"] == {kind: seen[kind] for kind in told["requests"]}
+        assert memory[1].calls()
+        assert not any("/blocks/" in name for _, name in memory[1].calls())
+
+
+def test_bytes_are_those_that_the_line_carried(weed: SeaweedFs, home: Home) -> None:
     """Within 5 %: who pays for traffic compares the two."""
-    machine = Machine(tmp_path / "home")
     with CountingRelay(weed.port) as relay:
         place = f"s3://{seaweedfs.BUCKET}/bytes?endpoint=http://127.0.0.1:{relay.port}"
         relay.begin()
-        told = _at_one(machine.json("once", source, "--to", place, "--name", "docs", *login))
-        sent = relay.total("up")
-        assert told["sent_bytes"] <= sent <= 1.05 * told["sent_bytes"]
+        sent = home.back_up(place, _LOGIN)["sent_bytes"]
+        assert sent <= relay.total("up") <= 1.05 * sent
         relay.begin()
-        result = _good(machine.json("restore", "docs", "--from", place, "--to", tmp_path / "out", *login))
-        received = result["traffic"]["received_bytes"]
+        received = home.restore(place, _LOGIN)["received_bytes"]
         assert received <= relay.total("down") <= 1.05 * received
 
 
@@ -156,17 +186,15 @@ class _Planned(FaultyDoor):
             return found
 
 
-def test_repeats_are_as_many_as_the_server_refused(
-    weed: SeaweedFs, source: Path, login: tuple[str | Path, ...], tmp_path: Path
-) -> None:
-    machine, door = Machine(tmp_path / "home"), _Planned(weed.port, Random(0))
-    with closing(door):
+def test_repeats_are_as_many_as_the_server_refused(weed: SeaweedFs, home: Home) -> None:
+    """Each failure of a real server counts once, as what it was."""
+    with closing(_Planned(weed.port, Random(0))) as door:
         place = f"s3://{seaweedfs.BUCKET}/refused?endpoint=http://127.0.0.1:{door.port}"
         # Of a new place the first run finds out what its store can do, by many requests in one call.
-        _at_one(machine.json("once", source, "--to", place, "--name", "docs", *login))
-        (source / "0").write_bytes(os.urandom(_BYTES))
+        home.back_up(place, _LOGIN)
+        (home.source / "0").write_bytes(os.urandom(_BYTES))
         door.is_kind = False
-        told = _at_one(machine.json("once", source, "--to", place, "--name", "docs", *login))
+        told = home.back_up(place, _LOGIN)
     met: Counter[str] = Counter()
     for kind, code in _UNKIND.items():
         assert door.done[kind], kind
@@ -179,99 +207,69 @@ def test_what_a_limit_held_back_is_told(weed: SeaweedFs) -> None:
     place = f"s3://{seaweedfs.BUCKET}/limit?endpoint={weed.endpoint}"
     table, meter = PaceTable(), Meter()
     with closing(table):
-        member = table.allocate()
-        table.set_member(member, (0, 0), (_RATE, 0))
-        grant = PaceGrant(descriptor=table.descriptor, member=member)
-        access = StoreAccess(credentials=seaweedfs.credentials(seaweedfs.OWNER), allow_plaintext=True, pace=grant)
+        number = table.allocate()
+        table.set_member(number, (0, 0), (_RATE, 0))
+        grant = PaceGrant(descriptor=table.descriptor, member=number)
+        access = StoreAccess(credentials=_LOGIN.credentials, allow_plaintext=True, pace=grant)
         with closing(open_store(place, "t", access, create=True, meter=meter)) as store:
             store.put("r1/a", [bytes(_RATE)])
-    assert 0.5 < meter.read().held_back_seconds < 5
-
-
-def test_of_a_pool_every_call_of_every_member_is_told(source: Path, tmp_path: Path) -> None:
-    """Also those of the look at all members that comes first where a run goes to one of them."""
-    shm = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
-    with (
-        tempfile.TemporaryDirectory(dir=shm) as one,
-        tempfile.TemporaryDirectory(dir=shm) as two,
-        running_daemon(tmp_path / "home") as daemon,
-    ):
-        members = {"one": FaultyPlace(Path(one)), "two": FaultyPlace(Path(two))}
-        for name, place in members.items():
-            daemon.good("destination", "add", name, place.address)
-        words = [word for name in members for word in ("--member", name)]
-        daemon.good("destination", "add", "pool", "--pool", "failover", *words)
-        daemon.good("set", "create", "docs", "--source", source, "--to", "pool")
-        daemon.good("destination", "test", "pool")
-        for place in members.values():
-            place.set_faults()
-        told = _at_one(daemon.json("backup", "docs"))
-        seen = Counter(_seen(members["one"])) + Counter(_seen(members["two"]))
-        assert told["requests"] == {kind: seen[kind] for kind in told["requests"]}
-        assert members["two"].calls()
-        assert not any("/blocks/" in name for _, name in members["two"].calls())
+    # A machine with too much to do is slower, and is held back less: never more than the limit asks for.
+    assert 0 < meter.read().held_back_seconds < 2
 
 
 @pytest.fixture
-def daemon(tmp_path: Path) -> Generator[Daemon, None, None]:
-    """With a mirror of two directories, and one directory."""
-    with running_daemon(tmp_path / "home") as started:
-        for name in ("a", "b", "disk"):
-            started.good("destination", "add", name, tmp_path / name)
-        members = ("--member", "a", "--member", "b")
-        started.good("destination", "add", "pair", "--pool", "mirror", *members, "--copies", "2")
+def daemon(tmp_path: Path, home: Home, memory: list[FaultyPlace]) -> Generator[Daemon, None, None]:
+    """With a mirror of two directories, one directory, and a store that may fail; and a set for the last one alone."""
+    places = {name: str(tmp_path / name) for name in ("a", "b", "disk")}
+    document = {
+        "destinations": [
+            *({"name": name, "place": place} for name, place in places.items()),
+            {"name": "pair", "pool": {"kind": "mirror", "members": ["a", "b"], "copies": 2}},
+            {"name": "memory", "place": memory[0].address, "retry_for": "2s"},
+        ],
+        "sets": [
+            {"name": "docs", "sources": [str(home.source)], "to": ["pair", "disk"]},
+            {"name": "tried", "sources": [str(home.source)], "to": ["memory"]},
+        ],
+    }
+    with running_daemon(tmp_path / "daemon") as started:
+        started.good("config", "apply", "-f", "-", stdin=json.dumps(document).encode())
         yield started
 
 
-def test_each_destination_has_its_own_figures_wherever_they_are_told(
-    daemon: Daemon, source: Path, tmp_path: Path
+def _log(daemon: Daemon, job: str) -> str:
+    return " ".join(line["message"] for line in daemon.good("job", "log", job)["lines"])
+
+
+def test_figures_are_told_of_each_destination_and_of_a_run_that_failed(
+    daemon: Daemon, memory: list[FaultyPlace]
 ) -> None:
-    """One cheap and one dear destination of a set would look alike."""
-    daemon.good("set", "create", "docs", "--source", source, "--to", "pair", "--to", "disk")
-    result = daemon.good("backup", "docs")
-    (run,) = result["runs"]
+    """One cheap and one dear destination would look alike; and of a run that was given up somebody asks how often it
+    was tried."""
+    (run,) = daemon.good("backup", "docs")["runs"]
     pair, disk = (entry["traffic"] for entry in run["destinations"])
     assert disk["sent_bytes"] >= _BYTES
     assert pair["sent_bytes"] >= 2 * _BYTES, "both members are sent to"
-    assert pair["requests"]["put"] > disk["requests"]["put"]
-
-    shown = daemon.bkctl("job", "show", run["job"]).stdout.decode()
-    log = " ".join(line["message"] for line in daemon.good("job", "log", run["job"])["lines"])
+    shown, log = daemon.bkctl("job", "show", run["job"]).stdout.decode(), _log(daemon, run["job"])
     for name, told in (("pair", pair), ("disk", disk)):
         sentence = f"equests: {sum(told['requests'].values()):,}, sent {format_bytes(told['sent_bytes'])}, "
         assert f"{name}: r{sentence}" in shown
         assert sentence in log
 
-    (docs,) = daemon.good("status")["sets"]
+    store = memory[0]
+    store.set_faults(Fault("error", "put", "/sessions/", times=1000))
+    document = daemon.json("backup", "tried")
+    assert document["error"]["code"] == "destination.failed", document
+    struck = store.struck()
+    (job,) = (one for one in daemon.good("job", "list")["jobs"] if one["set"] == "tried")
+    assert f"({struck - 1} repeated)" in _log(daemon, job["id"])
+
+    docs, tried = daemon.good("status")["sets"]
     assert [copy["traffic"] for copy in docs["destinations"]] == [pair, disk]
+    assert tried["destinations"][0]["traffic"]["repeated"] == {"destination.failed": struck - 1}, "but for the last one"
     metrics = daemon.bkctl("status", "--format", "prometheus").stdout.decode().splitlines()
     puts = f'{{set="docs",destination="disk",kind="put"}} {disk["requests"]["put"]}'
     assert f"backupd_last_run_requests{puts}" in metrics
     assert f'backupd_last_run_sent_bytes{{set="docs",destination="pair"}} {pair["sent_bytes"]}' in metrics
-
-    checked = daemon.good("check", "docs", "--crc", "--from", "disk")["traffic"]
-    restored = daemon.good("restore", "docs", "--from", "pair", "--to", tmp_path / "out")["traffic"]
-    for told in (checked, restored):
-        assert told["received_bytes"] >= _BYTES
-
-
-def test_what_a_run_cost_is_told_though_it_failed(daemon: Daemon, memory: FaultyPlace, source: Path) -> None:
-    """A run that was given up is the one of which somebody asks how often it was tried."""
-    daemon.good("destination", "add", "memory", memory.address, "--retry-for", "2s")
-    daemon.good("set", "create", "docs", "--source", source, "--to", "memory")
-    daemon.good("backup", "docs")
-    (source / "new").write_bytes(b"new")
-    memory.set_faults(Fault("error", "put", "/sessions/", times=1000))
-    document = daemon.json("backup", "docs")
-    assert document["error"]["code"] == "destination.failed", document
-    struck = memory.struck()
-    (docs,) = daemon.good("status")["sets"]
-    told = docs["destinations"][0]["traffic"]
-    assert told["repeated"] == {"destination.failed": struck - 1}, "but for the last one"
-    assert told["requests"]["put"] == struck
-    metrics = daemon.bkctl("status", "--format", "prometheus").stdout.decode()
-    of = 'set="docs",destination="memory",error="destination.failed"'
-    assert f"backupd_last_run_repeated_requests{{{of}}} {struck - 1}\n" in metrics
-    (job,) = (one for one in daemon.good("job", "list")["jobs"] if one["exit"])
-    log = [line["message"] for line in daemon.good("job", "log", job["id"])["lines"]]
-    assert any(f"({struck - 1} repeated)" in line for line in log)
+    failed = '{set="tried",destination="memory",error="destination.failed"}'
+    assert f"backupd_last_run_repeated_requests{failed} {struck - 1}" in metrics
