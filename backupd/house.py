@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from backupd.errors import NotFoundError
 from backupd.model import events, orders
-from backupd.operations import rollback_alarm, temporary
+from backupd.operations import rollback_alarm, temporary, traffic
 from backupd.operations.context import JobContext
 
 Operation = Callable[[Any, JobContext], events.Done]
@@ -49,8 +49,8 @@ def operation_for(order: orders.Order) -> Operation:
 
     def carry_out(order: orders.Order, context: JobContext) -> events.Done:
         try:
-            with temporary.chosen(order, context):
-                return rollback_alarm.sound(operation(order, context), context)
+            with traffic.logged(order, context), temporary.chosen(order, context):
+                return traffic.added(rollback_alarm.sound(operation(order, context), context), order, context)
         except NotFoundError as error:
             # It is gone, not mistyped.
             raise context.alarm or error from error

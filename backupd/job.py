@@ -12,12 +12,15 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 
 from backupd.cancel import Cancel
 from backupd.clock import SystemClock
 from backupd.errors import BackupError, CancelledError, FormatError, TerminatedError, UsageError
 from backupd.house import operation_for
 from backupd.model import events, orders
+from backupd.model.traffic import Traffic
+from backupd.operations import traffic
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.own_limits import with_own_limits
 from backupd.private_memory import keep_private
@@ -59,12 +62,12 @@ def main() -> None:
     try:
         done: events.FromJob = _run(order, context)
     except BackupError as error:
-        done = _failed(error, context.warnings)
+        done = _failed(error, context.warnings, traffic.at_places(order, context))
     except Exception as error:  # noqa: BLE001 - the one place where a job's unknown failure ends
         traceback.print_exc()
         hint = "this is a defect of the program; please report it"
         unknown = BackupError(f"{type(error).__name__}: {error}", hint=hint)
-        done = _failed(unknown, context.warnings)
+        done = _failed(unknown, context.warnings, traffic.at_places(order, context))
     finally:
         directories.discard(context.own_directories)
     send(done)
@@ -124,8 +127,10 @@ def _listen(channel: Channel[orders.ToJob], context: JobContext, send: _Sender) 
                 context.cancel.request(TerminatedError("ended by SIGTERM"))
 
 
-def _failed(error: BackupError, warnings: list[str]) -> events.Failed:
-    return events.Failed(exit_code=error.exit_code, error=error_fields(error), warnings=warnings)
+def _failed(error: BackupError, warnings: list[str], cost: Sequence[Traffic] = ()) -> events.Failed:
+    return events.Failed(
+        exit_code=error.exit_code, error=error_fields(error), warnings=warnings, traffic=list(cost)
+    )
 
 
 def _end_with(parent: int, cancel: Cancel) -> None:

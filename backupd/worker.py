@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from backupd.cancel import Cancel
 from backupd.destination.contract import Destination, Store
+from backupd.destination.meter import Meter
 from backupd.destination.reading import ReadWithOwnRights
 from backupd.destination.stores import open_store
 from backupd.errors import BackupError, StoppedError
@@ -35,17 +36,19 @@ def main() -> None:
     keep_private()
     end = socket.socket(fileno=int(sys.argv[1]))
     channel: Channel[work.ToWorker] = Channel(end, work.ToWorker)
+    meter = Meter()
     try:
         setup = channel.receive()
         if isinstance(setup, work.StoreSetup):
             StoreWorker(channel, setup, map_memory(int(sys.argv[2]))).run()
         elif isinstance(setup, work.FetchSetup):
-            FetchWorker(channel, setup, _place_for(setup, _Gone(end)), int(sys.argv[2])).run()
+            place = _place_for(setup, _Gone(end), meter)
+            FetchWorker(channel, setup, place, int(sys.argv[2]), meter).run()
         elif isinstance(setup, work.CheckSetup):
-            CheckWorker(channel, setup, _store(setup.repository, _Gone(end))).run()
+            CheckWorker(channel, setup, _store(setup.repository, _Gone(end), meter), meter).run()
     except BackupError as error:
         with suppress(BrokenPipeError, ConnectionResetError):
-            channel.send(work.WorkerFailed(error.code, error.message, error.hint))
+            channel.send(work.WorkerFailed(error.code, error.message, error.hint, meter.take()))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         # The coordinator is gone; its next run goes on from what was stored.
         return
@@ -77,13 +80,13 @@ class _Gone(Cancel):
             self.request(StoppedError("the coordinator is gone"))
 
 
-def _store(setup: work.RepositorySetup, cancel: Cancel) -> Store:
-    return open_store(setup.place, "reader", setup.access, cancel=cancel)
+def _store(setup: work.RepositorySetup, cancel: Cancel, meter: Meter) -> Store:
+    return open_store(setup.place, "reader", setup.access, cancel=cancel, meter=meter)
 
 
-def _place_for(setup: work.FetchSetup, cancel: Cancel) -> Destination:
+def _place_for(setup: work.FetchSetup, cancel: Cancel, meter: Meter) -> Destination:
     """Where segments are fetched from; from here on all else is done with the caller's rights."""
-    place = _store(setup.repository, cancel)
+    place = _store(setup.repository, cancel, meter)
     if setup.caller is None:
         return place
     rights = Rights(setup.caller)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bkctl.render.traffic import summed
 from bkctl.runs import rank
 from bkctl.session import Reply
 
@@ -26,6 +27,9 @@ def replicated_together(replies: Sequence[Reply]) -> Reply:
     result["seconds"] = round(sum(one["seconds"] for one in results), 3)
     for group in _REPLICATED:
         result[group] = {name: sum(one[group][name] for one in results) for name in results[0][group]}
+    costs = [one["traffic"] for one in results if "traffic" in one]
+    if costs:
+        result["traffic"] = {end: summed(cost[end] for cost in costs) for end in ("from", "to")}
     for name in ("copied", "failed", "skipped"):
         result[name] = [entry for one in results for entry in one[name]]
     result["replications"] = results
@@ -45,6 +49,9 @@ def together(replies: Sequence[Reply]) -> Reply:
         result[name] = [entry for one in results for entry in one.get(name) or []]
     recorded = [one.get("recorded") or {} for one in results]
     result["recorded"] = {name: sum(one.get(name, 0) for one in recorded) for name in ("blocks", "chunks")}
+    costs = [one["traffic"] for one in results if "traffic" in one]
+    if costs:
+        result["traffic"] = summed(costs)
     result["checks"] = results
     return _joined(worst, result, replies)
 

@@ -11,7 +11,7 @@ from backupd.catalog.definitions import StoredDestination, StoredSet
 from backupd.catalog.jobs import StoredRun
 from backupd.daemon import quotas
 from backupd.daemon.definitions import Definitions
-from backupd.model.account import MOST_BYTES, AccountLimit, AccountUse
+from backupd.model.quotas import MOST_BYTES, AccountLimit, AccountUse
 from backupd.rules.definition_rules import size
 
 

@@ -12,6 +12,7 @@ from backupd.daemon.outcome import GOOD, Outcome, fields
 from backupd.errors import SkippedError
 from backupd.model.places import is_url
 from backupd.model.sets import CONCURRENT, SetText
+from backupd.model.traffic import Traffic
 from backupd.store_errors import (
     ABSENT_CODES,
     BlocksLostError,
@@ -47,8 +48,8 @@ def split(outcome: Outcome, group: Sequence[StoredDestination]) -> dict[str, Out
         context = (outcome.error or {}).get("context") or {}
         own = [(context.get("places") or {}).get(str(number)) for number in range(len(group))]
         return {
-            destination.id: _failed(outcome, error) if error is not None else outcome
-            for destination, error in zip(group, own, strict=True)
+            destination.id: _failed(outcome, error, number) if error is not None else outcome
+            for number, (destination, error) in enumerate(zip(group, own, strict=True))
         }
     return {
         destination.id: _at_one(outcome, runs[0], entry)
@@ -107,8 +108,10 @@ def caught_up(
 
     before: how the run ended there that made it necessary.
     """
+    told = (copied.result or {}).get("traffic")
     if copied.exit_code not in GOOD:
-        return msgspec.structs.replace(copied, result=None)
+        own = [Traffic.of(told["to"])] if told else copied.traffic[1:]
+        return msgspec.structs.replace(copied, result=None, traffic=own)
     error = before.error if before is not None else None
     lost = error is not None and error["code"] == BlocksLostError.code
     if lost and error is not None:
@@ -122,6 +125,7 @@ def caught_up(
         "stored_bytes": size["copied"],
         "held_bytes": size["held"],
         "error": None,
+        **({"traffic": told["to"]} if told else {}),
     }
     result = {**(sibling.result or {}), "runs": [{**run, "destinations": [entry]}]}
     return Outcome(
@@ -132,9 +136,11 @@ def caught_up(
     )
 
 
-def _failed(outcome: Outcome, error: dict[str, Any]) -> Outcome:
+def _failed(outcome: Outcome, error: dict[str, Any], number: int) -> Outcome:
+    """number: of the destination in the group."""
     exit_code = error_of(error["code"], error["message"], error["hint"]).exit_code
-    return msgspec.structs.replace(outcome, exit_code=exit_code, result=None, error=error)
+    own = outcome.traffic[number : number + 1]
+    return msgspec.structs.replace(outcome, exit_code=exit_code, result=None, error=error, traffic=own)
 
 
 def _at_one(outcome: Outcome, run: dict[str, Any], entry: dict[str, Any]) -> Outcome:
@@ -149,4 +155,5 @@ def _at_one(outcome: Outcome, run: dict[str, Any], entry: dict[str, Any]) -> Out
     result = None
     if entry["verdict"] == "good":
         result = {**(outcome.result or {}), "runs": [{**run, "exit": exit_code, "destinations": [entry]}]}
-    return msgspec.structs.replace(outcome, exit_code=exit_code, result=result, error=error)
+    own = [Traffic.of(entry["traffic"])] if result is None and "traffic" in entry else []
+    return msgspec.structs.replace(outcome, exit_code=exit_code, result=result, error=error, traffic=own)

@@ -49,6 +49,8 @@ def render(report: StatusReport) -> str:
         "Exit code of the set's last backup.",
         [({"set": one.set}, one.last_run.exit) for one in sets if one.last_run is not None],
     )
+    for name, text, samples in _traffic(copies):
+        lines += _family(name, text, samples)
     lines += _family("stored_bytes", "Taken at a destination at the end of the last runs.", _stored(copies))
     lines += _family("free_bytes", "Left at a destination at the end of the last run.", _free(copies))
     return "\n".join(lines) + "\n"
@@ -60,6 +62,43 @@ def _stored(copies: Iterable[tuple[SetStatus, CopyStatus]]) -> list[Sample]:
         if copy.stored_bytes is not None:
             sums[copy.destination] = sums.get(copy.destination, 0) + copy.stored_bytes
     return [({"destination": name, "area": "all"}, total) for name, total in sums.items()]
+
+
+def _traffic(copies: Iterable[tuple[SetStatus, CopyStatus]]) -> Iterator[tuple[str, str, list[Sample]]]:
+    """Of the last backup: gauges, for a run that did less makes them smaller."""
+    told = [(_of(one, copy), copy.traffic) for one, copy in copies if copy.traffic is not None]
+    kinds = ("put", "get", "list", "size", "delete")
+    yield (
+        "last_run_requests",
+        "Calls of the store by the last backup, each try by itself.",
+        [({**of, "kind": kind}, getattr(it.requests, kind)) for of, it in told for kind in kinds],
+    )
+    yield (
+        "last_run_repeated_requests",
+        "Tries of the last backup that failed and were done again, by error.",
+        [({**of, "error": code}, count) for of, it in told for code, count in it.repeated.items()],
+    )
+    yield "last_run_sent_bytes", "Of objects that the last backup sent.", [(of, it.sent_bytes) for of, it in told]
+    yield (
+        "last_run_received_bytes",
+        "Of objects that the last backup read.",
+        [(of, it.received_bytes) for of, it in told],
+    )
+    yield (
+        "last_run_stored_objects",
+        "Objects that the store took from the last backup.",
+        [(of, it.stored_objects) for of, it in told],
+    )
+    yield (
+        "last_run_retry_wait_seconds",
+        "Pauses of the last backup before it tried again, added up.",
+        [(of, it.waited_seconds) for of, it in told],
+    )
+    yield (
+        "last_run_held_back_seconds",
+        "For which limits of bandwidth kept the last backup's bytes waiting, added up.",
+        [(of, it.held_back_seconds) for of, it in told],
+    )
 
 
 def _free(copies: Iterable[tuple[SetStatus, CopyStatus]]) -> list[Sample]:

@@ -11,6 +11,7 @@ from backupd.catalog.jobs import StoredRun
 from backupd.errors import BackupError, SomeDestinationsError, StoppedError
 from backupd.model.events import Done, Failed
 from backupd.model.structs import Struct
+from backupd.model.traffic import Traffic
 from backupd.store_errors import DestinationAbsentError
 
 GOOD = (0, 3)
@@ -28,6 +29,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     warnings: list[str] = []
+    traffic: list[Traffic] = []
+    """Without a result: what each place of the order cost, in its order, where the job told it."""
 
     @classmethod
     def of(cls, error: BackupError) -> Outcome:
@@ -43,7 +46,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
     def said(cls, last: Done | Failed) -> Outcome:
         """What a job process said last."""
         error = _bounded(last.error) if last.error is not None else None
-        return cls(exit_code=last.exit_code, result=last.result, error=error, warnings=last.warnings)
+        traffic = last.traffic if isinstance(last, Failed) else []
+        return cls(
+            exit_code=last.exit_code, result=last.result, error=error, warnings=last.warnings, traffic=traffic
+        )
 
     @classmethod
     def of_run(cls, run: StoredRun) -> Outcome:
@@ -57,7 +63,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
         told = Outcome.interrupted(message)
         runs = [{**run, "exit": told.exit_code} for run in (self.result or {}).get("runs") or []]
         result = {**self.result, "runs": runs} if self.result is not None and runs else self.result
-        return Outcome(exit_code=told.exit_code, result=result, error=told.error, warnings=self.warnings)
+        return msgspec.structs.replace(self, exit_code=told.exit_code, result=result, error=told.error)
 
     @property
     def was_stopped(self) -> bool:
@@ -80,7 +86,9 @@ class Outcome(Struct, frozen=True, kw_only=True):
         """As followers hear it."""
         if self.result is not None:
             return Done(exit_code=self.exit_code, result=self.result, warnings=self.warnings, error=self.error)
-        return Failed(exit_code=self.exit_code, error=self.error or {}, warnings=self.warnings)
+        return Failed(
+            exit_code=self.exit_code, error=self.error or {}, warnings=self.warnings, traffic=self.traffic
+        )
 
 
 def fields(error: BackupError) -> dict[str, Any]:
@@ -138,4 +146,5 @@ def _destinations(name: str, one: Outcome) -> list[dict[str, Any]]:
     found = [entry for run in runs for entry in run.get("destinations") or []]
     is_absent = (one.error or {}).get("code") == DestinationAbsentError.code
     verdict = "skipped" if one.exit_code == _SKIPPED else "absent" if is_absent else "failed"
-    return found or [{"name": name, "verdict": verdict, "stored_bytes": 0, "error": one.error}]
+    cost = {"traffic": msgspec.to_builtins(one.traffic[0])} if one.traffic else {}
+    return found or [{"name": name, "verdict": verdict, "stored_bytes": 0, "error": one.error, **cost}]

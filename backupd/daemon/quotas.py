@@ -11,7 +11,7 @@ from backupd.catalog.database import Database
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
 from backupd.catalog.jobs import StoredRun
 from backupd.daemon.definitions import Definitions
-from backupd.model.orders import SpaceLimits
+from backupd.model.quotas import SpaceLimits
 from backupd.model.status import QuotaUse
 from backupd.rules.definition_rules import size
 

@@ -11,6 +11,7 @@ from backupd.catalog.jobs import StoredJob, StoredRun
 from backupd.daemon.outcome import Outcome
 from backupd.daemon.requests import JobRequest
 from backupd.model.jobs import ended_state
+from backupd.model.traffic import Traffic
 
 _OF_CHECK = ("snapshots", "blocks", "chunks", "bytes_read", "seconds", "files_hit_count")
 _OF_RESTORE = ("files", "bytes", "snapshot")
@@ -44,7 +45,8 @@ def run_of(
 def backup_facts(outcome: Outcome) -> dict[str, Any]:
     """The run as in `result.runs[]`, with its error."""
     runs = (outcome.result or {}).get("runs") or []
-    return {**(runs[0] if runs else {}), "exit": outcome.exit_code, "error": outcome.error}
+    cost = {"traffic": outcome.traffic[0]} if not runs and outcome.traffic else {}
+    return {**(runs[0] if runs else cost), "exit": outcome.exit_code, "error": outcome.error}
 
 
 def other_facts(request: JobRequest, outcome: Outcome) -> dict[str, Any]:
@@ -55,4 +57,18 @@ def other_facts(request: JobRequest, outcome: Outcome) -> dict[str, Any]:
         facts |= {"crc": request.check.crc, "problems": len(result.get("problems") or [])}
     if request.replicate is not None:
         facts |= {name: result[name] for name in ("from", "to", "created") if name in result}
+    cost = result.get("traffic") or (outcome.traffic[-1] if outcome.traffic else None)
+    if cost is not None:
+        # Of a replication what the place cost that was copied to: the run is kept there.
+        facts["traffic"] = cost["to"] if isinstance(cost, dict) and "to" in cost else cost
     return {**facts, "exit": outcome.exit_code, "error": outcome.error}
+
+
+def traffic_of(run: StoredRun) -> Traffic | None:
+    """What a kept run cost its destination, where it told that."""
+    entries = [one for one in run.facts.get("destinations") or [] if isinstance(one, dict)]
+    told = next((one["traffic"] for one in (*entries, run.facts) if "traffic" in one), None)
+    try:
+        return Traffic.of(told) if told is not None else None
+    except msgspec.ValidationError:
+        return None

@@ -9,9 +9,10 @@ from typing import Any
 from backupd.catalog.definitions import StoredDestination, StoredSet
 from backupd.catalog.jobs import StoredJob, StoredRun
 from backupd.daemon import quotas
+from backupd.daemon.run_records import traffic_of
 from backupd.daemon.seeding import Seedings
 from backupd.errors import AttentionError, DamageError, NotFoundError
-from backupd.model.account import AccountUse
+from backupd.model.quotas import AccountUse
 from backupd.model.status import CopyStatus, Grade, KeyState, RunFact, SetStatus, StatusReport, Underway, Verdict
 from backupd.model.structs import Struct
 from backupd.rules.pool_rules import places_of
@@ -136,6 +137,7 @@ def _copy(
         stored_bytes=stored_bytes,
         free_bytes=newest.get("free_bytes"),
         quotas=quotas.uses(stored, destination, stored_bytes, facts.held),
+        traffic=traffic_of(backups[-1]) if backups else None,
         seeding_ns=seeding.since_ns if seeding is not None and stored.id in seeding.sets else None,
     )
 

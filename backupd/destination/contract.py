@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from backupd.cancel import Cancel
+from backupd.destination.meter import Meter
 from backupd.destination.pacing import Pace
 from backupd.model.store_access import NO_ACCESS, StoreAccess
 
@@ -137,6 +138,8 @@ class Opening(msgspec.Struct, frozen=True):
     """Hears what the user should know of although it ends nothing; on any thread."""
     cancel: Cancel | None = None
     """Ends the pauses of stores that this one opens itself."""
+    meter: Meter | None = None
+    """Counts what such stores are asked for; this one's own calls are counted by who opens it."""
 
 
 class Below:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backupd.destination.contract import Buffers, Destination, ObjectInfo, Traits
+from backupd.destination.contract import Buffers, Destination, ObjectInfo, Traits, another_copy
 from backupd.errors import DestinationRefusedError
 from backupd.rights import Rights
 
@@ -33,6 +33,11 @@ class ReadWithOwnRights:
         """Read an object."""
         with self._rights.raised():
             return self._inner.get(name, offset, length)
+
+    def another_copy(self, name: str) -> bool:
+        """As of the inner one."""
+        with self._rights.raised():
+            return another_copy(self._inner, name)
 
     def size(self, name: str) -> int | None:
         """Measure an object."""

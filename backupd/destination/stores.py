@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import importlib
 import os
+import threading
 from collections.abc import Callable
 from importlib.metadata import entry_points
 
 from backupd.cancel import Cancel
 from backupd.destination import volumes
 from backupd.destination.contract import Opening, Store
+from backupd.destination.counting import Counting
 from backupd.destination.local import LocalDestination
+from backupd.destination.meter import Meter
 from backupd.destination.pacing import Pace
 from backupd.destination.retrying import Patience, Retrying, Told
-from backupd.errors import ConfigError, UsageError
-from backupd.model.places import PlaceUrl, is_url
+from backupd.errors import ConfigError, DestinationError, UsageError
+from backupd.model.places import PlaceUrl, is_pool, is_url
 from backupd.model.store_access import NO_ACCESS, StoreAccess
 from backupd.store_errors import DestinationAbsentError
 
@@ -47,18 +50,49 @@ def open_store(
     cancel: Cancel | None = None,
     told: Told | None = None,
     warn: Callable[[str], None] | None = None,
+    meter: Meter | None = None,
 ) -> Store:
     """Open a place of any kind; what fails for a moment elsewhere than on a disk of this machine is tried again.
 
-    cancel: ends the pauses between tries; told: hears of them; warn: as of an Opening. A drive that is mounted
-    elsewhere now is used there. Raises UsageError, PlaceOccupiedError, DestinationError.
+    cancel: ends the pauses between tries; told: hears of them; warn: as of an Opening; meter: counts what the place is
+    asked for, of a pool what its members are. A drive that is mounted elsewhere now is used there.
+    Raises UsageError, PlaceOccupiedError, DestinationError.
     """
     if not is_url(place):
-        return LocalDestination(_located(place, access), tag, create=create)
+        local = LocalDestination(_located(place, access), tag, create=create)
+        return Counting(local, meter) if meter is not None else local
     patience = Patience() if access.retry_seconds is None else Patience(call_seconds=access.retry_seconds)
-    pace = Pace(access.pace, cancel) if access.pace is not None else None
-    opening = Opening(place, tag, access, create, pace, warn, cancel)
-    return Retrying.open(lambda: open_once(opening), cancel, patience, told)
+    wait = _counted_wait(meter) if meter is not None else None
+    pace = Pace(access.pace, cancel, wait=wait) if access.pace is not None else None
+    opening = Opening(place, tag, access, create, pace, warn, cancel, meter)
+    if meter is None:
+        return Retrying.open(lambda: open_once(opening), cancel, patience, told)
+    return Retrying.open(lambda: _counted(opening, meter), cancel, patience, _heard(meter, told))
+
+
+def _counted(opening: Opening, meter: Meter) -> Store:
+    """A pool counts at its members, each of which is opened by itself: that is what goes over lines."""
+    store = open_once(opening)
+    return store if is_pool(opening.place) else Counting(store, meter)
+
+
+def _heard(meter: Meter, told: Told | None) -> Told:
+    def hear(error: DestinationError, seconds: float) -> None:
+        meter.repeat(error.code, seconds)
+        if told is not None:
+            told(error, seconds)
+
+    return hear
+
+
+def _counted_wait(meter: Meter) -> Callable[[float], object]:
+    wait = threading.Event().wait
+
+    def hold_back(seconds: float) -> None:
+        wait(seconds)
+        meter.hold_back(seconds)
+
+    return hold_back
 
 
 def open_once(opening: Opening) -> Store:

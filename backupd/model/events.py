@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from backupd.model.structs import Struct
+from backupd.model.traffic import Traffic
 
 Severity = Literal["information", "warning", "error"]
 
@@ -106,6 +107,8 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
     """code, message, hint, retryable, context."""
     result: dict[str, Any] | None = None
     warnings: list[str] = []
+    traffic: list[Traffic] = []
+    """What each place of the order cost, in its order, where its kind of order tells it; with `Done` in the result."""
 
 
 FromJob = Log | Step | Opened | Progress | FilesUnderWay | Ask | Data | Item | Done | Failed

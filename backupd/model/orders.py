@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from backupd.model.account import AccountLimit
+from backupd.model.quotas import AccountLimit, SpaceLimits
 from backupd.model.sets import ConfigDocument
 from backupd.model.store_access import NO_ACCESS, StoreAccess
 from backupd.model.structs import Number, Rate, Seconds, Strict, Struct, WorkerCount
@@ -66,19 +66,6 @@ class OwnRepository(Strict, frozen=True, kw_only=True):
     """PLACE/ID where the set has it already: keys and keyring are taken from there."""
     copied_access: StoreAccess = NO_ACCESS
     """To that place."""
-
-
-class SpaceLimits(Strict, frozen=True, kw_only=True):
-    """How much may be stored; a limit that is None does not hold."""
-
-    set_name: str
-    destination: str
-    set_quota_bytes: Number | None = None
-    """Of the order's repository."""
-    destination_quota_bytes: Number | None = None
-    """Of all that is stored at the place."""
-    others_bytes: Number = 0
-    """What other repositories take there."""
 
 
 class FurtherPlace(Strict, frozen=True, kw_only=True):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from backupd.model.account import AccountUse
 from backupd.model.jobs import JobKind, JobState
+from backupd.model.quotas import AccountUse
 from backupd.model.structs import Struct
+from backupd.model.traffic import Traffic
 
 Verdict = Literal["good", "unchecked", "overdue", "damaged", "off"]
 """Of one set at one destination: nothing to do; no age was given to hold it against; too old, or there is none; damage
@@ -70,6 +71,8 @@ class CopyStatus(Struct, frozen=True, kw_only=True):
     free_bytes: int | None = None
     """What the repository took there, and what was left, at the end of the last run that told."""
     quotas: list[QuotaUse] = []
+    traffic: Traffic | None = None
+    """What the last backup cost there; None: it told nothing."""
     seeding_ns: int | None = None
     """Since when its first copy is on its way on a disk; runs leave the destination alone so long."""
 

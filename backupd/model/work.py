@@ -10,6 +10,7 @@ import msgspec
 
 from backupd.model.orders import Caller
 from backupd.model.store_access import NO_ACCESS, StoreAccess
+from backupd.model.traffic import Traffic
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True):
@@ -312,6 +313,8 @@ class FetchDone(Message, frozen=True, array_like=True, tag=7):
     fetched_bytes: int
     read_back_bytes: int
     results: list[FetchResult]
+    traffic: Traffic = Traffic()
+    """What the place cost since the worker's last answer."""
 
 
 class BlockVerdict(Message, frozen=True, array_like=True):
@@ -331,6 +334,8 @@ class CheckDone(Message, frozen=True, array_like=True, tag=8):
 
     task: int
     verdicts: list[BlockVerdict]
+    traffic: Traffic = Traffic()
+    """As of FetchDone."""
 
 
 class Begun(Message, frozen=True, array_like=True, tag=10):
@@ -349,6 +354,8 @@ class WorkerFailed(Message, frozen=True, array_like=True, tag=9):
     code: str
     message: str
     hint: str
+    traffic: Traffic = Traffic()
+    """As of FetchDone."""
 
 
 FromWorker = (

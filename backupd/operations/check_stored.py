@@ -140,7 +140,8 @@ class StoredCheck:
         )
         done = self._block_problems.keys()
         todo = [(block_id, self._indexed.get(block_id, 0)) for block_id in self._listed if block_id not in done]
-        self._crc = BlockCheck(self._place.setup(), self._order.limits.jobs or default_count(), todo)
+        workers = self._order.limits.jobs or default_count()
+        self._crc = BlockCheck(self._place.setup(), workers, todo, self._context.meters.of(self._place.address))
 
     def _pump(self, timeout: float) -> None:
         self._context.cancel.check()

@@ -16,6 +16,7 @@ from backupd.model import events
 from backupd.model.orders import Order
 from backupd.model.places import is_url
 from backupd.model.store_access import NO_ACCESS, StoreAccess
+from backupd.operations.meters import Meters
 from backupd.rights import Rights
 from backupd.settings import directories
 from backupd.settings.directories import Directories
@@ -66,6 +67,8 @@ class JobContext:
         self.alarm: BackupError | None = None
         """Snapshots that this host has seen are gone: the job does what it can, and ends with this."""
         self.wants_progress = threading.Event()
+        self.meters = Meters()
+        """What is asked of each place."""
 
     @property
     def host(self) -> Host:
@@ -132,6 +135,7 @@ class JobContext:
             cancel=cancel or self.cancel,
             told=self._tell_pause,
             warn=self._warn_once,
+            meter=self.meters.of(address),
         )
 
     def _warn_once(self, message: str) -> None:

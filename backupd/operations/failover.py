@@ -20,7 +20,7 @@ def on_one_member(address: str, access: StoreAccess, context: JobContext, *, cre
     if pool is None or pool.kind != "failover":
         return address
     place, repository = split_place(address)
-    member, passed = chosen_member(Opening(place, "chooser", access, create=create))
+    member, passed = chosen_member(Opening(place, "chooser", access, create=create, meter=context.meters.of(place)))
     if passed:
         context.warn(f"pool {pool.name}: this run goes to {member.name}: {'; '.join(one.message for one in passed)}")
     chosen = pool_place(place.removeprefix(pool_place("")), member.id)

@@ -6,9 +6,10 @@ from collections import deque
 from collections.abc import Iterable
 
 from backupd.block.layout import block_name
+from backupd.destination.meter import Meter
 from backupd.errors import BackupError, DamageError, DestinationError
 from backupd.model import work
-from backupd.model.work import BlockVerdict, CheckSetup, CheckTask, RepositorySetup
+from backupd.model.work import BlockVerdict, CheckDone, CheckSetup, CheckTask, RepositorySetup
 from backupd.repository.workforce import Worker, Workforce
 
 _UNDER_WAY = 2
@@ -19,8 +20,14 @@ _MOST_DEATHS_WITHOUT_RESULT = 6
 class BlockCheck:
     """The blocks to verify and who is at it. `pump` until it is done, then `close`."""
 
-    def __init__(self, setup: RepositorySetup, workers: int, blocks: Iterable[tuple[bytes, int]]) -> None:
-        """blocks: (id, size by the index or 0), any number; workers are started for no more than there are."""
+    def __init__(
+        self, setup: RepositorySetup, workers: int, blocks: Iterable[tuple[bytes, int]], meter: Meter
+    ) -> None:
+        """blocks: (id, size by the index or 0), any number; workers are started for no more than there are.
+
+        meter: of the place, gets what the workers count there.
+        """
+        self._meter = meter
         self._todo = deque(blocks)
         self._deaths: dict[bytes, int] = {}
         self._under_way: dict[int, dict[int, tuple[bytes, int]]] = {}
@@ -75,9 +82,11 @@ class BlockCheck:
                 return
 
     def _take(self, worker: Worker, message: object) -> list[BlockVerdict]:
+        if isinstance(message, work.WorkerFailed | CheckDone):
+            self._meter.add(message.traffic)
         if isinstance(message, work.WorkerFailed):
             raise DestinationError(message.message, hint=message.hint)
-        if not isinstance(message, work.CheckDone):
+        if not isinstance(message, CheckDone):
             return []
         self._deaths_in_turn = 0
         self._under_way[worker.number].pop(message.task, None)

@@ -9,6 +9,7 @@ import msgspec
 from backupd.block.layout import FRAME_HEADER_BYTES, block_name
 from backupd.block.segment import Segment
 from backupd.destination.contract import Destination, another_copy
+from backupd.destination.meter import Meter
 from backupd.errors import DamageError, DestinationError, DestinationUnreachableError, NewerVersionError
 from backupd.model import work
 from backupd.model.work import FetchSetup, FetchTask, SegmentOrder
@@ -47,9 +48,14 @@ def plan_reads(segments: Sequence[SegmentOrder]) -> Iterator[Stretch]:
 class FetchWorker:
     """Fetches segments and writes files below a directory, as it is told."""
 
-    def __init__(self, channel: Channel[work.ToWorker], setup: FetchSetup, place: Destination, root_fd: int) -> None:
-        """place: sees the repository's folder only. root_fd: the directory that everything is written below."""
-        self._channel, self._place = channel, place
+    def __init__(
+        self, channel: Channel[work.ToWorker], setup: FetchSetup, place: Destination, root_fd: int, meter: Meter
+    ) -> None:
+        """place: sees the repository's folder only. root_fd: the directory that everything is written below.
+
+        meter: the place's.
+        """
+        self._channel, self._place, self._meter = channel, place, meter
         self._reader = SegmentReader(place, setup.repository)
         self._writer = FileWriter(setup, root_fd, self._reader.identity)
 
@@ -60,7 +66,9 @@ class FetchWorker:
                 slots = Slots(message.slot_count)
                 fetched_bytes = sum(self._fetch(stretch, slots) for stretch in plan_reads(message.segments))
                 done = self._writer.write(message, slots)
-                self._channel.send(work.FetchDone(message.task, fetched_bytes, done.read_back_bytes, done.results))
+                cost = self._meter.take()
+                answer = work.FetchDone(message.task, fetched_bytes, done.read_back_bytes, done.results, cost)
+                self._channel.send(answer)
 
     def _fetch(self, stretch: Stretch, slots: Slots) -> int:
         """Fill the slots of a stretch's segments as far as they can be had; returns the bytes fetched."""

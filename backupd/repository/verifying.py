@@ -16,6 +16,7 @@ from backupd.block.layout import (
     unpack_trailer,
 )
 from backupd.destination.contract import Destination
+from backupd.destination.meter import Meter
 from backupd.errors import BackupError, DamageError, DestinationError, FormatError, NewerVersionError
 from backupd.model import work
 from backupd.model.work import BlockVerdict, CheckSetup, CheckTask, RepositorySetup
@@ -34,9 +35,11 @@ Directory = list[tuple[FrameHeader, bytes]]
 class CheckWorker:
     """Verifies the blocks it is told to."""
 
-    def __init__(self, channel: Channel[work.ToWorker], setup: CheckSetup, place: Destination) -> None:
-        """place: sees the repository's folder only."""
-        self._channel = channel
+    def __init__(
+        self, channel: Channel[work.ToWorker], setup: CheckSetup, place: Destination, meter: Meter
+    ) -> None:
+        """place: sees the repository's folder only. meter: the place's."""
+        self._channel, self._meter = channel, meter
         self._verifier = BlockVerifier(place, setup.repository)
 
     def run(self) -> None:
@@ -44,7 +47,7 @@ class CheckWorker:
         while (message := self._channel.receive()) is not None:
             if isinstance(message, CheckTask):
                 verdicts = [self._verifier.verify(block_id, size) for block_id, size in message.blocks]
-                self._channel.send(work.CheckDone(message.task, verdicts))
+                self._channel.send(work.CheckDone(message.task, verdicts, self._meter.take()))
 
 
 class BlockVerifier:

@@ -27,6 +27,7 @@ from bkctl.contract.parts import (
     Shown,
     SnapshotId,
     Time,
+    Traffic,
 )
 
 
@@ -232,6 +233,8 @@ class Copy(Shown, kw_only=True):
     quotas: list[Quota]
     seeding: Time | None
     """Since when its first copy is on its way on a disk."""
+    traffic: Traffic | None
+    """Of the last backup there; null where it told nothing."""
 
 
 class Grade(Shown, kw_only=True):

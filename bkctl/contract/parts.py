@@ -56,6 +56,33 @@ class Problems(Shown, kw_only=True):
     first: list[Problem]
 
 
+class Requests(Shown, kw_only=True):
+    """Calls of a store, each try by itself."""
+
+    put: Count
+    get: Count
+    list: Count
+    size: Count
+    delete: Count
+
+
+class Traffic(Shown, kw_only=True):
+    """What a job cost at one place; docs/monitoring.md says what counts."""
+
+    requests: Requests
+    sent_bytes: Bytes
+    """Of objects that the store took."""
+    received_bytes: Bytes
+    """Of objects that came."""
+    stored_objects: Count
+    repeated: dict[str, Count]
+    """Error code -> tries that failed with it and were done again."""
+    waited_seconds: Seconds
+    """Pauses before these."""
+    held_back_seconds: Seconds
+    """By limits of bandwidth."""
+
+
 class Changed(Shown, kw_only=True):
     """What a changing command did."""
 

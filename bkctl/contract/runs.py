@@ -23,6 +23,7 @@ from bkctl.contract.parts import (
     Shown,
     SnapshotId,
     Time,
+    Traffic,
 )
 
 
@@ -94,6 +95,7 @@ class AtDestination(Shown, kw_only=True):
     free_bytes: Bytes | None | UnsetType = UNSET
     error: Error | None
     estimate: Estimate | UnsetType = UNSET
+    traffic: Traffic | UnsetType = UNSET
 
 
 class Key(Shown, kw_only=True):
@@ -208,6 +210,7 @@ class Restored(Shown, kw_only=True):
     problems: Problems
     dry_run: bool
     plan: list[Step]
+    traffic: Traffic | UnsetType = UNSET
 
 
 class SkippedSet(Shown, kw_only=True):
@@ -252,6 +255,14 @@ class FailedSnapshot(Shown, kw_only=True):
     files_count: Count
 
 
+class TrafficOfBoth(Shown, kw_only=True):
+    """What a replication cost at each of its places."""
+
+    # `from` is a word of Python's.
+    source: Traffic = msgspec.field(name="from")
+    to: Traffic
+
+
 class Replicated(Shown, kw_only=True):
     """Of `destination replicate`; of several sets the sums."""
 
@@ -272,6 +283,7 @@ class Replicated(Shown, kw_only=True):
     copied: list[Named]
     failed: list[FailedSnapshot]
     skipped: list[SkippedSet]
+    traffic: TrafficOfBoth | UnsetType = UNSET
 
 
 class Orphans(Shown, kw_only=True):
@@ -335,3 +347,4 @@ class Checked(Shown, kw_only=True):
     files_hit_count: Count
     recorded: Recorded
     skipped: list[SkippedSet]
+    traffic: Traffic | UnsetType = UNSET

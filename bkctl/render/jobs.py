@@ -16,6 +16,7 @@ from bkctl.render.restore import restore_lines
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
 from bkctl.render.times import shown as shown_time
+from bkctl.render.traffic import traffic_lines
 
 SEVERITIES = ("information", "warning", "error")
 
@@ -83,6 +84,7 @@ def show_lines(job: JobView) -> list[str]:
     if job.error is not None:
         lines.append(f"  exit {job.exit_code}: {job.error.get('message', '')}")
     lines += [f"  {line}" for line in result_lines(job.result or {})]
+    lines += [f"  {line}" for line in traffic_lines(job.result or {})]
     return [*lines, f"Its log: bkctl job log {job.id[:9]}"]
 
 

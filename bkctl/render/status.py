@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from backupd.model.account import AccountUse
+import msgspec
+
+from backupd.model.quotas import AccountUse
 from backupd.model.status import CopyStatus, Grade, QuotaUse, RunFact, SetStatus, StatusReport, Underway
 from backupd.sizes import format_bytes, parse_duration
 from bkctl.render.table import table
@@ -256,6 +258,7 @@ def _copy_document(copy: CopyStatus) -> dict[str, Any]:
         "free_bytes": copy.free_bytes,
         "quotas": [_fields(use) for use in copy.quotas],
         "seeding": rfc3339(copy.seeding_ns) if copy.seeding_ns is not None else None,
+        "traffic": msgspec.to_builtins(copy.traffic),
     }
 
 

@@ -25,6 +25,7 @@ from backupd.index.reader import decode_all
 from backupd.index.writer import encode_index
 from backupd.model import api, events, orders, sets, work
 from backupd.model.files import FileState
+from backupd.model.traffic import Requests, Traffic
 from backupd.wire.channel import Channel
 from backupd.wire.malformed import MALFORMED
 from bkctl import daemon_client, daemon_job
@@ -259,13 +260,14 @@ _BODIES: dict[Any, tuple[object, ...]] = {
     api.Ending: (api.Ending(signal="term"),),
     api.Nothing: (api.Nothing(),),
 }
+_COST = Traffic(requests=Requests(put=1), sent_bytes=5, repeated={"x": 2}, waited_seconds=0.5)
 _EVENTS: tuple[events.FromJob, ...] = (
     events.Log(severity="warning", message="x", path=b"/a\xff"),
     events.Progress(step="x", files_done=3, eta_seconds=1.5, current=b"/a"),
     events.Ask(ask=1, question="?", kind="typed", details=["a"]),
     events.Item(item={"a": [1, {"b": None}]}),
     events.Done(exit_code=0, result={"a": 1}),
-    events.Failed(exit_code=1, error={"code": "x"}),
+    events.Failed(exit_code=1, error={"code": "x"}, traffic=[_COST]),
 )
 _REPLIES = (orders.Answer(ask=1, text="yes"), orders.CancelRequest(signal="int"), orders.PauseRequest(paused=True))
 _SETUP = work.RepositorySetup(bytes(16), "aes-256-gcm", bytes(32), [(1, bytes(8), bytes(32))], "/p")
@@ -278,7 +280,8 @@ _WORK: tuple[object, ...] = (
 _RESULTS: tuple[object, ...] = (
     work.Question(1, 1, bytes(64), [1, 2]),
     work.FilesDone(1, [work.FileResult(1, b"e", 3, b"s")]),
-    work.FetchDone(1, 5, 0, [work.FetchResult(1, "damage", "x", bytes(32))]),
+    work.FetchDone(1, 5, 0, [work.FetchResult(1, "damage", "x", bytes(32))], _COST),
+    work.CheckDone(1, [], _COST),
 )
 _FAILURE = b'{"exit": 10, "error": {"code": "set.not_found", "message": "x", "hint": "y", "context": {"a": 1}}}'
 _STORED = JobRequest(kind="backup", backup=BackupRequest(to=["d1"], tags={"a": "b"})).stored()

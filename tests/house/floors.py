@@ -58,6 +58,8 @@ NEIGHBOURS: frozenset[tuple[str, str]] = frozenset(
         ("rights", "errors"),
         # The grammar of places belongs to client and daemon alike, and says what is wrong with one.
         ("model", "errors"),
+        # The sentence of a report is one for the job log and for the client.
+        ("model", "sizes"),
         ("rights", "model"),
         # The rooms of the format stand on its seals.
         ("block", "seal"),

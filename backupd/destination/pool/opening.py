@@ -81,7 +81,13 @@ def _opener(member: PoolMember, opening: Opening) -> OpenIt:
         member.access, retry_seconds=_MEMBER_SECONDS, pace=member.access.pace or opening.access.pace
     )
     return lambda create: open_store(
-        member.place, opening.tag, access, create=create, cancel=opening.cancel, warn=opening.warn
+        member.place,
+        opening.tag,
+        access,
+        create=create,
+        cancel=opening.cancel,
+        warn=opening.warn,
+        meter=opening.meter,
     )
 
 

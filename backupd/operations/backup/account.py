@@ -19,7 +19,7 @@ from backupd.errors import (
     StateError,
     StateFullError,
 )
-from backupd.model.account import MOST_BYTES, AccountLimit
+from backupd.model.quotas import MOST_BYTES, AccountLimit
 from backupd.operations.backup.held_sources import HeldSources
 from backupd.operations.backup.space import warning_of
 from backupd.operations.context import JobContext

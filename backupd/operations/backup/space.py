@@ -10,7 +10,7 @@ from collections.abc import Callable
 from backupd.cache.index_tables import IndexTables
 from backupd.clock import Clock
 from backupd.errors import BackupError, DestinationError, DestinationFullError
-from backupd.model.orders import SpaceLimits
+from backupd.model.quotas import SpaceLimits
 from backupd.model.work import RegionTask
 from backupd.operations.context import error_fields
 from backupd.operations.places import OpenPlace

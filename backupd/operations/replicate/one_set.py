@@ -16,7 +16,7 @@ from backupd.errors import (
     StateFullError,
     StoppedError,
 )
-from backupd.model.orders import SpaceLimits
+from backupd.model.quotas import SpaceLimits
 from backupd.operations.backup import basing
 from backupd.operations.backup.session import Publishing, RunningSession, WriterIdentity, begin_journal, validate
 from backupd.operations.backup.space import SpaceGuard, stored_in

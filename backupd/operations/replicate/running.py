@@ -9,7 +9,8 @@ from backupd import __version__
 from backupd.destination.stores import canonical, local_path
 from backupd.errors import BackupError, BusyError, DamageError, ObjectMissingError
 from backupd.model import events
-from backupd.model.orders import ReplicateOrder, SpaceLimits
+from backupd.model.orders import ReplicateOrder
+from backupd.model.quotas import SpaceLimits
 from backupd.operations.backup import priority
 from backupd.operations.backup.own_repository import lost
 from backupd.operations.context import JobContext

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from backupd.cancel import Cancel
+from backupd.destination.meter import Meter
 from backupd.errors import BackupError, error_of
 from backupd.model import work
 from backupd.operations.restore.planning import TaskPlan
@@ -26,8 +27,11 @@ Take = Callable[[TaskPlan, work.FetchDone | None], None]
 class Crew:
     """Workers and the queue of tasks before them."""
 
-    def __init__(self, setup: work.FetchSetup, count: int, root_fd: int, cancel: Cancel, rights: Rights) -> None:
-        """root_fd: of the target; workers inherit it."""
+    def __init__(
+        self, setup: work.FetchSetup, count: int, root_fd: int, cancel: Cancel, rights: Rights, meter: Meter
+    ) -> None:
+        """root_fd: of the target; workers inherit it. meter: of the place, gets what the workers count there."""
+        self._meter = meter
         self._workforce = Workforce([setup] * count, root_fd, is_lazy=True, rights=rights)
         self._cancel = cancel
         self._queue: deque[TaskPlan] = deque()
@@ -96,6 +100,8 @@ class Crew:
         mine = self._under_way[worker.number]
         try:
             for message in worker.channel.receive_ready():
+                if isinstance(message, work.FetchDone | work.WorkerFailed):
+                    self._meter.add(message.traffic)
                 if isinstance(message, work.FetchDone):
                     self._deaths = 0
                     self._take(mine.pop(message.task), message)

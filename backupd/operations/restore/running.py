@@ -154,7 +154,8 @@ class _Run:
         count = order.limits.jobs or default_count()
         if order.caller is not None:
             count = min(count, default_count())
-        crew = Crew(self._setup(), count, root_fd, self._context.cancel, self._context.rights)
+        meter = self._context.meters.of(self._place.address)
+        crew = Crew(self._setup(), count, root_fd, self._context.cancel, self._context.rights, meter)
         finder = ChunkFinder(self._index.tables, self._place.repository.place)
         writing = Writing(crew, finder, self._trees.load, directories, self._owners, outcome)
         links = HardLinks(writing, directories, outcome)

@@ -7,7 +7,7 @@ from typing import Any
 from backupd.catalog.definitions import StoredSet
 from backupd.catalog.jobs import StoredRun
 from backupd.daemon import account
-from backupd.model.account import AccountUse
+from backupd.model.quotas import AccountUse
 from tests.unit.daemon.test_status import NAS, USB, a_run, a_set
 
 KIB = 1 << 10

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from backupd.destination.meter import Meter
 from backupd.errors import BackupError
 from backupd.model.work import BlockVerdict
 from backupd.repository.block_check import BlockCheck
@@ -21,7 +22,7 @@ def check(tmp_path: Path) -> BlockCheck:
     for day in range(4):
         small.add(directory(file=Node(os.urandom(3000))), day=day)
     blocks = [(bytes.fromhex(info.name[-64:]), info.size_bytes) for info in small.repository.place.list("blocks/")]
-    return BlockCheck(worker_setup(small.repository, str(tmp_path / "place")), 2, blocks)
+    return BlockCheck(worker_setup(small.repository, str(tmp_path / "place")), 2, blocks, Meter())
 
 
 def _workers(check: BlockCheck) -> list[int]:

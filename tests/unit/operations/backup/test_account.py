@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backupd.model.account import AccountLimit
+from backupd.model.quotas import AccountLimit
 from backupd.operations.backup import account
 from backupd.store_errors import AccountQuotaError
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from backupd.cancel import Cancel
+from backupd.destination.meter import Meter
 from backupd.model import work
 from backupd.operations.restore.crew import Crew
 from backupd.operations.restore.planning import TaskPlan
@@ -26,7 +27,7 @@ def test_a_task_is_not_blamed_for_workers_that_were_dead_before(tmp_path: Path) 
     setup = work.FetchSetup(worker_setup(small.repository, str(small.place)))
     root = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     before = set(children(os.getpid()))
-    crew = Crew(setup, 2, root, Cancel(), Rights(None))
+    crew = Crew(setup, 2, root, Cancel(), Rights(None), Meter())
     taken: list[work.FetchDone | None] = []
     crew.serve(_nothing_to_do, lambda _, done: taken.append(done))
     try:

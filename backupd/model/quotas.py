@@ -1,4 +1,4 @@
-"""The quota of an account: how much all its sets may hold, in bytes of their sources (FEATURES 4.14)."""
+"""Quotas: how much may be stored, and how much all sets of an account may hold of their sources (FEATURES 4.14)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,19 @@ from backupd.model.structs import Number, Strict, Struct
 
 MOST_BYTES = (1 << 53) - 1
 """More is told as this: every reader of JSON takes it, and no quota is larger."""
+
+
+class SpaceLimits(Strict, frozen=True, kw_only=True):
+    """How much may be stored; a limit that is None does not hold."""
+
+    set_name: str
+    destination: str
+    set_quota_bytes: Number | None = None
+    """Of the order's repository."""
+    destination_quota_bytes: Number | None = None
+    """Of all that is stored at the place."""
+    others_bytes: Number = 0
+    """What other repositories take there."""
 
 
 class AccountLimit(Strict, frozen=True, kw_only=True):
