@@ -108,18 +108,45 @@ class Store(Destination, Protocol):
         ...
 
 
+class Copy(Protocol):
+    """One copy of an object, at one member of a store that keeps several."""
+
+    @property
+    def where(self) -> str:
+        """The member's name."""
+        ...
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        """As of a destination; only of that copy."""
+        ...
+
+
 @runtime_checkable
 class KeepsCopies(Protocol):
     """What a store has besides that keeps more than one copy of an object."""
 
-    def another_copy(self, name: str) -> bool:
-        """The copy that `get` gave is damaged: whether there is another one, which `get` gives from now on."""
+    def copies(self, name: str) -> Sequence[Copy]:
+        """Each copy that can be asked, in the order in which `get` tries them."""
+        ...
+
+    def note_damage(self, name: str, bad: Sequence[str], good: str) -> None:
+        """Copies of these members were found damaged, that of another one is whole."""
+        ...
+
+    def damaged_copies(self) -> Sequence[tuple[str, str]]:
+        """(member, name) of all that were noted by this process."""
         ...
 
 
-def another_copy(place: Destination, name: str) -> bool:
-    """As of KeepsCopies; no where a store has one copy of each object."""
-    return isinstance(place, KeepsCopies) and place.another_copy(name)
+class _CopyBelow:
+    """A copy seen from a folder."""
+
+    def __init__(self, inner: Copy, folder: str) -> None:
+        self._inner, self._folder = inner, folder
+        self.where = inner.where
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        return self._inner.get(self._folder + name, offset, length)
 
 
 class Opening(msgspec.Struct, frozen=True):
@@ -166,9 +193,20 @@ class Below:
         """Read an object below the folder."""
         return self._inner.get(self._folder + name, offset, length)
 
-    def another_copy(self, name: str) -> bool:
+    def copies(self, name: str) -> Sequence[Copy]:
+        """As of the whole place; none where it keeps one of each object."""
+        inner = self._inner
+        found = inner.copies(self._folder + name) if isinstance(inner, KeepsCopies) else ()
+        return [_CopyBelow(copy, self._folder) for copy in found]
+
+    def note_damage(self, name: str, bad: Sequence[str], good: str) -> None:
         """As of the whole place."""
-        return another_copy(self._inner, self._folder + name)
+        if isinstance(self._inner, KeepsCopies):
+            self._inner.note_damage(self._folder + name, bad, good)
+
+    def damaged_copies(self) -> Sequence[tuple[str, str]]:
+        """As of the whole place."""
+        return self._inner.damaged_copies() if isinstance(self._inner, KeepsCopies) else ()
 
     def size(self, name: str) -> int | None:
         """Measure an object below the folder."""

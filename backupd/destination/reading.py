@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from backupd.destination.contract import Buffers, Destination, ObjectInfo, Traits, another_copy
+from backupd.destination.contract import Buffers, Copy, Destination, KeepsCopies, ObjectInfo, Traits
 from backupd.errors import DestinationRefusedError
 from backupd.rights import Rights
+
+
+class _CopyWithOwnRights:
+    """A copy of an object, read as the object is."""
+
+    def __init__(self, inner: Copy, rights: Rights) -> None:
+        self._inner, self._rights = inner, rights
+        self.where = inner.where
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        with self._rights.raised():
+            return self._inner.get(name, offset, length)
 
 
 class ReadWithOwnRights:
@@ -34,10 +46,20 @@ class ReadWithOwnRights:
         with self._rights.raised():
             return self._inner.get(name, offset, length)
 
-    def another_copy(self, name: str) -> bool:
+    def copies(self, name: str) -> Sequence[Copy]:
         """As of the inner one."""
         with self._rights.raised():
-            return another_copy(self._inner, name)
+            found = self._inner.copies(name) if isinstance(self._inner, KeepsCopies) else ()
+        return [_CopyWithOwnRights(copy, self._rights) for copy in found]
+
+    def note_damage(self, name: str, bad: Sequence[str], good: str) -> None:
+        """As of the inner one."""
+        if isinstance(self._inner, KeepsCopies):
+            self._inner.note_damage(name, bad, good)
+
+    def damaged_copies(self) -> Sequence[tuple[str, str]]:
+        """As of the inner one."""
+        return self._inner.damaged_copies() if isinstance(self._inner, KeepsCopies) else ()
 
     def size(self, name: str) -> int | None:
         """Measure an object."""

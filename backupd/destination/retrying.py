@@ -10,14 +10,14 @@ from __future__ import annotations
 import itertools
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
 
 from backupd.cancel import Cancel
 from backupd.clock import Clock, SystemClock
-from backupd.destination.contract import Buffers, ObjectInfo, Store, Traits, another_copy
+from backupd.destination.contract import Buffers, Copy, KeepsCopies, ObjectInfo, Store, Traits
 from backupd.errors import DestinationError, ObjectExistsError
 from backupd.store_errors import StoreAnswerError
 
@@ -117,9 +117,18 @@ class Retrying:
 
         return self._patiently(once)
 
-    def another_copy(self, name: str) -> bool:
+    def copies(self, name: str) -> Sequence[Copy]:
+        """As of the inner one, whose members try again by themselves."""
+        return self._inner.copies(name) if isinstance(self._inner, KeepsCopies) else ()
+
+    def note_damage(self, name: str, bad: Sequence[str], good: str) -> None:
         """As of the inner one."""
-        return self._patiently(lambda: another_copy(self._inner, name))
+        if isinstance(self._inner, KeepsCopies):
+            self._inner.note_damage(name, bad, good)
+
+    def damaged_copies(self) -> Sequence[tuple[str, str]]:
+        """As of the inner one."""
+        return self._inner.damaged_copies() if isinstance(self._inner, KeepsCopies) else ()
 
     def size(self, name: str) -> int | None:
         """Measure."""

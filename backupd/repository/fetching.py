@@ -8,11 +8,12 @@ import msgspec
 
 from backupd.block.layout import FRAME_HEADER_BYTES, block_name
 from backupd.block.segment import Segment
-from backupd.destination.contract import Destination, another_copy
+from backupd.destination.contract import Destination
 from backupd.destination.meter import Meter
 from backupd.errors import DamageError, DestinationError, DestinationUnreachableError, NewerVersionError
 from backupd.model import work
 from backupd.model.work import FetchSetup, FetchTask, SegmentOrder
+from backupd.repository.any_copy import copies_of
 from backupd.repository.file_writing import FileWriter, Slots
 from backupd.repository.reader import SegmentReader
 from backupd.store_errors import StoreDoorError
@@ -91,8 +92,8 @@ class FetchWorker:
         """A segment of what was fetched, or of another copy of it."""
         try:
             return self._reader.decode(order.block_id, order.offset, data)
-        except DamageError:
-            if not another_copy(self._place, block_name(order.block_id)):
+        except (DamageError, NewerVersionError):
+            if not copies_of(self._place, block_name(order.block_id)):
                 raise
             return self._reader.fetch(order.block_id, order.offset, order.stored_bytes)
 

@@ -16,7 +16,7 @@ from backupd.index.merge import Doubts, IndexSize, merge, plan_merge
 from backupd.index.parts import IndexSeal
 from backupd.index.reader import decode_all
 from backupd.index.writer import encode_index, seal_index, split_blocks
-from backupd.repository.any_copy import of_any_copy
+from backupd.repository.any_copy import Source, of_any_copy
 from backupd.repository.opening import OpenRepository, epoch_keys
 from backupd.repository.records import GcState, Records
 from backupd.seal.cipher import Binding, EpochName, unpack_epoch
@@ -56,8 +56,8 @@ def seal_of(repository: OpenRepository, name: str, epoch: EpochName) -> IndexSea
 def fetch_contents(repository: OpenRepository, name: str) -> IndexContents:
     """A whole index object. Raises DamageError, ObjectMissingError, NewerVersionError."""
 
-    def read() -> IndexContents:
-        data = repository.place.get(f"index/{name}", 0, MAX_OBJECT_BYTES + 1)
+    def read(source: Source) -> IndexContents:
+        data = source.get(f"index/{name}", 0, MAX_OBJECT_BYTES + 1)
         check_header(data, ObjectKind.INDEX, f"index/{name}")
         epoch = unpack_epoch(data[HEADER_BYTES : HEADER_BYTES + 12].ljust(12, b"\0"))
         return decode_all(seal_of(repository, name, epoch), data)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 
 import msgspec
 
-from backupd.destination.contract import Below, Destination, another_copy
+from backupd.destination.contract import Below, Destination
 from backupd.errors import (
     DamageError,
     FormatError,
@@ -18,7 +20,7 @@ from backupd.errors import (
     WrongKeyError,
 )
 from backupd.repository import identity
-from backupd.repository.any_copy import of_any_copy
+from backupd.repository.any_copy import Source, distinct, of_any_copy
 from backupd.seal import keyring as keyrings
 from backupd.seal import slot as slots
 from backupd.seal.cipher import EpochName
@@ -92,7 +94,7 @@ def list_slots(place: Destination) -> tuple[dict[str, Slot], list[str]]:
     for info in place.list("keys/"):
         name = info.name.removeprefix("keys/")
         try:
-            found[name] = of_any_copy(place, info.name, partial(_read_slot, place, name))
+            found[name] = of_any_copy(place, info.name, partial(_read_slot, name))
         except FormatError as error:
             problems.append(error.message)
         except NewerVersionError as error:
@@ -103,8 +105,24 @@ def list_slots(place: Destination) -> tuple[dict[str, Slot], list[str]]:
     return found, problems
 
 
-def _read_slot(place: Destination, name: str) -> Slot:
-    return slots.read_slot(name, place.get(f"keys/{name}", 0, 64 << 10))
+def _read_slot(name: str, source: Source) -> Slot:
+    return slots.read_slot(name, source.get(f"keys/{name}", 0, 64 << 10))
+
+
+def _other_slots(place: Destination, found: Mapping[str, Slot]) -> Iterator[dict[str, Slot]]:
+    """Slots whose copies differ, where a place keeps several: one may be damaged, and only a key tells which.
+
+    As many times at most as a slot has readable copies.
+    """
+    copies: dict[str, list[Slot]] = {}
+    for name in found:
+        for data in distinct(place, f"keys/{name}"):
+            with suppress(DamageError, NewerVersionError):
+                slot = slots.read_slot(name, data)
+                if slot != found[name]:
+                    copies.setdefault(name, []).append(slot)
+    for number in range(max(map(len, copies.values()), default=0)):
+        yield {name: slots[number] for name, slots in copies.items() if number < len(slots)}
 
 
 def unlock(place: Destination, repository_id: bytes, secret: bytes, first: str = "") -> OpenRepository:
@@ -113,14 +131,14 @@ def unlock(place: Destination, repository_id: bytes, secret: bytes, first: str =
     So a rotation that was broken off, which leaves an old slot beside the new one, opens the new epoch.
     secret: a password, or the 32 bytes or 44 characters of a key. Raises WrongKeyError, DamageError.
     """
-    while True:
-        found, problems = list_slots(place)
-        try:
-            return _unlock(place, repository_id, secret, first, found, problems)
-        except (DamageError, WrongKeyError):
-            # A slot of other bytes opens by no key.
-            if not any([another_copy(place, f"keys/{name}") for name in found]):
-                raise
+    found, problems = list_slots(place)
+    try:
+        return _unlock(place, repository_id, secret, first, found, problems)
+    except (DamageError, WrongKeyError):
+        for others in _other_slots(place, found):
+            with suppress(DamageError, WrongKeyError):
+                return _unlock(place, repository_id, secret, first, others, problems)
+        raise
 
 
 def _unlock(
@@ -180,9 +198,9 @@ def load_keyring(place: Destination, repository_id: bytes, name: str, keyring_ke
     if epoch is None:
         raise FormatError(f"a key slot names '{name}', which is no keyring")
 
-    def read() -> Keyring:
+    def read(source: Source) -> Keyring:
         try:
-            data = place.get(f"keyring/{name}", 0, 1 << 20)
+            data = source.get(f"keyring/{name}", 0, 1 << 20)
         except ObjectMissingError as error:
             raise DamageError(f"keyring/{name} is missing") from error
         return keyrings.open_keyring(repository_id, keyring_key, epoch, data)

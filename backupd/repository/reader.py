@@ -22,7 +22,7 @@ from backupd.errors import (
 from backupd.model.places import inside
 from backupd.model.store_access import NO_ACCESS, StoreAccess
 from backupd.model.work import RepositorySetup
-from backupd.repository.any_copy import of_any_copy
+from backupd.repository.any_copy import Source, of_any_copy
 from backupd.repository.block_seals import HEAD_BYTES, DataKeys, find_seal
 from backupd.repository.opening import OpenRepository
 from backupd.seal.compression import Decompressor
@@ -61,18 +61,23 @@ class SegmentReader:
         """One segment by the offset of its frame header. Raises DamageError; ObjectMissingError; DestinationError."""
         name, length = block_name(block_id), FRAME_HEADER_BYTES + stored_bytes
 
-        def read() -> Segment:
-            data = self._place.get(name, offset, length)
+        def read(source: Source) -> Segment:
+            data = source.get(name, offset, length)
             self.fetched_bytes += len(data)
-            return self.decode(block_id, offset, data)
+            return self.decode(block_id, offset, data, source)
 
         return of_any_copy(self._place, name, read)
 
-    def decode(self, block_id: bytes, offset: int, data: bytes | memoryview) -> Segment:
-        """A segment from the bytes at its frame header's offset. Raises DamageError."""
+    def decode(
+        self, block_id: bytes, offset: int, data: bytes | memoryview, source: Source | None = None
+    ) -> Segment:
+        """A segment from the bytes at its frame header's offset. Raises DamageError.
+
+        source: of the bytes, and of the block's header where that is not known; None: the place.
+        """
         if len(data) < FRAME_HEADER_BYTES:
             raise FormatError(f"{block_name(block_id)} ends within a frame at {offset}")
-        frame = self.block_seal(block_id).open_frame(offset, data[:FRAME_HEADER_BYTES])
+        frame = self.block_seal(block_id, source).open_frame(offset, data[:FRAME_HEADER_BYTES])
         sealed = data[FRAME_HEADER_BYTES : FRAME_HEADER_BYTES + frame.stored_bytes]
         body = self._opener.open(frame.epoch, frame.salt, frame.counter, sealed)
         what = f"segment at {offset} of {block_name(block_id)}"
@@ -88,11 +93,12 @@ class SegmentReader:
             raise FormatError(f"chunk {chunk_id.hex()} has other bytes than its name says")
         return data
 
-    def block_seal(self, block_id: bytes) -> BlockSeal:
-        """What opens a block's own parts; reads the block's header once."""
-        found = self._seals.get(block_id)
+    def block_seal(self, block_id: bytes, source: Source | None = None) -> BlockSeal:
+        """What opens a block's own parts; reads the block's header once, and of each copy that is tried by itself."""
+        found = self._seals.get(block_id) if source in (None, self._place) else None
         if found is None:
-            found = find_seal(block_id, self._place.get(block_name(block_id), 0, HEAD_BYTES), self.keys).seal
+            head = (source or self._place).get(block_name(block_id), 0, HEAD_BYTES)
+            found = find_seal(block_id, head, self.keys).seal
             self.keep_seal(block_id, found)
         return found
 

@@ -16,7 +16,7 @@ from backupd.errors import (
     ObjectExistsError,
     ObjectMissingError,
 )
-from backupd.repository.any_copy import of_any_copy
+from backupd.repository.any_copy import Source, of_any_copy
 from backupd.repository.opening import OpenRepository, epoch_keys
 from backupd.seal.cipher import Binding
 from backupd.seal.envelope import open_object, read_epoch, seal_object
@@ -75,8 +75,8 @@ class Records:
     def get(self, kind: ObjectKind, name: str, record_type: type[AnyRecord]) -> AnyRecord:
         """Read a record. Raises DamageError, ObjectMissingError, KeyMissingError."""
 
-        def read() -> AnyRecord:
-            data = self.place.get(name, 0, _MAX_OBJECT_BYTES)
+        def read(source: Source) -> AnyRecord:
+            data = source.get(name, 0, _MAX_OBJECT_BYTES)
             epoch = read_epoch(data, kind, name)
             keys = epoch_keys(self.repository, epoch, name)
             binding = Binding(kind, self.repository.id, epoch, name)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 from backupd.block.layout import BLOCK_HEADER_BYTES, FRAME_HEADER_BYTES, block_name
 from backupd.cache.index_table import Place
 from backupd.cache.index_tables import IndexTables
-from backupd.destination.contract import Destination, another_copy
+from backupd.destination.contract import Destination
 from backupd.errors import (
     DamageError,
     DestinationError,
@@ -17,6 +18,7 @@ from backupd.errors import (
     NewerVersionError,
 )
 from backupd.model.work import RepositorySetup, SegmentOrder
+from backupd.repository.any_copy import Source, first_good
 from backupd.repository.block_seals import HEAD_BYTES, find_seal
 from backupd.repository.copied_blocks import SealedSegment
 from backupd.repository.fetching import Stretch, plan_reads
@@ -139,19 +141,33 @@ class SealedFetcher:
         data = self._place.get(block_name(block_id), offset - head, head + length)
         self.fetched_bytes += len(data)
         if head:
-            self._reader.keep_seal(block_id, find_seal(block_id, data[:HEAD_BYTES], self._reader.keys).seal)
+            # A damaged header is met when a segment of the block is opened.
+            with suppress(DamageError, NewerVersionError):
+                self._reader.keep_seal(block_id, find_seal(block_id, data[:HEAD_BYTES], self._reader.keys).seal)
         return data[head:] if head else data
 
     def _opened(self, order: SegmentOrder, data: memoryview) -> SealedSegment:
-        """A segment that was opened, and each of its chunks hashed. Raises DamageError."""
-        reader, block_id = self._reader, order.block_id
+        """A segment that was opened, and each of its chunks hashed; of another copy where it is damaged.
+
+        Raises DamageError.
+        """
         try:
-            segment = reader.decode(block_id, order.offset, data)
-        except DamageError:
-            if not another_copy(self._place, block_name(block_id)):
+            return self._opened_of(order, data, self._place)
+        except (DamageError, NewerVersionError):
+            name = block_name(order.block_id)
+
+            def read(source: Source) -> SealedSegment:
+                again = source.get(name, order.offset, FRAME_HEADER_BYTES + order.stored_bytes)
+                return self._opened_of(order, memoryview(again), source)
+
+            found = first_good(self._place, name, read)
+            if found is None:
                 raise
-            again = self._get(block_id, order.offset, FRAME_HEADER_BYTES + order.stored_bytes)
-            return self._opened(order, memoryview(again))
+            return found[0]
+
+    def _opened_of(self, order: SegmentOrder, data: memoryview, source: Source) -> SealedSegment:
+        reader, block_id = self._reader, order.block_id
+        segment = reader.decode(block_id, order.offset, data, source)
         frame = reader.block_seal(block_id).open_frame(order.offset, data[:FRAME_HEADER_BYTES])
         hashed = [reader.identity.chunk_id(segment.chunk(at), segment.salts[at]) for at in range(len(segment))]
         for at, position in enumerate(order.positions):

@@ -12,15 +12,16 @@ import pytest
 
 from backupd.cancel import Cancel
 from backupd.clock import SystemClock
-from backupd.destination.contract import Store, another_copy
+from backupd.destination.contract import KeepsCopies, Store
 from backupd.destination.pacing import PaceTable
 from backupd.destination.pool.members import Member
 from backupd.destination.pool.policy import PoolId, Rules
 from backupd.destination.pool.store import PoolStore
 from backupd.destination.stores import open_store
-from backupd.errors import CancelledError, DestinationError, ObjectExistsError
+from backupd.errors import CancelledError, DestinationError, FormatError, ObjectExistsError
 from backupd.model.places import pool_place
 from backupd.model.store_access import PaceGrant, StoreAccess
+from backupd.repository.any_copy import Source, distinct, of_any_copy
 from backupd.store_errors import StoreBusyError
 from tests.support.faulty_store import Fault, FaultyPlace
 from tests.support.machine import PLUGINS
@@ -146,19 +147,40 @@ def _raises(error: DestinationError) -> Callable[[bool], Store]:
     return open_it
 
 
-def test_equal_copies_are_no_damage_of_a_member(tmp_path: Path) -> None:
-    """Else each mistyped password tells of damage at a member; and who has other bytes is told once, by its name."""
+def test_damage_is_told_of_the_member_that_has_it(tmp_path: Path) -> None:
+    """Else a good disk is thrown away, and equal copies, as of a key slot that no password opens, count as damage."""
     said: list[str] = []
-    access = pool_access("mirror", local_members(tmp_path, 3))
-    store = open_pool(access, warn=said.append)
-    store.put("r1/keys/a", [b"slot"])
-    assert store.get("r1/keys/a") == b"slot"
-    assert not another_copy(store, "r1/keys/a")
-    store.put("r1/keys/b", [b"slot"])
+    store = open_pool(pool_access("mirror", local_members(tmp_path, 3)), warn=said.append)
+    for name in ("a", "b", "c"):
+        store.put(f"r1/keys/{name}", [b"slot"])
     (tmp_path / "m0/r1/keys/b").write_bytes(b"slut")
-    assert store.get("r1/keys/b") == b"slut"
-    assert another_copy(store, "r1/keys/b")
-    assert store.get("r1/keys/b") == b"slot"
-    assert not another_copy(store, "r1/keys/b")
-    assert [one for one in said if "damaged" in one] == ["pool pool: m0 has a damaged r1/keys/b; that of m1 is read"]
+    (tmp_path / "m1/r1/keys/b").write_bytes(b"slit")
+
+    def read(source: Source, name: str) -> bytes:
+        data = source.get(f"r1/keys/{name}")
+        if data != b"slot":
+            raise FormatError("damaged")
+        return data
+
+    def of_any(name: str) -> bytes:
+        return of_any_copy(store, f"r1/keys/{name}", lambda source: read(source, name))
+
+    assert of_any("a") == b"slot"
+    for _ in range(2):
+        assert of_any("b") == b"slot"
+    bad = ["m0", "m1"]
+    assert [one for one in said if "damaged" in one] == [
+        f"pool pool: {name} has a damaged r1/keys/b; that of m2 is read" for name in bad
+    ]
+    assert store_damage(store) == [(name, "r1/keys/b") for name in bad]
+    assert distinct(store, "r1/keys/b") == [b"slut", b"slit", b"slot"]
+    for name in ("m0", "m1", "m2"):
+        (tmp_path / name / "r1/keys/c").write_bytes(b"slut")
+    with pytest.raises(FormatError):
+        of_any("c")
     store.close()
+
+
+def store_damage(store: Store) -> list[tuple[str, str]]:
+    assert isinstance(store, KeepsCopies)
+    return [*store.damaged_copies()]

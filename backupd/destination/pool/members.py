@@ -34,7 +34,6 @@ OpenIt = Callable[[bool], Store]
 """Takes whether the folder may be made."""
 
 AWAY_SECONDS = 60.0
-_SMALL_BYTES = 64 << 10
 _STRIKES = 3
 _TAKES_NOTHING = (DestinationFullError, DestinationRefusedError, ReadOnlyStoreError, NameTooLongError)
 
@@ -61,6 +60,11 @@ class Member:
     def name(self) -> str:
         """Of the destination."""
         return self.described.name
+
+    @property
+    def where(self) -> str:
+        """As of a copy."""
+        return self.name
 
     @property
     def error(self) -> DestinationError | None:
@@ -115,7 +119,7 @@ class Member:
             self._note(error, writes=False)
             raise self.told(error) from error
 
-    def get(self, name: str, offset: int, length: int | None) -> bytes:
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         """Read. Raises ObjectMissingError, DestinationError."""
         return self.call(lambda store: store.get(name, offset, length))
 
@@ -132,14 +136,6 @@ class Member:
             return self.call(lambda store: store.size(name)) is not None
         except DestinationError:
             return False
-
-    def get_small(self, name: str) -> bytes | None:
-        """All of an object of 64 KiB at most, None where it is larger or can't be had."""
-        try:
-            data = self.get(name, 0, _SMALL_BYTES + 1)
-        except DestinationError:
-            return None
-        return data if len(data) <= _SMALL_BYTES else None
 
     def listed(self, prefix: str) -> list[ObjectInfo]:
         """List."""

@@ -11,7 +11,6 @@ from typing import TypeVar
 from backupd.clock import Clock, SystemClock
 from backupd.destination.contract import Buffers, ObjectInfo, Traits
 from backupd.destination.pool import marks, policy
-from backupd.destination.pool.copies import DamagedCopies
 from backupd.destination.pool.members import Member, Warn
 from backupd.destination.pool.policy import LEAD, Answer, Ask, Part, PoolId, Rules
 from backupd.destination.pool.room import Room
@@ -47,7 +46,7 @@ class PoolStore:
         self._lock = threading.Lock()
         self._begun: set[str] = set()
         self._known_places: dict[str, int] = {}
-        self._damaged = DamagedCopies()
+        self._damaged: dict[tuple[str, str], None] = {}
         self._room = Room(self._free_by_member, clock or SystemClock())
         self._left_temporaries = False
 
@@ -145,27 +144,29 @@ class PoolStore:
                 errors.append(error)
             else:
                 self._remember(name, number)
-                self._damaged.gave(name, number)
                 return data
         if self._may_tell_absence(name, answered):
             raise ObjectMissingError(f"{name} is not in the pool {self.called.name}")
         raise self._failure(f"whether {name} is there can't be told", errors)
 
-    def another_copy(self, name: str) -> bool:
-        """Pass over the member whose copy `get` gave, as long as another one has the object."""
-        having = [number for number in self._reading_order(name) if self.members[number].has(name)]
-        bad, good = self._damaged.pass_over(name, having)
-        while bad is not None and good is not None and self._are_same(name, bad, good):
-            self._damaged.gave(name, good)
-            bad, good = self._damaged.pass_over(name, having)
-        if bad is not None and good is not None:
-            self._warn(f"{self.members[bad].name} has a damaged {name}; that of {self.members[good].name} is read")
-        return good is not None
+    def copies(self, name: str) -> Listed[Member]:
+        """Of each member that has the object."""
+        members = [self.members[number] for number in self._reading_order(name)]
+        return [member for member in members if member.has(name)]
 
-    def _are_same(self, name: str, bad: int, good: int) -> bool:
-        """Of a small object, as a key slot that a wrong password does not open: then it is no damage."""
-        one, other = (self.members[number].get_small(name) for number in (bad, good))
-        return one is not None and one == other
+    def note_damage(self, name: str, bad: Sequence[str], good: str) -> None:
+        """Tell it once of each object."""
+        for member in bad:
+            with self._lock:
+                is_new = (member, name) not in self._damaged and len(self._damaged) < _MOST_REMEMBERED
+                if is_new:
+                    self._damaged[member, name] = None
+            if is_new:
+                self._warn(f"{member} has a damaged {name}; that of {good} is read")
+
+    def damaged_copies(self) -> Listed[tuple[str, str]]:
+        """All that were told."""
+        return [*self._damaged]
 
     def size(self, name: str) -> int | None:
         """Of the first member that has it; None only where it is nowhere."""
@@ -258,7 +259,7 @@ class PoolStore:
             return [self.at]
         known = self._known_places.get(name)
         numbers = [number for number in range(len(self.members)) if number != known]
-        return self._damaged.last(name, numbers if known is None else [known, *numbers])
+        return numbers if known is None else [known, *numbers]
 
     def _remember(self, name: str, number: int) -> None:
         if self.rules.kind == "spread" and policy.is_block(name):

@@ -6,13 +6,21 @@ from contextlib import closing, suppress
 from functools import partial
 
 from backupd.destination.contract import Below, Destination
-from backupd.errors import BackupError, DamageError, DestinationUnreachableError, FormatError, ObjectExistsError
+from backupd.errors import (
+    BackupError,
+    DamageError,
+    DestinationUnreachableError,
+    FormatError,
+    NewerVersionError,
+    ObjectExistsError,
+)
 from backupd.model.orders import BackupOrder, OwnRepository
 from backupd.operations.context import JobContext
 from backupd.operations.places import list_snapshots, open_repository, split_place
 from backupd.repository import identity
-from backupd.repository.any_copy import of_any_copy
-from backupd.repository.opening import parse_epoch
+from backupd.repository.any_copy import Source, distinct, of_any_copy
+from backupd.repository.opening import OpenRepository, parse_epoch
+from backupd.seal.keyring import open_keyring
 from backupd.seal.slot import read_slot
 from backupd.settings.keys import KeyStore
 
@@ -55,23 +63,45 @@ def copy_identity_from(context: JobContext, own: OwnRepository, origin: str, who
         copy_identity(Below(place, own.repository), Below(whole, own.repository))
 
 
-def copy_identity(source: Destination, target: Destination) -> None:
+def copy_identity(source: Destination, target: Destination, known: OpenRepository | None = None) -> None:
     """Make the same repository at another place: its keys and keyrings as they are, its text objects last.
 
-    A crash leaves a repository that does not exist yet; the next call goes on. A damaged key slot is left out: nothing
-    else could ever stand there under its name.
+    A crash leaves a repository that does not exist yet; the next call goes on. A key slot that is damaged, or of which
+    the place's copies differ, is left out, but the one that `known` was opened by: nothing else could ever stand there
+    under its name.
     """
     names = [info.name for folder in _FOLDERS for info in source.list(folder)]
     for name in [*sorted(names), *identity.TWINS]:
-        try:
-            data = of_any_copy(source, name, partial(_read, source, name))
-        except DamageError:
-            continue
-        with suppress(ObjectExistsError):
-            target.put(name, [data])
+        with suppress(DamageError, ObjectExistsError):
+            data = _certain(source, name, known)
+            if data is not None:
+                target.put(name, [data])
 
 
-def _read(source: Destination, name: str) -> bytes:
+def _certain(source: Destination, name: str, known: OpenRepository | None) -> bytes | None:
+    """Bytes of an object, None where its copies differ and nothing tells which is whole. Raises DamageError."""
+    copies = distinct(source, name) if name.startswith(_FOLDERS) else []
+    if len(copies) < 2:
+        return of_any_copy(source, name, partial(_read, name))
+    for data in copies:
+        with suppress(DamageError, NewerVersionError):
+            if known is not None and _is_of(known, name, data):
+                return data
+    return None
+
+
+def _is_of(known: OpenRepository, name: str, data: bytes) -> bool:
+    """Whether it is the slot, or the keyring, that a repository was opened by. Raises DamageError."""
+    folder, _, own = name.partition("/")
+    if folder == "keys":
+        return own == known.slot_name and read_slot(own, data) == known.slot
+    epoch = parse_epoch(own)
+    if epoch is None or own != known.slot.keyring:
+        return False
+    return open_keyring(known.id, known.keyring_key, epoch, data) == known.keyring
+
+
+def _read(name: str, source: Source) -> bytes:
     """Bytes of an object. Raises DamageError for a key slot that is seen to be damaged."""
     data = source.get(name)
     if name.startswith(_FOLDERS[0]):
