@@ -22,10 +22,11 @@ from backupd.daemon.grouping import (
     caught_up,
     earlier,
     groups,
-    is_of,
     is_of_sources,
+    is_shut,
     laggards,
     near_first,
+    snapshot_of,
     split,
     step_name,
 )
@@ -172,8 +173,8 @@ class Carrier:
             except BackupError as error:
                 outcomes |= {destination.id: Outcome.of(error) for destination in able}
         outcomes = {destination.id: allowed(destination, outcomes[destination.id]) for destination in group}
-        # What lags is told of when it was filled.
-        later = laggards(group, outcomes)
+        # What lags is told of when it was filled; nobody fills one that is alone.
+        later = laggards(group, outcomes) if len(group) > 1 else []
         for destination in (one for one in group if one not in later):
             await self._keep_ended(job, stored, destination, outcomes[destination.id], began_ns)
         return outcomes
@@ -188,15 +189,15 @@ class Carrier:
         began_ns = self._clock.now_ns()
         for sibling, its in ended.items():
             known = self._known.repository(stored.id, sibling)
-            if its.exit_code not in GOOD or known is None or sibling == destination.id:
+            if its.exit_code not in GOOD or known is None or sibling == destination.id or not snapshot_of(its):
                 continue
             source = self._known.destination(sibling)
             job.begin_step(f"fill {destination.text.name} from {source.text.name}")
             try:
-                copied = await self._copy(job, stored, destination, source, known)
+                copied = await self._copy(job, stored, destination, source, known, snapshot_of(its))
             except BackupError as error:
                 copied = Outcome.of(error)
-            if copied.exit_code in GOOD or copied.was_stopped or is_of(destination, copied):
+            if copied.exit_code in GOOD or copied.was_stopped or is_shut(destination, copied):
                 outcome = allowed(destination, caught_up(copied, its, destination, ended.get(destination.id)))
                 await self._keep_ended(job, stored, destination, outcome, began_ns)
                 return {destination.id: outcome}
@@ -211,14 +212,17 @@ class Carrier:
         destination: StoredDestination,
         source: StoredDestination,
         known: StoredRepository,
+        snapshot: str,
     ) -> Outcome:
-        """Copy the newest snapshot. Raises BackupError where that can't be begun."""
+        """Copy the snapshot that the job has made at the source. Raises BackupError where that can't be begun."""
         request = job.request.backup
         if request is None:
             raise SourceNotFoundError("the job names nothing to do")
         limits = self._limits(job, stored, request)
         is_there = self._known.repository(stored.id, destination.id) is not None
-        order = copy_order(stored, source, known, destination.text, latest=True, limits=limits, existing=is_there)
+        order = copy_order(
+            stored, source, known, destination.text, limits=limits, snapshot=snapshot, existing=is_there
+        )
         order = await asyncio.to_thread(unlocked, order, stored.text)
         space = await quotas.limits(self._database, self._known, stored, destination)
         order = msgspec.structs.replace(order, space=space)

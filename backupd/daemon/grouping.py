@@ -9,7 +9,7 @@ import msgspec
 
 from backupd.catalog.definitions import StoredDestination
 from backupd.daemon.outcome import GOOD, Outcome, fields
-from backupd.errors import SkippedError
+from backupd.errors import RollbackError, SkippedError
 from backupd.model.places import is_url
 from backupd.model.sets import CONCURRENT, SetText
 from backupd.model.traffic import Traffic
@@ -96,9 +96,18 @@ def is_of_sources(outcome: Outcome) -> bool:
     return str((outcome.error or {}).get("code", "")).startswith("source.") and outcome.exit_code not in GOOD
 
 
-def is_of(destination: StoredDestination, outcome: Outcome) -> bool:
-    """Whether an error is about that destination, of two that a copy is made between."""
-    return ((outcome.error or {}).get("context") or {}).get("destination") == destination.text.name
+def snapshot_of(outcome: Outcome) -> str:
+    """Id of the snapshot that a run left, empty where it tells of none."""
+    runs = (outcome.result or {}).get("runs") or [{}]
+    return str(runs[0].get("snapshot") or "")
+
+
+def is_shut(destination: StoredDestination, outcome: Outcome) -> bool:
+    """Whether a copy to a destination failed for what would be said of a backup there, too: its store, space, past."""
+    error = outcome.error or {}
+    is_its_own = (error.get("context") or {}).get("destination") == destination.text.name
+    code = str(error.get("code", ""))
+    return code == RollbackError.code or (is_its_own and code.startswith(("destination.", "space.", "proxy.")))
 
 
 def caught_up(
@@ -127,13 +136,12 @@ def caught_up(
         "error": None,
         **({"traffic": told["to"]} if told else {}),
     }
-    result = {**(sibling.result or {}), "runs": [{**run, "destinations": [entry]}]}
-    return Outcome(
-        exit_code=max(sibling.exit_code, copied.exit_code),
-        result=result,
-        error=sibling.error or copied.error,
-        warnings=copied.warnings,
-    )
+    # What became of the other destination's store is not told of this one.
+    has_problems = bool(run["problems"]["count"])
+    exit_code = max(3 if has_problems else 0, copied.exit_code)
+    result = {**(sibling.result or {}), "runs": [{**run, "exit": exit_code, "destinations": [entry]}]}
+    error = sibling.error if has_problems else copied.error
+    return Outcome(exit_code=exit_code, result=result, error=error, warnings=copied.warnings)
 
 
 def _failed(outcome: Outcome, error: dict[str, Any], number: int) -> Outcome:

@@ -68,19 +68,21 @@ def copy_order(
     known: StoredRepository,
     to: DestinationText,
     *,
-    latest: bool,
     limits: Limits,
+    latest: bool = False,
+    snapshot: str = "",
     existing: bool = False,
 ) -> ReplicateOrder:
     """The order to bring a set's snapshots from one destination to another place. known: the set's, at the first.
 
-    latest: the newest alone; older ones that the other lacks, it may have dropped.
+    latest: the newest alone; snapshot: id of the only one. Older ones that the other place lacks, it may have dropped.
     """
     return ReplicateOrder(
         place=inside(source.text.place, known.repository),
         to=to.place,
         set_names=[known.stored_set_id],
         latest=latest,
+        snapshot=snapshot,
         existing=existing,
         from_name=source.text.name,
         to_name=to.name,

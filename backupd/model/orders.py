@@ -210,11 +210,13 @@ class ReplicateOrder(Order, frozen=True, kw_only=True, tag="replicate"):
     """Names or ids; empty: all sets of the repository."""
     latest: bool = False
     """Only the newest complete snapshot of each set."""
+    snapshot: str = ""
+    """Id; only that one, which is there."""
     existing: bool = False
     """Whether the repository lies there: then none is made."""
     from_name: str = ""
     to_name: str = ""
-    """How messages call the two places; empty: by their addresses."""
+    """How messages call the two places, of the daemon's own destinations; empty: by their addresses."""
     limits: Limits = Limits()
 
 

@@ -52,6 +52,11 @@ class CopiedBlocks:
         """Size of every block that was stored."""
         self.stored_bytes = 0
 
+    @property
+    def unsafe_bytes(self) -> int:
+        """Placed, and not yet acknowledged."""
+        return self._held_bytes
+
     def add(self, segment: SealedSegment) -> None:
         """Place a segment. Raises what ended the sending, and what `tick` raises."""
         taken = FRAME_HEADER_BYTES + segment.frame.stored_bytes

@@ -13,7 +13,7 @@ import pytest
 from tests.support import slow_set
 from tests.support.compare import compare_trees
 from tests.support.daemon import Daemon, running_daemon
-from tests.support.damaging import striking
+from tests.support.faulty_store import Fault, FaultyPlace
 
 
 @pytest.fixture
@@ -83,17 +83,46 @@ def test_a_damaged_first_place_hands_nothing_on(daemon: Daemon, tmp_path: Path) 
     assert compare_trees(tmp_path / "source", tmp_path / "out" / str(tmp_path / "source")[1:]) == []
 
 
-def test_a_place_that_lost_blocks_is_filled_from_the_other(daemon: Daemon, tmp_path: Path) -> None:
-    """Both stored to at once: the one that swallowed a block has its snapshot in the same run, and the run says so."""
-    daemon.good("set", "edit", "docs", "--mode", "concurrent")
-    (tmp_path / "two").mkdir()
-    with striking(tmp_path / "two", Path.unlink) as lost:
-        document = daemon.json("backup", "docs")
-    assert lost
-    assert (document["exit"], document["error"]["code"]) == (3, "destination.stored_again"), document
-    assert _listed(daemon, "one") == _listed(daemon, "two")
-    assert daemon.json("check", "docs", "--from", "two", "--crc")["exit"] == 0
-    assert daemon.json("backup", "docs")["exit"] == 0
+@pytest.mark.parametrize("mode", ["sequential", "concurrent"])
+@pytest.mark.parametrize("times", [1, 1000])
+def test_a_place_that_loses_blocks_harms_no_other(daemon: Daemon, tmp_path: Path, mode: str, times: int) -> None:
+    """A single loss is made good in the same run, which says so; where all is lost, that one's run alone failed."""
+    folder = tmp_path / "memory"
+    folder.mkdir()
+    faulty = FaultyPlace(folder)
+    daemon.good("destination", "add", "faulty", faulty.address)
+    daemon.good("set", "edit", "docs", "--remove-to", "two", "--add-to", "faulty", "--mode", mode)
+    daemon.good("backup", "docs")
+    (tmp_path / "source" / "new").write_bytes(os.urandom(50_000))
+    faulty.set_faults(Fault("lie", "put", "blocks", times=times))
+    document = daemon.json("backup", "docs")
+    assert faulty.struck()
+    faulty.set_faults()
+    entries = {entry["name"]: entry for entry in document["result"]["runs"][0]["destinations"]}
+    assert (entries["one"]["verdict"], entries["one"]["error"]) == ("good", None)
+    if times == 1:
+        assert (document["exit"], document["error"]["code"]) == (3, "destination.stored_again"), document
+        assert _listed(daemon, "one")[-1] == _listed(daemon, "faulty")[-1]
+    else:
+        assert document["exit"] == 4, document
+        assert entries["faulty"]["error"]["code"] == "destination.blocks_lost"
+        told = daemon.good("status", "docs")["sets"][0]["destinations"]
+        last = {one["destination"]: one["last_run"]["exit"] for one in told}
+        assert last == {"one": 0, "faulty": 15}
+        assert daemon.json("backup", "docs")["exit"] == 0
+    assert daemon.json("check", "docs", "--from", "faulty", "--crc")["exit"] == 0
+    daemon.good("restore", "docs", "--from", "faulty", "--to", tmp_path / "out")
+    assert compare_trees(tmp_path / "source", tmp_path / "out" / str(tmp_path / "source")[1:]) == []
+
+
+def test_keys_that_were_rotated_at_each_place_stop_no_backup(daemon: Daemon) -> None:
+    """Neither place takes a copy of the other's any more; the sources are there."""
+    daemon.good("backup", "docs")
+    for name in ("one", "two"):
+        daemon.good("key", "rotate", "docs", "--from", name, "--yes")
+    document = daemon.json("backup", "docs")
+    assert document["exit"] == 0, document
+    assert [len(_listed(daemon, name)) for name in ("one", "two")] == [2, 2]
 
 
 def test_an_absent_place_leaves_the_others_result_whole(daemon: Daemon, tmp_path: Path) -> None:

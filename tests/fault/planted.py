@@ -169,7 +169,7 @@ FAULTS: tuple[Planted, ...] = (
         "backupd/operations/backup/running.py",
         "        validate(self._records, sizes,",
         "        (lambda *_: None)(self._records, sizes,",
-        ("tests/flow/test_lying_place.py",),
+        ("tests/fault/test_faulty_store.py",),
     ),
 )
 

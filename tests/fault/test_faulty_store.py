@@ -29,7 +29,7 @@ from tests.support.machine import PLUGINS, PYTHON_PATH, LaterClock, Machine, Out
 from tests.support.seeded_tree import build_tree, change_tree
 
 _KINDS: dict[Method, tuple[Kind, ...]] = {
-    "put": ("error", "refused", "full", "tear", "stall", "lie", "lost_ack"),
+    "put": ("error", "refused", "full", "tear", "stall", "lie", "cut", "lost_ack"),
     "get": ("error", "refused", "tear", "stall", "lie"),
     "size": ("error", "refused", "tear", "lie"),
     "list": ("error", "refused", "tear", "lie"),
@@ -38,7 +38,7 @@ _KINDS: dict[Method, tuple[Kind, ...]] = {
 }
 _LIES: tuple[tuple[Method, Kind], ...] = (
     ("put", "lie"), ("get", "lie"), ("get", "tear"), ("size", "lie"), ("size", "tear"), ("list", "lie"),
-    ("delete", "lie"), ("top_names", "lie"), ("put", "tear"),
+    ("delete", "lie"), ("top_names", "lie"), ("put", "tear"), ("put", "cut"),
 )  # fmt: skip
 """What no honest store does: there it is enough that nothing wrong is ever given back or told as good for long."""
 _TREE_BYTES = 3 << 20
@@ -245,12 +245,13 @@ def test_each_fault_is_told_or_harmless(life: Life, faults: Faults) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize("kind", ["lie", "cut"])
 @pytest.mark.parametrize("part", ["blocks", "index", "snapshots"])
-def test_what_the_store_swallows_before_the_commit_is_sent_again(life: Life, part: str) -> None:
+def test_what_the_store_swallows_before_the_commit_is_sent_again(life: Life, part: str, kind: Kind) -> None:
     """Else a store that says "taken" and drops one object has a snapshot that nobody can read, found by the restore."""
     for times in (1, 1000):
         life.put_back("changed")
-        life.faulty.set_faults(Fault("lie", "put", part, times=times))
+        life.faulty.set_faults(Fault(kind, "put", part, times=times))
         if times == 1:
             newest = life.back_up()
         else:

@@ -12,7 +12,7 @@ from backupd.errors import DestinationFullError
 from backupd.model.orders import ReplicateOrder
 from tests.fault.conftest import Faults
 from tests.support.compare import compare_trees
-from tests.support.faulty_store import Fault, FaultyPlace
+from tests.support.faulty_store import Fault, FaultyPlace, Kind
 from tests.support.full_disk import Filled, Tmpfs
 from tests.support.ledger import SLACK_BYTES
 from tests.support.mounting import tmpfs
@@ -91,9 +91,11 @@ def test_a_full_new_place_is_told_and_goes_on_with_room(history: History, disk: 
     history.check_copy(made)
 
 
-@pytest.mark.parametrize("kind", ["tear", "lie"])
-def test_a_new_place_that_loses_a_block_has_no_snapshot(history: History, tmp_path: Path, kind: str) -> None:
-    """What the store said it has is counted and measured before the commit; what is missing goes again next time."""
+@pytest.mark.parametrize(("kind", "times"), [("tear", 9), ("lie", 1), ("cut", 1), ("lie", 1000)])
+def test_a_new_place_that_loses_a_block_has_no_snapshot(
+    history: History, tmp_path: Path, kind: Kind, times: int
+) -> None:
+    """What the store said it has is counted and measured before the commit; what is missing goes again, once."""
     made = history.live(2)
     with tmpfs(tmp_path / "memory", "64m") as memory:
         faulty = FaultyPlace(memory)
@@ -101,15 +103,18 @@ def test_a_new_place_that_loses_a_block_has_no_snapshot(history: History, tmp_pa
         assert history.machine.bkctl(*words, "--latest").returncode == 0
         history.change(2)
         made.append(history.back_up())
-        faulty.set_faults(Fault(kind, "put", "blocks/", times=1 if kind == "lie" else 9))  # type: ignore[arg-type]
-        failed = history.machine.json(*words)
-        assert failed["exit"] == 15, failed
-        assert failed["error"]["context"]["destination"] == faulty.address
+        faulty.set_faults(Fault(kind, "put", "blocks/", times=times))
+        struck = history.machine.json(*words)
         assert faulty.struck()
         faulty.set_faults()
-        again = history.machine.json(*words)
-        assert again["exit"] == 0, again
-        assert again["result"]["snapshots"]["there"] + again["result"]["snapshots"]["copied"] == 3
+        if times == 1:
+            assert (struck["exit"], struck["error"]["code"]) == (3, "destination.stored_again"), struck
+        else:
+            assert struck["exit"] == 15, struck
+            assert struck["error"]["context"]["destination"] == faulty.address
+            struck = history.machine.json(*words)
+            assert struck["exit"] == 0, struck
+        assert struck["result"]["snapshots"]["there"] + struck["result"]["snapshots"]["copied"] == 3
         shutil.rmtree(history.old)
         checked = history.machine.json("check", "--crc", "--from", faulty.address)
         assert checked["result"]["files_hit"] == [], checked

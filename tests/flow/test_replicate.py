@@ -19,10 +19,12 @@ from backupd.errors import (
     ConflictError,
     PlaceOccupiedError,
     RepositoryNotFoundError,
+    SnapshotNotFoundError,
     UsageError,
 )
 from backupd.model import events
 from backupd.model.orders import BackupOrder, CheckOrder, KeyOrder, ReplicateOrder, Unlock
+from backupd.model.quotas import SpaceLimits
 from backupd.operations.context import JobContext
 from backupd.operations.places import secret_of
 from backupd.repository import opening
@@ -34,9 +36,8 @@ from backupd.settings import directories
 from backupd.settings.lock import SetLock
 from backupd.snapshot import naming
 from backupd.snapshot.records import Drop, Snapshot
-from backupd.store_errors import BlocksLostError
+from backupd.store_errors import QuotaError
 from tests.support.backing_up import fingerprint
-from tests.support.damaging import striking
 from tests.support.replicating import SET, History
 from tests.support.small_repository import Node, SmallRepository, directory
 
@@ -110,24 +111,30 @@ def test_what_was_known_of_the_files_is_known_at_the_copy(history: History) -> N
     assert 60_000 <= run["bytes"]["read"] < 100_000 < run["bytes"]["seen"], run
 
 
-@pytest.mark.parametrize("most", [1, 1000])
-def test_what_the_new_place_loses_meanwhile_is_copied_again(history: History, most: int) -> None:
-    """A store that swallows blocks has no snapshot of them; a single loss does not cost the night's copy."""
-    made = history.live(2)
-    history.new.mkdir()
-    with striking(history.new, Path.unlink, most) as lost:
-        if most == 1:
-            found = history.replicate()
-            assert (found["exit"], found["error"]["code"]) == (3, "destination.stored_again"), found
-            assert found["snapshots"] == {**_ALL, "copied": 2}
-        else:
-            with pytest.raises(BlocksLostError):
-                history.replicate()
-    assert lost
-    if most > 1:
-        assert not history.snapshots()
-        assert history.replicate()["exit"] == 0
-    history.check_copy(made)
+def test_the_snapshot_of_a_run_and_no_other(history: History) -> None:
+    """By a clock that was ahead once, another one is the newest: a copy of that would stand for today's."""
+    made = history.live(3)
+    assert history.replicate(snapshot=made[1])["snapshots"] == {**_ALL, "copied": 1}
+    assert [naming.snapshot_id_text(one) for one in history.snapshots()] == [made[1]]
+    assert history.replicate(snapshot=made[1])["snapshots"] == {**_ALL, "there": 1}
+    with pytest.raises(SnapshotNotFoundError):
+        history.replicate(snapshot="s" + 32 * "0")
+
+
+def test_a_quota_ends_a_copy(history: History) -> None:
+    """What is filled from another place must not take more there than a backup would be given."""
+    history.begin()
+    history.back_up()
+    limits = SpaceLimits(set_name=SET, destination="new", set_quota_bytes=1_000_000)
+    with pytest.raises(QuotaError) as reached:
+        history.replicate(space=limits)
+    assert reached.value.context["destination"] == str(history.new)
+    assert not history.snapshots()
+    assert history.block_bytes(history.new) < 2_000_000
+    ample = SpaceLimits(set_name=SET, destination="new", set_quota_bytes=history.block_bytes(history.old) + 50_000)
+    found = history.replicate(space=ample)
+    assert found["exit"] == 0
+    assert any("over 95 %" in warning for warning in found["warnings"]), found["warnings"]
 
 
 def test_only_the_newest(history: History) -> None:

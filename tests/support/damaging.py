@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 Damage = Callable[[Path], None]
@@ -78,26 +76,3 @@ def _rewrite(path: Path, data: bytes) -> None:
     path.unlink()
     path.write_bytes(data)
     path.chmod(0o600)
-
-
-@contextmanager
-def striking(place: Path, strike: Callable[[Path], None], most: int = 1) -> Iterator[list[Path]]:
-    """The first blocks that appear at the place are struck at once."""
-    done: list[Path] = []
-    before = set(place.glob("r*/blocks/*/*"))
-    is_over = threading.Event()
-
-    def watch() -> None:
-        while not is_over.is_set() and len(done) < most:
-            for path in place.glob("r*/blocks/*/*"):
-                if path not in before and path not in done and len(done) < most:
-                    strike(path)
-                    done.append(path)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield done
-    finally:
-        is_over.set()
-        watcher.join()

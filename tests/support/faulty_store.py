@@ -24,7 +24,7 @@ from backupd.errors import DestinationError, DestinationFullError, DestinationRe
 from backupd.model.places import PlaceUrl
 
 Method = Literal["put", "get", "size", "list", "delete", "top_names"]
-Kind = Literal["error", "refused", "full", "tear", "stall", "lie", "lost_ack"]
+Kind = Literal["error", "refused", "full", "tear", "stall", "lie", "cut", "lost_ack"]
 
 _ERRORS: dict[str, Callable[[str], DestinationError]] = {
     "error": lambda text: DestinationError(text, hint="try again"),
@@ -119,6 +119,9 @@ class FaultyStore:
             data = b"".join(buffers)
             self._inner.put(name, [data[: len(data) // 2]])
             raise DestinationUnreachableError(f"{name}: the connection broke")
+        elif fault.kind == "cut":
+            data = b"".join(buffers)
+            self._inner.put(name, [data[:-1]])
         elif fault.kind == "lost_ack":
             self._inner.put(name, buffers)
             raise DestinationUnreachableError(f"{name}: the connection broke")

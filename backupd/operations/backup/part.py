@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 
 from backupd.block.assembler import FinishedBlock
 from backupd.cache import seen_snapshots
@@ -40,6 +41,7 @@ from backupd.repository.lanes import Lane, LaneTarget
 from backupd.repository.spool import Spool
 from backupd.settings.directories import ensure
 from backupd.snapshot.records import Checkpoint, Snapshot
+from backupd.store_errors import BlocksLostError
 
 
 class Part:
@@ -141,7 +143,7 @@ class Part:
         # The file is there for one of several destinations only: it is cut where that one's own checkpoint is.
         cache_path = basing.cache_path(self.place, self.use.set_id, session_id)
         self._journal = begin_journal(path, self.session, cache_path + ".part")
-        self.publishing = Publishing(self._records, self.index.tables, self._journal)
+        self.publishing = Publishing(self._records, self.index.tables, self._journal, self._context.warn)
         self.publishing.generation = state.generation
 
     def check_base(self, base: basing.Base) -> None:
@@ -189,8 +191,9 @@ class Part:
 
     def finish(self, snapshot: Snapshot) -> None:
         """Name what was stored, count and measure it, commit."""
-        self.publish(self.take_safe())
-        self._validate()
+        fresh = self.take_safe()
+        self.publish(fresh)
+        self._validate({block.block_id for block in fresh})
         self.session.commit(snapshot, self._context.clock.now_ns())
         self.snapshot = snapshot
         self._remember()
@@ -215,9 +218,16 @@ class Part:
         if self.account is not None and self.snapshot is not None:
             self.account.commit(self.session.name, self.snapshot)
 
-    def _validate(self) -> None:
+    def _validate(self, measured: Collection[bytes] = ()) -> None:
+        """measured: blocks that were, right now."""
         now_ns = self._context.clock.now_ns()
-        validate(self._records, self._all_sizes(), self._context.warn, now_ns, self._who.host_id)
+        sizes = {block: size for block, size in self._all_sizes().items() if block not in measured}
+        try:
+            validate(self._records, sizes, self._context.warn, now_ns, self._who.host_id)
+        except BlocksLostError:
+            # Its checkpoints may need what is lost: none of them is to become a partial snapshot.
+            self.session.abandon(now_ns)
+            raise
 
     def _remember(self) -> None:
         """After a complete snapshot: this host will notice if it vanishes. What fails from here on fails no run."""

@@ -75,13 +75,13 @@ def _run_locked(places: Places, use: SetUse, session_id: bytes, missing: list[Pr
     with lock:
         if order.dry_run:
             return dry_run.run(context, places.first, use, missing)
-        run = _Run(places, use, session_id)
         try:
-            return run.run(missing)
+            return _Run(places, use, session_id).run(missing)
         except BlocksLostError as error:
             # Of several destinations one that lost blocks is filled from the others.
-            if order.also or not run.is_read:
+            if order.also:
                 raise
+            context.cancel.check()
             context.warn(f"{error.message}; what they held is stored again")
             return _Run(places, use, os.urandom(16), error).run(missing)
 
@@ -129,8 +129,6 @@ class _Run:
     def __init__(self, places: Places, use: SetUse, session_id: bytes, lost: BlocksLostError | None = None) -> None:
         """lost: what became of the blocks of a first try, whose place is known to have damage since."""
         self._lost = lost
-        self.is_read = False
-        """Whether all was read and sent."""
         self._order, self._context, self._use = places.order, places.context, use
         self._started_ns = self._context.clock.now_ns()
         self._parts = places.parts(use)
@@ -244,7 +242,6 @@ class _Run:
         if not root:
             raise AssertionError("all is read, and the tree has no top")
         context.step("publish the index, count and measure what was stored, commit the snapshot")
-        self.is_read = True
         try:
             self._finish(storing, draft, root)
         except BackupError:
@@ -293,9 +290,13 @@ class _Run:
     ) -> events.Done:
         self._context.step("stop: keep what is stored as a partial snapshot")
         storing.engine.end_cancelling()
-        checkpoints.make_last()
-        # Who is behind has an older checkpoint, or none: then the next run ends its session.
-        self._parts.each([part for part in self._parts.ready if part.has_checkpoint], Part.finish_partial)
+        try:
+            checkpoints.make_last()
+            # Who is behind has an older checkpoint, or none: then the next run ends its session.
+            self._parts.each([part for part in self._parts.ready if part.has_checkpoint], Part.finish_partial)
+        except BlocksLostError as error:
+            # That a stop was asked for stays what the run ended by; the next one stores what is missing.
+            self._context.warn(error.message)
         if not self._parts.committed:
             checkpoints.cache.keep_part()
             raise stop

@@ -124,8 +124,9 @@ class RunningSession:
 class Publishing:
     """Names safe blocks in index objects, and remembers in the journal what is not named yet."""
 
-    def __init__(self, records: Records, tables: IndexTables, journal: Journal) -> None:
-        self._records, self._tables, self._journal = records, tables, journal
+    def __init__(self, records: Records, tables: IndexTables, journal: Journal, report: Callable[[str], None]) -> None:
+        """report: hears of each block that is not there as it was sent."""
+        self._records, self._tables, self._journal, self._report = records, tables, journal, report
         self.generation = 0
 
     def announce(self, block: FinishedBlock) -> None:
@@ -134,10 +135,18 @@ class Publishing:
         self._add(JournalBlock(block.block_id, block.size_bytes, block.content, segments))
 
     def publish(self, blocks: list[FinishedBlock]) -> None:
-        """Write index objects for blocks, then forget them in the journal."""
-        if blocks:
-            publish(self._records.repository, self._tables, [to_contents(b) for b in blocks], self.generation)
-            self._add(JournalPublished([block.block_id for block in blocks]))
+        """Write index objects for blocks, then forget them in the journal.
+
+        Each is measured before: an index vouches for what it names, whoever is killed meanwhile. Raises BlocksLostError
+        for those that are not as they were sent; the others are named all the same.
+        """
+        lost = missing(self._records, {block.block_id: block.size_bytes for block in blocks}, self._report)
+        there = [block for block in blocks if block.block_id not in lost]
+        if there:
+            publish(self._records.repository, self._tables, [to_contents(b) for b in there], self.generation)
+            self._add(JournalPublished([block.block_id for block in there]))
+        if lost:
+            raise _lost(len(lost), len(blocks))
 
     def checkpoint(self, n: int, cache_bytes: int) -> None:
         """Remember that a checkpoint was posted."""
@@ -234,12 +243,22 @@ def validate(records: Records, sizes: dict[bytes, int], report: Callable[[str], 
     Raises BlocksLostError when one is missing or of another size; it is recorded as damaged, so that the next run
     stores its chunks again.
     """
-    bad = [block_id for block_id, size in sizes.items() if records.place.size(block_name(block_id)) != size]
+    bad = missing(records, sizes, report)
     if bad:
         records.report_damage(Damage(now_ns, who, [(block_id, None) for block_id in bad]))
-        for block_id in bad:
-            report(f"{block_name(block_id)} is not at the destination as it was sent")
-        raise BlocksLostError(
-            f"{len(bad)} of {len(sizes)} blocks are missing or of another size at the destination",
-            hint="no snapshot was made; run the backup again: what is missing is stored anew",
-        )
+        raise _lost(len(bad), len(sizes))
+
+
+def missing(records: Records, sizes: dict[bytes, int], report: Callable[[str], None]) -> list[bytes]:
+    """Of these blocks those that do not lie at the destination with their size."""
+    bad = [block_id for block_id, size in sizes.items() if records.place.size(block_name(block_id)) != size]
+    for block_id in bad:
+        report(f"{block_name(block_id)} is not at the destination as it was sent")
+    return bad
+
+
+def _lost(count: int, of: int) -> BlocksLostError:
+    return BlocksLostError(
+        f"{count} of {of} blocks are missing or of another size at the destination",
+        hint="no snapshot was made; run the backup again: what is missing is stored anew",
+    )

@@ -109,6 +109,25 @@ class SpaceGuard:
             self._look_again_if_due(blocks.stored_bytes, blocks.block_bytes)
             self._see_whether_it_ends_well(blocks, likely, to_come)
 
+    def begin_copy(self) -> None:
+        """Before a snapshot's segments are copied."""
+        self._held_bytes = self._count_held()
+        self._look_at_free(0)
+
+    def look_at_copy(self, stored_bytes: int, unsafe_bytes: int) -> None:
+        """Between two segments of a copy, of which so much is stored and on its way.
+
+        Raises QuotaError, DestinationFullError.
+        """
+        held = self._held_bytes + stored_bytes + unsafe_bytes
+        for whose, hint, used, quota in self.quotas(held):
+            if used > quota:
+                raise _reached(whose, hint, used, quota, held)
+        if self._free_bytes is not None:
+            self._look_again_if_due(stored_bytes, unsafe_bytes)
+            if self._free_bytes - (stored_bytes - self._stored_at_look) - unsafe_bytes < END_BYTES:
+                raise self._full("is almost full")
+
     def _see_whether_it_ends_well(self, blocks: BlockWriter, likely: int, to_come: _Pending) -> None:
         stored, unsafe = blocks.stored_bytes, blocks.unsafe_bytes
         for is_certain in (False, True):

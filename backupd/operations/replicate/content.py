@@ -8,6 +8,7 @@ from backupd.cache.index_tables import IndexTables
 from backupd.errors import ChunkLostError, DamageError
 from backupd.model import events
 from backupd.operations.backup.session import Publishing, RunningSession
+from backupd.operations.backup.space import SpaceGuard
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, load_place_index
 from backupd.operations.replicate.blame import blame, told_of
@@ -39,6 +40,8 @@ class Ticker:
         self._context, self._session, self._report = context, session, report
         self._posted_at = context.clock.monotonic()
         self.blocks: CopiedBlocks | None = None
+        self.space: SpaceGuard | None = None
+        """Of the place that is copied to."""
         self.is_stopping = False
         """Nothing but the end of what is under way is waited for."""
 
@@ -49,6 +52,9 @@ class Ticker:
             return
         context = self._context
         context.cancel.check()
+        if self.space is not None and self.blocks is not None:
+            with told_of(self._report.to_name):
+                self.space.look_at_copy(self.blocks.stored_bytes, self.blocks.unsafe_bytes)
         context.wait_while_paused(tick=self._post_if_due)
         context.progress(self._progress)
 

@@ -16,17 +16,25 @@ from backupd.errors import (
     StateFullError,
     StoppedError,
 )
-from backupd.model.quotas import SpaceLimits
+from backupd.model.orders import ReplicateOrder
 from backupd.operations.backup import basing
-from backupd.operations.backup.session import Publishing, RunningSession, WriterIdentity, begin_journal, validate
+from backupd.operations.backup.session import (
+    Publishing,
+    RunningSession,
+    WriterIdentity,
+    begin_journal,
+    drop_partials,
+    validate,
+)
 from backupd.operations.backup.space import SpaceGuard, stored_in
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, SnapshotAt, seen_snapshots_path
 from backupd.operations.replicate.blame import blame, told_of
 from backupd.operations.replicate.content import ContentCopy, Ticker
 from backupd.operations.replicate.report import Report
+from backupd.repository import reserve
 from backupd.repository.copied_blocks import CopiedBlocks
-from backupd.repository.index_loading import LoadedIndex, load_index, mark_absent, merge_levels
+from backupd.repository.index_loading import LoadedIndex, forget_lost, load_index, mark_absent, merge_levels
 from backupd.settings.directories import ensure
 from backupd.snapshot import naming
 from backupd.snapshot.naming import SnapshotName
@@ -43,10 +51,11 @@ class SetReplication:
         new: OpenPlace,
         report: Report,
         wanted: list[SnapshotAt],
-        space: SpaceLimits | None,
+        order: ReplicateOrder,
     ) -> None:
-        """wanted: finished snapshots, the oldest first, at least one. space: how much the new place may take."""
-        self._space = space
+        """wanted: finished snapshots, the oldest first, at least one. order: says how much the new place may take."""
+        self._limits, self._keeps_reserve = order.space, bool(order.to_name)
+        self._guard: SpaceGuard | None = None
         self._context, self._old, self._new, self._report = context, old, new, report
         self._wanted, self._records = wanted, new.records
         self._set_id = wanted[0].snapshot.set_id
@@ -74,7 +83,9 @@ class SetReplication:
             for message in index.damaged.values():
                 context.warn(f"{report.to_name}: {message}; what it names is copied again")
             basing.end_dead(context, self._new, self._set_id, self._who, index.tables)
-            SpaceGuard(self._space, None, self._new, index.tables, context.clock).refuse(lambda: [])
+            guard = SpaceGuard(self._limits, None, self._new, index.tables, context.clock)
+            guard.refuse(lambda: [])
+            self._guard = guard
         if missing:
             with told_of(report.from_name):
                 content = ContentCopy(context, self._old, self._new, index.tables, report)
@@ -84,8 +95,10 @@ class SetReplication:
                     self._merge(index)
             finally:
                 content.close()
-            self._share_cache()
+            self._tidy_up(index)
         report.held_bytes = sum(stored_in(index.tables).values())
+        for warning in guard.warnings(report.held_bytes):
+            context.warn(warning)
         index.tables.close()
 
     @property
@@ -131,9 +144,12 @@ class SetReplication:
             if base is not None and not self._is_whole(base, index, state.absent):
                 base = None
         journal = begin_journal(self._journal_path, session, "")
-        publishing = Publishing(self._records, index.tables, journal)
+        publishing = Publishing(self._records, index.tables, journal, context.warn)
         publishing.generation = state.generation
         ticker = Ticker(context, session, report)
+        if self._guard is not None:
+            self._guard.begin_copy()
+            ticker.space = self._guard
         with told_of(report.to_name):
             blocks = CopiedBlocks(self._new.repository, publishing.announce, ticker.turn)
         content.begin(blocks, publishing, ticker)
@@ -202,13 +218,25 @@ class SetReplication:
         except DestinationError as error:
             context.warn(f"{error.message}; the next run ends the session")
 
-    def _share_cache(self) -> None:
-        """The next backup of this host there builds on what it knows of the newest snapshot, as at the old place."""
-        newest = self._wanted[-1].snapshot
+    def _tidy_up(self, index: LoadedIndex) -> None:
+        """As after a backup, where the newest snapshot of the set is there now. What fails here fails nothing.
+
+        The next backup of this host there builds on what it knows of that snapshot, as at the old place.
+        """
+        context, newest = self._context, self._wanted[-1].snapshot
         last = max(self._names, key=lambda name: name.start, default=None)
         found = self._complete(last) if last is not None else None
-        if found is not None and (found.id, found.root) == (newest.id, newest.root):
+        if last is None or found is None or (found.id, found.root) != (newest.id, newest.root):
+            return
+        now_ns = context.clock.now_ns()
+        try:
+            drop_partials(self._records, self._set_id, last.name, now_ns, self._who.host_id)
+            forget_lost(index)
+            if self._keeps_reserve:
+                reserve.keep(self._records.place, self._new.cache, now_ns)
             basing.share_cache(self._old, self._new, self._set_id, newest.id)
+        except (DestinationError, DamageError, StateFullError, StateError, AccessError) as error:
+            context.warn(f"{self._report.to_name}: not all was tidied up: {error.message}")
 
     def _stop(self, session: RunningSession, content: ContentCopy, ticker: Ticker) -> None:
         """Keep what was copied for the next time; where that fails the journal and the next run do."""

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 from backupd import __version__
 from backupd.destination.stores import canonical, local_path
-from backupd.errors import BackupError, BusyError, DamageError, ObjectMissingError
+from backupd.errors import BackupError, BusyError, DamageError, ObjectMissingError, SnapshotNotFoundError
 from backupd.model import events
 from backupd.model.orders import ReplicateOrder
-from backupd.model.quotas import SpaceLimits
 from backupd.operations.backup import priority
 from backupd.operations.backup.own_repository import lost
 from backupd.operations.context import JobContext
@@ -25,7 +24,7 @@ from backupd.repository.key_management import check_newest
 from backupd.rules import picking
 from backupd.settings.lock import SetLock
 from backupd.settings.writer_mark import WriterMark
-from backupd.snapshot.naming import SnapshotName, parse_snapshot_name
+from backupd.snapshot.naming import SnapshotName, parse_snapshot_name, snapshot_id_text
 from backupd.store_errors import BlocksLostError
 
 
@@ -79,7 +78,7 @@ def _copy(
         with SetLock(context.directories.state, set_id) as lock:
             try:
                 lock.acquire(context.clock, 0.0, context.cancel)
-                _copy_set(context, old, new, report, wanted, order.space)
+                _copy_set(context, old, new, report, wanted, order)
             except BusyError as error:
                 if lock.is_held:
                     raise
@@ -98,16 +97,16 @@ def _copy_set(
     new: OpenPlace,
     report: Report,
     wanted: list[SnapshotAt],
-    space: SpaceLimits | None,
+    order: ReplicateOrder,
 ) -> None:
     """One set; what the new place loses meanwhile is copied once more, for that is known as damage then."""
     there_count = report.there_count
     try:
-        SetReplication(context, old, new, report, wanted, space).run()
+        SetReplication(context, old, new, report, wanted, order).run()
     except BlocksLostError as error:
         context.warn(f"{error.message}; what they held is copied again")
         report.lost, report.there_count = error, there_count
-        SetReplication(context, old, new, report, wanted, space).run()
+        SetReplication(context, old, new, report, wanted, order).run()
 
 
 def _choose(
@@ -115,7 +114,7 @@ def _choose(
 ) -> tuple[dict[str, list[SnapshotAt]], dict[str, str]]:
     """(the finished snapshots to copy by the id of their set, the oldest first; reasons by name of those not readable).
 
-    No set that has none. Raises SetNotFoundError, AmbiguousNameError.
+    No set that has none. Raises SetNotFoundError, AmbiguousNameError, SnapshotNotFoundError.
     """
     named: dict[str, list[SnapshotName]] = {}
     for name in old.records.snapshot_names():
@@ -127,10 +126,20 @@ def _choose(
         found[set_id] = []
         for at in _read(old, names, unread):
             found[set_id].append(at)
-            if order.latest and at.snapshot.is_complete:
+            if order.latest and at.snapshot.is_complete and not order.snapshot:
                 break
+            if order.snapshot and snapshot_id_text(at.snapshot.id) == order.snapshot:
+                found[set_id] = [at]
+                break
+        else:
+            if order.snapshot:
+                found[set_id] = []
+    if order.snapshot:
+        unread = {}
+        if not any(found.values()):
+            raise SnapshotNotFoundError(f"no snapshot {order.snapshot}", hint="bkctl snapshot list")
     wanted = set(named)
-    if order.set_names:
+    if order.set_names and not order.snapshot:
         records = [to_record(at) for ats in found.values() for at in ats]
         wanted = {picking.choose_set(records, name, own_host=context.host.name) for name in order.set_names}
     chosen: dict[str, list[SnapshotAt]] = {}
