@@ -27,7 +27,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Generator[Daemon, None, 
         source = started.home / "source"
         source.mkdir()
         (source / "file").write_bytes(b"some bytes" * 1000)
-        started.good("set", "create", "quick", "--source", source, "--to", started.home / "place")
+        started.good("set", "create", "quick", "--source", source, "--to", started.home / "place", "--jobs", "1")
         started.good("backup", "quick")
         yield started
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support import bkctl_here
 from tests.support.machine import PYTHON_PATH
 
 
@@ -117,8 +118,11 @@ class Daemon:
         )
 
     def json(self, *words: str | Path, stdin: bytes = b"") -> dict[str, Any]:
-        """The same with `--json`; its document."""
-        done = self.bkctl(*words, "--json", stdin=stdin)
+        """Its document with `--json`; in this process where that can be."""
+        if stdin or not bkctl_here.can_run():
+            done = self.bkctl(*words, "--json", stdin=stdin)
+        else:
+            done = bkctl_here.bkctl([*map(str, words), "--json"], self.environ, self.home)
         try:
             document: dict[str, Any] = json.loads(done.stdout)
         except ValueError:
