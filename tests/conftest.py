@@ -6,14 +6,11 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
-
-from tests.support.quick_workers import QuickWorkers
 
 PLATFORM = "platform: "
 """How the reason of a skip begins that no package can mend."""
@@ -117,24 +114,6 @@ def _home_apart(tmp_path_factory: pytest.TempPathFactory) -> Generator[None, Non
     yield
     os.environ.clear()
     os.environ.update(before)
-
-
-@pytest.fixture(scope="session")
-def _workers_to_fork() -> Generator[QuickWorkers, None, None]:
-    """Started once, where a test wants them."""
-    with tempfile.TemporaryDirectory(prefix="w") as folder:
-        # Other users' programs are started by what lies there, too.
-        os.chmod(folder, 0o755)
-        workers = QuickWorkers(Path(folder))
-        yield workers
-        workers.close()
-
-
-@pytest.fixture(scope="module")
-def quick_workers(_workers_to_fork: QuickWorkers) -> Generator[None, None, None]:
-    """Workers of operations in this process are forked, not started: hundreds of short runs take half the time."""
-    with _workers_to_fork.in_use():
-        yield
 
 
 def _made(path: Path) -> Path:

@@ -9,9 +9,11 @@ from random import Random, randrange
 
 import pytest
 
+from tests.support import quick_runs
 from tests.support.mounting import tmpfs
 
 GIB = 1 << 30
+workers_to_fork, quick_workers = quick_runs.workers_to_fork, quick_runs.quick_workers
 
 
 @dataclass

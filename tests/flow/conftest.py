@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support import quick_runs
+
+workers_to_fork, quick_workers = quick_runs.workers_to_fork, quick_runs.quick_workers
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _short_runs(quick_workers: None) -> None:
