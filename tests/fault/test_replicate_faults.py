@@ -23,7 +23,7 @@ _BLOCK = 32 << 20
 _USUAL_KILLS, _FEW_KILLS = 5, 2
 """Of the campaigns, and of this one where nobody asks for more."""
 
-pytestmark = pytest.mark.platform("linux")
+pytestmark = [pytest.mark.platform("linux"), pytest.mark.usefixtures("quick_workers")]
 
 
 @pytest.fixture
