@@ -9,7 +9,7 @@ import pytest
 
 from backupd.destination.s3.condition import proof_name
 from backupd.errors import ObjectExistsError
-from tests.contract.suite import MIB, Open, StoreContract
+from tests.contract.suite import MIB, Open, Store, StoreContract
 from tests.support.servers import rclone_s3, seaweedfs
 from tests.support.servers.rclone_s3 import RcloneS3
 from tests.support.servers.s3_places import address, opener
@@ -67,6 +67,11 @@ class TestRclone(StoreContract):
     def open_place(self, rclone: RcloneS3) -> Open:
         """An empty prefix."""
         return opener(address(rclone.port), rclone_s3.LOGIN)
+
+    @pytest.mark.nightly
+    def test_a_listing_of_many(self, store: Store) -> None:
+        """Its server makes a directory of each name's folder, which takes its time."""
+        super().test_a_listing_of_many(store)
 
     def test_a_copied_proof_convinces_nobody(self, rclone: RcloneS3, open_place: Open) -> None:
         """Else a store with the condition that is replaced by one without loses snapshots of two hosts."""

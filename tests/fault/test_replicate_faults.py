@@ -42,7 +42,6 @@ def disk(tmp_path: Path) -> Generator[Filled, None, None]:
     made.remove()
 
 
-@pytest.mark.alone
 def test_killed_at_any_moment_it_goes_on(history: History, faults: Faults) -> None:
     """Else a long line that breaks each night never gets the history across, or fills the new place with halves."""
     history.begin((400 if faults.is_full else 40) << 20)
