@@ -7,9 +7,10 @@ from collections.abc import Generator
 
 import pytest
 
+from backupd.destination.contract import Store
 from backupd.destination.s3.condition import proof_name
 from backupd.errors import ObjectExistsError
-from tests.contract.suite import MIB, Open, Store, StoreContract
+from tests.contract.suite import MIB, Open, StoreContract
 from tests.support.servers import rclone_s3, seaweedfs
 from tests.support.servers.rclone_s3 import RcloneS3
 from tests.support.servers.s3_places import address, opener

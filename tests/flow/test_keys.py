@@ -92,7 +92,7 @@ def test_without_the_key_no_command_reads_and_once_makes_no_second_repository(
     wrong = secret_file(tmp_path / "wrong", secret_to_text(new_secret()))
     mistyped = secret_file(tmp_path / "mistyped", scene.key[:-2] + ("AB" if scene.key[-2:] != "AB" else "BA"))
     before = sorted(path for path in scene.place.rglob("*"))
-    ways = ([], ["--password-file", str(wrong)], ["--password-file", str(mistyped)])
+    ways: list[list[str]] = [[], ["--password-file", str(wrong)], ["--password-file", str(mistyped)]]
     verbs = (
         ["snapshot", "list"],
         ["snapshot", "ls"],

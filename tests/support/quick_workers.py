@@ -77,7 +77,7 @@ def serve(address: str) -> None:
         listener.listen(64)
         os.write(1, b"ready\n")
         gc.freeze()
-        while listener in select.select([0, listener], [], [])[0]:
+        while listener.fileno() in select.select([0, listener.fileno()], [], [])[0]:
             end, _ = listener.accept()
             _, given, _, _ = socket.recv_fds(end, 2, 4)
             if os.fork() == 0:
