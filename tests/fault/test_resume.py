@@ -55,7 +55,7 @@ class Interrupted:
         return [snapshot for snapshot in listed["result"]["snapshots"] if snapshot["incomplete"]]
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", [pytest.param("1", marks=pytest.mark.nightly), "2"])
 def test_a_large_sparse_file_goes_on_in_its_middle(tmp_path: Path, faults: Faults, jobs: str) -> None:
     """Else a disk image that takes longer than the machine is on is never backed up."""
     random = faults.random()
