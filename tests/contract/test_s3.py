@@ -73,6 +73,7 @@ class TestRclone(StoreContract):
     def test_a_listing_of_many(self, store: Store) -> None:
         """Its server makes a directory of each name's folder, which takes its time."""
         super().test_a_listing_of_many(store)
+        assert len([*store.list("r1/blocks/")]) == self.many
 
     def test_a_copied_proof_convinces_nobody(self, rclone: RcloneS3, open_place: Open) -> None:
         """Else a store with the condition that is replaced by one without loses snapshots of two hosts."""
