@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
     group.addoption("--fault-seed", type=int, default=None, help="replay the faults of this seed")
     group.addoption("--kills", type=int, default=0, help="how many times a backup is killed; 0: a few")
-    group.addoption("--cuts", type=int, default=0, help="how many power cuts; 0: 12")
+    group.addoption("--cuts", type=int, default=0, help="how many power cuts; 0: 8")
     group.addoption("--full-disks", type=int, default=0, help="how many disks fill up; 0: 6")
     group.addoption("--requests", type=int, default=0, help="how many mutated requests; 0: a few thousand")
     group.addoption("--sequences", type=int, default=0, help="how many histories of the protocol's model; 0: 100")

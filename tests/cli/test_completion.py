@@ -25,7 +25,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Generator[Daemon, None, 
     program.chmod(0o755)
     with running_daemon(home) as daemon:
         for name in ("home", "homework"):
-            daemon.good("set", "create", name, "--source", home / "source", "--to", home / "repo")
+            daemon.good("set", "create", name, "--source", home / "source", "--to", home / "repo", "--jobs", "1")
         daemon.good("backup", "home")
         yield daemon
 

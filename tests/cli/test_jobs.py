@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
@@ -27,7 +28,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Generator[Daemon, None, 
         source = started.home / "source"
         source.mkdir()
         (source / "file").write_bytes(b"some bytes" * 1000)
-        started.good("set", "create", "quick", "--source", source, "--to", started.home / "place")
+        started.good("set", "create", "quick", "--source", source, "--to", started.home / "place", "--jobs", "1")
         started.good("backup", "quick")
         yield started
 
@@ -180,3 +181,22 @@ def test_what_is_not_there_is_said_so(daemon: Daemon) -> None:
     done = daemon.good("job", "list", "quick")["jobs"][0]["id"]
     assert daemon.good("job", "cancel", done)["changed"] is False
     assert daemon.json("job", "wait", done)["exit"] == 0
+
+
+def test_what_tests_ask_in_their_own_process_is_what_bkctl_says(daemon: Daemon) -> None:
+    """Else most tests look at something else than what a script gets."""
+
+    def standing() -> list[object]:
+        return [signal.getsignal(signal.SIGTERM), *(os.fstat(number)[1:3] for number in range(3))]
+
+    before = standing()
+    for words in (("job", "list"), ("set", "list"), ("backup", "nothing"), ("snapshot", "list", "quick"), ("none",)):
+        done = daemon.bkctl(*words, "--json")
+        found = daemon.json(*words)
+        assert (done.returncode, json.loads(done.stdout)) == (found["exit"], found), done.stderr
+    assert standing() == before
+    place = daemon.home / "elsewhere"
+    made = daemon.json("once", daemon.home / "source", "--to", place, "--no-daemon")
+    assert made["exit"] == 0, made
+    key = next((daemon.home / "xdg" / "data").rglob("*.key"))
+    assert made["result"]["repository"]["id"] in key.name, "the job has the variables of the daemon's user alone"

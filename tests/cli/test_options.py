@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Iterator
+from copy import copy
+from functools import cache
 from pathlib import Path
 
 import click
@@ -23,6 +25,12 @@ _SECRETS = ("password", "new-password", "credentials")
 _STORE = ("--host-key", "--known-hosts", "--ca-file", "--allow-plaintext", "--retry-for")
 _LIMITS = ("--limit-upload", "--limit-download")
 _PROXY = ("--proxy", "--proxy-login-file")
+_PUT_TOGETHER = {
+    f"{name}_{way}"
+    for name in ("password", "new_password", "credentials")
+    for way in ("file", "command", "fd", "env")
+}
+"""Names of parameters that are made of a prefix and a way."""
 _SECRET_WAYS = {f"--{name}-{way}" for name in _SECRETS for way in ("file", "command", "fd")}
 _SHARED = {"--host", "--jobs", *_LIMITS, *_PROXY, *_STORE, *_SECRET_WAYS}
 """Of one function for all commands that have them: a test of one of these commands is enough."""
@@ -40,9 +48,9 @@ def test_every_parameter_is_read(name: str) -> None:
     command = COMMANDS[name]
     callback = inspect.unwrap(command.callback) if command.callback is not None else None
     assert callback is not None
-    read = _names_read(inspect.getsource(callback))
-    for module in _modules(callback.__module__):
-        read |= _names_read(module)
+    read = _names_read(inspect.getsource(callback)) | set(shared._SET_FIELDS) | _PUT_TOGETHER
+    for module in (callback.__module__, shared.__name__, "bkctl.passwords", "bkctl.applying"):
+        read |= _names_read_in(module)
     unread = {one.name for one in own(command)} - read - (_BY_FILTERS if "filters" in read else set())
     assert unread == set()
 
@@ -54,7 +62,7 @@ def test_every_global_option_is_read(option: click.Option) -> None:
     attribute = closure["attribute"]
     readers = [
         module.file
-        for module in House(TOP).of("bkctl")
+        for module in _house().of("bkctl")
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Attribute) and node.attr == attribute and isinstance(node.ctx, ast.Load)
     ]
@@ -88,19 +96,20 @@ def _names_read(source: str) -> set[str]:
     return found
 
 
-def _modules(name: str) -> Iterator[str]:
-    """Source of the functions that the options of a command are handed to, decorators left away."""
-    house = House(TOP)
-    todo = [name, shared.__name__, "bkctl.passwords", "bkctl.applying"]
-    for one in todo:
-        if one in house.modules:
-            for function in house.modules[one].functions():
-                function.decorator_list = []
-                yield ast.unparse(function)
-    yield from (f"_ = {field!r}" for field in shared._SET_FIELDS)
-    # A prefix and a way, put together.
-    names = ("password", "new_password", "credentials")
-    yield from (f"_ = '{name}_{way}'" for name in names for way in ("file", "command", "fd", "env"))
+@cache
+def _house() -> House:
+    return House(TOP)
+
+
+@cache
+def _names_read_in(module: str) -> frozenset[str]:
+    """By its functions, which the options of a command are handed to; decorators left away."""
+    found: set[str] = set()
+    for function in _house().modules[module].functions() if module in _house().modules else ():
+        bare = copy(function)
+        bare.decorator_list = []
+        found |= _names_read(ast.unparse(bare))
+    return frozenset(found)
 
 
 def _words_of_functions(path: Path) -> Iterator[set[str]]:

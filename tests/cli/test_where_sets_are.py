@@ -10,17 +10,38 @@ import pytest
 from tests.support.daemon import Daemon, running_daemon
 
 
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Daemon]:
+@pytest.fixture(scope="module")
+def above(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where source and places lie."""
+    return tmp_path_factory.mktemp("above")
+
+
+@pytest.fixture(scope="module")
+def daemon(above: Path) -> Iterator[Daemon]:
     """With a set `home` that is stored at two places."""
-    source = tmp_path / "source"
+    source = above / "source"
     source.mkdir()
     (source / "letter").write_text("dear")
-    with running_daemon(tmp_path / "daemon") as found:
-        first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    with running_daemon(above / "daemon") as found:
+        first, second = str(above / "first"), str(above / "second")
         found.json("set", "create", "home", "--source", str(source), "--to", first, "--to", second)
         assert found.json("backup", "home")["exit"] == 0
         yield found
+
+
+def test_a_snapshot_is_found_by_its_id_alone(daemon: Daemon) -> None:
+    """Else who reads an id in a report has to find out where it lies first."""
+    snapshot = daemon.json("snapshot", "list", "home")["result"]["snapshots"][0]["id"]
+    assert daemon.json("snapshot", "show", snapshot[:10])["result"]["id"] == snapshot
+
+
+def test_a_one_shot_at_a_place_of_the_daemon_uses_its_keys(daemon: Daemon, above: Path) -> None:
+    """Else root's own one-shot is refused at the machine's place for want of a key, or makes a second repository."""
+    document = daemon.json("once", str(above / "source"), "--to", str(above / "first"), "--name", "extra")
+    assert document["exit"] == 0, document
+    assert len([*(above / "first").glob("r*")]) == 1
+    names = {one["set"] for one in daemon.json("snapshot", "list", "--from", "first")["result"]["snapshots"]}
+    assert names == {"home", "extra"}
 
 
 def test_a_renamed_set_is_found_by_its_new_name_before_its_next_run(daemon: Daemon, tmp_path: Path) -> None:
@@ -30,13 +51,14 @@ def test_a_renamed_set_is_found_by_its_new_name_before_its_next_run(daemon: Daem
     assert document["exit"] == 0, document
     assert [path.read_text() for path in (tmp_path / "out").rglob("letter")] == ["dear"]
     assert len(daemon.json("snapshot", "list", "house")["result"]["snapshots"]) == 1
+    daemon.good("set", "rename", "house", "home")
 
 
-def test_a_check_looks_at_every_place_of_a_set(daemon: Daemon, tmp_path: Path) -> None:
+def test_a_check_looks_at_every_place_of_a_set(daemon: Daemon, above: Path) -> None:
     """Else the second copy rots unseen, and is found rotten on the day the first one is lost."""
     document = daemon.json("check", "home", "--crc")
     assert (document["exit"], len(document["result"]["checks"])) == (0, 2)
-    block = next(path for path in (tmp_path / "second").glob("r*/blocks/*/*"))
+    block = next(path for path in (above / "second").glob("r*/blocks/*/*"))
     data = bytearray(block.read_bytes())
     data[len(data) // 2] ^= 1
     block.write_bytes(data)
@@ -44,18 +66,3 @@ def test_a_check_looks_at_every_place_of_a_set(daemon: Daemon, tmp_path: Path) -
     assert document["exit"] == 20
     assert document["result"]["problems"]
     assert [one["problems"] == [] for one in document["result"]["checks"]] == [True, False]
-
-
-def test_a_snapshot_is_found_by_its_id_alone(daemon: Daemon) -> None:
-    """Else who reads an id in a report has to find out where it lies first."""
-    snapshot = daemon.json("snapshot", "list", "home")["result"]["snapshots"][0]["id"]
-    assert daemon.json("snapshot", "show", snapshot[:10])["result"]["id"] == snapshot
-
-
-def test_a_one_shot_at_a_place_of_the_daemon_uses_its_keys(daemon: Daemon, tmp_path: Path) -> None:
-    """Else root's own one-shot is refused at the machine's place for want of a key, or makes a second repository."""
-    document = daemon.json("once", str(tmp_path / "source"), "--to", str(tmp_path / "first"), "--name", "extra")
-    assert document["exit"] == 0, document
-    assert len([*(tmp_path / "first").glob("r*")]) == 1
-    names = {one["set"] for one in daemon.json("snapshot", "list", "--from", "first")["result"]["snapshots"]}
-    assert names == {"home", "extra"}

@@ -267,7 +267,6 @@ class TestRefusals:
 class TestFailures:
     """A server that dies, stalls or fills up gives a typed error in time, and nothing half made."""
 
-    @pytest.mark.alone
     def test_killed_in_the_middle_of_a_put(self, tmp_path: Path) -> None:
         with served(tmp_path) as server:
             store = server.open()
@@ -282,7 +281,6 @@ class TestFailures:
             assert [info.name for info in store.list("")] == ["r1/keys/k"]
             assert store.remove_temporaries("r1", "t1") == 1
 
-    @pytest.mark.alone
     def test_killed_in_the_middle_of_a_get(self, tmp_path: Path) -> None:
         with served(tmp_path) as server:
             store = server.open()

@@ -314,7 +314,6 @@ class TestChild:
         parent.stdout.close()
         _until(lambda: not os.path.exists(folder) and not os.path.exists(f"/proc/{child}"))
 
-    @pytest.mark.alone
     def test_killed_in_mid_put(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Half of an object must never be seen as one, and the next try must find a new rclone."""
         monkeypatch.setenv("RCLONE_BWLIMIT", "4M")
@@ -332,7 +331,6 @@ class TestChild:
         assert store.get("r1/blocks/b") == b"whole"
         store.close()
 
-    @pytest.mark.alone
     def test_killed_in_mid_get(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("RCLONE_BWLIMIT", "4M")
         store = _open("rclone:dir:place", directory_remotes(tmp_path / "dir"))
@@ -353,7 +351,6 @@ class TestChild:
 class TestServerDies:
     """A store that goes away in the middle of a call."""
 
-    @pytest.mark.alone
     def test_in_mid_put_and_mid_get(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("RCLONE_BWLIMIT", "4M")
         with s3_server(tmp_path, is_brief=True) as server:

@@ -7,6 +7,7 @@ from collections.abc import Generator
 
 import pytest
 
+from backupd.destination.contract import Store
 from backupd.destination.s3.condition import proof_name
 from backupd.errors import ObjectExistsError
 from tests.contract.suite import MIB, Open, StoreContract
@@ -67,6 +68,12 @@ class TestRclone(StoreContract):
     def open_place(self, rclone: RcloneS3) -> Open:
         """An empty prefix."""
         return opener(address(rclone.port), rclone_s3.LOGIN)
+
+    @pytest.mark.nightly
+    def test_a_listing_of_many(self, store: Store) -> None:
+        """Its server makes a directory of each name's folder, which takes its time."""
+        super().test_a_listing_of_many(store)
+        assert len([*store.list("r1/blocks/")]) == self.many
 
     def test_a_copied_proof_convinces_nobody(self, rclone: RcloneS3, open_place: Open) -> None:
         """Else a store with the condition that is replaced by one without loses snapshots of two hosts."""

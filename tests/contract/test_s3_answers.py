@@ -171,7 +171,6 @@ def _accepted(listening: socket.socket) -> socket.socket | None:
         return None
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("is_object", [True, False])
 def test_a_server_that_drips_is_left(is_object: bool) -> None:
     """Else a server that sends a byte a minute holds a run for ever: no silence is long enough to be told."""

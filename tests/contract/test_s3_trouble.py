@@ -208,7 +208,6 @@ def test_a_server_that_is_gone_or_silent(tmp_path: Path, refused: Any) -> None:
         assert store.get("r1/keys/k") == b"1"
 
 
-@pytest.mark.alone
 def test_a_server_killed_in_the_middle(tmp_path: Path, refused: Any) -> None:
     """Else half a block stands where a whole one is believed, or half of one is taken for all."""
     with seaweedfs.seaweedfs(tmp_path) as server, CuttingRelay(server.port) as relay:

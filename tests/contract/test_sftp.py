@@ -184,7 +184,6 @@ def test_an_object_is_on_the_disk_before_put_returns(tmp_path: Path) -> None:
     assert calls[2].rstrip().endswith(f"<{tmp_path}/place/r1/keys>) = 0")
 
 
-@pytest.mark.alone
 def test_a_server_killed_in_the_middle_of_a_put(own_server: Sshd, tmp_path: Path) -> None:
     """A block in part under its name would be taken for the block."""
     place = open_sftp_at(own_server, tmp_path / "place")
@@ -214,7 +213,6 @@ def test_a_server_killed_in_the_middle_of_a_put(own_server: Sshd, tmp_path: Path
     assert os.listdir(tmp_path / "place/r1/tmp") == []
 
 
-@pytest.mark.alone
 def test_a_server_killed_in_the_middle_of_a_get(own_server: Sshd, tmp_path: Path) -> None:
     """What came of it is no object."""
     place = open_sftp_at(own_server, tmp_path / "place")

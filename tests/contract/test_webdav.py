@@ -237,7 +237,6 @@ class TestRefusals:
 class TestFailures:
     """A server that dies, stalls or fills up gives a typed error in time, and nothing half made."""
 
-    @pytest.mark.alone
     def test_killed_in_the_middle_of_a_put(self, tmp_path: Path) -> None:
         with _running(RcloneWebdav(tmp_path)) as server:
             store = server.open()
@@ -252,7 +251,6 @@ class TestFailures:
             store.remove_temporaries("r1", "t1")
             assert os.listdir(tmp_path / "files/place/r1/tmp") == []
 
-    @pytest.mark.alone
     def test_killed_in_the_middle_of_a_get(self, tmp_path: Path) -> None:
         with _running(RcloneWebdav(tmp_path)) as server:
             store = server.open()

@@ -16,8 +16,6 @@ import pytest
 
 from tests.support.daemon import Daemon, running_daemon
 
-pytestmark = pytest.mark.alone
-
 _LAUNCHER = """
 import os, socket, sys
 end = socket.socket(socket.AF_UNIX)

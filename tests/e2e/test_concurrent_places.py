@@ -28,7 +28,8 @@ def daemon(tmp_path: Path) -> Generator[Daemon, None, None]:
         for name in ("one", "two"):
             started.good("destination", "add", name, tmp_path / name)
         started.good(
-            "set", "create", "docs", "--source", source, "--to", "one", "--to", "two", "--mode", "concurrent"
+            "set", "create", "docs", "--source", source, "--to", "one", "--to", "two", "--mode", "concurrent",
+            "--jobs", "1"
         )  # fmt: skip
         yield started
 

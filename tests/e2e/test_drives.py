@@ -46,7 +46,7 @@ def _made(daemon: Daemon, tmp_path: Path, *words: str) -> Path:
     """The daemon with a set on a destination of the drive; the destination's directory."""
     place = tmp_path / "usb" / "backup"
     daemon.good("destination", "add", "usb", place, *words)
-    daemon.good("set", "create", "docs", "--source", tmp_path / "source", "--to", "usb")
+    daemon.good("set", "create", "docs", "--source", tmp_path / "source", "--to", "usb", "--jobs", "1")
     return place
 
 
@@ -140,7 +140,7 @@ def test_a_drive_is_noted_when_it_is_first_mounted(daemon: Daemon, usb: Drive, t
     (daemon.config / "conf.d").mkdir()
     (daemon.config / "conf.d" / "usb.yaml").write_text(text)
     daemon.good("config", "reload")
-    daemon.good("set", "create", "docs", "--source", tmp_path / "source", "--to", "usb")
+    daemon.good("set", "create", "docs", "--source", tmp_path / "source", "--to", "usb", "--jobs", "1")
     assert daemon.json("backup", "docs")["error"]["code"] == "destination.absent"
     usb.mount(tmp_path / "usb")
     daemon.good("backup", "docs")

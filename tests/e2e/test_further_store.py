@@ -59,7 +59,7 @@ def test_a_destination_of_the_daemon(memory: FaultyPlace, source: Path, tmp_path
     """A store elsewhere is a destination like any other."""
     with running_daemon(tmp_path / "home") as daemon:
         daemon.good("destination", "add", "memory", memory.address, "--retry-for", "10s")
-        daemon.good("set", "create", "docs", "--source", source, "--to", "memory")
+        daemon.good("set", "create", "docs", "--source", source, "--to", "memory", "--jobs", "1")
         daemon.good("backup", "docs")
         daemon.good("restore", "docs", "--to", tmp_path / "out")
         assert compare_trees(source, tmp_path / "out" / str(source)[1:]) == []

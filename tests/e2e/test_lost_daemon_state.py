@@ -26,7 +26,7 @@ def daemon(tmp_path: Path) -> Generator[Daemon, None, None]:
 
 def _create(daemon: Daemon, tmp_path: Path) -> None:
     places = ("--to", tmp_path / "one", "--to", tmp_path / "two")
-    daemon.good("set", "create", "docs", "--source", tmp_path / "source", *places)
+    daemon.good("set", "create", "docs", "--source", tmp_path / "source", *places, "--jobs", "1")
 
 
 def _lose(daemon: Daemon, *, keeps_keys: bool) -> dict[str, bytes]:

@@ -70,7 +70,7 @@ def stack() -> Generator[ExitStack, None, None]:
 
 
 @pytest.mark.parametrize(
-    "server", [_s3, _sftp, *(pytest.param(server, marks=pytest.mark.nightly) for server in (_rclone, _webdav))]
+    "server", [_s3, *(pytest.param(server, marks=pytest.mark.nightly) for server in (_sftp, _rclone, _webdav))]
 )
 def test_there_and_back_with_the_key_alone(server: Server, stack: ExitStack, source: Path, tmp_path: Path) -> None:
     """The machine of a CI job is gone when it ends: what it had is the store, the login and the key."""

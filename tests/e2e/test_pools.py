@@ -35,7 +35,7 @@ def daemon(tmp_path: Path, source: Path) -> Generator[Daemon, None, None]:
 def _pool(daemon: Daemon, source: Path, kind: str, *words: str) -> None:
     members = [word for name in ("a", "b", "c") for word in ("--member", name)]
     daemon.good("destination", "add", "pool", "--pool", kind, *members, *words)
-    daemon.good("set", "create", "docs", "--source", source, "--to", "pool")
+    daemon.good("set", "create", "docs", "--source", source, "--to", "pool", "--jobs", "1")
 
 
 def _restored(daemon: Daemon, source: Path, to: Path) -> None:

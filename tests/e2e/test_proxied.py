@@ -84,7 +84,7 @@ def test_the_daemons_proxy_holds_for_all_that_say_nothing(
         by_proxy = proxy.asked_for(ssh.port, "127.0.0.1")
         shown = daemon.good("destination", "add", "near", f"{near}/near", *_door(ssh), "--proxy", "direct")
         assert (shown["destination"]["proxy"], shown["destination"]["proxy_login"]) == ("direct", None)
-        daemon.good("set", "create", "docs", "--source", source, "--to", "far", "--to", "near")
+        daemon.good("set", "create", "docs", "--source", source, "--to", "far", "--to", "near", "--jobs", "1")
         daemon.good("backup", "docs")
         assert proxy.asked_for(ssh.port, "127.0.0.1") == by_proxy, "direct is direct"
         _tell_steps_apart(daemon, ssh, proxy)

@@ -32,10 +32,10 @@ def test_through_the_daemon(source: Path, tmp_path: Path) -> None:
         for name in ("old", "new"):
             daemon.good("destination", "add", name, tmp_path / name)
         words = ("destination", "replicate", "--from", "old", "--to", "new")
-        daemon.good("set", "create", "docs", "--source", source, "--to", "old")
+        daemon.good("set", "create", "docs", "--source", source, "--to", "old", "--jobs", "1")
         nothing = daemon.json(*words, "docs")
         assert (nothing["exit"], nothing["error"]["code"]) == (10, "repository.not_found")
-        daemon.good("set", "create", "mail", "--source", source, "--to", "old")
+        daemon.good("set", "create", "mail", "--source", source, "--to", "old", "--jobs", "1")
         daemon.good("backup", "docs", "mail")
         (source / "more").write_bytes(os.urandom(30_000))
         daemon.good("backup", "docs")
@@ -80,7 +80,7 @@ def test_from_store_to_store(source: Path, tmp_path: Path, request: pytest.Fixtu
         daemon.good("destination", "add", "disk", tmp_path / "disk")
         daemon.good("destination", "add", "cloud", s3, "--credentials-file", login, "--allow-plaintext")
         daemon.good("destination", "add", "box", sftp, *opens_sftp)
-        daemon.good("set", "create", "docs", "--source", source, "--to", "disk")
+        daemon.good("set", "create", "docs", "--source", source, "--to", "disk", "--jobs", "1")
         states: dict[str, Path] = {}
         for number in range(count):
             os.link(source / "file 3", source / f"link {number}")

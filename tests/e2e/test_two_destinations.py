@@ -25,7 +25,7 @@ def daemon(tmp_path: Path) -> Generator[Daemon, None, None]:
     with running_daemon(tmp_path / "home") as started:
         for name in ("one", "two"):
             started.good("destination", "add", name, tmp_path / name)
-        started.good("set", "create", "docs", "--source", source, "--to", "one", "--to", "two")
+        started.good("set", "create", "docs", "--source", source, "--to", "one", "--to", "two", "--jobs", "1")
         yield started
 
 

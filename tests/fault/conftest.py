@@ -9,9 +9,11 @@ from random import Random, randrange
 
 import pytest
 
+from tests.support import quick_runs
 from tests.support.mounting import tmpfs
 
 GIB = 1 << 30
+workers_to_fork, quick_workers = quick_runs.workers_to_fork, quick_runs.quick_workers
 
 
 @dataclass
@@ -48,7 +50,7 @@ def faults(request: pytest.FixtureRequest) -> Faults:
     cuts, full_disks = request.config.getoption("--cuts"), request.config.getoption("--full-disks")
     sequences, is_full = request.config.getoption("--sequences") or 100, request.config.getoption("--full-size")
     damages = request.config.getoption("--damages") or (12 if is_full else 0)
-    return Faults(seed, kills or 5, kills or 8, cuts or 12, full_disks or 6, sequences, damages, is_full)
+    return Faults(seed, kills or 5, kills or 8, cuts or 8, full_disks or 6, sequences, damages, is_full)
 
 
 @pytest.fixture

@@ -53,9 +53,9 @@ FAULTS: tuple[Planted, ...] = (
     ),
     Planted(
         "snapshot-before-index",
-        "backupd/operations/backup/running.py",
-        '        publishing.publish(storing.engine.blocks.take_safe())\n        self._validate(storing)\n        context.step("commit',
-        '        context.step("commit',
+        "backupd/operations/backup/part.py",
+        "        self.publish(fresh)\n        self._validate",
+        "        self._validate",
         ("tests/flow/test_once.py",),
     ),
     Planted(
@@ -75,7 +75,7 @@ FAULTS: tuple[Planted, ...] = (
     Planted(
         "stale-cache-kept",
         "backupd/operations/backup/basing.py",
-        "            if cache.snapshot_name not in listed or damage - cache.damage:\n",
+        "            if cache.root not in listed or damage - cache.damage:\n",
         "            if False:\n",
         ("tests/flow/test_unsafe_bases.py",),
     ),
@@ -166,9 +166,9 @@ FAULTS: tuple[Planted, ...] = (
     ),
     Planted(
         "blocks-not-counted",
-        "backupd/operations/backup/running.py",
-        "        validate(self._records, sizes,",
-        "        (lambda *_: None)(self._records, sizes,",
+        "backupd/operations/backup/session.py",
+        "    bad = [block_id for block_id, size in sizes.items() if records",
+        "    bad = [block_id for block_id, size in {}.items() if records",
         ("tests/fault/test_faulty_store.py",),
     ),
 )

@@ -27,7 +27,7 @@ from tests.support.ledger import hash_tree
 from tests.support.running import children, kill
 from tests.support.seeded_tree import MIB, change_tree
 
-pytestmark = pytest.mark.platform("linux")
+pytestmark = [pytest.mark.platform("linux"), pytest.mark.usefixtures("quick_workers")]
 
 SET = "docs"
 NAMES = ("one", "two", "three")

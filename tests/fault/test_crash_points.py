@@ -22,7 +22,7 @@ from tests.support.crashing import Scene
 from tests.support.disk_states import Disk, Worst
 from tests.support.disk_trace import DEFECT, Fault
 
-pytestmark = pytest.mark.platform("linux")
+pytestmark = [pytest.mark.platform("linux"), pytest.mark.usefixtures("quick_workers")]
 
 Operation = Callable[[Scene], Callable[[], int]]
 """Prepares a scene; gives what is then listened to."""

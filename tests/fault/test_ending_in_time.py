@@ -14,7 +14,12 @@ from tests.support.machine import Machine
 from tests.support.mounting import enlarge, tmpfs
 from tests.support.running import show
 
-pytestmark = [pytest.mark.platform("linux"), pytest.mark.root, pytest.mark.needs("mount", "umount")]
+pytestmark = [
+    pytest.mark.platform("linux"),
+    pytest.mark.root,
+    pytest.mark.needs("mount", "umount"),
+    pytest.mark.usefixtures("quick_workers"),
+]
 
 MIB = 1 << 20
 

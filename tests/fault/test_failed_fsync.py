@@ -27,6 +27,7 @@ pytestmark = [
     pytest.mark.platform("linux"),
     pytest.mark.root,
     pytest.mark.needs("mount", "umount", "mkfs.ext4", "e2fsck", "strace"),
+    pytest.mark.usefixtures("quick_workers"),
 ]
 
 _CALLS = "fsync,fdatasync,syncfs"

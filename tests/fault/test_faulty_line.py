@@ -19,6 +19,8 @@ from tests.support.servers import seaweedfs
 from tests.support.servers.faulty_door import MIX, FaultyDoor
 from tests.support.servers.seaweedfs import SeaweedFs
 
+pytestmark = pytest.mark.usefixtures("quick_workers")
+
 _SMALL = Limits(jobs=1, polite=False)
 _RUNS, _IN_CI = 200, 2
 _CHANGED_BYTES = 300_000

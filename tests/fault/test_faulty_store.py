@@ -28,6 +28,8 @@ from tests.support.ledger import hash_tree
 from tests.support.machine import PLUGINS, PYTHON_PATH, LaterClock, Machine, Outcome
 from tests.support.seeded_tree import build_tree, change_tree
 
+pytestmark = pytest.mark.usefixtures("quick_workers")
+
 _KINDS: dict[Method, tuple[Kind, ...]] = {
     "put": ("error", "refused", "full", "tear", "stall", "lie", "cut", "lost_ack"),
     "get": ("error", "refused", "tear", "stall", "lie"),

@@ -14,7 +14,12 @@ from tests.support.machine import Machine
 from tests.support.mounting import enlarge, tmpfs
 from tests.support.seeded_tree import MIB, build_tree
 
-pytestmark = [pytest.mark.platform("linux"), pytest.mark.root, pytest.mark.needs("mount", "umount")]
+pytestmark = [
+    pytest.mark.platform("linux"),
+    pytest.mark.root,
+    pytest.mark.needs("mount", "umount"),
+    pytest.mark.usefixtures("quick_workers"),
+]
 
 _LARGE = "400m"
 
@@ -33,6 +38,7 @@ def test_a_full_destination_ends_with_16_and_the_next_run_goes_on(tmp_path: Path
     assert len(_fill_destination(tmp_path, source, size).good) == 1
 
 
+@pytest.mark.nightly
 def test_a_destination_may_be_full_at_any_size(tmp_path: Path, source: Path, faults: Faults) -> None:
     """The same at sizes drawn anew each time: 20 in a full run."""
     random = faults.random()
@@ -75,7 +81,7 @@ def test_a_disk_that_fills_up_later_keeps_what_was_good(tmp_path: Path, source: 
         (source / "more").unlink()
 
 
-@pytest.mark.parametrize("size", ["8k", "32k"])
+@pytest.mark.parametrize("size", ["8k", pytest.param("32k", marks=pytest.mark.nightly)])
 def test_a_full_state_directory_ends_with_16_and_the_next_run_goes_on(
     tmp_path: Path, source: Path, size: str
 ) -> None:

@@ -27,6 +27,7 @@ pytestmark = [
     pytest.mark.platform("linux"),
     pytest.mark.root,
     pytest.mark.needs("mount", "umount", "mkfs.ext4", "strace", "prlimit"),
+    pytest.mark.usefixtures("quick_workers"),
 ]
 
 _CODES = {"r": "space.destination", "s": "space.state", "c": "space.state", "t": "space.target"}

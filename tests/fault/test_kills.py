@@ -18,7 +18,7 @@ from tests.support.poison import Poison
 from tests.support.running import Run, kill, show
 from tests.support.seeded_tree import MIB, build_tree
 
-pytestmark = [pytest.mark.alone, pytest.mark.platform("linux")]
+pytestmark = [pytest.mark.alone, pytest.mark.platform("linux"), pytest.mark.usefixtures("quick_workers")]
 
 
 @dataclass

@@ -43,6 +43,7 @@ pytestmark = [
     pytest.mark.platform("linux"),
     pytest.mark.root,
     pytest.mark.needs("mount", "umount", "mkfs.ext4", "e2fsck", "strace"),
+    pytest.mark.usefixtures("quick_workers"),
 ]
 
 _PASSWORD = b"a password of the tests"

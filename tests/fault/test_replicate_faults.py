@@ -23,7 +23,7 @@ _BLOCK = 32 << 20
 _USUAL_KILLS, _FEW_KILLS = 5, 2
 """Of the campaigns, and of this one where nobody asks for more."""
 
-pytestmark = pytest.mark.platform("linux")
+pytestmark = [pytest.mark.platform("linux"), pytest.mark.usefixtures("quick_workers")]
 
 
 @pytest.fixture
@@ -42,7 +42,6 @@ def disk(tmp_path: Path) -> Generator[Filled, None, None]:
     made.remove()
 
 
-@pytest.mark.alone
 def test_killed_at_any_moment_it_goes_on(history: History, faults: Faults) -> None:
     """Else a long line that breaks each night never gets the history across, or fills the new place with halves."""
     history.begin((400 if faults.is_full else 40) << 20)

@@ -40,7 +40,7 @@ def test_each_run_of_a_set_finds_or_writes_it(tmp_path: Path) -> None:
     (tmp_path / "source" / "file").write_bytes(b"text")
     with running_daemon(tmp_path / "home") as daemon:
         daemon.good("destination", "add", "disk", tmp_path / "place")
-        daemon.good("set", "create", "docs", "--source", tmp_path / "source", "--to", "disk")
+        daemon.good("set", "create", "docs", "--source", tmp_path / "source", "--to", "disk", "--jobs", "1")
         daemon.good("backup", "docs")
         found = list((tmp_path / "place").glob("r*/gc/reserve-*"))
         assert [path.stat().st_size for path in found] == [MIB]

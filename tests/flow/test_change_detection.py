@@ -21,7 +21,8 @@ from tests.support.ordinary_user import run_without_override
 pytestmark = pytest.mark.platform("linux")
 
 SEED = 20261121
-EDITS, EDITS_A_ROUND = 400, 80
+EDITS, EDITS_A_ROUND = 240, 80
+BY_NIGHT = (400, 80)
 AT_FULL_SIZE = (10_000, 200)
 FILTERS = ("*.log", "e1", "u*", "wide", "n0?1*", "link*")
 
@@ -35,8 +36,8 @@ def bench(tmp_path: Path) -> Bench:
 def test_no_edit_is_missed(bench: Bench, request: pytest.FixtureRequest) -> None:
     """Each of these edits left as it was in the backup is a file that comes back old, or not at all."""
     seed = request.config.getoption("--fault-seed") or SEED
-    is_full = request.config.getoption("--full-size")
-    wanted, a_round = AT_FULL_SIZE if is_full else (EDITS, EDITS_A_ROUND)
+    is_full, is_night = request.config.getoption("--full-size"), request.config.getoption("--nightly")
+    wanted, a_round = AT_FULL_SIZE if is_full else BY_NIGHT if is_night else (EDITS, EDITS_A_ROUND)
     editor = Editor(bench.source, seed)
     editor.build()
     sys.stdout.write(f"seed {seed}\n")
@@ -55,11 +56,11 @@ def test_no_edit_is_missed(bench: Bench, request: pytest.FixtureRequest) -> None
     assert bench.differences() == []
 
 
-def test_filters_may_change_between_runs(bench: Bench) -> None:
+def test_filters_may_change_between_runs(bench: Bench, request: pytest.FixtureRequest) -> None:
     """A tree taken over under other filters would lack what is in now, or keep what is out."""
     editor = Editor(bench.source, SEED + 1)
     editor.build()
-    for _ in range(5):
+    for _ in range(5 if request.config.getoption("--nightly") else 3):
         chosen = editor.random.sample(FILTERS, editor.random.randrange(4))
         words = [FilterWord(kind="exclude", value=glob.encode()) for glob in chosen]
 

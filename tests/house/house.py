@@ -57,13 +57,19 @@ class House:
         self.top = top
         files = sorted(path for program in PROGRAMS for path in (top / program).rglob("*.py"))
         self.modules = {module.name: module for module in (_read(top, path) for path in files)}
+        self._imports: dict[str, list[Import]] = {}
 
     def of(self, program: str) -> list[Module]:
         """The modules of one program."""
         return [module for name, module in self.modules.items() if name.split(".")[0] == program]
 
-    def imports(self, module: Module) -> Iterator[Import]:
+    def imports(self, module: Module) -> list[Import]:
         """All imports of a module, also of the outside world."""
+        if module.name not in self._imports:
+            self._imports[module.name] = list(self._find_imports(module))
+        return self._imports[module.name]
+
+    def _find_imports(self, module: Module) -> Iterator[Import]:
         inside = {id(inner) for function in module.functions() for inner in ast.walk(function)}
         for node in ast.walk(module.tree):
             hidden = id(node) in inside

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 CONFTEST = Path(__file__).resolve().parents[1] / "conftest.py"
+_WITHOUT = [word for plugin in ("cacheprovider", "schemathesis", "anyio", "xdist") for word in ("-p", f"no:{plugin}")]
+"""Plugins that take longer to start than these tests."""
 SKIPPING = """
 import pytest
 @pytest.mark.needs("no-such-program")
@@ -24,7 +26,7 @@ def test_known(): assert False
 def run_pytest(directory: Path, text: str, ci: str) -> subprocess.CompletedProcess[str]:
     (directory / "conftest.py").write_bytes(CONFTEST.read_bytes())
     (directory / "test_it.py").write_text(text, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", "."]
+    command = [sys.executable, "-m", "pytest", "-q", *_WITHOUT, "--rootdir", ".", "."]
     environment = {**os.environ, "CI": ci}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=directory)
 

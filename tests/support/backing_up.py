@@ -32,7 +32,7 @@ class Bench:
 
     def order(self, **options: Any) -> BackupOrder:
         """An order to back the source up."""
-        options = {"sources": [bytes(self.source)], "limits": Limits(polite=False), **options}
+        options = {"sources": [bytes(self.source)], "limits": Limits(jobs=1, polite=False), **options}
         order: BackupOrder = BackupOrder(place=str(self.place), **options)
         return order
 

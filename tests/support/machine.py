@@ -17,6 +17,7 @@ from backupd.model import events
 from backupd.model.orders import Order
 from backupd.operations.context import JobContext
 from backupd.settings import directories
+from tests.support import bkctl_here
 
 TOP = Path(__file__).parents[2]
 PLUGINS = TOP / "tests" / "support" / "plugins"
@@ -91,8 +92,12 @@ class Machine:
         environ = {**self.environ, **(variables or {})}
         return subprocess.run(command, input=stdin, capture_output=True, env=environ, check=False, cwd=self.home)
 
-    def json(self, *words: str | Path, stdin: bytes = b"") -> dict[str, Any]:
-        """The same with `--json`; gives the document."""
-        done = self.bkctl(*words, "--json", stdin=stdin)
+    def json(self, *words: str | Path, stdin: bytes | None = None) -> dict[str, Any]:
+        """Its document with `--json`; in this process where that can be."""
+        self.home.mkdir(exist_ok=True)
+        if stdin is not None or not bkctl_here.can_run():
+            done = self.bkctl(*words, "--json", stdin=stdin or b"")
+        else:
+            done = bkctl_here.bkctl([*map(str, words), "--json"], self.environ, self.home)
         document: dict[str, Any] = json.loads(done.stdout)
         return document

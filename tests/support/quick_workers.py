@@ -2,12 +2,15 @@
 
 What such a worker does is `backupd.worker.main`, in a process of its own, ended by whoever closes its socket. Only its
 start is another one: the interpreter that a job would start is a few lines that hand the inherited descriptors over,
-and for all but workers the interpreter that it always is.
+and for all but workers of this very process the interpreter that it always is: what a child of the test does as another
+user is not done with the rights of this one.
 """
 
 from __future__ import annotations
 
+import gc
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -17,11 +20,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from backupd import worker
-from tests.support.machine import TOP
+from tests.support.machine import PYTHON_PATH, TOP
 
 _STARTER = """#!{python} -IS
 import _socket, os, sys
-if sys.argv[1:3] != ["-m", "backupd.worker"]:
+if sys.argv[1:3] != ["-m", "backupd.worker"] or os.getppid() != {owner}:
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 given = [int(word) for word in sys.argv[3:]]
 end = _socket.socket(_socket.AF_UNIX)
@@ -41,11 +44,13 @@ class QuickWorkers:
         """folder: of a short path, for the socket and what is started."""
         address = str(folder / "fork")
         self._starter = folder / "python"
-        self._starter.write_text(_STARTER.format(python=sys.executable, address=address), encoding="utf-8")
-        self._starter.chmod(0o700)
+        self._starter.write_text(_STARTER.format(python=sys.executable, address=address, owner=os.getpid()))
+        self._starter.chmod(0o755)
         command = [sys.executable, "-m", "tests.support.quick_workers", address]
-        environ = {**os.environ, "PYTHONPATH": str(TOP)}
-        self._server = subprocess.Popen(command, stdout=subprocess.PIPE, env=environ, cwd=TOP)
+        environ = {**os.environ, "PYTHONPATH": PYTHON_PATH}
+        self._server = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, cwd=TOP
+        )
         assert self._server.stdout is not None
         assert self._server.stdout.readline() == b"ready\n"
 
@@ -65,13 +70,14 @@ class QuickWorkers:
 
 
 def serve(address: str) -> None:
-    """Fork a worker for everybody who connects."""
+    """Fork a worker for everybody who connects, until standard input ends: with the process that began this."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen(64)
         os.write(1, b"ready\n")
-        while True:
+        gc.freeze()
+        while listener.fileno() in select.select([0, listener.fileno()], [], [])[0]:
             end, _ = listener.accept()
             _, given, _, _ = socket.recv_fds(end, 2, 4)
             if os.fork() == 0:

@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
+import sysconfig
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -29,7 +29,7 @@ def free_ports(count: int) -> list[int]:
 
 def program(name: str) -> str:
     """The path of a program that a package brought into this environment, or of the system's."""
-    beside = os.path.join(os.path.dirname(sys.executable), name)
+    beside = os.path.join(sysconfig.get_path("scripts"), name)
     found = beside if os.path.exists(beside) else shutil.which(name)
     assert found is not None, f"{name} is not installed: pip install -e '.[test]'"
     return found
