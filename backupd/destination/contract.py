@@ -138,6 +138,11 @@ class KeepsCopies(Protocol):
         ...
 
 
+def damaged_copies(place: Destination) -> Sequence[tuple[str, str]]:
+    """As of KeepsCopies; none of a store with one copy of each object."""
+    return place.damaged_copies() if isinstance(place, KeepsCopies) else ()
+
+
 class _CopyBelow:
     """A copy seen from a folder."""
 
@@ -206,7 +211,7 @@ class Below:
 
     def damaged_copies(self) -> Sequence[tuple[str, str]]:
         """As of the whole place."""
-        return self._inner.damaged_copies() if isinstance(self._inner, KeepsCopies) else ()
+        return damaged_copies(self._inner)
 
     def size(self, name: str) -> int | None:
         """Measure an object below the folder."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from backupd.destination.contract import Buffers, Copy, Destination, KeepsCopies, ObjectInfo, Traits
+from backupd.destination.contract import Buffers, Copy, Destination, KeepsCopies, ObjectInfo, Traits, damaged_copies
 from backupd.errors import DestinationRefusedError
 from backupd.rights import Rights
 
@@ -59,7 +59,7 @@ class ReadWithOwnRights:
 
     def damaged_copies(self) -> Sequence[tuple[str, str]]:
         """As of the inner one."""
-        return self._inner.damaged_copies() if isinstance(self._inner, KeepsCopies) else ()
+        return damaged_copies(self._inner)
 
     def size(self, name: str) -> int | None:
         """Measure an object."""

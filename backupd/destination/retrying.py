@@ -17,7 +17,7 @@ import msgspec
 
 from backupd.cancel import Cancel
 from backupd.clock import Clock, SystemClock
-from backupd.destination.contract import Buffers, Copy, KeepsCopies, ObjectInfo, Store, Traits
+from backupd.destination.contract import Buffers, Copy, KeepsCopies, ObjectInfo, Store, Traits, damaged_copies
 from backupd.errors import DestinationError, ObjectExistsError
 from backupd.store_errors import StoreAnswerError
 
@@ -128,7 +128,7 @@ class Retrying:
 
     def damaged_copies(self) -> Sequence[tuple[str, str]]:
         """As of the inner one."""
-        return self._inner.damaged_copies() if isinstance(self._inner, KeepsCopies) else ()
+        return damaged_copies(self._inner)
 
     def size(self, name: str) -> int | None:
         """Measure."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 
-from backupd.errors import BackupError, BusyError, DestinationError
+from backupd.destination.contract import damaged_copies
+from backupd.errors import BackupError, BusyError, DamageError, DestinationError
 from backupd.model import events
 from backupd.model.orders import CheckOrder
 from backupd.operations import index_rebuild
@@ -58,6 +59,8 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
         try:
             stored.run(chosen)
             _record(context, place, stored, findings)
+            for member, name in damaged_copies(place.whole):
+                findings.add(name, DamageError.code, f"its copy at {member} is damaged, another member's is whole")
             result = stored.result()
         finally:
             stored.close()
