@@ -29,6 +29,15 @@ class Traits(msgspec.Struct, frozen=True):
     reports_space: bool
 
 
+class Keeping(msgspec.Struct, frozen=True):
+    """What a store keeps of objects that are deleted or overwritten; None: it does not tell."""
+
+    versions: bool | None = None
+    """Earlier versions."""
+    locks: bool | None = None
+    """Objects can be locked for a time, against everybody."""
+
+
 class ObjectInfo(msgspec.Struct, frozen=True):
     """One listed object."""
 
@@ -119,6 +128,20 @@ class Copy(Protocol):
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         """As of a destination; only of that copy."""
         ...
+
+
+@runtime_checkable
+class TellsKeeping(Protocol):
+    """What a store has besides that can be asked what it keeps."""
+
+    def keeping(self) -> Keeping:
+        """As it is set up now."""
+        ...
+
+
+def keeping(place: Destination) -> Keeping:
+    """As of TellsKeeping; nothing is known of other stores."""
+    return place.keeping() if isinstance(place, TellsKeeping) else Keeping()
 
 
 @runtime_checkable

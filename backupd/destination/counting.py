@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backupd.destination.contract import Buffers, ObjectInfo, Store, Traits
+from backupd.destination.contract import Buffers, Keeping, ObjectInfo, Store, Traits, keeping
 from backupd.destination.meter import Meter
 
 
@@ -77,6 +77,10 @@ class Counting:
             self._inner.delete(name)
         finally:
             self._meter.count("delete")
+
+    def keeping(self) -> Keeping:
+        """As of the inner one."""
+        return keeping(self._inner)
 
     def free_bytes(self) -> int | None:
         """Space left."""

@@ -17,7 +17,17 @@ import msgspec
 
 from backupd.cancel import Cancel
 from backupd.clock import Clock, SystemClock
-from backupd.destination.contract import Buffers, Copy, KeepsCopies, ObjectInfo, Store, Traits, damaged_copies
+from backupd.destination.contract import (
+    Buffers,
+    Copy,
+    Keeping,
+    KeepsCopies,
+    ObjectInfo,
+    Store,
+    Traits,
+    damaged_copies,
+    keeping,
+)
 from backupd.errors import DestinationError, ObjectExistsError
 from backupd.store_errors import StoreAnswerError
 
@@ -116,6 +126,10 @@ class Retrying:
             return data
 
         return self._patiently(once)
+
+    def keeping(self) -> Keeping:
+        """As of the inner one."""
+        return keeping(self._inner)
 
     def copies(self, name: str) -> Sequence[Copy]:
         """As of the inner one, whose members try again by themselves."""

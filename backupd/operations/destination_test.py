@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from backupd.destination.contract import Opening, Store
+from backupd.destination.contract import Opening, Store, keeping
 from backupd.destination.pool.opening import state_of_members
 from backupd.destination.trial import Trial
 from backupd.model import events
@@ -34,7 +34,7 @@ def run(order: DestinationTestOrder, context: JobContext) -> events.Done:
             context.cancel.check()
             findings.append({"name": finding.name, "verdict": finding.verdict, "detail": finding.detail})
             context.tell("information", f"{finding.name}: {finding.verdict}", verbosity=1)
-        free_bytes, traits = store.free_bytes(), store.traits
+        free_bytes, traits, kept = store.free_bytes(), store.traits, keeping(store)
     finally:
         trial.clean()
         store.close()
@@ -51,6 +51,8 @@ def run(order: DestinationTestOrder, context: JobContext) -> events.Done:
         "get_bytes_per_second": int(trial.speed.get_bytes_per_second) if trial.speed is not None else None,
         "free_bytes": free_bytes,
         "create_if_absent": traits.create_if_absent,
+        "keeps_versions": kept.versions,
+        "object_lock": kept.locks,
         "holds_something": bool([name for name in names if name != "tmp"]),
     }
     return events.Done(exit_code=0 if is_usable else _FAILED, result=result, warnings=context.warnings)

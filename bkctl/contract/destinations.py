@@ -103,6 +103,10 @@ class DestinationTest(Shown, kw_only=True):
     get_bytes_per_second: int | None
     free_bytes: int | None
     create_if_absent: bool
+    keeps_versions: bool | None
+    """Of what is deleted; null: the store does not tell."""
+    object_lock: bool | None
+    """Whether objects can be locked; null: the store does not tell."""
     holds_something: bool
 
 

@@ -150,6 +150,9 @@ def test_lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"  {'32 MiB objects':{width}}  {put}/s written, {get}/s read")
     free = found["free_bytes"]
     lines.append(f"  {'free space':{width}}  {format_bytes(free) if free is not None else 'not told by this store'}")
+    for name, fact in (("earlier versions", "keeps_versions"), ("object lock", "object_lock")):
+        kept = {True: "kept" if fact == "keeps_versions" else "on", False: "none", None: "not told by this store"}
+        lines.append(f"  {name:{width}}  {kept[found[fact]]}")
     for one in found["members"]:
         said = "ok" if one["reached"] else f"AWAY  {escape(one['detail'])}"
         lines.append(f"  {'member ' + one['name']:{width}}  {said}")

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from botocore.loaders import create_loader
 
 from backupd.destination.bounds import MAX_OBJECT_BYTES
-from backupd.destination.contract import Buffers, ObjectInfo, Opening, Store, Traits
+from backupd.destination.contract import Buffers, Keeping, ObjectInfo, Opening, Store, Traits
 from backupd.destination.object_names import is_object_name
 from backupd.destination.pacing import Pace
 from backupd.destination.s3.answers import bounded
@@ -23,6 +23,7 @@ from backupd.destination.s3.body import JOINED_BYTES, body_of
 from backupd.destination.s3.condition import Condition, proof_name
 from backupd.destination.s3.errors import AGAIN_HINT, code_of, status_of, translated, translated_of_place
 from backupd.destination.s3.holding_back import hold_back
+from backupd.destination.s3.keeping import keeping_of
 from backupd.destination.s3.options import S3Options, check_ca_file, check_encrypted, login_of
 from backupd.destination.s3.proxied import send_through
 from backupd.errors import DestinationUnreachableError, ObjectExistsError, ObjectMissingError
@@ -172,6 +173,10 @@ class S3Store:
     def free_bytes(self) -> int | None:
         """S3 has no word for it."""
         return None
+
+    def keeping(self) -> Keeping:
+        """By what the bucket's settings say."""
+        return keeping_of(self._client, self._options.bucket)
 
     def close(self) -> None:
         """Close the connections."""

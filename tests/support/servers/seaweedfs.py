@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import boto3
 
@@ -58,10 +59,15 @@ class SeaweedFs(HttpServer):
         make_bucket(self.endpoint, name)
 
 
+def client_of_owner(endpoint: str) -> Any:
+    """boto3's client."""
+    login = {"aws_access_key_id": OWNER[0], "aws_secret_access_key": OWNER[1]}
+    return boto3.client("s3", region_name="us-east-1", endpoint_url=endpoint, **login)
+
+
 def make_bucket(endpoint: str, name: str = BUCKET) -> None:
     """Make a bucket as its owner."""
-    login = {"aws_access_key_id": OWNER[0], "aws_secret_access_key": OWNER[1]}
-    client = boto3.client("s3", region_name="us-east-1", endpoint_url=endpoint, **login)
+    client = client_of_owner(endpoint)
     client.create_bucket(Bucket=name)
     client.close()
 
