@@ -58,9 +58,13 @@ def test_each_file_has_its_state_and_why(daemon: Daemon) -> None:
     (source / "line\nbreak\x1b[31m").write_text("odd")
     (source / os.fsdecode(b"\xff")).write_text("odd")
     os.utime(source / "edited", ns=(1, 1))
+    # After a pool the sources are read again; a second directory would be filled from the first.
+    for name in ("a", "b", "two"):
+        daemon.good("destination", "add", name, daemon.home / name)
+    daemon.good("destination", "add", "one", "--pool", "failover", "--member", "a", "--member", "b")
     daemon.good(
-        "set", "create", "all", "--source", source, "--source", daemon.home / "absent", "--to", daemon.home / "one",
-        "--to", daemon.home / "two", "--exclude", "*.tmp",
+        "set", "create", "all", "--source", source, "--source", daemon.home / "absent", "--to", "one", "--to", "two",
+        "--exclude", "*.tmp",
     )
     first = daemon.json("backup", "all")
     assert first["exit"] == 3, "one source is not there"
