@@ -5,22 +5,26 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC
 from typing import NamedTuple
 
 import msgspec
 
+from backupd.cache import seen_snapshots
 from backupd.cache.index_tables import IndexTables
 from backupd.destination.contract import Below, Destination, Store
 from backupd.destination.reading import ReadWithOwnRights
 from backupd.destination.stores import canonical
 from backupd.errors import (
+    AccessError,
+    BackupError,
     DamageError,
     KeyMissingError,
     NewerVersionError,
     ObjectMissingError,
     SnapshotNotFoundError,
+    StateError,
 )
 from backupd.model.orders import Selection
 from backupd.model.places import is_url, split_inside
@@ -263,12 +267,28 @@ def list_snapshots(place: OpenPlace) -> Listing:
 
 def list_for_caller(context: JobContext, place: OpenPlace) -> Listing:
     """The snapshots that the order's caller may look into: of this host, for elsewhere his number is someone else's."""
-    listing = list_snapshots(place)
+    listing = _with_seen(context, place, list_snapshots(place))
     if context.order.caller is None:
         return listing
     here = (context.host.name, context.host.host_id)
     found = (at for at in listing.found if at.snapshot.host_name == here[0] or at.snapshot.host_id.hex() == here[1])
     return listing._replace(found=[*found])
+
+
+def _with_seen(context: JobContext, place: OpenPlace, listing: Listing) -> Listing:
+    """With those that this host has seen there and a listing that lags, or lies, leaves out."""
+    try:
+        seen = seen_snapshots.load(seen_snapshots_path(context, place))
+    except (AccessError, StateError):
+        return listing
+    unlisted = seen - {at.name for at in listing.found} - listing.damaged.keys() - listing.locked.keys()
+    if not unlisted:
+        return listing
+    found = [*listing.found]
+    for name in sorted(unlisted - place.records.readable_void_names()[0]):
+        with suppress(BackupError):
+            found.append(SnapshotAt(name, place.records.snapshot(name)))
+    return listing._replace(found=sorted(found, key=lambda at: at.name))
 
 
 def to_record(at: SnapshotAt) -> SnapshotRecord:

@@ -267,5 +267,14 @@ def test_what_the_store_swallows_before_the_commit_is_sent_again(life: Life, par
         assert life.restore(newest) == hash_tree(life.source)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_snapshot_that_a_listing_leaves_out_is_found(life: Life, first: int) -> None:
+    """This host stored it: a store whose listings lag must not turn a restore away with "no snapshot"."""
+    life.put_back("stored")
+    life.faulty.set_faults(Fault("lie", "list", "snapshots", first))
+    assert life.restore() == life.tree
+    assert life.faulty.struck()
+
+
 def _memory() -> str | None:
     return "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
