@@ -22,6 +22,9 @@ from backupd.store_errors import StoreAnswerError, StoreBusyError
 
 _RACERS = 16
 _TRIES = 3
+_BUSY_TRIES = 5
+"""Of one request of a trial where the store asks to come again later."""
+_LONGEST_WAIT_SECONDS = 5.0
 _CONFLICTS = ("ConditionalRequestConflict", "OperationAborted", "409")
 _UNKNOWN = ("NotImplemented", "501", "InvalidArgument", "InvalidRequest")
 """What stores answer that do not know the condition at all."""
@@ -45,6 +48,7 @@ class Condition:
         self._create, self._remove, self._is_proved = create, remove, is_proved
         self._lock = threading.Lock()
         self._is_tried = False
+        self._wait = threading.Event().wait
 
     @property
     def is_honoured(self) -> bool:
@@ -78,8 +82,8 @@ class Condition:
         try:
             self._remove(f"tmp/follow-{secrets.token_hex(8)}")
         except DestinationError as error:
-            # A login that may not delete was answered, too.
-            if error.retryable:
+            # A login that may not delete was answered, too, and so was who is to come again.
+            if error.retryable and not isinstance(error, StoreBusyError):
                 raise
 
     def _is_passed(self) -> bool:
@@ -118,15 +122,22 @@ class Condition:
 
     def _is_refused(self, name: str) -> bool:
         """Try to create; whether something of that name was in the way."""
-        for _ in range(_TRIES):
+        tries, left = 0, _BUSY_TRIES
+        while tries < _TRIES:
             try:
                 self._create(name, [secrets.token_bytes(16)])
             except ObjectExistsError:
                 return True
             except StoreBusyError as error:
                 # Two at once: S3 asks one of them to come again.
-                if error.context.get("store_code") not in _CONFLICTS:
+                if error.context.get("store_code") in _CONFLICTS:
+                    tries += 1
+                    continue
+                # One of some twenty requests that is put off must not put all of them off.
+                left -= 1
+                if not left:
                     raise
+                self._wait(min(float(error.context.get("retry_after_seconds") or 1.0), _LONGEST_WAIT_SECONDS))
             except DestinationRefusedError as error:
                 if error.context.get("store_code") not in _UNKNOWN:
                     raise

@@ -9,6 +9,7 @@ import pytest
 from backupd.destination.contract import Buffers
 from backupd.destination.s3.condition import Condition, proof_name
 from backupd.errors import DestinationError, DestinationRefusedError, DestinationUnreachableError, ObjectExistsError
+from backupd.store_errors import StoreBusyError
 
 PROOF = proof_name("https://h:8333", "backups")
 
@@ -88,6 +89,31 @@ def test_a_line_that_goes_on_failing_proves_nothing_and_ends_no_run() -> None:
 
     condition = Condition(create, store.remove, PROOF, is_proved=False)
     assert (condition.find_out(), condition.is_honoured) == (False, False)
+
+
+@pytest.mark.parametrize("every", [3, 1])
+def test_a_store_that_puts_off_some_requests_is_tried_all_the_same(every: int) -> None:
+    """Some twenty in a row never go through there, and its first backup never begins; one that puts all off is told."""
+    store, lock = Names(), threading.Lock()
+    count = 0
+
+    def create(name: str, buffers: Buffers) -> None:
+        nonlocal count
+        with lock:
+            count += 1
+            is_put_off = count % every == 0
+        if is_put_off:
+            raise StoreBusyError("later", context={"store_code": "SlowDown", "retry_after_seconds": 0.01})
+        store.create(name, buffers)
+
+    condition = Condition(create, store.remove, PROOF, is_proved=False)
+    if every == 1:
+        with pytest.raises(StoreBusyError):
+            condition.find_out()
+        assert count < 20
+    else:
+        assert condition.find_out()
+        assert store.names == {PROOF}
 
 
 def test_each_place_has_a_proof_of_its_own() -> None:
