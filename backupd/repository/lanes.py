@@ -155,6 +155,9 @@ class Lanes:
             raise UsageError(f"{len(targets)} destinations at once", hint=f"{CONCURRENT[-1]} at most")
         self._free_ring, self._clock = free_ring, clock
         self._patience_seconds = _PATIENCE_SECONDS
+        self._is_hurrying = False
+        self._left: list[Lane] = []
+        """Waited for in vain while the run stops."""
         self._held: dict[tuple[int, int], int] = {}
         self.all = [
             Lane(1 << number, target, memory, wake, self._leave_ring) for number, target in enumerate(targets)
@@ -212,16 +215,21 @@ class Lanes:
         return all(lane.is_idle for lane in self.healthy)
 
     def wait_until_idle(self, wait: Callable[[], None]) -> None:
-        """Call `wait` until all that was given is safe; of several, the slow ones are waited for a while only."""
+        """Call `wait` until all that was given is safe; of several, the slow ones are waited for a while only.
+
+        While the run stops, once at all.
+        """
         began = self._clock.monotonic()
-        while not self.is_idle:
+        while awaited := [lane for lane in self.healthy if not lane.is_idle and lane not in self._left]:
             if len(self.healthy) > 1 and self._clock.monotonic() - began >= self._patience_seconds:
+                if self._is_hurrying:
+                    self._left += awaited
                 return
             wait()
 
     def hurry(self) -> None:
         """The run stops, and has ten seconds for all that it leaves."""
-        self._patience_seconds = _LAST_PATIENCE_SECONDS
+        self._patience_seconds, self._is_hurrying = _LAST_PATIENCE_SECONDS, True
 
     @property
     def stored_bytes(self) -> int:

@@ -171,6 +171,7 @@ def test_who_stands_still_holds_up_no_other(house: House) -> None:
 
 
 @pytest.mark.alone
+@pytest.mark.nightly
 def test_a_stop_waits_for_nobody_who_stands_still(house: House) -> None:
     """Else the daemon kills the job after ten seconds, and what was read so far is read again at all of them."""
     slow_set.fill(house.source, 8)
