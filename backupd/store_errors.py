@@ -164,7 +164,7 @@ class StoredAgainError(LeftOutError):
     def after(cls, message: str) -> Self:
         """What to say after an error of that message."""
         hint = "the snapshot is whole; a store that loses what it took needs a look: bkctl check --crc"
-        return cls(f"{message} before the commit; they were stored again", hint=hint)
+        return cls(f"{message}; what was lost was stored again before the commit", hint=hint)
 
 
 class StoreLaggingError(StoreDoorError):

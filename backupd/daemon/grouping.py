@@ -122,8 +122,7 @@ def caught_up(
         own = [Traffic.of(told["to"])] if told else copied.traffic[1:]
         return msgspec.structs.replace(copied, result=None, traffic=own)
     error = before.error if before is not None else None
-    lost = error is not None and error["code"] == BlocksLostError.code
-    if lost and error is not None:
+    if error is not None and error["code"] == BlocksLostError.code:
         again = StoredAgainError.after(error["message"])
         copied = msgspec.structs.replace(copied, exit_code=again.exit_code, error=fields(again))
     (run, *_) = (sibling.result or {})["runs"]

@@ -139,11 +139,6 @@ class TellsKeeping(Protocol):
         ...
 
 
-def keeping(place: Destination) -> Keeping:
-    """As of TellsKeeping; nothing is known of other stores."""
-    return place.keeping() if isinstance(place, TellsKeeping) else Keeping()
-
-
 @runtime_checkable
 class KeepsCopies(Protocol):
     """What a store has besides that keeps more than one copy of an object."""
@@ -161,9 +156,71 @@ class KeepsCopies(Protocol):
         ...
 
 
-def damaged_copies(place: Destination) -> Sequence[tuple[str, str]]:
-    """As of KeepsCopies; none of a store with one copy of each object."""
-    return place.damaged_copies() if isinstance(place, KeepsCopies) else ()
+class Forwarding:
+    """A destination around another one: what a wrapper does not define is the inner one's.
+
+    What only some stores have is there, too, and empty where the inner one has it not.
+    """
+
+    def __init__(self, inner: Destination) -> None:
+        self._inner = inner
+
+    @property
+    def traits(self) -> Traits:
+        """As of the inner one."""
+        return self._inner.traits
+
+    @property
+    def shown(self) -> str:
+        """As of the inner one."""
+        return self._inner.shown
+
+    def free_bytes(self) -> int | None:
+        """As of the inner one."""
+        return self._inner.free_bytes()
+
+    def close(self) -> None:
+        """Close the inner one."""
+        self._inner.close()
+
+    def keeping(self) -> Keeping:
+        """As of TellsKeeping."""
+        return self._inner.keeping() if isinstance(self._inner, TellsKeeping) else Keeping()
+
+    def copies(self, name: str) -> Sequence[Copy]:
+        """As of KeepsCopies."""
+        return self._inner.copies(name) if isinstance(self._inner, KeepsCopies) else ()
+
+    def note_damage(self, name: str, bad: Sequence[str], good: str) -> None:
+        """As of KeepsCopies."""
+        if isinstance(self._inner, KeepsCopies):
+            self._inner.note_damage(name, bad, good)
+
+    def damaged_copies(self) -> Sequence[tuple[str, str]]:
+        """As of KeepsCopies."""
+        return self._inner.damaged_copies() if isinstance(self._inner, KeepsCopies) else ()
+
+
+class ForwardingStore(Forwarding):
+    """The same around a whole place."""
+
+    _inner: Store
+
+    def __init__(self, inner: Store) -> None:
+        super().__init__(inner)
+
+    @property
+    def may_leave_temporaries(self) -> bool:
+        """As of the inner one."""
+        return self._inner.may_leave_temporaries
+
+    def remove_temporaries(self, folder: str, tag: str) -> int:
+        """As of the inner one."""
+        return self._inner.remove_temporaries(folder, tag)
+
+    def remove_empty_folders(self, name: str) -> None:
+        """As of the inner one."""
+        self._inner.remove_empty_folders(name)
 
 
 class _CopyBelow:
@@ -197,21 +254,12 @@ class Opening(msgspec.Struct, frozen=True):
     """Counts what such stores are asked for; this one's own calls are counted by who opens it."""
 
 
-class Below:
+class Below(Forwarding):
     """A destination seen from one of its folders: the same type, every name with a prefix."""
 
     def __init__(self, inner: Destination, folder: str) -> None:
-        self._inner, self._folder = inner, folder + "/"
-
-    @property
-    def traits(self) -> Traits:
-        """As of the whole place."""
-        return self._inner.traits
-
-    @property
-    def shown(self) -> str:
-        """As of the whole place."""
-        return self._inner.shown
+        super().__init__(inner)
+        self._folder = folder + "/"
 
     def put(self, name: str, buffers: Buffers) -> None:
         """Create an object below the folder."""
@@ -222,19 +270,12 @@ class Below:
         return self._inner.get(self._folder + name, offset, length)
 
     def copies(self, name: str) -> Sequence[Copy]:
-        """As of the whole place; none where it keeps one of each object."""
-        inner = self._inner
-        found = inner.copies(self._folder + name) if isinstance(inner, KeepsCopies) else ()
-        return [_CopyBelow(copy, self._folder) for copy in found]
+        """Of an object below the folder."""
+        return [_CopyBelow(copy, self._folder) for copy in super().copies(self._folder + name)]
 
     def note_damage(self, name: str, bad: Sequence[str], good: str) -> None:
-        """As of the whole place."""
-        if isinstance(self._inner, KeepsCopies):
-            self._inner.note_damage(self._folder + name, bad, good)
-
-    def damaged_copies(self) -> Sequence[tuple[str, str]]:
-        """As of the whole place."""
-        return damaged_copies(self._inner)
+        """Of an object below the folder."""
+        super().note_damage(self._folder + name, bad, good)
 
     def size(self, name: str) -> int | None:
         """Measure an object below the folder."""
@@ -248,11 +289,3 @@ class Below:
     def delete(self, name: str) -> None:
         """Remove an object below the folder."""
         self._inner.delete(self._folder + name)
-
-    def free_bytes(self) -> int | None:
-        """As of the whole place."""
-        return self._inner.free_bytes()
-
-    def close(self) -> None:
-        """Close the whole place."""
-        self._inner.close()

@@ -8,30 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backupd.destination.contract import Buffers, Keeping, ObjectInfo, Store, Traits, keeping
+from backupd.destination.contract import Buffers, ForwardingStore, ObjectInfo, Store
 from backupd.destination.meter import Meter
 
 
-class Counting:
+class Counting(ForwardingStore):
     """The same store, its calls counted."""
 
     def __init__(self, inner: Store, meter: Meter) -> None:
-        self._inner, self._meter = inner, meter
-
-    @property
-    def traits(self) -> Traits:
-        """As of the inner one."""
-        return self._inner.traits
-
-    @property
-    def shown(self) -> str:
-        """As of the inner one."""
-        return self._inner.shown
-
-    @property
-    def may_leave_temporaries(self) -> bool:
-        """As of the inner one."""
-        return self._inner.may_leave_temporaries
+        super().__init__(inner)
+        self._meter = meter
 
     def put(self, name: str, buffers: Buffers) -> None:
         """Create."""
@@ -77,23 +63,3 @@ class Counting:
             self._inner.delete(name)
         finally:
             self._meter.count("delete")
-
-    def keeping(self) -> Keeping:
-        """As of the inner one."""
-        return keeping(self._inner)
-
-    def free_bytes(self) -> int | None:
-        """Space left."""
-        return self._inner.free_bytes()
-
-    def remove_temporaries(self, folder: str, tag: str) -> int:
-        """Remove a dead writer's."""
-        return self._inner.remove_temporaries(folder, tag)
-
-    def remove_empty_folders(self, name: str) -> None:
-        """Remove empty folders."""
-        self._inner.remove_empty_folders(name)
-
-    def close(self) -> None:
-        """Close the inner one."""
-        self._inner.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from backupd.destination.contract import Buffers, Copy, Destination, KeepsCopies, ObjectInfo, Traits, damaged_copies
+from backupd.destination.contract import Buffers, Copy, Destination, Forwarding, ObjectInfo
 from backupd.errors import DestinationRefusedError
 from backupd.rights import Rights
 
@@ -21,21 +21,12 @@ class _CopyWithOwnRights:
             return self._inner.get(name, offset, length)
 
 
-class ReadWithOwnRights:
+class ReadWithOwnRights(Forwarding):
     """The same type; for one thread, and for reading alone."""
 
     def __init__(self, inner: Destination, rights: Rights) -> None:
-        self._inner, self._rights = inner, rights
-
-    @property
-    def traits(self) -> Traits:
-        """As of the inner one."""
-        return self._inner.traits
-
-    @property
-    def shown(self) -> str:
-        """As of the inner one."""
-        return self._inner.shown
+        super().__init__(inner)
+        self._rights = rights
 
     def put(self, name: str, buffers: Buffers) -> None:
         """Nothing is written for a caller. Raises DestinationRefusedError."""
@@ -49,17 +40,7 @@ class ReadWithOwnRights:
     def copies(self, name: str) -> Sequence[Copy]:
         """As of the inner one."""
         with self._rights.raised():
-            found = self._inner.copies(name) if isinstance(self._inner, KeepsCopies) else ()
-        return [_CopyWithOwnRights(copy, self._rights) for copy in found]
-
-    def note_damage(self, name: str, bad: Sequence[str], good: str) -> None:
-        """As of the inner one."""
-        if isinstance(self._inner, KeepsCopies):
-            self._inner.note_damage(name, bad, good)
-
-    def damaged_copies(self) -> Sequence[tuple[str, str]]:
-        """As of the inner one."""
-        return damaged_copies(self._inner)
+            return [_CopyWithOwnRights(copy, self._rights) for copy in super().copies(name)]
 
     def size(self, name: str) -> int | None:
         """Measure an object."""
@@ -80,10 +61,6 @@ class ReadWithOwnRights:
         """As of the inner one."""
         with self._rights.raised():
             return self._inner.free_bytes()
-
-    def close(self) -> None:
-        """Close the inner one."""
-        self._inner.close()
 
 
 def _refused(name: str) -> DestinationRefusedError:

@@ -10,24 +10,14 @@ from __future__ import annotations
 import itertools
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import msgspec
 
 from backupd.cancel import Cancel
 from backupd.clock import Clock, SystemClock
-from backupd.destination.contract import (
-    Buffers,
-    Copy,
-    Keeping,
-    KeepsCopies,
-    ObjectInfo,
-    Store,
-    Traits,
-    damaged_copies,
-    keeping,
-)
+from backupd.destination.contract import Buffers, ForwardingStore, ObjectInfo, Store
 from backupd.errors import DestinationError, ObjectExistsError
 from backupd.store_errors import StoreAnswerError
 
@@ -54,7 +44,7 @@ class Patience(msgspec.Struct, frozen=True):
     """What each success gives back to the budget."""
 
 
-class Retrying:
+class Retrying(ForwardingStore):
     """The same store, more patient."""
 
     @classmethod
@@ -75,7 +65,7 @@ class Retrying:
         told: Told | None = None,
     ) -> None:
         """cancel: ends a pause. wait: what to do for a pause of so many seconds. told: hears of each pause."""
-        self._inner = inner
+        super().__init__(inner)
         self._tries = _Tries(cancel, patience or Patience(), clock, wait, told)
         self._patiently = self._tries.patiently
 
@@ -83,21 +73,6 @@ class Retrying:
     def retries(self) -> int:
         """Tries beyond the first so far."""
         return self._tries.count
-
-    @property
-    def traits(self) -> Traits:
-        """As of the inner one."""
-        return self._inner.traits
-
-    @property
-    def shown(self) -> str:
-        """As of the inner one."""
-        return self._inner.shown
-
-    @property
-    def may_leave_temporaries(self) -> bool:
-        """As of the inner one."""
-        return self._inner.may_leave_temporaries
 
     def put(self, name: str, buffers: Buffers) -> None:
         """Create; where a try before may have done it unheard, an object of the same bytes is ours (DESIGN 8.5)."""
@@ -126,23 +101,6 @@ class Retrying:
             return data
 
         return self._patiently(once)
-
-    def keeping(self) -> Keeping:
-        """As of the inner one."""
-        return keeping(self._inner)
-
-    def copies(self, name: str) -> Sequence[Copy]:
-        """As of the inner one, whose members try again by themselves."""
-        return self._inner.copies(name) if isinstance(self._inner, KeepsCopies) else ()
-
-    def note_damage(self, name: str, bad: Sequence[str], good: str) -> None:
-        """As of the inner one."""
-        if isinstance(self._inner, KeepsCopies):
-            self._inner.note_damage(name, bad, good)
-
-    def damaged_copies(self) -> Sequence[tuple[str, str]]:
-        """As of the inner one."""
-        return damaged_copies(self._inner)
 
     def size(self, name: str) -> int | None:
         """Measure."""
@@ -178,10 +136,6 @@ class Retrying:
     def remove_empty_folders(self, name: str) -> None:
         """Remove empty folders."""
         self._patiently(lambda: self._inner.remove_empty_folders(name))
-
-    def close(self) -> None:
-        """Close the inner one."""
-        self._inner.close()
 
     def _holds(self, name: str, buffers: Buffers) -> bool:
         data = b"".join(buffers)

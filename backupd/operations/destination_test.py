@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from backupd.destination.contract import Opening, Store, keeping
+from backupd.destination.contract import Forwarding, Opening, Store
 from backupd.destination.pool.opening import state_of_members
 from backupd.destination.trial import Trial
 from backupd.model import events
@@ -34,7 +34,7 @@ def run(order: DestinationTestOrder, context: JobContext) -> events.Done:
             context.cancel.check()
             findings.append({"name": finding.name, "verdict": finding.verdict, "detail": finding.detail})
             context.tell("information", f"{finding.name}: {finding.verdict}", verbosity=1)
-        free_bytes, traits, kept = store.free_bytes(), store.traits, keeping(store)
+        free_bytes, traits, kept = store.free_bytes(), store.traits, Forwarding(store).keeping()
     finally:
         trial.clean()
         store.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 
-from backupd.destination.contract import damaged_copies
+from backupd.destination.contract import Forwarding
 from backupd.errors import BackupError, BusyError, DamageError, DestinationError
 from backupd.model import events
 from backupd.model.orders import CheckOrder
@@ -59,7 +59,7 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
         try:
             stored.run(chosen)
             _record(context, place, stored, findings)
-            for member, name in damaged_copies(place.whole):
+            for member, name in Forwarding(place.whole).damaged_copies():
                 findings.add(name, DamageError.code, f"its copy at {member} is damaged, another member's is whole")
             result = stored.result()
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from backupd.destination.contract import Copy, Destination, KeepsCopies
+from backupd.destination.contract import Copy, Destination, Forwarding
 from backupd.errors import DamageError, DestinationError, NewerVersionError
 
 Result = TypeVar("Result")
@@ -44,15 +44,14 @@ def first_good(place: Destination, name: str, read: Callable[[Source], Result]) 
         except DestinationError:
             continue
         else:
-            if isinstance(place, KeepsCopies):
-                place.note_damage(name, bad, copy.where)
+            Forwarding(place).note_damage(name, bad, copy.where)
             return (result,)
     return None
 
 
 def copies_of(place: Destination, name: str) -> list[Copy]:
     """Of an object, where the place keeps more than one of it."""
-    found = [*place.copies(name)] if isinstance(place, KeepsCopies) else []
+    found = [*Forwarding(place).copies(name)]
     return found if len(found) > 1 else []
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from backupd.cancel import Cancel
 from backupd.clock import SystemClock
-from backupd.destination.contract import Store, damaged_copies
+from backupd.destination.contract import Forwarding, Store
 from backupd.destination.pacing import PaceTable
 from backupd.destination.pool.members import Member
 from backupd.destination.pool.policy import PoolId, Rules
@@ -172,7 +172,7 @@ def test_damage_is_told_of_the_member_that_has_it(tmp_path: Path) -> None:
     assert [one for one in said if "damaged" in one] == [
         f"pool pool: {name} has a damaged r1/keys/b; that of m2 is read" for name in bad
     ]
-    assert [*damaged_copies(store)] == [(name, "r1/keys/b") for name in bad]
+    assert [*Forwarding(store).damaged_copies()] == [(name, "r1/keys/b") for name in bad]
     assert distinct(store, "r1/keys/b") == [b"slut", b"slit", b"slot"]
     for name in ("m0", "m1", "m2"):
         (tmp_path / name / "r1/keys/c").write_bytes(b"slut")

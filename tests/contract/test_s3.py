@@ -7,7 +7,7 @@ from collections.abc import Generator
 
 import pytest
 
-from backupd.destination.contract import Keeping, Store, keeping
+from backupd.destination.contract import Forwarding, Keeping, Store
 from backupd.destination.s3.condition import proof_name
 from backupd.errors import ObjectExistsError
 from tests.contract.suite import MIB, Open, StoreContract
@@ -54,12 +54,12 @@ class TestSeaweedFs(StoreContract):
     def test_what_a_bucket_keeps_is_told(self, weed: SeaweedFs, open_place: Open) -> None:
         """Who relies on versions or locks against a thief of the login must see that they are off."""
         client = seaweedfs.client_of_owner(weed.endpoint)
-        assert keeping(open_place("t")) == Keeping(versions=False, locks=False)
+        assert Forwarding(open_place("t")).keeping() == Keeping(versions=False, locks=False)
         client.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
         client.create_bucket(Bucket="kept")
         client.put_bucket_versioning(Bucket="kept", VersioningConfiguration={"Status": "Enabled"})
         found = {
-            name: keeping(opener(address(weed.port).replace(seaweedfs.BUCKET, name), seaweedfs.OWNER)("t"))
+            name: Forwarding(opener(address(weed.port).replace(seaweedfs.BUCKET, name), seaweedfs.OWNER)("t")).keeping()
             for name in ("locked", "kept")
         }
         assert found == {"locked": Keeping(versions=True, locks=True), "kept": Keeping(versions=True, locks=False)}

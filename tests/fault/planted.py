@@ -54,7 +54,7 @@ FAULTS: tuple[Planted, ...] = (
     Planted(
         "snapshot-before-index",
         "backupd/operations/backup/part.py",
-        "        self.publish(fresh)\n        self._validate",
+        "        self.publish(self.take_safe())\n        self._validate",
         "        self._validate",
         ("tests/flow/test_once.py",),
     ),

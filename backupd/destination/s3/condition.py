@@ -24,7 +24,8 @@ _RACERS = 16
 _TRIES = 3
 _BUSY_TRIES = 5
 """Of one request of a trial where the store asks to come again later."""
-_LONGEST_WAIT_SECONDS = 5.0
+_LONGEST_WAIT_SECONDS = 2.0
+"""A stop that is asked for is not heard meanwhile."""
 _CONFLICTS = ("ConditionalRequestConflict", "OperationAborted", "409")
 _UNKNOWN = ("NotImplemented", "501", "InvalidArgument", "InvalidRequest")
 """What stores answer that do not know the condition at all."""

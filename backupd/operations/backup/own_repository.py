@@ -60,29 +60,36 @@ def copy_identity_from(context: JobContext, own: OwnRepository, origin: str, who
     """Make the same repository as lies elsewhere. origin: PLACE/ID of that one."""
     path, _ = split_place(origin)
     with closing(context.open_store(path, "reader", own.copied_access)) as place:
-        copy_identity(Below(place, own.repository), Below(whole, own.repository))
+        copy_identity(context, Below(place, own.repository), Below(whole, own.repository))
 
 
-def copy_identity(source: Destination, target: Destination, known: OpenRepository | None = None) -> None:
+def copy_identity(
+    context: JobContext, source: Destination, target: Destination, known: OpenRepository | None = None
+) -> None:
     """Make the same repository at another place: its keys and keyrings as they are, its text objects last.
 
     A crash leaves a repository that does not exist yet; the next call goes on. A key slot that is damaged, or of which
-    the place's copies differ, is left out, but the one that `known` was opened by: nothing else could ever stand there
-    under its name.
+    the place's copies differ, is left out and told, but the one that `known` was opened by: nothing else could ever
+    stand there under its name.
     """
     names = [info.name for folder in _FOLDERS for info in source.list(folder)]
     for name in [*sorted(names), *identity.TWINS]:
-        with suppress(DamageError, ObjectExistsError):
-            data = _certain(source, name, known)
-            if data is not None:
-                target.put(name, [data])
+        data = _certain(source, name, known)
+        if data is None:
+            context.warn(f"{name} is damaged at {source.shown} and not copied; what it opens, another key has to open")
+            continue
+        with suppress(ObjectExistsError):
+            target.put(name, [data])
 
 
 def _certain(source: Destination, name: str, known: OpenRepository | None) -> bytes | None:
-    """Bytes of an object, None where its copies differ and nothing tells which is whole. Raises DamageError."""
+    """Bytes of an object; None where it is damaged, or its copies differ and nothing tells which is whole."""
     copies = distinct(source, name) if name.startswith(_FOLDERS) else []
     if len(copies) < 2:
-        return of_any_copy(source, name, partial(_read, name))
+        try:
+            return of_any_copy(source, name, partial(_read, name))
+        except DamageError:
+            return None
     for data in copies:
         with suppress(DamageError, NewerVersionError):
             if known is not None and _is_of(known, name, data):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
 
 from backupd.block.assembler import FinishedBlock
 from backupd.cache import seen_snapshots
@@ -191,9 +190,8 @@ class Part:
 
     def finish(self, snapshot: Snapshot) -> None:
         """Name what was stored, count and measure it, commit."""
-        fresh = self.take_safe()
-        self.publish(fresh)
-        self._validate({block.block_id for block in fresh})
+        self.publish(self.take_safe())
+        self._validate()
         self.session.commit(snapshot, self._context.clock.now_ns())
         self.snapshot = snapshot
         self._remember()
@@ -218,10 +216,9 @@ class Part:
         if self.account is not None and self.snapshot is not None:
             self.account.commit(self.session.name, self.snapshot)
 
-    def _validate(self, measured: Collection[bytes] = ()) -> None:
-        """measured: blocks that were, right now."""
+    def _validate(self) -> None:
         now_ns = self._context.clock.now_ns()
-        sizes = {block: size for block, size in self._all_sizes().items() if block not in measured}
+        sizes = self.publishing.unmeasured(self._all_sizes())
         try:
             validate(self._records, sizes, self._context.warn, now_ns, self._who.host_id)
         except BlocksLostError:

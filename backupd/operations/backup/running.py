@@ -82,7 +82,7 @@ def _run_locked(places: Places, use: SetUse, session_id: bytes, missing: list[Pr
             if order.also:
                 raise
             context.cancel.check()
-            context.warn(f"{error.message}; what they held is stored again")
+            context.warn(f"{error.message}; what was lost is stored again")
             return _Run(places, use, os.urandom(16), error).run(missing)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -127,6 +127,8 @@ class Publishing:
     def __init__(self, records: Records, tables: IndexTables, journal: Journal, report: Callable[[str], None]) -> None:
         """report: hears of each block that is not there as it was sent."""
         self._records, self._tables, self._journal, self._report = records, tables, journal, report
+        self._measured: list[bytes] = []
+        """Blocks of the last call of `publish`."""
         self.generation = 0
 
     def announce(self, block: FinishedBlock) -> None:
@@ -140,6 +142,7 @@ class Publishing:
         Each is measured before: an index vouches for what it names, whoever is killed meanwhile. Raises BlocksLostError
         for those that are not as they were sent; the others are named all the same.
         """
+        self._measured = [block.block_id for block in blocks]
         lost = missing(self._records, {block.block_id: block.size_bytes for block in blocks}, self._report)
         there = [block for block in blocks if block.block_id not in lost]
         if there:
@@ -147,6 +150,11 @@ class Publishing:
             self._add(JournalPublished([block.block_id for block in there]))
         if lost:
             raise _lost(len(lost), len(blocks))
+
+    def unmeasured(self, sizes: Mapping[bytes, int]) -> dict[bytes, int]:
+        """Of a run's blocks those that are to be measured before the commit: all but what `publish` just did."""
+        measured = {*self._measured}
+        return {block_id: size for block_id, size in sizes.items() if block_id not in measured}
 
     def checkpoint(self, n: int, cache_bytes: int) -> None:
         """Remember that a checkpoint was posted."""

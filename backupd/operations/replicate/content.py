@@ -36,12 +36,11 @@ class Loss(NamedTuple):
 class Ticker:
     """Asked between all steps: is the job to end, to wait, to announce its session again, to tell where it stands?"""
 
-    def __init__(self, context: JobContext, session: RunningSession, report: Report) -> None:
-        self._context, self._session, self._report = context, session, report
+    def __init__(self, context: JobContext, session: RunningSession, report: Report, guard: SpaceGuard) -> None:
+        """guard: of the place that is copied to."""
+        self._context, self._session, self._report, self._guard = context, session, report, guard
         self._posted_at = context.clock.monotonic()
         self.blocks: CopiedBlocks | None = None
-        self.space: SpaceGuard | None = None
-        """Of the place that is copied to."""
         self.is_stopping = False
         """Nothing but the end of what is under way is waited for."""
 
@@ -52,9 +51,9 @@ class Ticker:
             return
         context = self._context
         context.cancel.check()
-        if self.space is not None and self.blocks is not None:
+        if self.blocks is not None:
             with told_of(self._report.to_name):
-                self.space.look_at_copy(self.blocks.stored_bytes, self.blocks.unsafe_bytes)
+                self._guard.look_at_copy(self.blocks.stored_bytes, self.blocks.unsafe_bytes)
         context.wait_while_paused(tick=self._post_if_due)
         context.progress(self._progress)
 

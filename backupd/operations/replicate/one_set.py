@@ -39,6 +39,7 @@ from backupd.settings.directories import ensure
 from backupd.snapshot import naming
 from backupd.snapshot.naming import SnapshotName
 from backupd.snapshot.records import Snapshot
+from backupd.store_errors import BlocksLostError
 
 
 class SetReplication:
@@ -55,7 +56,6 @@ class SetReplication:
     ) -> None:
         """wanted: finished snapshots, the oldest first, at least one. order: says how much the new place may take."""
         self._limits, self._keeps_reserve = order.space, bool(order.to_name)
-        self._guard: SpaceGuard | None = None
         self._context, self._old, self._new, self._report = context, old, new, report
         self._wanted, self._records = wanted, new.records
         self._set_id = wanted[0].snapshot.set_id
@@ -67,7 +67,20 @@ class SetReplication:
         self._proved_by = ""
 
     def run(self) -> None:
-        """Copy what is lacking. Raises BackupError; snapshots that were copied before it stand."""
+        """Copy what is lacking; what the new place loses meanwhile once more, for that is known as damage then.
+
+        Raises BackupError; snapshots that were copied before it stand.
+        """
+        report = self._report
+        there_count = report.there_count
+        try:
+            self._run()
+        except BlocksLostError as error:
+            self._context.warn(f"{error.message}; what was lost is copied again")
+            report.lost, report.there_count = error, there_count
+            self._run()
+
+    def _run(self) -> None:
         context, report = self._context, self._report
         with told_of(report.to_name):
             set_id = naming.set_id_text(self._set_id)
@@ -85,13 +98,12 @@ class SetReplication:
             basing.end_dead(context, self._new, self._set_id, self._who, index.tables)
             guard = SpaceGuard(self._limits, None, self._new, index.tables, context.clock)
             guard.refuse(lambda: [])
-            self._guard = guard
         if missing:
             with told_of(report.from_name):
                 content = ContentCopy(context, self._old, self._new, index.tables, report)
             try:
                 for at in missing:
-                    self._copy(at.snapshot, index, content)
+                    self._copy(at.snapshot, index, content, guard)
                     self._merge(index)
             finally:
                 content.close()
@@ -129,7 +141,7 @@ class SetReplication:
                 return SnapshotAt(name.name, found)
         return None
 
-    def _copy(self, snapshot: Snapshot, index: LoadedIndex, content: ContentCopy) -> None:
+    def _copy(self, snapshot: Snapshot, index: LoadedIndex, content: ContentCopy, guard: SpaceGuard) -> None:
         """One snapshot, whole or not at all."""
         context, report = self._context, self._report
         context.step(f"copy snapshot {report.done_count + 1} of {report.wanted_count}")
@@ -146,11 +158,9 @@ class SetReplication:
         journal = begin_journal(self._journal_path, session, "")
         publishing = Publishing(self._records, index.tables, journal, context.warn)
         publishing.generation = state.generation
-        ticker = Ticker(context, session, report)
-        if self._guard is not None:
-            self._guard.begin_copy()
-            ticker.space = self._guard
+        ticker = Ticker(context, session, report, guard)
         with told_of(report.to_name):
+            guard.begin_copy()
             blocks = CopiedBlocks(self._new.repository, publishing.announce, ticker.turn)
         content.begin(blocks, publishing, ticker)
         is_ended = False
@@ -158,7 +168,7 @@ class SetReplication:
             is_proving = base is not None and base.name == self._proved_by
             loss = content.copy(snapshot, base.snapshot.root if base is not None else None, is_proving=is_proving)
             content.finish()
-            self._validate(blocks)
+            self._validate(blocks, publishing)
             if loss is None:
                 with told_of(report.to_name):
                     session.commit(snapshot, context.clock.now_ns())
@@ -189,11 +199,12 @@ class SetReplication:
         listed = {name.name for name in self._records.snapshot_names()}
         return base.name in listed and not unread and not has_damage and index.is_whole
 
-    def _validate(self, blocks: CopiedBlocks) -> None:
-        """Count and measure what was stored. Raises DestinationError."""
+    def _validate(self, blocks: CopiedBlocks, publishing: Publishing) -> None:
+        """Count and measure what was stored. Raises BlocksLostError, DestinationError."""
         context = self._context
         try:
-            validate(self._records, blocks.sizes, context.warn, context.clock.now_ns(), self._who.host_id)
+            sizes = publishing.unmeasured(blocks.sizes)
+            validate(self._records, sizes, context.warn, context.clock.now_ns(), self._who.host_id)
         except DestinationError as error:
             error.hint = "the snapshot was not made there; run it again: what is missing is copied anew"
             blame(error, self._report.to_name)

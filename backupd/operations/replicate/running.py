@@ -24,8 +24,7 @@ from backupd.repository.key_management import check_newest
 from backupd.rules import picking
 from backupd.settings.lock import SetLock
 from backupd.settings.writer_mark import WriterMark
-from backupd.snapshot.naming import SnapshotName, parse_snapshot_name, snapshot_id_text
-from backupd.store_errors import BlocksLostError
+from backupd.snapshot.naming import SnapshotName, parse_snapshot_name, set_id_text, snapshot_id_text
 
 
 def run(order: ReplicateOrder, context: JobContext) -> events.Done:
@@ -78,7 +77,7 @@ def _copy(
         with SetLock(context.directories.state, set_id) as lock:
             try:
                 lock.acquire(context.clock, 0.0, context.cancel)
-                _copy_set(context, old, new, report, wanted, order)
+                SetReplication(context, old, new, report, wanted, order).run()
             except BusyError as error:
                 if lock.is_held:
                     raise
@@ -91,24 +90,6 @@ def _copy(
     return report.end(None)
 
 
-def _copy_set(
-    context: JobContext,
-    old: OpenPlace,
-    new: OpenPlace,
-    report: Report,
-    wanted: list[SnapshotAt],
-    order: ReplicateOrder,
-) -> None:
-    """One set; what the new place loses meanwhile is copied once more, for that is known as damage then."""
-    there_count = report.there_count
-    try:
-        SetReplication(context, old, new, report, wanted, order).run()
-    except BlocksLostError as error:
-        context.warn(f"{error.message}; what they held is copied again")
-        report.lost, report.there_count = error, there_count
-        SetReplication(context, old, new, report, wanted, order).run()
-
-
 def _choose(
     order: ReplicateOrder, context: JobContext, old: OpenPlace, report: Report
 ) -> tuple[dict[str, list[SnapshotAt]], dict[str, str]]:
@@ -116,6 +97,8 @@ def _choose(
 
     No set that has none. Raises SetNotFoundError, AmbiguousNameError, SnapshotNotFoundError.
     """
+    if order.snapshot:
+        return _choose_one(order, old, report), {}
     named: dict[str, list[SnapshotName]] = {}
     for name in old.records.snapshot_names():
         named.setdefault(name.set_id, []).append(name)
@@ -126,20 +109,10 @@ def _choose(
         found[set_id] = []
         for at in _read(old, names, unread):
             found[set_id].append(at)
-            if order.latest and at.snapshot.is_complete and not order.snapshot:
+            if order.latest and at.snapshot.is_complete:
                 break
-            if order.snapshot and snapshot_id_text(at.snapshot.id) == order.snapshot:
-                found[set_id] = [at]
-                break
-        else:
-            if order.snapshot:
-                found[set_id] = []
-    if order.snapshot:
-        unread = {}
-        if not any(found.values()):
-            raise SnapshotNotFoundError(f"no snapshot {order.snapshot}", hint="bkctl snapshot list")
     wanted = set(named)
-    if order.set_names and not order.snapshot:
+    if order.set_names:
         records = [to_record(at) for ats in found.values() for at in ats]
         wanted = {picking.choose_set(records, name, own_host=context.host.name) for name in order.set_names}
     chosen: dict[str, list[SnapshotAt]] = {}
@@ -160,6 +133,16 @@ def _tell_unread(new: OpenPlace, unread: dict[str, str], report: Report) -> None
         parsed = parse_snapshot_name(name)
         if parsed is not None and (parsed.set_id, parsed.start) not in there:
             report.add_unreadable(name, message)
+
+
+def _choose_one(order: ReplicateOrder, old: OpenPlace, report: Report) -> dict[str, list[SnapshotAt]]:
+    """The finished snapshot of the order's id. Raises SnapshotNotFoundError."""
+    names = [name for name in old.records.snapshot_names() if not order.set_names or name.set_id in order.set_names]
+    for at in _read(old, sorted(names, key=lambda name: name.start), {}):
+        if at.snapshot.is_complete and snapshot_id_text(at.snapshot.id) == order.snapshot:
+            report.wanted_count = 1
+            return {set_id_text(at.snapshot.set_id): [at]}
+    raise SnapshotNotFoundError(f"{old.address} holds no finished snapshot {order.snapshot}")
 
 
 def _read(old: OpenPlace, names: list[SnapshotName], unread: dict[str, str]) -> Iterator[SnapshotAt]:

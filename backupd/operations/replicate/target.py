@@ -52,7 +52,7 @@ def open_target(
             raise lost(address)
         if is_made:
             identity.check_is_ours(whole, names)
-            copy_identity(old.repository.place, Below(whole, repository), old.repository)
+            copy_identity(context, old.repository.place, Below(whole, repository), old.repository)
             new = _opened(order, context, whole, address, repository)
         else:
             _refuse_another(old, whole)
