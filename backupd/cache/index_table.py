@@ -149,18 +149,27 @@ class IndexTable:
         for rank in islice(self._ranks, self._shape.chunks):
             yield self._id(rank), self.place(rank)
 
+    def ranks_of(self, block_id: bytes) -> list[range]:
+        """Ranks of the chunks of a block, segment by segment; none of a block that the index object does not name."""
+        try:
+            return [
+                range(self._firsts[segment], self._firsts[segment + 1])
+                for run in self._runs().get(block_id, ())
+                for segment in run
+            ]
+        except _OUTSIDE as error:
+            raise self._distrusted() from error
+
     def frames_of(self, block_id: bytes) -> list[IndexedFrame]:
         """What the index object says of a block; nothing of one that it does not name."""
         try:
-            if not self._block_runs:
-                self._block_runs = self._find_block_runs()
             return self._frames_of(block_id)
         except _OUTSIDE as error:
             raise self._distrusted() from error
 
     def _frames_of(self, block_id: bytes) -> list[IndexedFrame]:
         frames: list[IndexedFrame] = []
-        for segment in (number for run in self._block_runs.get(block_id, ()) for number in run):
+        for segment in (number for run in self._runs().get(block_id, ()) for number in run):
             start, end = self._firsts[segment], self._firsts[segment + 1]
             if not start <= end <= self._shape.chunks:
                 raise IndexError(segment)
@@ -170,8 +179,13 @@ class IndexTable:
             frames.append(IndexedFrame(offset, stored_bytes, plain_bytes, positions, ids))
         return frames
 
-    def _find_block_runs(self) -> dict[bytes, list[range]]:
+    def _runs(self) -> dict[bytes, list[range]]:
         """The segments of each block: mostly one run of numbers."""
+        if not self._block_runs:
+            self._block_runs = self._find_block_runs()
+        return self._block_runs
+
+    def _find_block_runs(self) -> dict[bytes, list[range]]:
         ids = [row.block_id for row in self.blocks()]
         runs: dict[bytes, list[range]] = {}
         start = 0

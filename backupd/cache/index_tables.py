@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from contextlib import suppress
 from typing import TypeVar
 
@@ -20,7 +21,7 @@ class IndexTables:
     """Tells where a destination's chunks lie, the newest word first: tables are searched from the one added last.
 
     Opening a table looks at its header alone, for a large one takes seconds to read: who finds that it misleads has
-    all of them read by `recheck`. Not for several threads at once.
+    all of them read by `recheck`. Not for several threads at once, but for `set_aside`.
     """
 
     def __init__(self, directory: str, tables: Iterable[IndexTable] = ()) -> None:
@@ -32,6 +33,9 @@ class IndexTables:
         """Ids of blocks that damage records and gc lists name: what lies there counts as absent for writing."""
         self.absent_places: set[bytes] = set()
         """Block id + chunk id (64 bytes) of single chunks that damage records name."""
+        self._answered = threading.Lock()
+        self._relied: dict[str, bytearray] | None = None
+        """By table a bit for each chunk that a writer was told not to write."""
 
     def load(self, name: str) -> bool:
         """Add the table of an index object; False when there is none that can be trusted: then `build` it.
@@ -147,7 +151,36 @@ class IndexTables:
 
     def has_many(self, ids: bytes) -> bytearray:
         """For each chunk 1 if it need not be written, else 0. ids: 32 bytes a chunk."""
-        return self._asked(lambda: self._has_many(ids))
+        with self._answered:
+            return self._asked(lambda: self._has_many(ids))
+
+    def remember_answers(self) -> None:
+        """From now on remember what `has_many` told a writer not to write, for `set_aside`."""
+        self._relied = {}
+
+    def set_aside(self, blocks: Set[bytes]) -> set[bytes]:
+        """Count these blocks as absent for writing from now on, but for those that an answer relied on before.
+
+        Returns those, and now and then one beside: answers are kept as bits and looked at as bytes. From any thread.
+        """
+        with self._answered:
+            relied = {block_id for block_id in blocks if self._is_relied_on(block_id)}
+            self.absent_blocks |= blocks - relied
+            return relied
+
+    def _is_relied_on(self, block_id: bytes) -> bool:
+        for table in self._tables:
+            bits = (self._relied or {}).get(table.name)
+            if bits and any(any(bits[ranks.start >> 3 : (ranks.stop + 7) >> 3]) for ranks in table.ranks_of(block_id)):
+                return True
+        return False
+
+    def _rely_on(self, table: IndexTable, rank: int) -> None:
+        if self._relied is not None:
+            bits = self._relied.get(table.name)
+            if bits is None:
+                bits = self._relied[table.name] = bytearray((len(table) + 7) // 8)
+            bits[rank >> 3] |= 1 << (rank & 7)
 
     def places(self, chunk_id: bytes) -> list[Place]:
         """Every place of a chunk, those last that count as absent: what a reader tries one after the other."""
@@ -162,7 +195,7 @@ class IndexTables:
                 raise
             return look()
 
-    def _find_many(self, ids: bytes, trying: bool) -> list[Place | None]:
+    def _find_many(self, ids: bytes, trying: bool, is_relied_on: bool = False) -> list[Place | None]:
         places: list[Place | None] = [None] * (len(ids) // ID_BYTES)
         doubtful: dict[int, Place] = {}
         pending = list(range(len(places)))
@@ -174,6 +207,8 @@ class IndexTables:
                     doubtful.setdefault(number, place)
                 else:
                     places[number] = place
+                    if is_relied_on:
+                        self._rely_on(table, rank)
             pending = [number for number in pending if places[number] is None]
             if not pending:
                 break
@@ -184,13 +219,14 @@ class IndexTables:
 
     def _has_many(self, ids: bytes) -> bytearray:
         if self.absent_blocks or self.absent_places:
-            return bytearray(place is not None for place in self._find_many(ids, trying=False))
+            return bytearray(place is not None for place in self._find_many(ids, trying=False, is_relied_on=True))
         present = bytearray(len(ids) // ID_BYTES)
         pending = list(range(len(present)))
         prefixes = prefixes_of(ids)
         for table in reversed(self._tables):
-            for number, _ in table.hits(ids, prefixes, pending):
+            for number, rank in table.hits(ids, prefixes, pending):
                 present[number] = 1
+                self._rely_on(table, rank)
             pending = [number for number in pending if not present[number]]
             if not pending:
                 break

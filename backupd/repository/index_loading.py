@@ -122,10 +122,12 @@ def mark_absent(tables: IndexTables, records: Records) -> tuple[GcState, set[str
     """
     state = records.gc_state()
     damage = records.readable_damage()
-    tables.absent_blocks |= state.absent
+    # Lists hold for ever: what no index object names is not asked about, and looking up is faster without doubts.
+    named = {row.block_id for row in tables.blocks()}
+    tables.absent_blocks |= state.absent & named
     for record in damage.values():
         for block_id, ids in record.places:
-            if block_id in state.deleted:
+            if block_id in state.deleted or block_id not in named:
                 continue
             if ids is None:
                 tables.absent_blocks.add(block_id)

@@ -46,6 +46,9 @@ class GcState(msgspec.Struct, frozen=True):
     deleted: set[bytes]
     generation: int
     open_lists: list[int]
+    closed_lists: list[int] = []
+    newest: int = 0
+    """The highest generation that was begun, 0 where there is none."""
 
 
 class Records:
@@ -54,6 +57,8 @@ class Records:
     def __init__(self, repository: OpenRepository) -> None:
         self.repository = repository
         self.place: Destination = repository.place
+        self._lists: dict[str, BlockList] = {}
+        """Gc lists that were read; they never change."""
 
     @property
     def is_exact(self) -> bool:
@@ -155,22 +160,35 @@ class Records:
         return name
 
     def gc_state(self) -> GcState:
-        """What open and closed gc lists name."""
+        """What open and closed gc lists name. Raises DamageError and others for one that can't be read."""
+        for _ in range(_LOOKS - 1):
+            # A list goes once another one covers it, which then stands: so it is looked for again.
+            with suppress(ObjectMissingError):
+                return self._gc_state()
+        return self._gc_state()
+
+    def _gc_state(self) -> GcState:
         candidates: dict[int, BlockList] = {}
         closed: dict[int, BlockList] = {}
         for info in self.place.list("gc/"):
             parsed = naming.parse_gc_name(info.name)
             if parsed is not None and parsed[1] == "candidates":
-                candidates[parsed[0]] = self.get(ObjectKind.CANDIDATES, info.name, BlockList)
+                candidates[parsed[0]] = self._list_at(ObjectKind.CANDIDATES, info.name)
             elif parsed is not None:
-                record = self.get(ObjectKind.DELETED, info.name, BlockList)
+                record = self._list_at(ObjectKind.DELETED, info.name)
                 for n in (parsed[0], *record.covers):
                     closed[n] = record
         open_lists = sorted(n for n in candidates if n not in closed)
         deleted = {block for record in closed.values() for block in record.blocks}
         absent = deleted | {block for n in open_lists for block in candidates[n].blocks}
         generation = min(open_lists) - 1 if open_lists else max(closed, default=0)
-        return GcState(absent, deleted, generation, open_lists)
+        newest = max([*candidates, *closed], default=0)
+        return GcState(absent, deleted, generation, open_lists, sorted(closed), newest)
+
+    def _list_at(self, kind: ObjectKind, name: str) -> BlockList:
+        if name not in self._lists:
+            self._lists[name] = self.get(kind, name, BlockList)
+        return self._lists[name]
 
     def sessions(self) -> dict[bytes, list[int]]:
         """Announcement numbers of all posted sessions, ascending."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 import msgspec
 
@@ -52,6 +53,11 @@ def parse_session_name(name: str) -> tuple[bytes, int] | None:
     """(session, n), or None."""
     match = _SESSION.fullmatch(name)
     return (bytes.fromhex(match[1]), int(match[2])) if match else None
+
+
+def gc_name(n: int, kind: Literal["candidates", "deleted"]) -> str:
+    """A list of generation n, from 1."""
+    return f"gc/{n}.{kind}"
 
 
 def parse_gc_name(name: str) -> tuple[int, str] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from backupd.cache.file_cache import FileCacheWriter
 from backupd.operations.backup.part import Part
 from backupd.operations.backup.parts import Parts
+from backupd.operations.backup.session import LOOK_SECONDS, POST_SECONDS
 from backupd.operations.backup.storing import Storing
 from backupd.operations.backup.summary import Draft
 from backupd.operations.backup.walk import TreeWalk
@@ -16,7 +17,6 @@ from backupd.tree.entry import UNFINISHED
 STORED_BYTES = 512 * MIB
 SECONDS = 300
 INDEX_CHUNKS = 100_000
-POST_SECONDS = 600
 _SLOW_SECONDS = 10.0
 """How long the others wait at a checkpoint for the slowest of several destinations."""
 _LAST_SECONDS = 2.0
@@ -34,7 +34,7 @@ class Checkpoints:
         self._draft, self._context, self._clock = draft, context, context.clock
         self._patience_seconds = _SLOW_SECONDS
         self._stored_bytes = 0
-        self._at = self._posted_at = self._clock.monotonic()
+        self._at = self._posted_at = self._looked_at = self._clock.monotonic()
 
     def turn(self) -> None:
         """Make one if it is due, and wait here while the run is paused: nothing is read or sealed meanwhile.
@@ -60,7 +60,10 @@ class Checkpoints:
         now = self._clock.monotonic()
         if now - self._posted_at >= POST_SECONDS:
             self._parts.each(self._parts.ready, Part.post, self._patience_seconds)
-            self._posted_at = now
+            self._posted_at = self._looked_at = now
+        elif now - self._looked_at >= LOOK_SECONDS:
+            self._parts.each(self._parts.ready, Part.post_where_awaited, self._patience_seconds)
+            self._looked_at = now
 
     def publish_if_due(self) -> None:
         """Name safe blocks in an index object before their chunks take much memory."""
@@ -82,7 +85,7 @@ class Checkpoints:
     def _make(self) -> None:
         self._storing.engine.drain(self._publish)
         self._stored_bytes = self._storing.engine.lanes.stored_bytes
-        self._at = self._posted_at = self._clock.monotonic()
+        self._at = self._posted_at = self._looked_at = self._clock.monotonic()
 
     def _publish(self) -> None:
         engine = self._storing.engine

@@ -137,13 +137,14 @@ class Part:
         self.session = RunningSession(session_id, self._records, self._who, list(self.base.roots), started_ns)
         self.session.post(started_ns)
         state, self.damage = mark_absent(self.index.tables, self._records)
-        self.session.generation = state.generation
+        honouring = self.session.begin_honouring(self.index.tables, state, started_ns)
         path = basing.journal_path(self._context, self.place, self.use.set_id)
         # The file is there for one of several destinations only: it is cut where that one's own checkpoint is.
         cache_path = basing.cache_path(self.place, self.use.set_id, session_id)
         self._journal = begin_journal(path, self.session, cache_path + ".part")
-        self.publishing = Publishing(self._records, self.index.tables, self._journal, self._context.warn)
-        self.publishing.generation = state.generation
+        self.publishing = Publishing(
+            self._records, self.index.tables, self._journal, self._context.warn, honouring, state.generation
+        )
 
     def check_base(self, base: basing.Base) -> None:
         """Whether a base, perhaps another destination's, counts fully here, too."""
@@ -185,6 +186,10 @@ class Part:
     def post(self) -> None:
         """Announce again."""
         self.session.post(self._context.clock.now_ns())
+
+    def post_where_awaited(self) -> None:
+        """Announce again where a cleaner waits for it."""
+        self.session.post_where_awaited(self._context.clock.now_ns())
 
     # The end
 

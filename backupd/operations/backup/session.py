@@ -25,13 +25,18 @@ from backupd.errors import (
     ObjectMissingError,
 )
 from backupd.index.layout import BlockContents, Frame
+from backupd.operations.backup.honouring import Honouring
 from backupd.repository.index_loading import publish, to_contents
-from backupd.repository.records import Records
+from backupd.repository.records import GcState, Records
 from backupd.seal.header import ObjectKind
 from backupd.snapshot import naming
 from backupd.snapshot.records import Checkpoint, Damage, Drop, Session, Snapshot
 from backupd.state_errors import translated
 from backupd.store_errors import BlocksLostError
+
+POST_SECONDS = 600
+LOOK_SECONDS = 30
+"""How often a writer looks whether a cleaner waits for it."""
 
 
 class WriterIdentity(msgspec.Struct, frozen=True):
@@ -53,10 +58,18 @@ class RunningSession:
         self.name = naming.snapshot_name(who.set_id, started_ns, self.id)
         self._records, self._who, self._bases = records, who, bases
         self._n = 0
-        self.generation = 0
+        self.honouring: Honouring | None = None
+        """What is made of gc lists, once the index is loaded."""
 
     def post(self, now_ns: int, checkpoint: Checkpoint | None = None, draft: Snapshot | None = None) -> int:
-        """Announce; with a checkpoint once its chunks are in the index. Older announcements but one go."""
+        """Announce; with a checkpoint once its chunks are in the index. Older announcements but one go.
+
+        Lists of a cleaner that came meanwhile are honoured from then on.
+        """
+        honours, keeps = 0, []
+        if self.honouring is not None:
+            self.honouring.look()
+            honours, keeps = self.honouring.honours, sorted(self.honouring.keeps)
         self._n += 1
         who = self._who
         record = Session(
@@ -69,8 +82,8 @@ class RunningSession:
             self._bases,
             self.name,
             now_ns,
-            self.generation,
-            [],
+            honours,
+            keeps,
             checkpoint,
             draft,
         )
@@ -78,6 +91,20 @@ class RunningSession:
         if self._n > 2:
             self._records.remove_session(self.id, [self._n - 2])
         return self._n
+
+    def begin_honouring(self, tables: IndexTables, state: GcState, now_ns: int) -> Honouring:
+        """From here on go by gc lists. state: what the tables were told right before; nothing was asked of them yet."""
+        self.honouring = Honouring(self._records, tables)
+        if self.honouring.begin(state):
+            self.post(now_ns)
+        return self.honouring
+
+    def post_where_awaited(self, now_ns: int) -> bool:
+        """Announce again where a cleaner has begun a list and waits for it to be honoured; whether it was so."""
+        is_awaited = self.honouring is not None and self.honouring.is_new_list_there()
+        if is_awaited:
+            self.post(now_ns)
+        return is_awaited
 
     def commit(self, snapshot: Snapshot, now_ns: int) -> None:
         """Create the snapshot's name. Raises ConflictError when another ended the session or the name is void.
@@ -124,15 +151,24 @@ class RunningSession:
 class Publishing:
     """Names safe blocks in index objects, and remembers in the journal what is not named yet."""
 
-    def __init__(self, records: Records, tables: IndexTables, journal: Journal, report: Callable[[str], None]) -> None:
-        """report: hears of each block that is not there as it was sent."""
+    def __init__(
+        self,
+        records: Records,
+        tables: IndexTables,
+        journal: Journal,
+        report: Callable[[str], None],
+        honouring: Honouring,
+        generation: int,
+    ) -> None:
+        """report: hears of each block that is not there as it was sent. generation: of the index objects it writes."""
         self._records, self._tables, self._journal, self._report = records, tables, journal, report
+        self._honouring, self._generation = honouring, generation
         self._measured: list[bytes] = []
         """Blocks of the last call of `publish`."""
-        self.generation = 0
 
     def announce(self, block: FinishedBlock) -> None:
         """A block is about to be sent: journal it. Called on the uploader's thread; raises StateFullError."""
+        self._honouring.announced(block.block_id)
         segments = [(s.offset, s.stored_bytes, s.plain_bytes, s.ids) for s in block.segments]
         self._add(JournalBlock(block.block_id, block.size_bytes, block.content, segments))
 
@@ -146,7 +182,7 @@ class Publishing:
         lost = missing(self._records, {block.block_id: block.size_bytes for block in blocks}, self._report)
         there = [block for block in blocks if block.block_id not in lost]
         if there:
-            publish(self._records.repository, self._tables, [to_contents(b) for b in there], self.generation)
+            publish(self._records.repository, self._tables, [to_contents(b) for b in there], self._generation)
             self._add(JournalPublished([block.block_id for block in there]))
         if lost:
             raise _lost(len(lost), len(blocks))

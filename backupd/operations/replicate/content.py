@@ -7,7 +7,7 @@ from typing import NamedTuple
 from backupd.cache.index_tables import IndexTables
 from backupd.errors import ChunkLostError, DamageError
 from backupd.model import events
-from backupd.operations.backup.session import Publishing, RunningSession
+from backupd.operations.backup.session import LOOK_SECONDS, POST_SECONDS, Publishing, RunningSession
 from backupd.operations.backup.space import SpaceGuard
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, load_place_index
@@ -23,7 +23,6 @@ from backupd.tree.reaching import TreeReach
 _WINDOW_CHUNKS = 8192
 """So many lacking chunks are looked up and brought together, block by block."""
 _UNPUBLISHED_CHUNKS = 100_000
-_POST_SECONDS = 600
 
 
 class Loss(NamedTuple):
@@ -39,7 +38,7 @@ class Ticker:
     def __init__(self, context: JobContext, session: RunningSession, report: Report, guard: SpaceGuard) -> None:
         """guard: of the place that is copied to."""
         self._context, self._session, self._report, self._guard = context, session, report, guard
-        self._posted_at = context.clock.monotonic()
+        self._posted_at = self._looked_at = context.clock.monotonic()
         self.blocks: CopiedBlocks | None = None
         self.is_stopping = False
         """Nothing but the end of what is under way is waited for."""
@@ -59,10 +58,14 @@ class Ticker:
 
     def _post_if_due(self) -> None:
         now = self._context.clock.monotonic()
-        if now - self._posted_at >= _POST_SECONDS:
+        if now - self._posted_at >= POST_SECONDS:
             with told_of(self._report.to_name):
                 self._session.post(self._context.clock.now_ns())
-            self._posted_at = now
+            self._posted_at = self._looked_at = now
+        elif now - self._looked_at >= LOOK_SECONDS:
+            with told_of(self._report.to_name):
+                self._session.post_where_awaited(self._context.clock.now_ns())
+            self._looked_at = now
 
     def _progress(self, elapsed: float) -> events.Progress:
         report = self._report

@@ -152,12 +152,11 @@ class SetReplication:
             )
             session.post(context.clock.now_ns())
             state, _ = mark_absent(index.tables, self._records)
-            session.generation = state.generation
+            honouring = session.begin_honouring(index.tables, state, context.clock.now_ns())
             if base is not None and not self._is_whole(base, index, state.absent):
                 base = None
         journal = begin_journal(self._journal_path, session, "")
-        publishing = Publishing(self._records, index.tables, journal, context.warn)
-        publishing.generation = state.generation
+        publishing = Publishing(self._records, index.tables, journal, context.warn, honouring, state.generation)
         ticker = Ticker(context, session, report, guard)
         with told_of(report.to_name):
             guard.begin_copy()
