@@ -21,6 +21,7 @@ OPERATIONS: dict[type[orders.Order], str] = {
     orders.BackupOrder: "backupd.operations.backup.running:run",
     orders.RestoreOrder: "backupd.operations.restore:run",
     orders.CheckOrder: "backupd.operations.integrity_check:run",
+    orders.FreeOrder: "backupd.operations.freeing:run",
     orders.ReplicateOrder: "backupd.operations.replicate:run",
     orders.DecryptOrder: "backupd.operations.decrypt:run",
     orders.SnapshotListOrder: "backupd.operations.snapshots:run_list",

@@ -56,6 +56,28 @@ def together(replies: Sequence[Reply]) -> Reply:
     return _joined(worst, result, replies)
 
 
+_FREED = ("deleted", "rewritten", "removed", "before", "after")
+
+
+def freed_together(replies: Sequence[Reply]) -> Reply:
+    """One reply for all freeings, each whole under `freeings`; at least one is given."""
+    worst = min(replies, key=lambda reply: rank(reply.exit_code))
+    results = [reply.result for reply in replies if reply.result is not None]
+    if len(replies) == 1 or not results:
+        return worst
+    result: dict[str, Any] = {**results[0], "set": None, "job": None}
+    for name in ("freed_bytes", "planned_bytes", "seconds"):
+        result[name] = round(sum(one[name] for one in results), 3)
+    for group in _FREED:
+        result[group] = {name: sum(one[group][name] for one in results) for name in results[0][group]}
+    result["waiting"] = [entry for one in results for entry in one["waiting"]]
+    costs = [one["traffic"] for one in results if "traffic" in one]
+    if costs:
+        result["traffic"] = summed(costs)
+    result["freeings"] = results
+    return _joined(worst, result, replies)
+
+
 def _joined(worst: Reply, result: dict[str, Any], replies: Sequence[Reply]) -> Reply:
     return Reply(
         worst.exit_code,

@@ -86,7 +86,7 @@ def _access_words(given: Mapping[str, Any]) -> list[str]:
 def limits(given: Mapping[str, Any]) -> Limits:
     """How hard the job may work."""
     return Limits(
-        jobs=given["jobs"],
+        jobs=given.get("jobs"),
         stop_after_seconds=given.get("stop_after"),
         upload_rate=given.get("limit_upload"),
         download_rate=given.get("limit_download"),
@@ -152,6 +152,11 @@ def jobs_option(command: Decorated) -> Decorated:
         "--jobs", type=click.IntRange(1, 256), metavar="N", help="Worker processes; default: one a core."
     )
     return jobs(command)
+
+
+def dry_run_option(command: Decorated) -> Decorated:
+    """`--dry-run`."""
+    return click.option("--dry-run", is_flag=True, help="Only say what would be done.")(command)
 
 
 def limit_options(command: Decorated) -> Decorated:

@@ -12,6 +12,7 @@ from bkctl.commands.config import config
 from bkctl.commands.decrypt import decrypt
 from bkctl.commands.destination import destination
 from bkctl.commands.doctor import doctor
+from bkctl.commands.free import free
 from bkctl.commands.info import info
 from bkctl.commands.job import job
 from bkctl.commands.key import key
@@ -43,6 +44,7 @@ for command in (
     backup,
     restore,
     check,
+    free,
     status,
     watch,
     set_noun,

@@ -11,7 +11,7 @@ import os
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import suppress
 from itertools import groupby, islice
 from typing import NamedTuple
@@ -151,14 +151,23 @@ class IndexTable:
 
     def ranks_of(self, block_id: bytes) -> list[range]:
         """Ranks of the chunks of a block, segment by segment; none of a block that the index object does not name."""
+        return [ranks for ranks, _ in self.segments_of(block_id)]
+
+    def segments_of(self, block_id: bytes) -> list[tuple[range, int]]:
+        """(ranks of its chunks, stored bytes) of each segment of a block."""
         try:
             return [
-                range(self._firsts[segment], self._firsts[segment + 1])
+                (range(self._firsts[segment], self._firsts[segment + 1]), self._segments[4 * segment + 2])
                 for run in self._runs().get(block_id, ())
                 for segment in run
             ]
         except _OUTSIDE as error:
             raise self._distrusted() from error
+
+    def share_in(self, blocks: Set[bytes]) -> float:
+        """The part of the segments that lies in these blocks, 0 to 1."""
+        inside = sum(len(run) for row in self.blocks() if row.block_id in blocks for run in self._runs()[row.block_id])
+        return inside / max(1, self._shape.segments)
 
     def frames_of(self, block_id: bytes) -> list[IndexedFrame]:
         """What the index object says of a block; nothing of one that it does not name."""

@@ -16,7 +16,7 @@ from backupd.daemon.definitions import Definitions
 from backupd.destination.pacing import PaceTable
 from backupd.model.bandwidth import Direction
 from backupd.model.order_places import with_accesses
-from backupd.model.orders import AnyOrder, BackupOrder, CheckOrder, Limits, ReplicateOrder, RestoreOrder
+from backupd.model.orders import AnyOrder, BackupOrder, CheckOrder, FreeOrder, Limits, ReplicateOrder, RestoreOrder
 from backupd.model.places import is_url
 from backupd.model.store_access import PaceGrant, StoreAccess
 from backupd.rules.bandwidth import Rule, applies, holds, lowest, told
@@ -25,7 +25,7 @@ from backupd.settings.daemon_settings import DaemonSettings
 from backupd.settings.zone import find_zone
 
 _TURN_SECONDS = 0.5
-Moving = BackupOrder | RestoreOrder | CheckOrder | ReplicateOrder
+Moving = BackupOrder | RestoreOrder | CheckOrder | ReplicateOrder | FreeOrder
 """Orders whose jobs move many bytes; questions are answered at once."""
 _DIRECTIONS: tuple[Direction, Direction] = ("upload", "download")
 

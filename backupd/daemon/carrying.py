@@ -70,7 +70,7 @@ class Carrier:
     async def carry(self, job: LiveJob) -> Outcome:
         """Do all that a job is about. Raises BackupError where it can't be begun."""
         request = job.request
-        order = request.restore or request.check or request.replicate
+        order = request.restore or request.check or request.replicate or request.free
         if order is not None:
             began_ns = self._clock.now_ns()
             if isinstance(order, ReplicateOrder):

@@ -14,14 +14,13 @@ from backupd.catalog.definitions import StoredSet
 from backupd.catalog.jobs import JobFilter, StoredJob
 from backupd.daemon.gate import ACTORS, ADMINS, EVERYONE, RESTORERS, RUNNERS, WATCHERS, caller_of, check
 from backupd.daemon.outcome import Outcome
-from backupd.daemon.place_finding import Found, find_home, find_place, places_of
+from backupd.daemon.place_finding import find_home
 from backupd.daemon.requests import BackupRequest, JobRequest
 from backupd.daemon.route import Call, Route
 from backupd.errors import (
     BusyError,
     ConflictError,
     DaemonUnreachableError,
-    RepositoryNotFoundError,
     SetNotFoundError,
     UsageError,
 )
@@ -35,7 +34,6 @@ from backupd.model.api import (
     Reply,
     SkippedSet,
     StartBackup,
-    StartCheck,
     Started,
     StartRestore,
 )
@@ -129,42 +127,6 @@ async def start_restore(call: Call) -> Started:
         uid=call.peer.uid,
     )
     return Started(jobs=[view(made.stored, call)])
-
-
-async def start_check(call: Call) -> Started:
-    """Queue a check of each set at each place where it is stored, or at the one that the order names."""
-    order = call.body.order
-    if order.accept_rollback:
-        # Who accepts that snapshots are gone says that nobody deleted them: not for whom the alarm may be about.
-        check(call.peer, ADMINS)
-    known, jobs = call.services.definitions, call.services.jobs
-    named = [known.set(word) for word in order.set_names]
-    wanted = [(one, found) for one in named or known.sets for found in _where(call, one, order.place, bool(named))]
-    if not wanted:
-        raise RepositoryNotFoundError("nothing is stored yet", hint="run a set first: bkctl backup --all")
-    started: list[JobView] = []
-    for one, found in wanted:
-        names_of = [found.set_name] if found.set_name is not None else []
-        bare = msgspec.structs.replace(order, place=found.place, set_names=names_of, caller=None)
-        made = await jobs.add(
-            JobRequest(kind="check", check=bare), set_id=one.id, set_name=one.text.name, uid=call.peer.uid
-        )
-        started.append(view(made.stored, call))
-    return Started(jobs=started)
-
-
-def _where(call: Call, stored: StoredSet, word: str, is_named: bool) -> list[Found]:
-    """The places to check a set at; none for one that was not named and is not stored there."""
-    known = call.services.definitions
-    try:
-        if not word:
-            return places_of(known, stored)
-        found = find_place(known, word, stored.text.name)
-        return [found] if is_named or found.set_name != stored.text.name else []
-    except RepositoryNotFoundError:
-        if is_named:
-            raise
-        return []
 
 
 async def list_jobs(call: Call) -> JobList:
@@ -358,7 +320,6 @@ _ONE = "/v1/jobs/{job}"
 ROUTES = [
     Route("POST", "/v1/backups", "backup", RUNNERS, StartBackup, Started, start_backup, "Run sets."),
     Route("POST", "/v1/restores", "restore", RESTORERS, StartRestore, Started, start_restore, "Restore."),
-    Route("POST", "/v1/checks", "check", RUNNERS, StartCheck, Started, start_check, "Verify."),
     Route(
         "GET",
         "/v1/jobs",

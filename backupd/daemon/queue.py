@@ -38,7 +38,7 @@ def decide(waiting: Sequence[Waiting], running: Sequence[Waiting], most: int) ->
 
     One job a set at a time that writes it, a backup or a replication; a check wants its set free of them and of
     restores, and they wait for it; restores never wait for what writes. Restores begin before backups, backups before
-    replications, checks last (FEATURES 6.4, DESIGN 1).
+    replications, checks and freeings last (FEATURES 6.4, DESIGN 1). A freeing waits for another of the set alone.
     """
     under_way = list(running)
     begin: list[str] = []
@@ -53,7 +53,7 @@ def decide(waiting: Sequence[Waiting], running: Sequence[Waiting], most: int) ->
     return Turn(begin, waits_for)
 
 
-_RANKS: dict[JobKind, int] = {"restore": 0, "backup": 1, "replicate": 2, "check": 3}
+_RANKS: dict[JobKind, int] = {"restore": 0, "backup": 1, "replicate": 2, "check": 3, "free": 4}
 
 
 def _blocker(job: Waiting, under_way: Sequence[Waiting], most: int) -> str:
@@ -74,6 +74,9 @@ def _blocker(job: Waiting, under_way: Sequence[Waiting], most: int) -> str:
 
 
 def _excludes(kind: JobKind, other: JobKind) -> bool:
+    if "free" in (kind, other):
+        # It goes on beside all but another one (DESIGN 8.3).
+        return kind == other
     if "check" in (kind, other):
         return True
     return "restore" not in (kind, other)

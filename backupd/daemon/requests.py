@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from backupd.model.jobs import JobKind
-from backupd.model.orders import CheckOrder, ReplicateOrder, RestoreOrder, Unlock
+from backupd.model.orders import CheckOrder, FreeOrder, ReplicateOrder, RestoreOrder, Unlock
 from backupd.model.store_access import NO_ACCESS
 from backupd.model.structs import Struct
 
@@ -33,6 +33,7 @@ class JobRequest(Struct, frozen=True, kw_only=True):
     restore: RestoreOrder | None = None
     check: CheckOrder | None = None
     replicate: ReplicateOrder | None = None
+    free: FreeOrder | None = None
     is_paused: bool = False
     """The job was paused when the daemon was stopped: it begins so."""
     destination_id: str | None = None
@@ -41,7 +42,7 @@ class JobRequest(Struct, frozen=True, kw_only=True):
     def stored(self) -> bytes:
         """For the catalog; a secret that came with the order stays in memory alone."""
         kept = self
-        for name in ("restore", "check", "replicate"):
+        for name in ("restore", "check", "replicate", "free"):
             order = getattr(self, name)
             if order is not None:
                 bare = msgspec.structs.replace(order, unlock=Unlock(), access=NO_ACCESS, interactive=False)

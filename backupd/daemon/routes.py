@@ -17,6 +17,7 @@ from backupd.daemon import (
     set_routes,
     status_routes,
     system_routes,
+    upkeep_routes,
 )
 from backupd.daemon.gate import EVERYONE
 from backupd.daemon.route import Call, Route
@@ -33,6 +34,7 @@ ROUTES: list[Route] = [
     *destination_routes.ROUTES,
     *config_routes.ROUTES,
     *job_routes.ROUTES,
+    *upkeep_routes.ROUTES,
     *replicate_routes.ROUTES,
     *seeding_routes.ROUTES,
     *query_routes.ROUTES,

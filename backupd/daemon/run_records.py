@@ -53,6 +53,8 @@ def other_facts(request: JobRequest, outcome: Outcome) -> dict[str, Any]:
     """The same of any other job."""
     result = outcome.result or {}
     facts = {name: result[name] for name in (*_OF_CHECK, *_OF_RESTORE) if name in result}
+    if request.free is not None:
+        facts |= {name: result[name] for name in ("freed_bytes", "before", "after") if name in result}
     if request.check is not None:
         facts |= {"crc": request.check.crc, "problems": len(result.get("problems") or [])}
     if request.replicate is not None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from backupd.model.files import FileState
 from backupd.model.jobs import JobView, LogLine
-from backupd.model.orders import AnyOrder, CheckOrder, IfRunning, ReplicateOrder, RestoreOrder
+from backupd.model.orders import AnyOrder, CheckOrder, FreeOrder, IfRunning, ReplicateOrder, RestoreOrder
 from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SetText
 from backupd.model.structs import Number, Rate, Seconds, Strict, Struct
 
@@ -189,6 +189,12 @@ class StartCheck(Strict, frozen=True, kw_only=True):
     """Verify what is stored; `order.set_names` empty: all sets."""
 
     order: CheckOrder
+
+
+class StartFree(Strict, frozen=True, kw_only=True):
+    """Give space back; `order.set_names` empty: of all sets."""
+
+    order: FreeOrder
 
 
 class StartReplicate(Strict, frozen=True, kw_only=True):

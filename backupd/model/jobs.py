@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from backupd.model.structs import Struct
 
-JobKind = Literal["backup", "restore", "check", "replicate"]
+JobKind = Literal["backup", "restore", "check", "replicate", "free"]
 WRITING: frozenset[JobKind] = frozenset({"backup", "replicate"})
 """What holds the lock of its set."""
 JobState = Literal[

@@ -199,6 +199,15 @@ class CheckOrder(Order, frozen=True, kw_only=True, tag="check"):
     limits: Limits = Limits()
 
 
+class FreeOrder(Order, frozen=True, kw_only=True, tag="free"):
+    """`bkctl free`: give space back that no snapshot needs."""
+
+    set_names: list[str] = []
+    """Names or ids, of those whose repository is meant; empty: the repository at the place."""
+    dry_run: bool = False
+    limits: Limits = Limits()
+
+
 class ReplicateOrder(Order, frozen=True, kw_only=True, tag="replicate"):
     """`bkctl destination replicate`: copy snapshots of the repository at `place` to another place."""
 
@@ -343,6 +352,7 @@ AnyOrder = (
     BackupOrder
     | RestoreOrder
     | CheckOrder
+    | FreeOrder
     | ReplicateOrder
     | SnapshotListOrder
     | SnapshotShowOrder

@@ -24,9 +24,10 @@ from backupd.errors import (
 from backupd.index.layout import BlockContents
 from backupd.model.store_access import NO_ACCESS
 from backupd.operations.context import JobContext
-from backupd.operations.index_rebuild import list_blocks, read_missing
+from backupd.operations.index_rebuild import read_missing
 from backupd.operations.places import OpenPlace, unlock
 from backupd.repository import identity
+from backupd.repository.block_listing import list_blocks
 from backupd.repository.index_loading import publish
 from backupd.repository.records import Records
 from backupd.seal.header import HEADER_BYTES, MAGIC, ObjectKind

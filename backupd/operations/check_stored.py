@@ -11,10 +11,10 @@ from backupd.model.orders import CheckOrder
 from backupd.model.work import BlockVerdict
 from backupd.operations.check_findings import Findings
 from backupd.operations.context import JobContext
-from backupd.operations.index_rebuild import list_blocks
 from backupd.operations.places import OpenPlace, SnapshotAt
 from backupd.repository.bad_places import BadPlaces, PlaceCheck
 from backupd.repository.block_check import BlockCheck
+from backupd.repository.block_listing import list_blocks
 from backupd.repository.index_check import VerifiedIndex
 from backupd.repository.object_check import SmallObjects, read_deleted
 from backupd.repository.reader import ChunkReader, SegmentReader

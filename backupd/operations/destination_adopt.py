@@ -14,11 +14,11 @@ from backupd.operations.check_findings import Findings
 from backupd.operations.check_rollback import check_rollback
 from backupd.operations.check_stored import StoredCheck
 from backupd.operations.context import JobContext, error_fields
-from backupd.operations.index_rebuild import list_blocks
 from backupd.operations.integrity_check import read_index, read_objects
 from backupd.operations.places import OpenPlace, SnapshotAt, open_place, split_place
 from backupd.repository import identity
 from backupd.repository.bad_places import BadPlaces, PlaceCheck
+from backupd.repository.block_listing import list_blocks
 from backupd.repository.index_check import VerifiedIndex
 from backupd.repository.object_check import SmallObjects
 from backupd.repository.verifying import BlockVerifier

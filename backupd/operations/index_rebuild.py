@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from backupd.block.layout import BLOCK_ID_BYTES, block_name
 from backupd.cache.index_tables import IndexTables
 from backupd.destination.contract import Destination
 from backupd.errors import DamageError
@@ -16,6 +15,7 @@ from backupd.model import events
 from backupd.model.work import RepositorySetup
 from backupd.operations.context import JobContext
 from backupd.repository.block_contents import ContentsReader
+from backupd.repository.block_listing import list_blocks
 from backupd.repository.index_check import VerifiedIndex
 from backupd.repository.index_loading import publish
 from backupd.repository.object_check import SmallObjects
@@ -76,25 +76,6 @@ def read_missing(
             context.warn(f"{message}; {'only a part' if found.contents else 'nothing'} of the block can be used")
         if found.contents is not None:
             yield found.contents
-
-
-def list_blocks(place: Destination) -> dict[bytes, int]:
-    """Sizes of all blocks at a place, by id. place: sees the repository's folder only."""
-    found: dict[bytes, int] = {}
-    for info in place.list("blocks/"):
-        block_id = block_id_of(info.name)
-        if block_id is not None:
-            found[block_id] = info.size_bytes
-    return found
-
-
-def block_id_of(name: str) -> bytes | None:
-    """The id in a block's object name, None for another name."""
-    try:
-        block_id = bytes.fromhex(name.rpartition("/")[2])
-    except ValueError:
-        return None
-    return block_id if len(block_id) == BLOCK_ID_BYTES and block_name(block_id) == name else None
 
 
 def _progress(done: int, total: int) -> Callable[[float], events.Progress]:

@@ -20,6 +20,7 @@ from backupd.model.orders import (
     CheckOrder,
     DecryptOrder,
     DestinationHealOrder,
+    FreeOrder,
     Order,
     ReplicateOrder,
     RestoreOrder,
@@ -36,7 +37,7 @@ _LEAST_TABLE_BYTES = MIB
 _MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 _LOCK = "lock"
-_LONG = (BackupOrder, RestoreOrder, DecryptOrder, CheckOrder, ReplicateOrder, DestinationHealOrder)
+_LONG = (BackupOrder, RestoreOrder, DecryptOrder, CheckOrder, FreeOrder, ReplicateOrder, DestinationHealOrder)
 
 
 class Wish(msgspec.Struct, frozen=True):

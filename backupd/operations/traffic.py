@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from backupd.model import events
-from backupd.model.orders import BackupOrder, CheckOrder, Order, ReplicateOrder, RestoreOrder
+from backupd.model.orders import BackupOrder, CheckOrder, FreeOrder, Order, ReplicateOrder, RestoreOrder
 from backupd.model.store_access import StoreAccess
 from backupd.model.traffic import Traffic
 from backupd.operations.context import JobContext
@@ -51,7 +51,7 @@ def _with(result: dict[str, Any], order: Order, told: list[dict[str, Any]]) -> d
             return {**result, "runs": [_run_with(run, told) for run in result["runs"]]}
         case ReplicateOrder():
             return {**result, "traffic": {"from": told[0], "to": told[1]}}
-        case RestoreOrder() | CheckOrder():
+        case RestoreOrder() | CheckOrder() | FreeOrder():
             return {**result, "traffic": told[0]}
     return result
 
@@ -68,6 +68,6 @@ def _places(order: Order) -> list[tuple[str, StoreAccess]]:
             return [(order.place, order.access), *((one.place, one.access) for one in order.also)]
         case ReplicateOrder():
             return [(order.place, order.access), (order.to, order.to_access)]
-        case RestoreOrder() | CheckOrder():
+        case RestoreOrder() | CheckOrder() | FreeOrder():
             return [(order.place, order.access)]
     return []

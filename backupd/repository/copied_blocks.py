@@ -10,6 +10,7 @@ import msgspec
 
 from backupd.block.assembler import BlockAssembler, FinishedBlock
 from backupd.block.layout import FRAME_HEADER_BYTES, FRAME_PLAIN_BYTES, TRAILER_BYTES, FrameHeader
+from backupd.block.segment import Segment
 from backupd.repository.opening import OpenRepository
 from backupd.repository.uploader import Announce, Uploader
 from backupd.seal.cipher import TAG_BYTES
@@ -29,6 +30,8 @@ class SealedSegment(msgspec.Struct, frozen=True):
     ids: bytes
     """32 bytes a chunk."""
     sealed: bytes
+    opened: Segment | None
+    """Its chunks; None of one that was just sealed."""
 
 
 class CopiedBlocks:

@@ -23,6 +23,7 @@ from backupd.seal.cipher import Binding, EpochName, unpack_epoch
 from backupd.seal.header import HEADER_BYTES, ObjectKind, check_header
 from backupd.store_errors import BlocksLostError
 
+_REPLACES_MOST = 4096
 _TRIES = 3
 """Of an index object to be fetched or stored as it is (FEATURES 6.1)."""
 
@@ -191,22 +192,31 @@ def merge_levels(records: Records, index: LoadedIndex) -> list[str]:
     What closed gc lists name is left out; what counts as absent is kept only of chunks that have no other place.
     """
     names: list[str] = []
-    repository, tables = records.repository, index.tables
+    tables = index.tables
     sizes = [IndexSize(t.name, len(t), index.sizes[t.name]) for t in tables.tables() if t.name in index.sizes]
     groups = plan_merge(sizes)
     if not groups:
         return names
+    for group in groups:
+        newest_first = sorted(group, key=tables.names().index, reverse=True)
+        names.append(merge_named(records, index, newest_first))
+    return names
+
+
+def merge_named(records: Records, index: LoadedIndex, newest_first: Sequence[str]) -> str:
+    """Write an index object that replaces these, and its table; returns its name. Left out is as in `merge_levels`."""
+    repository, tables = records.repository, index.tables
     # Anew: lists and damage may have come while the run was under way.
     state, _ = mark_absent(tables, records)
     doubts = Doubts(state.deleted, tables.absent_blocks, tables.absent_places)
-    for group in groups:
-        newest_first = sorted(group, key=tables.names().index, reverse=True)
-        merged = merge([fetch_contents(repository, name) for name in newest_first], newest_first, doubts)
-        name = os.urandom(16).hex()
-        seal = seal_of(repository, name, repository.keyring.current.name)
-        repository.place.put(f"index/{name}", [seal_index(seal, merged)])
-        tables.build(name, merged)
-        names.append(name)
-        kept = [name for name in tables.names() if name not in group]
-        tables.keep_only(kept, [name for name in tables.file_names() if name not in group])
-    return names
+    inputs = [fetch_contents(repository, name) for name in newest_first]
+    # What they replaced stays replaced when they are gone, for hosts that have been away for long.
+    replaces = list(dict.fromkeys([*newest_first, *(old for one in inputs for old in one.replaces)]))
+    merged = merge(inputs, replaces[:_REPLACES_MOST], doubts)
+    name = os.urandom(16).hex()
+    seal = seal_of(repository, name, repository.keyring.current.name)
+    repository.place.put(f"index/{name}", [seal_index(seal, merged)])
+    tables.build(name, merged)
+    kept = [name for name in tables.names() if name not in newest_first]
+    tables.keep_only(kept, [name for name in tables.file_names() if name not in newest_first])
+    return name

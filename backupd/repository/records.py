@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import msgspec
 
 from backupd.destination.contract import Destination
 from backupd.errors import (
+    BackupError,
     DamageError,
     KeyMissingError,
     NewerVersionError,
@@ -37,6 +39,7 @@ from backupd.snapshot.records import (
 
 _MAX_OBJECT_BYTES = 17 << 20
 _LOOKS = 3
+T = TypeVar("T")
 
 
 class GcState(msgspec.Struct, frozen=True):
@@ -59,6 +62,7 @@ class Records:
         self.place: Destination = repository.place
         self._lists: dict[str, BlockList] = {}
         """Gc lists that were read; they never change."""
+        self._drops: dict[str, Drop] = {}
 
     @property
     def is_exact(self) -> bool:
@@ -116,23 +120,40 @@ class Records:
                     return True
         return False
 
-    def drops(self) -> Iterator[Drop]:
-        """All drop records."""
-        for info in self.place.list("gc/"):
-            if info.name.startswith("gc/drop-"):
-                yield self.get(ObjectKind.DROP, info.name, Drop)
+    def drops(self) -> dict[str, Drop]:
+        """All drop records by name. Raises DamageError and others for one that can't be read."""
+        return self._again(lambda: {name: self._drop_at(name) for name in self._drop_names()})
+
+    def void_names(self) -> set[str]:
+        """Names that were dropped, void for ever. Raises as `drops`."""
+        return {name for drop in self.drops().values() for name in drop.names}
 
     def readable_void_names(self) -> tuple[set[str], dict[str, str]]:
         """Names that were dropped, void for ever; and the message of each drop record that can't be read."""
+        try:
+            return self._again(lambda: self._readable_void_names((DamageError, NewerVersionError, KeyMissingError)))
+        except ObjectMissingError:
+            # Listed each time, and never there.
+            errors = (DamageError, NewerVersionError, KeyMissingError, ObjectMissingError)
+            return self._readable_void_names(errors)
+
+    def _readable_void_names(self, told: tuple[type[BackupError], ...]) -> tuple[set[str], dict[str, str]]:
         void: set[str] = set()
         unread: dict[str, str] = {}
-        for info in self.place.list("gc/"):
-            if info.name.startswith("gc/drop-"):
-                try:
-                    void.update(self.get(ObjectKind.DROP, info.name, Drop).names)
-                except (DamageError, ObjectMissingError, NewerVersionError, KeyMissingError) as error:
-                    unread[info.name] = error.message
+        for name in self._drop_names():
+            try:
+                void.update(self._drop_at(name).names)
+            except told as error:
+                unread[name] = error.message
         return void, unread
+
+    def _drop_names(self) -> list[str]:
+        return [info.name for info in self.place.list("gc/") if info.name.startswith("gc/drop-")]
+
+    def _drop_at(self, name: str) -> Drop:
+        if name not in self._drops:
+            self._drops[name] = self.get(ObjectKind.DROP, name, Drop)
+        return self._drops[name]
 
     def drop(self, record: Drop) -> None:
         """Make snapshot names void; deleting their objects comes after this (DESIGN 8.2)."""
@@ -161,11 +182,14 @@ class Records:
 
     def gc_state(self) -> GcState:
         """What open and closed gc lists name. Raises DamageError and others for one that can't be read."""
+        return self._again(self._gc_state)
+
+    def _again(self, read: Callable[[], T]) -> T:
+        """What is read of gc/; a list or record goes once another one says the same, which stands by then."""
         for _ in range(_LOOKS - 1):
-            # A list goes once another one covers it, which then stands: so it is looked for again.
             with suppress(ObjectMissingError):
-                return self._gc_state()
-        return self._gc_state()
+                return read()
+        return read()
 
     def _gc_state(self) -> GcState:
         candidates: dict[int, BlockList] = {}
@@ -173,9 +197,9 @@ class Records:
         for info in self.place.list("gc/"):
             parsed = naming.parse_gc_name(info.name)
             if parsed is not None and parsed[1] == "candidates":
-                candidates[parsed[0]] = self._list_at(ObjectKind.CANDIDATES, info.name)
+                candidates[parsed[0]] = self.list_at(ObjectKind.CANDIDATES, info.name)
             elif parsed is not None:
-                record = self._list_at(ObjectKind.DELETED, info.name)
+                record = self.list_at(ObjectKind.DELETED, info.name)
                 for n in (parsed[0], *record.covers):
                     closed[n] = record
         open_lists = sorted(n for n in candidates if n not in closed)
@@ -185,7 +209,8 @@ class Records:
         newest = max([*candidates, *closed], default=0)
         return GcState(absent, deleted, generation, open_lists, sorted(closed), newest)
 
-    def _list_at(self, kind: ObjectKind, name: str) -> BlockList:
+    def list_at(self, kind: ObjectKind, name: str) -> BlockList:
+        """One gc list, read once. Raises DamageError, ObjectMissingError."""
         if name not in self._lists:
             self._lists[name] = self.get(kind, name, BlockList)
         return self._lists[name]

@@ -36,6 +36,12 @@ def keep(place: Destination, marks: str, now_ns: int) -> None:
         return
 
 
+def give_up(place: Destination) -> None:
+    """Delete the reserve: what frees space needs some to begin with."""
+    for name in _names(place):
+        place.delete(name)
+
+
 def with_room(place: Destination, work: Callable[[], Result]) -> Result:
     """Do what frees space or ends work; on a full store once more with the reserve given up.
 
@@ -44,11 +50,9 @@ def with_room(place: Destination, work: Callable[[], Result]) -> Result:
     try:
         return work()
     except DestinationFullError:
-        names = _names(place)
-        if not names:
+        if not _names(place):
             raise
-        for name in names:
-            place.delete(name)
+        give_up(place)
     result = work()
     with suppress(DestinationError):
         _write(place)

@@ -176,7 +176,7 @@ class SealedFetcher:
                 raise FormatError(f"chunk {chunk_id.hex()} has other bytes than its name says")
         _, content = self._blocks[block_id]
         sealed = bytes(data[FRAME_HEADER_BYTES : FRAME_HEADER_BYTES + frame.stored_bytes])
-        return SealedSegment(frame, content, b"".join(hashed), sealed)
+        return SealedSegment(frame, content, b"".join(hashed), sealed, segment)
 
 
 def _order(place: Place, chunks: list[tuple[bytes, int]]) -> SegmentOrder:

@@ -7,17 +7,18 @@ from typing import Any
 
 import msgspec
 
-from bkctl.contract import destinations, kept, parts, runs, seeding, stored
+from bkctl.contract import destinations, freeing, kept, parts, runs, seeding, stored
 from bkctl.output import SCHEMA
 
 _REFERENCE = "#/$defs/{name}"
-_JOBS = (runs.BackedUp, runs.Restored, runs.Checked, runs.Replicated)
+_JOBS = (runs.BackedUp, runs.Restored, runs.Checked, runs.Replicated, freeing.Freed)
 
 RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     "once": (runs.BackedUp,),
     "backup": (runs.BackedUp, runs.Begun),
     "restore": (runs.Restored,),
     "check": (runs.Checked,),
+    "free": (freeing.Freed,),
     "decrypt": (runs.Restored,),
     "status": (kept.Status,),
     "watch": (*_JOBS, runs.Begun),

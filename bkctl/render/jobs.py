@@ -10,6 +10,7 @@ from backupd.model.jobs import JobView, LogLine
 from backupd.model.results import path_fields, shown
 from backupd.sizes import format_bytes, format_seconds
 from bkctl.render.check import check_lines
+from bkctl.render.free import free_lines
 from bkctl.render.once import once_lines
 from bkctl.render.replicate import replicate_lines
 from bkctl.render.restore import restore_lines
@@ -94,6 +95,8 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
         return once_lines(result)
     if "from" in result:
         return list(replicate_lines(result))
+    if "freed_bytes" in result:
+        return list(free_lines(result))
     if "restored" in result or "files" in result:
         return list(restore_lines(result))
     return list(check_lines(result)) if result else []

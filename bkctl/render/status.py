@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from backupd.model.jobs import JobKind
 from backupd.model.quotas import AccountUse
 from backupd.model.status import CopyStatus, Grade, QuotaUse, RunFact, SetStatus, StatusReport, Underway
 from backupd.sizes import format_bytes, parse_duration
@@ -110,8 +111,17 @@ def _row(one: SetStatus, copy: CopyStatus, now_ns: int) -> list[str]:
     ]
 
 
+_VERBS: dict[JobKind, str] = {
+    "backup": "running",
+    "check": "checking",
+    "restore": "restoring",
+    "replicate": "copying",
+    "free": "freeing",
+}
+
+
 def _doing(underway: Underway) -> str:
-    verb = {"backup": "running", "check": "checking", "restore": "restoring", "replicate": "copying"}[underway.kind]
+    verb = _VERBS[underway.kind]
     if underway.state in ("queued", "paused"):
         return underway.state
     return verb + (f" {underway.share:.0%}" if underway.share is not None else "")

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from backupd.operations.index_rebuild import block_id_of
 from backupd.repository import opening
+from backupd.repository.block_listing import block_id_of
 from backupd.snapshot import naming, records
 from backupd.snapshot.records import BlockList, Checkpoint, Damage, Drop, Note, Record, Session, Snapshot
 from backupd.source.extents import ExtentMap

@@ -1,0 +1,75 @@
+"""The API's verbs that look after what is stored: checks and freeings."""
+
+from __future__ import annotations
+
+import msgspec
+
+from backupd.catalog.definitions import StoredSet
+from backupd.daemon.gate import ADMINS, RUNNERS, check
+from backupd.daemon.job_routes import view
+from backupd.daemon.place_finding import Found, find_place, places_of
+from backupd.daemon.requests import JobRequest
+from backupd.daemon.route import Call, Route
+from backupd.errors import RepositoryNotFoundError
+from backupd.model.api import StartCheck, Started, StartFree
+from backupd.model.jobs import JobView
+
+
+async def start_check(call: Call) -> Started:
+    """Queue a check of each set at each place where it is stored, or at the one that the order names."""
+    order = call.body.order
+    if order.accept_rollback:
+        # Who accepts that snapshots are gone says that nobody deleted them: not for whom the alarm may be about.
+        check(call.peer, ADMINS)
+    known, jobs = call.services.definitions, call.services.jobs
+    named = [known.set(word) for word in order.set_names]
+    wanted = [(one, found) for one in named or known.sets for found in _where(call, one, order.place, bool(named))]
+    if not wanted:
+        raise RepositoryNotFoundError("nothing is stored yet", hint="run a set first: bkctl backup --all")
+    started: list[JobView] = []
+    for one, found in wanted:
+        names_of = [found.set_name] if found.set_name is not None else []
+        bare = msgspec.structs.replace(order, place=found.place, set_names=names_of, caller=None)
+        made = await jobs.add(
+            JobRequest(kind="check", check=bare), set_id=one.id, set_name=one.text.name, uid=call.peer.uid
+        )
+        started.append(view(made.stored, call))
+    return Started(jobs=started)
+
+
+async def start_free(call: Call) -> Started:
+    """Queue a freeing for each set at each place where it is stored, or at the one that the order names."""
+    order = call.body.order
+    known, jobs = call.services.definitions, call.services.jobs
+    named = [known.set(word) for word in order.set_names]
+    wanted = [(one, found) for one in named or known.sets for found in _where(call, one, order.place, bool(named))]
+    if not wanted:
+        raise RepositoryNotFoundError("nothing is stored yet", hint="run a set first: bkctl backup --all")
+    started: list[JobView] = []
+    for one, found in wanted:
+        names_of = [found.set_name] if found.set_name is not None else []
+        bare = msgspec.structs.replace(order, place=found.place, set_names=names_of, interactive=False, caller=None)
+        request = JobRequest(kind="free", free=bare)
+        made = await jobs.add(request, set_id=one.id, set_name=one.text.name, uid=call.peer.uid)
+        started.append(view(made.stored, call))
+    return Started(jobs=started)
+
+
+def _where(call: Call, stored: StoredSet, word: str, is_named: bool) -> list[Found]:
+    """The places to check a set at; none for one that was not named and is not stored there."""
+    known = call.services.definitions
+    try:
+        if not word:
+            return places_of(known, stored)
+        found = find_place(known, word, stored.text.name)
+        return [found] if is_named or found.set_name != stored.text.name else []
+    except RepositoryNotFoundError:
+        if is_named:
+            raise
+        return []
+
+
+ROUTES = [
+    Route("POST", "/v1/checks", "check", RUNNERS, StartCheck, Started, start_check, "Verify."),
+    Route("POST", "/v1/freeings", "free", RUNNERS, StartFree, Started, start_free, "Give space back."),
+]

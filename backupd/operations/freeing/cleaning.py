@@ -1,0 +1,312 @@
+"""One generation after the other: candidates, the wait for writers, the second look, the list, the deleting (8.3)."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from backupd.block.layout import block_name
+from backupd.cache import first_seen
+from backupd.errors import DamageError, ObjectExistsError, StoppedError
+from backupd.model import events
+from backupd.operations.context import JobContext
+from backupd.operations.freeing.compacting import Compaction
+from backupd.operations.freeing.report import Report, Waiting, live_of
+from backupd.operations.freeing.sessions import Sessions
+from backupd.operations.places import OpenPlace
+from backupd.repository.live_chunks import LiveChunks
+from backupd.repository.looking import Look, Looking, new_marks, newest_of_sets, roots_in_order
+from backupd.repository.reader import ChunkReader, SegmentReader
+from backupd.rules import moments, space_plan
+from backupd.rules.space_plan import SpacePlan, Use
+from backupd.seal.header import ObjectKind
+from backupd.settings.directories import ensure
+from backupd.sizes import MIB
+from backupd.snapshot import naming
+from backupd.snapshot.records import BlockList, Snapshot
+from backupd.tree.reaching import TreeReach
+
+PATIENCE_SECONDS = 60.0
+"""So long writers are waited for; what they hold back then is freed by the next freeing."""
+SETTLING_NS = 48 * 3600 * 10**9
+"""Where listings may lag, or two may create one name: from the candidates to the second look (DESIGN 8.5)."""
+_PAUSE_SECONDS = 0.5
+_LOOKS = 3
+_GENERATIONS_MOST = 5
+_BLOCKS_MOST = 200_000
+"""Of a list: an object is 17 MiB at most."""
+_COVERS_FROM = 8
+"""From so many closed lists on a new one says what they said, and they go."""
+_SPARE_BYTES = 64 * MIB
+_DELETERS = 8
+
+
+class Cleaner:
+    """At one place, of which it is a writer."""
+
+    def __init__(self, context: JobContext, place: OpenPlace, report: Report) -> None:
+        self._context, self._place, self._records, self._report = context, place, place.records, report
+        self._looking = Looking(place.records, ensure(os.path.join(place.cache, "index")), self.tick)
+        self._sessions = Sessions(context, place)
+        self._seen_path = os.path.join(place.cache, "gc.seen")
+        self._step = "look"
+        self._done = 0
+
+    def tick(self) -> None:
+        """Between all steps. Raises the stop that was asked for."""
+        self._context.cancel.check()
+        self._context.wait_while_paused()
+        self._context.progress(
+            lambda elapsed: events.Progress(
+                step=self._step,
+                bytes_done=self._report.deleted_bytes,
+                bytes_total=self._report.planned_bytes or None,
+                bytes_stored=self._report.stored_bytes,
+                elapsed_seconds=elapsed,
+            )
+        )
+
+    def show(self) -> None:
+        """Only say what could be given free."""
+        look, marks = self._looked(is_first=True)
+        try:
+            planned = self._planned(look, marks)
+            self._report.planned_bytes = planned.freed_bytes
+        finally:
+            look.index.tables.close()
+
+    def run(self) -> None:
+        """All generations. Raises DamageError and others for what can't be read: then nothing more is deleted."""
+        self._report.ended_sessions += self._sessions.end_own()
+        self._finish_deleting()
+        for _ in range(_GENERATIONS_MOST):
+            if not self._generation():
+                return
+
+    def _finish_deleting(self) -> None:
+        """What a cleaner that was killed had no time to delete."""
+        gone = self._records.gc_state().deleted
+        if gone:
+            there = {name.name for name in self._records.place.list("blocks/")}
+            self._delete(block_id for block_id in gone if block_name(block_id) in there)
+
+    def _generation(self) -> bool:
+        """Whether another one may free more."""
+        gc = self._records.gc_state()
+        if gc.open_lists:
+            # Begun here before, or by another cleaner: it is ended as it stands.
+            return self._close(gc.open_lists[0])
+        look, marks = self._looked(is_first=self._report.generations == 0)
+        try:
+            planned = self._planned(look, marks)
+            self._report.planned_bytes = max(self._report.planned_bytes, planned.freed_bytes)
+            if not planned.dead and not planned.rewritten:
+                return False
+            if planned.rewritten:
+                self._begin("copy what is needed of blocks that are mostly dead")
+                compaction = Compaction(self._context, self._place, look, marks, self._report, self.tick)
+                try:
+                    compaction.run(planned.rewritten)
+                finally:
+                    compaction.close()
+            n = look.gc.newest + 1
+            blocks = [use.block_id for use in (*planned.dead, *planned.rewritten)]
+            self._propose(n, blocks[:_BLOCKS_MOST])
+        finally:
+            look.index.tables.close()
+        is_more = planned.put_off > 0 or len(blocks) > _BLOCKS_MOST
+        return self._close(n) and is_more
+
+    def _looked(self, *, is_first: bool = False) -> tuple[Look, LiveChunks]:
+        """All that stands there, and what is needed of it. The caller closes the tables."""
+        self._begin("look at snapshots, index and blocks")
+        for number in range(_LOOKS):
+            look = self._looking.look()
+            try:
+                look.mark_absent()
+                marks = new_marks(look)
+                lost = self._mark(look, marks, is_first=is_first)
+            except BaseException:
+                look.index.tables.close()
+                raise
+            if lost is None:
+                return look, marks
+            look.index.tables.close()
+            # A snapshot may be newer than the index that was read before it.
+            if number == _LOOKS - 1:
+                raise lost
+        raise AssertionError("the last look returned or raised")
+
+    def _mark(self, look: Look, marks: LiveChunks, *, is_first: bool) -> DamageError | None:
+        """Mark all that the roots reach; why that can't be done."""
+        self._begin("walk the snapshots")
+        reader = ChunkReader(SegmentReader(self._place.repository.place, self._place.setup()), look.index.tables)
+        newest = newest_of_sets(look.snapshots)
+        bases: dict[bytes, Snapshot] = {}
+        try:
+            for one in newest.values():
+                self._mark_tree(one, None, reader, marks)
+            data_bytes = live_of(marks.uses()) if is_first else 0
+            for one in roots_in_order(look.snapshots):
+                first = newest.get(one.set_id)
+                if one is not first:
+                    before = bases.get(one.set_id, first)
+                    self._mark_tree(one, before.root if before is not None else None, reader, marks)
+                bases[one.set_id] = one
+        except DamageError as error:
+            return error
+        if is_first:
+            held = self._report.before
+            held.data_bytes, held.stored_bytes = data_bytes, sum(look.blocks.values())
+            held.retention_bytes = live_of(marks.uses()) - data_bytes
+        return None
+
+    def _mark_tree(self, snapshot: Snapshot, base: bytes | None, reader: ChunkReader, marks: LiveChunks) -> None:
+        for ids in TreeReach(reader.load, set()).chunks(snapshot.root, base):
+            self.tick()
+            lost = marks.mark(ids)
+            if lost:
+                raise DamageError(
+                    f"snapshot {naming.snapshot_id_text(snapshot.id)[:9]} needs chunk {lost[:32].hex()[:16]}, "
+                    "and no block that is there holds it",
+                    hint="nothing was given free; bkctl check says what is lost, and what can be done",
+                )
+
+    def _planned(self, look: Look, marks: LiveChunks) -> SpacePlan:
+        uses = marks.uses()
+        kept = look.kept
+        known = [
+            Use(use.block_id, look.blocks[use.block_id], use.live_bytes, use.content)
+            for use in uses.values()
+            if use.block_id in look.blocks and use.block_id not in kept and use.block_id not in look.gc.absent
+        ]
+        # What no index object names is nobody's, or a running writer's, who will say so.
+        orphans = look.blocks.keys() - uses.keys() - kept - look.gc.absent
+        known += [Use(block_id, look.blocks[block_id], 0, 1) for block_id in orphans]
+        free = self._records.place.free_bytes()
+        room = max(0, free - _SPARE_BYTES) if free is not None else None
+        planned = space_plan.plan(known, self._place.repository.keyring.configuration.block_bytes, room)
+        self._report.put_off_blocks = planned.put_off
+        return planned
+
+    def _propose(self, n: int, blocks: list[bytes]) -> None:
+        """Begin generation n; where another one has begun it, that stands."""
+        self._begin("ask writers to go by what is to be deleted")
+        try:
+            self._records.put(ObjectKind.CANDIDATES, naming.gc_name(n, "candidates"), BlockList(n, sorted(blocks)))
+        except ObjectExistsError:
+            return
+
+    def _close(self, n: int) -> bool:
+        """End generation n; whether it was."""
+        report, records = self._report, self._records
+        standing = records.get(ObjectKind.CANDIDATES, naming.gc_name(n, "candidates"), BlockList)
+        if not records.is_exact and not self._is_settled(n):
+            return False
+        waiting = self._wait(n)
+        if waiting:
+            report.waiting += waiting
+            return False
+        look, marks = self._looked()
+        try:
+            needed = {use.block_id for use in marks.uses().values() if use.live_chunks}
+        finally:
+            look.index.tables.close()
+        wanted = set(standing.blocks) - look.kept - needed
+        name = naming.gc_name(n, "deleted")
+        covers = [one for one in look.gc.closed_lists if one != n] if self._covers(look) else []
+        gone = look.gc.deleted if covers else set()
+        try:
+            records.put(ObjectKind.DELETED, name, BlockList(n, sorted(wanted | gone), covers))
+        except ObjectExistsError:
+            covers = []
+        final = records.get(ObjectKind.DELETED, name, BlockList)
+        after = records.gc_state()
+        if any(n in covering for covering in self._covered_by_others(n)):
+            # We slept while others went on: that list was closed, and its name given up, long ago.
+            records.place.delete(name)
+            raise StoppedError("another cleaner went on meanwhile", hint="run it again")
+        self._begin("delete blocks that nobody needs")
+        there = look.blocks
+        self._delete((block_id for block_id in final.blocks if block_id in there), there)
+        report.generations += 1
+        self._forget_covered(covers)
+        report.ended_sessions += self._sessions.forget_ended(look.sessions, look.listed, look.void)
+        self._remove_void(look)
+        return n in after.closed_lists
+
+    def _covers(self, look: Look) -> bool:
+        """Whether the new list is to say what the closed ones said: they are many, and nobody lags behind."""
+        is_small = len(look.gc.deleted) < _BLOCKS_MOST
+        return self._records.is_exact and is_small and len(look.gc.closed_lists) >= _COVERS_FROM
+
+    def _covered_by_others(self, n: int) -> list[list[int]]:
+        """What lists other than n's own say that they cover."""
+        found: list[list[int]] = []
+        for info in list(self._records.place.list("gc/")):
+            parsed = naming.parse_gc_name(info.name)
+            if parsed is not None and parsed[1] == "deleted" and parsed[0] != n:
+                found.append(self._records.list_at(ObjectKind.DELETED, info.name).covers)
+        return found
+
+    def _forget_covered(self, covers: list[int]) -> None:
+        for n in covers:
+            self._records.place.delete(naming.gc_name(n, "candidates"))
+            self._records.place.delete(naming.gc_name(n, "deleted"))
+
+    def _wait(self, n: int) -> list[Waiting]:
+        """What still holds back generation n when our patience is over."""
+        clock = self._context.clock
+        end = clock.monotonic() + PATIENCE_SECONDS
+        pause = threading.Event()
+        while True:
+            waiting = self._sessions.waiting_for(n)
+            waiting = self._sessions.end_silent(waiting) if waiting else []
+            if not waiting or clock.monotonic() >= end:
+                return [self._sessions.told(one) for one in waiting]
+            self._begin("wait for writers")
+            self.tick()
+            pause.wait(_PAUSE_SECONDS)
+
+    def _is_settled(self, n: int) -> bool:
+        """Whether 48 hours have passed since this host first saw generation n."""
+        clock, key = self._context.clock, naming.gc_name(n, "candidates")
+        seen = first_seen.load(self._seen_path)
+        boot = self._context.host.boot_id
+        first = seen.get(key) or first_seen.Seen("", boot, clock.monotonic(), clock.now_ns())
+        first_seen.keep(self._seen_path, {key: first})
+        if clock.now_ns() - first.wall_ns >= SETTLING_NS:
+            return True
+        until = moments.rfc3339(first.wall_ns + SETTLING_NS, self._context.zone)
+        reason = "this store does not say which of two writers was first, so it is given two days to settle"
+        self._report.waiting.append(Waiting("store", key, reason, until))
+        return False
+
+    def _remove_void(self, look: Look) -> None:
+        """Dropped snapshots that were the base of a session when they were dropped, and are of none now."""
+        bases = {base for posted in look.sessions for base in posted.said.bases}
+        for name in look.listed & look.void - bases:
+            self._records.place.delete(name)
+            self._report.removed_snapshots += 1
+
+    def _delete(self, blocks: Iterable[bytes], sizes: dict[bytes, int] | None = None) -> None:
+        place = self._records.place
+        count = _DELETERS if place.traits.parallel_calls else 1
+
+        def delete(block_id: bytes) -> bytes:
+            self._context.cancel.check()
+            place.delete(block_name(block_id))
+            return block_id
+
+        with ThreadPoolExecutor(count, "deleter") as pool:
+            for block_id in pool.map(delete, blocks):
+                self._report.deleted_blocks += 1
+                self._report.deleted_bytes += (sizes or {}).get(block_id, 0)
+                self.tick()
+
+    def _begin(self, step: str) -> None:
+        if step != self._step:
+            self._step = step
+            self._context.step(step)

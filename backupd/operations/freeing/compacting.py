@@ -1,0 +1,123 @@
+"""What is needed of blocks that are mostly dead, in new blocks: named by an index object before the old ones may go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from backupd.errors import DamageError
+from backupd.operations.backup.session import missing
+from backupd.operations.context import JobContext
+from backupd.operations.freeing.report import Report
+from backupd.operations.places import OpenPlace
+from backupd.repository.copied_blocks import CopiedBlocks, SealedSegment
+from backupd.repository.index_loading import publish, to_contents
+from backupd.repository.live_chunks import LiveChunks
+from backupd.repository.looking import Look
+from backupd.repository.repacking import Repacker
+from backupd.repository.sealed_fetching import SealedFetcher
+from backupd.rules.space_plan import Use
+from backupd.store_errors import BlocksLostError
+
+_WINDOW_CHUNKS = 8192
+_UNPUBLISHED_CHUNKS = 100_000
+_MOST_DEAD = 0.1
+"""A segment is sealed anew where a larger part of it is needed by nobody, else it is copied as it is."""
+
+
+class Compaction:
+    """Of one generation. One thread calls everything here."""
+
+    def __init__(
+        self,
+        context: JobContext,
+        place: OpenPlace,
+        look: Look,
+        marks: LiveChunks,
+        report: Report,
+        tick: Callable[[], None],
+    ) -> None:
+        """place: a writer's. tick: called between all steps."""
+        self._context, self._place, self._look, self._marks, self._report = context, place, look, marks, report
+        self._tick = tick
+        self._fetcher = SealedFetcher(place.repository.place, place.setup(), look.index.tables)
+        # A block that is sent and not named is an orphan, which the next freeing finds: nothing has to be journalled.
+        self._blocks = CopiedBlocks(place.repository, lambda _: None, tick)
+        self._repackers: dict[int, Repacker] = {}
+        self._copied: set[bytes] = set()
+
+    def run(self, uses: Sequence[Use]) -> None:
+        """Copy what is needed of these blocks. Raises DamageError for what can't be had, DestinationError."""
+        pending: list[bytes] = []
+        count = 0
+        for use in sorted(uses, key=lambda use: (use.content, use.block_id)):
+            for ids in self._marks.ids_in(use.block_id):
+                pending.append(ids)
+                count += len(ids) // 32
+                if count >= _WINDOW_CHUNKS:
+                    self._copy(pending)
+                    pending, count = [], 0
+        self._copy(pending)
+        for repacker in self._repackers.values():
+            self._add(repacker.flush())
+        self._blocks.finish()
+        self._publish()
+        self._report.rewritten_blocks += len(uses)
+
+    def close(self) -> None:
+        """End threads; what is open is given up."""
+        self._fetcher.close()
+        self._blocks.close()
+        self._report.copied_bytes += self._fetcher.fetched_bytes
+        self._report.stored_bytes += self._blocks.stored_bytes
+        for repacker in self._repackers.values():
+            repacker.close()
+
+    def _copy(self, pending: Sequence[bytes]) -> None:
+        joined = b"".join(pending)
+        ids = [joined[at : at + 32] for at in range(0, len(joined), 32)]
+        wanted = [chunk_id for chunk_id in ids if chunk_id not in self._copied]
+        lost: dict[bytes, str] = {}
+        for segment in self._fetcher.bring(wanted, lost):
+            self._tick()
+            self._take(segment)
+            if len(self._blocks.placed) >= _UNPUBLISHED_CHUNKS:
+                self._publish()
+        for chunk_id, message in lost.items():
+            raise DamageError(
+                f"chunk {chunk_id.hex()[:16]} of a block that is partly needed can't be read: {message}",
+                hint="nothing was given free; bkctl check --crc finds all that is damaged",
+            )
+
+    def _take(self, segment: SealedSegment) -> None:
+        ids = segment.ids
+        needed = [ids[at : at + 32] for at in range(0, len(ids), 32) if self._is_needed(ids[at : at + 32])]
+        self._copied.update(needed)
+        if len(needed) * 32 >= (1 - _MOST_DEAD) * len(ids):
+            self._blocks.add(segment)
+            return
+        repacker = self._repackers.get(segment.content)
+        if repacker is None:
+            repacker = self._repackers[segment.content] = Repacker(self._place.setup(), "normal", segment.content)
+        wanted = set(needed)
+        self._add(repacker.add(segment, lambda chunk_id: chunk_id in wanted))
+
+    def _is_needed(self, chunk_id: bytes) -> bool:
+        return chunk_id not in self._copied and self._marks.is_marked(chunk_id)
+
+    def _add(self, segments: Iterator[SealedSegment]) -> None:
+        for segment in segments:
+            self._blocks.add(segment)
+
+    def _publish(self) -> None:
+        """Measure what is safe, and name it in an index object."""
+        safe = self._blocks.take_safe()
+        lost = missing(self._place.records, {block.block_id: block.size_bytes for block in safe}, self._context.warn)
+        if lost:
+            raise BlocksLostError(
+                f"{len(lost)} of {len(safe)} blocks are not at the destination as they were sent",
+                hint="nothing was given free; look at the disk or store, then run it again",
+            )
+        if safe:
+            contents = [to_contents(block) for block in safe]
+            publish(self._place.repository, self._look.index.tables, contents, self._look.gc.generation)
+            self._blocks.forget(safe)

@@ -1,0 +1,70 @@
+"""After blocks went: index objects that mostly name gone ones are written anew, replaced ones go after a week."""
+
+from __future__ import annotations
+
+import os
+
+from backupd.cache import first_seen
+from backupd.errors import BackupError
+from backupd.operations.context import JobContext
+from backupd.operations.freeing.report import Report
+from backupd.operations.places import OpenPlace
+from backupd.repository.index_loading import LoadedIndex, fetch_contents, load_index, merge_named
+from backupd.repository.records import GcState
+from backupd.settings.directories import ensure
+
+REPLACED_NS = 7 * 86_400 * 10**9
+"""So long a replaced index object stays for those that have listed it."""
+_MOST_GONE = 0.2
+"""An index object is written anew when a larger part of its segments lies in blocks that are gone."""
+
+
+def tidy_index(context: JobContext, place: OpenPlace, report: Report) -> None:
+    """What fails here fails nothing: the next freeing does it."""
+    context.step("tidy up the index")
+    index = load_index(place.repository, ensure(os.path.join(place.cache, "index")))
+    try:
+        gc = place.records.gc_state()
+        _write_anew(place, index, gc)
+        report.removed_indexes += _remove_replaced(context, place, index)
+    except BackupError as error:
+        if context.cancel.is_requested:
+            raise
+        context.warn(f"the space is free, but the index was not tidied up: {error.message}")
+    finally:
+        index.tables.close()
+
+
+def _write_anew(place: OpenPlace, index: LoadedIndex, gc: GcState) -> None:
+    stale = [
+        table.name
+        for table in index.tables.tables()
+        if table.name in index.sizes and table.share_in(gc.deleted) > _MOST_GONE
+    ]
+    for name in stale:
+        merge_named(place.records, index, [name])
+
+
+def _remove_replaced(context: JobContext, place: OpenPlace, index: LoadedIndex) -> int:
+    """Index objects that a readable newer one has replaced for a week; their age alone never says so."""
+    replaced_by = {old: table.name for table in index.tables.tables() for old in table.replaces if old in index.sizes}
+    path = os.path.join(place.cache, "index.seen")
+    before = first_seen.load(path)
+    seen: dict[str, first_seen.Seen] = {}
+    readable: set[str] = set()
+    removed = 0
+    clock, boot = context.clock, context.host.boot_id
+    for old, new in replaced_by.items():
+        first = before.get(old)
+        if first is None or first.mark != new:
+            first = first_seen.Seen(new, boot, clock.monotonic(), clock.now_ns())
+        if clock.now_ns() - first.wall_ns < REPLACED_NS:
+            seen[old] = first
+            continue
+        if new not in readable:
+            fetch_contents(place.repository, new)
+            readable.add(new)
+        place.repository.place.delete(f"index/{old}")
+        removed += 1
+    first_seen.keep(path, seen)
+    return removed

@@ -1,0 +1,54 @@
+"""`bkctl free`: space that no snapshot needs goes back to the store, beside backups of any host (DESIGN 8.3)."""
+
+from __future__ import annotations
+
+from backupd.errors import DamageError, DestinationError, StateError
+from backupd.model import events
+from backupd.model.orders import FreeOrder
+from backupd.operations.backup import priority
+from backupd.operations.context import JobContext
+from backupd.operations.freeing.cleaning import Cleaner
+from backupd.operations.freeing.index_tidying import tidy_index
+from backupd.operations.freeing.old_partials import drop_old_partials
+from backupd.operations.freeing.report import Report
+from backupd.operations.places import OpenPlace, open_place, writing
+from backupd.repository import reserve
+
+
+def run(order: FreeOrder, context: JobContext) -> events.Done:
+    """Free what can be freed now, and say what waits.
+
+    Raises DamageError, NewerVersionError, KeyMissingError where something can't be read: then nothing is deleted.
+    """
+    if order.limits.polite:
+        priority.lower()
+    context.step("open the repository")
+    place = open_place(context)
+    if context.alarm is not None:
+        # What snapshots are gone is not known to be anybody's wish: nothing is deleted on such a word.
+        raise context.alarm
+    report = Report()
+    if order.dry_run:
+        Cleaner(context, place, report).show()
+    else:
+        with writing(context, place) as writable:
+            _free(context, writable, report)
+    result = report.result() | {"dry_run": order.dry_run, "seconds": round(context.elapsed_seconds, 3)}
+    return events.Done(exit_code=0, result=result, warnings=context.warnings)
+
+
+def _free(context: JobContext, place: OpenPlace, report: Report) -> None:
+    store, now_ns = place.records.place, context.clock.now_ns()
+    report.dropped_partials = drop_old_partials(context, place.records)
+    # Deleted first, so that lists can be written where nothing else is left.
+    reserve.give_up(store)
+    try:
+        Cleaner(context, place, report).run()
+        tidy_index(context, place, report)
+    finally:
+        try:
+            reserve.keep(store, place.cache, now_ns)
+        except (DestinationError, DamageError, StateError) as error:
+            context.warn(f"the reserve of a megabyte could not be written again: {error.message}")
+    report.after.data_bytes, report.after.retention_bytes = report.before.data_bytes, report.before.retention_bytes
+    report.after.stored_bytes = report.before.stored_bytes - report.freed_bytes
