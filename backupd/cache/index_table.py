@@ -265,14 +265,15 @@ def open_table(directory: str, name: str) -> IndexTable | None:
     path = table_path(directory, name)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError:
+        # Not there, or its disk does not give it: made anew either way, and who can't write it says why.
         return None
     table = None
     try:
         shape = read_header(os.pread(fd, HEADER_BYTES, 0), name)
         if shape is not None and os.fstat(fd).st_size == shape.sections()[-1].end:
             table = IndexTable(name, path, fd, shape)
-    except MALFORMED:
+    except (*MALFORMED, OSError):
         return None
     finally:
         if table is None:

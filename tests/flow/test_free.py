@@ -123,7 +123,7 @@ def test_what_cant_be_read_ends_it_before_anything_is_deleted(history: History, 
     pattern = f"r*/{kind}*" if kind.endswith("-") else f"r*/{kind}/*"
     path = next(iter(sorted(history.bench.place.glob(pattern))))
     # What this host has read before of the index, it need not read again.
-    shutil.rmtree(history.bench.machine.home / ".cache")
+    shutil.rmtree(history.bench.machine.environ["XDG_CACHE_HOME"])
     with _spoiled(path), pytest.raises(DamageError):
         history.free()
     assert history.bench.stored_bytes() == before

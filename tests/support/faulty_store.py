@@ -23,8 +23,8 @@ from backupd.destination.local import LocalDestination
 from backupd.errors import DestinationError, DestinationFullError, DestinationRefusedError, DestinationUnreachableError
 from backupd.model.places import PlaceUrl
 
-Method = Literal["put", "get", "size", "list", "delete", "top_names"]
-Kind = Literal["error", "refused", "full", "tear", "stall", "lie", "cut", "lost_ack"]
+Method = Literal["put", "get", "size", "list", "delete", "top_names", "any"]
+Kind = Literal["error", "refused", "full", "tear", "stall", "lie", "cut", "lost_ack", "hold"]
 
 _ERRORS: dict[str, Callable[[str], DestinationError]] = {
     "error": lambda text: DestinationError(text, hint="try again"),
@@ -44,7 +44,7 @@ class Fault(msgspec.Struct, frozen=True):
     """So many calls that fit go well before."""
     times: int = 1
     seconds: float = 0.0
-    """How long a stall lasts."""
+    """How long a stall lasts; what is held waits until it is let go."""
 
 
 class FaultyPlace:
@@ -75,6 +75,14 @@ class FaultyPlace:
             return []
         found = (line.partition(" ") for line in lines)
         return [(cast("Method", method), name) for method, _, name in found]
+
+    def is_held(self) -> bool:
+        """Whether a call stands still now."""
+        return (self._directory / "held").exists()
+
+    def let_go(self) -> None:
+        """What is held goes on."""
+        (self._directory / "held").unlink(missing_ok=True)
 
     def struck(self) -> int:
         """How many calls failed since."""
@@ -196,6 +204,11 @@ class FaultyStore:
             raise _ERRORS[found.kind](f"{method} {name} failed")
         if found is not None and found.kind == "stall":
             time.sleep(found.seconds)
+        if found is not None and found.kind == "hold":
+            held = Path(f"{self._directory}/held")
+            held.touch()
+            while held.exists():
+                time.sleep(0.01)
         return found
 
     def _count(self, faults: Sequence[Fault], method: str, name: str) -> Fault | None:
@@ -205,7 +218,7 @@ class FaultyStore:
             counts = json.loads(file.read_text())
         found: Fault | None = None
         for at, fault in enumerate(faults):
-            if fault.method == method and fault.part in name:
+            if fault.method in (method, "any") and fault.part in name:
                 number = counts.get(str(at), 0)
                 counts[str(at)] = number + 1
                 if fault.first <= number < fault.first + fault.times:

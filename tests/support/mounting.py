@@ -89,7 +89,7 @@ def drive(image: Path, size_bytes: int = 64 << 20) -> Iterator[Drive]:
 
 def unmount(path: Path) -> None:
     """Unmount, waiting for who may still close a file there."""
-    for _ in range(50):
+    for _ in range(300):
         if subprocess.run(["umount", path], check=False, capture_output=True).returncode == 0:
             return
         time.sleep(0.1)

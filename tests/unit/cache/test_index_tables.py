@@ -135,6 +135,15 @@ def test_an_odd_table_is_made_anew(tmp_path: Path, damage: str) -> None:
     assert tables.has_many(ids_of(BLOCKS)) == bytearray([1] * 370)
 
 
+def test_a_table_that_its_disk_does_not_give_is_made_anew(tmp_path: Path) -> None:
+    """Else one bad sector in a cache, which can always be made again, ends every backup of this host."""
+    # What the kernel says of either is an error of opening or of reading.
+    os.symlink("loop.table", tmp_path / "loop.table")
+    (tmp_path / "directory.table").mkdir()
+    assert open_table(str(tmp_path), "loop") is None
+    assert open_table(str(tmp_path), "directory") is None
+
+
 def test_a_bit_that_rotted_is_seen(tmp_path: Path) -> None:
     make_table(str(tmp_path), "one", tabulate(BLOCKS, [], 0))
     path = Path(table_path(str(tmp_path), "one"))
