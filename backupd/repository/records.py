@@ -185,23 +185,25 @@ class Records:
         return self._again(self._gc_state)
 
     def _again(self, read: Callable[[], T]) -> T:
-        """What is read of gc/; a list or record goes once another one says the same, which stands by then."""
+        """What is read of gc/; candidates go once their list is closed and covered."""
         for _ in range(_LOOKS - 1):
             with suppress(ObjectMissingError):
                 return read()
         return read()
 
     def _gc_state(self) -> GcState:
-        candidates: dict[int, BlockList] = {}
+        names = (naming.parse_gc_name(info.name) for info in self.place.list("gc/"))
+        numbers = sorted((name for name in names if name is not None), reverse=True)
         closed: dict[int, BlockList] = {}
-        for info in self.place.list("gc/"):
-            parsed = naming.parse_gc_name(info.name)
-            if parsed is not None and parsed[1] == "candidates":
-                candidates[parsed[0]] = self.list_at(ObjectKind.CANDIDATES, info.name)
-            elif parsed is not None:
-                record = self.list_at(ObjectKind.DELETED, info.name)
-                for n in (parsed[0], *record.covers):
-                    closed[n] = record
+        # The newest first: what it covers need not be read. It stands for ever all the same, for its name is taken.
+        for n, kind in numbers:
+            if kind == "deleted" and n not in closed:
+                record = self._list_at(ObjectKind.DELETED, naming.gc_name(n, "deleted"))
+                closed |= dict.fromkeys((n, *record.covers), record)
+        candidates: dict[int, BlockList] = {}
+        for n, kind in numbers:
+            if kind == "candidates" and n not in closed:
+                candidates[n] = self._list_at(ObjectKind.CANDIDATES, naming.gc_name(n, "candidates"))
         open_lists = sorted(n for n in candidates if n not in closed)
         deleted = {block for record in closed.values() for block in record.blocks}
         absent = deleted | {block for n in open_lists for block in candidates[n].blocks}
@@ -209,8 +211,7 @@ class Records:
         newest = max([*candidates, *closed], default=0)
         return GcState(absent, deleted, generation, open_lists, sorted(closed), newest)
 
-    def list_at(self, kind: ObjectKind, name: str) -> BlockList:
-        """One gc list, read once. Raises DamageError, ObjectMissingError."""
+    def _list_at(self, kind: ObjectKind, name: str) -> BlockList:
         if name not in self._lists:
             self._lists[name] = self.get(kind, name, BlockList)
         return self._lists[name]

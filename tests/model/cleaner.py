@@ -9,6 +9,8 @@ from tests.model.store import BAD, Delete, Get, Steps, Value, Wait, create, list
 from tests.model.world import HOUR, World
 from tests.model.writer import end_dead_session
 
+_COVERS_FROM = 2
+
 
 @dataclass
 class _View:
@@ -45,6 +47,9 @@ def free(world: World, *, compacts: bool) -> Steps:
     if world.protocol.cleaner_waits and not (yield from _wait_for_sessions(world, number)):
         return
     standing = yield Get(f"gc/{number:05d}.candidates")
+    if standing is None:
+        # Closed and covered meanwhile.
+        return
     if world.protocol.looks_twice or view is None:
         view = yield from _look(world)
     keeps = {block for session in view.sessions.values() for block in session["keeps"]}
@@ -54,11 +59,18 @@ def free(world: World, *, compacts: bool) -> Steps:
         return
     if world.protocol.spares_last_copies:
         wanted -= last
-    mine: Value = {"by": world.draw("g"), "blocks": sorted(wanted)}
-    yield from create(f"gc/{number:05d}.deleted", mine)
+    # Where listings lag, lists are never put together: whoever misses one would miss all.
+    covers = sorted(view.lists.closed.keys() - {number}) if not world.is_lagging else []
+    covers = covers if len(covers) >= _COVERS_FROM else []
+    gone = set().union(*view.lists.closed.values()) if covers else set()
+    mine: Value = {"by": world.draw("g"), "blocks": sorted(wanted | gone), "covers": covers}
+    is_ours = yield from create(f"gc/{number:05d}.deleted", mine)
     final = (yield Get(f"gc/{number:05d}.deleted")) if world.protocol.obeys_standing_list else mine
     for block in final["blocks"]:
         yield Delete(f"blocks/{block}")
+    for covered in covers if is_ours else []:
+        # Its `.deleted` stays: a name is never free again.
+        yield Delete(f"gc/{covered:05d}.candidates")
     yield from _remove_void(view)
 
 
@@ -79,6 +91,7 @@ def _look(world: World) -> Steps:
 def _candidates(world: World, view: _View) -> Steps:
     """Blocks that no root needs, one good copy of each chunk being enough; None where a root can't be understood."""
     blocks = {name[7:] for name in (yield from listed("blocks/"))}
+    kept = {block for session in view.sessions.values() for block in session["keeps"]}
     needed: set[str] = set()
     for chunk in sorted(view.chunks):
         usable = (view.places.get(chunk, set()) & blocks) - view.lists.absent()
@@ -86,7 +99,7 @@ def _candidates(world: World, view: _View) -> Steps:
         if not usable and not view.places.get(chunk, set()) & view.bad:
             return None
         needed |= {min(good)} if good else usable
-    return blocks - needed - view.lists.absent()
+    return blocks - needed - kept - view.lists.absent()
 
 
 def _last_copies(view: _View, wanted: set[str]) -> set[str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.model.store import Steps, Value, read_all
+from tests.model.store import Get, Steps, Value, listed, read_all
 from tests.model.world import World, dropped_names
 
 
@@ -29,14 +29,24 @@ class Lists:
 
 def load_lists(world: World) -> Steps:
     """Lists."""
-    found = yield from read_all("gc/")
-    lists = Lists(void=dropped_names(found.items()))
-    for name, value in found.items():
+    names = yield from listed("gc/")
+    lists = Lists()
+    # The newest first: what it covers need not be read, and stands for ever all the same.
+    for name in reversed(names):
         number, _, kind = name[3:].partition(".")
-        if kind == "deleted":
-            lists.closed[int(number)] = set(value["blocks"])
-        elif kind == "candidates" and f"gc/{number}.deleted" not in found:
-            lists.open[int(number)] = set(value["blocks"])
+        if kind == "deleted" and int(number) not in lists.closed:
+            value = yield Get(name)
+            for covered in (int(number), *value["covers"]):
+                lists.closed[covered] = set(value["blocks"])
+    for name in names:
+        number, _, kind = name[3:].partition(".")
+        if kind == "candidates" and int(number) not in lists.closed:
+            value = yield Get(name)
+            # Closed and covered since it was listed.
+            if value is not None:
+                lists.open[int(number)] = set(value["blocks"])
+    drops = yield from read_all("gc/drop-")
+    lists.void = dropped_names(drops.items())
     if not world.protocol.deleted_lists_hold and len(lists.closed) > 1:
         # As if the older ones were tidied away.
         newest = max(lists.closed)

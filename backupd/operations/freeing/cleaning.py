@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from backupd.block.layout import block_name
 from backupd.cache import first_seen
-from backupd.errors import DamageError, ObjectExistsError, StoppedError
+from backupd.errors import DamageError, ObjectExistsError
 from backupd.model import events
 from backupd.operations.context import JobContext
 from backupd.operations.freeing.compacting import Compaction
@@ -200,7 +200,7 @@ class Cleaner:
             return
 
     def _close(self, n: int) -> bool:
-        """End generation n; whether it was."""
+        """End generation n; False where something holds it back."""
         report, records = self._report, self._records
         standing = records.get(ObjectKind.CANDIDATES, naming.gc_name(n, "candidates"), BlockList)
         if not records.is_exact and not self._is_settled(n):
@@ -223,11 +223,6 @@ class Cleaner:
         except ObjectExistsError:
             covers = []
         final = records.get(ObjectKind.DELETED, name, BlockList)
-        after = records.gc_state()
-        if any(n in covering for covering in self._covered_by_others(n)):
-            # We slept while others went on: that list was closed, and its name given up, long ago.
-            records.place.delete(name)
-            raise StoppedError("another cleaner went on meanwhile", hint="run it again")
         self._begin("delete blocks that nobody needs")
         there = look.blocks
         self._delete((block_id for block_id in final.blocks if block_id in there), there)
@@ -235,26 +230,17 @@ class Cleaner:
         self._forget_covered(covers)
         report.ended_sessions += self._sessions.forget_ended(look.sessions, look.listed, look.void)
         self._remove_void(look)
-        return n in after.closed_lists
+        return True
 
     def _covers(self, look: Look) -> bool:
         """Whether the new list is to say what the closed ones said: they are many, and nobody lags behind."""
         is_small = len(look.gc.deleted) < _BLOCKS_MOST
         return self._records.is_exact and is_small and len(look.gc.closed_lists) >= _COVERS_FROM
 
-    def _covered_by_others(self, n: int) -> list[list[int]]:
-        """What lists other than n's own say that they cover."""
-        found: list[list[int]] = []
-        for info in list(self._records.place.list("gc/")):
-            parsed = naming.parse_gc_name(info.name)
-            if parsed is not None and parsed[1] == "deleted" and parsed[0] != n:
-                found.append(self._records.list_at(ObjectKind.DELETED, info.name).covers)
-        return found
-
     def _forget_covered(self, covers: list[int]) -> None:
         for n in covers:
+            # Its `.deleted` stays: a name is never free again.
             self._records.place.delete(naming.gc_name(n, "candidates"))
-            self._records.place.delete(naming.gc_name(n, "deleted"))
 
     def _wait(self, n: int) -> list[Waiting]:
         """What still holds back generation n when our patience is over."""
