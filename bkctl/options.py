@@ -154,11 +154,6 @@ def jobs_option(command: Decorated) -> Decorated:
     return jobs(command)
 
 
-def dry_run_option(command: Decorated) -> Decorated:
-    """`--dry-run`."""
-    return click.option("--dry-run", is_flag=True, help="Only say what would be done.")(command)
-
-
 def limit_options(command: Decorated) -> Decorated:
     """`--limit-upload` and `--limit-download`, for what stores and reads."""
     return _limit_upload(limit_download_option(command))

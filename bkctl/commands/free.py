@@ -32,7 +32,7 @@ from bkctl.session import Reply, Session
 @click.argument("sets", metavar="[SET]...", nargs=-1)
 @click.option("--all", "is_all", is_flag=True, help="All sets, at all their destinations.")
 @options.reading_options
-@options.dry_run_option
+@click.option("--dry-run", is_flag=True, help="Only say what could be freed.")
 @options.limit_options
 @click.pass_obj
 def free(session: Session, /, **given: Any) -> Reply:

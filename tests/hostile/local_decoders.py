@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from blake3 import blake3
 
-from backupd.cache import file_states, journal, largest_sizes, seen_snapshots
+from backupd.cache import file_states, first_seen, journal, largest_sizes, seen_snapshots
 from backupd.cache.file_cache import CachedDirectory, FileCache, FileCacheWriter, Row, open_cache
 from backupd.cache.index_tables import IndexTables
 from backupd.cache.table_file import HEADER_BYTES, make_table, table_path
@@ -181,6 +181,12 @@ def _seen(data: bytes, path: Path) -> object:
     return found
 
 
+def _first_seen(data: bytes, path: Path) -> object:
+    (path / "first").write_bytes(data)
+    found = first_seen.load(str(path / "first"))
+    return [one.seconds_until("boot", 5.0) for one in found.values()] or None
+
+
 def _framed(kind: Any) -> Decode:
     """One frame, then the end; read by waiting, and as it comes."""
 
@@ -253,6 +259,7 @@ _BODIES: dict[Any, tuple[object, ...]] = {
     api.StartBackup: (api.StartBackup(sets=["documents"], tags={"a": "b"}, stop_after_seconds=5),),
     api.StartRestore: (api.StartRestore(order=_ORDERS[1]),),  # type: ignore[arg-type]
     api.StartCheck: (api.StartCheck(order=_ORDERS[2]),),  # type: ignore[arg-type]
+    api.StartFree: (api.StartFree(order=orders.FreeOrder(place="/p", set_names=["documents"])),),
     api.StartReplicate: (api.StartReplicate(order=_ORDERS[3]),),  # type: ignore[arg-type]
     api.StartSeeding: (api.StartSeeding(on="/media/usb", sets=["docs"], all=True),),
     api.Question: tuple(api.Question(order=order, name="0" * 32) for order in _ORDERS),
@@ -359,6 +366,12 @@ ROWS = (
         _seen,
         (b"snapshots/b" + b"0" * 32 + b"/20261121t210710z-" + b"1" * 32 + b"\n",),
         "text",
+    ),
+    Decoder(
+        "when something was first seen",
+        _first_seen,
+        _packed(({"index/a": first_seen.Seen("b", "boot", 1.5, 7)},)),
+        "msgpack",
     ),
     *_frames("to a job", orders.ToJob, (*_ORDERS, *_REPLIES)),
     *_frames("from a job", events.FromJob, _EVENTS),

@@ -1,0 +1,60 @@
+"""`bkctl free` as a user meets it: through a daemon, at all destinations, beside a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import Daemon, running_daemon
+
+_MIB = 1 << 20
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Generator[Daemon, None, None]:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "gone").write_bytes(os.urandom(4 * _MIB))
+    (source / "stays").write_bytes(os.urandom(100_000))
+    with running_daemon(tmp_path / "home") as started:
+        for name in ("one", "two"):
+            started.good("destination", "add", name, tmp_path / name)
+        started.good("set", "create", "docs", "--source", source, "--to", "one", "--to", "two", "--jobs", "1")
+        started.good("set", "create", "mail", "--source", source / "stays", "--to", "one", "--jobs", "1")
+        yield started
+
+
+def _held(tmp_path: Path, name: str) -> int:
+    return sum(path.stat().st_size for path in (tmp_path / name).glob("r*/blocks/*/*"))
+
+
+def test_all_sets_at_all_destinations(daemon: Daemon, tmp_path: Path) -> None:
+    """Else the second disk fills up while the first is looked after."""
+    daemon.good("backup", "--all")
+    (tmp_path / "source" / "gone").unlink()
+    daemon.good("backup", "--all")
+    nothing = daemon.good("free", "--all")
+    assert len(nothing["freeings"]) == 3
+    assert nothing["freed_bytes"] == 0
+    daemon.good("retention", "set", "docs", "--jobs", "1")
+    before = {name: _held(tmp_path, name) for name in ("one", "two")}
+    said = daemon.good("free", "docs", "--dry-run")
+    assert {name: _held(tmp_path, name) for name in ("one", "two")} == before
+    assert said["planned_bytes"] > 8 * _MIB
+    text = daemon.bkctl("free", "docs", "--dry-run").stdout.decode()
+    assert "can be freed; nothing was changed" in text
+    freed = daemon.good("free", "docs")
+    assert freed["freed_bytes"] > 8 * _MIB
+    for name in ("one", "two"):
+        assert _held(tmp_path, name) < before[name] - 4 * _MIB + 10_000
+        assert daemon.json("check", "docs", "--from", name, "--crc")["exit"] == 0
+    latest = daemon.good("job", "show", "docs@latest")["job"]
+    assert (latest["kind"], latest["state"]) == ("check", "completed")
+    shown = daemon.bkctl("free", "--all").stdout.decode()
+    assert "0 B freed" in shown
+    words = daemon.json("free", "docs", "--all")
+    assert (words["exit"], words["error"]["code"]) == (2, "usage.invalid")
+    assert daemon.json("free")["exit"] == 2
