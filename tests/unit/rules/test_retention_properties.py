@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from backupd.model.retention import RetentionText
 from backupd.rules.retention.checking import check_policy
 from backupd.rules.retention.marks import marks_of
-from backupd.rules.retention.planning import DatedSnapshot, plan
+from backupd.rules.retention.planning import DatedSnapshot, RetentionPlan, plan
 from tests.fault.conftest import Faults
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -98,20 +98,6 @@ def everywhere(faults: Faults, check: Callable[..., None], **more: st.SearchStra
     settings(max_examples=count, deadline=None, print_blob=True, suppress_health_check=[*HealthCheck])(drawn)()
 
 
-def test_a_plan_is_of_just_what_is_complete_and_gives_reasons(faults: Faults) -> None:
-    """A snapshot that is forgotten is neither shown nor ever goes; one without a reason can't be disputed."""
-
-    def check(policy: RetentionText, history: list[DatedSnapshot], zone: ZoneInfo) -> None:
-        found = plan(policy, history, NOW, zone)
-        assert [one.snapshot for one in found.verdicts] == sorted(
-            (one for one in history if one.is_complete), key=lambda one: (one.time_ns, one.id)
-        )
-        assert all(one.reasons for one in found.verdicts)
-        assert ids(found.kept).isdisjoint(ids(found.dropped))
-
-    everywhere(faults, check)
-
-
 def test_planned_again_after_it_was_applied_nothing_more_goes(faults: Faults) -> None:
     """Who looks at the plan and applies it twice loses nothing that the plan had kept."""
 
@@ -152,40 +138,42 @@ def _larger(policy: RetentionText) -> list[RetentionText]:
     return found
 
 
-def test_the_newest_complete_one_always_stays(faults: Faults) -> None:
-    """Without it there is no backup, whatever the policy said."""
+def test_what_holds_of_every_plan(faults: Faults) -> None:
+    """The newest stays, clocks and stopped runs push out nothing, and nothing is forgotten."""
 
     def check(policy: RetentionText, history: list[DatedSnapshot], zone: ZoneInfo) -> None:
         found = plan(policy, history, NOW, zone)
-        past = [one for one in history if one.is_complete and is_past(one)]
-        if past:
-            assert max(past, key=lambda one: (one.time_ns, one.id)).id in ids(found.kept)
-        assert {one.id for one in history if one.is_complete and one.is_pinned} <= ids(found.kept)
+        _check_all_are_told(found, history)
+        _check_newest_stays(found, history)
+        _check_future_pushes_out_none(found, plan(policy, [one for one in history if is_past(one)], NOW, zone))
+        assert found == plan(policy, [one for one in history if one.is_complete], NOW, zone)
 
     everywhere(faults, check)
 
 
-def test_those_of_the_future_stay_and_push_out_none(faults: Faults) -> None:
-    """A clock that was ten years ahead for one night must not cost the good snapshots their places."""
-
-    def check(policy: RetentionText, history: list[DatedSnapshot], zone: ZoneInfo) -> None:
-        found = plan(policy, history, NOW, zone)
-        past = [one for one in history if is_past(one)]
-        alone = plan(policy, past, NOW, zone)
-        assert ids(found.dropped) == ids(alone.dropped)
-        assert {one.id for one in history if one.is_complete and not is_past(one)} <= ids(found.kept)
-
-    everywhere(faults, check)
+def _check_all_are_told(found: RetentionPlan, history: list[DatedSnapshot]) -> None:
+    """A snapshot that is forgotten is neither shown nor ever goes; one without a reason can't be disputed."""
+    complete = sorted((one for one in history if one.is_complete), key=lambda one: (one.time_ns, one.id))
+    assert [one.snapshot for one in found.verdicts] == complete
+    assert all(one.reasons for one in found.verdicts)
+    assert ids(found.kept).isdisjoint(ids(found.dropped))
 
 
-def test_incomplete_ones_count_for_nothing(faults: Faults) -> None:
-    """A run that was stopped must not take the place of one that was whole."""
+def _check_newest_stays(found: RetentionPlan, history: list[DatedSnapshot]) -> None:
+    """Without it there is no backup, whatever the policy said; a pin is a promise."""
+    past = [one for one in history if one.is_complete and is_past(one)]
+    if past:
+        assert max(past, key=lambda one: (one.time_ns, one.id)).id in ids(found.kept)
+    assert {one.id for one in history if one.is_complete and one.is_pinned} <= ids(found.kept)
 
-    def check(policy: RetentionText, history: list[DatedSnapshot], zone: ZoneInfo) -> None:
-        whole = [one for one in history if one.is_complete]
-        assert plan(policy, history, NOW, zone) == plan(policy, whole, NOW, zone)
 
-    everywhere(faults, check)
+def _check_future_pushes_out_none(found: RetentionPlan, alone: RetentionPlan) -> None:
+    """A clock that was ten years ahead for one night must not cost the good snapshots their places.
+
+    alone: the plan without those of the future.
+    """
+    assert ids(found.dropped) == ids(alone.dropped)
+    assert ids(alone.kept) <= ids(found.kept)
 
 
 @pytest.mark.parametrize(
