@@ -38,7 +38,8 @@ from backupd.daemon.requests import BackupRequest
 from backupd.daemon.store_access import access_at, with_access
 from backupd.errors import BackupError, SourceNotFoundError, StoppedError
 from backupd.model.events import Done, Failed, Opened
-from backupd.model.orders import AnyOrder, FurtherPlace, Limits, PauseRequest, ReplicateOrder
+from backupd.model.orders import AnyOrder, FurtherPlace, Limits, ReplicateOrder
+from backupd.model.steering import PauseRequest
 from backupd.model.store_access import StoreAccess
 from backupd.rules.definition_rules import duration
 

@@ -16,10 +16,8 @@ from backupd.errors import UsageError
 from backupd.model.api import Change, Ending, Question, Reply
 from backupd.model.events import Done
 from backupd.model.orders import (
-    Answer,
     AnyOrder,
     BackupOrder,
-    CancelRequest,
     DestinationAdoptOrder,
     DestinationHealOrder,
     DestinationProbeOrder,
@@ -36,6 +34,7 @@ from backupd.model.orders import (
     SnapshotShowOrder,
     SnapshotVersionsOrder,
 )
+from backupd.model.steering import Answer, CancelRequest
 
 QUESTIONS: dict[type[Order], tuple[Role, ...]] = {
     SnapshotListOrder: EVERYONE,

@@ -34,6 +34,8 @@ class Snapshot(Named, kw_only=True):
     bytes: Bytes
     stored_bytes: Bytes
     tags: dict[str, str]
+    pinned: bool
+    """Whether retention leaves it alone."""
     incomplete: bool
     sources: list[Escaped]
 
@@ -56,6 +58,7 @@ class SnapshotFacts(Snapshot, kw_only=True):
     statistics: dict[str, Any]
     settings: dict[str, Any]
     """The set's, as they were."""
+    pin_reason: str | None
 
 
 class Entry(Shown, kw_only=True):

@@ -25,6 +25,7 @@ from backupd.errors import (
     ObjectMissingError,
 )
 from backupd.index.layout import BlockContents, Frame
+from backupd.repository.dropping import drop_snapshots
 from backupd.repository.index_loading import publish, to_contents
 from backupd.repository.records import Records
 from backupd.seal.header import ObjectKind
@@ -231,17 +232,7 @@ def drop_partials(records: Records, set_id: bytes, committed: str, now_ns: int, 
             continue
     if not partial:
         return 0
-    records.drop(Drop(partial, now_ns, host_id, "a complete snapshot followed"))
-    bases: set[str] = set()
-    for session, numbers in records.sessions().items():
-        try:
-            bases |= set(records.session(session, numbers[-1]).bases)
-        except (DamageError, ObjectMissingError):
-            # What it is based on can't be known: nothing is deleted now.
-            return len(partial)
-    for object_name in partial:
-        if object_name not in bases:
-            records.place.delete(object_name)
+    drop_snapshots(records, partial, now_ns, host_id, "a complete snapshot followed")
     return len(partial)
 
 

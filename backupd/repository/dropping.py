@@ -1,0 +1,36 @@
+"""Snapshots go: first their names become void, then the objects go that no posted session is based on (DESIGN 8.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from backupd.errors import DamageError, KeyMissingError, NewerVersionError, ObjectMissingError
+from backupd.repository.records import Records
+from backupd.snapshot.records import Drop
+
+
+def drop_snapshots(records: Records, names: list[str], now_ns: int, host_id: bytes, reason: str) -> int:
+    """Make names void by one record, then delete what nobody builds on; returns how many objects were deleted.
+
+    A crash after the record leaves objects that count for nothing. names: at least one.
+    """
+    records.drop(Drop(names, now_ns, host_id, reason))
+    return delete_void(records, names)
+
+
+def delete_void(records: Records, names: Iterable[str]) -> int:
+    """Delete snapshot objects whose names are void already; returns how many.
+
+    Those that a posted session names as a base stay for a later call; all do where a session can't be read.
+    """
+    bases: set[str] = set()
+    for session, numbers in records.sessions().items():
+        try:
+            bases |= set(records.session(session, numbers[-1]).bases)
+        except (DamageError, ObjectMissingError, NewerVersionError, KeyMissingError):
+            # What it is based on can't be known.
+            return 0
+    free = [name for name in names if name not in bases]
+    for name in free:
+        records.place.delete(name)
+    return len(free)
