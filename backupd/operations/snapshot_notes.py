@@ -38,6 +38,8 @@ def run(order: SnapshotNoteOrder, context: JobContext) -> events.Done:
         "diff": _difference(_shown(before, snapshot), _shown(after, snapshot)),
         "dry_run": False,
         "snapshot": identify(snapshot, context.zone),
+        "repository": place.repository.text_id,
+        "place": place.address,
         "pinned": after.is_pinned,
         "reason": after.reason,
         "tags": after.tags_over(snapshot.tags),

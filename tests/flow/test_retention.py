@@ -64,7 +64,9 @@ class Shelf:
         tree = directory(home=directory(anna=directory(a=Node(str(day).encode()))))
         return self.repository.add(tree, day=day, **more)
 
-    def retention(self, *, apply: bool = True, policy: RetentionText = JOBS_2, days: float = 100, **more: Any) -> Any:
+    def retention(
+        self, *, apply: bool = True, policy: RetentionText | None = JOBS_2, days: float = 100, **more: Any
+    ) -> Any:
         order = RetentionOrder(set_name="laptop:documents", policy=policy, apply=apply, **self._common, **more)
         return self.machine.run(order, Now(days)).result
 

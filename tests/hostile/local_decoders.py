@@ -269,7 +269,11 @@ _EVENTS: tuple[events.FromJob, ...] = (
     events.Done(exit_code=0, result={"a": 1}),
     events.Failed(exit_code=1, error={"code": "x"}, traffic=[_COST]),
 )
-_REPLIES = (steering.Answer(ask=1, text="yes"), steering.CancelRequest(signal="int"), steering.PauseRequest(paused=True))
+_REPLIES = (
+    steering.Answer(ask=1, text="yes"),
+    steering.CancelRequest(signal="int"),
+    steering.PauseRequest(paused=True),
+)
 _SETUP = work.RepositorySetup(bytes(16), "aes-256-gcm", bytes(32), [(1, bytes(8), bytes(32))], "/p")
 _WORK: tuple[object, ...] = (
     work.CheckSetup(_SETUP),
