@@ -103,4 +103,4 @@ def _others(session: Session, noted: dict[str, Any]) -> list[str]:
     found = client_of(session).get("/v1/sets", SetList).sets
     places = {one.place: one.destination for each in found for one in each.repositories}
     same = {one.place for each in found for one in each.repositories if one.repository == noted["repository"]}
-    return [places[place] for place in sorted(same) if not lies_in(noted["place"], place)]
+    return [places[place] for place in sorted(same) if not lies_in(place, noted["place"])]

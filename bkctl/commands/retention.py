@@ -11,7 +11,7 @@ import msgspec
 from backupd.errors import RepositoryNotFoundError, UsageError
 from backupd.model.api import EditSet, SetChange, SetList, SetView
 from backupd.model.orders import RetentionOrder
-from backupd.store_errors import PlanOutdatedError
+from backupd.store_errors import PlanOutdatedError, error_of
 from bkctl import options
 from bkctl.commands.destination import named_destination
 from bkctl.daemon_client import DaemonClient
@@ -141,7 +141,7 @@ def apply(session: Session, /, **given: Any) -> Reply:
     replies = [
         _perform(session, stored.text.name, entry["destination"], plan=entry["plan"])
         if "plan" in entry
-        else Reply(1, error=entry["error"])
+        else Reply(error_of(entry["error"]["code"], "").exit_code, error=entry["error"])
         for entry in result["destinations"]
     ]
     return render.retention_together(stored.text.name, names, replies, is_dry=False)
