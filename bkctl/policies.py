@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from backupd.errors import UsageError
-from backupd.model.retention import KEEP_ALL, WHEN, RetentionRule, RetentionText
+from backupd.model.retention import KEEP_ALL, RetentionRule, RetentionText
 from bkctl.options import Decorated
 from bkctl.text import escape
 
@@ -25,7 +25,8 @@ def policy_options(command: Decorated) -> Decorated:
 
 def given_policy(given: Mapping[str, Any]) -> RetentionText | None:
     """The policy of the options, None where none was given. Raises UsageError."""
-    rules = [_rule(kind, word) for kind in WHEN for word in given[kind]]
+    kinds = ("daily", "weekly", "monthly", "quarterly", "yearly")
+    rules = [_rule(kind, word) for kind in kinds for word in given[kind]]
     if given["date"]:
         rules.append(RetentionRule(dates=[_date(word) for word in given["date"]]))
     simple = {name: given[name] for name in ("days", "jobs") if given[name] is not None}

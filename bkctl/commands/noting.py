@@ -95,7 +95,7 @@ def _noted(
             names.append(name)
             again = msgspec.structs.replace(order, place=name, selection=chosen)
             replies.append(perform(session, again, View(lambda _: [])))
-    return noted_together(names, replies)
+    return noted_together(names, replies, is_text=session.form == "text")
 
 
 def _others(session: Session, noted: dict[str, Any]) -> list[str]:

@@ -65,11 +65,11 @@ def show(session: Session, /, name: str | None) -> Reply:
 @click.pass_obj
 def set_policy(session: Session, /, **given: Any) -> Reply:
     """Give a set a policy in place of the one it has. What any part of it keeps is kept; nothing is dropped now."""
-    client = client_of(session)
-    stored = _get(client, given["name"])
     policy = given_policy(given)
     if (policy is None) != given["is_default"]:
         raise UsageError("give a policy, or --default", hint="bkctl retention set SET --days 30")
+    client = client_of(session)
+    stored = _get(client, given["name"])
     text = stored.text
     if given["from_place"] is None:
         text = msgspec.structs.replace(text, retention=policy)

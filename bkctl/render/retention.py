@@ -70,7 +70,7 @@ def retention_together(set_name: str, names: Sequence[str], replies: Sequence[Re
     return _joined(replies, result, list(_retention_lines(result)))
 
 
-def noted_together(names: Sequence[str], replies: Sequence[Reply]) -> Reply:
+def noted_together(names: Sequence[str], replies: Sequence[Reply], *, is_text: bool) -> Reply:
     """One reply for all places of a snapshot; the first one has a result."""
     first = replies[0].result or {}
     entries = [
@@ -78,7 +78,7 @@ def noted_together(names: Sequence[str], replies: Sequence[Reply]) -> Reply:
         for name, reply in zip(names, replies, strict=True)
     ]
     result = {**first, "changed": any(one["changed"] for one in entries), "destinations": entries}
-    return _joined(replies, result, list(_noted_lines(result)))
+    return _joined(replies, result, list(_noted_lines(result)) if is_text else [])
 
 
 def _joined(replies: Sequence[Reply], result: dict[str, Any], lines: list[str]) -> Reply:
