@@ -8,7 +8,7 @@ from typing import Any, Literal
 import click
 import msgspec
 
-from backupd.errors import UsageError
+from backupd.errors import SnapshotNotFoundError, UsageError
 from backupd.model.api import SetList
 from backupd.model.orders import SnapshotNoteOrder
 from backupd.model.places import lies_in
@@ -92,9 +92,12 @@ def _noted(
     if not place:
         chosen = msgspec.structs.replace(order.selection, set_name=None, as_of=first.result["snapshot"]["id"])
         for name in _others(session, first.result):
-            names.append(name)
             again = msgspec.structs.replace(order, place=name, selection=chosen)
-            replies.append(perform(session, again, View(lambda _: [])))
+            reply = perform(session, again, View(lambda _: []))
+            # Where it never came to, or was dropped, there is nothing to note.
+            if (reply.error or {}).get("code") != SnapshotNotFoundError.code:
+                names.append(name)
+                replies.append(reply)
     return noted_together(names, replies, is_text=session.form == "text")
 
 

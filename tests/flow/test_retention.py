@@ -13,6 +13,8 @@ import pytest
 
 from backupd.cache import seen_snapshots
 from backupd.clock import SystemClock, to_datetime
+from backupd.destination.contract import Below, Traits
+from backupd.destination.local import LocalDestination
 from backupd.destination.stores import canonical
 from backupd.errors import BusyError, DamageError, NewerVersionError, RollbackError, UsageError
 from backupd.model.orders import RetentionOrder, Selection, SnapshotListOrder, SnapshotNoteOrder, Unlock
@@ -287,6 +289,26 @@ def test_a_session_that_can_not_be_read_keeps_all_objects(shelf: Shelf) -> None:
     found = shelf.retention()
     assert (found["dropped_count"], found["deleted_count"]) == (2, 0)
     assert (len(shelf.objects()), len(shelf.ids())) == (4, 2)
+
+
+class Lagging(LocalDestination):
+    """A store that may show a session later than it was posted."""
+
+    @property
+    def traits(self) -> Traits:
+        return msgspec.structs.replace(super().traits, create_if_absent=False)
+
+
+def test_where_listings_lag_a_drop_deletes_no_object(shelf: Shelf) -> None:
+    """A session that is not listed yet may build on one: its chunks could be freed under a running backup."""
+    made = [shelf.add(day) for day in range(4)]
+    whole = Lagging(str(shelf.repository.place), "lagging")
+    opened = shelf.repository.repository
+    records = Records(msgspec.structs.replace(opened, place=Below(whole, opened.text_id)))
+    done = retain(records, made[0].set_id, JOBS_2, now_ns=Now(100).now_ns(), zone=UTC, host_id=bytes(16))
+    assert (len(done.dropped), done.deleted_count) == (2, 0)
+    assert shelf.ids() == text(*made[2:])
+    assert len(shelf.objects()) == 4
 
 
 def test_a_set_that_is_written_is_left_alone(shelf: Shelf) -> None:
