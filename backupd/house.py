@@ -30,6 +30,8 @@ OPERATIONS: dict[type[orders.Order], str] = {
     orders.SnapshotDiffOrder: "backupd.operations.snapshot_diff:run",
     orders.SnapshotCatOrder: "backupd.operations.snapshot_browsing:run_cat",
     orders.SnapshotVersionsOrder: "backupd.operations.snapshot_versions:run",
+    orders.SnapshotNoteOrder: "backupd.operations.snapshot_notes:run",
+    orders.RetentionOrder: "backupd.operations.retention:run",
     orders.KeyOrder: "backupd.operations.keys:run",
     orders.InfoOrder: "backupd.operations.info:run",
     orders.DestinationProbeOrder: "backupd.operations.destination_probe:run",

@@ -18,7 +18,7 @@ from backupd.cancel import Cancel
 from backupd.clock import SystemClock
 from backupd.errors import BackupError, CancelledError, FormatError, TerminatedError, UsageError
 from backupd.house import operation_for
-from backupd.model import events, orders
+from backupd.model import events, orders, steering
 from backupd.model.traffic import Traffic
 from backupd.operations import traffic
 from backupd.operations.context import JobContext, error_fields
@@ -112,18 +112,18 @@ def _listen(channel: Channel[orders.ToJob], context: JobContext, send: _Sender) 
                 if not is_detached:
                     context.cancel.request(TerminatedError("the client went away"))
                 return
-            case orders.Answer():
+            case steering.Answer():
                 context.answer(message.ask, message.text)
-            case orders.StateRequest():
+            case steering.StateRequest():
                 context.wants_progress.set()
-            case orders.PauseRequest():
+            case steering.PauseRequest():
                 context.pause(is_paused=message.paused)
-            case orders.CancelRequest(signal="hangup"):
+            case steering.CancelRequest(signal="hangup"):
                 is_detached = True
                 send.detach()
-            case orders.CancelRequest(signal="int"):
+            case steering.CancelRequest(signal="int"):
                 context.cancel.request(CancelledError("cancelled"))
-            case orders.CancelRequest():
+            case steering.CancelRequest():
                 context.cancel.request(TerminatedError("ended by SIGTERM"))
 
 

@@ -12,6 +12,8 @@ from backupd import errors
 from backupd.errors import (
     AnswerNeededError,
     BackupError,
+    ConfigError,
+    ConflictError,
     DestinationError,
     DestinationFullError,
     DestinationUnreachableError,
@@ -165,6 +167,24 @@ class StoredAgainError(LeftOutError):
         """What to say after an error of that message."""
         hint = "the snapshot is whole; a store that loses what it took needs a look: bkctl check --crc"
         return cls(f"{message}; what was lost was stored again before the commit", hint=hint)
+
+
+class RetentionFailedError(LeftOutError):
+    """The backup is whole; which older snapshots are to go could not be decided or written, so none went."""
+
+    code = "retention.failed"
+
+
+class EmptyPolicyError(ConfigError):
+    """A retention policy by which nothing but the newest snapshot would stay."""
+
+    code = "retention.empty_policy"
+
+
+class PlanOutdatedError(ConflictError):
+    """What a plan said was to be dropped is not what would be dropped now."""
+
+    code = "retention.plan_outdated"
 
 
 class StoreLaggingError(StoreDoorError):

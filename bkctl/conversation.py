@@ -21,8 +21,8 @@ from backupd.errors import (
     TerminatedError,
 )
 from backupd.model.events import Ask, Data, Done, Failed, FromJob, Item, Log, Progress, Step
-from backupd.model.orders import Answer, CancelRequest, StateRequest
 from backupd.model.results import path_fields
+from backupd.model.steering import Answer, CancelRequest, StateRequest
 from bkctl.job_link import JobLink
 from bkctl.output import ReaderGoneError
 from bkctl.questions import answer_beforehand, understood

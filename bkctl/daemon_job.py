@@ -14,7 +14,8 @@ import msgspec
 from backupd.errors import BackupError, DaemonUnreachableError, DestinationUnreachableError
 from backupd.model.api import Change, Ending, Nothing, Question, Reply
 from backupd.model.events import Done, Failed, FromJob
-from backupd.model.orders import Answer, AnyOrder, CancelRequest, StateRequest, ToJob
+from backupd.model.orders import AnyOrder, ToJob
+from backupd.model.steering import Answer, CancelRequest, StateRequest
 from backupd.wire.malformed import MALFORMED
 from bkctl.daemon_client import DaemonClient, LineStream
 

@@ -18,6 +18,7 @@ from bkctl.commands.job import job
 from bkctl.commands.key import key
 from bkctl.commands.once import once
 from bkctl.commands.restore import restore
+from bkctl.commands.retention import retention
 from bkctl.commands.set import set_noun
 from bkctl.commands.snapshot import snapshot
 from bkctl.commands.status import status
@@ -51,6 +52,7 @@ for command in (
     destination,
     config,
     snapshot,
+    retention,
     job,
     key,
     decrypt,

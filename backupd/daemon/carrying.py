@@ -12,7 +12,7 @@ from backupd.catalog import jobs as rows
 from backupd.catalog.database import Database
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet, new_id
 from backupd.clock import Clock
-from backupd.daemon import account, quotas, run_records, seeding
+from backupd.daemon import account, quotas, retaining, run_records, seeding
 from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.child import ChildJob
 from backupd.daemon.definitions import Definitions
@@ -38,7 +38,8 @@ from backupd.daemon.requests import BackupRequest
 from backupd.daemon.store_access import access_at, with_access
 from backupd.errors import BackupError, SourceNotFoundError, StoppedError
 from backupd.model.events import Done, Failed, Opened
-from backupd.model.orders import AnyOrder, FurtherPlace, Limits, PauseRequest, ReplicateOrder
+from backupd.model.orders import AnyOrder, FurtherPlace, Limits, ReplicateOrder
+from backupd.model.steering import PauseRequest
 from backupd.model.store_access import StoreAccess
 from backupd.rules.definition_rules import duration
 
@@ -176,7 +177,8 @@ class Carrier:
         # What lags is told of when it was filled; nobody fills one that is alone.
         later = laggards(group, outcomes) if len(group) > 1 else []
         for destination in (one for one in group if one not in later):
-            await self._keep_ended(job, stored, destination, outcomes[destination.id], began_ns)
+            ended = await self._keep_ended(job, stored, destination, outcomes[destination.id], began_ns)
+            outcomes[destination.id] = ended
         return outcomes
 
     async def _fill(
@@ -199,8 +201,7 @@ class Carrier:
                 copied = Outcome.of(error)
             if copied.exit_code in GOOD or copied.was_stopped or is_shut(destination, copied):
                 outcome = allowed(destination, caught_up(copied, its, destination, ended.get(destination.id)))
-                await self._keep_ended(job, stored, destination, outcome, began_ns)
-                return {destination.id: outcome}
+                return {destination.id: await self._keep_ended(job, stored, destination, outcome, began_ns)}
             reason = (copied.error or {}).get("message")
             job.log("warning", f"{destination.text.name} can't be filled from {source.text.name}: {reason}")
         return None
@@ -230,11 +231,13 @@ class Carrier:
 
     async def _keep_ended(
         self, job: LiveJob, stored: StoredSet, destination: StoredDestination, outcome: Outcome, began_ns: int
-    ) -> None:
+    ) -> Outcome:
         """Keep a run, but one that goes on when the daemon is there again, and what stored nothing on purpose."""
+        outcome = await retaining.after_backup(self._converse, self._known, job, stored, destination, outcome)
         goes_on = outcome.was_stopped and job.ending is not None and not job.asked_to_end
         if not goes_on and (job.request.backup is None or not job.request.backup.dry_run):
             await self._keep_run(job, stored, destination, outcome, began_ns)
+        return outcome
 
     async def _try_to_back_up(
         self,
@@ -298,7 +301,9 @@ class Carrier:
     def _limits(self, job: LiveJob, stored: StoredSet, request: BackupRequest) -> Limits:
         """How hard a part of the job may work, and how long. Raises StoppedError when its time is over."""
         limit = request.stop_after_seconds or duration(stored.text.stop_after)
-        left = self._seconds_left(job, limit) if limit is not None else None
+        began_ns = job.stored.started_ns or self._clock.now_ns()
+        # Of the job's first start, over all destinations and restarts.
+        left = limit - (self._clock.now_ns() - began_ns) // 1_000_000_000 if limit is not None else None
         if left is not None and left <= 0:
             raise StoppedError(
                 "the time given by --stop-after is over", hint="what was stored stays; the next run goes on from it"
@@ -336,11 +341,6 @@ class Carrier:
         )
         await asyncio.wrap_future(self._database.write_always(definitions.put_repository, found))
         await self._known.reload()
-
-    def _seconds_left(self, job: LiveJob, limit: int) -> int:
-        """Of a limit that counts from the job's first start, over all destinations and restarts."""
-        began_ns = job.stored.started_ns or self._clock.now_ns()
-        return limit - (self._clock.now_ns() - began_ns) // 1_000_000_000
 
     async def _converse(
         self, job: LiveJob, order: AnyOrder, note: Note | None = None, read: Mapping[str, StoreAccess] | None = None

@@ -272,7 +272,11 @@ class Definitions:
         old, places = stored.text.name, {**self.places, text.name: text}
         users: list[StoredSet] = []
         for user in self.users_of(stored):
-            changed = msgspec.structs.replace(user.text, to=[text.name if one == old else one for one in user.text.to])
+            changed = msgspec.structs.replace(
+                user.text,
+                to=[text.name if one == old else one for one in user.text.to],
+                retention_at={text.name if n == old else n: policy for n, policy in user.text.retention_at.items()},
+            )
             check_set(changed, places)
             if changed != user.text:
                 self._refuse_kept(user)

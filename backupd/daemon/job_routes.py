@@ -102,6 +102,7 @@ def _backup_request(call: Call, stored: StoredSet, wanted: StartBackup) -> JobRe
         stop_after_seconds=wanted.stop_after_seconds,
         dry_run=wanted.dry_run or wanted.estimate,
         estimate=wanted.estimate,
+        retention=wanted.retention,
         upload_rate=wanted.upload_rate,
         download_rate=wanted.download_rate,
     )

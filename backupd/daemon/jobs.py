@@ -22,7 +22,7 @@ from backupd.daemon.outcome import Outcome
 from backupd.daemon.requests import JobRequest
 from backupd.errors import BackupError, ConflictError, DaemonBusyError, JobNotFoundError
 from backupd.model.jobs import ENDED, TRANSITIONS, WRITING, JobKind, JobState, ended_state
-from backupd.model.orders import Answer, CancelRequest, PauseRequest, StateRequest
+from backupd.model.steering import Answer, CancelRequest, PauseRequest, StateRequest
 from backupd.rules import names
 
 _FLUSH_SECONDS = 0.5

@@ -15,7 +15,7 @@ from backupd.daemon.queue import Waiting
 from backupd.daemon.requests import JobRequest
 from backupd.model.events import Ask, FilesUnderWay, FromJob, Log, Progress, Severity, Step
 from backupd.model.jobs import LogLine
-from backupd.model.orders import CancelRequest
+from backupd.model.steering import CancelRequest
 from backupd.sizes import format_seconds
 
 _MOST_UNWRITTEN = 10_000

@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Mapping
 from backupd.daemon.child import ChildJob
 from backupd.errors import DaemonBusyError
 from backupd.model.events import FromJob
-from backupd.model.orders import Answer, AnyOrder, CancelRequest
+from backupd.model.orders import AnyOrder
+from backupd.model.steering import Answer, CancelRequest
 
 _MOST = 16
 _MOST_A_USER = 6

@@ -7,8 +7,10 @@ import re
 import msgspec
 from aiohttp import web
 
-from backupd.daemon.gate import ACTORS, ADMINS, EVERYONE, RESTORERS, WATCHERS, Role, caller_of, check
+from backupd.daemon.definitions import Definitions
+from backupd.daemon.gate import ACTORS, ADMINS, EVERYONE, RESTORERS, RUNNERS, WATCHERS, Role, caller_of, check
 from backupd.daemon.place_finding import find_home, find_place
+from backupd.daemon.retaining import retention_order
 from backupd.daemon.route import Call, Route
 from backupd.daemon.seeding_routes import adopt_order, adopting
 from backupd.daemon.store_access import with_access
@@ -16,10 +18,8 @@ from backupd.errors import UsageError
 from backupd.model.api import Change, Ending, Question, Reply
 from backupd.model.events import Done
 from backupd.model.orders import (
-    Answer,
     AnyOrder,
     BackupOrder,
-    CancelRequest,
     DestinationAdoptOrder,
     DestinationHealOrder,
     DestinationProbeOrder,
@@ -29,13 +29,16 @@ from backupd.model.orders import (
     KeyOrder,
     Order,
     ProxyTestOrder,
+    RetentionOrder,
     SnapshotCatOrder,
     SnapshotDiffOrder,
     SnapshotListOrder,
     SnapshotLsOrder,
+    SnapshotNoteOrder,
     SnapshotShowOrder,
     SnapshotVersionsOrder,
 )
+from backupd.model.steering import Answer, CancelRequest
 
 QUESTIONS: dict[type[Order], tuple[Role, ...]] = {
     SnapshotListOrder: EVERYONE,
@@ -50,6 +53,8 @@ QUESTIONS: dict[type[Order], tuple[Role, ...]] = {
     DestinationHealOrder: ADMINS,
     DestinationSessionsOrder: ADMINS,
     DestinationAdoptOrder: ADMINS,
+    RetentionOrder: RUNNERS,
+    SnapshotNoteOrder: ADMINS,
     KeyOrder: ADMINS,
     BackupOrder: ADMINS,
     ProxyTestOrder: ADMINS,
@@ -57,7 +62,14 @@ QUESTIONS: dict[type[Order], tuple[Role, ...]] = {
 """What may be asked, and by whom; who isn't admin is shown what he could have read."""
 
 _NAME = re.compile(r"[0-9a-f]{32}")
-_SNAPSHOTS = SnapshotCatOrder | SnapshotDiffOrder | SnapshotLsOrder | SnapshotShowOrder | SnapshotVersionsOrder
+_SNAPSHOTS = (
+    SnapshotCatOrder
+    | SnapshotDiffOrder
+    | SnapshotLsOrder
+    | SnapshotNoteOrder
+    | SnapshotShowOrder
+    | SnapshotVersionsOrder
+)
 
 
 async def ask(call: Call) -> web.StreamResponse:
@@ -95,6 +107,13 @@ async def end(call: Call) -> Change:
     return Change(changed=await call.services.queries.answer(call.path["name"], call.peer.uid, message))
 
 
+async def _of_set(known: Definitions, order: DestinationAdoptOrder | RetentionOrder) -> AnyOrder:
+    """What is about a set that is known here, whatever the client says of it."""
+    if isinstance(order, RetentionOrder):
+        return await retention_order(known, order)
+    return await adopt_order(known, order)
+
+
 async def _placed(call: Call, order: AnyOrder) -> AnyOrder:
     """The order with the place filled in and the caller named. Raises UsageError for what is no question."""
     known = call.services.definitions
@@ -114,8 +133,8 @@ async def _placed(call: Call, order: AnyOrder) -> AnyOrder:
             return DestinationTestOrder(place=known.destination(order.place).text.place, quick=order.quick)
         case DestinationHealOrder():
             return DestinationHealOrder(place=known.destination(order.place).text.place)
-        case DestinationAdoptOrder():
-            return await adopt_order(known, order)
+        case DestinationAdoptOrder() | RetentionOrder():
+            return await _of_set(known, order)
         case DestinationSessionsOrder():
             return msgspec.structs.replace(order, place=known.destination(order.place).text.place, caller=None)
         case BackupOrder() | ProxyTestOrder():

@@ -21,6 +21,8 @@ class BackupRequest(Struct, frozen=True, kw_only=True):
     upload_rate: int | None = None
     download_rate: int | None = None
     estimate: bool = False
+    retention: bool = False
+    """Whether each destination's policy is applied there when the run was good."""
     seed_place: str | None = None
     """Directory on a disk to store in, in place of the destination that it is for."""
 

@@ -175,6 +175,8 @@ class StartBackup(Strict, frozen=True, kw_only=True):
     upload_rate: Rate | None = None
     """The lowest of it and the rules of bandwidth holds."""
     download_rate: Rate | None = None
+    retention: bool = False
+    """Drop what the policy does not keep, at each destination where the run was good."""
     estimate: bool = False
     """A dry run that also says how much would be stored, and whether it fits."""
 

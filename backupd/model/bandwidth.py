@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from backupd.model.sets import Text
+from backupd.model.structs import Text
 
 Direction = Literal["upload", "download"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]

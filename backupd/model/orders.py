@@ -11,9 +11,11 @@ from typing import Annotated, Literal
 import msgspec
 
 from backupd.model.quotas import AccountLimit, SpaceLimits
+from backupd.model.retention import RetentionText
 from backupd.model.sets import ConfigDocument
+from backupd.model.steering import Answer, CancelRequest, PauseRequest, StateRequest
 from backupd.model.store_access import NO_ACCESS, StoreAccess
-from backupd.model.structs import Number, Rate, Seconds, Strict, Struct, WorkerCount
+from backupd.model.structs import Number, Rate, Seconds, Strict, WorkerCount
 
 Overwrite = Literal["if-changed", "if-newer", "always", "never"]
 IfRunning = Literal["fail", "join", "wait", "skip"]
@@ -153,6 +155,8 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     """Whether another directory is taken where that one can't be used."""
     ephemeral: bool = False
     """`CI` is set: a random key is made only where `key_out` keeps it."""
+    retention: RetentionText | None = None
+    """Applied after the run, where it was good; None: nothing is dropped."""
 
 
 class Selection(Strict, frozen=True, kw_only=True):
@@ -270,6 +274,30 @@ class SnapshotVersionsOrder(Order, frozen=True, kw_only=True, tag="snapshot_vers
     selection: Selection
 
 
+class SnapshotNoteOrder(Order, frozen=True, kw_only=True, tag="snapshot_note"):
+    """`bkctl snapshot pin`, `unpin` and `tag`: what is said of a snapshot after it was made."""
+
+    verb: Literal["pin", "unpin", "tag"]
+    selection: Selection
+    reason: str = ""
+    """Of a pin."""
+    tags: dict[str, str] = {}
+    untag: list[str] = []
+    """Keys of tags to take away."""
+
+
+class RetentionOrder(Order, frozen=True, kw_only=True, tag="retention"):
+    """`bkctl retention plan` and `apply`, and what follows a backup: drop what the policy does not keep."""
+
+    set_name: str
+    """Name or id, or HOST:SET."""
+    policy: RetentionText | None = None
+    """A daemon fills in its set's own, whatever the client says."""
+    apply: bool = False
+    plan: str = ""
+    """Id of the plan to carry out: refused where another would be made now."""
+
+
 class KeyOrder(Order, frozen=True, kw_only=True, tag="key"):
     """`bkctl key VERB`."""
 
@@ -360,6 +388,8 @@ AnyOrder = (
     | SnapshotDiffOrder
     | SnapshotCatOrder
     | SnapshotVersionsOrder
+    | SnapshotNoteOrder
+    | RetentionOrder
     | KeyOrder
     | DecryptOrder
     | InfoOrder
@@ -371,30 +401,6 @@ AnyOrder = (
     | DestinationSessionsOrder
     | DestinationAdoptOrder
 )
-
-
-class Answer(Struct, frozen=True, kw_only=True, tag="answer"):
-    """The client's reply to an `Ask`."""
-
-    ask: Number
-    text: str
-    """`yes`, `no`, `all`, or what was typed; empty: no answer."""
-
-
-class CancelRequest(Struct, frozen=True, kw_only=True, tag="cancel"):
-    """The client wants the job to end."""
-
-    signal: Literal["int", "term", "hangup"]
-
-
-class StateRequest(Struct, frozen=True, kw_only=True, tag="state"):
-    """The client wants one `Progress` at once (SIGUSR1)."""
-
-
-class PauseRequest(Struct, frozen=True, kw_only=True, tag="pause"):
-    """The client wants the job to wait, or to go on."""
-
-    paused: bool
 
 
 ToJob = AnyOrder | Answer | CancelRequest | StateRequest | PauseRequest

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
+from backupd.model.retention import RetentionText
+from backupd.model.structs import Text
 
 Compression = Literal["none", "fast", "normal", "best"]
 Deduplication = Literal["off", "path", "set", "repository"]
@@ -17,10 +18,6 @@ CONCURRENT = range(2, 9)
 PoolKind = Literal["mirror", "spread", "failover"]
 MOST_MEMBERS = 16
 """Of a pool."""
-
-
-class Text(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Base of all that people write: unknown names are refused, what was not given is not written out."""
 
 
 class SecretReference(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -127,6 +124,10 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     tags: dict[str, str] = {}
     """Of each snapshot."""
     time_zone: str | None = None
+    retention: RetentionText | None = None
+    """Which snapshots are kept; none: each for 7 days after the next one was made."""
+    retention_at: dict[str, RetentionText] = {}
+    """Name of a destination of the set -> what holds there instead."""
 
 
 class ConfigText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

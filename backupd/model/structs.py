@@ -15,6 +15,10 @@ class Strict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all that is asked for: what nobody here knows is refused, never passed over."""
 
 
+class Text(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of all that people write: unknown names are refused, what was not given is not written out."""
+
+
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=10 * 366 * 86400)]
 """A time to wait for, ten years at most."""
 WorkerCount = Annotated[int, msgspec.Meta(ge=1, le=256)]

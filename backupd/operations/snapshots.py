@@ -15,6 +15,7 @@ from backupd.model.orders import SnapshotListOrder, SnapshotShowOrder
 from backupd.model.results import path_fields
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import (
+    OpenPlace,
     SnapshotAt,
     list_for_caller,
     open_place,
@@ -22,8 +23,10 @@ from backupd.operations.places import (
     to_record,
     warn_of_unread,
 )
+from backupd.repository.notes import readable_notes
 from backupd.rules import moments, names, picking
 from backupd.snapshot import naming
+from backupd.snapshot.notes import NOTHING, Noted
 from backupd.snapshot.records import Snapshot
 
 _MOST_NAMED = 100
@@ -31,11 +34,14 @@ _MOST_NAMED = 100
 
 def run_list(order: SnapshotListOrder, context: JobContext) -> events.Done:
     """List snapshots, oldest first; a damaged one is a warning, and the exit code then 20."""
-    listing = list_for_caller(context, open_place(context))
+    place = open_place(context)
+    listing = list_for_caller(context, place)
+    notes = _notes(context, place)
     chosen = _of_set(context, order, _distinct(listing.found))
     chosen = [snapshot for snapshot in chosen if snapshot.is_complete or order.incomplete]
     chosen.sort(key=lambda snapshot: (snapshot.started_ns, snapshot.id))
-    result = {"snapshots": [_summary(snapshot, context.zone) for snapshot in chosen], "next": None}
+    shown = [_summary(snapshot, notes.get(snapshot.id, NOTHING), context.zone) for snapshot in chosen]
+    result = {"snapshots": shown, "next": None}
     warn_of_unread(context, listing)
     return end(context, result, listing.damaged, "snapshots")
 
@@ -44,7 +50,8 @@ def run_show(order: SnapshotShowOrder, context: JobContext) -> events.Done:
     """All facts of one snapshot, the settings it was made with among them."""
     place = open_place(context)
     snapshot = pick_snapshot(context, place, order.selection)
-    return events.Done(exit_code=0, result=_facts(snapshot, context.zone), warnings=context.warnings)
+    noted = _notes(context, place).get(snapshot.id, NOTHING)
+    return events.Done(exit_code=0, result=_facts(snapshot, noted, context.zone), warnings=context.warnings)
 
 
 def identify(snapshot: Snapshot, zone: tzinfo) -> dict[str, Any]:
@@ -94,7 +101,15 @@ def _of_set(context: JobContext, order: SnapshotListOrder, found: Sequence[Snaps
     return [at.snapshot for at in found if naming.set_id_text(at.snapshot.set_id) == chosen]
 
 
-def _summary(snapshot: Snapshot, zone: tzinfo) -> dict[str, Any]:
+def _notes(context: JobContext, place: OpenPlace) -> dict[bytes, Noted]:
+    """What is noted at the place; what can't be read of it is told."""
+    found, unread = readable_notes(place.records)
+    for message in unread:
+        context.warn(f"{message}; pins and tags may be missing here")
+    return found
+
+
+def _summary(snapshot: Snapshot, noted: Noted, zone: tzinfo) -> dict[str, Any]:
     return {
         **identify(snapshot, zone),
         "set_id": naming.set_id_text(snapshot.set_id),
@@ -102,15 +117,17 @@ def _summary(snapshot: Snapshot, zone: tzinfo) -> dict[str, Any]:
         "files": snapshot.file_count,
         "bytes": snapshot.byte_count,
         "stored_bytes": snapshot.statistics.get("stored_bytes", 0),
-        "tags": snapshot.tags,
+        "tags": noted.tags_over(snapshot.tags),
+        "pinned": noted.is_pinned,
         "incomplete": not snapshot.is_complete,
         **_sources(snapshot),
     }
 
 
-def _facts(snapshot: Snapshot, zone: tzinfo) -> dict[str, Any]:
+def _facts(snapshot: Snapshot, noted: Noted, zone: tzinfo) -> dict[str, Any]:
     return {
-        **_summary(snapshot, zone),
+        **_summary(snapshot, noted, zone),
+        "pin_reason": noted.reason or None,
         "seconds": round((snapshot.finished_ns - snapshot.started_ns) / 1e9, 3),
         "host_id": snapshot.host_id.hex(),
         "epoch": snapshot.epoch,

@@ -1,31 +1,39 @@
-"""Dropping snapshots: the record first, then the sessions are looked at, then the objects that none needs go (8.2)."""
+"""Snapshots go: first their names become void, then the objects go that no posted session is based on (DESIGN 8.2)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from backupd.errors import DamageError, ObjectMissingError
+from backupd.errors import DamageError, KeyMissingError, NewerVersionError, ObjectMissingError
 from backupd.repository.records import Records
 from backupd.snapshot.records import Drop
 
 
-def drop_snapshots(records: Records, names: Sequence[str], reason: str, now_ns: int, host_id: bytes) -> None:
-    """Make names void for ever, and delete their objects but for those that a posted session goes on from.
+def drop_snapshots(records: Records, names: list[str], now_ns: int, host_id: bytes, reason: str) -> int:
+    """Make names void by one record, then delete what nobody builds on; returns how many objects were deleted.
 
-    Those go with the next freeing, as all do where a session can't be read, or a listing may lag.
+    A crash after the record leaves objects that count for nothing. names: at least one.
     """
-    if not names:
-        return
-    records.drop(Drop([*names], now_ns, host_id, reason))
+    records.drop(Drop(names, now_ns, host_id, reason))
+    return delete_void(records, names)
+
+
+def delete_void(records: Records, names: Iterable[str]) -> int:
+    """Delete snapshot objects whose names are void already; returns how many.
+
+    Those that a posted session names as a base stay for a later call; all do where a session can't be read, and where
+    the store may show a session later than it was posted (DESIGN 8.5): there they go with the cleaner's second look.
+    """
     if not records.is_exact:
-        return
+        return 0
     bases: set[str] = set()
     for session, numbers in records.sessions().items():
         try:
             bases |= set(records.session(session, numbers[-1]).bases)
-        except (DamageError, ObjectMissingError):
-            # What it goes on from can't be known now.
-            return
-    for name in names:
-        if name not in bases:
-            records.place.delete(name)
+        except (DamageError, ObjectMissingError, NewerVersionError, KeyMissingError):
+            # What it is based on can't be known.
+            return 0
+    free = [name for name in names if name not in bases]
+    for name in free:
+        records.place.delete(name)
+    return len(free)

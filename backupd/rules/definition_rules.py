@@ -20,6 +20,7 @@ from backupd.model.proxies import ProxyUrl
 from backupd.model.sets import CONCURRENT, DestinationText, FilterText, ProxyText, SecretReference, SetText
 from backupd.rules import names
 from backupd.rules.pool_rules import check_pool_text, places_of, refuse_members
+from backupd.rules.retention.checking import check_retention
 from backupd.sizes import MIB, parse_duration, parse_size
 
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
@@ -111,7 +112,11 @@ def check_set(text: SetText, destinations: Mapping[str, DestinationText | None])
         raise ConfigError(f"{name} names a destination twice", hint="name each once", context={"at": ["to"]})
     refuse_members(text, destinations)
     _check_values(name, text)
-    return msgspec.structs.replace(text, name=name, sources=list(dict.fromkeys(sources)))
+    retention, retention_at = check_retention(name, text.retention, text.retention_at, text.to)
+    sources = list(dict.fromkeys(sources))
+    return msgspec.structs.replace(
+        text, name=name, sources=sources, retention=retention, retention_at=retention_at
+    )
 
 
 def places_inside(text: SetText, destinations: Mapping[str, DestinationText | None]) -> list[str]:

@@ -9,7 +9,8 @@ import msgspec
 
 from backupd.errors import ConfigError, NotFoundError, UsageError
 from backupd.model.bandwidth import BandwidthText
-from backupd.model.sets import ProxyText, Text
+from backupd.model.sets import ProxyText
+from backupd.model.structs import Text
 from backupd.rules.definition_rules import check_directory, check_proxy, check_quota
 from backupd.settings import bandwidth
 from backupd.settings.config_files import read_text, settings_path

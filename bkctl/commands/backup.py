@@ -47,6 +47,7 @@ _CANCELLED = (CancelledError.exit_code, TerminatedError.exit_code)
 @click.option("--stop-after", type=Duration(), metavar="D", help="Stop then; the next run goes on.")
 @options.limit_options
 @click.option("--tag", metavar="K=V", multiple=True, help="Tag of the snapshot.")
+@click.option("--retention", is_flag=True, help="Then drop what the set's policy does not keep.")
 @click.option("--detach", is_flag=True, help="Don't wait for the end.")
 @click.option("--dry-run", is_flag=True, help="Say what would be stored; store nothing.")
 @click.pass_obj
@@ -64,6 +65,7 @@ def backup(session: Session, /, **given: Any) -> Reply:
         stop_after_seconds=given["stop_after"],
         tags=options.tags(given["tag"]),
         dry_run=given["dry_run"],
+        retention=given["retention"],
         upload_rate=given["limit_upload"],
         download_rate=given["limit_download"],
     )

@@ -11,6 +11,7 @@ import click
 
 from backupd.errors import UsageError
 from backupd.model.orders import BackupOrder, FilterWord
+from backupd.model.retention import RetentionText
 from backupd.sizes import MIB
 from bkctl import options
 from bkctl.dispatch import place_of
@@ -56,6 +57,8 @@ _UNAUTHENTICATED = re.compile(r"ecb|cbc")
     show_default=True,
     help="What to do while a run of that set is under way.",
 )
+@click.option("--keep-days", type=click.IntRange(1, 365), metavar="N", help="Drop versions N days after the next one.")
+@click.option("--keep-jobs", type=click.IntRange(1, 365), metavar="N", help="Drop versions that have N newer ones.")
 @click.option("--tag", metavar="K=V", multiple=True, help="Tag of the snapshot.")
 @click.option("--dry-run", is_flag=True, help="Say what would be stored; store nothing.")
 @click.option("--no-cache", is_flag=True, help="Read every file, also what seems unchanged.")
@@ -117,8 +120,16 @@ def once(ctx: click.Context, /, **given: Any) -> Reply:
         key_out=absolute_text(given["key_out"]) if given["key_out"] is not None else None,
         temporary_directory=options.temporary_directory(given),
         ephemeral=session.environment.is_ci,
+        retention=_retention(given),
     )
     return perform(session, order, View(once_lines))
+
+
+def _retention(given: dict[str, Any]) -> RetentionText | None:
+    """What goes after the run; None: nothing does."""
+    if given["keep_days"] is None and given["keep_jobs"] is None:
+        return None
+    return RetentionText(days=given["keep_days"], jobs=given["keep_jobs"])
 
 
 def _only_place(places: Sequence[str]) -> str:

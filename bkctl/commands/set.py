@@ -138,6 +138,7 @@ def edit(ctx: click.Context, /, **given: Any) -> Reply:
     to += [name for name in added if name not in to]
     filters = ([] if given["no_filters"] else text.filters) + _filters(ctx)
     fields = options.given_set_fields(given)
+    fields["retention_at"] = {name: policy for name, policy in text.retention_at.items() if name in to}
     text = msgspec.structs.replace(text, sources=sources, to=to, filters=filters, **fields)
     return _put(client, stored, text, is_dry=given["dry_run"])
 

@@ -16,6 +16,7 @@ from backupd.model.orders import (
     SnapshotVersionsOrder,
 )
 from bkctl import options
+from bkctl.commands.noting import pin, tag, unpin
 from bkctl.conversation import Listener
 from bkctl.grammar import Noun, Verb
 from bkctl.perform import View, perform
@@ -200,3 +201,7 @@ def _with_paths(given: tuple[str, ...], verb: str) -> Words:
     if not words.paths:
         raise UsageError(f"{verb} needs a PATH, which contains a /", hint="give the file's full source path")
     return words
+
+
+for _note in (pin, unpin, tag):
+    snapshot.add_command(_note)

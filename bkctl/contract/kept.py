@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from backupd.model.files import FileStateName
 from backupd.model.jobs import JobKind, JobState
-from backupd.model.sets import ConfigText, FilterText, SecretReference
+from backupd.model.sets import ConfigText
 from backupd.model.status import KeyState, Verdict
 from bkctl.contract.account import AccountQuota
 from bkctl.contract.parts import (
@@ -21,7 +21,6 @@ from bkctl.contract.parts import (
     ExitCode,
     JobId,
     Nothing,
-    RepositoryId,
     Seconds,
     SetId,
     Shown,
@@ -29,69 +28,6 @@ from bkctl.contract.parts import (
     Time,
     Traffic,
 )
-
-
-class StoredIn(Shown, kw_only=True):
-    """Where a set is stored."""
-
-    destination: str
-    repository: RepositoryId
-    place: str
-
-
-class BackupSet(Shown, kw_only=True):
-    """A set with all its settings."""
-
-    id: SetId
-    name: str
-    sources: list[str]
-    to: list[str]
-    mode: Literal["sequential", "concurrent"]
-    max_concurrent: Count | None
-    filters: list[FilterText]
-    one_file_system: bool
-    enabled: bool
-    max_age: str | None
-    stop_after: str | None
-    quota: str | None
-    compression: Literal["none", "fast", "normal", "best"]
-    deduplication: Literal["off", "path", "set", "repository"]
-    chunk_size: str
-    check_before_sending: bool
-    encryption: Literal["default", "password", "custom", "none"]
-    cipher: str | None
-    block_size: str | None
-    password: SecretReference | None
-    jobs: Count | None
-    polite: bool
-    tags: dict[str, str]
-    temp_dir: str | None
-    time_zone: str | None
-    kept_in: str | None
-    """File of conf.d; null: made by command."""
-    created: Time
-    repositories: list[StoredIn]
-
-
-class SetList(Shown, kw_only=True):
-    """Of `set list`."""
-
-    sets: list[BackupSet]
-    next: Nothing
-
-
-class OneSet(Shown, kw_only=True):
-    """Of `set show`."""
-
-    set: BackupSet
-
-
-class ChangedSet(Changed, kw_only=True):
-    """Of what makes, changes or forgets a set."""
-
-    set: BackupSet
-    job: JobId | UnsetType = UNSET
-    """Of `--backup-now`."""
 
 
 class Progress(Shown, kw_only=True):

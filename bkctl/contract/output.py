@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bkctl.contract import destinations, freeing, kept, parts, runs, seeding, stored
+from bkctl.contract import destinations, freeing, kept, parts, runs, seeding, sets, stored
 from bkctl.output import SCHEMA
 
 _REFERENCE = "#/$defs/{name}"
@@ -25,15 +25,15 @@ RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     "info": (kept.Info,),
     "doctor": (kept.Examination,),
     "completion": (kept.Completion,),
-    "set create": (kept.ChangedSet,),
-    "set list": (kept.SetList,),
-    "set show": (kept.OneSet,),
-    "set edit": (kept.ChangedSet,),
-    "set rename": (kept.ChangedSet,),
-    "set copy": (kept.ChangedSet,),
-    "set enable": (kept.ChangedSet,),
-    "set disable": (kept.ChangedSet,),
-    "set delete": (kept.ChangedSet,),
+    "set create": (sets.ChangedSet,),
+    "set list": (sets.SetList,),
+    "set show": (sets.OneSet,),
+    "set edit": (sets.ChangedSet,),
+    "set rename": (sets.ChangedSet,),
+    "set copy": (sets.ChangedSet,),
+    "set enable": (sets.ChangedSet,),
+    "set disable": (sets.ChangedSet,),
+    "set delete": (sets.ChangedSet,),
     "set apply": (parts.Changed,),
     "set estimate": (runs.BackedUp,),
     "set export": (kept.ConfigExport,),
@@ -63,6 +63,13 @@ RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     # Bytes of a file are no JSON.
     "snapshot cat": (),
     "snapshot versions": (stored.Versions,),
+    "snapshot pin": (stored.NotedSnapshot,),
+    "snapshot unpin": (stored.NotedSnapshot,),
+    "snapshot tag": (stored.NotedSnapshot,),
+    "retention show": (sets.Policies,),
+    "retention set": (sets.ChangedPolicy,),
+    "retention plan": (sets.RetentionDone,),
+    "retention apply": (sets.RetentionDone,),
     "key show": (stored.KeyFacts,),
     "key sheet": (stored.KeySheet,),
     "key prove": (stored.ProvedKey,),

@@ -82,6 +82,17 @@ class Estimate(Shown, kw_only=True):
     """At the last run's rate; null: there was none that tells."""
 
 
+class RetentionAt(Shown, kw_only=True):
+    """What retention came to after a run."""
+
+    policy: str
+    """In words."""
+    kept: Count
+    dropped: Count
+    error: Error | None
+    """Why nothing was dropped; the run is good all the same."""
+
+
 class AtDestination(Shown, kw_only=True):
     """What a run came to at one destination."""
 
@@ -96,6 +107,8 @@ class AtDestination(Shown, kw_only=True):
     error: Error | None
     estimate: Estimate | UnsetType = UNSET
     traffic: Traffic | UnsetType = UNSET
+    retention: RetentionAt | UnsetType = UNSET
+    """Where it was asked for."""
 
 
 class Key(Shown, kw_only=True):
@@ -127,6 +140,8 @@ class Run(Shown, kw_only=True):
     key: Key | UnsetType = UNSET
     incomplete: bool | UnsetType = UNSET
     error: Error | None | UnsetType = UNSET
+    retention_command: str | UnsetType = UNSET
+    """Drops what the set's policy does not keep, where the run was not asked to."""
 
 
 class Repository(Shown, kw_only=True):

@@ -11,6 +11,7 @@ from bkctl.contract.parts import (
     Bytes,
     Changed,
     Count,
+    Error,
     Escaped,
     Named,
     Nothing,
@@ -34,6 +35,8 @@ class Snapshot(Named, kw_only=True):
     bytes: Bytes
     stored_bytes: Bytes
     tags: dict[str, str]
+    pinned: bool
+    """Whether retention leaves it alone."""
     incomplete: bool
     sources: list[Escaped]
 
@@ -56,6 +59,7 @@ class SnapshotFacts(Snapshot, kw_only=True):
     statistics: dict[str, Any]
     settings: dict[str, Any]
     """The set's, as they were."""
+    pin_reason: str | None
 
 
 class Entry(Shown, kw_only=True):
@@ -112,6 +116,28 @@ class Differences(Shown, kw_only=True):
     counts: dict[str, Count]
     changes: list[Difference]
     next: Nothing
+
+
+class NotedAt(Shown, kw_only=True):
+    """A place where something is noted of a snapshot."""
+
+    name: str
+    changed: bool
+    error: Error | None
+
+
+class NotedSnapshot(Changed, kw_only=True):
+    """Of `snapshot pin`, `snapshot unpin` and `snapshot tag`."""
+
+    snapshot: Named
+    repository: RepositoryId
+    place: str
+    destinations: list[NotedAt]
+    """Where it was noted, or why not."""
+    pinned: bool
+    reason: str
+    """Of the pin."""
+    tags: dict[str, str]
 
 
 class Version(Shown, kw_only=True):

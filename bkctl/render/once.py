@@ -31,6 +31,8 @@ def once_lines(result: Mapping[str, Any]) -> list[str]:
             lines.append(f"All back:   {run['restore_command']}")
             if run.get("restore_one_command"):
                 lines.append(f"One file:   {run['restore_one_command']}")
+            if run.get("retention_command"):
+                lines.append(f"Older ones: all stay; by the set's policy: {run['retention_command']}")
     return lines
 
 
@@ -76,7 +78,18 @@ def _run_lines(run: Mapping[str, Any], is_dry: bool) -> list[str]:
         for destination in run.get("destinations", [])
         if destination.get("error")
     ]
+    lines += [line for destination in run.get("destinations", []) for line in _retention_lines(destination)]
     return lines
+
+
+def _retention_lines(destination: Mapping[str, Any]) -> list[str]:
+    done = destination.get("retention")
+    if done is None:
+        return []
+    if done["error"]:
+        return [f"  {escape(destination['name'])}: no older snapshot was dropped: {_message(done['error'])}"]
+    dropped = count(done["dropped"], "older snapshot")
+    return [f"  {escape(destination['name'])}: {dropped} dropped, {done['kept']:,} kept ({escape(done['policy'])})"]
 
 
 def _message(error: object) -> str:

@@ -7,6 +7,9 @@ from typing import Any
 import msgspec
 
 from backupd.model.api import Change, SetChange, SetList, SetView
+from backupd.model.retention import policy_of
+from backupd.model.retention_words import meaning, policy_words
+from backupd.model.sets import SetText
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
 
@@ -55,7 +58,18 @@ def created_lines(made: SetChange) -> list[str]:
         return [f"Set {name} would be made."]
     return [
         f"Set {name}: {', '.join(made.set.text.sources)} to {', '.join(made.set.text.to)}.",
+        *retention_lines(made.set.text),
         f"Run it: bkctl backup {name}",
+    ]
+
+
+def retention_lines(text: SetText) -> list[str]:
+    """Which policy holds where, and what that means for deleted files."""
+    general = policy_of(text.retention, {}, "")
+    lines = [f"Retention: {policy_words(general)}. {meaning(general)}"]
+    return [
+        *lines,
+        *(f"  at {name}: {policy_words(one)}. {meaning(one)}" for name, one in text.retention_at.items()),
     ]
 
 

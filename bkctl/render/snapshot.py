@@ -79,4 +79,5 @@ def no_lines(_result: Mapping[str, Any]) -> list[str]:
 
 def _remarks(snapshot: Mapping[str, Any]) -> str:
     tags = [f"{key}={value}" for key, value in (snapshot.get("tags") or {}).items()]
-    return " ".join((["incomplete"] if snapshot.get("incomplete") else []) + tags)
+    words = ["incomplete"] * bool(snapshot.get("incomplete")) + ["pinned"] * bool(snapshot.get("pinned"))
+    return " ".join(words + tags)

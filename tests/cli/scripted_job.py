@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from backupd.model import events, orders
+from backupd.model import events, orders, steering
 from backupd.wire.channel import Channel
 
 MISSING_KEY = {"code": "key.missing", "message": "no key at hand", "hint": "type it", "retryable": False, "context": {}}
@@ -65,7 +65,7 @@ def _ask(channel: Client, _order: orders.Order, _detail: str) -> None:
     for question in questions:
         channel.send(question)
         answer = channel.receive()
-        assert isinstance(answer, orders.Answer)
+        assert isinstance(answer, steering.Answer)
         answers.append(answer.text)
     channel.send(events.Done(exit_code=0, result={"answers": answers}))
 
@@ -112,10 +112,10 @@ def _work(channel: Client, _order: orders.Order, detail: str) -> None:
         if not select.select([channel.socket], [], [], 0)[0]:
             continue
         told = channel.receive()
-        if isinstance(told, orders.StateRequest):
+        if isinstance(told, steering.StateRequest):
             channel.send(events.Progress(step="asked", files_done=7))
             continue
-        word = told.signal if isinstance(told, orders.CancelRequest) else "end"
+        word = told.signal if isinstance(told, steering.CancelRequest) else "end"
         Path(detail).write_text(word)
         if word in ("int", "term"):
             channel.send(events.Failed(exit_code=130 if word == "int" else 143, error=STOPPED))

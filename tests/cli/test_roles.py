@@ -168,7 +168,8 @@ def _question(kind: type[Order]) -> bytes:
     for field in msgspec.structs.fields(kind):
         if field.required and field.name != "place":
             selection = Selection(set_name="absent", paths=[b"/a"])
-            values = {"selection": selection, "verb": "show", "sources": [b"/a"], "set_name": "absent"}
+            verb = "pin" if kind is orders.SnapshotNoteOrder else "show"
+            values = {"selection": selection, "verb": verb, "sources": [b"/a"], "set_name": "absent"}
             given[field.name] = {**values, "host": "absent.invalid", "port": 1}[field.name]
     return msgspec.json.encode(Question(order=kind(**given)))  # type: ignore[arg-type]
 

@@ -235,6 +235,27 @@ def test_copies_elsewhere(client: Client) -> None:
     client("status")
 
 
+def test_what_is_kept(client: Client) -> None:
+    """Who prunes by script looks at the plan first, and goes on by its id."""
+    oldest = client("snapshot", "list", "home")["result"]["snapshots"][0]["id"]
+    client("backup", "home")
+    client("snapshot", "pin", oldest, "--reason", "audit")
+    client("snapshot", "tag", oldest, "why=audit")
+    client("snapshot", "unpin", oldest)
+    client("retention", "show")
+    client("retention", "set", "home", "--dry-run", "--weekly", "weekend=sat,sun:4", "--date", "2026-12-24")
+    client("retention", "set", "home", "--jobs", "1", "--keep-tag", "who")
+    client("retention", "set", "home", "--weekly", "sunday:4", exits=2)
+    plan = client("retention", "plan", "home", "--from", "repo")["result"]
+    assert plan["dropped_count"] > 0
+    client("retention", "apply", "home", "--from", "repo", exits=22)
+    client("retention", "apply", "home", "--from", "repo", "--apply", "p00000000", "--yes", exits=17)
+    done = client("retention", "apply", "home", "--from", "repo", "--apply", plan["plan"], "--yes")["result"]
+    assert (done["changed"], done["kept_count"]) == (True, 1)
+    client("retention", "set", "home", "--default")
+    client("backup", "home", "--retention")
+
+
 def test_keys(client: Client) -> None:
     """What tells of keys is parsed by who prints sheets for many machines."""
     place = ("--from", client.home / "once")

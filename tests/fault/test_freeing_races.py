@@ -87,7 +87,7 @@ class Host:
         old = [name.name for name in names if name.name not in newest.values()]
         for name in self.stage.random.sample(old, min(count, len(old))):
             snapshot = naming.snapshot_id_text(records.snapshot(name).id)
-            drop_snapshots(records, [name], "a test", self.clock.now_ns(), bytes(16))
+            drop_snapshots(records, [name], self.clock.now_ns(), bytes(16), "a test")
             self.stage.noted.pop(snapshot, None)
 
     def free(self) -> dict[str, Any]:

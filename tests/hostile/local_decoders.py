@@ -23,7 +23,7 @@ from backupd.daemon.routes import ROUTES as API
 from backupd.errors import BackupError
 from backupd.index.reader import decode_all
 from backupd.index.writer import encode_index
-from backupd.model import api, events, orders, sets, work
+from backupd.model import api, events, orders, sets, steering, work
 from backupd.model.files import FileState
 from backupd.model.traffic import Requests, Traffic
 from backupd.wire.channel import Channel
@@ -276,7 +276,11 @@ _EVENTS: tuple[events.FromJob, ...] = (
     events.Done(exit_code=0, result={"a": 1}),
     events.Failed(exit_code=1, error={"code": "x"}, traffic=[_COST]),
 )
-_REPLIES = (orders.Answer(ask=1, text="yes"), orders.CancelRequest(signal="int"), orders.PauseRequest(paused=True))
+_REPLIES = (
+    steering.Answer(ask=1, text="yes"),
+    steering.CancelRequest(signal="int"),
+    steering.PauseRequest(paused=True),
+)
 _SETUP = work.RepositorySetup(bytes(16), "aes-256-gcm", bytes(32), [(1, bytes(8), bytes(32))], "/p")
 _WORK: tuple[object, ...] = (
     work.CheckSetup(_SETUP),

@@ -66,6 +66,15 @@ sets:
   jobs: 2
   tags: {why: test}
   time_zone: Asia/Tokyo
+  retention:
+    days: 7
+    rules:
+    - {weekly: 4, when: "sat,sun", name: weekend}
+    - {quarterly: 4, when: "jan,apr,jul,oct/last-fri"}
+    - {yearly: 7, when: w53/mon}
+    - {dates: [2026-12-24], count: 1}
+    keep_tags: [why=upgrade]
+  retention_at: {disk: {keep: all}}
 """
 _KEY = keys.render(
     keys.KeptKey(repository_id=_REPOSITORY, secret="A" * 44, place="/mnt\n/disk", slot="k1", made_ns=5 * 10**18)

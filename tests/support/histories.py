@@ -52,7 +52,7 @@ class History:
             if naming.snapshot_id_text(records.snapshot(name.name).id) in snapshots
         ]
         assert len(names) == len(snapshots)
-        drop_snapshots(records, names, "a test", self.bench.clock.now_ns(), bytes(16))
+        drop_snapshots(records, names, self.bench.clock.now_ns(), bytes(16), "a test")
         for snapshot in snapshots:
             del self.trees[snapshot]
 

@@ -25,7 +25,7 @@ from backupd.errors import (
 from backupd.model import events
 from backupd.model.orders import BackupOrder
 from backupd.model.results import Problem, shown
-from backupd.operations.backup import account, basing, dry_run, estimate, priority, summary
+from backupd.operations.backup import account, basing, dry_run, estimate, priority, retaining, summary
 from backupd.operations.backup.checkpoints import Checkpoints
 from backupd.operations.backup.file_states import FileStates
 from backupd.operations.backup.opening import with_untold_key
@@ -47,6 +47,7 @@ def run(order: BackupOrder, context: JobContext) -> events.Done:
 
     Raises BackupError where nothing was stored that could be restored.
     """
+    order = retaining.checked(order)
     sources, missing = find_sources(order, context)
     if order.limits.polite:
         priority.lower()
@@ -186,6 +187,7 @@ class _Run:
         if done.exit_code in (0, 3, 4) and context.alarm is None:
             context.step("tidy up")
             parts.each([part for part in parts.committed if part.alarm is None], Part.tidy_up)
+            done = retaining.after_run(self._order, context, parts, self._use.set_id, done)
         self._close_indexes()
         return done
 

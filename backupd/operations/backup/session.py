@@ -266,7 +266,9 @@ def drop_partials(records: Records, set_id: bytes, committed: str, now_ns: int, 
                 partial.append(name.name)
         except (DamageError, ObjectMissingError):
             continue
-    drop_snapshots(records, partial, "a complete snapshot followed", now_ns, host_id)
+    if not partial:
+        return 0
+    drop_snapshots(records, partial, now_ns, host_id, "a complete snapshot followed")
     return len(partial)
 
 

@@ -24,5 +24,6 @@ def drop_old_partials(context: JobContext, records: Records) -> int:
         if not snapshot.is_complete and now_ns - max(snapshot.started_ns, snapshot.finished_ns) > KEPT_NS:
             old.append(name.name)
         context.cancel.check()
-    drop_snapshots(records, old, "unfinished for 30 days", now_ns, bytes.fromhex(context.host.host_id))
+    if old:
+        drop_snapshots(records, old, now_ns, bytes.fromhex(context.host.host_id), "unfinished for 30 days")
     return len(old)

@@ -1,0 +1,80 @@
+"""Retention after a run without a daemon: `once --keep-days` and `--keep-jobs`. What fails here fails no run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from backupd.errors import BackupError, StoppedError
+from backupd.model import events
+from backupd.model.orders import BackupOrder
+from backupd.model.retention_words import policy_words
+from backupd.operations.backup.part import Part
+from backupd.operations.backup.parts import Parts
+from backupd.operations.context import JobContext, error_fields
+from backupd.repository.retaining import retain
+from backupd.rules.retention.checking import check_policy
+from backupd.store_errors import RetentionFailedError
+
+
+def checked(order: BackupOrder) -> BackupOrder:
+    """The order with its policy in the one spelling, before anything is stored. Raises ConfigError."""
+    if order.retention is None:
+        return order
+    return msgspec.structs.replace(order, retention=check_policy(order.retention))
+
+
+def after_run(
+    order: BackupOrder, context: JobContext, parts: Parts, set_id: bytes, done: events.Done
+) -> events.Done:
+    """How the run ended, with what retention came to at each place that has its snapshot; the set's lock is held."""
+    if order.retention is None or order.retention.keep == "all":
+        return done
+    context.step("retention")
+    failed: RetentionFailedError | None = None
+    entries: dict[int, dict[str, Any]] = {}
+    for part in (part for part in parts.committed if part.alarm is None):
+        try:
+            entries[part.number] = _retain(order, context, part, set_id)
+        except StoppedError as error:
+            # The snapshot stands: what is left of the job is what the next run does as well.
+            context.warn(f"{error.message}; no older snapshot was dropped")
+            break
+        except BackupError as error:
+            message = f"the backup is whole, but no older snapshot was dropped: {error.message}"
+            failed = failed or RetentionFailedError(message, hint=error.hint)
+            context.warn(message)
+            entries[part.number] = {"policy": "", "kept": 0, "dropped": 0, "error": error_fields(error)}
+    exit_code = done.exit_code or (failed.exit_code if failed is not None else 0)
+    return events.Done(
+        exit_code=exit_code,
+        result=_with_entries(done.result, entries, exit_code),
+        warnings=context.warnings,
+        error=done.error or (error_fields(failed) if failed is not None else None),
+    )
+
+
+def _retain(order: BackupOrder, context: JobContext, part: Part, set_id: bytes) -> dict[str, Any]:
+    policy = order.retention
+    if policy is None:
+        raise AssertionError("retention is asked for")
+    done = retain(
+        part.place.records,
+        set_id,
+        policy,
+        now_ns=context.clock.now_ns(),
+        zone=context.zone,
+        host_id=bytes.fromhex(context.host.host_id),
+    )
+    return {"policy": policy_words(policy), "kept": len(done.kept), "dropped": len(done.dropped), "error": None}
+
+
+def _with_entries(result: dict[str, Any], entries: dict[int, dict[str, Any]], exit_code: int) -> dict[str, Any]:
+    """entries: by number of the place in the order, as the result lists them."""
+    (run,) = result["runs"]
+    destinations = [
+        {**one, "retention": entries[number]} if number in entries else one
+        for number, one in enumerate(run["destinations"])
+    ]
+    return {**result, "runs": [{**run, "exit": exit_code, "destinations": destinations}]}

@@ -1,0 +1,57 @@
+"""What notes say of snapshots: pins and tags, each of them by its last word (docs/format.md, Notes)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from backupd.snapshot.records import Note
+
+PIN, UNPIN, TAG, UNTAG = "pin", "unpin", "tag", "untag"
+KINDS = (PIN, UNPIN, TAG, UNTAG)
+_TAKES_AWAY = (UNPIN, UNTAG)
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """What notes say of one snapshot."""
+
+    is_pinned: bool = False
+    reason: str = ""
+    """Of the pin."""
+    tags: Mapping[str, str | None] = {}
+    """None: taken away."""
+    newest_ns: int = 0
+    """When the last one was written: who says otherwise comes after it, whatever his clock says."""
+    unknown: frozenset[str] = frozenset()
+    """Kinds that only a newer program knows."""
+
+    def tags_over(self, own: Mapping[str, str]) -> dict[str, str]:
+        """The tags that a snapshot has now. own: those that it was made with."""
+        return {key: value for key, value in {**own, **self.tags}.items() if value is not None}
+
+
+NOTHING = Noted()
+
+
+def noted(notes: Iterable[Note]) -> dict[bytes, Noted]:
+    """By snapshot id what its notes say; any order. Of two words of one moment the one that keeps more counts."""
+    found: dict[bytes, Noted] = {}
+    for note in sorted(notes, key=lambda one: (one.written_ns, one.kind not in _TAKES_AWAY, one.text)):
+        before = found.get(note.snapshot_id, NOTHING)
+        found[note.snapshot_id] = msgspec.structs.replace(_with(before, note), newest_ns=note.written_ns)
+    return found
+
+
+def _with(before: Noted, note: Note) -> Noted:
+    match note.kind:
+        case "pin":
+            return msgspec.structs.replace(before, is_pinned=True, reason=note.text)
+        case "unpin":
+            return msgspec.structs.replace(before, is_pinned=False, reason="")
+        case "tag":
+            key, _, value = note.text.partition("=")
+            return msgspec.structs.replace(before, tags={**before.tags, key: value})
+        case "untag":
+            return msgspec.structs.replace(before, tags={**before.tags, note.text: None})
+    return msgspec.structs.replace(before, unknown=before.unknown | {note.kind})
