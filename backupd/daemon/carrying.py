@@ -38,7 +38,7 @@ from backupd.daemon.requests import BackupRequest
 from backupd.daemon.store_access import access_at, with_access
 from backupd.errors import BackupError, SourceNotFoundError, StoppedError
 from backupd.model.events import Done, Failed, Opened
-from backupd.model.orders import AnyOrder, FurtherPlace, Limits, ReplicateOrder
+from backupd.model.orders import AnyOrder, FreeOrder, FurtherPlace, Limits, ReplicateOrder
 from backupd.model.steering import PauseRequest
 from backupd.model.store_access import StoreAccess
 from backupd.rules.definition_rules import duration
@@ -74,7 +74,7 @@ class Carrier:
         order = request.restore or request.check or request.replicate or request.free
         if order is not None:
             began_ns = self._clock.now_ns()
-            if isinstance(order, ReplicateOrder):
+            if isinstance(order, ReplicateOrder | FreeOrder):
                 text = self._known.set_by_id(job.stored.set_id or "").text
                 order = await asyncio.to_thread(unlocked, order, text)
             outcome = await self._converse(job, order, self._note_of(job))

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import shlex
+from typing import TypeVar
 
 import msgspec
 
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
 from backupd.daemon.definitions import Definitions
-from backupd.model.orders import BackupOrder, Limits, OwnRepository, ReplicateOrder, Unlock
+from backupd.model.orders import BackupOrder, Limits, Order, OwnRepository, ReplicateOrder, Unlock
 from backupd.model.places import inside
 from backupd.model.sets import DestinationText, SetText
 from backupd.rules.definition_rules import filter_word
 from backupd.settings.secrets import read_secret
 from backupd.sizes import parse_size
+
+Unlocked = TypeVar("Unlocked", bound=Order)
 
 
 def backup_order(
@@ -109,7 +112,7 @@ def own_repository(
     return OwnRepository(repository="r" + stored.id[1:], adopts=True), stored.id
 
 
-def unlocked(order: ReplicateOrder, text: SetText) -> ReplicateOrder:
+def unlocked(order: Unlocked, text: SetText) -> Unlocked:
     """The order with the set's password where it came without a secret. Raises KeyMissingError."""
     if order.unlock.secret is not None or text.password is None:
         return order

@@ -9,10 +9,12 @@ from backupd.daemon.gate import ADMINS, RUNNERS, check
 from backupd.daemon.job_routes import view
 from backupd.daemon.place_finding import Found, find_place, places_of
 from backupd.daemon.requests import JobRequest
+from backupd.daemon.retaining import policy_at
 from backupd.daemon.route import Call, Route
 from backupd.errors import RepositoryNotFoundError
 from backupd.model.api import StartCheck, Started, StartFree
 from backupd.model.jobs import JobView
+from backupd.model.orders import FreeOrder
 
 
 async def start_check(call: Call) -> Started:
@@ -37,6 +39,19 @@ async def start_check(call: Call) -> Started:
     return Started(jobs=started)
 
 
+def _with_policy(call: Call, stored: StoredSet, order: FreeOrder) -> FreeOrder:
+    """With what the set keeps there, whatever the client says."""
+    known = call.services.definitions
+    destination = known.destination_of(order.place)
+    repository = known.repository(stored.id, destination.id) if destination is not None else None
+    policy = policy_at(stored, destination) if destination is not None else None
+    if repository is None or policy is None or policy.keep == "all":
+        return msgspec.structs.replace(order, set_id="", policy=None)
+    return msgspec.structs.replace(
+        order, set_id=repository.stored_set_id, policy=policy, time_zone=stored.text.time_zone
+    )
+
+
 async def start_free(call: Call) -> Started:
     """Queue a freeing for each set at each place where it is stored, or at the one that the order names."""
     order = call.body.order
@@ -49,6 +64,7 @@ async def start_free(call: Call) -> Started:
     for one, found in wanted:
         names_of = [found.set_name] if found.set_name is not None else []
         bare = msgspec.structs.replace(order, place=found.place, set_names=names_of, interactive=False, caller=None)
+        bare = _with_policy(call, one, bare)
         request = JobRequest(kind="free", free=bare)
         made = await jobs.add(request, set_id=one.id, set_name=one.text.name, uid=call.peer.uid)
         started.append(view(made.stored, call))

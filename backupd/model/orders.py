@@ -208,6 +208,9 @@ class FreeOrder(Order, frozen=True, kw_only=True, tag="free"):
 
     set_names: list[str] = []
     """Names or ids, of those whose repository is meant; empty: the repository at the place."""
+    set_id: str = ""
+    """As its snapshots name it: what its policy drops goes first. A daemon says it, with the policy."""
+    policy: RetentionText | None = None
     dry_run: bool = False
     limits: Limits = Limits()
 

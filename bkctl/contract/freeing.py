@@ -46,11 +46,21 @@ class Held(Shown, kw_only=True):
     """All blocks."""
 
 
+class Kept(Shown, kw_only=True):
+    """What the set's policy made of its snapshots, before."""
+
+    policy: str
+    kept: Count
+    dropped: Count
+    plan: str
+    changed: bool
+
+
 class WaitsFor(Shown, kw_only=True):
     """Why a part waits for the next freeing."""
 
     what: str
-    """`session` or `store`."""
+    """`session`, `set` or `store`."""
     id: str
     reason: str
     until: Time | None
@@ -76,6 +86,8 @@ class Freed(Shown, kw_only=True):
     waiting: list[WaitsFor]
     planned_bytes: Bytes
     """What could be freed when it began."""
+    retention: Kept | None
+    """null: the set keeps all, or no set was named, or a run of it is under way."""
     dry_run: bool
     seconds: Seconds
     traffic: Traffic | UnsetType = UNSET

@@ -13,6 +13,10 @@ from bkctl.text import count
 def free_lines(result: Mapping[str, Any]) -> Iterator[str]:
     """What was freed, what is held, what waits and until when."""
     before, after = result["before"], result["after"]
+    retained = result.get("retention")
+    if retained and retained["dropped"]:
+        would = "would be dropped" if result["dry_run"] else "dropped"
+        yield f"{count(retained['dropped'], 'snapshot')} {would}, {retained['kept']:,} kept ({retained['policy']})."
     if result["dry_run"]:
         planned = result["planned_bytes"]
         yield f"{format_bytes(planned)} of {format_bytes(before['stored_bytes'])} can be freed; nothing was changed."

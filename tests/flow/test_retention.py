@@ -123,7 +123,7 @@ def test_what_the_policy_does_not_keep_goes_by_one_record(shelf: Shelf) -> None:
     assert (found["kept_count"], found["dropped_count"], found["deleted_count"]) == (2, 3, 3)
     assert sorted(shelf.ids()) == sorted(text(*made[3:], partial, *other, elsewhere))
     assert len(shelf.drops()) == 1
-    (drop,) = shelf.records.drops()
+    (drop,) = shelf.records.drops().values()
     assert (len(drop.names), drop.reason) == (3, "retention")
     assert len(shelf.objects()) == 2 + 1 + 3 + 1
     again = shelf.retention()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from backupd.block.layout import block_name
@@ -52,7 +52,8 @@ class Cleaner:
         self._sessions = Sessions(context, place)
         self._seen_path = os.path.join(place.cache, "gc.seen")
         self._step = "look"
-        self._done = 0
+        self._dropped: frozenset[str] = frozenset()
+        """Names of snapshots that are taken for dropped."""
 
     def tick(self) -> None:
         """Between all steps. Raises the stop that was asked for."""
@@ -68,8 +69,9 @@ class Cleaner:
             )
         )
 
-    def show(self) -> None:
-        """Only say what could be given free."""
+    def show(self, dropped: Collection[str]) -> None:
+        """Only say what could be given free. dropped: names of snapshots that would go first."""
+        self._dropped = frozenset(dropped)
         look, marks = self._looked(is_first=True)
         try:
             planned = self._planned(look, marks)
@@ -143,13 +145,14 @@ class Cleaner:
         """Mark all that the roots reach; why that can't be done."""
         self._begin("walk the snapshots")
         reader = ChunkReader(SegmentReader(self._place.repository.place, self._place.setup()), look.index.tables)
-        newest = newest_of_sets(look.snapshots)
+        roots = {name: one for name, one in look.snapshots.items() if name not in self._dropped}
+        newest = newest_of_sets(roots)
         bases: dict[bytes, Snapshot] = {}
         try:
             for one in newest.values():
                 self._mark_tree(one, None, reader, marks)
             data_bytes = live_of(marks.uses()) if is_first else 0
-            for one in roots_in_order(look.snapshots):
+            for one in roots_in_order(roots):
                 first = newest.get(one.set_id)
                 if one is not first:
                     before = bases.get(one.set_id, first)

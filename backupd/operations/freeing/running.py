@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from backupd.errors import DamageError, DestinationError, StateError
 from backupd.model import events
 from backupd.model.orders import FreeOrder
 from backupd.operations.backup import priority
 from backupd.operations.context import JobContext
+from backupd.operations.freeing import policy_drops
 from backupd.operations.freeing.cleaning import Cleaner
 from backupd.operations.freeing.index_tidying import tidy_index
 from backupd.operations.freeing.old_partials import drop_old_partials
@@ -28,12 +31,20 @@ def run(order: FreeOrder, context: JobContext) -> events.Done:
         # What snapshots are gone is not known to be anybody's wish: nothing is deleted on such a word.
         raise context.alarm
     report = Report()
+    retained: dict[str, Any] | None = None
     if order.dry_run:
-        Cleaner(context, place, report).show()
+        decision = policy_drops.planned(context, place, order)
+        retained = policy_drops.document(order, decision, None)
+        Cleaner(context, place, report).show(decision.names if decision is not None else [])
     else:
         with writing(context, place) as writable:
+            retained = policy_drops.dropped(context, writable, order, report)
             _free(context, writable, report)
-    result = report.result() | {"dry_run": order.dry_run, "seconds": round(context.elapsed_seconds, 3)}
+    result = report.result() | {
+        "retention": retained,
+        "dry_run": order.dry_run,
+        "seconds": round(context.elapsed_seconds, 3),
+    }
     return events.Done(exit_code=0, result=result, warnings=context.warnings)
 
 
