@@ -56,10 +56,9 @@ class WriterMark:
         return tags
 
     def forget(self, tag: str) -> None:
-        """Remove a dead writer's mark."""
-        path = os.path.join(self._directory, self._prefix + tag)
-        if os.path.lexists(path):
-            os.unlink(path)
+        """Remove a dead writer's mark; one that can't be removed is the next writer's."""
+        with suppress(OSError):
+            os.unlink(os.path.join(self._directory, self._prefix + tag))
 
 
 def _is_free(path: str) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 import os
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
 
+from backupd import durable_io
 from backupd.cache.file_cache import FileCache, adopt_part, open_cache
 from backupd.cache.index_tables import IndexTables
 from backupd.cache.journal import read_journal
@@ -103,7 +104,17 @@ def take_cache(path: str, place: OpenPlace, set_id: bytes, session: bytes) -> No
             try:
                 os.link(path, own)
             except OSError:
-                shutil.copyfile(path, own)
+                _copy(path, own)
+
+
+def _copy(path: str, own: str) -> None:
+    """Where no two names can stand for one file."""
+    with (
+        open(path, "rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as data,
+    ):
+        durable_io.replace(own, [data])
 
 
 def journal_path(context: JobContext, place: OpenPlace, set_id: bytes) -> str:
