@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from backupd.errors import NotFoundError
-from backupd.model import events, orders
+from backupd.model import destination_orders, events, orders
 from backupd.operations import rollback_alarm, temporary, traffic
 from backupd.operations.context import JobContext
 
@@ -34,12 +34,12 @@ OPERATIONS: dict[type[orders.Order], str] = {
     orders.RetentionOrder: "backupd.operations.retention:run",
     orders.KeyOrder: "backupd.operations.keys:run",
     orders.InfoOrder: "backupd.operations.info:run",
-    orders.DestinationProbeOrder: "backupd.operations.destination_probe:run",
-    orders.DestinationTestOrder: "backupd.operations.destination_test:run",
-    orders.DestinationHealOrder: "backupd.operations.destination_heal:run",
-    orders.ProxyTestOrder: "backupd.operations.proxy_test:run",
-    orders.DestinationSessionsOrder: "backupd.operations.destination_sessions:run",
-    orders.DestinationAdoptOrder: "backupd.operations.destination_adopt:run",
+    destination_orders.DestinationProbeOrder: "backupd.operations.destination_probe:run",
+    destination_orders.DestinationTestOrder: "backupd.operations.destination_test:run",
+    destination_orders.DestinationHealOrder: "backupd.operations.destination_heal:run",
+    destination_orders.ProxyTestOrder: "backupd.operations.proxy_test:run",
+    destination_orders.DestinationSessionsOrder: "backupd.operations.destination_sessions:run",
+    destination_orders.DestinationAdoptOrder: "backupd.operations.destination_adopt:run",
     orders.ConfigCheckOrder: "backupd.operations.config_check:run",
 }
 """Module and function of the operation for each order."""

@@ -19,6 +19,7 @@ from backupd.clock import SystemClock
 from backupd.errors import BackupError, CancelledError, FormatError, TerminatedError, UsageError
 from backupd.house import operation_for
 from backupd.model import events, orders, steering
+from backupd.model.any_order import ToJob
 from backupd.model.traffic import Traffic
 from backupd.operations import traffic
 from backupd.operations.context import JobContext, error_fields
@@ -37,7 +38,7 @@ def main() -> None:
     faulthandler.enable()
     gc.set_threshold(_GC_OBJECTS, 20, 20)
     _protect()
-    channel: Channel[orders.ToJob] = Channel(socket.socket(fileno=int(sys.argv[1])), orders.ToJob)
+    channel: Channel[ToJob] = Channel(socket.socket(fileno=int(sys.argv[1])), ToJob)
     try:
         order = channel.receive()
     except FormatError:
@@ -83,7 +84,7 @@ def _run(order: orders.Order, context: JobContext) -> events.Done:
 class _Sender:
     """Sends while the client is there; a job whose client went away on purpose goes on."""
 
-    def __init__(self, channel: Channel[orders.ToJob]) -> None:
+    def __init__(self, channel: Channel[ToJob]) -> None:
         self._channel = channel
         self._is_open = True
 
@@ -99,7 +100,7 @@ class _Sender:
         self._is_open = False
 
 
-def _listen(channel: Channel[orders.ToJob], context: JobContext, send: _Sender) -> None:
+def _listen(channel: Channel[ToJob], context: JobContext, send: _Sender) -> None:
     is_detached = False
     while True:
         try:

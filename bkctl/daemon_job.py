@@ -12,9 +12,9 @@ from types import TracebackType
 import msgspec
 
 from backupd.errors import BackupError, DaemonUnreachableError, DestinationUnreachableError
+from backupd.model.any_order import AnyOrder, ToJob
 from backupd.model.api import Change, Ending, Nothing, Question, Reply
 from backupd.model.events import Done, Failed, FromJob
-from backupd.model.orders import AnyOrder, ToJob
 from backupd.model.steering import Answer, CancelRequest, StateRequest
 from backupd.wire.malformed import MALFORMED
 from bkctl.daemon_client import DaemonClient, LineStream

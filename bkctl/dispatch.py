@@ -6,15 +6,15 @@ import os
 from urllib.parse import quote
 
 from backupd.errors import AccessError, DaemonUnreachableError, UsageError
+from backupd.model.any_order import AnyOrder
 from backupd.model.api import DestinationList, DestinationView, Overview, Started, StartRestore
+from backupd.model.destination_orders import ProxyTestOrder
 from backupd.model.orders import (
-    AnyOrder,
     BackupOrder,
     ConfigCheckOrder,
     DecryptOrder,
     InfoOrder,
     KeyOrder,
-    ProxyTestOrder,
     ReplicateOrder,
     RestoreOrder,
 )

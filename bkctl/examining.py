@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from backupd import __version__
 from backupd.errors import BackupError, RoleError
 from backupd.model.api import API_VERSION, DestinationList, DestinationView, Overview
+from backupd.model.destination_orders import DestinationProbeOrder
 from backupd.model.events import Failed
-from backupd.model.orders import DestinationProbeOrder
 from backupd.model.status import Examination, Finding
 from backupd.sizes import format_bytes
 from backupd.store_errors import ABSENT_CODES

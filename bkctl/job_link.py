@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from backupd.model.any_order import ToJob
 from backupd.model.events import FromJob
-from backupd.model.orders import ToJob
 
 
 class JobLink(AbstractContextManager["JobLink"], Protocol):

@@ -12,8 +12,8 @@ from types import TracebackType
 import msgspec
 
 from backupd.errors import DaemonUnreachableError, FormatError, UsageError
+from backupd.model.any_order import AnyOrder, ToJob
 from backupd.model.events import FromJob
-from backupd.model.orders import AnyOrder, ToJob
 from backupd.wire.channel import MAX_MESSAGE_BYTES, Channel
 
 _LAST_STEPS_SECONDS = 10

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
+from backupd.model.any_order import AnyOrder
 from backupd.model.events import Done, Failed
-from backupd.model.orders import AnyOrder, Unlock
+from backupd.model.orders import Unlock
 from bkctl.conversation import Conversation, Listener
 from bkctl.daemon_job import DaemonJob
 from bkctl.dispatch import begin

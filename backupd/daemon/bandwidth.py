@@ -14,9 +14,10 @@ import msgspec
 from backupd.clock import Clock, to_datetime
 from backupd.daemon.definitions import Definitions
 from backupd.destination.pacing import PaceTable
+from backupd.model.any_order import AnyOrder
 from backupd.model.bandwidth import Direction
 from backupd.model.order_places import with_accesses
-from backupd.model.orders import AnyOrder, BackupOrder, CheckOrder, FreeOrder, Limits, ReplicateOrder, RestoreOrder
+from backupd.model.orders import BackupOrder, CheckOrder, FreeOrder, Limits, ReplicateOrder, RestoreOrder
 from backupd.model.places import is_url
 from backupd.model.store_access import PaceGrant, StoreAccess
 from backupd.rules.bandwidth import Rule, applies, holds, lowest, told

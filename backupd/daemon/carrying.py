@@ -37,8 +37,9 @@ from backupd.daemon.planning import backup_order, copy_order, own_repository, re
 from backupd.daemon.requests import BackupRequest
 from backupd.daemon.store_access import access_at, with_access
 from backupd.errors import BackupError, SourceNotFoundError, StoppedError
+from backupd.model.any_order import AnyOrder
 from backupd.model.events import Done, Failed, Opened
-from backupd.model.orders import AnyOrder, FreeOrder, FurtherPlace, Limits, ReplicateOrder
+from backupd.model.orders import FreeOrder, FurtherPlace, Limits, ReplicateOrder
 from backupd.model.steering import PauseRequest
 from backupd.model.store_access import StoreAccess
 from backupd.rules.definition_rules import duration

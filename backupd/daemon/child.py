@@ -15,8 +15,8 @@ from typing import NamedTuple
 import msgspec
 
 from backupd.errors import BackupError, StoppedError
+from backupd.model.any_order import AnyOrder, ToJob
 from backupd.model.events import FromJob
-from backupd.model.orders import AnyOrder, ToJob
 from backupd.wire.channel import MAX_MESSAGE_BYTES
 from backupd.wire.malformed import MALFORMED
 

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Mapping
 
 from backupd.daemon.child import ChildJob
 from backupd.errors import DaemonBusyError
+from backupd.model.any_order import AnyOrder
 from backupd.model.events import FromJob
-from backupd.model.orders import AnyOrder
 from backupd.model.steering import Answer, CancelRequest
 
 _MOST = 16

@@ -15,20 +15,22 @@ from backupd.daemon.route import Call, Route
 from backupd.daemon.seeding_routes import adopt_order, adopting
 from backupd.daemon.store_access import with_access
 from backupd.errors import UsageError
+from backupd.model.any_order import AnyOrder
 from backupd.model.api import Change, Ending, Question, Reply
-from backupd.model.events import Done
-from backupd.model.orders import (
-    AnyOrder,
-    BackupOrder,
+from backupd.model.destination_orders import (
     DestinationAdoptOrder,
     DestinationHealOrder,
     DestinationProbeOrder,
     DestinationSessionsOrder,
     DestinationTestOrder,
+    ProxyTestOrder,
+)
+from backupd.model.events import Done
+from backupd.model.orders import (
+    BackupOrder,
     InfoOrder,
     KeyOrder,
     Order,
-    ProxyTestOrder,
     RetentionOrder,
     SnapshotCatOrder,
     SnapshotDiffOrder,

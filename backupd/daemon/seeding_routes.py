@@ -19,8 +19,9 @@ from backupd.daemon.route import Call, Route
 from backupd.daemon.seeding import SeededSet, Seeding
 from backupd.errors import BusyError, ConflictError, RepositoryNotFoundError, UsageError
 from backupd.model.api import Change, Started, StartSeeding
+from backupd.model.destination_orders import DestinationAdoptOrder
 from backupd.model.jobs import JobView
-from backupd.model.orders import DestinationAdoptOrder, Limits, Unlock
+from backupd.model.orders import Limits, Unlock
 from backupd.model.places import inside
 from backupd.model.sets import DestinationText
 from backupd.settings.secrets import read_secret

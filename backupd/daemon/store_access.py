@@ -10,8 +10,9 @@ import msgspec
 from backupd.catalog.definitions import StoredDestination
 from backupd.daemon.definitions import Definitions
 from backupd.errors import UsageError
+from backupd.model.any_order import AnyOrder
+from backupd.model.destination_orders import ProxyTestOrder
 from backupd.model.order_places import places_of, with_accesses
-from backupd.model.orders import AnyOrder, ProxyTestOrder
 from backupd.model.places import is_url
 from backupd.model.sets import DestinationText, ProxyText
 from backupd.model.store_access import NO_ACCESS, Pool, PoolMember, Proxy, StoreAccess

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from backupd.model.any_order import AnyOrder
 from backupd.model.files import FileState
 from backupd.model.jobs import JobView, LogLine
-from backupd.model.orders import AnyOrder, CheckOrder, FreeOrder, IfRunning, ReplicateOrder, RestoreOrder
+from backupd.model.orders import CheckOrder, FreeOrder, IfRunning, ReplicateOrder, RestoreOrder
 from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SetText
 from backupd.model.structs import Number, Rate, Seconds, Strict, Struct
 

@@ -8,7 +8,8 @@ from typing import Any
 from backupd.block.layout import block_name
 from backupd.errors import BackupError, DamageError, FormatError, ObjectMissingError, RepositoryNotFoundError
 from backupd.model import events
-from backupd.model.orders import CheckOrder, DestinationAdoptOrder
+from backupd.model.destination_orders import DestinationAdoptOrder
+from backupd.model.orders import CheckOrder
 from backupd.operations.backup import priority
 from backupd.operations.check_findings import Findings
 from backupd.operations.check_rollback import check_rollback

@@ -13,7 +13,7 @@ from backupd.destination.pool.store import PoolStore
 from backupd.destination.stores import canonical
 from backupd.errors import DestinationError, UsageError
 from backupd.model import events
-from backupd.model.orders import DestinationHealOrder
+from backupd.model.destination_orders import DestinationHealOrder
 from backupd.model.places import is_pool
 from backupd.operations.context import JobContext
 from backupd.operations.places import closed

@@ -22,7 +22,7 @@ from backupd.errors import (
     DestinationUnreachableError,
 )
 from backupd.model import events
-from backupd.model.orders import DestinationProbeOrder
+from backupd.model.destination_orders import DestinationProbeOrder
 from backupd.model.places import is_url
 from backupd.operations.context import JobContext
 

@@ -16,7 +16,7 @@ from backupd.errors import (
     WrongKeyError,
 )
 from backupd.model import events
-from backupd.model.orders import DestinationSessionsOrder
+from backupd.model.destination_orders import DestinationSessionsOrder
 from backupd.operations.backup.session import end_dead_session
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, open_repository, split_place, writing

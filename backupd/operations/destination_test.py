@@ -8,7 +8,7 @@ from backupd.destination.contract import Forwarding, Opening, Store
 from backupd.destination.pool.opening import state_of_members
 from backupd.destination.trial import Trial
 from backupd.model import events
-from backupd.model.orders import DestinationTestOrder
+from backupd.model.destination_orders import DestinationTestOrder
 from backupd.model.places import is_url
 from backupd.operations.context import JobContext
 from backupd.operations.places import split_place

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from backupd.destination.pacing import PaceTable
+from backupd.model.any_order import AnyOrder
 from backupd.model.bandwidth import Direction
-from backupd.model.orders import AnyOrder, BackupOrder, CheckOrder, RestoreOrder
+from backupd.model.orders import BackupOrder, CheckOrder, RestoreOrder
 from backupd.model.places import is_url
 from backupd.model.store_access import PaceGrant
 from backupd.rules.bandwidth import told

@@ -10,7 +10,7 @@ from backupd.destination.proxy import ProxyLine
 from backupd.destination.tls import verifying_context
 from backupd.errors import BackupError, UsageError
 from backupd.model import events
-from backupd.model.orders import ProxyTestOrder
+from backupd.model.destination_orders import ProxyTestOrder
 from backupd.model.proxies import ProxyUrl, bracketed
 from backupd.operations.context import JobContext, error_fields
 from backupd.store_errors import ProxyLoginError, ProxyUnreachableError

@@ -15,16 +15,8 @@ import msgspec
 
 from backupd.destination.volumes import ROOTS, mount_over
 from backupd.errors import BackupError, StateError, StateFullError
-from backupd.model.orders import (
-    BackupOrder,
-    CheckOrder,
-    DecryptOrder,
-    DestinationHealOrder,
-    FreeOrder,
-    Order,
-    ReplicateOrder,
-    RestoreOrder,
-)
+from backupd.model.destination_orders import DestinationHealOrder
+from backupd.model.orders import BackupOrder, CheckOrder, DecryptOrder, FreeOrder, Order, ReplicateOrder, RestoreOrder
 from backupd.operations.context import JobContext
 from backupd.sizes import MIB, format_bytes
 from backupd.source.mounts import read_mounts

@@ -22,9 +22,10 @@ from backupd.model.api import (
     Started,
     StartReplicate,
 )
+from backupd.model.destination_orders import DestinationHealOrder, DestinationSessionsOrder, DestinationTestOrder
 from backupd.model.events import Failed
 from backupd.model.jobs import JobView
-from backupd.model.orders import DestinationHealOrder, DestinationSessionsOrder, DestinationTestOrder, ReplicateOrder
+from backupd.model.orders import ReplicateOrder
 from backupd.model.places import is_place, is_url
 from backupd.model.sets import DestinationText
 from backupd.model.store_access import NO_ACCESS

@@ -10,8 +10,8 @@ import click
 
 from backupd.errors import NotFoundError, UsageError
 from backupd.model.api import Change, DestinationView, Started, StartSeeding
+from backupd.model.destination_orders import DestinationAdoptOrder
 from backupd.model.jobs import JobView
-from backupd.model.orders import DestinationAdoptOrder
 from backupd.model.places import is_url
 from bkctl.daemon_client import DaemonClient
 from bkctl.daemon_job import DaemonJob

@@ -16,18 +16,19 @@ from pathlib import Path
 import msgspec
 
 from backupd.model import events, orders, steering
+from backupd.model.any_order import ToJob
 from backupd.wire.channel import Channel
 
 MISSING_KEY = {"code": "key.missing", "message": "no key at hand", "hint": "type it", "retryable": False, "context": {}}
 STOPPED = {"code": "run.interrupted", "message": "cancelled", "hint": "", "retryable": True, "context": {}}
 LOST = {"code": "damage.found", "message": "1 block is lost", "hint": "", "retryable": False, "context": {"blocks": 1}}
 
-Client = Channel[orders.ToJob]
+Client = Channel[ToJob]
 
 
 def main() -> None:
     behaviour, _, detail = sys.argv[1].partition(":")
-    channel: Client = Channel(socket.socket(fileno=int(sys.argv[2])), orders.ToJob)
+    channel: Client = Channel(socket.socket(fileno=int(sys.argv[2])), ToJob)
     order = channel.receive()
     assert isinstance(order, orders.Order)
     _BEHAVIOURS[behaviour](channel, order, detail)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backupd.model.orders import ProxyTestOrder
+from backupd.model.destination_orders import ProxyTestOrder
 from backupd.model.store_access import Proxy, StoreAccess
 from tests.support.daemon import Daemon, running_daemon
 from tests.support.machine import Machine

@@ -13,7 +13,8 @@ import pytest
 from backupd.cancel import Cancel
 from backupd.clock import SystemClock
 from backupd.errors import StateError, StateFullError
-from backupd.model.orders import CheckOrder, DestinationHealOrder, InfoOrder, Order, ReplicateOrder
+from backupd.model.destination_orders import DestinationHealOrder
+from backupd.model.orders import CheckOrder, InfoOrder, Order, ReplicateOrder
 from backupd.operations import temporary
 from backupd.operations.context import JobContext
 from backupd.operations.temporary import Wish, temporary_directory

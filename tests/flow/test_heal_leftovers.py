@@ -7,7 +7,7 @@ from pathlib import Path
 from backupd.cancel import Cancel
 from backupd.clock import SystemClock
 from backupd.destination.stores import canonical
-from backupd.model.orders import DestinationHealOrder
+from backupd.model.destination_orders import DestinationHealOrder
 from backupd.model.places import pool_place
 from backupd.operations import destination_heal
 from backupd.operations.context import JobContext

@@ -24,6 +24,7 @@ from backupd.errors import BackupError
 from backupd.index.reader import decode_all
 from backupd.index.writer import encode_index
 from backupd.model import api, events, orders, sets, steering, work
+from backupd.model.any_order import AnyOrder, ToJob
 from backupd.model.files import FileState
 from backupd.model.traffic import Requests, Traffic
 from backupd.wire.channel import Channel
@@ -242,7 +243,7 @@ _SELECTION = orders.Selection(set_name="documents", paths=[b"/home"], as_of="yes
 _SET = sets.SetText(
     name="documents", sources=["/home"], to=["disk"], filters=[sets.FilterText(exclude="*.tmp")], tags={"a": "b"}
 )
-_ORDERS: tuple[orders.AnyOrder, ...] = (
+_ORDERS: tuple[AnyOrder, ...] = (
     orders.BackupOrder(place="/p", sources=[b"/a"], filters=[orders.FilterWord(kind="exclude", value=b"*")]),
     orders.RestoreOrder(place="/p", selection=_SELECTION, to=b"/t", caller=orders.Caller(uid=1, gid=1, groups=[1])),
     orders.CheckOrder(place="/p", set_names=["documents"]),
@@ -377,7 +378,7 @@ ROWS = (
         _packed(({"index/a": first_seen.Seen("b", "boot", 1.5, 7)},)),
         "msgpack",
     ),
-    *_frames("to a job", orders.ToJob, (*_ORDERS, *_REPLIES)),
+    *_frames("to a job", ToJob, (*_ORDERS, *_REPLIES)),
     *_frames("from a job", events.FromJob, _EVENTS),
     *_frames("to a worker", work.ToWorker, _WORK),
     *_frames("from a worker", work.FromWorker, _RESULTS),

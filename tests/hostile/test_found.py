@@ -24,7 +24,8 @@ from backupd.errors import (
     StateError,
     UsageError,
 )
-from backupd.model import api, orders
+from backupd.model import api
+from backupd.model.any_order import ToJob
 from backupd.operations.restore.sparing import filters_of
 from backupd.operations.snapshot_tree import read_file
 from backupd.rules.filtering import Filters, Rule
@@ -198,7 +199,7 @@ def test_a_message_that_is_none_is_a_typed_error(body: bytes) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(struct.pack("<I", len(body)) + body)
-        channel: Channel[orders.ToJob] = Channel(ours, orders.ToJob)
+        channel: Channel[ToJob] = Channel(ours, ToJob)
         with pytest.raises(FormatError):
             channel.receive()
 

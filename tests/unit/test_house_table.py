@@ -6,11 +6,11 @@ import importlib
 from typing import get_args
 
 from backupd.house import OPERATIONS
-from backupd.model import orders
+from backupd.model.any_order import AnyOrder
 
 
 def test_every_order_has_an_operation() -> None:
-    assert set(get_args(orders.AnyOrder)) == set(OPERATIONS)
+    assert set(get_args(AnyOrder)) == set(OPERATIONS)
     for where in OPERATIONS.values():
         module, _, function = where.partition(":")
         assert callable(getattr(importlib.import_module(module), function))

@@ -1,0 +1,61 @@
+"""All orders there are, and all that is said to a job."""
+
+from __future__ import annotations
+
+from backupd.model.destination_orders import (
+    DestinationAdoptOrder,
+    DestinationHealOrder,
+    DestinationProbeOrder,
+    DestinationSessionsOrder,
+    DestinationTestOrder,
+    ProxyTestOrder,
+)
+from backupd.model.orders import (
+    BackupOrder,
+    CheckOrder,
+    ConfigCheckOrder,
+    DecryptOrder,
+    FreeOrder,
+    InfoOrder,
+    KeyOrder,
+    ReplicateOrder,
+    RestoreOrder,
+    RetentionOrder,
+    SnapshotCatOrder,
+    SnapshotDiffOrder,
+    SnapshotListOrder,
+    SnapshotLsOrder,
+    SnapshotNoteOrder,
+    SnapshotShowOrder,
+    SnapshotVersionsOrder,
+)
+from backupd.model.steering import Answer, CancelRequest, PauseRequest, StateRequest
+
+AnyOrder = (
+    BackupOrder
+    | RestoreOrder
+    | CheckOrder
+    | FreeOrder
+    | ReplicateOrder
+    | SnapshotListOrder
+    | SnapshotShowOrder
+    | SnapshotLsOrder
+    | SnapshotDiffOrder
+    | SnapshotCatOrder
+    | SnapshotVersionsOrder
+    | SnapshotNoteOrder
+    | RetentionOrder
+    | KeyOrder
+    | DecryptOrder
+    | InfoOrder
+    | ConfigCheckOrder
+    | DestinationProbeOrder
+    | DestinationTestOrder
+    | DestinationHealOrder
+    | ProxyTestOrder
+    | DestinationSessionsOrder
+    | DestinationAdoptOrder
+)
+
+
+ToJob = AnyOrder | Answer | CancelRequest | StateRequest | PauseRequest
