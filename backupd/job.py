@@ -11,7 +11,6 @@ import signal
 import socket
 import sys
 import threading
-import traceback
 from collections.abc import Sequence
 
 from backupd.cancel import Cancel
@@ -64,7 +63,7 @@ def main() -> None:
     except BackupError as error:
         done = _failed(error, context.warnings, traffic.at_places(order, context))
     except Exception as error:  # noqa: BLE001 - the one place where a job's unknown failure ends
-        traceback.print_exc()
+        sys.excepthook(type(error), error, error.__traceback__)
         hint = "this is a defect of the program; please report it"
         unknown = BackupError(f"{type(error).__name__}: {error}", hint=hint)
         done = _failed(unknown, context.warnings, traffic.at_places(order, context))

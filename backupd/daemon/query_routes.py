@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 import msgspec
-from aiohttp import web
 
 from backupd.daemon.gate import ACTORS, ADMINS, EVERYONE, RESTORERS, WATCHERS, Role, caller_of, check
 from backupd.daemon.place_finding import find_home, find_place
 from backupd.daemon.route import Call, Route
 from backupd.daemon.seeding_routes import adopt_order, adopting
 from backupd.daemon.store_access import with_access
+from backupd.daemon.web_server import web
 from backupd.errors import UsageError
 from backupd.model.api import Change, Ending, Question, Reply
 from backupd.model.events import Done
