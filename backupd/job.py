@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
-import gc
 import os
 import resource
 import signal
@@ -27,14 +26,11 @@ from backupd.settings import directories, environment
 from backupd.wire.channel import Channel
 
 _PR_SET_PDEATHSIG = 1
-_GC_OBJECTS = 50_000
-"""Objects made between two collections: at the default of 700 a walk spends a tenth of its time there."""
 
 
 def main() -> None:
     """Serve one client: its order, its answers and requests, until the job is done."""
     faulthandler.enable()
-    gc.set_threshold(_GC_OBJECTS, 20, 20)
     _protect()
     channel: Channel[orders.ToJob] = Channel(socket.socket(fileno=int(sys.argv[1])), orders.ToJob)
     try:
