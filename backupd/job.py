@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
-import gc
 import os
 import resource
 import signal
 import socket
 import sys
 import threading
-import traceback
 from collections.abc import Sequence
 
 from backupd.cancel import Cancel
@@ -29,14 +27,11 @@ from backupd.settings import directories, environment
 from backupd.wire.channel import Channel
 
 _PR_SET_PDEATHSIG = 1
-_GC_OBJECTS = 50_000
-"""Objects made between two collections: at the default of 700 a walk spends a tenth of its time there."""
 
 
 def main() -> None:
     """Serve one client: its order, its answers and requests, until the job is done."""
     faulthandler.enable()
-    gc.set_threshold(_GC_OBJECTS, 20, 20)
     _protect()
     channel: Channel[ToJob] = Channel(socket.socket(fileno=int(sys.argv[1])), ToJob)
     try:
@@ -65,7 +60,7 @@ def main() -> None:
     except BackupError as error:
         done = _failed(error, context.warnings, traffic.at_places(order, context))
     except Exception as error:  # noqa: BLE001 - the one place where a job's unknown failure ends
-        traceback.print_exc()
+        sys.excepthook(type(error), error, error.__traceback__)
         hint = "this is a defect of the program; please report it"
         unknown = BackupError(f"{type(error).__name__}: {error}", hint=hint)
         done = _failed(unknown, context.warnings, traffic.at_places(order, context))

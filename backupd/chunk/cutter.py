@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pyfastcdc import FastCDC
+from backupd import plain_typing
+
+with plain_typing():
+    from pyfastcdc import FastCDC
 
 MAX_CHUNK_BYTES = 8 << 20
 MIN_AVERAGE_BYTES = 4 << 10

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from aiohttp import web
 
 from backupd.daemon.gate import credentials
 from backupd.daemon.outcome import fields
+from backupd.daemon.web_server import web
 from backupd.errors import BackupError, DaemonBusyError, UsageError
 
 READ_SECONDS = 10.0

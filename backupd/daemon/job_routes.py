@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import get_args
 
 import msgspec
-from aiohttp import web
 
 from backupd.catalog import jobs as rows
 from backupd.catalog.definitions import StoredSet
@@ -17,6 +16,7 @@ from backupd.daemon.outcome import Outcome
 from backupd.daemon.place_finding import find_home
 from backupd.daemon.requests import BackupRequest, JobRequest
 from backupd.daemon.route import Call, Route
+from backupd.daemon.web_server import web
 from backupd.errors import (
     BusyError,
     ConflictError,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 import msgspec
-from aiohttp import web
 
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import ACTORS, ADMINS, EVERYONE, RESTORERS, RUNNERS, WATCHERS, Role, caller_of, check
@@ -14,6 +13,7 @@ from backupd.daemon.retaining import retention_order
 from backupd.daemon.route import Call, Route
 from backupd.daemon.seeding_routes import adopt_order, adopting
 from backupd.daemon.store_access import with_access
+from backupd.daemon.web_server import web
 from backupd.errors import UsageError
 from backupd.model.any_order import AnyOrder
 from backupd.model.api import Change, Ending, Question, Reply

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from aiohttp import web
-
 from backupd.daemon.gate import Peer, Role
 from backupd.daemon.services import Services
+from backupd.daemon.web_server import web
 
 
 class Call(NamedTuple):

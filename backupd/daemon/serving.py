@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from aiohttp import web
 
 from backupd.daemon.body_reading import read_body
 from backupd.daemon.connections import JSON, READ_SECONDS, Connection, Connections, failed
 from backupd.daemon.gate import Gate, check
 from backupd.daemon.parameters import is_repeated
 from backupd.daemon.route import Call, Route
+from backupd.daemon.web_server import web
 from backupd.errors import BackupError, NotFoundError, UsageError
 
 _BODY_BYTES = 4 << 20

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from aiohttp import web
-
 from backupd.catalog import jobs as rows
 from backupd.catalog.database import Connection
 from backupd.catalog.definitions import StoredRepository, StoredSet
@@ -17,6 +15,7 @@ from backupd.daemon.live_job import LiveJob
 from backupd.daemon.requests import JobRequest
 from backupd.daemon.route import Call, Route
 from backupd.daemon.services import Services
+from backupd.daemon.web_server import web
 from backupd.errors import BackupError, UsageError
 from backupd.model.status import KeyState, StatusReport, Underway
 from backupd.settings import directories

@@ -9,7 +9,7 @@ import importlib
 import os
 import threading
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from typing import Any
 
 from backupd.cancel import Cancel
 from backupd.destination import volumes
@@ -27,7 +27,6 @@ from backupd.store_errors import DestinationAbsentError
 Opener = Callable[[PlaceUrl, Opening], Store]
 """Opens a store. Raises UsageError for an address that can't be one of its kind, DestinationError."""
 
-ENTRY_POINTS = "backupd.destinations"
 _BUILT_IN: dict[str, str] = {
     "ftp": "backupd.destination.ftp.store:open_ftp",
     "ftps": "backupd.destination.ftp.store:open_ftp",
@@ -152,7 +151,12 @@ def check_known(place: str) -> None:
 
 def schemes() -> list[str]:
     """All that can be opened here, sorted."""
-    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+    return sorted({*_BUILT_IN, *_further().schemes()})
+
+
+def _further() -> Any:
+    """The module of installed packages, loaded when asked for: the library's search takes longer than all else here."""
+    return importlib.import_module("backupd.destination.further_stores")
 
 
 def _opener(scheme: str) -> Opener:
@@ -161,8 +165,8 @@ def _opener(scheme: str) -> Opener:
         module, _, name = built_in.partition(":")
         opener: Opener = getattr(importlib.import_module(module), name)
         return opener
-    for point in entry_points(group=ENTRY_POINTS, name=scheme):
-        added: Opener = point.load()
+    added: Opener | None = _further().find(scheme)
+    if added is not None:
         return added
     raise UsageError(
         f"{scheme}: is no store that is known here", hint=f"known are a path and {', '.join(schemes()) or 'no other'}"

@@ -38,16 +38,20 @@ from backupd.repository.opening import OpenRepository
 from backupd.repository.ranged_index import RangedIndex
 from backupd.repository.reader import ChunkPlaces, ChunkReader, SegmentReader, worker_setup
 from backupd.repository.records import Records
-from backupd.rules import picking
+from backupd.rules import names, picking
 from backupd.rules.picking import SnapshotRecord
 from backupd.seal.slot import secret_from_text
 from backupd.settings.directories import ensure
 from backupd.settings.keys import KeyStore, key_in
 from backupd.settings.writer_mark import WriterMark
+from backupd.sizes import format_seconds
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
 
 _FETCHED_INDEX_BYTES = 8 << 20
+
+AHEAD_NS = 300 * 1_000_000_000
+"""A snapshot that is dated further after now is told: it hides later ones where a clock was set back."""
 
 
 class OpenPlace(msgspec.Struct, frozen=True):
@@ -340,6 +344,12 @@ def pick_from(context: JobContext, listing: Listing, selection: Selection) -> Sn
                     hint="copy it from another destination of this repository, or choose another: bkctl snapshot list",
                 ) from error
         raise
+    ahead_ns = picked.time_ns - context.clock.now_ns()
+    if selection.as_of == "latest" and ahead_ns > AHEAD_NS:
+        context.warn(
+            f"the newest snapshot, {names.short(picked.id)}, is dated {format_seconds(ahead_ns / 1e9)} after now;"
+            " where a clock was set back meanwhile, a later one has an older date: bkctl snapshot list"
+        )
     return next(
         at.snapshot
         for at in reversed(listing.found)

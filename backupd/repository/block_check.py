@@ -13,6 +13,7 @@ from backupd.model.work import BlockVerdict, CheckDone, CheckSetup, CheckTask, R
 from backupd.repository.workforce import Worker, Workforce
 
 _UNDER_WAY = 2
+_WORTH_A_WORKER_BYTES = 32 << 20
 _MOST_DEATHS = 2
 _MOST_DEATHS_WITHOUT_RESULT = 6
 
@@ -23,7 +24,7 @@ class BlockCheck:
     def __init__(
         self, setup: RepositorySetup, workers: int, blocks: Iterable[tuple[bytes, int]], meter: Meter
     ) -> None:
-        """blocks: (id, size by the index or 0), any number; workers are started for no more than there are.
+        """blocks: (id, size by the index or 0), any number; workers are started for no more than need them.
 
         meter: of the place, gets what the workers count there.
         """
@@ -32,7 +33,9 @@ class BlockCheck:
         self._deaths: dict[bytes, int] = {}
         self._under_way: dict[int, dict[int, tuple[bytes, int]]] = {}
         self._tasks = self._deaths_in_turn = 0
-        count = min(workers, len(self._todo))
+        # What a further one reads in the time that its start takes; of unknown size is what no index names.
+        worth = sum(size or _WORTH_A_WORKER_BYTES for _, size in self._todo) // _WORTH_A_WORKER_BYTES
+        count = min(workers, len(self._todo), 1 + worth)
         self._force = Workforce([CheckSetup(setup)] * count) if count else None
         for number in range(count):
             self._under_way[number] = {}

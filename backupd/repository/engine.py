@@ -98,14 +98,12 @@ class StoreEngine:
 
     # Work
 
-    def start_workers(self) -> None:
-        """Start the workers ahead of the first task, for a run that is sure to have some."""
-        self._workforce.start_all()
+    def start_first_worker(self) -> None:
+        """Start it ahead of the first task, for a run that is sure to have some."""
+        self._start(0)
 
     def submit(self, task: work.FilesTask | work.RegionTask, sink: Sink) -> None:
         """Give work out, waiting while enough of it is queued. The task's number is drawn here."""
-        if not self._workforce.workers:
-            self._workforce.start_all()
         self._queue.append(Assigned(task, sink))
         self._dispatch()
         self.pump(0)
@@ -245,6 +243,9 @@ class StoreEngine:
             load = _PER_WORKER if self._queue[0].task.is_alone else 1
             if self._loads[number] + load > _PER_WORKER:
                 return
+            if number not in self._workforce.workers:
+                # All others have something to do: a run of little work needs one worker, not one a core.
+                self._start(number)
             assigned = self._queue.popleft()
             self._next_task += 1
             assigned.task = msgspec.structs.replace(assigned.task, task=self._next_task)
@@ -252,6 +253,12 @@ class StoreEngine:
             self._assigned[self._next_task] = assigned
             self._loads[number] += load
             self._tell(number, assigned.task)
+
+    def _start(self, number: int) -> None:
+        self._workforce.start(number)
+        self._flushed.discard(number)
+        if self._is_flushing:
+            self._tell(number, work.Flush())
 
     def _take(self, worker: Worker, message: work.FromWorker) -> None:
         match message:
@@ -349,10 +356,7 @@ class StoreEngine:
         # The new worker takes the ring's part for empty: blocks that still lie in it must be safe before.
         self.drain_part(worker.number)
         self._loads[worker.number] = 0
-        self._workforce.start(worker.number)
-        self._flushed.discard(worker.number)
-        if self._is_flushing:
-            self._tell(worker.number, work.Flush())
+        self._start(worker.number)
         given_up: list[Assigned] = []
         for assigned, count in reversed(list(zip(lost, deaths, strict=True))):
             assigned.is_void = True

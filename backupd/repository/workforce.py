@@ -66,7 +66,7 @@ class Workforce:
         is_lazy: bool = False,
         rights: Rights = _OWN_RIGHTS,
     ) -> None:
-        """is_lazy: start none before `start_all`, for a run that may turn out to have no work."""
+        """is_lazy: start none; each is started when there is work that all others have no hands for."""
         self._memory_fd, self._rights = memory_fd, rights
         self._setups = list(setups)
         self.selector = selectors.DefaultSelector()

