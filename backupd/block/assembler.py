@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 
 import msgspec
+from blake3 import blake3
 
-from backupd.block import layout
+from backupd.block import layout, parity
 from backupd.block.layout import (
     BLOCK_HEADER_BYTES,
     BLOCK_ID_BYTES,
     FRAME_HEADER_BYTES,
+    FRAME_PLAIN_BYTES,
+    TRAILER_BYTES,
     BlockHeader,
     BlockSeal,
     FrameHeader,
 )
-from backupd.seal.cipher import EpochName
+from backupd.block.parity_layout import Description, most_data_bytes
+from backupd.seal.cipher import TAG_BYTES, EpochName
+
+_DIRECTORY_BYTES = TAG_BYTES + 4
+"""What a directory takes beside its rows."""
 
 
 class PlacedSegment(msgspec.Struct, frozen=True, array_like=True):
@@ -41,12 +48,16 @@ class FinishedBlock(msgspec.Struct, frozen=True):
 class BlockAssembler:
     """One open block. Buffers given to `add` must stay unchanged until the finished block was sent."""
 
-    def __init__(self, repository_id: bytes, epoch: EpochName, data_key: bytes, cipher: str, content: int) -> None:
+    def __init__(
+        self, repository_id: bytes, epoch: EpochName, data_key: bytes, cipher: str, content: int, percent: int = 0
+    ) -> None:
+        """percent: of parity."""
         self.block_id = os.urandom(BLOCK_ID_BYTES)
+        self._percent = percent
         self._content = content
         header = BlockHeader(repository_id, self.block_id, epoch, content)
         self._seal = BlockSeal(header, data_key, cipher)
-        self._buffers: list[bytes | memoryview] = [layout.pack_header(header)]
+        self._buffers: list[bytes | memoryview] = [layout.pack_header(header, percent > 0)]
         self._frames: list[tuple[bytes, bytes]] = []
         self._segments: list[PlacedSegment] = []
         self.size_bytes = BLOCK_HEADER_BYTES
@@ -68,11 +79,32 @@ class BlockAssembler:
         """Whether no segment was placed yet."""
         return not self._frames
 
+    def has_room(self, stored_bytes: int, ids: bytes, block_bytes: int) -> bool:
+        """Whether the block stays within a size with another segment, its directory, its parity and its end."""
+        more = FRAME_HEADER_BYTES + stored_bytes + FRAME_PLAIN_BYTES + len(ids)
+        most = most_data_bytes(block_bytes, self._percent, TRAILER_BYTES)
+        return self.size_bytes + self.directory_bytes + more + _DIRECTORY_BYTES <= most
+
     def finish(self) -> FinishedBlock:
         """Close the block; no segment may be added afterwards."""
         directory = self._seal.seal_directory(self._frames)
-        self._buffers += (directory, layout.pack_trailer(self.size_bytes, len(directory), len(self._frames)))
-        digest = layout.digest_of(self._buffers)
-        self._buffers.append(digest)
+        self._buffers.append(directory)
+        hasher = blake3()
+        for buffer in self._buffers:
+            hasher.update(buffer)
+        end = self._end(self.size_bytes + len(directory), hasher.digest())
+        for buffer in end:
+            hasher.update(buffer)
+        digest = hasher.digest()
+        self._buffers += (*end, digest)
         size = sum(map(len, self._buffers))
         return FinishedBlock(self.block_id, self._content, size, self._buffers, self._segments, digest)
+
+    def _end(self, data_bytes: int, digest: bytes) -> list[bytes]:
+        """Parity, where there is to be any, and the first part of the trailer. digest: of all before it."""
+        if not self._percent:
+            directory_bytes = data_bytes - self.size_bytes
+            return [layout.pack_trailer(self.size_bytes, directory_bytes, len(self._frames))]
+        about = Description(self._percent, len(self._frames), data_bytes, self.size_bytes, digest)
+        part = parity.encode(self._buffers, about)
+        return [part, parity.make_end(about, part)]

@@ -12,6 +12,7 @@ from backupd.errors import FormatError, KeyMissingError
 from backupd.seal.cipher import Binding, EpochName, check_cipher_name, keyed_hash
 from backupd.seal.envelope import open_object, seal_object
 from backupd.seal.header import ObjectKind
+from backupd.sizes import MOST_PARITY
 from backupd.wire.malformed import MALFORMED
 
 Word = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
@@ -24,6 +25,8 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
 
     cipher: str
     block_bytes: int
+    parity: int = 0
+    """Percent of a block's bytes that are stored once more in another form, to heal what gets lost of it."""
 
 
 class EpochKeys(msgspec.Struct, frozen=True, array_like=True):
@@ -91,7 +94,16 @@ def next_keyring(repository_id: bytes, keyring_key: bytes, old: Keyring, number:
 def seal_keyring(repository_id: bytes, keyring_key: bytes, keyring: Keyring) -> bytes:
     """The object `keyring/<n>-<random>`. Its own cipher is always AES-256-GCM: the configuration lies inside."""
     binding = _binding(repository_id, keyring.current.name)
-    return seal_object(ObjectKind.KEYRING, keyring_key, "aes-256-gcm", binding, msgspec.msgpack.encode(keyring))
+    return seal_object(ObjectKind.KEYRING, keyring_key, "aes-256-gcm", binding, encode(keyring))
+
+
+def encode(keyring: Keyring) -> bytes:
+    """The plain bytes of a keyring: a field that came later stands in it only where it says something."""
+    fields = msgspec.to_builtins(keyring, builtin_types=(bytes,))
+    if not keyring.configuration.parity:
+        configuration = fields[Keyring.__struct_fields__.index("configuration")]
+        configuration.pop()
+    return msgspec.msgpack.encode(fields)
 
 
 def open_keyring(repository_id: bytes, keyring_key: bytes, name: EpochName, data: bytes) -> Keyring:
@@ -109,6 +121,8 @@ def open_keyring(repository_id: bytes, keyring_key: bytes, name: EpochName, data
         raise FormatError(f"{binding.name} contradicts itself")
     if keyring.configuration.block_bytes not in BLOCK_BYTES_CHOICES:
         raise FormatError(f"{binding.name}: block size {keyring.configuration.block_bytes} is not known")
+    if not 0 <= keyring.configuration.parity <= MOST_PARITY:
+        raise FormatError(f"{binding.name}: parity of {keyring.configuration.parity} percent is not known")
     check_cipher_name(keyring.configuration.cipher)
     return keyring
 
