@@ -14,6 +14,8 @@ SECTOR_BYTES = 4096
 SUM_BYTES = 8
 """Of a sector's checksum."""
 _MOST_PARITIES = 4
+_TWO_SECTORS = 10
+"""From so many on a block has two of parity: a fifth of it at most."""
 _PAGE = struct.Struct("<8sHBxIQQ32s")
 _PAGE_MAGIC = b"\x89BKDPAR\n"
 _SEAL_BYTES = 16
@@ -97,7 +99,8 @@ def geometry(data_bytes: int, percent: int) -> Geometry:
     """How so many bytes are protected. data_bytes: over 0; percent: 1 to MOST_PARITY."""
     sector_bytes = min(SECTOR_BYTES, data_bytes)
     sectors = -(-data_bytes // sector_bytes)
-    wanted = -(-sectors * percent // 100)
+    # The header and the directory of a small block are two places that a disk may lose.
+    wanted = max(-(-sectors * percent // 100), 2 if sectors >= _TWO_SECTORS else 1)
     # A group must not be longer than the code allows, 255 sectors.
     parities = min(_MOST_PARITIES, 2 * percent, wanted)
     return Geometry(data_bytes, sector_bytes, sectors, -(-wanted // parities), parities)
