@@ -18,7 +18,7 @@ from backupd.block.layout import (
     BlockSeal,
     FrameHeader,
 )
-from backupd.block.parity_layout import Description, most_data_bytes
+from backupd.block.parity_layout import Description, most_data_bytes, part_bytes
 from backupd.seal.cipher import TAG_BYTES, EpochName
 
 _DIRECTORY_BYTES = TAG_BYTES + 4
@@ -34,15 +34,46 @@ class PlacedSegment(msgspec.Struct, frozen=True, array_like=True):
     ids: bytes
 
 
-class FinishedBlock(msgspec.Struct, frozen=True):
-    """A whole block, ready to be sent: `buffers` in order are its bytes."""
+class FinishedBlock(msgspec.Struct):
+    """A closed block: once it is complete, `buffers` in order are its bytes."""
 
     block_id: bytes
     content: int
     size_bytes: int
+    """Of the complete block."""
     buffers: list[bytes | memoryview]
     segments: list[PlacedSegment]
-    digest: bytes
+    frame_count: int
+    directory_offset: int
+    percent: int
+    """Of parity."""
+    digest: bytes = b""
+    """BLAKE3 of all before it, which is the end of the block; empty until it is complete."""
+
+    def complete(self) -> None:
+        """Hash the block, and put parity and trailer behind it; a second time is none.
+
+        On a thread that nobody waits for: it takes about as long as sealing did, mostly without the interpreter's lock.
+        """
+        if self.digest:
+            return
+        hasher = blake3()
+        for buffer in self.buffers:
+            hasher.update(buffer)
+        end = self._end(sum(map(len, self.buffers)), hasher.digest())
+        for buffer in end:
+            hasher.update(buffer)
+        self.digest = hasher.digest()
+        self.buffers += (*end, self.digest)
+
+    def _end(self, data_bytes: int, digest: bytes) -> list[bytes]:
+        """Parity, where there is to be any, and the first part of the trailer. digest: of all before it."""
+        if not self.percent:
+            directory_bytes = data_bytes - self.directory_offset
+            return [layout.pack_trailer(self.directory_offset, directory_bytes, self.frame_count)]
+        about = Description(self.percent, self.frame_count, data_bytes, self.directory_offset, digest)
+        part = parity.encode(self.buffers, about)
+        return [part, parity.make_end(about, part)]
 
 
 class BlockAssembler:
@@ -86,25 +117,10 @@ class BlockAssembler:
         return self.size_bytes + self.directory_bytes + more + _DIRECTORY_BYTES <= most
 
     def finish(self) -> FinishedBlock:
-        """Close the block; no segment may be added afterwards."""
+        """Close the block; no segment may be added afterwards. It is left to be completed."""
         directory = self._seal.seal_directory(self._frames)
         self._buffers.append(directory)
-        hasher = blake3()
-        for buffer in self._buffers:
-            hasher.update(buffer)
-        end = self._end(self.size_bytes + len(directory), hasher.digest())
-        for buffer in end:
-            hasher.update(buffer)
-        digest = hasher.digest()
-        self._buffers += (*end, digest)
-        size = sum(map(len, self._buffers))
-        return FinishedBlock(self.block_id, self._content, size, self._buffers, self._segments, digest)
-
-    def _end(self, data_bytes: int, digest: bytes) -> list[bytes]:
-        """Parity, where there is to be any, and the first part of the trailer. digest: of all before it."""
-        if not self._percent:
-            directory_bytes = data_bytes - self.size_bytes
-            return [layout.pack_trailer(self.size_bytes, directory_bytes, len(self._frames))]
-        about = Description(self._percent, len(self._frames), data_bytes, self.size_bytes, digest)
-        part = parity.encode(self._buffers, about)
-        return [part, parity.make_end(about, part)]
+        data_bytes = self.size_bytes + len(directory)
+        size = data_bytes + part_bytes(data_bytes, self._percent) + TRAILER_BYTES
+        about = (self.block_id, self._content, size, self._buffers, self._segments)
+        return FinishedBlock(*about, len(self._frames), self.size_bytes, self._percent)

@@ -106,12 +106,16 @@ def geometry(data_bytes: int, percent: int) -> Geometry:
     return Geometry(data_bytes, sector_bytes, sectors, -(-wanted // parities), parities)
 
 
+def part_bytes(data_bytes: int, percent: int) -> int:
+    """How long the parity part of so many bytes is. percent: 0: there is none."""
+    return geometry(data_bytes, percent).part_bytes if percent else 0
+
+
 def most_data_bytes(block_bytes: int, percent: int, end_bytes: int) -> int:
     """How many bytes a block may have before its parity so that it stays within a size with it, and with its end."""
-    if not percent:
-        return block_bytes - end_bytes
     # Of fewer bytes it is no longer, but for the zeros before it.
-    return block_bytes - end_bytes - geometry(block_bytes, percent).part_bytes - SECTOR_BYTES
+    zeros = SECTOR_BYTES if percent else 0
+    return block_bytes - end_bytes - part_bytes(block_bytes, percent) - zeros
 
 
 def sector_sum(sector: bytes | memoryview) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -94,16 +94,16 @@ def next_keyring(repository_id: bytes, keyring_key: bytes, old: Keyring, number:
 def seal_keyring(repository_id: bytes, keyring_key: bytes, keyring: Keyring) -> bytes:
     """The object `keyring/<n>-<random>`. Its own cipher is always AES-256-GCM: the configuration lies inside."""
     binding = _binding(repository_id, keyring.current.name)
-    return seal_object(ObjectKind.KEYRING, keyring_key, "aes-256-gcm", binding, encode(keyring))
+    plain = msgspec.msgpack.encode(fields_of(keyring))
+    return seal_object(ObjectKind.KEYRING, keyring_key, "aes-256-gcm", binding, plain)
 
 
-def encode(keyring: Keyring) -> bytes:
-    """The plain bytes of a keyring: a field that came later stands in it only where it says something."""
-    fields = msgspec.to_builtins(keyring, builtin_types=(bytes,))
-    if not keyring.configuration.parity:
-        configuration = fields[Keyring.__struct_fields__.index("configuration")]
-        configuration.pop()
-    return msgspec.msgpack.encode(fields)
+def fields_of(keyring: Keyring) -> list[Any]:
+    """What stands in a keyring object: a field that came later only where it says something."""
+    config = keyring.configuration
+    shown = [config.cipher, config.block_bytes, *([config.parity] if config.parity else [])]
+    fields = (getattr(keyring, name) for name in Keyring.__struct_fields__)
+    return [shown if field is config else field for field in fields]
 
 
 def open_keyring(repository_id: bytes, keyring_key: bytes, name: EpochName, data: bytes) -> Keyring:

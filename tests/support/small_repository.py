@@ -145,6 +145,8 @@ class _Store:
     def finish(self) -> None:
         """Send blocks and index."""
         done = [block.finish() for block in self._blocks.values() if not block.is_empty]
+        for finished in done:
+            finished.complete()
         for block in done:
             self._repository.place.put(block_name(block.block_id), block.buffers)
             self.stored_bytes += block.size_bytes
