@@ -16,7 +16,7 @@ import pytest
 
 from backupd.block.layout import BLOCK_HEADER_BYTES, MAX_BLOCK_BYTES, TRAILER_BYTES
 from backupd.block.parity_layout import SECTOR_BYTES, Geometry, find_description, geometry
-from backupd.model.orders import CheckOrder, DecryptOrder, Limits
+from backupd.model.orders import CheckOrder, DecryptOrder, Limits, ReplicateOrder
 from tests.fault.conftest import Faults
 from tests.support.ledger import hash_tree
 from tests.support.restoring import Kept
@@ -201,6 +201,17 @@ def test_a_plain_check_after_it_knows_what_can_be_healed(tmp_path: Path, faults:
     for crc in (False, True):
         exit_code, result = made.check(crc=crc)
         assert (exit_code, result["problems"]) == (0, []), "what is stored once more is no problem any more"
+
+
+def test_a_copy_made_of_damaged_blocks_is_whole(made: _Place, faults: Faults, tmp_path: Path) -> None:
+    """Who moves away from a dying disk gets a sound repository, and is told what the old one was."""
+    made.strike(_scattered, faults.random())
+    to = str(tmp_path / "new")
+    done = made.kept.machine.run(ReplicateOrder(place=str(made.kept.place), to=to)).done
+    assert done.exit_code == 0, done
+    assert sum("healed from its parity" in warning for warning in done.warnings) == len(made.good)
+    checked = made.kept.machine.run(CheckOrder(place=to, crc=True)).done
+    assert (checked.exit_code, checked.result["problems"]) == (0, [])
 
 
 def test_bare_blocks_are_decrypted_by_their_parity(made: _Place, faults: Faults, tmp_path: Path) -> None:
