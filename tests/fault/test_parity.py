@@ -216,7 +216,7 @@ def test_a_copy_made_of_damaged_blocks_is_whole(made: _Place, faults: Faults, tm
 
 def test_bare_blocks_are_decrypted_by_their_parity(made: _Place, faults: Faults, tmp_path: Path) -> None:
     """The index is gone, too: blocks that were rescued off a dying disk are read from their own directories."""
-    made.strike(_all_three, faults.random())
+    made.strike(_scattered, faults.random())
     rescued = tmp_path / "rescued"
     shutil.copytree(next(made.kept.place.glob("r*")), rescued)
     shutil.rmtree(rescued / "index")
