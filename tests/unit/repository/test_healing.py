@@ -138,4 +138,5 @@ def test_a_keyring_of_another_percentage_heals_all_the_same(stored: _Stored) -> 
     """What a block is healed by stands in the block: one that was stored at another strength is no worse for it."""
     stored.flip()
     setup = msgspec.structs.replace(worker_setup(stored.small.repository, str(stored.small.place)), parity=17)
-    stored.read(SegmentReader(stored.small.repository.place, setup))
+    stored.read(SegmentReader(stored.small.repository.place, setup, stored.healed.append))
+    assert stored.healed == [stored.block_id]
