@@ -244,8 +244,8 @@ class StoredCheck:
             self._findings.add(block_name(block_id), ChunkLostError.code, text)
         if self._healable_blocks - stored_again:
             count = len(self._healable_blocks - stored_again)
-            text = f"{count} {'block is' if count == 1 else 'blocks are'} damaged, and read whole by their parity"
-            self._context.tell("information", text)
+            blocks = "1 damaged block is" if count == 1 else f"{count} damaged blocks are"
+            self._context.tell("information", f"{blocks} read whole by parity: no file is lost by that")
         if healed:
             blocks = "1 damaged block" if healed == 1 else f"{healed} damaged blocks"
             text = f"{blocks} recorded before: no snapshot that was checked needs what is lost in it any more"

@@ -18,7 +18,7 @@ from backupd.repository.key_management import newest_epoch
 from backupd.repository.opening import list_slots
 from backupd.settings.keys import KeyStore
 
-LIBRARIES = ("blake3", "click", "cryptography", "msgspec", "pyfastcdc", "segno", "zstandard")
+LIBRARIES = ("blake3", "click", "cryptography", "msgspec", "numpy", "pyfastcdc", "segno", "zstandard")
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _NO_LIMIT = 1 << 60
 
