@@ -11,11 +11,14 @@ MIB = 1 << 20
 GIB = 1 << 30
 
 _SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([kmgtp]?)(i?b?)", re.IGNORECASE)
+_PERCENT = re.compile(r"([0-9]{1,3})\s*%?")
 _DURATION = re.compile(r"([0-9]{1,12})([smhdw])")
 _RATE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([kKMG])(i?)(bit|B)(?:/s)?")
 _MOST_RATE = 125 * 10**9
 LEAST_RATE = 8000
 """Bytes a second; with less a block takes over an hour, and servers end what is so slow."""
+MOST_PARITY = 20
+"""Percent of a block."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -30,6 +33,14 @@ def parse_size(text: str) -> int:
     number, prefix, suffix = match.groups()
     base = 1000 if suffix.lower() == "b" and prefix else 1024
     return int(float(number) * base ** " kmgtp".index(prefix.lower() or " "))
+
+
+def parse_parity(text: str) -> int:
+    """The number of `5%` or `5`. Raises UsageError for anything else, and over MOST_PARITY."""
+    match = _PERCENT.fullmatch(text.strip())
+    if match is None or int(match[1]) > MOST_PARITY:
+        raise UsageError(f"'{text}' is no share of parity", hint=f"whole percent from 0% to {MOST_PARITY}%: 5%")
+    return int(match[1])
 
 
 def parse_duration(text: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from backupd.errors import UnquotedPatternError, UsageError
-from backupd.sizes import parse_duration, parse_rate, parse_size
+from backupd.sizes import parse_duration, parse_parity, parse_rate, parse_size
 from bkctl.completing import complete_names
 from bkctl.session import Session
 from bkctl.text import escape
@@ -32,6 +32,16 @@ class Size(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Bytes. Raises UsageError."""
         return value if isinstance(value, int) else parse_size(value)
+
+
+class Parity(click.ParamType[int]):
+    """Percent of `5%`."""
+
+    name = "parity"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Percent. Raises UsageError."""
+        return value if isinstance(value, int) else parse_parity(value)
 
 
 class Rate(click.ParamType[int]):

@@ -27,6 +27,8 @@ DATA = 1
 TREE = 2
 MAX_BLOCK_BYTES = 96 << 20
 BLOCK_ID_BYTES = 32
+HAS_PARITY = 1
+"""Optional feature bit: a reader that knows of no parity reads the block all the same."""
 _REST = struct.Struct("<16s32s12sBBH")
 BLOCK_HEADER_BYTES = HEADER_BYTES + _REST.size
 _FRAME = struct.Struct("<32sQII12sHBB16x")
@@ -75,10 +77,10 @@ def block_name(block_id: bytes) -> str:
     return f"blocks/{text[:2]}/{text}"
 
 
-def pack_header(header: BlockHeader) -> bytes:
+def pack_header(header: BlockHeader, has_parity: bool = False) -> bytes:
     """80 bytes."""
     rest = _REST.pack(header.repository_id, header.block_id, header.epoch.pack(), 0, header.content, 0)
-    return make_header(ObjectKind.BLOCK) + rest
+    return make_header(ObjectKind.BLOCK, HAS_PARITY if has_parity else 0) + rest
 
 
 def unpack_header(data: bytes | memoryview, block_id: bytes) -> BlockHeader:
@@ -161,9 +163,12 @@ class BlockSeal:
         return frames
 
 
-def pack_trailer(directory_offset: int, directory_bytes: int, frame_count: int) -> bytes:
+def pack_trailer(
+    directory_offset: int, directory_bytes: int, frame_count: int, parity_offset: int = 0, parity_bytes: int = 0
+) -> bytes:
     """The first 64 bytes of the trailer; the digest of all before it follows."""
-    return _TRAILER.pack(_TRAILER_MAGIC, directory_offset, directory_bytes, 0, 0, frame_count)
+    place = (directory_offset, directory_bytes, parity_offset, parity_bytes)
+    return _TRAILER.pack(_TRAILER_MAGIC, *place, frame_count)
 
 
 def unpack_trailer(data: bytes | memoryview, block_bytes: int, what: str) -> Trailer:

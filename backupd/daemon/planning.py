@@ -15,7 +15,7 @@ from backupd.model.places import inside
 from backupd.model.sets import DestinationText, SetText
 from backupd.rules.definition_rules import filter_word
 from backupd.settings.secrets import read_secret
-from backupd.sizes import parse_size
+from backupd.sizes import parse_parity, parse_size
 
 Unlocked = TypeVar("Unlocked", bound=Order)
 
@@ -62,6 +62,7 @@ def backup_order(
         encryption=text.encryption,
         cipher=text.cipher,
         block_size_bytes=parse_size(text.block_size) if text.block_size is not None else None,
+        parity=parse_parity(text.parity) if text.parity is not None else None,
     )
 
 

@@ -141,6 +141,8 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     """Only for a new repository: aes-256-gcm, aes-128-gcm, chacha20-poly1305."""
     block_size_bytes: Number | None = None
     """Only for a new repository: 32 or 64 MiB."""
+    parity: Number | None = None
+    """Only for a new repository: percent, up to 20."""
     new_secret: bytes | None = None
     key_out: str | None = None
     """File to write the new key to, as text."""

@@ -114,6 +114,8 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """Of the repository, when it is made."""
     cipher: str | None = None
     block_size: str | None = None
+    parity: str | None = None
+    """A percentage, up to 20; counts when the repository is made."""
     password: SecretReference | None = None
     """With `encryption: password`."""
     jobs: int | None = None

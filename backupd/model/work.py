@@ -28,6 +28,8 @@ class RepositorySetup(Message, frozen=True, array_like=True):
     place: str
     """The repository's own directory or URL, for workers that fetch."""
     access: StoreAccess = NO_ACCESS
+    parity: int = 0
+    """Percent of each block, as new ones are written."""
 
 
 class StoreSetup(Message, frozen=True, array_like=True, tag=1):
@@ -315,6 +317,8 @@ class FetchDone(Message, frozen=True, array_like=True, tag=7):
     results: list[FetchResult]
     traffic: Traffic = Traffic()
     """What the place cost since the worker's last answer."""
+    healed: list[bytes] = []
+    """Ids of blocks that are damaged, and of which this was read by their parity."""
 
 
 class BlockVerdict(Message, frozen=True, array_like=True):
@@ -327,6 +331,8 @@ class BlockVerdict(Message, frozen=True, array_like=True):
     """(offset, stored bytes, plain bytes, ids) of each good one."""
     problems: list[tuple[str, str]]
     """(code, message)."""
+    is_healable: bool = False
+    """Whether all of it can be made anew from its parity; `segments` are those that need it not."""
 
 
 class CheckDone(Message, frozen=True, array_like=True, tag=8):

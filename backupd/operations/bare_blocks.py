@@ -24,6 +24,7 @@ from backupd.errors import (
 from backupd.index.layout import BlockContents
 from backupd.model.store_access import NO_ACCESS
 from backupd.operations.context import JobContext
+from backupd.operations.healed import HealedBlocks
 from backupd.operations.index_rebuild import read_missing
 from backupd.operations.places import OpenPlace, unlock
 from backupd.repository import identity
@@ -68,7 +69,8 @@ def open_parts(context: JobContext, path: str, scratch: str) -> OpenPlace:
     opened = unlock(context, Below(whole, repository), repository)
     for problem in opened.warnings:
         context.warn(problem)
-    return OpenPlace(above, NO_ACCESS, whole, opened, Records(opened), ensure(os.path.join(scratch, "cache")))
+    cache, healed = ensure(os.path.join(scratch, "cache")), HealedBlocks(context.warn, path)
+    return OpenPlace(above, NO_ACCESS, whole, opened, Records(opened), cache, healed)
 
 
 def make_index(context: JobContext, place: OpenPlace) -> int:

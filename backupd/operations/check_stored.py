@@ -41,7 +41,9 @@ class StoredCheck:
     ) -> None:
         self._order, self._context, self._place = order, context, place
         self._tables, self._objects, self._findings = index.tables, objects, findings
-        self._segments = SegmentReader(place.repository.place, place.setup())
+        self._healed_as_read: set[bytes] = set()
+        self._segments = SegmentReader(place.repository.place, place.setup(), self._healed_as_read.add)
+        self._verifier = BlockVerifier(place.repository.place, place.setup())
         self._places = PlaceCheck(index.tables, place.repository.place, place.setup())
         self._indexed = {row.block_id: row.size_bytes for row in index.tables.blocks()}
         self._listed: dict[bytes, int] = {}
@@ -55,7 +57,10 @@ class StoredCheck:
         self._needed: set[bytes] = set()
         self._entries = 0
         self.bad = BadPlaces()
-        """Places found bad by this check."""
+        """Places found bad by this check, of which nothing can be had."""
+        self.healable = BadPlaces()
+        """Places found bad of which the block's parity gives all."""
+        self._healable_blocks: set[bytes] = set()
         self.recorded = BadPlaces()
         """Places that damage records name."""
         self.recorded.add_records(objects.damage, objects.deleted)
@@ -70,6 +75,8 @@ class StoredCheck:
         if self._crc is not None:
             while not self._crc.is_done:
                 self._pump(0.2)
+        for block_id in self._healed_as_read - self._read:
+            self._verify(block_id)
         after = self._known_bad()
         if after.without(before) or before.without(after):
             self._findings.forget_hits()
@@ -85,6 +92,7 @@ class StoredCheck:
             "blocks": len(self._listed),
             "chunks": len(self._tables),
             "entries": self._entries,
+            "healable_blocks": len(self._healable_blocks),
             "bytes_read": self._verified_bytes + self._segments.fetched_bytes,
             "orphans": {
                 "blocks": len(orphans),
@@ -104,7 +112,7 @@ class StoredCheck:
     def _check_presence(self) -> None:
         """First how many blocks are there, then how long each is; one of another length is looked into at once."""
         self._listed = list_blocks(self._place.repository.place)
-        verifier = BlockVerifier(self._place.repository.place, self._place.setup())
+        has_parity = self._place.repository.keyring.configuration.parity > 0
         for block_id, size in self._indexed.items():
             found = self._listed.get(block_id)
             if found is None:
@@ -112,9 +120,9 @@ class StoredCheck:
                     self.bad.add_block(block_id)
                     message = f"{block_name(block_id)} is missing"
                     self._block_problems[block_id] = [(ObjectMissingError.code, message)]
-            elif found != size:
-                self._context.cancel.check()
-                self._take(verifier.verify(block_id, size))
+            elif found != size or (has_parity and block_id in self.recorded):
+                # Of what is recorded as bad, its parity may give all.
+                self._verify(block_id)
         orphans = self._orphans()
         if orphans:
             self._context.tell(
@@ -122,6 +130,10 @@ class StoredCheck:
                 f"{len(orphans)} blocks ({format_bytes(sum(orphans.values()))}) stand in no index object: "
                 "left by runs that were stopped, or a run is under way",
             )
+
+    def _verify(self, block_id: bytes) -> None:
+        self._context.cancel.check()
+        self._take(self._verifier.verify(block_id, self._indexed.get(block_id, 0)))
 
     def _deleted(self) -> set[bytes]:
         """Blocks that closed gc lists name, read once more when the first one is missing: it may have gone just now."""
@@ -161,8 +173,11 @@ class StoredCheck:
                 self._damaged_orphans += 1
                 self._context.tell("information", f"{verdict.problems[0][1]}; no index object names the block")
             return
-        lost = self._places.compare(verdict, self.bad)
+        lost = self._places.compare(verdict, self.healable if verdict.is_healable else self.bad)
         problems = list(verdict.problems)
+        if verdict.is_healable:
+            self._healable_blocks.add(block_id)
+            problems = [(code, f"{message}; all of it can be healed from its parity") for code, message in problems]
         if lost and not problems:
             text = f"{block_name(block_id)} has other chunks than the index says"
             problems.append((FormatError.code, text))
@@ -213,8 +228,11 @@ class StoredCheck:
     def _judge(self) -> None:
         """A bad place that was recorded before and that nothing needs any more is healed, all others are problems."""
         fresh = self.bad.without(self.recorded)
-        healed = 0
+        stored_again = self._stored_again()
+        healed = len(stored_again)
         for block_id, problems in self._block_problems.items():
+            if block_id in stored_again:
+                continue
             if block_id in self.bad and block_id not in fresh and block_id not in self._needed:
                 healed += 1
                 continue
@@ -224,6 +242,10 @@ class StoredCheck:
             reason = "was given free" if block_id in self._objects.deleted else "is recorded as damaged"
             text = f"{block_name(block_id)} {reason}, but snapshots need what lay in it"
             self._findings.add(block_name(block_id), ChunkLostError.code, text)
+        if self._healable_blocks - stored_again:
+            count = len(self._healable_blocks - stored_again)
+            blocks = "1 damaged block is" if count == 1 else f"{count} damaged blocks are"
+            self._context.tell("information", f"{blocks} read whole by parity: no file is lost by that")
         if healed:
             blocks = "1 damaged block" if healed == 1 else f"{healed} damaged blocks"
             text = f"{blocks} recorded before: no snapshot that was checked needs what is lost in it any more"
@@ -235,6 +257,20 @@ class StoredCheck:
                 ChunkLostError.code,
                 f"{len(self._in_no_index)} chunks that snapshots name stand in no readable index object: {some}",
             )
+
+    def _stored_again(self) -> set[bytes]:
+        """Blocks that can be healed and need not be: all that is bad in them was recorded, and lies elsewhere now."""
+        bad = self._known_bad()
+        bad.update(self.healable)
+        bad.mark(self._tables, self._objects.deleted)
+        fresh = self.healable.without(self.recorded)
+        known = {one for one in self._healable_blocks if one in self.healable and one not in fresh}
+        return {block_id for block_id in known if all(self._tables.has_many(self._bad_ids(block_id)))}
+
+    def _bad_ids(self, block_id: bytes) -> bytes:
+        chosen = self.healable.chunks.get(block_id)
+        frames = self._tables.frames_of(block_id) if chosen is None else []
+        return b"".join(frame.ids for frame in frames) if chosen is None else b"".join(chosen)
 
     def _progress(self, elapsed: float) -> events.Progress:
         total = sum(self._listed.values()) if self._order.crc else None

@@ -18,7 +18,7 @@ from backupd.repository.key_management import newest_epoch
 from backupd.repository.opening import list_slots
 from backupd.settings.keys import KeyStore
 
-LIBRARIES = ("blake3", "click", "cryptography", "msgspec", "pyfastcdc", "segno", "zstandard")
+LIBRARIES = ("blake3", "click", "cryptography", "msgspec", "numpy", "pyfastcdc", "segno", "zstandard")
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _NO_LIMIT = 1 << 60
 
@@ -138,6 +138,7 @@ def _repository(context: JobContext, place: OpenPlace) -> tuple[dict[str, Any], 
         "encryption": "none" if any(slot.kind == "clear" for slot in slots.values()) else config.cipher,
         "cipher": config.cipher,
         "block_size_bytes": config.block_bytes,
+        "parity": config.parity,
         "opened_by": opened.slot.kind,
         "key_slots": len(slots),
         "epoch": opened.keyring.number,

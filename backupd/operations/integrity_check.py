@@ -125,6 +125,7 @@ def read_index(context: JobContext, place: OpenPlace) -> VerifiedIndex:
 def _record(context: JobContext, place: OpenPlace, stored: StoredCheck, findings: Findings) -> None:
     """Publish places that no damage record names yet. That corrects nothing: the next backup then stores them again."""
     fresh = stored.bad.without(stored.recorded)
+    fresh.update(stored.healable.without(stored.recorded))
     if not fresh:
         return
     blocks, chunks = len(fresh.blocks), sum(map(len, fresh.chunks.values()))

@@ -32,6 +32,7 @@ from backupd.model.store_access import StoreAccess
 from backupd.model.work import RepositorySetup
 from backupd.operations import rollback_alarm
 from backupd.operations.context import JobContext
+from backupd.operations.healed import HealedBlocks
 from backupd.repository import identity, opening
 from backupd.repository.index_loading import LoadedIndex, load_index
 from backupd.repository.opening import OpenRepository
@@ -65,6 +66,8 @@ class OpenPlace(msgspec.Struct, frozen=True):
     records: Records
     cache: str
     """Directory of index tables and file caches."""
+    healed: HealedBlocks
+    """Tells of damaged blocks that were read by their parity."""
 
     @property
     def from_words(self) -> str:
@@ -74,6 +77,10 @@ class OpenPlace(msgspec.Struct, frozen=True):
     def setup(self) -> RepositorySetup:
         """What worker processes need."""
         return worker_setup(self.repository, self.address, self.access)
+
+    def segments(self) -> SegmentReader:
+        """What reads segments there."""
+        return SegmentReader(self.repository.place, self.setup(), self.healed.note)
 
 
 def from_words(address: str, access: StoreAccess) -> str:
@@ -169,7 +176,8 @@ def open_repository(
     # The same repository lies at several destinations, each with an index of its own.
     tag = identity.place_tag(canonical(address))
     cache = os.path.join(ensure(os.path.join(context.directories.cache, repository)), tag)
-    place = OpenPlace(address, access, whole, opened, Records(opened), ensure(cache))
+    healed = HealedBlocks(context.warn, whole.shown)
+    place = OpenPlace(address, access, whole, opened, Records(opened), ensure(cache), healed)
     rollback_alarm.look(context, place.records, seen_snapshots_path(context, place), whole.shown)
     return place
 
@@ -248,8 +256,7 @@ def open_lookup(place: OpenPlace, *, is_selective: bool) -> Lookup:
 
 def open_reader(place: OpenPlace, index: Lookup | LoadedIndex) -> ChunkReader:
     """A reader of single chunks (tree nodes, lists, attribute values)."""
-    segments = SegmentReader(place.repository.place, place.setup())
-    return ChunkReader(segments, index.tables)
+    return ChunkReader(place.segments(), index.tables)
 
 
 def list_snapshots(place: OpenPlace) -> Listing:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from backupd.cache.index_table import IndexedFrame
 from backupd.cache.index_tables import IndexTables
 from backupd.destination.contract import Destination
@@ -91,7 +93,8 @@ class PlaceCheck:
 
     def __init__(self, tables: IndexTables, place: Destination, setup: RepositorySetup) -> None:
         self._tables = tables
-        self._segments = SegmentReader(place, setup)
+        # What only its parity gives is bad as it lies there.
+        self._segments = SegmentReader(place, msgspec.structs.replace(setup, parity=0))
 
     def compare(self, verdict: BlockVerdict, bad: BadPlaces) -> int:
         """Add what is bad in the block to `bad`; returns how many chunks are.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NamedTuple
 
 from backupd.block.layout import (
@@ -16,10 +17,12 @@ from backupd.block.layout import (
 )
 from backupd.cache.index_table import IndexedFrame
 from backupd.destination.contract import Destination
-from backupd.errors import DamageError, DestinationError, DestinationUnreachableError, FormatError, NewerVersionError
+from backupd.errors import DamageError, DestinationUnreachableError, FormatError, NewerVersionError
 from backupd.index.layout import BlockContents, Frame
 from backupd.model.work import RepositorySetup
+from backupd.repository.any_copy import Source
 from backupd.repository.block_seals import HEAD_BYTES, DataKeys, find_seal
+from backupd.repository.healing import ONE_PLACE, Healer
 from backupd.repository.verifying import BlockVerifier, end_of_frames
 
 
@@ -36,7 +39,7 @@ class ContentsReader:
 
     def __init__(self, place: Destination, setup: RepositorySetup) -> None:
         self._place = place
-        self._keys = DataKeys(setup)
+        self._keys, self._healer = DataKeys(setup), Healer(place, setup)
         self._verifier = BlockVerifier(place, setup)
 
     def is_known(self, block_id: bytes, size_bytes: int, frames: list[IndexedFrame]) -> bool:
@@ -47,7 +50,7 @@ class ContentsReader:
                 return False
             at += FRAME_HEADER_BYTES + stored_bytes
         try:
-            return self._trailer(block_id, size_bytes).directory_offset == at
+            return _trailer(block_id, size_bytes, self._place).directory_offset == at
         except DamageError:
             # Its end is damaged: what the index says of it is all the better for it.
             return bool(frames)
@@ -55,10 +58,14 @@ class ContentsReader:
     def read(self, block_id: bytes, size_bytes: int) -> FoundContents:
         """What a block holds. Raises DestinationUnreachableError."""
         try:
-            return FoundContents(self._from_directory(block_id, size_bytes), [])
+            return FoundContents(self._from_directory(block_id, size_bytes, self._place), [])
         except DestinationUnreachableError:
             raise
-        except (DamageError, DestinationError, NewerVersionError):
+        except ONE_PLACE:
+            block = self._healer.block(block_id)
+            if block is not None:
+                with suppress(DamageError, NewerVersionError):
+                    return FoundContents(self._from_directory(block_id, len(block.data), block), [])
             verdict = self._verifier.verify(block_id)
         frames = [Frame(*segment) for segment in verdict.segments]
         if not frames:
@@ -66,11 +73,11 @@ class ContentsReader:
         contents = BlockContents(block_id, verdict.size_bytes, verdict.content or DATA, frames)
         return FoundContents(contents, verdict.problems)
 
-    def _from_directory(self, block_id: bytes, size_bytes: int) -> BlockContents:
+    def _from_directory(self, block_id: bytes, size_bytes: int, source: Source) -> BlockContents:
         name = block_name(block_id)
-        trailer = self._trailer(block_id, size_bytes)
-        found = find_seal(block_id, self._place.get(name, 0, HEAD_BYTES), self._keys)
-        sealed = self._place.get(name, trailer.directory_offset, trailer.directory_bytes)
+        trailer = _trailer(block_id, size_bytes, source)
+        found = find_seal(block_id, source.get(name, 0, HEAD_BYTES), self._keys)
+        sealed = source.get(name, trailer.directory_offset, trailer.directory_bytes)
         directory = found.seal.open_directory(trailer.frame_count, sealed)
         if end_of_frames(directory) != trailer.directory_offset:
             raise FormatError(f"{name}: its directory leaves a gap")
@@ -81,8 +88,9 @@ class ContentsReader:
             at += FRAME_HEADER_BYTES + frame.stored_bytes
         return BlockContents(block_id, size_bytes, found.content, frames)
 
-    def _trailer(self, block_id: bytes, size_bytes: int) -> Trailer:
-        name = block_name(block_id)
-        if not TRAILER_BYTES < size_bytes <= MAX_BLOCK_BYTES:
-            raise FormatError(f"{name} is {size_bytes} bytes long")
-        return unpack_trailer(self._place.get(name, size_bytes - TRAILER_BYTES, TRAILER_BYTES), size_bytes, name)
+
+def _trailer(block_id: bytes, size_bytes: int, source: Source) -> Trailer:
+    name = block_name(block_id)
+    if not TRAILER_BYTES < size_bytes <= MAX_BLOCK_BYTES:
+        raise FormatError(f"{name} is {size_bytes} bytes long")
+    return unpack_trailer(source.get(name, size_bytes - TRAILER_BYTES, TRAILER_BYTES), size_bytes, name)

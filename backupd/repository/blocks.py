@@ -6,13 +6,10 @@ import mmap
 from collections.abc import Callable
 
 from backupd.block.assembler import BlockAssembler, FinishedBlock
-from backupd.block.layout import FRAME_HEADER_BYTES, FRAME_PLAIN_BYTES, TRAILER_BYTES, FrameHeader
+from backupd.block.layout import FrameHeader
 from backupd.model.work import Sealed
 from backupd.repository.opening import OpenRepository
-from backupd.seal.cipher import TAG_BYTES, EpochName
-
-_END_BYTES = TRAILER_BYTES + TAG_BYTES + 4
-"""What a directory and a trailer take beside their rows."""
+from backupd.seal.cipher import EpochName
 
 Send = Callable[[FinishedBlock], None]
 FreeRing = Callable[[int, int], None]
@@ -53,14 +50,13 @@ class BlockWriter:
             sealed.compression,
         )
         block = self._open.get(content)
-        needed = FRAME_HEADER_BYTES + sealed.stored_bytes + FRAME_PLAIN_BYTES + len(sealed.ids) + _END_BYTES
-        if block is not None and block.size_bytes + block.directory_bytes + needed > self.block_bytes:
+        if block is not None and not block.has_room(sealed.stored_bytes, sealed.ids, self.block_bytes):
             self._close(content)
             block = None
         if block is None:
             config = self._repository.keyring.configuration
             block = BlockAssembler(
-                self._repository.id, self._epoch, self._keys.data_key, config.cipher, content
+                self._repository.id, self._epoch, self._keys.data_key, config.cipher, content, config.parity
             )
             self._open[content] = block
             self._offsets[block.block_id] = []

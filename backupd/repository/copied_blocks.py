@@ -9,13 +9,11 @@ from collections.abc import Callable
 import msgspec
 
 from backupd.block.assembler import BlockAssembler, FinishedBlock
-from backupd.block.layout import FRAME_HEADER_BYTES, FRAME_PLAIN_BYTES, TRAILER_BYTES, FrameHeader
+from backupd.block.layout import FRAME_HEADER_BYTES, FrameHeader
 from backupd.block.segment import Segment
 from backupd.repository.opening import OpenRepository
 from backupd.repository.uploader import Announce, Uploader
-from backupd.seal.cipher import TAG_BYTES
 
-_END_BYTES = TRAILER_BYTES + TAG_BYTES + 4
 _HELD_BLOCKS = 3
 """So many blocks' worth of bytes are held at most: two open ones, and one under way."""
 _WAIT_SECONDS = 0.2
@@ -63,9 +61,8 @@ class CopiedBlocks:
     def add(self, segment: SealedSegment) -> None:
         """Place a segment. Raises what ended the sending, and what `tick` raises."""
         taken = FRAME_HEADER_BYTES + segment.frame.stored_bytes
-        needed = taken + FRAME_PLAIN_BYTES + len(segment.ids) + _END_BYTES
         block = self._open.get(segment.content)
-        if block is not None and block.size_bytes + block.directory_bytes + needed > self._block_bytes:
+        if block is not None and not block.has_room(segment.frame.stored_bytes, segment.ids, self._block_bytes):
             self._close(segment.content)
             block = None
         while self._uploader.under_way and self._held_bytes + taken > _HELD_BLOCKS * self._block_bytes:
@@ -78,6 +75,7 @@ class CopiedBlocks:
                 keyring.current.data_key,
                 keyring.configuration.cipher,
                 segment.content,
+                keyring.configuration.parity,
             )
         block.add(segment.frame, segment.ids, segment.sealed)
         self._held_bytes += taken

@@ -10,11 +10,12 @@ from backupd.block.layout import FRAME_HEADER_BYTES, block_name
 from backupd.block.segment import Segment
 from backupd.destination.contract import Destination
 from backupd.destination.meter import Meter
-from backupd.errors import DamageError, DestinationError, DestinationUnreachableError, NewerVersionError
+from backupd.errors import DamageError, DestinationError, DestinationUnreachableError
 from backupd.model import work
 from backupd.model.work import FetchSetup, FetchTask, SegmentOrder
 from backupd.repository.any_copy import copies_of
 from backupd.repository.file_writing import FileWriter, Slots
+from backupd.repository.healing import ONE_PLACE, heals
 from backupd.repository.reader import SegmentReader
 from backupd.store_errors import StoreDoorError
 from backupd.wire.channel import Channel
@@ -57,7 +58,8 @@ class FetchWorker:
         meter: the place's.
         """
         self._channel, self._place, self._meter = channel, place, meter
-        self._reader = SegmentReader(place, setup.repository)
+        self._healed: set[bytes] = set()
+        self._reader = SegmentReader(place, setup.repository, self._healed.add)
         self._writer = FileWriter(setup, root_fd, self._reader.identity)
 
     def run(self) -> None:
@@ -68,8 +70,11 @@ class FetchWorker:
                 fetched_bytes = sum(self._fetch(stretch, slots) for stretch in plan_reads(message.segments))
                 done = self._writer.write(message, slots)
                 cost = self._meter.take()
-                answer = work.FetchDone(message.task, fetched_bytes, done.read_back_bytes, done.results, cost)
-                self._channel.send(answer)
+                healed = sorted(self._healed)
+                self._healed.clear()
+                self._channel.send(
+                    work.FetchDone(message.task, fetched_bytes, done.read_back_bytes, done.results, cost, healed)
+                )
 
     def _fetch(self, stretch: Stretch, slots: Slots) -> int:
         """Fill the slots of a stretch's segments as far as they can be had; returns the bytes fetched."""
@@ -78,6 +83,10 @@ class FetchWorker:
         except (DestinationUnreachableError, StoreDoorError):
             raise
         except DestinationError as error:
+            if self._reader.healer.is_able and heals(error):
+                for segment in stretch.segments:
+                    self._decode(segment, memoryview(b""), slots)
+                return 0
             # A block that is gone or can't be read is one place's loss: its chunks may stand elsewhere, too.
             for segment in stretch.segments:
                 _note_loss(segment, error.message, slots)
@@ -89,11 +98,12 @@ class FetchWorker:
         return len(data)
 
     def _opened(self, order: SegmentOrder, data: memoryview) -> Segment:
-        """A segment of what was fetched, or of another copy of it."""
+        """A segment of what was fetched, or of another copy of it, or by the block's parity."""
         try:
             return self._reader.decode(order.block_id, order.offset, data)
-        except (DamageError, NewerVersionError):
-            if not copies_of(self._place, block_name(order.block_id)):
+        except ONE_PLACE as error:
+            is_healable = self._reader.healer.is_able and heals(error)
+            if not is_healable and not copies_of(self._place, block_name(order.block_id)):
                 raise
             return self._reader.fetch(order.block_id, order.offset, order.stored_bytes)
 
@@ -103,7 +113,7 @@ class FetchWorker:
             segment = self._opened(order, data)
         except (DestinationUnreachableError, StoreDoorError):
             raise
-        except (DamageError, DestinationError, NewerVersionError) as error:
+        except ONE_PLACE as error:
             _note_loss(order, error.message, slots)
             return
         for position, slot in zip(order.positions, order.slots, strict=True):

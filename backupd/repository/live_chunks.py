@@ -8,6 +8,7 @@ from enum import IntEnum
 import msgspec
 
 from backupd.block.layout import BLOCK_HEADER_BYTES, FRAME_HEADER_BYTES, FRAME_PLAIN_BYTES, TRAILER_BYTES
+from backupd.block.parity_layout import part_bytes
 from backupd.cache.index_table import IndexTable, prefixes_of
 from backupd.cache.index_tables import IndexTables
 from backupd.seal.cipher import TAG_BYTES
@@ -44,6 +45,8 @@ class BlockUse(msgspec.Struct):
     live_segments: int = 0
     live_stored_bytes: int = 0
     """Of its segments, of each the part of its chunks that are needed: by their number."""
+    parity: int = 0
+    """Percent."""
 
     @property
     def live_bytes(self) -> int:
@@ -52,14 +55,16 @@ class BlockUse(msgspec.Struct):
             return 0
         directory = self.live_segments * FRAME_PLAIN_BYTES + _ID_BYTES * self.live_chunks
         own = BLOCK_HEADER_BYTES + self.live_segments * FRAME_HEADER_BYTES + directory + _END_BYTES
-        return min(self.size_bytes, self.live_stored_bytes + own)
+        body = self.live_stored_bytes + own
+        return min(self.size_bytes, body + part_bytes(body, self.parity))
 
 
 class LiveChunks:
     """Marks over all tables of an index. Not for several threads at once."""
 
-    def __init__(self, tables: IndexTables, grade_of: GradeOf) -> None:
-        """grade_of: the same for a place each time."""
+    def __init__(self, tables: IndexTables, grade_of: GradeOf, parity: int) -> None:
+        """grade_of: the same for a place each time. parity: percent that blocks have."""
+        self._parity = parity
         self._tables = tables.tables()
         self._grade_of = grade_of
         self._bits = [bytearray((len(table) + 7) // 8) for table in self._tables]
@@ -101,7 +106,7 @@ class LiveChunks:
         for number, table in enumerate(self._tables):
             bits = self._bits[number]
             for row in table.blocks():
-                use = found.setdefault(row.block_id, BlockUse(row.block_id, row.size_bytes, row.content))
+                use = found.setdefault(row.block_id, BlockUse(row.block_id, row.size_bytes, row.content, parity=self._parity))
                 for ranks, stored_bytes in table.segments_of(row.block_id):
                     live = _count(bits, ranks)
                     if live:

@@ -151,9 +151,9 @@ def newest_of_sets(snapshots: Mapping[str, Snapshot]) -> dict[bytes, Snapshot]:
     return newest
 
 
-def new_marks(look: Look) -> LiveChunks:
-    """Marks over what a look saw, none set."""
-    return LiveChunks(look.index.tables, look.grade)
+def new_marks(look: Look, parity: int) -> LiveChunks:
+    """Marks over what a look saw, none set. parity: percent that blocks have."""
+    return LiveChunks(look.index.tables, look.grade, parity)
 
 
 def _refuse_index(index: LoadedIndex) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from backupd.block.layout import FRAME_HEADER_BYTES, BlockSeal, block_name
@@ -11,19 +11,13 @@ from backupd.block.segment import Segment
 from backupd.cache.index_table import Place
 from backupd.chunk.identity import Identity
 from backupd.destination.contract import Destination
-from backupd.errors import (
-    ChunkLostError,
-    DamageError,
-    DestinationError,
-    DestinationUnreachableError,
-    FormatError,
-    NewerVersionError,
-)
+from backupd.errors import ChunkLostError, DestinationUnreachableError, FormatError
 from backupd.model.places import inside
 from backupd.model.store_access import NO_ACCESS, StoreAccess
 from backupd.model.work import RepositorySetup
 from backupd.repository.any_copy import Source, of_any_copy
 from backupd.repository.block_seals import HEAD_BYTES, DataKeys, find_seal
+from backupd.repository.healing import ONE_PLACE, Healer
 from backupd.repository.opening import OpenRepository
 from backupd.seal.compression import Decompressor
 from backupd.seal.segment_seal import SegmentOpener
@@ -42,14 +36,19 @@ def worker_setup(repository: OpenRepository, place: str, access: StoreAccess = N
         [(keys.number, keys.random, keys.data_key) for keys in keyring.epochs],
         inside(place, repository.text_id),
         access,
+        keyring.configuration.parity,
     )
 
 
 class SegmentReader:
     """Fetches and decodes segments by place; keeps the keys of the blocks it met. Not for several threads at once."""
 
-    def __init__(self, place: Destination, setup: RepositorySetup) -> None:
+    def __init__(
+        self, place: Destination, setup: RepositorySetup, note_healed: Callable[[bytes], object] | None = None
+    ) -> None:
+        """note_healed: hears the id of each damaged block that was read by its parity."""
         self._place = place
+        self.healer = Healer(place, setup, note_healed)
         self.keys = DataKeys(setup)
         self._opener = SegmentOpener(setup.repository_id, setup.cipher, self.keys.key)
         self._decompressor = Decompressor()
@@ -58,7 +57,10 @@ class SegmentReader:
         self.fetched_bytes = 0
 
     def fetch(self, block_id: bytes, offset: int, stored_bytes: int) -> Segment:
-        """One segment by the offset of its frame header. Raises DamageError; ObjectMissingError; DestinationError."""
+        """One segment by the offset of its frame header, by the block's parity where it must be.
+
+        Raises DamageError; ObjectMissingError; DestinationError.
+        """
         name, length = block_name(block_id), FRAME_HEADER_BYTES + stored_bytes
 
         def read(source: Source) -> Segment:
@@ -66,7 +68,10 @@ class SegmentReader:
             self.fetched_bytes += len(data)
             return self.decode(block_id, offset, data, source)
 
-        return of_any_copy(self._place, name, read)
+        try:
+            return of_any_copy(self._place, name, read)
+        except ONE_PLACE as error:
+            return self.healer.read(block_id, read, error)
 
     def decode(
         self, block_id: bytes, offset: int, data: bytes | memoryview, source: Source | None = None
@@ -156,8 +161,7 @@ class ChunkReader:
                 return bytes(self._segments.chunk(self._segment(place), place.position, chunk_id))
             except DestinationUnreachableError:
                 raise
-            except (DamageError, DestinationError, NewerVersionError) as error:
-                # A sector that can't be read is one place's loss, like bytes that are wrong.
+            except ONE_PLACE as error:
                 reasons.append(error.message)
         return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
@@ -22,11 +22,10 @@ from backupd.repository.any_copy import Source, first_good
 from backupd.repository.block_seals import HEAD_BYTES, find_seal
 from backupd.repository.copied_blocks import SealedSegment
 from backupd.repository.fetching import Stretch, plan_reads
+from backupd.repository.healing import ONE_PLACE
 from backupd.repository.reader import SegmentReader
 from backupd.store_errors import StoreDoorError
 
-_ONE_PLACE = (DamageError, DestinationError, NewerVersionError)
-"""What is one place's loss, unless it is the store that can't be reached."""
 _WHOLE_SHARE = 2
 """Where more than this part of a block is wanted, the rest between comes along in one request."""
 
@@ -34,9 +33,16 @@ _WHOLE_SHARE = 2
 class SealedFetcher:
     """Brings segments from one destination. Not for several threads at once; one request runs ahead on its own."""
 
-    def __init__(self, place: Destination, setup: RepositorySetup, tables: IndexTables) -> None:
+    def __init__(
+        self,
+        place: Destination,
+        setup: RepositorySetup,
+        tables: IndexTables,
+        note_healed: Callable[[bytes], object] | None = None,
+    ) -> None:
+        """note_healed: as of a SegmentReader."""
         self._place, self._setup = place, setup
-        self._reader = SegmentReader(place, setup)
+        self._reader = SegmentReader(place, setup, note_healed)
         self._ahead = ThreadPoolExecutor(1, "fetcher") if place.traits.parallel_calls else None
         self.fetched_bytes = 0
         self.use(tables)
@@ -70,10 +76,11 @@ class SealedFetcher:
                 start = order.offset - stretch.offset
                 try:
                     if isinstance(data, BaseException):
-                        raise data
+                        yield self._healed(order, data)
+                        continue
                     end = start + FRAME_HEADER_BYTES + order.stored_bytes
                     yield self._opened(order, memoryview(data)[start:end])
-                except _ONE_PLACE as error:
+                except ONE_PLACE as error:
                     _refuse_closed_door(error)
                     failed |= {order.ids[at : at + 32]: error.message for at in range(0, len(order.ids), 32)}
         yield from self._elsewhere(failed, lost)
@@ -90,9 +97,8 @@ class SealedFetcher:
             for place in self._tables.places(chunk_id):
                 order = _order(place, [(chunk_id, place.position)])
                 try:
-                    data = self._get(place.block_id, place.offset, FRAME_HEADER_BYTES + place.stored_bytes)
-                    segment = self._opened(order, memoryview(data))
-                except _ONE_PLACE as error:
+                    segment = self._fetch(order)
+                except ONE_PLACE as error:
                     _refuse_closed_door(error)
                     lost[chunk_id] = error.message
                     continue
@@ -146,14 +152,30 @@ class SealedFetcher:
                 self._reader.keep_seal(block_id, find_seal(block_id, data[:HEAD_BYTES], self._reader.keys).seal)
         return data[head:] if head else data
 
+    def _fetch(self, order: SegmentOrder) -> SealedSegment:
+        try:
+            data = self._get(order.block_id, order.offset, FRAME_HEADER_BYTES + order.stored_bytes)
+        except ONE_PLACE as error:
+            return self._healed(order, error)
+        return self._opened(order, memoryview(data))
+
+    def _healed(self, order: SegmentOrder, error: BaseException) -> SealedSegment:
+        """By the block's parity. Raises the error that came before."""
+        name, length = block_name(order.block_id), FRAME_HEADER_BYTES + order.stored_bytes
+        return self._reader.healer.read(
+            order.block_id,
+            lambda block: self._opened_of(order, memoryview(block.get(name, order.offset, length)), block),
+            error,
+        )
+
     def _opened(self, order: SegmentOrder, data: memoryview) -> SealedSegment:
-        """A segment that was opened, and each of its chunks hashed; of another copy where it is damaged.
+        """A segment that was opened, and each of its chunks hashed; of another copy or by parity where it is damaged.
 
         Raises DamageError.
         """
         try:
             return self._opened_of(order, data, self._place)
-        except (DamageError, NewerVersionError):
+        except ONE_PLACE as error:
             name = block_name(order.block_id)
 
             def read(source: Source) -> SealedSegment:
@@ -161,9 +183,7 @@ class SealedFetcher:
                 return self._opened_of(order, memoryview(again), source)
 
             found = first_good(self._place, name, read)
-            if found is None:
-                raise
-            return found[0]
+            return found[0] if found is not None else self._healed(order, error)
 
     def _opened_of(self, order: SegmentOrder, data: memoryview, source: Source) -> SealedSegment:
         reader, block_id = self._reader, order.block_id

@@ -30,6 +30,7 @@ class Spool:
         if not self._is_usable or self.kept_bytes + block.size_bytes > self._limit_bytes:
             return False
         try:
+            block.complete()
             with tempfile.TemporaryFile(dir=self._directory, prefix="backupd-spool-") as file:
                 for buffer in block.buffers:
                     file.write(buffer)

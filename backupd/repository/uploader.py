@@ -87,6 +87,7 @@ class Uploader:
                     self._wake.send(b"\0")
 
     def _put(self, block: FinishedBlock) -> None:
+        block.complete()
         # Announced before, for a crash between the two would leave a block that nobody knows and all in it be stored
         # twice; whether it arrived, the next run sees at the destination.
         self._announce(block)

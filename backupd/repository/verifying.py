@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from backupd.block.layout import (
     BLOCK_HEADER_BYTES,
     FRAME_HEADER_BYTES,
@@ -21,6 +23,7 @@ from backupd.errors import BackupError, DamageError, DestinationError, FormatErr
 from backupd.model import work
 from backupd.model.work import BlockVerdict, CheckSetup, CheckTask, RepositorySetup
 from backupd.repository.block_seals import HEAD_BYTES, FoundSeal, find_seal
+from backupd.repository.healing import heals
 from backupd.repository.reader import SegmentReader
 from backupd.wire.channel import Channel
 
@@ -61,9 +64,16 @@ class BlockVerifier:
         """Read a block and verify it. known_bytes: its size by the index, 0 when it is not in it."""
         try:
             data = self._place.get(block_name(block_id), 0, MAX_BLOCK_BYTES + 1)
+            verdict = self.verify_bytes(block_id, data, known_bytes)
         except DestinationError as error:
-            return BlockVerdict(block_id, 0, 0, [], [(error.code, error.message)])
-        return self.verify_bytes(block_id, data, known_bytes)
+            verdict = BlockVerdict(block_id, 0, 0, [], [(error.code, error.message)])
+            if not heals(error):
+                return verdict
+        if not verdict.problems:
+            return verdict
+        block = self._segments.healer.block(block_id)
+        is_healable = block is not None and not self.verify_bytes(block_id, block.data, known_bytes).problems
+        return msgspec.structs.replace(verdict, is_healable=is_healable)
 
     def verify_bytes(self, block_id: bytes, data: bytes, known_bytes: int = 0) -> BlockVerdict:
         """Verify the bytes of a block; allocates no more than they and one segment."""

@@ -21,7 +21,7 @@ from backupd.model.sets import CONCURRENT, DestinationText, FilterText, ProxyTex
 from backupd.rules import names
 from backupd.rules.pool_rules import check_pool_text, places_of, refuse_members
 from backupd.rules.retention.checking import check_retention
-from backupd.sizes import MIB, parse_duration, parse_size
+from backupd.sizes import MIB, parse_duration, parse_parity, parse_size
 
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
 CIPHERS = ("aes-256-gcm", "aes-128-gcm", "chacha20-poly1305")
@@ -168,7 +168,7 @@ def difference(old: msgspec.Struct | None, new: msgspec.Struct) -> dict[str, Any
 
 def _check_values(name: str, text: SetText) -> None:
     _check_part(name, text.filters)
-    for field in ("max_age", "stop_after", "chunk_size", "block_size", "password", "temp_dir"):
+    for field in ("max_age", "stop_after", "chunk_size", "block_size", "parity", "password", "temp_dir"):
         try:
             _check_field(field, getattr(text, field))
         except UsageError as error:
@@ -227,6 +227,8 @@ def _check_field(field: str, value: Any) -> None:
             parse_size(value)
         case "block_size" if parse_size(value) not in (32 * MIB, 64 * MIB):
             raise UsageError(f"block_size: {value} is neither 32M nor 64M", hint="take one of them")
+        case "parity":
+            parse_parity(value)
         case "password":
             _check_secret(value)
         case "temp_dir":

@@ -28,9 +28,9 @@ class ObjectKind(IntEnum):
     NOTE = 12
 
 
-def make_header(kind: ObjectKind) -> bytes:
-    """The header that this version writes."""
-    return _HEADER.pack(MAGIC, kind, 1, 0, 0, 0)
+def make_header(kind: ObjectKind, optional: int = 0) -> bytes:
+    """The header that this version writes. optional: feature bits that a reader need not know."""
+    return _HEADER.pack(MAGIC, kind, 1, 0, 0, optional)
 
 
 def check_header(data: bytes | memoryview, kind: ObjectKind, what: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -11,6 +11,7 @@ from backupd.errors import FormatError, KeyMissingError
 from backupd.seal.cipher import Binding, EpochName, check_cipher_name, keyed_hash
 from backupd.seal.envelope import open_object, seal_object
 from backupd.seal.header import ObjectKind
+from backupd.sizes import MOST_PARITY
 from backupd.wire.malformed import MALFORMED
 
 Word = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
@@ -23,6 +24,8 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
 
     cipher: str
     block_bytes: int
+    parity: int = 0
+    """Percent of a block's bytes that are stored once more in another form, to heal what gets lost of it."""
 
 
 class EpochKeys(msgspec.Struct, frozen=True, array_like=True):
@@ -90,7 +93,16 @@ def next_keyring(repository_id: bytes, keyring_key: bytes, old: Keyring, number:
 def seal_keyring(repository_id: bytes, keyring_key: bytes, keyring: Keyring) -> bytes:
     """The object `keyring/<n>-<random>`. Its own cipher is always AES-256-GCM: the configuration lies inside."""
     binding = _binding(repository_id, keyring.current.name)
-    return seal_object(ObjectKind.KEYRING, keyring_key, "aes-256-gcm", binding, msgspec.msgpack.encode(keyring))
+    plain = msgspec.msgpack.encode(fields_of(keyring))
+    return seal_object(ObjectKind.KEYRING, keyring_key, "aes-256-gcm", binding, plain)
+
+
+def fields_of(keyring: Keyring) -> list[Any]:
+    """What stands in a keyring object: a field that came later only where it says something."""
+    config = keyring.configuration
+    shown = [config.cipher, config.block_bytes, *([config.parity] if config.parity else [])]
+    fields = (getattr(keyring, name) for name in Keyring.__struct_fields__)
+    return [shown if field is config else field for field in fields]
 
 
 def open_keyring(repository_id: bytes, keyring_key: bytes, name: EpochName, data: bytes) -> Keyring:
@@ -109,6 +121,8 @@ def open_keyring(repository_id: bytes, keyring_key: bytes, name: EpochName, data
         raise FormatError(f"{binding.name} contradicts itself")
     if keyring.configuration.block_bytes not in BLOCK_BYTES_CHOICES:
         raise FormatError(f"{binding.name}: block size {keyring.configuration.block_bytes} is not known")
+    if not 0 <= keyring.configuration.parity <= MOST_PARITY:
+        raise FormatError(f"{binding.name}: parity of {keyring.configuration.parity} percent is not known")
     check_cipher_name(keyring.configuration.cipher)
     return keyring
 

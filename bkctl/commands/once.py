@@ -15,7 +15,7 @@ from backupd.model.retention import RetentionText
 from backupd.sizes import MIB
 from bkctl import options
 from bkctl.dispatch import place_of
-from bkctl.grammar import Duration, FilteringVerb, Size
+from bkctl.grammar import Duration, FilteringVerb, Parity, Size
 from bkctl.passwords import ask_new_secret, given_new_secret
 from bkctl.perform import View, perform
 from bkctl.places import absolute_path, absolute_text, stored_place
@@ -80,6 +80,7 @@ _UNAUTHENTICATED = re.compile(r"ecb|cbc")
 )
 @click.option("--cipher", metavar="NAME", help=f"Of a new repository: {', '.join(CIPHERS)}.")
 @click.option("--block-size", type=Size(), metavar="32M|64M", help="Of a new repository; default: 32M.")
+@click.option("--parity", type=Parity(), metavar="0%-20%", help="Of a new repository: what heals damaged blocks.")
 @click.option("--key-out", metavar="FILE", type=click.Path(), help="Write the key of a new repository to a file.")
 @options.jobs_option
 @options.limit_options
@@ -116,6 +117,7 @@ def once(ctx: click.Context, /, **given: Any) -> Reply:
         encryption=given["encryption"],
         cipher=_cipher(given["cipher"]),
         block_size_bytes=_block_size(given["block_size"]),
+        parity=given["parity"],
         new_secret=_new_secret(session, place, given),
         key_out=absolute_text(given["key_out"]) if given["key_out"] is not None else None,
         temporary_directory=options.temporary_directory(given),

@@ -352,6 +352,8 @@ class Checked(Shown, kw_only=True):
     blocks: Count
     chunks: Count
     entries: Count
+    healable_blocks: Count
+    """Damaged, and all of them can be made anew from their parity."""
     bytes_read: Bytes
     orphans: Orphans
     snapshots: Count

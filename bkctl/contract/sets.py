@@ -52,6 +52,7 @@ class BackupSet(Shown, kw_only=True):
     encryption: Literal["default", "password", "custom", "none"]
     cipher: str | None
     block_size: str | None
+    parity: str | None
     password: SecretReference | None
     jobs: Count | None
     polite: bool

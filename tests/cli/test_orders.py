@@ -56,7 +56,7 @@ def test_all_of_once_reaches_the_job(bkctl: Bkctl, tmp_path: Path) -> None:
         *("--limit-upload", "20 Mbit/s", "--limit-download", "2MiB/s"),
         *("--compression", "best", "--deduplication", "path", "--chunk-size", "64K", "--encryption", "custom"),
         *("--cipher", "AES_128_GCM", "--block-size", "64M", "--no-check-before-sending", "--stop-after", "4h"),
-        *("--key-out", "k", "--new-password-file", "new", "--yes", "--confirm", "docs"),
+        *("--parity", "5%", "--key-out", "k", "--new-password-file", "new", "--yes", "--confirm", "docs"),
     )
     assert raw(order.pop("new_secret")) == b"secret"
     wanted = {
@@ -81,6 +81,7 @@ def test_all_of_once_reaches_the_job(bkctl: Bkctl, tmp_path: Path) -> None:
         "encryption": "custom",
         "cipher": "aes-128-gcm",
         "block_size_bytes": 64 << 20,
+        "parity": 5,
         "check_before_sending": False,
         "key_out": str(tmp_path / "k"),
         "assume_yes": True,

@@ -26,6 +26,7 @@ FIRST: dict[str, tuple[tuple[str, ...], object]] = {
     "encryption": (("--encryption", "custom"), "custom"),
     "cipher": (("--cipher", "chacha20-poly1305"), "chacha20-poly1305"),
     "block_size": (("--block-size", "64M"), "64M"),
+    "parity": (("--parity", "5%"), "5%"),
     "jobs": (("--jobs", "1"), 1),
     "polite": (("--not-polite",), False),
     "temp_dir": (("--temp-dir", "/nowhere/here"), "/nowhere/here"),
@@ -47,6 +48,7 @@ CHANGED: dict[str, tuple[tuple[str, ...], object]] = {
     "encryption": (("--encryption", "default"), "default"),
     "cipher": (("--cipher", ""), None),
     "block_size": (("--block-size", ""), None),
+    "parity": (("--parity", ""), None),
     "jobs": (("--jobs", "2"), 2),
     "polite": (("--polite",), True),
     "temp_dir": (("--temp-dir", ""), None),
@@ -77,6 +79,7 @@ def test_each_option_of_a_set_is_kept_and_reaches_its_snapshots(daemon: Daemon) 
     repository = done["repository"]
     facts = daemon.good("info", "--from", repository["place"] + "/" + repository["id"])["repository"]
     assert (facts["cipher"], facts["block_size_bytes"]) == ("chacha20-poly1305", 64 << 20)
+    assert facts["parity"] == 5
     snapshot = daemon.good("snapshot", "show", "all")
     assert snapshot["files"] == 2
     assert snapshot["tags"] == {"why": "test"}

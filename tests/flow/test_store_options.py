@@ -123,6 +123,19 @@ def test_block_sizes(bench: Bench) -> None:
     assert bench.once("--block-size", "48M")["exit"] == 2
 
 
+def test_parity(bench: Bench) -> None:
+    """Blocks stay within their size with it; a repository has it from its first block on, or never."""
+    bench.write("large", os.urandom(40 * MIB))
+    assert bench.once("--parity", "20%")["exit"] == 0
+    sizes = [path.stat().st_size for path in bench.place.glob("r*/blocks/*/*")]
+    assert 20 * MIB < max(sizes) <= 32 * MIB
+    assert 1.2 * 40 * MIB < sum(sizes) < 1.21 * 40 * MIB
+    assert bench.truth.differences(bench.source) == []
+    again = bench.once("--parity", "5%")
+    assert (again["exit"], again["error"]["code"]) == (17, "conflict")
+    assert bench.once("--parity", "21%")["exit"] == 2
+
+
 def test_without_the_check_before_sending(bench: Bench) -> None:
     """Who turns it off to be faster stores the same."""
     bench.write("f", os.urandom(300_000))

@@ -17,6 +17,8 @@ from pathlib import Path
 import msgspec
 
 from backupd.block import layout
+from backupd.block.parity import repair
+from backupd.block.parity_layout import Description, pack_table
 from backupd.block.segment import MAX_SEGMENT_BYTES, Segment
 from backupd.cache.index_tables import IndexTables
 from backupd.daemon.body_reading import read_body
@@ -237,6 +239,7 @@ _NESTED_FAILURE = b'{"exit":1,"error":{"a":' + b"[" * _DEEP
 _NESTED_PACK = b"\x91" * _DEEP
 _SEGMENT = struct.pack("<HH", 65_535, 65_535)
 _TRAILER = layout.pack_trailer(80, 1 << 40, (1 << 32) - 1) + bytes(32)
+_PAGE = pack_table(Description(20, (1 << 32) - 1, 96 << 20, 80, bytes(32)), [bytes(8)] * 502)
 _ALIASES = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9) if n else 'x'}]\n" for n in range(30))
 BOMBS: dict[str, Bomb] = {
     "zstd, of the size that was announced": _inflate(b"\xa0" + _MOST, MAX_SEGMENT_BYTES),
@@ -246,6 +249,8 @@ BOMBS: dict[str, Bomb] = {
     "zstd under a seal": _sealed(envelope.MAX_PLAIN_BYTES),
     "zstd under a seal, 4 GiB announced": _sealed((4 << 30) - 1),
     "segment of lengths that do not add up": lambda _: Segment(_SEGMENT + b"\xff" * (4 * 65_535 + 34 * 65_535)),
+    "parity of a block of 96 MiB in a page": lambda _: repair(_PAGE),
+    "a million pages of parity": lambda _: repair(_PAGE[:8] * 1_000_000),
     "trailer of 2^32 frames": lambda _: layout.unpack_trailer(_TRAILER, 96 << 20, "x"),
     "directory of 2^32 frames": lambda _: sealed_decoders._BLOCK_SEAL.open_directory(
         (1 << 32) - 1, sealed_decoders.sealed_directory(b"\xff" * 4, (1 << 32) - 1)

@@ -11,6 +11,8 @@ import msgspec
 from backupd.block import layout
 from backupd.block.assembler import BlockAssembler, FinishedBlock
 from backupd.block.layout import BlockHeader, BlockSeal, FrameHeader
+from backupd.block.parity import repair
+from backupd.block.parity_layout import find_description, geometry, read_sums
 from backupd.block.segment import Segment, pack
 from backupd.chunk.identity import ZERO_SALT, Identity
 from backupd.index.layout import ENTRY, HEAD_BYTES, SEGMENT, BlockContents, BlockRow, Frame, Tail, read_footer
@@ -36,16 +38,18 @@ _NAME = "index/" + "ab" * 16
 _SEAL = IndexSeal(binding(ObjectKind.INDEX, _NAME), KEYS.index_key, CIPHER)
 
 
-def finished_block(plains: list[bytes], content: int = layout.DATA) -> FinishedBlock:
-    """A block of segments with these plain bytes, whether or not they are a segment's."""
+def finished_block(plains: list[bytes], content: int = layout.DATA, percent: int = 0) -> FinishedBlock:
+    """A block of segments with these plain bytes, whether or not they are a segment's. percent: of parity."""
     sealer = SegmentSealer(REPOSITORY_ID, EPOCH, KEYS.data_key, CIPHER)
-    block = BlockAssembler(REPOSITORY_ID, EPOCH, KEYS.data_key, CIPHER, content)
+    block = BlockAssembler(REPOSITORY_ID, EPOCH, KEYS.data_key, CIPHER, content, percent)
     for plain in plains:
         compression, body = Compressor("fast").compress(plain)
         sealed = sealer.seal(body)
         frame = FrameHeader(sealer.salt, sealer.counter, len(sealed), len(plain), EPOCH, 3, compression)
         block.add(frame, IDS, sealed)
-    return block.finish()
+    finished = block.finish()
+    finished.complete()
+    return finished
 
 
 def bytes_of(block: FinishedBlock) -> bytes:
@@ -59,6 +63,11 @@ _BLOCK_SEAL = BlockSeal(BlockHeader(REPOSITORY_ID, BLOCK.block_id, EPOCH, layout
 _FRAME = layout.pack_frame(FrameHeader(_SALT, 0, 60, 900, EPOCH, 3, ZSTD))
 _DIRECTORY = (1).to_bytes(4, "little") + _FRAME + IDS
 _TRAILER = BLOCK_BYTES[-layout.TRAILER_BYTES :]
+_PARITY_BLOCK = bytes_of(finished_block([PLAIN_SEGMENT, SALTED_SEGMENT], percent=5))
+_ABOUT = find_description(_PARITY_BLOCK, layout.MAX_BLOCK_BYTES)
+assert _ABOUT is not None
+_SHAPE = geometry(_ABOUT.data_bytes, _ABOUT.percent)
+_PARITY_PART = _PARITY_BLOCK[_SHAPE.data_bytes : -layout.TRAILER_BYTES]
 _INDEX = encode_index(
     _SEAL,
     [BlockContents(BLOCK.block_id, BLOCK.size_bytes, 1, [Frame(s.offset, s.stored_bytes, s.plain_bytes, s.ids)
@@ -67,6 +76,14 @@ _INDEX = encode_index(
     3,
     _SALT,
 )  # fmt: skip
+
+
+def _heal(data: bytes, _: Path) -> object:
+    return repair(data)
+
+
+def _read_sums(data: bytes, _: Path) -> object:
+    return read_sums(_SHAPE, data), find_description(_PARITY_BLOCK[: _SHAPE.data_bytes] + data, layout.MAX_BLOCK_BYTES)
 
 
 def sealed_directory(plain: bytes, count: int) -> bytes:
@@ -215,6 +232,8 @@ ROWS = (
         (_DIRECTORY,),
     ),
     Decoder("block trailer", lambda data, _: layout.unpack_trailer(data, 5000, "x"), (_TRAILER,)),
+    Decoder("block with parity", _heal, (_PARITY_BLOCK, _PARITY_BLOCK[200:], bytes(300) + _PARITY_BLOCK[300:])),
+    Decoder("checksums of parity", _read_sums, (_PARITY_PART,)),
     Decoder("index footer", lambda data, _: read_footer(data, "x"), (_INDEX[-16:],)),
     Decoder("index object", read_index, (_INDEX,)),
     Decoder(

@@ -43,11 +43,11 @@ class Kept:
         os.utime(path, ns=(OLD_NS - age_ns, OLD_NS - age_ns))
         return path
 
-    def back_up(self, filters: Iterable[FilterWord] = ()) -> Outcome:
-        """Back the source up."""
+    def back_up(self, filters: Iterable[FilterWord] = (), *, parity: int | None = None) -> Outcome:
+        """Back the source up. parity: of a new repository."""
         order = BackupOrder(
             place=str(self.place), sources=[os.fsencode(self.source)], set_name="documents", filters=list(filters),
-            limits=Limits(jobs=2, polite=False),
+            limits=Limits(jobs=2, polite=False), parity=parity,
         )  # fmt: skip
         outcome = self.machine.run(order)
         assert outcome.done.exit_code == 0, outcome.result

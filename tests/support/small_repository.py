@@ -56,12 +56,15 @@ def directory(**below: Node) -> Node:
 class SmallRepository:
     """A repository at a local place; each `add` makes one snapshot with its own blocks and index object."""
 
-    def __init__(self, place: Path, new: NewSlot | None = None, repository: OpenRepository | None = None) -> None:
+    def __init__(
+        self, place: Path, new: NewSlot | None = None, repository: OpenRepository | None = None, parity: int = 0
+    ) -> None:
+        """parity: percent."""
         place.mkdir(exist_ok=True)
         self.place = place
         self.secret = new_secret() if new is None else new.secret
         self.whole = LocalDestination(str(place), "small")
-        config = Configuration("aes-256-gcm", 32 << 20)
+        config = Configuration("aes-256-gcm", 32 << 20, parity)
         slot = new or NewSlot("key", self.secret, "first key")
         self.repository = repository or opening.create(self.whole, os.urandom(16), config, slot, START_NS)
 
@@ -108,14 +111,14 @@ class _Store:
     def __init__(self, repository: OpenRepository) -> None:
         self._repository = repository
         keyring = repository.keyring
-        keys, cipher = keyring.current, keyring.configuration.cipher
+        keys, cipher, parity = keyring.current, keyring.configuration.cipher, keyring.configuration.parity
         self._epoch = EpochName(keys.number, keys.random)
         self._sealer = SegmentSealer(repository.id, self._epoch, keys.data_key, cipher)
         self._identity = Identity(keyring.chunk_id_key)
         self._key = node_key(keyring.chunk_id_key)
         self._compressor = Compressor("fast")
         self._blocks = {
-            content: BlockAssembler(repository.id, self._epoch, keys.data_key, cipher, content)
+            content: BlockAssembler(repository.id, self._epoch, keys.data_key, cipher, content, parity)
             for content in (DATA, TREE)
         }
         self._seen: set[bytes] = set()
@@ -145,6 +148,8 @@ class _Store:
     def finish(self) -> None:
         """Send blocks and index."""
         done = [block.finish() for block in self._blocks.values() if not block.is_empty]
+        for finished in done:
+            finished.complete()
         for block in done:
             self._repository.place.put(block_name(block.block_id), block.buffers)
             self.stored_bytes += block.size_bytes

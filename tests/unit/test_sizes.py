@@ -1,4 +1,4 @@
-"""Rates as people type and read them."""
+"""Rates and shares as people type and read them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backupd.errors import UsageError
-from backupd.sizes import format_rate, parse_rate
+from backupd.sizes import format_rate, parse_parity, parse_rate
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,16 @@ def test_what_is_shown_can_be_read(rate: int) -> None:
     """A rate that is copied from a log into a rule means the same, but for rounding."""
     shown = format_rate(rate).partition("(")[2].rstrip(")")
     assert parse_rate(shown) == pytest.approx(rate, rel=0.01)
+
+
+@pytest.mark.parametrize(("text", "percent"), [("5%", 5), ("0", 0), ("20 %", 20), ("7", 7)])
+def test_shares_of_parity(text: str, percent: int) -> None:
+    """As people write them."""
+    assert parse_parity(text) == percent
+
+
+@pytest.mark.parametrize("text", ["21%", "-1", "5.5%", "", "all", "5%%", "1000%"])
+def test_what_is_no_share_of_parity(text: str) -> None:
+    """A repository keeps its share for ever: what is not understood makes none."""
+    with pytest.raises(UsageError):
+        parse_parity(text)

@@ -31,6 +31,7 @@ from backupd.seal.keyring import BLOCK_BYTES_CHOICES, Configuration
 from backupd.seal.slot import CLEAR_SECRET, new_secret, secret_from_text, secret_to_text
 from backupd.settings.keys import KeptKey, KeyStore, render
 from backupd.settings.lock import SetLock
+from backupd.sizes import MOST_PARITY
 from backupd.snapshot import naming
 from backupd.state_errors import translated
 
@@ -147,6 +148,7 @@ def _refuse_creation_options(order: BackupOrder) -> None:
         "--encryption": order.encryption,
         "--cipher": order.cipher,
         "--block-size": order.block_size_bytes,
+        "--parity": order.parity,
     }
     given = [name for name, value in fixed.items() if value is not None]
     if given:
@@ -245,7 +247,10 @@ def _configuration(order: BackupOrder) -> Configuration:
     block_bytes = order.block_size_bytes or BLOCK_BYTES_CHOICES[0]
     if block_bytes not in BLOCK_BYTES_CHOICES:
         raise UsageError("a block is of 32 or 64 MiB", hint="--block-size 32M or --block-size 64M")
-    return Configuration(cipher, block_bytes)
+    parity = order.parity or 0
+    if parity > MOST_PARITY:
+        raise UsageError(f"a block has at most {MOST_PARITY} % of parity", hint="--parity 5%")
+    return Configuration(cipher, block_bytes, parity)
 
 
 def _choose_secret(order: BackupOrder, context: JobContext, store: KeyStore) -> tuple[bytes | None, NewSlot]:

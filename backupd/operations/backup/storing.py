@@ -20,7 +20,7 @@ from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk import TreeWalk
 from backupd.operations.context import JobContext
 from backupd.repository.engine import EngineOptions, StoreEngine
-from backupd.repository.reader import ChunkReader, SegmentReader
+from backupd.repository.reader import ChunkReader
 from backupd.repository.spool import Spool
 from backupd.repository.workforce import default_count
 from backupd.settings.directories import ensure
@@ -61,10 +61,7 @@ class Storing:
         self.engine.on_idle = self._progress
         self.engine.on_worker_death = context.warn
         self._parts = parts
-        self._chunks = {
-            id(part): ChunkReader(SegmentReader(part.place.repository.place, part.place.setup()), part.index.tables)
-            for part in healthy
-        }
+        self._chunks = {id(part): ChunkReader(part.place.segments(), part.index.tables) for part in healthy}
         self._expected: tuple[int | None, int | None] = (None, None)
         self.reading: FileReading | None = None
         self._turns = 0

@@ -128,7 +128,7 @@ class Cleaner:
             look = self._looking.look()
             try:
                 look.mark_absent()
-                marks = new_marks(look)
+                marks = new_marks(look, self._place.repository.keyring.configuration.parity)
                 lost = self._mark(look, marks, is_first=is_first)
             except BaseException:
                 look.index.tables.close()

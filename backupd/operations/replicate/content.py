@@ -14,7 +14,7 @@ from backupd.operations.places import OpenPlace, load_place_index
 from backupd.operations.replicate.blame import blame, told_of
 from backupd.operations.replicate.report import Report
 from backupd.repository.copied_blocks import CopiedBlocks
-from backupd.repository.reader import ChunkReader, SegmentReader
+from backupd.repository.reader import ChunkReader
 from backupd.repository.sealed_fetching import SealedFetcher
 from backupd.repository.tree_check import Hit, TreeCheck
 from backupd.snapshot.records import Snapshot
@@ -93,10 +93,10 @@ class ContentCopy:
         """tables: of the new place's index. Raises BackupError of the old place."""
         self._context, self._old, self._report, self._tables = context, old, report, tables
         self._index = load_place_index(old)
-        self._segments = SegmentReader(old.repository.place, old.setup())
+        self._segments = old.segments()
         self._reader = ChunkReader(self._segments, self._index.tables)
-        self._fetcher = SealedFetcher(old.repository.place, old.setup(), self._index.tables)
-        self._new_reader = ChunkReader(SegmentReader(new.repository.place, new.setup()), tables)
+        self._fetcher = SealedFetcher(old.repository.place, old.setup(), self._index.tables, old.healed.note)
+        self._new_reader = ChunkReader(new.segments(), tables)
         self._reach = TreeReach(self._load, set())
         self._proved: set[bytes] = set()
         self._has_reloaded = False

@@ -9,6 +9,7 @@ from backupd.errors import BackupError, DamageError, RestoreLossError
 from backupd.model import events
 from backupd.model.results import Problem, ProblemKind, path_fields, shown
 from backupd.operations.context import JobContext
+from backupd.operations.healed import HealedBlocks
 
 FIRST_PROBLEMS = 20
 KEPT_NAMES = 1000
@@ -17,8 +18,11 @@ KEPT_NAMES = 1000
 class Outcome:
     """Counters of one restore; the coordinator's thread alone changes them."""
 
-    def __init__(self, context: JobContext, target: bytes, on_progress: Callable[[], None]) -> None:
-        """on_progress: called often, as a sign of life."""
+    def __init__(
+        self, context: JobContext, target: bytes, healed: HealedBlocks, on_progress: Callable[[], None]
+    ) -> None:
+        """healed: of the place that is read. on_progress: called often, as a sign of life."""
+        self.healed = healed
         self._context, self._target, self._on_progress = context, target.rstrip(b"/"), on_progress
         self.restored = self.same = self.skipped = self.failed = self.deleted = 0
         self.restored_bytes = self.fetched_bytes = self.read_back_bytes = 0

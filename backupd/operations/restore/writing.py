@@ -209,6 +209,8 @@ class Writing:
             return
         outcome.fetched_bytes += done.fetched_bytes
         outcome.read_back_bytes += done.read_back_bytes
+        for block_id in done.healed:
+            outcome.healed.note(block_id)
         failed: set[int] = set()
         reason = ""
         for result in done.results:

@@ -58,6 +58,7 @@ def _block(segments: int = 5, *, epoch: int = 0) -> tuple[FinishedBlock, bytes]:
         frame = FrameHeader(sealer.salt, sealer.counter, len(sealed), len(plain), name, 2, compression)
         assembler.add(frame, ids, sealed)
     block = assembler.finish()
+    block.complete()
     return block, b"".join(block.buffers)
 
 
