@@ -106,7 +106,8 @@ class LiveChunks:
         for number, table in enumerate(self._tables):
             bits = self._bits[number]
             for row in table.blocks():
-                use = found.setdefault(row.block_id, BlockUse(row.block_id, row.size_bytes, row.content, parity=self._parity))
+                new = BlockUse(row.block_id, row.size_bytes, row.content, parity=self._parity)
+                use = found.setdefault(row.block_id, new)
                 for ranks, stored_bytes in table.segments_of(row.block_id):
                     live = _count(bits, ranks)
                     if live:

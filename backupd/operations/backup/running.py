@@ -238,7 +238,7 @@ class _Run:
         except BackupError as stop:
             if isinstance(stop, StoppedError) or self._parts.is_full(stop):
                 return self._stop(stop, storing, checkpoints, draft)
-            writer.keep_part()
+            self._leave_cache(writer)
             raise
         root = walk.root.node if walk.root is not None else b""
         if not root:
@@ -247,7 +247,7 @@ class _Run:
         try:
             self._finish(storing, draft, root)
         except BackupError:
-            writer.keep_part()
+            self._leave_cache(writer)
             raise
         self._keep_cache(writer, root)
         self._warn_of_quotas()
@@ -279,6 +279,13 @@ class _Run:
         for part in self._parts.committed:
             part.adopt_cache(writer.path)
 
+    def _leave_cache(self, writer: FileCacheWriter) -> None:
+        """The run ends early: only with a checkpoint the next one has a use for its cache."""
+        if any(part.has_checkpoint for part in self._parts.all):
+            writer.keep_part()
+        else:
+            writer.discard()
+
     def _warn_of_quotas(self) -> None:
         parts = self._parts
         parts.each(parts.committed, Part.count_account)
@@ -300,7 +307,7 @@ class _Run:
             # That a stop was asked for stays what the run ended by; the next one stores what is missing.
             self._context.warn(error.message)
         if not self._parts.committed:
-            checkpoints.cache.keep_part()
+            self._leave_cache(checkpoints.cache)
             raise stop
         checkpoints.cache.finish_as_is()
         stop.hint = stop.hint or "what was stored stays; run it again and it goes on from there"

@@ -307,7 +307,7 @@ def test_the_five_examples_over_eight_years_of_daily_runs() -> None:
 
 
 def test_a_run_that_took_long_does_not_outlive_a_younger_one() -> None:
-    """Begun on the 11th, whole on the 21st, while others ran: else the one before it would go next time."""
+    """Begun on the 11th, whole on the 21st, while others ran: dropped first, the one before it would go, too."""
     found = [snapshot("2026-11-10"), snapshot("2026-11-11"), snapshot("2026-11-12"), snapshot("2026-11-24")]
     found[1] = msgspec.structs.replace(found[1], made_ns=nanoseconds(at("2026-11-21")))
     kept_first = plan(policy(days=7), found, at(WEDNESDAY_NOON), VIENNA).kept

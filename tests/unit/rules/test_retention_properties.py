@@ -99,28 +99,28 @@ def everywhere(faults: Faults, check: Callable[..., None], **more: st.SearchStra
     settings(max_examples=count, database=None, suppress_health_check=[*HealthCheck])(seeded)()
 
 
-def test_planned_again_after_it_was_applied_nothing_more_goes(faults: Faults) -> None:
-    """Who looks at the plan and applies it twice loses nothing that the plan had kept."""
-
-    def check(policy: RetentionText, history: list[DatedSnapshot], zone: ZoneInfo) -> None:
-        left = plan(policy, history, NOW, zone).kept
-        assert plan(policy, left, NOW, zone).dropped == []
-
-    everywhere(faults, check)
-
-
-def test_one_rule_more_never_drops_more(faults: Faults) -> None:
-    """Who adds `yearly: 7` to a policy counts on all that was kept before."""
+def test_what_holds_of_every_plan(faults: Faults) -> None:
+    """The newest stays, a second look or a wider policy drops nothing more, clocks and stopped runs push out none."""
 
     def check(policy: RetentionText, history: list[DatedSnapshot], zone: ZoneInfo, more: dict[str, Any]) -> None:
-        rule = msgspec.convert({"rules": [more]}, RetentionText).rules
-        wider = msgspec.structs.replace(policy, rules=[*policy.rules, *rule])
-        if policy.keep is None:
-            assert ids(plan(policy, history, NOW, zone).kept) <= ids(plan(wider, history, NOW, zone).kept)
-        for larger in _larger(policy):
-            assert ids(plan(policy, history, NOW, zone).kept) <= ids(plan(larger, history, NOW, zone).kept)
+        found = plan(policy, history, NOW, zone)
+        _check_all_are_told(found, history)
+        _check_newest_stays(found, history)
+        _check_future_pushes_out_none(found, plan(policy, [one for one in history if is_past(one)], NOW, zone))
+        # Incomplete ones count for nothing.
+        assert found == plan(policy, [one for one in history if one.is_complete], NOW, zone)
+        # Who applies the plan twice loses nothing that it had kept.
+        assert plan(policy, found.kept, NOW, zone).dropped == []
+        for wider in _wider(policy, more):
+            assert ids(found.kept) <= ids(plan(wider, history, NOW, zone).kept)
 
     everywhere(faults, check, more=rule_texts)
+
+
+def _wider(policy: RetentionText, more: dict[str, Any]) -> list[RetentionText]:
+    """The same with one rule more, and with one count more each: who adds `yearly: 7` counts on all that was kept."""
+    (rule,) = msgspec.convert({"rules": [more]}, RetentionText).rules
+    return [msgspec.structs.replace(policy, rules=[*policy.rules, rule]), *_larger(policy)]
 
 
 def _larger(policy: RetentionText) -> list[RetentionText]:
@@ -137,19 +137,6 @@ def _larger(policy: RetentionText) -> list[RetentionText]:
                 rules = [*policy.rules[:at], larger, *policy.rules[at + 1 :]]
                 found.append(msgspec.structs.replace(policy, rules=rules))
     return found
-
-
-def test_what_holds_of_every_plan(faults: Faults) -> None:
-    """The newest stays, clocks and stopped runs push out nothing, and nothing is forgotten."""
-
-    def check(policy: RetentionText, history: list[DatedSnapshot], zone: ZoneInfo) -> None:
-        found = plan(policy, history, NOW, zone)
-        _check_all_are_told(found, history)
-        _check_newest_stays(found, history)
-        _check_future_pushes_out_none(found, plan(policy, [one for one in history if is_past(one)], NOW, zone))
-        assert found == plan(policy, [one for one in history if one.is_complete], NOW, zone)
-
-    everywhere(faults, check)
 
 
 def _check_all_are_told(found: RetentionPlan, history: list[DatedSnapshot]) -> None:
