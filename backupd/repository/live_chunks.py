@@ -91,15 +91,6 @@ class LiveChunks:
                 self._bits[number][rank >> 3] |= 1 << (rank & 7)
         return bytes(lost)
 
-    def is_marked(self, chunk_id: bytes) -> bool:
-        """Whether a copy of the chunk is marked."""
-        prefixes = prefixes_of(chunk_id)
-        return any(
-            self._bits[number][rank >> 3] >> (rank & 7) & 1
-            for number, table in enumerate(self._tables)
-            for _, rank in table.hits(chunk_id, prefixes, (0,))
-        )
-
     def uses(self) -> dict[bytes, BlockUse]:
         """Of each block that the index names how much is needed."""
         found: dict[bytes, BlockUse] = {}

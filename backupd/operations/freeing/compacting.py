@@ -75,11 +75,12 @@ class Compaction:
     def _copy(self, pending: Sequence[bytes]) -> None:
         joined = b"".join(pending)
         ids = [joined[at : at + 32] for at in range(0, len(joined), 32)]
-        wanted = [chunk_id for chunk_id in ids if chunk_id not in self._copied]
+        # All that is needed of a segment is in one window.
+        wanted = set(ids) - self._copied
         lost: dict[bytes, str] = {}
-        for segment in self._fetcher.bring(wanted, lost):
+        for segment in self._fetcher.bring([chunk_id for chunk_id in ids if chunk_id in wanted], lost):
             self._tick()
-            self._take(segment)
+            self._take(segment, wanted)
             if len(self._blocks.placed) >= _UNPUBLISHED_CHUNKS:
                 self._publish()
         for chunk_id, message in lost.items():
@@ -88,21 +89,17 @@ class Compaction:
                 hint="nothing was given free; bkctl check --crc finds all that is damaged",
             )
 
-    def _take(self, segment: SealedSegment) -> None:
+    def _take(self, segment: SealedSegment, wanted: set[bytes]) -> None:
         ids = segment.ids
-        needed = [ids[at : at + 32] for at in range(0, len(ids), 32) if self._is_needed(ids[at : at + 32])]
-        self._copied.update(needed)
+        needed = {ids[at : at + 32] for at in range(0, len(ids), 32)} & wanted - self._copied
+        self._copied |= needed
         if len(needed) * 32 >= (1 - _MOST_DEAD) * len(ids):
             self._blocks.add(segment)
             return
         repacker = self._repackers.get(segment.content)
         if repacker is None:
             repacker = self._repackers[segment.content] = Repacker(self._place.setup(), "normal", segment.content)
-        wanted = set(needed)
-        self._add(repacker.add(segment, lambda chunk_id: chunk_id in wanted))
-
-    def _is_needed(self, chunk_id: bytes) -> bool:
-        return chunk_id not in self._copied and self._marks.is_marked(chunk_id)
+        self._add(repacker.add(segment, needed.__contains__))
 
     def _add(self, segments: Iterator[SealedSegment]) -> None:
         for segment in segments:
