@@ -128,7 +128,8 @@ def adopt_part(path: str, end: int) -> bool:
     try:
         os.truncate(path + ".part", end)
         os.rename(path + ".part", path)
-    except FileNotFoundError:
+    except OSError:
+        # Gone, or its disk does not give it: without it, more is read.
         return False
     return True
 
@@ -137,7 +138,7 @@ def open_cache(path: str) -> FileCache | None:
     """Open a cache file. None when there is none to trust."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError:
         return None
     try:
         header = os.pread(fd, _HEADER.size, 0)

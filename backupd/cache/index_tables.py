@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Set
-from contextlib import suppress
 from typing import TypeVar
 
 from backupd.cache.index_table import IndexedFrame, IndexTable, Place, open_table, prefixes_of
@@ -101,8 +100,13 @@ class IndexTables:
 
     def trust(self, name: str) -> None:
         """The index object was read whole again."""
-        with suppress(FileNotFoundError):
-            os.unlink(_doubt_path(self._directory, name))
+        path = _doubt_path(self._directory, name)
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise translated(error, path) from error
 
     def names(self) -> list[str]:
         """Names of the index objects whose tables are searched, in the order they were added."""
@@ -125,9 +129,13 @@ class IndexTables:
 
     def file_names(self) -> list[str]:
         """Names of the index objects whose table files are there, searched or not."""
-        if not os.path.isdir(self._directory):
+        try:
+            names = os.listdir(self._directory)
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        return [name.removesuffix(SUFFIX) for name in os.listdir(self._directory) if name.endswith(SUFFIX)]
+        except OSError as error:
+            raise translated(error, self._directory) from error
+        return [name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)]
 
     def close(self) -> None:
         """Close all tables."""

@@ -15,6 +15,7 @@ import msgspec
 from blake3 import blake3
 
 from backupd import durable_io
+from backupd.state_errors import translated
 from backupd.wire.malformed import MALFORMED
 
 _HEAD = struct.Struct("<I8s")
@@ -126,6 +127,8 @@ def read_journal(path: str) -> JournalState | None:
             data = file.read()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise translated(error, path) from error
     session: JournalSession | None = None
     unpublished: dict[bytes, JournalBlock] = {}
     checkpoint: JournalCheckpoint | None = None

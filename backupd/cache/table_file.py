@@ -135,6 +135,8 @@ def remove_table(directory: str, name: str) -> None:
         os.unlink(table_path(directory, name))
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise translated(error, table_path(directory, name)) from error
 
 
 def _sections(

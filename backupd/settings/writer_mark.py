@@ -49,10 +49,13 @@ class WriterMark:
     def dead_tags(self) -> list[str]:
         """Tags of writers at this place whose process is gone; `forget` them when their files are removed."""
         tags: list[str] = []
-        for name in sorted(os.listdir(self._directory)):
-            path = os.path.join(self._directory, name)
-            if name.startswith(self._prefix) and path != self._path and _is_free(path):
-                tags.append(name.removeprefix(self._prefix))
+        try:
+            for name in sorted(os.listdir(self._directory)):
+                path = os.path.join(self._directory, name)
+                if name.startswith(self._prefix) and path != self._path and _is_free(path):
+                    tags.append(name.removeprefix(self._prefix))
+        except OSError as error:
+            raise translated(error, self._directory) from error
         return tags
 
     def forget(self, tag: str) -> None:

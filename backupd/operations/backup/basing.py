@@ -243,7 +243,10 @@ def end_dead(
         if partial is not None:
             context.tell("information", "the last run was interrupted; this one goes on from its last checkpoint")
         ended.append(state.session.session)
-        os.unlink(path)
+        try:
+            os.unlink(path)
+        except OSError as error:
+            raise translated(error, path) from error
     for session, numbers in records.sessions().items():
         try:
             posted = records.session(session, numbers[-1])
