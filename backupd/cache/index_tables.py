@@ -14,6 +14,8 @@ from backupd.index.layout import ID_BYTES, BlockRow, IndexContents
 from backupd.state_errors import translated
 
 T = TypeVar("T")
+_FRUITLESS_MOST = 3
+"""So often it is looked for newer index objects in vain: where much is lost, nobody waits for each chunk."""
 
 
 class IndexTables:
@@ -28,6 +30,8 @@ class IndexTables:
         self._directory = directory
         self._tables = list(tables)
         self._fetch: Callable[[str], IndexContents] | None = None
+        self._renew: Callable[[], bool] | None = None
+        self._fruitless = 0
         self.absent_blocks: set[bytes] = set()
         """Ids of blocks that damage records and gc lists name: what lies there counts as absent for writing."""
         self.absent_places: set[bytes] = set()
@@ -59,12 +63,24 @@ class IndexTables:
         """Have tables that are not what was written made anew. fetch: gives an index object's contents."""
         self._fetch = fetch
 
-    def recheck(self) -> bool:
-        """Read all tables whole, once, and make those anew that are not what was written; whether there were some.
+    def renewed_by(self, renew: Callable[[], bool]) -> None:
+        """renew: adds the tables of index objects that came since, whether there were some; for readers alone."""
+        self._renew = renew
 
-        For who found that a table misleads: a place that is none, or no place of a chunk. Raises DamageError and others
-        where the index object can't be read either.
+    def recheck(self) -> bool:
+        """Look whether the tables mislead, or the index has gone on: True where they know more or better now.
+
+        For who found a place that is none, or no place of a chunk: what lay there may have been put elsewhere (DESIGN
+        8.4). All tables are read whole, once. Raises DamageError and others where an index object can't be read.
         """
+        is_mended = self._remake_unsound()
+        if self._renew is None or self._fruitless >= _FRUITLESS_MOST:
+            return is_mended
+        is_renewed = self._renew()
+        self._fruitless += not is_renewed
+        return is_mended or is_renewed
+
+    def _remake_unsound(self) -> bool:
         fetch, self._fetch = self._fetch, None
         if fetch is None:
             return False

@@ -83,6 +83,8 @@ def load_index(repository: OpenRepository, directory: str, *, is_reading: bool =
     sizes = {info.name.removeprefix("index/"): info.size_bytes for info in repository.place.list("index/")}
     tables = IndexTables(directory)
     tables.made_of(lambda name: fetch_contents(repository, name))
+    if is_reading:
+        tables.renewed_by(lambda: _add_new(repository, tables))
     damaged: dict[str, str] = {}
     locked: dict[str, str] = {}
     # Those that are here first: what they replace need not be fetched again and again.
@@ -108,6 +110,21 @@ def load_index(repository: OpenRepository, directory: str, *, is_reading: bool =
     doubted = [name for name in damaged if tables.is_doubted(name)]
     tables.keep_only([name for name in tables.names() if name not in replaced], [*lost, *doubted])
     return LoadedIndex(tables, {n: m for n, m in damaged.items() if n not in replaced}, sizes, locked, lost)
+
+
+def _add_new(repository: OpenRepository, tables: IndexTables) -> bool:
+    """Add the tables of index objects that came since the others were loaded, but for those replaced by then."""
+    known = {*tables.names(), *(old for table in tables.tables() for old in table.replaces)}
+    listed = [info.name.removeprefix("index/") for info in repository.place.list("index/")]
+    is_added = False
+    for name in listed:
+        if name in known:
+            continue
+        with suppress(DamageError, ObjectMissingError, NewerVersionError, KeyMissingError):
+            if not tables.load(name):
+                tables.build(name, fetch_contents(repository, name))
+            is_added = True
+    return is_added
 
 
 def forget_lost(index: LoadedIndex) -> None:

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -309,6 +310,45 @@ def test_what_a_host_knew_before_another_one_freed(above: Path, faults: Faults) 
         two.back_up()
         stage.check_all()
         shutil.rmtree(stage.above)
+
+
+def _restore(host: Host, order: Order, results: list[Any]) -> None:
+    results.append(host.run(order))
+
+
+def test_a_restore_that_slept_while_space_was_freed(above: Path, faults: Faults) -> None:
+    """Else what is needed of a block that was written anew is said to be lost, for the old one is gone."""
+    held = moved = 0
+    for number in range(_rounds(faults)):
+        stage, one, two = _staged(above, faults, number)
+        for host in (two, one, two, one):
+            host.edit()
+            host.back_up()
+        snapshot = list(stage.noted)[-2]
+        target = stage.above / "slept"
+        wanted = Selection(as_of=snapshot)
+        place = stage.place.address
+        order = RestoreOrder(place=place, selection=wanted, to=bytes(target), strip=True, limits=_LIMITS)
+        stage.place.set_faults(Fault("hold", "get", "blocks/", first=stage.random.randrange(8)))
+        results: list[Any] = []
+        sleeper = Sleeper(stage.place, partial(_restore, two, order, results))
+        held += sleeper.was_held
+        one.drop(3)
+        freed = one.free()
+        moved += freed["rewritten"]["blocks"] > 0 and sleeper.was_held
+        error = sleeper.wake()
+        if snapshot not in stage.noted:
+            # It was dropped meanwhile.
+            assert error is None or isinstance(error, BackupError)
+        else:
+            assert error is None, error
+            assert results[0].done.exit_code == 0, results[0].result
+            (found,) = target.iterdir()
+            assert tree_of(found) == stage.noted[snapshot]
+        stage.check_all()
+        shutil.rmtree(stage.above)
+    print(f"{held} restores slept, beside {moved} blocks were written anew")  # noqa: T201
+    assert moved
 
 
 def test_an_index_that_is_merged_late(above: Path, faults: Faults) -> None:

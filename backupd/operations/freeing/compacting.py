@@ -93,7 +93,7 @@ class Compaction:
         ids = segment.ids
         needed = {ids[at : at + 32] for at in range(0, len(ids), 32)} & wanted - self._copied
         self._copied |= needed
-        if len(needed) * 32 >= (1 - _MOST_DEAD) * len(ids):
+        if _live_share(segment, needed) >= 1 - _MOST_DEAD:
             self._blocks.add(segment)
             return
         repacker = self._repackers.get(segment.content)
@@ -118,3 +118,13 @@ class Compaction:
             contents = [to_contents(block) for block in safe]
             publish(self._place.repository, self._look.index.tables, contents, self._look.gc.generation)
             self._blocks.forget(safe)
+
+
+def _live_share(segment: SealedSegment, needed: set[bytes]) -> float:
+    """The part of a segment's bytes that is needed."""
+    if segment.opened is None:
+        raise AssertionError("a fetched segment was opened")
+    lengths = segment.opened.lengths
+    live: int = sum(length for at, length in enumerate(lengths) if segment.ids[32 * at : 32 * at + 32] in needed)
+    total: int = sum(lengths)
+    return live / max(1, total)
