@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-from backupd.cancel import Cancel
 from backupd.errors import BackupError, BusyError, ConflictError, StoppedError
 from backupd.model.orders import (
     BackupOrder,
@@ -30,11 +29,8 @@ from backupd.model.orders import (
     Selection,
     SnapshotListOrder,
 )
-from backupd.operations.context import JobContext
 from backupd.operations.freeing import cleaning
-from backupd.operations.places import open_place
 from backupd.repository.dropping import drop_snapshots
-from backupd.settings import directories
 from backupd.snapshot import naming
 from tests.fault.conftest import Faults
 from tests.support.faulty_store import Fault, FaultyPlace
@@ -81,7 +77,7 @@ class Host:
 
     def drop(self, count: int = 1) -> None:
         """Snapshots of any set go, but for the newest of each."""
-        records = open_place(self._context(SnapshotListOrder(place=self.stage.place.address))).records
+        records = self.machine.records(self.stage.place.address, self.clock)
         names = records.snapshot_names()
         newest = {name.set_id: name.name for name in names}
         old = [name.name for name in names if name.name not in newest.values()]
@@ -99,10 +95,6 @@ class Host:
     def run(self, order: Order) -> Any:
         """Raises BackupError."""
         return self.machine.run(order, self.clock)
-
-    def _context(self, order: Order) -> JobContext:
-        found = directories.find(self.machine.environ)
-        return JobContext(order, self.clock, Cancel(), self.machine.environ, found, lambda _: None)
 
 
 class Stage:
