@@ -1,4 +1,4 @@
-"""Space is given back where no byte is free (RELIABILITY C4): the drop, the lists and the deleting need some themselves."""
+"""Space is given back where no byte is free (RELIABILITY C4): the drop, the lists and the deleting need some, too."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Small:
         return result
 
     def look(self) -> None:
-        """Nothing is lost: the newest snapshot gives the source back, a check reads every byte; the reserve is there."""
+        """Nothing is lost: the newest snapshot gives the source back, check is clean; the reserve is there."""
         assert [path.stat().st_size for path in self.objects("gc/reserve-*")] == [MIB]
         assert self.daemon.json("check", "docs", "--crc")["exit"] == 0
         target = self.daemon.home / "target"

@@ -1,7 +1,7 @@
 """kill -9 of daemon, job, workers and bkctl at any moment of anything (RELIABILITY C2): nothing lost, no manual step.
 
-Half of the deeds that are disturbed are backups, a quarter restores, the rest freeings, checks, keys, settings, an update
-of the catalog. After each one a ledger that lies outside says what must be there.
+Half of the deeds that are disturbed are backups, a quarter restores, the rest freeings, checks, keys, settings, an
+update of the catalog. After each one a ledger that lies outside says what must be there.
 """
 
 from __future__ import annotations
