@@ -29,6 +29,7 @@ class IndexTables:
         self._directory = directory
         self._tables = list(tables)
         self._fetch: Callable[[str], IndexContents] | None = None
+        self._add_new: Callable[[], bool] | None = None
         self.absent_blocks: set[bytes] = set()
         """Ids of blocks that damage records and gc lists name: what lies there counts as absent for writing."""
         self.absent_places: set[bytes] = set()
@@ -60,15 +61,23 @@ class IndexTables:
         """Have tables that are not what was written made anew. fetch: gives an index object's contents."""
         self._fetch = fetch
 
-    def recheck(self) -> bool:
-        """Read all tables whole, once, and make those anew that are not what was written; whether there were some.
+    def grow_by(self, add_new: Callable[[], bool]) -> None:
+        """Have `recheck` take in what came to the index since. add_new: does it, and says whether there was any.
 
-        For who found that a table misleads: a place that is none, or no place of a chunk. Raises DamageError and others
-        where the index object can't be read either.
+        For readers alone: a writer knows by the lists that it has read what it must not rely on (DESIGN 8.3).
         """
+        self._add_new = add_new
+
+    def recheck(self) -> bool:
+        """Take in what came since; read all tables whole, once, and make those anew that are not what was written.
+
+        For who found that a table misleads: a place that is none, or no place of a chunk. Whether there is more to find
+        now. Raises DamageError and others where the index object can't be read either.
+        """
+        is_more = self._add_new is not None and self._add_new()
         fetch, self._fetch = self._fetch, None
         if fetch is None:
-            return False
+            return is_more
         unsound = [number for number, table in enumerate(self._tables) if not table.is_sound()]
         for number in unsound:
             name = self._tables[number].name
@@ -77,7 +86,7 @@ class IndexTables:
             if table is not None:
                 self._tables[number].close()
                 self._tables[number] = table
-        return bool(unsound)
+        return is_more or bool(unsound)
 
     def add(self, table: IndexTable) -> None:
         """Search this table too, before the others."""

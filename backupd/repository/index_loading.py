@@ -107,7 +107,26 @@ def load_index(repository: OpenRepository, directory: str, *, is_reading: bool =
     lost = [name for name in tables.file_names() if name not in sizes and name not in replaced]
     doubted = [name for name in damaged if tables.is_doubted(name)]
     tables.keep_only([name for name in tables.names() if name not in replaced], [*lost, *doubted])
+    if is_reading:
+        known = set(sizes)
+        tables.grow_by(lambda: add_new(repository, tables, known))
     return LoadedIndex(tables, {n: m for n, m in damaged.items() if n not in replaced}, sizes, locked, lost)
+
+
+def add_new(repository: OpenRepository, tables: IndexTables, known: set[str]) -> bool:
+    """Add the tables of index objects that came since: what is needed of a block that is gone was copied before.
+
+    known: names of all that were looked at. Whether any was added.
+    """
+    listed = {info.name.removeprefix("index/") for info in repository.place.list("index/")}
+    is_more = False
+    for name in sorted(listed - known):
+        known.add(name)
+        with suppress(DamageError, KeyMissingError, NewerVersionError, ObjectMissingError):
+            if not tables.load(name):
+                tables.build(name, _fetch_patiently(repository, name))
+            is_more = True
+    return is_more
 
 
 def forget_lost(index: LoadedIndex) -> None:

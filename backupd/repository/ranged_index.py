@@ -7,6 +7,7 @@ chunks of one file were mostly stored together.
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 
 from backupd.cache.index_table import Place
 from backupd.destination.contract import Destination
@@ -28,6 +29,7 @@ class RangedIndex:
     def __init__(self, repository: OpenRepository, sizes: dict[str, int]) -> None:
         """sizes: bytes of all index objects by name below `index/`. Raises DestinationError."""
         self._place: Destination = repository.place
+        self._repository, self._known = repository, set(sizes)
         self._readers: list[tuple[str, IndexReader]] = []
         self._pages: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self.read_bytes = 0
@@ -50,8 +52,17 @@ class RangedIndex:
         return [place for place in found if place is not None]
 
     def recheck(self) -> bool:
-        """What is answered comes from the place itself, each page sealed."""
-        return False
+        """Take in index objects that came since; what is answered comes from the place itself, each page sealed."""
+        is_more = False
+        for info in self._place.list("index/"):
+            name = info.name.removeprefix("index/")
+            if name in self._known:
+                continue
+            self._known.add(name)
+            with suppress(DamageError, ObjectMissingError, NewerVersionError, KeyMissingError):
+                self._readers.insert(0, (name, self._open(self._repository, name, info.size_bytes)))
+                is_more = True
+        return is_more
 
     def close(self) -> None:
         """Let go of the pages."""
