@@ -91,7 +91,7 @@ class StoredCheck:
     def _caught_up(self, snapshots: list[SnapshotAt]) -> tuple[list[SnapshotAt], bool]:
         """After a look at what went meanwhile: the snapshots that were not dropped, and whether anything did go.
 
-        What a freeing deleted since the check began is no damage: what is needed of it lies elsewhere, by a newer index.
+        What a freeing deleted since the check began is no damage: what is needed of it was copied before.
         """
         void, _ = self._place.records.readable_void_names()
         left = [at for at in snapshots if at.name not in void]
