@@ -30,7 +30,7 @@ class IndexTables:
         self._directory = directory
         self._tables = list(tables)
         self._fetch: Callable[[str], IndexContents] | None = None
-        self._renew: Callable[[], bool] | None = None
+        self._add_new: Callable[[], bool] | None = None
         self._fruitless = 0
         self.absent_blocks: set[bytes] = set()
         """Ids of blocks that damage records and gc lists name: what lies there counts as absent for writing."""
@@ -63,9 +63,12 @@ class IndexTables:
         """Have tables that are not what was written made anew. fetch: gives an index object's contents."""
         self._fetch = fetch
 
-    def renewed_by(self, renew: Callable[[], bool]) -> None:
-        """renew: adds the tables of index objects that came since, whether there were some; for readers alone."""
-        self._renew = renew
+    def grow_by(self, add_new: Callable[[], bool]) -> None:
+        """Have `recheck` take in what came to the index since. add_new: does it, and says whether there was any.
+
+        For readers alone: a writer knows by the lists that it has read what it must not rely on (DESIGN 8.3).
+        """
+        self._add_new = add_new
 
     def recheck(self) -> bool:
         """Look whether the tables mislead, or the index has gone on: True where they know more or better now.
@@ -74,11 +77,11 @@ class IndexTables:
         8.4). All tables are read whole, once. Raises DamageError and others where an index object can't be read.
         """
         is_mended = self._remake_unsound()
-        if self._renew is None or self._fruitless >= _FRUITLESS_MOST:
+        if self._add_new is None or self._fruitless >= _FRUITLESS_MOST:
             return is_mended
-        is_renewed = self._renew()
-        self._fruitless += not is_renewed
-        return is_mended or is_renewed
+        is_more = self._add_new()
+        self._fruitless += not is_more
+        return is_mended or is_more
 
     def _remake_unsound(self) -> bool:
         fetch, self._fetch = self._fetch, None

@@ -77,13 +77,36 @@ class StoredCheck:
                 self._pump(0.2)
         for block_id in self._healed_as_read - self._read:
             self._verify(block_id)
+        is_behind = False
+        if self._block_problems or self._needed or self._in_no_index:
+            snapshots, is_behind = self._caught_up(snapshots)
         after = self._known_bad()
-        if after.without(before) or before.without(after):
+        if is_behind or after.without(before) or before.without(after):
             self._findings.forget_hits()
             self._in_no_index.clear()
             self._needed.clear()
             self._walk(snapshots, after)
         self._judge()
+
+    def _caught_up(self, snapshots: list[SnapshotAt]) -> tuple[list[SnapshotAt], bool]:
+        """After a look at what went meanwhile: the snapshots that were not dropped, and whether anything did go.
+
+        What a freeing deleted since the check began is no damage: what is needed of it was copied before.
+        """
+        void, _ = self._place.records.readable_void_names()
+        left = [at for at in snapshots if at.name not in void]
+        gone = read_deleted(self._place.repository) - self._objects.deleted
+        self._objects.deleted.update(gone)
+        for block_id, problems in [*self._block_problems.items()]:
+            is_missing = problems[0][0] == ObjectMissingError.code and block_id in self._objects.deleted
+            if is_missing or block_id in gone:
+                del self._block_problems[block_id]
+                self.bad.forget(block_id)
+                self.healable.forget(block_id)
+                self._healable_blocks.discard(block_id)
+                gone.add(block_id)
+        is_more = self._tables.recheck()
+        return left, is_more or bool(gone) or len(left) < len(snapshots)
 
     def result(self) -> dict[str, Any]:
         """Counts for the result."""

@@ -19,7 +19,7 @@ from backupd.errors import (
     ObjectMissingError,
 )
 from backupd.index.layout import IndexContents
-from backupd.repository.index_loading import fetch_contents
+from backupd.repository.index_loading import add_new, fetch_contents
 from backupd.repository.opening import OpenRepository
 
 _ROUNDS = 3
@@ -66,6 +66,8 @@ def verify_index(repository: OpenRepository, directory: str, step: Callable[[], 
     for name in replaced & opened.keys():
         opened.pop(name).close()
     tables = IndexTables(directory, opened.values())
+    known = set(names)
+    tables.grow_by(lambda: add_new(repository, tables, known))
     for name, reason in damaged.items():
         if not isinstance(reason, NewerVersionError):
             tables.doubt(name)

@@ -83,8 +83,6 @@ def load_index(repository: OpenRepository, directory: str, *, is_reading: bool =
     sizes = {info.name.removeprefix("index/"): info.size_bytes for info in repository.place.list("index/")}
     tables = IndexTables(directory)
     tables.made_of(lambda name: fetch_contents(repository, name))
-    if is_reading:
-        tables.renewed_by(lambda: _add_new(repository, tables))
     damaged: dict[str, str] = {}
     locked: dict[str, str] = {}
     # Those that are here first: what they replace need not be fetched again and again.
@@ -109,22 +107,26 @@ def load_index(repository: OpenRepository, directory: str, *, is_reading: bool =
     lost = [name for name in tables.file_names() if name not in sizes and name not in replaced]
     doubted = [name for name in damaged if tables.is_doubted(name)]
     tables.keep_only([name for name in tables.names() if name not in replaced], [*lost, *doubted])
+    if is_reading:
+        known = set(sizes)
+        tables.grow_by(lambda: add_new(repository, tables, known))
     return LoadedIndex(tables, {n: m for n, m in damaged.items() if n not in replaced}, sizes, locked, lost)
 
 
-def _add_new(repository: OpenRepository, tables: IndexTables) -> bool:
-    """Add the tables of index objects that came since the others were loaded, but for those replaced by then."""
-    known = {*tables.names(), *(old for table in tables.tables() for old in table.replaces)}
-    listed = [info.name.removeprefix("index/") for info in repository.place.list("index/")]
-    is_added = False
-    for name in listed:
-        if name in known:
-            continue
-        with suppress(DamageError, ObjectMissingError, NewerVersionError, KeyMissingError):
+def add_new(repository: OpenRepository, tables: IndexTables, known: set[str]) -> bool:
+    """Add the tables of index objects that came since: what is needed of a block that is gone was copied before.
+
+    known: names of all that were looked at. Whether any was added.
+    """
+    listed = {info.name.removeprefix("index/") for info in repository.place.list("index/")}
+    is_more = False
+    for name in sorted(listed - known):
+        known.add(name)
+        with suppress(DamageError, KeyMissingError, NewerVersionError, ObjectMissingError):
             if not tables.load(name):
-                tables.build(name, fetch_contents(repository, name))
-            is_added = True
-    return is_added
+                tables.build(name, _fetch_patiently(repository, name))
+            is_more = True
+    return is_more
 
 
 def forget_lost(index: LoadedIndex) -> None:

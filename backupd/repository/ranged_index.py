@@ -7,9 +7,10 @@ chunks of one file were mostly stored together.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from contextlib import suppress
 
 from backupd.cache.index_table import Place
+from backupd.destination.contract import Destination
 from backupd.errors import DamageError, KeyMissingError, NewerVersionError, ObjectMissingError
 from backupd.index.layout import FOOTER_BYTES, HEAD_BYTES, ID_BYTES, Range
 from backupd.index.reader import IndexReader, footer_range, tail_range
@@ -27,18 +28,15 @@ class RangedIndex:
 
     def __init__(self, repository: OpenRepository, sizes: dict[str, int]) -> None:
         """sizes: bytes of all index objects by name below `index/`. Raises DestinationError."""
-        self._repository, self._place = repository, repository.place
-        self._known = set(sizes)
+        self._place: Destination = repository.place
+        self._repository, self._known = repository, set(sizes)
         self._readers: list[tuple[str, IndexReader]] = []
         self._pages: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self.read_bytes = 0
         self.damaged: dict[str, str] = {}
-        self._add(sizes)
-
-    def _add(self, sizes: Mapping[str, int]) -> None:
         for name, size in sizes.items():
             try:
-                self._readers.append((name, self._open(self._repository, name, size)))
+                self._readers.append((name, self._open(repository, name, size)))
             except (DamageError, ObjectMissingError, NewerVersionError, KeyMissingError) as error:
                 self.damaged[name] = error.message
         replaced = {old for _, reader in self._readers for old in reader.tail.replaces}
@@ -54,12 +52,17 @@ class RangedIndex:
         return [place for place in found if place is not None]
 
     def recheck(self) -> bool:
-        """Add index objects that came since: what is answered comes from the place itself, each page sealed."""
-        listed = {info.name.removeprefix("index/"): info.size_bytes for info in self._place.list("index/")}
-        fresh = {name: size for name, size in listed.items() if name not in self._known}
-        self._known |= fresh.keys()
-        self._add(fresh)
-        return bool(fresh)
+        """Take in index objects that came since; what is answered comes from the place itself, each page sealed."""
+        is_more = False
+        for info in self._place.list("index/"):
+            name = info.name.removeprefix("index/")
+            if name in self._known:
+                continue
+            self._known.add(name)
+            with suppress(DamageError, ObjectMissingError, NewerVersionError, KeyMissingError):
+                self._readers.insert(0, (name, self._open(self._repository, name, info.size_bytes)))
+                is_more = True
+        return is_more
 
     def close(self) -> None:
         """Let go of the pages."""

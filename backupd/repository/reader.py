@@ -126,7 +126,10 @@ class ChunkPlaces(Protocol):
         ...
 
     def recheck(self) -> bool:
-        """Look whether this host's own copy of the index misleads, and mend it: True where it did. Done once."""
+        """Look whether the index says more by now, or this host's own copy of it misled: True where it did.
+
+        Blocks go with what nobody needs of them; what is needed was copied before, and is named by a newer object.
+        """
         ...
 
     def close(self) -> None:

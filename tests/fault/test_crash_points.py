@@ -16,7 +16,9 @@ from random import Random
 
 import pytest
 
-from backupd.model.orders import CheckOrder, KeyOrder, Limits, ReplicateOrder, Unlock
+from backupd.model.orders import CheckOrder, FreeOrder, KeyOrder, Limits, ReplicateOrder, Unlock
+from backupd.model.retention import RetentionText
+from backupd.repository.dropping import drop_snapshots
 from tests.fault.conftest import Faults
 from tests.support.crashing import Scene
 from tests.support.disk_states import Disk, Worst
@@ -144,9 +146,49 @@ def key_removed(scene: Scene) -> Callable[[], int]:
     return lambda: scene.run(KeyOrder(place=str(scene.place), verb="remove", slot="second", assume_yes=True))
 
 
+def freed(scene: Scene) -> Callable[[], int]:
+    """`bkctl free` where two of three snapshots were dropped: blocks that nobody needs, and one that is mostly dead."""
+    _live_through(scene)
+    records = scene.machine.records(str(scene.place), scene.clock)
+    drop_snapshots(records, [name.name for name in records.snapshot_names()][:2], scene.clock.now_ns(), bytes(16), "")
+    scene.note_what_is_there()
+    return _free(scene, FreeOrder(place=str(scene.place), limits=Limits(jobs=1, polite=False)))
+
+
+def freed_with_policy(scene: Scene) -> Callable[[], int]:
+    """The same, but the set's policy says what is dropped, as it does where a daemon frees."""
+    _live_through(scene)
+    records = scene.machine.records(str(scene.place), scene.clock)
+    names = records.snapshot_names()
+    scene.may_go = {records.snapshot(name.name).id.hex() for name in names[:2]}
+    scene.clock.ahead_seconds += 30 * 86_400
+    policy, limits = RetentionText(days=7), Limits(jobs=1, polite=False)
+    return _free(scene, FreeOrder(place=str(scene.place), set_id=names[0].set_id, policy=policy, limits=limits))
+
+
+def _live_through(scene: Scene) -> None:
+    """Three snapshots of which the newest needs little of what is stored."""
+    for number in range(12):
+        scene.write(f"few/{number}", 8000)
+    scene.back_up()
+    (scene.source / "a").unlink()
+    scene.write("gone", 200_000)
+    scene.back_up()
+    for name in ("gone", *(f"few/{number}" for number in range(9))):
+        (scene.source / name).unlink()
+    scene.write("new", 3000)
+    scene.back_up()
+
+
+def _free(scene: Scene, order: FreeOrder) -> Callable[[], int]:
+    """What frees; it has to delete something, and to write something anew."""
+    scene.freeing = lambda: scene.run(order)
+    return scene.freeing
+
+
 OPERATIONS: list[Operation] = [
     first_backup, incremental, nothing_new_to_store, resumed, index_merge, index_rebuild, key_added, key_changed,
-    key_rotated, key_removed, replicated, replicated_again,
+    key_rotated, key_removed, replicated, replicated_again, freed, freed_with_policy,
 ]  # fmt: skip
 _AT_THEIR_TIME = [
     pytest.param(one, marks=pytest.mark.nightly) if one is key_changed else pytest.param(one) for one in OPERATIONS
@@ -166,6 +208,9 @@ def test_a_crash_at_any_point_loses_nothing(tmp_path: Path, operation: Operation
         scene.note_what_is_there()
     before, trace = scene.record(function)
     assert trace.exit_code == 0
+    if scene.freeing is not None:
+        done = {step.kind for step in trace.steps if "/blocks/" in step.path + step.other}
+        assert {"link", "unlink"} <= done, f"nothing was written anew and deleted: {done}"
     last = scene.hash_of_source()
     points = range(len(trace.steps) + 1)
     chosen = set(points if faults.is_full else random.sample(points, 1 if operation in SLOW else _FEW))

@@ -1,7 +1,7 @@
 """kill -9 of daemon, job, workers and bkctl at any moment of anything (RELIABILITY C2): nothing lost, no manual step.
 
-Half of the deeds that are disturbed are backups, a quarter restores, the rest checks, keys, settings, an update of the
-catalog. After each one a ledger that lies outside says what must be there.
+Half of the deeds that are disturbed are backups, a quarter restores, the rest freeings, checks, keys, settings, an
+update of the catalog. After each one a ledger that lies outside says what must be there.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pytest
 from tests.fault.conftest import Faults
 from tests.support import deeds, old_catalog
 from tests.support.daemon import Daemon
+from tests.support.freeing_deed import Free
 from tests.support.household import Household
 from tests.support.old_catalog import OldCatalog
 from tests.support.orphans import Orphans, adopting
@@ -121,6 +122,8 @@ class Era:
             return deeds.Restore(self.home, opening, self.campaign.reread)
         if drawn < 0.78:
             return Migration(self.home, self.old, self.campaign)
+        if drawn < 0.86:
+            return Free(self.home, opening)
         return self.random.choice(_OTHERS)(self.home)
 
     def _open(self) -> deeds.Opening:

@@ -33,6 +33,10 @@ class Scene:
     """The ledger: snapshots that a run reported as good, and the hash of what each gives back."""
     repeat: Callable[[], int] | None = None
     """What is broken off and has to be given again before anything can be read."""
+    freeing: Callable[[], int] | None = None
+    """What is broken off and is given again some time: before or after the next run, as it is drawn."""
+    may_go: set[str] = field(default_factory=set)
+    """Snapshots that what is broken off drops: they are there or not, and so nobody asks for them."""
 
     def __post_init__(self) -> None:
         """Make the source."""
@@ -61,8 +65,8 @@ class Scene:
         return self.run(_backup(self.source, self.place, unlock or Unlock()))
 
     def note_what_is_there(self) -> None:
-        """What is complete now was reported as good."""
-        self.good = {found: tree.digest for found, tree in self._listed(Unlock()).items() if tree.is_complete}
+        """What is complete now was reported as good, but for what may go."""
+        self.good = self._complete(Unlock())
 
     def hash_of_source(self) -> str:
         """What a snapshot of the source gives back: by another machine at another place."""
@@ -84,7 +88,7 @@ class Scene:
 
     def check_reported(self, last: str) -> None:
         """A run said that it is good: then a snapshot is there that was not, and gives the source back."""
-        complete = {name: tree.digest for name, tree in self._listed(Unlock()).items() if tree.is_complete}
+        complete = self._complete(Unlock())
         assert [complete[name] for name in complete.keys() - self.good.keys()] == [last], "reported, but not stored"
 
     def check_nothing_lost(self, last: str, secrets: Sequence[Unlock]) -> None:
@@ -92,18 +96,22 @@ class Scene:
         if self.repeat is not None:
             assert self.repeat() == 0, "the same command can't be given again"
         unlock = self._what_opens(secrets)
-        found = self._listed(unlock)
-        complete = {name: tree.digest for name, tree in found.items() if tree.is_complete}
+        complete = self._complete(unlock)
         lost = {name for name, digest in self.good.items() if complete.get(name) != digest}
         assert not lost, f"lost or changed: {lost}"
         unknown = complete.keys() - self.good.keys()
         assert len(unknown) <= 1, f"nobody reported {unknown}"
         assert all(complete[name] == last for name in unknown), "what was in flight is not the source"
+        is_first = self.random.random() < 0.5
+        if self.freeing is not None and is_first:
+            assert self.freeing() == 0, "the next freeing needs help"
         assert self.back_up(unlock) == 0, "the next run needs help"
-        after = self._listed(unlock)
-        new = {name: tree for name, tree in after.items() if tree.is_complete and name not in complete}
-        assert [tree.digest for tree in new.values()] == [last], "the next run did not store the source"
-        assert all(after[name].digest == digest for name, digest in complete.items()), "the next run lost a snapshot"
+        if self.freeing is not None and not is_first:
+            assert self.freeing() == 0, "the freeing after the next run needs help"
+        after = self._complete(unlock)
+        new = [digest for name, digest in after.items() if name not in complete]
+        assert new == [last], "the next run did not store the source"
+        assert complete.items() <= after.items(), "the next run lost a snapshot"
         check = CheckOrder(place=str(self.place), crc=True, unlock=unlock, limits=Limits(jobs=1))
         assert self.run(check) == 0, "check finds damage"
         assert not self.ledger.leftovers(), self.ledger.leftovers()
@@ -116,6 +124,10 @@ class Scene:
                 continue
             return unlock
         return secrets[-1]
+
+    def _complete(self, unlock: Unlock) -> dict[str, str]:
+        found = self._listed(unlock).items()
+        return {name: tree.digest for name, tree in found if tree.is_complete and name not in self.may_go}
 
     def _listed(self, unlock: Unlock) -> dict[str, StoredTree]:
         try:

@@ -7,13 +7,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from backupd.cancel import Cancel
 from backupd.model.orders import CheckOrder, FreeOrder, RestoreOrder, Selection, SnapshotListOrder
-from backupd.operations.context import JobContext
-from backupd.operations.places import open_place
 from backupd.repository.dropping import drop_snapshots
 from backupd.repository.records import Records
-from backupd.settings import directories
 from backupd.snapshot import naming
 from tests.support.backing_up import Bench
 
@@ -58,10 +54,7 @@ class History:
 
     def records(self) -> Records:
         """Of the repository as it is now."""
-        machine, order = self.bench.machine, SnapshotListOrder(place=str(self.bench.place))
-        found = directories.find(machine.environ)
-        context = JobContext(order, self.bench.clock, Cancel(), machine.environ, found, lambda _: None)
-        return open_place(context).records
+        return self.bench.machine.records(str(self.bench.place), self.bench.clock)
 
     def free(self, **options: Any) -> dict[str, Any]:
         """The result of a freeing."""

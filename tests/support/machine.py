@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from backupd.cancel import Cancel
 from backupd.clock import Clock, SystemClock
 from backupd.house import run
 from backupd.model import events
-from backupd.model.orders import Order
+from backupd.model.orders import Order, SnapshotListOrder
 from backupd.operations.context import JobContext
+from backupd.operations.places import open_place
+from backupd.repository.records import Records
 from backupd.settings import directories
 from tests.support import bkctl_here
 
@@ -75,13 +77,19 @@ class Machine:
 
     def run(self, order: Order, clock: Clock | None = None) -> Outcome:
         """Carry out an order here, at another time than now if a clock says so. Raises BackupError."""
-        self.home.mkdir(exist_ok=True)
         sent: list[events.FromJob] = []
-        found = directories.find(self.environ)
-        context = JobContext(order, clock or SystemClock(), Cancel(), self.environ, found, sent.append)
-        done = run(order, context)
+        done = run(order, self._context(order, clock, sent.append))
         items = [event.item for event in sent if isinstance(event, events.Item)]
         return Outcome(done, items, b"".join(event.data for event in sent if isinstance(event, events.Data)))
+
+    def records(self, place: str, clock: Clock | None = None) -> Records:
+        """Of the repository at a place as it is now. Raises BackupError."""
+        return open_place(self._context(SnapshotListOrder(place=place), clock, lambda _: None)).records
+
+    def _context(self, order: Order, clock: Clock | None, tell: Callable[[events.FromJob], None]) -> JobContext:
+        self.home.mkdir(exist_ok=True)
+        found = directories.find(self.environ)
+        return JobContext(order, clock or SystemClock(), Cancel(), self.environ, found, tell)
 
     def bkctl(
         self, *words: str | Path, stdin: bytes = b"", variables: Mapping[str, str] | None = None

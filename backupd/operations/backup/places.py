@@ -137,5 +137,6 @@ class Places:
         opened.whole.remove_empty_folders(f"{text_id}/sessions")
         state, data = self.context.directories.state, self.context.directories.data
         own = [state, *(os.path.join(state, name) for name in ("journals", "seen")), os.path.join(data, "keys")]
-        for directory in (*own, os.path.join(opened.place.cache, "index")):
+        cache = opened.place.cache
+        for directory in (*own, cache, os.path.join(cache, "index")):
             durable_io.remove_leftovers(directory)

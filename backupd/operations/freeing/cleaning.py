@@ -72,7 +72,7 @@ class Cleaner:
     def show(self, dropped: Collection[str]) -> None:
         """Only say what could be given free. dropped: names of snapshots that would go first."""
         self._dropped = frozenset(dropped)
-        look, marks = self._looked(is_first=True)
+        look, marks = self._looked()
         try:
             planned = self._planned(look, marks)
             self._report.planned_bytes = planned.freed_bytes
@@ -85,14 +85,19 @@ class Cleaner:
         self._finish_deleting()
         for _ in range(_GENERATIONS_MOST):
             if not self._generation():
-                return
+                break
+        if not self._report.before.stored_bytes:
+            # Held back before the first look: what is stored there is told all the same.
+            look, _ = self._looked()
+            look.index.tables.close()
 
     def _finish_deleting(self) -> None:
         """What a cleaner that was killed had no time to delete."""
         gone = self._records.gc_state().deleted
         if gone:
-            there = {name.name for name in self._records.place.list("blocks/")}
-            self._delete(block_id for block_id in gone if block_name(block_id) in there)
+            there = {info.name: info.size_bytes for info in self._records.place.list("blocks/")}
+            left = {block_id: there[block_name(block_id)] for block_id in gone if block_name(block_id) in there}
+            self._delete(left, left)
 
     def _generation(self) -> bool:
         """Whether another one may free more."""
@@ -100,7 +105,7 @@ class Cleaner:
         if gc.open_lists:
             # Begun here before, or by another cleaner: it is ended as it stands.
             return self._close(gc.open_lists[0])
-        look, marks = self._looked(is_first=self._report.generations == 0)
+        look, marks = self._looked()
         try:
             planned = self._planned(look, marks)
             self._report.planned_bytes = max(self._report.planned_bytes, planned.freed_bytes)
@@ -121,7 +126,7 @@ class Cleaner:
         is_more = planned.put_off > 0 or len(blocks) > _BLOCKS_MOST
         return self._close(n) and is_more
 
-    def _looked(self, *, is_first: bool = False) -> tuple[Look, LiveChunks]:
+    def _looked(self) -> tuple[Look, LiveChunks]:
         """All that stands there, and what is needed of it. The caller closes the tables."""
         self._begin("look at snapshots, index and blocks")
         for number in range(_LOOKS):
@@ -129,7 +134,7 @@ class Cleaner:
             try:
                 look.mark_absent()
                 marks = new_marks(look, self._place.repository.keyring.configuration.parity)
-                lost = self._mark(look, marks, is_first=is_first)
+                lost = self._mark(look, marks)
             except BaseException:
                 look.index.tables.close()
                 raise
@@ -141,8 +146,10 @@ class Cleaner:
                 raise lost
         raise AssertionError("the last look returned or raised")
 
-    def _mark(self, look: Look, marks: LiveChunks, *, is_first: bool) -> DamageError | None:
-        """Mark all that the roots reach; why that can't be done."""
+    def _mark(self, look: Look, marks: LiveChunks) -> DamageError | None:
+        """Mark all that the roots reach; why that can't be done. The first time, what is held is counted, too."""
+        held, report = self._report.before, self._report
+        is_first = not held.stored_bytes
         self._begin("walk the snapshots")
         reader = ChunkReader(SegmentReader(self._place.repository.place, self._place.setup()), look.index.tables)
         roots = {name: one for name, one in look.snapshots.items() if name not in self._dropped}
@@ -161,8 +168,8 @@ class Cleaner:
         except DamageError as error:
             return error
         if is_first:
-            held = self._report.before
-            held.data_bytes, held.stored_bytes = data_bytes, sum(look.blocks.values())
+            stored_bytes = sum(look.blocks.values()) + report.deleted_bytes - report.stored_bytes
+            held.data_bytes, held.stored_bytes = data_bytes, stored_bytes
             held.retention_bytes = live_of(marks.uses()) - data_bytes
         return None
 

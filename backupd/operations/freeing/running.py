@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import Any
 
+from backupd import durable_io
 from backupd.errors import DamageError, DestinationError, StateError
 from backupd.model import events
 from backupd.model.orders import FreeOrder
@@ -50,6 +53,10 @@ def run(order: FreeOrder, context: JobContext) -> events.Done:
 
 def _free(context: JobContext, place: OpenPlace, report: Report) -> None:
     store, now_ns = place.records.place, context.clock.now_ns()
+    for directory in (place.cache, os.path.join(place.cache, "index")):
+        # What can't be removed lies there until the next time.
+        with suppress(OSError):
+            durable_io.remove_leftovers(directory)
     report.dropped_partials = drop_old_partials(context, place.records)
     # Deleted first, so that lists can be written where nothing else is left.
     reserve.give_up(store)

@@ -24,17 +24,16 @@ class ChunkFinder:
         self._others: dict[bytes, Place | None] = {}
         self._reasons: dict[bytes, str] = {}
         self._is_mended = False
-        """Whether a table of this host was found to mislead, and made anew."""
+        """Whether the index says more than at first: a table of this host misled, or something came to it."""
         self._again: set[bytes] = set()
-        """Chunks that were tried anew since."""
+        """Chunks that were tried anew since it last did."""
 
     def find(self, ids: bytes) -> list[Place | None]:
         """A place of each chunk; None: none is left. ids: 32 bytes a chunk."""
         if not ids:
             return []
         places = self._tables.find_many(ids, trying=True)
-        if None in places and self._tables.recheck():
-            self._is_mended = True
+        if None in places and self._is_more():
             places = self._tables.find_many(ids, trying=True)
         if self._others:
             for at in range(len(places)):
@@ -57,9 +56,8 @@ class ChunkFinder:
         return self._try_again(lost)
 
     def _try_again(self, lost: bytes) -> bool:
-        """Each chunk once more where this host's own table misled; tasks may have been under way with its places."""
-        self._is_mended = self._is_mended or self._tables.recheck()
-        if not self._is_mended:
+        """Each chunk once more where the index says more now; tasks may have been under way with the old places."""
+        if not self._is_more() and not self._is_mended:
             return False
         again = {lost[at : at + _ID_BYTES] for at in range(0, len(lost), _ID_BYTES)} - self._again
         self._again |= again
@@ -67,6 +65,14 @@ class ChunkFinder:
             self._tried.pop(chunk_id, None)
             self._others.pop(chunk_id, None)
         return bool(again) and None not in self.find(lost)
+
+    def _is_more(self) -> bool:
+        """Whether the index says more than when it was last asked."""
+        if not self._tables.recheck():
+            return False
+        self._is_mended = True
+        self._again.clear()
+        return True
 
     def _note_bad(self, task: TaskPlan, lost: bytes, reason: str) -> bool:
         is_left = True
