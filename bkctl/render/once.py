@@ -89,7 +89,8 @@ def _retention_lines(destination: Mapping[str, Any]) -> list[str]:
     if done["error"]:
         return [f"  {escape(destination['name'])}: no older snapshot was dropped: {_message(done['error'])}"]
     dropped = count(done["dropped"], "older snapshot")
-    return [f"  {escape(destination['name'])}: {dropped} dropped, {done['kept']:,} kept ({escape(done['policy'])})"]
+    lines = [f"  {escape(destination['name'])}: {dropped} dropped, {done['kept']:,} kept ({escape(done['policy'])})"]
+    return [*lines, "  Their space comes back with: bkctl free"] if done["dropped"] else lines
 
 
 def _message(error: object) -> str:

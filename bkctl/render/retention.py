@@ -114,7 +114,7 @@ def _retention_lines(result: Mapping[str, Any]) -> Iterator[str]:
     if is_dry and result["dropped_count"] and result["plan"]:
         yield f"Just this: bkctl retention apply {escape(result['set'])} --apply {result['plan']} --yes"
     if result["changed"]:
-        yield "What only they held takes its space until it is freed."
+        yield "What only they held takes its space until `bkctl free` gives it back."
 
 
 def _noted_lines(result: Mapping[str, Any]) -> Iterator[str]:
