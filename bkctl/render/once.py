@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from backupd.model.places import is_place
 from backupd.sizes import format_bytes, format_seconds
 from bkctl.render.figures import common_reason, counted, joined, problem_lines
 from bkctl.text import count, escape
@@ -90,7 +91,9 @@ def _retention_lines(destination: Mapping[str, Any]) -> list[str]:
         return [f"  {escape(destination['name'])}: no older snapshot was dropped: {_message(done['error'])}"]
     dropped = count(done["dropped"], "older snapshot")
     lines = [f"  {escape(destination['name'])}: {dropped} dropped, {done['kept']:,} kept ({escape(done['policy'])})"]
-    return [*lines, "  Their space comes back with: bkctl free"] if done["dropped"] else lines
+    name = str(destination["name"])
+    words = f"--from {shlex.quote(name)}" if is_place(name) else "--all"
+    return [*lines, f"  Their space comes back with: bkctl free {words}"] if done["dropped"] else lines
 
 
 def _message(error: object) -> str:
