@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from backupd.block.layout import block_name
@@ -60,15 +61,18 @@ class StoredCheck:
         """Places found bad by this check, of which nothing can be had."""
         self.healable = BadPlaces()
         """Places found bad of which the block's parity gives all."""
-        self._healable_blocks: set[bytes] = set()
+        self.healable_blocks: set[bytes] = set()
+        """Damaged blocks of which their parity gives all."""
         self.recorded = BadPlaces()
         """Places that damage records name."""
+        self.now_recorded = BadPlaces()
+        """Places that this check recorded itself."""
         self.recorded.add_records(objects.damage, objects.deleted)
 
     def run(self, snapshots: list[SnapshotAt]) -> None:
         """Check all blocks, and the trees of these snapshots."""
         self._check_presence()
-        before = self._known_bad()
+        before = self.known_bad()
         if self._order.crc:
             self._begin_crc()
         self._walk(snapshots, before)
@@ -77,13 +81,36 @@ class StoredCheck:
                 self._pump(0.2)
         for block_id in self._healed_as_read - self._read:
             self._verify(block_id)
-        after = self._known_bad()
+        after = self.known_bad()
         if after.without(before) or before.without(after):
             self._findings.forget_hits()
             self._in_no_index.clear()
             self._needed.clear()
             self._walk(snapshots, after)
-        self._judge()
+
+    @property
+    def is_to_be_healed(self) -> bool:
+        """Whether something is lost, or damage was found that no record named before."""
+        is_lost = bool(self._findings.hit_count or self.healable_blocks - self._stored_again())
+        return is_lost or bool(self.bad.without(self.recorded))
+
+    def damaged_blocks(self) -> set[bytes]:
+        """Blocks of which a part is bad as it lies there, or was when it was recorded."""
+        known = self.known_bad()
+        return known.blocks | known.chunks.keys() | self.healable_blocks
+
+    def look_again(self, snapshots: list[SnapshotAt], new_blocks: Collection[bytes]) -> None:
+        """After healing: read these blocks, then walk the trees of these snapshots once more."""
+        self._objects.deleted.update(read_deleted(self._place.repository))
+        self.recorded.update(self.now_recorded)
+        self._indexed = {row.block_id: row.size_bytes for row in self._tables.blocks()}
+        self._listed = list_blocks(self._place.repository.place)
+        for block_id in new_blocks:
+            self._verify(block_id)
+        self._findings.forget_hits()
+        self._in_no_index.clear()
+        self._needed.clear()
+        self._walk(snapshots, self.known_bad())
 
     def result(self) -> dict[str, Any]:
         """Counts for the result."""
@@ -92,7 +119,7 @@ class StoredCheck:
             "blocks": len(self._listed),
             "chunks": len(self._tables),
             "entries": self._entries,
-            "healable_blocks": len(self._healable_blocks),
+            "healable_blocks": len(self.healable_blocks),
             "bytes_read": self._verified_bytes + self._segments.fetched_bytes,
             "orphans": {
                 "blocks": len(orphans),
@@ -176,7 +203,7 @@ class StoredCheck:
         lost = self._places.compare(verdict, self.healable if verdict.is_healable else self.bad)
         problems = list(verdict.problems)
         if verdict.is_healable:
-            self._healable_blocks.add(block_id)
+            self.healable_blocks.add(block_id)
             problems = [(code, f"{message}; all of it can be healed from its parity") for code, message in problems]
         if lost and not problems:
             text = f"{block_name(block_id)} has other chunks than the index says"
@@ -217,7 +244,8 @@ class StoredCheck:
 
     # What is a problem
 
-    def _known_bad(self) -> BadPlaces:
+    def known_bad(self) -> BadPlaces:
+        """What this check found bad, and what is recorded and was not read."""
         known = BadPlaces()
         known.add_records(self._objects.damage, self._objects.deleted)
         for block_id in self._read:
@@ -225,7 +253,7 @@ class StoredCheck:
         known.update(self.bad)
         return known
 
-    def _judge(self) -> None:
+    def judge(self) -> None:
         """A bad place that was recorded before and that nothing needs any more is healed, all others are problems."""
         fresh = self.bad.without(self.recorded)
         stored_again = self._stored_again()
@@ -242,8 +270,8 @@ class StoredCheck:
             reason = "was given free" if block_id in self._objects.deleted else "is recorded as damaged"
             text = f"{block_name(block_id)} {reason}, but snapshots need what lay in it"
             self._findings.add(block_name(block_id), ChunkLostError.code, text)
-        if self._healable_blocks - stored_again:
-            count = len(self._healable_blocks - stored_again)
+        if self.healable_blocks - stored_again:
+            count = len(self.healable_blocks - stored_again)
             blocks = "1 damaged block is" if count == 1 else f"{count} damaged blocks are"
             self._context.tell("information", f"{blocks} read whole by parity: no file is lost by that")
         if healed:
@@ -260,11 +288,11 @@ class StoredCheck:
 
     def _stored_again(self) -> set[bytes]:
         """Blocks that can be healed and need not be: all that is bad in them was recorded, and lies elsewhere now."""
-        bad = self._known_bad()
+        bad = self.known_bad()
         bad.update(self.healable)
         bad.mark(self._tables, self._objects.deleted)
         fresh = self.healable.without(self.recorded)
-        known = {one for one in self._healable_blocks if one in self.healable and one not in fresh}
+        known = {one for one in self.healable_blocks if one in self.healable and one not in fresh}
         return {block_id for block_id in known if all(self._tables.has_many(self._bad_ids(block_id)))}
 
     def _bad_ids(self, block_id: bytes) -> bytes:
