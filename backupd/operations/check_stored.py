@@ -91,13 +91,17 @@ class StoredCheck:
     @property
     def is_to_be_healed(self) -> bool:
         """Whether something is lost, or damage was found that no record named before."""
-        is_lost = bool(self._findings.hit_count or self.healable_blocks - self._stored_again())
+        is_lost = bool(self._findings.hit_count or self.readable_blocks() - self._stored_again())
         return is_lost or bool(self.bad.without(self.recorded))
+
+    def readable_blocks(self) -> set[bytes]:
+        """Damaged blocks of which all chunks can be had: by parity, or for the damage is beside them."""
+        return self.healable_blocks | self._unharmed()
 
     def damaged_blocks(self) -> set[bytes]:
         """Blocks of which a part is bad as it lies there, or was when it was recorded."""
         known = self.known_bad()
-        return known.blocks | known.chunks.keys() | self.healable_blocks
+        return known.blocks | known.chunks.keys() | self.readable_blocks()
 
     def look_again(self, snapshots: list[SnapshotAt], new_blocks: Collection[bytes]) -> None:
         """After healing: read these blocks, then walk the trees of these snapshots once more."""
@@ -287,13 +291,20 @@ class StoredCheck:
             )
 
     def _stored_again(self) -> set[bytes]:
-        """Blocks that can be healed and need not be: all that is bad in them was recorded, and lies elsewhere now."""
+        """Damaged blocks that nobody has to read: what is bad in them was recorded, and lies elsewhere now."""
         bad = self.known_bad()
         bad.update(self.healable)
+        given_up = self._unharmed() & self.recorded.blocks
+        for block_id in given_up:
+            bad.add_block(block_id)
         bad.mark(self._tables, self._objects.deleted)
         fresh = self.healable.without(self.recorded)
-        known = {one for one in self.healable_blocks if one in self.healable and one not in fresh}
+        known = {one for one in self.healable_blocks if one in self.healable and one not in fresh} | given_up
         return {block_id for block_id in known if all(self._tables.has_many(self._bad_ids(block_id)))}
+
+    def _unharmed(self) -> set[bytes]:
+        """Damaged blocks whose chunks lie there whole, as where only the directory is damaged."""
+        return {one for one in self._block_problems if one not in self.bad and one not in self.healable}
 
     def _bad_ids(self, block_id: bytes) -> bytes:
         chosen = self.healable.chunks.get(block_id)

@@ -15,6 +15,7 @@ from backupd.model.orders import CheckOrder, ReplicateOrder, SiblingPlace
 from tests.support import damaging
 from tests.support.faulty_store import Fault, FaultyPlace
 from tests.support.histories import History
+from tests.support.machine import PLUGINS, PYTHON_PATH
 
 _DAMAGES = {
     "missing": damaging.delete,
@@ -100,6 +101,12 @@ def _paths(checked: Checked) -> set[str]:
     return {Path(hit["path"]).name for hit in checked.result["files_hit"]}
 
 
+@pytest.fixture(autouse=True)
+def _further_stores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(PLUGINS))
+    monkeypatch.setenv("PYTHONPATH", PYTHON_PATH)
+
+
 @pytest.fixture(name="pair")
 def _pair(tmp_path: Path) -> Pair:
     return Pair(tmp_path).replicate()
@@ -128,7 +135,7 @@ def test_a_sibling_gives_all_back(pair: Pair, damage: Callable[[Path], None], co
 
 
 def test_all_that_is_damaged_at_once(pair: Pair) -> None:
-    """Data and trees of both snapshots, and the index: all comes back from what the sibling holds; again, it is idle."""
+    """Data, trees and the index: all comes back from what the sibling holds; again, there is nothing to do."""
     victims = pair.damage(damaging.zero(0.3, 0.7), DATA, TREE)
     for path in pair.bench.place.glob("r*/index/*"):
         damaging.flip(0.5)(path)
@@ -203,10 +210,24 @@ def test_parity_heals_a_place_by_itself(tmp_path: Path) -> None:
     repaired = pair.repair()
     assert (repaired.exit_code, repaired.result["problems"]) == (0, [])
     assert [one["place"] for one in repaired.result["healed"]["sources"]] == [str(pair.bench.place)]
+    assert pair.check().exit_code == 0
     for path in victims:
         path.unlink()
     pair.history.check_all()
     pair.history.free()
+    pair.history.check_all()
+
+
+@pytest.mark.parametrize("parity", [None, 5])
+def test_damage_beside_the_chunks_heals_too(tmp_path: Path, parity: int | None) -> None:
+    """Else a block whose directory is damaged makes each check end with 20, and nothing but a new repository helps."""
+    pair = Pair(tmp_path, parity)
+    victims = pair.damage(damaging.flip(1.0), DATA, TREE)
+    assert pair.check().exit_code == pair.check().exit_code == 20
+    assert pair.repair().exit_code == 0
+    assert pair.check().exit_code == 0
+    pair.history.free()
+    assert not [path for path in victims if path.exists()]
     pair.history.check_all()
 
 

@@ -47,8 +47,8 @@ class Healing:
         """Chunks that were looked for: what was not brought then can't be had."""
         self._given: set[bytes] = set()
 
-    def run(self, snapshots: Sequence[SnapshotAt], healable: set[bytes]) -> None:
-        """Store again what these snapshots need of damaged blocks, and all that healable blocks hold.
+    def run(self, snapshots: Sequence[SnapshotAt], readable: set[bytes]) -> None:
+        """Store again what these snapshots need of damaged blocks, and all that readable ones hold.
 
         Raises DestinationError, DestinationFullError among them: what was published until then stays.
         """
@@ -59,7 +59,7 @@ class Healing:
             self._generation = 0
         self._guard.begin_copy()
         self._mark()
-        for block_id in sorted(healable):
+        for block_id in sorted(readable):
             for frame in self._tables.frames_of(block_id):
                 self._want(frame.ids)
         trees = TreeCheck(self._load, self._noted, self._tables)

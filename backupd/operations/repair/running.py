@@ -43,7 +43,7 @@ class Repair:
                 damaged, gone = stored.damaged_blocks(), self._objects.deleted
                 healing = Healing(context, writable, tables, sources, damaged, gone)
                 try:
-                    healing.run(snapshots, stored.healable_blocks)
+                    healing.run(snapshots, stored.readable_blocks())
                 finally:
                     healing.close()
                 context.step("check again what was healed")
@@ -59,8 +59,10 @@ class Repair:
 
         Else good chunks of a damaged block keep it there, for of two good copies the older one may be needed.
         """
-        retired.update(stored.bad)
-        fresh = retired.without(stored.recorded)
+        found = BadPlaces()
+        found.update(retired)
+        found.update(stored.bad)
+        fresh = found.without(stored.recorded)
         if not fresh:
             return
         try:
@@ -68,3 +70,5 @@ class Repair:
             place.records.report_damage(fresh.record(self._context.clock.now_ns(), host_id))
         except DestinationError as error:
             self._context.warn(f"damaged blocks stay until a later check: they could not be recorded: {error.message}")
+        else:
+            stored.recorded.update(retired)
