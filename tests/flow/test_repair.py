@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from backupd.block.layout import BLOCK_HEADER_BYTES, DATA, TREE, unpack_header
-from backupd.errors import BackupError, DestinationFullError
+from backupd.errors import DestinationFullError
 from backupd.model.orders import CheckOrder, ReplicateOrder, SiblingPlace
 from tests.support import damaging
 from tests.support.faulty_store import Fault, FaultyPlace
@@ -262,8 +264,7 @@ def test_a_full_place_ends_it_and_nothing_is_lost(pair: Pair, tmp_path: Path) ->
     (tmp_path / "memory").mkdir()
     faulty = FaultyPlace(tmp_path / "memory")
     shutil.copytree(pair.bench.place, faulty.objects, dirs_exist_ok=True)
-    (lost, *_) = [path for path in blocks_of(faulty.objects, DATA)]
-    lost.unlink()
+    blocks_of(faulty.objects, DATA)[0].unlink()
     before = {path: path.read_bytes() for path in faulty.objects.rglob("*") if path.is_file()}
     faulty.set_faults(Fault("full", "put", "blocks/", times=1000))
     with pytest.raises(DestinationFullError):
@@ -282,14 +283,22 @@ def test_a_healed_block_that_does_not_stay_whole_is_told(pair: Pair, tmp_path: P
     (tmp_path / "memory").mkdir()
     faulty = FaultyPlace(tmp_path / "memory")
     shutil.copytree(pair.bench.place, faulty.objects, dirs_exist_ok=True)
-    for path in blocks_of(faulty.objects, DATA):
+    old = blocks_of(faulty.objects, DATA)
+    for path in old:
         damaging.flip(0.5)(path)
-    faulty.set_faults(Fault("tear", "put", "blocks/", times=1000))
-    try:
-        code = pair.repair(pair.sibling, place=faulty.address).exit_code
-    except BackupError as error:
-        code = error.exit_code
-    assert faulty.struck()
-    assert code != 0
+    faulty.set_faults(Fault("hold", "put", "index/"))
+    with ThreadPoolExecutor(1) as pool:
+        repairing = pool.submit(pair.repair, pair.sibling, place=faulty.address)
+        while not faulty.is_held() and not repairing.done():
+            time.sleep(0.01)
+        new = [path for path in blocks_of(faulty.objects, DATA) if path not in old]
+        for path in new:
+            damaging.flip(0.5)(path)
+        faulty.let_go()
+        repaired = repairing.result()
+    assert new
+    assert repaired.exit_code == 20
+    assert any(new[0].name in problem["object"] for problem in repaired.result["problems"])
+    assert _paths(repaired)
     faulty.set_faults()
     assert pair.repair(pair.sibling, place=faulty.address).exit_code == 0
