@@ -1,4 +1,4 @@
-"""`bkctl check --repair` as a user meets it: through a daemon, with two destinations; and without one, with `--with`."""
+"""`bkctl check --repair` as a user meets it: through a daemon with two destinations, and without one."""
 
 from __future__ import annotations
 
