@@ -42,7 +42,7 @@ def together(replies: Sequence[Reply]) -> Reply:
     results = [reply.result for reply in replies if reply.result is not None]
     if len(replies) == 1 or not results:
         return worst
-    result: dict[str, Any] = {**results[0], "set": None, "job": None, "rebuilt": None}
+    result: dict[str, Any] = {**results[0], "set": None, "job": None, "rebuilt": None, "healed": None}
     for name in _ADDED:
         result[name] = round(sum(one.get(name, 0) for one in results), 3)
     for name in _JOINED:

@@ -48,6 +48,9 @@ class JobRequest(Struct, frozen=True, kw_only=True):
             order = getattr(self, name)
             if order is not None:
                 bare = msgspec.structs.replace(order, unlock=Unlock(), access=NO_ACCESS, interactive=False)
+                if isinstance(bare, CheckOrder):
+                    siblings = [msgspec.structs.replace(one, access=NO_ACCESS) for one in bare.siblings]
+                    bare = msgspec.structs.replace(bare, siblings=siblings)
                 if isinstance(bare, ReplicateOrder):
                     bare = msgspec.structs.replace(bare, to_access=NO_ACCESS)
                 kept = msgspec.structs.replace(kept, **{name: bare})

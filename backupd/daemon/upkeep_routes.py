@@ -11,15 +11,21 @@ from backupd.daemon.place_finding import Found, find_place, places_of
 from backupd.daemon.requests import JobRequest
 from backupd.daemon.retaining import policy_at
 from backupd.daemon.route import Call, Route
-from backupd.errors import RepositoryNotFoundError
+from backupd.errors import RepositoryNotFoundError, UsageError
 from backupd.model.api import StartCheck, Started, StartFree
 from backupd.model.jobs import JobView
-from backupd.model.orders import FreeOrder
+from backupd.model.orders import FreeOrder, SiblingPlace
 
 
 async def start_check(call: Call) -> Started:
     """Queue a check of each set at each place where it is stored, or at the one that the order names."""
     order = call.body.order
+    if order.siblings:
+        # Our rights open them: only what the set itself names.
+        raise UsageError(
+            "a daemon repairs from the other destinations of the set, and from no other place",
+            hint="leave --with out, or add it: bkctl destination add NAME PLACE; bkctl set edit SET --add-to NAME",
+        )
     if order.accept_rollback:
         # Who accepts that snapshots are gone says that nobody deleted them: not for whom the alarm may be about.
         check(call.peer, ADMINS)
@@ -31,12 +37,25 @@ async def start_check(call: Call) -> Started:
     started: list[JobView] = []
     for one, found in wanted:
         names_of = [found.set_name] if found.set_name is not None else []
-        bare = msgspec.structs.replace(order, place=found.place, set_names=names_of, caller=None)
+        siblings = _siblings(call, one, found) if order.repair else []
+        bare = msgspec.structs.replace(
+            order, place=found.place, set_names=names_of, siblings=siblings, caller=None
+        )
         made = await jobs.add(
             JobRequest(kind="check", check=bare), set_id=one.id, set_name=one.text.name, uid=call.peer.uid
         )
         started.append(view(made.stored, call))
     return Started(jobs=started)
+
+
+def _siblings(call: Call, stored: StoredSet, found: Found) -> list[SiblingPlace]:
+    """The set's other destinations that hold the same repository."""
+    known, siblings = call.services.definitions, []
+    for other in _where(call, stored, "", False):
+        destination = known.destination_of(other.place)
+        if other.place != found.place and destination is not None:
+            siblings.append(SiblingPlace(place=other.place, name=destination.text.name))
+    return siblings
 
 
 def _with_policy(call: Call, stored: StoredSet, order: FreeOrder) -> FreeOrder:

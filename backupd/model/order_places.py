@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from backupd.model.orders import BackupOrder, Order, OwnRepository, ReplicateOrder
+from backupd.model.orders import BackupOrder, CheckOrder, Order, OwnRepository, ReplicateOrder
 from backupd.model.store_access import StoreAccess
 
 AnOrder = TypeVar("AnOrder", bound=Order)
@@ -23,6 +23,10 @@ def with_accesses(order: AnOrder, change: Change) -> AnOrder:
         new["also"] = [
             msgspec.structs.replace(one, access=change(one.place, one.access), own=_with_copied(one.own, change))
             for one in order.also
+        ]
+    if isinstance(order, CheckOrder):
+        new["siblings"] = [
+            msgspec.structs.replace(one, access=change(one.place, one.access)) for one in order.siblings
         ]
     if isinstance(order, ReplicateOrder):
         new["to_access"] = change(order.to, order.to_access)

@@ -192,6 +192,15 @@ class RestoreOrder(Order, frozen=True, kw_only=True, tag="restore"):
     limits: Limits = Limits()
 
 
+class SiblingPlace(Strict, frozen=True, kw_only=True):
+    """Another place at which the same repository lies."""
+
+    place: str
+    access: StoreAccess = NO_ACCESS
+    name: str = ""
+    """How messages call it; empty: by its address."""
+
+
 class CheckOrder(Order, frozen=True, kw_only=True, tag="check"):
     """`bkctl check`: verify what is stored."""
 
@@ -199,6 +208,10 @@ class CheckOrder(Order, frozen=True, kw_only=True, tag="check"):
     crc: bool = False
     rebuild_index: bool = False
     accept_rollback: bool = False
+    repair: bool = False
+    """Whether what is damaged is stored again from its parity, or from one of the siblings."""
+    siblings: list[SiblingPlace] = []
+    """A daemon fills in the other destinations of the set."""
     limits: Limits = Limits()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from backupd.block.layout import block_name
@@ -60,15 +61,18 @@ class StoredCheck:
         """Places found bad by this check, of which nothing can be had."""
         self.healable = BadPlaces()
         """Places found bad of which the block's parity gives all."""
-        self._healable_blocks: set[bytes] = set()
+        self.healable_blocks: set[bytes] = set()
+        """Damaged blocks of which their parity gives all."""
         self.recorded = BadPlaces()
         """Places that damage records name."""
+        self.now_recorded = BadPlaces()
+        """Places that this check recorded itself."""
         self.recorded.add_records(objects.damage, objects.deleted)
 
     def run(self, snapshots: list[SnapshotAt]) -> None:
         """Check all blocks, and the trees of these snapshots."""
         self._check_presence()
-        before = self._known_bad()
+        before = self.known_bad()
         if self._order.crc:
             self._begin_crc()
         self._walk(snapshots, before)
@@ -80,13 +84,40 @@ class StoredCheck:
         is_behind = False
         if self._block_problems or self._needed or self._in_no_index:
             snapshots, is_behind = self._caught_up(snapshots)
-        after = self._known_bad()
+        after = self.known_bad()
         if is_behind or after.without(before) or before.without(after):
             self._findings.forget_hits()
             self._in_no_index.clear()
             self._needed.clear()
             self._walk(snapshots, after)
-        self._judge()
+
+    @property
+    def is_to_be_healed(self) -> bool:
+        """Whether something is lost, or damage was found that no record named before."""
+        is_lost = bool(self._findings.hit_count or self.readable_blocks() - self._stored_again())
+        return is_lost or bool(self.bad.without(self.recorded))
+
+    def readable_blocks(self) -> set[bytes]:
+        """Damaged blocks of which all chunks can be had: by parity, or for the damage is beside them."""
+        return self.healable_blocks | self._unharmed()
+
+    def damaged_blocks(self) -> set[bytes]:
+        """Blocks of which a part is bad as it lies there, or was when it was recorded."""
+        known = self.known_bad()
+        return known.blocks | known.chunks.keys() | self.readable_blocks()
+
+    def look_again(self, snapshots: list[SnapshotAt], new_blocks: Collection[bytes]) -> None:
+        """After healing: read these blocks, then walk the trees of these snapshots once more."""
+        self._objects.deleted.update(read_deleted(self._place.repository))
+        self.recorded.update(self.now_recorded)
+        self._indexed = {row.block_id: row.size_bytes for row in self._tables.blocks()}
+        self._listed = list_blocks(self._place.repository.place)
+        for block_id in new_blocks:
+            self._verify(block_id)
+        self._findings.forget_hits()
+        self._in_no_index.clear()
+        self._needed.clear()
+        self._walk(snapshots, self.known_bad())
 
     def _caught_up(self, snapshots: list[SnapshotAt]) -> tuple[list[SnapshotAt], bool]:
         """After a look at what went meanwhile: the snapshots that were not dropped, and whether anything did go.
@@ -103,7 +134,7 @@ class StoredCheck:
                 del self._block_problems[block_id]
                 self.bad.forget(block_id)
                 self.healable.forget(block_id)
-                self._healable_blocks.discard(block_id)
+                self.healable_blocks.discard(block_id)
                 gone.add(block_id)
         is_more = self._tables.recheck()
         return left, is_more or bool(gone) or len(left) < len(snapshots)
@@ -115,7 +146,7 @@ class StoredCheck:
             "blocks": len(self._listed),
             "chunks": len(self._tables),
             "entries": self._entries,
-            "healable_blocks": len(self._healable_blocks),
+            "healable_blocks": len(self.healable_blocks),
             "bytes_read": self._verified_bytes + self._segments.fetched_bytes,
             "orphans": {
                 "blocks": len(orphans),
@@ -199,7 +230,7 @@ class StoredCheck:
         lost = self._places.compare(verdict, self.healable if verdict.is_healable else self.bad)
         problems = list(verdict.problems)
         if verdict.is_healable:
-            self._healable_blocks.add(block_id)
+            self.healable_blocks.add(block_id)
             problems = [(code, f"{message}; all of it can be healed from its parity") for code, message in problems]
         if lost and not problems:
             text = f"{block_name(block_id)} has other chunks than the index says"
@@ -240,7 +271,8 @@ class StoredCheck:
 
     # What is a problem
 
-    def _known_bad(self) -> BadPlaces:
+    def known_bad(self) -> BadPlaces:
+        """What this check found bad, and what is recorded and was not read."""
         known = BadPlaces()
         known.add_records(self._objects.damage, self._objects.deleted)
         for block_id in self._read:
@@ -248,7 +280,7 @@ class StoredCheck:
         known.update(self.bad)
         return known
 
-    def _judge(self) -> None:
+    def judge(self) -> None:
         """A bad place that was recorded before and that nothing needs any more is healed, all others are problems."""
         fresh = self.bad.without(self.recorded)
         stored_again = self._stored_again()
@@ -265,8 +297,8 @@ class StoredCheck:
             reason = "was given free" if block_id in self._objects.deleted else "is recorded as damaged"
             text = f"{block_name(block_id)} {reason}, but snapshots need what lay in it"
             self._findings.add(block_name(block_id), ChunkLostError.code, text)
-        if self._healable_blocks - stored_again:
-            count = len(self._healable_blocks - stored_again)
+        if self.healable_blocks - stored_again:
+            count = len(self.healable_blocks - stored_again)
             blocks = "1 damaged block is" if count == 1 else f"{count} damaged blocks are"
             self._context.tell("information", f"{blocks} read whole by parity: no file is lost by that")
         if healed:
@@ -282,13 +314,20 @@ class StoredCheck:
             )
 
     def _stored_again(self) -> set[bytes]:
-        """Blocks that can be healed and need not be: all that is bad in them was recorded, and lies elsewhere now."""
-        bad = self._known_bad()
+        """Damaged blocks that nobody has to read: what is bad in them was recorded, and lies elsewhere now."""
+        bad = self.known_bad()
         bad.update(self.healable)
+        given_up = self._unharmed() & self.recorded.blocks
+        for block_id in given_up:
+            bad.add_block(block_id)
         bad.mark(self._tables, self._objects.deleted)
         fresh = self.healable.without(self.recorded)
-        known = {one for one in self._healable_blocks if one in self.healable and one not in fresh}
+        known = {one for one in self.healable_blocks if one in self.healable and one not in fresh} | given_up
         return {block_id for block_id in known if all(self._tables.has_many(self._bad_ids(block_id)))}
+
+    def _unharmed(self) -> set[bytes]:
+        """Damaged blocks whose chunks lie there whole, as where only the directory is damaged."""
+        return {one for one in self._block_problems if one not in self.bad and one not in self.healable}
 
     def _bad_ids(self, block_id: bytes) -> bytes:
         chosen = self.healable.chunks.get(block_id)

@@ -20,6 +20,8 @@ from backupd.operations.check_rollback import check_rollback
 from backupd.operations.check_stored import StoredCheck
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import OpenPlace, SnapshotAt, open_place, to_record, writing
+from backupd.operations.repair.running import Repair
+from backupd.repository.block_listing import list_blocks
 from backupd.repository.index_check import VerifiedIndex, verify_index
 from backupd.repository.object_check import SmallObjects, check_objects, check_texts
 from backupd.rules import picking
@@ -43,7 +45,7 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
         context.step("fetch and verify the index")
         index = read_index(context, place)
         rebuilt = None
-        if order.rebuild_index:
+        if order.rebuild_index or (order.repair and _lacks_blocks(place, index, objects)):
             context.step("make the index anew from the blocks")
             with writing(context, place) as writable:
                 rebuilt = index_rebuild.rebuild(context, writable.repository, place.setup(), index, objects)
@@ -59,6 +61,10 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
         try:
             stored.run(chosen)
             _record(context, place, stored, findings)
+            healed = None
+            if order.repair and stored.is_to_be_healed:
+                healed = Repair(order, context, place, index, objects, findings).run(stored, chosen)
+            stored.judge()
             for member, name in Forwarding(place.whole).damaged_copies():
                 findings.add(name, DamageError.code, f"its copy at {member} is damaged, another member's is whole")
             result = stored.result()
@@ -66,6 +72,7 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
             stored.close()
     result["snapshots"] = len(chosen)
     result["rebuilt"] = rebuilt
+    result["healed"] = healed
     return _end(context, place, findings, result)
 
 
@@ -122,6 +129,12 @@ def read_index(context: JobContext, place: OpenPlace) -> VerifiedIndex:
     return verify_index(place.repository, directory, context.cancel.check)
 
 
+def _lacks_blocks(place: OpenPlace, index: VerifiedIndex, objects: SmallObjects) -> bool:
+    """Whether blocks lie there that no readable index object names, as when one of them is damaged or gone."""
+    named = {row.block_id for row in index.tables.blocks()}
+    return bool(index.damaged) or not list_blocks(place.repository.place).keys() <= named | objects.deleted
+
+
 def _record(context: JobContext, place: OpenPlace, stored: StoredCheck, findings: Findings) -> None:
     """Publish places that no damage record names yet. That corrects nothing: the next backup then stores them again."""
     fresh = stored.bad.without(stored.recorded)
@@ -137,6 +150,7 @@ def _record(context: JobContext, place: OpenPlace, stored: StoredCheck, findings
         context.warn(f"the damage could not be recorded, so the next backup does not know of it: {error.message}")
         return
     findings.recorded_blocks, findings.recorded_chunks = blocks, chunks
+    stored.now_recorded = fresh
     context.tell(
         "information",
         f"recorded as {name}, so that the next backup stores it again: "

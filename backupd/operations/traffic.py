@@ -68,6 +68,8 @@ def _places(order: Order) -> list[tuple[str, StoreAccess]]:
             return [(order.place, order.access), *((one.place, one.access) for one in order.also)]
         case ReplicateOrder():
             return [(order.place, order.access), (order.to, order.to_access)]
-        case RestoreOrder() | CheckOrder() | FreeOrder():
+        case CheckOrder():
+            return [(order.place, order.access), *((one.place, one.access) for one in order.siblings)]
+        case RestoreOrder() | FreeOrder():
             return [(order.place, order.access)]
     return []

@@ -341,6 +341,25 @@ class Recorded(Shown, kw_only=True):
     chunks: Count
 
 
+class RepairSource(Shown, kw_only=True):
+    """A place that a repair took something from."""
+
+    place: str
+    """The destination's name, else the address. The checked place itself gives parts that are good, or by parity."""
+    chunks: Count
+
+
+class Healed(Shown, kw_only=True):
+    """What `check --repair` stored again."""
+
+    chunks: Count
+    new_blocks: Count
+    stored_bytes: Bytes
+    files: Count
+    """Files that were hit and are not any more, counted in each snapshot."""
+    sources: list[RepairSource]
+
+
 class Checked(Shown, kw_only=True):
     """Of `check`; of several sets the sums."""
 
@@ -358,6 +377,8 @@ class Checked(Shown, kw_only=True):
     orphans: Orphans
     snapshots: Count
     rebuilt: Rebuilt | None
+    healed: Healed | None
+    """None: nothing was to be repaired, or --repair was not given; of several sets: see `checks`."""
     seconds: Seconds
     problems: list[BadObject]
     files_hit: list[HitFile]

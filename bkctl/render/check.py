@@ -36,7 +36,18 @@ def check_lines(result: Mapping[str, Any]) -> list[str]:
     rebuilt = result.get("rebuilt")
     if rebuilt:
         lines.append(f"Index made anew: {joined(f'{name} {_figure(value)}' for name, value in rebuilt.items())}.")
+    healed = result.get("healed")
+    if healed:
+        lines.append(_healed_line(healed))
     return [*lines, f"{facts}: {verdict}."]
+
+
+def _healed_line(healed: Mapping[str, Any]) -> str:
+    if not healed["chunks"]:
+        return "Repaired: nothing, for no place gives what is damaged."
+    sources = joined(f"{count(one['chunks'], 'chunk')} from {one['place']}" for one in healed["sources"])
+    facts = joined([count(healed["files"], "file"), f"{format_bytes(healed['stored_bytes'])} stored again", sources])
+    return f"Repaired: {facts}."
 
 
 def _figure(value: object) -> str:

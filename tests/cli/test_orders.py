@@ -138,6 +138,7 @@ def test_names_with_newlines_restore_by_nul_lists(bkctl: Bkctl, tmp_path: Path) 
     ("words", "wanted"),
     [
         (["check", "a", "b", "--crc"], {"set_names": ["a", "b"], "crc": True, "rebuild_index": False}),
+        (["check", "--crc", "--repair"], {"repair": True, "siblings": []}),
         (["check", "--all", "--rebuild-index", "--accept-rollback"], {"rebuild_index": True, "accept_rollback": True}),
         (
             ["snapshot", "list", "a", "--incomplete", "--host", "h"],
@@ -153,6 +154,13 @@ def test_other_commands_reach_the_job(bkctl: Bkctl, words: list[str], wanted: di
     order = bkctl.order(*words, "--from", "./p")
     assert order["place"] == os.path.abspath("p")
     assert {name: order[name] for name in wanted} == wanted
+
+
+def test_a_repair_names_other_places(bkctl: Bkctl) -> None:
+    """Paths from where the caller stands; one that is named for a check that repairs nothing is a mistake."""
+    siblings = bkctl.order("check", "--from", "./p", "--repair", "--with", "./q", "--with", "sftp://h/q")["siblings"]
+    assert [one["place"] for one in siblings] == [os.path.abspath("q"), "sftp://h/q"]
+    assert bkctl("check", "--from", "./p", "--with", "./q") == 2
 
 
 def test_a_replication_names_two_places(bkctl: Bkctl, tmp_path: Path) -> None:

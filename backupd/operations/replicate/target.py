@@ -59,7 +59,7 @@ def open_target(
             new = _opened(order, context, whole, address, repository)
             if _copy_epochs(old, new):
                 new = _opened(order, context, whole, address, repository)
-    _compare(old, new)
+    compare_keys(old, new)
     check_newest(new.repository)
     return new, is_made
 
@@ -111,7 +111,7 @@ def _copy_epochs(old: OpenPlace, new: OpenPlace) -> bool:
     return True
 
 
-def _compare(old: OpenPlace, new: OpenPlace) -> None:
+def compare_keys(old: OpenPlace, new: OpenPlace) -> None:
     """The new place must open all that comes from the old one. Raises ConflictError, WrongKeyError."""
     ours, theirs = old.repository.keyring, new.repository.keyring
     if (ours.chunk_id_key, ours.chunker_seed) != (theirs.chunk_id_key, theirs.chunker_seed):

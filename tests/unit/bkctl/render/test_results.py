@@ -68,6 +68,12 @@ def test_check_names_the_files_hit() -> None:
         "Index made anew: blocks 4.",
         "3 snapshots, 4 blocks, 5,000 chunks, 118 MiB read, 1.0 s: 1 problem.",
     ]
+    sources = [{"place": "usb", "chunks": 1}, {"place": "cloud", "chunks": 3000}]
+    healed = {"files": 7, "chunks": 3001, "stored_bytes": 5 << 20, "new_blocks": 1, "sources": sources}
+    line = "Repaired: 7 files, 5.0 MiB stored again, 1 chunk from usb, 3,000 chunks from cloud."
+    assert check_lines({**result, "healed": healed})[-2] == line
+    nothing = {**healed, "chunks": 0, "sources": []}
+    assert check_lines({**result, "healed": nothing})[-2] == "Repaired: nothing, for no place gives what is damaged."
     good = {**result, "problems": [], "files_hit": [], "files_hit_count": 0, "rebuilt": None}
     assert check_lines(good) == ["3 snapshots, 4 blocks, 5,000 chunks, 118 MiB read, 1.0 s: no problems."]
 
