@@ -95,6 +95,9 @@ class IndexTables:
             if table is not None:
                 self._tables[number].close()
                 self._tables[number] = table
+                if self._relied is not None and name in self._relied:
+                    # Which chunks those were the damaged one said, perhaps wrongly.
+                    self._relied[name] = bytearray(b"\xff" * ((len(table) + 7) // 8))
         return bool(unsound)
 
     def add(self, table: IndexTable) -> None:

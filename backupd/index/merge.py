@@ -69,10 +69,19 @@ _NO_DOUBTS = Doubts()
 
 
 def merge(inputs: Sequence[IndexContents], replaces: Sequence[str], doubts: Doubts = _NO_DOUBTS) -> IndexContents:
-    """One table of several; of a chunk in several, the place in the first input that is not in doubt is kept.
+    """The last one of `merge_all`: of a chunk with several places, the first that is not in doubt."""
+    return merge_all(inputs, replaces, doubts)[-1]
 
-    replaces: names of the inputs. The generation is the lowest of the inputs'. The caller keeps the sum of the inputs
-    under the limits (`plan_merge` does).
+
+def merge_all(
+    inputs: Sequence[IndexContents], replaces: Sequence[str], doubts: Doubts = _NO_DOUBTS
+) -> list[IndexContents]:
+    """Tables that say together what the inputs say: the last one has each chunk, the others its further places.
+
+    No place is forgotten but those in dead blocks: a cleaner may be about to delete the block of any other one, and a
+    writer may have said that it goes on relying on this one. replaces: names of the inputs, which the last one is to
+    carry, for it comes when the others stand. The generation is the lowest of the inputs'. The caller keeps the sum of
+    the inputs under the limits (`plan_merge` does).
     """
     dead = doubts.dead
     blocks: dict[bytes, int] = {}
@@ -102,9 +111,26 @@ def merge(inputs: Sequence[IndexContents], replaces: Sequence[str], doubts: Doub
                 segments += record
             mapped.append(number)
         maps.append(mapped)
-    entries = b"".join(_merge_entries(inputs, maps, _absence(doubts, rows, bytes(segments))))
+    further: list[list[bytes]] = []
+    entries = b"".join(_merge_entries(inputs, maps, _absence(doubts, rows, bytes(segments)), further))
     generation = min((contents.generation for contents in inputs), default=0)
-    return IndexContents(entries, bytes(segments), rows, list(replaces), generation)
+    merged = IndexContents(entries, bytes(segments), rows, list(replaces), generation)
+    return [*(_only(merged, b"".join(layer)) for layer in further), merged]
+
+
+def _only(merged: IndexContents, entries: bytes) -> IndexContents:
+    """A table of these entries alone, whose segments are numbered as in another one."""
+    wanted = sorted({segment for _, segment, _ in ENTRY.iter_unpack(entries)})
+    numbers = {old: new for new, old in enumerate(wanted)}
+    records = [SEGMENT.unpack_from(merged.segments, SEGMENT_BYTES * old) for old in wanted]
+    blocks = {old: new for new, old in enumerate(sorted({record[0] for record in records}))}
+    return IndexContents(
+        b"".join(ENTRY.pack(i, numbers[segment], position) for i, segment, position in ENTRY.iter_unpack(entries)),
+        b"".join(SEGMENT.pack(blocks[record[0]], *record[1:]) for record in records),
+        [merged.blocks[old] for old in blocks],
+        [],
+        merged.generation,
+    )
 
 
 def _groups(level: list[IndexSize]) -> Iterator[list[IndexSize]]:
@@ -150,9 +176,15 @@ def _absence(doubts: Doubts, rows: Sequence[BlockRow], segments: bytes) -> _IsAb
 
 
 def _merge_entries(
-    inputs: Sequence[IndexContents], maps: Sequence[array[int]], is_absent: _IsAbsent | None
+    inputs: Sequence[IndexContents],
+    maps: Sequence[array[int]],
+    is_absent: _IsAbsent | None,
+    further: list[list[bytes]],
 ) -> Iterator[bytes]:
-    """The merged entries, a part of the id space at a time: as Python objects they take four times their bytes."""
+    """The merged entries, a part of the id space at a time: as Python objects they take four times their bytes.
+
+    further: gets what has no room there, the second place of each chunk in its first list, the third in its second.
+    """
     total = sum(contents.entry_count for contents in inputs)
     step = max(1, 256 * _PARTITION_ENTRIES // max(total, 1))
     starts = [0] * len(inputs)
@@ -160,19 +192,37 @@ def _merge_entries(
         ends = [_lower_bound(contents, bound) for contents in inputs]
         found: dict[bytes, bytes] = {}
         sound: dict[bytes, bytes] = {}
+        every: list[dict[bytes, bytes]] = []
         for contents, mapped, start, end in reversed(list(zip(inputs, maps, starts, ends, strict=True))):
             part = memoryview(contents.entries)[start * ENTRY_BYTES : end * ENTRY_BYTES]
             pack = ENTRY.pack
             rows = ENTRY.iter_unpack(part)
             here = {i: pack(i, mapped[s], position) for i, s, position in rows if mapped[s] != _DROPPED}
             found.update(here)
+            every.append(here)
             if is_absent is not None:
                 numbers = ENTRY.iter_unpack(b"".join(here.values()))
                 sound.update({i: here[i] for i, s, _ in numbers if not is_absent(i, s)})
         # A chunk that was stored again because its place is bad has both: the good one must not be forgotten.
         found.update(sound)
+        if sum(map(len, every)) > len(found):
+            _add_further(found, every, further)
         yield b"".join([found[chunk_id] for chunk_id in sorted(found)])
         starts = ends
+
+
+def _add_further(found: dict[bytes, bytes], every: Sequence[dict[bytes, bytes]], further: list[list[bytes]]) -> None:
+    """Places of a part of the id space that are not in the merged table, the newest first."""
+    others: dict[bytes, list[bytes]] = {}
+    for here in reversed(every):
+        for chunk_id, entry in here.items():
+            if entry != found[chunk_id] and entry not in others.setdefault(chunk_id, []):
+                others[chunk_id].append(entry)
+    for chunk_id in sorted(others):
+        for number, entry in enumerate(others[chunk_id]):
+            if number == len(further):
+                further.append([])
+            further[number].append(entry)
 
 
 def _lower_bound(contents: IndexContents, first_byte: int) -> int:

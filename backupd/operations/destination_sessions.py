@@ -171,7 +171,9 @@ def _revoke(order: DestinationSessionsOrder, context: JobContext, found: Found) 
     with writing(context, found.place) as place:
         partial = reserve.with_room(
             place.records.place,
-            lambda: end_dead_session(place.records, found.session, posted.snapshot_name, now_ns, host_id),
+            lambda: end_dead_session(
+                place.records, found.session, posted.snapshot_name, now_ns, host_id, is_own=False
+            ),
         )
         if found.snapshot_state == "open" and not _is_ended(place, posted.snapshot_name):
             raise ConflictError("the session could not be ended", hint="list the sessions again")

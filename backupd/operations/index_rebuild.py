@@ -69,13 +69,24 @@ def read_missing(
         context.cancel.check()
         context.progress(_progress(number, len(listed)))
         frames = tables.frames_of(block_id)
-        if frames and reader.is_known(block_id, size_bytes, frames):
+        is_known = bool(frames) and reader.is_known(block_id, size_bytes, frames)
+        if is_known and reader.names_all(block_id, size_bytes, frames):
             continue
         found = reader.read(block_id, size_bytes)
+        if is_known and found.contents is not None and _has_all(found.contents, tables, listed):
+            # An index object names one place of a chunk: the other one is in another block.
+            continue
         for _, message in found.problems[:1]:
             context.warn(f"{message}; {'only a part' if found.contents else 'nothing'} of the block can be used")
         if found.contents is not None:
             yield found.contents
+
+
+def _has_all(contents: BlockContents, tables: IndexTables, listed: Mapping[bytes, int]) -> bool:
+    """Whether the index names a place that is there for each chunk of a block."""
+    ids = b"".join(frame.ids for frame in contents.frames)
+    places = tables.find_many(ids)
+    return all(place is not None and place.block_id in listed for place in places)
 
 
 def _progress(done: int, total: int) -> Callable[[float], events.Progress]:

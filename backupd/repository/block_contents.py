@@ -9,6 +9,7 @@ from backupd.block.layout import (
     BLOCK_HEADER_BYTES,
     DATA,
     FRAME_HEADER_BYTES,
+    FRAME_PLAIN_BYTES,
     MAX_BLOCK_BYTES,
     TRAILER_BYTES,
     Trailer,
@@ -24,6 +25,7 @@ from backupd.repository.any_copy import Source
 from backupd.repository.block_seals import HEAD_BYTES, DataKeys, find_seal
 from backupd.repository.healing import ONE_PLACE, Healer
 from backupd.repository.verifying import BlockVerifier, end_of_frames
+from backupd.seal.cipher import TAG_BYTES
 
 
 class FoundContents(NamedTuple):
@@ -54,6 +56,14 @@ class ContentsReader:
         except DamageError:
             # Its end is damaged: what the index says of it is all the better for it.
             return bool(frames)
+
+    def names_all(self, block_id: bytes, size_bytes: int, frames: list[IndexedFrame]) -> bool:
+        """Whether an index that has these chunks of a block has all of them; where the block does not say, too."""
+        named = {(frame.offset, position) for frame in frames for position in frame.positions}
+        try:
+            return len(named) >= _chunks_of(_trailer(block_id, size_bytes, self._place))
+        except DamageError:
+            return True
 
     def read(self, block_id: bytes, size_bytes: int) -> FoundContents:
         """What a block holds. Raises DestinationUnreachableError."""
@@ -94,3 +104,9 @@ def _trailer(block_id: bytes, size_bytes: int, source: Source) -> Trailer:
     if not TRAILER_BYTES < size_bytes <= MAX_BLOCK_BYTES:
         raise FormatError(f"{name} is {size_bytes} bytes long")
     return unpack_trailer(source.get(name, size_bytes - TRAILER_BYTES, TRAILER_BYTES), size_bytes, name)
+
+
+def _chunks_of(trailer: Trailer) -> int:
+    """How many chunks a block has: its directory has 80 bytes a segment, and 32 a chunk."""
+    ids = trailer.directory_bytes - TAG_BYTES - 4 - FRAME_PLAIN_BYTES * trailer.frame_count
+    return ids // 32

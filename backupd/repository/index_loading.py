@@ -12,7 +12,7 @@ from backupd.block.assembler import FinishedBlock
 from backupd.cache.index_tables import IndexTables
 from backupd.errors import DamageError, KeyMissingError, NewerVersionError, ObjectMissingError
 from backupd.index.layout import MAX_OBJECT_BYTES, BlockContents, Frame, IndexContents
-from backupd.index.merge import Doubts, IndexSize, merge, plan_merge
+from backupd.index.merge import Doubts, IndexSize, merge_all, plan_merge
 from backupd.index.parts import IndexSeal
 from backupd.index.reader import decode_all
 from backupd.index.writer import encode_index, seal_index, split_blocks
@@ -218,12 +218,15 @@ def merge_levels(records: Records, index: LoadedIndex) -> list[str]:
         return names
     for group in groups:
         newest_first = sorted(group, key=tables.names().index, reverse=True)
-        names.append(merge_named(records, index, newest_first))
+        names += merge_named(records, index, newest_first)
     return names
 
 
-def merge_named(records: Records, index: LoadedIndex, newest_first: Sequence[str]) -> str:
-    """Write an index object that replaces these, and its table; returns its name. Left out is as in `merge_levels`."""
+def merge_named(records: Records, index: LoadedIndex, newest_first: Sequence[str]) -> list[str]:
+    """Write index objects that take the place of these, and their tables; returns the new names.
+
+    Left out is as in `merge_levels`. None are written where there would be no fewer: chunks have many places then.
+    """
     repository, tables = records.repository, index.tables
     # Anew: lists and damage may have come while the run was under way.
     state, _ = mark_absent(tables, records)
@@ -231,11 +234,17 @@ def merge_named(records: Records, index: LoadedIndex, newest_first: Sequence[str
     inputs = [fetch_contents(repository, name) for name in newest_first]
     # What they replaced stays replaced when they are gone, for hosts that have been away for long.
     replaces = list(dict.fromkeys([*newest_first, *(old for one in inputs for old in one.replaces)]))
-    merged = merge(inputs, replaces[:_REPLACES_MOST], doubts)
-    name = os.urandom(16).hex()
-    seal = seal_of(repository, name, repository.keyring.current.name)
-    repository.place.put(f"index/{name}", [seal_index(seal, merged)])
-    tables.build(name, merged)
+    merged = merge_all(inputs, replaces[:_REPLACES_MOST], doubts)
+    if len(inputs) > 1 and len(merged) >= len(inputs):
+        return []
+    names: list[str] = []
+    for contents in merged:
+        # The last one alone says that it replaces them: until it stands, the others are not yet all there.
+        name = os.urandom(16).hex()
+        seal = seal_of(repository, name, repository.keyring.current.name)
+        repository.place.put(f"index/{name}", [seal_index(seal, contents)])
+        tables.build(name, contents)
+        names.append(name)
     kept = [name for name in tables.names() if name not in newest_first]
     tables.keep_only(kept, [name for name in tables.file_names() if name not in newest_first])
-    return name
+    return names

@@ -74,11 +74,14 @@ class LiveChunks:
         pending = list(range(len(ids) // _ID_BYTES))
         prefixes = prefixes_of(ids)
         best: dict[int, tuple[Grade, int, int]] = {}
+        listed: dict[int, list[tuple[int, int]]] = {}
         for number in reversed(range(len(self._tables))):
             if not pending:
                 break
             for chunk, rank in self._tables[number].hits(ids, prefixes, pending):
                 grade = self._grade(self._tables[number], rank, ids[_ID_BYTES * chunk : _ID_BYTES * (chunk + 1)])
+                if grade is Grade.LISTED:
+                    listed.setdefault(chunk, []).append((number, rank))
                 if chunk not in best or grade < best[chunk][0]:
                     best[chunk] = (grade, number, rank)
             pending = [chunk for chunk in pending if chunk not in best or best[chunk][0] is not Grade.GOOD]
@@ -87,8 +90,10 @@ class LiveChunks:
             grade, number, rank = best.get(chunk, (Grade.GONE, 0, 0))
             if grade is Grade.GONE:
                 lost += ids[_ID_BYTES * chunk : _ID_BYTES * (chunk + 1)]
-            else:
-                self._bits[number][rank >> 3] |= 1 << (rank & 7)
+                continue
+            # Of copies that all may go none does: another cleaner would spare another one.
+            for which, where in listed[chunk] if grade is Grade.LISTED else ((number, rank),):
+                self._bits[which][where >> 3] |= 1 << (where & 7)
         return bytes(lost)
 
     def uses(self) -> dict[bytes, BlockUse]:

@@ -49,6 +49,8 @@ class Look(msgspec.Struct, frozen=True):
     """Names of all snapshots, void ones too."""
     blocks: dict[bytes, int]
     """Sizes of all blocks that lie there."""
+    misshapen: set[bytes] = set()
+    """Blocks that are not as long as the index says."""
 
     @property
     def kept(self) -> set[bytes]:
@@ -59,13 +61,14 @@ class Look(msgspec.Struct, frozen=True):
         """Have the tables give places of grade GOOD or LISTED before all others."""
         tables = self.index.tables
         self.bad.mark(tables, self.gc.deleted)
-        tables.absent_blocks |= {row.block_id for row in tables.blocks()} - self.blocks.keys()
+        tables.absent_blocks |= {row.block_id for row in tables.blocks()} - self.blocks.keys() | self.misshapen
 
     def grade(self, block_id: bytes, chunk_id: bytes) -> Grade:
         """How good a place is."""
         if block_id not in self.blocks or block_id in self.gc.deleted:
             return Grade.GONE
-        is_bad = block_id in self.bad.blocks or chunk_id in self.bad.chunks.get(block_id, ())
+        is_whole = block_id not in self.bad.blocks and block_id not in self.misshapen
+        is_bad = not is_whole or chunk_id in self.bad.chunks.get(block_id, ())
         if block_id in self.gc.absent:
             return Grade.LISTED_DOUBTFUL if is_bad else Grade.LISTED
         return Grade.DOUBTFUL if is_bad else Grade.GOOD
@@ -97,10 +100,12 @@ class Looking:
             listed = {name.name for name in records.listed_snapshot_names()}
             snapshots = self._read_snapshots({name for name in listed if name not in void or name in bases})
             blocks = list_blocks(records.place)
+            rows = index.tables.blocks()
+            misshapen = {row.block_id for row in rows if blocks.get(row.block_id, row.size_bytes) != row.size_bytes}
         except BaseException:
             index.tables.close()
             raise
-        return Look(gc, void, bad, index, sessions, snapshots, listed, blocks)
+        return Look(gc, void, bad, index, sessions, snapshots, listed, blocks, misshapen)
 
     def _refuse_unknown(self) -> None:
         for folder, parse in _FOLDERS.items():

@@ -50,6 +50,8 @@ class GcState(msgspec.Struct, frozen=True):
     generation: int
     open_lists: list[int]
     closed_lists: list[int] = []
+    read_lists: int = 0
+    """Closed ones that no newer one covers."""
     newest: int = 0
     """The highest generation that was begun, 0 where there is none."""
 
@@ -209,7 +211,8 @@ class Records:
         absent = deleted | {block for n in open_lists for block in candidates[n].blocks}
         generation = min(open_lists) - 1 if open_lists else max(closed, default=0)
         newest = max([*candidates, *closed], default=0)
-        return GcState(absent, deleted, generation, open_lists, sorted(closed), newest)
+        read_lists = len({id(record) for record in closed.values()})
+        return GcState(absent, deleted, generation, open_lists, sorted(closed), read_lists, newest)
 
     def _list_at(self, kind: ObjectKind, name: str) -> BlockList:
         if name not in self._lists:

@@ -36,6 +36,13 @@ def keep(place: Destination, marks: str, now_ns: int) -> None:
         return
 
 
+def prove(place: Destination) -> None:
+    """Create and delete a small object under a name of the reserve's: then the store's traits are known for sure."""
+    name = f"{_PREFIX}{os.urandom(16).hex()}"
+    place.put(name, [b"0"])
+    place.delete(name)
+
+
 def give_up(place: Destination) -> None:
     """Delete the reserve: what frees space needs some to begin with."""
     for name in _names(place):

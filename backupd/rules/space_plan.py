@@ -28,6 +28,11 @@ class Use(msgspec.Struct, frozen=True):
         """What nobody needs."""
         return max(0, self.size_bytes - self.live_bytes)
 
+    @property
+    def dead_share(self) -> float:
+        """The part of it that nobody needs; 0 of a block that its store has emptied."""
+        return self.dead_bytes / max(1, self.size_bytes)
+
 
 class SpacePlan(msgspec.Struct, frozen=True):
     """Blocks by what becomes of them; all others stay."""
@@ -58,7 +63,7 @@ def plan(uses: Iterable[Use], block_bytes: int, room_bytes: int | None) -> Space
     rewritten: list[Use] = []
     room = room_bytes
     # Those first that give the most for what has to be copied.
-    for use in sorted(chosen.values(), key=lambda use: (use.live_bytes / use.size_bytes, use.block_id)):
+    for use in sorted(chosen.values(), key=lambda use: (-use.dead_share, use.block_id)):
         if room is not None and use.live_bytes > room:
             break
         rewritten.append(use)
@@ -76,7 +81,7 @@ def _mostly_dead(partly: Sequence[Use]) -> list[Use]:
     left = sum(use.dead_bytes for use in partly)
     allowed = MOST_DEAD * sum(use.live_bytes for use in partly)
     chosen: list[Use] = []
-    for use in sorted(partly, key=lambda use: (-use.dead_bytes / use.size_bytes, use.block_id)):
+    for use in sorted(partly, key=lambda use: (-use.dead_share, use.block_id)):
         if left <= allowed or use.dead_bytes < LEAST_DEAD * use.size_bytes:
             break
         chosen.append(use)

@@ -72,7 +72,12 @@ class Host:
         self.clock.ahead_seconds += 120
         tree = tree_of(self.source)
         order = BackupOrder(
-            place=self.stage.place.address, sources=[bytes(self.source)], set_name=self.name, limits=_LIMITS
+            place=self.stage.place.address,
+            sources=[bytes(self.source)],
+            set_name=self.name,
+            # Hosts share chunks: what one of them frees the other may rely on.
+            deduplication="repository",
+            limits=_LIMITS,
         )
         run = self.run(order).result["runs"][0]
         self.stage.noted[run["snapshot"]] = tree

@@ -121,7 +121,7 @@ class FaultyStore:
     def put(self, name: str, buffers: Buffers) -> None:
         """May leave half an object under its name, say what is not, or be done unheard."""
         fault = self._next("put", name)
-        if fault is None or fault.kind == "stall":
+        if fault is None or fault.kind in ("stall", "hold"):
             self._inner.put(name, buffers)
         elif fault.kind == "tear":
             data = b"".join(buffers)

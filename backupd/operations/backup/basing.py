@@ -63,7 +63,7 @@ class Base(msgspec.Struct):
         Nor where a part of the index was lost: what it named is not found any more, though it may lie there.
         caches: those that are used; they may come from another destination, where the snapshot has another name.
         """
-        self.is_asked = self.is_asked or not index.is_whole
+        self.is_asked = self.is_asked or not index.is_whole or bool(records.readable_void_names()[1])
         listed = {self.roots.get(name.name) for name in records.snapshot_names()}
         for cache in caches:
             if cache.root not in listed or damage - cache.damage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -21,6 +22,7 @@ from backupd.cache.journal import (
 from backupd.errors import (
     ConflictError,
     DamageError,
+    KeyMissingError,
     ObjectExistsError,
     ObjectMissingError,
 )
@@ -59,6 +61,7 @@ class RunningSession:
         self.name = naming.snapshot_name(who.set_id, started_ns, self.id)
         self._records, self._who, self._bases = records, who, bases
         self._n = 0
+        self._last: tuple[Checkpoint | None, Snapshot | None] = (None, None)
         self.honouring: Honouring | None = None
         """What is made of gc lists, once the index is loaded."""
 
@@ -72,6 +75,10 @@ class RunningSession:
             self.honouring.look()
             honours, keeps = self.honouring.honours, sorted(self.honouring.keeps)
         self._n += 1
+        if checkpoint is not None:
+            self._last = (checkpoint, draft)
+        # Older announcements go: each one has what a partial snapshot can be made of.
+        checkpoint, draft = self._last
         who = self._who
         record = Session(
             self.id,
@@ -227,10 +234,14 @@ def recover_blocks(records: Records, tables: IndexTables, state: JournalState, a
     return len(found)
 
 
-def end_dead_session(records: Records, session: bytes, snapshot_name: str, now_ns: int, host_id: bytes) -> str | None:
+def end_dead_session(
+    records: Records, session: bytes, snapshot_name: str, now_ns: int, host_id: bytes, *, is_own: bool = True
+) -> str | None:
     """End a session whose writer is gone: its last checkpoint becomes a partial snapshot, or its name void.
 
-    Only for who holds the set's lock in the state that posted it. Returns the partial snapshot's name.
+    is_own: the caller holds the set's lock in the state that posted it, so nobody writes there any more. Else the
+    writer may wake up: creating its very name is what decides, and nothing is dropped that another created. Returns the
+    partial snapshot's name.
     """
     numbers = records.sessions().get(session, [])
     draft: Snapshot | None = None
@@ -243,6 +254,14 @@ def end_dead_session(records: Records, session: bytes, snapshot_name: str, now_n
             draft = posted.draft
             break
     taken = records.place.size(snapshot_name) is not None
+    if draft is None and not taken and not is_own:
+        stand_in = _stand_in(records, session, snapshot_name)
+        if stand_in is not None:
+            try:
+                records.commit(snapshot_name, stand_in)
+            except ObjectExistsError:
+                # It woke up and has committed: that is never to be dropped.
+                taken = True
     if draft is not None and not taken:
         try:
             records.commit(snapshot_name, draft)
@@ -254,6 +273,20 @@ def end_dead_session(records: Records, session: bytes, snapshot_name: str, now_n
         records.drop(Drop([snapshot_name], now_ns, host_id, "ended without a checkpoint"))
     records.remove_session(session, numbers)
     return snapshot_name if draft is not None else None
+
+
+def _stand_in(records: Records, session: bytes, snapshot_name: str) -> Snapshot | None:
+    """A partial snapshot that can be created under a name, to be dropped at once: of what another one reaches.
+
+    None where there is no other: then nobody frees anything either.
+    """
+    own = naming.parse_snapshot_name(snapshot_name)
+    for name in records.snapshot_names() if own is not None else []:
+        with suppress(DamageError, ObjectMissingError, KeyMissingError):
+            other = records.snapshot(name.name)
+            set_id = bytes.fromhex(own.set_id[1:]) if own is not None else other.set_id
+            return msgspec.structs.replace(other, id=session, set_id=set_id, is_complete=False)
+    return None
 
 
 def drop_partials(records: Records, set_id: bytes, committed: str, now_ns: int, host_id: bytes) -> int:

@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 from backupd.block.layout import block_name
 from backupd.cache import first_seen
-from backupd.errors import DamageError, ObjectExistsError
+from backupd.errors import DamageError, ObjectExistsError, StoppedError
 from backupd.model import events
 from backupd.operations.context import JobContext
 from backupd.operations.freeing.compacting import Compaction
 from backupd.operations.freeing.report import Report, Waiting, live_of
 from backupd.operations.freeing.sessions import Sessions
 from backupd.operations.places import OpenPlace
+from backupd.repository import reserve
 from backupd.repository.live_chunks import LiveChunks
 from backupd.repository.looking import Look, Looking, new_marks, newest_of_sets, roots_in_order
 from backupd.repository.reader import ChunkReader, SegmentReader
@@ -30,7 +31,7 @@ from backupd.tree.reaching import TreeReach
 
 PATIENCE_SECONDS = 60.0
 """So long writers are waited for; what they hold back then is freed by the next freeing."""
-SETTLING_NS = 48 * 3600 * 10**9
+SETTLING_SECONDS = 48 * 3600.0
 """Where listings may lag, or two may create one name: from the candidates to the second look (DESIGN 8.5)."""
 _PAUSE_SECONDS = 0.5
 _LOOKS = 3
@@ -81,6 +82,7 @@ class Cleaner:
 
     def run(self) -> None:
         """All generations. Raises DamageError and others for what can't be read: then nothing more is deleted."""
+        self._refuse_second_cleaner()
         self._report.ended_sessions += self._sessions.end_own()
         self._finish_deleting()
         for _ in range(_GENERATIONS_MOST):
@@ -107,17 +109,16 @@ class Cleaner:
             return self._close(gc.open_lists[0])
         look, marks = self._looked()
         try:
+            if look.gc.open_lists:
+                # Another cleaner has begun it since: two lists are never open at once.
+                return True
             planned = self._planned(look, marks)
             self._report.planned_bytes = max(self._report.planned_bytes, planned.freed_bytes)
             if not planned.dead and not planned.rewritten:
+                self._forget(look)
                 return False
-            if planned.rewritten:
-                self._begin("copy what is needed of blocks that are mostly dead")
-                compaction = Compaction(self._context, self._place, look, marks, self._report, self.tick)
-                try:
-                    compaction.run(planned.rewritten)
-                finally:
-                    compaction.close()
+            if planned.rewritten and not self._compact(look, marks, planned.rewritten):
+                return True
             n = look.gc.newest + 1
             blocks = [use.block_id for use in (*planned.dead, *planned.rewritten)]
             self._propose(n, blocks[:_BLOCKS_MOST])
@@ -125,6 +126,34 @@ class Cleaner:
             look.index.tables.close()
         is_more = planned.put_off > 0 or len(blocks) > _BLOCKS_MOST
         return self._close(n) and is_more
+
+    def _compact(self, look: Look, marks: LiveChunks, uses: list[Use]) -> bool:
+        """Copy what is needed of these blocks; False where another cleaner took one of them away meanwhile."""
+        self._begin("copy what is needed of blocks that are mostly dead")
+        compaction = Compaction(self._context, self._place, look, marks, self._report, self.tick)
+        try:
+            compaction.run(uses)
+        except DamageError:
+            if self._records.gc_state().deleted == look.gc.deleted:
+                raise
+            return False
+        finally:
+            compaction.close()
+        return True
+
+    def _refuse_second_cleaner(self) -> None:
+        """Where two may create one name, one host alone frees space: somebody has to say which (DESIGN 8.5)."""
+        # What the store can do is known for sure once something was created.
+        reserve.prove(self._records.place)
+        if self._records.is_exact:
+            return
+        short = self._place.repository.text_id[:9]
+        question = (
+            f"{self._place.whole.shown} does not say which of two writers was first: only one host may free space "
+            "there. Is this the only one that does?"
+        )
+        if self._context.ask(question, "typed", short) != short:
+            raise StoppedError("not confirmed; nothing was changed")
 
     def _looked(self) -> tuple[Look, LiveChunks]:
         """All that stands there, and what is needed of it. The caller closes the tables."""
@@ -238,14 +267,13 @@ class Cleaner:
         self._delete((block_id for block_id in final.blocks if block_id in there), there)
         report.generations += 1
         self._forget_covered(covers)
-        report.ended_sessions += self._sessions.forget_ended(look.sessions, look.listed, look.void)
-        self._remove_void(look)
+        self._forget(look)
         return True
 
     def _covers(self, look: Look) -> bool:
         """Whether the new list is to say what the closed ones said: they are many, and nobody lags behind."""
         is_small = len(look.gc.deleted) < _BLOCKS_MOST
-        return self._records.is_exact and is_small and len(look.gc.closed_lists) >= _COVERS_FROM
+        return self._records.is_exact and is_small and look.gc.read_lists >= _COVERS_FROM
 
     def _forget_covered(self, covers: list[int]) -> None:
         for n in covers:
@@ -271,14 +299,22 @@ class Cleaner:
         clock, key = self._context.clock, naming.gc_name(n, "candidates")
         seen = first_seen.load(self._seen_path)
         boot = self._context.host.boot_id
-        first = seen.get(key) or first_seen.Seen("", boot, clock.monotonic(), clock.now_ns())
-        first_seen.keep(self._seen_path, {key: first})
-        if clock.now_ns() - first.wall_ns >= SETTLING_NS:
+        last = seen.get(key)
+        # What each boot of this machine saw of it, by the clock that nobody sets.
+        waited = float(last.mark) + last.seconds_until(boot, clock.monotonic()) if last is not None else 0.0
+        first_seen.keep(self._seen_path, {key: first_seen.Seen(str(waited), boot, clock.monotonic(), clock.now_ns())})
+        left = SETTLING_SECONDS - waited
+        if left <= 0:
             return True
-        until = moments.rfc3339(first.wall_ns + SETTLING_NS, self._context.zone)
+        until = moments.rfc3339(clock.now_ns() + int(left * 1e9), self._context.zone)
         reason = "this store does not say which of two writers was first, so it is given two days to settle"
         self._report.waiting.append(Waiting("store", key, reason, until))
         return False
+
+    def _forget(self, look: Look) -> None:
+        """What counts for nothing any more: announcements of ended sessions, objects of dropped snapshots."""
+        self._report.ended_sessions += self._sessions.forget_ended(look.sessions, look.listed, look.void)
+        self._remove_void(look)
 
     def _remove_void(self, look: Look) -> None:
         """Dropped snapshots that were the base of a session when they were dropped, and are of none now."""
