@@ -26,6 +26,7 @@ from backupd.settings.directories import ensure
 from backupd.sizes import MIB
 from backupd.snapshot import naming
 from backupd.snapshot.records import BlockList, Snapshot
+from backupd.store_errors import BlocksLostError
 from backupd.tree.reaching import TreeReach
 
 PATIENCE_SECONDS = 60.0
@@ -116,6 +117,10 @@ class Cleaner:
                 compaction = Compaction(self._context, self._place, look, marks, self._report, self.tick)
                 try:
                     compaction.run(planned.rewritten)
+                except (DamageError, BlocksLostError):
+                    if not self._is_passed(look):
+                        raise
+                    return True
                 finally:
                     compaction.close()
             n = look.gc.newest + 1
@@ -125,6 +130,11 @@ class Cleaner:
             look.index.tables.close()
         is_more = planned.put_off > 0 or len(blocks) > _BLOCKS_MOST
         return self._close(n) and is_more
+
+    def _is_passed(self, look: Look) -> bool:
+        """Whether another cleaner went on since that look: what is gone may be what it deleted, and is no damage."""
+        now = self._records.gc_state()
+        return now.absent != look.gc.absent or now.deleted != look.gc.deleted
 
     def _looked(self) -> tuple[Look, LiveChunks]:
         """All that stands there, and what is needed of it. The caller closes the tables."""
