@@ -199,7 +199,9 @@ class Stage:
         return Act(host, "backup")
 
     def _disturb(self, victim: Act, how: str) -> None:
-        time.sleep(2.5 * self.random.random())
+        delay = self.random.random() ** 2
+        victim.run.wait_until(lambda: victim.run.job is not None)
+        time.sleep(delay)
         if how == "kill":
             victim.is_killed = True
             victim.run.kill()
