@@ -130,13 +130,14 @@ def make_table(directory: str, name: str, contents: IndexContents) -> None:
 
 
 def remove_table(directory: str, name: str) -> None:
-    """Remove a table, if there is one."""
+    """Remove a table, if there is one. Raises StateFullError, AccessError, StateError."""
+    path = table_path(directory, name)
     try:
-        os.unlink(table_path(directory, name))
+        os.unlink(path)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise translated(error, table_path(directory, name)) from error
+        raise translated(error, path) from error
 
 
 def _sections(

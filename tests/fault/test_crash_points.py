@@ -289,7 +289,7 @@ def test_a_call_that_fails_is_told_and_loses_nothing(tmp_path: Path, operation: 
     print(f"{operation.__name__}, calls that fail: {dict(reported)}")  # noqa: T201 - as above
 
 
-SLOW = (key_changed, replicated, replicated_again)
+SLOW = (key_changed, replicated, replicated_again, freed, freed_with_policy)
 """Opening by passwords alone takes seconds, and so does what is done again before each look."""
 KEY_OPERATIONS = (key_added, key_changed, key_rotated, key_removed)
 BACKUPS = (first_backup, incremental, nothing_new_to_store, resumed, index_merge)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,18 +10,20 @@ import pytest
 
 from backupd import durable_io
 from backupd.index.layout import IndexContents
-from backupd.operations.backup.session import RunningSession
+from backupd.index.merge import merge_all
+from backupd.operations.backup.session import RunningSession, WriterIdentity, end_dead_session
 from backupd.operations.freeing import sessions
 from backupd.repository import index_loading
 from backupd.rules import space_plan
+from backupd.snapshot import naming
 from backupd.snapshot.records import Checkpoint, Drop, Snapshot
 from tests.fault.conftest import Faults
-from tests.fault.test_freeing_races import Host, Sleeper, Stage, above_fixture
+from tests.fault.test_freeing_races import Host, Sleeper, Stage, memory_above
 from tests.support.faulty_store import Fault
 from tests.support.histories import History
 
 pytestmark = pytest.mark.usefixtures("quick_workers")
-above = above_fixture
+place_in_memory = memory_above
 
 
 def _twice(above: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> tuple[Stage, Host, Host, bytes]:
@@ -37,8 +38,6 @@ def _twice(above: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> tupl
     for host in (one, two):
         (host.source / "shared").write_bytes(shared)
         (host.source / "own").write_bytes(stage.random.randbytes(300_000))
-    sleeper = stage.hold(0, lambda: None)
-    sleeper.wake()
     stage.place.set_faults(Fault("hold", "put"))
     sleeper = Sleeper(stage.place, two.back_up)
     assert sleeper.was_held
@@ -67,13 +66,15 @@ def test_a_merge_that_ends_late_forgets_no_copy(
     _fill_up(stage, one, 8)
     one.drop(20)
     (two.source / "more").write_bytes(stage.random.randbytes(1000))
-    real: Callable[..., list[IndexContents]] = index_loading.merge_all
     freed: list[dict[str, Any]] = []
+    begun: list[bool] = []
 
     def late(*given: Any) -> list[IndexContents]:
-        if not freed:
+        if not begun:
+            # The freeing merges, too.
+            begun.append(True)
             freed.append(one.free())
-        return real(*given)
+        return merge_all(*given)
 
     monkeypatch.setattr(index_loading, "merge_all", late)
     two.back_up()
@@ -161,9 +162,7 @@ def test_announcements_carry_the_last_checkpoint(tmp_path: Path) -> None:
     records = history.records()
     (name,) = records.snapshot_names()
     draft = records.snapshot(name.name)
-    assert first
-    from backupd.operations.backup.session import WriterIdentity, end_dead_session
-
+    assert naming.snapshot_id_text(draft.id) == first
     session = RunningSession(bytes(15) + b"\1", records, WriterIdentity(bytes(16), bytes(16), "", draft.set_id), [], 1)
     session.post(1, Checkpoint(draft.root, 1, 1000), draft)
     for now_ns in range(2, 6):
@@ -194,7 +193,7 @@ def test_where_names_are_not_exact_a_second_look_waits(tmp_path: Path, monkeypat
 def test_what_counts_for_nothing_goes_though_nothing_is_freed(tmp_path: Path) -> None:
     """Else the object of a dropped snapshot lies there for ever, where a kill came right after the record."""
     history = History(tmp_path, 3)
-    first = history.back_up({"a": 300_000})
+    history.back_up({"a": 300_000})
     history.back_up({})
     history.free()
     records = history.records()
@@ -203,4 +202,3 @@ def test_what_counts_for_nothing_goes_though_nothing_is_freed(tmp_path: Path) ->
     history.free()
     history.free()
     assert name not in {one.name for one in history.records().listed_snapshot_names()}
-    assert first

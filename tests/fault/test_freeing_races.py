@@ -192,7 +192,7 @@ class Sleeper:
 
 
 @pytest.fixture(name="above")
-def _above(monkeypatch: pytest.MonkeyPatch) -> Generator[Path, None, None]:
+def memory_above(monkeypatch: pytest.MonkeyPatch) -> Generator[Path, None, None]:
     monkeypatch.syspath_prepend(PLUGINS)
     monkeypatch.setenv("PYTHONPATH", PYTHON_PATH)
     # Who stands still is waited for in vain.
@@ -301,6 +301,23 @@ def test_a_reader_that_slept_while_space_was_freed(above: Path, faults: Faults) 
         shutil.rmtree(stage.above)
     print(f"{held} readers slept")  # noqa: T201 - counts for docs/reliability.md
     assert held
+
+
+def test_two_cleaners_that_write_the_same_blocks_anew(above: Path, faults: Faults) -> None:
+    """Else who frees on two machines at once is told of damage, and that a check is due, where all is well."""
+    held = 0
+    for number in range(_rounds(faults)):
+        stage, one, two = _staged(above, faults, number)
+        one.drop(2)
+        stage.place.set_faults(Fault("hold", "get", "/blocks/", first=stage.random.randrange(6)))
+        sleeper = Sleeper(stage.place, one.free)
+        held += sleeper.was_held
+        two.free()
+        error = sleeper.wake()
+        assert error is None, error
+        stage.check_all()
+        shutil.rmtree(stage.above)
+    print(f"{held} cleaners slept")  # noqa: T201 - counts for docs/reliability.md
 
 
 def test_a_new_host_while_space_is_freed(above: Path, faults: Faults) -> None:

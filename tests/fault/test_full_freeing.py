@@ -93,6 +93,7 @@ def _small(above: Path, size: str) -> Iterator[Small]:
         yield small
 
 
+@pytest.mark.nightly
 def test_dead_blocks_go_where_no_byte_is_free(tmp_path: Path) -> None:
     """Else a full disk can't be emptied by the program that filled it."""
     with _small(tmp_path, "24m") as small:
@@ -137,6 +138,7 @@ def test_what_can_not_be_written_anew_now_is_put_off(tmp_path: Path) -> None:
         small.look()
 
 
+@pytest.mark.nightly
 def test_what_was_put_off_follows_in_the_room_that_the_dead_blocks_left(tmp_path: Path) -> None:
     """Else each freeing of a disk that was full leaves the larger part for one that nobody asks for."""
     with _small(tmp_path, "160m") as small:

@@ -112,7 +112,7 @@ class Scene:
         new = [digest for name, digest in after.items() if name not in complete]
         assert new == [last], "the next run did not store the source"
         assert complete.items() <= after.items(), "the next run lost a snapshot"
-        check = CheckOrder(place=str(self.place), crc=True, unlock=unlock, limits=Limits(jobs=1))
+        check = CheckOrder(place=str(self.place), crc=True, unlock=unlock, limits=Limits(jobs=1, polite=False))
         assert self.run(check) == 0, "check finds damage"
         assert not self.ledger.leftovers(), self.ledger.leftovers()
 

@@ -27,6 +27,7 @@ from backupd.settings.directories import ensure
 from backupd.sizes import MIB
 from backupd.snapshot import naming
 from backupd.snapshot.records import BlockList, Snapshot
+from backupd.store_errors import BlocksLostError
 from backupd.tree.reaching import TreeReach
 
 PATIENCE_SECONDS = 60.0
@@ -133,8 +134,8 @@ class Cleaner:
         compaction = Compaction(self._context, self._place, look, marks, self._report, self.tick)
         try:
             compaction.run(uses)
-        except DamageError:
-            if self._records.gc_state().deleted == look.gc.deleted:
+        except (DamageError, BlocksLostError):
+            if not self._is_passed(look):
                 raise
             return False
         finally:
@@ -154,6 +155,11 @@ class Cleaner:
         )
         if self._context.ask(question, "typed", short) != short:
             raise StoppedError("not confirmed; nothing was changed")
+
+    def _is_passed(self, look: Look) -> bool:
+        """Whether another cleaner went on since that look: what is gone may be what it deleted, and is no damage."""
+        now = self._records.gc_state()
+        return now.absent != look.gc.absent or now.deleted != look.gc.deleted
 
     def _looked(self) -> tuple[Look, LiveChunks]:
         """All that stands there, and what is needed of it. The caller closes the tables."""

@@ -9,7 +9,7 @@ import pytest
 
 from backupd.cache.index_table import Place, open_table
 from backupd.cache.index_tables import IndexTables
-from backupd.cache.table_file import make_table, table_path
+from backupd.cache.table_file import make_table, remove_table, table_path
 from backupd.errors import StateError
 from backupd.index.layout import BlockContents, Frame, IndexContents
 from backupd.index.writer import tabulate
@@ -180,3 +180,11 @@ def test_a_table_whose_disk_fails_is_no_defect_of_the_program(tmp_path: Path) ->
     with pytest.raises(StateError, match=path):
         tables.has_many(ids_of(BLOCKS))
     tables.close()
+
+
+def test_a_table_that_can_not_be_removed_is_told_by_an_error_of_its_own(tmp_path: Path) -> None:
+    """Else a run whose snapshot stands, or a freeing that gave its space back, ends as a defect of the program."""
+    path = Path(table_path(str(tmp_path), "00" * 16))
+    path.mkdir(parents=True)
+    with pytest.raises(StateError, match=path.name):
+        remove_table(str(tmp_path), "00" * 16)
