@@ -23,7 +23,6 @@ from tests.support.machine import PLUGINS, PYTHON_PATH
 _DAMAGES = {
     "missing": damaging.delete,
     "cut in half": damaging.truncate(0.5),
-    "empty": damaging.truncate(0.0),
     "a bit in the middle": damaging.flip(0.5),
 }
 
