@@ -23,6 +23,8 @@ class Findings:
         """Places that this check recorded as bad."""
         self.skipped: dict[str, BackupError] = {}
         """Sets that a job is running on, by name."""
+        self.was_repaired = False
+        """Whether what could be healed was healed."""
         self._last_hit: tuple[str, bytes] | None = None
 
     def add(self, name: str, code: str, message: str) -> None:
@@ -77,4 +79,6 @@ class Findings:
             )
         elif self.hit_count:
             hints.append("the next `bkctl once` stores what is lost again where the source still has it")
+        if self.hit_count and not self.was_repaired:
+            hints.append(f"what its parity or another destination has, this heals: bkctl check --from {place} --repair")
         return "; ".join(hints) or "copy what is damaged from another destination of this repository, if there is one"

@@ -59,6 +59,7 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
         stored = StoredCheck(order, context, place, index, objects, findings)
         context.step("verify every stored byte" if order.crc else "verify what snapshots need")
         try:
+            findings.was_repaired = order.repair
             stored.run(chosen)
             _record(context, place, stored, findings)
             healed = None

@@ -284,6 +284,8 @@ def test_damage_stands_beside_the_result(client: Client) -> None:
     document = client("check", "--from", client.home / "once", "--crc", "--no-daemon", exits=20)
     assert document["result"]["problems"]
     assert document["error"]
+    words = ("check", "--from", client.home / "once", "--repair", "--no-daemon")
+    assert client(*words, exits=20)["result"]["healed"]["sources"] == []
 
 
 def test_without_a_daemon(client: Client) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import pytest
 
 from backupd.block.layout import BLOCK_HEADER_BYTES, DATA, TREE, unpack_header
 from backupd.errors import DestinationFullError
-from backupd.model.orders import CheckOrder, ReplicateOrder, SiblingPlace
+from backupd.model.orders import CheckOrder, FreeOrder, ReplicateOrder, SiblingPlace
 from tests.support import damaging
 from tests.support.faulty_store import Fault, FaultyPlace
 from tests.support.histories import History
@@ -22,7 +23,6 @@ from tests.support.machine import PLUGINS, PYTHON_PATH
 _DAMAGES = {
     "missing": damaging.delete,
     "cut in half": damaging.truncate(0.5),
-    "empty": damaging.truncate(0.0),
     "a bit in the middle": damaging.flip(0.5),
 }
 
@@ -101,6 +101,32 @@ def _content(path: Path) -> int:
 
 def _paths(checked: Checked) -> set[str]:
     return {Path(hit["path"]).name for hit in checked.result["files_hit"]}
+
+
+def _faulty(above: Path, place: Path) -> FaultyPlace:
+    """A store that holds the same."""
+    (above / "memory").mkdir()
+    faulty = FaultyPlace(above / "memory")
+    shutil.copytree(place, faulty.objects, dirs_exist_ok=True)
+    return faulty
+
+
+@contextmanager
+def _held_before_its_index(pair: Pair, faulty: FaultyPlace) -> Iterator[tuple[Future[Checked], list[Path]]]:
+    """A repair whose new blocks are stored and not yet named, and these blocks."""
+    old = blocks_of(faulty.objects, DATA)
+    faulty.set_faults(Fault("hold", "put", "index/"))
+    with ThreadPoolExecutor(1) as pool:
+        repairing = pool.submit(pair.repair, pair.sibling, place=faulty.address)
+        while not faulty.is_held() and not repairing.done():
+            time.sleep(0.01)
+        new = [path for path in blocks_of(faulty.objects, DATA) if path not in old]
+        assert new
+        try:
+            yield repairing, new
+        finally:
+            faulty.let_go()
+    faulty.set_faults()
 
 
 @pytest.fixture(autouse=True)
@@ -248,9 +274,7 @@ def test_a_place_that_is_no_sibling_is_told_and_nothing_is_lost(pair: Pair, tmp_
 
 def test_a_sibling_that_fails_midway_ends_no_repair(pair: Pair, tmp_path: Path) -> None:
     """Else the first broken line ends it, though a second sibling has all."""
-    (tmp_path / "memory").mkdir()
-    faulty = FaultyPlace(tmp_path / "memory")
-    shutil.copytree(pair.sibling, faulty.objects, dirs_exist_ok=True)
+    faulty = _faulty(tmp_path, pair.sibling)
     pair.damage(damaging.delete, DATA)
     faulty.set_faults(Fault("refused", "get", "blocks/", first=1, times=1000))
     repaired = pair.repair(faulty.address, pair.sibling)
@@ -261,9 +285,7 @@ def test_a_sibling_that_fails_midway_ends_no_repair(pair: Pair, tmp_path: Path) 
 
 def test_a_full_place_ends_it_and_nothing_is_lost(pair: Pair, tmp_path: Path) -> None:
     """Else what is healed is only half there, or something goes to make room. With room it goes on."""
-    (tmp_path / "memory").mkdir()
-    faulty = FaultyPlace(tmp_path / "memory")
-    shutil.copytree(pair.bench.place, faulty.objects, dirs_exist_ok=True)
+    faulty = _faulty(tmp_path, pair.bench.place)
     blocks_of(faulty.objects, DATA)[0].unlink()
     before = {path: path.read_bytes() for path in faulty.objects.rglob("*") if path.is_file()}
     faulty.set_faults(Fault("full", "put", "blocks/", times=1000))
@@ -278,27 +300,36 @@ def test_a_full_place_ends_it_and_nothing_is_lost(pair: Pair, tmp_path: Path) ->
     pair.history.check_all()
 
 
+def test_a_freeing_beside_it_takes_no_chunk_unseen(pair: Pair, tmp_path: Path) -> None:
+    """New blocks that no index object names yet are nobody's for a cleaner: else "repaired" is said of what is gone."""
+    faulty = _faulty(tmp_path, pair.bench.place)
+    for path in blocks_of(faulty.objects, DATA):
+        damaging.flip(0.5)(path)
+    with _held_before_its_index(pair, faulty) as (repairing, new):
+        freed = pair.bench.machine.run(FreeOrder(place=faulty.address), pair.bench.clock).result
+        faulty.let_go()
+        repaired = repairing.result()
+    assert freed["deleted"]["blocks"] >= len(new) > 0
+    assert not [path for path in new if path.exists()]
+    assert repaired.exit_code == 20
+    assert _paths(repaired)
+    assert pair.repair(pair.sibling, place=faulty.address).exit_code == 0
+    shutil.rmtree(pair.bench.place)
+    faulty.objects.rename(pair.bench.place)
+    pair.history.check_all()
+
+
 def test_a_healed_block_that_does_not_stay_whole_is_told(pair: Pair, tmp_path: Path) -> None:
     """Else a dying disk says "repaired", and the damaged block that a better tool might read is deleted."""
-    (tmp_path / "memory").mkdir()
-    faulty = FaultyPlace(tmp_path / "memory")
-    shutil.copytree(pair.bench.place, faulty.objects, dirs_exist_ok=True)
-    old = blocks_of(faulty.objects, DATA)
-    for path in old:
-        damaging.flip(0.5)(path)
-    faulty.set_faults(Fault("hold", "put", "index/"))
-    with ThreadPoolExecutor(1) as pool:
-        repairing = pool.submit(pair.repair, pair.sibling, place=faulty.address)
-        while not faulty.is_held() and not repairing.done():
-            time.sleep(0.01)
-        new = [path for path in blocks_of(faulty.objects, DATA) if path not in old]
+    faulty = _faulty(tmp_path, pair.bench.place)
+    for path in blocks_of(faulty.objects, DATA):
+        path.unlink()
+    with _held_before_its_index(pair, faulty) as (repairing, new):
         for path in new:
             damaging.flip(0.5)(path)
         faulty.let_go()
         repaired = repairing.result()
-    assert new
     assert repaired.exit_code == 20
     assert any(new[0].name in problem["object"] for problem in repaired.result["problems"])
     assert _paths(repaired)
-    faulty.set_faults()
     assert pair.repair(pair.sibling, place=faulty.address).exit_code == 0

@@ -86,6 +86,7 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/operations/freeing/sessions.py:Sessions.end_own": _ENCODES,
     "backupd/operations/integrity_check.py:_choose": _ENCODES,
     "backupd/operations/integrity_check.py:_record": _ENCODES,
+    "backupd/operations/repair/running.py:Repair._retire": _ENCODES,
     "backupd/operations/kept_keys.py:slots_of_kept": _ENCODES,
     "backupd/operations/places.py:unlock": _ENCODES,
     "backupd/operations/replicate/one_set.py:SetReplication.__init__": _ENCODES,

@@ -48,8 +48,8 @@ class Repair:
                     healing.close()
                 context.step("check again what was healed")
                 stored.look_again(snapshots, healing.new_blocks)
-                if healing.new_blocks:
-                    self._retire(writable, healing.retired(stored.bad), stored)
+                # Even where nothing was stored: a repair that was killed may have left the rest to this one.
+                self._retire(writable, healing.retired(stored.bad), stored)
         finally:
             sources.close()
         return healing.result() | {"files": max(0, hits - self._findings.hit_count)}
