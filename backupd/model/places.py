@@ -39,7 +39,7 @@ class PlaceUrl(msgspec.Struct, frozen=True):
         No error repeats the address: what makes it odd may be the secret in it.
         """
         found = _URL.match(place)
-        if found is None or len(place) > _MAX_CHARACTERS or _WORST.search(place):
+        if found is None or len(place) > _MAX_CHARACTERS or _WORST.search(place) or not _is_text(place):
             raise UsageError("the place is no address of a store", hint=_EXAMPLES)
         if found[2]:
             return cls("rclone", path=_remote_path(place))
@@ -148,3 +148,12 @@ _EXAMPLES = (
     "a place is a path, or s3://BUCKET/PREFIX?endpoint=URL, sftp://USER@HOST/PATH, ftps://HOST/PATH, "
     "webdavs://HOST/PATH, rclone:REMOTE:PATH"
 )
+
+
+def _is_text(place: str) -> bool:
+    """Whether it is UTF-8: an address travels in requests and is kept as text."""
+    try:
+        place.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -24,6 +24,8 @@ def run(order: SnapshotNoteOrder, context: JobContext) -> events.Done:
     _refuse_nonsense(order)
     place = open_place(context)
     snapshot = pick_snapshot(context, place, order.selection)
+    if order.verb == "pin" and not snapshot.is_complete:
+        raise UsageError("an incomplete snapshot can't be pinned", hint="it goes when a run of the set is complete")
     with writing(context, place) as opened:
         before = read_notes(opened.records).get(snapshot.id, NOTHING)
         words = list(_words(order, before, snapshot))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 import unicodedata
 from datetime import datetime
 from itertools import count
@@ -196,10 +197,19 @@ def _made_ns(text: str) -> int:
         return 0
 
 
+_FIRST_SURROGATE, _LAST_SURROGATE = 0xD800, 0xDFFF
+
+
 def _escaped(text: str) -> str:
     """The text on one line; what would break it is written as a backslash and six hex digits."""
     return "".join(f"\\{ord(c):06x}" if c == "\\" or unicodedata.category(c) in _BREAKING else c for c in text)
 
 
 def _unescaped(text: str) -> str:
-    return re.sub(r"\\([0-9a-f]{6})", lambda match: chr(int(match[1], 16)), text)
+    return re.sub(r"\\([0-9a-f]{6})", lambda match: _character(match) or match[0], text)
+
+
+def _character(match: re.Match[str]) -> str:
+    """What was escaped; empty where that is no character of a text."""
+    number = int(match[1], 16)
+    return chr(number) if number <= sys.maxunicode and not _FIRST_SURROGATE <= number <= _LAST_SURROGATE else ""

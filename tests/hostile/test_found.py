@@ -26,10 +26,12 @@ from backupd.errors import (
 )
 from backupd.model import api
 from backupd.model.any_order import ToJob
+from backupd.model.places import PlaceUrl
 from backupd.operations.restore.sparing import filters_of
 from backupd.operations.snapshot_tree import read_file
 from backupd.rules.filtering import Filters, Rule
 from backupd.seal.keyring import Keyring
+from backupd.settings.keys import KeptKey, KeyStore
 from backupd.settings.lock import SetLock
 from backupd.settings.settings_edit import with_value
 from backupd.sizes import parse_duration, parse_size
@@ -290,3 +292,22 @@ def test_patterns_mean_what_they_meant(glob: bytes, path: bytes, is_out: bool) -
     """A file that is left out for a faster pattern is in no backup."""
     filters = Filters([Rule(is_include=False, glob=glob, origin="x")])
     assert filters.decide(path, path.rpartition(b"/")[2], False).included is not is_out
+
+
+@pytest.mark.parametrize("place", [b"sftp://box/a\xff", b"s3://bucket/\xed\xb2\x80?endpoint=http%3A%2F%2Fx"])
+def test_an_address_that_is_no_text_is_no_address(place: bytes) -> None:
+    """`bkctl once --to` with a name in another encoding ended in a traceback."""
+    with pytest.raises(UsageError):
+        PlaceUrl.parse(place.decode("utf-8", "surrogateescape"))
+
+
+@pytest.mark.parametrize("escaped", ["\\ffffff", "\\00d800", "\\110000"])
+def test_a_key_file_with_odd_escapes_still_has_its_key(escaped: str, tmp_path: Path) -> None:
+    """A restore ended in a traceback for one wrong digit in a comment of the key file."""
+    store, repository = KeyStore(str(tmp_path)), "r" + "0" * 32
+    store.save(KeptKey(repository_id=repository, secret="secret", place="/media/usb"))
+    path = Path(store.path_of(repository))
+    path.write_text(path.read_text().replace("/media/usb", escaped))
+    kept = store.load(repository)
+    assert kept is not None
+    assert kept.place == escaped
