@@ -31,6 +31,7 @@ from backupd.operations.restore.sparing import filters_of
 from backupd.operations.snapshot_tree import read_file
 from backupd.rules.filtering import Filters, Rule
 from backupd.seal.keyring import Keyring
+from backupd.seal.slot import secret_to_text
 from backupd.settings.keys import KeptKey, KeyStore
 from backupd.settings.lock import SetLock
 from backupd.settings.settings_edit import with_value
@@ -305,7 +306,7 @@ def test_an_address_that_is_no_text_is_no_address(place: bytes) -> None:
 def test_a_key_file_with_odd_escapes_still_has_its_key(escaped: str, tmp_path: Path) -> None:
     """A restore ended in a traceback for one wrong digit in a comment of the key file."""
     store, repository = KeyStore(str(tmp_path)), "r" + "0" * 32
-    store.save(KeptKey(repository_id=repository, secret="secret", place="/media/usb"))
+    store.save(KeptKey(repository_id=repository, secret=secret_to_text(bytes(32)), place="/media/usb"))
     path = Path(store.path_of(repository))
     path.write_text(path.read_text().replace("/media/usb", escaped))
     kept = store.load(repository)
