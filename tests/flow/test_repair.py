@@ -20,12 +20,6 @@ from tests.support.faulty_store import Fault, FaultyPlace
 from tests.support.histories import History
 from tests.support.machine import PLUGINS, PYTHON_PATH
 
-_DAMAGES = {
-    "missing": damaging.delete,
-    "cut in half": damaging.truncate(0.5),
-    "a bit in the middle": damaging.flip(0.5),
-}
-
 
 class Checked(NamedTuple):
     """How a check ended."""
@@ -141,7 +135,14 @@ def _pair(tmp_path: Path) -> Pair:
 
 
 @pytest.mark.parametrize("content", [DATA, TREE], ids=["data", "trees"])
-@pytest.mark.parametrize("damage", _DAMAGES.values(), ids=_DAMAGES)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(damaging.delete, id="missing"),
+        pytest.param(damaging.truncate(0.5), id="cut in half", marks=pytest.mark.nightly),
+        pytest.param(damaging.flip(0.5), id="a bit in the middle"),
+    ],
+)
 def test_a_sibling_gives_all_back(pair: Pair, damage: Callable[[Path], None], content: int) -> None:
     """Else a bad sector costs files that lie whole on the other disk; and `free` keeps the damaged blocks for ever."""
     victims = pair.damage(damage, content)
@@ -246,7 +247,7 @@ def test_parity_heals_a_place_by_itself(tmp_path: Path) -> None:
     pair.history.check_all()
 
 
-@pytest.mark.parametrize("parity", [None, 5])
+@pytest.mark.parametrize("parity", [None, pytest.param(5, marks=pytest.mark.nightly)])
 def test_damage_beside_the_chunks_heals_too(tmp_path: Path, parity: int | None) -> None:
     """Else a block whose directory is damaged makes each check end with 20, and nothing but a new repository helps."""
     pair = Pair(tmp_path, parity)
