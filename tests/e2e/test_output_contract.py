@@ -214,6 +214,8 @@ def test_what_is_stored(client: Client) -> None:
     client("set", "copy", "home", "second")
     client("backup", "home", "second")
     assert len(client("check", "--all")["result"]["checks"]) == 2
+    client("free", "home", "--dry-run")
+    assert len(client("free", "--all")["result"]["freeings"]) == 2
 
 
 def test_copies_elsewhere(client: Client) -> None:
