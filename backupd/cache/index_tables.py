@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Set
-from contextlib import suppress
 from typing import TypeVar
 
 from backupd.cache.index_table import IndexedFrame, IndexTable, Place, open_table, prefixes_of
@@ -109,9 +108,14 @@ class IndexTables:
         return os.path.exists(_doubt_path(self._directory, name))
 
     def trust(self, name: str) -> None:
-        """The index object was read whole again."""
-        with suppress(FileNotFoundError):
-            os.unlink(_doubt_path(self._directory, name))
+        """The index object was read whole again. Raises StateFullError, AccessError, StateError."""
+        path = _doubt_path(self._directory, name)
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise translated(error, path) from error
 
     def names(self) -> list[str]:
         """Names of the index objects whose tables are searched, in the order they were added."""
