@@ -121,7 +121,7 @@ class IndexTables:
         return os.path.exists(_doubt_path(self._directory, name))
 
     def trust(self, name: str) -> None:
-        """The index object was read whole again."""
+        """The index object was read whole again. Raises StateFullError, AccessError, StateError."""
         path = _doubt_path(self._directory, name)
         try:
             os.unlink(path)

@@ -188,3 +188,7 @@ def test_a_table_that_can_not_be_removed_is_told_by_an_error_of_its_own(tmp_path
     path.mkdir(parents=True)
     with pytest.raises(StateError, match=path.name):
         remove_table(str(tmp_path), "00" * 16)
+    name = "11" * 16
+    (tmp_path / f"{name}.doubted").mkdir()
+    with pytest.raises(StateError, match=name):
+        IndexTables(str(tmp_path)).trust(name)
