@@ -189,14 +189,13 @@ class IndexTables:
         self._relied = {}
 
     def set_aside(self, blocks: Set[bytes]) -> set[bytes]:
-        """Count these blocks as absent for writing from now on, but for those that an answer relied on before.
+        """Count these blocks as absent for writing from now on; gives those that an answer relied on before.
 
-        Returns those, and now and then one beside: answers are kept as bits and looked at as bytes. From any thread.
+        Now and then one beside: answers are kept as bits and looked at as bytes. From any thread.
         """
         with self._answered:
-            relied = {block_id for block_id in blocks if self._is_relied_on(block_id)}
-            self.absent_blocks |= blocks - relied
-            return relied
+            self.absent_blocks |= blocks
+            return {block_id for block_id in blocks if self._is_relied_on(block_id)}
 
     def _is_relied_on(self, block_id: bytes) -> bool:
         for table in self._tables:

@@ -63,6 +63,8 @@ class Doubts(NamedTuple):
     """Ids of blocks whose places are kept only of chunks that have no other."""
     absent_places: Collection[bytes] = frozenset()
     """Block id + chunk id of single places that are kept only where there is no other."""
+    bad_blocks: Collection[bytes] = frozenset()
+    """Ids of blocks among them that are damaged: nobody relies on what lies there."""
 
 
 _NO_DOUBTS = Doubts()
@@ -112,7 +114,9 @@ def merge_all(
             mapped.append(number)
         maps.append(mapped)
     further: list[list[bytes]] = []
-    entries = b"".join(_merge_entries(inputs, maps, _absence(doubts, rows, bytes(segments)), further))
+    damage = Doubts(absent_blocks=doubts.bad_blocks, absent_places=doubts.absent_places)
+    is_bad = _absence(damage, rows, bytes(segments))
+    entries = b"".join(_merge_entries(inputs, maps, _absence(doubts, rows, bytes(segments)), further, is_bad))
     generation = min((contents.generation for contents in inputs), default=0)
     merged = IndexContents(entries, bytes(segments), rows, list(replaces), generation)
     return [*(_only(merged, b"".join(layer)) for layer in further), merged]
@@ -180,6 +184,7 @@ def _merge_entries(
     maps: Sequence[array[int]],
     is_absent: _IsAbsent | None,
     further: list[list[bytes]],
+    is_bad: _IsAbsent | None,
 ) -> Iterator[bytes]:
     """The merged entries, a part of the id space at a time: as Python objects they take four times their bytes.
 
@@ -206,18 +211,25 @@ def _merge_entries(
         # A chunk that was stored again because its place is bad has both: the good one must not be forgotten.
         found.update(sound)
         if sum(map(len, every)) > len(found):
-            _add_further(found, every, further)
+            _add_further(found, every, further, is_bad)
         yield b"".join([found[chunk_id] for chunk_id in sorted(found)])
         starts = ends
 
 
-def _add_further(found: dict[bytes, bytes], every: Sequence[dict[bytes, bytes]], further: list[list[bytes]]) -> None:
-    """Places of a part of the id space that are not in the merged table, the newest first."""
+def _add_further(
+    found: dict[bytes, bytes],
+    every: Sequence[dict[bytes, bytes]],
+    further: list[list[bytes]],
+    is_bad: _IsAbsent | None,
+) -> None:
+    """Places of a part of the id space that are not in the merged table, the newest first; bad ones are left out."""
     others: dict[bytes, list[bytes]] = {}
     for here in reversed(every):
         for chunk_id, entry in here.items():
-            if entry != found[chunk_id] and entry not in others.setdefault(chunk_id, []):
-                others[chunk_id].append(entry)
+            if entry == found[chunk_id] or entry in others.get(chunk_id, ()):
+                continue
+            if is_bad is None or not is_bad(chunk_id, ENTRY.unpack(entry)[1]):
+                others.setdefault(chunk_id, []).append(entry)
     for chunk_id in sorted(others):
         for number, entry in enumerate(others[chunk_id]):
             if number == len(further):

@@ -49,6 +49,7 @@ def run(order: DestinationAdoptOrder, context: JobContext) -> events.Done:
             blocks = _check_blocks(order, context, place, index, objects, findings)
             context.step("verify what snapshots need")
             stored.run(snapshots)
+            stored.judge()
         finally:
             stored.close()
     return _end(order, context, repository, len(snapshots), blocks, findings)

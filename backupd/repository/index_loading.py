@@ -230,7 +230,9 @@ def merge_named(records: Records, index: LoadedIndex, newest_first: Sequence[str
     repository, tables = records.repository, index.tables
     # Anew: lists and damage may have come while the run was under way.
     state, _ = mark_absent(tables, records)
-    doubts = Doubts(state.deleted, tables.absent_blocks, tables.absent_places)
+    damage = records.readable_damage().values()
+    bad = {block_id for record in damage for block_id, ids in record.places if ids is None}
+    doubts = Doubts(state.deleted, tables.absent_blocks, tables.absent_places, bad)
     inputs = [fetch_contents(repository, name) for name in newest_first]
     # What they replaced stays replaced when they are gone, for hosts that have been away for long.
     replaces = list(dict.fromkeys([*newest_first, *(old for one in inputs for old in one.replaces)]))

@@ -18,11 +18,12 @@ from backupd.errors import (
     NewerVersionError,
     ObjectMissingError,
 )
-from backupd.model.retention import RetentionText, plan_id
+from backupd.model.retention import RetentionText
 from backupd.repository import reserve
 from backupd.repository.dropping import delete_void, drop_snapshots
 from backupd.repository.notes import read_notes
 from backupd.repository.records import Records
+from backupd.rules.retention.plan_ids import plan_id
 from backupd.rules.retention.planning import DatedSnapshot, RetentionPlan, plan
 from backupd.snapshot import naming
 from backupd.snapshot.notes import NOTHING, Noted

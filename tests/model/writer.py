@@ -129,8 +129,7 @@ class Writer:
             if self.world.protocol.posts_keeps:
                 self.keeps |= new & self.relied
             if self.world.protocol.minds_lists:
-                # What is kept is not deleted with that list: it may be relied on further.
-                self.listed_blocks |= new - self.keeps
+                self.listed_blocks |= new
             self.honours = lists.newest
         yield from self._post()
         self.state.caches[self.set] = Cache(self.name, self.n, dict(self.files), self.damage)

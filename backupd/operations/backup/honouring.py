@@ -48,8 +48,8 @@ class Honouring:
         state = self._records.gc_state()
         fresh = state.absent - self._absent
         if fresh:
+            relied = self._tables.set_aside(fresh)
             with self._lock:
-                own = fresh & self._own
-            self.keeps |= own | self._tables.set_aside(fresh - own)
+                self.keeps |= relied | fresh & self._own
             self._absent |= fresh
         self.honours = max(self.honours, state.newest)

@@ -9,17 +9,10 @@ import msgspec
 import pytest
 
 from backupd.errors import ConfigError
-from backupd.model.retention import (
-    DEFAULT,
-    KEEP_ALL,
-    RetentionRule,
-    RetentionText,
-    joined_plan,
-    plan_id,
-    policy_of,
-)
+from backupd.model.retention import DEFAULT, KEEP_ALL, RetentionRule, RetentionText, joined_plan, policy_of
 from backupd.model.retention_words import meaning, policy_words
 from backupd.rules.retention.checking import check_policy, check_retention
+from backupd.rules.retention.plan_ids import plan_id
 from backupd.store_errors import EmptyPolicyError
 
 
