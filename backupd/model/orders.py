@@ -219,7 +219,7 @@ class FreeOrder(Order, frozen=True, kw_only=True, tag="free"):
     """`bkctl free`: give space back that no snapshot needs."""
 
     set_names: list[str] = []
-    """Names or ids, of those whose repository is meant; empty: the repository at the place."""
+    """Names or ids of sets that the repository at the place has to hold; all of it is looked after in any case."""
     set_id: str = ""
     """As its snapshots name it: what its policy drops goes first. A daemon says it, with the policy."""
     policy: RetentionText | None = None

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import click
 
 from backupd.errors import UsageError
 from backupd.model.api import Started, StartFree
-from backupd.model.jobs import JobView
 from backupd.model.orders import FreeOrder
 from bkctl import options
 from bkctl.checks import freed_together
-from bkctl.daemon_client import DaemonClient
-from bkctl.daemon_job import DaemonJob
 from bkctl.dispatch import daemon_for
 from bkctl.grammar import Verb
-from bkctl.perform import View, follow, perform, reply_of
+from bkctl.perform import View, follow_each, perform
 from bkctl.places import from_place
 from bkctl.render.free import free_lines
 from bkctl.session import Reply, Session
@@ -38,6 +34,7 @@ from bkctl.session import Reply, Session
 def free(session: Session, /, **given: Any) -> Reply:
     """Delete blocks that no snapshot needs any more, and write those anew that are mostly dead.
 
+    SET says whose repositories are meant; sets that share one have their space given back together.
     Backups go on meanwhile, of any host. What a running one may still need is told as waiting, and deleted by the next
     freeing. Where anything can't be read, nothing is deleted: exit 20.
     """
@@ -55,10 +52,4 @@ def free(session: Session, /, **given: Any) -> Reply:
     if client is None:
         return perform(session, order, View(free_lines))
     jobs = client.request("POST", "/v1/freeings", StartFree(order=order), Started).jobs
-    return freed_together([_followed(session, client, job, is_one=len(jobs) == 1) for job in jobs])
-
-
-def _followed(session: Session, client: DaemonClient, job: JobView, *, is_one: bool) -> Reply:
-    view = View(free_lines if is_one else lambda result: [f"{job.set_name}: {line}" for line in free_lines(result)])
-    reply = reply_of(session, follow(session, DaemonJob(client, job.id), view), view)
-    return replace(reply, result={**reply.result, "set": job.set_name, "job": job.id}) if reply.result else reply
+    return freed_together(follow_each(session, client, jobs, free_lines))

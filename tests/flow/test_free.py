@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from backupd.errors import DamageError, NewerVersionError
+from backupd.errors import DamageError, NewerVersionError, SetNotFoundError
+from backupd.model.orders import SnapshotListOrder
 from tests.support.histories import History
 
 _MIB = 1 << 20
@@ -99,6 +100,21 @@ def test_a_dry_run_only_says_what_would_go(history: History) -> None:
     assert said["freed_bytes"] == 0
     assert 4 * _MIB < said["planned_bytes"] < 4.2 * _MIB
     assert history.free()["freed_bytes"] >= 4 * _MIB
+
+
+def test_a_set_that_is_not_there_ends_it(history: History) -> None:
+    """Else who mistypes the place has another repository looked after, and is told that all is well."""
+    first = history.back_up({"gone": 4 * _MIB})
+    history.remove("gone")
+    history.back_up({"new": 1000})
+    history.drop(first)
+    before = history.bench.stored_bytes()
+    for is_dry in (True, False):
+        with pytest.raises(SetNotFoundError):
+            history.free(set_names=["other"], dry_run=is_dry)
+    assert history.bench.stored_bytes() == before
+    listed = history.bench.machine.run(SnapshotListOrder(place=str(history.bench.place))).result["snapshots"]
+    assert history.free(set_names=[listed[0]["set"]])["freed_bytes"] >= 4 * _MIB
 
 
 @contextmanager

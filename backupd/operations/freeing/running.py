@@ -17,14 +17,16 @@ from backupd.operations.freeing.cleaning import Cleaner
 from backupd.operations.freeing.index_tidying import tidy_index
 from backupd.operations.freeing.old_partials import drop_old_partials
 from backupd.operations.freeing.report import Report
-from backupd.operations.places import OpenPlace, open_place, writing
+from backupd.operations.places import OpenPlace, list_snapshots, open_place, to_record, writing
 from backupd.repository import reserve
+from backupd.rules import picking
 
 
 def run(order: FreeOrder, context: JobContext) -> events.Done:
     """Free what can be freed now, and say what waits.
 
-    Raises DamageError, NewerVersionError, KeyMissingError where something can't be read: then nothing is deleted.
+    Raises DamageError, NewerVersionError, KeyMissingError where something can't be read, SetNotFoundError: then nothing
+    is deleted.
     """
     if order.limits.polite:
         priority.lower()
@@ -33,6 +35,7 @@ def run(order: FreeOrder, context: JobContext) -> events.Done:
     if context.alarm is not None:
         # What snapshots are gone is not known to be anybody's wish: nothing is deleted on such a word.
         raise context.alarm
+    _refuse_unknown(order, context, place)
     report = Report()
     retained: dict[str, Any] | None = None
     if order.dry_run:
@@ -49,6 +52,14 @@ def run(order: FreeOrder, context: JobContext) -> events.Done:
         "seconds": round(context.elapsed_seconds, 3),
     }
     return events.Done(exit_code=0, result=result, warnings=context.warnings)
+
+
+def _refuse_unknown(order: FreeOrder, context: JobContext, place: OpenPlace) -> None:
+    """Who names a set that is not there means another repository."""
+    if order.set_names:
+        records = [to_record(at) for at in list_snapshots(place).found]
+        for name in order.set_names:
+            picking.choose_set(records, name, own_host=context.host.name)
 
 
 def _free(context: JobContext, place: OpenPlace, report: Report) -> None:
