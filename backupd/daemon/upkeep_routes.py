@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from backupd.catalog.definitions import StoredSet
@@ -14,7 +16,7 @@ from backupd.daemon.route import Call, Route
 from backupd.errors import RepositoryNotFoundError, UsageError
 from backupd.model.api import StartCheck, Started, StartFree
 from backupd.model.jobs import JobView
-from backupd.model.orders import FreeOrder, SiblingPlace
+from backupd.model.orders import CheckOrder, FreeOrder, SiblingPlace
 
 
 async def start_check(call: Call) -> Started:
@@ -29,23 +31,16 @@ async def start_check(call: Call) -> Started:
     if order.accept_rollback:
         # Who accepts that snapshots are gone says that nobody deleted them: not for whom the alarm may be about.
         check(call.peer, ADMINS)
-    known, jobs = call.services.definitions, call.services.jobs
-    named = [known.set(word) for word in order.set_names]
-    wanted = [(one, found) for one in named or known.sets for found in _where(call, one, order.place, bool(named))]
-    if not wanted:
-        raise RepositoryNotFoundError("nothing is stored yet", hint="run a set first: bkctl backup --all")
-    started: list[JobView] = []
-    for one, found in wanted:
+
+    def bare(one: StoredSet, found: Found) -> JobRequest:
         names_of = [found.set_name] if found.set_name is not None else []
         siblings = _siblings(call, one, found) if order.repair else []
-        bare = msgspec.structs.replace(
-            order, place=found.place, set_names=names_of, siblings=siblings, caller=None
+        return JobRequest(
+            kind="check",
+            check=msgspec.structs.replace(order, place=found.place, set_names=names_of, siblings=siblings, caller=None),
         )
-        made = await jobs.add(
-            JobRequest(kind="check", check=bare), set_id=one.id, set_name=one.text.name, uid=call.peer.uid
-        )
-        started.append(view(made.stored, call))
-    return Started(jobs=started)
+
+    return await _queue(call, order, bare)
 
 
 def _siblings(call: Call, stored: StoredSet, found: Found) -> list[SiblingPlace]:
@@ -74,6 +69,19 @@ def _with_policy(call: Call, stored: StoredSet, order: FreeOrder) -> FreeOrder:
 async def start_free(call: Call) -> Started:
     """Queue a freeing for each set at each place where it is stored, or at the one that the order names."""
     order = call.body.order
+
+    def bare(one: StoredSet, found: Found) -> JobRequest:
+        # What the set keeps there is known by its id; the job need not look for its name once more.
+        given = msgspec.structs.replace(order, place=found.place, set_names=[], interactive=False, caller=None)
+        return JobRequest(kind="free", free=_with_policy(call, one, given))
+
+    return await _queue(call, order, bare)
+
+
+async def _queue(
+    call: Call, order: CheckOrder | FreeOrder, request: Callable[[StoredSet, Found], JobRequest]
+) -> Started:
+    """For each set that the order names, at each of its places. Raises RepositoryNotFoundError."""
     known, jobs = call.services.definitions, call.services.jobs
     named = [known.set(word) for word in order.set_names]
     wanted = [(one, found) for one in named or known.sets for found in _where(call, one, order.place, bool(named))]
@@ -81,17 +89,13 @@ async def start_free(call: Call) -> Started:
         raise RepositoryNotFoundError("nothing is stored yet", hint="run a set first: bkctl backup --all")
     started: list[JobView] = []
     for one, found in wanted:
-        names_of = [found.set_name] if found.set_name is not None else []
-        bare = msgspec.structs.replace(order, place=found.place, set_names=names_of, interactive=False, caller=None)
-        bare = _with_policy(call, one, bare)
-        request = JobRequest(kind="free", free=bare)
-        made = await jobs.add(request, set_id=one.id, set_name=one.text.name, uid=call.peer.uid)
+        made = await jobs.add(request(one, found), set_id=one.id, set_name=one.text.name, uid=call.peer.uid)
         started.append(view(made.stored, call))
     return Started(jobs=started)
 
 
 def _where(call: Call, stored: StoredSet, word: str, is_named: bool) -> list[Found]:
-    """The places to check a set at; none for one that was not named and is not stored there."""
+    """The places to look after a set at; none for one that was not named and is not stored there."""
     known = call.services.definitions
     try:
         if not word:
