@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from backupd.model.any_order import AnyOrder
 from backupd.model.events import Done, Failed
+from backupd.model.jobs import JobView
 from backupd.model.orders import Unlock
 from bkctl.conversation import Conversation, Listener
+from bkctl.daemon_client import DaemonClient
 from bkctl.daemon_job import DaemonJob
 from bkctl.dispatch import begin
 from bkctl.passwords import ask_secret
@@ -51,6 +53,17 @@ def perform(session: Session, order: AnyOrder, view: View) -> Reply:
 def follow(session: Session, job: DaemonJob, view: View) -> Done | Failed:
     """Follow a job of the daemon to its last word."""
     return Conversation(session, Screen(session), view.listener).hold(lambda: job)
+
+
+def follow_each(session: Session, client: DaemonClient, jobs: Sequence[JobView], lines: Lines) -> list[Reply]:
+    """Follow jobs of the daemon one after the other; of several each line says whose it is."""
+    return [_followed(session, client, job, lines, is_one=len(jobs) == 1) for job in jobs]
+
+
+def _followed(session: Session, client: DaemonClient, job: JobView, lines: Lines, *, is_one: bool) -> Reply:
+    view = View(lines if is_one else lambda result: [f"{job.set_name}: {line}" for line in lines(result)])
+    reply = reply_of(session, follow(session, DaemonJob(client, job.id), view), view)
+    return replace(reply, result={**reply.result, "set": job.set_name, "job": job.id}) if reply.result else reply
 
 
 def reply_of(session: Session, last: Done | Failed, view: View) -> Reply:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import click
 
 from backupd.errors import UsageError
 from backupd.model.api import StartCheck, Started
-from backupd.model.jobs import JobView
 from backupd.model.orders import CheckOrder, SiblingPlace
 from bkctl import options
 from bkctl.checks import together
-from bkctl.daemon_client import DaemonClient
-from bkctl.daemon_job import DaemonJob
 from bkctl.dispatch import daemon_for
 from bkctl.grammar import Verb
-from bkctl.perform import View, follow, perform, reply_of
+from bkctl.perform import View, follow_each, perform
 from bkctl.places import from_place, stored_place
 from bkctl.render.check import check_lines
 from bkctl.session import Reply, Session
@@ -69,10 +65,4 @@ def check(session: Session, /, **given: Any) -> Reply:
     if client is None:
         return perform(session, order, View(check_lines))
     jobs = client.request("POST", "/v1/checks", StartCheck(order=order), Started).jobs
-    return together([_followed(session, client, job, is_one=len(jobs) == 1) for job in jobs])
-
-
-def _followed(session: Session, client: DaemonClient, job: JobView, *, is_one: bool) -> Reply:
-    view = View(check_lines if is_one else lambda result: [f"{job.set_name}: {line}" for line in check_lines(result)])
-    reply = reply_of(session, follow(session, DaemonJob(client, job.id), view), view)
-    return replace(reply, result={**reply.result, "set": job.set_name, "job": job.id}) if reply.result else reply
+    return together(follow_each(session, client, jobs, check_lines))
