@@ -38,6 +38,12 @@ def test_a_full_destination_ends_with_16_and_the_next_run_goes_on(tmp_path: Path
     assert len(_fill_destination(tmp_path, source, size).good) == 1
 
 
+@pytest.mark.parametrize("inodes", [8, 16])
+def test_a_destination_without_inodes_is_full(tmp_path: Path, source: Path, inodes: int) -> None:
+    """Else only who asks for free bytes first learns that it is full: quotas and inodes end before they do."""
+    assert len(_fill_destination(tmp_path, source, _LARGE, inodes).good) == 1
+
+
 @pytest.mark.nightly
 def test_a_destination_may_be_full_at_any_size(tmp_path: Path, source: Path, faults: Faults) -> None:
     """The same at sizes drawn anew each time: 20 in a full run."""
@@ -49,9 +55,9 @@ def test_a_destination_may_be_full_at_any_size(tmp_path: Path, source: Path, fau
         assert len(_fill_destination(above, source, size).good) == 1, size
 
 
-def _fill_destination(tmp_path: Path, source: Path, size: str) -> Ledger:
+def _fill_destination(tmp_path: Path, source: Path, size: str, inodes: int = 0) -> Ledger:
     """Two runs without room, one with."""
-    with tmpfs(tmp_path / "mount", size) as mount:
+    with tmpfs(tmp_path / "mount", size, inodes) as mount:
         ledger = Ledger(Machine(tmp_path / "home"), mount / "place")
         for _ in range(2):
             document = ledger.machine.json("once", source, "--to", ledger.place, "--name", "full")

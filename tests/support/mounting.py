@@ -10,10 +10,11 @@ from pathlib import Path
 
 
 @contextmanager
-def tmpfs(path: Path, size: str) -> Iterator[Path]:
-    """A new tmpfs of a size like `20m`, mounted at the path."""
+def tmpfs(path: Path, size: str, inodes: int = 0) -> Iterator[Path]:
+    """A new tmpfs of a size like `20m`, mounted at the path. inodes: of so many files and directories, 0: as of the kernel."""
     path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", path], check=True)
+    options = f"size={size},mode=700" + (f",nr_inodes={inodes}" if inodes else "")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", path], check=True)
     try:
         yield path
     finally:
@@ -21,8 +22,8 @@ def tmpfs(path: Path, size: str) -> Iterator[Path]:
 
 
 def enlarge(path: Path, size: str) -> None:
-    """Give a tmpfs another size."""
-    subprocess.run(["mount", "-o", f"remount,size={size}", path], check=True)
+    """Give a tmpfs another size, and as many inodes as it wants."""
+    subprocess.run(["mount", "-o", f"remount,size={size},nr_inodes=1000000", path], check=True)
 
 
 @contextmanager
