@@ -30,6 +30,11 @@ class Directories(msgspec.Struct, frozen=True, kw_only=True):
     is_temporary: bool = False
     """State and cache lie in a directory that ends with this run; callers say so and `discard` it."""
 
+    @property
+    def stand_in_cache(self) -> str:
+        """The cache of runs that can't keep one in its usual place."""
+        return os.path.join(self.state, "cache")
+
 
 def find(environ: Mapping[str, str]) -> Directories:
     """Find the directories of the caller, by XDG's variables or its defaults below the home directory.
@@ -48,8 +53,11 @@ def find(environ: Mapping[str, str]) -> Directories:
     state = _place(environ, "XDG_STATE_HOME", home, ".local/state")
     cache = _place(environ, "XDG_CACHE_HOME", home, ".cache")
     if _can_keep(state):
-        cache = cache if _can_keep(cache) else os.path.join(state, "cache")
-        return Directories(config=config, data=data, state=state, cache=cache, temporary=os.path.join(cache, "tmp"))
+        found = Directories(config=config, data=data, state=state, cache=cache, temporary=os.path.join(cache, "tmp"))
+        if _can_keep(cache):
+            return found
+        cache = found.stand_in_cache
+        return msgspec.structs.replace(found, cache=cache, temporary=os.path.join(cache, "tmp"))
     return private(config, data, environ)
 
 

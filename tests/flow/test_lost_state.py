@@ -117,6 +117,21 @@ def test_dry_run_over_a_damaged_file_cache(bench: Bench) -> None:
     assert counts(outcome)["seen"] == FILES + 1
 
 
+def test_a_cache_that_stood_in_goes(bench: Bench) -> None:
+    """Else what was kept for a run, while its cache could not be in its place, lies in the state for ever."""
+    usual = bench.machine.home / "cache"
+    usual.rename(usual.with_name("away"))
+    usual.touch()
+    bench.back_up()
+    assert files_below(bench, "state/backupd/cache/*/*/files/*.cache")
+    usual.unlink()
+    usual.with_name("away").rename(usual)
+    bench.back_up()
+    assert not [*bench.machine.home.glob("state/backupd/cache/*/*/files/*")]
+    assert len(files_below(bench, "cache/backupd/*/*/files/*.cache")) == 1
+    assert read_bytes(bench.back_up()) == 0
+
+
 @pytest.mark.parametrize("damage", [damaging.flip(0.5), damaging.truncate(0.7), damaging.zero(0.0, 1.0)])
 def test_damaged_index_tables(bench: Bench, damage: Callable[[Path], None]) -> None:
     """They are made anew of the index objects."""

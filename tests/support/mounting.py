@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def tmpfs(path: Path, size: str, inodes: int = 0) -> Iterator[Path]:
-    """A new tmpfs of a size like `20m`, mounted at the path. inodes: of so many files and directories, 0: as of the kernel."""
+    """A new tmpfs of a size like `20m`, mounted at the path. inodes: how many it has, 0: as the kernel likes."""
     path.mkdir()
     options = f"size={size},mode=700" + (f",nr_inodes={inodes}" if inodes else "")
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", path], check=True)

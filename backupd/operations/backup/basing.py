@@ -22,7 +22,7 @@ from backupd.operations.context import JobContext
 from backupd.operations.places import AHEAD_NS, OpenPlace
 from backupd.repository.index_loading import LoadedIndex
 from backupd.repository.records import Records
-from backupd.settings.directories import ensure
+from backupd.settings.directories import Directories, ensure
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
 from backupd.state_errors import translated
@@ -87,14 +87,14 @@ def cache_path(place: OpenPlace, set_id: bytes, session: bytes) -> str:
     return os.path.join(folder, f"{set_id.hex()}-{session.hex()}.cache")
 
 
-def share_cache(old: OpenPlace, new: OpenPlace, set_id: bytes, session: bytes) -> None:
+def share_cache(directories: Directories, old: OpenPlace, new: OpenPlace, set_id: bytes, session: bytes) -> None:
     """Take the file cache of a snapshot, which stands at both places, as the new one's, too.
 
     Where that fails, the next run there asks for all that is stored.
     """
     take_cache(cache_path(old, set_id, session), new, set_id, session)
     with suppress(StateError, AccessError):
-        remove_old_caches(new, set_id, session)
+        remove_old_caches(directories, new, set_id, session)
 
 
 def take_cache(path: str, place: OpenPlace, set_id: bytes, session: bytes) -> None:
@@ -124,16 +124,21 @@ def journal_path(context: JobContext, place: OpenPlace, set_id: bytes) -> str:
     return os.path.join(folder, f"{os.path.basename(place.cache)}-{set_id.hex()}.journal")
 
 
-def remove_old_caches(place: OpenPlace, set_id: bytes, session: bytes) -> None:
-    """Remove the set's caches of earlier runs. Raises StateError, AccessError."""
-    kept = os.path.basename(cache_path(place, set_id, session))
-    folder = os.path.join(place.cache, "files")
-    try:
-        for name in os.listdir(folder):
-            if name.startswith(set_id.hex()) and name != kept:
-                os.unlink(os.path.join(folder, name))
-    except OSError as error:
-        raise translated(error, folder) from error
+def remove_old_caches(directories: Directories, place: OpenPlace, set_id: bytes, session: bytes) -> None:
+    """Remove the set's caches of earlier runs, where they kept some. Raises StateError, AccessError."""
+    kept = cache_path(place, set_id, session)
+    below = os.path.relpath(os.path.dirname(kept), directories.cache)
+    for above in {directories.cache, directories.stand_in_cache}:
+        folder = os.path.join(above, below)
+        try:
+            paths = [os.path.join(folder, name) for name in os.listdir(folder) if name.startswith(set_id.hex())]
+            for path in paths:
+                if path != kept:
+                    os.unlink(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise translated(error, folder) from error
 
 
 def find(

@@ -255,7 +255,7 @@ class Part:
             forget_lost(self.index)
             if self._is_own:
                 reserve.keep(self._records.place, self.place.cache, now_ns)
-            basing.remove_old_caches(self.place, use.set_id, self.session.id)
+            basing.remove_old_caches(context.directories, self.place, use.set_id, self.session.id)
         except (DestinationError, DamageError, StateFullError, StateError, AccessError) as error:
             context.warn(f"the backup is whole, but not all was tidied up after it: {error.message}")
 

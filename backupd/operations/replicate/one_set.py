@@ -244,7 +244,7 @@ class SetReplication:
             forget_lost(index)
             if self._keeps_reserve:
                 reserve.keep(self._records.place, self._new.cache, now_ns)
-            basing.share_cache(self._old, self._new, self._set_id, newest.id)
+            basing.share_cache(self._context.directories, self._old, self._new, self._set_id, newest.id)
         except (DestinationError, DamageError, StateFullError, StateError, AccessError) as error:
             context.warn(f"{self._report.to_name}: not all was tidied up: {error.message}")
 
