@@ -36,3 +36,11 @@ class TestLocal(StoreContract):
         (tmp_path / "place/r1/tmp/alive-1").write_bytes(b"half a block")
         assert open_place("t").remove_temporaries("r1", "dead") == 1
         assert os.listdir(tmp_path / "place/r1/tmp") == ["alive-1"]
+
+    def test_a_write_that_fails_for_any_reason_is_told(self, open_place: Open, tmp_path: Path) -> None:
+        """Else what only later finds it missing has to: no write is swallowed where it fails."""
+        place = open_place("t")
+        (tmp_path / "place/r1").mkdir()
+        (tmp_path / "place/r1/keys").write_bytes(b"no directory")
+        with pytest.raises(DestinationError, match="r1/keys/k: "):
+            place.put("r1/keys/k", [b"1"])

@@ -97,9 +97,7 @@ class Sessions:
     def _end(self, one: Posted) -> None:
         host_id = bytes.fromhex(self._context.host.host_id)
         now_ns = self._context.clock.now_ns()
-        end_dead_session(
-            self._records, one.session, one.said.snapshot_name, now_ns, host_id, is_own=False
-        )
+        end_dead_session(self._records, one.session, one.said.snapshot_name, now_ns, host_id, is_own=False)
         self._context.warn(
             f"a run of host {one.said.host_id.hex()[:8]} has said nothing for six hours and was ended; "
             "what it had stored stays as a partial snapshot"
