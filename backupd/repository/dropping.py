@@ -26,13 +26,11 @@ def delete_void(records: Records, names: Iterable[str]) -> int:
     """
     if not records.is_exact:
         return 0
-    bases: set[str] = set()
-    for session, numbers in records.sessions().items():
-        try:
-            bases |= set(records.session(session, numbers[-1]).bases)
-        except (DamageError, ObjectMissingError, NewerVersionError, KeyMissingError):
-            # What it is based on can't be known.
-            return 0
+    try:
+        bases = {base for posted in records.posted() for base in posted.said.bases}
+    except (DamageError, ObjectMissingError, NewerVersionError, KeyMissingError):
+        # What it is based on can't be known.
+        return 0
     free = [name for name in names if name not in bases]
     for name in free:
         records.place.delete(name)

@@ -21,6 +21,7 @@ from backupd.repository.opening import OpenRepository, epoch_keys
 from backupd.repository.records import GcState, Records
 from backupd.seal.cipher import Binding, EpochName, unpack_epoch
 from backupd.seal.header import HEADER_BYTES, ObjectKind, check_header
+from backupd.snapshot.records import Damage
 from backupd.store_errors import BlocksLostError
 
 _REPLACES_MOST = 4096
@@ -134,8 +135,8 @@ def forget_lost(index: LoadedIndex) -> None:
     index.tables.keep_only(index.tables.names(), [n for n in index.tables.file_names() if n not in index.lost])
 
 
-def mark_absent(tables: IndexTables, records: Records) -> tuple[GcState, set[str]]:
-    """Tell the tables which places count as absent for writing; returns the gc state and the damage records seen.
+def mark_absent(tables: IndexTables, records: Records) -> tuple[GcState, dict[str, Damage]]:
+    """Tell the tables which places count as absent for writing; returns the gc state and the damage records.
 
     A damage record that can't be read says nothing: what it named is found bad again by the next check. A gc list that
     can't be read is no such trifle: what it names may be deleted, so its error is raised.
@@ -153,7 +154,7 @@ def mark_absent(tables: IndexTables, records: Records) -> tuple[GcState, set[str
                 tables.absent_blocks.add(block_id)
             else:
                 tables.absent_places |= {block_id + ids[at : at + 32] for at in range(0, len(ids), 32)}
-    return state, set(damage)
+    return state, damage
 
 
 def to_contents(block: FinishedBlock) -> BlockContents:
@@ -229,9 +230,8 @@ def merge_named(records: Records, index: LoadedIndex, newest_first: Sequence[str
     """
     repository, tables = records.repository, index.tables
     # Anew: lists and damage may have come while the run was under way.
-    state, _ = mark_absent(tables, records)
-    damage = records.readable_damage().values()
-    bad = {block_id for record in damage for block_id, ids in record.places if ids is None}
+    state, damage = mark_absent(tables, records)
+    bad = {block_id for record in damage.values() for block_id, ids in record.places if ids is None}
     doubts = Doubts(state.deleted, tables.absent_blocks, tables.absent_places, bad)
     inputs = [fetch_contents(repository, name) for name in newest_first]
     # What they replaced stays replaced when they are gone, for hosts that have been away for long.

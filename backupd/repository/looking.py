@@ -5,7 +5,7 @@ What it can't read, or does not know, ends it: whoever deletes never works round
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -13,10 +13,10 @@ from backupd.errors import DamageError, FormatError, KeyMissingError, ObjectMiss
 from backupd.repository.bad_places import BadPlaces
 from backupd.repository.block_listing import list_blocks
 from backupd.repository.index_loading import LoadedIndex, load_index
-from backupd.repository.live_chunks import Grade, LiveChunks
-from backupd.repository.records import GcState, Records
+from backupd.repository.live_chunks import Grade
+from backupd.repository.records import GcState, Posted, Records
 from backupd.snapshot import naming
-from backupd.snapshot.records import Session, Snapshot
+from backupd.snapshot.records import Snapshot
 
 _LOOKS = 3
 _HINT = "nothing was given free; bkctl check says what is damaged and what to do"
@@ -25,14 +25,6 @@ _FOLDERS: dict[str, Callable[[str], object]] = {
     "sessions/": naming.parse_session_name,
     "gc/": lambda name: naming.parse_gc_name(name) or name.startswith(("gc/drop-", "gc/reserve-")) or None,
 }
-
-
-class Posted(msgspec.Struct, frozen=True):
-    """A session's newest announcement."""
-
-    session: bytes
-    numbers: list[int]
-    said: Session
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -95,7 +87,10 @@ class Looking:
         index = load_index(records.repository, self._directory)
         try:
             _refuse_index(index)
-            sessions = list(self._sessions())
+            sessions: list[Posted] = []
+            for posted in records.posted():
+                sessions.append(posted)
+                self._step()
             bases = {base for posted in sessions for base in posted.said.bases}
             listed = {name.name for name in records.listed_snapshot_names()}
             snapshots = self._read_snapshots({name for name in listed if name not in void or name in bases})
@@ -115,17 +110,6 @@ class Looking:
                         f"{info.name} is nothing that this version knows",
                         hint="nothing was given free; find out who put it there: if it is not backupd's, remove it",
                     )
-
-    def _sessions(self) -> Iterator[Posted]:
-        for session, numbers in self._records.sessions().items():
-            try:
-                yield Posted(session, numbers, self._records.session(session, numbers[-1]))
-            except ObjectMissingError:
-                # It ended, or went on, since it was listed: then its new announcement is read, or its snapshot.
-                again = self._records.sessions().get(session)
-                if again is not None:
-                    yield Posted(session, again, self._records.session(session, again[-1]))
-            self._step()
 
     def _read_snapshots(self, names: set[str]) -> dict[str, Snapshot]:
         for name in self._snapshots.keys() - names:
@@ -154,11 +138,6 @@ def newest_of_sets(snapshots: Mapping[str, Snapshot]) -> dict[bytes, Snapshot]:
         if one.is_complete and (before is None or one.started_ns > before.started_ns):
             newest[one.set_id] = one
     return newest
-
-
-def new_marks(look: Look, parity: int) -> LiveChunks:
-    """Marks over what a look saw, none set. parity: percent that blocks have."""
-    return LiveChunks(look.index.tables, look.grade, parity)
 
 
 def _refuse_index(index: LoadedIndex) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TypeVar
 
@@ -54,6 +54,14 @@ class GcState(msgspec.Struct, frozen=True):
     """Closed ones that no newer one covers."""
     newest: int = 0
     """The highest generation that was begun, 0 where there is none."""
+
+
+class Posted(msgspec.Struct, frozen=True):
+    """A session's newest announcement."""
+
+    session: bytes
+    numbers: list[int]
+    said: Session
 
 
 class Records:
@@ -231,6 +239,24 @@ class Records:
     def session(self, session: bytes, n: int) -> Session:
         """One announcement. Raises DamageError, ObjectMissingError."""
         return self.get(ObjectKind.SESSION, naming.session_name(session, n), Session)
+
+    def posted(self) -> Iterator[Posted]:
+        """Sessions with their newest announcements, but for those that end meanwhile. Raises as `session`."""
+        for session, numbers in self.sessions().items():
+            found = self._newest(session, numbers)
+            if found is not None:
+                yield found
+
+    def _newest(self, session: bytes, numbers: list[int]) -> Posted | None:
+        for _ in range(_LOOKS):
+            with suppress(ObjectMissingError):
+                return Posted(session, numbers, self.session(session, numbers[-1]))
+            # It went on, or ended, since it was listed.
+            again = self.sessions().get(session)
+            if again is None:
+                return None
+            numbers = again
+        return Posted(session, numbers, self.session(session, numbers[-1]))
 
     def remove_session(self, session: bytes, numbers: list[int]) -> None:
         """Delete announcements of a session whose name is taken or void."""

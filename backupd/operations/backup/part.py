@@ -136,7 +136,8 @@ class Part:
         """Announce the run, then see what counts as absent; from here on blocks are journalled."""
         self.session = RunningSession(session_id, self._records, self._who, list(self.base.roots), started_ns)
         self.session.post(started_ns)
-        state, self.damage = mark_absent(self.index.tables, self._records)
+        state, damage = mark_absent(self.index.tables, self._records)
+        self.damage = set(damage)
         honouring = self.session.begin_honouring(self.index.tables, state, started_ns)
         path = basing.journal_path(self._context, self.place, self.use.set_id)
         # The file is there for one of several destinations only: it is cut where that one's own checkpoint is.

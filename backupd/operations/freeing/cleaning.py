@@ -18,7 +18,7 @@ from backupd.operations.freeing.sessions import Sessions
 from backupd.operations.places import OpenPlace
 from backupd.repository import reserve
 from backupd.repository.live_chunks import LiveChunks
-from backupd.repository.looking import Look, Looking, new_marks, newest_of_sets, roots_in_order
+from backupd.repository.looking import Look, Looking, newest_of_sets, roots_in_order
 from backupd.repository.reader import ChunkReader, SegmentReader
 from backupd.rules import moments, space_plan
 from backupd.rules.space_plan import SpacePlan, Use
@@ -164,11 +164,12 @@ class Cleaner:
     def _looked(self) -> tuple[Look, LiveChunks]:
         """All that stands there, and what is needed of it. The caller closes the tables."""
         self._begin("look at snapshots, index and blocks")
+        parity = self._place.repository.keyring.configuration.parity
         for number in range(_LOOKS):
             look = self._looking.look()
             try:
                 look.mark_absent()
-                marks = new_marks(look, self._place.repository.keyring.configuration.parity)
+                marks = LiveChunks(look.index.tables, look.grade, parity)
                 lost = self._mark(look, marks)
             except BaseException:
                 look.index.tables.close()
@@ -271,7 +272,6 @@ class Cleaner:
         self._begin("delete blocks that nobody needs")
         there = look.blocks
         self._delete((block_id for block_id in final.blocks if block_id in there), there)
-        report.generations += 1
         self._forget_covered(covers)
         self._forget(look)
         return True

@@ -32,7 +32,7 @@ class Waiting(msgspec.Struct, frozen=True):
     """What holds back a part of the freeing."""
 
     what: str
-    """`session` or `snapshot`."""
+    """`session`, `set` or `store`."""
     id: str
     reason: str
     until: str | None = None
@@ -52,7 +52,6 @@ class Report:
         """Read of blocks that were written anew, and written."""
         self.rewritten_blocks = 0
         self.dropped_partials = self.removed_snapshots = self.removed_indexes = self.ended_sessions = 0
-        self.generations = 0
         self.waiting: list[Waiting] = []
         self.planned_bytes = 0
         """What can be freed, where nothing is done."""

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 from backupd.cache import first_seen
-from backupd.errors import BusyError, ObjectMissingError
+from backupd.errors import BusyError
 from backupd.operations.backup import basing
 from backupd.operations.backup.session import POST_SECONDS, WriterIdentity, end_dead_session
 from backupd.operations.context import JobContext
 from backupd.operations.freeing.report import Waiting
 from backupd.operations.places import OpenPlace
 from backupd.repository.index_loading import load_index
-from backupd.repository.looking import Posted
-from backupd.repository.records import Records
+from backupd.repository.records import Posted
 from backupd.rules import moments, names
 from backupd.settings.directories import ensure
 from backupd.settings.lock import SetLock
 from backupd.snapshot import naming
-from backupd.snapshot.records import Session
 
 SILENT_SECONDS = 6 * 3600
 """Of the own clock, in one boot, in which nothing moved: then a session of another state is taken for dead."""
@@ -37,7 +34,7 @@ class Sessions:
         """End dead sessions of this state, of each set whose lock is free; returns how many."""
         host = self._context.host
         state_id = bytes.fromhex(host.state_id)
-        own = {said.set_id for said in _all(self._records) if said.state_id == state_id}
+        own = {one.said.set_id for one in self._records.posted() if one.said.state_id == state_id}
         ended = 0
         for set_id in sorted(own):
             lock = SetLock(self._context.directories.state, naming.set_id_text(set_id))
@@ -64,12 +61,8 @@ class Sessions:
     def waiting_for(self, n: int) -> list[Posted]:
         """Those that have not ended and do not say that they go by generation n."""
         taken = {name.name for name in self._records.listed_snapshot_names()} | self._records.void_names()
-        found: list[Posted] = []
-        for session, numbers in self._records.sessions().items():
-            said = _newest(self._records, session, numbers)
-            if said is not None and said.snapshot_name not in taken and said.honours < n:
-                found.append(Posted(session, numbers, said))
-        return found
+        posted = self._records.posted()
+        return [one for one in posted if one.said.snapshot_name not in taken and one.said.honours < n]
 
     def end_silent(self, waiting: list[Posted]) -> list[Posted]:
         """End those of other states in which nothing moved for six hours; the others are remembered, and given.
@@ -110,34 +103,19 @@ class Sessions:
         silent = max(0.0, (clock.now_ns() - said.posted_ns) / 1e9)
         until = None
         if silent <= 2 * POST_SECONDS:
-            reason = "a run that is under way is asked to go by what is to be deleted; it answers within ten minutes"
+            reason = "a run that is under way is asked to go by what is to be deleted; it looks twice a minute"
             until = moments.rfc3339(said.posted_ns + POST_SECONDS * 10**9, self._context.zone)
         else:
+            # Where two may create one name, nobody is ended for his silence alone.
+            later = "a freeing six hours after this one ends it, or now: " if self._records.is_exact else ""
             reason = (
-                f"a run that has said nothing for {_duration(silent)}; if it is dead, a freeing six hours after this "
-                f"one ends it, or now: bkctl destination sessions --revoke {names.short(text)}"
+                f"a run that has said nothing for {_duration(silent)}; if it is dead, {later}"
+                f"bkctl destination sessions --revoke {names.short(text)}"
             )
         return Waiting("session", text, reason, until, naming.set_id_text(said.set_id), said.host_id.hex())
 
     def _is_own(self, one: Posted) -> bool:
         return one.said.state_id.hex() == self._context.host.state_id
-
-
-def _all(records: Records) -> list[Session]:
-    found = (_newest(records, session, numbers) for session, numbers in records.sessions().items())
-    return [said for said in found if said is not None]
-
-
-def _newest(records: Records, session: bytes, numbers: list[int]) -> Session | None:
-    """Its newest announcement; None where it ended since it was listed."""
-    for _ in range(3):
-        with suppress(ObjectMissingError):
-            return records.session(session, numbers[-1])
-        again = records.sessions().get(session)
-        if again is None:
-            return None
-        numbers = again
-    return records.session(session, numbers[-1])
 
 
 def _duration(seconds: float) -> str:
