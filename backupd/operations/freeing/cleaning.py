@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 from backupd.block.layout import block_name
@@ -13,6 +13,7 @@ from backupd.errors import DamageError, ObjectExistsError, StoppedError
 from backupd.model import events
 from backupd.operations.context import JobContext
 from backupd.operations.freeing.compacting import Compaction
+from backupd.operations.freeing.old_partials import drop_old_partials
 from backupd.operations.freeing.report import Report, Waiting, live_of
 from backupd.operations.freeing.sessions import Sessions
 from backupd.operations.places import OpenPlace
@@ -35,6 +36,7 @@ PATIENCE_SECONDS = 60.0
 SETTLING_SECONDS = 48 * 3600.0
 """Where listings may lag, or two may create one name: from the candidates to the second look (DESIGN 8.5)."""
 _PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 8.0
 _LOOKS = 3
 _GENERATIONS_MOST = 5
 _BLOCKS_MOST = 200_000
@@ -85,7 +87,6 @@ class Cleaner:
         """All generations. Raises DamageError and others for what can't be read: then nothing more is deleted."""
         self._refuse_second_cleaner()
         self._report.ended_sessions += self._sessions.end_own()
-        self._finish_deleting()
         for _ in range(_GENERATIONS_MOST):
             if not self._generation():
                 break
@@ -93,14 +94,7 @@ class Cleaner:
             # Held back before the first look: what is stored there is told all the same.
             look, _ = self._looked()
             look.index.tables.close()
-
-    def _finish_deleting(self) -> None:
-        """What a cleaner that was killed had no time to delete."""
-        gone = self._records.gc_state().deleted
-        if gone:
-            there = {info.name: info.size_bytes for info in self._records.place.list("blocks/")}
-            left = {block_id: there[block_name(block_id)] for block_id in gone if block_name(block_id) in there}
-            self._delete(left, left)
+            self._delete(look.gc.deleted, look.blocks)
 
     def _generation(self) -> bool:
         """Whether another one may free more."""
@@ -108,8 +102,10 @@ class Cleaner:
         if gc.open_lists:
             # Begun here before, or by another cleaner: it is ended as it stands.
             return self._close(gc.open_lists[0])
-        look, marks = self._looked()
+        look, marks = self._looked(drops=True)
         try:
+            # What a cleaner that was killed had no time to delete.
+            self._delete(look.gc.deleted, look.blocks)
             if look.gc.open_lists:
                 # Another cleaner has begun it since: two lists are never open at once.
                 return True
@@ -161,12 +157,15 @@ class Cleaner:
         now = self._records.gc_state()
         return now.absent != look.gc.absent or now.deleted != look.gc.deleted
 
-    def _looked(self) -> tuple[Look, LiveChunks]:
-        """All that stands there, and what is needed of it. The caller closes the tables."""
+    def _looked(self, *, drops: bool = False) -> tuple[Look, LiveChunks]:
+        """All that stands there, and what is needed of it. The caller closes the tables.
+
+        drops: partial snapshots that are too old are dropped first.
+        """
         self._begin("look at snapshots, index and blocks")
         parity = self._place.repository.keyring.configuration.parity
         for number in range(_LOOKS):
-            look = self._looking.look()
+            look = self._look_and_drop() if drops else self._looking.look()
             try:
                 look.mark_absent()
                 marks = LiveChunks(look.index.tables, look.grade, parity)
@@ -181,6 +180,19 @@ class Cleaner:
             if number == _LOOKS - 1:
                 raise lost
         raise AssertionError("the last look returned or raised")
+
+    def _look_and_drop(self) -> Look:
+        look = self._looking.look()
+        try:
+            dropped = drop_old_partials(self._context, self._records, look)
+        except BaseException:
+            look.index.tables.close()
+            raise
+        if not dropped:
+            return look
+        look.index.tables.close()
+        self._report.dropped_partials += dropped
+        return self._looking.look()
 
     def _mark(self, look: Look, marks: LiveChunks) -> DamageError | None:
         """Mark all that the roots reach; why that can't be done. The first time, what is held is counted, too."""
@@ -270,8 +282,7 @@ class Cleaner:
             covers = []
         final = records.get(ObjectKind.DELETED, name, BlockList)
         self._begin("delete blocks that nobody needs")
-        there = look.blocks
-        self._delete((block_id for block_id in final.blocks if block_id in there), there)
+        self._delete(look.gc.deleted.union(final.blocks), look.blocks)
         self._forget_covered(covers)
         self._forget(look)
         return True
@@ -290,13 +301,20 @@ class Cleaner:
         """What still holds back generation n when our patience is over."""
         clock = self._context.clock
         end = clock.monotonic() + PATIENCE_SECONDS
-        pause = threading.Event()
+        pause_seconds = _PAUSE_SECONDS
         while True:
             waiting = self._sessions.waiting_for(n)
             waiting = self._sessions.end_silent(waiting) if waiting else []
             if not waiting or clock.monotonic() >= end:
                 return [self._sessions.told(one) for one in waiting]
             self._begin("wait for writers")
+            self._rest(min(pause_seconds, end - clock.monotonic()))
+            # Each look is a request for each session; writers look twice a minute.
+            pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+
+    def _rest(self, seconds: float) -> None:
+        pause, end = threading.Event(), self._context.clock.monotonic() + seconds
+        while self._context.clock.monotonic() < end:
             self.tick()
             pause.wait(_PAUSE_SECONDS)
 
@@ -329,7 +347,8 @@ class Cleaner:
             self._records.place.delete(name)
             self._report.removed_snapshots += 1
 
-    def _delete(self, blocks: Iterable[bytes], sizes: dict[bytes, int] | None = None) -> None:
+    def _delete(self, blocks: Collection[bytes], there: dict[bytes, int]) -> None:
+        """Delete what of these blocks lies there. there: sizes by block."""
         place = self._records.place
         count = _DELETERS if place.traits.parallel_calls else 1
 
@@ -339,9 +358,9 @@ class Cleaner:
             return block_id
 
         with ThreadPoolExecutor(count, "deleter") as pool:
-            for block_id in pool.map(delete, blocks):
+            for block_id in pool.map(delete, there.keys() & blocks):
                 self._report.deleted_blocks += 1
-                self._report.deleted_bytes += (sizes or {}).get(block_id, 0)
+                self._report.deleted_bytes += there[block_id]
                 self.tick()
 
     def _begin(self, step: str) -> None:

@@ -15,7 +15,6 @@ from backupd.operations.context import JobContext
 from backupd.operations.freeing import policy_drops
 from backupd.operations.freeing.cleaning import Cleaner
 from backupd.operations.freeing.index_tidying import tidy_index
-from backupd.operations.freeing.old_partials import drop_old_partials
 from backupd.operations.freeing.report import Report
 from backupd.operations.places import OpenPlace, list_snapshots, open_place, to_record, writing
 from backupd.repository import reserve
@@ -68,7 +67,6 @@ def _free(context: JobContext, place: OpenPlace, report: Report) -> None:
         # What can't be removed lies there until the next time.
         with suppress(OSError):
             durable_io.remove_leftovers(directory)
-    report.dropped_partials = drop_old_partials(context, place.records)
     # Deleted first, so that lists can be written where nothing else is left.
     reserve.give_up(store)
     try:
