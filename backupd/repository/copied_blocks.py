@@ -11,8 +11,12 @@ import msgspec
 from backupd.block.assembler import BlockAssembler, FinishedBlock
 from backupd.block.layout import FRAME_HEADER_BYTES, FrameHeader
 from backupd.block.segment import Segment
+from backupd.cache.index_tables import IndexTables
+from backupd.repository.index_loading import publish, to_contents
+from backupd.repository.measuring import missing
 from backupd.repository.opening import OpenRepository
 from backupd.repository.uploader import Announce, Uploader
+from backupd.store_errors import BlocksLostError
 
 _HELD_BLOCKS = 3
 """So many blocks' worth of bytes are held at most: two open ones, and one under way."""
@@ -94,6 +98,23 @@ class CopiedBlocks:
         self._collect()
         safe, self._safe = self._safe, []
         return safe
+
+    def publish(self, tables: IndexTables, generation: int, report: Callable[[str], None]) -> bool:
+        """Measure what is safe, name it in index objects and forget it; whether there was any.
+
+        generation: of the newest gc list that was gone by. Raises BlocksLostError; what is named then stays named.
+        """
+        safe = self.take_safe()
+        lost = missing(self._repository.place, {block.block_id: block.size_bytes for block in safe}, report)
+        if lost:
+            raise BlocksLostError(
+                f"{len(lost)} of {len(safe)} blocks are not at the destination as they were sent",
+                hint="nothing was deleted; look at the disk or store, then run it again",
+            )
+        if safe:
+            publish(self._repository, tables, [to_contents(block) for block in safe], generation)
+            self.forget(safe)
+        return bool(safe)
 
     def forget(self, blocks: list[FinishedBlock]) -> None:
         """The index names these blocks."""

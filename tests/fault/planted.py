@@ -167,9 +167,9 @@ FAULTS: tuple[Planted, ...] = (
     ),
     Planted(
         "blocks-not-counted",
-        "backupd/operations/backup/session.py",
-        "    bad = [block_id for block_id, size in sizes.items() if records",
-        "    bad = [block_id for block_id, size in {}.items() if records",
+        "backupd/repository/measuring.py",
+        "    bad = [block_id for block_id, size in sizes.items() if place",
+        "    bad = [block_id for block_id, size in {}.items() if place",
         ("tests/fault/test_faulty_store.py",),
     ),
 )

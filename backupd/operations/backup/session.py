@@ -30,6 +30,7 @@ from backupd.index.layout import BlockContents, Frame
 from backupd.operations.backup.honouring import Honouring
 from backupd.repository.dropping import drop_snapshots
 from backupd.repository.index_loading import publish, to_contents
+from backupd.repository.measuring import missing
 from backupd.repository.records import GcState, Records
 from backupd.seal.header import ObjectKind
 from backupd.snapshot import naming
@@ -187,7 +188,7 @@ class Publishing:
         for those that are not as they were sent; the others are named all the same.
         """
         self._measured = [block.block_id for block in blocks]
-        lost = missing(self._records, {block.block_id: block.size_bytes for block in blocks}, self._report)
+        lost = missing(self._records.place, {block.block_id: block.size_bytes for block in blocks}, self._report)
         there = [block for block in blocks if block.block_id not in lost]
         if there:
             publish(self._records.repository, self._tables, [to_contents(b) for b in there], self._generation)
@@ -311,18 +312,10 @@ def validate(records: Records, sizes: dict[bytes, int], report: Callable[[str], 
     Raises BlocksLostError when one is missing or of another size; it is recorded as damaged, so that the next run
     stores its chunks again.
     """
-    bad = missing(records, sizes, report)
+    bad = missing(records.place, sizes, report)
     if bad:
         records.report_damage(Damage(now_ns, who, [(block_id, None) for block_id in bad]))
         raise _lost(len(bad), len(sizes))
-
-
-def missing(records: Records, sizes: dict[bytes, int], report: Callable[[str], None]) -> list[bytes]:
-    """Of these blocks those that do not lie at the destination with their size."""
-    bad = [block_id for block_id, size in sizes.items() if records.place.size(block_name(block_id)) != size]
-    for block_id in bad:
-        report(f"{block_name(block_id)} is not at the destination as it was sent")
-    return bad
 
 
 def _lost(count: int, of: int) -> BlocksLostError:

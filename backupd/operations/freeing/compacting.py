@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from backupd.errors import DamageError
-from backupd.operations.backup.session import missing
 from backupd.operations.context import JobContext
 from backupd.operations.freeing.report import Report
 from backupd.operations.places import OpenPlace
 from backupd.repository.copied_blocks import CopiedBlocks, SealedSegment
-from backupd.repository.index_loading import publish, to_contents
 from backupd.repository.live_chunks import LiveChunks
 from backupd.repository.looking import Look
 from backupd.repository.repacking import Repacker
 from backupd.repository.sealed_fetching import SealedFetcher
 from backupd.rules.space_plan import Use
-from backupd.store_errors import BlocksLostError
 
 _WINDOW_CHUNKS = 8192
 _UNPUBLISHED_CHUNKS = 100_000
@@ -106,18 +103,7 @@ class Compaction:
             self._blocks.add(segment)
 
     def _publish(self) -> None:
-        """Measure what is safe, and name it in an index object."""
-        safe = self._blocks.take_safe()
-        lost = missing(self._place.records, {block.block_id: block.size_bytes for block in safe}, self._context.warn)
-        if lost:
-            raise BlocksLostError(
-                f"{len(lost)} of {len(safe)} blocks are not at the destination as they were sent",
-                hint="nothing was given free; look at the disk or store, then run it again",
-            )
-        if safe:
-            contents = [to_contents(block) for block in safe]
-            publish(self._place.repository, self._look.index.tables, contents, self._look.gc.generation)
-            self._blocks.forget(safe)
+        self._blocks.publish(self._look.index.tables, self._look.gc.generation, self._context.warn)
 
 
 def _live_share(segment: SealedSegment, needed: set[bytes]) -> float:

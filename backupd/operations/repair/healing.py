@@ -8,16 +8,13 @@ from typing import Any
 from backupd.cache.index_tables import IndexTables
 from backupd.errors import DamageError, DestinationError
 from backupd.model import events
-from backupd.operations.backup.session import missing
 from backupd.operations.backup.space import SpaceGuard
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, SnapshotAt
 from backupd.operations.repair.sources import RepairSource, RepairSources
 from backupd.repository.bad_places import BadPlaces
 from backupd.repository.copied_blocks import CopiedBlocks
-from backupd.repository.index_loading import publish, to_contents
 from backupd.repository.tree_check import TreeCheck
-from backupd.store_errors import BlocksLostError
 
 _WINDOW_CHUNKS = 8192
 _UNPUBLISHED_CHUNKS = 100_000
@@ -172,17 +169,7 @@ class Healing:
             source.given_chunks += len(fresh)
 
     def _publish(self) -> None:
-        """Measure what is safe, and name it in an index object."""
-        safe = self._blocks.take_safe()
-        lost = missing(self._place.records, {block.block_id: block.size_bytes for block in safe}, self._context.warn)
-        if lost:
-            raise BlocksLostError(
-                f"{len(lost)} of {len(safe)} blocks are not at the destination as they were sent",
-                hint="nothing was deleted; look at the disk or store, then run it again",
-            )
-        if safe:
-            publish(self._place.repository, self._tables, [to_contents(block) for block in safe], self._generation)
-            self._blocks.forget(safe)
+        if self._blocks.publish(self._tables, self._generation, self._context.warn):
             self._sources.look_again()
 
     def _tick(self) -> None:
