@@ -187,6 +187,20 @@ class PlanOutdatedError(ConflictError):
     code = "retention.plan_outdated"
 
 
+class TargetMissedError(LeftOutError):
+    """Less space was given back than was asked for: what still takes it may not be dropped, or not be written anew."""
+
+    code = "free.target_missed"
+
+
+class FreeingWaitsError(BackupError):
+    """The snapshots are dropped; running writers may still need what they held, so it is given back later."""
+
+    code = "free.waits"
+    exit_code = 23
+    retryable = True
+
+
 class StoreLaggingError(StoreDoorError):
     """Of several destinations of a set this one lacks snapshots that another has: it is filled from there."""
 

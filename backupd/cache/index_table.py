@@ -59,6 +59,16 @@ class IndexedFrame(NamedTuple):
     """32 bytes each, in the order of `positions`."""
 
 
+class SegmentRow(NamedTuple):
+    """A segment as a table has it."""
+
+    number: int
+    ranks: range
+    """Of its chunks that the index object names."""
+    stored_bytes: int
+    plain_bytes: int
+
+
 class IndexTable:
     """Looks chunks up in one index object. Not for several threads at once.
 
@@ -151,18 +161,30 @@ class IndexTable:
 
     def ranks_of(self, block_id: bytes) -> list[range]:
         """Ranks of the chunks of a block, segment by segment; none of a block that the index object does not name."""
-        return [ranks for ranks, _ in self.segments_of(block_id)]
+        return [segment.ranks for segment in self.segments_of(block_id)]
 
-    def segments_of(self, block_id: bytes) -> list[tuple[range, int]]:
-        """(ranks of its chunks, stored bytes) of each segment of a block."""
+    def segments_of(self, block_id: bytes) -> list[SegmentRow]:
+        """The segments of a block."""
         try:
-            return [
-                (range(self._firsts[segment], self._firsts[segment + 1]), self._segments[4 * segment + 2])
-                for run in self._runs().get(block_id, ())
-                for segment in run
-            ]
+            return [self._segment(segment) for run in self._runs().get(block_id, ()) for segment in run]
         except _OUTSIDE as error:
             raise self._distrusted() from error
+
+    def segment_of(self, rank: int) -> SegmentRow:
+        """The segment that the chunk of that rank lies in."""
+        try:
+            return self._segment(bisect_right(self._firsts, rank, 0, self._shape.segments) - 1)
+        except _OUTSIDE as error:
+            raise self._distrusted() from error
+
+    @property
+    def segment_count(self) -> int:
+        """Of the whole index object."""
+        return self._shape.segments
+
+    def _segment(self, number: int) -> SegmentRow:
+        _, _, stored_bytes, plain_bytes = self._segments[4 * number : 4 * number + 4]
+        return SegmentRow(number, range(self._firsts[number], self._firsts[number + 1]), stored_bytes, plain_bytes)
 
     def share_in(self, blocks: Set[bytes]) -> float:
         """The part of the segments that lies in these blocks, 0 to 1."""

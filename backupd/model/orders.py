@@ -223,8 +223,17 @@ class FreeOrder(Order, frozen=True, kw_only=True, tag="free"):
     set_id: str = ""
     """As its snapshots name it: what its policy drops goes first. A daemon says it, with the policy."""
     policy: RetentionText | None = None
+    target_bytes: Number | None = None
+    """So much is to be given back: of the sets that are named snapshots are dropped that the policy keeps."""
+    plan: str = ""
+    """Id of the plan to carry out: refused where another would be made now."""
     dry_run: bool = False
     limits: Limits = Limits()
+
+    @property
+    def has_target(self) -> bool:
+        """Whether snapshots are dropped for their space."""
+        return self.target_bytes is not None or bool(self.plan)
 
 
 class ReplicateOrder(Order, frozen=True, kw_only=True, tag="replicate"):

@@ -37,5 +37,10 @@ def write_note(records: Records, note: Note) -> None:
     records.put(ObjectKind.NOTE, f"notes/{os.urandom(16).hex()}", note)
 
 
+def note_names(records: Records) -> list[str]:
+    """Names of all notes, sorted: others where something was noted meanwhile."""
+    return sorted(_names(records))
+
+
 def _names(records: Records) -> Iterator[str]:
     return (info.name for info in records.place.list("notes/"))

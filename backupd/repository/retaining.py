@@ -82,7 +82,7 @@ def decide(records: Records, set_id: bytes, policy: RetentionText, *, now_ns: in
     for name, snapshot in _snapshots(records, set_id):
         by_id.setdefault(naming.snapshot_id_text(snapshot.id), []).append((name, snapshot))
     notes = read_notes(records)
-    dated = [_dated(found, notes.get(found[0][1].id, NOTHING)) for found in by_id.values()]
+    dated = [dated_of(found, notes.get(found[0][1].id, NOTHING)) for found in by_id.values()]
     made = plan(policy, dated, to_datetime(now_ns), zone)
     names = sorted(name for one in made.dropped for name, _ in by_id[one.id])
     return Decision(set_id, made, names, plan_id(records.repository.text_id, naming.set_id_text(set_id), *names))
@@ -145,8 +145,11 @@ def _unreadable(unread: dict[str, BackupError]) -> BackupError:
     )
 
 
-def _dated(found: list[tuple[str, Snapshot]], notes: Noted) -> DatedSnapshot:
-    """found: all objects of one id; the complete one counts."""
+def dated_of(found: list[tuple[str, Snapshot]], notes: Noted) -> DatedSnapshot:
+    """A snapshot as the decision knows it. found: all objects of one id; the complete one counts.
+
+    Raises NewerVersionError for a note that is not known here.
+    """
     if notes.unknown:
         raise NewerVersionError(
             f"a note of kind '{min(notes.unknown)}' on {naming.snapshot_id_text(found[0][1].id)[:9]} is not known here",

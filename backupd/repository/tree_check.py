@@ -126,7 +126,7 @@ class TreeCheck:
         return self._open_leaf(visit, entries)
 
     def _open_list(self, visit: _Visit, data: bytes) -> list[_Visit]:
-        nodes, ids = list_parts(data)
+        nodes, ids, _ = list_parts(data)
         lost = self._lost(ids)
         if lost:
             self._hit(visit, visit.path, False, lost, "")

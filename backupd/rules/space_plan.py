@@ -50,16 +50,20 @@ class SpacePlan(msgspec.Struct, frozen=True):
         return sum(use.size_bytes for use in self.dead) + sum(use.dead_bytes for use in self.rewritten)
 
 
-def plan(uses: Iterable[Use], block_bytes: int, room_bytes: int | None) -> SpacePlan:
+def plan(uses: Iterable[Use], block_bytes: int, room_bytes: int | None, wanted_bytes: int = 0) -> SpacePlan:
     """What to do with the blocks of a repository.
 
-    block_bytes: of a full block. room_bytes: what copies may take, None: any.
+    block_bytes: of a full block. room_bytes: what copies may take, None: any. wanted_bytes: so much is to be given
+    back, whatever has to be written anew for it.
     """
     known = sorted(uses, key=lambda use: use.block_id)
     dead = [use for use in known if not use.live_bytes]
     partly = [use for use in known if use.live_bytes]
     chosen = {use.block_id: use for use in _mostly_dead(partly)}
     chosen |= {use.block_id: use for use in _small(partly, block_bytes) if use.block_id not in chosen}
+    lacking = wanted_bytes - sum(use.size_bytes for use in dead) - sum(use.dead_bytes for use in chosen.values())
+    wished = _wished([use for use in partly if use.block_id not in chosen], lacking)
+    chosen |= {use.block_id: use for use in wished}
     rewritten: list[Use] = []
     room = room_bytes
     # Those first that give the most for what has to be copied.
@@ -71,7 +75,7 @@ def plan(uses: Iterable[Use], block_bytes: int, room_bytes: int | None) -> Space
             room -= use.live_bytes
     put_off = len(chosen) - len(rewritten)
     # A single small block is nothing to put together.
-    if len(rewritten) == 1 and rewritten[0].dead_bytes < LEAST_DEAD * rewritten[0].size_bytes:
+    if not wished and len(rewritten) == 1 and rewritten[0].dead_bytes < LEAST_DEAD * rewritten[0].size_bytes:
         rewritten = []
     return SpacePlan(dead, rewritten, put_off)
 
@@ -86,6 +90,17 @@ def _mostly_dead(partly: Sequence[Use]) -> list[Use]:
             break
         chosen.append(use)
         left -= use.dead_bytes
+    return chosen
+
+
+def _wished(rest: Sequence[Use], lacking_bytes: int) -> list[Use]:
+    """Those to write anew besides until so much more is given back, the deadest first."""
+    chosen: list[Use] = []
+    for use in sorted(rest, key=lambda use: (-use.dead_share, use.block_id)):
+        if lacking_bytes <= 0 or not use.dead_bytes:
+            break
+        chosen.append(use)
+        lacking_bytes -= use.dead_bytes
     return chosen
 
 

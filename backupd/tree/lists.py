@@ -115,18 +115,18 @@ def list_references(content: Content, load: Load) -> Iterator[bytes]:
             yield node
 
 
-def list_parts(data: bytes) -> tuple[list[bytes], bytes]:
-    """One list node: (ids of its child nodes, ids of its chunks, 32 bytes each); one of the two is empty.
+def list_parts(data: bytes) -> tuple[list[bytes], bytes, list[int]]:
+    """One list node: (ids of its child nodes, ids of its chunks, 32 bytes each, plain bytes of these).
 
-    Raises FormatError.
+    Either children or chunks are none. Raises FormatError.
     """
     node = _decode(data)
     if isinstance(node, _ListInner):
         _check_height(node, MAX_HEIGHT)
-        return [part.node for part in node.parts], b""
+        return [part.node for part in node.parts], b"", []
     if len(node.ids) != 32 * len(node.lengths):
         raise FormatError("a list node has other counts of ids and lengths")
-    return [], node.ids
+    return [], node.ids, node.lengths
 
 
 def _list_nodes(root: bytes, load: Load, limit: int) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from backupd.errors import DamageError
 from backupd.tree.comparing import paired_entries, unshared_nodes
@@ -20,7 +21,16 @@ class _Below:
         self.old, self.new = old, new
 
 
-_Step = bytes | _Below
+class Reached(NamedTuple):
+    """Chunks that a tree reaches."""
+
+    ids: bytes
+    """32 bytes each."""
+    lengths: list[int]
+    """Plain bytes of each; 0 where the tree does not say it, as of the only chunk of a sparse file."""
+
+
+_Step = Reached | _Below
 
 
 class TreeReach:
@@ -29,10 +39,16 @@ class TreeReach:
     def __init__(self, load: Load, proved: set[bytes]) -> None:
         """proved: top nodes of directories and lists of which all that they reach is known to be there."""
         self._load, self._proved = load, proved
+        self._lengths: dict[bytes, int] = {}
         self.walked: set[bytes] = set()
 
     def chunks(self, root: bytes, base: bytes | None) -> Iterator[bytes]:
-        """Ids of chunks, nodes among them, 32 bytes each, in pieces: all but what `base` and `proved` vouch for.
+        """Ids of chunks, 32 bytes each, in pieces: as `reached`."""
+        for piece in self.reached(root, base):
+            yield piece.ids
+
+    def reached(self, root: bytes, base: bytes | None) -> Iterator[Reached]:
+        """Chunks, nodes among them, in pieces: all but what `base` and `proved` vouch for.
 
         base: top node of a tree of which all is there, None: of none. An id may come several times. Raises DamageError
         of a node that can't be had; of one of the base none.
@@ -45,7 +61,7 @@ class TreeReach:
             step = next(stack[-1], None)
             if step is None:
                 stack.pop()
-            elif isinstance(step, bytes):
+            elif isinstance(step, Reached):
                 yield step
             else:
                 stack.append(self._directory(step))
@@ -69,19 +85,25 @@ class TreeReach:
             yield from self._entries(pair)
 
     def _entries(self, pair: _Below) -> Iterator[_Step]:
-        unshared = unshared_nodes(pair.old, pair.new, self._load)
-        yield b"".join(unshared.new_nodes)
+        self._lengths.clear()
+        unshared = unshared_nodes(pair.old, pair.new, self._measured)
+        yield Reached(b"".join(unshared.new_nodes), [self._lengths[node] for node in unshared.new_nodes])
         for old, new in paired_entries(unshared, self._load):
             if new is not None:
                 yield from self._entry(old, new)
+
+    def _measured(self, node: bytes) -> bytes:
+        data = self._load(node)
+        self._lengths[node] = len(data)
+        return data
 
     def _entry(self, old: Entry | None, new: Entry) -> Iterator[_Step]:
         content = new.content
         if new.kind == Kind.FILE:
             if isinstance(content, bytes):
-                yield content
+                yield Reached(content, [new.size if new.extra is None or new.extra.extents is None else 0])
             elif isinstance(content, Chunks):
-                yield content.ids
+                yield Reached(content.ids, content.lengths)
             elif isinstance(content, ChunkTree):
                 before = old.content if old is not None else None
                 yield from self._list(before.root if isinstance(before, ChunkTree) else None, content.root)
@@ -90,11 +112,11 @@ class TreeReach:
             before = old.content if old is not None and is_same_kind else None
             if content != before:
                 yield _Below(before if isinstance(before, bytes) else None, content)
-        attributes = attribute_ids(new)
-        if attributes:
-            yield attributes
+        values = _long_values(new)
+        if values:
+            yield Reached(b"".join([value.id for value in values]), [value.length for value in values])
 
-    def _list(self, old_root: bytes | None, root: bytes) -> Iterator[bytes]:
+    def _list(self, old_root: bytes | None, root: bytes) -> Iterator[Reached]:
         if root == old_root or not self._is_new(root):
             return
         old = [old_root] if old_root is not None else []
@@ -102,13 +124,19 @@ class TreeReach:
         while level:
             fresh = [node for node in dict.fromkeys(level) if node not in seen]
             seen.update(fresh)
-            yield b"".join(fresh)
             shared, level = set(level), []
             for node in fresh:
-                children, ids = list_parts(self._load(node))
+                try:
+                    data = self._load(node)
+                except DamageError:
+                    # Who copies brings it all the same, or says why not.
+                    yield Reached(node, [0])
+                    raise
+                yield Reached(node, [len(data)])
+                children, ids, lengths = list_parts(data)
                 level += children
                 if ids:
-                    yield ids
+                    yield Reached(ids, lengths)
             old = self._below([node for node in old if node not in shared])
             seen.update(old)
 
@@ -125,8 +153,12 @@ class TreeReach:
 
 def attribute_ids(entry: Entry) -> bytes:
     """Ids of the chunks of an entry's long attribute values and extents, 32 bytes each."""
+    return b"".join([value.id for value in _long_values(entry)])
+
+
+def _long_values(entry: Entry) -> list[Stored]:
     extra = entry.extra
     if extra is None:
-        return b""
+        return []
     values = [value for _, value in extra.xattrs or ()]
-    return b"".join([value.id for value in (*values, extra.extents) if isinstance(value, Stored)])
+    return [value for value in (*values, extra.extents) if isinstance(value, Stored)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 
 from backupd.block.layout import block_name
@@ -14,12 +14,14 @@ from backupd.model import events
 from backupd.operations.context import JobContext
 from backupd.operations.freeing.compacting import Compaction
 from backupd.operations.freeing.old_partials import drop_old_partials
-from backupd.operations.freeing.report import Report, Waiting, live_of
+from backupd.operations.freeing.report import Report, Waiting
 from backupd.operations.freeing.sessions import Sessions
+from backupd.operations.freeing.targeting import Targeting
+from backupd.operations.freeing.walking import AreaCount, RootWalk, VersionCount, in_order
 from backupd.operations.places import OpenPlace
 from backupd.repository import reserve
 from backupd.repository.live_chunks import LiveChunks
-from backupd.repository.looking import Look, Looking, newest_of_sets, roots_in_order
+from backupd.repository.looking import Look, Looking
 from backupd.repository.reader import ChunkReader, SegmentReader
 from backupd.rules import moments, space_plan
 from backupd.rules.space_plan import SpacePlan, Use
@@ -27,9 +29,8 @@ from backupd.seal.header import ObjectKind
 from backupd.settings.directories import ensure
 from backupd.sizes import MIB
 from backupd.snapshot import naming
-from backupd.snapshot.records import BlockList, Snapshot
+from backupd.snapshot.records import BlockList
 from backupd.store_errors import BlocksLostError
-from backupd.tree.reaching import TreeReach
 
 PATIENCE_SECONDS = 60.0
 """So long writers are waited for; what they hold back then is freed by the next freeing."""
@@ -47,6 +48,10 @@ _SPARE_BYTES = 64 * MIB
 _DELETERS = 8
 
 
+Mark = Callable[[Look, LiveChunks], DamageError | None]
+"""Marks all that is needed, or says why that can't be done."""
+
+
 class Cleaner:
     """At one place, of which it is a writer."""
 
@@ -58,6 +63,10 @@ class Cleaner:
         self._step = "look"
         self._dropped: frozenset[str] = frozenset()
         """Names of snapshots that are taken for dropped."""
+        self._versions = VersionCount()
+        self._is_sole = False
+        self.wanted_bytes = 0
+        """So much is to be given back if it can be, whatever has to be written anew for it; 0: what is worth it."""
 
     def tick(self) -> None:
         """Between all steps. Raises the stop that was asked for."""
@@ -83,9 +92,14 @@ class Cleaner:
         finally:
             look.index.tables.close()
 
+    def weigh(self, targeting: Targeting) -> None:
+        """Have the snapshots weighed, of which some may go for a target."""
+        look, _ = self._looked(mark=lambda look, marks: self._weigh(targeting, look, marks))
+        look.index.tables.close()
+
     def run(self) -> None:
         """All generations. Raises DamageError and others for what can't be read: then nothing more is deleted."""
-        self._refuse_second_cleaner()
+        self.refuse_second_cleaner()
         self._report.ended_sessions += self._sessions.end_own()
         for _ in range(_GENERATIONS_MOST):
             if not self._generation():
@@ -138,11 +152,14 @@ class Cleaner:
             compaction.close()
         return True
 
-    def _refuse_second_cleaner(self) -> None:
+    def refuse_second_cleaner(self) -> None:
         """Where two may create one name, one host alone frees space: somebody has to say which (DESIGN 8.5)."""
+        if self._is_sole:
+            return
         # What the store can do is known for sure once something was created.
         reserve.prove(self._records.place)
-        if self._records.is_exact:
+        self._is_sole = self._records.is_exact
+        if self._is_sole:
             return
         short = self._place.repository.text_id[:9]
         question = (
@@ -151,16 +168,17 @@ class Cleaner:
         )
         if self._context.ask(question, "typed", short) != short:
             raise StoppedError("not confirmed; nothing was changed")
+        self._is_sole = True
 
     def _is_passed(self, look: Look) -> bool:
         """Whether another cleaner went on since that look: what is gone may be what it deleted, and is no damage."""
         now = self._records.gc_state()
         return now.absent != look.gc.absent or now.deleted != look.gc.deleted
 
-    def _looked(self, *, drops: bool = False) -> tuple[Look, LiveChunks]:
+    def _looked(self, *, drops: bool = False, mark: Mark | None = None) -> tuple[Look, LiveChunks]:
         """All that stands there, and what is needed of it. The caller closes the tables.
 
-        drops: partial snapshots that are too old are dropped first.
+        drops: partial snapshots that are too old are dropped first. mark: walks the snapshots, None: by their sets.
         """
         self._begin("look at snapshots, index and blocks")
         parity = self._place.repository.keyring.configuration.parity
@@ -169,7 +187,7 @@ class Cleaner:
             try:
                 look.mark_absent()
                 marks = LiveChunks(look.index.tables, look.grade, parity)
-                lost = self._mark(look, marks)
+                lost = (mark or self._mark)(look, marks)
             except BaseException:
                 look.index.tables.close()
                 raise
@@ -195,44 +213,44 @@ class Cleaner:
         return self._looking.look()
 
     def _mark(self, look: Look, marks: LiveChunks) -> DamageError | None:
-        """Mark all that the roots reach; why that can't be done. The first time, what is held is counted, too."""
-        held, report = self._report.before, self._report
-        is_first = not held.stored_bytes
+        """Mark all that the roots reach; why that can't be done. What is held is counted, too."""
         self._begin("walk the snapshots")
-        reader = ChunkReader(SegmentReader(self._place.repository.place, self._place.setup()), look.index.tables)
+        reader = self._reader(look)
+        walk = RootWalk(marks, reader.load, self.tick)
         roots = {name: one for name, one in look.snapshots.items() if name not in self._dropped}
-        newest = newest_of_sets(roots)
-        bases: dict[bytes, Snapshot] = {}
+        areas = AreaCount(roots, look.void)
         try:
-            for one in newest.values():
-                self._mark_tree(one, None, reader, marks)
-            data_bytes = live_of(marks.uses()) if is_first else 0
-            for one in roots_in_order(roots):
-                first = newest.get(one.set_id)
-                if one is not first:
-                    before = bases.get(one.set_id, first)
-                    self._mark_tree(one, before.root if before is not None else None, reader, marks)
-                bases[one.set_id] = one
+            for one in in_order(roots, look.void):
+                areas.add(one, walk.mark(one), lambda old, new: self._versions.beyond(old, new, reader.load))
         except DamageError as error:
             return error
-        if is_first:
-            stored_bytes = sum(look.blocks.values()) + report.deleted_bytes - report.stored_bytes
-            held.data_bytes, held.stored_bytes = data_bytes, stored_bytes
-            held.retention_bytes = live_of(marks.uses()) - data_bytes
+        self._note(look, areas)
         return None
 
-    def _mark_tree(self, snapshot: Snapshot, base: bytes | None, reader: ChunkReader, marks: LiveChunks) -> None:
-        for ids in TreeReach(reader.load, set()).chunks(snapshot.root, base):
-            self.tick()
-            lost = marks.mark(ids)
-            if lost:
-                raise DamageError(
-                    f"snapshot {naming.snapshot_id_text(snapshot.id)[:9]} needs chunk {lost[:32].hex()[:16]}, "
-                    "and no block that is there holds it",
-                    hint="nothing was given free; bkctl check says what is lost, and what can be done",
-                )
+    def _weigh(self, targeting: Targeting, look: Look, marks: LiveChunks) -> DamageError | None:
+        """Mark all that the roots reach in the order in which they would go, the last one first."""
+        self._begin("walk the snapshots")
+        areas = AreaCount(look.snapshots, look.void)
+        try:
+            targeting.walk(look, RootWalk(marks, self._reader(look).load, self.tick), areas)
+        except DamageError as error:
+            return error
+        targeting.dead_bytes = sum(use.dead_bytes for use in self._known(look, marks))
+        self._note(look, areas)
+        return None
 
-    def _planned(self, look: Look, marks: LiveChunks) -> SpacePlan:
+    def _reader(self, look: Look) -> ChunkReader:
+        return ChunkReader(SegmentReader(self._place.repository.place, self._place.setup()), look.index.tables)
+
+    def _note(self, look: Look, areas: AreaCount) -> None:
+        report = self._report
+        report.note_areas(areas.sets())
+        report.before.stored_bytes = report.before.stored_bytes or (
+            sum(look.blocks.values()) + report.deleted_bytes - report.stored_bytes
+        )
+
+    def _known(self, look: Look, marks: LiveChunks) -> list[Use]:
+        """Blocks that may go, and how much of each is needed."""
         uses = marks.uses()
         kept = look.kept
         known = [
@@ -242,10 +260,14 @@ class Cleaner:
         ]
         # What no index object names is nobody's, or a running writer's, who will say so.
         orphans = look.blocks.keys() - uses.keys() - kept - look.gc.absent
-        known += [Use(block_id, look.blocks[block_id], 0, 1) for block_id in orphans]
+        return known + [Use(block_id, look.blocks[block_id], 0, 1) for block_id in orphans]
+
+    def _planned(self, look: Look, marks: LiveChunks) -> SpacePlan:
+        known = self._known(look, marks)
         free = self._records.place.free_bytes()
         room = max(0, free - _SPARE_BYTES) if free is not None else None
-        planned = space_plan.plan(known, self._place.repository.keyring.configuration.block_bytes, room)
+        block_bytes = self._place.repository.keyring.configuration.block_bytes
+        planned = space_plan.plan(known, block_bytes, room, self.wanted_bytes - self._report.freed_bytes)
         self._report.put_off_blocks = planned.put_off
         return planned
 

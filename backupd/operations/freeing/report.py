@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from backupd.repository.live_chunks import BlockUse
+from backupd.model.areas import SetAreas, Statistics
 
 
 class Held(msgspec.Struct):
@@ -47,6 +47,8 @@ class Report:
     def __init__(self) -> None:
         self.before = Held()
         self.after = Held()
+        self.sets: list[SetAreas] = []
+        """As the last look found them."""
         self.deleted_blocks = self.deleted_bytes = 0
         self.copied_bytes = self.stored_bytes = 0
         """Read of blocks that were written anew, and written."""
@@ -56,6 +58,18 @@ class Report:
         self.planned_bytes = 0
         """What can be freed, where nothing is done."""
         self.put_off_blocks = 0
+
+    def note_areas(self, sets: list[SetAreas]) -> None:
+        """What a look found; the first one, and the last one, are told."""
+        held = Held(sum(one.data.stored_bytes for one in sets), sum(one.retention.stored_bytes for one in sets))
+        self.sets, self.after = sets, held
+        if not self.before.stored_bytes:
+            self.before.data_bytes, self.before.retention_bytes = held.data_bytes, held.retention_bytes
+
+    def statistics(self, repository: str, as_of_ns: int) -> Statistics:
+        """What is stored now, for who keeps figures."""
+        stored_bytes = self.after.stored_bytes
+        return Statistics(repository=repository, as_of_ns=as_of_ns, stored_bytes=stored_bytes, sets=self.sets)
 
     @property
     def freed_bytes(self) -> int:
@@ -84,8 +98,3 @@ class Report:
             "waiting": [msgspec.structs.asdict(one) for one in self.waiting],
             "planned_bytes": self.planned_bytes,
         }
-
-
-def live_of(uses: dict[bytes, BlockUse]) -> int:
-    """What blocks with just what is needed would take."""
-    return sum(use.live_bytes for use in uses.values())

@@ -6,19 +6,28 @@ import os
 from contextlib import suppress
 from typing import Any
 
+import msgspec
+
 from backupd import durable_io
-from backupd.errors import DamageError, DestinationError, StateError
+from backupd.errors import BackupError, DamageError, DestinationError, StateError
 from backupd.model import events
 from backupd.model.orders import FreeOrder
 from backupd.operations.backup import priority
-from backupd.operations.context import JobContext
+from backupd.operations.context import JobContext, error_fields
 from backupd.operations.freeing import policy_drops
 from backupd.operations.freeing.cleaning import Cleaner
 from backupd.operations.freeing.index_tidying import tidy_index
 from backupd.operations.freeing.report import Report
+from backupd.operations.freeing.targeting import Targeting
 from backupd.operations.places import OpenPlace, list_snapshots, open_place, to_record, writing
 from backupd.repository import reserve
 from backupd.rules import picking
+from backupd.rules.space_target import TargetPlan
+from backupd.sizes import format_bytes
+from backupd.store_errors import FreeingWaitsError, TargetMissedError
+
+_MOST_MISSED = 0.98
+"""What is given back less than this part of the target is told as missed: shares are reckoned, not measured."""
 
 
 def run(order: FreeOrder, context: JobContext) -> events.Done:
@@ -37,20 +46,76 @@ def run(order: FreeOrder, context: JobContext) -> events.Done:
     _refuse_unknown(order, context, place)
     report = Report()
     retained: dict[str, Any] | None = None
-    if order.dry_run:
+    told: dict[str, Any] | None = None
+    error: BackupError | None = None
+    if order.has_target:
+        told, error = _free_for_target(order, context, place, report)
+    elif order.dry_run:
         decision = policy_drops.planned(context, place, order)
         retained = policy_drops.document(order, decision, None)
         Cleaner(context, place, report).show(decision.names if decision is not None else [])
     else:
         with writing(context, place) as writable:
             retained = policy_drops.dropped(context, writable, order, report)
-            _free(context, writable, report)
+            _free(context, writable, report, Cleaner(context, writable, report))
+    statistics = None
+    if order.dry_run:
+        report.after = report.before
+    else:
+        found = report.statistics(place.repository.text_id, context.clock.now_ns())
+        statistics = msgspec.to_builtins(found)
     result = report.result() | {
         "retention": retained,
+        "target": told,
+        "statistics": statistics,
         "dry_run": order.dry_run,
         "seconds": round(context.elapsed_seconds, 3),
     }
-    return events.Done(exit_code=0, result=result, warnings=context.warnings)
+    return events.Done(
+        exit_code=error.exit_code if error is not None else 0,
+        result=result,
+        warnings=context.warnings,
+        error=error_fields(error) if error is not None else None,
+    )
+
+
+def _free_for_target(
+    order: FreeOrder, context: JobContext, place: OpenPlace, report: Report
+) -> tuple[dict[str, Any], BackupError | None]:
+    """Weigh the snapshots, and where that is wanted drop those of the plan and give free what they held."""
+    targeting = Targeting(context, place, order)
+    cleaner = Cleaner(context, place, report)
+    cleaner.weigh(targeting)
+    plan = targeting.plan()
+    report.planned_bytes = plan.freed_bytes
+    if order.dry_run:
+        return targeting.document(plan, changed=False), None
+    targeting.confirm(plan)
+    with writing(context, place) as writable:
+        cleaner = Cleaner(context, writable, report)
+        cleaner.refuse_second_cleaner()
+        targeting.drop(writable, plan)
+        cleaner.wanted_bytes = targeting.wanted_bytes(plan)
+        _free(context, writable, report, cleaner)
+        targeting.note_left(writable, plan, report)
+    return targeting.document(plan, changed=True), _missed(order, plan, report)
+
+
+def _missed(order: FreeOrder, plan: TargetPlan, report: Report) -> BackupError | None:
+    """What is told where less was given back than was asked for."""
+    target = order.target_bytes if order.target_bytes is not None else plan.freed_bytes
+    freed = f"{format_bytes(max(0, report.freed_bytes))} of {format_bytes(target)} are given back"
+    if report.waiting:
+        return FreeingWaitsError(
+            f"{freed}; the rest waits: {report.waiting[0].reason}", hint="what waits is given back by: bkctl free SET"
+        )
+    if plan.short_bytes:
+        hint = "unpin snapshots, or have other sets give space back; bkctl purge deletes what must not stay"
+        return TargetMissedError(f"{freed}; nothing else may be dropped", hint=hint)
+    if report.freed_bytes < _MOST_MISSED * target:
+        why = "there is too little room for copies" if report.put_off_blocks else "the rest lies between what is needed"
+        return TargetMissedError(f"{freed}: {why}", hint="make room there, then once more: bkctl free SET")
+    return None
 
 
 def _refuse_unknown(order: FreeOrder, context: JobContext, place: OpenPlace) -> None:
@@ -61,7 +126,7 @@ def _refuse_unknown(order: FreeOrder, context: JobContext, place: OpenPlace) -> 
             picking.choose_set(records, name, own_host=context.host.name)
 
 
-def _free(context: JobContext, place: OpenPlace, report: Report) -> None:
+def _free(context: JobContext, place: OpenPlace, report: Report, cleaner: Cleaner) -> None:
     store, now_ns = place.records.place, context.clock.now_ns()
     for directory in (place.cache, os.path.join(place.cache, "index")):
         # What can't be removed lies there until the next time.
@@ -70,12 +135,11 @@ def _free(context: JobContext, place: OpenPlace, report: Report) -> None:
     # Deleted first, so that lists can be written where nothing else is left.
     reserve.give_up(store)
     try:
-        Cleaner(context, place, report).run()
+        cleaner.run()
         tidy_index(context, place, report)
     finally:
         try:
             reserve.keep(store, place.cache, now_ns)
         except (DestinationError, DamageError, StateError) as error:
             context.warn(f"the reserve of a megabyte could not be written again: {error.message}")
-    report.after.data_bytes, report.after.retention_bytes = report.before.data_bytes, report.before.retention_bytes
     report.after.stored_bytes = report.before.stored_bytes - report.freed_bytes

@@ -16,6 +16,8 @@ from backupd.model.retention import RetentionRule, RetentionText
 from backupd.model.retention_words import rule_label
 from backupd.rules.retention.marks import marks_of
 
+NEWEST, PINNED, TAGGED, FUTURE = "newest", "pinned", "tag ", "dated in the future"
+"""Reasons why a snapshot stays whatever the rest of the policy says; `tag ` goes on with the tag."""
 _DAY_NS = 86_400 * 10**9
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -74,9 +76,9 @@ def plan(
     for one in complete:
         reasons[one.id] += _reasons_of_its_own(policy, one)
         if max(one.time_ns, one.made_ns) > now_ns:
-            reasons[one.id].append("dated in the future")
+            reasons[one.id].append(FUTURE)
     if past:
-        reasons[past[-1].id].insert(0, "newest")
+        reasons[past[-1].id].insert(0, NEWEST)
     over: dict[str, list[str]] = {one.id: [] for one in past}
     for part in (_by_days, _by_jobs):
         for one, is_kept, reason in part(policy, past, now_ns, zone):
@@ -96,11 +98,11 @@ def plan(
 def _reasons_of_its_own(policy: RetentionText, one: DatedSnapshot) -> Iterator[str]:
     """Why it stays whatever else there is."""
     if one.is_pinned:
-        yield "pinned"
+        yield PINNED
     for tag in policy.keep_tags:
         key, equals, value = tag.partition("=")
         if key in one.tags and (not equals or one.tags[key] == value):
-            yield f"tag {tag}"
+            yield f"{TAGGED}{tag}"
     if policy.keep == "all":
         yield "keep all"
 
