@@ -37,6 +37,17 @@ def test_what_only_a_dropped_snapshot_needed_goes(history: History) -> None:
     assert history.free()["freed_bytes"] == 0
 
 
+def test_what_was_written_anew_is_left_alone(history: History) -> None:
+    """Else each freeing writes the same blocks again, for nothing: a dead chunk may be few bytes and one of few."""
+    first = history.back_up({"gone": 30_000, **{f"stays{number}": 120_000 for number in range(7)}})
+    history.remove("gone")
+    history.back_up({"new": _MIB})
+    history.drop(first)
+    assert history.free()["rewritten"]["blocks"] > 0
+    assert history.free()["rewritten"]["blocks"] == 0
+    history.check_all()
+
+
 def test_nothing_goes_that_a_snapshot_needs(history: History) -> None:
     """Else a freeing is the end of a backup."""
     for number in range(4):
