@@ -26,9 +26,8 @@ from backupd.state_errors import translated
 from backupd.wire.malformed import MALFORMED
 
 _WINDOW_RANKS = 128
-_WINDOW_BYTES = _WINDOW_RANKS * ID_BYTES
 _KEPT_WINDOWS = 64
-_OUTSIDE = (IndexError, ValueError)
+OUTSIDE = (IndexError, ValueError)
 """What numbers that lead outside of the table end in."""
 
 
@@ -59,14 +58,13 @@ class IndexedFrame(NamedTuple):
     """32 bytes each, in the order of `positions`."""
 
 
-class SegmentRow(NamedTuple):
-    """A segment as a table has it."""
+class Columns(NamedTuple):
+    """The sections of a table that are looked up in; see `table_file`."""
 
-    number: int
-    ranks: range
-    """Of its chunks that the index object names."""
-    stored_bytes: int
-    plain_bytes: int
+    prefixes: memoryview
+    ranks: memoryview
+    firsts: memoryview
+    segments: memoryview
 
 
 class IndexTable:
@@ -119,8 +117,8 @@ class IndexTable:
         """
         try:
             return self._hits(ids, prefixes, wanted)
-        except _OUTSIDE as error:
-            raise self._distrusted() from error
+        except OUTSIDE as error:
+            raise self.distrusted() from error
 
     def _hits(self, ids: bytes, prefixes: array[int], wanted: Iterable[int]) -> list[tuple[int, int]]:
         found: list[tuple[int, int]] = []
@@ -145,8 +143,8 @@ class IndexTable:
             if not self._run_start <= rank < self._run_end:
                 self._enter_run(rank)
             return Place(*self._run, self._positions[rank])
-        except _OUTSIDE as error:
-            raise self._distrusted() from error
+        except OUTSIDE as error:
+            raise self.distrusted() from error
 
     def blocks(self) -> Iterator[BlockRow]:
         """The blocks that the index object names."""
@@ -161,30 +159,26 @@ class IndexTable:
 
     def ranks_of(self, block_id: bytes) -> list[range]:
         """Ranks of the chunks of a block, segment by segment; none of a block that the index object does not name."""
-        return [segment.ranks for segment in self.segments_of(block_id)]
-
-    def segments_of(self, block_id: bytes) -> list[SegmentRow]:
-        """The segments of a block."""
+        firsts = self._firsts
         try:
-            return [self._segment(segment) for run in self._runs().get(block_id, ()) for segment in run]
-        except _OUTSIDE as error:
-            raise self._distrusted() from error
+            runs = self._runs().get(block_id, ())
+            return [range(firsts[segment], firsts[segment + 1]) for run in runs for segment in run]
+        except OUTSIDE as error:
+            raise self.distrusted() from error
 
-    def segment_of(self, rank: int) -> SegmentRow:
-        """The segment that the chunk of that rank lies in."""
-        try:
-            return self._segment(bisect_right(self._firsts, rank, 0, self._shape.segments) - 1)
-        except _OUTSIDE as error:
-            raise self._distrusted() from error
+    @property
+    def columns(self) -> Columns:
+        """What is searched. Nothing may keep them longer than the table is open."""
+        return Columns(self._prefixes, self._ranks, self._firsts, self._segments)
 
     @property
     def segment_count(self) -> int:
         """Of the whole index object."""
         return self._shape.segments
 
-    def _segment(self, number: int) -> SegmentRow:
-        _, _, stored_bytes, plain_bytes = self._segments[4 * number : 4 * number + 4]
-        return SegmentRow(number, range(self._firsts[number], self._firsts[number + 1]), stored_bytes, plain_bytes)
+    def ids_from(self, rank: int, count: int) -> bytes:
+        """Ids of the chunks of that rank and the following ones, 32 bytes each."""
+        return self._read(ID_BYTES * count, self._ids_start + ID_BYTES * rank)
 
     def share_in(self, blocks: Set[bytes]) -> float:
         """The part of the segments that lies in these blocks, 0 to 1."""
@@ -195,8 +189,8 @@ class IndexTable:
         """What the index object says of a block; nothing of one that it does not name."""
         try:
             return self._frames_of(block_id)
-        except _OUTSIDE as error:
-            raise self._distrusted() from error
+        except OUTSIDE as error:
+            raise self.distrusted() from error
 
     def _frames_of(self, block_id: bytes) -> list[IndexedFrame]:
         frames: list[IndexedFrame] = []
@@ -205,7 +199,7 @@ class IndexTable:
             if not start <= end <= self._shape.chunks:
                 raise IndexError(segment)
             _, offset, stored_bytes, plain_bytes = self._segments[4 * segment : 4 * segment + 4]
-            ids = self._read(ID_BYTES * (end - start), self._ids_start + ID_BYTES * start)
+            ids = self.ids_from(start, end - start)
             positions = self._positions[start:end].tolist()
             frames.append(IndexedFrame(offset, stored_bytes, plain_bytes, positions, ids))
         return frames
@@ -235,7 +229,8 @@ class IndexTable:
             at += len(piece)
         return hasher.digest() == self._shape.content_hash
 
-    def _distrusted(self) -> StateError:
+    def distrusted(self) -> StateError:
+        """Remove the file, which leads outside of what it holds; gives what to raise."""
         with suppress(OSError):
             os.unlink(self._path)
         return StateError(
@@ -249,7 +244,7 @@ class IndexTable:
         if window is None:
             if len(self._windows) >= _KEPT_WINDOWS:
                 del self._windows[next(iter(self._windows))]
-            window = self._read(_WINDOW_BYTES, self._ids_start + number * _WINDOW_BYTES)
+            window = self.ids_from(number * _WINDOW_RANKS, _WINDOW_RANKS)
             self._windows[number] = window
         at = rank % _WINDOW_RANKS * ID_BYTES
         return window[at : at + ID_BYTES]

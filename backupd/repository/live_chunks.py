@@ -1,4 +1,4 @@
-"""Which chunks of the index are needed: one good copy of each is marked, a bit a chunk (DESIGN 8.3).
+"""Which chunks of the index are needed: one good copy of each is marked, a byte a chunk (DESIGN 8.3).
 
 What is needed is counted in stored bytes by a chunk's share: its segment's stored length times its part of the plain
 length (DESIGN 3).
@@ -6,16 +6,18 @@ length (DESIGN 3).
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterator, Sequence
-from enum import IntEnum
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 from backupd.block.layout import BLOCK_HEADER_BYTES, DATA, FRAME_HEADER_BYTES, FRAME_PLAIN_BYTES, TRAILER_BYTES
 from backupd.block.parity_layout import part_bytes
-from backupd.cache.index_table import IndexTable, SegmentRow, prefixes_of
+from backupd.cache.batch_lookup import Flags, Numbers, look_up, segment_numbers, segments_of
+from backupd.cache.index_table import IndexTable
 from backupd.cache.index_tables import IndexTables
+from backupd.repository.grades import Grade
 from backupd.seal.cipher import TAG_BYTES
 
 _ID_BYTES = 32
@@ -27,21 +29,8 @@ _BLOCK_BYTES = 32 << 20
 """Of a block by which the share of parity is reckoned."""
 
 
-class Grade(IntEnum):
-    """How good a place of a chunk is; of several copies the best one is needed, of equals the newest."""
-
-    GOOD = 0
-    LISTED = 1
-    """In a list of candidates, so it may go if there is another copy."""
-    DOUBTFUL = 2
-    """A damage record names it. Reading still tries it."""
-    LISTED_DOUBTFUL = 3
-    GONE = 4
-    """Not there, or given free for good."""
-
-
 GradeOf = Callable[[bytes, bytes], Grade]
-"""The grade of (block id, chunk id)."""
+"""The grade of (block id, chunk id); with no chunk id that of all the block but for chunks that are bad one by one."""
 
 
 class BlockUse(msgspec.Struct):
@@ -96,65 +85,87 @@ class Marked(msgspec.Struct, frozen=True):
 class _TableMarks:
     """Of one table."""
 
-    def __init__(self, table: IndexTable) -> None:
+    def __init__(self, table: IndexTable, grade_of: GradeOf, mixed: Collection[bytes]) -> None:
         self.table = table
-        self.bits = bytearray((len(table) + 7) // 8)
-        self.plain = array("I", bytes(4 * table.segment_count))
+        self.segments = segments_of(table)
+        self.rows = list(table.blocks())
+        self.is_marked: Flags = np.zeros(len(table), np.bool_)
+        """By rank."""
+        self.plain: Numbers = np.zeros(len(self.segments.block), np.int64)
         """Of each segment, how much of its plain bytes is marked."""
-        self.counts = array("H", bytes(2 * table.segment_count))
-        self.content = {row.block_id: row.content for row in table.blocks()}
+        self.counts: Numbers = np.zeros(len(self.segments.block), np.int64)
+        self._grade_of = grade_of
+        self._mixed = np.array([row.block_id in mixed for row in self.rows], np.bool_)
+        self._grades = np.array([grade_of(row.block_id, b"") for row in self.rows], np.int64)
+        self.is_data = np.array([row.content == DATA for row in self.rows], np.bool_)
 
-    def share(self, segment: SegmentRow) -> int:
-        """Stored bytes of a segment's chunks that are marked: in the end all of them."""
-        if self.counts[segment.number] == len(segment.ranks):
-            return segment.stored_bytes
-        live = min(self.plain[segment.number], segment.plain_bytes)
-        return segment.stored_bytes * live // max(1, segment.plain_bytes)
+    def grades(self, ids: bytes, numbers: Numbers, ranks: Numbers) -> Numbers:
+        """Of the places of these chunks."""
+        blocks = self.segments.block[segment_numbers(self.table, ranks)]
+        grades = self._grades[blocks]
+        for at in np.flatnonzero(self._mixed[blocks]).tolist():
+            chunk = int(numbers[at]) * _ID_BYTES
+            grades[at] = self._grade_of(self.rows[blocks[at]].block_id, ids[chunk : chunk + _ID_BYTES])
+        return grades
+
+    def shares(self, which: Numbers | slice) -> Numbers:
+        """Stored bytes of these segments' chunks that are marked: in the end all of them."""
+        segments = self.segments
+        stored, plain = segments.stored_bytes[which], segments.plain_bytes[which]
+        live = np.minimum(self.plain[which], plain)
+        share: Numbers = stored * live // np.maximum(1, plain)
+        return np.where(self.counts[which] == segments.chunks[which], stored, share)
+
+
+class _Copies(NamedTuple):
+    """Places of chunks in one table."""
+
+    numbers: Numbers
+    ranks: Numbers
 
 
 class LiveChunks:
     """Marks over all tables of an index. Not for several threads at once."""
 
-    def __init__(self, tables: IndexTables, grade_of: GradeOf, parity: int) -> None:
-        """grade_of: the same for a place each time. parity: percent that blocks have."""
+    def __init__(self, tables: IndexTables, grade_of: GradeOf, parity: int, mixed: Collection[bytes]) -> None:
+        """grade_of: the same for a place each time. parity: percent that blocks have.
+
+        mixed: blocks of whose chunks some have another grade than the others.
+        """
         self._parity = parity
-        self._tables = [_TableMarks(table) for table in tables.tables()]
-        self._grade_of = grade_of
+        self._tables = [_TableMarks(table, grade_of, mixed) for table in tables.tables()]
         self._blocks: set[bytes] = set()
         self._body = self._plain = self._compressed = 0
 
     def mark(self, ids: bytes, lengths: Sequence[int] = ()) -> bytes:
-        """Mark a copy of each chunk (32 bytes an id); gives the ids of those that have none.
+        """Mark a copy of each chunk (32 bytes an id); gives the ids of those that have none. Best thousands at once.
 
-        lengths: plain bytes of each, 0 or left out where that is not known: then as its segment's chunks on average.
+        lengths: plain bytes of each, 0 or none at all where that is not known: then as its segment's chunks on average.
         """
-        pending = list(range(len(ids) // _ID_BYTES))
-        prefixes = prefixes_of(ids)
-        best: dict[int, tuple[Grade, int, int]] = {}
-        listed: dict[int, list[tuple[int, int]]] = {}
+        count = len(ids) // _ID_BYTES
+        known = np.array(lengths, np.int64) if lengths else np.zeros(count, np.int64)
+        best: Numbers = np.full(count, Grade.GONE, np.int64)
+        where: Numbers = np.full(count, -1, np.int64)
+        ranks: Numbers = np.zeros(count, np.int64)
+        listed: list[_Copies] = [_Copies(_NONE, _NONE)] * len(self._tables)
+        pending: Numbers = np.arange(count)
         for number in reversed(range(len(self._tables))):
-            if not pending:
-                break
-            table = self._tables[number].table
-            for chunk, rank in table.hits(ids, prefixes, pending):
-                grade = self._grade(table, rank, ids[_ID_BYTES * chunk : _ID_BYTES * (chunk + 1)])
-                if grade is Grade.LISTED:
-                    listed.setdefault(chunk, []).append((number, rank))
-                if chunk not in best or grade < best[chunk][0]:
-                    best[chunk] = (grade, number, rank)
-            pending = [chunk for chunk in pending if chunk not in best or best[chunk][0] is not Grade.GOOD]
-        lost = bytearray()
-        for chunk in range(len(prefixes)):
-            grade, number, rank = best.get(chunk, (Grade.GONE, 0, 0))
-            if grade is Grade.GONE:
-                lost += ids[_ID_BYTES * chunk : _ID_BYTES * (chunk + 1)]
-                continue
+            found, at = look_up(self._tables[number].table, ids, pending)
+            grades = self._tables[number].grades(ids, found, at)
+            listed[number] = _Copies(found[grades == Grade.LISTED], at[grades == Grade.LISTED])
+            is_better = grades < best[found]
+            better = found[is_better]
+            best[better], where[better], ranks[better] = grades[is_better], number, at[is_better]
+            pending = pending[best[pending] != Grade.GOOD]
+        for number, marks in enumerate(self._tables):
+            here = np.flatnonzero(where == number)
+            self._count(marks, ranks[here], known[here])
             # Of copies that all may go none does: another cleaner would spare another one.
-            copies = listed[chunk] if grade is Grade.LISTED else [(number, rank)]
-            for at, (which, where) in enumerate(copies):
-                length = lengths[chunk] if chunk < len(lengths) else 0
-                self._mark_one(self._tables[which], where, length, is_counted=at == 0)
-        return bytes(lost)
+            others = listed[number]
+            is_listed = best[others.numbers] == Grade.LISTED
+            self._mark(marks, others.ranks[is_listed], known[others.numbers[is_listed]])
+        lost: bytes = np.frombuffer(ids, np.uint8).reshape(-1, _ID_BYTES)[best == Grade.GONE].tobytes()
+        return lost
 
     @property
     def marked(self) -> Marked:
@@ -166,54 +177,55 @@ class LiveChunks:
         """Of each block that the index names how much is needed."""
         found: dict[bytes, BlockUse] = {}
         for marks in self._tables:
-            for row in marks.table.blocks():
+            blocks, live = marks.segments.block, marks.counts > 0
+            chunks = np.bincount(blocks, marks.counts, len(marks.rows)).astype(np.int64)
+            segments = np.bincount(blocks[live], minlength=len(marks.rows))
+            stored = np.bincount(blocks[live], marks.shares(slice(None))[live], len(marks.rows)).astype(np.int64)
+            for number, row in enumerate(marks.rows):
                 new = BlockUse(row.block_id, row.size_bytes, row.content, parity=self._parity)
                 use = found.setdefault(row.block_id, new)
-                for segment in marks.table.segments_of(row.block_id):
-                    live = marks.counts[segment.number]
-                    if live:
-                        use.live_chunks += live
-                        use.live_segments += 1
-                        use.live_stored_bytes += marks.share(segment)
+                use.live_chunks += int(chunks[number])
+                use.live_segments += int(segments[number])
+                use.live_stored_bytes += int(stored[number])
         return found
 
     def ids_in(self, block_id: bytes) -> Iterator[bytes]:
         """Ids of the marked chunks of a block, segment by segment, 32 bytes each."""
         for marks in self._tables:
-            bits, table = marks.bits, marks.table
+            table = marks.table
             for ranks, frame in zip(table.ranks_of(block_id), table.frames_of(block_id), strict=True):
-                live = [
-                    frame.ids[_ID_BYTES * at : _ID_BYTES * (at + 1)]
-                    for at, rank in enumerate(ranks)
-                    if bits[rank >> 3] >> (rank & 7) & 1
-                ]
-                if live:
-                    yield b"".join(live)
+                live = marks.is_marked[ranks.start : ranks.stop]
+                if live.any():
+                    yield np.frombuffer(frame.ids, np.uint8).reshape(-1, _ID_BYTES)[live].tobytes()
 
-    def _mark_one(self, marks: _TableMarks, rank: int, length: int, *, is_counted: bool) -> None:
-        if marks.bits[rank >> 3] >> (rank & 7) & 1:
-            return
-        marks.bits[rank >> 3] |= 1 << (rank & 7)
-        segment = marks.table.segment_of(rank)
-        number = segment.number
-        before = marks.share(segment) if marks.counts[number] else 0
-        most = segment.plain_bytes - marks.plain[number]
-        plain = length or segment.plain_bytes // max(1, len(segment.ranks)) - _LENGTH_BYTES
-        marks.plain[number] += max(0, min(plain + _LENGTH_BYTES, most))
-        marks.counts[number] += 1
-        if not is_counted:
-            return
-        share = marks.share(segment) - before
-        self._body += share + _ID_BYTES
-        if marks.counts[number] == 1:
-            self._body += FRAME_HEADER_BYTES + FRAME_PLAIN_BYTES
-        block_id = marks.table.place(rank).block_id
-        if block_id not in self._blocks:
-            self._blocks.add(block_id)
-            self._body += BLOCK_HEADER_BYTES + _END_BYTES
-        if marks.content[block_id] == DATA:
-            self._plain += max(0, min(plain, segment.plain_bytes))
-            self._compressed += share
+    def _mark(self, marks: _TableMarks, ranks: Numbers, lengths: Numbers) -> tuple[Numbers, Numbers]:
+        """Mark what is not marked yet; of these chunks (segments, plain bytes)."""
+        is_new = ~marks.is_marked[ranks]
+        ranks, first = np.unique(ranks[is_new], return_index=True)
+        lengths = lengths[is_new][first]
+        marks.is_marked[ranks] = True
+        segments = segment_numbers(marks.table, ranks)
+        whole, chunks = marks.segments.plain_bytes[segments], marks.segments.chunks[segments]
+        lengths = np.where(lengths > 0, lengths, whole // np.maximum(1, chunks) - _LENGTH_BYTES)
+        lengths = np.clip(lengths, 0, whole)
+        np.add.at(marks.plain, segments, lengths + _LENGTH_BYTES)
+        np.add.at(marks.counts, segments, 1)
+        return segments, lengths
 
-    def _grade(self, table: IndexTable, rank: int, chunk_id: bytes) -> Grade:
-        return self._grade_of(table.place(rank).block_id, chunk_id)
+    def _count(self, marks: _TableMarks, ranks: Numbers, lengths: Numbers) -> None:
+        """Mark them, and add up what that takes."""
+        touched = np.unique(segment_numbers(marks.table, ranks))
+        before, counts = np.where(marks.counts[touched] > 0, marks.shares(touched), 0), marks.counts[touched]
+        segments, lengths = self._mark(marks, ranks, lengths)
+        shares = marks.shares(touched) - before
+        self._body += int(shares.sum()) + _ID_BYTES * len(segments)
+        begun = int(((counts == 0) & (marks.counts[touched] > 0)).sum())
+        self._body += (FRAME_HEADER_BYTES + FRAME_PLAIN_BYTES) * begun
+        blocks = {marks.rows[number].block_id for number in np.unique(marks.segments.block[touched]).tolist()}
+        self._body += (BLOCK_HEADER_BYTES + _END_BYTES) * len(blocks - self._blocks)
+        self._blocks |= blocks
+        self._plain += int(lengths[marks.is_data[marks.segments.block[segments]]].sum())
+        self._compressed += int(shares[marks.is_data[marks.segments.block[touched]]].sum())
+
+
+_NONE: Numbers = np.empty(0, np.int64)

@@ -12,8 +12,8 @@ import msgspec
 from backupd.errors import DamageError, FormatError, KeyMissingError, ObjectMissingError
 from backupd.repository.bad_places import BadPlaces
 from backupd.repository.block_listing import list_blocks
+from backupd.repository.grades import Grade
 from backupd.repository.index_loading import LoadedIndex, load_index
-from backupd.repository.live_chunks import Grade
 from backupd.repository.records import GcState, Posted, Records
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot

@@ -186,7 +186,7 @@ class Cleaner:
             look = self._look_and_drop() if drops else self._looking.look()
             try:
                 look.mark_absent()
-                marks = LiveChunks(look.index.tables, look.grade, parity)
+                marks = LiveChunks(look.index.tables, look.grade, parity, look.bad.chunks.keys())
                 lost = (mark or self._mark)(look, marks)
             except BaseException:
                 look.index.tables.close()

@@ -17,6 +17,9 @@ from backupd.tree.nodes import Load
 from backupd.tree.reaching import TreeReach
 from backupd.tree.versions import Versions, versions_beyond
 
+_BATCH_CHUNKS = 32_768
+"""Looked up at once."""
+
 
 class RootWalk:
     """Of one look. A snapshot costs what it does not share with the one of its set that is nearest in time."""
@@ -31,17 +34,26 @@ class RootWalk:
         """Mark what it needs; what was not marked before. Raises DamageError where something of it can't be had."""
         before = self._marks.marked
         walked = self._walked.setdefault(snapshot.set_id, [])
+        ids, lengths = bytearray(), list[int]()
         for piece in TreeReach(self._load, set()).reached(snapshot.root, _nearest(walked, snapshot.started_ns)):
             self._tick()
-            lost = self._marks.mark(piece.ids, piece.lengths)
-            if lost:
-                raise DamageError(
-                    f"snapshot {naming.snapshot_id_text(snapshot.id)[:9]} needs chunk {lost[:32].hex()[:16]}, "
-                    "and no block that is there holds it",
-                    hint="nothing was given free; bkctl check says what is lost, and what can be done",
-                )
+            ids += piece.ids
+            lengths += piece.lengths
+            if len(lengths) >= _BATCH_CHUNKS:
+                self._mark(snapshot, bytes(ids), lengths)
+                ids, lengths = bytearray(), []
+        self._mark(snapshot, bytes(ids), lengths)
         insort(walked, (snapshot.started_ns, snapshot.root))
         return self._marks.marked - before
+
+    def _mark(self, snapshot: Snapshot, ids: bytes, lengths: list[int]) -> None:
+        lost = self._marks.mark(ids, lengths)
+        if lost:
+            raise DamageError(
+                f"snapshot {naming.snapshot_id_text(snapshot.id)[:9]} needs chunk {lost[:32].hex()[:16]}, "
+                "and no block that is there holds it",
+                hint="nothing was given free; bkctl check says what is lost, and what can be done",
+            )
 
 
 def _nearest(walked: Sequence[tuple[int, bytes]], time_ns: int) -> bytes | None:
