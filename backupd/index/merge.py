@@ -54,6 +54,17 @@ def plan_merge(objects: Sequence[IndexSize]) -> list[list[str]]:
     return [[member.name for member in group] for group in groups]
 
 
+def plan_together(objects: Sequence[IndexSize]) -> list[list[str]]:
+    """Objects that are all to be written anew, in their order, as many at a time as fit into one."""
+    groups: list[list[IndexSize]] = []
+    for one in objects:
+        if groups and _fit_together([*groups[-1], one]):
+            groups[-1].append(one)
+        else:
+            groups.append([one])
+    return [[member.name for member in group] for group in groups]
+
+
 class Doubts(NamedTuple):
     """What is not to be relied on when tables are merged."""
 

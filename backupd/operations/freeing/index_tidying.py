@@ -6,6 +6,7 @@ import os
 
 from backupd.cache import first_seen
 from backupd.errors import BackupError
+from backupd.index.merge import IndexSize, plan_together
 from backupd.operations.context import JobContext
 from backupd.operations.freeing.report import Report
 from backupd.operations.places import OpenPlace
@@ -37,12 +38,15 @@ def tidy_index(context: JobContext, place: OpenPlace, report: Report) -> None:
 
 def _write_anew(place: OpenPlace, index: LoadedIndex, gc: GcState) -> None:
     stale = [
-        table.name
-        for table in index.tables.tables()
+        IndexSize(table.name, len(table), index.sizes[table.name])
+        for table in reversed(index.tables.tables())
         if table.name in index.sizes and table.share_in(gc.deleted) > _MOST_GONE
     ]
-    for name in stale:
-        merge_named(place.records, index, [name])
+    for group in plan_together(stale):
+        if not merge_named(place.records, index, group) and len(group) > 1:
+            # Their chunks have so many places that there would be no fewer objects.
+            for name in group:
+                merge_named(place.records, index, [name])
 
 
 def _remove_replaced(context: JobContext, place: OpenPlace, index: LoadedIndex) -> int:
