@@ -58,3 +58,45 @@ def test_all_sets_at_all_destinations(daemon: Daemon, tmp_path: Path) -> None:
     words = daemon.json("free", "docs", "--all")
     assert (words["exit"], words["error"]["code"]) == (2, "usage.invalid")
     assert daemon.json("free")["exit"] == 2
+
+
+def test_a_target_by_plan_and_by_name(daemon: Daemon, tmp_path: Path) -> None:
+    """Another disk, another set or another snapshot would lose its history than was shown."""
+    daemon.good("retention", "set", "docs", "--keep-all")
+    for number in range(3):
+        (tmp_path / "source" / "gone").write_bytes(os.urandom((number + 1) * _MIB))
+        daemon.good("backup", "docs")
+    before = {name: _held(tmp_path, name) for name in ("one", "two")}
+    target = ("free", "docs", "--target", "500K")
+    both = daemon.good(*target, "--dry-run")["freeings"]
+    assert [round(one["target"]["planned_bytes"] / _MIB) for one in both] == [1, 1]
+    assert {name: _held(tmp_path, name) for name in ("one", "two")} == before
+    plan = daemon.good(*target, "--from", "one", "--dry-run")["target"]
+    assert plan["drops"][0]["reasons"] == ["keep all"]
+    text = daemon.bkctl(*target, "--from", "one", "--dry-run").stdout.decode()
+    assert f"--target 512000 --apply {plan['plan']} --yes" in text
+    for words in (
+        ("free", "--all", "--target", "1M"),
+        ("free", "docs", "--apply", plan["plan"], "--yes"),
+        ("free", "docs", "--apply", plan["plan"], "--dry-run"),
+        ("free", "--target", "1M", "--from", "one"),
+        (*target, "--from", "one", "--apply", "p123", "--yes"),
+    ):
+        assert daemon.json(*words)["exit"] == 2
+    asked = daemon.json(*target, "--from", "one", "--yes")
+    assert (asked["exit"], asked["error"]["context"]["confirm"]) == (22, "docs")
+    # As it was printed.
+    command = plan["apply_command"].split()[1:]
+    done = daemon.good(*command)
+    assert (done["target"]["changed"], len(done["target"]["drops"])) == (True, 1)
+    assert done["freed_bytes"] == before["one"] - _held(tmp_path, "one") > _MIB - 10_000
+    assert _held(tmp_path, "two") == before["two"]
+    again = daemon.json(*command)
+    assert (again["exit"], again["error"]["code"]) == (17, "retention.plan_outdated")
+    late = daemon.good("free", "docs", "--from", "two", "--target", "500K", "--dry-run")["target"]["plan"]
+    daemon.good("backup", "docs")
+    assert daemon.json("free", "docs", "--from", "two", "--apply", late, "--yes")["exit"] == 17
+    freed = daemon.json("free", "docs", "--from", "two", "--target", "100M", "--confirm", "docs")
+    assert (freed["exit"], freed["error"]["code"]) == (3, "free.target_missed")
+    assert [one["reason"] for one in freed["result"]["target"]["held_by"]] == ["newest"]
+    assert daemon.json("check", "docs", "--crc")["exit"] == 0

@@ -84,6 +84,7 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/operations/freeing/old_partials.py:drop_old_partials": _ENCODES,
     "backupd/operations/freeing/policy_drops.py:dropped": _ENCODES,
     "backupd/operations/freeing/policy_drops.py:planned": _ENCODES,
+    "backupd/operations/freeing/targeting.py:Targeting.drop": _ENCODES,
     "backupd/operations/freeing/sessions.py:Sessions._end": _ENCODES,
     "backupd/operations/freeing/sessions.py:Sessions.end_own": _ENCODES,
     "backupd/operations/integrity_check.py:_choose": _ENCODES,

@@ -183,7 +183,8 @@ class Targeting:
 
     def document(self, plan: TargetPlan, *, changed: bool) -> dict[str, Any]:
         """How the result tells it."""
-        words = [self._sets[set_id] for set_id in self._set_ids]
+        # As the user called them; a daemon gives ids.
+        words = [self._sets.get(word, word) for word in self._order.set_names]
         size = [f"--target {self._order.target_bytes}"] if self._order.target_bytes is not None else []
         command = ["bkctl free", shlex.join(words), self._place.from_words, *size, f"--apply {plan.id} --yes"]
         total, drops = plan.dead_bytes, []
