@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType
 
+from bkctl.contract.areas import StoredArea
 from bkctl.contract.parts import Bytes, Count, JobId, Seconds, Shown, Time, Traffic
 
 
@@ -105,20 +106,6 @@ class Target(Shown, kw_only=True):
     apply_command: str
 
 
-class StoredArea(Shown, kw_only=True):
-    """One of the two areas of a set."""
-
-    files: Count
-    """Of the retention area: versions of files that a snapshot has and the next newer one has not."""
-    source_bytes: Bytes
-    plain_bytes: Bytes
-    """After deduplication."""
-    compressed_bytes: Bytes
-    """After compression, too."""
-    stored_bytes: Bytes
-    """With trees and all that blocks have besides."""
-
-
 class SetAreas(Shown, kw_only=True):
     """What a set holds at a destination."""
 
@@ -134,6 +121,7 @@ class FreedStatistics(Shown, kw_only=True):
     """What is stored after it."""
 
     repository: str
+    as_of: Time
     as_of_ns: int
     stored_bytes: Bytes
     sets: list[SetAreas]

@@ -33,7 +33,7 @@ def free_lines(result: Mapping[str, Any]) -> Iterator[str]:
         format_seconds(result["seconds"]),
     ]
     yield f"{format_bytes(max(0, result['freed_bytes']))} freed: {joined(facts)}."
-    yield f"{_held(before)} {format_bytes(after['stored_bytes'])} are stored now."
+    yield f"{_held(after)} {format_bytes(after['stored_bytes'])} are stored now."
     for waiting in result["waiting"]:
         until = f" (until {waiting['until']})" if waiting["until"] else ""
         yield f"Waits{until}: {waiting['reason']}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,3 +101,50 @@ def test_a_target_by_plan_and_by_name(daemon: Daemon, tmp_path: Path) -> None:
     assert (freed["exit"], freed["error"]["code"]) == (3, "free.target_missed")
     assert [one["reason"] for one in freed["result"]["target"]["held_by"]] == ["newest"]
     assert daemon.json("check", "docs", "--crc")["exit"] == 0
+
+
+def test_what_the_areas_hold_is_shown(daemon: Daemon, tmp_path: Path) -> None:
+    """Who buys a disk by these figures must be able to trust them; what nobody counted is not nothing."""
+    daemon.good("retention", "set", "docs", "--keep-all")
+    daemon.good("backup", "--all")
+    (tmp_path / "source" / "gone").write_bytes(os.urandom(_MIB))
+    daemon.good("backup", "docs")
+
+    def copies() -> dict[tuple[str, str], dict[str, Any]]:
+        sets = daemon.good("status")["sets"]
+        return {(one["set"], copy["destination"]): copy for one in sets for copy in one["destinations"]}
+
+    metric = 'backupd_stored_bytes{destination="one",area="'
+    assert {copy["areas"] for copy in copies().values()} == {None}
+    assert copies()["docs", "one"]["files"] == 2
+    assert copies()["docs", "one"]["source_bytes"] == _MIB + 100_000
+    assert "Areas not counted yet: docs, mail" in daemon.bkctl("status").stdout.decode()
+    daemon.good("free", "docs", "--from", "one")
+    found = copies()
+    assert found["docs", "two"]["areas"] is found["mail", "one"]["areas"] is None
+    # The other set's part of this destination is not known: a sum would be too little.
+    assert f'{metric}data"' not in daemon.bkctl("status", "--format", "prometheus").stdout.decode()
+    daemon.good("free", "mail")
+    found = copies()
+    docs, mail = found["docs", "one"]["areas"], found["mail", "one"]["areas"]
+    assert (docs["data"]["files"], docs["data"]["source_bytes"]) == (2, _MIB + 100_000)
+    assert (docs["retention"]["files"], docs["retention"]["source_bytes"]) == (1, 4 * _MIB)
+    assert (mail["data"]["files"], mail["retention"]["files"], mail["retention"]["stored_bytes"]) == (1, 0, 0)
+    held = {name: docs[name]["stored_bytes"] + mail[name]["stored_bytes"] for name in ("data", "retention")}
+    assert sum(held.values()) == _held(tmp_path, "one")
+    text = daemon.bkctl("status", "--format", "prometheus").stdout.decode()
+    for name, taken in held.items():
+        assert f'{metric}{name}"}} {taken}\n' in text
+    assert "docs on one: newest snapshot: 2 files" in daemon.bkctl("status").stdout.decode()
+    assert docs["current"]
+    assert daemon.good("info", "--from", _larger(tmp_path))["repository"]["areas"]["docs"]["is_current"]
+    (tmp_path / "source" / "more").write_bytes(b"more")
+    daemon.good("backup", "docs")
+    late = copies()["docs", "one"]
+    assert (late["areas"]["current"], late["areas"]["as_of"], late["files"]) == (False, docs["as_of"], 3)
+
+
+def _larger(tmp_path: Path) -> Path:
+    """The repository at the first destination that holds more."""
+    found = (tmp_path / "one").glob("r*")
+    return max(found, key=lambda one: sum(path.stat().st_size for path in one.rglob("*") if path.is_file()))

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from backupd import durable_io
-from backupd.errors import BackupError, DamageError, DestinationError, StateError
+from backupd.cache import counted_areas
+from backupd.errors import AccessError, BackupError, DamageError, DestinationError, StateError, StateFullError
 from backupd.model import events
 from backupd.model.orders import FreeOrder
 from backupd.operations.backup import priority
@@ -21,7 +22,7 @@ from backupd.operations.freeing.report import Report
 from backupd.operations.freeing.targeting import Targeting
 from backupd.operations.places import OpenPlace, list_snapshots, open_place, to_record, writing
 from backupd.repository import reserve
-from backupd.rules import picking
+from backupd.rules import moments, picking
 from backupd.rules.space_target import TargetPlan
 from backupd.sizes import format_bytes
 from backupd.store_errors import FreeingWaitsError, TargetMissedError
@@ -62,8 +63,7 @@ def run(order: FreeOrder, context: JobContext) -> events.Done:
     if order.dry_run:
         report.after = report.before
     else:
-        found = report.statistics(place.repository.text_id, context.clock.now_ns())
-        statistics = msgspec.to_builtins(found)
+        statistics = _kept_statistics(context, place, report)
     result = report.result() | {
         "retention": retained,
         "target": told,
@@ -77,6 +77,17 @@ def run(order: FreeOrder, context: JobContext) -> events.Done:
         warnings=context.warnings,
         error=error_fields(error) if error is not None else None,
     )
+
+
+def _kept_statistics(context: JobContext, place: OpenPlace, report: Report) -> dict[str, Any]:
+    """What is stored now, as the result tells it; kept in the place's cache, too."""
+    found = report.statistics(place.repository.text_id, context.clock.now_ns())
+    try:
+        counted_areas.keep(place.cache, found)
+    except (StateFullError, StateError, AccessError) as error:
+        context.warn(f"{error.message}; bkctl info goes on showing older figures")
+    told: dict[str, Any] = msgspec.to_builtins(found)
+    return {**told, "as_of": moments.rfc3339(found.as_of_ns, context.zone)}
 
 
 def _free_for_target(

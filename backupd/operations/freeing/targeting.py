@@ -138,8 +138,8 @@ class Targeting:
         expected = sets[0] if len(sets) == 1 else names.short(self._place.repository.text_id)
         count = f"{len(lost)} snapshot" + "s" * (len(lost) > 1)
         question = (
-            f"Drop {count} of {', '.join(sets)} at {self._place.whole.shown}, which the policy would keep, "
-            f"to give {format_bytes(plan.freed_bytes)} back? Nobody can restore them then"
+            f"Nobody can restore them then: drop {count} of {', '.join(sets)} at {self._place.whole.shown}, which the "
+            f"policy would keep, to give {format_bytes(plan.freed_bytes)} back?"
         )
         if self._context.ask(question, "typed", expected, self.lines(plan)) != expected:
             raise CancelledError("not confirmed; nothing was changed")
