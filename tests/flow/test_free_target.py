@@ -102,6 +102,20 @@ def test_a_target_is_reached_although_each_block_is_mostly_needed(history: Histo
     history.check_all()
 
 
+def test_a_target_is_reached_although_each_segment_is_mostly_needed(history: History) -> None:
+    """Segments are copied as they are where little of them is dead: so nothing of what was promised would come back."""
+    first = history.back_up({f"{number}": 8000 for number in range(600)})
+    for number in range(0, 600, 40):
+        history.remove(f"{number}")
+    history.back_up({"new": 1000})
+    said = _free(history, target_bytes=115_000, dry_run=True)["target"]
+    assert [one["id"] for one in said["drops"]] == [first]
+    freed = _free(history, target_bytes=115_000, confirmed=_SET)
+    assert freed["freed_bytes"] >= 115_000
+    assert abs(freed["freed_bytes"] - said["planned_bytes"]) < 0.1 * said["planned_bytes"]
+    history.check_all()
+
+
 def test_what_can_not_be_reached_is_said_with_what_holds_it(history: History) -> None:
     """A disk that stays full, and nobody knows why."""
     made = _grow(history)
