@@ -17,8 +17,9 @@ from backupd.rules.space_plan import Use
 
 _WINDOW_CHUNKS = 8192
 _UNPUBLISHED_CHUNKS = 100_000
-_MOST_DEAD = 0.1
-"""A segment is sealed anew where a larger part of it is needed by nobody, else it is copied as it is."""
+_MOST_DEAD = 0.02
+"""A segment is sealed anew where a larger part of its bytes, or of its chunks, is needed by nobody, else it is copied
+as it is: of copies with more, the next freeing would make others."""
 
 
 class Compaction:
@@ -92,7 +93,8 @@ class Compaction:
         ids = segment.ids
         needed = {ids[at : at + 32] for at in range(0, len(ids), 32)} & wanted - self._copied
         self._copied |= needed
-        if _live_share(segment, needed) >= 1 - self._most_dead:
+        share = min(_live_share(segment, needed), len(needed) / max(1, len(ids) // 32))
+        if share >= 1 - self._most_dead:
             self._blocks.add(segment)
             return
         repacker = self._repackers.get(segment.content)

@@ -17,6 +17,7 @@ from backupd.operations.backup import priority
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.freeing import policy_drops
 from backupd.operations.freeing.cleaning import Cleaner
+from backupd.operations.freeing.drop_tidying import tidy_drops
 from backupd.operations.freeing.index_tidying import tidy_index
 from backupd.operations.freeing.report import Report
 from backupd.operations.freeing.targeting import Targeting
@@ -148,6 +149,7 @@ def _free(context: JobContext, place: OpenPlace, report: Report, cleaner: Cleane
     try:
         cleaner.run()
         tidy_index(context, place, report)
+        tidy_drops(context, place, report)
     finally:
         try:
             reserve.keep(store, place.cache, now_ns)
