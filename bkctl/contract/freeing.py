@@ -120,7 +120,7 @@ class SetAreas(Shown, kw_only=True):
 
 
 class FreedStatistics(Shown, kw_only=True):
-    """What is stored after it."""
+    """What is stored when it has ended."""
 
     repository: str
     as_of: Time
@@ -164,7 +164,7 @@ class Freed(Shown, kw_only=True):
     target: Target | None
     """null: no target was given."""
     statistics: FreedStatistics | None
-    """null: nothing was done, or of several: they stand with each."""
+    """null: snapshots would go first, so not all was counted; or of several: they stand with each."""
     dry_run: bool
     seconds: Seconds
     traffic: Traffic | UnsetType = UNSET

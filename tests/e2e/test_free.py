@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backupd.model.api import Started, StartFree
+from backupd.model.orders import FreeOrder
+from bkctl.daemon_client import DaemonClient
 from tests.support.daemon import Daemon, running_daemon
 
 _MIB = 1 << 20
@@ -148,3 +152,22 @@ def _larger(tmp_path: Path) -> Path:
     """The repository at the first destination that holds more."""
     found = (tmp_path / "one").glob("r*")
     return max(found, key=lambda one: sum(path.stat().st_size for path in one.rglob("*") if path.is_file()))
+
+
+def test_a_target_is_not_asked_for_twice(daemon: Daemon, tmp_path: Path) -> None:
+    """A daemon that is restarted begins its jobs again: as much again would go, which nobody wanted."""
+    daemon.good("retention", "set", "docs", "--keep-all")
+    daemon.good("backup", "docs")
+    (tmp_path / "source" / "gone").write_bytes(os.urandom(_MIB))
+    daemon.good("backup", "docs")
+    client = DaemonClient(str(daemon.socket), "")
+    order = FreeOrder(place=str(tmp_path / "one"), set_names=["docs"], target_bytes=_MIB, interactive=True)
+    (job,) = client.request("POST", "/v1/freeings", StartFree(order=order), Started).jobs
+    end = time.monotonic() + 60
+    while "step 3" not in str(daemon.good("job", "log", job.id)["lines"]):
+        assert time.monotonic() < end, daemon.good("job", "log", job.id)
+        time.sleep(0.1)
+    # It waits for the name to be typed.
+    daemon.restart()
+    assert daemon.good("job", "show", job.id)["job"]["state"] == "interrupted"
+    assert len(daemon.good("snapshot", "list", "docs", "--from", "one")["snapshots"]) == 2

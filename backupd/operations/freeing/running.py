@@ -50,25 +50,25 @@ def run(order: FreeOrder, context: JobContext) -> events.Done:
     retained: dict[str, Any] | None = None
     told: dict[str, Any] | None = None
     error: BackupError | None = None
+    is_counted = not order.dry_run
     if order.has_target:
         told, error = _free_for_target(order, context, place, report)
     elif order.dry_run:
         decision = policy_drops.planned(context, place, order)
         retained = policy_drops.document(order, decision, None)
-        Cleaner(context, place, report).show(decision.names if decision is not None else [])
+        dropped = decision.names if decision is not None else []
+        Cleaner(context, place, report).show(dropped)
+        is_counted = not dropped
     else:
         with writing(context, place) as writable:
             retained = policy_drops.dropped(context, writable, order, report)
             _free(context, writable, report, Cleaner(context, writable, report))
-    statistics = None
     if order.dry_run:
         report.after = report.before
-    else:
-        statistics = _kept_statistics(context, place, report)
     result = report.result() | {
         "retention": retained,
         "target": told,
-        "statistics": statistics,
+        "statistics": _kept_statistics(context, place, report) if is_counted else None,
         "dry_run": order.dry_run,
         "seconds": round(context.elapsed_seconds, 3),
     }
