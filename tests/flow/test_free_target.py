@@ -314,10 +314,11 @@ def test_figures_against_a_count_by_hand(history: History) -> None:
     assert (stats["retention"]["files"], stats["retention"]["source_bytes"]) == (3, sum(size for size, _ in former))
     # Each chunk once: what is twice is counted once.
     assert stats["data"]["plain_bytes"] == stats["data"]["source_bytes"] - 300_000
-    # Of b as it was only what was changed; of the text only its few different chunks; a is small and whole.
-    assert 1000 + 2 * _MIB > stats["retention"]["plain_bytes"] - 1000 > 10
+    # Where a file is cut depends on the repository's key: a is whole, b as it was may share with b as it is.
+    assert 1000 < stats["retention"]["plain_bytes"] <= stats["retention"]["source_bytes"]
     assert stats["data"]["compressed_bytes"] >= 2 * _MIB
-    assert stats["retention"]["compressed_bytes"] < stats["retention"]["plain_bytes"] + 2000
+    # A text of one line is next to nothing.
+    assert stats["retention"]["compressed_bytes"] < 2 * _MIB + 20_000
     both = stats["data"]["stored_bytes"] + stats["retention"]["stored_bytes"]
     stored = history.bench.stored_bytes()
     assert freed["statistics"]["stored_bytes"] == freed["after"]["stored_bytes"] == stored
