@@ -65,7 +65,8 @@ def freed_together(replies: Sequence[Reply]) -> Reply:
     results = [reply.result for reply in replies if reply.result is not None]
     if len(replies) == 1 or not results:
         return worst
-    result: dict[str, Any] = {**results[0], "set": None, "job": None, "retention": None}
+    result: dict[str, Any] = {**results[0], "set": None, "job": None, "retention": None, "target": None}
+    result["statistics"] = None
     for name in ("freed_bytes", "planned_bytes", "seconds"):
         result[name] = round(sum(one[name] for one in results), 3)
     for group in _FREED:

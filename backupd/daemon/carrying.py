@@ -79,7 +79,7 @@ class Carrier:
                 text = self._known.set_by_id(job.stored.set_id or "").text
                 order = await asyncio.to_thread(unlocked, order, text)
             outcome = await self._converse(job, order, self._note_of(job))
-            job.is_cut_short = job.ending is not None and outcome.was_stopped
+            job.is_cut_short = job.ending is not None and outcome.was_stopped and request.goes_on
             place = order.to if isinstance(order, ReplicateOrder) else order.place
             await self._keep_other_run(job, place, outcome, began_ns)
             return outcome

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from backupd import __version__
 from backupd.model.status import CopyStatus, SetStatus, StatusReport
@@ -51,17 +51,34 @@ def render(report: StatusReport) -> str:
     )
     for name, text, samples in _traffic(copies):
         lines += _family(name, text, samples)
-    lines += _family("stored_bytes", "Taken at a destination at the end of the last runs.", _stored(copies))
+    lines += _family("stored_bytes", "Taken at a destination; by area as of the last freeings.", _stored(copies))
+    lines += _family(
+        "areas_timestamp_seconds",
+        "When the areas of the set were counted.",
+        [(_of(one, copy), copy.areas.as_of_ns / 1e9) for one, copy in copies if copy.areas is not None],
+    )
     lines += _family("free_bytes", "Left at a destination at the end of the last run.", _free(copies))
     return "\n".join(lines) + "\n"
 
 
-def _stored(copies: Iterable[tuple[SetStatus, CopyStatus]]) -> list[Sample]:
+def _stored(copies: Sequence[tuple[SetStatus, CopyStatus]]) -> list[Sample]:
     sums: dict[str, int] = {}
     for _, copy in copies:
         if copy.stored_bytes is not None:
             sums[copy.destination] = sums.get(copy.destination, 0) + copy.stored_bytes
-    return [({"destination": name, "area": "all"}, total) for name, total in sums.items()]
+    whole = [({"destination": name, "area": "all"}, total) for name, total in sums.items()]
+    return [*whole, *_areas([copy for _, copy in copies])]
+
+
+def _areas(copies: Sequence[CopyStatus]) -> Iterator[Sample]:
+    """Sums of destinations of which all is known: a part of it would be taken for the whole."""
+    there = dict.fromkeys(copy.destination for copy in copies)
+    for name in there:
+        known = [copy.areas for copy in copies if copy.destination == name]
+        told = [one for one in known if one is not None]
+        if len(told) == len(known):
+            yield {"destination": name, "area": "data"}, sum(one.data.stored_bytes for one in told)
+            yield {"destination": name, "area": "retention"}, sum(one.retention.stored_bytes for one in told)
 
 
 def _traffic(copies: Iterable[tuple[SetStatus, CopyStatus]]) -> Iterator[tuple[str, str, list[Sample]]]:

@@ -41,6 +41,11 @@ class JobRequest(Struct, frozen=True, kw_only=True):
     destination_id: str | None = None
     """Of a restore or check."""
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether a restarted daemon begins it again: not what gives so much space back, which would be done twice."""
+        return self.free is None or not self.free.has_target
+
     def stored(self) -> bytes:
         """For the catalog; a secret that came with the order stays in memory alone."""
         kept = self

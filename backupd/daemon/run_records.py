@@ -54,7 +54,7 @@ def other_facts(request: JobRequest, outcome: Outcome) -> dict[str, Any]:
     result = outcome.result or {}
     facts = {name: result[name] for name in (*_OF_CHECK, *_OF_RESTORE) if name in result}
     if request.free is not None:
-        facts |= {name: result[name] for name in ("freed_bytes", "before", "after") if name in result}
+        facts |= {name: result[name] for name in ("freed_bytes", "before", "after", "statistics") if name in result}
     if request.check is not None:
         facts |= {"crc": request.check.crc, "problems": len(result.get("problems") or [])}
     if request.replicate is not None:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from backupd.catalog.definitions import StoredDestination, StoredSet
+from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
 from backupd.catalog.jobs import StoredJob, StoredRun
-from backupd.daemon import quotas
+from backupd.daemon import area_figures, quotas
 from backupd.daemon.run_records import traffic_of
 from backupd.daemon.seeding import Seedings
 from backupd.errors import AttentionError, DamageError, NotFoundError
@@ -45,6 +45,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     account: AccountUse | None = None
     warnings: Sequence[str] = ()
     seedings: Seedings = {}
+    repositories: Sequence[StoredRepository] = ()
 
 
 def report(facts: Facts, now_ns: int, max_age_seconds: int | None = None) -> StatusReport:
@@ -136,6 +137,11 @@ def _copy(
         verified_bytes=verified is not None and bool(verified.facts.get("crc")),
         stored_bytes=stored_bytes,
         free_bytes=newest.get("free_bytes"),
+        files=area_figures.seen(good, "files") if good is not None else None,
+        source_bytes=area_figures.seen(good, "bytes") if good is not None else None,
+        areas=area_figures.newest(
+            facts.runs, facts.repositories, stored, destination, good.snapshot if good is not None else None
+        ),
         quotas=quotas.uses(stored, destination, stored_bytes, facts.held),
         traffic=traffic_of(backups[-1]) if backups else None,
         seeding_ns=seeding.since_ns if seeding is not None and stored.id in seeding.sets else None,

@@ -54,6 +54,7 @@ async def _report(call: Call) -> StatusReport:
         account=account.use(known.account_quota, known.sets, runs, known.destinations),
         warnings=[*services.warnings, *problems],
         seedings=known.seedings,
+        repositories=known.repositories,
     )
     return status.report(facts, services.clock.now_ns(), _seconds(query.get("max_age_seconds")))
 

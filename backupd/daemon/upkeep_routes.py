@@ -59,7 +59,8 @@ def _with_policy(call: Call, stored: StoredSet, order: FreeOrder) -> FreeOrder:
     destination = known.destination_of(order.place)
     repository = known.repository(stored.id, destination.id) if destination is not None else None
     policy = policy_at(stored, destination) if destination is not None else None
-    if repository is None or policy is None or policy.keep == "all":
+    is_all = policy is not None and policy.keep == "all"
+    if repository is None or policy is None or (is_all and not order.has_target):
         return msgspec.structs.replace(order, set_id="", policy=None)
     return msgspec.structs.replace(
         order, set_id=repository.stored_set_id, policy=policy, time_zone=stored.text.time_zone
@@ -69,10 +70,37 @@ def _with_policy(call: Call, stored: StoredSet, order: FreeOrder) -> FreeOrder:
 async def start_free(call: Call) -> Started:
     """Queue a freeing for each set at each place where it is stored, or at the one that the order names."""
     order = call.body.order
+    if order.has_target:
+        return await _start_target(call, order)
 
     def bare(one: StoredSet, found: Found) -> JobRequest:
         # What the set keeps there is known by its id; the job need not look for its name once more.
         given = msgspec.structs.replace(order, place=found.place, set_names=[], interactive=False, caller=None)
+        return JobRequest(kind="free", free=_with_policy(call, one, given))
+
+    return await _queue(call, order, bare)
+
+
+async def _start_target(call: Call, order: FreeOrder) -> Started:
+    """The same where snapshots go for their space: of one set, which nobody but an administrator decides."""
+    if not order.dry_run:
+        check(call.peer, ADMINS)
+    known = call.services.definitions
+    sets = {one.id: one for one in ([known.set(word) for word in order.set_names] or known.sets)}
+    if len(sets) > 1:
+        raise UsageError(
+            f"--target is about one set, and {len(sets)} are named",
+            hint="each has a repository of its own: look at one after the other with --dry-run",
+        )
+    places = [found for one in sets.values() for found in _where(call, one, order.place, True)]
+    if order.plan and len(places) > 1:
+        raise UsageError(
+            f"a plan is of one destination, and the set is stored at {len(places)}", hint="say which: --from DEST"
+        )
+
+    def bare(one: StoredSet, found: Found) -> JobRequest:
+        name = found.set_name if found.set_name is not None else one.text.name
+        given = msgspec.structs.replace(order, place=found.place, set_names=[name], caller=None)
         return JobRequest(kind="free", free=_with_policy(call, one, given))
 
     return await _queue(call, order, bare)

@@ -45,3 +45,41 @@ class Statistics(Struct, frozen=True, kw_only=True):
     stored_bytes: int
     """All blocks, also what nobody needs any more."""
     sets: list[SetAreas] = []
+
+
+class Savings(Struct, frozen=True, kw_only=True):
+    """What the sources have and the destination has not."""
+
+    deduplication_bytes: int
+    compression_bytes: int
+    """Less than nothing where sealing takes more than compression spares."""
+
+
+class Areas(Struct, frozen=True, kw_only=True):
+    """The areas of one set, for who is shown them."""
+
+    as_of_ns: int
+    is_current: bool
+    """Whether the newest snapshot is still the one that was counted."""
+    data: Area
+    retention: Area
+    savings: Savings
+
+
+def areas_of(found: Statistics, set_id: str, newest: str | None) -> Areas | None:
+    """Those of one set; None where it was not counted. newest: its newest snapshot by now."""
+    one = next((one for one in found.sets if one.set_id == set_id), None)
+    if one is None:
+        return None
+    both = one.data + one.retention
+    savings = Savings(
+        deduplication_bytes=both.source_bytes - both.plain_bytes,
+        compression_bytes=both.plain_bytes - both.compressed_bytes,
+    )
+    return Areas(
+        as_of_ns=found.as_of_ns,
+        is_current=newest == one.snapshot,
+        data=one.data,
+        retention=one.retention,
+        savings=savings,
+    )

@@ -34,7 +34,7 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 }
 
 _SKIPPED = 75
-_WARNING = (3, 4)
+_WARNING = (3, 4, 23)
 _INTERRUPTED = (5, 130, 143)
 
 

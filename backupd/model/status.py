@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from backupd.model.areas import Areas
 from backupd.model.jobs import JobKind, JobState
 from backupd.model.quotas import AccountUse
 from backupd.model.structs import Struct
@@ -70,6 +71,11 @@ class CopyStatus(Struct, frozen=True, kw_only=True):
     stored_bytes: int | None = None
     free_bytes: int | None = None
     """What the repository took there, and what was left, at the end of the last run that told."""
+    files: int | None = None
+    source_bytes: int | None = None
+    """Of the last good snapshot; None: its run did not tell."""
+    areas: Areas | None = None
+    """What is stored, as the last freeing counted it; None: none did."""
     quotas: list[QuotaUse] = []
     traffic: Traffic | None = None
     """What the last backup cost there; None: it told nothing."""

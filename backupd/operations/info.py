@@ -8,15 +8,23 @@ from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
 
+import msgspec
+
 from backupd import __version__
+from backupd.cache import counted_areas
 from backupd.errors import DamageError
 from backupd.model import events
+from backupd.model.areas import areas_of
 from backupd.model.orders import InfoOrder
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, list_snapshots, load_place_index, open_place, warn_of_unread
 from backupd.repository.key_management import newest_epoch
+from backupd.repository.looking import newest_of_sets
 from backupd.repository.opening import list_slots
+from backupd.rules import moments, names
 from backupd.settings.keys import KeyStore
+from backupd.snapshot import naming
+from backupd.snapshot.records import Snapshot
 
 LIBRARIES = ("blake3", "click", "cryptography", "msgspec", "numpy", "pyfastcdc", "segno", "zstandard")
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -154,8 +162,25 @@ def _repository(context: JobContext, place: OpenPlace) -> tuple[dict[str, Any], 
         "index_bytes": sum(index.sizes.values()),
         "cache_bytes": _size_below(place.cache),
         "free_bytes": place.whole.free_bytes(),
+        "areas": _areas(context, place, [at.snapshot for at in listing.found]),
     }
     return facts, len(listing.damaged) + len(index.damaged)
+
+
+def _areas(context: JobContext, place: OpenPlace, snapshots: list[Snapshot]) -> dict[str, Any] | None:
+    """What each set holds, as the last freeing by this host counted it; None: none did."""
+    found = counted_areas.load(place.cache)
+    if found is None or found.repository != place.repository.text_id:
+        return None
+    newest = newest_of_sets({naming.snapshot_id_text(one.id): one for one in snapshots})
+    of_sets = {naming.set_id_text(set_id): naming.snapshot_id_text(one.id) for set_id, one in newest.items()}
+    names_of = [one.set for one in found.sets]
+    told: dict[str, Any] = {}
+    for one in found.sets:
+        areas = areas_of(found, one.set_id, of_sets.get(one.set_id))
+        key = one.set if names_of.count(one.set) == 1 else f"{one.set} ({names.short(one.set_id)})"
+        told[key] = {**msgspec.to_builtins(areas), "counted_at": moments.rfc3339(found.as_of_ns, context.zone)}
+    return told
 
 
 def _size_below(path: str) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import UNSET, UnsetType
 
+from bkctl.contract.areas import StoredArea
 from bkctl.contract.parts import Bytes, Count, JobId, Seconds, Shown, Time, Traffic
 
 
@@ -33,6 +36,8 @@ class Removed(Shown, kw_only=True):
     """Dropped before, and needed by a run until now."""
     index_objects: Count
     sessions: Count
+    drop_records: Count
+    """Put together into one."""
 
 
 class Held(Shown, kw_only=True):
@@ -56,11 +61,79 @@ class Kept(Shown, kw_only=True):
     changed: bool
 
 
+class PlannedDrop(Shown, kw_only=True):
+    """A snapshot that goes."""
+
+    id: str
+    short: str
+    set: str
+    time: Time
+    kept_by_policy: bool
+    """It goes for the target alone."""
+    reasons: list[str]
+    """Of the policy, why it stays or goes; none without one."""
+    bytes: int
+    """What is given back by it when it goes together with those before it."""
+    sum_bytes: int
+    """With those before it, and with what no snapshot needs."""
+
+
+class HeldBack(Shown, kw_only=True):
+    """Snapshots that may not go."""
+
+    reason: Literal["newest", "other_sets", "future", "pinned", "tagged", "writer", "unfinished"]
+    snapshots: Count
+    bytes: int
+    """What they need besides those of the reasons before."""
+
+
+class Target(Shown, kw_only=True):
+    """Of `free --target` and `--apply`."""
+
+    target_bytes: Bytes | None
+    """null: of a plan that was given by its id alone."""
+    plan: str
+    changed: bool
+    """Whether snapshots were dropped."""
+    dead_bytes: Bytes
+    """What no snapshot needs."""
+    planned_bytes: int
+    """All that the plan gives back."""
+    short_bytes: Bytes
+    """By how much it misses the target."""
+    drops: list[PlannedDrop]
+    """In the order in which they go."""
+    held_by: list[HeldBack]
+    """What nothing else may be dropped of."""
+    apply_command: str
+
+
+class SetAreas(Shown, kw_only=True):
+    """What a set holds at a destination."""
+
+    set: str
+    set_id: str
+    snapshot: str | None
+    """The newest complete one."""
+    data: StoredArea
+    retention: StoredArea
+
+
+class FreedStatistics(Shown, kw_only=True):
+    """What is stored when it has ended."""
+
+    repository: str
+    as_of: Time
+    as_of_ns: int
+    stored_bytes: Bytes
+    sets: list[SetAreas]
+
+
 class WaitsFor(Shown, kw_only=True):
     """Why a part waits for the next freeing."""
 
     what: str
-    """`session`, `set` or `store`."""
+    """`session`, `set`, `snapshot` or `store`."""
     id: str
     reason: str
     until: Time | None
@@ -88,6 +161,10 @@ class Freed(Shown, kw_only=True):
     """What could be freed when it began."""
     retention: Kept | None
     """null: the set keeps all, or no set was named, or a run of it is under way."""
+    target: Target | None
+    """null: no target was given."""
+    statistics: FreedStatistics | None
+    """null: snapshots would go first, so not all was counted; or of several: they stand with each."""
     dry_run: bool
     seconds: Seconds
     traffic: Traffic | UnsetType = UNSET

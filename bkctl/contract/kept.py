@@ -11,6 +11,7 @@ from backupd.model.jobs import JobKind, JobState
 from backupd.model.sets import ConfigText
 from backupd.model.status import KeyState, Verdict
 from bkctl.contract.account import AccountQuota
+from bkctl.contract.areas import CountedAreas
 from bkctl.contract.parts import (
     Base64,
     Bytes,
@@ -166,6 +167,11 @@ class Copy(Shown, kw_only=True):
     verified_bytes: bool
     stored_bytes: Bytes | None
     free_bytes: Bytes | None
+    files: Count | None
+    source_bytes: Bytes | None
+    """Of the last good snapshot; null where its run did not tell."""
+    areas: CountedAreas | None
+    """null: not counted yet."""
     quotas: list[Quota]
     seeding: Time | None
     """Since when its first copy is on its way on a disk."""

@@ -7,12 +7,16 @@ from typing import Any
 
 from backupd.sizes import format_bytes, format_seconds
 from bkctl.render.figures import joined
-from bkctl.text import count
+from bkctl.text import count, escape, moment, table
 
 
 def free_lines(result: Mapping[str, Any]) -> Iterator[str]:
     """What was freed, what is held, what waits and until when."""
     before, after = result["before"], result["after"]
+    if result["target"] is not None:
+        yield from _target_lines(result["target"], is_dry=result["dry_run"])
+        if result["dry_run"]:
+            return
     retained = result.get("retention")
     if retained and retained["dropped"]:
         would = "would be dropped" if result["dry_run"] else "dropped"
@@ -29,7 +33,7 @@ def free_lines(result: Mapping[str, Any]) -> Iterator[str]:
         format_seconds(result["seconds"]),
     ]
     yield f"{format_bytes(max(0, result['freed_bytes']))} freed: {joined(facts)}."
-    yield f"{_held(before)} {format_bytes(after['stored_bytes'])} are stored now."
+    yield f"{_held(after)} {format_bytes(after['stored_bytes'])} are stored now."
     for waiting in result["waiting"]:
         until = f" (until {waiting['until']})" if waiting["until"] else ""
         yield f"Waits{until}: {waiting['reason']}."
@@ -44,3 +48,49 @@ def _held(held: Mapping[str, int]) -> str:
         f"The newest snapshots need {format_bytes(held['data_bytes'])}, "
         f"older ones {format_bytes(held['retention_bytes'])} besides."
     )
+
+
+_HOLDERS = {
+    "newest": "the newest complete snapshot",
+    "other_sets": "snapshots of other sets",
+    "future": "snapshots dated in the future",
+    "pinned": "pinned snapshots",
+    "tagged": "snapshots with a tag that the policy keeps",
+    "writer": "snapshots that a run under way builds on",
+    "unfinished": "unfinished runs",
+}
+
+
+def _target_lines(target: Mapping[str, Any], *, is_dry: bool) -> Iterator[str]:
+    """The plan as a table, what it misses and why, and how it is carried out."""
+    dead = format_bytes(target["dead_bytes"])
+    rows = [("", "", "", "no snapshot needs it", dead, dead)]
+    rows += [
+        (one["short"], moment(one["time"]), escape(one["set"]), _why(one), *_bytes_of(one)) for one in target["drops"]
+    ]
+    yield from table(rows, ("ID", "TIME", "SET", "WHY", "GIVES", "IN ALL"))
+    beyond = sum(one["kept_by_policy"] for one in target["drops"])
+    word = "would be dropped" if is_dry else "dropped"
+    count_text = count(len(target["drops"]), "snapshot")
+    asked = f" of {format_bytes(target['target_bytes'])}" if target["target_bytes"] is not None else ""
+    yield (
+        f"{count_text} {word}, {beyond:,} of them for the target alone: "
+        f"{format_bytes(max(0, target['planned_bytes']))}{asked}."
+    )
+    if target["short_bytes"]:
+        yield f"{format_bytes(target['short_bytes'])} are missing, and nothing else may be dropped. What stays:"
+        for one in target["held_by"]:
+            yield f"  {_HOLDERS[one['reason']]} ({one['snapshots']:,}): {format_bytes(max(0, one['bytes']))}"
+    if is_dry and target["planned_bytes"]:
+        yield f"Nothing was changed. Just this: {escape(target['apply_command'])}"
+
+
+def _why(drop: Mapping[str, Any]) -> str:
+    reasons = escape("; ".join(drop["reasons"]))
+    if not drop["kept_by_policy"]:
+        return reasons
+    return f"oldest; policy: {reasons}" if reasons else "oldest"
+
+
+def _bytes_of(drop: Mapping[str, Any]) -> tuple[str, str]:
+    return format_bytes(max(0, drop["bytes"])), format_bytes(max(0, drop["sum_bytes"]))

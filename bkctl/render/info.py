@@ -15,7 +15,10 @@ _KIBIBYTE = 1024
 
 def info_lines(result: Mapping[str, Any]) -> list[str]:
     """One fact a line, in the order given."""
-    return fact_lines(result)
+    repository = result.get("repository")
+    is_uncounted = repository is not None and repository["areas"] is None
+    unknown = "repository.areas: not counted yet; bkctl free does it, beside what it frees"
+    return [*fact_lines(result), *([unknown] if is_uncounted else [])]
 
 
 def daemon_facts(overview: Overview, destinations: Sequence[DestinationView]) -> dict[str, Any]:

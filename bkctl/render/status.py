@@ -11,6 +11,7 @@ from backupd.model.jobs import JobKind
 from backupd.model.quotas import AccountUse
 from backupd.model.status import CopyStatus, Grade, QuotaUse, RunFact, SetStatus, StatusReport, Underway
 from backupd.sizes import format_bytes, parse_duration
+from bkctl.render import areas
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
 from bkctl.text import clip, count
@@ -52,6 +53,7 @@ def status_lines(report: StatusReport) -> list[str]:
     enabled = [one for one in report.sets if one.is_enabled]
     notes += [line for one in enabled for line in _notes(one)]
     notes += [*_account_lines(report.account), *_quota_lines(enabled), *_shared_lines(enabled), *_grade_lines(enabled)]
+    notes += areas.lines(enabled, report.now_ns, ago)
     return [*lines, *([""] if notes else []), *notes, "", _sum_line(report)]
 
 
@@ -266,6 +268,9 @@ def _copy_document(copy: CopyStatus) -> dict[str, Any]:
         "verified_bytes": copy.verified_bytes,
         "stored_bytes": copy.stored_bytes,
         "free_bytes": copy.free_bytes,
+        "files": copy.files,
+        "source_bytes": copy.source_bytes,
+        "areas": areas.document(copy.areas),
         "quotas": [_fields(use) for use in copy.quotas],
         "seeding": rfc3339(copy.seeding_ns) if copy.seeding_ns is not None else None,
         "traffic": msgspec.to_builtins(copy.traffic),

@@ -147,6 +147,9 @@ def test_names_with_newlines_restore_by_nul_lists(bkctl: Bkctl, tmp_path: Path) 
         (["key", "remove", "k1"], {"verb": "remove", "slot": "k1"}),
         (["key", "list"], {"verb": "list"}),
         (["key", "show", "--unmask", "--yes"], {"verb": "show", "unmask": True}),
+        (["free", "a", "b", "--target", "200G"], {"set_names": ["a", "b"], "target_bytes": 200 << 30, "plan": ""}),
+        (["free", "a", "--apply", "p0123456789"], {"target_bytes": None, "plan": "p0123456789", "dry_run": False}),
+        (["free", "--dry-run"], {"set_names": [], "target_bytes": None, "plan": "", "dry_run": True}),
         (["info"], {}),
     ],
 )
@@ -154,6 +157,22 @@ def test_other_commands_reach_the_job(bkctl: Bkctl, words: list[str], wanted: di
     order = bkctl.order(*words, "--from", "./p")
     assert order["place"] == os.path.abspath("p")
     assert {name: order[name] for name in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--target", "1G"],
+        ["a", "--target", "0"],
+        ["a", "--target", "much"],
+        ["a", "--apply", ""],
+        ["a", "--apply", "p0123456789", "--dry-run"],
+        ["a", "--all", "--target", "1G"],
+    ],
+)
+def test_a_target_that_is_not_said_well_is_refused(bkctl: Bkctl, words: list[str]) -> None:
+    """Before anything is looked at: what goes then is gone."""
+    assert bkctl("free", *words, "--from", "./p") == 2
 
 
 def test_a_repair_names_other_places(bkctl: Bkctl) -> None:

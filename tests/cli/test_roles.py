@@ -399,3 +399,15 @@ def test_a_restorer_sees_own_jobs_alone(machine: Machine) -> None:
     ends = [(OTHER, mine, 404), (31002, mine, 403), (31003, mine, 403), (31003, backup, 200), (31004, mine, 200)]
     for uid, job, status in [*ends, (UID, backup, 404), (UID, mine, 200)]:
         assert machine.ask(uid, "POST", f"/v1/jobs/{job}/cancel", b"{}")[0] == status
+
+
+def test_only_an_administrator_has_snapshots_dropped_for_their_space(machine: Machine) -> None:
+    """An operator starts freeings; what the policy keeps is not his to give away."""
+    for given, status in (
+        ({"target_bytes": 1}, 403),
+        ({"plan": "p" + "0" * 32}, 403),
+        ({"target_bytes": 1, "dry_run": True}, 200),
+        ({}, 200),
+    ):
+        body = json.dumps({"order": {"place": "", "set_names": ["all"], **given}}).encode()
+        assert machine.ask(USERS["operator"], "POST", "/v1/freeings", body)[0] == status, given

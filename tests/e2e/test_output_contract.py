@@ -216,6 +216,15 @@ def test_what_is_stored(client: Client) -> None:
     assert len(client("check", "--all")["result"]["checks"]) == 2
     client("free", "home", "--dry-run")
     assert len(client("free", "--all")["result"]["freeings"]) == 2
+    target = ("free", "home", "--target", "1G")
+    assert client(*target, "--dry-run")["result"]["target"]["held_by"]
+    client(*target, exits=22)
+    client(*target, "--apply", "p00000000", "--yes", exits=17)
+    client("status")
+    once = ("--from", client.home / "once", "--no-daemon")
+    assert client("info", *once)["result"]["repository"]["areas"] is None
+    client("free", *once)
+    assert client("info", *once)["result"]["repository"]["areas"]
 
 
 def test_copies_elsewhere(client: Client) -> None:

@@ -166,6 +166,18 @@ def freed_with_policy(scene: Scene) -> Callable[[], int]:
     return _free(scene, FreeOrder(place=str(scene.place), set_id=names[0].set_id, policy=policy, limits=limits))
 
 
+def freed_for_target(scene: Scene) -> Callable[[], int]:
+    """The same, but so much is to be given back that two of the three go."""
+    _live_through(scene)
+    records = scene.machine.records(str(scene.place), scene.clock)
+    names = records.snapshot_names()
+    scene.may_go = {records.snapshot(name.name).id.hex() for name in names[:2]}
+    limits, of = Limits(jobs=1, polite=False), records.snapshot(names[0].name).set_name
+    _free(scene, FreeOrder(place=str(scene.place), limits=limits))
+    order = FreeOrder(place=str(scene.place), set_names=[of], target_bytes=450_000, confirmed=of, limits=limits)
+    return lambda: scene.run(order)
+
+
 def _live_through(scene: Scene) -> None:
     """Three snapshots of which the newest needs little of what is stored."""
     for number in range(12):
@@ -189,6 +201,7 @@ def _free(scene: Scene, order: FreeOrder) -> Callable[[], int]:
 OPERATIONS: list[Operation] = [
     first_backup, incremental, nothing_new_to_store, resumed, index_merge, index_rebuild, key_added, key_changed,
     key_rotated, key_removed, replicated, replicated_again, freed, freed_with_policy,
+    freed_for_target,
 ]  # fmt: skip
 _AT_THEIR_TIME = [
     pytest.param(one, marks=pytest.mark.nightly) if one is key_changed else pytest.param(one) for one in OPERATIONS
@@ -289,7 +302,7 @@ def test_a_call_that_fails_is_told_and_loses_nothing(tmp_path: Path, operation: 
     print(f"{operation.__name__}, calls that fail: {dict(reported)}")  # noqa: T201 - as above
 
 
-SLOW = (key_changed, replicated, replicated_again, freed, freed_with_policy)
+SLOW = (key_changed, replicated, replicated_again, freed, freed_with_policy, freed_for_target)
 """Opening by passwords alone takes seconds, and so does what is done again before each look."""
 KEY_OPERATIONS = (key_added, key_changed, key_rotated, key_removed)
 BACKUPS = (first_backup, incremental, nothing_new_to_store, resumed, index_merge)

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from blake3 import blake3
 
-from backupd.cache import file_states, first_seen, journal, largest_sizes, seen_snapshots
+from backupd.cache import counted_areas, file_states, first_seen, journal, largest_sizes, seen_snapshots
 from backupd.cache.file_cache import CachedDirectory, FileCache, FileCacheWriter, Row, open_cache
 from backupd.cache.index_tables import IndexTables
 from backupd.cache.table_file import HEADER_BYTES, make_table, table_path
@@ -25,6 +25,7 @@ from backupd.index.reader import decode_all
 from backupd.index.writer import encode_index
 from backupd.model import api, events, orders, sets, steering, work
 from backupd.model.any_order import AnyOrder, ToJob
+from backupd.model.areas import Area, SetAreas, Statistics, areas_of
 from backupd.model.files import FileState
 from backupd.model.traffic import Requests, Traffic
 from backupd.wire.channel import Channel
@@ -186,6 +187,12 @@ def _first_seen(data: bytes, path: Path) -> object:
     (path / "first").write_bytes(data)
     found = first_seen.load(str(path / "first"))
     return [one.seconds_until("boot", 5.0) for one in found.values()] or None
+
+
+def _counted_areas(data: bytes, path: Path) -> object:
+    (path / "areas.json").write_bytes(data)
+    found = counted_areas.load(str(path))
+    return [areas_of(found, one.set_id, None) for one in found.sets] if found is not None else None
 
 
 def _framed(kind: Any) -> Decode:
@@ -377,6 +384,21 @@ ROWS = (
         _first_seen,
         _packed(({"index/a": first_seen.Seen("b", "boot", 1.5, 7)},)),
         "msgpack",
+    ),
+    Decoder(
+        "counted areas",
+        _counted_areas,
+        (
+            msgspec.json.encode(
+                Statistics(
+                    repository="r",
+                    as_of_ns=1,
+                    stored_bytes=2,
+                    sets=[SetAreas(set="a", set_id="b", snapshot=None, data=Area(files=1), retention=Area())],
+                )
+            ),
+        ),
+        "json",
     ),
     *_frames("to a job", ToJob, (*_ORDERS, *_REPLIES)),
     *_frames("from a job", events.FromJob, _EVENTS),

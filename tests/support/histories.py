@@ -58,7 +58,11 @@ class History:
 
     def free(self, **options: Any) -> dict[str, Any]:
         """The result of a freeing."""
-        return self.bench.machine.run(FreeOrder(place=str(self.bench.place), **options), self.bench.clock).result
+        return self.bench.machine.run(self.order(**options), self.bench.clock).result
+
+    def order(self, **options: Any) -> FreeOrder:
+        """To free space there."""
+        return FreeOrder(place=str(self.bench.place), **options)
 
     def check_all(self) -> None:
         """Every snapshot that was not dropped is listed and gives back what it held; a check finds nothing."""

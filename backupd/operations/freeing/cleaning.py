@@ -141,7 +141,10 @@ class Cleaner:
     def _compact(self, look: Look, marks: LiveChunks, uses: list[Use]) -> bool:
         """Copy what is needed of these blocks; False where another cleaner took one of them away meanwhile."""
         self._begin("copy what is needed of blocks that are mostly dead")
-        compaction = Compaction(self._context, self._place, look, marks, self._report, self.tick)
+        is_thorough = self.wanted_bytes > 0
+        compaction = Compaction(
+            self._context, self._place, look, marks, self._report, self.tick, is_thorough=is_thorough
+        )
         try:
             compaction.run(uses)
         except (DamageError, BlocksLostError):

@@ -18,10 +18,8 @@ from backupd.rules.space_plan import Use
 _WINDOW_CHUNKS = 8192
 _UNPUBLISHED_CHUNKS = 100_000
 _MOST_DEAD = 0.02
-"""A segment is sealed anew where a larger part of it is needed by nobody, else it is copied as it is.
-
-Less than what has a block written anew: else each freeing would write the copies of the one before.
-"""
+"""A segment is sealed anew where a larger part of its bytes, or of its chunks, is needed by nobody, else it is copied
+as it is: of copies with more, the next freeing would make others."""
 
 
 class Compaction:
@@ -35,10 +33,12 @@ class Compaction:
         marks: LiveChunks,
         report: Report,
         tick: Callable[[], None],
+        *,
+        is_thorough: bool = False,
     ) -> None:
-        """place: a writer's. tick: called between all steps."""
+        """place: a writer's. tick: called between steps. is_thorough: no segment is copied with what nobody needs."""
         self._context, self._place, self._look, self._marks, self._report = context, place, look, marks, report
-        self._tick = tick
+        self._tick, self._most_dead = tick, 0.0 if is_thorough else _MOST_DEAD
         self._fetcher = SealedFetcher(place.repository.place, place.setup(), look.index.tables)
         # A block that is sent and not named is an orphan, which the next freeing finds: nothing has to be journalled.
         self._blocks = CopiedBlocks(place.repository, lambda _: None, tick)
@@ -93,7 +93,8 @@ class Compaction:
         ids = segment.ids
         needed = {ids[at : at + 32] for at in range(0, len(ids), 32)} & wanted - self._copied
         self._copied |= needed
-        if _live_share(segment, needed) >= 1 - _MOST_DEAD:
+        share = min(_live_share(segment, needed), len(needed) / max(1, len(ids) // 32))
+        if share >= 1 - self._most_dead:
             self._blocks.add(segment)
             return
         repacker = self._repackers.get(segment.content)

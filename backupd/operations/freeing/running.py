@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from backupd import durable_io
-from backupd.errors import BackupError, DamageError, DestinationError, StateError
+from backupd.cache import counted_areas
+from backupd.errors import AccessError, BackupError, DamageError, DestinationError, StateError, StateFullError
 from backupd.model import events
 from backupd.model.orders import FreeOrder
 from backupd.operations.backup import priority
@@ -22,7 +23,7 @@ from backupd.operations.freeing.report import Report
 from backupd.operations.freeing.targeting import Targeting
 from backupd.operations.places import OpenPlace, list_snapshots, open_place, to_record, writing
 from backupd.repository import reserve
-from backupd.rules import picking
+from backupd.rules import moments, picking
 from backupd.rules.space_target import TargetPlan
 from backupd.sizes import format_bytes
 from backupd.store_errors import FreeingWaitsError, TargetMissedError
@@ -49,26 +50,25 @@ def run(order: FreeOrder, context: JobContext) -> events.Done:
     retained: dict[str, Any] | None = None
     told: dict[str, Any] | None = None
     error: BackupError | None = None
+    is_counted = not order.dry_run
     if order.has_target:
         told, error = _free_for_target(order, context, place, report)
     elif order.dry_run:
         decision = policy_drops.planned(context, place, order)
         retained = policy_drops.document(order, decision, None)
-        Cleaner(context, place, report).show(decision.names if decision is not None else [])
+        dropped = decision.names if decision is not None else []
+        Cleaner(context, place, report).show(dropped)
+        is_counted = not dropped
     else:
         with writing(context, place) as writable:
             retained = policy_drops.dropped(context, writable, order, report)
             _free(context, writable, report, Cleaner(context, writable, report))
-    statistics = None
     if order.dry_run:
         report.after = report.before
-    else:
-        found = report.statistics(place.repository.text_id, context.clock.now_ns())
-        statistics = msgspec.to_builtins(found)
     result = report.result() | {
         "retention": retained,
         "target": told,
-        "statistics": statistics,
+        "statistics": _kept_statistics(context, place, report) if is_counted else None,
         "dry_run": order.dry_run,
         "seconds": round(context.elapsed_seconds, 3),
     }
@@ -78,6 +78,17 @@ def run(order: FreeOrder, context: JobContext) -> events.Done:
         warnings=context.warnings,
         error=error_fields(error) if error is not None else None,
     )
+
+
+def _kept_statistics(context: JobContext, place: OpenPlace, report: Report) -> dict[str, Any]:
+    """What is stored now, as the result tells it; kept in the place's cache, too."""
+    found = report.statistics(place.repository.text_id, context.clock.now_ns())
+    try:
+        counted_areas.keep(place.cache, found)
+    except (StateFullError, StateError, AccessError) as error:
+        context.warn(f"{error.message}; bkctl info goes on showing older figures")
+    told: dict[str, Any] = msgspec.to_builtins(found)
+    return {**told, "as_of": moments.rfc3339(found.as_of_ns, context.zone)}
 
 
 def _free_for_target(

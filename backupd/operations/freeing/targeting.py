@@ -138,8 +138,8 @@ class Targeting:
         expected = sets[0] if len(sets) == 1 else names.short(self._place.repository.text_id)
         count = f"{len(lost)} snapshot" + "s" * (len(lost) > 1)
         question = (
-            f"Drop {count} of {', '.join(sets)} at {self._place.whole.shown}, which the policy would keep, "
-            f"to give {format_bytes(plan.freed_bytes)} back? Nobody can restore them then"
+            f"Nobody can restore them then: drop {count} of {', '.join(sets)} at {self._place.whole.shown}, which the "
+            f"policy would keep, to give {format_bytes(plan.freed_bytes)} back?"
         )
         if self._context.ask(question, "typed", expected, self.lines(plan)) != expected:
             raise CancelledError("not confirmed; nothing was changed")
@@ -183,7 +183,8 @@ class Targeting:
 
     def document(self, plan: TargetPlan, *, changed: bool) -> dict[str, Any]:
         """How the result tells it."""
-        words = [self._sets[set_id] for set_id in self._set_ids]
+        # As the user called them; a daemon gives ids.
+        words = [self._sets.get(word, word) for word in self._order.set_names]
         size = [f"--target {self._order.target_bytes}"] if self._order.target_bytes is not None else []
         command = ["bkctl free", shlex.join(words), self._place.from_words, *size, f"--apply {plan.id} --yes"]
         total, drops = plan.dead_bytes, []

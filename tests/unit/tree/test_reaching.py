@@ -46,6 +46,13 @@ class Chunks:
             builder.add(name, encode(self._entry(name, files[name])))
         return builder.finish()
 
+    def above(self, directories: dict[bytes, bytes]) -> bytes:
+        """Store a directory of others that are stored."""
+        builder = NodeBuilder(bytes(32), self.store)
+        for name in sorted(directories):
+            builder.add(name, encode(Entry(name, Kind.DIRECTORY, 0o755, 0, 0, 0, 0, directories[name])))
+        return builder.finish()
+
     def _entry(self, name: bytes, what: bytes | Files | int) -> Entry:
         if isinstance(what, dict):
             return Entry(name, Kind.DIRECTORY, 0o755, 0, 0, 0, 0, self.tree(what))
@@ -64,14 +71,14 @@ def reached(walk: TreeReach, root: bytes, base: bytes | None) -> set[bytes]:
 
 _names = st.binary(min_size=1, max_size=2).filter(lambda name: b"/" not in name and b"\0" not in name and name != b".")
 _leaves = st.binary(max_size=3) | st.integers(257, 600)
-_trees: Callable[[], st.SearchStrategy[Files]] = lambda: st.dictionaries(  # noqa: E731
+trees: Callable[[], st.SearchStrategy[Files]] = lambda: st.dictionaries(  # noqa: E731
     _names.filter(lambda name: name != b".."),
     st.recursive(_leaves, lambda below: st.dictionaries(_names.filter(lambda n: n != b".."), below, max_size=4)),
     max_size=5,
 )
 
 
-@given(_trees(), _trees(), st.booleans())
+@given(trees(), trees(), st.booleans())
 def test_base_and_difference_are_all(older: Files, newer: Files, is_subset: bool) -> None:
     """A chunk that neither the base reaches nor the walk names would be missing at the other place for ever."""
     chunks = Chunks()
