@@ -16,6 +16,7 @@ from backupd.errors import (
     ConflictError,
     DestinationError,
     DestinationFullError,
+    DestinationRefusedError,
     DestinationUnreachableError,
     LeftOutError,
     SkippedError,
@@ -111,6 +112,19 @@ class ReadOnlyStoreError(DestinationError):
 
     code = "destination.read_only"
     retryable = False
+
+
+class ObjectLockedError(DestinationRefusedError):
+    """The object is retained until a day (`context`: `until_ns`), and nobody can delete it before."""
+
+    code = "destination.object_locked"
+    exit_code = 23
+
+
+class NoObjectLockError(StoreDoorError):
+    """Objects are to be locked at a store that does not do that, or whose bucket was made without."""
+
+    code = "destination.no_object_lock"
 
 
 class NameTooLongError(DestinationError):
