@@ -189,6 +189,12 @@ class RetentionFailedError(LeftOutError):
     code = "retention.failed"
 
 
+class LocksFailedError(LeftOutError):
+    """The backup is whole; the locks of what it needs could not all be extended."""
+
+    code = "destination.locks_failed"
+
+
 class EmptyPolicyError(ConfigError):
     """A retention policy by which nothing but the newest snapshot would stay."""
 

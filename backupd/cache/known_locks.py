@@ -1,6 +1,6 @@
-"""Until when blocks and other objects of a place are locked, as far as this host knows: a file of the place's cache.
+"""Until when objects of a place are locked, as far as this host knows: files of the place's cache.
 
-What it says is never more than the store has, for locks only become longer. Losing it costs requests alone.
+What they say is never more than the store has, for locks only become longer. Losing them costs requests alone.
 """
 
 from __future__ import annotations
@@ -15,28 +15,34 @@ from backupd import durable_io
 from backupd.state_errors import translated
 from backupd.wire.malformed import MALFORMED
 
-FILE = "locks"
-"""Of the place's cache directory."""
-_LIMIT_BYTES = 1 << 30
+_PREFIX = "locks-"
+_LIMIT_BYTES = 256 << 20
 
 
-class KnownLocks(msgspec.Struct):
-    """Of one place."""
-
-    until: dict[str, int] = {}
-    """By name of the object below the repository: seconds since 1970."""
-    needed: dict[str, list[str]] = {}
-    """By set: the objects that its newest snapshot needs, as the last run that looked found them."""
+def path_of(cache: str, owner: str) -> str:
+    """Who writes has a file of its own: a set, whose lock is held, or freeing."""
+    return os.path.join(cache, _PREFIX + owner)
 
 
-def load(path: str) -> KnownLocks:
-    """What is known; nothing where there is no such file, or none that can be read."""
+def load(path: str) -> dict[str, int] | None:
+    """By name of an object below the repository nanoseconds since 1970; None: there is no such file, or none whole."""
     with suppress(OSError, *MALFORMED), open(path, "rb") as file:
-        return msgspec.msgpack.decode(file.read(_LIMIT_BYTES), type=KnownLocks)
-    return KnownLocks()
+        return msgspec.msgpack.decode(file.read(_LIMIT_BYTES), type=dict[str, int])
+    return None
 
 
-def keep(path: str, known: KnownLocks) -> None:
+def load_all(cache: str) -> dict[str, int]:
+    """What all know of a place, of each object the longest."""
+    found: dict[str, int] = {}
+    with suppress(OSError):
+        for name in os.listdir(cache):
+            if name.startswith(_PREFIX):
+                for locked, until_ns in (load(os.path.join(cache, name)) or {}).items():
+                    found[locked] = max(until_ns, found.get(locked, 0))
+    return found
+
+
+def keep(path: str, known: Mapping[str, int]) -> None:
     """Make the file anew. Raises StateFullError, AccessError, StateError."""
     try:
         durable_io.make_directories(os.path.dirname(path))

@@ -109,7 +109,7 @@ class Part:
     @property
     def held_bytes(self) -> int:
         """What the repository's blocks take at the place, those of this run among them."""
-        return sum({**stored_in(self.index.tables), **self._all_sizes()}.values())
+        return sum({**stored_in(self.index.tables), **self.sizes}.values())
 
     # Beginning
 
@@ -224,7 +224,7 @@ class Part:
 
     def _validate(self) -> None:
         now_ns = self._context.clock.now_ns()
-        sizes = self.publishing.unmeasured(self._all_sizes())
+        sizes = self.publishing.unmeasured(self.sizes)
         try:
             validate(self._records, sizes, self._context.warn, now_ns, self._who.host_id)
         except BlocksLostError:
@@ -278,5 +278,7 @@ class Part:
         if self._is_loaded:
             self.index.tables.close()
 
-    def _all_sizes(self) -> dict[bytes, int]:
+    @property
+    def sizes(self) -> dict[bytes, int]:
+        """Of the blocks that this run stored."""
         return {**self._sizes, **(self.lane.blocks.sizes if self.lane is not None else {})}

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from backupd.block.layout import block_name
 from backupd.cache import first_seen
@@ -13,6 +14,7 @@ from backupd.errors import DamageError, ObjectExistsError, StoppedError
 from backupd.model import events
 from backupd.operations.context import JobContext
 from backupd.operations.freeing.compacting import Compaction
+from backupd.operations.freeing.locked import LockedBlocks
 from backupd.operations.freeing.old_partials import drop_old_partials
 from backupd.operations.freeing.report import Report, Waiting, live_of
 from backupd.operations.freeing.sessions import Sessions
@@ -28,7 +30,7 @@ from backupd.settings.directories import ensure
 from backupd.sizes import MIB
 from backupd.snapshot import naming
 from backupd.snapshot.records import BlockList, Snapshot
-from backupd.store_errors import BlocksLostError
+from backupd.store_errors import BlocksLostError, ObjectLockedError
 from backupd.tree.reaching import TreeReach
 
 PATIENCE_SECONDS = 60.0
@@ -54,6 +56,7 @@ class Cleaner:
         self._context, self._place, self._records, self._report = context, place, place.records, report
         self._looking = Looking(place.records, ensure(os.path.join(place.cache, "index")), self.tick)
         self._sessions = Sessions(context, place)
+        self._locks = LockedBlocks(context, place, report, self.tick)
         self._seen_path = os.path.join(place.cache, "gc.seen")
         self._step = "look"
         self._dropped: frozenset[str] = frozenset()
@@ -245,7 +248,8 @@ class Cleaner:
         known += [Use(block_id, look.blocks[block_id], 0, 1) for block_id in orphans]
         free = self._records.place.free_bytes()
         room = max(0, free - _SPARE_BYTES) if free is not None else None
-        planned = space_plan.plan(known, self._place.repository.keyring.configuration.block_bytes, room)
+        block_bytes = self._place.repository.keyring.configuration.block_bytes
+        planned = self._locks.leave_out(known, lambda uses: space_plan.plan(uses, block_bytes, room))
         self._report.put_off_blocks = planned.put_off
         return planned
 
@@ -344,23 +348,31 @@ class Cleaner:
         """Dropped snapshots that were the base of a session when they were dropped, and are of none now."""
         bases = {base for posted in look.sessions for base in posted.said.bases}
         for name in look.listed & look.void - bases:
-            self._records.place.delete(name)
-            self._report.removed_snapshots += 1
+            # A locked one stays void, and goes with a later freeing.
+            with suppress(ObjectLockedError):
+                self._records.place.delete(name)
+                self._report.removed_snapshots += 1
 
     def _delete(self, blocks: Collection[bytes], there: dict[bytes, int]) -> None:
         """Delete what of these blocks lies there. there: sizes by block."""
         place = self._records.place
         count = _DELETERS if place.traits.parallel_calls else 1
 
-        def delete(block_id: bytes) -> bytes:
+        def delete(block_id: bytes) -> tuple[bytes, ObjectLockedError | None]:
             self._context.cancel.check()
-            place.delete(block_name(block_id))
-            return block_id
+            try:
+                place.delete(block_name(block_id))
+            except ObjectLockedError as error:
+                return block_id, error
+            return block_id, None
 
         with ThreadPoolExecutor(count, "deleter") as pool:
-            for block_id in pool.map(delete, there.keys() & blocks):
-                self._report.deleted_blocks += 1
-                self._report.deleted_bytes += there[block_id]
+            for block_id, locked in pool.map(delete, there.keys() & blocks):
+                if locked is not None:
+                    self._locks.refused(block_id, there[block_id], locked)
+                else:
+                    self._report.deleted_blocks += 1
+                    self._report.deleted_bytes += there[block_id]
                 self.tick()
 
     def _begin(self, step: str) -> None:
