@@ -47,6 +47,15 @@ class LockRule(msgspec.Struct, frozen=True):
     """At least 1."""
 
 
+class Uncovered(msgspec.Struct, frozen=True):
+    """An object of which the first version was not what a reader got."""
+
+    name: str
+    how: Literal["hidden", "overwritten"]
+    size_bytes: int
+    """Of the first version."""
+
+
 class ObjectInfo(msgspec.Struct, frozen=True):
     """One listed object."""
 
@@ -173,6 +182,18 @@ class LocksObjects(Protocol):
 
 
 @runtime_checkable
+class KeepsVersions(Protocol):
+    """What a store has besides that can keep what was deleted or overwritten."""
+
+    def uncover(self, *, is_dry: bool) -> Iterator[Uncovered]:
+        """Bring back the first version of each object, as it comes; is_dry: only say of which. Deletes no byte.
+
+        Raises DestinationError; what was brought back by then stays so.
+        """
+        ...
+
+
+@runtime_checkable
 class KeepsCopies(Protocol):
     """What a store has besides that keeps more than one copy of an object."""
 
@@ -219,6 +240,10 @@ class Forwarding:
     def keeping(self) -> Keeping:
         """As of TellsKeeping."""
         return self._inner.keeping() if isinstance(self._inner, TellsKeeping) else Keeping()
+
+    def uncover(self, *, is_dry: bool) -> Iterator[Uncovered]:
+        """As of KeepsVersions."""
+        return self._inner.uncover(is_dry=is_dry) if isinstance(self._inner, KeepsVersions) else iter(())
 
     @property
     def lock_rule(self) -> LockRule | None:

@@ -48,11 +48,19 @@ class LockKeeping:
         self._place = Forwarding(repository.place)
 
     def extend(
-        self, root: bytes, segments: SegmentReader, stored: Iterable[bytes], stored_ns: int, *, is_first: bool
+        self,
+        root: bytes,
+        segments: SegmentReader,
+        stored: Iterable[bytes],
+        stored_ns: int,
+        *,
+        relied: Iterable[bytes] = (),
+        is_first: bool = False,
     ) -> Extended | None:
         """After the commit of a snapshot with that top node. None: the place locks nothing.
 
-        stored: blocks of the run, which began at stored_ns. is_first: the set had no snapshot there before.
+        stored: blocks of the run, which began at stored_ns. relied: blocks that it relied on, besides what the tables
+        remember. is_first: the set had no snapshot there before.
         """
         rule = self._place.lock_rule
         if rule is None:
@@ -63,14 +71,14 @@ class LockKeeping:
         for block_id in stored:
             known[block_name(block_id)] = stored_ns + whole_ns
         indexes = self._indexes()
-        relied = {block_name(block_id) for block_id in self._index.tables.relied_blocks()}
+        asked = {block_name(block_id) for block_id in (*self._index.tables.relied_blocks(), *relied)}
         is_due = min(known.values(), default=0) < self._now_ns + whole_ns // 2
         if is_due or (loaded is None and not is_first):
             needed = self._reached(root, segments) | indexes | self._identity()
             late = {name for name in needed if known.get(name, 0) < self._now_ns + 3 * whole_ns // 4}
         else:
             others = {name for name in known if not name.startswith("index/")}
-            needed = others | relied | indexes | (self._identity() if loaded is None else set())
+            needed = others | asked | indexes | (self._identity() if loaded is None else set())
             late = needed - known.keys()
         count = 0
         try:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from backupd.model.sets import PoolKind
 from bkctl.contract.parts import (
+    Bytes,
     Changed,
     Count,
     DestinationId,
@@ -126,6 +127,26 @@ class HealedDestination(Shown, kw_only=True):
     copied_objects: int
     copied_bytes: int
     members: list[HealedMember]
+
+
+class UncoveredObject(Shown, kw_only=True):
+    """One object that is back."""
+
+    name: str
+    how: Literal["hidden", "overwritten"]
+    """What had been done to it."""
+
+
+class UncoveredPlace(Changed, kw_only=True):
+    """Of `destination uncover`."""
+
+    place: str
+    hidden: Count
+    overwritten: Count
+    size_bytes: Bytes
+    """Of all of them."""
+    first: list[UncoveredObject]
+    """100 at most."""
 
 
 class OneDestination(Shown, kw_only=True):

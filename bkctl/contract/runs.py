@@ -89,8 +89,22 @@ class RetentionAt(Shown, kw_only=True):
     """In words."""
     kept: Count
     dropped: Count
+    left: Count
+    """What was to go and the login may not drop: left to whoever frees space there."""
     error: Error | None
     """Why nothing was dropped; the run is good all the same."""
+
+
+class Locked(Shown, kw_only=True):
+    """Until when all is locked that a run's snapshot needs."""
+
+    mode: Literal["governance", "compliance"]
+    days: Count
+    """For which objects are locked that are created or relied on."""
+    extended: Count
+    """Objects of which the run made the lock longer."""
+    until: Time
+    """The first of them may be deleted then, if no run extends its lock before."""
 
 
 class AtDestination(Shown, kw_only=True):
@@ -109,6 +123,10 @@ class AtDestination(Shown, kw_only=True):
     traffic: Traffic | UnsetType = UNSET
     retention: RetentionAt | UnsetType = UNSET
     """Where it was asked for."""
+    locked: Locked | None | UnsetType = UNSET
+    """Where the place locks objects; null: see `locks_error`."""
+    locks_error: Error | None | UnsetType = UNSET
+    """Why not all locks were extended; the run is good all the same."""
 
 
 class Key(Shown, kw_only=True):

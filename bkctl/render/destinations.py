@@ -10,7 +10,7 @@ from backupd.sizes import format_bytes, format_seconds
 from bkctl.render.sets import change_lines as lines_of_change
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339, shown
-from bkctl.text import escape
+from bkctl.text import count, escape
 
 
 def document(found: DestinationView) -> dict[str, Any]:
@@ -169,6 +169,20 @@ def heal_lines(found: dict[str, Any]) -> list[str]:
     lines = [f"{found['destination']}: {found['copied_objects']:,} objects copied, {size}"]
     lines += [f"  {one['name']}: {one['copied_objects']:,}" for one in found["members"] if one["copied_objects"]]
     return [*lines, "All its members are whole." if found["whole"] else "Not all its members are whole; see above."]
+
+
+def uncover_lines(found: dict[str, Any]) -> list[str]:
+    """What is back, or would be."""
+    both = found["hidden"] + found["overwritten"]
+    if not both:
+        return [f"{found['place']}: nothing is hidden or overwritten."]
+    facts = f"{found['hidden']:,} hidden, {found['overwritten']:,} overwritten, {format_bytes(found['bytes'])}"
+    if found["dry_run"]:
+        return [f"{found['place']}: {count(both, 'object')} would be brought back: {facts}; nothing was changed."]
+    return [
+        f"{found['place']}: {count(both, 'object')} brought back: {facts}.",
+        "Look whether all is whole: bkctl check --all --crc; whether key slots came back: bkctl key list",
+    ]
 
 
 def session_lines(found: dict[str, Any]) -> list[str]:

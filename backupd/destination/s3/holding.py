@@ -47,17 +47,21 @@ class Holding:
 
     def words(self, name: str, buffers: Buffers) -> dict[str, Any]:
         """What goes with an object of that name when it is created. Raises NoObjectLockError."""
-        if self.rule is None or not is_lockable(name):
-            return {}
+        words = self.words_of_copy(name)
+        if not words:
+            return words
         self._check()
         digest = md5(usedforsecurity=False)
         for buffer in buffers:
             digest.update(buffer)
-        return {
-            **self._retention(self._clock.now_ns() + self.rule.days * _DAY_NS, "ObjectLockMode", "ObjectLock"),
-            # AWS wants a digest with each lock, and this one is known to all servers.
-            "ContentMD5": b64encode(digest.digest()).decode(),
-        }
+        # AWS wants a digest with each lock, and this one is known to all servers.
+        return {**words, "ContentMD5": b64encode(digest.digest()).decode()}
+
+    def words_of_copy(self, name: str) -> dict[str, Any]:
+        """What goes with an object of that name that is copied within the store."""
+        if self.rule is None or not is_lockable(name):
+            return {}
+        return self._retention(self._clock.now_ns() + self.rule.days * _DAY_NS, "ObjectLockMode", "ObjectLock")
 
     def _check(self) -> None:
         """Some servers take the words and lock nothing: asked once, whether the bucket does."""

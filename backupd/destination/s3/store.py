@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from botocore.loaders import create_loader
 
 from backupd.destination.bounds import MAX_OBJECT_BYTES
-from backupd.destination.contract import Buffers, Keeping, LockRule, ObjectInfo, Opening, Store, Traits
+from backupd.destination.contract import Buffers, Keeping, LockRule, ObjectInfo, Opening, Store, Traits, Uncovered
 from backupd.destination.object_names import is_object_name
 from backupd.destination.pacing import Pace
 from backupd.destination.s3.answers import bounded
@@ -27,6 +27,7 @@ from backupd.destination.s3.holding_back import hold_back
 from backupd.destination.s3.keeping import keeping_of
 from backupd.destination.s3.options import S3Options, check_ca_file, check_encrypted, login_of
 from backupd.destination.s3.proxied import send_through
+from backupd.destination.s3.uncovering import Uncovering
 from backupd.errors import DestinationUnreachableError, ObjectExistsError, ObjectMissingError
 from backupd.model.places import PlaceUrl
 from backupd.model.store_access import StoreAccess
@@ -187,6 +188,12 @@ class S3Store:
     def keeping(self) -> Keeping:
         """By what the bucket's settings say."""
         return keeping_of(self._client, self._options.bucket)
+
+    def uncover(self, *, is_dry: bool) -> Iterator[Uncovered]:
+        """By the bucket's versions."""
+        options = self._options
+        found = Uncovering(self._client, options.bucket, options.prefix, self._shown)
+        return found.run(self._holding.words_of_copy, is_dry=is_dry)
 
     def close(self) -> None:
         """Close the connections."""

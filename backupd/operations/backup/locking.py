@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from backupd.cache import known_locks
@@ -56,7 +57,7 @@ def is_locking(place: OpenPlace) -> bool:
 
 def locks_failed(error: BackupError) -> LocksFailedError:
     """Of what kept locks from being extended."""
-    message = f"the backup is whole, but not all that it needs is locked for long enough: {error.message}"
+    message = f"the snapshot is whole, but not all that it needs is locked for long enough: {error.message}"
     return LocksFailedError(message, hint=error.hint or "the next run tries again")
 
 
@@ -64,9 +65,7 @@ def _keep_locked(context: JobContext, part: Part, started_ns: int) -> dict[str, 
     if part.snapshot is None:
         raise AssertionError("what is committed has a snapshot")
     is_first = part.base.newest is None and not part.base.caches
-    return keep_locked(
-        context, part.place, part.index, part.snapshot, part.sizes, started_ns, is_first=is_first
-    )
+    return keep_locked(context, part.place, part.index, part.snapshot, part.sizes, started_ns, is_first=is_first)
 
 
 def keep_locked(
@@ -74,15 +73,13 @@ def keep_locked(
     place: OpenPlace,
     index: LoadedIndex,
     snapshot: Snapshot,
-    stored: dict[bytes, int],
+    stored: Iterable[bytes],
     started_ns: int,
     *,
-    is_first: bool,
+    relied: Iterable[bytes] = (),
+    is_first: bool = False,
 ) -> dict[str, Any] | None:
-    """Extend locks, and how that is told. stored: blocks of the run, which began at started_ns; see LockKeeping.
-
-    Raises BackupError.
-    """
+    """Extend locks as LockKeeping.extend does, and how that is told. Raises BackupError."""
 
     def tick() -> None:
         context.cancel.check()
@@ -90,7 +87,8 @@ def keep_locked(
 
     path = known_locks.path_of(place.cache, naming.set_id_text(snapshot.set_id))
     keeping = LockKeeping(place.repository, index, path, context.clock.now_ns(), tick)
-    found = keeping.extend(snapshot.root, place.segments(), stored, started_ns, is_first=is_first)
+    root, segments = snapshot.root, place.segments()
+    found = keeping.extend(root, segments, stored, started_ns, relied=relied, is_first=is_first)
     if found is None:
         return None
     return {

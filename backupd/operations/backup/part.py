@@ -42,6 +42,9 @@ from backupd.settings.directories import ensure
 from backupd.snapshot.records import Checkpoint, Snapshot
 from backupd.store_errors import BlocksLostError
 
+ADDS_ONLY = "this login may only add there: what is over is left to whoever frees space"
+"""What is told of append-only credentials, which is no failure."""
+
 
 class Part:
     """One destination in a run that holds its set's lock."""
@@ -251,7 +254,9 @@ class Part:
         context, use = self._context, self.use
         try:
             now_ns = context.clock.now_ns()
-            drop_partials(self._records, use.set_id, self.session.name, now_ns, self._who.host_id)
+            left = drop_partials(self._records, use.set_id, self.session.name, now_ns, self._who.host_id) is None
+            if left or self.session.may_only_add:
+                context.tell("information", f"{self.place.whole.shown}: {ADDS_ONLY}", verbosity=1)
             merge_levels(self._records, self.index)
             forget_lost(self.index)
             if self._is_own:

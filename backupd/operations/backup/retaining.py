@@ -46,7 +46,7 @@ def after_run(
             message = f"the backup is whole, but no older snapshot was dropped: {error.message}"
             failed = failed or RetentionFailedError(message, hint=error.hint)
             context.warn(message)
-            nothing = {"policy": "", "kept": 0, "dropped": 0, "error": error_fields(error)}
+            nothing = {"policy": "", "kept": 0, "dropped": 0, "left": 0, "error": error_fields(error)}
             entries[part.number] = {"retention": nothing}
     exit_code = done.exit_code or (failed.exit_code if failed is not None else 0)
     return events.Done(
@@ -69,4 +69,5 @@ def _retain(order: BackupOrder, context: JobContext, part: Part, set_id: bytes) 
         zone=context.zone,
         host_id=bytes.fromhex(context.host.host_id),
     )
-    return {"policy": policy_words(policy), "kept": len(done.kept), "dropped": len(done.dropped), "error": None}
+    counts = {"kept": len(done.kept), "dropped": len(done.dropped), "left": len(done.left)}
+    return {"policy": policy_words(policy), **counts, "error": None}
