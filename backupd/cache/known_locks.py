@@ -38,7 +38,7 @@ def load_all(cache: str) -> dict[str, int]:
         for name in os.listdir(cache):
             if name.startswith(_PREFIX):
                 for locked, until_ns in (load(os.path.join(cache, name)) or {}).items():
-                    found[locked] = max(until_ns, found.get(locked, 0))
+                    found[locked] = max(until_ns, found.get(locked, until_ns))
     return found
 
 

@@ -136,6 +136,7 @@ def _copy(
         verified_bytes=verified is not None and bool(verified.facts.get("crc")),
         stored_bytes=stored_bytes,
         free_bytes=newest.get("free_bytes"),
+        locked_until=(newest.get("locked") or {}).get("until"),
         quotas=quotas.uses(stored, destination, stored_bytes, facts.held),
         traffic=traffic_of(backups[-1]) if backups else None,
         seeding_ns=seeding.since_ns if seeding is not None and stored.id in seeding.sets else None,

@@ -70,6 +70,8 @@ class CopyStatus(Struct, frozen=True, kw_only=True):
     stored_bytes: int | None = None
     free_bytes: int | None = None
     """What the repository took there, and what was left, at the end of the last run that told."""
+    locked_until: str | None = None
+    """RFC 3339: so long nobody can delete what the last run's snapshot needs; None: nothing is locked there."""
     quotas: list[QuotaUse] = []
     traffic: Traffic | None = None
     """What the last backup cost there; None: it told nothing."""

@@ -9,13 +9,15 @@ from importlib import metadata
 from typing import Any
 
 from backupd import __version__
-from backupd.errors import DamageError
+from backupd.destination.contract import Forwarding
+from backupd.errors import DamageError, DestinationError
 from backupd.model import events
 from backupd.model.orders import InfoOrder
 from backupd.operations.context import JobContext
-from backupd.operations.places import OpenPlace, list_snapshots, load_place_index, open_place, warn_of_unread
+from backupd.operations.places import Listing, OpenPlace, list_snapshots, load_place_index, open_place, warn_of_unread
 from backupd.repository.key_management import newest_epoch
 from backupd.repository.opening import list_slots
+from backupd.rules import moments
 from backupd.settings.keys import KeyStore
 
 LIBRARIES = ("blake3", "click", "cryptography", "msgspec", "numpy", "pyfastcdc", "segno", "zstandard")
@@ -154,8 +156,28 @@ def _repository(context: JobContext, place: OpenPlace) -> tuple[dict[str, Any], 
         "index_bytes": sum(index.sizes.values()),
         "cache_bytes": _size_below(place.cache),
         "free_bytes": place.whole.free_bytes(),
+        "object_lock": _lock(context, place, listing),
     }
     return facts, len(listing.damaged) + len(index.damaged)
+
+
+def _lock(context: JobContext, place: OpenPlace, listing: Listing) -> dict[str, Any] | None:
+    """How the place locks objects, and until when the newest snapshot is; None: it does neither."""
+    store = Forwarding(place.repository.place)
+    rule, until_ns = store.lock_rule, None
+    newest = max(listing.found, key=lambda at: at.snapshot.started_ns, default=None)
+    if newest is not None:
+        try:
+            until_ns = store.locked_until(newest.name)
+        except DestinationError as error:
+            context.warn(f"until when the newest snapshot is locked is not known: {error.message}")
+    if rule is None and until_ns is None:
+        return None
+    return {
+        "mode": rule.mode if rule is not None else None,
+        "days": rule.days if rule is not None else None,
+        "newest_snapshot_until": moments.rfc3339(until_ns, context.zone) if until_ns is not None else None,
+    }
 
 
 def _size_below(path: str) -> int:

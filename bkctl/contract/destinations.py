@@ -38,6 +38,13 @@ class Seeding(Shown, kw_only=True):
     sets: list[str]
 
 
+class LockRule(Shown, kw_only=True):
+    """How objects are locked that are written there, or needed again."""
+
+    mode: Literal["governance", "compliance"]
+    days: Count
+
+
 class Destination(Shown, kw_only=True):
     """A place that sets are stored in."""
 
@@ -60,6 +67,8 @@ class Destination(Shown, kw_only=True):
     """Where the proxy's login is read from."""
     removable: bool
     quota: str | None
+    lock: LockRule | None
+    """null: not at all."""
     kept_in: str | None
     created: Time
     sets: list[str]
@@ -143,7 +152,7 @@ class UncoveredPlace(Changed, kw_only=True):
     place: str
     hidden: Count
     overwritten: Count
-    size_bytes: Bytes
+    bytes: Bytes
     """Of all of them."""
     first: list[UncoveredObject]
     """100 at most."""

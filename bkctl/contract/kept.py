@@ -166,6 +166,8 @@ class Copy(Shown, kw_only=True):
     verified_bytes: bool
     stored_bytes: Bytes | None
     free_bytes: Bytes | None
+    locked_until: Time | None
+    """So long nobody can delete what the last run's snapshot needs; null: nothing is locked there."""
     quotas: list[Quota]
     seeding: Time | None
     """Since when its first copy is on its way on a disk."""

@@ -25,6 +25,7 @@ from bkctl.contract.parts import (
     Time,
     Traffic,
 )
+from bkctl.contract.upkeep import Locked, RetentionAt
 
 
 class NamedPath(Shown, kw_only=True):
@@ -80,31 +81,6 @@ class Estimate(Shown, kw_only=True):
     """null: the store does not tell its space, and no quota holds."""
     seconds: float | None
     """At the last run's rate; null: there was none that tells."""
-
-
-class RetentionAt(Shown, kw_only=True):
-    """What retention came to after a run."""
-
-    policy: str
-    """In words."""
-    kept: Count
-    dropped: Count
-    left: Count
-    """What was to go and the login may not drop: left to whoever frees space there."""
-    error: Error | None
-    """Why nothing was dropped; the run is good all the same."""
-
-
-class Locked(Shown, kw_only=True):
-    """Until when all is locked that a run's snapshot needs."""
-
-    mode: Literal["governance", "compliance"]
-    days: Count
-    """For which objects are locked that are created or relied on."""
-    extended: Count
-    """Objects of which the run made the lock longer."""
-    until: Time
-    """The first of them may be deleted then, if no run extends its lock before."""
 
 
 class AtDestination(Shown, kw_only=True):

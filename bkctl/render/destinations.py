@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backupd.model.api import DestinationChange, DestinationList, DestinationView
+from backupd.model.places import PlaceUrl, is_url
 from backupd.model.sets import DestinationText, PoolText, ProxyText, SecretReference
 from backupd.sizes import format_bytes, format_seconds
 from bkctl.render.sets import change_lines as lines_of_change
@@ -31,11 +32,22 @@ def document(found: DestinationView) -> dict[str, Any]:
         "proxy_login": _origin(found.text.proxy.login) if isinstance(found.text.proxy, ProxyText) else None,
         "removable": found.text.removable,
         "quota": found.text.quota,
+        "lock": _lock(found.text),
         "kept_in": found.file,
         "created": rfc3339(found.created_ns),
         "sets": found.sets,
         "seeding": _seeding(found),
     }
+
+
+def _lock(text: DestinationText) -> dict[str, Any] | None:
+    """How objects are locked there, as its address says."""
+    if text.pool is not None or not is_url(text.place):
+        return None
+    chosen = PlaceUrl.parse(text.place).options
+    if "lock" not in chosen:
+        return None
+    return {"mode": chosen["lock"], "days": int(chosen.get("lock_days", 0))}
 
 
 def _seeding(found: DestinationView) -> dict[str, Any] | None:
@@ -110,6 +122,7 @@ def _door_lines(text: DestinationText) -> list[str]:
         "tried again for": text.retry_for,
         "proxy": _proxy(text),
         "quota": text.quota,
+        "objects are locked": f"{lock['mode']}, {lock['days']:,} days" if (lock := _lock(text)) is not None else None,
     }
     lines = [f"  {name}: {value}" for name, value in said.items() if value is not None]
     return lines + ["  login and data may cross the net unencrypted"] * text.allow_plaintext

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from blake3 import blake3
 
-from backupd.cache import file_states, first_seen, journal, largest_sizes, seen_snapshots
+from backupd.cache import file_states, first_seen, journal, known_locks, largest_sizes, seen_snapshots
 from backupd.cache.file_cache import CachedDirectory, FileCache, FileCacheWriter, Row, open_cache
 from backupd.cache.index_tables import IndexTables
 from backupd.cache.table_file import HEADER_BYTES, make_table, table_path
@@ -186,6 +186,14 @@ def _first_seen(data: bytes, path: Path) -> object:
     (path / "first").write_bytes(data)
     found = first_seen.load(str(path / "first"))
     return [one.seconds_until("boot", 5.0) for one in found.values()] or None
+
+
+def _known_locks(data: bytes, path: Path) -> object:
+    file = known_locks.path_of(str(path), "set")
+    Path(file).write_bytes(data)
+    found = known_locks.load_all(str(path))
+    assert found == (known_locks.load(file) or {})
+    return found or None
 
 
 def _framed(kind: Any) -> Decode:
@@ -376,6 +384,12 @@ ROWS = (
         "when something was first seen",
         _first_seen,
         _packed(({"index/a": first_seen.Seen("b", "boot", 1.5, 7)},)),
+        "msgpack",
+    ),
+    Decoder(
+        "until when objects are locked",
+        _known_locks,
+        _packed(({"blocks/aa/x": 1_800_000_000_000_000_000, "index/a": 7},)),
         "msgpack",
     ),
     *_frames("to a job", ToJob, (*_ORDERS, *_REPLIES)),

@@ -23,8 +23,8 @@ from backupd.store_errors import NoObjectLockError, ObjectLockedError
 _FOLDERS = ("blocks", "index", "snapshots", "keys", "keyring")
 _OBJECTS = ("repository.json", "repository.json.2")
 _DAY_NS = 86_400 * 10**9
-_FOR_EVER = datetime(9999, 12, 31, tzinfo=UTC)
-"""What is told of a legal hold, which has no end."""
+_FOR_EVER = datetime(2500, 1, 1, tzinfo=UTC)
+"""What is told of a legal hold, which has no end, and of what a store says beyond."""
 _MOST_VERSIONS = 1000
 _GONE = ("NoSuchKey", "NoSuchVersion", "NotFound", "404")
 
@@ -185,7 +185,7 @@ def _until(head: dict[str, Any]) -> datetime | None:
     if head.get("ObjectLockLegalHoldStatus") == "ON":
         return _FOR_EVER
     until = head.get("ObjectLockRetainUntilDate")
-    return until if isinstance(until, datetime) else None
+    return min(until, _FOR_EVER) if isinstance(until, datetime) and until.tzinfo is not None else None
 
 
 def _to_ns(moment: datetime) -> int:
