@@ -26,7 +26,6 @@ from bkctl.session import Reply, Session
 )
 @click.argument("place", metavar="DEST", type=click.Path(readable=False))
 @click.option("--dry-run", is_flag=True, help="Only say what would be brought back.")
-@options.secret_options
 @options.store_options
 @click.pass_obj
 def uncover(session: Session, /, **given: Any) -> Reply:
@@ -37,5 +36,6 @@ def uncover(session: Session, /, **given: Any) -> Reply:
     that may list versions and delete them.
     """
     place = stored_place(given["place"], "DEST")
-    order = DestinationUncoverOrder(**options.common(session, place, given), dry_run=given["dry_run"])
+    access = options.store_access(session, given)
+    order = DestinationUncoverOrder(place=place, access=access, dry_run=given["dry_run"])
     return perform(session, order, View(render.uncover_lines, is_wanted_quietly=given["dry_run"]))
