@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from backupd.clock import SystemClock
 from backupd.destination.contract import Below, Forwarding, LockRule, Store
 from backupd.destination.retrying import Retrying
+from backupd.destination.s3.uncovering import Uncovering
 from backupd.errors import ObjectExistsError, ObjectMissingError, UsageError
 from backupd.store_errors import NoObjectLockError, ObjectLockedError
 from tests.contract.suite import Open, StoreContract
@@ -169,6 +171,32 @@ def test_a_bucket_without_locks_is_told(weed: SeaweedFs, tmp_path_factory: pytes
         with pytest.raises(NoObjectLockError):
             store.put("r/blocks/aa/x", [_BODY])
         store.close()
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 1000])
+def test_what_was_hidden_or_overwritten_comes_back(weed: SeaweedFs, client: Any, page: int) -> None:
+    """However the versions of one object are spread over pages; what is well is left alone, and nothing is deleted."""
+    store, prefix = _open(weed, "")
+    names = [f"r/index/{letter}" for letter in "abcdef"]
+    for name in names:
+        store.put(name, [name.encode()])
+    hidden, twice, over, both, restored = names[:5]
+    for name in (hidden, twice, twice, both, restored):
+        client.delete_object(Bucket=LOCKED, Key=prefix + name)
+    for name in (over, over, both):
+        client.put_object(Bucket=LOCKED, Key=prefix + name, Body=os.urandom(50))
+    # Hidden, and then written again as it was: nothing is wrong with it.
+    client.put_object(Bucket=LOCKED, Key=prefix + restored, Body=restored.encode())
+    before = len(client.list_object_versions(Bucket=LOCKED, Prefix=prefix)["Versions"])
+    uncovering = Uncovering(client, LOCKED, prefix, store.shown, page)
+    wanted = [(hidden, "hidden"), (twice, "hidden"), (over, "overwritten"), (both, "overwritten")]
+    for is_dry in (True, False):
+        found = [(one.name, one.how) for one in uncovering.run(lambda name: {}, is_dry=is_dry)]
+        assert found == wanted
+    assert list(uncovering.run(lambda name: {}, is_dry=False)) == []
+    assert [store.get(name) for name in names] == [name.encode() for name in names]
+    assert len(client.list_object_versions(Bucket=LOCKED, Prefix=prefix)["Versions"]) == before + 2
+    store.close()
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,13 @@ from backupd.errors import (
 )
 from backupd.model.places import is_url
 from backupd.model.store_access import PoolMember
-from backupd.store_errors import NameTooLongError, NotAMemberError, ObjectLockedError, ReadOnlyStoreError, StoreDoorError
+from backupd.store_errors import (
+    NameTooLongError,
+    NotAMemberError,
+    ObjectLockedError,
+    ReadOnlyStoreError,
+    StoreDoorError,
+)
 
 Result = TypeVar("Result")
 Warn = Callable[[str], None]

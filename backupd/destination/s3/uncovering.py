@@ -47,8 +47,10 @@ class _Key:
 class Uncovering:
     """Of one prefix of a bucket."""
 
-    def __init__(self, client: Any, bucket: str, prefix: str, shown: str) -> None:
+    def __init__(self, client: Any, bucket: str, prefix: str, shown: str, page_versions: int = 1000) -> None:
+        """page_versions: how many a page of the listing has at most."""
         self._client, self._bucket, self._prefix, self._shown = client, bucket, prefix, shown
+        self._page_versions = page_versions
 
     def run(self, words: Callable[[str], dict[str, Any]], *, is_dry: bool) -> Iterator[Uncovered]:
         """Each object that was hidden or overwritten. words: how an object of that name is locked when it is copied.
@@ -103,7 +105,7 @@ class Uncovering:
             with translated_of_place(self._shown):
                 try:
                     page: dict[str, Any] = self._client.list_object_versions(
-                        Bucket=self._bucket, Prefix=self._prefix, **following
+                        Bucket=self._bucket, Prefix=self._prefix, MaxKeys=self._page_versions, **following
                     )
                 except ClientError as error:
                     if code_of(error) in ("NotImplemented", "501"):
