@@ -6,9 +6,11 @@ import time
 from collections.abc import Generator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from backupd.model.orders import BackupOrder, Limits, ReplicateOrder
 from tests.support.locked_shelf import BUCKET, Shelf, make_bucket, now
 from tests.support.servers import seaweedfs
 from tests.support.servers.seaweedfs import SeaweedFs
@@ -60,6 +62,25 @@ def test_runs_keep_locked_what_they_need_and_nothing_else(shelf: Shelf) -> None:
     shelf.write(more=10_000)
     assert shelf.back_up(long)["locked"]["extended"] <= 2
     assert shelf.is_whole(long)
+
+
+def test_a_copy_at_a_second_place_is_kept_locked(shelf: Shelf, tmp_path: Path) -> None:
+    """Else the place that is meant to survive a thief loses what it holds while it is copied to every night."""
+    near = tmp_path / "near"
+    order = BackupOrder(place=str(near), sources=[bytes(shelf.source)], limits=Limits(jobs=1, polite=False))
+    copy: dict[str, Any] = {"place": str(near), "to_access": shelf.access}
+    for number, days in enumerate((2, 9, 9)):
+        shelf.write(**{f"file{number}": _MIB})
+        shelf.clock.ahead_seconds += 120
+        shelf.machine.run(order, shelf.clock)
+        to = shelf.place(f"&lock=compliance&lock_days={days}")
+        done = shelf.machine.run(ReplicateOrder(to=to, **copy), shelf.clock).done
+        assert (done.exit_code, done.warnings) == (0, [])
+    left = shelf.days_left()
+    # The data of three files and the newest tree; a tree that no snapshot of now needs keeps the lock that it got.
+    assert [days > 8.9 for name, days in left.items() if name.startswith("blocks/")].count(True) >= 4
+    assert min(days for name, days in left.items() if name.startswith("keys/")) == 9.0
+    assert min(days for name, days in left.items() if name.startswith("blocks/")) < 2.1
 
 
 def test_freeing_waits_for_locks_and_says_until_when(shelf: Shelf) -> None:
