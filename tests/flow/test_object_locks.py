@@ -101,7 +101,6 @@ def test_freeing_waits_for_locks_and_says_until_when(shelf: Shelf) -> None:
         assert "retained until" in waiting["reason"]
     assert old <= shelf.blocks()
     assert shelf.versions("DeleteMarkers") == []
-    assert shelf.is_whole(lock)
 
     # An administrator with the right to do so lifts the locks.
     for name, days in shelf.days_left().items():
