@@ -15,7 +15,7 @@ import msgspec
 from backupd.block.layout import block_name
 from backupd.cache import known_locks
 from backupd.destination.contract import Forwarding, LockRule
-from backupd.errors import ObjectMissingError
+from backupd.errors import DestinationError, DestinationRefusedError, ObjectMissingError
 from backupd.repository.identity import TWINS
 from backupd.repository.index_loading import LoadedIndex
 from backupd.repository.opening import OpenRepository
@@ -80,25 +80,31 @@ class LockKeeping:
             others = {name for name in known if not name.startswith("index/")}
             needed = others | asked | indexes | (self._identity() if loaded is None else set())
             late = needed - known.keys()
+        refused: list[DestinationError] = []
         count = 0
         try:
-            for name, is_there in self._lock(late, self._now_ns + whole_ns):
-                if is_there:
+            for name, error in self._lock(late, self._now_ns + whole_ns):
+                if error is None:
                     known[name] = self._now_ns + whole_ns
                     count += 1
+                elif not isinstance(error, ObjectMissingError):
+                    refused.append(error)
+                # Else it is gone since it was listed, as an index object that was replaced.
         finally:
             known = {name: until_ns for name, until_ns in known.items() if name in needed}
             known_locks.keep(self._path, known)
+        if refused:
+            # Only when all others are done.
+            raise refused[0]
         return Extended(rule, count, min(known.values(), default=self._now_ns))
 
-    def _lock(self, names: Set[str], until_ns: int) -> Iterable[tuple[str, bool]]:
-        def lock(name: str) -> tuple[str, bool]:
+    def _lock(self, names: Set[str], until_ns: int) -> Iterable[tuple[str, DestinationError | None]]:
+        def lock(name: str) -> tuple[str, DestinationError | None]:
             try:
                 self._place.lock(name, until_ns)
-            except ObjectMissingError:
-                # Gone since it was listed, as an index object that was replaced.
-                return name, False
-            return name, True
+            except (ObjectMissingError, DestinationRefusedError) as error:
+                return name, error
+            return name, None
 
         with ThreadPoolExecutor(_AT_ONCE if self._place.traits.parallel_calls else 1, "locker") as pool:
             try:

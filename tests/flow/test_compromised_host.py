@@ -12,6 +12,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from backupd.errors import DestinationRefusedError
 from backupd.model.destination_orders import DestinationTestOrder, DestinationUncoverOrder
 from backupd.model.orders import BackupOrder, FreeOrder, Limits, RestoreOrder, RetentionOrder, Selection, Unlock
 from backupd.model.retention import RetentionText
@@ -39,13 +40,17 @@ def weed(tmp_path_factory: pytest.TempPathFactory) -> Generator[SeaweedFs, None,
     """SeaweedFS with a bucket that locks objects, and a login that may only add there."""
     with seaweedfs.seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as running:
         make_bucket(running)
-        statements = [
-            {"Effect": effect, "Principal": _WHO, "Action": list(actions), "Resource": f"arn:aws:s3:::{BUCKET}{below}"}
-            for effect, actions, below in _POLICY
-        ]
-        policy = {"Version": "2012-10-17", "Statement": statements}
-        seaweedfs.client_of_owner(running.endpoint).put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))
+        _allow(running, _POLICY)
         yield running
+
+
+def _allow(weed: SeaweedFs, policy: list[tuple[str, tuple[str, ...], str]]) -> None:
+    statements = [
+        {"Effect": effect, "Principal": _WHO, "Action": list(actions), "Resource": f"arn:aws:s3:::{BUCKET}{below}"}
+        for effect, actions, below in policy
+    ]
+    text = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    seaweedfs.client_of_owner(weed.endpoint).put_bucket_policy(Bucket=BUCKET, Policy=text)
 
 
 class Thief:
@@ -135,6 +140,39 @@ def test_a_host_that_may_only_add_backs_up_and_leaves_the_rest(weed: SeaweedFs, 
     assert [one["what"] for one in freed["waiting"]] == ["lock"]
     assert freed["removed"]["sessions"] == 4
     assert home.keep(last=10_000)["retention"]["left"] == 1
+
+
+def test_locks_that_can_not_be_extended_are_told(weed: SeaweedFs, tmp_path: Path) -> None:
+    """Else somebody relies on locks that run out; the backup is whole all the same."""
+    home = Household(weed, tmp_path)
+    home.keep(file=200_000)
+    with pytest.raises(DestinationRefusedError) as refused:
+        home.free(_LOCK)
+    assert "a host whose login may delete" in refused.value.hint
+    old = {one["Key"]: home.days_left_of(one) for one in home.versions()}
+    _allow(weed, [*_POLICY, ("Deny", ("s3:PutObjectRetention",), "/*/keys/*")])
+    try:
+        home.write(more=50_000)
+        place, sources = home.place("&lock=compliance&lock_days=20"), [bytes(home.source)]
+        order = BackupOrder(place=place, access=home.access, sources=sources, limits=Limits(jobs=1, polite=False))
+        done = home.machine.run(order, home.clock).done
+        assert done.error is not None
+        assert (done.exit_code, done.error["code"]) == (3, "destination.locks_failed")
+        (found,) = done.result["runs"][0]["destinations"]
+        assert (found["verdict"], found["locked"], found["locks_error"]["code"]) == (
+            "good", None, "destination.locks_failed",
+        )  # fmt: skip
+    finally:
+        _allow(weed, _POLICY)
+    # One that is refused keeps no other from being extended.
+    left = {one["Key"]: home.days_left_of(one) for one in home.versions() if one["Key"] in old}
+    short = {key.split("/")[2] for key, days in left.items() if 0 < days < 19}
+    assert {"keys"} <= short <= {"keys", "blocks", "snapshots"}
+    assert [days for key, days in left.items() if "/blocks/" in key and days > 19]
+    assert home.is_whole(_LOCK)
+    # The key slot, and the index object of this run.
+    assert home.back_up("&lock=compliance&lock_days=20")["locked"]["extended"] <= 2
+    assert min(home.days_left_of(one) for one in home.versions() if "/keys/" in one["Key"]) > 19
 
 
 def test_what_a_thief_leaves_is_brought_back(weed: SeaweedFs, tmp_path: Path) -> None:

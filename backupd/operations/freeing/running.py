@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from backupd import durable_io
-from backupd.errors import DamageError, DestinationError, StateError
+from backupd.errors import DamageError, DestinationError, DestinationRefusedError, StateError
 from backupd.model import events
 from backupd.model.orders import FreeOrder
 from backupd.operations.backup import priority
@@ -43,7 +44,7 @@ def run(order: FreeOrder, context: JobContext) -> events.Done:
         retained = policy_drops.document(order, decision, None)
         Cleaner(context, place, report).show(decision.names if decision is not None else [])
     else:
-        with writing(context, place) as writable:
+        with writing(context, place) as writable, _told_who_may():
             retained = policy_drops.dropped(context, writable, order, report)
             _free(context, writable, report)
     result = report.result() | {
@@ -52,6 +53,16 @@ def run(order: FreeOrder, context: JobContext) -> events.Done:
         "seconds": round(context.elapsed_seconds, 3),
     }
     return events.Done(exit_code=0, result=result, warnings=context.warnings)
+
+
+@contextmanager
+def _told_who_may() -> Iterator[None]:
+    """A login that may only add frees nothing: another host does (DESIGN 8.6)."""
+    try:
+        yield
+    except DestinationRefusedError as error:
+        error.hint = "nothing more was deleted; space is freed by a host whose login may delete, and write below gc/"
+        raise
 
 
 def _refuse_unknown(order: FreeOrder, context: JobContext, place: OpenPlace) -> None:
