@@ -187,6 +187,8 @@ def test_what_was_hidden_or_overwritten_comes_back(weed: SeaweedFs, client: Any,
         client.put_object(Bucket=LOCKED, Key=prefix + name, Body=os.urandom(50))
     # Hidden, and then written again as it was: nothing is wrong with it.
     client.put_object(Bucket=LOCKED, Key=prefix + restored, Body=restored.encode())
+    store.put("r/sessions/s/1", [b"ended"])
+    client.delete_object(Bucket=LOCKED, Key=f"{prefix}r/sessions/s/1")
     before = len(client.list_object_versions(Bucket=LOCKED, Prefix=prefix)["Versions"])
     uncovering = Uncovering(client, LOCKED, prefix, store.shown, page)
     wanted = [(hidden, "hidden"), (twice, "hidden"), (over, "overwritten"), (both, "overwritten")]

@@ -59,7 +59,8 @@ class Uncovering:
         """
         for found in self._keys():
             name = found.key.removeprefix(self._prefix)
-            if not found.versions or not is_object_name(name):
+            if not found.versions or not is_object_name(name) or "/sessions/" in name:
+                # Sessions come and go by themselves; those of runs that ended long ago would hold back freeing.
                 continue
             if not found.is_hidden and not found.is_overwritten:
                 continue
