@@ -38,6 +38,7 @@ OPERATIONS: dict[type[orders.Order], str] = {
     destination_orders.DestinationTestOrder: "backupd.operations.destination_test:run",
     destination_orders.DestinationHealOrder: "backupd.operations.destination_heal:run",
     destination_orders.ProxyTestOrder: "backupd.operations.proxy_test:run",
+    destination_orders.DestinationUncoverOrder: "backupd.operations.destination_uncover:run",
     destination_orders.DestinationSessionsOrder: "backupd.operations.destination_sessions:run",
     destination_orders.DestinationAdoptOrder: "backupd.operations.destination_adopt:run",
     orders.ConfigCheckOrder: "backupd.operations.config_check:run",

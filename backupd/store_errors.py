@@ -16,6 +16,7 @@ from backupd.errors import (
     ConflictError,
     DestinationError,
     DestinationFullError,
+    DestinationRefusedError,
     DestinationUnreachableError,
     LeftOutError,
     SkippedError,
@@ -113,6 +114,19 @@ class ReadOnlyStoreError(DestinationError):
     retryable = False
 
 
+class ObjectLockedError(DestinationRefusedError):
+    """The object is retained until a day (`context`: `until_ns`), and nobody can delete it before."""
+
+    code = "destination.object_locked"
+    exit_code = 23
+
+
+class NoObjectLockError(StoreDoorError):
+    """Objects are to be locked at a store that does not do that, or whose bucket was made without."""
+
+    code = "destination.no_object_lock"
+
+
 class NameTooLongError(DestinationError):
     """The store does not take names as long as the place's and the objects' together."""
 
@@ -173,6 +187,12 @@ class RetentionFailedError(LeftOutError):
     """The backup is whole; which older snapshots are to go could not be decided or written, so none went."""
 
     code = "retention.failed"
+
+
+class LocksFailedError(LeftOutError):
+    """The backup is whole; the locks of what it needs could not all be extended."""
+
+    code = "destination.locks_failed"
 
 
 class EmptyPolicyError(ConfigError):

@@ -197,6 +197,11 @@ class IndexTables:
             self.absent_blocks |= blocks
             return {block_id for block_id in blocks if self._is_relied_on(block_id)}
 
+    def relied_blocks(self) -> set[bytes]:
+        """Blocks that a writer was told to rely on, now and then one beside; none before `remember_answers`."""
+        with self._answered:
+            return {row.block_id for row in self.blocks() if self._is_relied_on(row.block_id)}
+
     def _is_relied_on(self, block_id: bytes) -> bool:
         for table in self._tables:
             bits = (self._relied or {}).get(table.name)

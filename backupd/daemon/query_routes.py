@@ -23,6 +23,7 @@ from backupd.model.destination_orders import (
     DestinationProbeOrder,
     DestinationSessionsOrder,
     DestinationTestOrder,
+    DestinationUncoverOrder,
     ProxyTestOrder,
 )
 from backupd.model.events import Done
@@ -54,6 +55,7 @@ QUESTIONS: dict[type[Order], tuple[Role, ...]] = {
     DestinationTestOrder: ADMINS,
     DestinationHealOrder: ADMINS,
     DestinationSessionsOrder: ADMINS,
+    DestinationUncoverOrder: ADMINS,
     DestinationAdoptOrder: ADMINS,
     RetentionOrder: RUNNERS,
     SnapshotNoteOrder: ADMINS,
@@ -137,7 +139,7 @@ async def _placed(call: Call, order: AnyOrder) -> AnyOrder:
             return DestinationHealOrder(place=known.destination(order.place).text.place)
         case DestinationAdoptOrder() | RetentionOrder():
             return await _of_set(known, order)
-        case DestinationSessionsOrder():
+        case DestinationSessionsOrder() | DestinationUncoverOrder():
             return msgspec.structs.replace(order, place=known.destination(order.place).text.place, caller=None)
         case BackupOrder() | ProxyTestOrder():
             # A one-shot finds its repository at the place by itself, with the daemon's keys.

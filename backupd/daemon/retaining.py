@@ -52,7 +52,9 @@ async def after_backup(
     told = told_of(outcome, found)
     if found.exit_code == 0:
         entry = told.result["runs"][0]["destinations"][0]["retention"] if told.result else {}
-        job.log("information", f"{entry['dropped']} older snapshots dropped, {entry['kept']} kept ({entry['policy']})")
+        left = f", {entry['left']} left to whoever frees space there" if entry["left"] else ""
+        dropped = f"{entry['dropped']} older snapshots dropped"
+        job.log("information", f"{dropped}, {entry['kept']} kept ({entry['policy']}){left}")
     else:
         job.log("warning", told.warnings[-1])
     return told
@@ -103,6 +105,7 @@ def told_of(outcome: Outcome, found: Outcome) -> Outcome:
             "policy": result.get("policy_words", ""),
             "kept": result.get("kept_count", 0),
             "dropped": result.get("dropped_count", 0),
+            "left": result.get("left_count", 0),
             "error": None,
         }
         warnings = [one for one in found.warnings if one not in outcome.warnings]
@@ -111,7 +114,7 @@ def told_of(outcome: Outcome, found: Outcome) -> Outcome:
     failed = RetentionFailedError(
         f"the backup is whole, but no older snapshot was dropped: {reason}", hint=(found.error or {}).get("hint", "")
     )
-    entry = {"policy": "", "kept": 0, "dropped": 0, "error": found.error}
+    entry = {"policy": "", "kept": 0, "dropped": 0, "left": 0, "error": found.error}
     told = _with_entry(outcome, entry, exit_code=failed.exit_code)
     return msgspec.structs.replace(
         told,

@@ -142,6 +142,7 @@ def _copy(
         areas=area_figures.newest(
             facts.runs, facts.repositories, stored, destination, good.snapshot if good is not None else None
         ),
+        locked_until=(newest.get("locked") or {}).get("until"),
         quotas=quotas.uses(stored, destination, stored_bytes, facts.held),
         traffic=traffic_of(backups[-1]) if backups else None,
         seeding_ns=seeding.since_ns if seeding is not None and stored.id in seeding.sets else None,

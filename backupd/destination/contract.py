@@ -8,7 +8,7 @@ a plugin translates what its vendor raises. Calls are safe from several threads 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -36,6 +36,24 @@ class Keeping(msgspec.Struct, frozen=True):
     """Earlier versions."""
     locks: bool | None = None
     """Objects can be locked for a time, against everybody."""
+
+
+class LockRule(msgspec.Struct, frozen=True):
+    """How new objects are locked, and those that are relied on again (DESIGN 8.6)."""
+
+    mode: Literal["governance", "compliance"]
+    """Whether somebody with a right of its own may lift a lock, or nobody at all."""
+    days: int
+    """At least 1."""
+
+
+class Uncovered(msgspec.Struct, frozen=True):
+    """An object of which the first version was not what a reader got."""
+
+    name: str
+    how: Literal["hidden", "overwritten"]
+    size_bytes: int
+    """Of the first version."""
 
 
 class ObjectInfo(msgspec.Struct, frozen=True):
@@ -140,6 +158,42 @@ class TellsKeeping(Protocol):
 
 
 @runtime_checkable
+class LocksObjects(Protocol):
+    """What a store has besides that can hold objects against everybody, its owner too, until a day.
+
+    Deleting a locked object raises ObjectLockedError.
+    """
+
+    @property
+    def lock_rule(self) -> LockRule | None:
+        """How this opening locks what it creates; None: not at all."""
+        ...
+
+    def locked_until(self, name: str) -> int | None:
+        """Nanoseconds since 1970, perhaps gone by; None: it is not locked, or the login may not know.
+
+        Raises ObjectMissingError, DestinationError.
+        """
+        ...
+
+    def lock(self, name: str, until_ns: int) -> None:
+        """Have it locked until then at least, by the rule's mode. Raises ObjectMissingError, DestinationError."""
+        ...
+
+
+@runtime_checkable
+class KeepsVersions(Protocol):
+    """What a store has besides that can keep what was deleted or overwritten."""
+
+    def uncover(self, *, is_dry: bool) -> Iterator[Uncovered]:
+        """Bring back the first version of each object, as it comes; is_dry: only say of which. Deletes no byte.
+
+        Raises DestinationError; what was brought back by then stays so.
+        """
+        ...
+
+
+@runtime_checkable
 class KeepsCopies(Protocol):
     """What a store has besides that keeps more than one copy of an object."""
 
@@ -186,6 +240,24 @@ class Forwarding:
     def keeping(self) -> Keeping:
         """As of TellsKeeping."""
         return self._inner.keeping() if isinstance(self._inner, TellsKeeping) else Keeping()
+
+    def uncover(self, *, is_dry: bool) -> Iterator[Uncovered]:
+        """As of KeepsVersions."""
+        return self._inner.uncover(is_dry=is_dry) if isinstance(self._inner, KeepsVersions) else iter(())
+
+    @property
+    def lock_rule(self) -> LockRule | None:
+        """As of LocksObjects."""
+        return self._inner.lock_rule if isinstance(self._inner, LocksObjects) else None
+
+    def locked_until(self, name: str) -> int | None:
+        """As of LocksObjects."""
+        return self._inner.locked_until(name) if isinstance(self._inner, LocksObjects) else None
+
+    def lock(self, name: str, until_ns: int) -> None:
+        """As of LocksObjects."""
+        if isinstance(self._inner, LocksObjects):
+            self._inner.lock(name, until_ns)
 
     def copies(self, name: str) -> Sequence[Copy]:
         """As of KeepsCopies."""
@@ -268,6 +340,14 @@ class Below(Forwarding):
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         """Read an object below the folder."""
         return self._inner.get(self._folder + name, offset, length)
+
+    def locked_until(self, name: str) -> int | None:
+        """Of an object below the folder."""
+        return super().locked_until(self._folder + name)
+
+    def lock(self, name: str, until_ns: int) -> None:
+        """Lock an object below the folder."""
+        super().lock(self._folder + name, until_ns)
 
     def copies(self, name: str) -> Sequence[Copy]:
         """Of an object below the folder."""

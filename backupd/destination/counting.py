@@ -63,3 +63,17 @@ class Counting(ForwardingStore):
             self._inner.delete(name)
         finally:
             self._meter.count("delete")
+
+    def locked_until(self, name: str) -> int | None:
+        """Ask for a lock; asked for as a size is."""
+        try:
+            return super().locked_until(name)
+        finally:
+            self._meter.count("size")
+
+    def lock(self, name: str, until_ns: int) -> None:
+        """Lock; a write of no bytes."""
+        try:
+            super().lock(name, until_ns)
+        finally:
+            self._meter.count("put")

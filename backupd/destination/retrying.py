@@ -125,6 +125,14 @@ class Retrying(ForwardingStore):
         """Remove."""
         self._patiently(lambda: self._inner.delete(name))
 
+    def locked_until(self, name: str) -> int | None:
+        """Ask for a lock."""
+        return self._patiently(lambda: super(Retrying, self).locked_until(name))
+
+    def lock(self, name: str, until_ns: int) -> None:
+        """Lock; twice does no harm."""
+        self._patiently(lambda: super(Retrying, self).lock(name, until_ns))
+
     def free_bytes(self) -> int | None:
         """Space left."""
         return self._patiently(self._inner.free_bytes)

@@ -14,13 +14,15 @@ from typing import Literal
 import msgspec
 
 from backupd.clock import Clock
-from backupd.destination.contract import Store
+from backupd.destination.contract import Forwarding, Store
 from backupd.errors import BackupError, DestinationError, ObjectExistsError, ObjectMissingError
+from backupd.store_errors import ObjectLockedError
 
 FOLDER = "backupd-probe"
 _RACERS = 16
 _SPEED_BYTES = 32 << 20
 _PART_BYTES = 1 << 20
+_LOCK_NS = 3 * 10**9
 
 Verdict = Literal["good", "missing", "failed"]
 """`missing`: the store can't, and the program does without; `failed`: it can't be used so."""
@@ -67,6 +69,8 @@ class Trial:
             ("what is absent is told", self._absent),
             ("list at once what was written", self._listing),
         ]
+        if Forwarding(self._store).lock_rule is not None:
+            trials += [("lock objects", self._can_lock if is_quick else self._lock)]
         if not is_quick:
             trials += [("one of 16 writers wins", self._race), ("speed", self._measure)]
         trials += [("delete", self._delete)]
@@ -137,6 +141,32 @@ class Trial:
         if not names <= found:
             return Finding("", "failed", f"{len(names - found)} of {len(names)} new objects are not listed")
         return Finding("", "good")
+
+    def _can_lock(self) -> Finding:
+        if Forwarding(self._store).keeping().locks is False:
+            return Finding("", "failed", "the bucket does not: make one with object lock, or leave lock= out")
+        return Finding("", "good")
+
+    def _lock(self) -> Finding:
+        """For some seconds, which it waits for."""
+        found = self._can_lock()
+        if found.verdict == "failed":
+            return found
+        name, until_ns = self._name("locked"), self._clock.now_ns() + _LOCK_NS
+        self._store.put(name, [b"x"])
+        Forwarding(self._store).lock(name, until_ns)
+        try:
+            self._store.delete(name)
+        except ObjectLockedError:
+            rule = Forwarding(self._store).lock_rule
+            found = Finding("", "good", f"{rule.mode}, {rule.days} days" if rule is not None else "")
+        except DestinationError as error:
+            # A login that may delete nothing is no proof of the lock.
+            found = Finding("", "good", f"taken; whether it holds this login can't try: {error.message}")
+        else:
+            return Finding("", "failed", "an object that was locked could be deleted")
+        threading.Event().wait((until_ns - self._clock.now_ns()) / 1e9 + 1)
+        return found
 
     def _race(self) -> Finding:
         stores = [self._open_another(self._tag(str(number))) for number in range(_RACERS)]

@@ -8,6 +8,7 @@ from backupd.model.destination_orders import (
     DestinationProbeOrder,
     DestinationSessionsOrder,
     DestinationTestOrder,
+    DestinationUncoverOrder,
     ProxyTestOrder,
 )
 from backupd.model.orders import (
@@ -54,6 +55,7 @@ AnyOrder = (
     | DestinationHealOrder
     | ProxyTestOrder
     | DestinationSessionsOrder
+    | DestinationUncoverOrder
     | DestinationAdoptOrder
 )
 

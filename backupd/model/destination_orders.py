@@ -24,6 +24,12 @@ class DestinationHealOrder(Order, frozen=True, kw_only=True, tag="destination_he
     """`bkctl destination heal`: copy to each member of a pool what it lacks."""
 
 
+class DestinationUncoverOrder(Order, frozen=True, kw_only=True, tag="destination_uncover"):
+    """`bkctl destination uncover`: bring back what was hidden or overwritten where a store keeps versions."""
+
+    dry_run: bool = False
+
+
 class ProxyTestOrder(Order, frozen=True, kw_only=True, tag="proxy_test"):
     """`bkctl config test-proxy`: how far one comes through the proxy of `access`; `place` is empty."""
 

@@ -76,6 +76,8 @@ class CopyStatus(Struct, frozen=True, kw_only=True):
     """Of the last good snapshot; None: its run did not tell."""
     areas: Areas | None = None
     """What is stored, as the last freeing counted it; None: none did."""
+    locked_until: str | None = None
+    """RFC 3339: so long nobody can delete what the last run's snapshot needs; None: nothing is locked there."""
     quotas: list[QuotaUse] = []
     traffic: Traffic | None = None
     """What the last backup cost there; None: it told nothing."""

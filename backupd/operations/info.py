@@ -12,12 +12,13 @@ import msgspec
 
 from backupd import __version__
 from backupd.cache import counted_areas
-from backupd.errors import DamageError
+from backupd.destination.contract import Forwarding
+from backupd.errors import DamageError, DestinationError
 from backupd.model import events
 from backupd.model.areas import areas_of
 from backupd.model.orders import InfoOrder
 from backupd.operations.context import JobContext
-from backupd.operations.places import OpenPlace, list_snapshots, load_place_index, open_place, warn_of_unread
+from backupd.operations.places import Listing, OpenPlace, list_snapshots, load_place_index, open_place, warn_of_unread
 from backupd.repository.key_management import newest_epoch
 from backupd.repository.looking import newest_of_sets
 from backupd.repository.opening import list_slots
@@ -163,6 +164,7 @@ def _repository(context: JobContext, place: OpenPlace) -> tuple[dict[str, Any], 
         "cache_bytes": _size_below(place.cache),
         "free_bytes": place.whole.free_bytes(),
         "areas": _areas(context, place, [at.snapshot for at in listing.found]),
+        "object_lock": _lock(context, place, listing),
     }
     return facts, len(listing.damaged) + len(index.damaged)
 
@@ -181,6 +183,25 @@ def _areas(context: JobContext, place: OpenPlace, snapshots: list[Snapshot]) -> 
         key = one.set if names_of.count(one.set) == 1 else f"{one.set} ({names.short(one.set_id)})"
         told[key] = {**msgspec.to_builtins(areas), "counted_at": moments.rfc3339(found.as_of_ns, context.zone)}
     return told
+
+
+def _lock(context: JobContext, place: OpenPlace, listing: Listing) -> dict[str, Any] | None:
+    """How the place locks objects, and until when the newest snapshot is; None: it does neither."""
+    store = Forwarding(place.repository.place)
+    rule, until_ns = store.lock_rule, None
+    newest = max(listing.found, key=lambda at: at.snapshot.started_ns, default=None)
+    if newest is not None:
+        try:
+            until_ns = store.locked_until(newest.name)
+        except DestinationError as error:
+            context.warn(f"until when the newest snapshot is locked is not known: {error.message}")
+    if rule is None and until_ns is None:
+        return None
+    return {
+        "mode": rule.mode if rule is not None else None,
+        "days": rule.days if rule is not None else None,
+        "newest_snapshot_until": moments.rfc3339(until_ns, context.zone) if until_ns is not None else None,
+    }
 
 
 def _size_below(path: str) -> int:

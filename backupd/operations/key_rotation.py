@@ -35,6 +35,8 @@ def _rotate(order: KeyOrder, context: JobContext, opened: OpenRepository) -> eve
         "older_epochs_only": left,
         "changed": True,
     }
+    for name, error in done.stay.items():
+        context.warn(f"old key slot {name[:9]} still opens what was written before: {error.message}")
     if left:
         context.warn(
             f"{len(left)} other keys open only what was written before: {', '.join(left)}; "

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import unicodedata
 
-from backupd.errors import AnswerNeededError, ConflictError, StoppedError, UsageError
+from backupd.errors import AnswerNeededError, ConflictError, SomeDestinationsError, StoppedError, UsageError
 from backupd.model import events
 from backupd.model.orders import KeyOrder
-from backupd.operations.context import JobContext
+from backupd.operations.context import JobContext, error_fields
 from backupd.operations.kept_keys import slots_of_kept
 from backupd.operations.places import open_place, secret_of, writing
 from backupd.repository import key_management
 from backupd.repository.opening import NewSlot, OpenRepository, epoch_number, list_slots
 from backupd.seal.slot import new_secret, secret_from_text, secret_to_text
+from backupd.store_errors import ObjectLockedError
 
 _MOST_LABEL_CHARACTERS = 100
 _NO_TAKING_BACK = (
@@ -33,15 +34,17 @@ def _add(order: KeyOrder, context: JobContext, opened: OpenRepository) -> events
     new, key = _new_slot(order, label)
     new, former = _compare(opened, new)
     name, slot = key_management.add_slot(opened, new, context.clock.now_ns())
-    for old in former:
-        opened.place.delete(f"keys/{old}")
+    refused = {old: key_management.delete_slot(opened.place, old) for old in former}
+    for old, error in refused.items():
+        if error is not None:
+            context.warn(f"the same key's older slot {old[:9]} stays: {error.message}")
     result = {
         "repository": opened.text_id,
         "slot": name,
         "label": slot.label,
         "kind": slot.kind,
         "epoch": opened.keyring.number,
-        "removed_slots": former,
+        "removed_slots": [old for old, error in refused.items() if error is None],
         "key": key,
         "changed": True,
     }
@@ -93,17 +96,23 @@ def _password(order: KeyOrder, context: JobContext, opened: OpenRepository) -> e
     if order.new_secret == order.unlock.secret:
         raise UsageError("the new password is the old one", hint="nothing was changed; choose another")
     new = NewSlot("password", order.new_secret, opened.slot.label)
-    name, _ = key_management.replace_slot(opened, opened.slot_name, new, context.clock.now_ns())
+    name, refused = key_management.replace_slot(opened, opened.slot_name, new, context.clock.now_ns())
     context.warn(_NO_TAKING_BACK.format(what="password"))
     result = {
         "repository": opened.text_id,
         "slot": name,
-        "removed_slot": opened.slot_name,
+        "removed_slot": opened.slot_name if refused is None else None,
         "label": opened.slot.label,
         "epoch": opened.keyring.number,
         "changed": True,
     }
-    return events.Done(exit_code=0, result=result, warnings=context.warnings)
+    if refused is None:
+        return events.Done(exit_code=0, result=result, warnings=context.warnings)
+    refused.message = f"the new password opens it, and so does the old one still: {refused.message}"
+    refused.hint = f"remove the old one then: bkctl key remove {opened.slot_name[:9]}"
+    error = error_fields(refused)
+    exit_code = refused.exit_code if isinstance(refused, ObjectLockedError) else SomeDestinationsError.exit_code
+    return events.Done(exit_code=exit_code, result=result, warnings=context.warnings, error=error)
 
 
 def _new_slot(order: KeyOrder, label: str) -> tuple[NewSlot, str | None]:

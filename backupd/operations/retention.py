@@ -82,7 +82,8 @@ def summary(
     policy: RetentionText, decision: Decision, retained: Retained | None, zone: tzinfo
 ) -> dict[str, Any]:
     """How retention at one place is told. retained: None where nothing was to be done yet."""
-    dropped = len(decision.plan.dropped)
+    left = len(retained.left) if retained is not None else 0
+    dropped = len(decision.plan.dropped) - left
     return {
         "changed": retained is not None and dropped > 0,
         "dry_run": retained is None,
@@ -92,6 +93,7 @@ def summary(
         "zone": str(zone),
         "kept_count": len(decision.plan.kept),
         "dropped_count": dropped,
+        "left_count": left,
         "deleted_count": retained.deleted_count if retained is not None else 0,
     }
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from backupd.errors import DamageError, KeyMissingError, NewerVersionError, ObjectMissingError
+from backupd.errors import (
+    DamageError,
+    DestinationRefusedError,
+    KeyMissingError,
+    NewerVersionError,
+    ObjectMissingError,
+)
 from backupd.repository.records import Records
 from backupd.seal.header import ObjectKind
 from backupd.snapshot.records import Drop
+from backupd.store_errors import ObjectLockedError
 
 _MERGED_FROM = 8
 _NAMES_MOST = 100_000
@@ -26,8 +33,9 @@ def drop_snapshots(records: Records, names: list[str], now_ns: int, host_id: byt
 def delete_void(records: Records, names: Iterable[str]) -> int:
     """Delete snapshot objects whose names are void already; returns how many.
 
-    Those that a posted session names as a base stay for a later call; all do where a session can't be read, and where
-    the store may show a session later than it was posted (DESIGN 8.5): there they go with the cleaner's second look.
+    Those that are locked, or that a posted session names as a base, stay for a later call; all do where a session can't
+    be read, where the login may not delete, and where the store may show a session later than it was posted (DESIGN
+    8.5): there they go with the cleaner's second look.
     """
     if not records.is_exact:
         return 0
@@ -36,10 +44,19 @@ def delete_void(records: Records, names: Iterable[str]) -> int:
     except (DamageError, ObjectMissingError, NewerVersionError, KeyMissingError):
         # What it is based on can't be known.
         return 0
-    free = [name for name in names if name not in bases]
-    for name in free:
-        records.place.delete(name)
-    return len(free)
+    count = 0
+    for name in names:
+        if name in bases:
+            continue
+        try:
+            records.place.delete(name)
+        except ObjectLockedError:
+            continue
+        except DestinationRefusedError:
+            # A login that may only add: they count for nothing, and go with a freeing of who may delete.
+            break
+        count += 1
+    return count
 
 
 def merge_drops(records: Records, now_ns: int, host_id: bytes) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -16,6 +17,7 @@ from backupd.destination.contract import Destination
 from backupd.errors import (
     AmbiguousNameError,
     ConflictError,
+    DestinationRefusedError,
     KeyMissingError,
     KeySlotNotFoundError,
     LastKeyError,
@@ -39,7 +41,9 @@ class Rotation(msgspec.Struct, frozen=True):
     removed: dict[str, Slot]
     """Old slots of the same secrets."""
     left: dict[str, Slot]
-    """Slots that open older epochs only."""
+    """Slots of other secrets, which open older epochs only."""
+    stay: dict[str, DestinationRefusedError]
+    """Old slots of the same secrets that could not be deleted, and why."""
 
 
 def newest_epoch(place: Destination) -> int:
@@ -123,11 +127,24 @@ def add_slot(repository: OpenRepository, new: NewSlot, now_ns: int) -> tuple[str
     return name, _publish(repository, name, data, new, repository.keyring_key)
 
 
-def replace_slot(repository: OpenRepository, old: str, new: NewSlot, now_ns: int) -> tuple[str, Slot]:
-    """Publish a slot for a new secret, then delete the old one: at no moment none of the two opens."""
-    name, slot = add_slot(repository, new, now_ns)
-    repository.place.delete(f"keys/{old}")
-    return name, slot
+def replace_slot(
+    repository: OpenRepository, old: str, new: NewSlot, now_ns: int
+) -> tuple[str, DestinationRefusedError | None]:
+    """Publish a slot for a new secret, then delete the old one: at no moment none of the two opens.
+
+    The new one's name, and why the old one stays where it does.
+    """
+    name, _ = add_slot(repository, new, now_ns)
+    return name, delete_slot(repository.place, old)
+
+
+def delete_slot(place: Destination, name: str) -> DestinationRefusedError | None:
+    """Delete a slot that another one stands for; why it stays: it is locked, or the login may only add."""
+    try:
+        place.delete(f"keys/{name}")
+    except DestinationRefusedError as error:
+        return error
+    return None
 
 
 def rotate(repository: OpenRepository, secrets: Sequence[NewSlot], now_ns: int) -> Rotation:
@@ -148,27 +165,28 @@ def rotate(repository: OpenRepository, secrets: Sequence[NewSlot], now_ns: int) 
     opened = load_keyring(place, repository.id, own, key)
     if _keyring_names(place) - before != {own} or newest_epoch(place) > repository.keyring.number:
         # Of two that run at once at least the one that looks last sees the other, and no slot names this keyring yet.
-        place.delete(f"keyring/{own}")
+        with suppress(DestinationRefusedError):
+            place.delete(f"keyring/{own}")
         raise ConflictError("another rotation runs at this moment", hint="see `bkctl key list`, then try again")
     made: dict[str, Slot] = {}
     for name, data, new in prepared:
         made[name] = _publish(repository, name, data, new, key)
-    removed, left = _remove_former(repository, secrets, own)
+    removed, left, stay = _remove_former(repository, secrets, own)
     first = next(iter(made))
     now_open = OpenRepository(repository.id, place, opened, key, first, made[first], repository.warnings)
-    return Rotation(now_open, made, removed, left)
+    return Rotation(now_open, made, removed, left, stay)
 
 
 def _remove_former(
     repository: OpenRepository, secrets: Iterable[NewSlot], own: str
-) -> tuple[dict[str, Slot], dict[str, Slot]]:
+) -> tuple[dict[str, Slot], dict[str, Slot], dict[str, DestinationRefusedError]]:
     found, _ = list_slots(repository.place)
     former = {name: slot for name, slot in found.items() if slot.keyring != own}
     names = {name for new in secrets for name in slots_of(repository.id, former, new.secret)}
-    for name in names:
-        repository.place.delete(f"keys/{name}")
-    removed = {name: slot for name, slot in former.items() if name in names}
-    return removed, {name: slot for name, slot in former.items() if name not in names}
+    refused = {name: delete_slot(repository.place, name) for name in names}
+    stay = {name: error for name, error in refused.items() if error is not None}
+    removed = {name: slot for name, slot in former.items() if name in names and name not in stay}
+    return removed, {name: slot for name, slot in former.items() if name not in names}, stay
 
 
 def _prepare(repository_id: bytes, keyring: str, key: bytes, new: NewSlot, now_ns: int) -> tuple[str, bytes]:
@@ -180,7 +198,7 @@ def _publish(repository: OpenRepository, name: str, data: bytes, new: NewSlot, k
     repository.place.put(f"keys/{name}", [data])
     slot = slots.read_slot(name, repository.place.get(f"keys/{name}"))
     if slots.open_slot(repository.id, name, slot, new.secret) != key:
-        repository.place.delete(f"keys/{name}")
+        delete_slot(repository.place, name)
         raise SealError(f"the new key slot {name} does not open what it should; nothing was removed")
     return slot
 

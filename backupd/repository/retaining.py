@@ -14,6 +14,7 @@ from backupd.clock import to_datetime
 from backupd.errors import (
     BackupError,
     DamageError,
+    DestinationRefusedError,
     KeyMissingError,
     NewerVersionError,
     ObjectMissingError,
@@ -49,7 +50,9 @@ class Retained(msgspec.Struct, frozen=True):
 
     decision: Decision
     deleted_count: int
-    """Objects of dropped snapshots that are gone; what a running backup builds on goes later."""
+    """Objects of dropped snapshots that are gone; what is locked, or a running backup builds on, goes later."""
+    is_left: bool = False
+    """The login may only add there: what is to go is left to a host whose login may drop it (DESIGN 8.6)."""
 
     @property
     def kept(self) -> list[DatedSnapshot]:
@@ -59,7 +62,12 @@ class Retained(msgspec.Struct, frozen=True):
     @property
     def dropped(self) -> list[DatedSnapshot]:
         """Oldest first."""
-        return self.decision.plan.dropped
+        return self.decision.plan.dropped if not self.is_left else []
+
+    @property
+    def left(self) -> list[DatedSnapshot]:
+        """What stays although it was to go."""
+        return self.decision.plan.dropped if self.is_left else []
 
 
 def retain(
@@ -93,7 +101,10 @@ def carry_out(records: Records, decision: Decision, now_ns: int, host_id: bytes)
     place, names = records.place, decision.names
     deleted = 0
     if names:
-        deleted = reserve.with_room(place, lambda: drop_snapshots(records, names, now_ns, host_id, _REASON))
+        try:
+            deleted = reserve.with_room(place, lambda: drop_snapshots(records, names, now_ns, host_id, _REASON))
+        except DestinationRefusedError:
+            return Retained(decision, 0, is_left=True)
     left = _void_names(records, decision.set_id)
     return Retained(decision, deleted + (delete_void(records, left) if left else 0))
 

@@ -32,6 +32,7 @@ from backupd.model.store_access import NO_ACCESS
 from bkctl import options
 from bkctl.checks import replicated_together
 from bkctl.commands.seeding import adopt, seed
+from bkctl.commands.uncovering import uncover
 from bkctl.daemon_client import DaemonClient
 from bkctl.daemon_job import DaemonJob, ask_daemon
 from bkctl.dispatch import client_of, daemon_for
@@ -229,6 +230,7 @@ def _replicated(session: Session, client: DaemonClient, job: JobView, *, is_one:
 
 destination.add_command(seed)
 destination.add_command(adopt)
+destination.add_command(uncover)
 
 
 @destination.command(

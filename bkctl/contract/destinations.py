@@ -6,6 +6,7 @@ from typing import Literal
 
 from backupd.model.sets import PoolKind
 from bkctl.contract.parts import (
+    Bytes,
     Changed,
     Count,
     DestinationId,
@@ -37,6 +38,13 @@ class Seeding(Shown, kw_only=True):
     sets: list[str]
 
 
+class LockRule(Shown, kw_only=True):
+    """How objects are locked that are written there, or needed again."""
+
+    mode: Literal["governance", "compliance"]
+    days: Count
+
+
 class Destination(Shown, kw_only=True):
     """A place that sets are stored in."""
 
@@ -59,6 +67,8 @@ class Destination(Shown, kw_only=True):
     """Where the proxy's login is read from."""
     removable: bool
     quota: str | None
+    lock: LockRule | None
+    """null: not at all."""
     kept_in: str | None
     created: Time
     sets: list[str]
@@ -126,6 +136,26 @@ class HealedDestination(Shown, kw_only=True):
     copied_objects: int
     copied_bytes: int
     members: list[HealedMember]
+
+
+class UncoveredObject(Shown, kw_only=True):
+    """One object that is back."""
+
+    name: str
+    how: Literal["hidden", "overwritten"]
+    """What had been done to it."""
+
+
+class UncoveredPlace(Changed, kw_only=True):
+    """Of `destination uncover`."""
+
+    place: str
+    hidden: Count
+    overwritten: Count
+    bytes: Bytes
+    """Of all of them."""
+    first: list[UncoveredObject]
+    """100 at most."""
 
 
 class OneDestination(Shown, kw_only=True):

@@ -133,7 +133,7 @@ class WaitsFor(Shown, kw_only=True):
     """Why a part waits for the next freeing."""
 
     what: str
-    """`session`, `set`, `snapshot` or `store`."""
+    """`session`, `set`, `snapshot`, `store` or, of blocks that the store retains, `lock`."""
     id: str
     reason: str
     until: Time | None

@@ -172,6 +172,8 @@ class Copy(Shown, kw_only=True):
     """Of the last good snapshot; null where its run did not tell."""
     areas: CountedAreas | None
     """null: not counted yet."""
+    locked_until: Time | None
+    """So long nobody can delete what the last run's snapshot needs; null: nothing is locked there."""
     quotas: list[Quota]
     seeding: Time | None
     """Since when its first copy is on its way on a disk."""

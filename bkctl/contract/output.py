@@ -42,6 +42,7 @@ RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     "destination show": (destinations.OneDestination,),
     "destination test": (destinations.DestinationTest,),
     "destination heal": (destinations.HealedDestination,),
+    "destination uncover": (destinations.UncoveredPlace,),
     "destination sessions": (destinations.WriterSessions, destinations.RevokedSession),
     "destination edit": (destinations.ChangedDestination,),
     "destination rename": (destinations.ChangedDestination,),

@@ -25,6 +25,7 @@ from bkctl.contract.parts import (
     Time,
     Traffic,
 )
+from bkctl.contract.upkeep import Locked, RetentionAt
 
 
 class NamedPath(Shown, kw_only=True):
@@ -82,17 +83,6 @@ class Estimate(Shown, kw_only=True):
     """At the last run's rate; null: there was none that tells."""
 
 
-class RetentionAt(Shown, kw_only=True):
-    """What retention came to after a run."""
-
-    policy: str
-    """In words."""
-    kept: Count
-    dropped: Count
-    error: Error | None
-    """Why nothing was dropped; the run is good all the same."""
-
-
 class AtDestination(Shown, kw_only=True):
     """What a run came to at one destination."""
 
@@ -109,6 +99,10 @@ class AtDestination(Shown, kw_only=True):
     traffic: Traffic | UnsetType = UNSET
     retention: RetentionAt | UnsetType = UNSET
     """Where it was asked for."""
+    locked: Locked | None | UnsetType = UNSET
+    """Where the place locks objects; null: see `locks_error`."""
+    locks_error: Error | None | UnsetType = UNSET
+    """Why not all locks were extended; the run is good all the same."""
 
 
 class Key(Shown, kw_only=True):

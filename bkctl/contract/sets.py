@@ -148,8 +148,10 @@ class RetentionAtPlace(Shown, kw_only=True):
     zone: str | UnsetType = UNSET
     kept_count: Count | UnsetType = UNSET
     dropped_count: Count | UnsetType = UNSET
+    left_count: Count | UnsetType = UNSET
+    """What was to go and the login may not drop: left to whoever frees space there."""
     deleted_count: Count | UnsetType = UNSET
-    """Objects that are gone; what a running backup builds on goes later."""
+    """Objects that are gone; what is locked, or a running backup builds on, goes later."""
     snapshots: list[RetentionVerdict] | UnsetType = UNSET
     """Oldest first."""
 
@@ -162,4 +164,5 @@ class RetentionDone(Changed, kw_only=True):
     """For `retention apply --apply`; null: it could not be made everywhere."""
     kept_count: Count
     dropped_count: Count
+    left_count: Count
     destinations: list[RetentionAtPlace]

@@ -253,7 +253,8 @@ class ChangedPassword(Changed, kw_only=True):
 
     repository: RepositoryId
     slot: str
-    removed_slot: str
+    removed_slot: str | None
+    """null: the old one stays, and opens it still; the error says why and until when."""
     label: str | None
     epoch: Count
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from backupd.model.api import DestinationChange, DestinationList, DestinationView
+from backupd.model.places import PlaceUrl, is_url
 from backupd.model.sets import DestinationText, PoolText, ProxyText, SecretReference
 from backupd.sizes import format_bytes, format_seconds
 from bkctl.render.sets import change_lines as lines_of_change
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339, shown
-from bkctl.text import escape
+from bkctl.text import count, escape
 
 
 def document(found: DestinationView) -> dict[str, Any]:
@@ -31,11 +32,22 @@ def document(found: DestinationView) -> dict[str, Any]:
         "proxy_login": _origin(found.text.proxy.login) if isinstance(found.text.proxy, ProxyText) else None,
         "removable": found.text.removable,
         "quota": found.text.quota,
+        "lock": _lock(found.text),
         "kept_in": found.file,
         "created": rfc3339(found.created_ns),
         "sets": found.sets,
         "seeding": _seeding(found),
     }
+
+
+def _lock(text: DestinationText) -> dict[str, Any] | None:
+    """How objects are locked there, as its address says."""
+    if text.pool is not None or not is_url(text.place):
+        return None
+    chosen = PlaceUrl.parse(text.place).options
+    if "lock" not in chosen:
+        return None
+    return {"mode": chosen["lock"], "days": int(chosen.get("lock_days", 0))}
 
 
 def _seeding(found: DestinationView) -> dict[str, Any] | None:
@@ -110,6 +122,7 @@ def _door_lines(text: DestinationText) -> list[str]:
         "tried again for": text.retry_for,
         "proxy": _proxy(text),
         "quota": text.quota,
+        "objects are locked": f"{lock['mode']}, {lock['days']:,} days" if (lock := _lock(text)) is not None else None,
     }
     lines = [f"  {name}: {value}" for name, value in said.items() if value is not None]
     return lines + ["  login and data may cross the net unencrypted"] * text.allow_plaintext
@@ -169,6 +182,20 @@ def heal_lines(found: dict[str, Any]) -> list[str]:
     lines = [f"{found['destination']}: {found['copied_objects']:,} objects copied, {size}"]
     lines += [f"  {one['name']}: {one['copied_objects']:,}" for one in found["members"] if one["copied_objects"]]
     return [*lines, "All its members are whole." if found["whole"] else "Not all its members are whole; see above."]
+
+
+def uncover_lines(found: dict[str, Any]) -> list[str]:
+    """What is back, or would be."""
+    both = found["hidden"] + found["overwritten"]
+    if not both:
+        return [f"{found['place']}: nothing is hidden or overwritten."]
+    facts = f"{found['hidden']:,} hidden, {found['overwritten']:,} overwritten, {format_bytes(found['bytes'])}"
+    if found["dry_run"]:
+        return [f"{found['place']}: {count(both, 'object')} would be brought back: {facts}; nothing was changed."]
+    return [
+        f"{found['place']}: {count(both, 'object')} brought back: {facts}.",
+        "Look whether all is whole: bkctl check --all --crc; whether key slots came back: bkctl key list",
+    ]
 
 
 def session_lines(found: dict[str, Any]) -> list[str]:

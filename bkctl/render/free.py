@@ -25,6 +25,7 @@ def free_lines(result: Mapping[str, Any]) -> Iterator[str]:
         planned = result["planned_bytes"]
         yield f"{format_bytes(planned)} of {format_bytes(before['stored_bytes'])} can be freed; nothing was changed."
         yield _held(before)
+        yield from _waits(result)
         return
     deleted, rewritten = result["deleted"], result["rewritten"]
     facts = [
@@ -34,13 +35,19 @@ def free_lines(result: Mapping[str, Any]) -> Iterator[str]:
     ]
     yield f"{format_bytes(max(0, result['freed_bytes']))} freed: {joined(facts)}."
     yield f"{_held(after)} {format_bytes(after['stored_bytes'])} are stored now."
-    for waiting in result["waiting"]:
-        until = f" (until {waiting['until']})" if waiting["until"] else ""
-        yield f"Waits{until}: {waiting['reason']}."
-    if result["waiting"]:
-        yield "What waits is given free by the next `bkctl free`."
+    yield from _waits(result)
     if rewritten["put_off"]:
         yield f"{count(rewritten['put_off'], 'block')} could not be written anew: there is too little room for copies."
+
+
+def _waits(result: Mapping[str, Any]) -> Iterator[str]:
+    """What is held back, until when, and what gives it free then."""
+    for waiting in result["waiting"]:
+        # What is locked says it in its own words, for more than one day.
+        until = f" (until {waiting['until']})" if waiting["until"] and waiting["what"] != "lock" else ""
+        yield f"Waits{until}: {waiting['reason']}."
+    if result["waiting"]:
+        yield "What waits is given free by a `bkctl free` after that."
 
 
 def _held(held: Mapping[str, int]) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 from backupd.model.places import is_place
 from backupd.sizes import format_bytes, format_seconds
 from bkctl.render.figures import common_reason, counted, joined, problem_lines
-from bkctl.text import count, escape
+from bkctl.render.retention import left_words
+from bkctl.text import count, escape, moment
 
 _SEALED_WITH = {
     "default": "encrypted with a new random key",
@@ -80,6 +81,11 @@ def _run_lines(run: Mapping[str, Any], is_dry: bool) -> list[str]:
         if destination.get("error")
     ]
     lines += [line for destination in run.get("destinations", []) for line in _retention_lines(destination)]
+    lines += [
+        f"  {escape(destination['name'])}: locked until {moment(destination['locked']['until'])} at least"
+        for destination in run.get("destinations", [])
+        if destination.get("locked")
+    ]
     return lines
 
 
@@ -91,6 +97,8 @@ def _retention_lines(destination: Mapping[str, Any]) -> list[str]:
         return [f"  {escape(destination['name'])}: no older snapshot was dropped: {_message(done['error'])}"]
     dropped = count(done["dropped"], "older snapshot")
     lines = [f"  {escape(destination['name'])}: {dropped} dropped, {done['kept']:,} kept ({escape(done['policy'])})"]
+    if done["left"]:
+        lines.append(f"  {left_words(done['left'])}")
     name = str(destination["name"])
     words = f"--from {shlex.quote(name)}" if is_place(name) else "--all"
     return [*lines, f"  Their space comes back with: bkctl free {words}"] if done["dropped"] else lines

@@ -65,9 +65,15 @@ def retention_together(set_name: str, names: Sequence[str], replies: Sequence[Re
         "plan": plan,
         "kept_count": sum(entry["kept_count"] for entry in good),
         "dropped_count": sum(entry["dropped_count"] for entry in good),
+        "left_count": sum(entry["left_count"] for entry in good),
         "destinations": entries,
     }
     return _joined(replies, result, list(_retention_lines(result)))
+
+
+def left_words(left: int) -> str:
+    """What a login that may only add leaves."""
+    return f"{count(left, 'snapshot')} left to whoever frees space there: this login may only add"
 
 
 def noted_together(names: Sequence[str], replies: Sequence[Reply], *, is_text: bool) -> Reply:
@@ -103,7 +109,7 @@ def _retention_lines(result: Mapping[str, Any]) -> Iterator[str]:
             continue
         yield f"{name}: {escape(entry['policy_words'])}, in {escape(entry['zone'])}"
         shown = entry["snapshots"] if is_dry else [one for one in entry["snapshots"] if not one["kept"]]
-        word = "drop" if is_dry else "dropped"
+        word = "drop" if is_dry else "left" if entry["left_count"] else "dropped"
         rows = [
             (one["short"], moment(one["time"]), "keep" if one["kept"] else word, "; ".join(one["reasons"]))
             for one in shown
@@ -111,6 +117,8 @@ def _retention_lines(result: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"  {line}" for line in table(rows, ("ID", "TIME", "", "WHY")))
         would = "would be dropped" if is_dry else "dropped"
         yield f"  {count(entry['dropped_count'], 'snapshot')} {would}, {entry['kept_count']:,} kept"
+        if entry["left_count"]:
+            yield f"  {left_words(entry['left_count'])}"
     if is_dry and result["dropped_count"] and result["plan"]:
         yield f"Just this: bkctl retention apply {escape(result['set'])} --apply {result['plan']} --yes"
     if result["changed"]:

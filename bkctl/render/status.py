@@ -14,7 +14,7 @@ from backupd.sizes import format_bytes, parse_duration
 from bkctl.render import areas
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
-from bkctl.text import clip, count
+from bkctl.text import clip, count, moment
 
 OK, WARNING, CRITICAL, UNKNOWN = 0, 1, 2, 3
 """Exit codes of a Nagios plugin."""
@@ -134,6 +134,11 @@ def _notes(one: SetStatus) -> list[str]:
         f"{one.set} on {copy.destination}: {copy.verdict}: {copy.reason}"
         for copy in one.copies
         if copy.verdict in ("overdue", "damaged")
+    ]
+    notes += [
+        f"{one.set} on {copy.destination}: locked until {moment(copy.locked_until)} at least"
+        for copy in one.copies
+        if copy.locked_until is not None
     ]
     seeded = [copy.destination for copy in one.copies if copy.seeding_ns is not None]
     notes += [f"{one.set}: when its copy has arrived: bkctl destination adopt {name}" for name in seeded]
@@ -271,6 +276,7 @@ def _copy_document(copy: CopyStatus) -> dict[str, Any]:
         "files": copy.files,
         "source_bytes": copy.source_bytes,
         "areas": areas.document(copy.areas),
+        "locked_until": copy.locked_until,
         "quotas": [_fields(use) for use in copy.quotas],
         "seeding": rfc3339(copy.seeding_ns) if copy.seeding_ns is not None else None,
         "traffic": msgspec.to_builtins(copy.traffic),

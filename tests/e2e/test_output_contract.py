@@ -18,7 +18,9 @@ from bkctl.main import read_environment, run
 from bkctl.reference import commands
 from tests.support import slow_set
 from tests.support.daemon import Daemon, running_daemon
+from tests.support.locked_shelf import BUCKET, make_bucket
 from tests.support.machine import TOP
+from tests.support.servers import seaweedfs
 
 FILE = TOP / "docs" / "output.schema.json"
 
@@ -297,6 +299,37 @@ def test_damage_stands_beside_the_result(client: Client) -> None:
     assert document["error"]
     words = ("check", "--from", client.home / "once", "--repair", "--no-daemon")
     assert client(*words, exits=20)["result"]["healed"]["sources"] == []
+
+
+def test_a_store_that_locks_objects(client: Client, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Who must show an auditor what is locked, and until when, reads it here."""
+    with seaweedfs.seaweedfs(tmp_path_factory.mktemp("weed")) as weed:
+        make_bucket(weed)
+        login = client.home / "owner.login"
+        login.write_bytes(seaweedfs.credentials(seaweedfs.OWNER))
+        login.chmod(0o600)
+        place = f"s3://{BUCKET}/here?endpoint={weed.endpoint}&lock=governance&lock_days=2"
+        words = ("--credentials-file", login, "--allow-plaintext")
+        bare = f"s3://{seaweedfs.BUCKET}/here?endpoint={weed.endpoint}&lock=governance&lock_days=2"
+        assert "lock objects" in client("destination", "add", "bare", bare, *words, exits=15)["error"]["message"]
+        client("destination", "add", "locked", place, *words)
+        assert client("destination", "show", "locked")["result"]["destination"]["lock"]["days"] == 2
+        found = client("destination", "test", "locked")["result"]
+        assert ("lock objects", "good") in {(one["name"], one["verdict"]) for one in found["findings"]}
+        client("set", "create", "kept", "--source", client.home / "src", "--to", "locked")
+        run = client("backup", "kept")["result"]["runs"][0]
+        until = run["destinations"][0]["locked"]["until"]
+        (status,) = client("status", "kept")["result"]["sets"]
+        assert status["destinations"][0]["locked_until"] == until
+        assert client("info", "--from", "locked")["result"]["repository"]["object_lock"]["days"] == 2
+        client("retention", "set", "kept", "--jobs", "1")
+        (client.home / "src" / "more").write_text("more")
+        run = client("backup", "kept", "--retention")["result"]["runs"][0]
+        assert run["destinations"][0]["retention"]["left"] == 0
+        assert client("free", "kept")["result"]["waiting"][0]["what"] == "lock"
+        client("destination", "uncover", "locked", "--dry-run")
+        client("set", "delete", "kept", "--yes")
+        client("destination", "remove", "locked", "--yes")
 
 
 def test_without_a_daemon(client: Client) -> None:

@@ -135,7 +135,7 @@ def test_retention_that_fails_fails_no_backup(household: Household) -> None:
     usb, nas = document["result"]["runs"][0]["destinations"]
     assert (usb["verdict"], usb["retention"]["error"]["code"]) == ("good", "damage.seal")
     assert spoilt.name in usb["retention"]["error"]["message"]
-    assert nas["retention"] == {"policy": "days 30", "kept": 4, "dropped": 1, "error": None}
+    assert nas["retention"] == {"policy": "days 30", "kept": 4, "dropped": 1, "left": 0, "error": None}
     assert [len(list(place.glob("*/snapshots/*/*"))) for place in (household.nas, household.usb)] == [4, 5]
     by_hand = daemon.json("retention", "apply", name, "--yes")
     assert by_hand["exit"] == 20
@@ -223,7 +223,7 @@ def test_once_drops_only_what_it_is_told_to(tmp_path: Path) -> None:
     document = machine.json(*words)
     assert document["exit"] == 0, document
     retention = document["result"]["runs"][0]["destinations"][0]["retention"]
-    assert retention == {"policy": "days 7, jobs 1", "kept": 4, "dropped": 1, "error": None}
+    assert retention == {"policy": "days 7, jobs 1", "kept": 4, "dropped": 1, "left": 0, "error": None}
     assert len(list(place.glob("*/snapshots/*/*"))) == 4
     spoil(sorted(place.glob("*/snapshots/*/*"))[0])
     spoilt = machine.json(*words)

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from blake3 import blake3
 
-from backupd.cache import counted_areas, file_states, first_seen, journal, largest_sizes, seen_snapshots
+from backupd.cache import counted_areas, file_states, first_seen, journal, known_locks, largest_sizes, seen_snapshots
 from backupd.cache.file_cache import CachedDirectory, FileCache, FileCacheWriter, Row, open_cache
 from backupd.cache.index_tables import IndexTables
 from backupd.cache.table_file import HEADER_BYTES, make_table, table_path
@@ -193,6 +193,14 @@ def _counted_areas(data: bytes, path: Path) -> object:
     (path / "areas.json").write_bytes(data)
     found = counted_areas.load(str(path))
     return [areas_of(found, one.set_id, None) for one in found.sets] if found is not None else None
+
+
+def _known_locks(data: bytes, path: Path) -> object:
+    file = known_locks.path_of(str(path), "set")
+    Path(file).write_bytes(data)
+    found = known_locks.load_all(str(path))
+    assert found == (known_locks.load(file) or {})
+    return found or None
 
 
 def _framed(kind: Any) -> Decode:
@@ -399,6 +407,12 @@ ROWS = (
             ),
         ),
         "json",
+    ),
+    Decoder(
+        "until when objects are locked",
+        _known_locks,
+        _packed(({"blocks/aa/x": 1_800_000_000_000_000_000, "index/a": 7},)),
+        "msgpack",
     ),
     *_frames("to a job", ToJob, (*_ORDERS, *_REPLIES)),
     *_frames("from a job", events.FromJob, _EVENTS),

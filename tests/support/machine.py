@@ -15,6 +15,7 @@ from backupd.clock import Clock, SystemClock
 from backupd.house import run
 from backupd.model import events
 from backupd.model.orders import Order, SnapshotListOrder
+from backupd.model.store_access import NO_ACCESS, StoreAccess
 from backupd.operations.context import JobContext
 from backupd.operations.places import open_place
 from backupd.repository.records import Records
@@ -82,9 +83,10 @@ class Machine:
         items = [event.item for event in sent if isinstance(event, events.Item)]
         return Outcome(done, items, b"".join(event.data for event in sent if isinstance(event, events.Data)))
 
-    def records(self, place: str, clock: Clock | None = None) -> Records:
+    def records(self, place: str, clock: Clock | None = None, access: StoreAccess = NO_ACCESS) -> Records:
         """Of the repository at a place as it is now. Raises BackupError."""
-        return open_place(self._context(SnapshotListOrder(place=place), clock, lambda _: None)).records
+        order = SnapshotListOrder(place=place, access=access)
+        return open_place(self._context(order, clock, lambda _: None)).records
 
     def _context(self, order: Order, clock: Clock | None, tell: Callable[[events.FromJob], None]) -> JobContext:
         self.home.mkdir(exist_ok=True)

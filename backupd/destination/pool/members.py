@@ -26,7 +26,13 @@ from backupd.errors import (
 )
 from backupd.model.places import is_url
 from backupd.model.store_access import PoolMember
-from backupd.store_errors import NameTooLongError, NotAMemberError, ReadOnlyStoreError, StoreDoorError
+from backupd.store_errors import (
+    NameTooLongError,
+    NotAMemberError,
+    ObjectLockedError,
+    ReadOnlyStoreError,
+    StoreDoorError,
+)
 
 Result = TypeVar("Result")
 Warn = Callable[[str], None]
@@ -235,7 +241,7 @@ class Member:
         now = self._clock.monotonic()
         if isinstance(error, StoreDoorError | DestinationUnreachableError):
             self._away, self._away_until = error, now + AWAY_SECONDS
-        elif writes and isinstance(error, _TAKES_NOTHING):
+        elif writes and isinstance(error, _TAKES_NOTHING) and not isinstance(error, ObjectLockedError):
             self._full, self._full_until = error, now + AWAY_SECONDS
         else:
             self._strikes += 1

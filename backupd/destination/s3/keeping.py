@@ -9,22 +9,32 @@ from botocore.exceptions import BotoCoreError, ClientError
 from backupd.destination.contract import Keeping
 from backupd.destination.s3.errors import code_of
 
-_NO_LOCK = ("ObjectLockConfigurationNotFoundError", "NoSuchObjectLockConfiguration", "InvalidBucketState")
+_NO_LOCK = (
+    "ObjectLockConfigurationNotFoundError",
+    "NoSuchObjectLockConfiguration",
+    "InvalidBucketState",
+    # Of servers that don't know the question.
+    "NotImplemented",
+    "501",
+    "MethodNotAllowed",
+)
 
 
 def keeping_of(client: Any, bucket: str) -> Keeping:
     """As the store says; None where it does not, or the login may not ask."""
-    return Keeping(_versions(client, bucket), _locks(client, bucket))
+    return Keeping(versions_of(client, bucket), locks_of(client, bucket))
 
 
-def _versions(client: Any, bucket: str) -> bool | None:
+def versions_of(client: Any, bucket: str) -> bool | None:
+    """Whether earlier versions are kept; None: the login may not ask."""
     try:
         return bool(client.get_bucket_versioning(Bucket=bucket).get("Status") == "Enabled")
     except (ClientError, BotoCoreError):
         return None
 
 
-def _locks(client: Any, bucket: str) -> bool | None:
+def locks_of(client: Any, bucket: str) -> bool | None:
+    """Whether objects can be locked; None: the login may not ask."""
     try:
         found = client.get_object_lock_configuration(Bucket=bucket).get("ObjectLockConfiguration") or {}
     except ClientError as error:

@@ -9,13 +9,25 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from backupd.destination.contract import LockRule
 from backupd.destination.logins import parse_login
 from backupd.errors import UsageError
 from backupd.model.places import PlaceUrl
 from backupd.model.store_access import StoreAccess
 from backupd.store_errors import PlaintextError
 
-KNOWN = ("endpoint", "region", "style", "profile", "storage_class", "sse", "sse_key", "checksum")
+KNOWN = (
+    "endpoint",
+    "region",
+    "style",
+    "profile",
+    "storage_class",
+    "sse",
+    "sse_key",
+    "checksum",
+    "lock",
+    "lock_days",
+)
 _LOGIN = ("access_key_id", "secret_access_key", "session_token", "region")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 _WORD = re.compile(r"[A-Za-z0-9_.:/@+=,-]{1,512}")
@@ -24,7 +36,10 @@ _CHOICES = {
     "style": ("path", "virtual"),
     "sse": ("AES256", "aws:kms"),
     "checksum": ("when_required", "when_supported"),
+    "lock": ("governance", "compliance"),
 }
+_MOST_LOCK_DAYS = 36_500
+"""S3's own limit."""
 
 
 class S3Options(msgspec.Struct, frozen=True):
@@ -41,6 +56,7 @@ class S3Options(msgspec.Struct, frozen=True):
     storage_class: str | None
     sse: str | None
     sse_key: str | None
+    lock: LockRule | None = None
 
     @classmethod
     def parse(cls, url: PlaceUrl) -> Self:
@@ -77,6 +93,7 @@ class S3Options(msgspec.Struct, frozen=True):
             storage_class=chosen("storage_class"),
             sse=chosen("sse"),
             sse_key=chosen("sse_key"),
+            lock=_lock_rule(chosen("lock"), chosen("lock_days")),
         )
 
     def put_words(self, *, is_block: bool) -> dict[str, Any]:
@@ -89,6 +106,18 @@ class S3Options(msgspec.Struct, frozen=True):
         if self.sse_key:
             words["SSEKMSKeyId"] = self.sse_key
         return words
+
+
+def _lock_rule(mode: str | None, days: str | None) -> LockRule | None:
+    if mode is None and days is None:
+        return None
+    hint = "as lock=governance&lock_days=30"
+    if mode is None or days is None:
+        raise UsageError("lock= and lock_days= go together", hint=hint)
+    is_number = days.isascii() and days.isdecimal() and len(days) <= len(str(_MOST_LOCK_DAYS))
+    if not is_number or not 1 <= int(days) <= _MOST_LOCK_DAYS:
+        raise UsageError(f"lock_days= takes 1 to {_MOST_LOCK_DAYS}", hint=hint)
+    return LockRule("compliance" if mode == "compliance" else "governance", int(days))
 
 
 def login_of(access: StoreAccess) -> dict[str, str]:

@@ -15,17 +15,19 @@ from botocore.exceptions import ClientError
 from botocore.loaders import create_loader
 
 from backupd.destination.bounds import MAX_OBJECT_BYTES
-from backupd.destination.contract import Buffers, Keeping, ObjectInfo, Opening, Store, Traits
+from backupd.destination.contract import Buffers, Keeping, LockRule, ObjectInfo, Opening, Store, Traits, Uncovered
 from backupd.destination.object_names import is_object_name
 from backupd.destination.pacing import Pace
 from backupd.destination.s3.answers import bounded
 from backupd.destination.s3.body import JOINED_BYTES, body_of
 from backupd.destination.s3.condition import Condition, proof_name
 from backupd.destination.s3.errors import AGAIN_HINT, code_of, status_of, translated, translated_of_place
+from backupd.destination.s3.holding import Holding
 from backupd.destination.s3.holding_back import hold_back
 from backupd.destination.s3.keeping import keeping_of
 from backupd.destination.s3.options import S3Options, check_ca_file, check_encrypted, login_of
 from backupd.destination.s3.proxied import send_through
+from backupd.destination.s3.uncovering import Uncovering
 from backupd.errors import DestinationUnreachableError, ObjectExistsError, ObjectMissingError
 from backupd.model.places import PlaceUrl
 from backupd.model.store_access import StoreAccess
@@ -74,6 +76,7 @@ class S3Store:
         """Asks the store once: whether the bucket is there, the login fits, the condition is proved."""
         self._options, self._shown = options, shown
         self._client: Any = _client(options, shown, access, limits, pace)
+        self._holding = Holding(self._client, options.bucket, shown, options.lock)
         proof = proof_name(self._client.meta.endpoint_url, options.bucket)
         key = options.prefix + proof
         with translated_of_place(shown):
@@ -162,13 +165,21 @@ class S3Store:
             barren = self._barren(barren, is_fruitful=is_fruitful)
 
     def delete(self, name: str) -> None:
-        """By DeleteObject, which finds nothing wrong with a name that is gone."""
-        with translated(self._what(name)):
-            try:
-                self._client.delete_object(Bucket=self._options.bucket, Key=self._key(name))
-            except ClientError as error:
-                if code_of(error) not in ("NoSuchKey", "NotFound", "404"):
-                    raise
+        """By DeleteObject, which finds nothing wrong with a name that is gone; where a bucket has versions, of all."""
+        self._holding.delete(self._key(name), self._what(name))
+
+    @property
+    def lock_rule(self) -> LockRule | None:
+        """As the address says."""
+        return self._options.lock
+
+    def locked_until(self, name: str) -> int | None:
+        """By HeadObject."""
+        return self._holding.locked_until(self._key(name), self._what(name))
+
+    def lock(self, name: str, until_ns: int) -> None:
+        """By PutObjectRetention."""
+        self._holding.lock(self._key(name), until_ns, self._what(name))
 
     def free_bytes(self) -> int | None:
         """S3 has no word for it."""
@@ -177,6 +188,12 @@ class S3Store:
     def keeping(self) -> Keeping:
         """By what the bucket's settings say."""
         return keeping_of(self._client, self._options.bucket)
+
+    def uncover(self, *, is_dry: bool) -> Iterator[Uncovered]:
+        """By the bucket's versions."""
+        options = self._options
+        found = Uncovering(self._client, options.bucket, options.prefix, self._shown)
+        return found.run(self._holding.words_of_copy, is_dry=is_dry)
 
     def close(self) -> None:
         """Close the connections."""
@@ -193,6 +210,7 @@ class S3Store:
         self._send(name, buffers, IfNoneMatch="*")
 
     def _send(self, name: str, buffers: Buffers, **words: str) -> None:
+        held = self._holding.words(name, buffers)
         body, size_bytes = body_of(buffers)
         with translated(self._what(name)):
             self._client.put_object(
@@ -201,6 +219,7 @@ class S3Store:
                 Body=body,
                 ContentLength=size_bytes,
                 **self._options.put_words(is_block="/blocks/" in name),
+                **held,
                 **words,
             )
 

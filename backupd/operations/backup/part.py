@@ -42,6 +42,9 @@ from backupd.settings.directories import ensure
 from backupd.snapshot.records import Checkpoint, Snapshot
 from backupd.store_errors import BlocksLostError
 
+ADDS_ONLY = "this login may only add there: what is over is left to whoever frees space"
+"""What is told of append-only credentials, which is no failure."""
+
 
 class Part:
     """One destination in a run that holds its set's lock."""
@@ -109,7 +112,7 @@ class Part:
     @property
     def held_bytes(self) -> int:
         """What the repository's blocks take at the place, those of this run among them."""
-        return sum({**stored_in(self.index.tables), **self._all_sizes()}.values())
+        return sum({**stored_in(self.index.tables), **self.sizes}.values())
 
     # Beginning
 
@@ -224,7 +227,7 @@ class Part:
 
     def _validate(self) -> None:
         now_ns = self._context.clock.now_ns()
-        sizes = self.publishing.unmeasured(self._all_sizes())
+        sizes = self.publishing.unmeasured(self.sizes)
         try:
             validate(self._records, sizes, self._context.warn, now_ns, self._who.host_id)
         except BlocksLostError:
@@ -251,7 +254,9 @@ class Part:
         context, use = self._context, self.use
         try:
             now_ns = context.clock.now_ns()
-            drop_partials(self._records, use.set_id, self.session.name, now_ns, self._who.host_id)
+            left = drop_partials(self._records, use.set_id, self.session.name, now_ns, self._who.host_id) is None
+            if left or self.session.may_only_add:
+                context.tell("information", f"{self.place.whole.shown}: {ADDS_ONLY}", verbosity=1)
             merge_levels(self._records, self.index)
             forget_lost(self.index)
             if self._is_own:
@@ -278,5 +283,7 @@ class Part:
         if self._is_loaded:
             self.index.tables.close()
 
-    def _all_sizes(self) -> dict[bytes, int]:
+    @property
+    def sizes(self) -> dict[bytes, int]:
+        """Of the blocks that this run stored."""
         return {**self._sizes, **(self.lane.blocks.sizes if self.lane is not None else {})}

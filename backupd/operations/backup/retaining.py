@@ -12,6 +12,7 @@ from backupd.model.orders import BackupOrder
 from backupd.model.retention_words import policy_words
 from backupd.operations.backup.part import Part
 from backupd.operations.backup.parts import Parts
+from backupd.operations.backup.summary import with_entries
 from backupd.operations.context import JobContext, error_fields
 from backupd.repository.retaining import retain
 from backupd.rules.retention.checking import check_policy
@@ -36,7 +37,7 @@ def after_run(
     entries: dict[int, dict[str, Any]] = {}
     for part in (part for part in parts.committed if part.alarm is None):
         try:
-            entries[part.number] = _retain(order, context, part, set_id)
+            entries[part.number] = {"retention": _retain(order, context, part, set_id)}
         except StoppedError as error:
             # The snapshot stands: what is left of the job is what the next run does as well.
             context.warn(f"{error.message}; no older snapshot was dropped")
@@ -45,11 +46,12 @@ def after_run(
             message = f"the backup is whole, but no older snapshot was dropped: {error.message}"
             failed = failed or RetentionFailedError(message, hint=error.hint)
             context.warn(message)
-            entries[part.number] = {"policy": "", "kept": 0, "dropped": 0, "error": error_fields(error)}
+            nothing = {"policy": "", "kept": 0, "dropped": 0, "left": 0, "error": error_fields(error)}
+            entries[part.number] = {"retention": nothing}
     exit_code = done.exit_code or (failed.exit_code if failed is not None else 0)
     return events.Done(
         exit_code=exit_code,
-        result=_with_entries(done.result, entries, exit_code),
+        result=with_entries(done.result, entries, exit_code),
         warnings=context.warnings,
         error=done.error or (error_fields(failed) if failed is not None else None),
     )
@@ -67,14 +69,5 @@ def _retain(order: BackupOrder, context: JobContext, part: Part, set_id: bytes) 
         zone=context.zone,
         host_id=bytes.fromhex(context.host.host_id),
     )
-    return {"policy": policy_words(policy), "kept": len(done.kept), "dropped": len(done.dropped), "error": None}
-
-
-def _with_entries(result: dict[str, Any], entries: dict[int, dict[str, Any]], exit_code: int) -> dict[str, Any]:
-    """entries: by number of the place in the order, as the result lists them."""
-    (run,) = result["runs"]
-    destinations = [
-        {**one, "retention": entries[number]} if number in entries else one
-        for number, one in enumerate(run["destinations"])
-    ]
-    return {**result, "runs": [{**run, "exit": exit_code, "destinations": destinations}]}
+    counts = {"kept": len(done.kept), "dropped": len(done.dropped), "left": len(done.left)}
+    return {"policy": policy_words(policy), **counts, "error": None}

@@ -25,7 +25,7 @@ from backupd.errors import (
 from backupd.model import events
 from backupd.model.orders import BackupOrder
 from backupd.model.results import Problem, shown
-from backupd.operations.backup import account, basing, dry_run, estimate, priority, retaining, summary
+from backupd.operations.backup import account, basing, dry_run, estimate, locking, priority, retaining, summary
 from backupd.operations.backup.checkpoints import Checkpoints
 from backupd.operations.backup.file_states import FileStates
 from backupd.operations.backup.opening import with_untold_key
@@ -185,6 +185,7 @@ class _Run:
             parts.close()
             base.forget_caches()
         if done.exit_code in (0, 3, 4) and context.alarm is None:
+            done = locking.after_run(context, parts, self._started_ns, done)
             context.step("tidy up")
             parts.each([part for part in parts.committed if part.alarm is None], Part.tidy_up)
             done = retaining.after_run(self._order, context, parts, self._use.set_id, done)

@@ -22,6 +22,7 @@ from backupd.cache.journal import (
 from backupd.errors import (
     ConflictError,
     DamageError,
+    DestinationRefusedError,
     KeyMissingError,
     ObjectExistsError,
     ObjectMissingError,
@@ -63,6 +64,8 @@ class RunningSession:
         self._records, self._who, self._bases = records, who, bases
         self._n = 0
         self._last: tuple[Checkpoint | None, Snapshot | None] = (None, None)
+        self.may_only_add = False
+        """Whether the login was refused a deletion or a drop: what should go is left to a cleaner (DESIGN 8.6)."""
         self.honouring: Honouring | None = None
         """What is made of gc lists, once the index is loaded."""
 
@@ -98,7 +101,7 @@ class RunningSession:
         )
         self._records.put(ObjectKind.SESSION, naming.session_name(self.id, self._n), record)
         if self._n > 2:
-            self._records.remove_session(self.id, [self._n - 2])
+            self._remove([self._n - 2])
         return self._n
 
     def begin_honouring(self, tables: IndexTables, state: GcState, now_ns: int) -> Honouring:
@@ -132,7 +135,7 @@ class RunningSession:
         if self.name in self._records.readable_void_names()[0]:
             raise ConflictError("the snapshot was dropped while it was made", hint="run the backup again")
         if not self._records.holds(self.name, snapshot):
-            self._records.drop(Drop([self.name], now_ns, self._who.host_id, "not stored as it was sent"))
+            self._drop(now_ns, "not stored as it was sent")
             raise BlocksLostError(
                 "the snapshot is missing or other than it was sent at the destination", hint="run the backup again"
             )
@@ -149,12 +152,24 @@ class RunningSession:
 
     def end(self) -> None:
         """Remove the announcements: the name is taken."""
-        self._records.remove_session(self.id, list(range(max(1, self._n - 1), self._n + 1)))
+        self._remove(list(range(max(1, self._n - 1), self._n + 1)))
 
     def abandon(self, now_ns: int) -> None:
         """Nothing was stored that a snapshot could hold: the name becomes void, then the announcements go."""
-        self._records.drop(Drop([self.name], now_ns, self._who.host_id, "ended without a checkpoint"))
-        self.end()
+        if self._drop(now_ns, "ended without a checkpoint"):
+            self.end()
+
+    def _drop(self, now_ns: int, reason: str) -> bool:
+        """Make the name void; False where the login may not: then the session is a dead one's."""
+        try:
+            self._records.drop(Drop([self.name], now_ns, self._who.host_id, reason))
+        except DestinationRefusedError:
+            self.may_only_add = True
+        return not self.may_only_add
+
+    def _remove(self, numbers: list[int]) -> None:
+        if not self.may_only_add:
+            self.may_only_add = not _remove_session(self._records, self.id, numbers)
 
 
 class Publishing:
@@ -271,9 +286,22 @@ def end_dead_session(
             draft = None
         taken = True
     if not taken:
-        records.drop(Drop([snapshot_name], now_ns, host_id, "ended without a checkpoint"))
-    records.remove_session(session, numbers)
+        try:
+            records.drop(Drop([snapshot_name], now_ns, host_id, "ended without a checkpoint"))
+        except DestinationRefusedError:
+            # A login that may only add: a cleaner ends it.
+            return None
+    _remove_session(records, session, numbers)
     return snapshot_name if draft is not None else None
+
+
+def _remove_session(records: Records, session: bytes, numbers: list[int]) -> bool:
+    """Remove announcements; False where the login may not: a cleaner forgets them once the name is taken or void."""
+    try:
+        records.remove_session(session, numbers)
+    except DestinationRefusedError:
+        return False
+    return True
 
 
 def _stand_in(records: Records, session: bytes, snapshot_name: str) -> Snapshot | None:
@@ -290,8 +318,11 @@ def _stand_in(records: Records, session: bytes, snapshot_name: str) -> Snapshot 
     return None
 
 
-def drop_partials(records: Records, set_id: bytes, committed: str, now_ns: int, host_id: bytes) -> int:
-    """After a complete snapshot of the set: its older partial ones become void and go; returns how many."""
+def drop_partials(records: Records, set_id: bytes, committed: str, now_ns: int, host_id: bytes) -> int | None:
+    """After a complete snapshot of the set: its older partial ones become void and go; returns how many.
+
+    None: the login may only add, and they are left to a cleaner.
+    """
     mine = [n for n in records.snapshot_names() if n.set_id == naming.set_id_text(set_id) and n.name != committed]
     partial: list[str] = []
     for name in mine:
@@ -302,7 +333,10 @@ def drop_partials(records: Records, set_id: bytes, committed: str, now_ns: int, 
             continue
     if not partial:
         return 0
-    drop_snapshots(records, partial, now_ns, host_id, "a complete snapshot followed")
+    try:
+        drop_snapshots(records, partial, now_ns, host_id, "a complete snapshot followed")
+    except DestinationRefusedError:
+        return None
     return len(partial)
 
 

@@ -225,3 +225,13 @@ def _restore_one(draft: Draft, snapshot: Snapshot, place: OpenPlace) -> str | No
         return None
     name, where = shlex.quote(snapshot.set_name), place.from_words
     return f"bkctl restore {name} {shlex.quote(text)} {where} --strip --to ."
+
+
+def with_entries(result: dict[str, Any], entries: dict[int, dict[str, Any]], exit_code: int) -> dict[str, Any]:
+    """The result with more said of places. entries: fields by number of the place in the order, as it lists them."""
+    (run,) = result["runs"]
+    destinations = [
+        {**one, **entries.get(number, {})}
+        for number, one in enumerate(run["destinations"])
+    ]
+    return {**result, "runs": [{**run, "exit": exit_code, "destinations": destinations}]}

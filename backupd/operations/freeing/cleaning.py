@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 
-from backupd.block.layout import block_name
 from backupd.cache import first_seen
 from backupd.errors import DamageError, ObjectExistsError, StoppedError
 from backupd.model import events
 from backupd.operations.context import JobContext
 from backupd.operations.freeing.compacting import Compaction
+from backupd.operations.freeing.deleting import Deleting
+from backupd.operations.freeing.locked import LockedBlocks
 from backupd.operations.freeing.old_partials import drop_old_partials
 from backupd.operations.freeing.report import Report, Waiting
 from backupd.operations.freeing.sessions import Sessions
@@ -45,7 +45,6 @@ _BLOCKS_MOST = 200_000
 _COVERS_FROM = 8
 """From so many closed lists on a new one says what they said, and they go."""
 _SPARE_BYTES = 64 * MIB
-_DELETERS = 8
 
 
 Mark = Callable[[Look, LiveChunks], DamageError | None]
@@ -59,6 +58,8 @@ class Cleaner:
         self._context, self._place, self._records, self._report = context, place, place.records, report
         self._looking = Looking(place.records, ensure(os.path.join(place.cache, "index")), self.tick)
         self._sessions = Sessions(context, place)
+        self._locks = LockedBlocks(context, place, report, self.tick)
+        self._deleting = Deleting(context, place, report, self._locks, self.tick)
         self._seen_path = os.path.join(place.cache, "gc.seen")
         self._step = "look"
         self._dropped: frozenset[str] = frozenset()
@@ -108,7 +109,7 @@ class Cleaner:
             # Held back before the first look: what is stored there is told all the same.
             look, _ = self._looked()
             look.index.tables.close()
-            self._delete(look.gc.deleted, look.blocks)
+            self._deleting.delete(look.gc.deleted, look.blocks)
 
     def _generation(self) -> bool:
         """Whether another one may free more."""
@@ -119,7 +120,7 @@ class Cleaner:
         look, marks = self._looked(drops=True)
         try:
             # What a cleaner that was killed had no time to delete.
-            self._delete(look.gc.deleted, look.blocks)
+            self._deleting.delete(look.gc.deleted, look.blocks)
             if look.gc.open_lists:
                 # Another cleaner has begun it since: two lists are never open at once.
                 return True
@@ -270,7 +271,8 @@ class Cleaner:
         free = self._records.place.free_bytes()
         room = max(0, free - _SPARE_BYTES) if free is not None else None
         block_bytes = self._place.repository.keyring.configuration.block_bytes
-        planned = space_plan.plan(known, block_bytes, room, self.wanted_bytes - self._report.freed_bytes)
+        wanted = self.wanted_bytes - self._report.freed_bytes
+        planned = self._locks.leave_out(known, lambda uses: space_plan.plan(uses, block_bytes, room, wanted))
         self._report.put_off_blocks = planned.put_off
         return planned
 
@@ -307,7 +309,7 @@ class Cleaner:
             covers = []
         final = records.get(ObjectKind.DELETED, name, BlockList)
         self._begin("delete blocks that nobody needs")
-        self._delete(look.gc.deleted.union(final.blocks), look.blocks)
+        self._deleting.delete(look.gc.deleted.union(final.blocks), look.blocks)
         self._forget_covered(covers)
         self._forget(look)
         return True
@@ -363,30 +365,7 @@ class Cleaner:
     def _forget(self, look: Look) -> None:
         """What counts for nothing any more: announcements of ended sessions, objects of dropped snapshots."""
         self._report.ended_sessions += self._sessions.forget_ended(look.sessions, look.listed, look.void)
-        self._remove_void(look)
-
-    def _remove_void(self, look: Look) -> None:
-        """Dropped snapshots that were the base of a session when they were dropped, and are of none now."""
-        bases = {base for posted in look.sessions for base in posted.said.bases}
-        for name in look.listed & look.void - bases:
-            self._records.place.delete(name)
-            self._report.removed_snapshots += 1
-
-    def _delete(self, blocks: Collection[bytes], there: dict[bytes, int]) -> None:
-        """Delete what of these blocks lies there. there: sizes by block."""
-        place = self._records.place
-        count = _DELETERS if place.traits.parallel_calls else 1
-
-        def delete(block_id: bytes) -> bytes:
-            self._context.cancel.check()
-            place.delete(block_name(block_id))
-            return block_id
-
-        with ThreadPoolExecutor(count, "deleter") as pool:
-            for block_id in pool.map(delete, there.keys() & blocks):
-                self._report.deleted_blocks += 1
-                self._report.deleted_bytes += there[block_id]
-                self.tick()
+        self._deleting.remove_void(look)
 
     def _begin(self, step: str) -> None:
         if step != self._step:

@@ -13,6 +13,7 @@ from backupd.operations.places import OpenPlace
 from backupd.repository.index_loading import LoadedIndex, fetch_contents, load_index, merge_named
 from backupd.repository.records import GcState
 from backupd.settings.directories import ensure
+from backupd.store_errors import ObjectLockedError
 
 REPLACED_NS = 7 * 86_400 * 10**9
 """So long a replaced index object stays for those that have listed it."""
@@ -68,7 +69,12 @@ def _remove_replaced(context: JobContext, place: OpenPlace, index: LoadedIndex) 
         if new not in readable:
             fetch_contents(place.repository, new)
             readable.add(new)
-        place.repository.place.delete(f"index/{old}")
+        try:
+            place.repository.place.delete(f"index/{old}")
+        except ObjectLockedError:
+            # It harms nobody until its lock is over.
+            seen[old] = first
+            continue
         removed += 1
     first_seen.keep(path, seen)
     return removed

@@ -50,7 +50,7 @@ def document(order: FreeOrder, decision: Decision | None, retained: Retained | N
     return {
         "policy": policy_words(order.policy),
         "kept": len(decision.plan.kept),
-        "dropped": len(decision.plan.dropped),
+        "dropped": len(decision.plan.dropped if retained is None else retained.dropped),
         "plan": decision.id,
-        "changed": retained is not None and bool(decision.plan.dropped),
+        "changed": retained is not None and bool(retained.dropped),
     }

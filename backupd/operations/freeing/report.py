@@ -32,7 +32,7 @@ class Waiting(msgspec.Struct, frozen=True):
     """What holds back a part of the freeing."""
 
     what: str
-    """`session`, `set` or `store`."""
+    """`session`, `set`, `store` or `lock`."""
     id: str
     reason: str
     until: str | None = None
@@ -56,6 +56,8 @@ class Report:
         self.dropped_partials = self.removed_snapshots = self.removed_indexes = self.ended_sessions = 0
         self.removed_drops = 0
         self.waiting: list[Waiting] = []
+        self.locked: Waiting | None = None
+        """Blocks that the store retains."""
         self.planned_bytes = 0
         """What can be freed, where nothing is done."""
         self.put_off_blocks = 0
@@ -79,6 +81,7 @@ class Report:
 
     def result(self) -> dict[str, Any]:
         """As output shows it."""
+        held = [self.locked] if self.locked is not None else []
         return {
             "freed_bytes": self.freed_bytes,
             "deleted": {"blocks": self.deleted_blocks, "bytes": self.deleted_bytes},
@@ -97,6 +100,6 @@ class Report:
             },
             "before": self.before.document(),
             "after": self.after.document(),
-            "waiting": [msgspec.structs.asdict(one) for one in self.waiting],
+            "waiting": [msgspec.structs.asdict(one) for one in (*self.waiting, *held)],
             "planned_bytes": self.planned_bytes,
         }

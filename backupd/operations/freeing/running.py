@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
 
 from backupd import durable_io
 from backupd.cache import counted_areas
-from backupd.errors import AccessError, BackupError, DamageError, DestinationError, StateError, StateFullError
+from backupd.errors import (
+    AccessError,
+    BackupError,
+    DamageError,
+    DestinationError,
+    DestinationRefusedError,
+    StateError,
+    StateFullError,
+)
 from backupd.model import events
 from backupd.model.orders import FreeOrder
 from backupd.operations.backup import priority
@@ -60,7 +69,7 @@ def run(order: FreeOrder, context: JobContext) -> events.Done:
         Cleaner(context, place, report).show(dropped)
         is_counted = not dropped
     else:
-        with writing(context, place) as writable:
+        with writing(context, place) as writable, _told_who_may():
             retained = policy_drops.dropped(context, writable, order, report)
             _free(context, writable, report, Cleaner(context, writable, report))
     if order.dry_run:
@@ -103,7 +112,7 @@ def _free_for_target(
     if order.dry_run:
         return targeting.document(plan, changed=False), None
     targeting.confirm(plan)
-    with writing(context, place) as writable:
+    with writing(context, place) as writable, _told_who_may():
         cleaner = Cleaner(context, writable, report)
         cleaner.refuse_second_cleaner()
         targeting.drop(writable, plan)
@@ -128,6 +137,16 @@ def _missed(order: FreeOrder, plan: TargetPlan, report: Report) -> BackupError |
         why = "there is too little room for copies" if report.put_off_blocks else "the rest lies between what is needed"
         return TargetMissedError(f"{freed}: {why}", hint="make room there, then once more: bkctl free SET")
     return None
+
+
+@contextmanager
+def _told_who_may() -> Iterator[None]:
+    """A login that may only add frees nothing: another host does (DESIGN 8.6)."""
+    try:
+        yield
+    except DestinationRefusedError as error:
+        error.hint = "nothing more was deleted; space is freed by a host whose login may delete, and write below gc/"
+        raise
 
 
 def _refuse_unknown(order: FreeOrder, context: JobContext, place: OpenPlace) -> None:

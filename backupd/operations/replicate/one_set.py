@@ -18,6 +18,7 @@ from backupd.errors import (
 )
 from backupd.model.orders import ReplicateOrder
 from backupd.operations.backup import basing
+from backupd.operations.backup.locking import is_locking, keep_locked, locks_failed
 from backupd.operations.backup.session import (
     Publishing,
     RunningSession,
@@ -65,6 +66,10 @@ class SetReplication:
         self._names: list[SnapshotName] = []
         self._read: dict[str, Snapshot | None] = {}
         self._proved_by = ""
+        self._began_ns = context.clock.now_ns()
+        self._stored: set[bytes] = set()
+        self._relied: set[bytes] = set()
+        """Blocks of the new place, those stored and those there before, for their locks."""
 
     def run(self) -> None:
         """Copy what is lacking; what the new place loses meanwhile once more, for that is known as damage then.
@@ -186,6 +191,9 @@ class SetReplication:
             blocks.close()
             journal.close(is_ended=is_ended)
             report.stored_bytes += blocks.stored_bytes
+            if is_locking(self._new):
+                self._stored.update(blocks.sizes)
+                self._relied |= index.tables.relied_blocks()
 
     def _is_whole(self, base: SnapshotAt, index: LoadedIndex, given_free: set[bytes]) -> bool:
         """Whether all that a base reaches is there: it is listed after it was announced, and no damage is known.
@@ -247,6 +255,16 @@ class SetReplication:
             basing.share_cache(self._context.directories, self._old, self._new, self._set_id, newest.id)
         except (DestinationError, DamageError, StateFullError, StateError, AccessError) as error:
             context.warn(f"{self._report.to_name}: not all was tidied up: {error.message}")
+        if is_locking(self._new):
+            self._keep_locked(newest, index)
+
+    def _keep_locked(self, newest: Snapshot, index: LoadedIndex) -> None:
+        """As after a backup."""
+        self._context.step("extend locks")
+        try:
+            keep_locked(self._context, self._new, index, newest, self._stored, self._began_ns, relied=self._relied)
+        except (DestinationError, DamageError, StateFullError, StateError, AccessError) as error:
+            self._context.warn(f"{self._report.to_name}: {locks_failed(error).message}")
 
     def _stop(self, session: RunningSession, content: ContentCopy, ticker: Ticker) -> None:
         """Keep what was copied for the next time; where that fails the journal and the next run do."""
