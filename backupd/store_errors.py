@@ -187,6 +187,12 @@ class PlanOutdatedError(ConflictError):
     code = "retention.plan_outdated"
 
 
+class DecisionOutdatedError(ConflictError):
+    """What is lost now is not what was decided about: nothing was given up."""
+
+    code = "check.outdated"
+
+
 class StoreLaggingError(StoreDoorError):
     """Of several destinations of a set this one lacks snapshots that another has: it is filled from there."""
 

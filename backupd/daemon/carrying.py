@@ -12,7 +12,7 @@ from backupd.catalog import jobs as rows
 from backupd.catalog.database import Database
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet, new_id
 from backupd.clock import Clock
-from backupd.daemon import account, quotas, retaining, run_records, seeding
+from backupd.daemon import account, deciding, quotas, retaining, run_records, seeding
 from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.child import ChildJob
 from backupd.daemon.definitions import Definitions
@@ -78,7 +78,7 @@ class Carrier:
             if isinstance(order, ReplicateOrder | FreeOrder):
                 text = self._known.set_by_id(job.stored.set_id or "").text
                 order = await asyncio.to_thread(unlocked, order, text)
-            outcome = await self._converse(job, order, self._note_of(job))
+            outcome = deciding.with_commands(await self._converse(job, order, self._note_of(job)), job.stored.id)
             job.is_cut_short = job.ending is not None and outcome.was_stopped
             place = order.to if isinstance(order, ReplicateOrder) else order.place
             await self._keep_other_run(job, place, outcome, began_ns)

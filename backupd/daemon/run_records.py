@@ -8,6 +8,7 @@ import msgspec
 
 from backupd.catalog.definitions import StoredDestination, StoredSet
 from backupd.catalog.jobs import StoredJob, StoredRun
+from backupd.daemon import deciding
 from backupd.daemon.outcome import Outcome
 from backupd.daemon.requests import JobRequest
 from backupd.model.jobs import ended_state
@@ -57,6 +58,7 @@ def other_facts(request: JobRequest, outcome: Outcome) -> dict[str, Any]:
         facts |= {name: result[name] for name in ("freed_bytes", "before", "after") if name in result}
     if request.check is not None:
         facts |= {"crc": request.check.crc, "problems": len(result.get("problems") or [])}
+        facts |= deciding.facts_of(result)
     if request.replicate is not None:
         facts |= {name: result[name] for name in ("from", "to", "created") if name in result}
     cost = result.get("traffic") or (outcome.traffic[-1] if outcome.traffic else None)

@@ -8,7 +8,7 @@ from typing import Any
 
 from backupd.catalog.definitions import StoredDestination, StoredSet
 from backupd.catalog.jobs import StoredJob, StoredRun
-from backupd.daemon import quotas
+from backupd.daemon import deciding, quotas
 from backupd.daemon.run_records import traffic_of
 from backupd.daemon.seeding import Seedings
 from backupd.errors import AttentionError, DamageError, NotFoundError
@@ -45,6 +45,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     account: AccountUse | None = None
     warnings: Sequence[str] = ()
     seedings: Seedings = {}
+    discarded: deciding.Discarded = frozenset()
 
 
 def report(facts: Facts, now_ns: int, max_age_seconds: int | None = None) -> StatusReport:
@@ -122,6 +123,7 @@ def _copy(
     verdict, reason = _judge(age, limit, _damage(here), is_enabled=stored.text.enabled)
     newest = next((entry for run in reversed(backups) for entry in _places(run) if "free_bytes" in entry), {})
     seeding = facts.seedings.get(destination.id)
+    waiting = deciding.undecided(here, facts.discarded)
     stored_bytes = next((told for told in map(quotas.told_bytes, reversed(backups)) if told is not None), None)
     return CopyStatus(
         destination=destination.text.name,
@@ -134,6 +136,7 @@ def _copy(
         last_run=_fact_of_run(backups[-1]) if backups else None,
         verified_ns=verified.finished_ns if verified is not None else None,
         verified_bytes=verified is not None and bool(verified.facts.get("crc")),
+        needs_decision=waiting.job_id if waiting is not None else None,
         stored_bytes=stored_bytes,
         free_bytes=newest.get("free_bytes"),
         quotas=quotas.uses(stored, destination, stored_bytes, facts.held),

@@ -212,6 +212,8 @@ class CheckOrder(Order, frozen=True, kw_only=True, tag="check"):
     """Whether what is damaged is stored again from its parity, or from one of the siblings."""
     siblings: list[SiblingPlace] = []
     """A daemon fills in the other destinations of the set."""
+    decided: str = ""
+    """Plan of an earlier check: what it says is lost is given up, whatever the limits; other losses end it."""
     limits: Limits = Limits()
 
 

@@ -67,6 +67,8 @@ class CopyStatus(Struct, frozen=True, kw_only=True):
     """End of the last check that found nothing wrong."""
     verified_bytes: bool = False
     """Whether that check read every byte (`--crc`)."""
+    needs_decision: str | None = None
+    """Job of the last check, where what it would give up as lost is beyond the limits."""
     stored_bytes: int | None = None
     free_bytes: int | None = None
     """What the repository took there, and what was left, at the end of the last run that told."""

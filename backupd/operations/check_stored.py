@@ -97,6 +97,16 @@ class StoredCheck:
         is_lost = bool(self._findings.hit_count or self.readable_blocks() - self._stored_again())
         return is_lost or bool(self.bad.without(self.recorded))
 
+    @property
+    def needed_blocks(self) -> int:
+        """Blocks in which lies what snapshots need and nobody gives."""
+        return len(self._needed)
+
+    @property
+    def chunk_count(self) -> int:
+        """That the index names."""
+        return len(self._tables)
+
     def readable_blocks(self) -> set[bytes]:
         """Damaged blocks of which all chunks can be had: by parity, or for the damage is beside them."""
         return self.healable_blocks | self._unharmed()
@@ -143,6 +153,7 @@ class StoredCheck:
         """Counts for the result."""
         orphans = self._orphans()
         return {
+            "statistics": self.statistics(),
             "blocks": len(self._listed),
             "chunks": len(self._tables),
             "entries": self._entries,
@@ -155,6 +166,13 @@ class StoredCheck:
             },
         }
 
+    def statistics(self) -> dict[str, Any]:
+        """What the index says that is stored, and what of that lies there."""
+        indexed = {one: size for one, size in self._indexed.items() if one not in self._objects.deleted}
+        found = {one: self._listed[one] for one in indexed if one in self._listed}
+        recorded, counted = ({"blocks": len(one), "bytes": sum(one.values())} for one in (indexed, found))
+        return {"recorded": recorded, "found": counted, "agree": recorded == counted}
+
     def close(self) -> None:
         """End workers, close tables."""
         if self._crc is not None:
@@ -166,7 +184,8 @@ class StoredCheck:
     def _check_presence(self) -> None:
         """First how many blocks are there, then how long each is; one of another length is looked into at once."""
         self._listed = list_blocks(self._place.repository.place)
-        has_parity = self._place.repository.keyring.configuration.parity > 0
+        # Of what is recorded as bad, its parity may give all; and a repair gives up nothing that it did not read.
+        reads_recorded = self._order.repair or self._place.repository.keyring.configuration.parity > 0
         for block_id, size in self._indexed.items():
             found = self._listed.get(block_id)
             if found is None:
@@ -174,8 +193,7 @@ class StoredCheck:
                     self.bad.add_block(block_id)
                     message = f"{block_name(block_id)} is missing"
                     self._block_problems[block_id] = [(ObjectMissingError.code, message)]
-            elif found != size or (has_parity and block_id in self.recorded):
-                # Of what is recorded as bad, its parity may give all.
+            elif found != size or (reads_recorded and block_id in self.recorded):
                 self._verify(block_id)
         orphans = self._orphans()
         if orphans:
@@ -249,6 +267,7 @@ class StoredCheck:
             name = naming.snapshot_id_text(at.snapshot.id)
             for hit in trees.walk(at.snapshot.root):
                 if hit is not None:
+                    self._findings.losses.add(at.snapshot, hit)
                     self._note(name, hit)
                 self._entries = trees.entry_count
                 self._pump(0.0)

@@ -13,13 +13,14 @@ from backupd.destination.contract import Forwarding
 from backupd.errors import BackupError, BusyError, DamageError, DestinationError
 from backupd.model import events
 from backupd.model.orders import CheckOrder
-from backupd.operations import index_rebuild
+from backupd.operations import check_log, index_rebuild
 from backupd.operations.backup import priority
 from backupd.operations.check_findings import Findings
 from backupd.operations.check_rollback import check_rollback
 from backupd.operations.check_stored import StoredCheck
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import OpenPlace, SnapshotAt, open_place, to_record, writing
+from backupd.operations.repair.giving_up import GivingUp
 from backupd.operations.repair.running import Repair
 from backupd.repository.block_listing import list_blocks
 from backupd.repository.index_check import VerifiedIndex, verify_index
@@ -62,9 +63,12 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
             findings.was_repaired = order.repair
             stored.run(chosen)
             _record(context, place, stored, findings)
+            giving_up = GivingUp(order, context, place, findings, chosen)
+            giving_up.look()
             healed = None
-            if order.repair and stored.is_to_be_healed:
+            if order.repair and stored.is_to_be_healed and findings.outdated is None:
                 healed = Repair(order, context, place, index, objects, findings).run(stored, chosen)
+            decisions = giving_up.run(stored)
             stored.judge()
             for member, name in Forwarding(place.whole).damaged_copies():
                 findings.add(name, DamageError.code, f"its copy at {member} is damaged, another member's is whole")
@@ -74,6 +78,7 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
     result["snapshots"] = len(chosen)
     result["rebuilt"] = rebuilt
     result["healed"] = healed
+    result["decisions"] = decisions
     return _end(context, place, findings, result)
 
 
@@ -167,10 +172,13 @@ def _end(context: JobContext, place: OpenPlace, findings: Findings, result: dict
     result["files_hit"], result["files_hit_count"] = findings.hits, findings.hit_count
     result["recorded"] = {"blocks": findings.recorded_blocks, "chunks": findings.recorded_chunks}
     result["skipped"] = [{"set": name, "reason": error.message} for name, error in findings.skipped.items()]
+    context.tell("information", check_log.statistics_line(result["statistics"]), verbosity=1)
     error: BackupError | None = findings.error(place.whole.shown)
-    return events.Done(
+    done = events.Done(
         exit_code=error.exit_code if error is not None else 0,
         result=result,
         warnings=context.warnings,
         error=error_fields(error) if error is not None else None,
     )
+    check_log.keep(context, place.address, place.repository.text_id, done)
+    return done

@@ -164,6 +164,8 @@ class Copy(Shown, kw_only=True):
     last_run: LastRun | None
     verified: Time | None
     verified_bytes: bool
+    needs_decision: JobId | None
+    """Job of the last check, where what it would give up as lost is beyond the limits."""
     stored_bytes: Bytes | None
     free_bytes: Bytes | None
     quotas: list[Quota]

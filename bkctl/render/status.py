@@ -133,6 +133,13 @@ def _notes(one: SetStatus) -> list[str]:
         for copy in one.copies
         if copy.verdict in ("overdue", "damaged")
     ]
+    for copy in one.copies:
+        if copy.needs_decision is not None:
+            job = copy.needs_decision[:9]
+            notes += [
+                f"{one.set} on {copy.destination}: needs a decision: what the last check would give up as lost",
+                f"  give it up: bkctl check --apply {job}; leave it: bkctl check --discard {job}",
+            ]
     seeded = [copy.destination for copy in one.copies if copy.seeding_ns is not None]
     notes += [f"{one.set}: when its copy has arrived: bkctl destination adopt {name}" for name in seeded]
     run = one.last_run
@@ -264,6 +271,7 @@ def _copy_document(copy: CopyStatus) -> dict[str, Any]:
         "last_run": _run_document(copy.last_run),
         "verified": rfc3339(copy.verified_ns) if copy.verified_ns is not None else None,
         "verified_bytes": copy.verified_bytes,
+        "needs_decision": copy.needs_decision,
         "stored_bytes": copy.stored_bytes,
         "free_bytes": copy.free_bytes,
         "quotas": [_fields(use) for use in copy.quotas],
