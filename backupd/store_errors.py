@@ -175,6 +175,12 @@ class RetentionFailedError(LeftOutError):
     code = "retention.failed"
 
 
+class PeriodicCheckError(LeftOutError):
+    """The backup is whole; the periodic check that came before it found something there."""
+
+    code = "check.periodic"
+
+
 class EmptyPolicyError(ConfigError):
     """A retention policy by which nothing but the newest snapshot would stay."""
 

@@ -49,14 +49,12 @@ def together(replies: Sequence[Reply]) -> Reply:
         result[name] = [entry for one in results for entry in one.get(name) or []]
     recorded = [one.get("recorded") or {} for one in results]
     result["recorded"] = {name: sum(one.get(name, 0) for one in recorded) for name in ("blocks", "chunks")}
-    counted = [one["statistics"] for one in results]
-    result["statistics"] = {
-        **{
-            name: {unit: sum(one[name][unit] for one in counted) for unit in ("blocks", "bytes")}
-            for name in ("recorded", "found")
-        },
-        "agree": all(one["agree"] for one in counted),
+    counted = [one["statistics"] for one in results if "statistics" in one]
+    sums = {
+        name: {unit: sum(one[name][unit] for one in counted) for unit in ("blocks", "bytes")}
+        for name in ("recorded", "found")
     }
+    result["statistics"] = {**sums, "agree": all(one["agree"] for one in counted)}
     costs = [one["traffic"] for one in results if "traffic" in one]
     if costs:
         result["traffic"] = summed(costs)

@@ -11,11 +11,13 @@ from backupd.catalog.database import Connection
 from backupd.catalog.facts import fact, put_fact
 from backupd.catalog.jobs import StoredJob, StoredRun
 from backupd.daemon.outcome import Outcome
+from backupd.errors import BusyError
 from backupd.rules import names
 from backupd.store_errors import DecisionOutdatedError
 
 Discarded = frozenset[str]
 """Jobs whose losses nobody wants to be given up."""
+_UNFINISHED = (5, BusyError.exit_code, 75, 130, 143)
 _OPEN, _UNDECIDED = ("found", "waits"), "undecided"
 
 
@@ -66,9 +68,14 @@ def discarded(connection: Connection, runs: Sequence[StoredRun]) -> Discarded:
 
 def undecided(here: Sequence[StoredRun], discarded: Discarded) -> StoredRun | None:
     """The check that waits for a decision. here: runs at one destination, in the order of their ends."""
-    checks = [run for run in here if run.kind == "check" and "problems" in run.facts and "snapshots" in run.facts]
+    checks = [run for run in here if is_finished_check(run)]
     last = checks[-1] if checks else None
     return last if last is not None and _UNDECIDED in last.facts and last.job_id not in discarded else None
+
+
+def is_finished_check(run: StoredRun) -> bool:
+    """Whether it is a check that came to its end, whatever it found; one that was skipped or stopped did not."""
+    return run.kind == "check" and run.exit_code not in _UNFINISHED and "snapshots" in run.facts
 
 
 def _decisions(result: dict[str, Any] | None) -> list[dict[str, Any]]:

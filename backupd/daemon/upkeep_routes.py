@@ -18,10 +18,11 @@ from backupd.daemon.place_finding import Found, find_place, places_of
 from backupd.daemon.requests import JobRequest
 from backupd.daemon.retaining import policy_at
 from backupd.daemon.route import Call, Route
+from backupd.daemon.siblings import siblings_of
 from backupd.errors import RepositoryNotFoundError, UsageError
 from backupd.model.api import Change, Nothing, StartCheck, Started, StartFree
 from backupd.model.jobs import JobView
-from backupd.model.orders import CheckOrder, FreeOrder, SiblingPlace
+from backupd.model.orders import CheckOrder, FreeOrder
 from backupd.model.places import lies_in
 from backupd.rules import names
 from backupd.store_errors import DecisionOutdatedError
@@ -55,7 +56,7 @@ def _checking(known: Definitions, order: CheckOrder, stored: StoredSet, found: F
         order,
         place=found.place,
         set_names=names_of,
-        siblings=siblings_of(known, stored, found) if order.repair else [],
+        siblings=siblings_of(known, stored, found.place) if order.repair else [],
         confirmed=found.set_name if is_confirmed else None,
         caller=None,
     )
@@ -97,21 +98,6 @@ async def _decided(call: Call) -> tuple[StoredJob, StoredRun, deciding.Discarded
             f"job {names.short(job.id)} is no check that has ended", hint="bkctl status shows what needs a decision"
         )
     return job, runs[0], await asyncio.wrap_future(services.database.read(deciding.discarded, runs))
-
-
-def siblings_of(known: Definitions, stored: StoredSet, found: Found) -> list[SiblingPlace]:
-    """The set's other destinations that hold the same repository."""
-    siblings = []
-    try:
-        places = places_of(known, stored)
-    except RepositoryNotFoundError:
-        # Only where the order says is it known to lie.
-        return []
-    for other in places:
-        destination = known.destination_of(other.place)
-        if other.place != found.place and destination is not None:
-            siblings.append(SiblingPlace(place=other.place, name=destination.text.name))
-    return siblings
 
 
 def _with_policy(call: Call, stored: StoredSet, order: FreeOrder) -> FreeOrder:

@@ -6,7 +6,7 @@ A line: severity, a space, the message. The newest few hundred stay.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -43,7 +43,7 @@ def keep(context: JobContext, place: str, repository: str, done: events.Done) ->
         context.warn(f"the log of this check could not be kept: {translated(error, folder).message}")
 
 
-def statistics_line(statistics: Mapping[str, Any]) -> str:
+def statistics_line(statistics: Any) -> str:
     """What the index says, what was counted, and whether they agree."""
     recorded, found = (
         f"{statistics[name]['blocks']:,} blocks, {format_bytes(statistics[name]['bytes'])}"

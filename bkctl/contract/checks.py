@@ -125,6 +125,8 @@ class Checked(Shown, kw_only=True):
     set: str | None | UnsetType = UNSET
     job: JobId | None | UnsetType = UNSET
     """Of a daemon."""
+    trigger: Literal["periodic"] | UnsetType = UNSET
+    """Made by a backup's job, for it was due."""
     checks: list[Checked] | UnsetType = UNSET
     """Of several sets: each whole."""
     blocks: Count

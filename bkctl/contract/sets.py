@@ -56,6 +56,8 @@ class BackupSet(Shown, kw_only=True):
     password: SecretReference | None
     jobs: Count | None
     polite: bool
+    heal: bool
+    """Whether periodic checks repair."""
     tags: dict[str, str]
     temp_dir: str | None
     time_zone: str | None

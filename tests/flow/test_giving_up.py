@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ def _check(history: History, **more: Any) -> tuple[int, dict[str, Any], dict[str
 
 
 def _lose(history: History, *, largest: bool) -> None:
+    """A block goes, and no source file gives it back."""
+    for path in history.bench.source.iterdir():
+        os.utime(path, (1, 1))
     blocks = blocks_of(history.bench.place, DATA)
     (blocks[0] if largest else blocks[-1]).unlink()
 
@@ -100,6 +104,8 @@ def test_what_was_decided_is_carried_out_or_is_out_of_date(tmp_path: Path) -> No
 def test_a_block_that_is_whole_again_is_not_given_up(tmp_path: Path) -> None:
     """A mirror that was mended: the record still names the block, and nobody read it again before deciding."""
     history = _history(tmp_path)
+    for path in history.bench.source.iterdir():
+        os.utime(path, (1, 1))
     victim = blocks_of(history.bench.place, DATA)[0]
     data = victim.read_bytes()
     damaging.flip(0.5)(victim)
@@ -113,6 +119,7 @@ def test_a_block_that_is_whole_again_is_not_given_up(tmp_path: Path) -> None:
 def test_a_lost_directory_always_waits(tmp_path: Path) -> None:
     """How many files it held nobody can say."""
     history = _history(tmp_path)
+    _lose(history, largest=False)
     for path in blocks_of(history.bench.place, TREE):
         path.unlink()
     (decision,) = _check(history, repair=True)[1]["decisions"]
@@ -123,6 +130,8 @@ def test_what_was_given_up_may_still_be_healed(tmp_path: Path) -> None:
     """Else a snapshot is called lost for ever, though the disk from the drawer had all of it."""
     pair = Pair(tmp_path).replicate()
     pair.damage(damaging.delete, DATA)
+    for path in pair.bench.source.rglob("*"):
+        os.utime(path, (1, 1))
     order = CheckOrder(place=str(pair.bench.place), repair=True, confirmed=_set_name(pair.history))
     assert pair.bench.machine.run(order, pair.bench.clock).done.exit_code == 20
     assert None not in _lost(pair.history)

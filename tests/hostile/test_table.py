@@ -88,6 +88,7 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/operations/freeing/sessions.py:Sessions.end_own": _ENCODES,
     "backupd/operations/integrity_check.py:_choose": _ENCODES,
     "backupd/operations/integrity_check.py:_record": _ENCODES,
+    "backupd/operations/repair/giving_up.py:GivingUp._note": _ENCODES,
     "backupd/operations/repair/running.py:Repair._retire": _ENCODES,
     "backupd/operations/kept_keys.py:slots_of_kept": _ENCODES,
     "backupd/operations/places.py:unlock": _ENCODES,

@@ -27,7 +27,8 @@ from backupd.rules import globs, moments, names, picking
 from backupd.rules.filtering import Filters, parse_filter_file
 from backupd.settings import config_documents, config_files, daemon_settings, directories, host, keys, settings_edit
 from backupd.settings.lock import SetLock
-from backupd.snapshot.records import Snapshot
+from backupd.snapshot.notes import LOST, noted
+from backupd.snapshot.records import Note, Snapshot
 from tests.hostile.decoder import Decoder
 
 _REPOSITORY = "r" + "0" * 32
@@ -216,6 +217,10 @@ def _of_text(parse: Callable[[str], object]) -> Callable[[bytes, Path], object]:
     return lambda data, _: parse(_text(data))
 
 
+def _loss(text: str) -> object:
+    return noted([Note(1, bytes(16), bytes(16), LOST, text)])[bytes(16)].loss
+
+
 def _name(text: str) -> object:
     return names.check_set_name(text), names.split_host(text), names.default_set_name(text, [b"/a"])
 
@@ -249,6 +254,7 @@ ROWS = (
     ),
     Decoder("snapshot by a word", _pick, (b"latest", b"s1111", b"2130-01-01"), "text"),
     Decoder("version by a word", _pick_version, (b"2", b"2130-01-01"), "text", gives_error=True),
+    Decoder("note of a loss", _of_text(_loss), (b"12 34567 " + b"ab" * 16, b"much"), "text"),
     Decoder("name of a set", _of_text(_name), (b"documents", "Bücher:x".encode()), "text"),
     Decoder("text with secrets", _of_text(strike), (b"ftp://anna:secret@host/x " + b"A" * 44,), "text"),
     Decoder("holder of a lock", _lock, (b'{"pid": 1, "since_ns": 1795000000000000000}',), "json", gives_error=True),
