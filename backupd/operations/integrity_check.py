@@ -22,6 +22,7 @@ from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import OpenPlace, SnapshotAt, open_place, to_record, writing
 from backupd.operations.repair.giving_up import GivingUp
 from backupd.operations.repair.running import Repair
+from backupd.operations.repair.small_objects import SmallObjectRepair
 from backupd.repository.block_listing import list_blocks
 from backupd.repository.index_check import VerifiedIndex, verify_index
 from backupd.repository.object_check import SmallObjects, check_objects, check_texts
@@ -41,6 +42,12 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
     with ExitStack() as held:
         context.step("read snapshots, sessions and records")
         objects = read_objects(context, place, findings)
+        healed_objects: dict[str, str] = {}
+        if order.repair and findings.problems:
+            healed_objects = SmallObjectRepair(order, context, place).run(findings.problems)
+        if healed_objects:
+            findings = Findings()
+            objects = read_objects(context, place, findings)
         chosen = _choose(order, context, place, objects, findings, held)
         check_rollback(context, place, objects, findings, is_accepted=order.accept_rollback)
         context.step("fetch and verify the index")
@@ -78,6 +85,7 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
     result["snapshots"] = len(chosen)
     result["rebuilt"] = rebuilt
     result["healed"] = healed
+    result["healed_objects"] = [{"object": name, "place": origin} for name, origin in healed_objects.items()]
     result["decisions"] = decisions
     return _end(context, place, findings, result)
 

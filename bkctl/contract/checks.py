@@ -119,6 +119,14 @@ class Healed(Shown, kw_only=True):
     sources: list[RepairSource]
 
 
+class HealedObject(Shown, kw_only=True):
+    """A small object that was damaged or missing."""
+
+    object: str
+    place: str
+    """From where it came."""
+
+
 class Checked(Shown, kw_only=True):
     """Of `check`; of several sets the sums."""
 
@@ -140,6 +148,8 @@ class Checked(Shown, kw_only=True):
     rebuilt: Rebuilt | None
     healed: Healed | None
     """None: nothing was to be repaired, or --repair was not given; of several sets: see `checks`."""
+    healed_objects: list[HealedObject]
+    """Snapshots, keys and texts that `--repair` healed, or named anew."""
     decisions: list[Decision]
     """One for each set that has lost something that was not given up before."""
     statistics: Statistics

@@ -39,6 +39,7 @@ def check_lines(result: Mapping[str, Any]) -> list[str]:
     healed = result.get("healed")
     if healed:
         lines.append(_healed_line(healed))
+    lines += [f"Repaired: {one['object']}, from {one['place']}." for one in result.get("healed_objects") or []]
     lines += [line for one in result.get("decisions") or [] for line in _decision_lines(one)]
     return [*lines, f"{facts}: {verdict}."]
 

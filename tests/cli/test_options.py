@@ -50,7 +50,8 @@ def test_every_parameter_is_read(name: str) -> None:
     callback = inspect.unwrap(command.callback) if command.callback is not None else None
     assert callback is not None
     read = _names_read(inspect.getsource(callback)) | set(set_options._SET_FIELDS) | _PUT_TOGETHER
-    for module in (callback.__module__, shared.__name__, set_options.__name__, "bkctl.passwords", "bkctl.applying", "bkctl.policies"):
+    ours = (shared.__name__, set_options.__name__)
+    for module in (callback.__module__, *ours, "bkctl.passwords", "bkctl.applying", "bkctl.policies"):
         read |= _names_read_in(module)
     unread = {one.name for one in own(command)} - read - (_BY_FILTERS if "filters" in read else set())
     assert unread == set()

@@ -90,6 +90,7 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/operations/integrity_check.py:_record": _ENCODES,
     "backupd/operations/repair/giving_up.py:GivingUp._note": _ENCODES,
     "backupd/operations/repair/running.py:Repair._retire": _ENCODES,
+    "backupd/operations/repair/source_files.py:SourceFiles.__init__": _ENCODES,
     "backupd/operations/kept_keys.py:slots_of_kept": _ENCODES,
     "backupd/operations/places.py:unlock": _ENCODES,
     "backupd/operations/replicate/one_set.py:SetReplication.__init__": _ENCODES,

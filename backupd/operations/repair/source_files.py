@@ -1,7 +1,7 @@
 """What a repair asks last: files of this host that lie where they were backed up from (FEATURES 8.3).
 
-A snapshot says where in a file each chunk lies, so only those stretches are read. That their bytes have the lost chunk's
-id is all the proof that is needed: a file that only looks unchanged gives nothing.
+A snapshot says where in a file each chunk lies, so only those stretches are read. That their bytes have the id of the
+lost chunk is all the proof that is needed: a file that only looks unchanged gives nothing.
 """
 
 from __future__ import annotations
