@@ -55,6 +55,13 @@ def together(replies: Sequence[Reply]) -> Reply:
         for name in ("recorded", "found")
     }
     result["statistics"] = {**sums, "agree": all(one["agree"] for one in counted)}
+    covered = [one["coverage"] for one in results if "coverage" in one]
+    oldest = [one["oldest"] for one in covered]
+    result["coverage"] = {
+        "days": max((one["days"] for one in covered), default=0),
+        **{name: sum(one[name] for one in covered) for name in ("verified_bytes", "total_bytes", "never_bytes")},
+        "oldest": None if not oldest or None in oldest else min(oldest),
+    }
     costs = [one["traffic"] for one in results if "traffic" in one]
     if costs:
         result["traffic"] = summed(costs)

@@ -60,6 +60,7 @@ _SET_FIELDS = (
     "jobs",
     "polite",
     "heal",
+    "verify",
     "time_zone",
 )
 _SET_PATHS = ("temp_dir",)
@@ -101,6 +102,7 @@ _SET_OPTIONS = (
     click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help="Worker processes; default: one a core."),
     click.option("--polite/--not-polite", default=None, help="At low CPU and I/O priority; the default."),
     click.option("--heal/--no-heal", default=None, help="Have periodic checks repair what is damaged; the default."),
+    click.option("--verify", metavar="PERCENT", help="Read so much of what is stored a day; '' for nothing."),
     click.option("--temp-dir", metavar="DIR", type=click.Path(), help="For temporary files; default: the daemon's."),
     click.option("--tag", metavar="K=V", multiple=True, help="Tag of each snapshot."),
     click.option("--time-zone", metavar="ZONE", help="IANA name; default: the system's."),

@@ -75,7 +75,8 @@ def undecided(here: Sequence[StoredRun], discarded: Discarded) -> StoredRun | No
 
 def is_finished_check(run: StoredRun) -> bool:
     """Whether it is a check that came to its end, whatever it found; one that was skipped or stopped did not."""
-    return run.kind == "check" and run.exit_code not in _UNFINISHED and "snapshots" in run.facts
+    has_looked = "snapshots" in run.facts and (run.facts["snapshots"] or run.facts.get("trigger") != "rolling")
+    return run.kind == "check" and run.exit_code not in _UNFINISHED and bool(has_looked)
 
 
 def _decisions(result: dict[str, Any] | None) -> list[dict[str, Any]]:

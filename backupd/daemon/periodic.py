@@ -1,4 +1,4 @@
-"""Periodic checks: done by a set's own job before it stores anything, at each destination where one is due.
+"""Periodic checks, and the share that is read a day: by a set's own job before it stores anything, where it is due.
 
 A check so made is a job of its own in the catalog, without a place in the queue. What it finds fails no backup: the run
 says that one should look, and what is lost there is stored again by it where the source still has it.
@@ -32,9 +32,26 @@ from backupd.model.places import inside
 from backupd.rules import names
 from backupd.rules.periodic_check import is_due
 from backupd.settings.zone import find_zone
+from backupd.sizes import parse_share
 from backupd.store_errors import PeriodicCheckError
 
 Converse = Callable[[LiveJob, CheckOrder], Awaitable[Outcome]]
+
+
+VERIFY = "verify"
+"""Kind of runs that read a share of the blocks and found nothing."""
+
+
+class _Trigger(msgspec.Struct, frozen=True):
+    """Why a backup's job checks first."""
+
+    is_periodic: bool
+    is_rolling: bool
+
+    @property
+    def name(self) -> str:
+        """As results call it."""
+        return "periodic" if self.is_periodic else "rolling"
 
 
 class PeriodicChecks:
@@ -58,17 +75,18 @@ class PeriodicChecks:
         if request is None or request.dry_run:
             return
         for destination in group:
-            if job.ending is None and await self._is_due(stored, destination):
-                await self._check(job, stored, destination)
+            trigger = await self._due(stored, destination) if job.ending is None else None
+            if trigger is not None:
+                await self._check(job, stored, destination, trigger)
 
-    async def _is_due(self, stored: StoredSet, destination: StoredDestination) -> bool:
+    async def _due(self, stored: StoredSet, destination: StoredDestination) -> _Trigger | None:
         if self._known.repository(stored.id, destination.id) is None:
-            return False
+            return None
         now, zone = to_datetime(self._clock.now_ns()), await asyncio.to_thread(self._zone, stored)
         facts = await asyncio.wrap_future(
             self._database.read(_facts, stored.id, destination.id, _midnight_ns(now, zone))
         )
-        return is_due(
+        is_periodic = is_due(
             int(stored.id[1:], 16),
             now=now,
             zone=zone,
@@ -76,30 +94,37 @@ class PeriodicChecks:
             last_check=to_datetime(facts.last_check_ns) if facts.last_check_ns is not None else None,
             is_first_job=facts.is_first_job,
         )
+        is_rolling = stored.text.verify is not None and facts.is_first_job and facts.first_snapshot_ns is not None
+        return _Trigger(is_periodic, is_rolling) if is_periodic or is_rolling else None
 
     def _zone(self, stored: StoredSet) -> tzinfo:
         return find_zone(stored.text.time_zone, self._environment)
 
-    async def _check(self, job: LiveJob, stored: StoredSet, destination: StoredDestination) -> None:
+    async def _check(
+        self, job: LiveJob, stored: StoredSet, destination: StoredDestination, trigger: _Trigger
+    ) -> None:
         began_ns = self._clock.now_ns()
-        job.begin_step(f"periodic check of {destination.text.name}")
+        what = f"{trigger.name} check of {destination.text.name}"
+        job.begin_step(what)
         try:
-            order = await self._order(stored, destination)
+            order = await self._order(stored, destination, trigger)
             outcome = await self._converse(job, order)
         except BackupError as error:
-            job.log("warning", f"the periodic check of {destination.text.name} could not begin: {error.message}")
+            job.log("warning", f"the {what} could not begin: {error.message}")
             return
         if outcome.result is None or outcome.was_stopped:
             # Neither found nor finished: it is due again with the next job.
-            job.log("warning", f"the periodic check of {destination.text.name} did not finish: {outcome.sentence}")
+            job.log("warning", f"the {what} did not finish: {outcome.sentence}")
             return
+        outcome = msgspec.structs.replace(outcome, result={**outcome.result, "trigger": trigger.name})
         check = await self._keep(job, stored, destination, JobRequest(kind="check", check=order), outcome, began_ns)
         job.log("warning" if outcome.exit_code else "information", f"{names.short(check.id)}: {outcome.sentence}")
         if outcome.exit_code not in (0, BusyError.exit_code):
             message = (outcome.error or {}).get("message", "")
-            job.found_by_check[destination.id] = f"{names.short(check.id)}, the periodic check before it: {message}"
+            before_it = f"{names.short(check.id)}, the {trigger.name} check before it"
+            job.found_by_check[destination.id] = f"{before_it}: {message}"
 
-    async def _order(self, stored: StoredSet, destination: StoredDestination) -> CheckOrder:
+    async def _order(self, stored: StoredSet, destination: StoredDestination, trigger: _Trigger) -> CheckOrder:
         """Raises KeyMissingError, RepositoryNotFoundError."""
         text, known = stored.text, self._known.repository(stored.id, destination.id)
         if known is None:
@@ -109,6 +134,9 @@ class PeriodicChecks:
         order = CheckOrder(
             place=place,
             set_names=[known.stored_set_id],
+            crc=trigger.is_rolling,
+            share_permille=parse_share(text.verify) if trigger.is_rolling and text.verify is not None else None,
+            blocks_only=not trigger.is_periodic,
             repair=text.heal,
             siblings=[one for one in siblings if await self._can_be_asked(one)],
             limits=Limits(jobs=text.jobs, polite=text.polite),
@@ -148,14 +176,18 @@ class PeriodicChecks:
             started_ns=began_ns,
             finished_ns=self._clock.now_ns(),
             exit_code=outcome.exit_code,
-            result={**(outcome.result or {}), "trigger": "periodic"},
+            result=outcome.result,
             error=outcome.error,
             warnings=outcome.warnings,
         )
         facts = run_records.other_facts(request, outcome)
         run = run_records.run_of(check, stored, destination, outcome, facts, (began_ns, self._clock.now_ns()))
+        result = outcome.result or {}
+        if result["trigger"] == "rolling" and not outcome.exit_code:
+            # Not to stand in the place of the last check that looked at everything.
+            run = msgspec.structs.replace(run, kind=VERIFY)
         made_by = f"made by job {names.short(job.stored.id)}, whose log has the steps"
-        lines = [f"periodic check of {destination.text.name}, {made_by}", outcome.sentence]
+        lines = [f"{result['trigger']} check of {destination.text.name}, {made_by}", outcome.sentence]
         await asyncio.wrap_future(self._database.write_always(_put, check, run, lines))
         return check
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from backupd.catalog.definitions import StoredDestination, StoredSet
 from backupd.catalog.jobs import StoredJob, StoredRun
 from backupd.daemon import deciding, quotas
@@ -13,7 +15,17 @@ from backupd.daemon.run_records import traffic_of
 from backupd.daemon.seeding import Seedings
 from backupd.errors import AttentionError, DamageError, NotFoundError
 from backupd.model.quotas import AccountUse
-from backupd.model.status import CopyStatus, Grade, KeyState, RunFact, SetStatus, StatusReport, Underway, Verdict
+from backupd.model.status import (
+    CopyStatus,
+    Coverage,
+    Grade,
+    KeyState,
+    RunFact,
+    SetStatus,
+    StatusReport,
+    Underway,
+    Verdict,
+)
 from backupd.model.structs import Struct
 from backupd.rules.pool_rules import places_of
 from backupd.sizes import format_seconds, parse_duration
@@ -136,6 +148,7 @@ def _copy(
         last_run=_fact_of_run(backups[-1]) if backups else None,
         verified_ns=verified.finished_ns if verified is not None else None,
         verified_bytes=verified is not None and bool(verified.facts.get("crc")),
+        coverage=_coverage(here),
         needs_decision=waiting.job_id if waiting is not None else None,
         stored_bytes=stored_bytes,
         free_bytes=newest.get("free_bytes"),
@@ -143,6 +156,15 @@ def _copy(
         traffic=traffic_of(backups[-1]) if backups else None,
         seeding_ns=seeding.since_ns if seeding is not None and stored.id in seeding.sets else None,
     )
+
+
+def _coverage(here: Sequence[StoredRun]) -> Coverage | None:
+    """As the newest check told it."""
+    told = next((run.facts["coverage"] for run in reversed(here) if "coverage" in run.facts), None)
+    try:
+        return msgspec.convert(told, Coverage) if told is not None else None
+    except msgspec.ValidationError:
+        return None
 
 
 def _judge(age: int | None, limit: int | None, damage: str, *, is_enabled: bool) -> tuple[Verdict, str]:

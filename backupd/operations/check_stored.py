@@ -13,6 +13,7 @@ from backupd.model.work import BlockVerdict
 from backupd.operations.check_findings import Findings
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, SnapshotAt
+from backupd.operations.rolling import VerifiedBlocks
 from backupd.repository.bad_places import BadPlaces, PlaceCheck
 from backupd.repository.block_check import BlockCheck
 from backupd.repository.block_listing import list_blocks
@@ -49,7 +50,10 @@ class StoredCheck:
         self._indexed = {row.block_id: row.size_bytes for row in index.tables.blocks()}
         self._listed: dict[bytes, int] = {}
         self._crc: BlockCheck | None = None
-        self._verified_bytes = 0
+        self._verified = VerifiedBlocks(context, place)
+        self.has_walked = False
+        """Whether the trees were looked at."""
+        self._verified_bytes = self._crc_bytes = 0
         self._damaged_orphans = 0
         self._has_reread = False
         self._block_problems: dict[bytes, list[tuple[str, str]]] = {}
@@ -75,10 +79,12 @@ class StoredCheck:
         before = self.known_bad()
         if self._order.crc:
             self._begin_crc()
+        if self._order.blocks_only:
+            self._finish_crc()
+            if not self._block_problems:
+                return
         self._walk(snapshots, before)
-        if self._crc is not None:
-            while not self._crc.is_done:
-                self._pump(0.2)
+        self._finish_crc()
         for block_id in self._healed_as_read - self._read:
             self._verify(block_id)
         is_behind = False
@@ -154,6 +160,7 @@ class StoredCheck:
         orphans = self._orphans()
         return {
             "statistics": self.statistics(),
+            "coverage": self._verified.result(self._listed),
             "blocks": len(self._listed),
             "chunks": len(self._tables),
             "entries": self._entries,
@@ -174,7 +181,8 @@ class StoredCheck:
         return {"recorded": recorded, "found": counted, "agree": recorded == counted}
 
     def close(self) -> None:
-        """End workers, close tables."""
+        """End workers, close tables, keep what was verified."""
+        self._verified.keep(self._listed)
         if self._crc is not None:
             self._crc.close()
         self._tables.close()
@@ -218,14 +226,19 @@ class StoredCheck:
         return {block_id: size for block_id, size in self._listed.items() if block_id not in self._indexed}
 
     def _begin_crc(self) -> None:
-        total = sum(self._listed.values())
-        self._context.tell(
-            "information", f"reading {format_bytes(total)} in {len(self._listed)} blocks from {self._place.whole.shown}"
-        )
+        share = self._order.share_permille
+        chosen = self._verified.next_share(self._listed, share) if share is not None else list(self._listed)
+        self._crc_bytes = sum(self._listed[block_id] for block_id in chosen)
+        shown = f"{format_bytes(self._crc_bytes)} in {len(chosen)} blocks"
+        self._context.tell("information", f"reading {shown} from {self._place.whole.shown}")
         done = self._block_problems.keys()
-        todo = [(block_id, self._indexed.get(block_id, 0)) for block_id in self._listed if block_id not in done]
+        todo = [(block_id, self._indexed.get(block_id, 0)) for block_id in chosen if block_id not in done]
         workers = self._order.limits.jobs or default_count()
         self._crc = BlockCheck(self._place.setup(), workers, todo, self._context.meters.of(self._place.address))
+
+    def _finish_crc(self) -> None:
+        while self._crc is not None and not self._crc.is_done:
+            self._pump(0.2)
 
     def _pump(self, timeout: float) -> None:
         self._context.cancel.check()
@@ -240,6 +253,7 @@ class StoredCheck:
         block_id = verdict.block_id
         # What was read now counts, not what a record says of it.
         self._read.add(block_id)
+        self._verified.note(block_id)
         if block_id not in self._indexed:
             if verdict.problems:
                 self._damaged_orphans += 1
@@ -260,6 +274,7 @@ class StoredCheck:
 
     def _walk(self, snapshots: list[SnapshotAt], bad: BadPlaces) -> None:
         """The newest first: what older ones share with them is known by then."""
+        self.has_walked = True
         bad.mark(self._tables, self._objects.deleted)
         reader = ChunkReader(self._segments, self._tables)
         trees = TreeCheck(reader.load, self._tables.has_many, self._tables)
@@ -354,7 +369,7 @@ class StoredCheck:
         return b"".join(frame.ids for frame in frames) if chosen is None else b"".join(chosen)
 
     def _progress(self, elapsed: float) -> events.Progress:
-        total = sum(self._listed.values()) if self._order.crc else None
+        total = self._crc_bytes if self._order.crc else None
         left = None
         if total and self._verified_bytes:
             left = elapsed * (total - self._verified_bytes) / self._verified_bytes

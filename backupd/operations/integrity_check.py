@@ -75,14 +75,14 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
             healed = None
             if order.repair and stored.is_to_be_healed and findings.outdated is None:
                 healed = Repair(order, context, place, index, objects, findings).run(stored, chosen)
-            decisions = giving_up.run(stored)
+            decisions = giving_up.run(stored) if stored.has_walked else []
             stored.judge()
             for member, name in Forwarding(place.whole).damaged_copies():
                 findings.add(name, DamageError.code, f"its copy at {member} is damaged, another member's is whole")
             result = stored.result()
         finally:
             stored.close()
-    result["snapshots"] = len(chosen)
+    result["snapshots"] = len(chosen) if stored.has_walked else 0
     result["rebuilt"] = rebuilt
     result["healed"] = healed
     result["healed_objects"] = [{"object": name, "place": origin} for name, origin in healed_objects.items()]

@@ -10,7 +10,7 @@ from backupd.errors import UsageError
 from backupd.model.api import Change, Nothing, StartCheck, Started
 from backupd.model.jobs import JobView
 from backupd.model.orders import CheckOrder, SiblingPlace
-from backupd.sizes import format_bytes
+from backupd.sizes import format_bytes, parse_share
 from bkctl import options
 from bkctl.checks import together
 from bkctl.commands.job import find
@@ -31,6 +31,7 @@ from bkctl.session import Reply, Session
         "bkctl check Documents --from /media/usb/backup --crc",
         "bkctl check --from /media/usb/backup --rebuild-index",
         "bkctl check --from /media/usb/backup --crc --repair --with /srv/backup",
+        "bkctl check home --crc --share 10%",
         "bkctl check --apply j4f2a9c01",
     ],
 )
@@ -38,6 +39,7 @@ from bkctl.session import Reply, Session
 @click.option("--all", "is_all", is_flag=True, help="All sets; the same as naming none.")
 @options.reading_options
 @click.option("--crc", is_flag=True, help="Read, decrypt and hash every stored byte.")
+@click.option("--share", metavar="PERCENT", help="With --crc: only so much, what was read longest ago first.")
 @click.option("--rebuild-index", is_flag=True, help="Make the index anew from the blocks.")
 @click.option("--repair/--no-repair", help="Store again what is damaged, from its parity or another destination.")
 @click.option("--with", "with_places", metavar="PLACE", multiple=True, help="Repair from the same repository there.")
@@ -62,10 +64,13 @@ def check(session: Session, /, **given: Any) -> Reply:
         raise UsageError("--with goes with --repair", hint="give --repair, too")
     if given["apply_job"] is not None or given["discard_job"] is not None:
         return _decided(session, given)
+    if given["share"] is not None and not given["crc"]:
+        raise UsageError("--share goes with --crc", hint="give --crc, too")
     order = CheckOrder(
         **options.common(session, from_place(given["from_place"]), given),
         set_names=list(given["sets"]),
         crc=given["crc"],
+        share_permille=parse_share(given["share"]) if given["share"] is not None else None,
         rebuild_index=given["rebuild_index"],
         accept_rollback=given["accept_rollback"],
         repair=given["repair"],
@@ -79,7 +84,7 @@ def check(session: Session, /, **given: Any) -> Reply:
     return together(follow_each(session, client, jobs, check_lines))
 
 
-_WITH_A_JOB = ("from_place", "crc", "rebuild_index", "repair", "with_places", "accept_rollback", "is_all")
+_WITH_A_JOB = ("from_place", "crc", "share", "rebuild_index", "repair", "with_places", "accept_rollback", "is_all")
 
 
 def _decided(session: Session, given: dict[str, Any]) -> Reply:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType
 
-from bkctl.contract.parts import Base64, Bytes, Changed, Count, Escaped, JobId, Seconds, SetId, Shown, Traffic
+from bkctl.contract.parts import Base64, Bytes, Changed, Count, Escaped, JobId, Seconds, SetId, Shown, Time, Traffic
 from bkctl.contract.runs import SkippedSet
 
 
@@ -99,6 +99,18 @@ class Statistics(Shown, kw_only=True):
     agree: bool
 
 
+class Coverage(Shown, kw_only=True):
+    """How much of what is stored was read, decrypted and hashed by this host."""
+
+    days: Count
+    """Within so many days:"""
+    verified_bytes: Bytes
+    total_bytes: Bytes
+    never_bytes: Bytes
+    oldest: Time | None
+    """When that was read which was read longest ago; null: some never was."""
+
+
 class CheckDiscarded(Changed, kw_only=True):
     """Of `check --discard`."""
 
@@ -133,8 +145,8 @@ class Checked(Shown, kw_only=True):
     set: str | None | UnsetType = UNSET
     job: JobId | None | UnsetType = UNSET
     """Of a daemon."""
-    trigger: Literal["periodic"] | UnsetType = UNSET
-    """Made by a backup's job, for it was due."""
+    trigger: Literal["periodic", "rolling"] | UnsetType = UNSET
+    """Made by a backup's job, for it was due, or to read the day's share."""
     checks: list[Checked] | UnsetType = UNSET
     """Of several sets: each whole."""
     blocks: Count
@@ -153,6 +165,7 @@ class Checked(Shown, kw_only=True):
     decisions: list[Decision]
     """One for each set that has lost something that was not given up before."""
     statistics: Statistics
+    coverage: Coverage
     seconds: Seconds
     problems: list[BadObject]
     files_hit: list[HitFile]

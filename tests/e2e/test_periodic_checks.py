@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.flow.test_repair import DATA, blocks_of
+from backupd.block.layout import DATA
+from tests.flow.test_repair import blocks_of
 from tests.support.daemon import Daemon
 from tests.support.fake_clock import FakeClock, fake_clock
 
@@ -92,6 +93,23 @@ def test_a_week_later_it_is_checked_and_healed(house: House) -> None:
     assert source["place"] == "two"
     shutil.rmtree(house.above / "two")
     house.daemon.good("restore", "docs", "--from", "one", "--to", house.above / "out")
+
+
+def test_a_share_is_read_a_day(house: House) -> None:
+    """Else rot is found by the restore; and `status` must not call a share a verified backup."""
+    house.daemon.good("set", "edit", "docs", "--verify", "60%")
+    assert house.copy("one")["coverage"] is None
+    for day in (1, 2):
+        house.clock.pass_time(timedelta(days=1))
+        assert [house.daemon.json("backup", "docs")["exit"] for _ in range(2)] == [0, 0]
+        assert [one["exit"] for one in house.checks()] == [0] * (2 * day), "not once a day at each destination"
+    assert house.result(trigger="periodic")["trigger"] == "rolling"
+    copy = house.copy("one")
+    assert copy["coverage"]["verified_bytes"] > copy["coverage"]["total_bytes"] / 2
+    assert (copy["verified"], copy["needs_decision"]) == (None, None)
+    assert "verified in the last 30 days" in house.daemon.bkctl("status").stdout.decode()
+    assert house.next_week()["exit"] == 0
+    assert house.copy("one")["verified"] is not None, "shares that were read kept the periodic check away"
 
 
 def test_a_large_loss_waits_for_somebody(house: House) -> None:

@@ -71,7 +71,7 @@ def test_the_texts_of_a_repository_heal_by_each_other(
 def test_keys_come_from_the_sibling(pair: Pair) -> None:
     """Else a keyring of before a rotation is lost with all that was sealed under it, or a password opens nothing."""
     for verb in ("rotate", "add"):
-        order = KeyOrder(place=str(pair.bench.place), verb=verb)  # type: ignore[arg-type]
+        order = KeyOrder(place=str(pair.bench.place), verb=verb)
         assert pair.bench.machine.run(order, pair.bench.clock).done.exit_code == 0
     # A new one, for only that gets all slots.
     pair.sibling = pair.sibling.with_name("another")
