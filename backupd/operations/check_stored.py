@@ -174,8 +174,9 @@ class StoredCheck:
         }
 
     def statistics(self) -> dict[str, Any]:
-        """What the index says that is stored, and what of that lies there."""
-        indexed = {one: size for one, size in self._indexed.items() if one not in self._objects.deleted}
+        """What the index says that is stored, and what of that lies there; without what nobody needs any more."""
+        given_up = self._objects.deleted | (self.known_bad().blocks - self._needed)
+        indexed = {one: size for one, size in self._indexed.items() if one not in given_up}
         found = {one: self._listed[one] for one in indexed if one in self._listed}
         recorded, counted = ({"blocks": len(one), "bytes": sum(one.values())} for one in (indexed, found))
         return {"recorded": recorded, "found": counted, "agree": recorded == counted}

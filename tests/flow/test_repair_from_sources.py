@@ -42,6 +42,7 @@ def test_unchanged_files_give_all_back(tmp_path: Path, deduplication: str) -> No
         path.unlink()
     exit_code, result = _repair(history)
     assert (exit_code, result["problems"], result["files_hit"], result["decisions"]) == (0, [], [], [])
+    assert result["statistics"]["agree"]
     (source,) = result["healed"]["sources"]
     assert source["place"] == "source files"
     assert {Path(one["path"]).name for one in result["healed"]["healed_files"]} == {"small", "some", "many", "holes"}
