@@ -110,6 +110,9 @@ def test_a_share_is_read_a_day(house: House) -> None:
     assert house.next_week()["exit"] == 0
     assert house.result(trigger="rolling")["trigger"] == "periodic"
     assert house.copy("one")["verified"] is not None, "shares that were read kept the periodic check away"
+    assert house.daemon.json("check", "docs", "--share", "5%")["exit"] == 2
+    by_hand = house.daemon.good("check", "docs", "--crc", "--share", "100%")["coverage"]
+    assert (by_hand["never_bytes"], by_hand["verified_bytes"]) == (0, by_hand["total_bytes"])
 
 
 def test_a_large_loss_waits_for_somebody(house: House) -> None:

@@ -83,7 +83,10 @@ class Examination:
         told = self.tell(order, lived.machine)
         self._restores_knowing = False
         restored = [self._restore(kept, lived.newcomer()) for kept in lived.kept]
-        if self._case.kind not in HEALED or told.code == ALARM:
+        # What it was swapped with is of another kind, maybe of one that does not heal.
+        parts = [path.relative_to(lived.place).parts for path in self._spot.hit]
+        folders = {"".join(one[1:2]).partition(".")[0] for one in parts}
+        if self._case.kind not in HEALED or told.code == ALARM or not folders <= _HEALED_FOLDERS:
             # Told by the other part; what nobody can restore for want of a key, this can't heal.
             del self.complaints[complaints:]
             return
@@ -242,6 +245,7 @@ HEALED = (
     "repository text", "block head", "data segment", "tree segment", "block end", "index object", "snapshot",
 )  # fmt: skip
 """Kinds that come back from a sibling, whatever became of them; a snapshot that is gone is an alarm instead."""
+_HEALED_FOLDERS = {"blocks", "index", "snapshots", "repository"}
 PLAINLY = ("empty", "1 shorter", "half", "longer", "deleted")
 """Mutations whose loss the plain check must see."""
 NEEDED = ("repository text", "block head", "data segment", "tree segment", "block end", "index object", "keyring")
