@@ -12,6 +12,7 @@ GIB = 1 << 30
 
 _SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([kmgtp]?)(i?b?)", re.IGNORECASE)
 _PERCENT = re.compile(r"([0-9]{1,3})\s*%?")
+_SHARE = re.compile(r"([0-9]{1,3})(?:\.([0-9]))?%?", re.ASCII)
 _DURATION = re.compile(r"([0-9]{1,12})([smhdw])")
 _RATE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([kKMG])(i?)(bit|B)(?:/s)?")
 _MOST_RATE = 125 * 10**9
@@ -41,6 +42,15 @@ def parse_parity(text: str) -> int:
     if match is None or int(match[1]) > MOST_PARITY:
         raise UsageError(f"'{text}' is no share of parity", hint=f"whole percent from 0% to {MOST_PARITY}%: 5%")
     return int(match[1])
+
+
+def parse_share(text: str) -> int:
+    """Thousandths of `5%` or `0.5%`. Raises UsageError for anything else, under 0.1% and over 100%."""
+    match = _SHARE.fullmatch(text.strip())
+    thousandths = int(match[1]) * 10 + int(match[2] or 0) if match is not None else 0
+    if not 1 <= thousandths <= 1000:
+        raise UsageError(f"'{text}' is no share", hint="percent from 0.1% to 100%, as 5%")
+    return thousandths
 
 
 def parse_duration(text: str) -> int:

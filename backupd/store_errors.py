@@ -195,6 +195,12 @@ class LocksFailedError(LeftOutError):
     code = "destination.locks_failed"
 
 
+class PeriodicCheckError(LeftOutError):
+    """The backup is whole; the periodic check that came before it found something there."""
+
+    code = "check.periodic"
+
+
 class EmptyPolicyError(ConfigError):
     """A retention policy by which nothing but the newest snapshot would stay."""
 
@@ -219,6 +225,12 @@ class FreeingWaitsError(BackupError):
     code = "free.waits"
     exit_code = 23
     retryable = True
+
+
+class DecisionOutdatedError(ConflictError):
+    """What is lost now is not what was decided about: nothing was given up."""
+
+    code = "check.outdated"
 
 
 class StoreLaggingError(StoreDoorError):

@@ -10,7 +10,7 @@ from bkctl.runs import rank
 from bkctl.session import Reply
 
 _ADDED = ("snapshots", "blocks", "chunks", "bytes_read", "seconds", "files_hit_count")
-_JOINED = ("problems", "files_hit", "skipped")
+_JOINED = ("problems", "files_hit", "skipped", "decisions", "healed_objects")
 
 
 _REPLICATED = ("snapshots", "bytes")
@@ -49,6 +49,19 @@ def together(replies: Sequence[Reply]) -> Reply:
         result[name] = [entry for one in results for entry in one.get(name) or []]
     recorded = [one.get("recorded") or {} for one in results]
     result["recorded"] = {name: sum(one.get(name, 0) for one in recorded) for name in ("blocks", "chunks")}
+    counted = [one["statistics"] for one in results if "statistics" in one]
+    sums = {
+        name: {unit: sum(one[name][unit] for one in counted) for unit in ("blocks", "bytes")}
+        for name in ("recorded", "found")
+    }
+    result["statistics"] = {**sums, "agree": all(one["agree"] for one in counted)}
+    covered = [one["coverage"] for one in results if "coverage" in one]
+    oldest = [one["oldest"] for one in covered]
+    result["coverage"] = {
+        "days": max((one["days"] for one in covered), default=0),
+        **{name: sum(one[name] for one in covered) for name in ("verified_bytes", "total_bytes", "never_bytes")},
+        "oldest": None if not oldest or None in oldest else min(oldest),
+    }
     costs = [one["traffic"] for one in results if "traffic" in one]
     if costs:
         result["traffic"] = summed(costs)

@@ -170,6 +170,16 @@ def last_runs(connection: Connection) -> list[StoredRun]:
     return _runs(connection.execute(f"SELECT {', '.join(StoredRun.__struct_fields__)} FROM newest_runs"))
 
 
+def snapshot_times(connection: Connection, set_id: str, destination_id: str) -> tuple[int | None, int | None]:
+    """When the first and the newest run began that left a snapshot of a set at a destination; None: none did."""
+    row = connection.execute(
+        "SELECT MIN(started_ns), MAX(started_ns) FROM runs WHERE set_id = ? AND destination_id = ?"
+        " AND kind IN ('backup', 'replicate') AND exit_code IN (0, 3) AND (snapshot IS NOT NULL OR kind = 'replicate')",
+        (set_id, destination_id),
+    ).fetchone()
+    return (row[0], row[1])
+
+
 def last_ended(connection: Connection, set_id: str, kind: str, most: int) -> list[StoredJob]:
     """The newest jobs of a set and kind that have ended, newest first."""
     rows = connection.execute(

@@ -12,7 +12,7 @@ from backupd.catalog import jobs as rows
 from backupd.catalog.database import Database
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet, new_id
 from backupd.clock import Clock
-from backupd.daemon import account, quotas, retaining, run_records, seeding
+from backupd.daemon import account, deciding, periodic, quotas, retaining, run_records, seeding
 from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.child import ChildJob
 from backupd.daemon.definitions import Definitions
@@ -64,6 +64,7 @@ class Carrier:
         """environment: of job processes. files: where they keep the states of files."""
         self._database, self._known, self._clock, self._environment = database, known, clock, environment
         self._files, self._bandwidth = files, bandwidth
+        self._checks = periodic.PeriodicChecks(database, known, clock, environment, self._converse)
 
     def new_id(self) -> str:
         """Of a new job."""
@@ -78,7 +79,7 @@ class Carrier:
             if isinstance(order, ReplicateOrder | FreeOrder):
                 text = self._known.set_by_id(job.stored.set_id or "").text
                 order = await asyncio.to_thread(unlocked, order, text)
-            outcome = await self._converse(job, order, self._note_of(job))
+            outcome = deciding.with_commands(await self._converse(job, order, self._note_of(job)), job.stored.id)
             job.is_cut_short = job.ending is not None and outcome.was_stopped and request.goes_on
             place = order.to if isinstance(order, ReplicateOrder) else order.place
             await self._keep_other_run(job, place, outcome, began_ns)
@@ -88,9 +89,7 @@ class Carrier:
             outcome = await self._seed(job, stored, request.backup)
             job.is_cut_short = job.ending is not None and outcome.was_stopped
             return outcome
-        wanted = (request.backup.to if request.backup is not None else []) or [
-            self._known.destination(name).id for name in stored.text.to
-        ]
+        wanted = (request.backup.to if request.backup is not None else []) or stored.text.to
         destinations = [self._known.destination(one) for one in wanted]
         before = await asyncio.wrap_future(self._database.read(rows.runs_of, job.stored.id))
         # A job that goes on after a restart does not do again what it had done.
@@ -99,6 +98,7 @@ class Carrier:
         left = [one for one in destinations if one.id not in ended]
         ended |= await self._pass_over(job, stored, left, is_dry=is_dry)
         for group in groups(stored.text, [one for one in destinations if one.id not in ended], is_dry=is_dry):
+            await self._checks.before_backup(job, stored, group)
             if len(group) > 1 or is_dry:
                 ended |= await self._store_at_once(job, stored, group, ended)
             else:
@@ -235,6 +235,7 @@ class Carrier:
     ) -> Outcome:
         """Keep a run, but one that goes on when the daemon is there again, and what stored nothing on purpose."""
         outcome = await retaining.after_backup(self._converse, self._known, job, stored, destination, outcome)
+        outcome = periodic.told_of(job, destination, outcome)
         goes_on = outcome.was_stopped and job.ending is not None and not job.asked_to_end
         if not goes_on and (job.request.backup is None or not job.request.backup.dry_run):
             await self._keep_run(job, stored, destination, outcome, began_ns)

@@ -8,6 +8,7 @@ import msgspec
 
 from backupd.catalog.definitions import StoredDestination, StoredSet
 from backupd.catalog.jobs import StoredJob, StoredRun
+from backupd.daemon import deciding
 from backupd.daemon.outcome import Outcome
 from backupd.daemon.requests import JobRequest
 from backupd.model.jobs import ended_state
@@ -56,7 +57,10 @@ def other_facts(request: JobRequest, outcome: Outcome) -> dict[str, Any]:
     if request.free is not None:
         facts |= {name: result[name] for name in ("freed_bytes", "before", "after", "statistics") if name in result}
     if request.check is not None:
-        facts |= {"crc": request.check.crc, "problems": len(result.get("problems") or [])}
+        is_whole = request.check.crc and request.check.share_permille is None
+        facts |= {name: result[name] for name in ("coverage", "trigger") if name in result}
+        facts |= {"crc": is_whole, "problems": len(result.get("problems") or [])}
+        facts |= deciding.facts_of(result)
     if request.replicate is not None:
         facts |= {name: result[name] for name in ("from", "to", "created") if name in result}
     cost = result.get("traffic") or (outcome.traffic[-1] if outcome.traffic else None)

@@ -6,14 +6,26 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
 from backupd.catalog.jobs import StoredJob, StoredRun
-from backupd.daemon import area_figures, quotas
+from backupd.daemon import area_figures, deciding, quotas
 from backupd.daemon.run_records import traffic_of
 from backupd.daemon.seeding import Seedings
 from backupd.errors import AttentionError, DamageError, NotFoundError
 from backupd.model.quotas import AccountUse
-from backupd.model.status import CopyStatus, Grade, KeyState, RunFact, SetStatus, StatusReport, Underway, Verdict
+from backupd.model.status import (
+    CopyStatus,
+    Coverage,
+    Grade,
+    KeyState,
+    RunFact,
+    SetStatus,
+    StatusReport,
+    Underway,
+    Verdict,
+)
 from backupd.model.structs import Struct
 from backupd.rules.pool_rules import places_of
 from backupd.sizes import format_seconds, parse_duration
@@ -46,6 +58,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     warnings: Sequence[str] = ()
     seedings: Seedings = {}
     repositories: Sequence[StoredRepository] = ()
+    discarded: deciding.Discarded = frozenset()
 
 
 def report(facts: Facts, now_ns: int, max_age_seconds: int | None = None) -> StatusReport:
@@ -123,6 +136,7 @@ def _copy(
     verdict, reason = _judge(age, limit, _damage(here), is_enabled=stored.text.enabled)
     newest = next((entry for run in reversed(backups) for entry in _places(run) if "free_bytes" in entry), {})
     seeding = facts.seedings.get(destination.id)
+    waiting = deciding.undecided(here, facts.discarded)
     stored_bytes = next((told for told in map(quotas.told_bytes, reversed(backups)) if told is not None), None)
     return CopyStatus(
         destination=destination.text.name,
@@ -135,6 +149,8 @@ def _copy(
         last_run=_fact_of_run(backups[-1]) if backups else None,
         verified_ns=verified.finished_ns if verified is not None else None,
         verified_bytes=verified is not None and bool(verified.facts.get("crc")),
+        coverage=_coverage(here),
+        needs_decision=waiting.job_id if waiting is not None else None,
         stored_bytes=stored_bytes,
         free_bytes=newest.get("free_bytes"),
         files=area_figures.seen(good, "files") if good is not None else None,
@@ -147,6 +163,15 @@ def _copy(
         traffic=traffic_of(backups[-1]) if backups else None,
         seeding_ns=seeding.since_ns if seeding is not None and stored.id in seeding.sets else None,
     )
+
+
+def _coverage(here: Sequence[StoredRun]) -> Coverage | None:
+    """As the newest check told it."""
+    told = next((run.facts["coverage"] for run in reversed(here) if "coverage" in run.facts), None)
+    try:
+        return msgspec.convert(told, Coverage) if told is not None else None
+    except msgspec.ValidationError:
+        return None
 
 
 def _judge(age: int | None, limit: int | None, damage: str, *, is_enabled: bool) -> tuple[Verdict, str]:

@@ -9,7 +9,7 @@ from backupd.catalog import jobs as rows
 from backupd.catalog.database import Connection
 from backupd.catalog.definitions import StoredRepository, StoredSet
 from backupd.catalog.jobs import StoredJob, StoredRun
-from backupd.daemon import account, metrics, quotas, status
+from backupd.daemon import account, deciding, metrics, quotas, status
 from backupd.daemon.gate import WATCHERS
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.requests import JobRequest
@@ -41,7 +41,7 @@ async def _report(call: Call) -> StatusReport:
     known = services.definitions
     words = [word for word in query.get("sets", "").split(",") if word]
     sets = [known.set(word) for word in words] if words else list(known.sets)
-    runs, ended = await asyncio.wrap_future(services.database.read(_rows, [one.id for one in sets]))
+    runs, ended, discarded = await asyncio.wrap_future(services.database.read(_rows, [one.id for one in sets]))
     keys, problems = await asyncio.to_thread(key_states, services.environment, sets, list(known.repositories))
     facts = status.Facts(
         sets=sets,
@@ -55,11 +55,14 @@ async def _report(call: Call) -> StatusReport:
         warnings=[*services.warnings, *problems],
         seedings=known.seedings,
         repositories=known.repositories,
+        discarded=discarded,
     )
     return status.report(facts, services.clock.now_ns(), _seconds(query.get("max_age_seconds")))
 
 
-def _rows(connection: Connection, set_ids: Sequence[str]) -> tuple[list[StoredRun], dict[str, StoredJob]]:
+def _rows(
+    connection: Connection, set_ids: Sequence[str]
+) -> tuple[list[StoredRun], dict[str, StoredJob], deciding.Discarded]:
     ended: dict[str, StoredJob] = {}
     for set_id in set_ids:
         found = rows.last_ended(connection, set_id, "backup", 1)
@@ -68,7 +71,8 @@ def _rows(connection: Connection, set_ids: Sequence[str]) -> tuple[list[StoredRu
         real = next((job for job in found if not _is_dry(job)), None)
         if real is not None:
             ended[set_id] = real
-    return rows.last_runs(connection), ended
+    runs = rows.last_runs(connection)
+    return runs, ended, deciding.discarded(connection, runs)
 
 
 def _is_dry(job: StoredJob) -> bool:

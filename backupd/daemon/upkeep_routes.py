@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import msgspec
 
+from backupd.catalog import jobs as rows
 from backupd.catalog.definitions import StoredSet
+from backupd.catalog.jobs import StoredJob, StoredRun
+from backupd.daemon import deciding
+from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import ADMINS, RUNNERS, check
 from backupd.daemon.job_routes import view
 from backupd.daemon.place_finding import Found, find_place, places_of
 from backupd.daemon.requests import JobRequest
 from backupd.daemon.retaining import policy_at
 from backupd.daemon.route import Call, Route
+from backupd.daemon.siblings import siblings_of
 from backupd.errors import RepositoryNotFoundError, UsageError
-from backupd.model.api import StartCheck, Started, StartFree
+from backupd.model.api import Change, Nothing, StartCheck, Started, StartFree
 from backupd.model.jobs import JobView
-from backupd.model.orders import CheckOrder, FreeOrder, SiblingPlace
+from backupd.model.orders import CheckOrder, FreeOrder
+from backupd.model.places import lies_in
+from backupd.rules import names
+from backupd.store_errors import DecisionOutdatedError
 
 
 async def start_check(call: Call) -> Started:
     """Queue a check of each set at each place where it is stored, or at the one that the order names."""
     order = call.body.order
+    if call.body.apply:
+        return await _apply(call, order)
     if order.siblings:
         # Our rights open them: only what the set itself names.
         raise UsageError(
@@ -32,25 +43,61 @@ async def start_check(call: Call) -> Started:
         # Who accepts that snapshots are gone says that nobody deleted them: not for whom the alarm may be about.
         check(call.peer, ADMINS)
 
-    def bare(one: StoredSet, found: Found) -> JobRequest:
-        names_of = [found.set_name] if found.set_name is not None else []
-        siblings = _siblings(call, one, found) if order.repair else []
-        return JobRequest(
-            kind="check",
-            check=msgspec.structs.replace(order, place=found.place, set_names=names_of, siblings=siblings, caller=None),
+    known = call.services.definitions
+    return await _queue(call, order, lambda one, found: _checking(known, order, one, found))
+
+
+def _checking(known: Definitions, order: CheckOrder, stored: StoredSet, found: Found) -> JobRequest:
+    """A check of a set at a place, with the set's other destinations where it repairs."""
+    names_of = [found.set_name] if found.set_name is not None else []
+    # Who confirms names the set as it is called here; at the place it may have had another name.
+    is_confirmed = order.confirmed is not None and order.confirmed in (stored.text.name, stored.id)
+    made = msgspec.structs.replace(
+        order,
+        place=found.place,
+        set_names=names_of,
+        siblings=siblings_of(known, stored, found.place) if order.repair else [],
+        confirmed=found.set_name if is_confirmed else None,
+        caller=None,
+    )
+    return JobRequest(kind="check", check=made)
+
+
+async def _apply(call: Call, order: CheckOrder) -> Started:
+    """Queue what a check's job left to be decided about. Raises JobNotFoundError, DecisionOutdatedError."""
+    job, run, discarded = await _decided(call)
+    known, plan = call.services.definitions, deciding.plan_of(job, discarded)
+    stored = known.set_by_id(run.set_id)
+    destination = known.destination(run.destination_id)
+    found = next((one for one in places_of(known, stored) if lies_in(one.place, destination.text.place)), None)
+    if found is None:
+        raise RepositoryNotFoundError(f"nothing of {stored.text.name} is stored in {destination.text.name}")
+    made = CheckOrder(place="", unlock=order.unlock, limits=order.limits, repair=True, decided=plan)
+    request = _checking(known, made, stored, found)
+    queued = await call.services.jobs.add(request, set_id=stored.id, set_name=stored.text.name, uid=call.peer.uid)
+    return Started(jobs=[view(queued.stored, call)])
+
+
+async def discard(call: Call) -> Change:
+    """Note that what a check's job found is not to be given up. Raises JobNotFoundError, DecisionOutdatedError."""
+    job, run, discarded = await _decided(call)
+    if job.id in discarded:
+        return Change(changed=False)
+    deciding.plan_of(job, discarded)
+    await asyncio.wrap_future(call.services.database.write(deciding.discard, run))
+    return Change(changed=True, diff={"decision": {"from": "open", "to": "discarded"}})
+
+
+async def _decided(call: Call) -> tuple[StoredJob, StoredRun, deciding.Discarded]:
+    """A check's job that has ended, and what it came to."""
+    services = call.services
+    job = await services.jobs.find(call.body.apply if isinstance(call.body, StartCheck) else call.path["job"])
+    runs = await asyncio.wrap_future(services.database.read(rows.runs_of, job.id))
+    if job.kind != "check" or not runs:
+        raise DecisionOutdatedError(
+            f"job {names.short(job.id)} is no check that has ended", hint="bkctl status shows what needs a decision"
         )
-
-    return await _queue(call, order, bare)
-
-
-def _siblings(call: Call, stored: StoredSet, found: Found) -> list[SiblingPlace]:
-    """The set's other destinations that hold the same repository."""
-    known, siblings = call.services.definitions, []
-    for other in _where(call, stored, "", False):
-        destination = known.destination_of(other.place)
-        if other.place != found.place and destination is not None:
-            siblings.append(SiblingPlace(place=other.place, name=destination.text.name))
-    return siblings
+    return job, runs[0], await asyncio.wrap_future(services.database.read(deciding.discarded, runs))
 
 
 def _with_policy(call: Call, stored: StoredSet, order: FreeOrder) -> FreeOrder:
@@ -138,5 +185,6 @@ def _where(call: Call, stored: StoredSet, word: str, is_named: bool) -> list[Fou
 
 ROUTES = [
     Route("POST", "/v1/checks", "check", RUNNERS, StartCheck, Started, start_check, "Verify."),
+    Route("POST", "/v1/checks/{job}/discard", "check discard", RUNNERS, Nothing, Change, discard, "Give up nothing."),
     Route("POST", "/v1/freeings", "free", RUNNERS, StartFree, Started, start_free, "Give space back."),
 ]

@@ -192,6 +192,9 @@ class StartCheck(Strict, frozen=True, kw_only=True):
     """Verify what is stored; `order.set_names` empty: all sets."""
 
     order: CheckOrder
+    apply: str = ""
+    """Job of an earlier check: what it found lost is given up, if it is just that now; of the order only how to open
+    the place and how hard to work counts then."""
 
 
 class StartFree(Strict, frozen=True, kw_only=True):

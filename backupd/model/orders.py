@@ -212,6 +212,12 @@ class CheckOrder(Order, frozen=True, kw_only=True, tag="check"):
     """Whether what is damaged is stored again from its parity, or from one of the siblings."""
     siblings: list[SiblingPlace] = []
     """A daemon fills in the other destinations of the set."""
+    decided: str = ""
+    """Plan of an earlier check: what it says is lost is given up, whatever the limits; other losses end it."""
+    share_permille: Number | None = None
+    """With `crc`: only so much of the blocks is read, those first that were read longest ago; None: all."""
+    blocks_only: bool = False
+    """Trees are walked only where damage is found in the blocks that are read."""
     limits: Limits = Limits()
 
 

@@ -123,6 +123,10 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     polite: bool = True
     temp_dir: str | None = None
     """Absolute path of a directory for what its runs put aside; none: the daemon's."""
+    verify: str | None = None
+    """A percentage: how much of what is stored is read a day, what was read longest ago first; none: nothing."""
+    heal: bool = True
+    """Whether periodic checks repair, within limits."""
     tags: dict[str, str] = {}
     """Of each snapshot."""
     time_zone: str | None = None

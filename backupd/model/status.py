@@ -49,6 +49,18 @@ class QuotaUse(Struct, frozen=True, kw_only=True):
     left_bytes: int
 
 
+class Coverage(Struct, frozen=True, kw_only=True):
+    """How much of what is stored was read, decrypted and hashed."""
+
+    days: int
+    """Within so many days before the last check that told."""
+    verified_bytes: int
+    total_bytes: int
+    never_bytes: int
+    oldest: str | None
+    """RFC 3339; when that was read which was read longest ago; None: some never was."""
+
+
 class CopyStatus(Struct, frozen=True, kw_only=True):
     """One set at one destination."""
 
@@ -68,6 +80,10 @@ class CopyStatus(Struct, frozen=True, kw_only=True):
     """End of the last check that found nothing wrong."""
     verified_bytes: bool = False
     """Whether that check read every byte (`--crc`)."""
+    coverage: Coverage | None = None
+    """None: no check has told."""
+    needs_decision: str | None = None
+    """Job of the last check, where what it would give up as lost is beyond the limits."""
     stored_bytes: int | None = None
     free_bytes: int | None = None
     """What the repository took there, and what was left, at the end of the last run that told."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from backupd.errors import BackupError, DamageError, NewerVersionError, RollbackError
 from backupd.model.results import path_fields
+from backupd.operations.check_losses import Losses
 from backupd.repository.object_check import ObjectProblem
 from backupd.repository.tree_check import Hit
 
@@ -25,6 +26,12 @@ class Findings:
         """Sets that a job is running on, by name."""
         self.was_repaired = False
         """Whether what could be healed was healed."""
+        self.losses = Losses()
+        """What is hit, by snapshot."""
+        self.undecided = ""
+        """What is to be given up as lost when somebody says so; empty: nothing."""
+        self.outdated: BackupError | None = None
+        """Why what was decided was not carried out."""
         self._last_hit: tuple[str, bytes] | None = None
 
     def add(self, name: str, code: str, message: str) -> None:
@@ -46,9 +53,12 @@ class Findings:
     def forget_hits(self) -> None:
         """The trees are walked again."""
         self.hits, self.hit_count, self._last_hit = [], 0, None
+        self.losses.forget()
 
     def error(self, place: str) -> BackupError | None:
         """What the result's error is, None when all is well."""
+        if self.outdated is not None:
+            return self.outdated
         if not self.problems:
             return next(iter(self.skipped.values()), None)
         codes = {problem.code for problem in self.problems}
@@ -61,7 +71,8 @@ class Findings:
             )
         if codes == {NewerVersionError.code}:
             return NewerVersionError(f"{count}: {self.problems[0].message}", hint="update this program")
-        return DamageError(f"{count} in {place}; {self._reach()}", hint=self._hint(place))
+        undecided = f"; {self.undecided}" if self.undecided else ""
+        return DamageError(f"{count} in {place}; {self._reach()}{undecided}", hint=self._hint(place))
 
     def _reach(self) -> str:
         if not self.hit_count:

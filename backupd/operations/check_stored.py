@@ -13,6 +13,7 @@ from backupd.model.work import BlockVerdict
 from backupd.operations.check_findings import Findings
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, SnapshotAt
+from backupd.operations.rolling import VerifiedBlocks
 from backupd.repository.bad_places import BadPlaces, PlaceCheck
 from backupd.repository.block_check import BlockCheck
 from backupd.repository.block_listing import list_blocks
@@ -49,7 +50,10 @@ class StoredCheck:
         self._indexed = {row.block_id: row.size_bytes for row in index.tables.blocks()}
         self._listed: dict[bytes, int] = {}
         self._crc: BlockCheck | None = None
-        self._verified_bytes = 0
+        self._verified = VerifiedBlocks(context, place)
+        self.has_walked = False
+        """Whether the trees were looked at."""
+        self._verified_bytes = self._crc_bytes = 0
         self._damaged_orphans = 0
         self._has_reread = False
         self._block_problems: dict[bytes, list[tuple[str, str]]] = {}
@@ -75,10 +79,12 @@ class StoredCheck:
         before = self.known_bad()
         if self._order.crc:
             self._begin_crc()
+        if self._order.blocks_only:
+            self._finish_crc()
+            if not self._block_problems:
+                return
         self._walk(snapshots, before)
-        if self._crc is not None:
-            while not self._crc.is_done:
-                self._pump(0.2)
+        self._finish_crc()
         for block_id in self._healed_as_read - self._read:
             self._verify(block_id)
         is_behind = False
@@ -96,6 +102,16 @@ class StoredCheck:
         """Whether something is lost, or damage was found that no record named before."""
         is_lost = bool(self._findings.hit_count or self.readable_blocks() - self._stored_again())
         return is_lost or bool(self.bad.without(self.recorded))
+
+    @property
+    def needed_blocks(self) -> int:
+        """Blocks in which lies what snapshots need and nobody gives."""
+        return len(self._needed)
+
+    @property
+    def chunk_count(self) -> int:
+        """That the index names."""
+        return len(self._tables)
 
     def readable_blocks(self) -> set[bytes]:
         """Damaged blocks of which all chunks can be had: by parity, or for the damage is beside them."""
@@ -143,6 +159,8 @@ class StoredCheck:
         """Counts for the result."""
         orphans = self._orphans()
         return {
+            "statistics": self.statistics(),
+            "coverage": self._verified.result(self._listed),
             "blocks": len(self._listed),
             "chunks": len(self._tables),
             "entries": self._entries,
@@ -155,8 +173,17 @@ class StoredCheck:
             },
         }
 
+    def statistics(self) -> dict[str, Any]:
+        """What the index says that is stored, and what of that lies there; without what nobody needs any more."""
+        given_up = self._objects.deleted | (self.known_bad().blocks - self._needed)
+        indexed = {one: size for one, size in self._indexed.items() if one not in given_up}
+        found = {one: self._listed[one] for one in indexed if one in self._listed}
+        recorded, counted = ({"blocks": len(one), "bytes": sum(one.values())} for one in (indexed, found))
+        return {"recorded": recorded, "found": counted, "agree": recorded == counted}
+
     def close(self) -> None:
-        """End workers, close tables."""
+        """End workers, close tables, keep what was verified."""
+        self._verified.keep(self._listed)
         if self._crc is not None:
             self._crc.close()
         self._tables.close()
@@ -166,7 +193,8 @@ class StoredCheck:
     def _check_presence(self) -> None:
         """First how many blocks are there, then how long each is; one of another length is looked into at once."""
         self._listed = list_blocks(self._place.repository.place)
-        has_parity = self._place.repository.keyring.configuration.parity > 0
+        # Of what is recorded as bad, its parity may give all; and a repair gives up nothing that it did not read.
+        reads_recorded = self._order.repair or self._place.repository.keyring.configuration.parity > 0
         for block_id, size in self._indexed.items():
             found = self._listed.get(block_id)
             if found is None:
@@ -174,8 +202,7 @@ class StoredCheck:
                     self.bad.add_block(block_id)
                     message = f"{block_name(block_id)} is missing"
                     self._block_problems[block_id] = [(ObjectMissingError.code, message)]
-            elif found != size or (has_parity and block_id in self.recorded):
-                # Of what is recorded as bad, its parity may give all.
+            elif found != size or (reads_recorded and block_id in self.recorded):
                 self._verify(block_id)
         orphans = self._orphans()
         if orphans:
@@ -200,14 +227,19 @@ class StoredCheck:
         return {block_id: size for block_id, size in self._listed.items() if block_id not in self._indexed}
 
     def _begin_crc(self) -> None:
-        total = sum(self._listed.values())
-        self._context.tell(
-            "information", f"reading {format_bytes(total)} in {len(self._listed)} blocks from {self._place.whole.shown}"
-        )
+        share = self._order.share_permille
+        chosen = self._verified.next_share(self._listed, share) if share is not None else list(self._listed)
+        self._crc_bytes = sum(self._listed[block_id] for block_id in chosen)
+        shown = f"{format_bytes(self._crc_bytes)} in {len(chosen)} blocks"
+        self._context.tell("information", f"reading {shown} from {self._place.whole.shown}")
         done = self._block_problems.keys()
-        todo = [(block_id, self._indexed.get(block_id, 0)) for block_id in self._listed if block_id not in done]
+        todo = [(block_id, self._indexed.get(block_id, 0)) for block_id in chosen if block_id not in done]
         workers = self._order.limits.jobs or default_count()
         self._crc = BlockCheck(self._place.setup(), workers, todo, self._context.meters.of(self._place.address))
+
+    def _finish_crc(self) -> None:
+        while self._crc is not None and not self._crc.is_done:
+            self._pump(0.2)
 
     def _pump(self, timeout: float) -> None:
         self._context.cancel.check()
@@ -222,6 +254,7 @@ class StoredCheck:
         block_id = verdict.block_id
         # What was read now counts, not what a record says of it.
         self._read.add(block_id)
+        self._verified.note(block_id)
         if block_id not in self._indexed:
             if verdict.problems:
                 self._damaged_orphans += 1
@@ -242,6 +275,7 @@ class StoredCheck:
 
     def _walk(self, snapshots: list[SnapshotAt], bad: BadPlaces) -> None:
         """The newest first: what older ones share with them is known by then."""
+        self.has_walked = True
         bad.mark(self._tables, self._objects.deleted)
         reader = ChunkReader(self._segments, self._tables)
         trees = TreeCheck(reader.load, self._tables.has_many, self._tables)
@@ -249,6 +283,7 @@ class StoredCheck:
             name = naming.snapshot_id_text(at.snapshot.id)
             for hit in trees.walk(at.snapshot.root):
                 if hit is not None:
+                    self._findings.losses.add(at.snapshot, hit)
                     self._note(name, hit)
                 self._entries = trees.entry_count
                 self._pump(0.0)
@@ -335,7 +370,7 @@ class StoredCheck:
         return b"".join(frame.ids for frame in frames) if chosen is None else b"".join(chosen)
 
     def _progress(self, elapsed: float) -> events.Progress:
-        total = sum(self._listed.values()) if self._order.crc else None
+        total = self._crc_bytes if self._order.crc else None
         left = None
         if total and self._verified_bytes:
             left = elapsed * (total - self._verified_bytes) / self._verified_bytes

@@ -13,14 +13,16 @@ from backupd.destination.contract import Forwarding
 from backupd.errors import BackupError, BusyError, DamageError, DestinationError
 from backupd.model import events
 from backupd.model.orders import CheckOrder
-from backupd.operations import index_rebuild
+from backupd.operations import check_log, index_rebuild
 from backupd.operations.backup import priority
 from backupd.operations.check_findings import Findings
 from backupd.operations.check_rollback import check_rollback
 from backupd.operations.check_stored import StoredCheck
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import OpenPlace, SnapshotAt, open_place, to_record, writing
+from backupd.operations.repair.giving_up import GivingUp
 from backupd.operations.repair.running import Repair
+from backupd.operations.repair.small_objects import SmallObjectRepair
 from backupd.repository.block_listing import list_blocks
 from backupd.repository.index_check import VerifiedIndex, verify_index
 from backupd.repository.object_check import SmallObjects, check_objects, check_texts
@@ -40,6 +42,12 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
     with ExitStack() as held:
         context.step("read snapshots, sessions and records")
         objects = read_objects(context, place, findings)
+        healed_objects: dict[str, str] = {}
+        if order.repair and findings.problems:
+            healed_objects = SmallObjectRepair(order, context, place).run(findings.problems)
+        if healed_objects:
+            findings = Findings()
+            objects = read_objects(context, place, findings)
         chosen = _choose(order, context, place, objects, findings, held)
         check_rollback(context, place, objects, findings, is_accepted=order.accept_rollback)
         context.step("fetch and verify the index")
@@ -62,18 +70,23 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
             findings.was_repaired = order.repair
             stored.run(chosen)
             _record(context, place, stored, findings)
+            giving_up = GivingUp(order, context, place, findings, chosen)
+            giving_up.look()
             healed = None
-            if order.repair and stored.is_to_be_healed:
+            if order.repair and stored.is_to_be_healed and findings.outdated is None:
                 healed = Repair(order, context, place, index, objects, findings).run(stored, chosen)
+            decisions = giving_up.run(stored) if stored.has_walked else []
             stored.judge()
             for member, name in Forwarding(place.whole).damaged_copies():
                 findings.add(name, DamageError.code, f"its copy at {member} is damaged, another member's is whole")
             result = stored.result()
         finally:
             stored.close()
-    result["snapshots"] = len(chosen)
+    result["snapshots"] = len(chosen) if stored.has_walked else 0
     result["rebuilt"] = rebuilt
     result["healed"] = healed
+    result["healed_objects"] = [{"object": name, "place": origin} for name, origin in healed_objects.items()]
+    result["decisions"] = decisions
     return _end(context, place, findings, result)
 
 
@@ -167,10 +180,13 @@ def _end(context: JobContext, place: OpenPlace, findings: Findings, result: dict
     result["files_hit"], result["files_hit_count"] = findings.hits, findings.hit_count
     result["recorded"] = {"blocks": findings.recorded_blocks, "chunks": findings.recorded_chunks}
     result["skipped"] = [{"set": name, "reason": error.message} for name, error in findings.skipped.items()]
+    context.tell("information", check_log.statistics_line(result["statistics"]), verbosity=1)
     error: BackupError | None = findings.error(place.whole.shown)
-    return events.Done(
+    done = events.Done(
         exit_code=error.exit_code if error is not None else 0,
         result=result,
         warnings=context.warnings,
         error=error_fields(error) if error is not None else None,
     )
+    check_log.keep(context, place.address, place.repository.text_id, done)
+    return done

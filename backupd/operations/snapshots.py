@@ -119,6 +119,7 @@ def _summary(snapshot: Snapshot, noted: Noted, zone: tzinfo) -> dict[str, Any]:
         "stored_bytes": snapshot.statistics.get("stored_bytes", 0),
         "tags": noted.tags_over(snapshot.tags),
         "pinned": noted.is_pinned,
+        "lost": {"files": noted.loss.files, "bytes": noted.loss.bytes} if noted.loss is not None else None,
         "incomplete": not snapshot.is_complete,
         **_sources(snapshot),
     }

@@ -117,6 +117,17 @@ def read_deleted(repository: OpenRepository) -> set[bytes]:
     return found.deleted
 
 
+def is_whole_key(name: str, data: bytes) -> bool:
+    """Whether bytes are a key slot or keyring that may stand under this name, as far as its clear part tells.
+
+    Raises FormatError, NewerVersionError.
+    """
+    if name.startswith("keys/"):
+        read_slot(name.removeprefix("keys/"), data)
+        return True
+    return name == f"keyring/{read_epoch(data, ObjectKind.KEYRING, name).text}"
+
+
 def _missing_keys(repository: OpenRepository, found: SmallObjects) -> Iterator[ObjectProblem]:
     """Keyrings that key slots name: without its own, a slot opens nothing. That of the key at hand may be gone."""
     slots, _ = list_slots(repository.place)
@@ -131,14 +142,13 @@ def _missing_keys(repository: OpenRepository, found: SmallObjects) -> Iterator[O
 
 
 def _check_slot(records: Records, name: str, _: SmallObjects) -> None:
-    read_slot(name.removeprefix("keys/"), records.place.get(name, 0, _MAX_KEY_BYTES))
+    is_whole_key(name, records.place.get(name, 0, _MAX_KEY_BYTES))
 
 
 def _check_keyring(records: Records, name: str, _: SmallObjects) -> None:
     """Keyrings of other slots are sealed under keys that are not at hand: of them only the clear part can be read."""
-    epoch = read_epoch(records.place.get(name, 0, _MAX_KEY_BYTES), ObjectKind.KEYRING, name)
-    if name != f"keyring/{epoch.text}":
-        raise FormatError(f"{name} says that it is keyring/{epoch.text}")
+    if not is_whole_key(name, records.place.get(name, 0, _MAX_KEY_BYTES)):
+        raise FormatError(f"{name} says that it is another one")
 
 
 def _check_record(records: Records, name: str, found: SmallObjects) -> None:

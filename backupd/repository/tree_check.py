@@ -31,6 +31,13 @@ class Hit(NamedTuple):
     lost: bytes
     """Ids of lost chunks, 32 bytes each; empty where a node's bytes are wrong."""
     message: str
+    entry: Entry | None = None
+    """Of a file."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the file; 0 of what is none."""
+        return self.entry.size if self.entry is not None else 0
 
 
 class NodeMarks:
@@ -67,10 +74,10 @@ class NodeMarks:
 class _Visit:
     """A node that is being looked at."""
 
-    __slots__ = ("below", "id", "is_dirty", "is_list", "path")
+    __slots__ = ("below", "entry", "id", "is_dirty", "is_list", "path")
 
-    def __init__(self, node_id: bytes, path: bytes, is_list: bool) -> None:
-        self.id, self.path, self.is_list = node_id, path, is_list
+    def __init__(self, node_id: bytes, path: bytes, is_list: bool, entry: Entry | None = None) -> None:
+        self.id, self.path, self.is_list, self.entry = node_id, path, is_list, entry
         self.below: Iterator[_Visit] | None = None
         self.is_dirty = False
 
@@ -130,7 +137,7 @@ class TreeCheck:
         lost = self._lost(ids)
         if lost:
             self._hit(visit, visit.path, False, lost, "")
-        return [_Visit(node, visit.path, True) for node in nodes]
+        return [_Visit(node, visit.path, True, visit.entry) for node in nodes]
 
     def _open_leaf(self, visit: _Visit, entries: list[Entry]) -> list[_Visit]:
         self.entry_count += len(entries)
@@ -146,7 +153,7 @@ class TreeCheck:
                 elif isinstance(content, Chunks):
                     ids += content.ids
                 elif isinstance(content, ChunkTree):
-                    below.append(_Visit(content.root, directory + entry.name, True))
+                    below.append(_Visit(content.root, directory + entry.name, True, entry))
             elif entry.kind == Kind.DIRECTORY and is_too_deep(directory + entry.name):
                 self._hit(visit, directory + entry.name, True, b"", TOO_DEEP)
             elif entry.kind == Kind.DIRECTORY and isinstance(content, bytes):
@@ -165,7 +172,7 @@ class TreeCheck:
         for entry, end in zip(entries, ends, strict=True):
             lost = self._lost(ids[start:end])
             if lost:
-                self._hit(visit, directory + entry.name, False, lost, "")
+                self._hit(visit, directory + entry.name, False, lost, "", entry)
             start = end
 
     def _lost(self, ids: bytes) -> bytes:
@@ -176,6 +183,14 @@ class TreeCheck:
             return b""
         return b"".join([ids[32 * at : 32 * at + 32] for at, is_there in enumerate(present) if not is_there])
 
-    def _hit(self, visit: _Visit, path: bytes, is_directory: bool, lost: bytes, message: str) -> None:
+    def _hit(
+        self,
+        visit: _Visit,
+        path: bytes,
+        is_directory: bool,
+        lost: bytes,
+        message: str,
+        entry: Entry | None = None,
+    ) -> None:
         visit.is_dirty = True
-        self._found.append(Hit(path, is_directory, lost, message))
+        self._found.append(Hit(path, is_directory, lost, message, entry or visit.entry))

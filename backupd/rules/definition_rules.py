@@ -21,7 +21,7 @@ from backupd.model.sets import CONCURRENT, DestinationText, FilterText, ProxyTex
 from backupd.rules import names
 from backupd.rules.pool_rules import check_pool_text, places_of, refuse_members
 from backupd.rules.retention.checking import check_retention
-from backupd.sizes import MIB, parse_duration, parse_parity, parse_size
+from backupd.sizes import MIB, parse_duration, parse_parity, parse_share, parse_size
 
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
 CIPHERS = ("aes-256-gcm", "aes-128-gcm", "chacha20-poly1305")
@@ -229,6 +229,8 @@ def _check_field(field: str, value: Any) -> None:
             raise UsageError(f"block_size: {value} is neither 32M nor 64M", hint="take one of them")
         case "parity":
             parse_parity(value)
+        case "verify":
+            parse_share(value)
         case "password":
             _check_secret(value)
         case "temp_dir":

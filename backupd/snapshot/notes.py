@@ -1,4 +1,4 @@
-"""What notes say of snapshots: pins and tags, each of them by its last word (docs/format.md, Notes)."""
+"""What notes say of snapshots: pins, tags, losses, each of them by its last word (docs/format.md, Notes)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,31 @@ import msgspec
 from backupd.snapshot.records import Note
 
 PIN, UNPIN, TAG, UNTAG = "pin", "unpin", "tag", "untag"
-KINDS = (PIN, UNPIN, TAG, UNTAG)
-_TAKES_AWAY = (UNPIN, UNTAG)
+LOST, WHOLE = "lost", "whole"
+KINDS = (PIN, UNPIN, TAG, UNTAG, LOST, WHOLE)
+_TAKES_AWAY = (UNPIN, UNTAG, WHOLE)
+
+
+class LossNote(msgspec.Struct, frozen=True):
+    """What of one snapshot was given up as lost."""
+
+    files: int
+    bytes: int
+    of: str
+    """A digest of just these paths and chunks."""
+
+    @property
+    def text(self) -> str:
+        """As the note holds it."""
+        return f"{self.files} {self.bytes} {self.of}"
+
+    @classmethod
+    def parse(cls, text: str) -> LossNote:
+        """A text that is none of ours counts as a loss that nobody knows more of."""
+        words = text.split(" ")
+        if len(words) == 3 and all(word.isascii() and word.isdigit() and len(word) < 19 for word in words[:2]):
+            return cls(int(words[0]), int(words[1]), words[2])
+        return cls(0, 0, "")
 
 
 class Noted(msgspec.Struct, frozen=True):
@@ -21,6 +44,8 @@ class Noted(msgspec.Struct, frozen=True):
     """Of the pin."""
     tags: Mapping[str, str | None] = {}
     """None: taken away."""
+    loss: LossNote | None = None
+    """What was given up as lost of it."""
     newest_ns: int = 0
     """When the last one was written: who says otherwise comes after it, whatever his clock says."""
     unknown: frozenset[str] = frozenset()
@@ -54,4 +79,8 @@ def _with(before: Noted, note: Note) -> Noted:
             return msgspec.structs.replace(before, tags={**before.tags, key: value})
         case "untag":
             return msgspec.structs.replace(before, tags={**before.tags, note.text: None})
+        case "lost":
+            return msgspec.structs.replace(before, loss=LossNote.parse(note.text))
+        case "whole":
+            return msgspec.structs.replace(before, loss=None)
     return msgspec.structs.replace(before, unknown=before.unknown | {note.kind})

@@ -23,6 +23,7 @@ from bkctl.places import absolute_text, stored_place
 from bkctl.render import sets as render
 from bkctl.render.estimate import estimate_lines
 from bkctl.session import Reply, Session
+from bkctl.set_options import given_set_fields, set_options
 
 
 @click.group("set", cls=Noun, short_help="What is backed up, where to, how.")
@@ -40,7 +41,7 @@ def set_noun() -> None:
     ],
 )
 @click.argument("name", metavar="NAME")
-@options.set_options
+@set_options
 @click.option(
     "--source",
     metavar="PATH",
@@ -66,7 +67,7 @@ def create(ctx: click.Context, /, **given: Any) -> Reply:
         to=to,
         filters=_filters(ctx),
     )
-    text = msgspec.structs.replace(text, **options.given_set_fields(given))
+    text = msgspec.structs.replace(text, **given_set_fields(given))
     made = client.request("POST", "/v1/sets", EditSet(text=text, dry_run=given["dry_run"]), SetChange)
     lines = render.created_lines(made)
     if given["backup_now"] and not given["dry_run"]:
@@ -104,7 +105,7 @@ def show(session: Session, /, name: str) -> Reply:
     ],
 )
 @click.argument("name", metavar="SET")
-@options.set_options
+@set_options
 @click.option("--add-source", metavar="PATH", multiple=True, type=click.Path(readable=False), help="Back this up, too.")
 @click.option(
     "--remove-source",
@@ -137,7 +138,7 @@ def edit(ctx: click.Context, /, **given: Any) -> Reply:
     added = [named_destination(client, word, is_dry=given["dry_run"]) for word in given["add_to"]]
     to += [name for name in added if name not in to]
     filters = ([] if given["no_filters"] else text.filters) + _filters(ctx)
-    fields = options.given_set_fields(given)
+    fields = given_set_fields(given)
     fields["retention_at"] = {name: policy for name, policy in text.retention_at.items() if name in to}
     text = msgspec.structs.replace(text, sources=sources, to=to, filters=filters, **fields)
     return _put(client, stored, text, is_dry=given["dry_run"])

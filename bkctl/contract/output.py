@@ -7,17 +7,17 @@ from typing import Any
 
 import msgspec
 
-from bkctl.contract import destinations, freeing, kept, parts, runs, seeding, sets, stored
+from bkctl.contract import checks, destinations, freeing, kept, parts, runs, seeding, sets, stored
 from bkctl.output import SCHEMA
 
 _REFERENCE = "#/$defs/{name}"
-_JOBS = (runs.BackedUp, runs.Restored, runs.Checked, runs.Replicated, freeing.Freed)
+_JOBS = (runs.BackedUp, runs.Restored, checks.Checked, runs.Replicated, freeing.Freed)
 
 RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     "once": (runs.BackedUp,),
     "backup": (runs.BackedUp, runs.Begun),
     "restore": (runs.Restored,),
-    "check": (runs.Checked,),
+    "check": (checks.Checked, checks.CheckDiscarded),
     "free": (freeing.Freed,),
     "decrypt": (runs.Restored,),
     "status": (kept.Status,),

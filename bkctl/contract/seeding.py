@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from bkctl.contract.checks import BadObject
 from bkctl.contract.parts import Bytes, Count, Error, ExitCode, JobId, RepositoryId, Seconds, Shown, SnapshotId
-from bkctl.contract.runs import BadObject
 
 
 class SeededSet(Shown, kw_only=True):

@@ -56,6 +56,10 @@ class BackupSet(Shown, kw_only=True):
     password: SecretReference | None
     jobs: Count | None
     polite: bool
+    verify: str | None
+    """Share of what is stored that is read a day."""
+    heal: bool
+    """Whether periodic checks repair."""
     tags: dict[str, str]
     temp_dir: str | None
     time_zone: str | None

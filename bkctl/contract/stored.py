@@ -26,6 +26,13 @@ from bkctl.contract.parts import (
 Kind = Literal["file", "directory", "symlink", "fifo", "character_device", "block_device", "socket"]
 
 
+class Lost(Shown, kw_only=True):
+    """What was given up as lost of a snapshot."""
+
+    files: Count
+    bytes: Bytes
+
+
 class Snapshot(Named, kw_only=True):
     """A snapshot of a list."""
 
@@ -37,6 +44,8 @@ class Snapshot(Named, kw_only=True):
     tags: dict[str, str]
     pinned: bool
     """Whether retention leaves it alone."""
+    lost: Lost | None
+    """None: nothing was given up."""
     incomplete: bool
     sources: list[Escaped]
 

@@ -39,7 +39,27 @@ def check_lines(result: Mapping[str, Any]) -> list[str]:
     healed = result.get("healed")
     if healed:
         lines.append(_healed_line(healed))
+    lines += [f"Repaired: {one['object']}, from {one['place']}." for one in result.get("healed_objects") or []]
+    lines += [line for one in result.get("decisions") or [] for line in _decision_lines(one)]
     return [*lines, f"{facts}: {verdict}."]
+
+
+def _decision_lines(decision: Mapping[str, Any]) -> list[str]:
+    """What is lost of a set, and what becomes of that."""
+    files = f"{count(decision['files'], 'file')} ({format_bytes(decision['bytes'])}) of {decision['of_files']:,}"
+    where = f"{decision['set']} in {decision['destination']}"
+    if decision["state"] == "given_up":
+        return [f"Given up as lost: {files} of {where}."]
+    facts = joined(
+        [
+            f"index items {decision['index_items']:,}",
+            f"damaged items {decision['damaged_items']:,}",
+            f"broken blocks {decision['broken_blocks']:,}",
+            f"statistics {'right' if decision['statistics_agree'] else 'wrong'}",
+        ]
+    )
+    head = "Needs a decision" if decision["state"] == "waits" else "Damaged"
+    return [f"{head}: {files} of {where}; {facts}.", f"  repair, and give up what nobody has: {decision['command']}"]
 
 
 def _healed_line(healed: Mapping[str, Any]) -> str:

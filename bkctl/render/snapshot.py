@@ -80,4 +80,6 @@ def no_lines(_result: Mapping[str, Any]) -> list[str]:
 def _remarks(snapshot: Mapping[str, Any]) -> str:
     tags = [f"{key}={value}" for key, value in (snapshot.get("tags") or {}).items()]
     words = ["incomplete"] * bool(snapshot.get("incomplete")) + ["pinned"] * bool(snapshot.get("pinned"))
+    lost = snapshot.get("lost")
+    words += [f"{lost['files']:,} files lost"] if lost else []
     return " ".join(words + tags)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from backupd.model.jobs import JobKind
 from backupd.model.quotas import AccountUse
-from backupd.model.status import CopyStatus, Grade, QuotaUse, RunFact, SetStatus, StatusReport, Underway
+from backupd.model.status import CopyStatus, Coverage, Grade, QuotaUse, RunFact, SetStatus, StatusReport, Underway
 from backupd.sizes import format_bytes, parse_duration
 from bkctl.render import areas
 from bkctl.render.table import table
@@ -52,6 +52,7 @@ def status_lines(report: StatusReport) -> list[str]:
     notes = [*(f"Settings: {text}" for text in report.warnings)]
     enabled = [one for one in report.sets if one.is_enabled]
     notes += [line for one in enabled for line in _notes(one)]
+    notes += [line for one in enabled for copy in one.copies for line in _coverage_lines(one, copy)]
     notes += [*_account_lines(report.account), *_quota_lines(enabled), *_shared_lines(enabled), *_grade_lines(enabled)]
     notes += areas.lines(enabled, report.now_ns, ago)
     return [*lines, *([""] if notes else []), *notes, "", _sum_line(report)]
@@ -140,6 +141,13 @@ def _notes(one: SetStatus) -> list[str]:
         for copy in one.copies
         if copy.locked_until is not None
     ]
+    for copy in one.copies:
+        if copy.needs_decision is not None:
+            job = copy.needs_decision[:9]
+            notes += [
+                f"{one.set} on {copy.destination}: needs a decision: what the last check would give up as lost",
+                f"  give it up: bkctl check --apply {job}; leave it: bkctl check --discard {job}",
+            ]
     seeded = [copy.destination for copy in one.copies if copy.seeding_ns is not None]
     notes += [f"{one.set}: when its copy has arrived: bkctl destination adopt {name}" for name in seeded]
     run = one.last_run
@@ -150,6 +158,16 @@ def _notes(one: SetStatus) -> list[str]:
     elif not notes and any(copy.verdict == "unchecked" and copy.snapshot is None for copy in one.copies):
         notes.append(f"{one.set}: not stored everywhere yet: bkctl backup {one.set}")
     return notes
+
+
+def _coverage_lines(one: SetStatus, copy: CopyStatus) -> Iterator[str]:
+    covered = copy.coverage
+    if covered is not None and covered.verified_bytes:
+        share = covered.verified_bytes / max(1, covered.total_bytes)
+        oldest = f"the oldest read {covered.oldest[:10]}" if covered.oldest is not None else (
+            f"{format_bytes(covered.never_bytes)} never read"
+        )
+        yield f"{one.set} on {copy.destination}: {share:.0%} verified in the last {covered.days} days, {oldest}"
 
 
 def _quota_lines(sets: Sequence[SetStatus]) -> list[str]:
@@ -255,7 +273,7 @@ def _set_document(one: SetStatus) -> dict[str, Any]:
     }
 
 
-def _fields(value: AccountUse | Grade | QuotaUse) -> dict[str, Any]:
+def _fields(value: AccountUse | Coverage | Grade | QuotaUse) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__struct_fields__}
 
 
@@ -271,6 +289,8 @@ def _copy_document(copy: CopyStatus) -> dict[str, Any]:
         "last_run": _run_document(copy.last_run),
         "verified": rfc3339(copy.verified_ns) if copy.verified_ns is not None else None,
         "verified_bytes": copy.verified_bytes,
+        "coverage": _fields(copy.coverage) if copy.coverage is not None else None,
+        "needs_decision": copy.needs_decision,
         "stored_bytes": copy.stored_bytes,
         "free_bytes": copy.free_bytes,
         "files": copy.files,

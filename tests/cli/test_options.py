@@ -13,6 +13,7 @@ import click
 import pytest
 
 from bkctl import options as shared
+from bkctl import set_options
 from bkctl.grammar import GLOBAL_OPTIONS, Verb
 from bkctl.reference import commands
 from tests.house.house import House
@@ -48,8 +49,9 @@ def test_every_parameter_is_read(name: str) -> None:
     command = COMMANDS[name]
     callback = inspect.unwrap(command.callback) if command.callback is not None else None
     assert callback is not None
-    read = _names_read(inspect.getsource(callback)) | set(shared._SET_FIELDS) | _PUT_TOGETHER
-    for module in (callback.__module__, shared.__name__, "bkctl.passwords", "bkctl.applying", "bkctl.policies"):
+    read = _names_read(inspect.getsource(callback)) | set(set_options._SET_FIELDS) | _PUT_TOGETHER
+    ours = (shared.__name__, set_options.__name__)
+    for module in (callback.__module__, *ours, "bkctl.passwords", "bkctl.applying", "bkctl.policies"):
         read |= _names_read_in(module)
     unread = {one.name for one in own(command)} - read - (_BY_FILTERS if "filters" in read else set())
     assert unread == set()

@@ -49,6 +49,7 @@ def test_without_a_daemon_the_other_place_is_named(tmp_path: Path) -> None:
     shutil.copytree(place, copy)
     for path in place.glob("r*/blocks/*/*"):
         path.unlink()
+    shutil.rmtree(source)
     words = ("check", "--from", place, "--no-daemon")
     assert machine.json(*words, "--repair")["exit"] == 20
     document = machine.json(*words, "--repair", "--with", copy)

@@ -9,8 +9,10 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import msgspec
+from blake3 import blake3
 
 from backupd import sizes
+from backupd.cache import verified_blocks
 from backupd.cancel import Cancel
 from backupd.clock import SystemClock
 from backupd.destination.local import LocalDestination
@@ -27,7 +29,8 @@ from backupd.rules import globs, moments, names, picking
 from backupd.rules.filtering import Filters, parse_filter_file
 from backupd.settings import config_documents, config_files, daemon_settings, directories, host, keys, settings_edit
 from backupd.settings.lock import SetLock
-from backupd.snapshot.records import Snapshot
+from backupd.snapshot.notes import LOST, noted
+from backupd.snapshot.records import Note, Snapshot
 from tests.hostile.decoder import Decoder
 
 _REPOSITORY = "r" + "0" * 32
@@ -35,6 +38,7 @@ _IDENTITY = json.dumps(
     {"magic": "backupd repository", "version": 1, "required": [], "optional": [], "id": _REPOSITORY,
      "keyring": "1-0011223344556677", "created": "2026-11-21T21:07:10+00:00"}
 ).encode()  # fmt: skip
+_VERIFIED = b"ab" * 32 + b" 1795000000\n" + b"cd" * 32 + b" 0\n"
 _ONCE = json.dumps({"magic": "backupd once", "version": 1, "repository": _REPOSITORY}).encode()
 _SETTINGS = b"""# Ours.
 access:
@@ -216,6 +220,16 @@ def _of_text(parse: Callable[[str], object]) -> Callable[[bytes, Path], object]:
     return lambda data, _: parse(_text(data))
 
 
+def _loss(text: str) -> object:
+    return noted([Note(1, bytes(16), bytes(16), LOST, text)])[bytes(16)].loss
+
+
+def _verified(data: bytes, path: Path) -> object:
+    """Its digest right, too."""
+    (path / "verified").write_bytes(blake3(data).hexdigest().encode() + b"\n" + data)
+    return verified_blocks.load(str(path / "verified"))
+
+
 def _name(text: str) -> object:
     return names.check_set_name(text), names.split_host(text), names.default_set_name(text, [b"/a"])
 
@@ -249,6 +263,9 @@ ROWS = (
     ),
     Decoder("snapshot by a word", _pick, (b"latest", b"s1111", b"2130-01-01"), "text"),
     Decoder("version by a word", _pick_version, (b"2", b"2130-01-01"), "text", gives_error=True),
+    Decoder("note of a loss", _of_text(_loss), (b"12 34567 " + b"ab" * 16, b"much"), "text"),
+    Decoder("share", _of_text(sizes.parse_share), (b"5%", b"0.1%", b"100"), "text"),
+    Decoder("when blocks were verified", _verified, (_VERIFIED, b""), "text"),
     Decoder("name of a set", _of_text(_name), (b"documents", "Bücher:x".encode()), "text"),
     Decoder("text with secrets", _of_text(strike), (b"ftp://anna:secret@host/x " + b"A" * 44,), "text"),
     Decoder("holder of a lock", _lock, (b'{"pid": 1, "since_ns": 1795000000000000000}',), "json", gives_error=True),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from backupd.errors import BackupError
-from backupd.model.orders import CheckOrder, Order, RestoreOrder, Selection
+from backupd.model.orders import CheckOrder, Order, RestoreOrder, Selection, SiblingPlace
 from tests.support.damage_cases import Case, Spot, contents
 from tests.support.lived_in import DOCS, LIMITS, Kept, LivedIn
 from tests.support.machine import Machine
@@ -55,7 +55,7 @@ class Examination:
         self._lived, self._case, self._spot = lived, case, spot
         self.complaints: list[str] = []
         self.trail: list[str] = []
-        self.is_found = self.is_lossy = False
+        self.is_found = self.is_lossy = self.is_healed = False
         self.restores = 0
         self.wrong_bytes = 0
         self._restores_knowing = False
@@ -74,6 +74,26 @@ class Examination:
         else:
             self._judge_place(restored, plain, full)
         self._back_up()
+
+    def repair(self, sibling: Path) -> None:
+        """Repair from a place that is whole, then restore: all is there, and as it was."""
+        lived, complaints = self._lived, len(self.complaints)
+        siblings = [SiblingPlace(place=str(sibling))]
+        order = CheckOrder(place=str(lived.place), crc=True, repair=True, siblings=siblings, limits=LIMITS)
+        told = self.tell(order, lived.machine)
+        self._restores_knowing = False
+        restored = [self._restore(kept, lived.newcomer()) for kept in lived.kept]
+        # What it was swapped with is of another kind, maybe of one that does not heal.
+        parts = [path.relative_to(lived.place).parts for path in self._spot.hit]
+        folders = {"".join(one[1:2]).partition(".")[0] for one in parts}
+        if self._case.kind not in HEALED or told.code == ALARM or not folders <= _HEALED_FOLDERS:
+            # Told by the other part; what nobody can restore for want of a key, this can't heal.
+            del self.complaints[complaints:]
+            return
+        self.is_healed = told.exit_code == 0 and not any(one.missing or one.told.exit_code for one in restored)
+        if not self.is_healed:
+            missing = [sorted(one.missing)[:3] for one in restored]
+            self.complaints.append(f"not healed with a sibling: {told.exit_code} {told.message} {missing}")
 
     # What is done
 
@@ -221,6 +241,11 @@ class Examination:
             self.complaints.append(f"check of a sound place: {full.exit_code} {full.code} {full.message}")
 
 
+HEALED = (
+    "repository text", "block head", "data segment", "tree segment", "block end", "index object", "snapshot",
+)  # fmt: skip
+"""Kinds that come back from a sibling, whatever became of them; a snapshot that is gone is an alarm instead."""
+_HEALED_FOLDERS = {"blocks", "index", "snapshots", "repository"}
 PLAINLY = ("empty", "1 shorter", "half", "longer", "deleted")
 """Mutations whose loss the plain check must see."""
 NEEDED = ("repository text", "block head", "data segment", "tree segment", "block end", "index object", "keyring")

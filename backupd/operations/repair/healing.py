@@ -11,6 +11,7 @@ from backupd.model import events
 from backupd.operations.backup.space import SpaceGuard
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, SnapshotAt
+from backupd.operations.repair.source_files import NAME, SourceFiles
 from backupd.operations.repair.sources import RepairSource, RepairSources
 from backupd.repository.bad_places import BadPlaces
 from backupd.repository.copied_blocks import CopiedBlocks
@@ -43,6 +44,7 @@ class Healing:
         self._asked: set[bytes] = set()
         """Chunks that were looked for: what was not brought then can't be had."""
         self._given: set[bytes] = set()
+        self._from_files = 0
 
     def run(self, snapshots: Sequence[SnapshotAt], readable: set[bytes]) -> None:
         """Store again what these snapshots need of damaged blocks, and all that readable ones hold.
@@ -66,6 +68,7 @@ class Healing:
                 if len(self._pending) >= _WINDOW_CHUNKS:
                     self._bring()
         self._bring()
+        self._bring_from_files(snapshots)
         self._blocks.finish()
         self._publish()
 
@@ -93,12 +96,13 @@ class Healing:
 
     def result(self) -> dict[str, Any]:
         """What was stored again, and from where it came."""
-        used = self._sources.used()
+        used = [(source.name, source.given_chunks) for source in self._sources.used()]
+        used += [(NAME, self._from_files)] if self._from_files else []
         return {
             "chunks": len(self._given),
             "new_blocks": len(self._blocks.sizes),
             "stored_bytes": self._blocks.stored_bytes,
-            "sources": [{"place": source.name, "chunks": source.given_chunks} for source in used],
+            "sources": [{"place": name, "chunks": count} for name, count in used],
         }
 
     def close(self) -> None:
@@ -168,6 +172,29 @@ class Healing:
             self._given |= fresh
             source.given_chunks += len(fresh)
 
+    def _bring_from_files(self, snapshots: Sequence[SnapshotAt]) -> None:
+        """What no place gives may still lie where it was backed up from."""
+        lost = {chunk_id for chunk_id in self._asked if chunk_id not in self._given}
+        if not lost:
+            return
+        files = SourceFiles(self._context, self._place, self._load, self._tick)
+        try:
+            here = files.of_this_host(snapshots)
+            if here:
+                self._context.tell("information", "look for what is lost in the source files", verbosity=1)
+            trees = TreeCheck(self._load, lambda ids: _not_in(lost, ids), self._tables)
+            for at in here:
+                for hit in trees.walk(at.snapshot.root):
+                    self._tick()
+                    for segment in files.give(at.snapshot, hit, lost) if hit is not None else ():
+                        self._blocks.add(segment)
+            for segment in files.flush():
+                self._blocks.add(segment)
+        finally:
+            files.close()
+            self._given |= files.given
+            self._from_files = len(files.given)
+
     def _publish(self) -> None:
         if self._blocks.publish(self._tables, self._generation, self._context.warn):
             self._sources.look_again()
@@ -184,3 +211,7 @@ class Healing:
                 elapsed_seconds=elapsed,
             )
         )
+
+
+def _not_in(lost: set[bytes], ids: bytes) -> bytearray:
+    return bytearray(ids[at : at + 32] not in lost for at in range(0, len(ids), 32))

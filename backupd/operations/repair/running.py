@@ -34,7 +34,8 @@ class Repair:
 
     def run(self, stored: StoredCheck, snapshots: list[SnapshotAt]) -> dict[str, Any]:
         """Heal what these snapshots need; the check knows then how all lies there. Raises DestinationError."""
-        context, tables, hits = self._context, self._index.tables, self._findings.hit_count
+        context, tables, findings = self._context, self._index.tables, self._findings
+        hits, hit = findings.hit_count, findings.hits
         context.step("repair what is damaged")
         sources = RepairSources(context, self._place, tables)
         try:
@@ -52,7 +53,11 @@ class Repair:
                 self._retire(writable, healing.retired(stored.bad), stored)
         finally:
             sources.close()
-        return healing.result() | {"files": max(0, hits - self._findings.hit_count)}
+        is_left = {(one["snapshot"], one["path"]) for one in findings.hits}
+        healed = [one for one in hit if (one["snapshot"], one["path"]) not in is_left]
+        # Where more are left than are named, it can't be told of each.
+        healed = healed if findings.hit_count == len(findings.hits) else []
+        return healing.result() | {"files": max(0, hits - findings.hit_count), "healed_files": healed}
 
     def _retire(self, place: OpenPlace, retired: BadPlaces, stored: StoredCheck) -> None:
         """Record what has another place now, and what was found bad in new blocks.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from backupd.cache.index_tables import IndexTables
 from backupd.destination.stores import canonical
@@ -15,6 +16,39 @@ from backupd.repository import identity
 from backupd.repository.copied_blocks import SealedSegment
 from backupd.repository.reader import ChunkReader, SegmentReader
 from backupd.repository.sealed_fetching import SealedFetcher
+
+
+@contextmanager
+def passed_over(context: JobContext, sibling: SiblingPlace) -> Iterator[str]:
+    """Its name; where it can't be asked that is told, and the block ends."""
+    name, alarm = sibling.name or sibling.place, context.alarm
+    try:
+        yield name
+    except BackupError as error:
+        context.warn(f"{name} can't be asked for what is damaged here: {error.message}")
+    if context.alarm is not alarm and context.alarm is not None:
+        # Each chunk of it is opened and hashed, so it may help all the same; its own check sounds the alarm.
+        context.warn(context.alarm.message)
+    context.alarm = alarm
+
+
+def open_sibling(context: JobContext, own: OpenPlace, sibling: SiblingPlace) -> OpenPlace | None:
+    """The same repository at another place; None where that is this very place.
+
+    Raises RepositoryNotFoundError, ConflictError for other keys, and whatever opening a repository raises.
+    """
+    address, named = split_place(sibling.place)
+    if canonical(address) == canonical(own.address):
+        return None
+    whole = context.open_store(address, "reader", sibling.access)
+    repository = own.repository.text_id
+    is_there = repository in identity.list_repositories(whole, whole.top_names())
+    if named not in (None, repository) or not is_there:
+        raise RepositoryNotFoundError(f"the repository {repository[:9]} does not lie there")
+    opened = open_repository(context, whole, address, repository, sibling.access)
+    # What is copied as it is sealed must open with the keys that this place knows.
+    compare_keys(opened, own)
+    return opened
 
 
 class RepairSource:
@@ -66,17 +100,9 @@ class RepairSources:
 
     def open_siblings(self, order: CheckOrder) -> None:
         """One that can't be opened, or that has other keys, is told and left out."""
-        alarm = self._context.alarm
         for sibling in order.siblings:
-            name = sibling.name or sibling.place
-            try:
+            with passed_over(self._context, sibling) as name:
                 self._open(sibling, name)
-            except BackupError as error:
-                self._context.warn(f"{name} can't be asked for what is damaged here: {error.message}")
-            if self._context.alarm is not alarm and self._context.alarm is not None:
-                # Each chunk of it is opened and hashed, so it may help all the same; its own check sounds the alarm.
-                self._context.warn(self._context.alarm.message)
-            self._context.alarm = alarm
 
     def all(self) -> list[RepairSource]:
         """Those that can be asked."""
@@ -111,18 +137,9 @@ class RepairSources:
             tables.close()
 
     def _open(self, sibling: SiblingPlace, name: str) -> None:
-        context, own = self._context, self._place
-        address, named = split_place(sibling.place)
-        if canonical(address) == canonical(own.address):
+        opened = open_sibling(self._context, self._place, sibling)
+        if opened is None:
             return
-        whole = context.open_store(address, "reader", sibling.access)
-        repository = own.repository.text_id
-        is_there = repository in identity.list_repositories(whole, whole.top_names())
-        if named not in (None, repository) or not is_there:
-            raise RepositoryNotFoundError(f"the repository {repository[:9]} does not lie there")
-        opened = open_repository(context, whole, address, repository, sibling.access)
-        # A segment is copied as it is sealed: this place must know its key.
-        compare_keys(opened, own)
         tables = load_place_index(opened).tables
         self._sibling_tables.append(tables)
         self._siblings.append(RepairSource(name, opened, tables, opened.healed.note))

@@ -1,0 +1,78 @@
+"""Logs of checks, kept in the state directory by date (FEATURES 8.2): severities and findings, no paths of files.
+
+A line: severity, a space, the message. The newest few hundred stay.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from backupd import durable_io
+from backupd.clock import to_datetime
+from backupd.model import events
+from backupd.operations.context import JobContext
+from backupd.sizes import format_bytes
+from backupd.state_errors import translated
+
+FOLDER = "checks"
+_MOST_LOGS = 400
+_MOST_LINES = 10_000
+
+
+def keep(context: JobContext, place: str, repository: str, done: events.Done) -> None:
+    """Write a check's log, and remove the oldest ones; where that fails it is told, and the check is none the worse."""
+    if context.directories.is_temporary:
+        return
+    folder = os.path.join(context.directories.state, FOLDER)
+    when = to_datetime(context.clock.now_ns()).strftime("%Y-%m-%dT%H%M%SZ")
+    lines = [*_lines(place, repository, done)][:_MOST_LINES]
+    text = "".join(" ".join(line.split()) + "\n" for line in lines)
+    try:
+        durable_io.make_directories(folder)
+        durable_io.remove_leftovers(folder)
+        path = os.path.join(folder, f"{when}-{repository[:9]}-{os.urandom(2).hex()}.log")
+        durable_io.replace(path, [text.encode("utf-8", "backslashreplace")])
+        for name in sorted(os.listdir(folder))[:-_MOST_LOGS]:
+            # Another check may remove it, too.
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, name))
+    except OSError as error:
+        context.warn(f"the log of this check could not be kept: {translated(error, folder).message}")
+
+
+def statistics_line(statistics: Any) -> str:
+    """What the index says, what was counted, and whether they agree."""
+    recorded, found = (
+        f"{statistics[name]['blocks']:,} blocks, {format_bytes(statistics[name]['bytes'])}"
+        for name in ("recorded", "found")
+    )
+    return f"statistics: recorded {recorded}; found {found}: {'right' if statistics['agree'] else 'wrong'}"
+
+
+def _lines(place: str, repository: str, done: events.Done) -> Iterator[str]:
+    result = done.result
+    yield f"information check of {repository} in {place}"
+    counted = f"{result['snapshots']:,} snapshots, {result['blocks']:,} blocks, {result['bytes_read']:,} bytes read"
+    yield f"information {counted}"
+    yield f"{'information' if result['statistics']['agree'] else 'warning'} {statistics_line(result['statistics'])}"
+    for one in result["problems"]:
+        yield f"error {one['code']} {one['object']}: {one['message']}"
+    if result["files_hit_count"]:
+        yield f"error {result['files_hit_count']:,} files are hit, counted in each snapshot"
+    for one in result["skipped"]:
+        yield f"warning {one['set']} was skipped: {one['reason']}"
+    for one in result["decisions"]:
+        severity = "error" if one["state"] == "waits" else "warning"
+        lost = f"{one['files']:,} files, {one['bytes']:,} bytes lost"
+        yield f"{severity} {one['set']}: {lost}: {one['state']}, {one['plan']}"
+    healed = result["healed"]
+    if healed is not None:
+        counted = f"{healed['chunks']:,} chunks, {healed['stored_bytes']:,} bytes, {healed['files']:,} files"
+        yield f"information healed: {counted}"
+    for message in done.warnings:
+        yield f"warning {message}"
+    ended = f": {done.error['message']}" if done.error else ""
+    yield f"{'error' if done.exit_code else 'information'} exit {done.exit_code}{ended}"
