@@ -30,6 +30,8 @@ class Findings:
         """What is hit, by snapshot."""
         self.undecided = ""
         """What is to be given up as lost when somebody says so; empty: nothing."""
+        self.decided_by = ""
+        """The command that says so."""
         self.outdated: BackupError | None = None
         """Why what was decided was not carried out."""
         self._last_hit: tuple[str, bytes] | None = None
@@ -81,7 +83,7 @@ class Findings:
         return f"{files}, everything else can be restored"
 
     def _hint(self, place: str) -> str:
-        hints = []
+        hints = [f"give it up: {self.decided_by}"] if self.decided_by else []
         if any(problem.name.startswith("index") for problem in self.problems):
             hints.append(f"make the index anew: bkctl check --from {place} --rebuild-index")
         if self.recorded_blocks or self.recorded_chunks:

@@ -75,6 +75,7 @@ def test_a_large_loss_waits_until_it_is_confirmed(tmp_path: Path) -> None:
     (decision,) = result["decisions"]
     assert (exit_code, decision["state"], decision["files"], decision["snapshots"]) == (20, "waits", _FILES, 2)
     assert "needs a decision" in error["message"]
+    assert decision["command"] in error["hint"]
     name = _set_name(history)
     assert f"--repair --confirm {name}" in decision["command"]
     assert _lost(history) == [None, None]

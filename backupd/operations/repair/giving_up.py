@@ -66,6 +66,7 @@ class GivingUp:
         waiting = [one for one in told if one["state"] == "waits"]
         if waiting:
             files, size = sum(one["files"] for one in waiting), sum(one["bytes"] for one in waiting)
+            self._findings.decided_by = str(waiting[0]["command"])
             self._findings.undecided = (
                 f"to give up {_files(files)} ({format_bytes(size)}) as lost is beyond the limits and needs a decision"
             )
