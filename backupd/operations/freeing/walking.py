@@ -23,7 +23,7 @@ class RootWalk:
 
     def __init__(self, marks: LiveChunks, load: Load, tick: Callable[[], None]) -> None:
         """tick: called between all steps."""
-        self._marks, self._load, self._tick = marks, load, tick
+        self._marks, self.load, self._tick = marks, load, tick
         self._walked: dict[bytes, list[tuple[int, bytes]]] = {}
         """By set: (time, root), in order."""
 
@@ -31,7 +31,7 @@ class RootWalk:
         """Mark what it needs; what was not marked before. Raises DamageError where something of it can't be had."""
         before = self._marks.marked
         walked = self._walked.setdefault(snapshot.set_id, [])
-        for piece in TreeReach(self._load, set()).reached(snapshot.root, _nearest(walked, snapshot.started_ns)):
+        for piece in TreeReach(self.load, set()).reached(snapshot.root, _nearest(walked, snapshot.started_ns)):
             self._tick()
             lost = self._marks.mark(piece.ids, piece.lengths)
             if lost:
