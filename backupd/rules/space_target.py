@@ -128,8 +128,8 @@ class Weighed(msgspec.Struct, frozen=True, kw_only=True):
     order: Order
     shares: Mapping[str, int]
     """By id: stored bytes that nobody needs any more when it goes together with those before it in the order."""
-    roots: Mapping[str, bytes]
-    """By id: what a snapshot holds; equal where two hold the same. Of all snapshots that there are."""
+    contents: Mapping[str, bytes]
+    """By id, of all snapshots of the sets: a name for what it holds, the same where two hold the same."""
     dead_bytes: int
 
 
@@ -137,16 +137,21 @@ def plan_for(weighed: Weighed, target_bytes: int) -> TargetPlan:
     """The plan that gives so much back, or as much of it as can be. More for a greater target, never less."""
     order = weighed.order.droppable
     count = sum(one.is_dropped_anyway for one in order)
+    staying = {weighed.contents[id_] for id_ in weighed.order.held}
+    last = {weighed.contents[one.id]: at for at, one in enumerate(order)}
+    together: dict[bytes, int] = {}
     freed = weighed.dead_bytes + sum(weighed.shares[one.id] for one in order[:count])
-    useful = count
+    cut = count
     for at in range(count, len(order)):
         if freed >= target_bytes:
             break
-        freed += weighed.shares[order[at].id]
-        if weighed.shares[order[at].id]:
-            # What gives nothing by itself goes only where a later one gives something.
-            useful = at + 1
-    return _plan(weighed, useful, max(0, target_bytes - freed))
+        content = weighed.contents[order[at].id]
+        together[content] = together.get(content, 0) + weighed.shares[order[at].id]
+        if content not in staying and last[content] == at:
+            # Those that hold the same give something when the last of them goes.
+            freed += together[content]
+            cut = at + 1
+    return _plan(weighed, cut, max(0, target_bytes - freed))
 
 
 def plan_by_id(weighed: Weighed, wanted: str) -> TargetPlan | None:
@@ -162,12 +167,12 @@ def plan_by_id(weighed: Weighed, wanted: str) -> TargetPlan | None:
 def _plan(weighed: Weighed, cut: int, short_bytes: int) -> TargetPlan:
     """The plan of the first so many of the order, but those that do not help."""
     chosen = {one.id for one in weighed.order.droppable[:cut]}
-    staying = {root for snapshot, root in weighed.roots.items() if snapshot not in chosen}
+    staying = {content for id_, content in weighed.contents.items() if id_ not in chosen}
     drops = [
         Drop(one, weighed.shares[one.id])
         for one in weighed.order.droppable[:cut]
         # What another one holds just so stays there anyway.
-        if one.is_dropped_anyway or weighed.shares[one.id] or weighed.roots[one.id] not in staying
+        if one.is_dropped_anyway or weighed.contents[one.id] not in staying
     ]
     return TargetPlan(
         id=plan_id(_state(weighed), str(cut)), drops=drops, dead_bytes=weighed.dead_bytes, short_bytes=short_bytes

@@ -121,7 +121,8 @@ def test_what_can_not_be_reached_is_said_with_what_holds_it(history: History) ->
     made = _grow(history)
     order = SnapshotNoteOrder(place=str(history.bench.place), verb="pin", selection=Selection(as_of=made[1]))
     history.bench.machine.run(order, history.bench.clock)
-    # The same as the newest: to drop it would give nothing.
+    # The same as the newest, but for a directory above the source: to drop it would give nothing.
+    history.bench.above.joinpath("another").mkdir()
     same = history.bench.back_up().result["runs"][0]["snapshot"]
     history.note(same)
     said = _free(history, target_bytes=100 * _MIB, dry_run=True)["target"]

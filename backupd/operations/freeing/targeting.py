@@ -45,6 +45,7 @@ from backupd.snapshot import naming
 from backupd.snapshot.notes import NOTHING
 from backupd.snapshot.records import Snapshot
 from backupd.store_errors import PlanOutdatedError
+from backupd.tree.sameness import content_name
 
 _LEAST_ID = 9
 """Letters of a plan's id at least: its short form. A shorter one might name another plan by chance."""
@@ -84,6 +85,7 @@ class Targeting:
         self._notes: list[str] = []
         self._ordered = Order([], {})
         self._shares: dict[str, int] = {}
+        self._contents: dict[str, bytes] = {}
 
     def walk(self, look: Look, walk: RootWalk, areas: AreaCount) -> None:
         """Mark and count all snapshots of a look. Raises as `repository.retaining.decide`, SetNotFoundError."""
@@ -91,10 +93,13 @@ class Targeting:
         going = [one.id for one in reversed(self._ordered.droppable)]
         staying = {name: one for name, one in look.snapshots.items() if _id(one) not in set(going)}
         held: dict[Holder, HeldBy] = {holder: HeldBy() for holder in HOLDERS}
+        self._contents = {}
 
         def mark(one: Snapshot) -> Marked:
             marked = walk.mark(one)
             areas.add(one, marked, None)
+            if _id(one) in self._by_id and (one.is_complete or _id(one) not in self._contents):
+                self._contents[_id(one)] = content_name(one.root, one.sources, walk.load)
             return marked
 
         for holder, one in self._in_order(staying, look):
@@ -109,7 +114,7 @@ class Targeting:
             repository=self._place.repository.text_id,
             order=self._ordered,
             shares=self._shares,
-            roots={id_: max(found, key=lambda at: at[1].is_complete)[1].root for id_, found in self._by_id.items()},
+            contents=self._contents,
             dead_bytes=self.dead_bytes,
         )
         order = self._order

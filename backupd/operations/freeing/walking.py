@@ -26,7 +26,7 @@ class RootWalk:
 
     def __init__(self, marks: LiveChunks, load: Load, tick: Callable[[], None]) -> None:
         """tick: called between all steps."""
-        self._marks, self._load, self._tick = marks, load, tick
+        self._marks, self.load, self._tick = marks, load, tick
         self._walked: dict[bytes, list[tuple[int, bytes]]] = {}
         """By set: (time, root), in order."""
 
@@ -35,7 +35,7 @@ class RootWalk:
         before = self._marks.marked
         walked = self._walked.setdefault(snapshot.set_id, [])
         ids, lengths = bytearray(), list[int]()
-        for piece in TreeReach(self._load, set()).reached(snapshot.root, _nearest(walked, snapshot.started_ns)):
+        for piece in TreeReach(self.load, set()).reached(snapshot.root, _nearest(walked, snapshot.started_ns)):
             self._tick()
             ids += piece.ids
             lengths += piece.lengths

@@ -57,8 +57,8 @@ def weigh(order: Order, held: Held, others: frozenset[int] = frozenset(), dead: 
     for id_ in reversed(going):
         shares[id_] = size(held[id_] - seen)
         seen |= held[id_]
-    roots = {id_: repr(sorted(chunks)).encode() for id_, chunks in held.items()}
-    return Weighed(repository="r", order=order, shares=shares, roots=roots, dead_bytes=dead)
+    contents = {id_: repr(sorted(chunks)).encode() for id_, chunks in held.items()}
+    return Weighed(repository="r", order=order, shares=shares, contents=contents, dead_bytes=dead)
 
 
 def short(found: TargetPlan) -> list[int]:
