@@ -156,6 +156,8 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     """`CI` is set: a random key is made only where `key_out` keeps it."""
     retention: RetentionText | None = None
     """Applied after the run, where it was good; None: nothing is dropped."""
+    migrate: bool = False
+    """Whether files are read again that were cut or named by other settings than now."""
 
 
 class Selection(Strict, frozen=True, kw_only=True):
@@ -225,6 +227,17 @@ class FreeOrder(Order, frozen=True, kw_only=True, tag="free"):
     policy: RetentionText | None = None
     dry_run: bool = False
     limits: Limits = Limits()
+
+
+class MigrateOrder(Order, frozen=True, kw_only=True, tag="migrate"):
+    """What is stored at a place once more as its set wants it now; a daemon has it done after a backup."""
+
+    set_id: str
+    """As its snapshots name it, which also names its lock."""
+    compression: Literal["none", "fast", "normal", "best"] = "fast"
+    dry_run: bool = False
+    limits: Limits = Limits()
+    space: SpaceLimits | None = None
 
 
 class ReplicateOrder(Order, frozen=True, kw_only=True, tag="replicate"):

@@ -248,6 +248,8 @@ class Sealed(Message, frozen=True, array_like=True, tag=2):
     ids: bytes
     mask: int = 1
     """Bits of the destinations that lack its chunks."""
+    level: int = 0
+    """As in a frame header."""
 
 
 class FileResult(Message, frozen=True, array_like=True):

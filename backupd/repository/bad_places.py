@@ -133,5 +133,15 @@ class PlaceCheck:
                 yield chunk_id
 
 
+def retired_in(records: Iterable[Damage]) -> set[bytes]:
+    """Blocks that were given up though they are whole, for all that they hold was stored anew."""
+    return {block_id for record in records for block_id, ids in record.places if ids == b""}
+
+
+def names_bad(record: Damage) -> bool:
+    """Whether a record says that something is bad, and not only that blocks are retired."""
+    return any(ids != b"" for _, ids in record.places)
+
+
 def _split(ids: bytes) -> Iterator[bytes]:
     return (ids[at : at + _ID_BYTES] for at in range(0, len(ids), _ID_BYTES))
