@@ -175,6 +175,12 @@ class RetentionFailedError(LeftOutError):
     code = "retention.failed"
 
 
+class MigrationFailedError(LeftOutError):
+    """The backup is whole; not all that was to be stored anew could be."""
+
+    code = "migration.failed"
+
+
 class EmptyPolicyError(ConfigError):
     """A retention policy by which nothing but the newest snapshot would stay."""
 

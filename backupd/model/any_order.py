@@ -18,6 +18,7 @@ from backupd.model.orders import (
     FreeOrder,
     InfoOrder,
     KeyOrder,
+    MigrateOrder,
     ReplicateOrder,
     RestoreOrder,
     RetentionOrder,
@@ -36,6 +37,7 @@ AnyOrder = (
     | RestoreOrder
     | CheckOrder
     | FreeOrder
+    | MigrateOrder
     | ReplicateOrder
     | SnapshotListOrder
     | SnapshotShowOrder

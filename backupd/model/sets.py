@@ -121,6 +121,8 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     jobs: int | None = None
     """Worker processes; none: one a core."""
     polite: bool = True
+    migrate: bool = False
+    """Whether each run also stores anew what is not stored as the set wants it now."""
     temp_dir: str | None = None
     """Absolute path of a directory for what its runs put aside; none: the daemon's."""
     tags: dict[str, str] = {}

@@ -160,8 +160,10 @@ def mark_absent(tables: IndexTables, records: Records) -> tuple[GcState, dict[st
         for block_id, ids in record.places:
             if block_id in state.deleted or block_id not in named:
                 continue
-            if not ids:
+            if ids is None:
                 tables.absent_blocks.add(block_id)
+            elif not ids:
+                tables.retired_blocks.add(block_id)
             else:
                 tables.absent_places |= {block_id + ids[at : at + 32] for at in range(0, len(ids), 32)}
     return state, {name: record for name, record in damage.items() if names_bad(record)}
@@ -242,7 +244,7 @@ def merge_named(records: Records, index: LoadedIndex, newest_first: Sequence[str
     # Anew: lists and damage may have come while the run was under way.
     state, damage = mark_absent(tables, records)
     bad = {block_id for record in damage.values() for block_id, ids in record.places if ids is None}
-    doubts = Doubts(state.deleted, tables.absent_blocks, tables.absent_places, bad)
+    doubts = Doubts(state.deleted, tables.absent_blocks | tables.retired_blocks, tables.absent_places, bad)
     inputs = [fetch_contents(repository, name) for name in newest_first]
     # What they replaced stays replaced when they are gone, for hosts that have been away for long.
     replaces = list(dict.fromkeys([*newest_first, *(old for one in inputs for old in one.replaces)]))

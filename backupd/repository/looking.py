@@ -55,8 +55,8 @@ class Look(msgspec.Struct, frozen=True):
         """Have the tables give places of grade GOOD or LISTED before all others."""
         tables = self.index.tables
         self.bad.mark(tables, self.gc.deleted)
-        there = self.blocks.keys() - self.retired
-        tables.absent_blocks |= {row.block_id for row in tables.blocks()} - there | self.misshapen
+        tables.absent_blocks |= {row.block_id for row in tables.blocks()} - self.blocks.keys() | self.misshapen
+        tables.retired_blocks |= self.retired
 
     def grade(self, block_id: bytes, chunk_id: bytes) -> Grade:
         """How good a place is."""

@@ -93,6 +93,44 @@ class RetentionAt(Shown, kw_only=True):
     """Why nothing was dropped; the run is good all the same."""
 
 
+class Blocks(Shown, kw_only=True):
+    """So many, of so many bytes."""
+
+    blocks: Count
+    bytes: Bytes
+
+
+class PlannedBlocks(Blocks, kw_only=True):
+    """What is not stored as the set wants it now."""
+
+    reasons: dict[Literal["epoch", "compression", "parity", "unread"], Bytes]
+    """By what they lack, of which a block may lack several: older key, weaker compression, less parity, and blocks
+    of which that can't be read."""
+
+
+class MigrationAt(Shown, kw_only=True):
+    """What migration came to after a run; null: it did not come so far."""
+
+    planned: PlannedBlocks | None
+    migrated: Blocks | None
+    """Of those planned; a freeing deletes them."""
+    left: Blocks | None
+    """Of those planned that are still needed as they are."""
+    stored_bytes: Bytes | None
+    """Of new blocks."""
+    lost_chunks: Count | None
+    """What could not be read."""
+    error: Error | None
+    """Why not all was stored anew; the run is good all the same."""
+
+
+class ReadAgain(Shown, kw_only=True):
+    """Files that a migration reads again: they were cut or named by other settings."""
+
+    files: Count
+    bytes: Bytes
+
+
 class AtDestination(Shown, kw_only=True):
     """What a run came to at one destination."""
 
@@ -108,6 +146,8 @@ class AtDestination(Shown, kw_only=True):
     estimate: Estimate | UnsetType = UNSET
     traffic: Traffic | UnsetType = UNSET
     retention: RetentionAt | UnsetType = UNSET
+    """Where it was asked for."""
+    migration: MigrationAt | UnsetType = UNSET
     """Where it was asked for."""
 
 
@@ -132,6 +172,8 @@ class Run(Shown, kw_only=True):
     exit: ExitCode
     files: Files | UnsetType = UNSET
     problems: Problems | UnsetType = UNSET
+    migrate: ReadAgain | UnsetType = UNSET
+    """Where it was asked for."""
     snapshot: SnapshotId | None
     bytes: Sizes | UnsetType = UNSET
     destinations: list[AtDestination]

@@ -56,6 +56,7 @@ class BackupSet(Shown, kw_only=True):
     password: SecretReference | None
     jobs: Count | None
     polite: bool
+    migrate: bool
     tags: dict[str, str]
     temp_dir: str | None
     time_zone: str | None

@@ -9,6 +9,7 @@ from typing import Any
 from backupd.model.places import is_place
 from backupd.sizes import format_bytes, format_seconds
 from bkctl.render.figures import common_reason, counted, joined, problem_lines
+from bkctl.render.migration import migration_lines
 from bkctl.text import count, escape
 
 _SEALED_WITH = {
@@ -80,7 +81,7 @@ def _run_lines(run: Mapping[str, Any], is_dry: bool) -> list[str]:
         if destination.get("error")
     ]
     lines += [line for destination in run.get("destinations", []) for line in _retention_lines(destination)]
-    return lines
+    return [*lines, *migration_lines(run, is_dry)]
 
 
 def _retention_lines(destination: Mapping[str, Any]) -> list[str]:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from backupd.errors import (
-    DamageError,
-    DestinationFullError,
-    RepositoryNotFoundError,
-    StoppedError,
-    UsageError,
-)
+from backupd.cancel import Cancel
+from backupd.errors import DamageError, StoppedError, UsageError
+from backupd.house import run
 from backupd.index.layout import BlockRow
+from backupd.model import events
 from backupd.model.orders import CheckOrder, KeyOrder, MigrateOrder
+from backupd.model.quotas import SpaceLimits
 from backupd.model.store_access import NO_ACCESS
+from backupd.operations.context import JobContext
 from backupd.repository.block_facts import FactsReader
 from backupd.repository.block_listing import list_blocks
 from backupd.repository.index_loading import epoch_of
 from backupd.repository.reader import worker_setup
+from backupd.settings import directories
 from backupd.sizes import MIB
+from backupd.store_errors import QuotaError
 from tests.support.backing_up import counts, read_bytes, run_of
+from tests.support.damaging import flip
 from tests.support.histories import History
 
 
@@ -31,12 +34,23 @@ def _history(tmp_path: Path) -> History:
     return History(tmp_path, 29)
 
 
-def _migrate(history: History, **options: Any) -> dict[str, Any]:
+def _order(history: History, **options: Any) -> MigrateOrder:
+    (set_id,) = {name.set_id for name in history.records().snapshot_names()}
+    order: MigrateOrder = MigrateOrder(place=str(history.bench.place), set_id=set_id, **options)
+    return order
+
+
+def _migrate_as_told(history: History, **options: Any) -> events.Done:
     bench = history.bench
     bench.clock.ahead_seconds += 120
-    (set_id,) = {name.set_id for name in history.records().snapshot_names()}
-    order = MigrateOrder(place=str(bench.place), set_id=set_id, **options)
-    return bench.machine.run(order, bench.clock).result
+    return bench.machine.run(_order(history, **options), bench.clock).done
+
+
+def _migrate(history: History, **options: Any) -> dict[str, Any]:
+    done = _migrate_as_told(history, **options)
+    assert done.exit_code == 0, done
+    assert done.result is not None
+    return done.result
 
 
 def _rotate(history: History) -> None:
@@ -150,3 +164,115 @@ def test_files_are_cut_and_named_as_the_set_wants_now(history: History) -> None:
 def test_without_deduplication_it_is_refused(history: History) -> None:
     with pytest.raises(UsageError, match="without deduplication"):
         history.bench.back_up(deduplication="off", migrate=True)
+
+
+class _Hit:
+    """A history whose oldest data block is damaged in one of its segments, after keys were rotated."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.first = history.back_up({"hit": 4 * MIB})
+        (self.block,) = [path for path in self.blocks() if path.stat().st_size > MIB]
+        history.back_up({"other": 2 * MIB})
+        _rotate(history)
+        flip(0.5)(self.block)
+
+    def blocks(self) -> list[Path]:
+        """Files of all blocks."""
+        return list(self.history.bench.place.glob("r*/blocks/*/*"))
+
+
+def test_what_is_damaged_is_told_and_stays_and_all_else_goes_on(history: History) -> None:
+    """Else damage is sealed anew as if it were whole, or one bad sector keeps all the rest under the old key."""
+    hit = _Hit(history)
+    done = _migrate_as_told(history)
+    assert (done.exit_code, done.error and done.error["code"]) == (20, "damage.found")
+    assert done.result is not None
+    assert done.result["lost_chunks"] > 0
+    assert (done.result["left"]["blocks"], hit.block.exists()) == (1, True)
+    assert done.result["migrated"]["bytes"] > 2 * MIB
+    # The good segments beside it were stored anew, too.
+    assert done.result["stored_bytes"] > 4.5 * MIB
+    again = _migrate_as_told(history)
+    assert (again.exit_code, again.result and again.result["planned"]["blocks"]) == (20, 1)
+    assert again.result is not None
+    assert again.result["stored_bytes"] == 0
+    # Known as damage, it is stored again by the next run, though no file changed.
+    history.note(run_of(history.bench.back_up(no_cache=True))["snapshot"])
+    done = _migrate_as_told(history)
+    assert (done.exit_code, done.result and done.result["left"]["blocks"]) == (0, 0)
+    history.free()
+    assert not hit.block.exists()
+    history.check_all()
+
+
+def test_where_the_new_copy_is_lost_the_old_one_stays(history: History) -> None:
+    """Else who migrates to a failing disk loses what was whole before."""
+    history.back_up({"a": 3 * MIB, "b": 40_000})
+    old = {path: path.read_bytes() for path in history.bench.place.glob("r*/blocks/*/*")}
+    _rotate(history)
+    _migrate(history)
+    for path in history.bench.place.glob("r*/blocks/*/*"):
+        if path not in old:
+            flip(0.5)(path)
+    history.bench.machine.run(CheckOrder(place=str(history.bench.place), crc=True), history.bench.clock)
+    history.free()
+    assert history.bench.differences() == []
+    # What was retired and is needed again is stored anew once more.
+    assert _migrate(history)["migrated"]["blocks"] > 0
+    history.free()
+    assert {epoch for epoch, _, _ in _sealings(history)} == {history.records().repository.keyring.current.name.text}
+    history.check_all()
+
+
+def test_a_run_that_is_stopped_goes_on_from_there(history: History) -> None:
+    """Else a migration that takes longer than a night never ends."""
+    bench = history.bench
+    history.back_up({f"{number}": 3 * MIB for number in range(4)})
+    _rotate(history)
+    cancel, said = Cancel(), []
+
+    def tell(event: object) -> None:
+        said.append(event)
+        if sum(isinstance(one, events.Progress) and one.step == "migrate" for one in said) == 1:
+            cancel.request(StoppedError("enough"))
+
+    bench.clock.ahead_seconds += 120
+    context = JobContext(
+        _order(history), bench.clock, cancel, bench.machine.environ, directories.find(bench.machine.environ), tell
+    )
+    before = bench.stored_bytes()
+    with pytest.raises(StoppedError):
+        run(context.order, context)
+    stored = bench.stored_bytes() - before
+    assert 0 < stored < 11 * MIB
+    rest = _migrate(history)
+    assert rest["left"]["blocks"] == 0
+    assert rest["stored_bytes"] + stored < 12.3 * MIB
+    history.free()
+    history.check_all()
+
+
+def test_no_room_is_told_and_nothing_is_removed(history: History) -> None:
+    history.back_up({"a": 3 * MIB})
+    before = sorted(history.bench.place.glob("r*/blocks/*/*"))
+    _rotate(history)
+    space = SpaceLimits(set_name="docs", destination="usb", set_quota_bytes=4 * MIB)
+    with pytest.raises(QuotaError) as caught:
+        _migrate(history, space=space)
+    assert caught.value.exit_code == 16
+    history.free()
+    assert set(before) <= {*history.bench.place.glob("r*/blocks/*/*")}
+    history.check_all()
+    assert _migrate(history)["left"]["blocks"] == 0
+
+
+def test_a_part_of_the_index_that_cant_be_read_ends_it(history: History) -> None:
+    """Else what only that part names is neither stored anew nor told."""
+    history.back_up({"a": 300_000})
+    _rotate(history)
+    shutil.rmtree(history.bench.machine.environ["XDG_CACHE_HOME"])
+    (path,) = history.bench.place.glob("r*/index/*")
+    flip(0.5)(path)
+    with pytest.raises(DamageError, match="damaged|authentication"):
+        _migrate(history)

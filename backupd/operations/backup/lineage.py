@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from backupd.cache.file_cache import STALE, Row
-from backupd.chunk.size_class import INCOMPRESSIBLE_CLASS, average_bytes, choose_class
+from backupd.chunk.size_class import INCOMPRESSIBLE_CLASS, WHOLE_FILE_BYTES, average_bytes, choose_class
 from backupd.model.structs import Struct
 from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk_rules import Caches
@@ -108,14 +108,18 @@ class Checked(Caches, frozen=True, kw_only=True):
         return has_salt is (self.now.deduplication == "path")
 
     def _is_cut_well(self, entry: Entry) -> bool:
-        if not isinstance(entry.content, Chunks | ChunkTree):
+        if entry.size <= WHOLE_FILE_BYTES:
             # One chunk, whatever the settings are.
             return True
+        is_as_ever = self.lineage is not None and all(one.chunk_size == self.now.chunk_size for one in self.lineage)
+        if not isinstance(entry.content, Chunks | ChunkTree):
+            # One chunk has no class.
+            return is_as_ever
         found = entry.content.size_class
         if self.chosen_class is not None:
             return found == self.chosen_class
         if found == INCOMPRESSIBLE_CLASS:
-            return self.lineage is not None and all(one.chunk_size == "auto" for one in self.lineage)
+            return is_as_ever
         return found == choose_class(entry.size, is_incompressible=False, previous_class=None)
 
 

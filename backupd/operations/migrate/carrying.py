@@ -94,7 +94,7 @@ class Carrying:
         Raises what ends the sending, and what `turn` of the ticker raises: what was named in the index stays so.
         """
         # What they hold counts as lacking, unless it has another place: so a run goes on where one was killed.
-        self._tables.absent_blocks |= {row.block_id for row in rows}
+        self._tables.retired_blocks |= {row.block_id for row in rows}
         for window in self._windows(rows):
             self._carry(window)
             stored = self._blocks.stored_bytes

@@ -97,7 +97,7 @@ def _plan(
 def _done_before(place: OpenPlace, tables: IndexTables, report: Report) -> list[bytes]:
     """Lacking blocks that were retired, where all that they hold still has a place as it is wanted."""
     retired = retired_in(place.records.readable_damage().values())
-    tables.absent_blocks |= report.lacking.keys()
+    tables.retired_blocks |= report.lacking.keys()
     done: list[bytes] = []
     for block_id in report.lacking.keys() & retired:
         ids = b"".join(frame.ids for frame in tables.frames_of(block_id))
