@@ -9,11 +9,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Annotated
 
 import msgspec
 
 from backupd import durable_io
-from backupd.block.layout import TRAILER_BYTES, FrameHeader
+from backupd.block.layout import MAX_BLOCK_BYTES, TRAILER_BYTES, FrameHeader
 from backupd.block.parity_layout import part_bytes
 from backupd.destination.contract import Destination
 from backupd.errors import DamageError, DestinationError, DestinationUnreachableError, NewerVersionError
@@ -45,9 +46,9 @@ class Sealing(msgspec.Struct, frozen=True, array_like=True):
 class BlockFacts(msgspec.Struct, frozen=True, array_like=True):
     """What a block's end says of it."""
 
-    body_bytes: int
+    body_bytes: Annotated[int, msgspec.Meta(gt=0, le=MAX_BLOCK_BYTES)]
     """Before its parity."""
-    parity_bytes: int
+    parity_bytes: Annotated[int, msgspec.Meta(ge=0, le=MAX_BLOCK_BYTES)]
     sealings: list[Sealing]
 
 
@@ -82,7 +83,8 @@ class Wanted(msgspec.Struct, frozen=True):
 
     def level_for(self, frame: FrameHeader) -> str:
         """How a segment is compressed that is sealed anew: never weaker than before."""
-        number = max(frame.level, LEVEL_NUMBERS[self.compression])
+        # A level that this version does not know is above all that it does.
+        number = min(max(frame.level, LEVEL_NUMBERS[self.compression]), max(LEVEL_NUMBERS.values()))
         return next(name for name, of_name in LEVEL_NUMBERS.items() if of_name == number)
 
     def _is_well(self, level: int, is_plain: bool) -> bool:

@@ -20,6 +20,7 @@ from backupd.index.merge import Doubts, merge
 from backupd.index.parts import IndexSeal, Parts
 from backupd.index.reader import IndexReader, decode_all, tail_range
 from backupd.index.writer import encode_index
+from backupd.repository import block_facts
 from backupd.seal import envelope, keyring, slot
 from backupd.seal.cipher import derive, make_nonce, new_aead, unpack_epoch
 from backupd.seal.compression import NONE, ZSTD, Compressor, Decompressor
@@ -36,6 +37,7 @@ SALTED_SEGMENT = pack([b"a", b"b", b"c"], [b"1" * 32, b"1" * 32, ZERO_SALT])
 _SALT = bytes([7]) * 32
 _NAME = "index/" + "ab" * 16
 _SEAL = IndexSeal(binding(ObjectKind.INDEX, _NAME), KEYS.index_key, CIPHER)
+_FACTS = {bytes(32): block_facts.BlockFacts(5000, 900, [block_facts.Sealing("1-aa", 2, True)])}
 
 
 def finished_block(plains: list[bytes], content: int = layout.DATA, percent: int = 0) -> FinishedBlock:
@@ -84,6 +86,12 @@ def _heal(data: bytes, _: Path) -> object:
 
 def _read_sums(data: bytes, _: Path) -> object:
     return read_sums(_SHAPE, data), find_description(_PARITY_BLOCK[: _SHAPE.data_bytes] + data, layout.MAX_BLOCK_BYTES)
+
+
+def _facts(data: bytes, path: Path) -> object:
+    (path / "facts").write_bytes(data)
+    found = block_facts.load(str(path / "facts"))
+    return [block_facts.Wanted(EPOCH, "best", 20).lacks(one) for one in found.values()] or None
 
 
 def sealed_directory(plain: bytes, count: int) -> bytes:
@@ -231,6 +239,7 @@ ROWS = (
         lambda data, _: _BLOCK_SEAL.open_directory(1, sealed_directory(data, 1)),
         (_DIRECTORY,),
     ),
+    Decoder("what blocks are like", _facts, (msgspec.msgpack.encode(_FACTS),), "msgpack"),
     Decoder("block trailer", lambda data, _: layout.unpack_trailer(data, 5000, "x"), (_TRAILER,)),
     Decoder("block with parity", _heal, (_PARITY_BLOCK, _PARITY_BLOCK[200:], bytes(300) + _PARITY_BLOCK[300:])),
     Decoder("checksums of parity", _read_sums, (_PARITY_PART,)),

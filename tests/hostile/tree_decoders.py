@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
+from backupd.operations.backup import lineage
 from backupd.repository import opening
 from backupd.repository.block_listing import block_id_of
 from backupd.snapshot import naming, records
@@ -178,6 +180,12 @@ ROWS = (
     Decoder("extents to write", _extents, (struct.pack("<QQQQ", 0, 4096, 1 << 30, 4096),)),
     Decoder("extents to read", _extent_map, (struct.pack("<QQQQ", 0, 4096, 1 << 30, 4096),)),
     *[Decoder(name, _record(type(one)), (records.encode(one),), "msgpack") for name, one in _RECORDS],
+    Decoder(
+        "as what files were stored",
+        lambda data, _: lineage.lineage_of([replace(_SNAPSHOT, settings=data.decode(errors="replace"))]),
+        (b'{"sources": ["/home"], "stored_as": [["set", "auto"], ["path", "65536"]]}',),
+        "json",
+    ),
     Decoder(
         "names of objects",
         _names,

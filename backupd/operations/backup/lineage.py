@@ -21,6 +21,7 @@ from backupd.sizes import format_bytes
 from backupd.snapshot.records import Snapshot
 from backupd.tree import entry as entries
 from backupd.tree.entry import Chunks, ChunkTree, Entry, Kind
+from backupd.wire.malformed import MALFORMED
 
 _MOST_PAIRS = 64
 
@@ -54,7 +55,7 @@ def lineage_of(snapshots: Iterable[Snapshot]) -> Lineage:
     for snapshot in snapshots:
         try:
             said = msgspec.json.decode(snapshot.settings, type=_Settings).stored_as
-        except msgspec.MsgspecError:
+        except MALFORMED:
             return None
         if said is None or len(said) > _MOST_PAIRS:
             return None
