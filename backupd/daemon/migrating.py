@@ -15,7 +15,7 @@ from backupd.catalog.definitions import StoredDestination, StoredRepository, Sto
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import GOOD, Outcome, fields, with_part
-from backupd.daemon.planning import unlocked
+from backupd.daemon.planning import parity_of, unlocked
 from backupd.daemon.requests import BackupRequest
 from backupd.errors import BackupError, DamageError
 from backupd.model.orders import Limits, MigrateOrder, RetentionOrder
@@ -79,6 +79,7 @@ def _order_at(
         place=inside(destination.text.place, repository.repository),
         set_id=repository.stored_set_id,
         compression=text.compression,
+        parity=parity_of(text),
         dry_run=request.dry_run,
         limits=limits,
         space=space,

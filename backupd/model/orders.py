@@ -235,6 +235,8 @@ class MigrateOrder(Order, frozen=True, kw_only=True, tag="migrate"):
     set_id: str
     """As its snapshots name it, which also names its lock."""
     compression: Literal["none", "fast", "normal", "best"] = "fast"
+    parity: Number | None = None
+    """Percent, at least, of each block; None: what the repository was made with."""
     dry_run: bool = False
     limits: Limits = Limits()
     space: SpaceLimits | None = None
@@ -255,6 +257,8 @@ class ReplicateOrder(Order, frozen=True, kw_only=True, tag="replicate"):
     """Id; only that one, which is there."""
     existing: bool = False
     """Whether the repository lies there: then none is made."""
+    parity: Number | None = None
+    """Percent, of new blocks; None: what the repository was made with."""
     from_name: str = ""
     to_name: str = ""
     """How messages call the two places, of the daemon's own destinations; empty: by their addresses."""

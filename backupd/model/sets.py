@@ -115,7 +115,7 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     cipher: str | None = None
     block_size: str | None = None
     parity: str | None = None
-    """A percentage, up to 20; counts when the repository is made."""
+    """A percentage, up to 20, of each new block; none: what the repository was made with."""
     password: SecretReference | None = None
     """With `encryption: password`."""
     jobs: int | None = None

@@ -30,6 +30,8 @@ class RepositorySetup(Message, frozen=True, array_like=True):
     access: StoreAccess = NO_ACCESS
     parity: int = 0
     """Percent of each block, as new ones are written."""
+    heals: bool = True
+    """Whether damaged blocks are read by their parity."""
 
 
 class StoreSetup(Message, frozen=True, array_like=True, tag=1):

@@ -166,7 +166,6 @@ class StoredCheck:
     def _check_presence(self) -> None:
         """First how many blocks are there, then how long each is; one of another length is looked into at once."""
         self._listed = list_blocks(self._place.repository.place)
-        has_parity = self._place.repository.keyring.configuration.parity > 0
         for block_id, size in self._indexed.items():
             found = self._listed.get(block_id)
             if found is None:
@@ -174,7 +173,7 @@ class StoredCheck:
                     self.bad.add_block(block_id)
                     message = f"{block_name(block_id)} is missing"
                     self._block_problems[block_id] = [(ObjectMissingError.code, message)]
-            elif found != size or (has_parity and block_id in self.recorded):
+            elif found != size or (block_id in self.recorded and self._segments.healer.may_heal(block_id)):
                 # Of what is recorded as bad, its parity may give all.
                 self._verify(block_id)
         orphans = self._orphans()

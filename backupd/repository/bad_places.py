@@ -94,7 +94,7 @@ class PlaceCheck:
     def __init__(self, tables: IndexTables, place: Destination, setup: RepositorySetup) -> None:
         self._tables = tables
         # What only its parity gives is bad as it lies there.
-        self._segments = SegmentReader(place, msgspec.structs.replace(setup, parity=0))
+        self._segments = SegmentReader(place, msgspec.structs.replace(setup, heals=False))
 
     def compare(self, verdict: BlockVerdict, bad: BadPlaces) -> int:
         """Add what is bad in the block to `bad`; returns how many chunks are.

@@ -64,6 +64,7 @@ def test_a_set_says_once_that_its_runs_migrate(daemon: Daemon, tmp_path: Path) -
     assert daemon.good("check", "always", "--crc")["problems"] == []
 
 
+@pytest.mark.nightly
 def test_damage_is_told_and_the_backup_stands(daemon: Daemon, tmp_path: Path) -> None:
     """Else damaged data is carried along as if it were whole, or keeps all the rest from being sealed anew."""
     usb, _ = _make(daemon, tmp_path, "hit")
@@ -85,3 +86,30 @@ def test_damage_is_told_and_the_backup_stands(daemon: Daemon, tmp_path: Path) ->
     assert (at_nas["migration"]["left"]["blocks"], at_nas["migration"]["migrated"]["blocks"]) == (0, 2)
     daemon.good("check", "hit", "--from", usb, "--repair")
     assert _migrations(daemon.good("backup", "hit", "--migrate", "--to", usb))[0]["left"]["blocks"] == 0
+
+
+def test_parity_is_added_to_what_is_stored(daemon: Daemon, tmp_path: Path) -> None:
+    """Else who asks for parity after the first backup has it for new data alone, or loses it to the next freeing."""
+    source, usb = tmp_path / "source", tmp_path / "parity-usb"
+    source.mkdir()
+    (source / "a").write_bytes(Random(5).randbytes(600_000))
+    daemon.good("set", "create", "parity", "--source", source, "--to", usb)
+    daemon.good("backup", "parity")
+    daemon.good("set", "edit", "parity", "--parity", "5%")
+    (at_usb,) = _migrations(daemon.good("backup", "parity", "--migrate"))
+    assert at_usb["planned"]["reasons"].keys() == {"parity"}
+    assert (at_usb["left"]["blocks"], at_usb["error"]) == (0, None)
+    daemon.good("free", "parity")
+    (source / "b").write_bytes(Random(6).randbytes(100_000))
+    daemon.good("backup", "parity")
+    # Nothing is taken for dead in blocks that have parity.
+    assert daemon.good("free", "parity")["rewritten"]["blocks"] == 0
+    assert _migrations(daemon.good("backup", "parity", "--migrate"))[0]["planned"]["blocks"] == 0
+    for block in usb.glob("r*/blocks/*/*"):
+        data = bytearray(block.read_bytes())
+        data[len(data) // 3] ^= 1
+        block.chmod(0o600)
+        block.write_bytes(data)
+    daemon.good("restore", "parity", "--to", tmp_path / "back")
+    healed = daemon.good("check", "parity", "--crc", "--repair")
+    assert healed["problems"] == []

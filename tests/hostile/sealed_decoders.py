@@ -24,7 +24,7 @@ from backupd.repository import block_facts
 from backupd.seal import envelope, keyring, slot
 from backupd.seal.cipher import derive, make_nonce, new_aead, unpack_epoch
 from backupd.seal.compression import NONE, ZSTD, Compressor, Decompressor
-from backupd.seal.header import ObjectKind, check_header, make_header
+from backupd.seal.header import ObjectKind, make_header, optional_bits
 from backupd.seal.segment_seal import SegmentOpener, SegmentSealer
 from backupd.seal.slot import Argon2, SlotMaker
 from tests.hostile.decoder import CIPHER, EPOCH, KEYRING, KEYRING_KEY, KEYS, REPOSITORY_ID, Decoder, binding
@@ -205,7 +205,7 @@ def _epoch(data: bytes, _: Path) -> object:
 
 
 ROWS = (
-    Decoder("header", lambda data, _: check_header(data, ObjectKind.BLOCK, "x"), (BLOCK_BYTES[:16],)),
+    Decoder("header", lambda data, _: optional_bits(data, ObjectKind.BLOCK, "x"), (_PARITY_BLOCK[:16],)),
     Decoder("epoch's name", _epoch, (EPOCH.pack(),)),
     Decoder("key slot", _open_slot, _SLOTS),
     Decoder(

@@ -160,5 +160,7 @@ def _settings_text(order: BackupOrder, sources: list[bytes], rules: list[Rule], 
         "deduplication": deduplication,
         "chunk_size": order.chunk_size_bytes or "auto",
         "check_before_sending": order.check_before_sending,
+        # Of one that is no set of a daemon's the repository says it.
+        **({"parity": order.parity} if order.own is not None and order.parity is not None else {}),
     }
     return json.dumps(settings, indent=1, ensure_ascii=False)

@@ -6,6 +6,8 @@ import os
 from contextlib import suppress
 from typing import Any
 
+import msgspec
+
 from backupd import durable_io
 from backupd.errors import DamageError, DestinationError, StateError
 from backupd.model import events
@@ -19,6 +21,7 @@ from backupd.operations.freeing.index_tidying import tidy_index
 from backupd.operations.freeing.report import Report
 from backupd.operations.places import OpenPlace, list_snapshots, open_place, to_record, writing
 from backupd.repository import reserve
+from backupd.repository.parity_setting import wanted_there, with_parity
 from backupd.rules import picking
 
 
@@ -36,6 +39,8 @@ def run(order: FreeOrder, context: JobContext) -> events.Done:
         # What snapshots are gone is not known to be anybody's wish: nothing is deleted on such a word.
         raise context.alarm
     _refuse_unknown(order, context, place)
+    repository = with_parity(place.repository, wanted_there(place.records))
+    place = msgspec.structs.replace(place, repository=repository)
     report = Report()
     retained: dict[str, Any] | None = None
     if order.dry_run:

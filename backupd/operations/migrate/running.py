@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import msgspec
+
 from backupd.cache.index_tables import IndexTables
 from backupd.errors import DamageError, KeyMissingError, StoppedError
 from backupd.model import events
@@ -22,6 +24,7 @@ from backupd.repository.block_facts import FactsReader, Wanted
 from backupd.repository.block_listing import list_blocks
 from backupd.repository.index_loading import LoadedIndex, epoch_of, load_index, mark_absent, merge_named
 from backupd.repository.key_management import check_newest
+from backupd.repository.parity_setting import with_parity
 from backupd.settings.directories import ensure
 from backupd.settings.lock import SetLock
 
@@ -41,6 +44,7 @@ def run(order: MigrateOrder, context: JobContext) -> events.Done:
         # An older copy of the place: what is there now is not to be made the only one.
         raise context.alarm
     check_newest(place.repository)
+    place = msgspec.structs.replace(place, repository=with_parity(place.repository, order.parity))
     report = Report()
     if order.dry_run:
         index = load_place_index(place)
