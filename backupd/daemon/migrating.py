@@ -39,7 +39,9 @@ def is_due(
     """Whether something is to be migrated at a destination where a run has ended, or told how much."""
     is_good = outcome.exit_code in GOOD and outcome.result is not None and job.ending is None
     is_there = known.repository(stored.id, destination.id) is not None
-    return is_good and is_there and is_migrating(stored.text, job.request.backup)
+    request = job.request.backup
+    is_wanted = request is not None and not request.estimate and is_migrating(stored.text, request)
+    return is_good and is_there and is_wanted
 
 
 async def after_backup(
