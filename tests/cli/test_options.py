@@ -49,7 +49,8 @@ def test_every_parameter_is_read(name: str) -> None:
     callback = inspect.unwrap(command.callback) if command.callback is not None else None
     assert callback is not None
     read = _names_read(inspect.getsource(callback)) | set(shared._SET_FIELDS) | _PUT_TOGETHER
-    for module in (callback.__module__, shared.__name__, "bkctl.passwords", "bkctl.applying", "bkctl.policies"):
+    used = ("bkctl.passwords", "bkctl.applying", "bkctl.policies", "bkctl.destination_options")
+    for module in (callback.__module__, shared.__name__, *used):
         read |= _names_read_in(module)
     unread = {one.name for one in own(command)} - read - (_BY_FILTERS if "filters" in read else set())
     assert unread == set()
