@@ -33,6 +33,8 @@ class Removed(Shown, kw_only=True):
     """Dropped before, and needed by a run until now."""
     index_objects: Count
     sessions: Count
+    drop_records: Count
+    """Put together into one that says what they said."""
 
 
 class Held(Shown, kw_only=True):

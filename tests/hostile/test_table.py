@@ -84,6 +84,7 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/operations/retention.py:run": _ENCODES,
     "backupd/operations/snapshot_notes.py:run": _ENCODES,
     "backupd/operations/bare_blocks.py:open_parts": _ENCODES,
+    "backupd/operations/freeing/drop_tidying.py:tidy_drops": _ENCODES,
     "backupd/operations/freeing/old_partials.py:drop_old_partials": _ENCODES,
     "backupd/operations/freeing/policy_drops.py:dropped": _ENCODES,
     "backupd/operations/freeing/policy_drops.py:planned": _ENCODES,
