@@ -22,6 +22,7 @@ OPERATIONS: dict[type[orders.Order], str] = {
     orders.RestoreOrder: "backupd.operations.restore:run",
     orders.CheckOrder: "backupd.operations.integrity_check:run",
     orders.FreeOrder: "backupd.operations.freeing:run",
+    orders.MigrateOrder: "backupd.operations.migrate:run",
     orders.ReplicateOrder: "backupd.operations.replicate:run",
     orders.DecryptOrder: "backupd.operations.decrypt:run",
     orders.SnapshotListOrder: "backupd.operations.snapshots:run_list",

@@ -201,6 +201,12 @@ class PeriodicCheckError(LeftOutError):
     code = "check.periodic"
 
 
+class MigrationFailedError(LeftOutError):
+    """The backup is whole; not all that was to be stored anew could be."""
+
+    code = "migration.failed"
+
+
 class EmptyPolicyError(ConfigError):
     """A retention policy by which nothing but the newest snapshot would stay."""
 

@@ -31,7 +31,7 @@ HAS_PARITY = 1
 """Optional feature bit: a reader that knows of no parity reads the block all the same."""
 _REST = struct.Struct("<16s32s12sBBH")
 BLOCK_HEADER_BYTES = HEADER_BYTES + _REST.size
-_FRAME = struct.Struct("<32sQII12sHBB16x")
+_FRAME = struct.Struct("<32sQII12sHBBB15x")
 FRAME_PLAIN_BYTES = _FRAME.size
 FRAME_HEADER_BYTES = FRAME_PLAIN_BYTES + TAG_BYTES
 _TRAILER = struct.Struct("<8sQQQQI20x")
@@ -59,6 +59,8 @@ class FrameHeader(msgspec.Struct, frozen=True):
     epoch: EpochName
     chunk_count: int
     compression: int
+    level: int = 0
+    """How hard it was tried to compress it (`seal.compression.LEVEL_NUMBERS`), 0: not known."""
 
 
 class Trailer(msgspec.Struct, frozen=True):
@@ -69,6 +71,7 @@ class Trailer(msgspec.Struct, frozen=True):
     frame_count: int
     digest: bytes
     """BLAKE3 of all bytes before it."""
+    parity_bytes: int = 0
 
 
 def block_name(block_id: bytes) -> str:
@@ -106,6 +109,7 @@ def pack_frame(frame: FrameHeader) -> bytes:
         frame.chunk_count,
         frame.compression,
         0,
+        frame.level,
     )
 
 
@@ -113,10 +117,10 @@ def unpack_frame(plain: bytes | memoryview) -> FrameHeader:
     """Read the 80 plain bytes of a frame header. Raises FormatError of another length or over a limit."""
     if len(plain) != FRAME_PLAIN_BYTES:
         raise FormatError(f"a frame header has {len(plain)} bytes")
-    salt, counter, stored, plain_bytes, epoch, chunk_count, compression, wrap = _FRAME.unpack(plain)
+    salt, counter, stored, plain_bytes, epoch, chunk_count, compression, wrap, level = _FRAME.unpack(plain)
     if plain_bytes > MAX_SEGMENT_BYTES or not TAG_BYTES <= stored <= MAX_SEGMENT_BYTES + 4096 or wrap:
         raise FormatError(f"a frame announces a segment of {plain_bytes} bytes in {stored}")
-    return FrameHeader(salt, counter, stored, plain_bytes, unpack_epoch(epoch), chunk_count, compression)
+    return FrameHeader(salt, counter, stored, plain_bytes, unpack_epoch(epoch), chunk_count, compression, level)
 
 
 class BlockSeal:
@@ -175,12 +179,12 @@ def unpack_trailer(data: bytes | memoryview, block_bytes: int, what: str) -> Tra
     """Read a block's last 96 bytes. Raises FormatError."""
     if len(data) != TRAILER_BYTES:
         raise FormatError(f"{what} is truncated")
-    magic, offset, length, _, _, frame_count = _TRAILER.unpack_from(data)
+    magic, offset, length, _, parity_bytes, frame_count = _TRAILER.unpack_from(data)
     if magic != _TRAILER_MAGIC or not BLOCK_HEADER_BYTES <= offset <= offset + length <= block_bytes - TRAILER_BYTES:
         raise FormatError(f"{what} has no whole trailer: truncated or damaged at its end")
     if frame_count > length // FRAME_PLAIN_BYTES:
         raise FormatError(f"{what}: its trailer announces {frame_count} frames")
-    return Trailer(offset, length, frame_count, bytes(data[_TRAILER.size :]))
+    return Trailer(offset, length, frame_count, bytes(data[_TRAILER.size :]), parity_bytes)
 
 
 def digest_of(parts: Sequence[bytes | memoryview]) -> bytes:

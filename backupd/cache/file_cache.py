@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import msgspec
@@ -29,6 +29,10 @@ _TRAILER_MAGIC = b"BKDT"
 _BUFFER_BYTES = 1 << 20
 
 
+STALE = b"stale"
+"""Signature of a row whose file is stored anew, as if nothing were known of it."""
+
+
 class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One entry as it was seen."""
 
@@ -37,6 +41,11 @@ class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """source.signature, empty when it is not to be trusted."""
     entry: bytes
     """Encoded."""
+
+    @property
+    def known(self) -> bytes:
+        """The entry where what is stored of the file may be built on, else empty."""
+        return self.entry if self.signature != STALE else b""
 
 
 class PieceRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -98,6 +107,10 @@ class FileCache:
     def directory(self, path: bytes) -> CachedDirectory | None:
         """What was stored of a directory."""
         return self._directories.get(path)
+
+    def paths(self) -> Iterable[bytes]:
+        """Of all directories."""
+        return self._directories.keys()
 
     def rows(self, piece: PieceRef) -> list[Row]:
         """The rows of a piece. Raises DamagedCacheError."""

@@ -34,6 +34,8 @@ class IndexTables:
         self._fruitless = 0
         self.absent_blocks: set[bytes] = set()
         """Ids of blocks that damage records and gc lists name: what lies there counts as absent for writing."""
+        self.retired_blocks: set[bytes] = set()
+        """Ids of blocks that count as absent for writing though they are whole: all that they hold is stored anew."""
         self.absent_places: set[bytes] = set()
         """Block id + chunk id (64 bytes) of single chunks that damage records name."""
         self._answered = threading.Lock()
@@ -252,7 +254,7 @@ class IndexTables:
         return places
 
     def _has_many(self, ids: bytes) -> bytearray:
-        if self.absent_blocks or self.absent_places:
+        if self.absent_blocks or self.absent_places or self.retired_blocks:
             return bytearray(place is not None for place in self._find_many(ids, trying=False, is_relied_on=True))
         present = bytearray(len(ids) // ID_BYTES)
         pending = list(range(len(present)))
@@ -293,7 +295,7 @@ class IndexTables:
             yield from table.entries()
 
     def _is_absent(self, block_id: bytes, ids: bytes, number: int) -> bool:
-        if block_id in self.absent_blocks:
+        if block_id in self.absent_blocks or block_id in self.retired_blocks:
             return True
         if not self.absent_places:
             return False

@@ -12,7 +12,8 @@ from backupd.catalog import jobs as rows
 from backupd.catalog.database import Database
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet, new_id
 from backupd.clock import Clock
-from backupd.daemon import account, deciding, periodic, quotas, retaining, run_records, seeding
+from backupd.daemon import account, deciding, periodic, quotas, run_records, seeding
+from backupd.daemon.after_run import follow_up
 from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.child import ChildJob
 from backupd.daemon.definitions import Definitions
@@ -32,6 +33,7 @@ from backupd.daemon.grouping import (
 )
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.live_job import LiveJob
+from backupd.daemon.migrating import is_migrating
 from backupd.daemon.outcome import GOOD, Outcome, joined
 from backupd.daemon.planning import backup_order, copy_order, own_repository, restore_hint, sheet_hint, unlocked
 from backupd.daemon.requests import BackupRequest
@@ -222,9 +224,7 @@ class Carrier:
             raise SourceNotFoundError("the job names nothing to do")
         limits = self._limits(job, stored, request)
         is_there = self._known.repository(stored.id, destination.id) is not None
-        order = copy_order(
-            stored, source, known, destination.text, limits=limits, snapshot=snapshot, existing=is_there
-        )
+        order = copy_order(stored, source, known, destination.text, limits=limits, snapshot=snapshot, existing=is_there)
         order = await asyncio.to_thread(unlocked, order, stored.text)
         space = await quotas.limits(self._database, self._known, stored, destination)
         order = msgspec.structs.replace(order, space=space)
@@ -234,8 +234,7 @@ class Carrier:
         self, job: LiveJob, stored: StoredSet, destination: StoredDestination, outcome: Outcome, began_ns: int
     ) -> Outcome:
         """Keep a run, but one that goes on when the daemon is there again, and what stored nothing on purpose."""
-        outcome = await retaining.after_backup(self._converse, self._known, job, stored, destination, outcome)
-        outcome = periodic.told_of(job, destination, outcome)
+        outcome = await follow_up(self._converse, self._known, self._database, job, stored, destination, outcome)
         goes_on = outcome.was_stopped and job.ending is not None and not job.asked_to_end
         if not goes_on and (job.request.backup is None or not job.request.backup.dry_run):
             await self._keep_run(job, stored, destination, outcome, began_ns)
@@ -283,6 +282,7 @@ class Carrier:
             space=spaces[0],
             account=await account.limit(self._database, self._known, stored, group),
             estimate=request.estimate,
+            migrate=is_migrating(stored.text, request),
             file_states=kept,
         )
 

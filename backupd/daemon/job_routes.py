@@ -41,6 +41,7 @@ from backupd.model.events import Done, Failed, FilesUnderWay
 from backupd.model.files import FileStateName
 from backupd.model.jobs import ENDED, TRANSITIONS, JobView
 from backupd.rules import names
+from backupd.rules.definition_rules import check_migrating
 
 _PAGE = 50
 _MOST_A_PAGE = 1000
@@ -96,6 +97,8 @@ def _backup_request(call: Call, stored: StoredSet, wanted: StartBackup) -> JobRe
                 f"{stored.text.name} is not stored in {one.text.name}",
                 hint=f"bkctl set edit {stored.text.name} --add-to {one.text.name}",
             )
+    if wanted.migrate:
+        check_migrating(stored.text)
     backup = BackupRequest(
         to=[one.id for one in to],
         tags=wanted.tags,
@@ -103,6 +106,7 @@ def _backup_request(call: Call, stored: StoredSet, wanted: StartBackup) -> JobRe
         dry_run=wanted.dry_run or wanted.estimate,
         estimate=wanted.estimate,
         retention=wanted.retention,
+        migrate=wanted.migrate,
         upload_rate=wanted.upload_rate,
         download_rate=wanted.download_rate,
     )

@@ -141,6 +141,20 @@ def joined(named: Sequence[tuple[str, Outcome]]) -> Outcome:
     return Outcome(exit_code=exit_code, result=result, error=error, warnings=warnings)
 
 
+def with_part(outcome: Outcome, destination: str, part: dict[str, Any], exit_code: int | None = None) -> Outcome:
+    """A run at one destination with what came after it. part: fields of the destination's entry.
+
+    exit_code: of the run then; None: as it was.
+    """
+    runs = []
+    for run in (outcome.result or {}).get("runs") or []:
+        # A dry run has not stored anything anywhere.
+        entries = run["destinations"] or [{"name": destination, "verdict": "good", "stored_bytes": 0, "error": None}]
+        code = run["exit"] if exit_code is None else exit_code
+        runs.append({**run, "exit": code, "destinations": [{**one, **part} for one in entries]})
+    return msgspec.structs.replace(outcome, result={**(outcome.result or {}), "runs": runs})
+
+
 def _destinations(name: str, one: Outcome) -> list[dict[str, Any]]:
     runs = (one.result or {}).get("runs") or []
     found = [entry for run in runs for entry in run.get("destinations") or []]

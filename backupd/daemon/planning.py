@@ -62,7 +62,7 @@ def backup_order(
         encryption=text.encryption,
         cipher=text.cipher,
         block_size_bytes=parse_size(text.block_size) if text.block_size is not None else None,
-        parity=parse_parity(text.parity) if text.parity is not None else None,
+        parity=parity_of(text),
     )
 
 
@@ -88,11 +88,17 @@ def copy_order(
         latest=latest,
         snapshot=snapshot,
         existing=existing,
+        parity=parity_of(stored.text),
         from_name=source.text.name,
         to_name=to.name,
         limits=limits,
         time_zone=stored.text.time_zone,
     )
+
+
+def parity_of(text: SetText) -> int | None:
+    """Percent of each new block; None: what the repository was made with. Raises UsageError."""
+    return parse_parity(text.parity) if text.parity is not None else None
 
 
 def own_repository(

@@ -23,6 +23,8 @@ class BackupRequest(Struct, frozen=True, kw_only=True):
     estimate: bool = False
     retention: bool = False
     """Whether each destination's policy is applied there when the run was good."""
+    migrate: bool = False
+    """Whether what is not stored as the set wants it now is stored anew; a set may say so of all its runs."""
     seed_place: str | None = None
     """Directory on a disk to store in, in place of the destination that it is for."""
 

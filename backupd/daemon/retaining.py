@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import msgspec
 
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.live_job import LiveJob
-from backupd.daemon.outcome import GOOD, Outcome, fields
+from backupd.daemon.outcome import GOOD, Outcome, fields, with_part
 from backupd.errors import BackupError, RepositoryNotFoundError
 from backupd.model.orders import RetentionOrder, Unlock
 from backupd.model.places import inside
@@ -49,7 +48,7 @@ async def after_backup(
         found = await converse(job, await asyncio.to_thread(order_at, stored, destination, repository))
     except BackupError as error:
         found = Outcome.of(error)
-    told = told_of(outcome, found)
+    told = told_of(outcome, found, destination.text.name)
     if found.exit_code == 0:
         entry = told.result["runs"][0]["destinations"][0]["retention"] if told.result else {}
         left = f", {entry['left']} left to whoever frees space there" if entry["left"] else ""
@@ -97,7 +96,7 @@ async def retention_order(known: Definitions, order: RetentionOrder) -> Retentio
     return msgspec.structs.replace(made, apply=order.apply, plan=order.plan, unlock=unlock)
 
 
-def told_of(outcome: Outcome, found: Outcome) -> Outcome:
+def told_of(outcome: Outcome, found: Outcome, destination: str) -> Outcome:
     """A good run at one destination, with how retention ended there. found: its end."""
     if found.exit_code == 0:
         result = found.result or {}
@@ -109,31 +108,20 @@ def told_of(outcome: Outcome, found: Outcome) -> Outcome:
             "error": None,
         }
         warnings = [one for one in found.warnings if one not in outcome.warnings]
-        return msgspec.structs.replace(_with_entry(outcome, entry), warnings=[*outcome.warnings, *warnings])
+        told = with_part(outcome, destination, {"retention": entry})
+        return msgspec.structs.replace(told, warnings=[*outcome.warnings, *warnings])
     reason = (found.error or {}).get("message", "")
     failed = RetentionFailedError(
         f"the backup is whole, but no older snapshot was dropped: {reason}", hint=(found.error or {}).get("hint", "")
     )
     entry = {"policy": "", "kept": 0, "dropped": 0, "left": 0, "error": found.error}
-    told = _with_entry(outcome, entry, exit_code=failed.exit_code)
+    told = with_part(outcome, destination, {"retention": entry}, failed.exit_code)
     return msgspec.structs.replace(
         told,
         exit_code=failed.exit_code,
         error=outcome.error or fields(failed),
         warnings=[*outcome.warnings, failed.message],
     )
-
-
-def _with_entry(outcome: Outcome, entry: dict[str, Any], exit_code: int | None = None) -> Outcome:
-    runs = [
-        {
-            **run,
-            "exit": run["exit"] if exit_code is None else exit_code,
-            "destinations": [{**one, "retention": entry} for one in run["destinations"]],
-        }
-        for run in (outcome.result or {}).get("runs") or []
-    ]
-    return msgspec.structs.replace(outcome, result={**(outcome.result or {}), "runs": runs})
 
 
 def _with_command(outcome: Outcome, name: str) -> Outcome:

@@ -19,6 +19,7 @@ from backupd.model.orders import (
     FreeOrder,
     InfoOrder,
     KeyOrder,
+    MigrateOrder,
     ReplicateOrder,
     RestoreOrder,
     RetentionOrder,
@@ -37,6 +38,7 @@ AnyOrder = (
     | RestoreOrder
     | CheckOrder
     | FreeOrder
+    | MigrateOrder
     | ReplicateOrder
     | SnapshotListOrder
     | SnapshotShowOrder

@@ -178,6 +178,8 @@ class StartBackup(Strict, frozen=True, kw_only=True):
     download_rate: Rate | None = None
     retention: bool = False
     """Drop what the policy does not keep, at each destination where the run was good."""
+    migrate: bool = False
+    """Store anew what is not stored as the set wants it now, at each destination where the run was good."""
     estimate: bool = False
     """A dry run that also says how much would be stored, and whether it fits."""
 

@@ -156,6 +156,8 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     """`CI` is set: a random key is made only where `key_out` keeps it."""
     retention: RetentionText | None = None
     """Applied after the run, where it was good; None: nothing is dropped."""
+    migrate: bool = False
+    """Whether files are read again that were cut or named by other settings than now."""
 
 
 class Selection(Strict, frozen=True, kw_only=True):
@@ -242,6 +244,19 @@ class FreeOrder(Order, frozen=True, kw_only=True, tag="free"):
         return self.target_bytes is not None or bool(self.plan)
 
 
+class MigrateOrder(Order, frozen=True, kw_only=True, tag="migrate"):
+    """What is stored at a place once more as its set wants it now; a daemon has it done after a backup."""
+
+    set_id: str
+    """As its snapshots name it, which also names its lock."""
+    compression: Literal["none", "fast", "normal", "best"] = "fast"
+    parity: Number | None = None
+    """Percent, at least, of each block; None: what the repository was made with."""
+    dry_run: bool = False
+    limits: Limits = Limits()
+    space: SpaceLimits | None = None
+
+
 class ReplicateOrder(Order, frozen=True, kw_only=True, tag="replicate"):
     """`bkctl destination replicate`: copy snapshots of the repository at `place` to another place."""
 
@@ -257,6 +272,8 @@ class ReplicateOrder(Order, frozen=True, kw_only=True, tag="replicate"):
     """Id; only that one, which is there."""
     existing: bool = False
     """Whether the repository lies there: then none is made."""
+    parity: Number | None = None
+    """Percent, of new blocks; None: what the repository was made with."""
     from_name: str = ""
     to_name: str = ""
     """How messages call the two places, of the daemon's own destinations; empty: by their addresses."""

@@ -115,12 +115,14 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     cipher: str | None = None
     block_size: str | None = None
     parity: str | None = None
-    """A percentage, up to 20; counts when the repository is made."""
+    """A percentage, up to 20, of each new block; none: what the repository was made with."""
     password: SecretReference | None = None
     """With `encryption: password`."""
     jobs: int | None = None
     """Worker processes; none: one a core."""
     polite: bool = True
+    migrate: bool = False
+    """Whether each run also stores anew what is not stored as the set wants it now."""
     temp_dir: str | None = None
     """Absolute path of a directory for what its runs put aside; none: the daemon's."""
     verify: str | None = None

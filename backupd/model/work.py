@@ -30,6 +30,8 @@ class RepositorySetup(Message, frozen=True, array_like=True):
     access: StoreAccess = NO_ACCESS
     parity: int = 0
     """Percent of each block, as new ones are written."""
+    heals: bool = True
+    """Whether damaged blocks are read by their parity."""
 
 
 class StoreSetup(Message, frozen=True, array_like=True, tag=1):
@@ -248,6 +250,8 @@ class Sealed(Message, frozen=True, array_like=True, tag=2):
     ids: bytes
     mask: int = 1
     """Bits of the destinations that lack its chunks."""
+    level: int = 0
+    """As in a frame header."""
 
 
 class FileResult(Message, frozen=True, array_like=True):

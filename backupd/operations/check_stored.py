@@ -193,8 +193,8 @@ class StoredCheck:
     def _check_presence(self) -> None:
         """First how many blocks are there, then how long each is; one of another length is looked into at once."""
         self._listed = list_blocks(self._place.repository.place)
-        # Of what is recorded as bad, its parity may give all; and a repair gives up nothing that it did not read.
-        reads_recorded = self._order.repair or self._place.repository.keyring.configuration.parity > 0
+        # A repair gives up nothing that it did not read.
+        reads_recorded = self._order.repair
         for block_id, size in self._indexed.items():
             found = self._listed.get(block_id)
             if found is None:
@@ -202,7 +202,10 @@ class StoredCheck:
                     self.bad.add_block(block_id)
                     message = f"{block_name(block_id)} is missing"
                     self._block_problems[block_id] = [(ObjectMissingError.code, message)]
-            elif found != size or (reads_recorded and block_id in self.recorded):
+            elif found != size or (
+                block_id in self.recorded and (reads_recorded or self._segments.healer.may_heal(block_id))
+            ):
+                # Of what is recorded as bad, its parity may give all.
                 self._verify(block_id)
         orphans = self._orphans()
         if orphans:

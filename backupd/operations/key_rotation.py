@@ -42,7 +42,10 @@ def _rotate(order: KeyOrder, context: JobContext, opened: OpenRepository) -> eve
             f"{len(left)} other keys open only what was written before: {', '.join(left)}; "
             "add them anew with `bkctl key add` and remove the old slots"
         )
-    context.warn("what is stored already stays under the old keys; who has one and a copy can go on reading that")
+    context.warn(
+        "what is stored already stays under the old keys; who has one and a copy can go on reading that: "
+        "bkctl backup SET --migrate seals it anew where it lies"
+    )
     return events.Done(exit_code=0, result=result, warnings=context.warnings)
 
 

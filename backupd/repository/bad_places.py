@@ -94,7 +94,7 @@ class PlaceCheck:
     def __init__(self, tables: IndexTables, place: Destination, setup: RepositorySetup) -> None:
         self._tables = tables
         # What only its parity gives is bad as it lies there.
-        self._segments = SegmentReader(place, msgspec.structs.replace(setup, parity=0))
+        self._segments = SegmentReader(place, msgspec.structs.replace(setup, heals=False))
 
     def compare(self, verdict: BlockVerdict, bad: BadPlaces) -> int:
         """Add what is bad in the block to `bad`; returns how many chunks are.
@@ -131,6 +131,16 @@ class PlaceCheck:
                 self._segments.chunk(segment, position, chunk_id)
             except DamageError:
                 yield chunk_id
+
+
+def retired_in(records: Iterable[Damage]) -> set[bytes]:
+    """Blocks that were given up though they are whole, for all that they hold was stored anew."""
+    return {block_id for record in records for block_id, ids in record.places if ids == b""}
+
+
+def names_bad(record: Damage) -> bool:
+    """Whether a record says that something is bad, and not only that blocks are retired."""
+    return any(ids != b"" for _, ids in record.places)
 
 
 def _split(ids: bytes) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ from backupd.model.work import RepositorySetup
 from backupd.repository.any_copy import Source
 from backupd.repository.block_seals import HEAD_BYTES, DataKeys, find_seal
 from backupd.repository.healing import ONE_PLACE, Healer
-from backupd.repository.verifying import BlockVerifier, end_of_frames
+from backupd.repository.verifying import BlockVerifier, Directory, end_of_frames
 from backupd.seal.cipher import TAG_BYTES
 
 
@@ -34,6 +34,14 @@ class FoundContents(NamedTuple):
     contents: BlockContents | None
     problems: list[tuple[str, str]]
     """(code, message)."""
+
+
+class OpenedDirectory(NamedTuple):
+    """The end of a block, read."""
+
+    trailer: Trailer
+    content: int
+    directory: Directory
 
 
 class ContentsReader:
@@ -84,19 +92,25 @@ class ContentsReader:
         return FoundContents(contents, verdict.problems)
 
     def _from_directory(self, block_id: bytes, size_bytes: int, source: Source) -> BlockContents:
-        name = block_name(block_id)
-        trailer = _trailer(block_id, size_bytes, source)
-        found = find_seal(block_id, source.get(name, 0, HEAD_BYTES), self._keys)
-        sealed = source.get(name, trailer.directory_offset, trailer.directory_bytes)
-        directory = found.seal.open_directory(trailer.frame_count, sealed)
-        if end_of_frames(directory) != trailer.directory_offset:
-            raise FormatError(f"{name}: its directory leaves a gap")
+        opened = open_directory(block_id, size_bytes, source, self._keys)
         frames: list[Frame] = []
         at = BLOCK_HEADER_BYTES
-        for frame, ids in directory:
+        for frame, ids in opened.directory:
             frames.append(Frame(at, frame.stored_bytes, frame.plain_bytes, ids))
             at += FRAME_HEADER_BYTES + frame.stored_bytes
-        return BlockContents(block_id, size_bytes, found.content, frames)
+        return BlockContents(block_id, size_bytes, opened.content, frames)
+
+
+def open_directory(block_id: bytes, size_bytes: int, source: Source, keys: DataKeys) -> OpenedDirectory:
+    """A block's directory by three ranged reads. Raises DamageError, NewerVersionError, DestinationError."""
+    name = block_name(block_id)
+    trailer = _trailer(block_id, size_bytes, source)
+    found = find_seal(block_id, source.get(name, 0, HEAD_BYTES), keys)
+    sealed = source.get(name, trailer.directory_offset, trailer.directory_bytes)
+    directory = found.seal.open_directory(trailer.frame_count, sealed)
+    if end_of_frames(directory) != trailer.directory_offset:
+        raise FormatError(f"{name}: its directory leaves a gap")
+    return OpenedDirectory(trailer, found.content, directory)
 
 
 def _trailer(block_id: bytes, size_bytes: int, source: Source) -> Trailer:

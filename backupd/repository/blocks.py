@@ -48,6 +48,7 @@ class BlockWriter:
             self._epoch,
             len(sealed.ids) // 32,
             sealed.compression,
+            sealed.level,
         )
         block = self._open.get(content)
         if block is not None and not block.has_room(sealed.stored_bytes, sealed.ids, self.block_bytes):

@@ -83,7 +83,7 @@ class FetchWorker:
         except (DestinationUnreachableError, StoreDoorError):
             raise
         except DestinationError as error:
-            if self._reader.healer.is_able and heals(error):
+            if heals(error) and self._reader.healer.may_heal(stretch.block_id):
                 for segment in stretch.segments:
                     self._decode(segment, memoryview(b""), slots)
                 return 0
@@ -102,7 +102,7 @@ class FetchWorker:
         try:
             return self._reader.decode(order.block_id, order.offset, data)
         except ONE_PLACE as error:
-            is_healable = self._reader.healer.is_able and heals(error)
+            is_healable = heals(error) and self._reader.healer.may_heal(order.block_id)
             if not is_healable and not copies_of(self._place, block_name(order.block_id)):
                 raise
             return self._reader.fetch(order.block_id, order.offset, order.stored_bytes)

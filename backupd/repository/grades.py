@@ -9,10 +9,12 @@ class Grade(IntEnum):
     """Of several copies the best one is needed, of equals the newest."""
 
     GOOD = 0
-    LISTED = 1
+    RETIRED = 1
+    """Whole, but stored anew elsewhere: nobody is to need it where that other copy is good."""
+    LISTED = 2
     """In a list of candidates, so it may go if there is another copy."""
-    DOUBTFUL = 2
+    DOUBTFUL = 3
     """A damage record names it. Reading still tries it."""
-    LISTED_DOUBTFUL = 3
-    GONE = 4
+    LISTED_DOUBTFUL = 4
+    GONE = 5
     """Not there, or given free for good."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from backupd.block import parity
-from backupd.block.layout import MAX_BLOCK_BYTES, block_name
+from backupd.block.layout import HAS_PARITY, MAX_BLOCK_BYTES, TRAILER_BYTES, block_name, unpack_trailer
 from backupd.destination.contract import Destination
 from backupd.errors import (
     DamageError,
@@ -17,6 +17,7 @@ from backupd.errors import (
 )
 from backupd.model.work import RepositorySetup
 from backupd.repository.any_copy import Source, copies_of
+from backupd.seal.header import HEADER_BYTES, ObjectKind, optional_bits
 from backupd.sizes import MOST_PARITY
 from backupd.store_errors import StoreDoorError
 
@@ -47,8 +48,9 @@ class Healer:
     ) -> None:
         """note: hears the id of each block of which something was made anew and used."""
         self._place, self._note = place, note
-        self.is_able = setup.parity > 0
-        """Whether blocks of the repository have parity."""
+        self._heals, self._expects = setup.heals, setup.parity > 0
+        self._found: dict[bytes, bool] = {}
+        """Of blocks that need not have parity: whether they do."""
         self._last: tuple[bytes, HealedBlock] | None = None
         self._hopeless: set[bytes] = set()
 
@@ -62,9 +64,39 @@ class Healer:
             self._note(block_id)
         return result
 
+    def may_heal(self, block_id: bytes) -> bool:
+        """Whether a block has parity, for all that is known. Raises DestinationUnreachableError, StoreDoorError."""
+        if not self._heals or self._expects:
+            return self._heals
+        if block_id not in self._found:
+            self._found[block_id] = self._has_parity(block_id)
+        return self._found[block_id]
+
+    def _has_parity(self, block_id: bytes) -> bool:
+        """By its header, else by its end: parity may have been added after the repository was made."""
+        name = block_name(block_id)
+
+        def by_header() -> bool:
+            return bool(optional_bits(self._place.get(name, 0, HEADER_BYTES), ObjectKind.BLOCK, name) & HAS_PARITY)
+
+        def by_trailer() -> bool:
+            size = self._place.size(name) or 0
+            end = self._place.get(name, max(0, size - TRAILER_BYTES), TRAILER_BYTES)
+            return unpack_trailer(end, size, name).parity_bytes > 0
+
+        for says_so in (by_header, by_trailer):
+            try:
+                if says_so():
+                    return True
+            except (DestinationUnreachableError, StoreDoorError):
+                raise
+            except ONE_PLACE:
+                continue
+        return False
+
     def block(self, block_id: bytes) -> HealedBlock | None:
         """A damaged block, healed; None where it can't be. Raises DestinationUnreachableError, StoreDoorError."""
-        if not self.is_able or block_id in self._hopeless:
+        if block_id in self._hopeless or not self.may_heal(block_id):
             return None
         if self._last is None or self._last[0] != block_id:
             self._last = None

@@ -17,9 +17,10 @@ from backupd.index.parts import IndexSeal
 from backupd.index.reader import decode_all
 from backupd.index.writer import encode_index, seal_index, split_blocks
 from backupd.repository.any_copy import Source, of_any_copy
+from backupd.repository.bad_places import names_bad
 from backupd.repository.opening import OpenRepository, epoch_keys
 from backupd.repository.records import GcState, Records
-from backupd.seal.cipher import Binding, EpochName, unpack_epoch
+from backupd.seal.cipher import EPOCH_BYTES, Binding, EpochName, unpack_epoch
 from backupd.seal.header import HEADER_BYTES, ObjectKind, check_header
 from backupd.snapshot.records import Damage
 from backupd.store_errors import BlocksLostError
@@ -61,10 +62,17 @@ def fetch_contents(repository: OpenRepository, name: str) -> IndexContents:
     def read(source: Source) -> IndexContents:
         data = source.get(f"index/{name}", 0, MAX_OBJECT_BYTES + 1)
         check_header(data, ObjectKind.INDEX, f"index/{name}")
-        epoch = unpack_epoch(data[HEADER_BYTES : HEADER_BYTES + 12].ljust(12, b"\0"))
+        epoch = unpack_epoch(data[HEADER_BYTES : HEADER_BYTES + EPOCH_BYTES].ljust(EPOCH_BYTES, b"\0"))
         return decode_all(seal_of(repository, name, epoch), data)
 
     return of_any_copy(repository.place, f"index/{name}", read)
+
+
+def epoch_of(repository: OpenRepository, name: str) -> EpochName:
+    """The epoch that an index object is sealed under. Raises DamageError, ObjectMissingError."""
+    data = repository.place.get(f"index/{name}", 0, HEADER_BYTES + EPOCH_BYTES)
+    check_header(data, ObjectKind.INDEX, f"index/{name}")
+    return unpack_epoch(data[HEADER_BYTES:].ljust(EPOCH_BYTES, b"\0"))
 
 
 def _fetch_patiently(repository: OpenRepository, name: str) -> IndexContents:
@@ -138,6 +146,8 @@ def forget_lost(index: LoadedIndex) -> None:
 def mark_absent(tables: IndexTables, records: Records) -> tuple[GcState, dict[str, Damage]]:
     """Tell the tables which places count as absent for writing; returns the gc state and the damage records.
 
+    What is retired counts as absent, too, but no record that says no more than that is among those returned.
+
     A damage record that can't be read says nothing: what it named is found bad again by the next check. A gc list that
     can't be read is no such trifle: what it names may be deleted, so its error is raised.
     """
@@ -152,9 +162,11 @@ def mark_absent(tables: IndexTables, records: Records) -> tuple[GcState, dict[st
                 continue
             if ids is None:
                 tables.absent_blocks.add(block_id)
+            elif not ids:
+                tables.retired_blocks.add(block_id)
             else:
                 tables.absent_places |= {block_id + ids[at : at + 32] for at in range(0, len(ids), 32)}
-    return state, damage
+    return state, {name: record for name, record in damage.items() if names_bad(record)}
 
 
 def to_contents(block: FinishedBlock) -> BlockContents:
@@ -232,7 +244,7 @@ def merge_named(records: Records, index: LoadedIndex, newest_first: Sequence[str
     # Anew: lists and damage may have come while the run was under way.
     state, damage = mark_absent(tables, records)
     bad = {block_id for record in damage.values() for block_id, ids in record.places if ids is None}
-    doubts = Doubts(state.deleted, tables.absent_blocks, tables.absent_places, bad)
+    doubts = Doubts(state.deleted, tables.absent_blocks | tables.retired_blocks, tables.absent_places, bad)
     inputs = [fetch_contents(repository, name) for name in newest_first]
     # What they replaced stays replaced when they are gone, for hosts that have been away for long.
     replaces = list(dict.fromkeys([*newest_first, *(old for one in inputs for old in one.replaces)]))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from backupd.errors import DamageError, FormatError, KeyMissingError, ObjectMissingError
-from backupd.repository.bad_places import BadPlaces
+from backupd.repository.bad_places import BadPlaces, retired_in
 from backupd.repository.block_listing import list_blocks
 from backupd.repository.grades import Grade
 from backupd.repository.index_loading import LoadedIndex, load_index
@@ -43,6 +43,8 @@ class Look(msgspec.Struct, frozen=True):
     """Sizes of all blocks that lie there."""
     misshapen: set[bytes] = set()
     """Blocks that are not as long as the index says."""
+    retired: set[bytes] = set()
+    """Blocks that were given up, for all that they hold was stored anew."""
 
     @property
     def kept(self) -> set[bytes]:
@@ -54,6 +56,7 @@ class Look(msgspec.Struct, frozen=True):
         tables = self.index.tables
         self.bad.mark(tables, self.gc.deleted)
         tables.absent_blocks |= {row.block_id for row in tables.blocks()} - self.blocks.keys() | self.misshapen
+        tables.retired_blocks |= self.retired
 
     def grade(self, block_id: bytes, chunk_id: bytes) -> Grade:
         """How good a place is."""
@@ -63,7 +66,9 @@ class Look(msgspec.Struct, frozen=True):
         is_bad = not is_whole or chunk_id in self.bad.chunks.get(block_id, ())
         if block_id in self.gc.absent:
             return Grade.LISTED_DOUBTFUL if is_bad else Grade.LISTED
-        return Grade.DOUBTFUL if is_bad else Grade.GOOD
+        if is_bad:
+            return Grade.DOUBTFUL
+        return Grade.RETIRED if block_id in self.retired else Grade.GOOD
 
 
 class Looking:
@@ -82,8 +87,8 @@ class Looking:
         records = self._records
         self._refuse_unknown()
         gc, void = records.gc_state(), records.void_names()
-        bad = BadPlaces()
-        bad.add_records(records.damage().values(), gc.deleted)
+        bad, damage = BadPlaces(), records.damage().values()
+        bad.add_records(damage, gc.deleted)
         index = load_index(records.repository, self._directory)
         try:
             _refuse_index(index)
@@ -100,7 +105,7 @@ class Looking:
         except BaseException:
             index.tables.close()
             raise
-        return Look(gc, void, bad, index, sessions, snapshots, listed, blocks, misshapen)
+        return Look(gc, void, bad, index, sessions, snapshots, listed, blocks, misshapen, retired_in(damage))
 
     def _refuse_unknown(self) -> None:
         for folder, parse in _FOLDERS.items():

@@ -10,7 +10,7 @@ from backupd.chunk.identity import Identity
 from backupd.errors import CheckFailedError, DamageError
 from backupd.model.work import RepositorySetup, Sealed
 from backupd.seal.cipher import EpochName
-from backupd.seal.compression import NONE, Compressor, Decompressor
+from backupd.seal.compression import LEVEL_NUMBERS, NONE, Compressor, Decompressor
 from backupd.seal.segment_seal import SegmentOpener, SegmentSealer
 
 SEGMENT_BYTES = 1 << 20
@@ -43,6 +43,7 @@ class SegmentPacker:
         self._sealer = SegmentSealer(setup.repository_id, epoch, data_key, setup.cipher)
         self._opener = SegmentOpener(setup.repository_id, setup.cipher, lambda _: data_key)
         self._identity = Identity(setup.chunk_id_key)
+        self._level = LEVEL_NUMBERS[compression]
         self._compressor, self._plain_keeper = Compressor(compression), Compressor("none")
         self._decompressor = Decompressor()
         self._memory, self._allocate, self._free, self._is_checked = memory, allocate, free, is_checked
@@ -109,6 +110,7 @@ class SegmentPacker:
             self._sealer.counter,
             b"".join(self._ids),
             self._mask,
+            self._level,
         )
         self._chunks, self._salts, self._ids, self._bytes = [], [], [], 0
         return message

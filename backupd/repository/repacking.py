@@ -28,12 +28,17 @@ class Repacker:
         # A segment is copied out of the memory as soon as it is sealed: each begins at its start.
         self._packer = SegmentPacker(setup, compression, True, self._memory, lambda _: 0, lambda _: None)
 
-    def add(self, segment: SealedSegment, is_needed: Callable[[bytes], bool]) -> Iterator[SealedSegment]:
-        """Take what is needed of a segment over; gives new segments that are full by it."""
+    def add(
+        self, segment: SealedSegment, is_needed: Callable[[bytes], bool], *, tries_again: bool = False
+    ) -> Iterator[SealedSegment]:
+        """Take what is needed of a segment over; gives new segments that are full by it.
+
+        tries_again: compress what is not compressed; else that was found not to shrink.
+        """
         opened = segment.opened
         if opened is None:
             raise AssertionError("a fetched segment was opened")
-        is_compressible = segment.frame.compression != NONE
+        is_compressible = tries_again or segment.frame.compression != NONE
         for position in range(len(opened)):
             chunk_id = segment.ids[32 * position : 32 * position + 32]
             if is_needed(chunk_id):
@@ -69,6 +74,7 @@ class Repacker:
             self._epoch,
             len(sealed.ids) // 32,
             sealed.compression,
+            sealed.level,
         )
         return SealedSegment(frame, self._content, sealed.ids, data, None)
 

@@ -142,6 +142,15 @@ def filter_word(text: FilterText) -> FilterWord:
     return FilterWord(kind=kind, value=os.fsencode(value))  # type: ignore[arg-type]
 
 
+def check_migrating(text: SetText) -> None:
+    """Raises UsageError for a set of which nothing can be stored anew under other settings."""
+    if text.deduplication == "off":
+        raise UsageError(
+            f"{text.name}: without deduplication nothing is migrated, for each version of a file is stored by itself",
+            hint=f"bkctl set edit {text.name} --deduplication set",
+        )
+
+
 def duration(text: str | None) -> int | None:
     """Seconds of a duration's text. Raises UsageError."""
     return parse_duration(text) if text is not None else None
@@ -185,6 +194,12 @@ def _check_values(name: str, text: SetText) -> None:
             f"{name}: max_concurrent {text.max_concurrent} with mode {text.mode}",
             hint=f"mode: concurrent takes {CONCURRENT[0]} to {CONCURRENT[-1]}; leave it out for all at once",
             context={"at": ["max_concurrent"]},
+        )
+    if text.migrate and text.deduplication == "off":
+        raise ConfigError(
+            f"{name}: migrate with deduplication off",
+            hint="without deduplication nothing is migrated: leave one of them out",
+            context={"at": ["migrate"]},
         )
     if text.encryption == "password" and text.password is None:
         raise ConfigError(

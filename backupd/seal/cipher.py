@@ -81,6 +81,10 @@ def open_sealed(aead: Aead, nonce: bytes, data: bytes | memoryview, associated: 
         raise SealError(f"{what} fails its authentication: damaged, or not what stood there") from error
 
 
+EPOCH_BYTES = 12
+"""Of an epoch's name in headers."""
+
+
 class EpochName(msgspec.Struct, frozen=True, array_like=True):
     """Which keyring epoch sealed an object: the number people see and the random part that makes it unique."""
 

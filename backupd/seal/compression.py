@@ -13,6 +13,8 @@ ZSTD = 1
 
 Level = Literal["none", "fast", "normal", "best"]
 LEVELS: dict[str, int] = {"none": 0, "fast": 1, "normal": 3, "best": 12}
+LEVEL_NUMBERS: dict[str, int] = {"none": 1, "fast": 2, "normal": 3, "best": 4}
+"""As frame headers say them, the stronger the higher."""
 _WORTH = 0.97
 """Compressed bytes above this share of the plain ones are not worth decompressing at every read."""
 

@@ -33,6 +33,13 @@ def make_header(kind: ObjectKind, optional: int = 0) -> bytes:
     return _HEADER.pack(MAGIC, kind, 1, 0, 0, optional)
 
 
+def optional_bits(data: bytes | memoryview, kind: ObjectKind, what: str) -> int:
+    """The feature bits that a reader need not know. Raises as `check_header`."""
+    check_header(data, kind, what)
+    optional: int = _HEADER.unpack_from(data)[5]
+    return optional
+
+
 def check_header(data: bytes | memoryview, kind: ObjectKind, what: str) -> None:
     """Refuse bytes that do not begin an object of this kind and version.
 

@@ -80,7 +80,10 @@ class Drop(Record, frozen=True, array_like=True):
 
 
 class Damage(Record, frozen=True, array_like=True):
-    """Places found bad: (block id, chunk ids or None for all of it)."""
+    """Places found bad: (block id, chunk ids or None for all of it).
+
+    No ids at all: nothing in the block is bad, but all of it lies elsewhere as it is wanted now. It is retired.
+    """
 
     found_ns: int
     host_id: bytes

@@ -32,6 +32,7 @@ _CANCELLED = (CancelledError.exit_code, TerminatedError.exit_code)
         "bkctl backup home",
         "bkctl backup --all --if-running skip",
         "bkctl backup home --to usb --stop-after 4h --detach",
+        "bkctl backup home --migrate --dry-run",
     ],
 )
 @click.argument("sets", metavar="[SET]...", nargs=-1)
@@ -48,6 +49,7 @@ _CANCELLED = (CancelledError.exit_code, TerminatedError.exit_code)
 @options.limit_options
 @click.option("--tag", metavar="K=V", multiple=True, help="Tag of the snapshot.")
 @click.option("--retention", is_flag=True, help="Then drop what the set's policy does not keep.")
+@click.option("--migrate", is_flag=True, help="Then store anew what is not stored as the set wants it now.")
 @click.option("--detach", is_flag=True, help="Don't wait for the end.")
 @click.option("--dry-run", is_flag=True, help="Say what would be stored; store nothing.")
 @click.pass_obj
@@ -66,6 +68,7 @@ def backup(session: Session, /, **given: Any) -> Reply:
         tags=options.tags(given["tag"]),
         dry_run=given["dry_run"],
         retention=given["retention"],
+        migrate=given["migrate"],
         upload_rate=given["limit_upload"],
         download_rate=given["limit_download"],
     )

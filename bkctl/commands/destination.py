@@ -29,7 +29,7 @@ from backupd.model.orders import ReplicateOrder
 from backupd.model.places import is_place, is_url
 from backupd.model.sets import DestinationText
 from backupd.model.store_access import NO_ACCESS
-from bkctl import options
+from bkctl import destination_options, options
 from bkctl.checks import replicated_together
 from bkctl.commands.seeding import adopt, seed
 from bkctl.commands.uncovering import uncover
@@ -64,8 +64,8 @@ def destination() -> None:
 @click.argument("name", metavar="NAME")
 @click.argument("place", metavar="[PLACE]", required=False, type=click.Path(readable=False))
 @click.option("--absent", type=click.Choice(["fail", "skip"]), default="fail", help="When it is not there.")
-@options.pool_options
-@options.destination_options
+@destination_options.pool_options
+@destination_options.destination_options
 @click.option("--no-test", is_flag=True, help="Make it although its store can't be reached or used now.")
 @click.option("--dry-run", is_flag=True, help="Say what would be made; make nothing.")
 @click.pass_obj
@@ -75,8 +75,8 @@ def add(session: Session, /, **given: Any) -> Reply:
     A directory is made when the first set is stored there. The daemon tries a store or pool at once; one that it can't
     use makes no destination.
     """
-    fields = options.given_destination_fields(given)
-    pool = options.given_pool(given, None)
+    fields = destination_options.given_destination_fields(given)
+    pool = destination_options.given_pool(given, None)
     if (pool is None) == (given["place"] is None):
         raise UsageError("a destination has a PLACE or is a --pool", hint="give one of them")
     place = _place(given["place"]) if given["place"] is not None else ""
@@ -134,8 +134,8 @@ def show(session: Session, /, name: str) -> Reply:
     help="Where it is now, on whatever disk; what is stored moves not.",
 )
 @click.option("--absent", type=click.Choice(["fail", "skip"]), help="When it is not there.")
-@options.pool_options
-@options.destination_options
+@destination_options.pool_options
+@destination_options.destination_options
 @click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
 @click.pass_obj
 def edit(session: Session, /, **given: Any) -> Reply:
@@ -143,8 +143,8 @@ def edit(session: Session, /, **given: Any) -> Reply:
     client = client_of(session)
     stored = _get(client, given["name"])
     place = _place(given["place"]) if given["place"] is not None else stored.text.place
-    fields = options.given_destination_fields(given)
-    pool = options.given_pool(given, stored.text.pool)
+    fields = destination_options.given_destination_fields(given)
+    pool = destination_options.given_pool(given, stored.text.pool)
     absent = given["absent"] or stored.text.absent
     text = msgspec.structs.replace(stored.text, place=place, pool=pool, absent=absent, **fields)
     return _put(client, stored, text, is_dry=given["dry_run"], place_anew=given["place"] is not None)

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from bkctl.contract.migrating import MigrationAt, ReadAgain
 from bkctl.contract.parts import (
     Base64,
     Bytes,
@@ -103,6 +104,8 @@ class AtDestination(Shown, kw_only=True):
     """Where the place locks objects; null: see `locks_error`."""
     locks_error: Error | None | UnsetType = UNSET
     """Why not all locks were extended; the run is good all the same."""
+    migration: MigrationAt | UnsetType = UNSET
+    """Where it was asked for."""
 
 
 class Key(Shown, kw_only=True):
@@ -126,6 +129,8 @@ class Run(Shown, kw_only=True):
     exit: ExitCode
     files: Files | UnsetType = UNSET
     problems: Problems | UnsetType = UNSET
+    migrate: ReadAgain | UnsetType = UNSET
+    """Where it was asked for."""
     snapshot: SnapshotId | None
     bytes: Sizes | UnsetType = UNSET
     destinations: list[AtDestination]

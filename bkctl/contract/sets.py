@@ -60,6 +60,7 @@ class BackupSet(Shown, kw_only=True):
     """Share of what is stored that is read a day."""
     heal: bool
     """Whether periodic checks repair."""
+    migrate: bool
     tags: dict[str, str]
     temp_dir: str | None
     time_zone: str | None

@@ -9,6 +9,7 @@ from typing import Any
 from backupd.model.places import is_place
 from backupd.sizes import format_bytes, format_seconds
 from bkctl.render.figures import common_reason, counted, joined, problem_lines
+from bkctl.render.migration import migration_lines
 from bkctl.render.retention import left_words
 from bkctl.text import count, escape, moment
 
@@ -86,7 +87,7 @@ def _run_lines(run: Mapping[str, Any], is_dry: bool) -> list[str]:
         for destination in run.get("destinations", [])
         if destination.get("locked")
     ]
-    return lines
+    return [*lines, *migration_lines(run, is_dry)]
 
 
 def _retention_lines(destination: Mapping[str, Any]) -> list[str]:

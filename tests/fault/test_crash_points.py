@@ -16,7 +16,7 @@ from random import Random
 
 import pytest
 
-from backupd.model.orders import CheckOrder, FreeOrder, KeyOrder, Limits, ReplicateOrder, Unlock
+from backupd.model.orders import CheckOrder, FreeOrder, KeyOrder, Limits, MigrateOrder, ReplicateOrder, Unlock
 from backupd.model.retention import RetentionText
 from backupd.repository.dropping import drop_snapshots
 from tests.fault.conftest import Faults
@@ -198,10 +198,24 @@ def _free(scene: Scene, order: FreeOrder) -> Callable[[], int]:
     return scene.freeing
 
 
+def migrated(scene: Scene) -> Callable[[], int]:
+    """Keys were rotated: all is sealed anew, then the old blocks are given free."""
+    scene.back_up()
+    scene.write("few/more", 30_000)
+    scene.back_up()
+    scene.note_what_is_there()
+    scene.run(KeyOrder(place=str(scene.place), verb="rotate"))
+    set_id = scene.machine.records(str(scene.place), scene.clock).snapshot_names()[0].set_id
+    limits = Limits(jobs=1, polite=False)
+    migrate = MigrateOrder(place=str(scene.place), set_id=set_id, compression="best", limits=limits)
+    free = FreeOrder(place=str(scene.place), limits=limits)
+    scene.freeing = lambda: scene.run(migrate) or scene.run(free)
+    return scene.freeing
+
+
 OPERATIONS: list[Operation] = [
     first_backup, incremental, nothing_new_to_store, resumed, index_merge, index_rebuild, key_added, key_changed,
-    key_rotated, key_removed, replicated, replicated_again, freed, freed_with_policy,
-    freed_for_target,
+    key_rotated, key_removed, replicated, replicated_again, freed, freed_with_policy, freed_for_target, migrated,
 ]  # fmt: skip
 _AT_THEIR_TIME = [
     pytest.param(one, marks=pytest.mark.nightly) if one is key_changed else pytest.param(one) for one in OPERATIONS
@@ -302,7 +316,7 @@ def test_a_call_that_fails_is_told_and_loses_nothing(tmp_path: Path, operation: 
     print(f"{operation.__name__}, calls that fail: {dict(reported)}")  # noqa: T201 - as above
 
 
-SLOW = (key_changed, replicated, replicated_again, freed, freed_with_policy, freed_for_target)
+SLOW = (key_changed, replicated, replicated_again, freed, freed_with_policy, freed_for_target, migrated)
 """Opening by passwords alone takes seconds, and so does what is done again before each look."""
 KEY_OPERATIONS = (key_added, key_changed, key_rotated, key_removed)
 BACKUPS = (first_backup, incremental, nothing_new_to_store, resumed, index_merge)

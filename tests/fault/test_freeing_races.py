@@ -23,7 +23,9 @@ from backupd.model.orders import (
     BackupOrder,
     CheckOrder,
     FreeOrder,
+    KeyOrder,
     Limits,
+    MigrateOrder,
     Order,
     RestoreOrder,
     Selection,
@@ -32,6 +34,7 @@ from backupd.model.orders import (
 from backupd.operations.freeing import cleaning
 from backupd.repository.dropping import drop_snapshots
 from backupd.snapshot import naming
+from backupd.store_errors import BlocksLostError
 from tests.fault.conftest import Faults
 from tests.support.faulty_store import Fault, FaultyPlace
 from tests.support.histories import tree_of
@@ -110,6 +113,21 @@ class Host:
         self.clock.ahead_seconds += 10
         result: dict[str, Any] = self.run(FreeOrder(place=self.stage.place.address, limits=_LIMITS)).result
         return result
+
+    def migrate(self) -> None:
+        """Seal anew what lies under an older key, whoever's it is."""
+        self.clock.ahead_seconds += 10
+        place = self.stage.place.address
+        (set_id,) = {
+            name.set_id
+            for name in self.machine.records(place, self.clock).snapshot_names()
+            if name.name.split("/")[-1].partition("-")[2] == self.newest[0][1:]
+        }
+        self.run(MigrateOrder(place=place, set_id=set_id, limits=_LIMITS))
+
+    def rotate(self) -> None:
+        """A new epoch."""
+        self.run(KeyOrder(place=self.stage.place.address, verb="rotate"))
 
     def run(self, order: Order) -> Any:
         """Raises BackupError."""
@@ -280,6 +298,34 @@ def test_a_cleaner_that_slept_while_others_went_on(above: Path, faults: Faults) 
         stage.check_all()
         shutil.rmtree(stage.above)
     print(f"{held} cleaners slept")  # noqa: T201 - counts for docs/reliability.md
+    assert held
+
+
+def test_a_migration_that_slept_while_others_went_on(above: Path, faults: Faults) -> None:
+    """Else what it stored anew is taken for an orphan, and the old copy for one too many, and both go."""
+    held = 0
+    for number in range(_ROUNDS if faults.is_full else 1):
+        stage, one, two = _staged(above, faults, number)
+        random = stage.random
+        one.drop(random.randrange(3))
+        one.rotate()
+        sleeper = stage.hold(random.randrange(80), one.migrate)
+        held += sleeper.was_held
+        for _ in range(random.randrange(1, 5)):
+            act = random.choice([two.back_up, two.free, two.free, two.migrate, two.drop, two.edit])
+            act()
+        error = sleeper.wake()
+        assert error is None or isinstance(error, (*_MAY_END_WITH, BlocksLostError)), error
+        stage.check_all()
+        for host in (two, one):
+            host.migrate()
+            host.free()
+            stage.check_all()
+        two.edit()
+        two.back_up()
+        stage.check_all()
+        shutil.rmtree(stage.above)
+    print(f"{held} migrations slept")  # noqa: T201 - counts for docs/reliability.md
     assert held
 
 

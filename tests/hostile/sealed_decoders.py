@@ -20,10 +20,11 @@ from backupd.index.merge import Doubts, merge
 from backupd.index.parts import IndexSeal, Parts
 from backupd.index.reader import IndexReader, decode_all, tail_range
 from backupd.index.writer import encode_index
+from backupd.repository import block_facts
 from backupd.seal import envelope, keyring, slot
 from backupd.seal.cipher import derive, make_nonce, new_aead, unpack_epoch
 from backupd.seal.compression import NONE, ZSTD, Compressor, Decompressor
-from backupd.seal.header import ObjectKind, check_header, make_header
+from backupd.seal.header import ObjectKind, make_header, optional_bits
 from backupd.seal.segment_seal import SegmentOpener, SegmentSealer
 from backupd.seal.slot import Argon2, SlotMaker
 from tests.hostile.decoder import CIPHER, EPOCH, KEYRING, KEYRING_KEY, KEYS, REPOSITORY_ID, Decoder, binding
@@ -36,6 +37,7 @@ SALTED_SEGMENT = pack([b"a", b"b", b"c"], [b"1" * 32, b"1" * 32, ZERO_SALT])
 _SALT = bytes([7]) * 32
 _NAME = "index/" + "ab" * 16
 _SEAL = IndexSeal(binding(ObjectKind.INDEX, _NAME), KEYS.index_key, CIPHER)
+_FACTS = {bytes(32): block_facts.BlockFacts(5000, 900, [block_facts.Sealing("1-aa", 2, True)])}
 
 
 def finished_block(plains: list[bytes], content: int = layout.DATA, percent: int = 0) -> FinishedBlock:
@@ -84,6 +86,12 @@ def _heal(data: bytes, _: Path) -> object:
 
 def _read_sums(data: bytes, _: Path) -> object:
     return read_sums(_SHAPE, data), find_description(_PARITY_BLOCK[: _SHAPE.data_bytes] + data, layout.MAX_BLOCK_BYTES)
+
+
+def _facts(data: bytes, path: Path) -> object:
+    (path / "facts").write_bytes(data)
+    found = block_facts.load(str(path / "facts"))
+    return [block_facts.Wanted(EPOCH, "best", 20).lacks(one) for one in found.values()] or None
 
 
 def sealed_directory(plain: bytes, count: int) -> bytes:
@@ -197,7 +205,7 @@ def _epoch(data: bytes, _: Path) -> object:
 
 
 ROWS = (
-    Decoder("header", lambda data, _: check_header(data, ObjectKind.BLOCK, "x"), (BLOCK_BYTES[:16],)),
+    Decoder("header", lambda data, _: optional_bits(data, ObjectKind.BLOCK, "x"), (_PARITY_BLOCK[:16],)),
     Decoder("epoch's name", _epoch, (EPOCH.pack(),)),
     Decoder("key slot", _open_slot, _SLOTS),
     Decoder(
@@ -231,6 +239,7 @@ ROWS = (
         lambda data, _: _BLOCK_SEAL.open_directory(1, sealed_directory(data, 1)),
         (_DIRECTORY,),
     ),
+    Decoder("what blocks are like", _facts, (msgspec.msgpack.encode(_FACTS),), "msgpack"),
     Decoder("block trailer", lambda data, _: layout.unpack_trailer(data, 5000, "x"), (_TRAILER,)),
     Decoder("block with parity", _heal, (_PARITY_BLOCK, _PARITY_BLOCK[200:], bytes(300) + _PARITY_BLOCK[300:])),
     Decoder("checksums of parity", _read_sums, (_PARITY_PART,)),

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from backupd.repository import opening
+from backupd.operations.backup import lineage
+from backupd.repository import opening, parity_setting
 from backupd.repository.block_listing import block_id_of
 from backupd.snapshot import naming, records
 from backupd.snapshot.records import BlockList, Checkpoint, Damage, Drop, Note, Record, Session, Snapshot
@@ -178,6 +180,18 @@ ROWS = (
     Decoder("extents to write", _extents, (struct.pack("<QQQQ", 0, 4096, 1 << 30, 4096),)),
     Decoder("extents to read", _extent_map, (struct.pack("<QQQQ", 0, 4096, 1 << 30, 4096),)),
     *[Decoder(name, _record(type(one)), (records.encode(one),), "msgpack") for name, one in _RECORDS],
+    Decoder(
+        "parity that a set wants",
+        lambda data, _: parity_setting.wanted_of([data.decode(errors="replace")]),
+        (b'{"sources": ["/home"], "parity": 5}',),
+        "json",
+    ),
+    Decoder(
+        "as what files were stored",
+        lambda data, _: lineage.lineage_of([replace(_SNAPSHOT, settings=data.decode(errors="replace"))]),
+        (b'{"sources": ["/home"], "stored_as": [["set", "auto"], ["path", "65536"]]}',),
+        "json",
+    ),
     Decoder(
         "names of objects",
         _names,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.model.dropping import merge_drops
-from tests.model.looking import Lists, load_damage, load_index, load_lists, load_roots, load_sessions
+from tests.model.looking import Lists, load_damage, load_index, load_lists, load_retired, load_roots, load_sessions
 from tests.model.store import BAD, Delete, Get, Steps, Value, Wait, create, listed, read_all
 from tests.model.world import HOUR, World
 from tests.model.writer import end_dead_session
@@ -22,6 +22,8 @@ class _View:
     sessions: dict[str, Value]
     roots: dict[str, dict[str, str]]
     bad: set[str]
+    retired: set[str]
+    """Needed only where there is no other good copy."""
 
     @property
     def chunks(self) -> set[str]:
@@ -80,6 +82,7 @@ def _look(world: World) -> Steps:
     """In this order: gc, damage, index, sessions, snapshots."""
     lists = yield from load_lists(world)
     _, bad = yield from load_damage()
+    retired = yield from load_retired()
     places = yield from load_index()
     if world.protocol.reads_sessions_first:
         sessions = yield from load_sessions()
@@ -87,7 +90,7 @@ def _look(world: World) -> Steps:
     else:
         roots = yield from load_roots(lists, {})
         sessions = yield from load_sessions()
-    return _View(lists, places, sessions, roots, bad)
+    return _View(lists, places, sessions, roots, bad, retired)
 
 
 def _candidates(world: World, view: _View) -> Steps:
@@ -100,7 +103,7 @@ def _candidates(world: World, view: _View) -> Steps:
         good = usable - view.bad
         if not usable and not view.places.get(chunk, set()) & view.bad:
             return None
-        needed |= {min(good)} if good else usable
+        needed |= {min(good - view.retired or good)} if good else usable
     return blocks - needed - kept - view.lists.absent()
 
 

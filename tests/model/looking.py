@@ -70,7 +70,14 @@ def load_drops(world: World) -> Steps:
 def load_damage() -> Steps:
     """(ids of damage records, blocks that they name)."""
     found = yield from read_all("damage/")
-    return frozenset(found), {value["block"] for value in found.values()}
+    bad = {name: value["block"] for name, value in found.items() if not value.get("is_retired")}
+    return frozenset(bad), set(bad.values())
+
+
+def load_retired() -> Steps:
+    """Blocks that were given up, for all that they hold was stored anew."""
+    found = yield from read_all("damage/")
+    return {value["block"] for value in found.values() if value.get("is_retired")}
 
 
 def load_index() -> Steps:

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from tests.fault.conftest import Faults
 from tests.model import cleaner
 from tests.model.dropping import drop
+from tests.model.migrator import migrate
 from tests.model.store import BAD
 from tests.model.world import DAY, HOUR, BrokenError, Protocol, World
 from tests.model.writer import Writer
@@ -51,6 +52,10 @@ class Events:
     def merge(self, which: int) -> None:
         """Index objects are merged."""
         self._start("merge", lambda: cleaner.merge(self.world))
+
+    def migrate(self, which: int) -> None:
+        """What a block holds is stored anew."""
+        self._start("migrate", lambda: migrate(self.world, which))
 
     def check(self, which: int) -> None:
         """Damage is looked for."""
@@ -106,7 +111,7 @@ class Events:
 
 
 OFTEN = ["nothing"] * 8 + ["write"] * 5 + ["free"] * 4 + ["drop"] * 4 + ["edit"] * 2 + ["sleep", "kill"]
-SELDOM = ["merge", "check", "land", "rot", "lose_state", "copy_state"]
+SELDOM = ["merge", "migrate", "check", "land", "rot", "lose_state", "copy_state"]
 
 
 class Turns(RuleBasedStateMachine):

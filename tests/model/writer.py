@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.model.dropping import drop
-from tests.model.looking import Lists, load_damage, load_index, load_lists
+from tests.model.looking import Lists, load_damage, load_index, load_lists, load_retired
 from tests.model.store import BAD, Delete, Get, Steps, Value, Wait, create, listed
 from tests.model.world import HOUR, Cache, Journal, State, World
 
@@ -52,6 +52,7 @@ class Writer:
             self.listed_blocks |= lists.absent()
         self.honours = lists.newest
         self.damage, self.bad_blocks = yield from load_damage()
+        self.bad_blocks |= yield from load_retired()
         self.places = yield from load_index()
         if journal is not None:
             yield from self._adopt(journal)

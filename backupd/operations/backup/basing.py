@@ -15,6 +15,7 @@ from backupd.cache.index_tables import IndexTables
 from backupd.cache.journal import read_journal
 from backupd.clock import to_name
 from backupd.errors import AccessError, DamageError, ObjectMissingError, StateError
+from backupd.operations.backup.lineage import Checked, Lineage, lineage_of, with_lineage
 from backupd.operations.backup.session import WriterIdentity, end_dead_session, recover_blocks
 from backupd.operations.backup.setting import SetUse
 from backupd.operations.backup.walk_rules import Caches
@@ -44,6 +45,8 @@ class Base(msgspec.Struct):
     """When every file was last read, 0: in this run."""
     resumed_from_ns: int = 0
     """When the first of the interrupted runs began that this one goes on from."""
+    lineage: Lineage = None
+    """Of the entries of its snapshots."""
 
     @property
     def newest_ns(self) -> int:
@@ -75,10 +78,26 @@ class Base(msgspec.Struct):
             cache.close()
         self.caches, self.read_all_ns = [], 0
 
-    def to_caches(self) -> Caches:
+    def to_caches(self, use: SetUse) -> Caches:
         """For the walk."""
         same = {place for place, cache in enumerate(self.caches) if cache.options == self.options}
-        return Caches(self.caches, set() if self.is_asked else same)
+        reusable = set() if self.is_asked else same
+        if not use.is_migrating:
+            return Caches(self.caches, reusable)
+        return Checked(
+            self.caches,
+            reusable,
+            lineage=self.lineage,
+            now=use.stored_as,
+            chosen_class=use.chosen_class,
+            migrated=same,
+        )
+
+    def settings(self, use: SetUse) -> str:
+        """Of a snapshot that goes on from here."""
+        # Where no cache is, every file is read, and a migration leaves nothing that was stored otherwise.
+        is_anew = use.is_migrating or not self.caches
+        return with_lineage(use.settings, frozenset() if is_anew else self.lineage, use.stored_as)
 
 
 def cache_path(place: OpenPlace, set_id: bytes, session: bytes) -> str:
@@ -152,7 +171,7 @@ def find(
         context.warn(f"{message}; what it dropped is not known, so every chunk is asked for")
     newest = next((snapshot for _, snapshot in snapshots if snapshot.is_complete), None)
     base = Base({name: snapshot.root for name, snapshot in snapshots}, [], use.options, newest, ended)
-    base.is_asked = bool(unread)
+    base.is_asked, base.lineage = bool(unread), lineage_of(snapshot for _, snapshot in snapshots)
     partial = [snapshot for _, snapshot in snapshots if not snapshot.is_complete]
     base.resumed_from_ns = min((snapshot.started_ns for snapshot in partial), default=0)
     if no_cache:

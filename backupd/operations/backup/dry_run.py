@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 
 from backupd.cache.file_cache import FileCacheWriter, Row, open_cache
-from backupd.errors import DamagedCacheError
+from backupd.errors import DamagedCacheError, DamageError, ObjectMissingError
 from backupd.model import events
 from backupd.model.results import Problem
 from backupd.operations.backup import summary
 from backupd.operations.backup.basing import Base, cache_path
 from backupd.operations.backup.building import BuildTools, DirectoryBuild, Slice
 from backupd.operations.backup.file_states import FileStates
+from backupd.operations.backup.lineage import lineage_of, tell_stale
 from backupd.operations.backup.opening import OpenedForWriting
 from backupd.operations.backup.sampling import Samples
 from backupd.operations.backup.setting import SetUse
@@ -96,6 +98,8 @@ def _base(place: OpenPlace, use: SetUse) -> Base:
         cache = open_cache(cache_path(place, use.set_id, names[-1].session))
         if cache is not None:
             base.caches.append(cache)
+        with suppress(DamageError, ObjectMissingError):
+            base.lineage = lineage_of([place.records.snapshot(names[-1].name)])
     return base
 
 
@@ -112,7 +116,9 @@ def _count(
     try:
         writer = FileCacheWriter(os.path.join(folder, "dry"), use.options, set())
         tools = BuildTools(_NO_NODE, lambda _: _NO_NODE, writer, lambda build: walk.finished(build))  # noqa: PLW0108
-        walk = TreeWalk(tools, use.rules, base.to_caches(), _Counting(tally, samples), tally, began_ns)
+        caches = base.to_caches(use)
+        tell_stale(context, caches, tally)
+        walk = TreeWalk(tools, use.rules, caches, _Counting(tally, samples), tally, began_ns)
         for _ in walk.run():
             context.cancel.check()
             context.progress(

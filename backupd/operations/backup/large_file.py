@@ -104,7 +104,7 @@ class LargeFile:
         if known is not None and known[0].extra is not None and known[0].extra.salt is not None:
             self._salt = (known[0].extra.salt, True)
         row = self.target.row
-        former = known[0] if known else entries.decode(row.entry) if row is not None and row.entry else None
+        former = known[0] if known else entries.decode(row.known) if row is not None and row.known else None
         self._size_class, self._is_compressible = self.reading.choose(fd, stat.st_size, mapped, former)
         self._regions = list(self._cut(mapped.content_bytes, known[1] if known else []))
         self._result: FileResult | None = None

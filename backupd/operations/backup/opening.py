@@ -26,6 +26,7 @@ from backupd.operations.places import OpenPlace, open_repository, split_place
 from backupd.repository import identity, opening
 from backupd.repository.key_management import check_newest
 from backupd.repository.opening import NewSlot
+from backupd.repository.parity_setting import with_parity
 from backupd.seal.cipher import check_cipher_name
 from backupd.seal.keyring import BLOCK_BYTES_CHOICES, Configuration
 from backupd.seal.slot import CLEAR_SECRET, new_secret, secret_from_text, secret_to_text
@@ -130,7 +131,9 @@ def _find(context: JobContext, whole: Store, path: str) -> str | None:
 def _opened(order: BackupOrder, context: JobContext, whole: Destination, path: str, repository: str) -> OpenPlace:
     place = open_repository(context, whole, path, repository, order.access)
     check_newest(place.repository)
-    return place
+    if order.own is None:
+        return place
+    return msgspec.structs.replace(place, repository=with_parity(place.repository, order.parity))
 
 
 def _only(repositories: list[str], path: str) -> str:

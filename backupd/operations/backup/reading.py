@@ -227,8 +227,8 @@ class FileReading:
         known: Entry | None = None
         # A file of one chunk has no class, and a salt of its own only where paths are told apart.
         tells = stat.st_size > WHOLE_FILE_BYTES or self._policy.deduplication == "path"
-        if tells and target.row is not None and target.row.entry:
-            known = entries.decode(target.row.entry)
+        if tells and target.row is not None and target.row.known:
+            known = entries.decode(target.row.known)
         salt, keeps_salt = self._salt(target, known)
         group = self.link_group(stat, build.path, target.seen.name)
         size_class = self._known_class(known)
@@ -325,9 +325,9 @@ class FileReading:
     ) -> tuple[Entry, Sequence[KnownPart]] | None:
         """What an interrupted run has of this very file: its entry, and the parts of the content that were read."""
         row = target.row
-        if row is None or not row.entry:
+        if row is None or not row.known:
             return None
-        entry = entries.decode(row.entry)
+        entry = entries.decode(row.known)
         extra = entry.extra
         now = (stat.st_size, kept_mtime_ns(stat), stat.st_ctime_ns, stat.st_ino)
         if extra is None or not extra.state & UNFINISHED or extra.began_with is None or tuple(extra.began_with) != now:

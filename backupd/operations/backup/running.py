@@ -202,6 +202,7 @@ class _Run:
             self._order, self._context, lead.place, self._use, self._session_id, self._started_ns, self._tally
         )
         draft.read_all_ns = base.read_all_ns or self._started_ns
+        draft.settings = base.settings(self._use)
         return draft
 
     def _new_tally(self, missing: list[Problem]) -> Tally:

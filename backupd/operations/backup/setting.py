@@ -15,6 +15,7 @@ from backupd.destination.stores import local_paths
 from backupd.errors import DamageError, ObjectMissingError, UsageError
 from backupd.model.orders import BackupOrder
 from backupd.model.results import shown
+from backupd.operations.backup.lineage import StoredAs, stored_as
 from backupd.operations.backup.walk_rules import WalkRules, options_digest
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, list_snapshots
@@ -42,6 +43,13 @@ class SetUse(msgspec.Struct, frozen=True):
     chosen_class: int | None
     compression: str
     nested: list[bytes]
+    is_migrating: bool = False
+    """Whether files are read again that were cut or named otherwise than they would be now."""
+
+    @property
+    def stored_as(self) -> StoredAs:
+        """By which settings the run stores."""
+        return stored_as(self.deduplication, self.chosen_class)
 
 
 def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources: list[bytes]) -> SetUse:
@@ -60,9 +68,16 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
     filter_rules = rules_of(order.filters, files)
     rules = _walk_rules(order, context, place, sources, Filters(filter_rules))
     deduplication = order.deduplication or "set"
+    if order.migrate and deduplication == "off":
+        raise UsageError(
+            "without deduplication nothing is migrated: each version of a file is stored by itself",
+            hint="leave out --migrate, or set deduplication to path, set or repository",
+        )
     chosen = class_of_average(order.chunk_size_bytes) if order.chunk_size_bytes else None
     one_file_system = b"one file system" if order.one_file_system else b""
-    digest = options_digest([b"1", rules.filters.fingerprint(), one_file_system, *sorted(rules.named)])
+    # Who migrates takes over whole directories from other migrations to the same settings alone.
+    migrating = [f"migrated: {stored_as(deduplication, chosen)}".encode()] if order.migrate else []
+    digest = options_digest([b"1", rules.filters.fingerprint(), one_file_system, *sorted(rules.named), *migrating])
     return SetUse(
         name,
         set_id,
@@ -75,6 +90,7 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
         chosen,
         order.compression or "fast",
         sorted(rules.named),
+        order.migrate,
     )
 
 
@@ -144,5 +160,7 @@ def _settings_text(order: BackupOrder, sources: list[bytes], rules: list[Rule], 
         "deduplication": deduplication,
         "chunk_size": order.chunk_size_bytes or "auto",
         "check_before_sending": order.check_before_sending,
+        # Of one that is no set of a daemon's the repository says it.
+        **({"parity": order.parity} if order.own is not None and order.parity is not None else {}),
     }
     return json.dumps(settings, indent=1, ensure_ascii=False)

@@ -13,6 +13,7 @@ from backupd.model.orders import BackupOrder
 from backupd.operations.backup.basing import Base
 from backupd.operations.backup.building import BuildTools
 from backupd.operations.backup.file_states import files_under_way
+from backupd.operations.backup.lineage import tell_stale
 from backupd.operations.backup.parts import Parts
 from backupd.operations.backup.reading import FileReading, StorePolicy
 from backupd.operations.backup.setting import SetUse
@@ -79,7 +80,9 @@ class Storing:
         reading = FileReading(self.engine, policy, self.tally, self._are_everywhere, self._load)
         self.reading = reading
         tools = BuildTools(self._node_key, self.engine.store_node, writer, lambda build: walk.finished(build))  # noqa: PLW0108
-        walk = TreeWalk(tools, use.rules, base.to_caches(), reading, self.tally, began_ns)
+        caches = base.to_caches(use)
+        tell_stale(self._context, caches, self.tally)
+        walk = TreeWalk(tools, use.rules, caches, reading, self.tally, began_ns)
         return walk
 
     def flush(self) -> None:

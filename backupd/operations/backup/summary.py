@@ -44,6 +44,7 @@ class Draft:
         self.order, self.context, self.place, self.use = order, context, place, use
         self.session, self.started_ns, self.tally = session, started_ns, tally
         self.read_all_ns = started_ns
+        self.settings = use.settings
         self._owners = Owners()
 
     def snapshot(self, root: bytes, new_bytes: int, stored_bytes: int, *, is_complete: bool) -> Snapshot:
@@ -81,7 +82,7 @@ class Draft:
             file_count=tally.seen,
             byte_count=tally.seen_bytes,
             statistics=statistics,
-            settings=use.settings,
+            settings=self.settings,
             tags=self.order.tags,
             epoch=self.place.repository.keyring.number,
             program=f"backupd {__version__}",
@@ -183,6 +184,7 @@ def _run_fields(context: JobContext, use: SetUse, tally: Tally, began_ns: int, e
         "exit": exit_code,
         "files": msgspec.to_builtins(tally.file_counts()),
         "problems": problems(tally),
+        **({"migrate": {"files": tally.stale_files, "bytes": tally.stale_bytes}} if use.is_migrating else {}),
     }
 
 

@@ -27,6 +27,8 @@ class Tally:
         self.current = b""
         self.example = b""
         """A file that is stored, for the restore command that is shown."""
+        self.stale_files = self.stale_bytes = 0
+        """What a migration reads again though it did not change, as far as was known when it began."""
         self.uids: set[int] = set()
         self.gids: set[int] = set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -85,7 +86,7 @@ class Caches(msgspec.Struct, frozen=True):
     def rows(self, path: bytes, low: bytes, high: bytes | None) -> dict[bytes, Row]:
         """Rows of a directory from `low` to before `high`; of several, the newest cache's. Raises FormatError."""
         found: dict[bytes, Row] = {}
-        for cache in reversed(self.found):
+        for place, cache in reversed(list(enumerate(self.found))):
             known = cache.directory(path)
             if known is None:
                 continue
@@ -94,9 +95,13 @@ class Caches(msgspec.Struct, frozen=True):
                 ends_before = at + 1 < len(refs) and refs[at + 1].first_name <= low
                 if ends_before or (high is not None and ref.first_name >= high):
                     continue
-                rows = cache.rows(ref)
-                found.update({row.name: row for row in rows if low <= row.name and (high is None or row.name < high)})
+                rows = [row for row in cache.rows(ref) if low <= row.name and (high is None or row.name < high)]
+                found.update({row.name: row for row in self.fresh(place, rows)})
         return found
+
+    def fresh(self, place: int, rows: Sequence[Row]) -> Sequence[Row]:
+        """Rows of one of the caches, as far as this run goes by them."""
+        return rows
 
 
 def options_digest(parts: list[bytes]) -> bytes:

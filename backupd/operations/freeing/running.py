@@ -32,6 +32,7 @@ from backupd.operations.freeing.report import Report
 from backupd.operations.freeing.targeting import Targeting
 from backupd.operations.places import OpenPlace, list_snapshots, open_place, to_record, writing
 from backupd.repository import reserve
+from backupd.repository.parity_setting import wanted_there, with_parity
 from backupd.rules import moments, picking
 from backupd.rules.space_target import TargetPlan
 from backupd.sizes import format_bytes
@@ -55,6 +56,8 @@ def run(order: FreeOrder, context: JobContext) -> events.Done:
         # What snapshots are gone is not known to be anybody's wish: nothing is deleted on such a word.
         raise context.alarm
     _refuse_unknown(order, context, place)
+    repository = with_parity(place.repository, wanted_there(place.records))
+    place = msgspec.structs.replace(place, repository=repository)
     report = Report()
     retained: dict[str, Any] | None = None
     told: dict[str, Any] | None = None

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from backupd.cache.index_tables import IndexTables
 from backupd.errors import ChunkLostError, DamageError
 from backupd.model import events
-from backupd.operations.backup.session import LOOK_SECONDS, POST_SECONDS, Publishing, RunningSession
+from backupd.operations.backup.posting import Posts
+from backupd.operations.backup.session import Publishing, RunningSession
 from backupd.operations.backup.space import SpaceGuard
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, load_place_index
@@ -37,8 +38,8 @@ class Ticker:
 
     def __init__(self, context: JobContext, session: RunningSession, report: Report, guard: SpaceGuard) -> None:
         """guard: of the place that is copied to."""
-        self._context, self._session, self._report, self._guard = context, session, report, guard
-        self._posted_at = self._looked_at = context.clock.monotonic()
+        self._context, self._report, self._guard = context, report, guard
+        self._posts = Posts(session, context.clock)
         self.blocks: CopiedBlocks | None = None
         self.is_stopping = False
         """Nothing but the end of what is under way is waited for."""
@@ -57,15 +58,8 @@ class Ticker:
         context.progress(self._progress)
 
     def _post_if_due(self) -> None:
-        now = self._context.clock.monotonic()
-        if now - self._posted_at >= POST_SECONDS:
-            with told_of(self._report.to_name):
-                self._session.post(self._context.clock.now_ns())
-            self._posted_at = self._looked_at = now
-        elif now - self._looked_at >= LOOK_SECONDS:
-            with told_of(self._report.to_name):
-                self._session.post_where_awaited(self._context.clock.now_ns())
-            self._looked_at = now
+        with told_of(self._report.to_name):
+            self._posts.post_if_due()
 
     def _progress(self, elapsed: float) -> events.Progress:
         report = self._report

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
+import msgspec
+
 from backupd import durable_io
 from backupd.destination.contract import Below, Store
 from backupd.destination.stores import canonical
@@ -15,6 +17,7 @@ from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, open_repository, remove_dead_temporaries, split_place
 from backupd.repository import identity, opening
 from backupd.repository.key_management import check_newest
+from backupd.repository.parity_setting import with_parity
 from backupd.settings.lock import SetLock
 from backupd.settings.writer_mark import WriterMark
 
@@ -61,7 +64,7 @@ def open_target(
                 new = _opened(order, context, whole, address, repository)
     compare_keys(old, new)
     check_newest(new.repository)
-    return new, is_made
+    return msgspec.structs.replace(new, repository=with_parity(new.repository, order.parity)), is_made
 
 
 def remove_leftovers(context: JobContext, new: OpenPlace, whole: Store, mark: WriterMark) -> None:

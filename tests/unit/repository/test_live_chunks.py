@@ -32,7 +32,7 @@ class Case:
             blocks = [self._block(10 * number + at) for at in range(3)]
             named += blocks
             self.tables.build(str(number), tabulate(blocks, [], 0))
-        choices = [*[Grade.GOOD] * 3, Grade.LISTED, Grade.LISTED, Grade.DOUBTFUL, Grade.LISTED_DOUBTFUL, Grade.GONE]
+        choices = [*Grade, Grade.GOOD, Grade.GOOD, Grade.LISTED]
         self.blocks = {block.block_id: self.random.choice(choices) for block in named}
         some = [block for block in named if self.random.random() < 0.4]
         self.mixed = {block.block_id: {self.random.choice(self.ids) for _ in range(40)} for block in some}
@@ -50,8 +50,8 @@ class Case:
         """As a look has it: some chunks of a block are bad one by one."""
         grade = self.blocks[block_id]
         is_bad = chunk_id in self.mixed.get(block_id, ())
-        if is_bad and grade in (Grade.GOOD, Grade.LISTED):
-            return Grade.DOUBTFUL if grade is Grade.GOOD else Grade.LISTED_DOUBTFUL
+        if is_bad and grade in (Grade.GOOD, Grade.RETIRED, Grade.LISTED):
+            return Grade.LISTED_DOUBTFUL if grade is Grade.LISTED else Grade.DOUBTFUL
         return grade
 
     def places(self) -> dict[bytes, list[tuple[Grade, bytes]]]:
