@@ -19,7 +19,10 @@ async def follow_up(
     destination: StoredDestination,
     outcome: Outcome,
 ) -> Outcome:
-    """How the run ended at a destination, with what came of the rest and of the check before it. converse: carries an order out."""
+    """How the run ended at a destination, with what came of the rest and of the check before it.
+
+    converse: carries an order out.
+    """
     outcome = await retaining.after_backup(converse, known, job, stored, destination, outcome)
     if migrating.is_due(known, job, stored, destination, outcome):
         space = await quotas.limits(database, known, stored, destination)

@@ -33,7 +33,7 @@ class Case:
             named += blocks
             self.tables.build(str(number), tabulate(blocks, [], 0))
         choices = [*Grade, Grade.GOOD, Grade.GOOD, Grade.LISTED]
-        self.blocks = {block.block_id: self.random.choice(choices) for block in named}
+        self.blocks: dict[bytes, Grade] = {block.block_id: self.random.choice(choices) for block in named}
         some = [block for block in named if self.random.random() < 0.4]
         self.mixed = {block.block_id: {self.random.choice(self.ids) for _ in range(40)} for block in some}
 
@@ -48,7 +48,7 @@ class Case:
 
     def grade(self, block_id: bytes, chunk_id: bytes) -> Grade:
         """As a look has it: some chunks of a block are bad one by one."""
-        grade = self.blocks[block_id]
+        grade: Grade = self.blocks[block_id]
         is_bad = chunk_id in self.mixed.get(block_id, ())
         if is_bad and grade in (Grade.GOOD, Grade.RETIRED, Grade.LISTED):
             return Grade.LISTED_DOUBTFUL if grade is Grade.LISTED else Grade.DOUBTFUL
