@@ -18,6 +18,7 @@ from backupd.errors import (
     DestinationFullError,
     DestinationUnreachableError,
     LeftOutError,
+    RepositoryNotFoundError,
     SkippedError,
     UsageError,
 )
@@ -185,6 +186,21 @@ class PlanOutdatedError(ConflictError):
     """What a plan said was to be dropped is not what would be dropped now."""
 
     code = "retention.plan_outdated"
+
+
+class RepositoryPurgedError(RepositoryNotFoundError):
+    """A purge of all of the repository has begun, and nobody writes there any more."""
+
+    code = "repository.purged"
+    usual_hint = "let it be finished: bkctl purge --all --from PLACE; then a backup makes a new repository there"
+
+
+class PurgeWaitsError(BackupError):
+    """What was to be purged is dropped or accepted; a part of it waits for others who write there, or for the store."""
+
+    code = "purge.waits"
+    exit_code = 23
+    retryable = True
 
 
 class StoreLaggingError(StoreDoorError):

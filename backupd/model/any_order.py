@@ -29,6 +29,7 @@ from backupd.model.orders import (
     SnapshotShowOrder,
     SnapshotVersionsOrder,
 )
+from backupd.model.purge_orders import PurgeOrder
 from backupd.model.steering import Answer, CancelRequest, PauseRequest, StateRequest
 
 AnyOrder = (
@@ -36,6 +37,7 @@ AnyOrder = (
     | RestoreOrder
     | CheckOrder
     | FreeOrder
+    | PurgeOrder
     | ReplicateOrder
     | SnapshotListOrder
     | SnapshotShowOrder

@@ -39,9 +39,15 @@ class Repacker:
             if is_needed(chunk_id):
                 # A copy: the packer holds it until its segment is full.
                 chunk = bytes(opened.chunk(position))
-                sealed = self._packer.add(chunk, chunk_id, opened.salts[position], is_compressible)
-                if sealed is not None:
-                    yield self._taken(sealed)
+                yield from self.put(chunk, chunk_id, opened.salts[position], is_compressible=is_compressible)
+
+    def put(
+        self, chunk: bytes, chunk_id: bytes, salt: bytes, *, is_compressible: bool = True
+    ) -> Iterator[SealedSegment]:
+        """Take a chunk that is not stored yet; gives the new segment that is full by it. salt: of its scope."""
+        sealed = self._packer.add(chunk, chunk_id, salt, is_compressible)
+        if sealed is not None:
+            yield self._taken(sealed)
 
     def flush(self) -> Iterator[SealedSegment]:
         """What is open."""
