@@ -8,7 +8,7 @@ from typing import Any
 
 from backupd.sizes import format_bytes
 from bkctl.render.info import fact_lines
-from bkctl.text import moment, table
+from bkctl.text import count, moment, table
 
 _KIND_BITS = {
     "file": stat.S_IFREG,
@@ -80,4 +80,5 @@ def no_lines(_result: Mapping[str, Any]) -> list[str]:
 def _remarks(snapshot: Mapping[str, Any]) -> str:
     tags = [f"{key}={value}" for key, value in (snapshot.get("tags") or {}).items()]
     words = ["incomplete"] * bool(snapshot.get("incomplete")) + ["pinned"] * bool(snapshot.get("pinned"))
+    words += [f"{count(snapshot['purged_paths'], 'path')} purged"] * bool(snapshot.get("purged_paths"))
     return " ".join(words + tags)

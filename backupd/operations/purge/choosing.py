@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from backupd.errors import PathNotFoundError, SetNotFoundError, SnapshotNotFoundError, UsageError
@@ -17,8 +19,10 @@ from backupd.snapshot.records import Snapshot
 from backupd.tree.entry import Entry
 from backupd.tree.omitting import covers, outermost
 
+Action = Literal["drop", "rewrite"]
+_ACTIONS: tuple[Action, ...] = ("drop", "rewrite")
 REASON = "purge"
-"""Of drop records; behind it the sets that were meant, so that the same purge goes on where it was broken off."""
+"""First line of what drop records of purges say."""
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +41,11 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     def snapshot(self) -> Snapshot:
         """As it stands."""
         return self.at.snapshot
+
+    @property
+    def action(self) -> Action:
+        """What becomes of it."""
+        return "drop" if self.new_root is None else "rewrite"
 
 
 def check_order(order: PurgeOrder) -> None:
@@ -105,14 +114,40 @@ def _sets(order: PurgeOrder, context: JobContext, records: Records, found: list[
 
 
 def _was_purged(records: Records, words: list[str]) -> bool:
-    reasons = [drop.reason.split("\n") for drop in records.drops().values()]
-    return all(any(lines[0] == REASON and word in lines[1:] for lines in reasons) for word in words)
+    """Whether earlier calls have purged all that these words call so."""
+    reasons = _reasons(records)
+    return all(any(word in lines for lines in reasons.values()) for word in words)
 
 
-def reason_of(order: PurgeOrder) -> str:
-    """What the drop record says: by it the same purge is known again."""
-    paths = [plan_id(*map(repr, outermost(order.paths)))] if order.paths else []
-    return "\n".join([REASON, *words_of(order), *paths])
+def reason_of(order: PurgeOrder, action: Action) -> str:
+    """What the drop record says: by it the same purge is known again, and by its plan it goes on."""
+    return "\n".join([REASON, *words_of(order), *_paths_word(order), f"plan {order.plan}", action])
+
+
+def _paths_word(order: PurgeOrder) -> list[str]:
+    """Paths are told by a hash: what was deleted is not to be named for ever."""
+    return [f"paths {plan_id(*(path.hex() for path in outermost(order.paths)))}"] if order.paths else []
+
+
+def _reasons(records: Records) -> dict[str, list[str]]:
+    """Lines of the reason of each drop record that a purge wrote, without the first, by its name."""
+    split = {name: drop.reason.split("\n") for name, drop in records.drops().items()}
+    return {name: lines[1:] for name, lines in split.items() if lines[0] == REASON}
+
+
+def done_of(records: Records, plan: str) -> dict[str, Action]:
+    """What an earlier call of that very plan has done, by name of the snapshot."""
+    drops, done = records.drops(), dict[str, Action]()
+    for name, lines in _reasons(records).items():
+        if f"plan {plan}" in lines and lines[-1] in _ACTIONS:
+            done |= dict.fromkeys(drops[name].names, lines[-1])
+    return done
+
+
+def plan_of(order: PurgeOrder, repository: str, actions: dict[str, Action]) -> str:
+    """Id of a plan. actions: by name of the snapshot."""
+    parts = [f"{name} {action}" for name, action in sorted(actions.items())]
+    return plan_id("purge", repository, *words_of(order), "", *parts, "", *_paths_word(order))
 
 
 def remaining_sources(snapshot: Snapshot, paths: list[bytes]) -> list[bytes]:
@@ -124,7 +159,8 @@ def refuse_unknown_paths(order: PurgeOrder, records: Records, wishes: list[Wish]
     """Raises PathNotFoundError for a path that none of the snapshots holds, unless just this was purged before."""
     held = {path for wish in wishes for path, _ in wish.left_out}
     missing = [path for path in outermost(order.paths) if path not in held]
-    if not missing or any(drop.reason == reason_of(order) for drop in records.drops().values()):
+    was_purged = _was_purged(records, [*words_of(order), *_paths_word(order)])
+    if not missing or was_purged:
         return
     raise PathNotFoundError(
         f"no snapshot that is meant holds {shown(missing[0])}",

@@ -154,7 +154,7 @@ class Evidence:
             "began": moments.rfc3339(self._began_ns, zone),
             "ended": moments.rfc3339(context.clock.now_ns(), zone),
             "snapshots": [
-                {**identify(wish.snapshot, zone), "action": "drop" if wish.new_root is None else "rewrite"}
+                {**identify(wish.snapshot, zone), "action": wish.action}
                 for wish in (survey.wishes if survey is not None else [])
             ],
             "objects": [

@@ -19,7 +19,7 @@ _MOST_PATHS = 100
 def document(context: JobContext, place: OpenPlace, survey: Survey) -> dict[str, Any]:
     """The plan as a result, nothing done yet."""
     wishes = survey.wishes
-    rewritten = sum(wish.new_root is not None for wish in wishes)
+    rewritten = sum(wish.action == "rewrite" for wish in wishes)
     return {
         "changed": False,
         "dry_run": True,
@@ -55,7 +55,7 @@ def _name(survey: Survey, set_id: str) -> str | None:
 def _snapshot(context: JobContext, survey: Survey, wish: Wish) -> dict[str, Any]:
     return {
         **identify(wish.snapshot, context.zone),
-        "action": "drop" if wish.new_root is None else "rewrite",
+        "action": wish.action,
         "pinned": survey.notes.get(wish.snapshot.id, NOTHING).is_pinned,
         "incomplete": not wish.snapshot.is_complete,
         "files": wish.files,

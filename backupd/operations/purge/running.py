@@ -17,7 +17,7 @@ from backupd.operations.freeing.index_tidying import tidy_index
 from backupd.operations.freeing.report import Report, Waiting
 from backupd.operations.places import OpenPlace, open_place, writing
 from backupd.operations.purge import traces, whole
-from backupd.operations.purge.choosing import Wish, check_order, reason_of
+from backupd.operations.purge.choosing import Action, Wish, check_order, done_of, plan_of, reason_of
 from backupd.operations.purge.evidence import Evidence
 from backupd.operations.purge.report import document
 from backupd.operations.purge.rewriting import Rewriter
@@ -82,10 +82,15 @@ class _Purge:
         return self._done(survey, waiting, file)
 
     def _refuse_outdated(self, survey: Survey) -> None:
-        """The locks are held: a run of this host that ended while we looked has left its snapshot by now."""
-        order, standing = self._order, self._place.records.snapshot_names()
-        names = {name.name for name in standing if name.set_id in survey.sets}
-        if survey.plan != order.plan or names != survey.names:
+        """What is left to do is to be what is left of the plan.
+
+        The locks are held: a run of this host that ended while we looked has left its snapshot by now.
+        """
+        order, records = self._order, self._place.records
+        names = {name.name for name in records.snapshot_names() if name.set_id in survey.sets}
+        left = {wish.at.name: wish.action for wish in survey.wishes}
+        plan = plan_of(order, self._place.repository.text_id, done_of(records, order.plan) | left)
+        if plan != order.plan or names != survey.names:
             raise PlanOutdatedError(
                 f"plan {order.plan[:9]} is out of date: other things would be deleted now",
                 hint="look at the new one: the same command with --dry-run",
@@ -98,7 +103,7 @@ class _Purge:
         reserve.give_up(store)
         try:
             self._rewrite(place, survey)
-            self._drop(place, [wish.at.name for wish in survey.wishes if wish.new_root is None])
+            self._drop(place, [wish.at.name for wish in survey.wishes if wish.action == "drop"], "drop")
             self._delete_void(place, survey)
             traces.forget_caches(self._context, place, survey.sets)
             self._free(place)
@@ -113,7 +118,7 @@ class _Purge:
         context = self._context
         by_set: dict[bytes, list[Wish]] = {}
         for wish in survey.wishes:
-            if wish.new_root is not None:
+            if wish.action == "rewrite":
                 by_set.setdefault(wish.snapshot.set_id, []).append(wish)
         total, done = sum(map(len, by_set.values())), 0
         for set_id, wishes in by_set.items():
@@ -126,15 +131,15 @@ class _Purge:
                     done += 1
                     context.step(f"write snapshot {done} of {total} anew")
                     rewriter.rewrite(wish, survey.notes.get(wish.snapshot.id, NOTHING), standing)
-                    self._drop(place, [wish.at.name])
+                    self._drop(place, [wish.at.name], "rewrite")
             finally:
                 self._rewritten_bytes += rewriter.stored_bytes
                 rewriter.close()
 
-    def _drop(self, place: OpenPlace, names: list[str]) -> None:
+    def _drop(self, place: OpenPlace, names: list[str], action: Action) -> None:
         if names:
-            host_id = bytes.fromhex(self._context.host.host_id)
-            drop_snapshots(place.records, names, self._context.clock.now_ns(), host_id, reason_of(self._order))
+            host_id, reason = bytes.fromhex(self._context.host.host_id), reason_of(self._order, action)
+            drop_snapshots(place.records, names, self._context.clock.now_ns(), host_id, reason)
 
     def _delete_void(self, place: OpenPlace, survey: Survey) -> None:
         """Objects of these sets that are void and stand there still, as of an earlier call that was broken off."""
@@ -161,8 +166,11 @@ class _Purge:
 
     def _done(self, survey: Survey, waiting: list[dict[str, Any]], file: dict[str, str] | None) -> events.Done:
         context, report = self._context, self._report
-        result = document(context, self._place, survey) | {
+        planned = document(context, self._place, survey)
+        result = planned | {
             "dry_run": False,
+            # Results of jobs are kept: they are not to name what was deleted.
+            "snapshots": [{**one, "paths": []} for one in planned["snapshots"]],
             "changed": bool(survey.wishes) or report.deleted_blocks > 0,
             "freed_bytes": report.freed_bytes - self._rewritten_bytes,
             "deleted": {"blocks": report.deleted_blocks, "bytes": report.deleted_bytes},

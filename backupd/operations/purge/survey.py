@@ -13,12 +13,11 @@ from backupd.model import events
 from backupd.model.purge_orders import PurgeOrder
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace
-from backupd.operations.purge.choosing import Wish, choose, refuse_unknown_paths, remaining_sources
+from backupd.operations.purge.choosing import Wish, choose, plan_of, refuse_unknown_paths, remaining_sources
 from backupd.repository.live_chunks import LiveChunks
 from backupd.repository.looking import Look, Looking, roots_in_order
 from backupd.repository.notes import read_notes
 from backupd.repository.reader import ChunkReader, SegmentReader
-from backupd.rules.retention.plan_ids import plan_id
 from backupd.settings.directories import ensure
 from backupd.snapshot import naming
 from backupd.snapshot.notes import NOTHING, Noted
@@ -105,13 +104,9 @@ class Surveyor:
             and posted.said.state_id.hex() != state_id
             and posted.said.snapshot_name not in look.listed | look.void
         ]
-        kept, plan = len(of_sets) - len(wishes), self._plan(wishes)
+        kept = len(of_sets) - len(wishes)
+        plan = plan_of(self._order, self._place.repository.text_id, {wish.at.name: wish.action for wish in wishes})
         return Survey(wishes, sets, kept, stored_bytes, shared_bytes, of_sets, notes, running, plan)
-
-    def _plan(self, wishes: list[Wish]) -> str:
-        parts = [f"{wish.at.name} {'rewrite' if wish.new_root is not None else 'drop'}" for wish in wishes]
-        paths = [path.hex() for path in self._omission.paths]
-        return plan_id("purge", self._place.repository.text_id, *parts, "", *paths)
 
     def _loader(self, look: Look) -> Callable[[bytes], bytes]:
         reader = ChunkReader(SegmentReader(self._place.repository.place, self._place.setup()), look.index.tables)

@@ -46,6 +46,7 @@ PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 1.0
 _DELETERS = 8
 _ROUNDS = 5
+_MARKER_BYTES = 4096
 _FIRST = ("keys/", "keyring/")
 
 
@@ -116,6 +117,16 @@ def _markers(below: Destination) -> list[str]:
     return [info.name for info in below.list("gc/") if naming.is_purge_name(info.name)]
 
 
+def _begun_plan(found: _Found) -> str:
+    """Id of the plan that was begun; empty where there is none."""
+    for name in _markers(found.below):
+        with suppress(ObjectMissingError, ValueError, RecursionError):
+            text = json.loads(found.below.get(name, 0, _MARKER_BYTES))
+            plan = text.get("plan") if isinstance(text, dict) else None
+            return plan if isinstance(plan, str) else plan_id("purge all", found.repository)
+    return plan_id("purge all", found.repository) if found.is_begun else ""
+
+
 def _plan(context: JobContext, found: _Found, place: OpenPlace | None) -> tuple[str, dict[str, Any]]:
     """(id of the plan, the plan as a result)."""
     objects = {info.name: info.size_bytes for info in found.below.list("")}
@@ -126,7 +137,7 @@ def _plan(context: JobContext, found: _Found, place: OpenPlace | None) -> tuple[
     records = [to_record(at) for at in listing.found] if listing is not None else []
     snapshots = [at.snapshot for at in listing.found] if listing is not None else []
     standing = [] if found.is_begun else sorted(name for name in objects if name.startswith("snapshots/"))
-    plan = plan_id("purge all", found.repository, "begun" if found.is_begun else "whole", *standing)
+    plan = _begun_plan(found) or plan_id("purge all", found.repository, *standing)
     kept = KeyStore(context.directories.data).path_of(found.repository)
     with context.rights.raised():
         has_key = os.path.exists(kept)
@@ -176,8 +187,9 @@ class _Deletion:
             for set_id in sorted(self._sets()):
                 stack.enter_context(SetLock(context.directories.state, set_id)).acquire(context.clock)
             if place is not None:
-                opened = stack.enter_context(writing(context, place))
-                if not self._announced(opened):
+                with writing(context, place) as opened:
+                    is_ours = self._announced(opened)
+                if not is_ours:
                     return self._end(None, None)
             whole = evidence.noting_store(found.whole)
             try:
@@ -204,7 +216,7 @@ class _Deletion:
         if self._refuse_writers(place, reason):
             return False
         reserve.give_up(place.records.place)
-        text = {"magic": "backupd purge", "version": 1, "repository": place.repository.text_id}
+        text = {"magic": "backupd purge", "version": 1, "plan": self._order.plan}
         place.records.place.put(f"gc/purge-{os.urandom(16).hex()}", [json.dumps(text).encode()])
         context = self._context
         end = context.clock.monotonic() + PATIENCE_SECONDS
