@@ -120,7 +120,8 @@ class Purging:
                     raise SetNotFoundError(f"no set is called '{word}'", hint="bkctl set list shows them")
                 yield at or self._place, msgspec.structs.replace(order, set_names=[word])
                 continue
-            places = [one.destination for one in known.repositories if at in (None, one.destination)]
+            there = {one.destination for one in known.repositories}
+            places = [name for name in (known.text.to if at is None else [at]) if name in there]
             if not places:
                 where = f" in {at}" if at is not None else ""
                 raise RepositoryNotFoundError(

@@ -7,7 +7,6 @@ finished by the next call without a key (docs/protocol.md).
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -32,7 +31,7 @@ from backupd.operations.freeing.report import Waiting
 from backupd.operations.places import OpenPlace, list_snapshots, open_repository, split_place, to_record, writing
 from backupd.operations.purge import traces
 from backupd.operations.purge.evidence import Evidence
-from backupd.repository import identity, reserve
+from backupd.repository import identity, purge_marker, reserve
 from backupd.repository.identity import TWINS
 from backupd.rules import moments, names
 from backupd.rules.retention.plan_ids import plan_id
@@ -46,7 +45,6 @@ PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 1.0
 _DELETERS = 8
 _ROUNDS = 5
-_MARKER_BYTES = 4096
 _FIRST = ("keys/", "keyring/")
 
 
@@ -94,11 +92,12 @@ def _find(order: PurgeOrder, context: JobContext) -> _Found:
     address, named = split_place(order.place)
     whole = context.open_store(address, "reader", order.access)
     tops = whole.top_names()
-    begun = [name for name in tops if identity.is_id_text(name) and _markers(Below(whole, name))]
+    begun = [name for name in tops if identity.is_id_text(name) and purge_marker.names(Below(whole, name))]
     standing = identity.list_repositories(whole, tops)
     every = sorted({*begun, *standing})
-    if named is None and len(every) == 1:
-        named = every[0]
+    if named is None and len(begun or every) == 1:
+        # What was begun is ended before anything else.
+        named = (begun or every)[0]
     if named is None and len(every) > 1:
         with suppress(FormatError):
             named = identity.read_once(whole)
@@ -113,18 +112,12 @@ def _find(order: PurgeOrder, context: JobContext) -> _Found:
     return _Found(address, whole, named, named in begun)
 
 
-def _markers(below: Destination) -> list[str]:
-    return [info.name for info in below.list("gc/") if naming.is_purge_name(info.name)]
-
-
 def _begun_plan(found: _Found) -> str:
     """Id of the plan that was begun; empty where there is none."""
-    for name in _markers(found.below):
-        with suppress(ObjectMissingError, ValueError, RecursionError):
-            text = json.loads(found.below.get(name, 0, _MARKER_BYTES))
-            plan = text.get("plan") if isinstance(text, dict) else None
-            return plan if isinstance(plan, str) else plan_id("purge all", found.repository)
-    return plan_id("purge all", found.repository) if found.is_begun else ""
+    if not found.is_begun:
+        return ""
+    plans = (purge_marker.plan(found.below, name) for name in purge_marker.names(found.below))
+    return next((plan for plan in plans if plan is not None), plan_id("purge all", found.repository))
 
 
 def _plan(context: JobContext, found: _Found, place: OpenPlace | None) -> tuple[str, dict[str, Any]]:
@@ -216,8 +209,7 @@ class _Deletion:
         if self._refuse_writers(place, reason):
             return False
         reserve.give_up(place.records.place)
-        text = {"magic": "backupd purge", "version": 1, "plan": self._order.plan}
-        place.records.place.put(f"gc/purge-{os.urandom(16).hex()}", [json.dumps(text).encode()])
+        purge_marker.put(place.records.place, self._order.plan)
         context = self._context
         end = context.clock.monotonic() + PATIENCE_SECONDS
         pause = threading.Event()
@@ -273,7 +265,7 @@ class _Deletion:
         with suppress(FormatError):
             if identity.read_once(whole) == found.repository:
                 whole.delete("once.json")
-        for name in _markers(below):
+        for name in purge_marker.names(below):
             below.delete(name)
         for folder in ("snapshots", "sessions", "blocks", ""):
             found.whole.remove_empty_folders(f"{found.repository}/{folder}".rstrip("/"))
