@@ -48,6 +48,7 @@ class Purging:
         """given: the options as they were parsed. Raises UsageError."""
         self._session, self._given = session, given
         self._paths = [absolute_path(word) for word in given["paths"]]
+        self._patterns = [_pattern(path) for path in self._paths] if given["and_exclude"] else []
         self._place = from_place(given["from_place"])
         self._client: DaemonClient | None = None
 
@@ -202,10 +203,9 @@ class Purging:
 
     def _and_exclude(self, reply: Reply) -> Reply:
         """The paths as filters of the sets, or what to do so that they do not come back."""
-        patterns = [_pattern(path) for path in self._paths]
         result = {**(reply.result or {}), "excluded": []}
         if not self._given["and_exclude"] or self._client is None or reply.result is None:
-            words = " ".join(f"--exclude {shlex.quote(one)}" for one in patterns)
+            words = " ".join(f"--exclude {shlex.quote(escape(_glob(path)))}" for path in self._paths)
             name = self._given["sets"][0] if self._given["sets"] else "SET"
             by = f"give the next `bkctl once` {words}" if self._client is None else f"bkctl set edit {name} {words}"
             line = f"What still lies in a source comes back with the next backup. To leave it out: {by}"
@@ -213,11 +213,12 @@ class Purging:
         lines = list(reply.lines)
         for word in self._given["sets"]:
             stored = self._client.get(f"/v1/sets/{quote(word, safe='')}", SetView)
-            new = [FilterText(exclude=one) for one in patterns if FilterText(exclude=one) not in stored.text.filters]
+            given = [FilterText(exclude=one) for one in self._patterns]
+            new = [one for one in given if one not in stored.text.filters]
             text = msgspec.structs.replace(stored.text, filters=[*new, *stored.text.filters])
             self._client.request("PUT", f"/v1/sets/{stored.id}", EditSet(text=text), SetChange)
             result["excluded"] += [{"set": stored.text.name, "pattern": one.exclude} for one in new]
-            lines.append(f"{stored.text.name} leaves {count(len(patterns), 'path')} out from now on.")
+            lines.append(f"{stored.text.name} leaves {count(len(given), 'path')} out from now on.")
         return Reply(reply.exit_code, result, reply.error, reply.warnings, lines)
 
     def _together(self, names: list[str], replies: list[Reply], *, is_dry: bool) -> Reply:
@@ -279,5 +280,17 @@ def _summed(entries: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _pattern(path: bytes) -> str:
-    """A path as a filter that matches nothing else."""
+    """A path as a filter of a set. Raises UsageError for what no text can say."""
+    try:
+        path.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"--and-exclude: {escape(os.fsdecode(path))} is not UTF-8, and no filter can name it",
+            hint="leave --and-exclude out, and exclude what it lies in, or a pattern that it fits",
+        ) from error
+    return _glob(path)
+
+
+def _glob(path: bytes) -> str:
+    """A path as a pattern that matches nothing else."""
     return "".join(f"\\{one}" if one in _SPECIAL else one for one in os.fsdecode(path))

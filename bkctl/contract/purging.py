@@ -44,7 +44,7 @@ class PurgeBytes(Shown, kw_only=True):
     source: Bytes = 0
     """Of these files, of each snapshot by itself."""
     stored: Bytes = 0
-    """That nothing else needs, by stored share."""
+    """That nothing else needs; of a segment that is needed in part, the part of its chunks by their number."""
     shared: Bytes = 0
     """That other snapshots need too, so that they stay."""
 

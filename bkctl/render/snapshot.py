@@ -80,5 +80,5 @@ def no_lines(_result: Mapping[str, Any]) -> list[str]:
 def _remarks(snapshot: Mapping[str, Any]) -> str:
     tags = [f"{key}={value}" for key, value in (snapshot.get("tags") or {}).items()]
     words = ["incomplete"] * bool(snapshot.get("incomplete")) + ["pinned"] * bool(snapshot.get("pinned"))
-    words += [f"{count(snapshot['purged_paths'], 'path')} purged"] * bool(snapshot.get("purged_paths"))
+    words += [f"{count(snapshot.get('purged_paths', 0), 'path')} purged"] * bool(snapshot.get("purged_paths"))
     return " ".join(words + tags)

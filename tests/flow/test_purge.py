@@ -193,7 +193,7 @@ def test_a_path_goes_from_all_snapshots_and_all_else_stays(history: History) -> 
     assert purged["planned"]["bytes"]["source"] == 10 * _MIB
     assert before - history.bench.stored_bytes() == purged["freed_bytes"] > 6.9 * _MIB
     # Of a segment that is needed in part by the number of its chunks.
-    assert 6.7 * _MIB < purged["planned"]["bytes"]["stored"] < 7.5 * _MIB
+    assert 6 * _MIB < purged["planned"]["bytes"]["stored"] <= 8 * _MIB
     new = machine.run(SnapshotListOrder(place=place)).result["snapshots"]
     assert [one["time"] for one in new] == [listed[one]["time"] for one in (first, second)]
     for old, one in zip((first, second), new, strict=True):

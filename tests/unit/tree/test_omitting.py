@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from backupd.tree.nodes import NodeBuilder, iterate_entries
 from backupd.tree.omitting import Omission, covers, outermost
 from tests.unit.tree.test_comparing import Shelf, file
 
-Tree = dict[bytes, "int | Tree"]
+Tree = dict[bytes, Any]
 """Names; a number stands for a file, a map for a directory."""
 
 
