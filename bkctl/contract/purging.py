@@ -101,6 +101,8 @@ class PurgedPlace(Shown, kw_only=True):
     job: JobId | None | UnsetType = UNSET
     """Of a daemon."""
     changed: bool | UnsetType = UNSET
+    diff: dict[str, Any] | UnsetType = UNSET
+    """Empty."""
     dry_run: bool | UnsetType = UNSET
     plan: str | UnsetType = UNSET
     place: str | UnsetType = UNSET
