@@ -15,8 +15,10 @@ from backupd.errors import (
     AnswerNeededError,
     BackupError,
     CancelledError,
+    PathNotFoundError,
     RepositoryNotFoundError,
     SetNotFoundError,
+    SnapshotNotFoundError,
     UsageError,
 )
 from backupd.model.api import DestinationList, EditSet, SetChange, SetList, SetView, Started, StartPurge
@@ -37,6 +39,7 @@ from bkctl.session import Reply, Session, described
 from bkctl.text import count, escape
 
 _SOME = "destination.some"
+_NOTHING_THERE = {kind.code for kind in (SetNotFoundError, SnapshotNotFoundError, PathNotFoundError)}
 _LEAST_OF_PLAN = 5
 _SPECIAL = "\\*?["
 
@@ -227,7 +230,6 @@ class Purging:
             {"destination": name, "error": reply.error, **(reply.result or {})}
             for name, reply in zip(names, replies, strict=True)
         ]
-        replies, entries = self._without_strangers(replies, entries)
         good = [entry for entry in entries if "plan" in entry]
         result = _summed(good) | {
             "changed": any(entry["changed"] for entry in good),
@@ -237,25 +239,18 @@ class Purging:
             "places": entries,
             "excluded": [],
         }
-        worst = min(replies, key=lambda reply: rank(reply.exit_code))
+        # Where nothing of it is any more, nothing is left to be done, as long as it is somewhere.
+        counted = [one for one in replies if (one.error or {}).get("code") not in _NOTHING_THERE] if good else replies
+        worst = min(counted, key=lambda reply: rank(reply.exit_code))
         exit_code, error = worst.exit_code, worst.error
-        bad = len(entries) - len(good)
+        bad = len(counted) - len(good)
         if bad and good and error is not None and error["code"].startswith("destination."):
-            some = error_of(_SOME, f"done at {len(good)} of {len(entries)} destinations; {error['message']}")
+            some = error_of(_SOME, f"done at {len(good)} of {len(counted)} destinations; {error['message']}")
             some.hint = "what lies there stays until it can be reached: run the same command again then"
             exit_code, error = some.exit_code, described(some)
         warnings = list(dict.fromkeys(warning for reply in replies for warning in reply.warnings))
         lines = list(purge_lines(result, self._again())) if self._session.form == "text" and good else []
         return Reply(exit_code, result if good else None, error, warnings, lines)
-
-    def _without_strangers(
-        self, replies: list[Reply], entries: list[dict[str, Any]]
-    ) -> tuple[list[Reply], list[dict[str, Any]]]:
-        """Repositories of a destination that have nothing of the host that is meant count only if all are so."""
-        if self._given["host"] is None:
-            return replies, entries
-        kept = [at for at, reply in enumerate(replies) if (reply.error or {}).get("code") != SetNotFoundError.code]
-        return ([replies[at] for at in kept], [entries[at] for at in kept]) if kept else (replies, entries)
 
     def _again(self) -> str:
         """The command without `--dry-run`, to be given with a plan."""

@@ -15,12 +15,16 @@ _READ_CERTIFICATES = "set_default_verify_paths"
 
 @contextmanager
 def _without_certificates() -> Generator[None, None, None]:
-    # The method is inherited: to take the attribute away is to have it back.
+    own = vars(ssl.SSLContext).get(_READ_CERTIFICATES)
     setattr(ssl.SSLContext, _READ_CERTIFICATES, lambda context: None)
     try:
         yield
     finally:
-        delattr(ssl.SSLContext, _READ_CERTIFICATES)
+        if own is not None:
+            setattr(ssl.SSLContext, _READ_CERTIFICATES, own)
+        else:
+            # Where the method is inherited, to take the attribute away is to have it back.
+            delattr(ssl.SSLContext, _READ_CERTIFICATES)
 
 
 with _without_certificates():

@@ -6,7 +6,12 @@ from collections.abc import Iterable
 
 from backupd.errors import DamageError, KeyMissingError, NewerVersionError, ObjectMissingError
 from backupd.repository.records import Records
+from backupd.seal.header import ObjectKind
 from backupd.snapshot.records import Drop
+
+_MERGED_FROM = 8
+_NAMES_MOST = 100_000
+"""Of a record that is written here: 10 MiB at most. Larger ones are left alone."""
 
 
 def drop_snapshots(records: Records, names: list[str], now_ns: int, host_id: bytes, reason: str) -> int:
@@ -35,3 +40,28 @@ def delete_void(records: Records, names: Iterable[str]) -> int:
     for name in free:
         records.place.delete(name)
     return len(free)
+
+
+def merge_drops(records: Records, now_ns: int, host_id: bytes) -> int:
+    """Put drop records into one where there are many, and delete them; returns how many went.
+
+    Every run reads each of them, and they would be without end. Only where a listing shows what was created before it:
+    else who reads meanwhile finds neither the old ones nor the new one (docs/protocol.md). Raises as `Records.drops`.
+    """
+    if not records.is_exact:
+        return 0
+    old: list[str] = []
+    names: set[str] = set()
+    for name, drop in sorted(records.drops().items(), key=lambda item: len(item[1].names)):
+        if len(names) + len(drop.names) <= _NAMES_MOST:
+            old.append(name)
+            names.update(drop.names)
+    if len(old) < _MERGED_FROM:
+        return 0
+    merged = records.drop(Drop(sorted(names), now_ns, host_id, "drop records put together"))
+    # What stands there is read before the others go: nothing else says that these names are void.
+    if not names <= set(records.get(ObjectKind.DROP, merged, Drop).names):
+        raise DamageError(f"{merged} is not what was just stored", hint="no drop record was deleted; run bkctl check")
+    for name in old:
+        records.place.delete(name)
+    return len(old)

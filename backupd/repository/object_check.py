@@ -71,6 +71,7 @@ def check_objects(repository: OpenRepository, step: Callable[[], None]) -> Small
     """Read keys, keyrings, snapshots, sessions, gc lists, damage records, notes. step: called after each object."""
     found = SmallObjects()
     records = Records(repository)
+    is_drop_gone = False
     for prefix, check in (
         ("keys/", _check_slot),
         ("keyring/", _check_keyring),
@@ -88,11 +89,15 @@ def check_objects(repository: OpenRepository, step: Callable[[], None]) -> Small
             except ObjectMissingError:
                 # Deleted by another while this looked.
                 found.snapshot_names.discard(info.name)
+                is_drop_gone |= info.name.startswith("gc/drop-")
             except KeyMissingError:
                 found.locked.add(info.name)
             except (DamageError, DestinationError, NewerVersionError) as error:
                 found.problems.append(ObjectProblem(info.name, error.code, error.message))
             step()
+    if is_drop_gone:
+        # Put into another one, which may have come after the listing.
+        found.void.update(records.readable_void_names()[0])
     found.problems.extend(_missing_keys(repository, found))
     return found
 

@@ -166,9 +166,11 @@ class Records:
             self._drops[name] = self.get(ObjectKind.DROP, name, Drop)
         return self._drops[name]
 
-    def drop(self, record: Drop) -> None:
-        """Make snapshot names void; deleting their objects comes after this (DESIGN 8.2)."""
-        self.put(ObjectKind.DROP, f"gc/drop-{os.urandom(16).hex()}", record)
+    def drop(self, record: Drop) -> str:
+        """Make snapshot names void; deleting their objects comes after this (DESIGN 8.2). Returns the record's name."""
+        name = f"gc/drop-{os.urandom(16).hex()}"
+        self.put(ObjectKind.DROP, name, record)
+        return name
 
     def damage(self) -> dict[str, Damage]:
         """All damage records by name."""
@@ -199,7 +201,7 @@ class Records:
         return self._again(self._gc_state)
 
     def _again(self, read: Callable[[], T]) -> T:
-        """What is read of gc/; candidates go once their list is closed and covered."""
+        """What is read of gc/; candidates go once their list is covered, drop records once they are merged."""
         for _ in range(_LOOKS - 1):
             with suppress(ObjectMissingError):
                 return read()

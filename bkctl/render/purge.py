@@ -16,8 +16,9 @@ def purge_lines(result: Mapping[str, Any], again: str) -> Iterator[str]:
     """What would go at each place, or went, and what to do next. again: the command, to be given with a plan."""
     for entry in result["places"]:
         if "plan" not in entry:
-            message = (entry["error"] or {}).get("message", "")
-            yield f"{escape(entry['destination'])}: {escape(message)}. What lies there stays."
+            error = entry["error"] or {}
+            stays = " What lies there stays." * str(error.get("code", "")).startswith("destination.")
+            yield f"{escape(entry['destination'])}: {escape(error.get('message', ''))}.{stays}"
         elif result["dry_run"]:
             yield from _planned(entry)
         else:

@@ -6,9 +6,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from backupd.destination.contract import Destination, ObjectInfo
 from backupd.errors import DamageError, NewerVersionError, SetNotFoundError
 from backupd.model.orders import SnapshotListOrder
 from tests.support.histories import History
@@ -35,6 +37,44 @@ def test_what_only_a_dropped_snapshot_needed_goes(history: History) -> None:
     assert freed["waiting"] == []
     history.check_all()
     assert history.free()["freed_bytes"] == 0
+
+
+def test_what_was_written_anew_is_left_alone(history: History) -> None:
+    """Else each freeing writes the same blocks again, for nothing: a dead chunk may be few bytes and one of few."""
+    first = history.back_up({"gone": 30_000, **{f"stays{number}": 120_000 for number in range(7)}})
+    history.remove("gone")
+    history.back_up({"new": _MIB})
+    history.drop(first)
+    assert history.free()["rewritten"]["blocks"] > 0
+    assert history.free()["rewritten"]["blocks"] == 0
+    history.check_all()
+
+
+def test_drop_records_are_put_together(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a run reads a record for each snapshot that ever went; and who reads meanwhile misses none."""
+    for number in range(9):
+        history.drop(history.back_up({f"file{number}": 1000}))
+    history.back_up({"last": 1000})
+    records = history.records()
+    void = records.void_names()
+    reader, place = history.records(), records.place
+    listing, freed = type(place).list, list[dict[str, Any]]()
+
+    def list_and_sleep(self: Destination, prefix: str) -> Iterator[ObjectInfo]:
+        found = list(listing(self, prefix))
+        if not freed:
+            freed.append({})
+            freed.append(history.free())
+        return iter(found)
+
+    monkeypatch.setattr(type(place), "list", list_and_sleep)
+    assert reader.void_names() == void
+    assert freed[1]["removed"]["drop_records"] == 9
+    assert len(history.records().drops()) == 1
+    assert history.records().void_names() == void
+    assert history.free()["removed"]["drop_records"] == 0
+    history.back_up({"after": 1000})
+    history.check_all()
 
 
 def test_nothing_goes_that_a_snapshot_needs(history: History) -> None:

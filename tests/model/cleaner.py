@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tests.model.dropping import merge_drops
 from tests.model.looking import Lists, load_damage, load_index, load_lists, load_roots, load_sessions
 from tests.model.store import BAD, Delete, Get, Steps, Value, Wait, create, listed, read_all
 from tests.model.world import HOUR, World
@@ -72,6 +73,7 @@ def free(world: World, *, compacts: bool) -> Steps:
         # Its `.deleted` stays: a name is never free again.
         yield Delete(f"gc/{covered:05d}.candidates")
     yield from _remove_void(view)
+    yield from merge_drops(world)
 
 
 def _look(world: World) -> Steps:

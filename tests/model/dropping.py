@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from tests.model.looking import load_sessions
-from tests.model.store import Delete, Steps, create
+from tests.model.looking import load_drops, load_sessions
+from tests.model.store import Delete, Get, Steps, create
 from tests.model.world import World
+
+_MERGED_FROM = 2
 
 
 def drop(world: World, names: list[str], sparing: str = "", stands_in: str = "") -> Steps:
@@ -20,4 +22,18 @@ def drop(world: World, names: list[str], sparing: str = "", stands_in: str = "")
     needed = {base for key, session in sessions.items() if key != sparing for base in session["bases"]}
     for name in names:
         if name not in needed or not world.protocol.drops_spare_bases:
+            yield Delete(name)
+
+
+def merge_drops(world: World) -> Steps:
+    """Put all drop records into one, and delete them. Where listings lag they are left alone."""
+    if world.is_lagging:
+        return
+    drops = yield from load_drops(world)
+    if len(drops) < _MERGED_FROM:
+        return
+    merged = f"gc/drop-{world.draw('d')}"
+    yield from create(merged, {"names": sorted({name for value in drops.values() for name in value["names"]})})
+    if (yield Get(merged)) is not None:
+        for name in sorted(drops):
             yield Delete(name)

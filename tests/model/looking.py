@@ -45,13 +45,26 @@ def load_lists(world: World) -> Steps:
             # Closed and covered since it was listed.
             if value is not None:
                 lists.open[int(number)] = set(value["blocks"])
-    drops = yield from read_all("gc/drop-")
+    drops = yield from load_drops(world)
     lists.void = dropped_names(drops.items())
     if not world.protocol.deleted_lists_hold and len(lists.closed) > 1:
         # As if the older ones were tidied away.
         newest = max(lists.closed)
         lists.closed = {newest: lists.closed[newest]}
     return lists
+
+
+def load_drops(world: World) -> Steps:
+    """Drop records by name. One that is gone was put into another one, which the listing may not have had yet."""
+    while True:
+        names = yield from listed("gc/drop-")
+        found: dict[str, Value] = {}
+        for name in names:
+            value = yield Get(name)
+            if value is not None:
+                found[name] = value
+        if len(found) == len(names) or not world.protocol.looks_again_for_drops:
+            return found
 
 
 def load_damage() -> Steps:

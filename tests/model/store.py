@@ -62,6 +62,8 @@ class Store:
 
     objects: dict[str, Value] = field(default_factory=dict)
     born: dict[str, float] = field(default_factory=dict)
+    void_since: dict[str, float] = field(default_factory=dict)
+    """When the first drop record came that names a snapshot; for who judges."""
     lag_seconds: float = 0.0
     """How long a listing may leave out what is new."""
 
@@ -82,6 +84,8 @@ class Store:
                 if step.name in self.objects:
                     return False
                 self.objects[step.name], self.born[step.name] = step.value, now
+                if step.name.startswith("gc/drop-"):
+                    self.void_since = dict.fromkeys(step.value["names"], now) | self.void_since
                 return True
             case Delete():
                 self.objects.pop(step.name, None)

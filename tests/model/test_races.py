@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from tests.model import cleaner
-from tests.model.dropping import drop
-from tests.model.store import Create, Delete, Names, Operation
+from tests.model.dropping import drop, merge_drops
+from tests.model.store import Create, Delete, Get, Names, Operation
 from tests.model.world import HOUR, Actor, BrokenError, Protocol, World
 from tests.model.writer import Writer, end_dead_session
 
@@ -85,6 +85,28 @@ def sleeper_wakes(protocol: Protocol) -> World:
     return world
 
 
+def drops_are_merged(protocol: Protocol) -> World:
+    """The same sleeper; while it reads the drop records that it has listed, a cleaner puts them into another one."""
+    scene = Scene(protocol)
+    writer = scene.write()
+    scene.until(writer, creates("snapshots/"))
+    world = scene.world
+    session = next(iter(world.store.below("sessions/"))).split("/")[1]
+    world.start("ender", end_dead_session(world, session))
+    scene.done(world.actors[-1])
+    (partial,) = set(world.store.below("snapshots/")) - {scene.first}
+    for name in (partial, scene.first):
+        scene.done(scene.drop(name))
+    world.now += 31 * 24 * HOUR
+    world.advance(writer, 1)
+    scene.until(writer, lambda step: isinstance(step, Get) and step.name.startswith("gc/drop-"))
+    world.start("merger", merge_drops(world))
+    scene.done(world.actors[-1])
+    scene.done(writer)
+    world.judge()
+    return world
+
+
 def base_is_dropped(protocol: Protocol) -> World:
     """A writer relies on its base unasked; the base is dropped, a cleaner frees what nothing else reaches."""
     scene = Scene(protocol)
@@ -147,6 +169,7 @@ def _free_beside(scene: Scene, writer: Actor) -> None:
 
 RACES = [
     pytest.param(sleeper_wakes, "looks_at_drops_after_commit", id="a sleeper wakes after its partial was dropped"),
+    pytest.param(drops_are_merged, "looks_again_for_drops", id="drop records are put together while they are read"),
     pytest.param(base_is_dropped, "drops_spare_bases", id="a base in use is dropped"),
     pytest.param(base_was_dropped_just_now, "looks_at_drops_before_base", id="a base was dropped just before"),
     pytest.param(commits_between_two_looks, "reads_sessions_first", id="a commit between two looks"),

@@ -45,6 +45,8 @@ class Protocol:
     """What a checkpoint reaches is in the index when it is posted."""
     replaces_before_drop: bool = True
     """A snapshot that is written anew without a path is dropped when the new one stands."""
+    looks_again_for_drops: bool = True
+    """Who finds a drop record gone that was listed lists them once more: it may have been put into a newer one."""
     settles_before_second_look: bool = True
     """Where listings lag, the cleaner waits 48 h besides."""
 
@@ -193,15 +195,16 @@ class World:
 
     def commit(self, name: str, damage: frozenset[str]) -> None:
         """A writer was told that its snapshot stands. Raises BrokenError where it never counts."""
-        for record, value in self.store.below("gc/drop-").items():
-            if name in value["names"] and self.store.born[record] < self.store.born[name]:
-                raise BrokenError(f"committed under a void name: {name}")
+        if self.store.void_since.get(name, self.now + 1) < self.store.born[name]:
+            raise BrokenError(f"committed under a void name: {name}")
         self.committed[name] = damage
 
     def judge(self) -> None:
         """No commit is lost, no chunk of what counts dangles. Raises BrokenError."""
         objects = self.store.objects
         void = dropped_names(self.store.below("gc/").items())
+        if void != self.store.void_since.keys():
+            raise BrokenError(f"no longer void: {self.store.void_since.keys() - void}")
         for name in self.committed:
             if name not in void and name not in objects:
                 raise BrokenError(f"lost: {name}")

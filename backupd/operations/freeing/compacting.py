@@ -18,7 +18,9 @@ from backupd.rules.space_plan import Use
 _WINDOW_CHUNKS = 8192
 _UNPUBLISHED_CHUNKS = 100_000
 _MOST_DEAD = 0.1
-"""A segment is sealed anew where a larger part of it is needed by nobody, else it is copied as it is."""
+"""A segment is sealed anew where a larger part of its bytes is needed by nobody, else it is copied as it is."""
+_MOST_UNNEEDED = 0.02
+"""The same by number of chunks, which is what plans go by: of copies with more, each freeing would make others."""
 
 
 class Compaction:
@@ -90,7 +92,8 @@ class Compaction:
         ids = segment.ids
         needed = {ids[at : at + 32] for at in range(0, len(ids), 32)} & wanted - self._copied
         self._copied |= needed
-        if _live_share(segment, needed) >= 1 - _MOST_DEAD:
+        is_needed_by_number = len(needed) >= (1 - _MOST_UNNEEDED) * (len(ids) // 32)
+        if is_needed_by_number and _live_share(segment, needed) >= 1 - _MOST_DEAD:
             self._blocks.add(segment)
             return
         repacker = self._repackers.get(segment.content)

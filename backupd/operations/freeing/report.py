@@ -52,6 +52,7 @@ class Report:
         """Read of blocks that were written anew, and written."""
         self.rewritten_blocks = 0
         self.dropped_partials = self.removed_snapshots = self.removed_indexes = self.ended_sessions = 0
+        self.removed_drops = 0
         self.waiting: list[Waiting] = []
         self.planned_bytes = 0
         """What can be freed, where nothing is done."""
@@ -78,6 +79,7 @@ class Report:
                 "snapshots": self.removed_snapshots,
                 "index_objects": self.removed_indexes,
                 "sessions": self.ended_sessions,
+                "drop_records": self.removed_drops,
             },
             "before": self.before.document(),
             "after": self.after.document(),

@@ -14,6 +14,7 @@ from backupd.operations.backup import priority
 from backupd.operations.context import JobContext
 from backupd.operations.freeing import policy_drops
 from backupd.operations.freeing.cleaning import Cleaner
+from backupd.operations.freeing.drop_tidying import tidy_drops
 from backupd.operations.freeing.index_tidying import tidy_index
 from backupd.operations.freeing.report import Report
 from backupd.operations.places import OpenPlace, list_snapshots, open_place, to_record, writing
@@ -72,6 +73,7 @@ def _free(context: JobContext, place: OpenPlace, report: Report) -> None:
     try:
         Cleaner(context, place, report).run()
         tidy_index(context, place, report)
+        tidy_drops(context, place, report)
     finally:
         try:
             reserve.keep(store, place.cache, now_ns)

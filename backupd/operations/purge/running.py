@@ -13,6 +13,7 @@ from backupd.model.purge_orders import PurgeOrder
 from backupd.operations.backup import priority
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.freeing.cleaning import Cleaner
+from backupd.operations.freeing.drop_tidying import tidy_drops
 from backupd.operations.freeing.index_tidying import tidy_index
 from backupd.operations.freeing.report import Report, Waiting
 from backupd.operations.places import OpenPlace, open_place, writing
@@ -49,6 +50,10 @@ def run(order: PurgeOrder, context: JobContext) -> events.Done:
         survey = Surveyor(order, context, place).look()
         return events.Done(exit_code=0, result=document(context, place, survey), warnings=context.warnings)
     return _Purge(order, context, place).run()
+
+
+_DROPPED_TOGETHER = 32
+"""So many old snapshots are dropped by one record: every run reads all of them."""
 
 
 class _Purge:
@@ -114,7 +119,7 @@ class _Purge:
                 self._context.warn(f"the reserve of a megabyte could not be written again: {error.message}")
 
     def _rewrite(self, place: OpenPlace, survey: Survey) -> None:
-        """Each snapshot by itself: the new one stands before the old one is dropped."""
+        """Each snapshot by itself: the new one stands before the old one is dropped, some of them by one record."""
         context = self._context
         by_set: dict[bytes, list[Wish]] = {}
         for wish in survey.wishes:
@@ -126,12 +131,17 @@ class _Purge:
             names = [name.name for name in place.records.snapshot_names() if name.set_id == text]
             standing = {place.records.snapshot(name).id: name for name in names}
             rewriter = Rewriter(context, place, set_id, self._order.paths)
+            replaced: list[str] = []
             try:
                 for wish in wishes:
                     done += 1
                     context.step(f"write snapshot {done} of {total} anew")
                     rewriter.rewrite(wish, survey.notes.get(wish.snapshot.id, NOTHING), standing)
-                    self._drop(place, [wish.at.name], "rewrite")
+                    replaced.append(wish.at.name)
+                    if len(replaced) >= _DROPPED_TOGETHER:
+                        self._drop(place, replaced, "rewrite")
+                        replaced = []
+                self._drop(place, replaced, "rewrite")
             finally:
                 self._rewritten_bytes += rewriter.stored_bytes
                 rewriter.close()
@@ -152,6 +162,7 @@ class _Purge:
         try:
             Cleaner(context, place, report).run()
             tidy_index(context, place, report)
+            tidy_drops(context, place, report)
         except AnswerNeededError as error:
             reason = f"{error.message} Answer by: bkctl free {place.from_words}"
             report.waiting.append(Waiting("store", place.repository.text_id, reason))
