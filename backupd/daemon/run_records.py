@@ -55,6 +55,9 @@ def other_facts(request: JobRequest, outcome: Outcome) -> dict[str, Any]:
     facts = {name: result[name] for name in (*_OF_CHECK, *_OF_RESTORE) if name in result}
     if request.free is not None:
         facts |= {name: result[name] for name in ("freed_bytes", "before", "after") if name in result}
+    if request.purge is not None and "counts" in result:
+        counts = result["counts"]
+        facts["is_emptied"] = not counts["kept"] and not counts["rewritten"]
     if request.check is not None:
         facts |= {"crc": request.check.crc, "problems": len(result.get("problems") or [])}
     if request.replicate is not None:

@@ -116,6 +116,16 @@ def test_what_jobs_said_of_files_goes_too(daemon: Daemon) -> None:
     assert runs[0]["restore_one_command"] is None
     purge = daemon.good("job", "list", "named")["jobs"][0]
     assert "letter" not in str(purge)
+    assert _newest(daemon, "named") is not None
+    daemon.good("purge", "named", "--confirm", "named")
+    assert _newest(daemon, "named") is None
+
+
+def _newest(daemon: Daemon, name: str) -> str | None:
+    """The newest good snapshot that `status` tells of a set."""
+    (one,) = daemon.good("status", name)["sets"]
+    found: str | None = one["destinations"][0]["snapshot"]
+    return found
 
 
 def test_of_a_job_its_snapshot_goes_and_a_destination_that_is_away_keeps_what_it_has(daemon: Daemon) -> None:

@@ -393,7 +393,7 @@ def test_a_purge_of_all_that_was_broken_off_is_ended_without_keys(shelf: Shelf) 
     shelf.add(0)
     plan = shelf.plan(whole=True)["plan"]
     below = shelf.repository.repository.place
-    purge_marker.put(below, plan)
+    purge_marker.put(below, plan, is_deleting=True)
     for info in list(below.list("keys/")):
         below.delete(info.name)
     planned = shelf.plan(whole=True)
@@ -407,11 +407,14 @@ def test_a_purge_of_all_that_was_broken_off_is_ended_without_keys(shelf: Shelf) 
 def test_nobody_writes_where_all_is_being_deleted(history: History) -> None:
     """Else a backup says that it is good while its keys are destroyed."""
     history.back_up({"a": 50_000})
-    purge_marker.put(history.records().place, "p1")
+    purge_marker.put(history.records().place, "p1", is_deleting=False)
     with pytest.raises(RepositoryPurgedError):
         history.bench.back_up()
     with pytest.raises(RepositoryPurgedError):
         history.free()
+    # And what was begun is ended, with what was shown then.
+    assert purge(history, whole=True)["planned"]["plan"] == "p1"
+    assert not list(history.bench.place.glob("r*/keys/*"))
 
 
 def test_all_of_a_repository_waits_for_who_writes_there(shelf: Shelf) -> None:

@@ -45,6 +45,7 @@ _IDENTITY = json.dumps(
      "keyring": "1-0011223344556677", "created": "2026-11-21T21:07:10+00:00"}
 ).encode()  # fmt: skip
 _ONCE = json.dumps({"magic": "backupd once", "version": 1, "repository": _REPOSITORY}).encode()
+_MARKER = b'{"magic": "backupd purge", "version": 1, "plan": "p1", "deleting": true}'
 _SETTINGS = b"""# Ours.
 access:
   admin: [root, "%wheel"]
@@ -128,7 +129,7 @@ def _purge_marker(data: bytes, path: Path) -> object:
     below, name = LocalDestination(str(path), "fuzz"), "gc/purge-" + "0" * 32
     _write(path / name, data)
     assert purge_marker.names(below) == [name]
-    return purge_marker.plan(below, name)
+    return purge_marker.read(below, name)
 
 
 def _evidence_key(data: bytes, path: Path) -> object:
@@ -244,7 +245,7 @@ def _name(text: str) -> object:
 ROWS = (
     Decoder("repository.json", _twins, (_IDENTITY,), "json"),
     Decoder("once.json", _once, (_ONCE,), "json"),
-    Decoder("marker of a purge", _purge_marker, (b'{"magic": "backupd purge", "version": 1, "plan": "p1"}',), "json"),
+    Decoder("marker of a purge", _purge_marker, (_MARKER,), "json"),
     Decoder("key of evidence", _evidence_key, (b"0123456789abcdef" * 4 + b"\n",), "text"),
     Decoder("repository.json of bare blocks", _bare, (_IDENTITY,), "json"),
     Decoder("backupd.yaml", _settings_file, (_SETTINGS, b"", b"queue: {jobs_at_once: 2}\n"), "text"),

@@ -16,6 +16,7 @@ from backupd.operations.freeing.cleaning import Cleaner
 from backupd.operations.freeing.drop_tidying import tidy_drops
 from backupd.operations.freeing.index_tidying import tidy_index
 from backupd.operations.freeing.report import Report, Waiting
+from backupd.operations.freeing.sessions import Sessions
 from backupd.operations.places import OpenPlace, open_place, writing
 from backupd.operations.purge import traces, whole
 from backupd.operations.purge.choosing import Action, Wish, check_order, done_of, plan_of, reason_of
@@ -69,6 +70,9 @@ class _Purge:
         """Do what the plan says."""
         context = self._context
         evidence = Evidence(self._order, context)
+        with writing(context, self._place) as place:
+            # Before the locks are ours: dead runs of this state, whose sets are free, hold nothing back.
+            reserve.with_room(place.records.place, Sessions(context, place).end_own)
         survey = Surveyor(self._order, context, self._place).look()
         with ExitStack() as stack:
             for set_id in survey.sets:

@@ -190,11 +190,18 @@ class Surveyor:
         return freed, max(0, _stored(going) - freed)
 
     def _roots_after(self, look: Look, wishes: list[Wish]) -> dict[str, Snapshot]:
-        """Void ones that sessions go on from among them: what they need is not given free yet."""
+        """Void ones that sessions go on from among them: what they need is not given free yet.
+
+        A session that has ended goes on from nothing, though a power cut may have brought back what it said.
+        """
         by_name = {wish.at.name: wish for wish in wishes}
+        under_way = [one.said for one in look.sessions if one.said.snapshot_name not in look.listed | look.void]
+        bases = {base for said in under_way for base in said.bases}
         roots: dict[str, Snapshot] = {}
         for name, snapshot in look.snapshots.items():
             wish = by_name.get(name)
+            if name in look.void and name not in bases:
+                continue
             if wish is None:
                 roots[name] = snapshot
             elif wish.new_root is not None:

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple
 
+from backupd.cache import first_seen
 from backupd.destination.contract import Below, Destination, Store
 from backupd.destination.stores import canonical
 from backupd.errors import (
     BackupError,
     DamageError,
     FormatError,
+    KeyMissingError,
+    NewerVersionError,
     ObjectMissingError,
     RepositoryNotFoundError,
     UsageError,
@@ -27,17 +30,29 @@ from backupd.errors import (
 from backupd.model import events
 from backupd.model.purge_orders import PurgeOrder
 from backupd.operations.context import JobContext, error_fields
+from backupd.operations.freeing.cleaning import SETTLING_SECONDS
 from backupd.operations.freeing.report import Waiting
-from backupd.operations.places import OpenPlace, list_snapshots, open_repository, split_place, to_record, writing
+from backupd.operations.places import (
+    OpenPlace,
+    list_snapshots,
+    open_repository,
+    remove_dead_temporaries,
+    split_place,
+    to_record,
+    writing,
+)
 from backupd.operations.purge import traces
 from backupd.operations.purge.evidence import Evidence
 from backupd.repository import identity, purge_marker, reserve
 from backupd.repository.identity import TWINS
+from backupd.repository.purge_marker import Marker
 from backupd.rules import moments, names
 from backupd.rules.retention.plan_ids import plan_id
 from backupd.settings.keys import KeyStore
 from backupd.settings.lock import SetLock
+from backupd.settings.writer_mark import WriterMark
 from backupd.snapshot import naming
+from backupd.snapshot.records import Session
 from backupd.store_errors import PlanOutdatedError, PurgeWaitsError
 
 PATIENCE_SECONDS = 60.0
@@ -54,8 +69,18 @@ class _Found(NamedTuple):
     address: str
     whole: Store
     repository: str
-    is_begun: bool
-    """A purge of all of it was broken off there: whether it can still be opened is not known."""
+    markers: list[Marker]
+    """Of a purge of all of it that was broken off there."""
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether nobody begins to write there any more."""
+        return bool(self.markers)
+
+    @property
+    def is_deleting(self) -> bool:
+        """Whether its keys may be gone."""
+        return any(marker.is_deleting for marker in self.markers)
 
     @property
     def below(self) -> Destination:
@@ -71,7 +96,7 @@ def run(order: PurgeOrder, context: JobContext) -> events.Done:
     context.step("open the repository")
     found = _find(order, context)
     place: OpenPlace | None = None
-    if not found.is_begun:
+    if not found.is_deleting:
         place = open_repository(context, found.whole, found.address, found.repository, order.access)
         if context.alarm is not None:
             raise context.alarm
@@ -109,15 +134,15 @@ def _find(order: PurgeOrder, context: JobContext) -> _Found:
         )
     if named not in every:
         raise RepositoryNotFoundError(f"no repository in {whole.shown}", hint="nothing is to be deleted there")
-    return _Found(address, whole, named, named in begun)
+    below = Below(whole, named)
+    return _Found(address, whole, named, [purge_marker.read(below, name) for name in purge_marker.names(below)])
 
 
 def _begun_plan(found: _Found) -> str:
     """Id of the plan that was begun; empty where there is none."""
     if not found.is_begun:
         return ""
-    plans = (purge_marker.plan(found.below, name) for name in purge_marker.names(found.below))
-    return next((plan for plan in plans if plan is not None), plan_id("purge all", found.repository))
+    return next((one.plan for one in found.markers if one.plan), plan_id("purge all", found.repository))
 
 
 def _plan(context: JobContext, found: _Found, place: OpenPlace | None) -> tuple[str, dict[str, Any]]:
@@ -177,7 +202,7 @@ class _Deletion:
         evidence = Evidence(self._order, context)
         stopped: BackupError | None = None
         with ExitStack() as stack:
-            for set_id in sorted(self._sets()):
+            for set_id in sorted(self._sets(place)):
                 stack.enter_context(SetLock(context.directories.state, set_id)).acquire(context.clock)
             if place is not None:
                 with writing(context, place) as opened:
@@ -185,6 +210,9 @@ class _Deletion:
                 if not is_ours:
                     return self._end(None, None)
             whole = evidence.noting_store(found.whole)
+            tag = identity.place_tag(canonical(found.address))
+            with WriterMark(context.directories.state, tag, os.urandom(16).hex()) as mark:
+                remove_dead_temporaries(mark, found.whole, found.repository)
             try:
                 self._delete(whole)
             except BackupError as error:
@@ -194,25 +222,34 @@ class _Deletion:
             waiting = [_told(one) for one in self._waiting]
             file = evidence.write(None, found.repository, found.address, waiting)
         if stopped is None:
-            traces.forget_place(context, found.repository, identity.place_tag(canonical(found.address)))
+            traces.forget_place(context, found.repository, tag)
         return self._end(stopped, file)
 
-    def _sets(self) -> set[str]:
+    def _sets(self, place: OpenPlace | None) -> set[str]:
+        """Of the snapshots, and of runs of this state: one of them may be the first of its set."""
         listed = (naming.parse_snapshot_name(info.name) for info in self._found.below.list("snapshots/"))
-        return {name.set_id for name in listed if name is not None}
+        own = [said for said in self._said(place) if said.state_id.hex() == self._context.host.state_id]
+        return {name.set_id for name in listed if name is not None} | {naming.set_id_text(one.set_id) for one in own}
+
+    def _said(self, place: OpenPlace | None) -> Iterator[Session]:
+        """The newest announcement of each session; one that can't be read counts for nothing: it ends as all do."""
+        if place is None:
+            return
+        for session, numbers in place.records.sessions().items():
+            with suppress(DamageError, ObjectMissingError, NewerVersionError, KeyMissingError):
+                yield place.records.session(session, numbers[-1])
 
     # Nobody begins to write there any more
 
     def _announced(self, place: OpenPlace) -> bool:
-        """Create the marker, where nobody else is at work there; False where somebody is."""
-        reason = "a backup is under way there: nothing was deleted; purge again when it has ended"
-        if self._refuse_writers(place, reason):
-            return False
-        reserve.give_up(place.records.place)
-        purge_marker.put(place.records.place, self._order.plan)
-        context = self._context
-        end = context.clock.monotonic() + PATIENCE_SECONDS
-        pause = threading.Event()
+        """Create the markers, where nobody else is at work there; False where somebody is, or may be."""
+        context, store, plan = self._context, place.records.place, self._order.plan
+        if not self._found.is_begun:
+            if self._refuse_writers(place, "a backup is under way there, and nothing was deleted: purge again later"):
+                return False
+            reserve.give_up(store)
+            purge_marker.put(store, plan, is_deleting=False)
+        end, pause = context.clock.monotonic() + PATIENCE_SECONDS, threading.Event()
         while self._writers(place):
             if context.clock.monotonic() >= end:
                 reason = "a backup began at the same moment and ends at its next look: purge again in a minute"
@@ -220,29 +257,47 @@ class _Deletion:
                 return False
             context.cancel.check()
             pause.wait(_PAUSE_SECONDS)
+        if not self._is_settled(place):
+            return False
+        purge_marker.put(store, plan, is_deleting=True)
         return True
+
+    def _is_settled(self, place: OpenPlace) -> bool:
+        """Where a listing may lag, who writes there may not have seen the marker: two days, as for a freeing."""
+        if place.records.is_exact or not self._has_other_hosts(place):
+            return True
+        clock, boot = self._context.clock, self._context.host.boot_id
+        path, key = os.path.join(place.cache, "purge.seen"), self._order.plan
+        last = first_seen.load(path).get(key)
+        waited = float(last.mark) + last.seconds_until(boot, clock.monotonic()) if last is not None else 0.0
+        left = SETTLING_SECONDS - waited
+        if left <= 0:
+            return True
+        first_seen.keep(path, {key: first_seen.Seen(str(waited), boot, clock.monotonic(), clock.now_ns())})
+        until = moments.rfc3339(clock.now_ns() + int(left * 1e9), self._context.zone)
+        reason = "this store may show late what other hosts do there, and is given two days to settle: purge again then"
+        self._waiting.append(Waiting("store", place.repository.text_id, reason, until))
+        return False
+
+    def _has_other_hosts(self, place: OpenPlace) -> bool:
+        listing = list_snapshots(place)
+        hosts = {at.snapshot.host_id for at in listing.found} | {one.host_id for one in self._said(place)}
+        is_known = not listing.damaged and not listing.locked
+        return not is_known or bool(hosts - {bytes.fromhex(self._context.host.host_id)})
 
     def _refuse_writers(self, place: OpenPlace, reason: str) -> bool:
         self._waiting += [
-            Waiting("session", session, reason, host_id=host_id) for session, host_id in self._writers(place)
+            Waiting("session", naming.snapshot_id_text(one.id), reason, None, naming.set_id_text(one.set_id), host)
+            for one, host in self._writers(place)
         ]
         return bool(self._waiting)
 
-    def _writers(self, place: OpenPlace) -> list[tuple[str, str]]:
-        """Sessions of other states that have not ended. Of this state nobody is at work: we hold the locks of the sets.
-
-        One that can't be read counts for nothing: its writer ends as all others do.
-        """
-        records = place.records
-        state_id = self._context.host.state_id
+    def _writers(self, place: OpenPlace) -> list[tuple[Session, str]]:
+        """Sessions of other states that have not ended. Of this one nobody is at work: we hold the sets' locks."""
+        records, state_id = place.records, self._context.host.state_id
         ended = {name.name for name in records.listed_snapshot_names()} | records.readable_void_names()[0]
-        found: list[tuple[str, str]] = []
-        for session, numbers in records.sessions().items():
-            with suppress(DamageError, ObjectMissingError):
-                said = records.session(session, numbers[-1])
-                if said.state_id.hex() != state_id and said.snapshot_name not in ended:
-                    found.append((naming.snapshot_id_text(session), said.host_id.hex()))
-        return found
+        others = (one for one in self._said(place) if one.state_id.hex() != state_id)
+        return [(one, one.host_id.hex()) for one in others if one.snapshot_name not in ended]
 
     # All of it goes
 
@@ -298,7 +353,8 @@ class _Deletion:
     def _end(self, stopped: BackupError | None, file: dict[str, str] | None) -> events.Done:
         error = stopped
         if error is None and self._waiting:
-            error = PurgeWaitsError(self._waiting[0].reason, hint=_hint(self._waiting[0].id))
+            first = self._waiting[0]
+            error = PurgeWaitsError(first.reason, hint=_hint(first.id) if first.what == "session" else "")
         result = self._result | {
             "dry_run": False,
             "changed": self._done > 0,
