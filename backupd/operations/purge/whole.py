@@ -320,7 +320,8 @@ class _Deletion:
         with suppress(FormatError):
             if identity.read_once(whole) == found.repository:
                 whole.delete("once.json")
-        for name in purge_marker.names(below):
+        # What says that keys are gone goes last of all.
+        for name in sorted(purge_marker.names(below), key=lambda name: purge_marker.read(below, name).is_deleting):
             below.delete(name)
         for folder in ("snapshots", "sessions", "blocks", ""):
             found.whole.remove_empty_folders(f"{found.repository}/{folder}".rstrip("/"))
