@@ -32,6 +32,7 @@ from backupd.model.orders import (
     Unlock,
 )
 from backupd.model.purge_orders import PurgeOrder
+from backupd.operations.purge.choosing import reason_of
 from backupd.repository import purge_marker
 from backupd.repository.records import Records
 from backupd.seal.header import ObjectKind
@@ -39,7 +40,7 @@ from backupd.seal.slot import secret_to_text
 from backupd.settings.lock import SetLock
 from backupd.snapshot import naming
 from backupd.snapshot.naming import snapshot_id_text
-from backupd.snapshot.records import Note, Session, Snapshot
+from backupd.snapshot.records import Drop, Note, Session, Snapshot
 from backupd.store_errors import PlanOutdatedError, RepositoryPurgedError
 from tests.support.backing_up import counts
 from tests.support.histories import History
@@ -164,6 +165,24 @@ def test_chosen_snapshots_go_and_partial_ones_with_their_set(shelf: Shelf) -> No
     assert [one["id"] for one in shelf.listed()] == [snapshot_id_text(one.id) for one in (second, third)]
     shelf.purge()
     assert shelf.listed() == []
+
+
+def test_a_plan_that_was_broken_off_is_gone_on_with(shelf: Shelf) -> None:
+    """Else who gives the command of the plan again hears that things have changed, which he did himself."""
+    first = shelf.add(0)
+    shelf.add(1, b"x")
+    wanted: dict[str, Any] = {"paths": [b"/home/anna/letter"]}
+    plan = shelf.plan(**wanted)["plan"]
+    # The half that a call of that plan had done.
+    name = shelf.records.snapshot_names()[0].name
+    shelf.purge(snapshots=[snapshot_id_text(first.id)], **wanted)
+    order = PurgeOrder(plan=plan, set_names=["laptop:documents"], **shelf.common, **wanted)
+    shelf.records.drop(Drop([name], START_NS, bytes(16), reason_of(order, "rewrite")))
+    assert sorted(one["purged_paths"] for one in shelf.listed()) == [0, 1]
+    assert shelf.plan(**wanted)["plan"] == plan
+    assert shelf.purge(plan=plan, **wanted)["counts"]["rewritten"] == 1
+    assert [one["purged_paths"] for one in shelf.listed()] == [1, 1]
+    assert shelf.purge(plan=plan, **wanted)["counts"]["rewritten"] == 0
 
 
 def test_what_was_purged_already_is_no_mistake(shelf: Shelf) -> None:

@@ -135,13 +135,21 @@ def _reasons(records: Records) -> dict[str, list[str]]:
     return {name: lines[1:] for name, lines in split.items() if lines[0] == REASON}
 
 
-def done_of(records: Records, plan: str) -> dict[str, Action]:
-    """What an earlier call of that very plan has done, by name of the snapshot."""
-    drops, done = records.drops(), dict[str, Action]()
-    for name, lines in _reasons(records).items():
-        if f"plan {plan}" in lines and lines[-1] in _ACTIONS:
-            done |= dict.fromkeys(drops[name].names, lines[-1])
-    return done
+def plan_now(order: PurgeOrder, records: Records, repository: str, left: dict[str, Action]) -> str:
+    """Id of the plan: of what is left to do, or of an earlier plan of which just that is left.
+
+    left: by name of the snapshot.
+    """
+    reasons, drops = _reasons(records), records.drops()
+    done: dict[str, dict[str, Action]] = {}
+    for name, lines in reasons.items():
+        *_, plan, action = ["", *lines]
+        if plan.startswith("plan ") and action in _ACTIONS:
+            done.setdefault(plan.removeprefix("plan "), {}).update(dict.fromkeys(drops[name].names, action))
+    for plan, actions in done.items():
+        if plan == plan_of(order, repository, actions | left):
+            return plan
+    return plan_of(order, repository, left)
 
 
 def plan_of(order: PurgeOrder, repository: str, actions: dict[str, Action]) -> str:

@@ -19,7 +19,7 @@ from backupd.operations.freeing.report import Report, Waiting
 from backupd.operations.freeing.sessions import Sessions
 from backupd.operations.places import OpenPlace, open_place, writing
 from backupd.operations.purge import traces, whole
-from backupd.operations.purge.choosing import Action, Wish, check_order, done_of, plan_of, reason_of
+from backupd.operations.purge.choosing import Action, Wish, check_order, reason_of
 from backupd.operations.purge.evidence import Evidence
 from backupd.operations.purge.report import document
 from backupd.operations.purge.rewriting import Rewriter
@@ -91,15 +91,10 @@ class _Purge:
         return self._done(survey, waiting, file)
 
     def _refuse_outdated(self, survey: Survey) -> None:
-        """What is left to do is to be what is left of the plan.
-
-        The locks are held: a run of this host that ended while we looked has left its snapshot by now.
-        """
-        order, records = self._order, self._place.records
-        names = {name.name for name in records.snapshot_names() if name.set_id in survey.sets}
-        left = {wish.at.name: wish.action for wish in survey.wishes}
-        plan = plan_of(order, self._place.repository.text_id, done_of(records, order.plan) | left)
-        if plan != order.plan or names != survey.names:
+        """The locks are held: a run of this host that ended while we looked has left its snapshot by now."""
+        order, standing = self._order, self._place.records.snapshot_names()
+        names = {name.name for name in standing if name.set_id in survey.sets}
+        if survey.plan != order.plan or names != survey.names:
             raise PlanOutdatedError(
                 f"plan {order.plan[:9]} is out of date: other things would be deleted now",
                 hint="look at the new one: the same command with --dry-run",

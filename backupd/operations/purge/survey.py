@@ -13,7 +13,7 @@ from backupd.model import events
 from backupd.model.purge_orders import PurgeOrder
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace
-from backupd.operations.purge.choosing import Wish, choose, plan_of, refuse_unknown_paths, remaining_sources
+from backupd.operations.purge.choosing import Wish, choose, plan_now, refuse_unknown_paths, remaining_sources
 from backupd.repository.live_chunks import LiveChunks
 from backupd.repository.looking import Look, Looking, roots_in_order
 from backupd.repository.notes import read_notes
@@ -105,7 +105,8 @@ class Surveyor:
             and posted.said.snapshot_name not in look.listed | look.void
         ]
         kept = len(of_sets) - len(wishes)
-        plan = plan_of(self._order, self._place.repository.text_id, {wish.at.name: wish.action for wish in wishes})
+        left = {wish.at.name: wish.action for wish in wishes}
+        plan = plan_now(self._order, records, self._place.repository.text_id, left)
         return Survey(wishes, sets, kept, stored_bytes, shared_bytes, of_sets, notes, running, plan)
 
     def _loader(self, look: Look) -> Callable[[bytes], bytes]:
