@@ -15,7 +15,7 @@ from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple
 
 from backupd.cache import first_seen
-from backupd.destination.contract import Below, Destination, Store
+from backupd.destination.contract import Below, Destination, SettlesDeletions, Store
 from backupd.destination.stores import canonical
 from backupd.errors import (
     BackupError,
@@ -315,7 +315,10 @@ class _Deletion:
             if not left:
                 break
             self._delete_all(below, left, sizes)
+        # What says what this is goes when nothing else can come back.
+        self._settle()
         self._delete_all(below, list(TWINS), {})
+        self._settle()
         # Before the marker: without it nobody would know what the name stands for.
         with suppress(FormatError):
             if identity.read_once(whole) == found.repository:
@@ -325,6 +328,10 @@ class _Deletion:
             below.delete(name)
         for folder in ("snapshots", "sessions", "blocks", ""):
             found.whole.remove_empty_folders(f"{found.repository}/{folder}".rstrip("/"))
+
+    def _settle(self) -> None:
+        if isinstance(self._found.whole, SettlesDeletions):
+            self._found.whole.settle_deletions(self._found.repository)
 
     def _delete_all(self, below: Destination, wanted: Iterable[str], sizes: dict[str, int]) -> None:
         delete = self._deleter(below, sizes)
