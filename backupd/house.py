@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from backupd.errors import NotFoundError
-from backupd.model import destination_orders, events, orders
+from backupd.model import destination_orders, events, orders, purge_orders
 from backupd.operations import rollback_alarm, temporary, traffic
 from backupd.operations.context import JobContext
 
@@ -23,6 +23,7 @@ OPERATIONS: dict[type[orders.Order], str] = {
     orders.CheckOrder: "backupd.operations.integrity_check:run",
     orders.FreeOrder: "backupd.operations.freeing:run",
     orders.MigrateOrder: "backupd.operations.migrate:run",
+    purge_orders.PurgeOrder: "backupd.operations.purge:run",
     orders.ReplicateOrder: "backupd.operations.replicate:run",
     orders.DecryptOrder: "backupd.operations.decrypt:run",
     orders.SnapshotListOrder: "backupd.operations.snapshots:run_list",

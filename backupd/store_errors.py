@@ -19,6 +19,7 @@ from backupd.errors import (
     DestinationRefusedError,
     DestinationUnreachableError,
     LeftOutError,
+    RepositoryNotFoundError,
     SkippedError,
     UsageError,
 )
@@ -229,6 +230,21 @@ class FreeingWaitsError(BackupError):
     """The snapshots are dropped; running writers may still need what they held, so it is given back later."""
 
     code = "free.waits"
+    exit_code = 23
+    retryable = True
+
+
+class RepositoryPurgedError(RepositoryNotFoundError):
+    """A purge of all of the repository has begun, and nobody writes there any more."""
+
+    code = "repository.purged"
+    usual_hint = "let it be finished: bkctl purge --all --from PLACE; then a backup makes a new repository there"
+
+
+class PurgeWaitsError(BackupError):
+    """What was to be purged is dropped or accepted; a part of it waits for others who write there, or for the store."""
+
+    code = "purge.waits"
     exit_code = 23
     retryable = True
 

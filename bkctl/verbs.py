@@ -17,6 +17,7 @@ from bkctl.commands.info import info
 from bkctl.commands.job import job
 from bkctl.commands.key import key
 from bkctl.commands.once import once
+from bkctl.commands.purge import purge
 from bkctl.commands.restore import restore
 from bkctl.commands.retention import retention
 from bkctl.commands.set import set_noun
@@ -46,6 +47,7 @@ for command in (
     restore,
     check,
     free,
+    purge,
     status,
     watch,
     set_noun,

@@ -87,6 +87,13 @@ def put_repository(connection: Connection, stored: StoredRepository) -> None:
     )
 
 
+def remove_repository(connection: Connection, destination_id: str, repository: str) -> None:
+    """Forget that sets are stored there: it was deleted."""
+    connection.execute(
+        "DELETE FROM repositories WHERE destination_id = ? AND repository = ?", (destination_id, repository)
+    )
+
+
 def remove_destination(connection: Connection, destination_id: str) -> None:
     """Forget a destination; what is stored there stays."""
     connection.execute("DELETE FROM destinations WHERE id = ?", (destination_id,))

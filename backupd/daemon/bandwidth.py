@@ -19,6 +19,7 @@ from backupd.model.bandwidth import Direction
 from backupd.model.order_places import with_accesses
 from backupd.model.orders import BackupOrder, CheckOrder, FreeOrder, Limits, ReplicateOrder, RestoreOrder
 from backupd.model.places import is_url
+from backupd.model.purge_orders import PurgeOrder
 from backupd.model.store_access import PaceGrant, StoreAccess
 from backupd.rules.bandwidth import Rule, applies, holds, lowest, told
 from backupd.settings.bandwidth import rules_of
@@ -26,7 +27,7 @@ from backupd.settings.daemon_settings import DaemonSettings
 from backupd.settings.zone import find_zone
 
 _TURN_SECONDS = 0.5
-Moving = BackupOrder | RestoreOrder | CheckOrder | ReplicateOrder | FreeOrder
+Moving = BackupOrder | RestoreOrder | CheckOrder | ReplicateOrder | FreeOrder | PurgeOrder
 """Orders whose jobs move many bytes; questions are answered at once."""
 _DIRECTIONS: tuple[Direction, Direction] = ("upload", "download")
 

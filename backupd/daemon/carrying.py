@@ -12,7 +12,7 @@ from backupd.catalog import jobs as rows
 from backupd.catalog.database import Database
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet, new_id
 from backupd.clock import Clock
-from backupd.daemon import account, deciding, periodic, quotas, run_records, seeding
+from backupd.daemon import account, deciding, periodic, purging, quotas, run_records, seeding
 from backupd.daemon.after_run import follow_up
 from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.child import ChildJob
@@ -41,7 +41,8 @@ from backupd.daemon.store_access import access_at, with_access
 from backupd.errors import BackupError, SourceNotFoundError, StoppedError
 from backupd.model.any_order import AnyOrder
 from backupd.model.events import Done, Failed, Opened
-from backupd.model.orders import FreeOrder, FurtherPlace, Limits, ReplicateOrder
+from backupd.model.orders import FreeOrder, FurtherPlace, Limits, Order, ReplicateOrder
+from backupd.model.purge_orders import PurgeOrder
 from backupd.model.steering import PauseRequest
 from backupd.model.store_access import StoreAccess
 from backupd.rules.definition_rules import duration
@@ -75,16 +76,14 @@ class Carrier:
     async def carry(self, job: LiveJob) -> Outcome:
         """Do all that a job is about. Raises BackupError where it can't be begun."""
         request = job.request
-        order = request.restore or request.check or request.replicate or request.free
+        order = request.restore or request.check or request.replicate or request.free or request.purge
         if order is not None:
             began_ns = self._clock.now_ns()
-            if isinstance(order, ReplicateOrder | FreeOrder):
-                text = self._known.set_by_id(job.stored.set_id or "").text
-                order = await asyncio.to_thread(unlocked, order, text)
+            if isinstance(order, ReplicateOrder | FreeOrder | PurgeOrder) and job.stored.set_id is not None:
+                order = await asyncio.to_thread(unlocked, order, self._known.set_by_id(job.stored.set_id).text)
             outcome = deciding.with_commands(await self._converse(job, order, self._note_of(job)), job.stored.id)
             job.is_cut_short = job.ending is not None and outcome.was_stopped and request.goes_on
-            place = order.to if isinstance(order, ReplicateOrder) else order.place
-            await self._keep_other_run(job, place, outcome, began_ns)
+            await self._keep_other_run(job, order, outcome, began_ns)
             return outcome
         stored = self._known.set_by_id(job.stored.set_id or "")
         if request.backup is not None and request.backup.seed_place is not None:
@@ -388,11 +387,12 @@ class Carrier:
         run = run_records.run_of(job.stored, stored, destination, outcome, run_records.backup_facts(outcome), times_ns)
         await asyncio.wrap_future(self._database.write_always(rows.put_run, run))
 
-    async def _keep_other_run(self, job: LiveJob, place: str, outcome: Outcome, began_ns: int) -> None:
+    async def _keep_other_run(self, job: LiveJob, order: Order, outcome: Outcome, began_ns: int) -> None:
         """Keep what any other job of a known set at a known destination came to."""
         restore = job.request.restore
         stored = next((one for one in self._known.sets if one.id == job.stored.set_id), None)
-        destination = self._known.destination_of(place)
+        destination = self._known.destination_of(order.to if isinstance(order, ReplicateOrder) else order.place)
+        await purging.forget(self._database, self._known, self._files, order, outcome)
         if stored is None or destination is None or (restore is not None and restore.dry_run):
             return
         facts = run_records.other_facts(job.request, outcome)

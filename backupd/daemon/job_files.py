@@ -34,5 +34,15 @@ class JobFiles:
         """A page. Raises AccessError, StateError."""
         return read_file_states(self._path(job_id), after, wanted, most)
 
+    def forget(self, jobs: Collection[str]) -> None:
+        """Remove the states of these jobs' files."""
+        for job_id in jobs:
+            try:
+                os.unlink(self._path(job_id))
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                _log.warning("states of files of job %s are not removed: %s", job_id, error)
+
     def _path(self, job_id: str) -> str:
         return os.path.join(self._directory, job_id)

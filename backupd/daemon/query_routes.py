@@ -6,9 +6,9 @@ import re
 
 import msgspec
 
-from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import ACTORS, ADMINS, EVERYONE, RESTORERS, RUNNERS, WATCHERS, Role, caller_of, check
 from backupd.daemon.place_finding import find_home, find_place
+from backupd.daemon.purge_routes import plan_order
 from backupd.daemon.retaining import retention_order
 from backupd.daemon.route import Call, Route
 from backupd.daemon.seeding_routes import adopt_order, adopting
@@ -41,6 +41,7 @@ from backupd.model.orders import (
     SnapshotShowOrder,
     SnapshotVersionsOrder,
 )
+from backupd.model.purge_orders import PurgeOrder
 from backupd.model.steering import Answer, CancelRequest
 
 QUESTIONS: dict[type[Order], tuple[Role, ...]] = {
@@ -59,6 +60,7 @@ QUESTIONS: dict[type[Order], tuple[Role, ...]] = {
     DestinationAdoptOrder: ADMINS,
     RetentionOrder: RUNNERS,
     SnapshotNoteOrder: ADMINS,
+    PurgeOrder: ADMINS,
     KeyOrder: ADMINS,
     BackupOrder: ADMINS,
     ProxyTestOrder: ADMINS,
@@ -111,8 +113,11 @@ async def end(call: Call) -> Change:
     return Change(changed=await call.services.queries.answer(call.path["name"], call.peer.uid, message))
 
 
-async def _of_set(known: Definitions, order: DestinationAdoptOrder | RetentionOrder) -> AnyOrder:
+async def _of_set(call: Call, order: DestinationAdoptOrder | RetentionOrder | PurgeOrder) -> AnyOrder:
     """What is about a set that is known here, whatever the client says of it."""
+    known = call.services.definitions
+    if isinstance(order, PurgeOrder):
+        return await plan_order(known, order, call.peer)
     if isinstance(order, RetentionOrder):
         return await retention_order(known, order)
     return await adopt_order(known, order)
@@ -137,8 +142,8 @@ async def _placed(call: Call, order: AnyOrder) -> AnyOrder:
             return DestinationTestOrder(place=known.destination(order.place).text.place, quick=order.quick)
         case DestinationHealOrder():
             return DestinationHealOrder(place=known.destination(order.place).text.place)
-        case DestinationAdoptOrder() | RetentionOrder():
-            return await _of_set(known, order)
+        case DestinationAdoptOrder() | RetentionOrder() | PurgeOrder():
+            return await _of_set(call, order)
         case DestinationSessionsOrder() | DestinationUncoverOrder():
             return msgspec.structs.replace(order, place=known.destination(order.place).text.place, caller=None)
         case BackupOrder() | ProxyTestOrder():

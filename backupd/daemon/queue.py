@@ -36,9 +36,10 @@ def decide(waiting: Sequence[Waiting], running: Sequence[Waiting], most: int) ->
 
     Restores, which may be paused or left at a question for ever, keep no other user's waiting.
 
-    One job a set at a time that writes it, a backup or a replication; a check wants its set free of them and of
-    restores, and they wait for it; restores never wait for what writes. Restores begin before backups, backups before
-    replications, checks and freeings last (FEATURES 6.4, DESIGN 1). A freeing waits for another of the set alone.
+    One job a set at a time that writes it, a backup, a replication or a purge; a check wants its set free of them and
+    of restores, and they wait for it; restores never wait for what writes. Restores begin before backups, backups
+    before replications, checks, freeings and purges last (FEATURES 6.4, DESIGN 1). A freeing waits for another of the
+    set alone.
     """
     under_way = list(running)
     begin: list[str] = []
@@ -53,7 +54,7 @@ def decide(waiting: Sequence[Waiting], running: Sequence[Waiting], most: int) ->
     return Turn(begin, waits_for)
 
 
-_RANKS: dict[JobKind, int] = {"restore": 0, "backup": 1, "replicate": 2, "check": 3, "free": 4}
+_RANKS: dict[JobKind, int] = {"restore": 0, "backup": 1, "replicate": 2, "check": 3, "free": 4, "purge": 5}
 
 
 def _blocker(job: Waiting, under_way: Sequence[Waiting], most: int) -> str:

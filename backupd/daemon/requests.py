@@ -6,6 +6,7 @@ import msgspec
 
 from backupd.model.jobs import JobKind
 from backupd.model.orders import CheckOrder, FreeOrder, ReplicateOrder, RestoreOrder, Unlock
+from backupd.model.purge_orders import PurgeOrder
 from backupd.model.store_access import NO_ACCESS
 from backupd.model.structs import Struct
 
@@ -38,6 +39,7 @@ class JobRequest(Struct, frozen=True, kw_only=True):
     check: CheckOrder | None = None
     replicate: ReplicateOrder | None = None
     free: FreeOrder | None = None
+    purge: PurgeOrder | None = None
     is_paused: bool = False
     """The job was paused when the daemon was stopped: it begins so."""
     destination_id: str | None = None
@@ -51,7 +53,7 @@ class JobRequest(Struct, frozen=True, kw_only=True):
     def stored(self) -> bytes:
         """For the catalog; a secret that came with the order stays in memory alone."""
         kept = self
-        for name in ("restore", "check", "replicate", "free"):
+        for name in ("restore", "check", "replicate", "free", "purge"):
             order = getattr(self, name)
             if order is not None:
                 bare = msgspec.structs.replace(order, unlock=Unlock(), access=NO_ACCESS, interactive=False)

@@ -56,6 +56,9 @@ def other_facts(request: JobRequest, outcome: Outcome) -> dict[str, Any]:
     facts = {name: result[name] for name in (*_OF_CHECK, *_OF_RESTORE) if name in result}
     if request.free is not None:
         facts |= {name: result[name] for name in ("freed_bytes", "before", "after", "statistics") if name in result}
+    if request.purge is not None and "counts" in result:
+        counts = result["counts"]
+        facts["is_emptied"] = not counts["kept"] and not counts["rewritten"]
     if request.check is not None:
         is_whole = request.check.crc and request.check.share_permille is None
         facts |= {name: result[name] for name in ("coverage", "trigger") if name in result}

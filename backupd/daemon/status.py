@@ -129,7 +129,10 @@ def _copy(
 ) -> CopyStatus:
     here = sorted((run for run in runs if run.destination_id == destination.id), key=lambda run: run.finished_ns)
     backups = [run for run in here if run.kind == "backup"]
-    good = next((run for run in reversed(backups) if run.exit_code in _GOOD and run.snapshot), None)
+    # What was purged is no backup any more.
+    emptied_ns = max((run.finished_ns for run in here if run.facts.get("is_emptied")), default=0)
+    standing = [run for run in backups if run.snapshot and run.finished_ns > emptied_ns]
+    good = next((run for run in reversed(standing) if run.exit_code in _GOOD), None)
     verified = next((run for run in reversed(here) if run.kind == "check" and run.exit_code == 0), None)
     snapshot_ns = _began_ns(good) if good is not None else None
     age = (now_ns - snapshot_ns) // 1_000_000_000 if snapshot_ns is not None else None

@@ -194,6 +194,15 @@ class KeepsVersions(Protocol):
 
 
 @runtime_checkable
+class SettlesDeletions(Protocol):
+    """What a store has besides whose deletions may be undone by a power cut."""
+
+    def settle_deletions(self, folder: str) -> None:
+        """What was deleted below a folder until now stays deleted, whatever happens from here on."""
+        ...
+
+
+@runtime_checkable
 class KeepsCopies(Protocol):
     """What a store has besides that keeps more than one copy of an object."""
 
@@ -293,6 +302,11 @@ class ForwardingStore(Forwarding):
     def remove_empty_folders(self, name: str) -> None:
         """As of the inner one."""
         self._inner.remove_empty_folders(name)
+
+    def settle_deletions(self, folder: str) -> None:
+        """As of SettlesDeletions."""
+        if isinstance(self._inner, SettlesDeletions):
+            self._inner.settle_deletions(folder)
 
 
 class _CopyBelow:

@@ -213,6 +213,14 @@ class LocalDestination:
             with suppress(OSError):
                 os.rmdir(f"{path}/{entry}")
 
+    def settle_deletions(self, folder: str) -> None:
+        """Bring to the disk that names are gone, of a folder and all below it."""
+        path = self._full(folder)
+        with _translated(path):
+            for directory, _, _ in os.walk(path):
+                durable_io.sync_directory(directory)
+            durable_io.sync_directory(self._path)
+
     def _refuse_other_disk(self) -> None:
         """Nothing is written where a drive was until a moment ago: it would fill the disk below its mount point."""
         try:

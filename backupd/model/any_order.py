@@ -31,6 +31,7 @@ from backupd.model.orders import (
     SnapshotShowOrder,
     SnapshotVersionsOrder,
 )
+from backupd.model.purge_orders import PurgeOrder
 from backupd.model.steering import Answer, CancelRequest, PauseRequest, StateRequest
 
 AnyOrder = (
@@ -39,6 +40,7 @@ AnyOrder = (
     | CheckOrder
     | FreeOrder
     | MigrateOrder
+    | PurgeOrder
     | ReplicateOrder
     | SnapshotListOrder
     | SnapshotShowOrder

@@ -8,6 +8,7 @@ from backupd.model.any_order import AnyOrder
 from backupd.model.files import FileState
 from backupd.model.jobs import JobView, LogLine
 from backupd.model.orders import CheckOrder, FreeOrder, IfRunning, ReplicateOrder, RestoreOrder
+from backupd.model.purge_orders import PurgeOrder
 from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SetText
 from backupd.model.structs import Number, Rate, Seconds, Strict, Struct
 
@@ -203,6 +204,12 @@ class StartFree(Strict, frozen=True, kw_only=True):
     """Give space back; `order.set_names` empty: of all sets."""
 
     order: FreeOrder
+
+
+class StartPurge(Strict, frozen=True, kw_only=True):
+    """Delete backup data at `order.place`; `order.plan` is the id of the plan that was shown."""
+
+    order: PurgeOrder
 
 
 class StartReplicate(Strict, frozen=True, kw_only=True):

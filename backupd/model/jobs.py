@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from backupd.model.structs import Struct
 
-JobKind = Literal["backup", "restore", "check", "replicate", "free"]
-WRITING: frozenset[JobKind] = frozenset({"backup", "replicate"})
+JobKind = Literal["backup", "restore", "check", "replicate", "free", "purge"]
+WRITING: frozenset[JobKind] = frozenset({"backup", "replicate", "purge"})
 """What holds the lock of its set."""
 JobState = Literal[
     "queued",

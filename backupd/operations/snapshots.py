@@ -121,6 +121,7 @@ def _summary(snapshot: Snapshot, noted: Noted, zone: tzinfo) -> dict[str, Any]:
         "pinned": noted.is_pinned,
         "lost": {"files": noted.loss.files, "bytes": noted.loss.bytes} if noted.loss is not None else None,
         "incomplete": not snapshot.is_complete,
+        "purged_paths": snapshot.rewriting.path_count if snapshot.rewriting is not None else 0,
         **_sources(snapshot),
     }
 
@@ -136,6 +137,20 @@ def _facts(snapshot: Snapshot, noted: Noted, zone: tzinfo) -> dict[str, Any]:
         "program": snapshot.program,
         "statistics": snapshot.statistics,
         "settings": _settings(snapshot.settings),
+        "rewritten": _rewriting(snapshot, zone),
+    }
+
+
+def _rewriting(snapshot: Snapshot, zone: tzinfo) -> dict[str, Any] | None:
+    """That it stands in for another snapshot, from which paths were purged."""
+    found = snapshot.rewriting
+    if found is None:
+        return None
+    return {
+        "from": naming.snapshot_id_text(found.snapshot_id),
+        "time": moments.rfc3339(found.rewritten_ns, zone),
+        "host_id": found.host_id.hex(),
+        "paths": found.path_count,
     }
 
 

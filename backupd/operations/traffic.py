@@ -13,6 +13,7 @@ import msgspec
 
 from backupd.model import events
 from backupd.model.orders import BackupOrder, CheckOrder, FreeOrder, Order, ReplicateOrder, RestoreOrder
+from backupd.model.purge_orders import PurgeOrder
 from backupd.model.store_access import StoreAccess
 from backupd.model.traffic import Traffic
 from backupd.operations.context import JobContext
@@ -51,7 +52,7 @@ def _with(result: dict[str, Any], order: Order, told: list[dict[str, Any]]) -> d
             return {**result, "runs": [_run_with(run, told) for run in result["runs"]]}
         case ReplicateOrder():
             return {**result, "traffic": {"from": told[0], "to": told[1]}}
-        case RestoreOrder() | CheckOrder() | FreeOrder():
+        case RestoreOrder() | CheckOrder() | FreeOrder() | PurgeOrder():
             return {**result, "traffic": told[0]}
     return result
 
@@ -70,6 +71,6 @@ def _places(order: Order) -> list[tuple[str, StoreAccess]]:
             return [(order.place, order.access), (order.to, order.to_access)]
         case CheckOrder():
             return [(order.place, order.access), *((one.place, one.access) for one in order.siblings)]
-        case RestoreOrder() | FreeOrder():
+        case RestoreOrder() | FreeOrder() | PurgeOrder():
             return [(order.place, order.access)]
     return []

@@ -16,6 +16,8 @@ from backupd.seal.header import ObjectKind
 from backupd.snapshot.records import Drop
 from backupd.store_errors import ObjectLockedError
 
+PURGE_REASON = "purge"
+"""First line of the reason in a drop record that a purge wrote."""
 _MERGED_FROM = 8
 _NAMES_MOST = 100_000
 """Of a record that is written here: 10 MiB at most. Larger ones are left alone."""
@@ -62,15 +64,17 @@ def delete_void(records: Records, names: Iterable[str]) -> int:
 def merge_drops(records: Records, now_ns: int, host_id: bytes) -> int:
     """Put drop records into one where there are many, and delete them; returns how many went.
 
-    Every run reads each of them, and they would be without end. Only where a listing shows what was created before it:
-    else who reads meanwhile finds neither the old ones nor the new one (docs/protocol.md). Raises as `Records.drops`.
+    Every run reads each of them, and they would be without end. Those of a purge stay: by what they say it is known
+    again. Only where a listing shows what was created before it: else who reads meanwhile finds neither the old ones
+    nor the new one (docs/protocol.md). Raises as `Records.drops`.
     """
     if not records.is_exact:
         return 0
     old: list[str] = []
     names: set[str] = set()
     for name, drop in sorted(records.drops().items(), key=lambda item: len(item[1].names)):
-        if len(names) + len(drop.names) <= _NAMES_MOST:
+        is_purge = drop.reason.partition("\n")[0] == PURGE_REASON
+        if not is_purge and len(names) + len(drop.names) <= _NAMES_MOST:
             old.append(name)
             names.update(drop.names)
     if len(old) < _MERGED_FROM:

@@ -23,7 +23,7 @@ _HINT = "nothing was given free; bkctl check says what is damaged and what to do
 _FOLDERS: dict[str, Callable[[str], object]] = {
     "snapshots/": naming.parse_snapshot_name,
     "sessions/": naming.parse_session_name,
-    "gc/": lambda name: naming.parse_gc_name(name) or name.startswith(("gc/drop-", "gc/reserve-")) or None,
+    "gc/": lambda name: naming.parse_gc_name(name) or name.startswith(("gc/drop-", "gc/reserve-", "gc/purge-")) or None,
 }
 
 

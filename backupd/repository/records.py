@@ -36,6 +36,7 @@ from backupd.snapshot.records import (
     decode,
     encode,
 )
+from backupd.store_errors import RepositoryPurgedError
 
 _MAX_OBJECT_BYTES = 17 << 20
 _LOOKS = 3
@@ -193,7 +194,10 @@ class Records:
         return name
 
     def gc_state(self) -> GcState:
-        """What open and closed gc lists name. Raises DamageError and others for one that can't be read."""
+        """What open and closed gc lists name.
+
+        Raises DamageError and others for one that can't be read, RepositoryPurgedError where all is being deleted.
+        """
         return self._again(self._gc_state)
 
     def _again(self, read: Callable[[], T]) -> T:
@@ -204,8 +208,11 @@ class Records:
         return read()
 
     def _gc_state(self) -> GcState:
-        names = (naming.parse_gc_name(info.name) for info in self.place.list("gc/"))
-        numbers = sorted((name for name in names if name is not None), reverse=True)
+        listed = [info.name for info in self.place.list("gc/")]
+        if any(map(naming.is_purge_name, listed)):
+            # Asked by every writer after it was announced, and at each announcement: none goes on from here.
+            raise RepositoryPurgedError(f"{self.place.shown} is being deleted: a purge of all of it has begun there")
+        numbers = sorted((name for name in map(naming.parse_gc_name, listed) if name is not None), reverse=True)
         closed: dict[int, BlockList] = {}
         # The newest first: what it covers need not be read. It stands for ever all the same, for its name is taken.
         for n, kind in numbers:

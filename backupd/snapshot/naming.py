@@ -11,6 +11,7 @@ from backupd.clock import to_name
 
 _SNAPSHOT = re.compile(r"snapshots/(b[0-9a-f]{32})/([0-9]{8}t[0-9]{6}z)-([0-9a-f]{32})")
 _SESSION = re.compile(r"sessions/([0-9a-f]{32})/([0-9]{8})")
+_PURGE = re.compile(r"gc/purge-[0-9a-f]{32}")
 _GC = re.compile(r"gc/([0-9]{1,18})\.(candidates|deleted)")
 
 
@@ -64,3 +65,8 @@ def parse_gc_name(name: str) -> tuple[int, str] | None:
     """(n, `candidates` or `deleted`), or None."""
     match = _GC.fullmatch(name)
     return (int(match[1]), match[2]) if match else None
+
+
+def is_purge_name(name: str) -> bool:
+    """Whether it says that all of the repository is being deleted."""
+    return _PURGE.fullmatch(name) is not None

@@ -16,6 +16,17 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     """Base of all records: msgpack arrays; absent trailing fields take their defaults."""
 
 
+class Rewriting(Record, frozen=True, array_like=True):
+    """Of a snapshot that stands in for another one: paths that it held were deleted from it."""
+
+    snapshot_id: bytes
+    """Of the one that it was written anew from, which is gone."""
+    rewritten_ns: int
+    host_id: bytes
+    path_count: int
+    """So many paths were left out; their names are not kept."""
+
+
 class Snapshot(Record, frozen=True, array_like=True):
     """One finished (or, partial, unfinished) run of a backup set."""
 
@@ -41,6 +52,8 @@ class Snapshot(Record, frozen=True, array_like=True):
     base: str = ""
     generation: int = 0
     program: str = ""
+    rewriting: Rewriting | None = None
+    """How it was last written anew."""
 
 
 class Checkpoint(Record, frozen=True, array_like=True):

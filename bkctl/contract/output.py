@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from bkctl.contract import checks, destinations, freeing, kept, parts, runs, seeding, sets, stored
+from bkctl.contract import checks, destinations, freeing, kept, parts, purging, runs, seeding, sets, stored
 from bkctl.output import SCHEMA
 
 _REFERENCE = "#/$defs/{name}"
-_JOBS = (runs.BackedUp, runs.Restored, checks.Checked, runs.Replicated, freeing.Freed)
+_JOBS = (runs.BackedUp, runs.Restored, checks.Checked, runs.Replicated, freeing.Freed, purging.PurgedPlace)
 
 RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     "once": (runs.BackedUp,),
@@ -19,6 +19,7 @@ RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     "restore": (runs.Restored,),
     "check": (checks.Checked, checks.CheckDiscarded),
     "free": (freeing.Freed,),
+    "purge": (purging.Purged,),
     "decrypt": (runs.Restored,),
     "status": (kept.Status,),
     "watch": (*_JOBS, runs.Begun),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from bkctl.contract.parts import (
@@ -47,6 +48,8 @@ class Snapshot(Named, kw_only=True):
     lost: Lost | None
     """None: nothing was given up."""
     incomplete: bool
+    purged_paths: Count
+    """So many paths were deleted from it after it was made."""
     sources: list[Escaped]
 
 
@@ -55,6 +58,15 @@ class SnapshotList(Shown, kw_only=True):
 
     snapshots: list[Snapshot]
     next: Nothing
+
+
+class Rewriting(Shown, kw_only=True):
+    """Of a snapshot that stands in for another one, from which paths were purged."""
+
+    source: SnapshotId = msgspec.field(name="from")
+    time: Time
+    host_id: str
+    paths: Count
 
 
 class SnapshotFacts(Snapshot, kw_only=True):
@@ -69,6 +81,7 @@ class SnapshotFacts(Snapshot, kw_only=True):
     settings: dict[str, Any]
     """The set's, as they were."""
     pin_reason: str | None
+    rewritten: Rewriting | None
 
 
 class Entry(Shown, kw_only=True):

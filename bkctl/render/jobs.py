@@ -12,6 +12,7 @@ from backupd.sizes import format_bytes, format_seconds
 from bkctl.render.check import check_lines
 from bkctl.render.free import free_lines
 from bkctl.render.once import once_lines
+from bkctl.render.purge import purged_lines
 from bkctl.render.replicate import replicate_lines
 from bkctl.render.restore import restore_lines
 from bkctl.render.table import table
@@ -95,6 +96,8 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
         return once_lines(result)
     if "from" in result:
         return list(replicate_lines(result))
+    if "is_whole" in result:
+        return list(purged_lines(result))
     if "freed_bytes" in result:
         return list(free_lines(result))
     if "restored" in result or "files" in result:

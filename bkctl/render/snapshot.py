@@ -8,7 +8,7 @@ from typing import Any
 
 from backupd.sizes import format_bytes
 from bkctl.render.info import fact_lines
-from bkctl.text import moment, table
+from bkctl.text import count, moment, table
 
 _KIND_BITS = {
     "file": stat.S_IFREG,
@@ -82,4 +82,5 @@ def _remarks(snapshot: Mapping[str, Any]) -> str:
     words = ["incomplete"] * bool(snapshot.get("incomplete")) + ["pinned"] * bool(snapshot.get("pinned"))
     lost = snapshot.get("lost")
     words += [f"{lost['files']:,} files lost"] if lost else []
+    words += [f"{count(snapshot.get('purged_paths', 0), 'path')} purged"] * bool(snapshot.get("purged_paths"))
     return " ".join(words + tags)

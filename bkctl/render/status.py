@@ -120,6 +120,7 @@ _VERBS: dict[JobKind, str] = {
     "restore": "restoring",
     "replicate": "copying",
     "free": "freeing",
+    "purge": "purging",
 }
 
 

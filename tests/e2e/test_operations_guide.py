@@ -64,6 +64,7 @@ def _here(command: str, daemon: Daemon) -> str:
         ("/etc/backupd", daemon.config),
         ("/media/usb", daemon.home / "usb"),
         ("--source /home", f"--source {daemon.home / 'home'}"),
+        ("--path /home", f"--path {daemon.home / 'home'}"),
     ):
         command = command.replace(there, str(here))
     return command

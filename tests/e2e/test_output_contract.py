@@ -269,6 +269,26 @@ def test_what_is_kept(client: Client) -> None:
     client("backup", "home", "--retention")
 
 
+def test_what_is_purged(client: Client) -> None:
+    """Who deletes by script looks at the plan first, and keeps the signed list."""
+    source = client.home / "src"
+    client("purge", "home", "--from", "repo", exits=22)
+    client("purge", "home", "--path", source / "absent", "--confirm", "home", exits=10)
+    words = ("purge", "home", "--from", "repo", "--path", source / os.fsdecode(b"caf\xe9"))
+    plan = client(*words, "--dry-run")["result"]
+    assert plan["places"][0]["snapshots"][0]["paths"][0]["path_b64"]
+    client(*words, "--apply", "p00000000", "--yes", exits=17)
+    evidence = client.home / "evidence.json"
+    client(*words, "--apply", plan["plan"], "--yes", "--and-exclude", exits=2)
+    done = client(*words, "--apply", plan["plan"], "--yes", "--evidence", evidence)["result"]
+    assert done["places"][0]["evidence"]["file"] == str(evidence)
+    facts = client("snapshot", "show", "home", "--from", "repo")["result"]
+    assert facts["rewritten"]["paths"] == 1
+    client("purge", "home", "--from", "repo", "--path", source / "sub", "--confirm", "home", "--and-exclude")
+    client("job", "wait", "latest")
+    client("purge", "--all", "--from", client.home / "third", "--confirm", client.home / "third")
+
+
 def test_keys(client: Client) -> None:
     """What tells of keys is parsed by who prints sheets for many machines."""
     place = ("--from", client.home / "once")

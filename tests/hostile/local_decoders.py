@@ -23,7 +23,7 @@ from backupd.daemon.routes import ROUTES as API
 from backupd.errors import BackupError
 from backupd.index.reader import decode_all
 from backupd.index.writer import encode_index
-from backupd.model import api, events, orders, sets, steering, work
+from backupd.model import api, events, orders, purge_orders, sets, steering, work
 from backupd.model.any_order import AnyOrder, ToJob
 from backupd.model.areas import Area, SetAreas, Statistics, areas_of
 from backupd.model.files import FileState
@@ -276,6 +276,9 @@ _BODIES: dict[Any, tuple[object, ...]] = {
     api.StartRestore: (api.StartRestore(order=_ORDERS[1]),),  # type: ignore[arg-type]
     api.StartCheck: (api.StartCheck(order=_ORDERS[2]),),  # type: ignore[arg-type]
     api.StartFree: (api.StartFree(order=orders.FreeOrder(place="/p", set_names=["documents"])),),
+    api.StartPurge: (
+        api.StartPurge(order=purge_orders.PurgeOrder(place="/p", set_names=["documents"], paths=[b"/a"], plan="p1")),
+    ),
     api.StartReplicate: (api.StartReplicate(order=_ORDERS[3]),),  # type: ignore[arg-type]
     api.StartSeeding: (api.StartSeeding(on="/media/usb", sets=["docs"], all=True),),
     api.Question: tuple(api.Question(order=order, name="0" * 32) for order in _ORDERS),

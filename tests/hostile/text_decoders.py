@@ -24,10 +24,19 @@ from backupd.operations import bare_blocks, snapshots
 from backupd.operations.context import JobContext
 from backupd.operations.restore import sparing
 from backupd.operations.restore.versions import pick_versions
-from backupd.repository import identity, opening
+from backupd.repository import identity, opening, purge_marker
 from backupd.rules import globs, moments, names, picking
 from backupd.rules.filtering import Filters, parse_filter_file
-from backupd.settings import config_documents, config_files, daemon_settings, directories, host, keys, settings_edit
+from backupd.settings import (
+    config_documents,
+    config_files,
+    daemon_settings,
+    directories,
+    evidence_key,
+    host,
+    keys,
+    settings_edit,
+)
 from backupd.settings.lock import SetLock
 from backupd.snapshot.notes import LOST, noted
 from backupd.snapshot.records import Note, Snapshot
@@ -40,6 +49,7 @@ _IDENTITY = json.dumps(
 ).encode()  # fmt: skip
 _VERIFIED = b"ab" * 32 + b" 1795000000\n" + b"cd" * 32 + b" 0\n"
 _ONCE = json.dumps({"magic": "backupd once", "version": 1, "repository": _REPOSITORY}).encode()
+_MARKER = b'{"magic": "backupd purge", "version": 1, "plan": "p1", "deleting": true}'
 _SETTINGS = b"""# Ours.
 access:
   admin: [root, "%wheel"]
@@ -117,6 +127,18 @@ def _once(data: bytes, path: Path) -> object:
     chosen = identity.choose(place, ["once.json", _REPOSITORY])
     assert chosen == _REPOSITORY
     return identity.read_once(place)
+
+
+def _purge_marker(data: bytes, path: Path) -> object:
+    below, name = LocalDestination(str(path), "fuzz"), "gc/purge-" + "0" * 32
+    _write(path / name, data)
+    assert purge_marker.names(below) == [name]
+    return purge_marker.read(below, name)
+
+
+def _evidence_key(data: bytes, path: Path) -> object:
+    _write(path / "evidence.key", data)
+    return evidence_key.load_or_make(str(path)).private_bytes_raw()
 
 
 def _bare(data: bytes, path: Path) -> object:
@@ -237,6 +259,8 @@ def _name(text: str) -> object:
 ROWS = (
     Decoder("repository.json", _twins, (_IDENTITY,), "json"),
     Decoder("once.json", _once, (_ONCE,), "json"),
+    Decoder("marker of a purge", _purge_marker, (_MARKER,), "json"),
+    Decoder("key of evidence", _evidence_key, (b"0123456789abcdef" * 4 + b"\n",), "text"),
     Decoder("repository.json of bare blocks", _bare, (_IDENTITY,), "json"),
     Decoder("backupd.yaml", _settings_file, (_SETTINGS, b"", b"queue: {jobs_at_once: 2}\n"), "text"),
     Decoder("sets and destinations", _definitions, (_DEFINITIONS,), "text"),

@@ -29,7 +29,7 @@ EXIT_CODES: tuple[tuple[int, str, str], ...] = (
     (20, "damage was found and is not healed", "no"),
     (21, "attention: a backup is overdue, or something was found wanting", "look"),
     (22, "an answer or a secret is needed and there is no terminal", "no"),
-    (23, "accepted, and waits: for running writers, or until what is locked at the store may go", "later"),
+    (23, "accepted, and waits: for other writers, or until what is locked at the store may go", "later"),
     (75, "skipped: a condition was not met", "later"),
     (124, "`--timeout` ran out", "yes"),
     (130, "cancelled by SIGINT", "yes"),

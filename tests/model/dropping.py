@@ -9,9 +9,12 @@ from tests.model.world import World
 _MERGED_FROM = 2
 
 
-def drop(world: World, names: list[str], sparing: str = "") -> Steps:
-    """Record it, then look which posted session needs them, then delete the others. sparing: our own session."""
-    yield from create(f"gc/drop-{world.draw('d')}", {"names": names})
+def drop(world: World, names: list[str], sparing: str = "", stands_in: str = "") -> Steps:
+    """Record it, then look which posted session needs them, then delete the others. sparing: our own session.
+
+    stands_in: the snapshot that was written anew for them.
+    """
+    yield from create(f"gc/drop-{world.draw('d')}", {"names": names, "stands_in": stands_in})
     if world.is_lagging and world.protocol.drops_spare_bases:
         # A session that was posted just now may not be listed yet: the cleaner deletes them after its wait.
         return

@@ -14,6 +14,7 @@ from tests.fault.conftest import Faults
 from tests.model import cleaner
 from tests.model.dropping import drop
 from tests.model.migrator import migrate
+from tests.model.rewriter import Rewriter
 from tests.model.store import BAD
 from tests.model.world import DAY, HOUR, BrokenError, Protocol, World
 from tests.model.writer import Writer
@@ -36,6 +37,12 @@ class Events:
         """A backup; several hosts may write one set."""
         state, name = self.world.states[which % 2], "xxxy"[which // 2 % 4]
         self._start(f"writer {state.name} {name}", Writer(self.world, state, name).run, (state, name))
+
+    def rewrite(self, which: int) -> None:
+        """A path is purged from a snapshot; the set's lock is held."""
+        state, name = self.world.states[which % 2], "xy"[which // 2 % 2]
+        rewriter = Rewriter(self.world, state, name, which)
+        self._start(f"rewriter {state.name} {name}", rewriter.run, (state, name))
 
     def free(self, which: int) -> None:
         """A cleaner; where listings lag there is one alone."""
@@ -111,7 +118,7 @@ class Events:
 
 
 OFTEN = ["nothing"] * 8 + ["write"] * 5 + ["free"] * 4 + ["drop"] * 4 + ["edit"] * 2 + ["sleep", "kill"]
-SELDOM = ["merge", "migrate", "check", "land", "rot", "lose_state", "copy_state"]
+SELDOM = ["rewrite", "rewrite", "merge", "migrate", "check", "land", "rot", "lose_state", "copy_state"]
 
 
 class Turns(RuleBasedStateMachine):
@@ -188,7 +195,7 @@ def test_nothing_is_lost_where_listings_lag(faults: Faults) -> None:
     assert play(faults, faults.sequences, Protocol(), HOUR) > faults.sequences
 
 
-_SHOW_SOON = ("minds_lists", "looks_twice", "spares_last_copies", "deleted_lists_hold")
+_SHOW_SOON = ("minds_lists", "looks_twice", "spares_last_copies", "deleted_lists_hold", "replaces_before_drop")
 _SHOW_LATE = {
     "minds_damage": 0.0,
     "cleaner_waits": 0.0,

@@ -43,6 +43,8 @@ class Protocol:
     """`.deleted` lists hold for every index object, however old."""
     indexes_before_checkpoint: bool = True
     """What a checkpoint reaches is in the index when it is posted."""
+    replaces_before_drop: bool = True
+    """A snapshot that is written anew without a path is dropped when the new one stands."""
     looks_again_for_drops: bool = True
     """Who finds a drop record gone that was listed lists them once more: it may have been put into a newer one."""
     settles_before_second_look: bool = True
@@ -206,6 +208,10 @@ class World:
         for name in self.committed:
             if name not in void and name not in objects:
                 raise BrokenError(f"lost: {name}")
+        for record, value in self.store.below("gc/drop-").items():
+            new = value.get("stands_in")
+            if new and new not in objects and new not in void:
+                raise BrokenError(f"{record} drops {value['names']}, and {new} is not there")
         indexed: dict[str, set[str]] = {}
         for index in self.store.below("index/").values():
             for chunk, block in index["entries"]:

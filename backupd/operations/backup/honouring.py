@@ -39,9 +39,10 @@ class Honouring:
             self._own.add(block_id)
 
     def is_new_list_there(self) -> bool:
-        """Whether a generation was begun that this writer does not go by yet; one listing."""
-        names = (naming.parse_gc_name(info.name) for info in self._records.place.list("gc/"))
-        return any(name is not None and name[0] > self.honours for name in names)
+        """Whether a generation was begun that this writer does not go by yet, or all is being deleted; one listing."""
+        listed = [info.name for info in self._records.place.list("gc/")]
+        names = map(naming.parse_gc_name, listed)
+        return any(map(naming.is_purge_name, listed)) or any(n is not None and n[0] > self.honours for n in names)
 
     def look(self) -> None:
         """Go by all lists that are there. Raises DamageError and others for one that can't be read."""

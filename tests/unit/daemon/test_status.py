@@ -96,6 +96,15 @@ def test_left_out_files_make_no_snapshot_bad() -> None:
     assert copy_of(report(a_run(1, 3))).verdict == "good"
 
 
+def test_what_was_purged_is_no_backup() -> None:
+    """Else a set of which nothing is left is called good until its age is over."""
+    emptied = a_run(2, kind="purge", facts={"is_emptied": True})
+    found = report(a_run(3), emptied)
+    assert (copy_of(found).verdict, copy_of(found).snapshot, found.check_exit) == ("overdue", None, 21)
+    assert copy_of(report(a_run(3), emptied, a_run(1))).verdict == "good"
+    assert copy_of(report(a_run(3), a_run(2, kind="purge", facts={"is_emptied": False}))).verdict == "good"
+
+
 def test_age_counts_from_when_reading_began() -> None:
     """A file changed while a run of ten hours went on is not in it."""
     began = {"started": "2027-01-15T07:00:00+00:00"}

@@ -1,0 +1,85 @@
+"""The API's way to delete backup data: a plan is asked for as a question, then just that plan is queued as a job."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from backupd.catalog.definitions import StoredSet
+from backupd.daemon.definitions import Definitions
+from backupd.daemon.gate import ADMINS, Peer
+from backupd.daemon.job_routes import view
+from backupd.daemon.place_finding import find_place
+from backupd.daemon.planning import unlocked
+from backupd.daemon.requests import JobRequest
+from backupd.daemon.route import Call, Route
+from backupd.errors import UsageError
+from backupd.model.api import Started, StartPurge
+from backupd.model.places import split_inside
+from backupd.model.purge_orders import PurgeOrder
+
+
+async def start_purge(call: Call) -> Started:
+    """Queue a purge at one place, of a plan that was shown."""
+    known = call.services.definitions
+    order = placed(known, call.body.order, call.peer)
+    if not order.plan or order.dry_run:
+        raise UsageError(
+            "what is purged has to be shown before", hint="ask for its plan first: POST the order to /v1/questions"
+        )
+    stored = stored_set(known, order)
+    request = JobRequest(kind="purge", purge=order)
+    made = await call.services.jobs.add(
+        request,
+        set_id=stored.id if stored is not None else None,
+        set_name=stored.text.name if stored is not None else None,
+        uid=call.peer.uid,
+    )
+    return Started(jobs=[view(made.stored, call)])
+
+
+async def plan_order(known: Definitions, order: PurgeOrder, peer: Peer) -> PurgeOrder:
+    """What a client asks for a plan of, with the set's password. Raises UsageError for anything but a plan."""
+    if not order.dry_run:
+        raise UsageError("a purge is a job", hint="POST it to /v1/purges, with the plan that was shown")
+    order = placed(known, order, peer)
+    stored = stored_set(known, order)
+    return await asyncio.to_thread(unlocked, order, stored.text) if stored is not None else order
+
+
+def placed(known: Definitions, order: PurgeOrder, peer: Peer) -> PurgeOrder:
+    """The order with its place, and its set by the id that it has there.
+
+    Raises UsageError, SetNotFoundError, DestinationNotFoundError, RepositoryNotFoundError.
+    """
+    if order.whole or order.host_name is not None:
+        if not order.place:
+            raise UsageError("where is not said", hint="give --from DEST with --all and --host")
+        found = find_place(known, order.place, None)
+        sets: list[str] = []
+    elif len(order.set_names) == 1:
+        found = find_place(known, order.place, order.set_names[0])
+        sets = [found.set_name or order.set_names[0]]
+    else:
+        raise UsageError("an order names one set", hint="bkctl purge SET makes an order for each set and destination")
+    return msgspec.structs.replace(
+        order, place=found.place, set_names=sets, asked_by=peer.name, interactive=False, caller=None
+    )
+
+
+def stored_set(known: Definitions, order: PurgeOrder) -> StoredSet | None:
+    """The first set whose repository is that of the order's place."""
+    destination = known.destination_of(order.place)
+    repository = split_inside(order.place)[1]
+    for one in known.repositories if destination is not None else []:
+        is_there = one.destination_id == (destination.id if destination is not None else "")
+        is_meant = not order.set_names or one.stored_set_id in order.set_names
+        if is_there and is_meant and one.repository == repository:
+            return next((stored for stored in known.sets if stored.id == one.set_id), None)
+    return None
+
+
+ROUTES = [
+    Route("POST", "/v1/purges", "purge", ADMINS, StartPurge, Started, start_purge, "Delete backup data."),
+]

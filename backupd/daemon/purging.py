@@ -1,0 +1,34 @@
+"""What the daemon forgets when backup data was deleted: where it was, and what its jobs say of files."""
+
+from __future__ import annotations
+
+import asyncio
+
+from backupd.catalog import definitions, job_names
+from backupd.catalog.database import Database
+from backupd.daemon.definitions import Definitions
+from backupd.daemon.job_files import JobFiles
+from backupd.daemon.outcome import Outcome
+from backupd.model.places import split_inside
+from backupd.model.purge_orders import PurgeOrder
+
+_DROPPED = (0, 23)
+"""Exit codes with which what was meant can't be restored any more."""
+
+
+async def forget(database: Database, known: Definitions, files: JobFiles, order: object, outcome: Outcome) -> None:
+    """After a job: nothing for any but a purge. Sets, schedules and destinations stay."""
+    destination = known.destination_of(order.place) if isinstance(order, PurgeOrder) else None
+    is_done = outcome.exit_code == 0 or (outcome.exit_code in _DROPPED and (outcome.result or {}).get("changed"))
+    if not isinstance(order, PurgeOrder) or destination is None or not is_done or order.snapshots:
+        return
+    repository = split_inside(order.place)[1]
+    there = [one for one in known.repositories if (one.destination_id, one.repository) == (destination.id, repository)]
+    meant = [one for one in there if not order.set_names or one.stored_set_id in order.set_names]
+    for one in meant if order.host_name is None else []:
+        jobs = await asyncio.wrap_future(database.write_always(job_names.forget, one.set_id, order.paths))
+        await asyncio.to_thread(files.forget, jobs)
+    if order.whole and outcome.exit_code == 0:
+        # The next run makes a new repository there.
+        await asyncio.wrap_future(database.write_always(definitions.remove_repository, destination.id, repository))
+        await known.reload()
