@@ -318,11 +318,11 @@ class _Deletion:
         # What says what this is goes when nothing else can come back.
         self._settle()
         self._delete_all(below, list(TWINS), {})
-        self._settle()
         # Before the marker: without it nobody would know what the name stands for.
         with suppress(FormatError):
             if identity.read_once(whole) == found.repository:
                 whole.delete("once.json")
+        self._settle()
         # What says that keys are gone goes last of all.
         for name in sorted(purge_marker.names(below), key=lambda name: purge_marker.read(below, name).is_deleting):
             below.delete(name)
