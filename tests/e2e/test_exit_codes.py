@@ -21,7 +21,8 @@ from tests.support.mounting import tmpfs
 from tests.support.ordinary_user import run_as_user
 from tests.support.running import wait_until_it_hears
 
-NOT_YET = {23: "nothing of this version deletes stored data, so nothing waits for a guard, a lock or another writer"}
+NOT_YET: dict[int, str] = {}
+"""Codes that this version never ends with, and why."""
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +155,16 @@ def attention(daemon: Daemon) -> int:
     return daemon.bkctl("status", "never-ran", "--max-age", "1h").returncode
 
 
+def waits(daemon: Daemon) -> int:
+    """A purge of all, by another host than the one whose backup is under way there."""
+    with _under_way(daemon, "purged"):
+        place = daemon.home / "purged-repo"
+        key = daemon.state / "keys" / f"{next(place.glob('r*')).name}.key"
+        words = ("--from", place, "--no-daemon", "--password-file", key, "--confirm", place)
+        found: int = daemon.json("purge", "--all", *words)["exit"]
+        return found
+
+
 def answer_needed(daemon: Daemon) -> int:
     return daemon.bkctl("set", "delete", "home").returncode
 
@@ -208,6 +219,7 @@ PROVOKED: dict[int, Callable[[Daemon], int]] = {
     20: damage,
     21: attention,
     22: answer_needed,
+    23: waits,
     75: skipped,
     124: timeout,
     130: interrupted,
