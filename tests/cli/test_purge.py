@@ -119,6 +119,15 @@ def _newest(daemon: Daemon, name: str) -> str | None:
     return found
 
 
+def test_a_snapshot_goes_by_its_id_and_no_other_does(daemon: Daemon) -> None:
+    """Else one wrong backup costs the whole history."""
+    daemon.good("backup", "home")
+    *others, newest = ids(daemon, "one")
+    assert others
+    daemon.good("purge", "home", "--from", "one", "--snapshot", newest, "--confirm", "home")
+    assert ids(daemon, "one") == others
+
+
 def test_of_a_job_its_snapshot_goes_and_a_destination_that_is_away_keeps_what_it_has(daemon: Daemon) -> None:
     """Else who reads "done" believes that nothing is left anywhere."""
     daemon.good("backup", "home")
