@@ -147,7 +147,7 @@ class Purging:
     def _planned(self, targets: list[tuple[str, PurgeOrder]]) -> Reply:
         replies = []
         for _, order in targets:
-            bare = msgspec.structs.replace(order, dry_run=True, evidence=None)
+            bare = msgspec.structs.replace(order, dry_run=True, evidence=None, plan=self._given["plan_id"] or "")
             replies.append(perform(self._session, bare, View(lambda _: [])))
         return self._together([name for name, _ in targets], replies, is_dry=True)
 

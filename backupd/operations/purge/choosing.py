@@ -137,7 +137,7 @@ def _reasons(records: Records) -> dict[str, list[str]]:
 def plan_now(order: PurgeOrder, records: Records, repository: str, left: dict[str, Action]) -> str:
     """Id of the plan: of what is left to do, or of an earlier plan of which just that is left.
 
-    left: by name of the snapshot.
+    left: by name of the snapshot. Of several that fit, the one that the order names.
     """
     reasons, drops = _reasons(records), records.drops()
     done: dict[str, dict[str, Action]] = {}
@@ -145,7 +145,7 @@ def plan_now(order: PurgeOrder, records: Records, repository: str, left: dict[st
         *_, plan, action = ["", *lines]
         if plan.startswith("plan ") and action in _ACTIONS:
             done.setdefault(plan.removeprefix("plan "), {}).update(dict.fromkeys(drops[name].names, action))
-    for plan, actions in done.items():
+    for plan, actions in sorted(done.items(), key=lambda one: not (order.plan and one[0].startswith(order.plan))):
         if plan == plan_of(order, repository, actions | left):
             return plan
     return plan_of(order, repository, left)
