@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from backupd.model.orders import BackupOrder, Limits, ReplicateOrder
+from backupd.model.purge_orders import PurgeOrder
 from tests.support.locked_shelf import BUCKET, Shelf, make_bucket, now
 from tests.support.servers import seaweedfs
 from tests.support.servers.seaweedfs import SeaweedFs
@@ -102,7 +104,40 @@ def test_freeing_waits_for_locks_and_says_until_when(shelf: Shelf) -> None:
     assert old <= shelf.blocks()
     assert shelf.versions("DeleteMarkers") == []
 
-    # An administrator with the right to do so lifts the locks.
+    _lift_locks(shelf)
+    freed = shelf.free(lock)
+    assert (freed["waiting"], freed["deleted"]["blocks"] >= 1) == ([], True)
+    assert freed["freed_bytes"] > 2.9 * _MIB
+    assert not old <= shelf.blocks()
+    assert shelf.is_whole(lock)
+
+
+
+def test_a_purge_of_all_keeps_what_is_locked_and_says_until_when(shelf: Shelf) -> None:
+    """Else it ends at the first lock with all else in place, or says that nothing is left where a key is."""
+    lock = "&lock=governance&lock_days=5"
+    shelf.write(secret=_MIB)
+    shelf.back_up(lock)
+    purge = PurgeOrder(place=shelf.place(lock), access=shelf.access, whole=True)
+    planned = shelf.machine.run(msgspec.structs.replace(purge, dry_run=True), shelf.clock).result
+    purge = msgspec.structs.replace(purge, plan=planned["plan"])
+    done = shelf.machine.run(purge, shelf.clock).done
+    assert (done.exit_code, done.error and done.error["code"]) == (23, "purge.waits")
+    assert done.result is not None
+    (waiting,) = done.result["waiting"]
+    until = datetime.fromisoformat(waiting["until"])
+    assert (waiting["what"], abs(until - now() - timedelta(days=5)) < timedelta(minutes=5)) == ("lock", True)
+    left = shelf.days_left()
+    assert {name.partition("/")[0] for name, days in left.items() if not days} <= {"gc"}
+    assert any(name.startswith("keys/") for name in left)
+
+    _lift_locks(shelf)
+    done = shelf.machine.run(purge, shelf.clock).done
+    assert (done.exit_code, shelf.days_left()) == (0, {})
+
+
+def _lift_locks(shelf: Shelf) -> None:
+    """As an administrator with the right to do so."""
     for name, days in shelf.days_left().items():
         if days:
             shelf.client.put_object_retention(
@@ -110,9 +145,3 @@ def test_freeing_waits_for_locks_and_says_until_when(shelf: Shelf) -> None:
                 Retention={"Mode": "GOVERNANCE", "RetainUntilDate": now() + timedelta(seconds=2)},
             )  # fmt: skip
     time.sleep(3)
-    freed = shelf.free(lock)
-    assert (freed["waiting"], freed["deleted"]["blocks"] >= 1) == ([], True)
-    assert freed["freed_bytes"] > 2.9 * _MIB
-    assert not old <= shelf.blocks()
-    assert shelf.is_whole(lock)
-

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple
 
 from backupd.cache import first_seen
-from backupd.destination.contract import Below, Destination, SettlesDeletions, Store
+from backupd.destination.contract import Below, Destination, Store
 from backupd.destination.stores import canonical
 from backupd.errors import (
     BackupError,
@@ -42,9 +41,9 @@ from backupd.operations.places import (
     writing,
 )
 from backupd.operations.purge import traces
+from backupd.operations.purge.deleting import Deleting
 from backupd.operations.purge.evidence import Evidence
 from backupd.repository import identity, purge_marker, reserve
-from backupd.repository.identity import TWINS
 from backupd.repository.purge_marker import Marker
 from backupd.rules import moments, names
 from backupd.rules.retention.plan_ids import plan_id
@@ -58,9 +57,6 @@ from backupd.store_errors import PlanOutdatedError, PurgeWaitsError
 PATIENCE_SECONDS = 60.0
 """So long writers are waited for that began at the same moment; they look twice a minute."""
 _PAUSE_SECONDS = 1.0
-_DELETERS = 8
-_ROUNDS = 5
-_FIRST = ("keys/", "keyring/")
 
 
 class _Found(NamedTuple):
@@ -191,10 +187,8 @@ class _Deletion:
 
     def __init__(self, order: PurgeOrder, context: JobContext, found: _Found, result: dict[str, Any]) -> None:
         self._order, self._context, self._found, self._result = order, context, found, result
-        self._blocks = self._bytes = self._done = 0
-        self._total = result["counts"]["objects"]
+        self._deleting = Deleting(context, found.whole, found.repository, result["bytes"]["stored"])
         self._waiting: list[Waiting] = []
-        self._lock = threading.Lock()
 
     def run(self, place: OpenPlace | None) -> events.Done:
         """place: None where a purge goes on of which the keys may be gone."""
@@ -214,14 +208,15 @@ class _Deletion:
             with WriterMark(context.directories.state, tag, os.urandom(16).hex()) as mark:
                 remove_dead_temporaries(mark, found.whole, found.repository)
             try:
-                self._delete(whole)
+                self._deleting.run(whole)
             except BackupError as error:
                 if not evidence.deletions:
                     raise
                 stopped = error
+            self._tell_of_locks()
             waiting = [_told(one) for one in self._waiting]
             file = evidence.write(None, found.repository, found.address, waiting)
-        if stopped is None:
+        if stopped is None and not self._waiting:
             traces.forget_place(context, found.repository, tag)
         return self._end(stopped, file)
 
@@ -299,75 +294,25 @@ class _Deletion:
         others = (one for one in self._said(place) if one.state_id.hex() != state_id)
         return [(one, one.host_id.hex()) for one in others if one.snapshot_name not in ended]
 
-    # All of it goes
-
-    def _delete(self, whole: Destination) -> None:
-        """Key slots first; what says that it is a repository, and the marker, last."""
-        context, found = self._context, self._found
-        below = Below(whole, found.repository)
-        context.step("destroy the keys")
-        for folder in _FIRST:
-            self._delete_all(below, [info.name for info in below.list(folder)], {})
-        context.step("delete all else")
-        for _ in range(_ROUNDS):
-            sizes = {info.name: info.size_bytes for info in below.list("")}
-            left = [name for name in sizes if name not in TWINS and not naming.is_purge_name(name)]
-            if not left:
-                break
-            self._delete_all(below, left, sizes)
-        # What says what this is goes when nothing else can come back.
-        self._settle()
-        self._delete_all(below, list(TWINS), {})
-        # Before the marker: without it nobody would know what the name stands for.
-        with suppress(FormatError):
-            if identity.read_once(whole) == found.repository:
-                whole.delete("once.json")
-        self._settle()
-        # What says that keys are gone goes last of all.
-        for name in sorted(purge_marker.names(below), key=lambda name: purge_marker.read(below, name).is_deleting):
-            below.delete(name)
-        for folder in ("snapshots", "sessions", "blocks", ""):
-            found.whole.remove_empty_folders(f"{found.repository}/{folder}".rstrip("/"))
-
-    def _settle(self) -> None:
-        if isinstance(self._found.whole, SettlesDeletions):
-            self._found.whole.settle_deletions(self._found.repository)
-
-    def _delete_all(self, below: Destination, wanted: Iterable[str], sizes: dict[str, int]) -> None:
-        delete = self._deleter(below, sizes)
-        with ThreadPoolExecutor(_DELETERS if below.traits.parallel_calls else 1, "deleter") as pool:
-            for _ in pool.map(delete, wanted):
-                self._tick()
-
-    def _deleter(self, below: Destination, sizes: dict[str, int]) -> Callable[[str], None]:
-        def delete(name: str) -> None:
-            self._context.cancel.check()
-            below.delete(name)
-            with self._lock:
-                self._done += 1
-                self._blocks += name.startswith("blocks/")
-                self._bytes += sizes.get(name, 0)
-
-        return delete
-
-    def _tick(self) -> None:
-        self._context.progress(
-            lambda elapsed: events.Progress(
-                step="delete", bytes_done=self._bytes, bytes_total=self._result["bytes"]["stored"],
-                elapsed_seconds=elapsed,
-            )  # fmt: skip
-        )
+    def _tell_of_locks(self) -> None:
+        """What the store retains stays, with what says that it is a repository and the marker of this purge."""
+        locked = self._deleting.locked
+        if locked:
+            until = moments.rfc3339(max(locked.values()), self._context.zone)
+            objects = "1 object is" if len(locked) == 1 else f"{len(locked):,} objects are"
+            reason = f"{objects} locked at the store and retained until {until}: purge again then"
+            self._waiting.append(Waiting("lock", self._found.repository, reason, until))
 
     def _end(self, stopped: BackupError | None, file: dict[str, str] | None) -> events.Done:
-        error = stopped
+        error, done = stopped, self._deleting
         if error is None and self._waiting:
             first = self._waiting[0]
             error = PurgeWaitsError(first.reason, hint=_hint(first.id) if first.what == "session" else "")
         result = self._result | {
             "dry_run": False,
-            "changed": self._done > 0,
-            "freed_bytes": self._bytes,
-            "deleted": {"blocks": self._blocks, "bytes": self._bytes},
+            "changed": done.objects > 0,
+            "freed_bytes": done.bytes,
+            "deleted": {"blocks": done.blocks, "bytes": done.bytes},
             "waiting": [_told(one) for one in self._waiting],
             "evidence": file,
             "ended": moments.rfc3339(self._context.clock.now_ns(), self._context.zone),
