@@ -71,13 +71,8 @@ def lists(prefix: str) -> Callable[[Operation], bool]:
 def sleeper_wakes(protocol: Protocol) -> World:
     """A writer sleeps before its commit; its session is ended, the partial snapshot dropped; it wakes and commits."""
     scene = Scene(protocol)
-    writer = scene.write()
-    scene.until(writer, creates("snapshots/"))
     world = scene.world
-    session = next(iter(world.store.below("sessions/"))).split("/")[1]
-    world.start("ender", end_dead_session(world, session))
-    scene.done(world.actors[-1])
-    (partial,) = set(world.store.below("snapshots/")) - {scene.first}
+    writer, partial = _taken_for_dead(scene)
     scene.done(scene.drop(partial))
     world.now += 31 * 24 * HOUR
     scene.done(writer)
@@ -88,13 +83,8 @@ def sleeper_wakes(protocol: Protocol) -> World:
 def drops_are_merged(protocol: Protocol) -> World:
     """The same sleeper; while it reads the drop records that it has listed, a cleaner puts them into another one."""
     scene = Scene(protocol)
-    writer = scene.write()
-    scene.until(writer, creates("snapshots/"))
     world = scene.world
-    session = next(iter(world.store.below("sessions/"))).split("/")[1]
-    world.start("ender", end_dead_session(world, session))
-    scene.done(world.actors[-1])
-    (partial,) = set(world.store.below("snapshots/")) - {scene.first}
+    writer, partial = _taken_for_dead(scene)
     for name in (partial, scene.first):
         scene.done(scene.drop(name))
     world.now += 31 * 24 * HOUR
@@ -153,6 +143,17 @@ def commits_between_two_looks(protocol: Protocol) -> World:
     scene.done(free)
     scene.world.judge()
     return scene.world
+
+
+def _taken_for_dead(scene: Scene) -> tuple[Actor, str]:
+    """A writer that sleeps right before its commit, and the partial snapshot that stands in its place."""
+    writer, world = scene.write(), scene.world
+    scene.until(writer, creates("snapshots/"))
+    session = next(iter(world.store.below("sessions/"))).split("/")[1]
+    world.start("ender", end_dead_session(world, session))
+    scene.done(world.actors[-1])
+    (partial,) = set(world.store.below("snapshots/")) - {scene.first}
+    return writer, partial
 
 
 def _free_beside(scene: Scene, writer: Actor) -> None:

@@ -11,7 +11,7 @@ from backupd.errors import BackupError, StoppedError
 from backupd.model import events
 from backupd.operations.backup.part import Part
 from backupd.operations.backup.parts import Parts
-from backupd.operations.backup.summary import with_entries
+from backupd.operations.backup.summary import followed_up
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import OpenPlace
 from backupd.repository.index_loading import LoadedIndex
@@ -41,13 +41,7 @@ def after_run(context: JobContext, parts: Parts, started_ns: int, done: events.D
             failed = failed or locks_failed(error)
             context.warn(failed.message)
             entries[part.number] = {"locked": None, "locks_error": error_fields(failed)}
-    exit_code = done.exit_code or (failed.exit_code if failed is not None else 0)
-    return events.Done(
-        exit_code=exit_code,
-        result=with_entries(done.result, entries, exit_code),
-        warnings=context.warnings,
-        error=done.error or (error_fields(failed) if failed is not None else None),
-    )
+    return followed_up(done, context, entries, failed)
 
 
 def is_locking(place: OpenPlace) -> bool:

@@ -12,7 +12,7 @@ from backupd.model.orders import BackupOrder
 from backupd.model.retention_words import policy_words
 from backupd.operations.backup.part import Part
 from backupd.operations.backup.parts import Parts
-from backupd.operations.backup.summary import with_entries
+from backupd.operations.backup.summary import followed_up
 from backupd.operations.context import JobContext, error_fields
 from backupd.repository.retaining import retain
 from backupd.rules.retention.checking import check_policy
@@ -48,13 +48,7 @@ def after_run(
             context.warn(message)
             nothing = {"policy": "", "kept": 0, "dropped": 0, "left": 0, "error": error_fields(error)}
             entries[part.number] = {"retention": nothing}
-    exit_code = done.exit_code or (failed.exit_code if failed is not None else 0)
-    return events.Done(
-        exit_code=exit_code,
-        result=with_entries(done.result, entries, exit_code),
-        warnings=context.warnings,
-        error=done.error or (error_fields(failed) if failed is not None else None),
-    )
+    return followed_up(done, context, entries, failed)
 
 
 def _retain(order: BackupOrder, context: JobContext, part: Part, set_id: bytes) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import msgspec
 
 from backupd import __version__
 from backupd.errors import BackupError, DestinationError, LeftOutError, StoppedError
+from backupd.model import events
 from backupd.model.orders import BackupOrder
 from backupd.model.results import path_fields
 from backupd.operations.backup.opening import OpenedForWriting
@@ -229,11 +230,19 @@ def _restore_one(draft: Draft, snapshot: Snapshot, place: OpenPlace) -> str | No
     return f"bkctl restore {name} {shlex.quote(text)} {where} --strip --to ."
 
 
-def with_entries(result: dict[str, Any], entries: dict[int, dict[str, Any]], exit_code: int) -> dict[str, Any]:
-    """The result with more said of places. entries: fields by number of the place in the order, as it lists them."""
-    (run,) = result["runs"]
-    destinations = [
-        {**one, **entries.get(number, {})}
-        for number, one in enumerate(run["destinations"])
-    ]
-    return {**result, "runs": [{**run, "exit": exit_code, "destinations": destinations}]}
+def followed_up(
+    done: events.Done, context: JobContext, entries: dict[int, dict[str, Any]], failed: BackupError | None
+) -> events.Done:
+    """How the run ended, with what came after it at its places. failed: what of that went wrong first.
+
+    entries: more fields by number of the place in the order, as the result lists them.
+    """
+    exit_code = done.exit_code or (failed.exit_code if failed is not None else 0)
+    (run,) = done.result["runs"]
+    destinations = [{**one, **entries.get(number, {})} for number, one in enumerate(run["destinations"])]
+    return events.Done(
+        exit_code=exit_code,
+        result={**done.result, "runs": [{**run, "exit": exit_code, "destinations": destinations}]},
+        warnings=context.warnings,
+        error=done.error or (error_fields(failed) if failed is not None else None),
+    )

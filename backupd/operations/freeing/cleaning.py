@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable, Collection
 
-from backupd.cache import first_seen
 from backupd.errors import DamageError, ObjectExistsError, StoppedError
 from backupd.model import events
 from backupd.operations.context import JobContext
@@ -16,6 +15,7 @@ from backupd.operations.freeing.locked import LockedBlocks
 from backupd.operations.freeing.old_partials import drop_old_partials
 from backupd.operations.freeing.report import Report, Waiting
 from backupd.operations.freeing.sessions import Sessions
+from backupd.operations.freeing.settling import settling_until
 from backupd.operations.freeing.targeting import Targeting
 from backupd.operations.freeing.walking import AreaCount, RootWalk, VersionCount, in_order
 from backupd.operations.places import OpenPlace
@@ -23,7 +23,7 @@ from backupd.repository import reserve
 from backupd.repository.live_chunks import LiveChunks
 from backupd.repository.looking import Look, Looking
 from backupd.repository.reader import ChunkReader, SegmentReader
-from backupd.rules import moments, space_plan
+from backupd.rules import space_plan
 from backupd.rules.space_plan import SpacePlan, Use
 from backupd.seal.header import ObjectKind
 from backupd.settings.directories import ensure
@@ -34,8 +34,6 @@ from backupd.store_errors import BlocksLostError
 
 PATIENCE_SECONDS = 60.0
 """So long writers are waited for; what they hold back then is freed by the next freeing."""
-SETTLING_SECONDS = 48 * 3600.0
-"""Where listings may lag, or two may create one name: from the candidates to the second look (DESIGN 8.5)."""
 _PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 8.0
 _LOOKS = 3
@@ -347,17 +345,10 @@ class Cleaner:
 
     def _is_settled(self, n: int) -> bool:
         """Whether 48 hours have passed since this host first saw generation n."""
-        clock, key = self._context.clock, naming.gc_name(n, "candidates")
-        seen = first_seen.load(self._seen_path)
-        boot = self._context.host.boot_id
-        last = seen.get(key)
-        # What each boot of this machine saw of it, by the clock that nobody sets.
-        waited = float(last.mark) + last.seconds_until(boot, clock.monotonic()) if last is not None else 0.0
-        first_seen.keep(self._seen_path, {key: first_seen.Seen(str(waited), boot, clock.monotonic(), clock.now_ns())})
-        left = SETTLING_SECONDS - waited
-        if left <= 0:
+        key = naming.gc_name(n, "candidates")
+        until = settling_until(self._context, self._seen_path, key)
+        if until is None:
             return True
-        until = moments.rfc3339(clock.now_ns() + int(left * 1e9), self._context.zone)
         reason = "this store does not say which of two writers was first, so it is given two days to settle"
         self._report.waiting.append(Waiting("store", key, reason, until))
         return False

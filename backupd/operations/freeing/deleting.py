@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from backupd.block.layout import block_name
@@ -11,10 +10,9 @@ from backupd.operations.context import JobContext
 from backupd.operations.freeing.locked import LockedBlocks
 from backupd.operations.freeing.report import Report
 from backupd.operations.places import OpenPlace
+from backupd.repository.deleting import delete_each
 from backupd.repository.looking import Look
 from backupd.store_errors import ObjectLockedError
-
-_AT_ONCE = 8
 
 
 class Deleting:
@@ -29,25 +27,15 @@ class Deleting:
 
     def delete(self, blocks: Collection[bytes], there: dict[bytes, int]) -> None:
         """Delete what of these blocks lies there. there: sizes by block."""
-        place = self._place
-        count = _AT_ONCE if place.traits.parallel_calls else 1
-
-        def delete(block_id: bytes) -> tuple[bytes, ObjectLockedError | None]:
-            self._context.cancel.check()
-            try:
-                place.delete(block_name(block_id))
-            except ObjectLockedError as error:
-                return block_id, error
-            return block_id, None
-
-        with ThreadPoolExecutor(count, "deleter") as pool:
-            for block_id, locked in pool.map(delete, there.keys() & blocks):
-                if locked is not None:
-                    self._locks.refused(block_id, there[block_id], locked)
-                else:
-                    self._report.deleted_blocks += 1
-                    self._report.deleted_bytes += there[block_id]
-                self._tick()
+        named = {block_name(block_id): block_id for block_id in there.keys() & blocks}
+        for name, locked in delete_each(self._place, named, self._context.cancel.check):
+            size_bytes = there[named[name]]
+            if locked is not None:
+                self._locks.refused(named[name], size_bytes, locked)
+            else:
+                self._report.deleted_blocks += 1
+                self._report.deleted_bytes += size_bytes
+            self._tick()
 
     def remove_void(self, look: Look) -> None:
         """Dropped snapshots that were the base of a session when they were dropped, and are of none now."""

@@ -7,18 +7,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-from backupd.errors import DamageError
 from backupd.model.areas import Area, SetAreas
 from backupd.repository.live_chunks import LiveChunks, Marked
 from backupd.repository.looking import newest_of_sets, roots_in_order
+from backupd.repository.marking import mark_reached
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
 from backupd.tree.nodes import Load
 from backupd.tree.reaching import TreeReach
 from backupd.tree.versions import Versions, versions_beyond
 
-_BATCH_CHUNKS = 32_768
-"""Looked up at once."""
+_HINT = "nothing was given free; bkctl check says what is lost, and what can be done"
 
 
 class RootWalk:
@@ -34,26 +33,10 @@ class RootWalk:
         """Mark what it needs; what was not marked before. Raises DamageError where something of it can't be had."""
         before = self._marks.marked
         walked = self._walked.setdefault(snapshot.set_id, [])
-        ids, lengths = bytearray(), list[int]()
-        for piece in TreeReach(self.load, set()).reached(snapshot.root, _nearest(walked, snapshot.started_ns)):
-            self._tick()
-            ids += piece.ids
-            lengths += piece.lengths
-            if len(lengths) >= _BATCH_CHUNKS:
-                self._mark(snapshot, bytes(ids), lengths)
-                ids, lengths = bytearray(), []
-        self._mark(snapshot, bytes(ids), lengths)
+        pieces = TreeReach(self.load, set()).reached(snapshot.root, _nearest(walked, snapshot.started_ns))
+        mark_reached(pieces, self._marks, snapshot, self._tick, _HINT)
         insort(walked, (snapshot.started_ns, snapshot.root))
         return self._marks.marked - before
-
-    def _mark(self, snapshot: Snapshot, ids: bytes, lengths: list[int]) -> None:
-        lost = self._marks.mark(ids, lengths)
-        if lost:
-            raise DamageError(
-                f"snapshot {naming.snapshot_id_text(snapshot.id)[:9]} needs chunk {lost[:32].hex()[:16]}, "
-                "and no block that is there holds it",
-                hint="nothing was given free; bkctl check says what is lost, and what can be done",
-            )
 
 
 def _nearest(walked: Sequence[tuple[int, bytes]], time_ns: int) -> bytes | None:

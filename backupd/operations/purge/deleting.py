@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from backupd.destination.contract import Below, Destination, SettlesDeletions, Store
@@ -12,11 +10,10 @@ from backupd.errors import FormatError
 from backupd.model import events
 from backupd.operations.context import JobContext
 from backupd.repository import identity, purge_marker
+from backupd.repository.deleting import delete_each
 from backupd.repository.identity import TWINS
 from backupd.snapshot import naming
-from backupd.store_errors import ObjectLockedError
 
-_AT_ONCE = 8
 _ROUNDS = 5
 _FIRST = ("keys/", "keyring/")
 
@@ -31,7 +28,6 @@ class Deleting:
         """What was deleted; bytes of all but keys."""
         self.locked: dict[str, int] = {}
         """Objects that the store retains, and until when; nanoseconds."""
-        self._lock = threading.Lock()
 
     def run(self, whole: Destination) -> None:
         """Key slots first; what says that it is a repository, and the marker, last, and only when nothing else is left.
@@ -72,22 +68,14 @@ class Deleting:
             self._store.settle_deletions(self._repository)
 
     def _delete_all(self, below: Destination, wanted: Iterable[str], sizes: dict[str, int]) -> None:
-        def delete(name: str) -> None:
-            self._context.cancel.check()
-            try:
-                below.delete(name)
-            except ObjectLockedError as error:
-                with self._lock:
-                    self.locked[name] = int(error.context.get("until_ns", 0))
-                return
-            with self._lock:
+        for name, locked in delete_each(below, wanted, self._context.cancel.check):
+            if locked is not None:
+                self.locked[name] = int(locked.context.get("until_ns", 0))
+            else:
                 self.objects += 1
                 self.blocks += name.startswith("blocks/")
                 self.bytes += sizes.get(name, 0)
-
-        with ThreadPoolExecutor(_AT_ONCE if below.traits.parallel_calls else 1, "deleter") as pool:
-            for _ in pool.map(delete, wanted):
-                self._tick()
+            self._tick()
 
     def _tick(self) -> None:
         self._context.progress(

@@ -16,6 +16,7 @@ from backupd.operations.places import OpenPlace
 from backupd.operations.purge.choosing import Wish, choose, plan_now, refuse_unknown_paths, remaining_sources
 from backupd.repository.live_chunks import LiveChunks
 from backupd.repository.looking import Look, Looking, roots_in_order
+from backupd.repository.marking import mark_reached
 from backupd.repository.notes import read_notes
 from backupd.repository.reader import ChunkReader, SegmentReader
 from backupd.settings.directories import ensure
@@ -28,8 +29,7 @@ from backupd.tree.omitting import Omission
 from backupd.tree.reaching import Reached, TreeReach
 
 _LOOKS = 3
-_BATCH_CHUNKS = 32_768
-"""Looked up at once."""
+_HINT = "nothing was deleted; bkctl check says what is lost, and what can be done"
 
 
 class Survey(msgspec.Struct, frozen=True):
@@ -212,25 +212,7 @@ class Surveyor:
         return roots
 
     def _mark(self, pieces: Iterable[Reached], marks: LiveChunks, snapshot: Snapshot) -> None:
-        ids, lengths = bytearray(), list[int]()
-        for piece in pieces:
-            self._tick()
-            known = self._known(piece)
-            ids += known.ids
-            lengths += known.lengths
-            if len(lengths) >= _BATCH_CHUNKS:
-                self._mark_all(bytes(ids), lengths, marks, snapshot)
-                ids, lengths = bytearray(), []
-        self._mark_all(bytes(ids), lengths, marks, snapshot)
-
-    def _mark_all(self, ids: bytes, lengths: list[int], marks: LiveChunks, snapshot: Snapshot) -> None:
-        lost = marks.mark(ids, lengths)
-        if lost:
-            raise DamageError(
-                f"snapshot {naming.snapshot_id_text(snapshot.id)[:9]} needs chunk {lost[:32].hex()[:16]}, "
-                "and no block that is there holds it",
-                hint="nothing was deleted; bkctl check says what is lost, and what can be done",
-            )
+        mark_reached(map(self._known, pieces), marks, snapshot, self._tick, _HINT)
 
     def _known(self, piece: Reached) -> Reached:
         """Without nodes that only the plan has."""

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple
 
-from backupd.cache import first_seen
+import msgspec
+
 from backupd.destination.contract import Below, Destination, Store
 from backupd.destination.stores import canonical
 from backupd.errors import (
@@ -29,8 +30,8 @@ from backupd.errors import (
 from backupd.model import events
 from backupd.model.purge_orders import PurgeOrder
 from backupd.operations.context import JobContext, error_fields
-from backupd.operations.freeing.cleaning import SETTLING_SECONDS
 from backupd.operations.freeing.report import Waiting
+from backupd.operations.freeing.settling import settling_until
 from backupd.operations.places import (
     OpenPlace,
     list_snapshots,
@@ -214,7 +215,7 @@ class _Deletion:
                     raise
                 stopped = error
             self._tell_of_locks()
-            waiting = [_told(one) for one in self._waiting]
+            waiting = [msgspec.structs.asdict(one) for one in self._waiting]
             file = evidence.write(None, found.repository, found.address, waiting)
         if stopped is None and not self._waiting:
             traces.forget_place(context, found.repository, tag)
@@ -261,15 +262,9 @@ class _Deletion:
         """Where a listing may lag, who writes there may not have seen the marker: two days, as for a freeing."""
         if place.records.is_exact or not self._has_other_hosts(place):
             return True
-        clock, boot = self._context.clock, self._context.host.boot_id
-        path, key = os.path.join(place.cache, "purge.seen"), self._order.plan
-        last = first_seen.load(path).get(key)
-        waited = float(last.mark) + last.seconds_until(boot, clock.monotonic()) if last is not None else 0.0
-        left = SETTLING_SECONDS - waited
-        if left <= 0:
+        until = settling_until(self._context, os.path.join(place.cache, "purge.seen"), self._order.plan)
+        if until is None:
             return True
-        first_seen.keep(path, {key: first_seen.Seen(str(waited), boot, clock.monotonic(), clock.now_ns())})
-        until = moments.rfc3339(clock.now_ns() + int(left * 1e9), self._context.zone)
         reason = "this store may show late what other hosts do there, and is given two days to settle: purge again then"
         self._waiting.append(Waiting("store", place.repository.text_id, reason, until))
         return False
@@ -313,7 +308,7 @@ class _Deletion:
             "changed": done.objects > 0,
             "freed_bytes": done.bytes,
             "deleted": {"blocks": done.blocks, "bytes": done.bytes},
-            "waiting": [_told(one) for one in self._waiting],
+            "waiting": [msgspec.structs.asdict(one) for one in self._waiting],
             "evidence": file,
             "ended": moments.rfc3339(self._context.clock.now_ns(), self._context.zone),
         }
@@ -328,13 +323,3 @@ class _Deletion:
 def _hint(session: str) -> str:
     return f"if that writer is dead: bkctl destination sessions --revoke {names.short(session)}"
 
-
-def _told(one: Waiting) -> dict[str, Any]:
-    return {
-        "what": one.what,
-        "id": one.id,
-        "reason": one.reason,
-        "until": one.until,
-        "set_id": one.set_id,
-        "host_id": one.host_id,
-    }
