@@ -18,13 +18,14 @@ async def follow_up(
     stored: StoredSet,
     destination: StoredDestination,
     outcome: Outcome,
+    now_ns: int,
 ) -> Outcome:
     """How the run ended at a destination, with what came of the rest and of the check before it.
 
-    converse: carries an order out.
+    converse: carries an order out. now_ns: of it hangs how much of the job's time is left.
     """
     outcome = await retaining.after_backup(converse, known, job, stored, destination, outcome)
     if migrating.is_due(known, job, stored, destination, outcome):
         space = await quotas.limits(database, known, stored, destination)
-        outcome = await migrating.after_backup(converse, known, job, stored, destination, outcome, space)
+        outcome = await migrating.after_backup(converse, known, job, stored, destination, outcome, space, now_ns)
     return periodic.told_of(job, destination, outcome)

@@ -32,20 +32,20 @@ from backupd.daemon.grouping import (
     step_name,
 )
 from backupd.daemon.job_files import JobFiles
+from backupd.daemon.job_limits import limits_of
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.migrating import is_migrating
 from backupd.daemon.outcome import GOOD, Outcome, joined
 from backupd.daemon.planning import backup_order, copy_order, own_repository, restore_hint, sheet_hint, unlocked
 from backupd.daemon.requests import BackupRequest
 from backupd.daemon.store_access import access_at, with_access
-from backupd.errors import BackupError, SourceNotFoundError, StoppedError
+from backupd.errors import BackupError, SourceNotFoundError
 from backupd.model.any_order import AnyOrder
 from backupd.model.events import Done, Failed, Opened
-from backupd.model.orders import FreeOrder, FurtherPlace, Limits, Order, ReplicateOrder
+from backupd.model.orders import FreeOrder, FurtherPlace, Order, ReplicateOrder
 from backupd.model.purge_orders import PurgeOrder
 from backupd.model.steering import PauseRequest
 from backupd.model.store_access import StoreAccess
-from backupd.rules.definition_rules import duration
 
 _STOPPED = "stopped before its end"
 
@@ -221,7 +221,7 @@ class Carrier:
         request = job.request.backup
         if request is None:
             raise SourceNotFoundError("the job names nothing to do")
-        limits = self._limits(job, stored, request)
+        limits = limits_of(job, stored, request, self._clock.now_ns())
         is_there = self._known.repository(stored.id, destination.id) is not None
         order = copy_order(stored, source, known, destination.text, limits=limits, snapshot=snapshot, existing=is_there)
         order = await asyncio.to_thread(unlocked, order, stored.text)
@@ -233,7 +233,8 @@ class Carrier:
         self, job: LiveJob, stored: StoredSet, destination: StoredDestination, outcome: Outcome, began_ns: int
     ) -> Outcome:
         """Keep a run, but one that goes on when the daemon is there again, and what stored nothing on purpose."""
-        outcome = await follow_up(self._converse, self._known, self._database, job, stored, destination, outcome)
+        now_ns, asked = self._clock.now_ns(), (self._converse, self._known, self._database)
+        outcome = await follow_up(*asked, job, stored, destination, outcome, now_ns)
         goes_on = outcome.was_stopped and job.ending is not None and not job.asked_to_end
         if not goes_on and (job.request.backup is None or not job.request.backup.dry_run):
             await self._keep_run(job, stored, destination, outcome, began_ns)
@@ -264,7 +265,7 @@ class Carrier:
             # The same everywhere; who has nothing yet goes by the one that has.
             identity=next((own[1] for own, at_it in zip(owns, known, strict=True) if at_it is not None), owns[0][1]),
             tags=request.tags,
-            limits=self._limits(job, stored, request),
+            limits=limits_of(job, stored, request, self._clock.now_ns()),
             dry_run=request.dry_run,
         )
         also = [
@@ -298,24 +299,6 @@ class Carrier:
             for destination, entry in zip(group, run.get("destinations") or [], strict=False):
                 entry["name"] = destination.text.name
         return outcome
-
-    def _limits(self, job: LiveJob, stored: StoredSet, request: BackupRequest) -> Limits:
-        """How hard a part of the job may work, and how long. Raises StoppedError when its time is over."""
-        limit = request.stop_after_seconds or duration(stored.text.stop_after)
-        began_ns = job.stored.started_ns or self._clock.now_ns()
-        # Of the job's first start, over all destinations and restarts.
-        left = limit - (self._clock.now_ns() - began_ns) // 1_000_000_000 if limit is not None else None
-        if left is not None and left <= 0:
-            raise StoppedError(
-                "the time given by --stop-after is over", hint="what was stored stays; the next run goes on from it"
-            )
-        return Limits(
-            jobs=stored.text.jobs,
-            polite=stored.text.polite,
-            stop_after_seconds=left,
-            upload_rate=request.upload_rate,
-            download_rate=request.download_rate,
-        )
 
     def _note_of(self, job: LiveJob) -> Note | None:
         """Takes in where a replication makes its set's repository."""

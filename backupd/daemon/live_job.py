@@ -51,6 +51,8 @@ class LiveJob:
         self._step = 0
         self._step_began: float | None = None
         self.is_ended = False
+        self.checked_ns = 0
+        """How long periodic checks of this job took: its time is for storing."""
         self.found_by_check: dict[str, str] = {}
         """By destination id: what the periodic check of this job found, where that is something to look at."""
 

@@ -13,6 +13,7 @@ import msgspec
 
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
 from backupd.daemon.definitions import Definitions
+from backupd.daemon.job_limits import limits_of
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import GOOD, Outcome, fields, with_part
 from backupd.daemon.planning import parity_of, unlocked
@@ -52,14 +53,17 @@ async def after_backup(
     destination: StoredDestination,
     outcome: Outcome,
     space: SpaceLimits | None,
+    now_ns: int,
 ) -> Outcome:
     """How a run ended at a destination, with what migration came to there. space: what may be taken there."""
     repository, request = known.repository(stored.id, destination.id), job.request.backup
     if repository is None or request is None:
         return outcome
     job.begin_step(f"migrate at {destination.text.name}")
-    order = _order_at(stored, destination, repository, request, space)
     try:
+        limits = limits_of(job, stored, request, now_ns)
+        order = _order_at(stored, destination, repository, limits, space)
+        order = msgspec.structs.replace(order, dry_run=request.dry_run)
         found = await converse(job, await asyncio.to_thread(unlocked, order, stored.text))
     except BackupError as error:
         found = Outcome.of(error)
@@ -70,19 +74,15 @@ def _order_at(
     stored: StoredSet,
     destination: StoredDestination,
     repository: StoredRepository,
-    request: BackupRequest,
+    limits: Limits,
     space: SpaceLimits | None,
 ) -> MigrateOrder:
     text = stored.text
-    limits = Limits(
-        jobs=text.jobs, polite=text.polite, upload_rate=request.upload_rate, download_rate=request.download_rate
-    )
     return MigrateOrder(
         place=inside(destination.text.place, repository.repository),
         set_id=repository.stored_set_id,
         compression=text.compression,
         parity=parity_of(text),
-        dry_run=request.dry_run,
         limits=limits,
         space=space,
         time_zone=text.time_zone,

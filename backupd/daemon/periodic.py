@@ -94,7 +94,9 @@ class PeriodicChecks:
             last_check=to_datetime(facts.last_check_ns) if facts.last_check_ns is not None else None,
             is_first_job=facts.is_first_job,
         )
-        is_rolling = stored.text.verify is not None and facts.is_first_job and facts.first_snapshot_ns is not None
+        # Once a day, also where no run becomes good: else a share that takes long is read before each of them.
+        is_wanted = stored.text.verify is not None and not facts.has_read_today
+        is_rolling = is_wanted and facts.is_first_job and facts.first_snapshot_ns is not None
         return _Trigger(is_periodic, is_rolling) if is_periodic or is_rolling else None
 
     def _zone(self, stored: StoredSet) -> tzinfo:
@@ -107,11 +109,13 @@ class PeriodicChecks:
         what = f"{trigger.name} check of {destination.text.name}"
         job.begin_step(what)
         try:
-            order = await self._order(stored, destination, trigger)
+            order = await self._order(job, stored, destination, trigger)
             outcome = await self._converse(job, order)
         except BackupError as error:
             job.log("warning", f"the {what} could not begin: {error.message}")
             return
+        finally:
+            job.checked_ns += self._clock.now_ns() - began_ns
         if outcome.result is None or outcome.was_stopped:
             # Neither found nor finished: it is due again with the next job.
             job.log("warning", f"the {what} did not finish: {outcome.sentence}")
@@ -124,8 +128,11 @@ class PeriodicChecks:
             before_it = f"{names.short(check.id)}, the {trigger.name} check before it"
             job.found_by_check[destination.id] = f"{before_it}: {message}"
 
-    async def _order(self, stored: StoredSet, destination: StoredDestination, trigger: _Trigger) -> CheckOrder:
+    async def _order(
+        self, job: LiveJob, stored: StoredSet, destination: StoredDestination, trigger: _Trigger
+    ) -> CheckOrder:
         """Raises KeyMissingError, RepositoryNotFoundError."""
+        request = job.request.backup
         text, known = stored.text, self._known.repository(stored.id, destination.id)
         if known is None:
             raise AssertionError("a check is due only where something is stored")
@@ -139,7 +146,12 @@ class PeriodicChecks:
             blocks_only=not trigger.is_periodic,
             repair=text.heal,
             siblings=[one for one in siblings if await self._can_be_asked(one)],
-            limits=Limits(jobs=text.jobs, polite=text.polite),
+            limits=Limits(
+                jobs=text.jobs,
+                polite=text.polite,
+                upload_rate=request.upload_rate if request is not None else None,
+                download_rate=request.download_rate if request is not None else None,
+            ),
             time_zone=text.time_zone,
         )
         return await asyncio.to_thread(unlocked, order, text)
@@ -217,6 +229,8 @@ class _Facts(msgspec.Struct, frozen=True):
     last_check_ns: int | None
     is_first_job: bool
     """Whether no run of today was good there yet."""
+    has_read_today: bool
+    """Whether a check by itself has ended there today."""
 
 
 def _facts(connection: Connection, set_id: str, destination_id: str, midnight_ns: int) -> _Facts:
@@ -227,6 +241,9 @@ def _facts(connection: Connection, set_id: str, destination_id: str, midnight_ns
         first_snapshot_ns=first,
         last_check_ns=max(finished, default=None),
         is_first_job=newest is None or newest < midnight_ns,
+        has_read_today=any(
+            (run.kind == VERIFY or run.facts.get("trigger")) and run.finished_ns >= midnight_ns for run in here
+        ),
     )
 
 

@@ -81,8 +81,14 @@ class StoredCheck:
             self._begin_crc()
         if self._order.blocks_only:
             self._finish_crc()
-            if not self._block_problems:
+            if all(block_id in self.recorded for block_id in self._block_problems):
+                # What was known before is walked for by the next periodic check.
                 return
+            if self._order.repair:
+                # A repair gives up nothing that it did not read.
+                recorded = self.recorded.blocks | self.recorded.chunks.keys()
+                for block_id in (recorded & self._listed.keys()) - self._block_problems.keys():
+                    self._verify(block_id)
         self._walk(snapshots, before)
         self._finish_crc()
         for block_id in self._healed_as_read - self._read:
@@ -193,8 +199,8 @@ class StoredCheck:
     def _check_presence(self) -> None:
         """First how many blocks are there, then how long each is; one of another length is looked into at once."""
         self._listed = list_blocks(self._place.repository.place)
-        # A repair gives up nothing that it did not read.
-        reads_recorded = self._order.repair
+        # A repair gives up nothing that it did not read; a share of the blocks alone is mostly all that is looked at.
+        reads_recorded = self._order.repair and not self._order.blocks_only
         for block_id, size in self._indexed.items():
             found = self._listed.get(block_id)
             if found is None:
@@ -341,8 +347,10 @@ class StoredCheck:
             self._context.tell("information", f"{blocks} read whole by parity: no file is lost by that")
         if healed:
             blocks = "1 damaged block" if healed == 1 else f"{healed} damaged blocks"
-            text = f"{blocks} recorded before: no snapshot that was checked needs what is lost in it any more"
-            self._context.tell("information", text)
+            what = "no snapshot that was checked needs what is lost in it any more"
+            if not self.has_walked:
+                what = "a check of all snapshots says whether anything needs what is lost in it"
+            self._context.tell("information", f"{blocks} recorded before: {what}")
         if self._in_no_index:
             some = ", ".join(sorted(chunk_id.hex()[:16] for chunk_id in self._in_no_index)[:_MOST_CHUNKS_NAMED])
             self._findings.add(

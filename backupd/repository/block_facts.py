@@ -100,14 +100,12 @@ class FactsReader:
         """step: called after each block, in the caller's thread."""
         self._place, self._keys, self._step = place, DataKeys(setup), step
 
-    def read(self, rows: Iterable[BlockRow], known: Mapping[bytes, BlockFacts]) -> dict[bytes, BlockFacts]:
-        """Facts by block, of those whose end can be read. known: what was read before.
+    def read(self, rows: Iterable[BlockRow], found: dict[bytes, BlockFacts]) -> None:
+        """Add to the facts by block those of further ones whose end can be read.
 
-        Raises DestinationUnreachableError and others where the store itself can't be used.
+        Raises DestinationUnreachableError and others where the store itself can't be used, and what `step` raises.
         """
-        wanted = list(rows)
-        found = {row.block_id: known[row.block_id] for row in wanted if row.block_id in known}
-        fresh = [row for row in wanted if row.block_id not in found]
+        fresh = [row for row in rows if row.block_id not in found]
         with ThreadPoolExecutor(_READERS if self._place.traits.parallel_calls else 1, "facts") as pool:
             try:
                 for row, facts in zip(fresh, pool.map(self._read_one, fresh), strict=True):
@@ -117,7 +115,6 @@ class FactsReader:
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        return found
 
     def _read_one(self, row: BlockRow) -> BlockFacts | None:
         try:

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from backupd.model.migration_words import LACKING
 from backupd.sizes import format_bytes
 from bkctl.text import count, escape
-
-_REASONS = {
-    "epoch": "sealed under an older key",
-    "compression": "compressed less than the set wants",
-    "parity": "with less parity than the repository has",
-    "unread": "whose end can't be read",
-}
 
 
 def migration_lines(run: Mapping[str, Any], is_dry: bool) -> Iterator[str]:
@@ -42,7 +36,7 @@ def _at(name: str, done: Mapping[str, Any], is_dry: bool) -> Iterator[str]:
     if not planned["blocks"]:
         yield f"  {name}: all is stored as the set wants it."
         return
-    reasons = "; ".join(f"{format_bytes(size)} {_REASONS[reason]}" for reason, size in planned["reasons"].items())
+    reasons = "; ".join(f"{format_bytes(size)} {LACKING[reason]}" for reason, size in planned["reasons"].items())
     if is_dry:
         yield f"  {name}: {_blocks(planned)} would be stored anew: {reasons}."
         return

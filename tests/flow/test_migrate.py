@@ -17,7 +17,7 @@ from backupd.model.orders import CheckOrder, KeyOrder, MigrateOrder
 from backupd.model.quotas import SpaceLimits
 from backupd.model.store_access import NO_ACCESS
 from backupd.operations.context import JobContext
-from backupd.repository.block_facts import FactsReader
+from backupd.repository.block_facts import BlockFacts, FactsReader
 from backupd.repository.block_listing import list_blocks
 from backupd.repository.index_loading import epoch_of
 from backupd.repository.reader import worker_setup
@@ -63,7 +63,8 @@ def _sealings(history: History) -> set[tuple[str, int, bool]]:
     records = history.records()
     setup = worker_setup(records.repository, str(history.bench.place), NO_ACCESS)
     rows = [BlockRow(block_id, size, 1) for block_id, size in list_blocks(records.place).items()]
-    facts = FactsReader(records.place, setup, lambda: None).read(rows, {})
+    facts: dict[bytes, BlockFacts] = {}
+    FactsReader(records.place, setup, lambda: None).read(rows, facts)
     assert len(facts) == len(rows)
     return {(one.epoch, one.level, one.is_plain) for found in facts.values() for one in found.sealings}
 

@@ -37,7 +37,8 @@ def test_each_block_comes_and_damage_is_found_with_it(tmp_path: Path) -> None:
         if result["coverage"]["oldest"] is not None:
             break
     assert covered == sorted(set(covered)), "a night read nothing new"
-    assert 3 < len(covered) < 8
+    # Three blocks of a third each, and three small ones that come before or with any of them.
+    assert 3 <= len(covered) <= 6
     total = result["coverage"]["total_bytes"]
     assert (covered[-1], result["coverage"]["never_bytes"]) == (total, 0)
     victim = max(history.bench.place.glob("r*/blocks/*/*"), key=lambda path: path.stat().st_size)

@@ -89,6 +89,8 @@ class Checked(Caches, frozen=True, kw_only=True):
     def count_stale(self) -> tuple[int, int]:
         """(how many files are stale, their bytes). Raises DamagedCacheError."""
         files = size = 0
+        if len(self.migrated) == len(self.found):
+            return files, size
         for path in {path for cache in self.found for path in cache.paths()}:
             for row in self.rows(path, b"", None).values():
                 if row.signature == STALE:

@@ -23,6 +23,8 @@ from backupd.snapshot.records import Damage
 _WINDOW_CHUNKS = 8192
 _PUBLISH_BYTES = 512 * MIB
 _PUBLISH_CHUNKS = 100_000
+_RETIRED_BLOCKS = 100_000
+"""Of a record: an object is 4 MiB at most."""
 _COPIED_FROM = 0.5
 """A segment that may stay as it is sealed is copied whole where so much of it is wanted."""
 
@@ -89,7 +91,7 @@ class Carrying:
         self._published_bytes = 0
 
     def run(self, rows: Sequence[BlockRow]) -> None:
-        """Store anew what these blocks hold, and retire each as soon as that is safe.
+        """Store anew what these blocks hold, then retire those.
 
         Raises what ends the sending, and what `turn` of the ticker raises: what was named in the index stays so.
         """
@@ -107,6 +109,7 @@ class Carrying:
         self._flush()
         self._blocks.finish()
         self._publish()
+        self._retire()
 
     def close(self) -> None:
         """End threads; what is open is given up."""
@@ -144,10 +147,11 @@ class Carrying:
         ids = list(dict.fromkeys(chunk_id for _, of_block in window for chunk_id in of_block))
         is_there = self._tables.has_many(b"".join(ids))
         lacking = [one for one, there in zip(ids, is_there, strict=True) if not there and one not in self._taken]
+        wanted = set(lacking)
         lost: dict[bytes, str] = {}
         for segment in self._fetcher.bring(lacking, lost):
             self._ticker.turn()
-            self._take(segment, set(lacking))
+            self._take(segment, wanted)
         self._report.lost |= lost
         for row, _ in window:
             self._carried.append(row)
@@ -176,7 +180,7 @@ class Carrying:
                 self._blocks.add(sealed)
 
     def _publish(self) -> None:
-        """Name what is safe; what of the old blocks has all its chunks elsewhere then is retired."""
+        """Name what is safe."""
         self._flush()
         safe = self._blocks.take_safe()
         self._published_bytes = self._blocks.stored_bytes
@@ -184,18 +188,20 @@ class Carrying:
             self._publishing.publish(safe)
             self._blocks.forget(safe)
         self._taken &= self._blocks.placed
-        self._retire()
 
     def _retire(self) -> None:
-        done: list[BlockRow] = []
-        left: list[BlockRow] = []
-        for row in self._carried:
-            ids = self._ids_of(row.block_id)
-            (done if all(self._tables.has_many(b"".join(ids))) else left).append(row)
-        self._carried = left
-        if done:
-            context = self._context
-            places: list[tuple[bytes, bytes | None]] = [(row.block_id, b"") for row in done]
+        """Those old blocks all of whose chunks lie elsewhere now. At the end, for every run reads each record of it.
+
+        Where it is killed before, the next migration finds them so, and fetches nothing for them.
+        """
+        context = self._context
+        done = [row.block_id for row in self._carried if self._is_elsewhere(row.block_id)]
+        self._carried = []
+        for start in range(0, len(done), _RETIRED_BLOCKS):
+            places: list[tuple[bytes, bytes | None]] = [(one, b"") for one in done[start : start + _RETIRED_BLOCKS]]
             record = Damage(context.clock.now_ns(), bytes.fromhex(context.host.host_id), places)
             self._place.records.report_damage(record)
-            self._report.retired.update(row.block_id for row in done)
+        self._report.retired.update(done)
+
+    def _is_elsewhere(self, block_id: bytes) -> bool:
+        return all(self._tables.has_many(b"".join(self._ids_of(block_id))))

@@ -9,15 +9,9 @@ from typing import Any
 from backupd.errors import BackupError, DamageError
 from backupd.index.layout import BlockRow
 from backupd.model import events
+from backupd.model.migration_words import LACKING
 from backupd.operations.context import JobContext, error_fields
 from backupd.sizes import format_bytes
-
-_WORDS = {
-    "epoch": "sealed under an older key",
-    "compression": "compressed less than the set wants",
-    "parity": "with less parity than the repository has",
-    "unread": "whose end can't be read",
-}
 
 
 class Report:
@@ -44,7 +38,7 @@ class Report:
         if not self.lacking:
             context.tell("information", f"{place}: all is stored as the set wants it")
             return
-        reasons = "; ".join(f"{format_bytes(size)} {_WORDS[reason]}" for reason, size in self._by_reason().items())
+        reasons = "; ".join(f"{format_bytes(size)} {LACKING[reason]}" for reason, size in self._by_reason().items())
         context.tell(
             "information",
             f"{place}: {_blocks(len(self.lacking))} ({format_bytes(self.planned_bytes)} of "

@@ -24,7 +24,7 @@ from backupd.repository.block_facts import FactsReader, Wanted
 from backupd.repository.block_listing import list_blocks
 from backupd.repository.index_loading import LoadedIndex, epoch_of, load_index, mark_absent, merge_named
 from backupd.repository.key_management import check_newest
-from backupd.repository.parity_setting import with_parity
+from backupd.repository.parity_setting import wanted_there, with_parity
 from backupd.settings.directories import ensure
 from backupd.settings.lock import SetLock
 
@@ -44,7 +44,7 @@ def run(order: MigrateOrder, context: JobContext) -> events.Done:
         # An older copy of the place: what is there now is not to be made the only one.
         raise context.alarm
     check_newest(place.repository)
-    place = msgspec.structs.replace(place, repository=with_parity(place.repository, order.parity))
+    place = msgspec.structs.replace(place, repository=with_parity(place.repository, _parity(order, place)))
     report = Report()
     if order.dry_run:
         index = load_place_index(place)
@@ -59,6 +59,12 @@ def run(order: MigrateOrder, context: JobContext) -> events.Done:
         with writing(context, place) as writable:
             _Migration(order, context, writable, report).run()
     return report.end(context, is_dry=False)
+
+
+def _parity(order: MigrateOrder, place: OpenPlace) -> int:
+    """The most that a set wants that stores there: what is stored anew is of all of them."""
+    own = order.parity if order.parity is not None else place.repository.keyring.configuration.parity
+    return max(own, wanted_there(place.records) or 0)
 
 
 def _wanted(order: MigrateOrder, place: OpenPlace) -> Wanted:
@@ -86,9 +92,13 @@ def _plan(
 
     # One that is gone is found by its chunks; one that was retired is looked at again, for its copy may be gone.
     there = [row for row in rows if row.block_id in listed]
-    facts = FactsReader(place.records.place, place.setup(), step).read(there, known)
-    if facts.keys() != known.keys():
-        block_facts.keep(path, facts)
+    facts = {row.block_id: known[row.block_id] for row in there if row.block_id in known}
+    try:
+        FactsReader(place.records.place, place.setup(), step).read(there, facts)
+    finally:
+        # Where it is stopped, the next run reads the rest.
+        if facts.keys() != known.keys():
+            block_facts.keep(path, facts)
     wanted = _wanted(order, place)
     report.held_bytes = sum(listed.values())
     lacks = {row.block_id: (row, wanted.lacks(facts.get(row.block_id))) for row in there}

@@ -16,9 +16,8 @@ from backupd.cache import seen_snapshots
 from backupd.chunk.identity import ZERO_SALT, Identity, node_key
 from backupd.errors import AccessError, ConflictError, DestinationError, StateError, StateFullError, StoppedError
 from backupd.operations.backup import basing
+from backupd.operations.backup.posting import Posts
 from backupd.operations.backup.session import (
-    LOOK_SECONDS,
-    POST_SECONDS,
     Publishing,
     RunningSession,
     WriterIdentity,
@@ -180,21 +179,10 @@ class _Ticker:
     """Asked between all steps: is the job to end, to wait, to announce its session again?"""
 
     def __init__(self, context: JobContext, session: RunningSession) -> None:
-        self._context, self._session = context, session
-        self._posted_at = self._looked_at = context.clock.monotonic()
+        self._context, self._posts = context, Posts(session, context.clock)
 
     def turn(self) -> None:
-        """Raises the stop that was asked for."""
-        self._post_if_due()
+        """Raises the stop that was asked for, DestinationError."""
+        self._posts.post_if_due()
         self._context.cancel.check()
-        self._context.wait_while_paused(tick=self._post_if_due)
-
-    def _post_if_due(self) -> None:
-        context = self._context
-        now = context.clock.monotonic()
-        if now - self._posted_at >= POST_SECONDS:
-            self._session.post(context.clock.now_ns())
-            self._posted_at = self._looked_at = now
-        elif now - self._looked_at >= LOOK_SECONDS:
-            self._session.post_where_awaited(context.clock.now_ns())
-            self._looked_at = now
+        self._context.wait_while_paused(tick=self._posts.post_if_due)

@@ -6,6 +6,7 @@ what somebody may still do about it: plug the other disk in, mend the mount.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -138,8 +139,9 @@ class GivingUp:
         """Without a daemon; a daemon names the job."""
         if state == "given_up":
             return None
-        confirm = f" --confirm {loss.set_name}" if loss.is_beyond_limits else ""
-        return f"bkctl check {loss.set_name} {self._place.from_words} --repair{confirm}"
+        name = shlex.quote(loss.set_name)
+        confirm = f" --confirm {name}" if loss.is_beyond_limits else ""
+        return f"bkctl check {name} {self._place.from_words} --repair{confirm}"
 
 
 def _sentence(told: dict[str, Any]) -> str:

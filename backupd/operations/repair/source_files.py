@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
+from blake3 import blake3
+
 from backupd.block.layout import DATA
 from backupd.chunk.identity import ZERO_SALT, Identity, set_salt
 from backupd.errors import DamageError
@@ -43,7 +45,7 @@ class SourceFiles:
         self._identity = Identity(setup.chunk_id_key)
         self._repacker = Repacker(setup, _COMPRESSION, DATA)
         self._chain = DirectoryChain()
-        self._tried: set[tuple[bytes, int, int]] = set()
+        self._tried: set[tuple[bytes, int, int, bytes]] = set()
         self.given: set[bytes] = set()
         """Chunks that were found."""
 
@@ -56,7 +58,8 @@ class SourceFiles:
         entry = hit.entry
         if entry is None or entry.kind != Kind.FILE:
             return
-        what = (hit.path, entry.mtime_ns, entry.size)
+        # Another snapshot may have cut or named the same file in another way.
+        what = (hit.path, entry.mtime_ns, entry.size, blake3(hit.lost).digest())
         if what in self._tried:
             return
         self._tried.add(what)
