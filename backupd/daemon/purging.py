@@ -12,15 +12,19 @@ from backupd.daemon.outcome import Outcome
 from backupd.model.places import split_inside
 from backupd.model.purge_orders import PurgeOrder
 
-_DROPPED = (0, 23)
-"""Exit codes with which what was meant can't be restored any more."""
+_WAITS = 23
+"""What was meant can't be restored any more where anything was changed at all; a part of its space waits."""
+
+
+def is_done(outcome: Outcome) -> bool:
+    """Whether what was meant can't be restored any more."""
+    return outcome.exit_code == 0 or (outcome.exit_code == _WAITS and bool((outcome.result or {}).get("changed")))
 
 
 async def forget(database: Database, known: Definitions, files: JobFiles, order: object, outcome: Outcome) -> None:
     """After a job: nothing for any but a purge. Sets, schedules and destinations stay."""
     destination = known.destination_of(order.place) if isinstance(order, PurgeOrder) else None
-    is_done = outcome.exit_code == 0 or (outcome.exit_code in _DROPPED and (outcome.result or {}).get("changed"))
-    if not isinstance(order, PurgeOrder) or destination is None or not is_done or order.snapshots:
+    if not isinstance(order, PurgeOrder) or destination is None or not is_done(outcome) or order.snapshots:
         return
     repository = split_inside(order.place)[1]
     there = [one for one in known.repositories if (one.destination_id, one.repository) == (destination.id, repository)]

@@ -8,7 +8,7 @@ import msgspec
 
 from backupd.catalog.definitions import StoredDestination, StoredSet
 from backupd.catalog.jobs import StoredJob, StoredRun
-from backupd.daemon import deciding
+from backupd.daemon import deciding, purging
 from backupd.daemon.outcome import Outcome
 from backupd.daemon.requests import JobRequest
 from backupd.model.jobs import ended_state
@@ -58,7 +58,7 @@ def other_facts(request: JobRequest, outcome: Outcome) -> dict[str, Any]:
         facts |= {name: result[name] for name in ("freed_bytes", "before", "after", "statistics") if name in result}
     if request.purge is not None and "counts" in result:
         counts = result["counts"]
-        facts["is_emptied"] = not counts["kept"] and not counts["rewritten"]
+        facts["is_emptied"] = purging.is_done(outcome) and not counts["kept"] and not counts["rewritten"]
     if request.check is not None:
         is_whole = request.check.crc and request.check.share_permille is None
         facts |= {name: result[name] for name in ("coverage", "trigger") if name in result}

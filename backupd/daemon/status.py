@@ -159,7 +159,12 @@ def _copy(
         files=area_figures.seen(good, "files") if good is not None else None,
         source_bytes=area_figures.seen(good, "bytes") if good is not None else None,
         areas=area_figures.newest(
-            facts.runs, facts.repositories, stored, destination, good.snapshot if good is not None else None
+            facts.runs,
+            facts.repositories,
+            stored,
+            destination,
+            good.snapshot if good is not None else None,
+            emptied_ns,
         ),
         locked_until=(newest.get("locked") or {}).get("until"),
         quotas=quotas.uses(stored, destination, stored_bytes, facts.held),

@@ -150,7 +150,11 @@ class LiveChunks:
         listed: list[_Copies] = [_Copies(_NONE, _NONE)] * len(self._tables)
         pending: Numbers = np.arange(count)
         for number in reversed(range(len(self._tables))):
+            if not len(pending):
+                break
             found, at = look_up(self._tables[number].table, ids, pending)
+            if not len(found):
+                continue
             grades = self._tables[number].grades(ids, found, at)
             listed[number] = _Copies(found[grades == Grade.LISTED], at[grades == Grade.LISTED])
             is_better = grades < best[found]
@@ -159,11 +163,13 @@ class LiveChunks:
             pending = pending[best[pending] != Grade.GOOD]
         for number, marks in enumerate(self._tables):
             here = np.flatnonzero(where == number)
-            self._count(marks, ranks[here], known[here])
+            if len(here):
+                self._count(marks, ranks[here], known[here])
             # Of copies that all may go none does: another cleaner would spare another one.
             others = listed[number]
             is_listed = best[others.numbers] == Grade.LISTED
-            self._mark(marks, others.ranks[is_listed], known[others.numbers[is_listed]])
+            if is_listed.any():
+                self._mark(marks, others.ranks[is_listed], known[others.numbers[is_listed]])
         lost: bytes = np.frombuffer(ids, np.uint8).reshape(-1, _ID_BYTES)[best == Grade.GONE].tobytes()
         return lost
 

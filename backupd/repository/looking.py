@@ -74,10 +74,13 @@ class Look(msgspec.Struct, frozen=True):
 class Looking:
     """Looks at one repository, any number of times; what never changes is read once."""
 
-    def __init__(self, records: Records, directory: str, step: Callable[[], None]) -> None:
-        """directory: of index tables. step: called after each object."""
+    def __init__(
+        self, records: Records, directory: str, step: Callable[[], None], known: Mapping[str, Snapshot] | None = None
+    ) -> None:
+        """directory: of index tables. step: called after each object. known: snapshots that were read before."""
         self._records, self._directory, self._step = records, directory, step
-        self._snapshots: dict[str, Snapshot] = {}
+        self.snapshots: dict[str, Snapshot] = dict(known or {})
+        """As they were read, by name."""
 
     def look(self) -> Look:
         """In this order: gc lists, damage, index, sessions, snapshots, blocks. The caller closes the tables.
@@ -117,17 +120,17 @@ class Looking:
                     )
 
     def _read_snapshots(self, names: set[str]) -> dict[str, Snapshot]:
-        for name in self._snapshots.keys() - names:
-            del self._snapshots[name]
-        for name in sorted(names - self._snapshots.keys()):
+        for name in self.snapshots.keys() - names:
+            del self.snapshots[name]
+        for name in sorted(names - self.snapshots.keys()):
             try:
-                self._snapshots[name] = self._records.snapshot(name)
+                self.snapshots[name] = self._records.snapshot(name)
             except ObjectMissingError:
                 # Dropped since it was listed.
                 if name not in self._records.void_names():
                     raise DamageError(f"{name} was listed, and is gone", hint=_HINT) from None
             self._step()
-        return dict(self._snapshots)
+        return dict(self.snapshots)
 
 
 def roots_in_order(snapshots: Mapping[str, Snapshot]) -> list[Snapshot]:

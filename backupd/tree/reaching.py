@@ -39,7 +39,6 @@ class TreeReach:
     def __init__(self, load: Load, proved: set[bytes]) -> None:
         """proved: top nodes of directories and lists of which all that they reach is known to be there."""
         self._load, self._proved = load, proved
-        self._lengths: dict[bytes, int] = {}
         self.walked: set[bytes] = set()
 
     def chunks(self, root: bytes, base: bytes | None) -> Iterator[bytes]:
@@ -85,17 +84,18 @@ class TreeReach:
             yield from self._entries(pair)
 
     def _entries(self, pair: _Below) -> Iterator[_Step]:
-        self._lengths.clear()
-        unshared = unshared_nodes(pair.old, pair.new, self._measured)
-        yield Reached(b"".join(unshared.new_nodes), [self._lengths[node] for node in unshared.new_nodes])
+        lengths: dict[bytes, int] = {}
+
+        def measured(node: bytes) -> bytes:
+            data = self._load(node)
+            lengths[node] = len(data)
+            return data
+
+        unshared = unshared_nodes(pair.old, pair.new, measured)
+        yield Reached(b"".join(unshared.new_nodes), [lengths[node] for node in unshared.new_nodes])
         for old, new in paired_entries(unshared, self._load):
             if new is not None:
                 yield from self._entry(old, new)
-
-    def _measured(self, node: bytes) -> bytes:
-        data = self._load(node)
-        self._lengths[node] = len(data)
-        return data
 
     def _entry(self, old: Entry | None, new: Entry) -> Iterator[_Step]:
         content = new.content

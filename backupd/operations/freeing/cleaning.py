@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from backupd.errors import DamageError, ObjectExistsError, StoppedError
 from backupd.model import events
@@ -29,7 +29,7 @@ from backupd.seal.header import ObjectKind
 from backupd.settings.directories import ensure
 from backupd.sizes import MIB
 from backupd.snapshot import naming
-from backupd.snapshot.records import BlockList
+from backupd.snapshot.records import BlockList, Snapshot
 from backupd.store_errors import BlocksLostError
 
 PATIENCE_SECONDS = 60.0
@@ -52,9 +52,13 @@ Mark = Callable[[Look, LiveChunks], DamageError | None]
 class Cleaner:
     """At one place, of which it is a writer."""
 
-    def __init__(self, context: JobContext, place: OpenPlace, report: Report) -> None:
+    def __init__(
+        self, context: JobContext, place: OpenPlace, report: Report, known: Mapping[str, Snapshot] | None = None
+    ) -> None:
+        """known: snapshots that were read before, by name; what they say never changes."""
         self._context, self._place, self._records, self._report = context, place, place.records, report
-        self._looking = Looking(place.records, ensure(os.path.join(place.cache, "index")), self.tick)
+        self._looking = Looking(place.records, ensure(os.path.join(place.cache, "index")), self.tick, known)
+        self._has_looked = False
         self._sessions = Sessions(context, place)
         self._locks = LockedBlocks(context, place, report, self.tick)
         self._deleting = Deleting(context, place, report, self._locks, self.tick)
@@ -66,6 +70,11 @@ class Cleaner:
         self._is_sole = False
         self.wanted_bytes = 0
         """So much is to be given back if it can be, whatever has to be written anew for it; 0: what is worth it."""
+
+    @property
+    def snapshots(self) -> dict[str, Snapshot]:
+        """As they were read, by name."""
+        return self._looking.snapshots
 
     def tick(self) -> None:
         """Between all steps. Raises the stop that was asked for."""
@@ -103,7 +112,7 @@ class Cleaner:
         for _ in range(_GENERATIONS_MOST):
             if not self._generation():
                 break
-        if not self._report.before.stored_bytes:
+        if not self._has_looked:
             # Held back before the first look: what is stored there is told all the same.
             look, _ = self._looked()
             look.index.tables.close()
@@ -218,15 +227,21 @@ class Cleaner:
         """Mark all that the roots reach; why that can't be done. What is held is counted, too."""
         self._begin("walk the snapshots")
         reader = self._reader(look)
+
+        def load(node: bytes) -> bytes:
+            self.tick()
+            return reader.load(node)
+
         walk = RootWalk(marks, reader.load, self.tick)
         roots = {name: one for name, one in look.snapshots.items() if name not in self._dropped}
         areas = AreaCount(roots, look.void)
         try:
             for one in in_order(roots, look.void):
-                areas.add(one, walk.mark(one), lambda old, new: self._versions.beyond(old, new, reader.load))
+                areas.add(one, walk.mark(one), lambda old, new: self._versions.beyond(old, new, load))
         except DamageError as error:
             return error
         self._note(look, areas)
+        self._has_looked = True
         return None
 
     def _weigh(self, targeting: Targeting, look: Look, marks: LiveChunks) -> DamageError | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from contextlib import suppress
 
 from backupd.block.layout import block_name
 from backupd.operations.context import JobContext
@@ -12,7 +11,6 @@ from backupd.operations.freeing.report import Report
 from backupd.operations.places import OpenPlace
 from backupd.repository.deleting import delete_each
 from backupd.repository.looking import Look
-from backupd.store_errors import ObjectLockedError
 
 
 class Deleting:
@@ -40,8 +38,6 @@ class Deleting:
     def remove_void(self, look: Look) -> None:
         """Dropped snapshots that were the base of a session when they were dropped, and are of none now."""
         bases = {base for posted in look.sessions for base in posted.said.bases}
-        for name in look.listed & look.void - bases:
+        for _, locked in delete_each(self._place, look.listed & look.void - bases, self._context.cancel.check):
             # A locked one stays void, and goes with a later freeing.
-            with suppress(ObjectLockedError):
-                self._place.delete(name)
-                self._report.removed_snapshots += 1
+            self._report.removed_snapshots += locked is None

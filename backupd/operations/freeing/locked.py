@@ -68,6 +68,8 @@ class LockedBlocks:
 
     def _look(self, blocks: list[bytes]) -> None:
         """Ask the store, where this host does not know of a lock that holds still."""
+        if not blocks:
+            return
         rule, now_ns = self._place.lock_rule, self._context.clock.now_ns()
         # What is not under compliance may have been set free by hand.
         is_firm = rule is not None and rule.mode == "compliance"
@@ -85,6 +87,8 @@ class LockedBlocks:
             for block_id, until_ns in pool.map(look, unknown):
                 self._until[block_id] = until_ns
                 self._tick()
+        if not is_firm:
+            return
         path = known_locks.path_of(self._cache, _OWNER)
         held = {block_name(block_id): until_ns for block_id, until_ns in self._until.items() if until_ns > now_ns}
         try:

@@ -55,7 +55,9 @@ def run(order: FreeOrder, context: JobContext) -> events.Done:
     if context.alarm is not None:
         # What snapshots are gone is not known to be anybody's wish: nothing is deleted on such a word.
         raise context.alarm
-    _refuse_unknown(order, context, place)
+    if not order.has_target:
+        # Who chooses snapshots for a target looks at them all the same.
+        _refuse_unknown(order, context, place)
     repository = with_parity(place.repository, wanted_there(place.records))
     place = msgspec.structs.replace(place, repository=repository)
     report = Report()
@@ -116,7 +118,7 @@ def _free_for_target(
         return targeting.document(plan, changed=False), None
     targeting.confirm(plan)
     with writing(context, place) as writable, _told_who_may():
-        cleaner = Cleaner(context, writable, report)
+        cleaner = Cleaner(context, writable, report, known=cleaner.snapshots)
         cleaner.refuse_second_cleaner()
         targeting.drop(writable, plan)
         cleaner.wanted_bytes = targeting.wanted_bytes(plan)
@@ -129,17 +131,18 @@ def _missed(order: FreeOrder, plan: TargetPlan, report: Report) -> BackupError |
     """What is told where less was given back than was asked for."""
     target = order.target_bytes if order.target_bytes is not None else plan.freed_bytes
     freed = f"{format_bytes(max(0, report.freed_bytes))} of {format_bytes(target)} are given back"
-    if report.waiting:
+    if not plan.short_bytes and report.freed_bytes >= _MOST_MISSED * target:
+        return None
+    held = [*report.waiting, *([report.locked] if report.locked is not None else [])]
+    if held:
         return FreeingWaitsError(
-            f"{freed}; the rest waits: {report.waiting[0].reason}", hint="what waits is given back by: bkctl free SET"
+            f"{freed}; the rest waits: {held[0].reason}", hint="what waits is given back by: bkctl free SET"
         )
     if plan.short_bytes:
         hint = "unpin snapshots, or have other sets give space back; bkctl purge deletes what must not stay"
         return TargetMissedError(f"{freed}; nothing else may be dropped", hint=hint)
-    if report.freed_bytes < _MOST_MISSED * target:
-        why = "there is too little room for copies" if report.put_off_blocks else "the rest lies between what is needed"
-        return TargetMissedError(f"{freed}: {why}", hint="make room there, then once more: bkctl free SET")
-    return None
+    why = "there is too little room for copies" if report.put_off_blocks else "the rest lies between what is needed"
+    return TargetMissedError(f"{freed}: {why}", hint="make room there, then once more: bkctl free SET")
 
 
 @contextmanager

@@ -91,7 +91,8 @@ class Targeting:
         """Mark and count all snapshots of a look. Raises as `repository.retaining.decide`, SetNotFoundError."""
         self._choose(look)
         going = [one.id for one in reversed(self._ordered.droppable)]
-        staying = {name: one for name, one in look.snapshots.items() if _id(one) not in set(going)}
+        gone = set(going)
+        staying = {name: one for name, one in look.snapshots.items() if _id(one) not in gone}
         held: dict[Holder, HeldBy] = {holder: HeldBy() for holder in HOLDERS}
         self._contents = {}
 
