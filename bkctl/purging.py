@@ -71,8 +71,10 @@ class Purging:
         self._refuse_outdated(result)
         if any(result["counts"].values()) or given["is_all"]:
             self._confirm(planned)
+        # First: else a run that waits for the purge stores what was just deleted.
+        excluded = self._exclude() if self._patterns and self._client is not None else {}
         done = self._done(targets, result)
-        return self._and_exclude(done) if self._paths else done
+        return self._told_of_paths(done, excluded) if self._paths else done
 
     # Where
 
@@ -204,25 +206,33 @@ class Purging:
             return Reply(error.exit_code, error=described(error))
         return follow_each(self._session, self._client, jobs, lambda _: [])[0]
 
-    def _and_exclude(self, reply: Reply) -> Reply:
-        """The paths as filters of the sets, or what to do so that they do not come back."""
-        result = {**(reply.result or {}), "excluded": []}
-        if not self._given["and_exclude"] or self._client is None or reply.result is None:
-            words = " ".join(f"--exclude {shlex.quote(escape(_glob(path)))}" for path in self._paths)
-            name = self._given["sets"][0] if self._given["sets"] else "SET"
-            by = f"give the next `bkctl once` {words}" if self._client is None else f"bkctl set edit {name} {words}"
-            line = f"What still lies in a source comes back with the next backup. To leave it out: {by}"
-            return Reply(reply.exit_code, result, reply.error, reply.warnings, [*reply.lines, line])
-        lines = list(reply.lines)
+    def _exclude(self) -> dict[str, list[str]]:
+        """The paths as filters of the sets; by name of the set what is new. Raises the daemon's error."""
+        if self._client is None:
+            return {}
+        excluded: dict[str, list[str]] = {}
         for word in self._given["sets"]:
             stored = self._client.get(f"/v1/sets/{quote(word, safe='')}", SetView)
             given = [FilterText(exclude=one) for one in self._patterns]
             new = [one for one in given if one not in stored.text.filters]
             text = msgspec.structs.replace(stored.text, filters=[*new, *stored.text.filters])
             self._client.request("PUT", f"/v1/sets/{stored.id}", EditSet(text=text), SetChange)
-            result["excluded"] += [{"set": stored.text.name, "pattern": one.exclude} for one in new]
-            lines.append(f"{stored.text.name} leaves {count(len(given), 'path')} out from now on.")
-        return Reply(reply.exit_code, result, reply.error, reply.warnings, lines)
+            excluded[stored.text.name] = [str(one.exclude) for one in new]
+        return excluded
+
+    def _told_of_paths(self, reply: Reply, excluded: Mapping[str, list[str]]) -> Reply:
+        """With which sets leave the paths out, or what to do so that they do not come back."""
+        if reply.result is None and not excluded:
+            return reply
+        pairs = [{"set": name, "pattern": one} for name, patterns in excluded.items() for one in patterns]
+        result = {**(reply.result or {}), "excluded": pairs}
+        lines = [f"{name} leaves {count(len(self._patterns), 'path')} out from now on." for name in excluded]
+        if not excluded:
+            words = " ".join(f"--exclude {shlex.quote(escape(_glob(path)))}" for path in self._paths)
+            name = self._given["sets"][0] if self._given["sets"] else "SET"
+            by = f"give the next `bkctl once` {words}" if self._client is None else f"bkctl set edit {name} {words}"
+            lines = [f"What still lies in a source comes back with the next backup. To leave it out: {by}"]
+        return Reply(reply.exit_code, result, reply.error, reply.warnings, [*reply.lines, *lines])
 
     def _together(self, names: list[str], replies: list[Reply], *, is_dry: bool) -> Reply:
         """One reply for all places. All good: 0. Some out of reach: 4."""

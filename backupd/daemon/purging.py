@@ -29,7 +29,10 @@ async def forget(database: Database, known: Definitions, files: JobFiles, order:
     repository = split_inside(order.place)[1]
     there = [one for one in known.repositories if (one.destination_id, one.repository) == (destination.id, repository)]
     meant = [one for one in there if not order.set_names or one.stored_set_id in order.set_names]
-    for one in meant if order.host_name is None else []:
+    if order.host_name is not None:
+        of_host = {one["id"] for one in (outcome.result or {}).get("sets") or []}
+        meant = [one for one in there if one.stored_set_id in of_host]
+    for one in meant:
         jobs = await asyncio.wrap_future(database.write_always(job_names.forget, one.set_id, order.paths))
         await asyncio.to_thread(files.forget, jobs)
     if order.whole and outcome.exit_code == 0:

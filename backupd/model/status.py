@@ -93,7 +93,8 @@ class CopyStatus(Struct, frozen=True, kw_only=True):
     areas: Areas | None = None
     """What is stored, as the last freeing counted it; None: none did."""
     locked_until: str | None = None
-    """RFC 3339: so long nobody can delete what the last run's snapshot needs; None: nothing is locked there."""
+    """RFC 3339: so long nobody can delete what the last run's snapshot needs; None: nothing is locked there, or the
+    last run could not extend all locks."""
     quotas: list[QuotaUse] = []
     traffic: Traffic | None = None
     """What the last backup cost there; None: it told nothing."""

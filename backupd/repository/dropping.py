@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+import msgspec
 
 from backupd.errors import (
     DamageError,
@@ -64,25 +66,31 @@ def delete_void(records: Records, names: Iterable[str]) -> int:
 def merge_drops(records: Records, now_ns: int, host_id: bytes) -> int:
     """Put drop records into one where there are many, and delete them; returns how many went.
 
-    Every run reads each of them, and they would be without end. Those of a purge stay: by what they say it is known
-    again. Only where a listing shows what was created before it: else who reads meanwhile finds neither the old ones
-    nor the new one (docs/protocol.md). Raises as `Records.drops`.
+    Every run reads each of them, and they would be without end. Those of a purge go together with the others of it: by
+    what they say it is known again. Only where a listing shows what was created before it: else who reads meanwhile
+    finds neither the old ones nor the new one (docs/protocol.md). Raises as `Records.drops`.
     """
     if not records.is_exact:
         return 0
-    old: list[str] = []
-    names: set[str] = set()
+    by_reason: dict[str, dict[str, Drop]] = {}
     for name, drop in sorted(records.drops().items(), key=lambda item: len(item[1].names)):
         is_purge = drop.reason.partition("\n")[0] == PURGE_REASON
-        if not is_purge and len(names) + len(drop.names) <= _NAMES_MOST:
-            old.append(name)
-            names.update(drop.names)
-    if len(old) < _MERGED_FROM:
-        return 0
-    merged = records.drop(Drop(sorted(names), now_ns, host_id, "drop records put together"))
+        alike = by_reason.setdefault(drop.reason if is_purge else "drop records put together", {})
+        if sum(len(one.names) for one in alike.values()) + len(drop.names) <= _NAMES_MOST:
+            alike[name] = drop
+    count = 0
+    for reason, drops in by_reason.items():
+        if len(drops) >= _MERGED_FROM:
+            _put_together(records, drops, Drop([], now_ns, host_id, reason))
+            count += len(drops)
+    return count
+
+
+def _put_together(records: Records, drops: Mapping[str, Drop], empty: Drop) -> None:
+    names = {one for drop in drops.values() for one in drop.names}
+    merged = records.drop(msgspec.structs.replace(empty, names=sorted(names)))
     # What stands there is read before the others go: nothing else says that these names are void.
     if not names <= set(records.get(ObjectKind.DROP, merged, Drop).names):
         raise DamageError(f"{merged} is not what was just stored", hint="no drop record was deleted; run bkctl check")
-    for name in old:
+    for name in drops:
         records.place.delete(name)
-    return len(old)

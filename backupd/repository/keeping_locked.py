@@ -20,6 +20,7 @@ from backupd.repository.identity import TWINS
 from backupd.repository.index_loading import LoadedIndex
 from backupd.repository.opening import OpenRepository
 from backupd.repository.reader import ChunkReader, SegmentReader
+from backupd.store_errors import ReadOnlyStoreError
 from backupd.tree.reaching import TreeReach
 
 _DAY_NS = 86_400 * 10**9
@@ -82,14 +83,19 @@ class LockKeeping:
             late = needed - known.keys()
         refused: list[DestinationError] = []
         count = 0
+        for name in late:
+            # What this run does not come to is due in the next one.
+            known.setdefault(name, 0)
         try:
             for name, error in self._lock(late, self._now_ns + whole_ns):
                 if error is None:
                     known[name] = self._now_ns + whole_ns
                     count += 1
-                elif not isinstance(error, ObjectMissingError):
+                elif isinstance(error, ObjectMissingError) and name.startswith("index/"):
+                    # Replaced, and removed since it was listed.
+                    del known[name]
+                else:
                     refused.append(error)
-                # Else it is gone since it was listed, as an index object that was replaced.
         finally:
             known = {name: until_ns for name, until_ns in known.items() if name in needed}
             known_locks.keep(self._path, known)
@@ -102,7 +108,7 @@ class LockKeeping:
         def lock(name: str) -> tuple[str, DestinationError | None]:
             try:
                 self._place.lock(name, until_ns)
-            except (ObjectMissingError, DestinationRefusedError) as error:
+            except (ObjectMissingError, DestinationRefusedError, ReadOnlyStoreError) as error:
                 return name, error
             return name, None
 

@@ -178,7 +178,8 @@ class Copy(Shown, kw_only=True):
     areas: CountedAreas | None
     """null: not counted yet."""
     locked_until: Time | None
-    """So long nobody can delete what the last run's snapshot needs; null: nothing is locked there."""
+    """So long nobody can delete what the last run's snapshot needs; null: nothing is locked there, or the last run
+    could not extend all locks."""
     quotas: list[Quota]
     seeding: Time | None
     """Since when its first copy is on its way on a disk."""

@@ -142,14 +142,20 @@ def test_a_host_that_may_only_add_backs_up_and_leaves_the_rest(weed: SeaweedFs, 
     assert home.keep(last=10_000)["retention"]["left"] == 1
 
 
-def test_locks_that_can_not_be_extended_are_told(weed: SeaweedFs, tmp_path: Path) -> None:
-    """Else somebody relies on locks that run out; the backup is whole all the same."""
+@pytest.mark.parametrize("are_known", [True, False])
+def test_locks_that_can_not_be_extended_are_told(weed: SeaweedFs, tmp_path: Path, are_known: bool) -> None:
+    """Else somebody relies on locks that run out; the backup is whole all the same, and the next run tries again.
+
+    are_known: else what the host knew of locks was lost with its cache.
+    """
     home = Household(weed, tmp_path)
     home.keep(file=200_000)
     with pytest.raises(DestinationRefusedError) as refused:
         home.free(_LOCK)
     assert "a host whose login may delete" in refused.value.hint
     old = {one["Key"]: home.days_left_of(one) for one in home.versions()}
+    for path in [] if are_known else home.machine.home.rglob("locks-*"):
+        path.unlink()
     _allow(weed, [*_POLICY, ("Deny", ("s3:PutObjectRetention",), "/*/keys/*")])
     try:
         home.write(more=50_000)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from backupd.clock import Clock
-from backupd.destination.contract import Buffers, ObjectInfo, Store
+from backupd.destination.contract import Buffers, ObjectInfo, SettlesDeletions, Store
 from backupd.destination.pool import marks
 from backupd.destination.pool.marks import Marks
 from backupd.destination.pool.policy import Answer
@@ -157,6 +157,15 @@ class Member:
             # A directory was taken away under it.
             raise self.told(DestinationUnreachableError(error.message, hint="is the disk mounted?")) from error
 
+    def settle_deletions(self, folder: str) -> None:
+        """As of SettlesDeletions, where its store does that. Raises DestinationError."""
+
+        def settle(store: Store) -> None:
+            if isinstance(store, SettlesDeletions):
+                store.settle_deletions(folder)
+
+        self.call(settle)
+
     def holds(self, name: str, buffers: Buffers) -> Answer:
         """Whether these bytes stand under a name."""
         try:
@@ -241,7 +250,11 @@ class Member:
         now = self._clock.monotonic()
         if isinstance(error, StoreDoorError | DestinationUnreachableError):
             self._away, self._away_until = error, now + AWAY_SECONDS
-        elif writes and isinstance(error, _TAKES_NOTHING) and not isinstance(error, ObjectLockedError):
+        elif isinstance(error, ObjectLockedError):
+            # It answers as it should: what is locked stays.
+            self._strikes = 0
+            return
+        elif writes and isinstance(error, _TAKES_NOTHING):
             self._full, self._full_until = error, now + AWAY_SECONDS
         else:
             self._strikes += 1

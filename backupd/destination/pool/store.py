@@ -69,9 +69,8 @@ class PoolStore:
             return Traits(create_if_absent=False, parallel_calls=True, reports_space=False)
         told = known.values() if self.rules.kind == "spread" else [known[lead]]
         is_exact = self.rules.kind != "failover" and known[lead].create_if_absent
-        return Traits(
-            create_if_absent=is_exact, parallel_calls=True, reports_space=any(one.reports_space for one in told)
-        )
+        reports_space = any(one.reports_space for one in told)
+        return Traits(create_if_absent=is_exact, parallel_calls=True, reports_space=reports_space)
 
     @property
     def shown(self) -> str:
@@ -226,6 +225,10 @@ class PoolStore:
     def remove_empty_folders(self, name: str) -> None:
         """Remove empty folders at all members that answer."""
         self._all(self._usable(), lambda one: one.call(lambda store: store.remove_empty_folders(name)))
+
+    def settle_deletions(self, folder: str) -> None:
+        """At all members that answer and can."""
+        self._all(self._usable(), lambda one: one.settle_deletions(folder))
 
     def close(self) -> None:
         """Close all members."""

@@ -26,9 +26,9 @@ def keeping_of(client: Any, bucket: str) -> Keeping:
 
 
 def versions_of(client: Any, bucket: str) -> bool | None:
-    """Whether earlier versions are kept; None: the login may not ask."""
+    """Whether earlier versions are kept, those from before it was suspended too; None: the login may not ask."""
     try:
-        return bool(client.get_bucket_versioning(Bucket=bucket).get("Status") == "Enabled")
+        return client.get_bucket_versioning(Bucket=bucket).get("Status") in ("Enabled", "Suspended")
     except (ClientError, BotoCoreError):
         return None
 

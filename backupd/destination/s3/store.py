@@ -193,7 +193,12 @@ class S3Store:
         """By the bucket's versions."""
         options = self._options
         found = Uncovering(self._client, options.bucket, options.prefix, self._shown)
-        return found.run(self._holding.words_of_copy, is_dry=is_dry)
+
+        def words(name: str) -> dict[str, Any]:
+            # A copy is sealed and kept by the bucket's default, unless it is said.
+            return {**options.put_words(is_block="/blocks/" in name), **self._holding.words_of_copy(name)}
+
+        return found.run(words, is_dry=is_dry)
 
     def close(self) -> None:
         """Close the connections."""

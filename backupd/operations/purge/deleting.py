@@ -13,6 +13,7 @@ from backupd.repository import identity, purge_marker
 from backupd.repository.deleting import delete_each
 from backupd.repository.identity import TWINS
 from backupd.snapshot import naming
+from backupd.store_errors import PurgeWaitsError
 
 _ROUNDS = 5
 _FIRST = ("keys/", "keyring/")
@@ -45,6 +46,12 @@ class Deleting:
             if not left:
                 break
             self._delete_all(below, left, sizes)
+        else:
+            if below.traits.create_if_absent and not self.locked:
+                raise PurgeWaitsError(
+                    "something still arrives there, from a writer that has not seen the purge",
+                    hint="purge again in a minute",
+                )
         if self.locked:
             return
         # What says what this is goes when nothing else can come back.

@@ -87,7 +87,8 @@ class Rewriter:
         journal = begin_journal(basing.journal_path(context, self._place, self._who.set_id), session, "")
         is_ended = False
         try:
-            if wish.at.name not in {name.name for name in self._records.snapshot_names()}:
+            void, _ = self._records.readable_void_names()
+            if wish.at.name in void or self._records.place.size(wish.at.name) is None:
                 raise ConflictError(
                     "the snapshot was dropped before it could be written anew", hint="run the purge again"
                 )

@@ -65,6 +65,8 @@ class _Purge:
         self._report = Report()
         self._rewritten_bytes = 0
         self._stopped: BackupError | None = None
+        self._is_changed = False
+        """Whether anything was dropped or written anew."""
 
     def run(self) -> events.Done:
         """Do what the plan says."""
@@ -82,7 +84,7 @@ class _Purge:
             try:
                 self._change(evidence.noting(place), survey)
             except BackupError as error:
-                if not evidence.deletions:
+                if not self._is_changed:
                     raise
                 self._stopped = error
             self._told_of_runs(survey)
@@ -136,6 +138,7 @@ class _Purge:
                     done += 1
                     context.step(f"write snapshot {done} of {total} anew")
                     rewriter.rewrite(wish, survey.notes.get(wish.snapshot.id, NOTHING), standing)
+                    self._is_changed = True
                     replaced.append(wish.at.name)
                     if len(replaced) >= _DROPPED_TOGETHER:
                         self._drop(place, replaced, "rewrite")
@@ -148,6 +151,7 @@ class _Purge:
     def _drop(self, place: OpenPlace, names: list[str], action: Action) -> None:
         if names:
             host_id, reason = bytes.fromhex(self._context.host.host_id), reason_of(self._order, action)
+            self._is_changed = True
             drop_snapshots(place.records, names, self._context.clock.now_ns(), host_id, reason)
 
     def _delete_void(self, place: OpenPlace, survey: Survey) -> None:
@@ -181,13 +185,16 @@ class _Purge:
             "dry_run": False,
             # Results of jobs are kept: they are not to name what was deleted.
             "snapshots": [{**one, "paths": []} for one in planned["snapshots"]],
-            "changed": bool(survey.wishes) or report.deleted_blocks > 0,
+            "changed": self._is_changed or report.deleted_blocks > 0,
             "freed_bytes": report.freed_bytes - self._rewritten_bytes,
             "deleted": {"blocks": report.deleted_blocks, "bytes": report.deleted_bytes},
             "waiting": waiting,
             "evidence": file,
         }
         error = self._stopped
+        if error is not None:
+            # What it says was said of a freeing, or of one snapshot.
+            error.hint = f"a part of what was meant is deleted already; the same command goes on. {error.hint}".strip()
         if error is None and report.waiting:
             error = PurgeWaitsError(
                 f"what was purged can't be restored any more; a part of its space waits: {report.waiting[0].reason}",

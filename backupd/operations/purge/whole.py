@@ -211,9 +211,9 @@ class _Deletion:
             try:
                 self._deleting.run(whole)
             except BackupError as error:
-                if not evidence.deletions:
-                    raise
+                # The marker stands, and keys may be gone.
                 stopped = error
+                stopped.hint = f"the same command goes on with it. {error.hint}".strip()
             self._tell_of_locks()
             waiting = [msgspec.structs.asdict(one) for one in self._waiting]
             file = evidence.write(None, found.repository, found.address, waiting)
@@ -247,9 +247,8 @@ class _Deletion:
             purge_marker.put(store, plan, is_deleting=False)
         end, pause = context.clock.monotonic() + PATIENCE_SECONDS, threading.Event()
         while self._writers(place):
-            if context.clock.monotonic() >= end:
-                reason = "a backup began at the same moment and ends at its next look: purge again in a minute"
-                self._refuse_writers(place, reason)
+            reason = "a backup began at the same moment and ends at its next look: purge again in a minute"
+            if context.clock.monotonic() >= end and self._refuse_writers(place, reason):
                 return False
             context.cancel.check()
             pause.wait(_PAUSE_SECONDS)
