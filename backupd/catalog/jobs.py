@@ -12,7 +12,7 @@ from backupd.model.jobs import ENDED, JobState, JobView, LogLine
 
 _COLUMNS = (
     "id, kind, state, set_id, set_name, orders, caller_uid, created_ns, started_ns, finished_ns, exit_code, result,"
-    " error, warnings"
+    " error, warnings, schedule"
 )
 
 
@@ -34,6 +34,8 @@ class StoredJob(msgspec.Struct, kw_only=True):
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     warnings: list[str] = []
+    schedule: str | None = None
+    """Name of the schedule that asked for it."""
 
 
 class StoredRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +84,7 @@ def put_job(connection: Connection, job: StoredJob) -> None:
         _json(job.result),
         _json(job.error),
         _json(job.warnings),
+        job.schedule,
     )
     marks = ", ".join("?" * len(values))
     connection.execute(f"INSERT OR REPLACE INTO jobs ({_COLUMNS}) VALUES ({marks})", values)
@@ -222,6 +225,7 @@ def view(job: StoredJob, caller: str) -> JobView:
         result=job.result,
         error=job.error,
         warnings=job.warnings,
+        schedule=job.schedule,
     )
 
 

@@ -45,5 +45,8 @@ STEPS: tuple[str, ...] = (
         started_ns, finished_ns, facts
         FROM (SELECT *, MAX(finished_ns) FROM runs GROUP BY set_id, destination_id, kind, exit_code);
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN schedule TEXT;
+    """,
 )
 """Step i brings version i to version i + 1 (`PRAGMA user_version`)."""

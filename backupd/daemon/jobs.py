@@ -51,6 +51,15 @@ class Jobs:
         self._unrecorded: dict[str, StoredJob] = {}
         """Jobs whose end found no room on the disk, not even in the reserve."""
         self.is_stopping = False
+        self._hearers: list[Callable[[StoredJob], None]] = []
+
+    def follow_ends(self, hear: Callable[[StoredJob], None]) -> None:
+        """Have each job that has ended, or was missed, told once it is in the catalog; on the event loop."""
+        self._hearers.append(hear)
+
+    def _tell_end(self, stored: StoredJob) -> None:
+        for hear in self._hearers:
+            hear(stored)
 
     # Taking on
 
@@ -170,6 +179,7 @@ class Jobs:
         try:
             await self._flush(job, is_last=True)
             await self._move(job, ended_state(outcome.exit_code, outcome.problem_count))
+            self._tell_end(stored)
         except BackupError as error:
             _log.error("the end of job %s is not recorded yet: %s", stored.id, error.message)
             self._unrecorded[stored.id] = stored
@@ -323,6 +333,7 @@ class Jobs:
             with suppress(BackupError):
                 await asyncio.wrap_future(self._database.write_always(rows.put_job, stored))
                 self._unrecorded.pop(job_id, None)
+                self._tell_end(stored)
 
     def _start(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -19,12 +19,14 @@ JobState = Literal[
     "interrupted_with_errors",
     "failed",
     "skipped",
+    "missed",
 ]
 ENDED: frozenset[JobState] = frozenset(
-    {"completed", "warning", "interrupted", "interrupted_with_errors", "failed", "skipped"}
+    {"completed", "warning", "interrupted", "interrupted_with_errors", "failed", "skipped", "missed"}
 )
 
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    # What is missed, a run that was due while nobody was there, was never queued.
     # A job that is cancelled while it waits was never begun.
     "queued": frozenset({"running", "interrupted", "failed", "skipped"}),
     # Queued again: the daemon restarts, the job goes on with it.
@@ -59,7 +61,10 @@ class JobView(Struct, frozen=True, kw_only=True):
     set_id: str | None = None
     caller: str = ""
     """Login name, or uid, of who asked for it."""
+    schedule: str | None = None
+    """Name of the schedule that asked for it."""
     created_ns: int
+    """When it was queued; of a missed run: when it was due."""
     started_ns: int | None = None
     finished_ns: int | None = None
     exit_code: int | None = None

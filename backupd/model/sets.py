@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from backupd.model.retention import RetentionText
+from backupd.model.schedules import ScheduleText
 from backupd.model.structs import Text
 
 Compression = Literal["none", "fast", "normal", "best"]
@@ -129,6 +130,8 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """A percentage: how much of what is stored is read a day, what was read longest ago first; none: nothing."""
     heal: bool = True
     """Whether periodic checks repair, within limits."""
+    schedules: list[ScheduleText] = []
+    """When it runs by itself, while it is enabled."""
     tags: dict[str, str] = {}
     """Of each snapshot."""
     time_zone: str | None = None
