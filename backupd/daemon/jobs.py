@@ -52,6 +52,11 @@ class Jobs:
         """Jobs whose end found no room on the disk, not even in the reserve."""
         self.is_stopping = False
         self._hearers: list[Callable[[StoredJob], None]] = []
+        self._tell_moved: Callable[[], None] = lambda: None
+
+    def follow_moves(self, tell: Callable[[], None]) -> None:
+        """Have it told that a job was taken on, began or ended; on the event loop. One follower."""
+        self._tell_moved = tell
 
     def follow_ends(self, hear: Callable[[StoredJob], None]) -> None:
         """Have each job that has ended, or was missed, told once it is in the catalog; on the event loop."""
@@ -139,6 +144,7 @@ class Jobs:
             job = self.live[job_id]
             job.is_begun = True
             self._start(self._run(job))
+        self._tell_moved()
 
     async def _run(self, job: LiveJob) -> None:
         try:
@@ -211,6 +217,7 @@ class Jobs:
         # A begin may fail for want of room; to end, the reserve is given up.
         write = self._database.write if state in ("running", "paused") else self._database.write_always
         await asyncio.wrap_future(write(rows.put_job, msgspec.structs.replace(stored)))
+        self._tell_moved()
 
     # What callers ask of jobs
 

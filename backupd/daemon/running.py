@@ -26,6 +26,7 @@ from backupd.daemon.jobs import Jobs
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
 from backupd.daemon.routes import ROUTES
+from backupd.daemon.service_status import ServiceStatus
 from backupd.daemon.services import Services
 from backupd.daemon.serving import Server
 from backupd.daemon.supervisor import OWN_VARIABLES, Supervisor
@@ -68,8 +69,11 @@ async def run(places: DaemonPlaces, clock: Clock, environment: Mapping[str, str]
         try:
             services, server = await _assemble(places, clock, environment, database, signals)
             await server.listen(end)
-            supervisor.ready(f"{len(services.definitions.sets)} sets")
-            await _serve(services, server, supervisor, signals)
+            told = ServiceStatus(supervisor, services.jobs, services.definitions, lambda: services.warnings)
+            signals.reload = _reloading(services.configuration, supervisor, told, clock)
+            services.jobs.follow_moves(told.tell)
+            told.ready()
+            await _serve(services, server, supervisor, told, signals)
         finally:
             database.close()
             _unbind(end, places.socket, is_ours=not supervisor.has_passed_socket)
@@ -144,7 +148,21 @@ def _is_locked(state: str, identity: str, clock: Clock) -> bool:
     return False
 
 
-async def _serve(services: Services, server: Server, supervisor: Supervisor, signals: _Signals) -> None:
+def _reloading(
+    configuration: Configuration, supervisor: Supervisor, told: ServiceStatus, clock: Clock
+) -> Callable[[], None]:
+    """Read the settings again, and have the service manager know when that is done."""
+
+    def reload() -> None:
+        supervisor.reloading(clock.monotonic())
+        configuration.reload_soon(told.ready)
+
+    return reload
+
+
+async def _serve(
+    services: Services, server: Server, supervisor: Supervisor, told: ServiceStatus, signals: _Signals
+) -> None:
     watchdog = asyncio.create_task(supervisor.tell_alive())
     upkeep = asyncio.create_task(services.jobs.keep_up())
     pacing = asyncio.create_task(services.bandwidth.keep_up())
@@ -154,7 +172,8 @@ async def _serve(services: Services, server: Server, supervisor: Supervisor, sig
         watchdog.cancel()
         upkeep.cancel()
         pacing.cancel()
-        supervisor.stopping()
+        services.jobs.follow_moves(lambda: None)
+        told.stopping()
         services.queries.kill_all()
         await services.jobs.stop()
         await server.close()
