@@ -22,7 +22,7 @@ UNITS = TOP / "systemd"
 SERVICE = UNITS / "backupd.service"
 DROP_INS = sorted((UNITS / "drop-ins").iterdir())
 HIDES_FILES = {"PrivateTmp", "ProtectHome", "ProtectSystem", "PrivateMounts", "ProtectKernelModules"}
-HIDES_FILES |= {"RestrictSUIDSGID", "RootDirectory", "ReadOnlyPaths", "InaccessiblePaths", "TemporaryFileSystem", "PrivateUsers"}
+HIDES_FILES |= {"RestrictSUIDSGID", "RootDirectory", "ReadOnlyPaths", "InaccessiblePaths", "TemporaryFileSystem"}
 
 needs_systemd = pytest.mark.needs("systemd-analyze")
 
