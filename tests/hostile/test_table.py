@@ -120,6 +120,7 @@ _LEFT_OUT: dict[str, str] = {
     "bkctl/render/destinations.py:_lock": _ADDRESS,
     "bkctl/render/sets.py:_short": _ENCODES,
     "bkctl/render/sets.py:show_lines": _ENCODES,
+    "bkctl/service/launchd.py:Launchd.wanted": "reads a file of this very installation",
     "bkctl/watching.py:_progress_of": _ENCODES,
 }
 
