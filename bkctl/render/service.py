@@ -8,7 +8,7 @@ from typing import Any
 
 from bkctl.render.times import rfc3339, shown
 from bkctl.service.installing import Change
-from bkctl.service.scope import Scope, user_name
+from bkctl.service.scope import Scope, linger_file, user_name
 from bkctl.service.standing import Stands
 from bkctl.text import count, pairs
 
@@ -41,7 +41,7 @@ def after_install(scope: Scope, *, is_started: bool, dry_run: bool) -> list[str]
     lines = ["How it stands: bkctl daemon status" if is_started else "It starts at boot. Now: bkctl daemon start"]
     if scope.is_system:
         return [*lines, "Who is to reach it: usermod -aG GROUP USER, GROUP being the socket's; rights: docs/access.md"]
-    if not os.path.exists(f"/var/lib/systemd/linger/{user_name()}"):
+    if not os.path.exists(linger_file()):
         lines.append("It ends when you log out, unless: loginctl enable-linger")
     return lines
 

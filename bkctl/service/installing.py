@@ -52,7 +52,7 @@ def install(scope: Scope, wanted: Wanted, *, start: bool, dry_run: bool) -> Chan
     manager = manager_of(scope)
     manager.require()
     former, files = manager.installed(), manager.wanted(wanted)
-    change = Change(differences(former, files), warnings=list(_warnings(scope)))
+    change = Change(differences(former, files), warnings=warnings_of(scope))
     standing = manager.standing()
     groups = _groups(manager, manager.socket_group(files), scope.root)
     change.commands += groups
@@ -137,7 +137,7 @@ def _knows_group(name: str) -> bool:
     return True
 
 
-def _warnings(scope: Scope) -> list[str]:
+def warnings_of(scope: Scope) -> list[str]:
     """Root would run what somebody else can change, or what is not there."""
     if scope.root and not os.path.exists(scope.root + sys.executable):
         return [f"there is no {sys.executable} below {scope.root}: install backupd there under the same path"]

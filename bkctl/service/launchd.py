@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import plistlib
 import re
 from collections.abc import Mapping
 from typing import Literal
@@ -47,11 +46,10 @@ class Launchd:
                 "--socket-group, --socket-mode, --with and --without are for systemd",
                 hint="macOS binds no socket for the daemon, which is reached by who started it",
             )
-        found = plistlib.loads(shipped(f"launchd/{self._label}.plist"))
-        found["ProgramArguments"] = list(wanted.program)
-        if wanted.variables:
-            found["EnvironmentVariables"] = dict(wanted.variables)
-        return {self._path: plistlib.dumps(found, sort_keys=False)}
+        text = shipped(f"launchd/{self._label}.plist").decode()
+        words = "".join(f"\t\t<string>{_escaped(word)}</string>\n" for word in wanted.program)
+        text = re.sub(r"\t\t<string>/[^<]*backupd</string>\n", lambda _: words, text, count=1)
+        return {self._path: text.replace("</dict>\n</plist>", f"{_variables(wanted)}</dict>\n</plist>").encode()}
 
     def socket_group(self, files: Mapping[str, bytes]) -> str | None:
         """The daemon binds its socket itself."""
@@ -105,3 +103,15 @@ class Launchd:
     def restart(self) -> list[list[str]]:
         """What stops it, its jobs at their checkpoints, and starts it; `kickstart -k` would kill it."""
         return [*self.stop(), ["launchctl", "bootstrap", self._domain, self._path]]
+
+
+def _variables(wanted: Wanted) -> str:
+    pairs = [
+        f"\t\t<key>{_escaped(name)}</key>\n\t\t<string>{_escaped(value)}</string>\n"
+        for name, value in sorted(wanted.variables.items())
+    ]
+    return f"\t<key>EnvironmentVariables</key>\n\t<dict>\n{''.join(pairs)}\t</dict>\n" if pairs else ""
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -117,3 +117,8 @@ def launch_agent() -> str:
 def user_name() -> str:
     """Of who calls."""
     return pwd.getpwuid(os.geteuid()).pw_name
+
+
+def linger_file() -> str:
+    """What is there where systemd keeps this user's services running without a login."""
+    return f"/var/lib/systemd/linger/{user_name()}"

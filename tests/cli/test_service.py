@@ -146,6 +146,35 @@ def test_a_service_from_its_installation_to_its_end(account: Account) -> None:
 
 
 @pytest.mark.platform("linux")
+def test_doctor_finds_what_is_wrong_with_a_service(account: Account) -> None:
+    """A service that does not start at boot is noticed on the day it was needed."""
+
+    def found() -> dict[str, tuple[str, str]]:
+        findings = account.json("doctor")["result"]["findings"]
+        return {one["check"]: (one["verdict"], one["mend"]) for one in findings}
+
+    install = "bkctl daemon install --user --start"
+    assert found()["service"] == ("look", install)
+    account.good("daemon", "install", "--start")
+    well = found()
+    assert {well[name][0] for name in ("service", "units", "boot", "daemon")} == {"ok"}
+    assert well["lingering"] == ("look", "loginctl enable-linger")
+    program = account.units / UNITS[1]
+    program.write_text(program.read_text().replace(sys.executable, "/opt/old/python"))
+    (account.state / "enabled").write_text("disabled")
+    ill = found()
+    assert (ill["units"][0], ill["boot"]) == ("look", ("wrong", install))
+    account.good("daemon", "install")
+    account.good("daemon", "stop")
+    stopped = found()
+    assert stopped["service"] == ("wrong", "bkctl daemon start --user")
+    assert stopped["daemon"][0] == "wrong"
+    (account.state / "state").write_text("failed")
+    assert "journalctl --user -e -u backupd" in found()["service"][1]
+    assert "journalctl --user -e" in account.json("daemon", "status")["result"]["next"][0]
+
+
+@pytest.mark.platform("linux")
 def test_what_fails_is_taken_back(account: Account) -> None:
     """A half of an installation starts at the next boot, and fails there with nobody looking."""
     (account.state / "fails").write_text("enable")
@@ -264,11 +293,14 @@ def test_launchd_is_told_the_same(is_system: bool) -> None:
     known = {"Label", "ProgramArguments", "RunAtLoad", "KeepAlive", "ThrottleInterval", "ExitTimeOut", "ProcessType"}
     known |= {"Umask", "SoftResourceLimits", "StandardErrorPath", "EnvironmentVariables"}
     manager = Launchd(Scope(is_system, Environment()))
-    ((path, data),) = manager.wanted(Wanted(program=("/venv/python", "-P"), variables={"A": "b"})).items()
+    ((path, data),) = manager.wanted(Wanted(program=("/venv <&>/python", "-P"), variables={"A": "<b>"})).items()
     found = plistlib.loads(data)
     assert found.keys() <= known
     assert Path(path).name == f"{found['Label']}.plist"
-    assert (found["ProgramArguments"], found["EnvironmentVariables"]) == (["/venv/python", "-P"], {"A": "b"})
+    assert (found["ProgramArguments"], found["EnvironmentVariables"]) == (
+        ["/venv <&>/python", "-P"],
+        {"A": "<b>"},
+    )
     assert (found["RunAtLoad"], found["KeepAlive"]) == (True, {"SuccessfulExit": False})
     assert (found["ExitTimeOut"], found["Umask"]) == (30, 0o077)
     domain = "system" if is_system else f"gui/{os.geteuid()}"

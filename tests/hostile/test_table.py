@@ -114,13 +114,12 @@ _LEFT_OUT: dict[str, str] = {
     "bkctl/daemon_client.py:DaemonClient.request": "reads by `answer of a daemon`, decodes as each `body` is",
     "bkctl/destination_options.py:_proxy_text": _PROXY,
     "bkctl/options.py:given_proxy": _PROXY,
-    "bkctl/proxy_target.py:_server_of": _ADDRESS,
+    "bkctl/proxy_target.py:server_of": _ADDRESS,
     "bkctl/render/config.py:_shown": _ENCODES,
     "bkctl/render/config.py:export_lines": _ENCODES,
     "bkctl/render/destinations.py:_lock": _ADDRESS,
     "bkctl/render/sets.py:_short": _ENCODES,
     "bkctl/render/sets.py:show_lines": _ENCODES,
-    "bkctl/service/launchd.py:Launchd.wanted": "reads a file of this very installation",
     "bkctl/watching.py:_progress_of": _ENCODES,
 }
 
