@@ -13,14 +13,16 @@ from bkctl.daemon_client import DaemonClient
 from bkctl.service.files import differences
 from bkctl.service.installing import PROGRAM, manager_of, variables_of, warnings_of
 from bkctl.service.manager import Manager, Standing, Wanted
-from bkctl.service.scope import Scope, is_installed, linger_file, user_name
+from bkctl.service.scope import SYSTEM_SOCKET, Scope, is_installed, linger_file, user_name
 
 _SYSTEM_UNIT = "/etc/systemd/system/backupd.service"
 
 
 def diagnose(scope: Scope, client: DaemonClient) -> Iterator[Finding]:
     """All findings. Nothing of a daemon that was started by hand at a socket of its own."""
-    if client.path != scope.socket:
+    if client.path == SYSTEM_SOCKET:
+        scope = Scope(True, scope.environment)
+    elif client.path != scope.socket:
         return
     manager = manager_of(scope)
     try:

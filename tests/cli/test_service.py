@@ -150,11 +150,13 @@ def test_doctor_finds_what_is_wrong_with_a_service(account: Account) -> None:
     """A service that does not start at boot is noticed on the day it was needed."""
 
     def found() -> dict[str, tuple[str, str]]:
-        findings = account.json("doctor")["result"]["findings"]
+        findings = account.json("doctor", "--user")["result"]["findings"]
         return {one["check"]: (one["verdict"], one["mend"]) for one in findings}
 
     install = "bkctl daemon install --user --start"
     assert found()["service"] == ("look", install)
+    machine = account.json("doctor")["result"]["findings"]
+    assert ("service", "bkctl daemon install --system --start") in [(one["check"], one["mend"]) for one in machine]
     account.good("daemon", "install", "--start")
     well = found()
     assert {well[name][0] for name in ("service", "units", "boot", "daemon")} == {"ok"}
