@@ -26,6 +26,7 @@ from backupd.daemon.jobs import Jobs
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
 from backupd.daemon.routes import ROUTES
+from backupd.daemon.scheduling import Scheduler
 from backupd.daemon.service_status import ServiceStatus
 from backupd.daemon.services import Services
 from backupd.daemon.serving import Server
@@ -69,7 +70,7 @@ async def run(places: DaemonPlaces, clock: Clock, environment: Mapping[str, str]
         try:
             services, server = await _assemble(places, clock, environment, database, signals)
             await server.listen(end)
-            told = ServiceStatus(supervisor, services.jobs, services.definitions, lambda: services.warnings)
+            told = ServiceStatus(supervisor, services)
             signals.reload = _reloading(services.configuration, supervisor, told, clock)
             services.jobs.follow_moves(told.tell)
             told.ready()
@@ -97,6 +98,9 @@ async def _assemble(
     bandwidth.adopt(settings)
     carrier = Carrier(database, definitions, clock, for_jobs, files, bandwidth)
     jobs = Jobs(database, carrier, clock, settings.queue.jobs_at_once)
+    scheduler = Scheduler(database, definitions, jobs, clock, environment)
+    scheduler.adopt(settings)
+    await scheduler.start()
     gate = Gate(settings.access)
     services = Services(
         places=places,
@@ -109,6 +113,7 @@ async def _assemble(
         gate=gate,
         configuration=configuration,
         bandwidth=bandwidth,
+        scheduler=scheduler,
         environment=for_jobs,
         started_ns=clock.now_ns(),
         warnings=configuration.warnings,
@@ -117,6 +122,7 @@ async def _assemble(
     def adopt(settings: DaemonSettings) -> None:
         gate.replace(settings.access)
         definitions.adopt(settings)
+        scheduler.adopt(settings)
         jobs.most = settings.queue.jobs_at_once
         jobs.turn()
         bandwidth.adopt(settings)
@@ -163,15 +169,17 @@ def _reloading(
 async def _serve(
     services: Services, server: Server, supervisor: Supervisor, told: ServiceStatus, signals: _Signals
 ) -> None:
-    watchdog = asyncio.create_task(supervisor.tell_alive())
+    watchdog = asyncio.create_task(supervisor.tell_alive(told.tell))
     upkeep = asyncio.create_task(services.jobs.keep_up())
     pacing = asyncio.create_task(services.bandwidth.keep_up())
+    scheduling = asyncio.create_task(services.scheduler.keep_up())
     try:
         await signals.stop.wait()
     finally:
         watchdog.cancel()
         upkeep.cancel()
         pacing.cancel()
+        scheduling.cancel()
         services.jobs.follow_moves(lambda: None)
         told.stopping()
         services.queries.kill_all()

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-from backupd.daemon.definitions import Definitions
-from backupd.daemon.jobs import Jobs
+from backupd.clock import to_datetime
+from backupd.daemon.services import Services
 from backupd.daemon.supervisor import Supervisor
 
 
 class ServiceStatus:
     """Tells the service manager whenever the line changes."""
 
-    def __init__(
-        self, supervisor: Supervisor, jobs: Jobs, definitions: Definitions, warnings: Callable[[], Sequence[str]]
-    ) -> None:
-        """warnings: what is wrong with the settings in force."""
-        self._supervisor, self._jobs, self._definitions, self._warnings = supervisor, jobs, definitions, warnings
+    def __init__(self, supervisor: Supervisor, services: Services) -> None:
+        self._supervisor, self._services = supervisor, services
         self._told = ""
 
     def text(self) -> str:
         """As of now, no line breaks."""
-        counts = self._jobs.counts()
+        services = self._services
+        counts = services.jobs.counts()
         running, waiting = counts["running"], counts["queued"]
-        parts = [_count(sum(one.text.enabled for one in self._definitions.sets), "set")]
+        parts = [_count(sum(one.text.enabled for one in services.definitions.sets), "set")]
         if running or waiting:
             parts.append(f"{_count(running, 'job')} running, {waiting} waiting")
         else:
-            parts.append("no job runs")
-        parts += ["a fault in the settings, see: bkctl doctor"] * bool(self._warnings())
+            parts.append(f"no job runs{self._next()}")
+        parts += ["a fault in the settings, see: bkctl doctor"] * bool(services.warnings)
         return "; ".join(parts)
+
+    def _next(self) -> str:
+        """Which set runs next by itself, and when; in the set's zone."""
+        scheduler = self._services.scheduler
+        coming = [
+            (found[0], one.text.name, one)
+            for one in self._services.definitions.sets
+            if (found := scheduler.next_of(one)) is not None
+        ]
+        if not coming:
+            return ""
+        due_ns, name, stored = min(coming, key=lambda one: one[:2])
+        due = to_datetime(due_ns).astimezone(scheduler.zone_of(stored))
+        return f", next {name} at {due:%Y-%m-%d %H:%M %Z}"
 
     def tell(self) -> None:
         """Tell the line if it is another one than was told last."""
@@ -44,7 +54,7 @@ class ServiceStatus:
 
     def stopping(self) -> None:
         """No more is told: the jobs make their checkpoints."""
-        running = self._jobs.counts()["running"]
+        running = self._services.jobs.counts()["running"]
         self._supervisor.stopping(f"{_count(running, 'job')} to a checkpoint" if running else "ending")
 
 

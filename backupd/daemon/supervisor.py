@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 _FIRST_PASSED = 3
@@ -48,10 +48,11 @@ class Supervisor:
         """Jobs are brought to their checkpoints."""
         self._say(f"STOPPING=1\nSTATUS={status}")
 
-    async def tell_alive(self) -> None:
-        """Tell the watchdog that the event loop turns."""
+    async def tell_alive(self, tell_status: Callable[[], None]) -> None:
+        """Tell the watchdog that the event loop turns, and the status where it changed without a job's doing."""
         while self._alive_seconds is not None:
             self._say("WATCHDOG=1", wait_seconds=0)
+            tell_status()
             await asyncio.sleep(self._alive_seconds)
 
     def _say(self, text: str, wait_seconds: float = 2) -> bool:

@@ -77,7 +77,8 @@ def _of_run(scope: Scope, standing: Standing) -> Finding:
     if standing.activity == "stopped" and not standing.listens:
         mend = f"bkctl daemon start {scope.option}"
         return Finding(check="service", verdict="wrong", message="it is stopped: nothing runs by itself", mend=mend)
-    return Finding(check="service", verdict="ok", message=f"{standing.activity}; {standing.status or 'says nothing'}")
+    parts = [standing.activity, *([standing.status] if standing.status else [])]
+    return Finding(check="service", verdict="ok", message="; ".join(parts))
 
 
 def _of_reach(manager: Manager, path: str) -> Iterator[Finding]:

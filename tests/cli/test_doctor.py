@@ -164,7 +164,7 @@ def test_doctor_tries_each_server_once(daemon: Daemon) -> None:
         taken.close()
         port = open_port.getsockname()[1]
         made = {"one": f"sftp://x@127.0.0.1:{shut}/a", "two": f"sftp://x@127.0.0.1:{shut}/b"}
-        document = {"destinations": [{"name": name, "place": place} for name, place in made.items()]}
+        document: dict[str, Any] = {"destinations": [{"name": name, "place": one} for name, one in made.items()]}
         document["destinations"].append(
             {"name": "proxied", "place": "webdavs://store.invalid/a", "proxy": {"url": f"http://127.0.0.1:{port}"}}
         )
