@@ -115,6 +115,7 @@ _LEFT_OUT: dict[str, str] = {
     "bkctl/destination_options.py:_proxy_text": _PROXY,
     "bkctl/options.py:given_proxy": _PROXY,
     "bkctl/proxy_target.py:server_of": _ADDRESS,
+    "bkctl/reaching.py:_first_on_the_way": _PROXY,
     "bkctl/render/config.py:_shown": _ENCODES,
     "bkctl/render/config.py:export_lines": _ENCODES,
     "bkctl/render/destinations.py:_lock": _ADDRESS,
