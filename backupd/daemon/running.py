@@ -184,6 +184,7 @@ async def _serve(
         told.stopping()
         services.queries.kill_all()
         await services.jobs.stop()
+        services.scheduler.close()
         await server.close()
 
 
