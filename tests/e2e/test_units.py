@@ -133,6 +133,21 @@ def _beside_devices(differences: list[str]) -> list[str]:
 @needs_systemd
 @pytest.mark.root
 @pytest.mark.platform("linux")
+def test_the_machine_is_woken_by_who_was_given_that(tmp_path: Path) -> None:
+    """A schedule that wakes the machine does so under its drop-in, wherever root can at all."""
+    program = [sys.executable, "-c", "from backupd.daemon.wake_timer import WakeTimer; WakeTimer().close()"]
+    codes = []
+    for prefix in ([], Unit(SERVICE, UNITS / "drop-ins" / "wake.conf").prefix(), Unit(SERVICE).prefix()):
+        done = subprocess.run([*prefix, *program], capture_output=True, text=True, check=False, timeout=60)
+        codes.append((done.returncode, done.stderr.splitlines()[-1:]))
+    assert codes[1] == codes[0]
+    assert codes[2][0] == 1
+
+
+@needs_systemd
+@pytest.mark.root
+@pytest.mark.platform("linux")
+@pytest.mark.nightly
 def test_a_whole_machine_comes_back_with_its_drop_in(zoo: Zoo, tmp_path: Path) -> None:
     """Device nodes and trusted attributes too."""
     with caged(tmp_path / "home", UNITS / "drop-ins" / "whole-machine.conf") as daemon:

@@ -17,6 +17,12 @@ from pathlib import Path
 _ALLOW = 0x7FFF_0000
 _EPERM, _ENOSYS = 0x0005_0001, 0x0005_0026
 _EQUAL = 4
+_TAKEN = {
+    "PrivateDevices": {"CAP_MKNOD", "CAP_SYS_RAWIO"},
+    "ProtectClock": {"CAP_SYS_TIME", "CAP_WAKE_ALARM"},
+    "ProtectKernelLogs": {"CAP_SYSLOG"},
+}
+"""Capabilities that other settings take (systemd.exec(5))."""
 
 
 class Unit:
@@ -40,8 +46,10 @@ class Unit:
         return [word for value in self.settings.get(key, []) for word in value.split()]
 
     def capabilities(self) -> list[str]:
-        """Those of the bounding set that the devices' setting leaves, as setpriv has them."""
-        taken = {"CAP_MKNOD", "CAP_SYS_RAWIO"} if self.settings.get("PrivateDevices", ["no"])[-1] == "yes" else set()
+        """Those of the bounding set that settings of devices and clock leave, as setpriv has them."""
+        taken: set[str] = set()
+        for key, names in _TAKEN.items():
+            taken |= names if self.settings.get(key, ["no"])[-1] == "yes" else set()
         return [one.removeprefix("CAP_").lower() for one in self.words("CapabilityBoundingSet") if one not in taken]
 
     def calls(self) -> list[str]:
