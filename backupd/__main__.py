@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from backupd import __version__
 from backupd.clock import SystemClock
+from backupd.daemon import log_lines
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.running import run
 from backupd.errors import BackupError
@@ -42,30 +43,17 @@ def main() -> int:
     os.umask(0o077)
     keep_private()
     _allow_open_files()
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_PlainLines("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.INFO)
+    variables = environment.variables()
+    logging.basicConfig(handlers=[log_lines.handler(sys.stderr, variables)], level=logging.INFO)
     try:
-        places = find_places(given.socket, given.state, given.config, environment.variables())
-        asyncio.run(run(places, SystemClock(), environment.variables()))
+        places = find_places(given.socket, given.state, given.config, variables)
+        asyncio.run(run(places, SystemClock(), variables))
     except BackupError as error:
-        hint = f"hint: {_plain(error.hint)}\n" * bool(error.hint)
-        sys.stderr.write(f"backupd: {_plain(error.message)}\n{hint}")
+        mark = "<3>" if log_lines.is_journal(sys.stderr, variables) else ""
+        hint = f"{mark}hint: {log_lines.plain(error.hint)}\n" * bool(error.hint)
+        sys.stderr.write(f"{mark}backupd: {log_lines.plain(error.message)}\n{hint}")
         return error.exit_code
     return 0
-
-
-class _PlainLines(logging.Formatter):
-    """A message is one line, whatever names it quotes: none may forge another, or move a terminal's cursor."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """A line, then those of a traceback."""
-        made = logging.makeLogRecord({**vars(record), "msg": _plain(record.getMessage()), "args": None})
-        return "\n".join(_plain(line) for line in super().format(made).split("\n"))
-
-
-def _plain(text: str) -> str:
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def _allow_open_files() -> None:

@@ -23,15 +23,14 @@ from bkctl.daemon_client import DaemonClient
 from bkctl.daemon_job import DaemonJob, DaemonQuestion
 from bkctl.job_link import JobLink
 from bkctl.job_process import JobProcess
+from bkctl.service.scope import SYSTEM_SOCKET, is_installed, own_socket
 from bkctl.session import Session
-
-_SYSTEM_SOCKET = "/run/backupd/backupd.sock"
 
 
 def client_of(session: Session) -> DaemonClient:
     """The daemon that this call means, whether it runs or not. Raises UsageError.
 
-    `--socket`, BACKUPD_SOCKET, else the user's own where one was ever started, else the machine's.
+    `--socket`, BACKUPD_SOCKET, else the user's own where one is installed or was ever started, else the machine's.
     """
     if session.has_no_daemon:
         raise DaemonUnreachableError("this needs a daemon, and --no-daemon was given")
@@ -40,11 +39,11 @@ def client_of(session: Session) -> DaemonClient:
     given = session.socket_path or session.environment.socket_path
     if given:
         return DaemonClient(os.path.abspath(given), f"start it: backupd --socket {given}")
-    own = _own_socket(session)
-    is_own = session.is_user or (not session.is_system and os.geteuid() != 0 and os.path.exists(os.path.dirname(own)))
-    if is_own and os.geteuid() != 0:
-        return DaemonClient(own, "start it: backupd &")
-    return DaemonClient(_SYSTEM_SOCKET, "start it as root: backupd &")
+    if os.geteuid() != 0 and not session.is_system:
+        own, has_unit = own_socket(session.environment), is_installed(session.environment)
+        if session.is_user or has_unit or os.path.exists(os.path.dirname(own)):
+            return DaemonClient(own, "start it: bkctl daemon start --user" if has_unit else "start it: backupd &")
+    return DaemonClient(SYSTEM_SOCKET, "start it as root: bkctl daemon start, or backupd & where it is no service")
 
 
 def place_of(session: Session, word: str) -> str:
@@ -103,10 +102,3 @@ def _knows(client: DaemonClient, order: AnyOrder, places: list[str]) -> bool:
     except (DaemonUnreachableError, AccessError):
         return False
     return any(lies_in(place, one.text.place) for one in known for place in places)
-
-
-def _own_socket(session: Session) -> str:
-    environment = session.environment
-    state = environment.state_home or os.path.expanduser("~/.local/state")
-    above = environment.runtime_directory or os.path.join(state, "backupd")
-    return os.path.join(above, "backupd", "backupd.sock")

@@ -20,6 +20,7 @@ from bkctl.session import Environment, Reply, Session, described
 from bkctl.verbs import root
 
 _READER_GONE = 141
+_XDG = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
 _DONE_BUT_LOOK = 3
 
 
@@ -51,7 +52,7 @@ def read_environment(variables: Mapping[str, str]) -> Environment:
         is_dumb_terminal=variables.get("TERM") == "dumb",
         socket_path=variables.get("BACKUPD_SOCKET"),
         runtime_directory=variables.get("XDG_RUNTIME_DIR"),
-        state_home=variables.get("XDG_STATE_HOME"),
+        xdg={name: variables[name] for name in _XDG if variables.get(name)},
     )
 
 

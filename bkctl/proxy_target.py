@@ -25,13 +25,14 @@ def target_of(session: Session, word: str | None, *, has_proxy: bool) -> tuple[s
         return *host_and_port(word), True
     if not has_proxy:
         for one in client_of(session).get("/v1/destinations", DestinationList).destinations:
-            found = _server_of(one.text.place) if is_url(one.text.place) else None
+            found = server_of(one.text.place) if is_url(one.text.place) else None
             if found is not None:
                 return found
     raise UsageError("there is no server to try it with", hint="name one: --to HOST:PORT")
 
 
-def _server_of(place: str) -> tuple[str, int, bool] | None:
+def server_of(place: str) -> tuple[str, int, bool] | None:
+    """(host, port, whether it speaks TLS) of an address; None: only a vendor's program knows. Raises UsageError."""
     url = PlaceUrl.parse(place)
     if url.scheme == "s3":
         parts = urlsplit(url.options.get("endpoint", _S3_ENDPOINT))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,8 +28,9 @@ class Environment:
     socket_path: str | None = None
     """`BACKUPD_SOCKET`."""
     runtime_directory: str | None = None
-    state_home: str | None = None
-    """`XDG_RUNTIME_DIR` and `XDG_STATE_HOME`: where a user's daemon has its socket."""
+    """`XDG_RUNTIME_DIR`: where a user's daemon has its socket."""
+    xdg: Mapping[str, str] = field(default_factory=dict)
+    """Those of `XDG_…_HOME` that are set: where a user's daemon has all else."""
     job_command: tuple[str, ...] = JOB_COMMAND
     """Program that does the work; the number of its socket is appended."""
 

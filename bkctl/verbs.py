@@ -9,6 +9,7 @@ from bkctl.commands.backup import backup
 from bkctl.commands.check import check
 from bkctl.commands.completion import completion
 from bkctl.commands.config import config
+from bkctl.commands.daemon import daemon
 from bkctl.commands.decrypt import decrypt
 from bkctl.commands.destination import destination
 from bkctl.commands.doctor import doctor
@@ -62,6 +63,7 @@ for command in (
     decrypt,
     info,
     doctor,
+    daemon,
     completion,
 ):
     root.add_command(command)

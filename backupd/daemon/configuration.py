@@ -104,17 +104,19 @@ class Configuration:
             changes |= made.changes
             return Change(changed=bool(changes), diff=changes, warnings=[*self.warnings, *made.warnings])
 
-    def reload_soon(self) -> None:
+    def reload_soon(self, tell_done: Callable[[], None] = lambda: None) -> None:
         """As `reload`, on a signal; what is wrong goes to the log and to `warnings`."""
-        task = asyncio.get_running_loop().create_task(self._reload_on_signal())
+        task = asyncio.get_running_loop().create_task(self._reload_on_signal(tell_done))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _reload_on_signal(self) -> None:
+    async def _reload_on_signal(self, tell_done: Callable[[], None]) -> None:
         try:
             await self.reload()
         except BackupError as error:
             _log.warning("%s; the last good settings are in force", error.message)
+        finally:
+            tell_done()
 
     async def apply(self, texts: Sequence[ConfigDocument], *, prune: bool, dry_run: bool) -> Change:
         """Bring sets and destinations to what documents say. Raises UsageError, ConfigError, ConflictError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 from backupd.catalog import jobs as rows
@@ -20,6 +21,7 @@ from backupd.sizes import format_bytes, format_seconds
 
 _SCARCE_BYTES = 512 << 20
 _AHEAD_SECONDS = 300
+_PROTECTED = "/Library/Application Support/com.apple.TCC/TCC.db"
 
 
 async def examine(call: Call) -> Examination:
@@ -47,7 +49,26 @@ def _waking(sets: Iterable[StoredSet]) -> list[str]:
 
 
 def _of_places(places: DaemonPlaces) -> list[Finding]:
-    return [_of_socket(places.socket), _of_reserve(places.state), _of_space(places.state)]
+    found = [_of_socket(places.socket), _of_reserve(places.state), _of_space(places.state)]
+    return [*found, disk_access(_PROTECTED)] if sys.platform == "darwin" else found
+
+
+def disk_access(protected: str) -> Finding:
+    """Whether macOS lets the daemon read everything. protected: a file that it shows only to who may."""
+    try:
+        with open(protected, "rb") as file:
+            file.read(1)
+    except PermissionError:
+        return Finding(
+            check="disk access",
+            verdict="wrong",
+            message="macOS lets backupd read only a part of homes and libraries: backups and restores have gaps",
+            mend=f"System Settings, Privacy & Security, Full Disk Access: add {sys.executable}, switch it on, "
+            "then: bkctl daemon restart",
+        )
+    except OSError as error:
+        return Finding(check="disk access", verdict="ok", message=f"can't be told: {error.strerror}")
+    return Finding(check="disk access", verdict="ok", message="macOS lets backupd read everything")
 
 
 def _of_socket(path: str) -> Finding:

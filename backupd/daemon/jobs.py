@@ -63,6 +63,11 @@ class Jobs:
         self.holds: Callable[[LiveJob], str] = lambda job: ""
         """Why a waiting job may not begin yet, though its turn has come; empty: it may."""
         self._hearers: list[Callable[[StoredJob], None]] = []
+        self._tell_moved: Callable[[], None] = lambda: None
+
+    def follow_moves(self, tell: Callable[[], None]) -> None:
+        """Have it told that a job was taken on, began or ended; on the event loop. One follower."""
+        self._tell_moved = tell
 
     def follow_ends(self, hear: Callable[[StoredJob], None]) -> None:
         """Have each job that has ended, or was missed, told once it is in the catalog; on the event loop."""
@@ -173,6 +178,7 @@ class Jobs:
             job = self.live[job_id]
             job.is_begun = True
             self._start(self._run(job))
+        self._tell_moved()
 
     async def _run(self, job: LiveJob) -> None:
         try:
@@ -250,6 +256,7 @@ class Jobs:
         # A begin may fail for want of room; to end, the reserve is given up.
         write = self._database.write if state in ("running", "paused") else self._database.write_always
         await asyncio.wrap_future(write(rows.put_job, msgspec.structs.replace(stored)))
+        self._tell_moved()
 
     # What callers ask of jobs
 

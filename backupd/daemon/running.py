@@ -29,6 +29,7 @@ from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
 from backupd.daemon.routes import ROUTES
 from backupd.daemon.scheduling import Scheduler
+from backupd.daemon.service_status import ServiceStatus
 from backupd.daemon.services import Services
 from backupd.daemon.serving import Server
 from backupd.daemon.status_routes import report_of
@@ -72,8 +73,11 @@ async def run(places: DaemonPlaces, clock: Clock, environment: Mapping[str, str]
         try:
             services, server = await _assemble(places, clock, environment, database, signals)
             await server.listen(end)
-            supervisor.ready(f"{len(services.definitions.sets)} sets")
-            await _serve(services, server, supervisor, signals)
+            told = ServiceStatus(supervisor, services)
+            signals.reload = _reloading(services.configuration, supervisor, told, clock)
+            services.jobs.follow_moves(told.tell)
+            told.ready()
+            await _serve(services, server, supervisor, told, signals)
         finally:
             database.close()
             _unbind(end, places.socket, is_ours=not supervisor.has_passed_socket)
@@ -161,8 +165,22 @@ def _is_locked(state: str, identity: str, clock: Clock) -> bool:
     return False
 
 
-async def _serve(services: Services, server: Server, supervisor: Supervisor, signals: _Signals) -> None:
-    watchdog = asyncio.create_task(supervisor.tell_alive())
+def _reloading(
+    configuration: Configuration, supervisor: Supervisor, told: ServiceStatus, clock: Clock
+) -> Callable[[], None]:
+    """Read the settings again, and have the service manager know when that is done."""
+
+    def reload() -> None:
+        supervisor.reloading(clock.monotonic())
+        configuration.reload_soon(told.ready)
+
+    return reload
+
+
+async def _serve(
+    services: Services, server: Server, supervisor: Supervisor, told: ServiceStatus, signals: _Signals
+) -> None:
+    watchdog = asyncio.create_task(supervisor.tell_alive(told.tell))
     upkeep = asyncio.create_task(services.jobs.keep_up())
     pacing = asyncio.create_task(services.bandwidth.keep_up())
     scheduling = asyncio.create_task(services.scheduler.keep_up())
@@ -173,7 +191,8 @@ async def _serve(services: Services, server: Server, supervisor: Supervisor, sig
         upkeep.cancel()
         pacing.cancel()
         scheduling.cancel()
-        supervisor.stopping()
+        services.jobs.follow_moves(lambda: None)
+        told.stopping()
         services.queries.kill_all()
         await services.jobs.stop()
         services.scheduler.close()

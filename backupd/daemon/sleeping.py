@@ -112,6 +112,6 @@ def findings(environment: Mapping[str, str], wakes: Sequence[str]) -> list[Findi
             WakeTimer().close()
         except OSError as error:
             message = f"{', '.join(wakes)}: the machine can't be woken for them: {error.strerror}"
-            mend = "run backupd as root or with CAP_WAKE_ALARM, or leave wake out: a missed run is made up for"
+            mend = "bkctl daemon install --system --with wake --start; or leave wake out: a missed run is made up for"
             found.append(Finding(check="wake", verdict="look", message=message, mend=mend))
     return found or [Finding(check="sleep", verdict="ok", message="held off while jobs run")]

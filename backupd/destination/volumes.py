@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from xml.parsers.expat import ExpatError
 
+from backupd.destination.device_ids import device_ids, device_number
 from backupd.model.places import lies_in
 from backupd.model.store_access import Volume
 from backupd.source.mounts import Mount, read_mounts
@@ -24,7 +25,6 @@ from backupd.store_errors import DestinationAbsentError
 ROOTS = frozenset({"/", "/System/Volumes/Data"})
 """Mount points of the system's own disk."""
 
-_BY_ID = "/dev/disk/by-uuid"
 _GET_UUID = 0x80111500
 """FS_IOC_GETFSUUID of Linux 6.9: a length, then up to 16 bytes."""
 _DISKUTIL_SECONDS = 20.0
@@ -46,7 +46,7 @@ def remember(place: str, *, is_removable: bool) -> Volume | None:
     return Volume(
         place=place,
         mount_point=point,
-        id=_id_of(mount, _device_ids()),
+        id=_id_of(mount, device_ids()),
         path=os.fsdecode(mount.root).rstrip("/") + below or "/",
         is_removable=is_removable,
     )
@@ -61,7 +61,7 @@ def locate(place: str, volume: Volume) -> str:
     if here is None:
         return place
     if volume.is_removable and volume.id is not None:
-        ids = _device_ids()
+        ids = device_ids()
         if _id_of(here, ids) == volume.id:
             return place
         found = _found(volume, mounts, ids)
@@ -71,7 +71,7 @@ def locate(place: str, volume: Volume) -> str:
     if volume.is_removable and os.fsdecode(here.path) in ROOTS:
         raise _absent(volume, "it would lie on the system's own disk", "mount the drive there")
     if not volume.is_removable and _is_above(os.fsdecode(here.path), volume.mount_point):
-        found = _found(volume, mounts, _device_ids()) if volume.id is not None else None
+        found = _found(volume, mounts, device_ids()) if volume.id is not None else None
         way = f"--place {found}, or --removable" if found else f"--place {volume.place}"
         hint = f"mount it; where the backup has moved for good: bkctl destination edit NAME {way}"
         raise _absent(volume, f"nothing is mounted on {volume.mount_point}, where it lay", hint)
@@ -136,28 +136,16 @@ def _is_text(*paths: bytes) -> bool:
     return True
 
 
-def _device_ids() -> dict[int, str]:
-    """Ids of file systems by the number of their device, as the system lists them."""
-    found: dict[int, str] = {}
-    with suppress(OSError):
-        for name in os.listdir(_BY_ID):
-            with suppress(OSError):
-                found[os.stat(f"{_BY_ID}/{name}").st_rdev] = name
-    return found
-
-
 def _id_of(mount: Mount, ids: dict[int, str]) -> str | None:
     """The id of a mounted file system; servers' and made-up ones have none."""
     if not mount.source.startswith(b"/dev/") or mount.is_network:
         return None
     if sys.platform == "darwin":
         return _id_by_diskutil(os.fsdecode(mount.path))
-    with suppress(OSError):
-        # The number in the mount table is none of a device for btrfs.
-        known = ids.get(mount.device) or ids.get(os.stat(mount.source).st_rdev)
-        if known is not None:
-            return known
-    return _id_by_kernel(mount)
+    # The number in the mount table is none of a device for btrfs.
+    number = device_number(mount.source)
+    known = ids.get(mount.device) or (ids.get(number) if number is not None else None)
+    return known or _id_by_kernel(mount)
 
 
 def _id_by_kernel(mount: Mount) -> str | None:

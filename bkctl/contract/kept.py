@@ -251,6 +251,8 @@ class Examination(Shown, kw_only=True):
     findings: list[Finding]
     next: Nothing
     bundle: str | None
+    files: dict[str, Bytes] | UnsetType = UNSET
+    """With `--bundle`: what stands in it, or would."""
 
 
 class Setting(Shown, kw_only=True):

@@ -7,7 +7,20 @@ from typing import Any
 
 import msgspec
 
-from bkctl.contract import checks, destinations, freeing, kept, parts, purging, runs, schedules, seeding, sets, stored
+from bkctl.contract import (
+    checks,
+    destinations,
+    freeing,
+    kept,
+    parts,
+    purging,
+    runs,
+    schedules,
+    seeding,
+    service,
+    sets,
+    stored,
+)
 from bkctl.output import SCHEMA
 
 _REFERENCE = "#/$defs/{name}"
@@ -26,6 +39,13 @@ RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     "info": (kept.Info,),
     "doctor": (kept.Examination,),
     "completion": (kept.Completion,),
+    "daemon install": (service.ChangedService,),
+    "daemon uninstall": (service.RemovedService,),
+    "daemon start": (service.ChangedService,),
+    "daemon stop": (service.ChangedService,),
+    "daemon restart": (service.ChangedService,),
+    "daemon reload": (parts.Changed,),
+    "daemon status": (service.ServiceStatus,),
     "set create": (sets.ChangedSet,),
     "set list": (sets.SetList,),
     "set show": (sets.OneSet,),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backupd.model.status import Finding
+from backupd.sizes import format_bytes
 from bkctl.text import count
 
 _WORDS = {"ok": "ok", "look": "LOOK", "wrong": "WRONG"}
@@ -31,3 +32,10 @@ def lines(findings: Sequence[Finding]) -> list[str]:
     found = sum(one.verdict != "ok" for one in findings)
     verdict = f"{count(found, 'thing')} to look at" if found else "nothing is wrong"
     return [*shown, f"{count(len(findings), 'check')}: {verdict}."]
+
+
+def bundle_lines(path: str, files: Mapping[str, int], *, dry_run: bool) -> list[str]:
+    """What goes into a bundle, or where it is."""
+    if dry_run:
+        return [f"{path} would hold:", *(f"  {name}, {format_bytes(size)}" for name, size in files.items())]
+    return [f"Written: {path}, for you alone to read. Names of files stand in it; look before you send it."]

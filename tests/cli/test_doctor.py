@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import socket
 import stat
+import tarfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backupd import __version__
+from backupd.daemon.doctor_routes import disk_access
 from backupd.model.striking import strike
+from bkctl.daemon_client import DaemonClient
+from bkctl.reaching import reach
 from tests.support.daemon import Daemon, running_daemon
+from tests.support.ordinary_user import directory_of_user, run_as_user
 
 SECRET = "hunter2-in-a-url"
 
@@ -127,18 +135,65 @@ def test_doctor_sees_a_lost_key(daemon: Daemon) -> None:
 
 def test_bundle_holds_no_secret(daemon: Daemon) -> None:
     """A bundle goes to a stranger who helps."""
-    file = daemon.home / "bundle.json"
+    file = daemon.home / "bundle.tar.gz"
     key = daemon.good("key", "show", "home", "--unmask", "--yes")["key"]
+    planned = daemon.json("doctor", "--bundle", file, "--dry-run")["result"]["files"]
+    assert not file.exists()
     daemon.bkctl("doctor", "--bundle", file)
-    text = file.read_text()
     assert stat.S_IMODE(os.stat(file).st_mode) == 0o600
-    assert SECRET not in text
-    assert key not in text
-    document = json.loads(text)
-    assert [one["text"]["name"] for one in document["sets"]["sets"]] == ["etc", "home"]
-    assert document["jobs"]["jobs"]
-    assert any(document["logs"].values())
-    assert document["settings"]["queue.jobs_at_once"] == 2
+    with tarfile.open(file) as archive:
+        assert {one.mode for one in archive} == {0o600}
+        texts = {one.name: (archive.extractfile(one) or io.BytesIO()).read().decode() for one in archive}
+    assert texts.keys() == planned.keys()
+    documents = {name.removeprefix("backupd-bundle/").removesuffix(".json"): text for name, text in texts.items()}
+    assert not [name for name, text in documents.items() if SECRET in text or key in text]
+    found = {name: json.loads(text) for name, text in documents.items() if not name.endswith(".txt")}
+    assert [one["text"]["name"] for one in found["sets"]["sets"]] == ["etc", "home"]
+    assert found["jobs"]["jobs"]
+    assert any(text for name, text in found.items() if name.startswith("logs/"))
+    assert {one["key"]: one["value"] for one in found["settings"]["settings"]}["queue.jobs_at_once"] == 2
+    assert found["versions"]["bkctl"] == __version__
+    again = daemon.json("doctor", "--bundle", file)
+    assert (again["exit"], daemon.json("doctor", "--dry-run")["exit"]) == (17, 2), "what is there is kept"
+
+
+def test_doctor_tries_each_server_once(daemon: Daemon) -> None:
+    """A firewall in the way is named, with host and port, and for whom; a proxy is what is tried where there is one."""
+    with socket.create_server(("127.0.0.1", 0)) as open_port, socket.create_server(("127.0.0.1", 0)) as taken:
+        shut = taken.getsockname()[1]
+        taken.close()
+        port = open_port.getsockname()[1]
+        made = {"one": f"sftp://x@127.0.0.1:{shut}/a", "two": f"sftp://x@127.0.0.1:{shut}/b"}
+        document: dict[str, Any] = {"destinations": [{"name": name, "place": one} for name, one in made.items()]}
+        document["destinations"].append(
+            {"name": "proxied", "place": "webdavs://store.invalid/a", "proxy": {"url": f"http://127.0.0.1:{port}"}}
+        )
+        file = daemon.home / "servers.json"
+        file.write_text(json.dumps(document))
+        daemon.good("config", "apply", "-f", file)
+        found = {one.check: one for one in reach(DaemonClient(str(daemon.socket), ""))}
+    assert found.keys() == {f"server 127.0.0.1:{shut}", f"server 127.0.0.1:{port}"}
+    assert found[f"server 127.0.0.1:{shut}"].verdict == "wrong"
+    assert "for one, two: Connection refused" in found[f"server 127.0.0.1:{shut}"].message
+    assert found[f"server 127.0.0.1:{port}"].message == "answers, for proxied"
+    for name in ("one", "two", "proxied"):
+        daemon.good("destination", "remove", name, "--yes")
+
+
+def test_macos_has_to_let_the_daemon_read(tmp_path: Path) -> None:
+    """Without Full Disk Access neither backup nor restore is whole; the steps are told."""
+    protected = tmp_path / "TCC.db"
+    protected.write_text("x")
+    assert disk_access(str(protected)).verdict == "ok"
+    assert disk_access(str(tmp_path / "none")).verdict == "ok"
+    with directory_of_user() as home:
+        moved = home / "TCC.db"
+        moved.write_text("x")
+        moved.chmod(0)
+        found = run_as_user(lambda: [disk_access(str(moved)).verdict, disk_access(str(moved)).mend])
+    assert isinstance(found, list)
+    assert found[0] == "wrong"
+    assert "Full Disk Access" in found[1]
 
 
 def test_secrets_are_struck_out_by_name_and_by_look() -> None:

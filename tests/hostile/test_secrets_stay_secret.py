@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import stat
+import tarfile
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -227,7 +228,9 @@ def _tell_all(life: Life) -> None:
     ):
         bad.write_text(text)
         life.does("config", "apply", "-f", bad, "--json", exits=2)
-    life.does("doctor", "--bundle", life.home / "bundle.json", exits=21)
+    life.does("doctor", "--bundle", life.home / "bundle.tar.gz", exits=21)
+    with tarfile.open(life.home / "bundle.tar.gz") as bundle:
+        bundle.extractall(life.home / "bundle", filter="data")
     life.does("config", "export", "--output", life.home / "export.yaml")
     life.does_at_full_size("set", "show", "one", "--json")
     jobs = life.daemon.good("job", "list")["jobs"]
@@ -307,7 +310,7 @@ def test_what_is_private_is_so_under_any_umask(life: Life) -> None:
     assert wrong == []
     for path in life.secret_files:
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 or path.name == "bad.yaml", path
-    assert stat.S_IMODE((life.home / "bundle.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE((life.home / "bundle.tar.gz").stat().st_mode) == 0o600
     for keys in (life.daemon.state / "keys", life.daemon.home / "xdg" / "data" / "backupd" / "keys"):
         assert stat.S_IMODE(keys.stat().st_mode) == 0o700
         assert {stat.S_IMODE(one.stat().st_mode) for one in keys.iterdir()} == {0o600}

@@ -28,6 +28,8 @@ class Daemon:
         self.socket, self.log = self.run / "s.sock", home / "log"
         self.process: subprocess.Popen[bytes] | None = None
         self._user = user
+        self.prefix: list[str] = []
+        """Words of a program that starts it."""
         self.config.mkdir(parents=True, exist_ok=True)
         if settings:
             (self.config / "backupd.yaml").write_text(settings, encoding="utf-8")
@@ -51,7 +53,7 @@ class Daemon:
 
     def launch(self) -> subprocess.Popen[bytes]:
         """Start it and don't wait."""
-        command = [sys.executable, "-P", "-m", "backupd", "--socket", str(self.socket)]
+        command = [*self.prefix, sys.executable, "-P", "-m", "backupd", "--socket", str(self.socket)]
         command += ["--state", str(self.state), "--config", str(self.config)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
