@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bkctl.contract import checks, destinations, freeing, kept, parts, purging, runs, seeding, sets, stored
+from bkctl.contract import checks, destinations, freeing, kept, parts, purging, reports, runs, seeding, sets, stored
 from bkctl.output import SCHEMA
 
 _REFERENCE = "#/$defs/{name}"
@@ -58,6 +58,8 @@ RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     "job cancel": (kept.ChangedJob,),
     "job pause": (kept.ChangedJob,),
     "job resume": (kept.ChangedJob,),
+    "report list": (reports.ReportList,),
+    "report show": (reports.JobReport,),
     "snapshot list": (stored.SnapshotList,),
     "snapshot show": (stored.SnapshotFacts,),
     "snapshot ls": (stored.Entries,),
