@@ -11,7 +11,7 @@ from typing import Any
 
 from backupd.catalog import definitions, jobs
 from backupd.catalog.database import Connection, Database
-from backupd.catalog.definitions import StoredDestination, StoredSet
+from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
 from backupd.catalog.jobs import StoredJob, StoredRun
 from backupd.model.jobs import JobState, LogLine, ended_state
 from backupd.model.sets import DestinationText, SetText
@@ -84,6 +84,15 @@ class History:
         for copy in self.copies:
             definitions.put_set(connection, copy.stored)
             definitions.put_destination(connection, copy.destination)
+            definitions.put_repository(
+                connection,
+                StoredRepository(
+                    set_id=copy.stored.id,
+                    destination_id=copy.destination.id,
+                    repository=f"r{copy.stored.id[1:]}",
+                    stored_set_id=copy.stored.id,
+                ),
+            )
 
     def _put(self, connection: Connection, batch: Sequence[tuple[StoredJob, list[StoredRun]]]) -> None:
         for job, runs in batch:
