@@ -48,7 +48,8 @@ async def list_reports(call: Call) -> ReportPage:
     )
     # One more than a page tells whether there is another.
     reports, following = await asyncio.wrap_future(call.services.database.read(_page, wanted))
-    return ReportPage(reports=reports, since_ns=since_ns, until_ns=until_ns, next=following)
+    now_ns = call.services.clock.now_ns()
+    return ReportPage(reports=reports, since_ns=since_ns, until_ns=until_ns, now_ns=now_ns, next=following)
 
 
 async def show_report(call: Call) -> OneReport:

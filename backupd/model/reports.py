@@ -96,6 +96,8 @@ class ReportPage(Struct, frozen=True, kw_only=True):
     until_ns: int | None
     """The time that was looked at, as it was understood; both ends belong to it. Without an end what lies ahead
     of the clock does, too."""
+    now_ns: int
+    """The daemon's clock."""
     next: str | None
     """For `after` of the next page."""
 

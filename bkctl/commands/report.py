@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any, get_args
 from urllib.parse import urlencode
 
 import click
 
+from backupd.errors import AccessError, UsageError
 from backupd.model.jobs import JobKind
 from backupd.model.reports import OneReport, ReportPage, ReportStatus, Severity
+from backupd.model.status import StatusReport
 from bkctl.commands.job import find
+from bkctl.daemon_client import DaemonClient
 from bkctl.dispatch import client_of
 from bkctl.grammar import Noun, Verb
+from bkctl.render import report_csv, report_page
 from bkctl.render import reports as render
+from bkctl.render.report_charts import number_of
+from bkctl.report_figures import Figures
 from bkctl.session import Reply, Session
+
+_EXPORT_PAGE = 1000
 
 
 def filters(command: Any) -> Any:
@@ -102,6 +112,84 @@ def show(session: Session, /, word: str, severity: str | None, limit: int, after
     found = client.get(f"/v1/reports/{job.id}?{urlencode(query)}", OneReport)
     again = f"bkctl report show {job.id[:9]}" + (f" --severity {shlex.quote(severity)}" if severity else "")
     return Reply(0, {"job": job.id, **render.one_document(found)}, lines=render.show_lines(found, again))
+
+
+@report.command(
+    "export",
+    cls=Verb,
+    short_help="Export reports.",
+    examples=[
+        "bkctl report export --since 90d --format html --output backups.html",
+        "bkctl report export home --status failed --since 365d --format csv --output failed.csv",
+    ],
+)
+@filters
+@click.option(
+    "--format", "shape", type=click.Choice(["csv", "json", "html"]), required=True, help="Of what is written."
+)
+@click.pass_obj
+def export(session: Session, /, **given: Any) -> Reply:
+    """Write all reports that are chosen, of the last 7 days unless --since says otherwise.
+
+    csv is a table for spreadsheets, json what --json gives, html one page with charts that needs nothing else.
+    """
+    shape = given["shape"]
+    if shape == "json":
+        session.is_json = session.is_json or not session.is_jsonl
+    elif session.form != "text":
+        raise UsageError(f"--format {shape} is no JSON", hint="leave out --json and --jsonl, or say --format json")
+    pages = _pages(client_of(session), _query(given))
+    if shape == "json":
+        return _export_json(session, pages)
+    # Before anything is written: what is refused leaves no file.
+    first = next(pages)
+    writer = session.open_writer()
+    if shape == "csv":
+        writer.data(report_csv.header())
+        for page in chain([first], pages):
+            writer.data(report_csv.rows(page.reports))
+    else:
+        for piece in _page(session, chain([first], pages), given):
+            writer.data(piece.encode(errors="backslashreplace"))
+    return Reply(0, {})
+
+
+def _export_json(session: Session, pages: Iterator[ReportPage]) -> Reply:
+    first = next(pages)
+    writer = session.open_writer()
+    for page in chain([first], pages):
+        for one in page.reports:
+            writer.item(render.document(one), "")
+    span = render.page_document(first)
+    return Reply(0, {"since": span["since"], "until": span["until"]}, items_name="reports")
+
+
+def _page(session: Session, pages: Iterator[ReportPage], given: dict[str, Any]) -> Iterator[str]:
+    client, figures = client_of(session), Figures()
+    first = next(pages)
+    for page in chain([first], pages):
+        for one in page.reports:
+            figures.add(one, number_of(report_page.day_of(one.started_ns or one.created_ns)))
+    try:
+        # How they stand is for those who watch; others have a page without it.
+        sets = client.get("/v1/status", StatusReport).sets
+    except AccessError:
+        sets = None
+    chosen = ", ".join(f"{name} {value}" for name, value in _query(given).items() if name not in ("since", "until"))
+    frame = report_page.Frame(first.since_ns, first.until_ns, first.now_ns, chosen, sets)
+    yield from report_page.page(figures, frame)
+
+
+def _pages(client: DaemonClient, query: dict[str, str]) -> Iterator[ReportPage]:
+    """All pages, the first one even where there is no report."""
+    after: str | None = None
+    while True:
+        words = urlencode(query | {"limit": str(_EXPORT_PAGE)} | _after(after))
+        page = client.get(f"/v1/reports?{words}", ReportPage)
+        yield page
+        after = page.next
+        if after is None:
+            return
 
 
 def _query(given: dict[str, Any]) -> dict[str, str]:

@@ -59,6 +59,7 @@ RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     "job pause": (kept.ChangedJob,),
     "job resume": (kept.ChangedJob,),
     "report list": (reports.ReportList,),
+    "report export": (reports.ReportExport,),
     "report show": (reports.JobReport,),
     "snapshot list": (stored.SnapshotList,),
     "snapshot show": (stored.SnapshotFacts,),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from backupd.model.jobs import JobKind
 from backupd.model.reports import ReportStatus
 from bkctl.contract.kept import LogLine
-from bkctl.contract.parts import Bytes, Count, ExitCode, JobId, Seconds, Shown, SnapshotId, Time
+from bkctl.contract.parts import Bytes, Count, ExitCode, JobId, Nothing, Seconds, Shown, SnapshotId, Time
 
 
 class ReportCounts(Shown, kw_only=True):
@@ -65,6 +65,16 @@ class ReportList(Shown, kw_only=True):
     until: Time | None
     """As they were understood; null: no end."""
     next: str | None
+
+
+class ReportExport(Shown, kw_only=True):
+    """Of `report export --format json`."""
+
+    reports: list[Report]
+    """All of them, newest first."""
+    since: Time
+    until: Time | None
+    next: Nothing
 
 
 class JobReport(Shown, kw_only=True):
