@@ -202,6 +202,12 @@ def run_of_snapshot(connection: Connection, prefix: str) -> tuple[str, str] | No
         " ORDER BY finished_ns DESC LIMIT 1",
         (prefix, prefix + "g"),
     ).fetchone()
+    if row is None:
+        # Of a run that is kept no longer.
+        row = connection.execute(
+            "SELECT set_id, destination_id FROM old_snapshots WHERE snapshot >= ? AND snapshot < ? LIMIT 1",
+            (prefix, prefix + "g"),
+        ).fetchone()
     return (row[0], row[1]) if row is not None else None
 
 

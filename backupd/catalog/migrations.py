@@ -60,6 +60,10 @@ STEPS: tuple[str, ...] = (
             AND json_type(facts, '$.destinations[0].held_bytes') = 'integer'
             AND COALESCE(json_type(facts, '$.destinations[0].free_bytes'), 'null') IN ('integer', 'null')
         ORDER BY finished_ns DESC;
+    CREATE TABLE old_snapshots (
+        snapshot TEXT NOT NULL, destination_id TEXT NOT NULL, set_id TEXT NOT NULL,
+        PRIMARY KEY (snapshot, destination_id)
+    ) STRICT, WITHOUT ROWID;
     CREATE INDEX jobs_under_way ON jobs (created_ns) WHERE state IN ('paused', 'queued', 'running');
     """,
 )

@@ -23,6 +23,7 @@ from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import Gate
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.jobs import Jobs
+from backupd.daemon.log_rotation import LogRotation
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
 from backupd.daemon.routes import ROUTES
@@ -105,6 +106,7 @@ async def _assemble(
         gate=gate,
         configuration=configuration,
         bandwidth=bandwidth,
+        log_rotation=LogRotation(database, files, places.state, clock, settings.logs),
         environment=for_jobs,
         started_ns=clock.now_ns(),
         warnings=configuration.warnings,
@@ -116,6 +118,7 @@ async def _assemble(
         jobs.most = settings.queue.jobs_at_once
         jobs.turn()
         bandwidth.adopt(settings)
+        services.log_rotation.adopt(settings.logs)
 
     configuration.follow(adopt)
 
@@ -148,12 +151,14 @@ async def _serve(services: Services, server: Server, supervisor: Supervisor, sig
     watchdog = asyncio.create_task(supervisor.tell_alive())
     upkeep = asyncio.create_task(services.jobs.keep_up())
     pacing = asyncio.create_task(services.bandwidth.keep_up())
+    rotation = asyncio.create_task(services.log_rotation.keep_up())
     try:
         await signals.stop.wait()
     finally:
         watchdog.cancel()
         upkeep.cancel()
         pacing.cancel()
+        rotation.cancel()
         supervisor.stopping()
         services.queries.kill_all()
         await services.jobs.stop()

@@ -16,8 +16,11 @@ from backupd.settings import bandwidth
 from backupd.settings.config_files import read_text, settings_path
 from backupd.settings.yaml_text import Located, load_located
 from backupd.settings.zone import find_zone
+from backupd.sizes import parse_duration, parse_size
 
 _MOST_JOBS = 64
+_LEAST_LOG_SECONDS = 86_400
+_LEAST_LOG_BYTES = 1 << 20
 
 
 class QueueSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -26,12 +29,21 @@ class QueueSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True,
     jobs_at_once: int = 2
 
 
+class LogSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How long, and how much, is kept of jobs that have ended."""
+
+    keep: str = "90d"
+    most: str = "256MiB"
+    """Of the whole catalog."""
+
+
 class DaemonSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What stands in backupd.yaml; absent = these defaults."""
 
     access: dict[Literal["admin", "operator", "restorer", "auditor"], list[str]] = {}
     """Role -> login names, `%group` or `*`."""
     queue: QueueSettings = QueueSettings()
+    logs: LogSettings = LogSettings()
     time_zone: str | None = None
     bandwidth: BandwidthText = BandwidthText()
     temp: str | None = None
@@ -60,6 +72,7 @@ def parse_settings(text: str, name: str) -> Located[DaemonSettings]:
             f"{found.where('queue', 'jobs_at_once')}: jobs_at_once is {settings.queue.jobs_at_once}",
             hint=f"write a number from 1 to {_MOST_JOBS}",
         )
+    _check(found, "logs", check_logs, settings.logs)
     if settings.time_zone is not None:
         _check(found, "time_zone", find_zone, settings.time_zone, {})
     if settings.temp is not None:
@@ -70,6 +83,14 @@ def parse_settings(text: str, name: str) -> Located[DaemonSettings]:
         _check(found, "account_quota", check_quota, settings.account_quota)
     bandwidth.check(settings.bandwidth, found.where)
     return found
+
+
+def check_logs(logs: LogSettings) -> None:
+    """Raises UsageError."""
+    if parse_duration(logs.keep) < _LEAST_LOG_SECONDS:
+        raise UsageError(f"logs.keep is {logs.keep}", hint="1d is the least: a day's jobs tell whether backups run")
+    if parse_size(logs.most) < _LEAST_LOG_BYTES:
+        raise UsageError(f"logs.most is {logs.most}", hint="1MiB is the least")
 
 
 def _check(found: Located[DaemonSettings], key: str, check: Callable[..., object], *of: object) -> None:

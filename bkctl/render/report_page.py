@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from html import escape
@@ -31,6 +31,8 @@ _MARKS: dict[ReportStatus, str] = {
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _MOST_CHARTS = 60
 _SOON_DAYS = 30
+_OLD_DAYS = 7
+"""What a last good backup is old at, whatever its set allows."""
 _DAY_NS = 86_400_000_000_000
 _MEANINGS: dict[ReportStatus, str] = {
     "completed": "all that was to be stored is",
@@ -68,7 +70,7 @@ def page(figures: Figures, frame: Frame) -> Iterator[str]:
     yield "<h1>Backup report</h1>"
     chosen = f" Only {word(frame.chosen)}." if frame.chosen else ""
     yield f'<p class="soft">{first} to {last}, as of {word(shown_time(frame.now_ns))}.{chosen}</p>'
-    yield from _verdict(figures, copies, standing, frame.now_ns)
+    yield from _verdict(figures, frame, copies, standing)
     yield from _tiles(figures, copies, standing)
     if copies:
         width = days_a_bar(first, last)
@@ -95,40 +97,54 @@ def word(text_of_others: str) -> str:
 
 
 def _verdict(
-    figures: Figures, copies: Sequence[CopyFigures], standing: dict[tuple[str, str], CopyStatus], now_ns: int
+    figures: Figures, frame: Frame, copies: Sequence[CopyFigures], standing: dict[tuple[str, str], CopyStatus]
 ) -> Iterator[str]:
     """The one sentence that everybody reads, and what makes it so."""
-    bad = [f"{_title(copy)}: {_last_words(copy.last)}" for copy in copies if copy.last and copy.last.status in BAD]
-    shown = {(copy.set_name, copy.destination) for copy in copies}
-    stand = {key: one for key, one in standing.items() if key in shown}
-    bad += [
-        f"{word(name)} at {word(at)}: {one.verdict}: {word(one.reason)}"
-        for (name, at), one in stand.items()
-        if one.verdict in ("damaged", "overdue")
-    ]
-    ends = {at: one.full_at_ns for (_, at), one in stand.items() if one.full_at_ns is not None}
-    look = [
-        f"{word(at)} will be full in about {max(0, end - now_ns) // _DAY_NS} days at this rate"
-        for at, end in ends.items()
-        if end - now_ns < _SOON_DAYS * _DAY_NS
-    ]
-    look += [
-        f"{_title(copy)}: the last backup {_last_words(copy.last)}"
-        for copy in copies
-        if copy.last and copy.last.status == "warning"
-    ]
+    stand = {key: one for copy in copies if (one := standing.get(key := (copy.set_name, copy.destination)))}
+    bad = [*_bad(copies, stand)]
+    look = [*_to_look_at(frame, copies, stand)]
     if not figures.reports:
         tone, sentence = "skipped", "There is no report of this time."
     elif bad:
         tone, sentence = "failed", "Some backups need a hand."
     elif not copies:
-        tone, sentence = "completed" if not figures.problem_count else "warning", "No backup is in this report."
+        tone, sentence = "warning" if figures.problem_count else "skipped", "No backup is in this report."
     elif look:
         tone, sentence = "warning", "The last backups are good. Still, have a look."
     else:
         tone, sentence = "completed", "All is well: the last backup of every set was good, at each of its destinations."
     items = "".join(f"<li>{one}</li>" for one in [*bad, *look][:MOST_ROWS])
     yield f'<div class="card verdict {tone}"><b>{sentence}</b>{f"<ul>{items}</ul>" if items else ""}</div>'
+
+
+def _bad(copies: Sequence[CopyFigures], standing: Mapping[tuple[str, str], CopyStatus]) -> Iterator[str]:
+    for copy in copies:
+        if copy.last is not None and copy.last.status in BAD:
+            yield f"{_title(copy)}: the last backup: {_last_words(copy.last)}"
+        elif copy.last_good is None:
+            yield f"{_title(copy)}: no backup was good in this time"
+    for (name, at), one in standing.items():
+        if one.verdict in ("damaged", "overdue"):
+            yield f"{word(name)} at {word(at)}: {one.verdict}: {word(one.reason)}"
+
+
+def _to_look_at(
+    frame: Frame, copies: Sequence[CopyFigures], standing: Mapping[tuple[str, str], CopyStatus]
+) -> Iterator[str]:
+    for at, end_ns in {at: one.full_at_ns for (_, at), one in standing.items()}.items():
+        if end_ns is not None and end_ns - frame.now_ns < _SOON_DAYS * _DAY_NS:
+            days = max(0, end_ns - frame.now_ns) // _DAY_NS
+            yield f"{word(at)} will be full in about {text.count(days, 'day')} at this rate"
+    for copy in copies:
+        good = copy.last_good
+        if copy.last is not None and copy.last.status == "warning":
+            yield f"{_title(copy)}: the last backup: {_last_words(copy.last)}"
+        elif good is not None and frame.until_ns is None and frame.now_ns - good.created_ns > _OLD_DAYS * _DAY_NS:
+            yield f"{_title(copy)}: the last good backup is {(frame.now_ns - good.created_ns) // _DAY_NS} days old"
+    seen = {copy.set_name for copy in copies}
+    for one in frame.sets or () if not frame.chosen and frame.until_ns is None else ():
+        if one.is_enabled and one.set not in seen:
+            yield f"{word(one.set)}: no backup in this time"
 
 
 def _last_words(one: Report | None) -> str:

@@ -53,7 +53,7 @@ svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
 .in_progress { --tone: var(--wait); } .skipped { --tone: var(--skip); } .none { --tone: var(--none); }
 .held { --tone: var(--held); } .time { --tone: var(--time); } .dedup { --tone: var(--dedup); }
 .packed { --tone: var(--packed); }
-@media (max-width: 820px) { table, tbody, tr { display: block; } th { display: none; }
+@media (max-width: 820px) { table, tbody, tr { display: block; } th, tr:first-child { display: none; }
   tr { border-top: 1px solid var(--line); padding: 6px 0; } tr:nth-child(-n+2) { border-top: 0; }
   td, td.n, td.t, td.m { display: flex; gap: 16px; justify-content: space-between; text-align: right; border: 0;
     padding: 1px 0; min-width: 0; white-space: normal; }

@@ -145,9 +145,8 @@ def span(one: Report) -> str:
 
 def came_to(one: Report) -> str:
     """In a few words: the error, or what was done."""
-    if one.error:
-        return one.error
-    return joined([_files(one), _moved(one)])
+    done = [] if one.error and one.status != "warning" else [_files(one), _moved(one)]
+    return joined([one.error, *done])
 
 
 def _in_all(one: Report) -> str:
@@ -172,7 +171,7 @@ def _files(one: Report, *, is_whole: bool = False) -> str:
     seen = f"{one.files.seen:,} files" if one.files.seen is not None else ""
     known = [(word, getattr(one.files, name), getattr(one.bytes, name)) for name, word in _FILES.items()]
     changes = joined(
-        f"{number:,} {word}" + (f" ({format_bytes(size)})" if size else "")
+        f"{number:,} {word}" + (f" ({format_bytes(size)})" if size and word != "restored" else "")
         for word, number, size in known
         if number is not None and (number or is_whole)
     )
