@@ -52,7 +52,9 @@ def test_json() -> None:
 
 
 def test_csv() -> None:
-    _same("export.csv", (report_csv.header() + report_csv.rows(mixed())).decode())
+    text = (report_csv.header() + report_csv.rows(mixed())).decode()
+    assert text.count("\r\n") == text.count("\n") == len(mixed()) + 1
+    _same("export.csv", text.replace("\r", ""))
 
 
 def test_csv_is_read_back_whole() -> None:
