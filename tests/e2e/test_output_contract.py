@@ -147,6 +147,7 @@ def test_backups_and_their_jobs(client: Client) -> None:
     client("job", "log", "latest")
     client("report", "list", "--limit", "1")
     client("report", "show", "latest")
+    client("report", "export", "--format", "json")
     client("report", "show", "j0000", exits=10)
     client("job", "cancel", "latest")
     client("job", "pause", "latest", exits=17)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import os
 import re
 import time
@@ -236,6 +239,66 @@ def test_one_job_is_shown_with_its_log(house: House) -> None:
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) > 3
     assert daemon.json("report", "show", "latest", "--severity", "dreadful")["exit"] == 2
+
+
+def test_all_of_them_are_exported(house: House) -> None:
+    """A year's reports go into a spreadsheet, a program, or a page that one reads and prints."""
+    daemon, home = house.daemon, house.daemon.home
+    whole = house.reports("--limit", "1000")
+    shown = daemon.bkctl("report", "export", "--format", "csv")
+    table = list(csv.DictReader(io.StringIO(shown.stdout.decode(), newline="")))
+    assert [(row["job"], row["destination"] or None, row["status"]) for row in table] == [
+        (one["job"], one["destination"], one["status"]) for one in whole
+    ]
+    assert {row["status"] for row in table} >= {"missed", "failed", "interrupted_with_errors"}
+    plain = json.loads(daemon.bkctl("report", "export", "--format", "json").stdout)
+    assert plain["result"]["reports"] == whole
+    assert daemon.good("report", "export", "--format", "json", "--status", "missed")["reports"] == house.reports(
+        "--status", "missed"
+    )
+    few = daemon.good(
+        "report", "export", "--format", "json", "--kind", "backup", "--to", "usb", "--since", "1h", "--until", "now"
+    )
+    assert few["reports"] == house.reports("--kind", "backup", "--to", "usb", "--since", "1h", "--until", "now")
+    path = home / "page.html"
+    done = daemon.bkctl("report", "export", "--format", "html", "--since", "30d", "--output", path)
+    assert done.returncode == 0, done.stderr
+    page = path.read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert "Some backups need a hand." in page
+    assert "away at far: the last backup: failed" in page
+    assert page.count('class="chart"') >= 6
+    assert 'class="strip"' in page
+
+
+def test_an_export_that_can_not_be_leaves_no_file(house: House) -> None:
+    """A page of yesterday must not be taken for today's."""
+    path = house.daemon.home / "nothing.csv"
+    for words in (("--format", "csv", "nobody"), ("--format", "html", "--json"), ("--format", "xml"), ()):
+        done = house.daemon.bkctl("report", "export", *words, "--output", path)
+        assert done.returncode in (2, 10), words
+        assert not path.exists() or b'"ok":false' in path.read_bytes()
+        path.unlink(missing_ok=True)
+
+
+def test_settings_rotate_at_once(house: House) -> None:
+    """Who sets less to be kept frees that space now, and loses nothing that status shows."""
+    daemon = house.daemon
+    before = _copies(daemon)
+    checks = daemon.state / "checks"
+    old = checks / "2001-01-01T000000Z-r12345678-ab12.log"
+    old.write_text("information\n")
+    assert daemon.json("config", "set", "logs.keep", "1h")["exit"] == 2
+    assert daemon.json("config", "set", "logs.most", "1KiB")["exit"] == 2
+    daemon.good("config", "set", "logs.keep", "2d")
+    slow_set.wait_for(lambda: not old.exists(), 20)
+    assert list(checks.iterdir()), "that of today stays"
+    assert _copies(daemon) == before
+
+
+def _copies(daemon: Daemon) -> Reports:
+    copies = [copy for one in daemon.good("status")["sets"] for copy in one["destinations"]]
+    return [{**copy, "age_seconds": None} for copy in copies]
 
 
 def test_people_read_it_line_by_line(house: House) -> None:
