@@ -15,6 +15,9 @@ MOST_POINTS = 120
 _WIDTH, _HEIGHT = 340, 150
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 8, 10, 22
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+_SECONDS = 60
+_CLOCK = (1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
+"""Round parts of a minute and of an hour."""
 _TICKS = 3
 _CELL, _TALL = 20, 30
 """Heights of a strip: of a good day, and of a bad one, which is told apart without its colour, too."""
@@ -103,6 +106,8 @@ def nice_step(highest: float, base: float) -> float:
     unit = 1.0
     while base > 1 and rough >= unit * base and unit < base**5:
         unit *= base
+    if base == _SECONDS and rough / unit <= _SECONDS:
+        return unit * next(step for step in _CLOCK if step >= rough / unit * 0.999)
     power = 10.0 ** math.floor(math.log10(rough / unit))
     return unit * power * next(step for step in _STEPS if step * power >= rough / unit * 0.999)
 

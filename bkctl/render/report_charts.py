@@ -17,6 +17,7 @@ _MOST_CELLS = 120
 _MOST_BARS = 60
 _MOST_SHARES = 24
 """Points of a line that runs up and down with each run."""
+_MINUTE, _HOUR = 60, 3600
 _NONE = '<p class="soft small">No backup of this time tells it.</p>'
 
 
@@ -144,10 +145,11 @@ def _bytes_shown(value: float) -> str:
 
 
 def format_seconds_short(seconds: float) -> str:
-    """For an axis: `30 s`, `5 min`, `1.5 h`."""
-    for unit, name in ((3600, "h"), (60, "min")):
-        if seconds >= unit:
-            return f"{seconds / unit:.1f} {name}".replace(".0 ", " ")
+    """For an axis: `30 s`, `80 min`, `1.5 h`."""
+    if seconds >= _HOUR and seconds % (_HOUR / 2) == 0:
+        return f"{seconds / _HOUR:.1f} h".replace(".0 ", " ")
+    if seconds >= _MINUTE:
+        return f"{seconds / _MINUTE:.1f} min".replace(".0 ", " ")
     return f"{seconds:.1f} s".replace(".0 ", " ")
 
 

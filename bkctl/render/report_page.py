@@ -196,13 +196,13 @@ def _legend(figures: Figures) -> Iterator[str]:
     yield '<span class="none"><i></i>no backup that day</span>'
 
 
-_COPIES = ("Set", "Destination", "Last backup", "Last good", "In the source", "Stored", "Growth", "Full at this rate")
+_COPIES = ("Set", "Destination", "Last backup", "Last good backup", "In the source", "Stored", "Growth", "Full at this rate")
 _AREAS = ("Set", "Destination", "Newest snapshot", "Only in older ones", "Spared by deduplication", "By compression",
           "Counted")  # fmt: skip
 _REPORTS = ("Status", "What", "Destination", "When", "Took", "Came to")
 _NUMBERS = {"In the source", "Stored", "Growth", "Newest snapshot", "Only in older ones", "Spared by deduplication",
             "By compression", "Took"}  # fmt: skip
-_TIMES = {"Last good", "When", "Counted", "Full at this rate", "Last backup"}
+_TIMES = {"Last good backup", "When", "Counted", "Full at this rate", "Last backup"}
 
 
 def _copies(copies: Sequence[CopyFigures], standing: dict[tuple[str, str], CopyStatus]) -> Iterator[str]:

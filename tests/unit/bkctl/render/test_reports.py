@@ -27,14 +27,13 @@ def _in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
     time.tzset()
 
 
-def _same(name: str, text: str) -> None:
-    path = GOLDEN / name
-    assert text == path.read_bytes().decode(), f"if this is right now, write it to {path}"
+def _golden(name: str) -> str:
+    return (GOLDEN / name).read_bytes().decode()
 
 
 def test_text() -> None:
     lines = reports.page_lines(page_of(mixed(), "1-j00"), "bkctl report list")
-    _same("list.txt", "\n".join(lines) + "\n")
+    assert "\n".join(lines) + "\n" == _golden("list.txt")
 
 
 def test_one_as_text() -> None:
@@ -43,18 +42,18 @@ def test_one_as_text() -> None:
         LogLine(n=2, time_ns=10**9, severity="warning", message="unreadable", path=b"/home/caf\xe9"),
     ]
     found = OneReport(reports=[mixed()[7], mixed()[3]], lines=log, warnings=["no off-site copy"], next=2)
-    _same("show.txt", "\n".join(reports.show_lines(found, "bkctl report show j0")) + "\n")
+    assert "\n".join(reports.show_lines(found, "bkctl report show j0")) + "\n" == _golden("show.txt")
 
 
 def test_json() -> None:
     document = reports.page_document(page_of(mixed()))
-    _same("list.json", json.dumps(document, indent=1) + "\n")
+    assert json.dumps(document, indent=1) + "\n" == _golden("list.json")
 
 
 def test_csv() -> None:
     text = (report_csv.header() + report_csv.rows(mixed())).decode()
     assert text.count("\r\n") == text.count("\n") == len(mixed()) + 1
-    _same("export.csv", text.replace("\r", ""))
+    assert text.replace("\r", "") == _golden("export.csv")
 
 
 def test_csv_is_read_back_whole() -> None:
