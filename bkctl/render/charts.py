@@ -16,9 +16,11 @@ _WIDTH, _HEIGHT = 340, 150
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 8, 10, 22
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _SECONDS = 60
-_CLOCK = (1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
+_CLOCK = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
 """Round parts of a minute and of an hour."""
 _TICKS = 3
+MOST_CELL = 40
+"""Width of a cell, in pixels."""
 _CELL, _TALL = 20, 30
 """Heights of a strip: of a good day, and of a bad one, which is told apart without its colour, too."""
 
@@ -72,7 +74,8 @@ def strip(label: str, cells: Sequence[tuple[str, str, bool]]) -> str:
         for number, (kind, text, is_tall) in enumerate(cells)
     )
     return (
-        f'<svg class="strip" role="img" aria-label="{escape(label)}" viewBox="0 0 {max(1, len(cells))} {_TALL}"'
+        f'<svg class="strip" style="max-width:{MOST_CELL * len(cells)}px" role="img" aria-label="{escape(label)}"'
+        f' viewBox="0 0 {max(1, len(cells))} {_TALL}"'
         f' preserveAspectRatio="none">{drawn}</svg>'
     )
 

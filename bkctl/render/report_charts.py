@@ -8,7 +8,7 @@ from html import escape
 
 from backupd.sizes import format_bytes, format_seconds
 from bkctl import text
-from bkctl.render.charts import Point, bar_chart, highest_of, last_of, line_chart, strip, thinned
+from bkctl.render.charts import MOST_CELL, Point, bar_chart, highest_of, last_of, line_chart, strip, thinned
 from bkctl.render.reports import WORDS
 from bkctl.report_figures import BAD, CopyFigures, Moved
 
@@ -35,7 +35,9 @@ def day_strips(copies: Sequence[CopyFigures], first: date, last: date) -> str:
         for copy in copies
     )
     ends = f'<span class="soft small">{first}</span><span class="soft small" style="text-align:right">{last}</span>'
-    axis = f'<div class="row"><span></span><div style="display:grid;grid-template-columns:1fr 1fr">{ends}</div></div>'
+    cells = -(-(number_of(last) - number_of(first) + 1) // width)
+    style = f"display:grid;grid-template-columns:1fr 1fr;max-width:{max(200, MOST_CELL * cells)}px"
+    axis = f'<div class="row"><span></span><div style="{style}">{ends}</div></div>'
     return f"{rows}{axis}"
 
 

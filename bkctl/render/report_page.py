@@ -71,7 +71,8 @@ def page(figures: Figures, frame: Frame) -> Iterator[str]:
     chosen = f" Only {word(frame.chosen)}." if frame.chosen else ""
     yield f'<p class="soft">{first} to {last}, as of {word(shown_time(frame.now_ns))}.{chosen}</p>'
     yield from _verdict(figures, frame, copies, standing)
-    yield from _tiles(figures, copies, standing)
+    if figures.reports:
+        yield from _tiles(figures, copies, standing)
     if copies:
         width = days_a_bar(first, last)
         of_bar = "is a day" if width == 1 else f"stands for {width} days"
@@ -168,7 +169,7 @@ def _tiles(
     ]
     tiles = [
         (f"{figures.jobs:,}", f"{'job' if figures.jobs == 1 else 'jobs'} in this time"),
-        (_percent(good, ended), f"of {ended:,} backups were good") if ended else None,
+        (_percent(good, ended), f"of {text.count(ended, 'backup')} {'was' if ended == 1 else 'were'} good") if ended else None,
         (format_bytes(held), "stored now") if held else None,
         (growth_text(sum(rates)) or "", "is how it grows") if rates else None,
         (format_bytes(moved), "more than at its begin") if held and not rates and moved > 0 else None,
@@ -196,7 +197,8 @@ def _legend(figures: Figures) -> Iterator[str]:
     yield '<span class="none"><i></i>no backup that day</span>'
 
 
-_COPIES = ("Set", "Destination", "Last backup", "Last good backup", "In the source", "Stored", "Growth", "Full at this rate")
+_COPIES = ("Set", "Destination", "Last backup", "Last good backup", "In the source", "Stored", "Growth",
+           "Full at this rate")  # fmt: skip
 _AREAS = ("Set", "Destination", "Newest snapshot", "Only in older ones", "Spared by deduplication", "By compression",
           "Counted")  # fmt: skip
 _REPORTS = ("Status", "What", "Destination", "When", "Took", "Came to")
@@ -258,7 +260,7 @@ def _report_cells(one: Report) -> list[str]:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """Cells are HTML. Where the page is narrow a row is a block, each cell with the name of its column."""
-    kinds = ["n" if name in _NUMBERS else "t" if name in _TIMES else "m" if name == "Came to" else "" for name in head]
+    kinds = ["n" if name in _NUMBERS else "t" if name in _TIMES else "m" if name == "Came to" else "w" * (name == "What") for name in head]
     yield '<div class="card"><table><tr>'
     yield "".join(f'<th class="{kind}">{name}</th>' for kind, name in zip(kinds, head, strict=True)) + "</tr>"
     for row in rows:

@@ -35,6 +35,7 @@ th, td { text-align: left; padding: 6px 14px 6px 0; border-top: 1px solid var(--
 th { border-top: 0; color: var(--soft); font-weight: 600; font-size: 13px; }
 td.n, th.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 td.t { white-space: nowrap; font-variant-numeric: tabular-nums; }
+td.w { min-width: 120px; }
 td.m { min-width: 220px; overflow-wrap: anywhere; }
 .mark { white-space: nowrap; color: var(--tone); font-weight: 600; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 16px; font-size: 13px; color: var(--soft); margin: 6px 0; }
@@ -55,7 +56,7 @@ svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
 .packed { --tone: var(--packed); }
 @media (max-width: 820px) { table, tbody, tr { display: block; } th, tr:first-child { display: none; }
   tr { border-top: 1px solid var(--line); padding: 6px 0; } tr:nth-child(-n+2) { border-top: 0; }
-  td, td.n, td.t, td.m { display: flex; gap: 16px; justify-content: space-between; text-align: right; border: 0;
+  td, td.n, td.t, td.w, td.m { display: flex; gap: 16px; justify-content: space-between; text-align: right; border: 0;
     padding: 1px 0; min-width: 0; white-space: normal; }
   td::before { content: attr(data-of); color: var(--soft); text-align: left; white-space: nowrap; }
   td:empty { display: none; } }
