@@ -169,7 +169,7 @@ def _tiles(
     ]
     tiles = [
         (f"{figures.jobs:,}", f"{'job' if figures.jobs == 1 else 'jobs'} in this time"),
-        (_percent(good, ended), f"of {text.count(ended, 'backup')} {'was' if ended == 1 else 'were'} good") if ended else None,
+        (_percent(good, ended), f"of {text.count(ended, 'backup')} {_were(ended)} good") if ended else None,
         (format_bytes(held), "stored now") if held else None,
         (growth_text(sum(rates)) or "", "is how it grows") if rates else None,
         (format_bytes(moved), "more than at its begin") if held and not rates and moved > 0 else None,
@@ -178,6 +178,10 @@ def _tiles(
     cards = "".join(f'<div class="card"><b>{big}</b><span class="soft small">{small}</span></div>' for big, small in
                     filter(None, tiles))  # fmt: skip
     yield f'<div class="tiles">{cards}</div>'
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 _UNDECIDED: frozenset[ReportStatus] = frozenset({"in_progress", "skipped"})
@@ -202,9 +206,11 @@ _COPIES = ("Set", "Destination", "Last backup", "Last good backup", "In the sour
 _AREAS = ("Set", "Destination", "Newest snapshot", "Only in older ones", "Spared by deduplication", "By compression",
           "Counted")  # fmt: skip
 _REPORTS = ("Status", "What", "Destination", "When", "Took", "Came to")
-_NUMBERS = {"In the source", "Stored", "Growth", "Newest snapshot", "Only in older ones", "Spared by deduplication",
-            "By compression", "Took"}  # fmt: skip
-_TIMES = {"Last good backup", "When", "Counted", "Full at this rate", "Last backup"}
+_NUMBERS = ("In the source", "Stored", "Growth", "Newest snapshot", "Only in older ones", "Spared by deduplication",
+            "By compression", "Took")  # fmt: skip
+_TIMES = ("Last good backup", "When", "Counted", "Full at this rate", "Last backup")
+_KINDS = {**dict.fromkeys(_NUMBERS, "n"), **dict.fromkeys(_TIMES, "t"), "Came to": "m", "What": "w"}
+"""Column -> class of its cells."""
 
 
 def _copies(copies: Sequence[CopyFigures], standing: dict[tuple[str, str], CopyStatus]) -> Iterator[str]:
@@ -260,7 +266,7 @@ def _report_cells(one: Report) -> list[str]:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """Cells are HTML. Where the page is narrow a row is a block, each cell with the name of its column."""
-    kinds = ["n" if name in _NUMBERS else "t" if name in _TIMES else "m" if name == "Came to" else "w" * (name == "What") for name in head]
+    kinds = [_KINDS.get(name, "") for name in head]
     yield '<div class="card"><table><tr>'
     yield "".join(f'<th class="{kind}">{name}</th>' for kind, name in zip(kinds, head, strict=True)) + "</tr>"
     for row in rows:
