@@ -27,6 +27,7 @@ from backupd.daemon.log_rotation import LogRotation
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
 from backupd.daemon.routes import ROUTES
+from backupd.daemon.scheduling import Scheduler
 from backupd.daemon.services import Services
 from backupd.daemon.serving import Server
 from backupd.daemon.supervisor import OWN_VARIABLES, Supervisor
@@ -94,6 +95,9 @@ async def _assemble(
     bandwidth.adopt(settings)
     carrier = Carrier(database, definitions, clock, for_jobs, files, bandwidth)
     jobs = Jobs(database, carrier, clock, settings.queue.jobs_at_once)
+    scheduler = Scheduler(database, definitions, jobs, clock, environment)
+    scheduler.adopt(settings)
+    await scheduler.start()
     gate = Gate(settings.access)
     services = Services(
         places=places,
@@ -107,6 +111,7 @@ async def _assemble(
         configuration=configuration,
         bandwidth=bandwidth,
         log_rotation=LogRotation(database, files, places.state, clock, settings.logs),
+        scheduler=scheduler,
         environment=for_jobs,
         started_ns=clock.now_ns(),
         warnings=configuration.warnings,
@@ -115,6 +120,7 @@ async def _assemble(
     def adopt(settings: DaemonSettings) -> None:
         gate.replace(settings.access)
         definitions.adopt(settings)
+        scheduler.adopt(settings)
         jobs.most = settings.queue.jobs_at_once
         jobs.turn()
         bandwidth.adopt(settings)
@@ -152,6 +158,7 @@ async def _serve(services: Services, server: Server, supervisor: Supervisor, sig
     upkeep = asyncio.create_task(services.jobs.keep_up())
     pacing = asyncio.create_task(services.bandwidth.keep_up())
     rotation = asyncio.create_task(services.log_rotation.keep_up())
+    scheduling = asyncio.create_task(services.scheduler.keep_up())
     try:
         await signals.stop.wait()
     finally:
@@ -159,6 +166,7 @@ async def _serve(services: Services, server: Server, supervisor: Supervisor, sig
         upkeep.cancel()
         pacing.cancel()
         rotation.cancel()
+        scheduling.cancel()
         supervisor.stopping()
         services.queries.kill_all()
         await services.jobs.stop()
