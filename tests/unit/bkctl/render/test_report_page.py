@@ -76,11 +76,11 @@ def page(reports: Sequence[Report], sets: Sequence[SetStatus] | None = None, day
 
 def standing(**fields: object) -> list[SetStatus]:
     copy = CopyStatus(destination="usb", place="/usb", verdict="good", **fields)  # type: ignore[arg-type]
-    grade = Grade(versioned=True, verified=True, restored=True, off_site=False)
+    grade = Grade(automatic=True, versioned=True, verified=True, restored=True, off_site=False)
     return [
         SetStatus(
             set="home", id="b1", is_enabled=True, max_age=None, max_age_seconds=None, underway=None, last_run=None,
-            key="proved", grade=grade, copies=[copy],
+            key="proved", grade=grade, copies=[copy], next_ns=None, next_schedule=None,
         )
     ]  # fmt: skip
 
