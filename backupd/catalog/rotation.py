@@ -92,6 +92,12 @@ def remove(connection: Connection, jobs: Iterable[str]) -> list[str]:
     return gone
 
 
+def newest_ns(connection: Connection) -> int | None:
+    """When the newest job was asked for; None: there is none."""
+    found: int | None = connection.execute("SELECT MAX(created_ns) FROM jobs").fetchone()[0]
+    return found
+
+
 def used_bytes(connection: Connection) -> int:
     """What the catalog holds, pages that wait to be used again left out."""
     pages, free, size = (

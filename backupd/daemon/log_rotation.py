@@ -59,7 +59,9 @@ class LogRotation:
     async def rotate(self) -> int:
         """Remove what is too old, then the oldest of what is too much; how many jobs that were."""
         now_ns = self._clock.now_ns()
-        old_ns = now_ns - parse_duration(self._settings.keep) * _NS
+        # Counted from the newest job: a clock that leaps ahead, or a year in a drawer, makes nothing old by itself.
+        newest_ns = await asyncio.wrap_future(self._database.read(rotation.newest_ns))
+        old_ns = min(now_ns, newest_ns or now_ns) - parse_duration(self._settings.keep) * _NS
         most = parse_size(self._settings.most)
         count = await self._remove(old_ns, _ALL)
         used = await self._used()

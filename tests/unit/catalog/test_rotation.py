@@ -14,7 +14,7 @@ from backupd.catalog.database import Connection, Database
 from backupd.catalog.facts import put_fact
 from backupd.catalog.jobs import JobFilter, StoredJob, StoredRun
 from backupd.catalog.rotation import Place
-from backupd.clock import SystemClock
+from backupd.clock import Clock, SystemClock
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.log_rotation import LogRotation, forget_check_logs
 from backupd.errors import StateFullError
@@ -34,6 +34,7 @@ class House:
         self.copies: list[Copy] = copies(state, [("home", "usb"), ("home", "nas"), ("photos", "usb")])
         self.runs = History(self.copies, **history).put(state, NOW, days, a_day)
         self.database = Database(str(state))
+        self.clock: Clock = SystemClock()
 
     def rotate(self, **settings: str) -> int:
         """As the daemon does it."""
@@ -41,7 +42,7 @@ class House:
         async def run() -> int:
             files = JobFiles(str(self.state))
             return await LogRotation(
-                self.database, files, str(self.state), SystemClock(), LogSettings(**settings)
+                self.database, files, str(self.state), self.clock, LogSettings(**settings)
             ).rotate()
 
         return asyncio.run(run())
@@ -133,6 +134,20 @@ def test_jobs_under_way_and_seldom_ones_stay(tmp_path: Path) -> None:
     assert house.rotate(keep="90d") == 0
     assert house.rotate(keep="1d") > 0
     assert {job.id for job in house.database.read(_all).result()} >= {f"j{s}{n}" for s in "qc" for n in range(5)}
+
+
+class Ahead(SystemClock):
+    """A clock that somebody has set to the year after the next."""
+
+    def now_ns(self) -> int:
+        return NOW + 700 * DAY_NS
+
+
+def test_a_clock_that_leaps_ahead_makes_nothing_old(tmp_path: Path) -> None:
+    """Else one start with a wrong clock takes all history."""
+    house = House(tmp_path, 40)
+    house.clock = Ahead()
+    assert house.rotate(keep="90d") == 0
 
 
 def test_the_oldest_go_where_it_is_too_much(tmp_path: Path) -> None:
