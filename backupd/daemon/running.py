@@ -170,6 +170,7 @@ async def _serve(services: Services, server: Server, supervisor: Supervisor, sig
         supervisor.stopping()
         services.queries.kill_all()
         await services.jobs.stop()
+        services.scheduler.close()
         await server.close()
 
 
