@@ -39,7 +39,8 @@ def report_of(row: ReportRow) -> Report:
         schedule=row.schedule,
         created_ns=row.created_ns,
         started_ns=row.started_ns,
-        finished_ns=row.finished_ns,
+        # A missed run has the moment at which that was noted; it did not end, for it never began.
+        finished_ns=row.finished_ns if status != "missed" else None,
         exit_code=row.exit_code,
         error=message or (_MISSED_ERROR if status == "missed" else ""),
         snapshot=row.snapshot,

@@ -44,7 +44,7 @@ class House:
         self.daemon.good("set", "create", name, "--source", self.source, "--to", place, *words)
 
     def provoke(self) -> None:
-        """Every status, in this order; `missed` by hand, for who misses a run is switched off."""
+        """Every status, in this order; `missed` by hand: tests/e2e/test_schedules.py has a real one."""
         bkctl = self.daemon.json
         bkctl("backup", "home")
         os.utime(self.source / "touched", ns=(1, 1))
