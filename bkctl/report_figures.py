@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from backupd.model.reports import Report, ReportStatus
 
@@ -28,8 +29,7 @@ Point = tuple[float, float]
 """(seconds since 1970, value)."""
 
 
-@dataclass(slots=True)
-class Moved:
+class Moved(msgspec.Struct, frozen=True):
     """Bytes of a run that told all of them."""
 
     at: float
@@ -39,18 +39,17 @@ class Moved:
     stored: int
 
 
-@dataclass(slots=True)
-class CopyFigures:
+class CopyFigures(msgspec.Struct):
     """Backups of a set to a destination, oldest first."""
 
     set_name: str
     destination: str
-    counts: Counter[ReportStatus] = field(default_factory=Counter)
-    days: dict[int, ReportStatus] = field(default_factory=dict)
+    counts: Counter[ReportStatus] = msgspec.field(default_factory=Counter)
+    days: dict[int, ReportStatus] = {}
     """Days since 1970 -> the gravest that came of a run."""
-    held: list[Point] = field(default_factory=list)
-    seconds: list[Point] = field(default_factory=list)
-    moved: list[Moved] = field(default_factory=list)
+    held: list[Point] = []
+    seconds: list[Point] = []
+    moved: list[Moved] = []
     last: Report | None = None
     last_good: Report | None = None
     source_bytes: int = 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from html import escape
+
+from bkctl.render.markup import word
 
 Point = tuple[float, float]
 """(x, y); points of a chart by x."""
@@ -70,11 +71,11 @@ def strip(label: str, cells: Sequence[tuple[str, str, bool]]) -> str:
     """A cell a day. cells: (class, what it says when pointed at, whether it stands out)."""
     drawn = "".join(
         f'<rect class="{kind}" x="{number + 0.08:.2f}" y="{0 if is_tall else _TALL - _CELL}" width="0.84"'
-        f' height="{_TALL if is_tall else _CELL}"><title>{escape(text)}</title></rect>'
+        f' height="{_TALL if is_tall else _CELL}"><title>{word(text)}</title></rect>'
         for number, (kind, text, is_tall) in enumerate(cells)
     )
     return (
-        f'<svg class="strip" style="max-width:{MOST_CELL * len(cells)}px" role="img" aria-label="{escape(label)}"'
+        f'<svg class="strip" style="max-width:{MOST_CELL * len(cells)}px" role="img" aria-label="{word(label)}"'
         f' viewBox="0 0 {max(1, len(cells))} {_TALL}"'
         f' preserveAspectRatio="none">{drawn}</svg>'
     )
@@ -129,12 +130,12 @@ def _line(kind: str, points: Sequence[Point], scale: _Scale) -> str:
 
 def _framed(label: str, scale: _Scale, shown: Shown, ends: tuple[str, str], body: str) -> str:
     right = _WIDTH - _RIGHT
-    begin, end = map(escape, ends)
+    begin, end = map(word, ends)
     below = f'<text x="{_LEFT}" y="{_HEIGHT - 6}">{begin}</text>'
     if end and end != begin:
         below += f'<text x="{right}" y="{_HEIGHT - 6}" text-anchor="end">{end}</text>'
     return (
-        f'<svg class="chart" role="img" aria-label="{escape(label)}" viewBox="0 0 {_WIDTH} {_HEIGHT}">'
+        f'<svg class="chart" role="img" aria-label="{word(label)}" viewBox="0 0 {_WIDTH} {_HEIGHT}">'
         f"{''.join(_grid(scale, shown, right))}{body}{below}</svg>"
     )
 
@@ -144,7 +145,7 @@ def _grid(scale: _Scale, shown: Shown, right: int) -> Iterator[str]:
         value = number * scale.step
         y = _figure(scale.y(value))
         yield f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y}" y2="{y}"/>'
-        yield f'<text x="{_LEFT - 6}" y="{_figure(scale.y(value) + 4)}" text-anchor="end">{escape(shown(value))}</text>'
+        yield f'<text x="{_LEFT - 6}" y="{_figure(scale.y(value) + 4)}" text-anchor="end">{word(shown(value))}</text>'
 
 
 def _figure(value: float) -> str:

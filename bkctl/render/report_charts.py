@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
-from html import escape
 
 from backupd.sizes import format_bytes, format_seconds
-from bkctl import text
 from bkctl.render.charts import MOST_CELL, Point, bar_chart, highest_of, last_of, line_chart, strip, thinned
+from bkctl.render.markup import word
 from bkctl.render.reports import WORDS
 from bkctl.report_figures import BAD, CopyFigures, Moved
 
@@ -30,7 +29,7 @@ def day_strips(copies: Sequence[CopyFigures], first: date, last: date) -> str:
     """A row for each copy."""
     width = days_a_bar(first, last)
     rows = "".join(
-        f'<div class="row"><span>{_escaped(copy.set_name)} <span class="soft">at {_escaped(copy.destination)}</span>'
+        f'<div class="row"><span>{word(copy.set_name)} <span class="soft">at {word(copy.destination)}</span>'
         f"</span>{strip(_label(copy), list(_cells(copy, first, last, width)))}</div>"
         for copy in copies
     )
@@ -134,7 +133,7 @@ def _cells(copy: CopyFigures, first: date, last: date, width: int) -> Iterator[t
 
 def _label(copy: CopyFigures) -> str:
     told = ", ".join(f"{number} {WORDS[status].lower()}" for status, number in copy.counts.items())
-    return text.escape(f"{copy.set_name} at {copy.destination}: {told}")
+    return f"{copy.set_name} at {copy.destination}: {told}"
 
 
 def _ends(points: Sequence[Point]) -> tuple[str, str]:
@@ -153,7 +152,3 @@ def format_seconds_short(seconds: float) -> str:
     if seconds >= _MINUTE:
         return f"{seconds / _MINUTE:.1f} min".replace(".0 ", " ")
     return f"{seconds:.1f} s".replace(".0 ", " ")
-
-
-def _escaped(text_of_others: str) -> str:
-    return escape(text.escape(text_of_others))

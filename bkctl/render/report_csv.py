@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 
 from backupd.model.reports import Report
@@ -63,6 +61,10 @@ def _number(value: float | None) -> str:
 
 
 def _lines(table: Iterable[Sequence[str]]) -> bytes:
-    out = io.StringIO(newline="")
-    csv.writer(out, lineterminator="\r\n").writerows(table)
-    return out.getvalue().encode(errors="backslashreplace")
+    lines = (",".join(map(_quoted, row)) + "\r\n" for row in table)
+    return "".join(lines).encode(errors="backslashreplace")
+
+
+def _quoted(cell: str) -> str:
+    """What would end a cell or a line stands in quotes."""
+    return '"' + cell.replace('"', '""') + '"' if any(c in cell for c in ',"\r\n') else cell

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
-from html import escape
+
+import msgspec
 
 from backupd.model.reports import Report, ReportStatus
 from backupd.model.status import CopyStatus, SetStatus
 from backupd.sizes import format_bytes, format_seconds
 from bkctl import text
 from bkctl.render.forecast import growth_text
+from bkctl.render.markup import word
 from bkctl.render.report_charts import copy_charts, day_strips, days_a_bar
 from bkctl.render.report_style import STYLE
 from bkctl.render.reports import WORDS, came_to, span
@@ -45,8 +46,7 @@ _MEANINGS: dict[ReportStatus, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True):
     """What a page is about."""
 
     since_ns: int
@@ -90,11 +90,6 @@ def page(figures: Figures, frame: Frame) -> Iterator[str]:
     yield from _reports("Problems", figures.problems, figures.problem_count)
     yield from _reports("Latest reports", figures.latest, figures.reports)
     yield "</main></body></html>\n"
-
-
-def word(text_of_others: str) -> str:
-    """Text as HTML shows it, whatever it is."""
-    return escape(text.escape(text_of_others))
 
 
 def _verdict(
