@@ -13,7 +13,7 @@ import click
 from backupd.errors import AccessError, UsageError
 from backupd.model.jobs import JobKind
 from backupd.model.reports import OneReport, ReportPage, ReportStatus, Severity
-from backupd.model.status import StatusReport
+from backupd.model.status import SetStatus, StatusReport
 from bkctl.commands.job import find
 from bkctl.daemon_client import DaemonClient
 from bkctl.dispatch import client_of
@@ -138,9 +138,10 @@ def export(session: Session, /, **given: Any) -> Reply:
         session.is_json = session.is_json or not session.is_jsonl
     elif session.form != "text":
         raise UsageError(f"--format {shape} is no JSON", hint="leave out --json and --jsonl, or say --format json")
-    pages = _pages(client_of(session), _query(given))
+    client = client_of(session)
+    pages = _pages(client, _query(given))
     if shape == "json":
-        return _export_json(session, pages)
+        return _export_json(session, client, pages)
     # Before anything is written: what is refused leaves no file.
     first = next(pages)
     writer = session.open_writer()
@@ -149,34 +150,38 @@ def export(session: Session, /, **given: Any) -> Reply:
         for page in chain([first], pages):
             writer.data(report_csv.rows(page.reports))
     else:
-        for piece in _page(session, chain([first], pages), given):
+        for piece in _page(client, chain([first], pages), given):
             writer.data(piece.encode(errors="backslashreplace"))
     return Reply(0, {})
 
 
-def _export_json(session: Session, pages: Iterator[ReportPage]) -> Reply:
+def _export_json(session: Session, client: DaemonClient, pages: Iterator[ReportPage]) -> Reply:
     first = next(pages)
     writer = session.open_writer()
     for page in chain([first], pages):
         for one in page.reports:
             writer.item(render.document(one), "")
     span = render.page_document(first)
-    return Reply(0, {"since": span["since"], "until": span["until"]}, items_name="reports")
+    copies = render.copies_document(_standing(client))
+    return Reply(0, {"since": span["since"], "until": span["until"], "copies": copies}, items_name="reports")
 
 
-def _page(session: Session, pages: Iterator[ReportPage], given: dict[str, Any]) -> Iterator[str]:
-    client, figures = client_of(session), Figures()
+def _standing(client: DaemonClient) -> list[SetStatus] | None:
+    """How the sets stand; None: that is not for who asks."""
+    try:
+        return client.get("/v1/status", StatusReport).sets
+    except AccessError:
+        return None
+
+
+def _page(client: DaemonClient, pages: Iterator[ReportPage], given: dict[str, Any]) -> Iterator[str]:
+    figures = Figures()
     first = next(pages)
     for page in chain([first], pages):
         for one in page.reports:
             figures.add(one, number_of(report_page.day_of(one.started_ns or one.created_ns)))
-    try:
-        # How they stand is for those who watch; others have a page without it.
-        sets = client.get("/v1/status", StatusReport).sets
-    except AccessError:
-        sets = None
     chosen = ", ".join(f"{name} {value}" for name, value in _query(given).items() if name not in ("since", "until"))
-    frame = report_page.Frame(first.since_ns, first.until_ns, first.now_ns, chosen, sets)
+    frame = report_page.Frame(first.since_ns, first.until_ns, first.now_ns, chosen, _standing(client))
     yield from report_page.page(figures, frame)
 
 

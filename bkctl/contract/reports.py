@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backupd.model.jobs import JobKind
 from backupd.model.reports import ReportStatus
+from bkctl.contract.areas import CountedAreas
 from bkctl.contract.kept import LogLine
 from bkctl.contract.parts import Bytes, Count, ExitCode, JobId, Nothing, Seconds, Shown, SnapshotId, Time
 
@@ -67,6 +68,19 @@ class ReportList(Shown, kw_only=True):
     next: str | None
 
 
+class StoredCopy(Shown, kw_only=True):
+    """What is stored of a set at a destination."""
+
+    set: str
+    destination: str
+    stored_bytes: Bytes | None
+    free_bytes: Bytes | None
+    areas: CountedAreas | None
+    growth_bytes_per_day: int | None
+    full_at: Time | None
+    """As in `status`."""
+
+
 class ReportExport(Shown, kw_only=True):
     """Of `report export --format json`."""
 
@@ -74,6 +88,8 @@ class ReportExport(Shown, kw_only=True):
     """All of them, newest first."""
     since: Time
     until: Time | None
+    copies: list[StoredCopy] | None
+    """Of all sets, as they stand now; null: that is not for who asks."""
     next: Nothing
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 
 from backupd.model.reports import OneReport, Report, ReportPage, ReportStatus
+from backupd.model.status import SetStatus
 from backupd.sizes import format_bytes, format_seconds
+from bkctl.render import areas, forecast
 from bkctl.render.figures import joined
 from bkctl.render.jobs import log_document, log_line
 from bkctl.render.table import table
@@ -75,6 +77,24 @@ def page_document(page: ReportPage) -> dict[str, Any]:
         "until": rfc3339(page.until_ns) if page.until_ns is not None else None,
         "next": page.next,
     }
+
+
+def copies_document(sets: Sequence[SetStatus] | None) -> list[dict[str, Any]] | None:
+    """What is stored of each set at each destination now, how it grows; None where that is not for who asks."""
+    if sets is None:
+        return None
+    return [
+        {
+            "set": one.set,
+            "destination": copy.destination,
+            "stored_bytes": copy.stored_bytes,
+            "free_bytes": copy.free_bytes,
+            "areas": areas.document(copy.areas),
+            **forecast.fields(copy),
+        }
+        for one in sets
+        for copy in one.copies
+    ]
 
 
 def one_document(found: OneReport) -> dict[str, Any]:

@@ -253,6 +253,9 @@ def test_all_of_them_are_exported(house: House) -> None:
     assert {row["status"] for row in table} >= {"missed", "failed", "interrupted_with_errors"}
     plain = json.loads(daemon.bkctl("report", "export", "--format", "json").stdout)
     assert plain["result"]["reports"] == whole
+    (usb,) = [one for one in plain["result"]["copies"] if (one["set"], one["destination"]) == ("home", "usb")]
+    assert usb["stored_bytes"] == house.reports("home", "--to", "usb", "--kind", "backup")[0]["held_bytes"]
+    assert usb["growth_bytes_per_day"] is None, "two runs are no trend"
     assert daemon.good("report", "export", "--format", "json", "--status", "missed")["reports"] == house.reports(
         "--status", "missed"
     )
