@@ -19,6 +19,7 @@ from bkctl.commands.job import job
 from bkctl.commands.key import key
 from bkctl.commands.once import once
 from bkctl.commands.purge import purge
+from bkctl.commands.report import report
 from bkctl.commands.restore import restore
 from bkctl.commands.retention import retention
 from bkctl.commands.schedule import schedule
@@ -59,6 +60,7 @@ for command in (
     snapshot,
     retention,
     job,
+    report,
     key,
     decrypt,
     info,

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from backupd.catalog import sizes
 from backupd.catalog.database import Connection
 from backupd.model.jobs import ENDED, JobState, JobView, LogLine
 
@@ -91,7 +92,7 @@ def put_job(connection: Connection, job: StoredJob) -> None:
 
 
 def put_run(connection: Connection, run: StoredRun) -> None:
-    """Keep what a job came to at a destination."""
+    """Keep what a job came to at a destination, and what is stored there since."""
     values = (*(getattr(run, name) for name in run.__struct_fields__[:-1]), _json(run.facts))
     columns = ", ".join(run.__struct_fields__)
     for table in ("runs", "newest_runs"):
@@ -99,6 +100,7 @@ def put_run(connection: Connection, run: StoredRun) -> None:
         connection.execute(
             f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({', '.join('?' * len(values))})", values
         )
+    sizes.note(connection, (run.set_id, run.destination_id), run.finished_ns, run.kind, run.facts)
 
 
 def add_log(connection: Connection, job_id: str, lines: Iterable[LogLine]) -> None:
@@ -200,6 +202,12 @@ def run_of_snapshot(connection: Connection, prefix: str) -> tuple[str, str] | No
         " ORDER BY finished_ns DESC LIMIT 1",
         (prefix, prefix + "g"),
     ).fetchone()
+    if row is None:
+        # Of a run that is kept no longer.
+        row = connection.execute(
+            "SELECT set_id, destination_id FROM old_snapshots WHERE snapshot >= ? AND snapshot < ? LIMIT 1",
+            (prefix, prefix + "g"),
+        ).fetchone()
     return (row[0], row[1]) if row is not None else None
 
 

@@ -52,5 +52,23 @@ STEPS: tuple[str, ...] = (
         PRIMARY KEY (set_id, schedule)
     ) STRICT;
     """,
+    """
+    CREATE TABLE sizes_by_day (
+        set_id TEXT NOT NULL, destination_id TEXT NOT NULL, day INTEGER NOT NULL, time_ns INTEGER NOT NULL,
+        held_bytes INTEGER NOT NULL, free_bytes INTEGER, PRIMARY KEY (set_id, destination_id, day)
+    ) STRICT, WITHOUT ROWID;
+    INSERT OR IGNORE INTO sizes_by_day
+        SELECT set_id, destination_id, finished_ns / 86400000000000, finished_ns,
+            json_extract(facts, '$.destinations[0].held_bytes'), json_extract(facts, '$.destinations[0].free_bytes')
+        FROM runs WHERE kind = 'backup' AND json_valid(facts)
+            AND json_type(facts, '$.destinations[0].held_bytes') = 'integer'
+            AND COALESCE(json_type(facts, '$.destinations[0].free_bytes'), 'null') IN ('integer', 'null')
+        ORDER BY finished_ns DESC;
+    CREATE TABLE old_snapshots (
+        snapshot TEXT NOT NULL, destination_id TEXT NOT NULL, set_id TEXT NOT NULL,
+        PRIMARY KEY (snapshot, destination_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX jobs_under_way ON jobs (created_ns) WHERE state IN ('paused', 'queued', 'running');
+    """,
 )
 """Step i brings version i to version i + 1 (`PRAGMA user_version`)."""

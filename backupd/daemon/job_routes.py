@@ -143,14 +143,14 @@ async def list_jobs(call: Call) -> JobList:
         created, _, job_id = query["after"].partition("-")
         if not names.is_id(job_id, "j"):
             raise UsageError("after is no end of a page", hint="give what `next` of the page before says")
-        before = (_number(created, "after"), job_id)
-    limit = _limit(call)
+        before = (number_of(created, "after"), job_id)
+    limit = limit_of(call)
     wanted = JobFilter(
         set_id=set_id,
         states=_states(query.get("status", "")),
         since_ns=_since_ns(call) if "since_seconds" in query else None,
         before=before,
-        caller_uid=_only_own(call),
+        caller_uid=only_own(call),
         limit=limit + 1,
     )
     found = await asyncio.wrap_future(call.services.database.read(rows.listed, wanted))
@@ -162,7 +162,7 @@ async def list_jobs(call: Call) -> JobList:
 
 async def show_job(call: Call) -> JobView:
     """One job."""
-    stored = await _find(call)
+    stored = await find_job(call)
     await call.services.gate.learn_logins([stored.caller_uid])
     return view(stored, call)
 
@@ -172,7 +172,7 @@ async def follow_job(call: Call) -> web.StreamResponse:
 
     Raises DaemonUnreachableError while the daemon stops and the job waits for the next one.
     """
-    stored = await _find(call)
+    stored = await find_job(call)
     if stored.id not in call.services.jobs.live and stored.state not in ENDED:
         raise DaemonUnreachableError("backupd is being stopped", hint="the job goes on when it runs again")
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
@@ -192,18 +192,18 @@ async def follow_job(call: Call) -> web.StreamResponse:
 
 async def show_log(call: Call) -> LogPage:
     """A page of a job's log."""
-    stored = await _find(call)
-    after = _number(call.request.query.get("after", "0"), "after")
-    limit = _limit(call)
+    stored = await find_job(call)
+    after = number_of(call.request.query.get("after", "0"), "after")
+    limit = limit_of(call)
     lines = await asyncio.wrap_future(call.services.database.read(rows.log_lines, stored.id, after, limit))
     return LogPage(lines=lines, next=lines[-1].n if len(lines) == limit else None)
 
 
 async def show_files(call: Call) -> FilesPage:
     """A page of the states of a backup's files."""
-    stored = await _find(call)
+    stored = await find_job(call)
     query = call.request.query
-    after, limit = _number(query.get("after", "0"), "after"), _limit(call)
+    after, limit = number_of(query.get("after", "0"), "after"), limit_of(call)
     wanted = _file_states(query.get("states", ""))
     part = await asyncio.to_thread(call.services.files.read, stored.id, after, wanted, limit)
     live = call.services.jobs.live.get(stored.id)
@@ -221,32 +221,32 @@ async def show_files(call: Call) -> FilesPage:
 
 async def cancel_job(call: Call) -> Change:
     """End a job; what it stored stays."""
-    stored = await _find(call, is_changing=True)
+    stored = await find_job(call, is_changing=True)
     return Change(changed=await call.services.jobs.cancel(stored.id, call.body.signal))
 
 
 async def pause_job(call: Call) -> Change:
     """Have a job wait."""
-    stored = await _find(call, is_changing=True)
+    stored = await find_job(call, is_changing=True)
     return Change(changed=await call.services.jobs.pause(stored.id, is_paused=True))
 
 
 async def resume_job(call: Call) -> Change:
     """Have a paused job go on."""
-    stored = await _find(call, is_changing=True)
+    stored = await find_job(call, is_changing=True)
     return Change(changed=await call.services.jobs.pause(stored.id, is_paused=False))
 
 
 async def answer_job(call: Call) -> Change:
     """Answer what a job asks."""
-    stored = await _find(call, is_changing=True)
+    stored = await find_job(call, is_changing=True)
     await call.services.jobs.answer(stored.id, call.body.ask, call.body.text)
     return Change(changed=True)
 
 
 async def ask_state(call: Call) -> Change:
     """Have a job say at once where it stands."""
-    stored = await _find(call)
+    stored = await find_job(call)
     await call.services.jobs.ask_state(stored.id)
     return Change(changed=False)
 
@@ -272,21 +272,21 @@ def _last_word(stored: StoredJob) -> Done | Failed:
     return outcome.last_word()
 
 
-async def _find(call: Call, *, is_changing: bool = False) -> StoredJob:
+async def find_job(call: Call, *, is_changing: bool = False) -> StoredJob:
     """The job of the path. Raises JobNotFoundError, also for another user's where the caller sees own ones alone."""
-    stored = await call.services.jobs.find(call.path["job"], _only_own(call))
+    stored = await call.services.jobs.find(call.path["job"], only_own(call))
     if is_changing and stored.caller_uid != call.peer.uid:
         check(call.peer, ADMINS if stored.kind == "restore" else RUNNERS)
     return stored
 
 
-def _only_own(call: Call) -> int | None:
+def only_own(call: Call) -> int | None:
     """The caller's uid where he sees his own jobs alone."""
     return None if call.peer.roles & set(WATCHERS) else call.peer.uid
 
 
 def _since_ns(call: Call) -> int:
-    seconds = _number(call.request.query["since_seconds"], "since_seconds")
+    seconds = number_of(call.request.query["since_seconds"], "since_seconds")
     return max(0, call.services.clock.now_ns() - seconds * 1_000_000_000)
 
 
@@ -307,14 +307,16 @@ def _file_states(text: str) -> list[FileStateName]:
     return [state for state in known if not words or state in words]
 
 
-def _limit(call: Call) -> int:
-    limit = _number(call.request.query.get("limit", str(_PAGE)), "limit")
+def limit_of(call: Call) -> int:
+    """How many are wanted at most. Raises UsageError."""
+    limit = number_of(call.request.query.get("limit", str(_PAGE)), "limit")
     if not 1 <= limit <= _MOST_A_PAGE:
         raise UsageError(f"limit is {limit}", hint=f"1 to {_MOST_A_PAGE}")
     return limit
 
 
-def _number(text: str, name: str) -> int:
+def number_of(text: str, name: str) -> int:
+    """The number that a parameter gives. Raises UsageError."""
     if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 1 << 63):
         raise UsageError(f"{name} is no number that fits", hint="digits only, below 2^63")
     return int(text)

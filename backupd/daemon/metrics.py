@@ -58,6 +58,18 @@ def render(report: StatusReport) -> str:
         [(_of(one, copy), copy.areas.as_of_ns / 1e9) for one, copy in copies if copy.areas is not None],
     )
     lines += _family("free_bytes", "Left at a destination at the end of the last run.", _free(copies))
+    grown = [(_of(one, copy), copy.growth_bytes_per_day) for one, copy in copies]
+    lines += _family(
+        "growth_bytes_per_day",
+        "Of what the set takes there, in the last two months.",
+        [(of, rate) for of, rate in grown if rate is not None],
+    )
+    full = {copy.destination: copy.full_at_ns for _, copy in copies}
+    lines += _family(
+        "full_timestamp_seconds",
+        "When the destination is full at this rate; absent where it does not grow.",
+        [({"destination": name}, end_ns / 1e9) for name, end_ns in full.items() if end_ns is not None],
+    )
     return "\n".join(lines) + "\n"
 
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from backupd.model.files import FileStateName
-from backupd.model.jobs import TRANSITIONS
+from backupd.model.jobs import TRANSITIONS, JobKind
+from backupd.model.reports import ReportStatus, Severity
 
 _SECONDS = {"type": "integer", "minimum": 0, "maximum": (1 << 63) - 1}
 _STATES = "|".join(sorted(TRANSITIONS))
 _FILE_STATES = "|".join(sorted(get_args(FileStateName)))
+
+
+def _listed(words: tuple[str, ...], description: str) -> dict[str, Any]:
+    """A list of known words, with commas between."""
+    one = "|".join(sorted(words))
+    return {"type": "string", "pattern": f"^({one})?(,({one}))*$", "description": description}
+
 
 _OF_VERBS: dict[tuple[str, str], dict[str, Any]] = {
     ("job list", "set"): {"type": "string", "description": "A set's name or id."},
@@ -38,6 +46,22 @@ _OF_VERBS: dict[tuple[str, str], dict[str, Any]] = {
         "pattern": f"^({_FILE_STATES})?(,({_FILE_STATES}))*$",
         "description": "States, with commas between; empty: all.",
     },
+    ("report list", "sets"): {"type": "string", "description": "Names or ids of sets, with commas between; none: all."},
+    ("report list", "kind"): _listed(get_args(JobKind), "Kinds of jobs, with commas between; none: all."),
+    ("report list", "status"): _listed(get_args(ReportStatus), "Statuses, with commas between; none: all."),
+    ("report list", "destination"): {
+        "type": "string",
+        "description": "Names or ids of destinations, with commas between; none: all, and jobs without one.",
+    },
+    ("report list", "since"): {"type": "string", "description": "A span as 7d, or a time: jobs queued since then."},
+    ("report list", "until"): {"type": "string", "description": "The same: jobs queued until then."},
+    ("report list", "after"): {
+        "type": "string",
+        "pattern": "^[0-9]{1,19}-j[0-9a-f]{4,}(-d[0-9a-f]{4,})?$",
+        "description": "`next` of the page before.",
+    },
+    ("report show", "severity"): _listed(get_args(Severity), "Severities of lines, with commas between; none: all."),
+    ("report show", "after"): {**_SECONDS, "description": "Number of a line; those after it are shown."},
     ("config export", "set"): {
         "type": "array",
         "items": {"type": "string"},

@@ -14,6 +14,7 @@ from backupd.daemon import (
     purge_routes,
     query_routes,
     replicate_routes,
+    report_routes,
     schedule_routes,
     seeding_routes,
     set_routes,
@@ -43,6 +44,7 @@ ROUTES: list[Route] = [
     *seeding_routes.ROUTES,
     *query_routes.ROUTES,
     *status_routes.ROUTES,
+    *report_routes.ROUTES,
     *doctor_routes.ROUTES,
     Route("GET", "/v1/openapi.json", "daemon api", EVERYONE, None, None, describe, "This document."),
 ]

@@ -24,6 +24,7 @@ from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import Gate
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.jobs import Jobs
+from backupd.daemon.log_rotation import LogRotation
 from backupd.daemon.metrics_port import MetricsPort
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
@@ -117,6 +118,7 @@ async def _assemble(
         gate=gate,
         configuration=configuration,
         bandwidth=bandwidth,
+        log_rotation=LogRotation(database, files, places.state, clock, settings.logs),
         scheduler=scheduler,
         metrics_port=port,
         environment=for_jobs,
@@ -132,6 +134,7 @@ async def _assemble(
         jobs.turn()
         bandwidth.adopt(settings)
         services.start(port.adopt(settings))
+        services.log_rotation.adopt(settings.logs)
 
     await port.adopt(settings)
     configuration.follow(adopt)
@@ -183,6 +186,7 @@ async def _serve(
     watchdog = asyncio.create_task(supervisor.tell_alive(told.tell))
     upkeep = asyncio.create_task(services.jobs.keep_up())
     pacing = asyncio.create_task(services.bandwidth.keep_up())
+    rotation = asyncio.create_task(services.log_rotation.keep_up())
     scheduling = asyncio.create_task(services.scheduler.keep_up())
     try:
         await signals.stop.wait()
@@ -190,6 +194,7 @@ async def _serve(
         watchdog.cancel()
         upkeep.cancel()
         pacing.cancel()
+        rotation.cancel()
         scheduling.cancel()
         services.jobs.follow_moves(lambda: None)
         told.stopping()

@@ -14,6 +14,7 @@ from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import Gate
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.jobs import Jobs
+from backupd.daemon.log_rotation import LogRotation
 from backupd.daemon.metrics_port import MetricsPort
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
@@ -34,6 +35,7 @@ class Services:
     gate: Gate
     configuration: Configuration
     bandwidth: Bandwidth
+    log_rotation: LogRotation
     scheduler: Scheduler
     metrics_port: MetricsPort
     environment: Mapping[str, str]

@@ -10,7 +10,7 @@ import msgspec
 
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
 from backupd.catalog.jobs import StoredJob, StoredRun
-from backupd.daemon import area_figures, deciding, quotas
+from backupd.daemon import area_figures, deciding, growth, quotas
 from backupd.daemon.run_records import traffic_of
 from backupd.daemon.seeding import Seedings
 from backupd.errors import AttentionError, DamageError, NotFoundError
@@ -72,6 +72,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     seedings: Seedings = {}
     repositories: Sequence[StoredRepository] = ()
     discarded: deciding.Discarded = frozenset()
+    growths: growth.Growths = {}
 
 
 def report(facts: Facts, now_ns: int, max_age_seconds: int | None = None) -> StatusReport:
@@ -163,6 +164,7 @@ def _copy(
     age = (now_ns - snapshot_ns) // 1_000_000_000 if snapshot_ns is not None else None
     verdict, reason = _judge(age, limit, _damage(here), is_enabled=stored.text.enabled)
     newest = next((entry for run in reversed(backups) for entry in _places(run) if "free_bytes" in entry), {})
+    grown = facts.growths.get((stored.id, destination.id))
     seeding = facts.seedings.get(destination.id)
     waiting = deciding.undecided(here, facts.discarded)
     stored_bytes = next((told for told in map(quotas.told_bytes, reversed(backups)) if told is not None), None)
@@ -194,6 +196,8 @@ def _copy(
         locked_until=(newest.get("locked") or {}).get("until"),
         quotas=quotas.uses(stored, destination, stored_bytes, facts.held),
         traffic=traffic_of(backups[-1]) if backups else None,
+        growth_bytes_per_day=grown.bytes_a_day if grown is not None else None,
+        full_at_ns=growth.full_at(facts.growths, facts.repositories, destination),
         seeding_ns=seeding.since_ns if seeding is not None and stored.id in seeding.sets else None,
     )
 

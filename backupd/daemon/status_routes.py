@@ -9,7 +9,7 @@ from backupd.catalog import jobs as rows
 from backupd.catalog.database import Connection
 from backupd.catalog.definitions import StoredRepository, StoredSet
 from backupd.catalog.jobs import StoredJob, StoredRun
-from backupd.daemon import account, deciding, metrics, quotas, status
+from backupd.daemon import account, deciding, growth, metrics, quotas, status
 from backupd.daemon.gate import WATCHERS
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.requests import JobRequest
@@ -52,7 +52,9 @@ async def report_of(
     """
     known = services.definitions
     sets = [known.set(word) for word in words] if words else list(known.sets)
-    runs, ended, discarded = await asyncio.wrap_future(services.database.read(_rows, [one.id for one in sets]))
+    now_ns, ids = services.clock.now_ns(), [one.id for one in sets]
+    runs, ended, discarded = await asyncio.wrap_future(services.database.read(_rows, ids))
+    growths = await asyncio.wrap_future(services.database.read(growth.read, now_ns))
     keys, problems = await asyncio.to_thread(key_states, services.environment, sets, list(known.repositories))
     facts = status.Facts(
         sets=sets,
@@ -68,8 +70,9 @@ async def report_of(
         seedings=known.seedings,
         repositories=known.repositories,
         discarded=discarded,
+        growths=growths,
     )
-    return status.report(facts, services.clock.now_ns(), max_age_seconds)
+    return status.report(facts, now_ns, max_age_seconds)
 
 
 def _rows(

@@ -27,14 +27,24 @@ class FileCounts(Struct, frozen=True, kw_only=True):
     same: int = 0
     gone: int = 0
     left_out: int = 0
+    attributes: int = 0
+    """Among `changed`: their content is as it was."""
+    failed: int = 0
+    """Could not be read, so they are not stored; each is a problem, too."""
 
 
 class ByteCounts(Struct, frozen=True, kw_only=True):
-    """Bytes of a backup run: in the source, read from it, new among them before compression."""
+    """Bytes of a backup run: in the source, read from it, new among them before compression; and sizes of files."""
 
     seen: int = 0
     read: int = 0
     new: int = 0
+    new_files: int = 0
+    changed_files: int = 0
+    attributes_files: int = 0
+    gone_files: int = 0
+    failed_files: int = 0
+    """Of the files that are counted under these names."""
 
 
 def path_fields(path: bytes) -> dict[str, Any]:

@@ -98,6 +98,10 @@ class CopyStatus(Struct, frozen=True, kw_only=True):
     quotas: list[QuotaUse] = []
     traffic: Traffic | None = None
     """What the last backup cost there; None: it told nothing."""
+    growth_bytes_per_day: int | None = None
+    """Of what the set takes there, in the last two months; less than 0 where it shrinks; None: too little is known."""
+    full_at_ns: int | None = None
+    """When the destination is full, or its quota used up, if all sets there go on like that; None: not to be told."""
     seeding_ns: int | None = None
     """Since when its first copy is on its way on a disk; runs leave the destination alone so long."""
 

@@ -43,6 +43,13 @@ def parse(text: str, now: datetime, zone: tzinfo) -> datetime:
     return found
 
 
+def is_day(text: str) -> bool:
+    """Whether a TIME that `parse` reads is a day alone, which it takes for its last second."""
+    words = text.strip()
+    match = _MOMENT.fullmatch(words) or _NEAR.fullmatch(words.lower())
+    return match is not None and match["hour"] is None
+
+
 def seconds_of(time_ns: int) -> int:
     """Whole seconds since 1970 of a time stamp: the unit that moments are compared in."""
     return time_ns // 1_000_000_000

@@ -17,9 +17,12 @@ from backupd.settings import bandwidth
 from backupd.settings.config_files import read_text, settings_path
 from backupd.settings.yaml_text import Located, load_located
 from backupd.settings.zone import find_zone
+from backupd.sizes import parse_duration, parse_size
 
 _MOST_JOBS = 64
 _MOST_PORT = 65535
+_LEAST_LOG_SECONDS = 86_400
+_LEAST_LOG_BYTES = 1 << 20
 
 
 class QueueSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -35,6 +38,14 @@ class MetricsSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Address and port of this machine alone: `127.0.0.1:9816`, `[::1]:9816`; empty: nowhere."""
 
 
+class LogSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How long, and how much, is kept of jobs that have ended."""
+
+    keep: str = "90d"
+    most: str = "256MiB"
+    """Of the whole catalog."""
+
+
 class DaemonSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What stands in backupd.yaml; absent = these defaults."""
 
@@ -42,6 +53,7 @@ class DaemonSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Role -> login names, `%group` or `*`."""
     queue: QueueSettings = QueueSettings()
     metrics: MetricsSettings = MetricsSettings()
+    logs: LogSettings = LogSettings()
     time_zone: str | None = None
     bandwidth: BandwidthText = BandwidthText()
     temp: str | None = None
@@ -70,6 +82,7 @@ def parse_settings(text: str, name: str) -> Located[DaemonSettings]:
             f"{found.where('queue', 'jobs_at_once')}: jobs_at_once is {settings.queue.jobs_at_once}",
             hint=f"write a number from 1 to {_MOST_JOBS}",
         )
+    _check(found, "logs", check_logs, settings.logs)
     if settings.time_zone is not None:
         _check(found, "time_zone", find_zone, settings.time_zone, {})
     if settings.temp is not None:
@@ -98,6 +111,14 @@ def listening_address(text: str) -> tuple[str, int]:
         hint = "a proxy with TLS and a login can pass it on; or write a file: bkctl status --format prometheus"
         raise UsageError(f"{address} can be reached from elsewhere, and nobody is asked for a login", hint=hint)
     return str(address), number
+
+
+def check_logs(logs: LogSettings) -> None:
+    """Raises UsageError."""
+    if parse_duration(logs.keep) < _LEAST_LOG_SECONDS:
+        raise UsageError(f"logs.keep is {logs.keep}", hint="1d is the least: a day's jobs tell whether backups run")
+    if parse_size(logs.most) < _LEAST_LOG_BYTES:
+        raise UsageError(f"logs.most is {logs.most}", hint="1MiB is the least")
 
 
 def _check(found: Located[DaemonSettings], key: str, check: Callable[..., object], *of: object) -> None:

@@ -184,6 +184,10 @@ class Copy(Shown, kw_only=True):
     """So long nobody can delete what the last run's snapshot needs; null: nothing is locked there, or the last run
     could not extend all locks."""
     quotas: list[Quota]
+    growth_bytes_per_day: int | None
+    """Of what the set takes there, in the last two months; less than 0 where it shrinks; null: too little is known."""
+    full_at: Time | None
+    """When the destination is full, or its quota used up, if all sets there go on like that; null: not to be told."""
     seeding: Time | None
     """Since when its first copy is on its way on a disk."""
     traffic: Traffic | None

@@ -42,17 +42,27 @@ class Files(Shown, kw_only=True):
     seen: Count
     new: Count
     changed: Count
+    attributes: Count
+    """Among `changed`: only their attributes, not their content."""
     same: Count
     gone: Count
     left_out: Count
+    failed: Count
+    """Could not be read; each is a problem, too."""
 
 
 class Sizes(Shown, kw_only=True):
-    """Bytes of a backup: in the source, read from it, new among them before compression."""
+    """Bytes of a backup: in the source, read from it, new among them before compression; and sizes of files."""
 
     seen: Bytes
     read: Bytes
     new: Bytes
+    new_files: Bytes
+    changed_files: Bytes
+    attributes_files: Bytes
+    gone_files: Bytes
+    failed_files: Bytes
+    """Of the files that are counted under these names."""
 
 
 class QuotaLeft(Shown, kw_only=True):

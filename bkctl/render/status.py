@@ -11,7 +11,7 @@ from backupd.model.jobs import JobKind
 from backupd.model.quotas import AccountUse
 from backupd.model.status import CopyStatus, Coverage, Grade, QuotaUse, RunFact, SetStatus, StatusReport, Underway
 from backupd.sizes import format_bytes, parse_duration
-from bkctl.render import areas
+from bkctl.render import areas, forecast
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
 from bkctl.text import clip, count, moment
@@ -54,7 +54,7 @@ def status_lines(report: StatusReport) -> list[str]:
     notes += [line for one in enabled for line in _notes(one)]
     notes += [line for one in enabled for copy in one.copies for line in _coverage_lines(one, copy)]
     notes += [*_account_lines(report.account), *_quota_lines(enabled), *_shared_lines(enabled), *_grade_lines(enabled)]
-    notes += areas.lines(enabled, report.now_ns, ago)
+    notes += [*forecast.lines(enabled, report.now_ns), *areas.lines(enabled, report.now_ns, ago)]
     return [*lines, *([""] if notes else []), *notes, "", _sum_line(report)]
 
 
@@ -309,6 +309,7 @@ def _copy_document(copy: CopyStatus) -> dict[str, Any]:
         "areas": areas.document(copy.areas),
         "locked_until": copy.locked_until,
         "quotas": [_fields(use) for use in copy.quotas],
+        **forecast.fields(copy),
         "seeding": rfc3339(copy.seeding_ns) if copy.seeding_ns is not None else None,
         "traffic": msgspec.to_builtins(copy.traffic),
     }

@@ -396,6 +396,12 @@ def test_a_restorer_sees_own_jobs_alone(machine: Machine) -> None:
         for path in ("", "/events", "/log"):
             assert machine.ask(uid, "GET", f"/v1/jobs/{job}{path}")[0] == status
     assert machine.ask(OTHER, "GET", "/v1/jobs")[1]["jobs"] == []
+    assert machine.ask(OTHER, "GET", "/v1/reports")[1]["reports"] == []
+    assert {one["kind"] for one in machine.ask(UID, "GET", "/v1/reports")[1]["reports"]} == {"restore"}
+    assert machine.ask(UID, "GET", f"/v1/reports/{backup}")[0] == 404
+    exported = machine.look("report", "export", "--format", "json")
+    assert ({one["kind"] for one in exported["reports"]}, exported["copies"]) == ({"restore"}, None)
+    assert {one["kind"] for one in machine.ask(31002, "GET", "/v1/reports")[1]["reports"]} == {"backup", "restore"}
     ends = [(OTHER, mine, 404), (31002, mine, 403), (31003, mine, 403), (31003, backup, 200), (31004, mine, 200)]
     for uid, job, status in [*ends, (UID, backup, 404), (UID, mine, 200)]:
         assert machine.ask(uid, "POST", f"/v1/jobs/{job}/cancel", b"{}")[0] == status

@@ -115,6 +115,9 @@ def test_missed_runs_are_told(daemon: Daemon, clock: FakeClock) -> None:
     assert (job["schedule"], job["exit"], job["started"]) == ("nightly", None, None)
     assert "4 runs missed" in job["error"]["message"] or "3 runs missed" in job["error"]["message"]
     assert daemon.good("job", "list", "--status", "missed")["jobs"] == [job]
+    (told,) = daemon.good("report", "list", "--status", "missed")["reports"]
+    assert (told["job"], told["schedule"], told["destination"]) == (job["id"], "nightly", None)
+    assert (told["started"], told["finished"], told["error"]) == (None, None, job["error"]["message"])
     shown = daemon.bkctl("job", "show", job["id"]).stdout.decode()
     assert "missed" in shown
     assert "due by schedule nightly" in shown

@@ -50,6 +50,8 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/daemon/configuration.py:Configuration.start": _OWN,
     "backupd/daemon/gate.py:credentials": _KERNEL,
     "backupd/daemon/planning.py:backup_order": _ENCODES,
+    "backupd/daemon/report_records.py:_decoded": "of our own catalog; others: tests/unit/daemon/test_report_records.py",
+    "backupd/daemon/report_routes.py:_moment_ns": "takes a word apart as the rows `duration` and `moment` do",
     "backupd/daemon/seeding.py:_stored": _OWN,
     "backupd/daemon/seeding.py:adopt": _OWN,
     "backupd/daemon/seeding.py:begin": _OWN,

@@ -64,8 +64,10 @@ class _Counting:
             self._samples.see(os.path.join(build.path, seen.name), seen.stat, row)
         if row is None:
             self._tally.new += 1
+            self._tally.new_file_bytes += seen.stat.st_size
         else:
             self._tally.changed += 1
+            self._tally.changed_file_bytes += seen.stat.st_size
 
 
 def run(

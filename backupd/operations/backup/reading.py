@@ -163,7 +163,7 @@ class FileReading:
             self._tally.problem(path, kind, result.problem)
         row = target.row
         if not encoded:
-            self._tally.state(path, b"", "failed", result.problem)
+            self._tally.fail(path, b"", result.problem, seen.stat.st_size)
         else:
             self._tally.example = self._tally.example or path
             is_same = self._tally.count(row.entry if row is not None else b"", encoded)

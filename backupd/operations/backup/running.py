@@ -209,7 +209,7 @@ class _Run:
         tally = Tally(self._tell, self._context.warn, self._states)
         for problem in missing:
             tally.problem(problem.path, problem.kind, problem.message)
-            tally.state(problem.path, b"", "failed", problem.message)
+            tally.fail(problem.path, b"", problem.message)
         return tally
 
     def _store(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from backupd.model.files import FileStateName
 from backupd.model.results import ByteCounts, FileCounts, Problem, ProblemKind
 from backupd.operations.backup.file_states import FileStates
+from backupd.tree import entry as entries
 
 KEPT_PROBLEMS = 1000
 
@@ -18,6 +19,11 @@ class Tally:
         """tell: of a problem. warn: of what the whole run is to know."""
         self._tell, self.warn, self.states = tell, warn, states
         self.seen = self.new = self.changed = self.same = self.gone = self.left_out = 0
+        self.attributes = self.failed = 0
+        """Among `changed` those whose content is as it was; what is not stored, for it could not be read."""
+        self.new_file_bytes = self.changed_file_bytes = self.attributes_file_bytes = 0
+        self.gone_file_bytes = self.failed_file_bytes = 0
+        """Sizes of these files."""
         self.directories = 0
         self.seen_bytes = self.read_bytes = self.kept_bytes = 0
         """In the source; read in this run; of files taken over unread."""
@@ -42,13 +48,31 @@ class Tally:
 
     def count(self, former: bytes, encoded: bytes) -> bool:
         """Count a file by its entries, before (empty: there was none) and now; whether they are the same."""
+        if former == encoded:
+            self.same += 1
+            return True
+        entry = entries.decode(encoded)
         if not former:
             self.new += 1
-        elif former == encoded:
-            self.same += 1
-        else:
-            self.changed += 1
-        return former == encoded
+            self.new_file_bytes += entry.size
+            return False
+        self.changed += 1
+        self.changed_file_bytes += entry.size
+        if _content(entries.decode(former)) == _content(entry):
+            self.attributes += 1
+            self.attributes_file_bytes += entry.size
+        return False
+
+    def lose(self, files: int, byte_count: int) -> None:
+        """Count files that are in the source no more."""
+        self.gone += files
+        self.gone_file_bytes += byte_count
+
+    def fail(self, path: bytes, name: bytes, reason: str, byte_count: int = 0) -> None:
+        """Count what is not stored, and keep its state; its problem is told apart. name: as of `state`."""
+        self.failed += 1
+        self.failed_file_bytes += byte_count
+        self.state(path, name, "failed", reason)
 
     def state(self, directory: bytes, name: bytes, state: FileStateName, reason: str = "") -> None:
         """Keep the state of a file where states are kept; name: empty for the directory itself."""
@@ -69,8 +93,25 @@ class Tally:
             same=self.same,
             gone=self.gone,
             left_out=self.left_out,
+            attributes=self.attributes,
+            failed=self.failed,
         )
 
     def byte_counts(self, new_bytes: int) -> ByteCounts:
         """For the result."""
-        return ByteCounts(seen=self.seen_bytes, read=self.read_bytes, new=new_bytes)
+        return ByteCounts(
+            seen=self.seen_bytes,
+            read=self.read_bytes,
+            new=new_bytes,
+            new_files=self.new_file_bytes,
+            changed_files=self.changed_file_bytes,
+            attributes_files=self.attributes_file_bytes,
+            gone_files=self.gone_file_bytes,
+            failed_files=self.failed_file_bytes,
+        )
+
+
+def _content(entry: entries.Entry) -> tuple[object, ...]:
+    """What of an entry is content."""
+    extents = entry.extra.extents if entry.extra is not None else None
+    return (entry.kind, entry.size, entry.content, extents)

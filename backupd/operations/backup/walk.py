@@ -240,7 +240,10 @@ class TreeWalk:
         for name, row in rows.items():
             if row.entry and name not in present:
                 known = self._caches.directory(build.path.rstrip(b"/") + b"/" + name)
-                self._tally.gone += known[1].files if known is not None else 1
+                if known is not None:
+                    self._tally.lose(known[1].files, known[1].byte_count)
+                else:
+                    self._tally.lose(1, entries.decode(row.entry).size)
 
     def _child(
         self, build: DirectoryBuild, piece: Slice, index: int, found: Seen, row: Row | None
@@ -355,4 +358,4 @@ class TreeWalk:
             build.candidate = None
         kind, message = reader.describe(error)
         self._tally.problem(path, kind, message)
-        self._tally.state(path, b"", "failed", message)
+        self._tally.fail(path, b"", message)

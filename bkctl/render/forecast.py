@@ -1,0 +1,40 @@
+"""How fast a copy grows and when its destination is full, as text and as JSON output shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from backupd.model.status import CopyStatus, SetStatus
+from backupd.sizes import format_bytes
+from bkctl.render.times import rfc3339
+from bkctl.text import count
+
+_DAY_NS = 86_400_000_000_000
+_SOON_DAYS = 30
+
+
+def fields(copy: CopyStatus) -> dict[str, Any]:
+    """For JSON."""
+    return {
+        "growth_bytes_per_day": copy.growth_bytes_per_day,
+        "full_at": rfc3339(copy.full_at_ns) if copy.full_at_ns is not None else None,
+    }
+
+
+def lines(sets: Sequence[SetStatus], now_ns: int) -> list[str]:
+    """One line: destinations that will be full soon, the first of them first."""
+    ends = {copy.destination: copy.full_at_ns for one in sets for copy in one.copies if copy.full_at_ns is not None}
+    soon = sorted((end, name) for name, end in ends.items() if end - now_ns < _SOON_DAYS * _DAY_NS)
+    if not soon:
+        return []
+    told = [f"{name} in {count(max(0, end - now_ns) // _DAY_NS, 'day')}" for end, name in soon]
+    return [f"Full soon at this rate: {', '.join(told)}"]
+
+
+def growth_text(bytes_a_day: int | None) -> str:
+    """For people; nothing where too little is known."""
+    if bytes_a_day is None:
+        return ""
+    sign = "-" if bytes_a_day < 0 else "+"
+    return f"{sign}{format_bytes(abs(bytes_a_day))} a day"
