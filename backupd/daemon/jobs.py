@@ -52,6 +52,11 @@ class Jobs:
         """Jobs whose end found no room on the disk, not even in the reserve."""
         self.is_stopping = False
         self._hearers: list[Callable[[StoredJob], None]] = []
+        self._begin_hearers: list[Callable[[StoredJob], None]] = []
+
+    def follow_begins(self, hear: Callable[[StoredJob], None]) -> None:
+        """Have each job that begins told once that is in the catalog; on the event loop."""
+        self._begin_hearers.append(hear)
 
     def follow_ends(self, hear: Callable[[StoredJob], None]) -> None:
         """Have each job that has ended, or was missed, told once it is in the catalog; on the event loop."""
@@ -143,6 +148,8 @@ class Jobs:
     async def _run(self, job: LiveJob) -> None:
         try:
             await self._move(job, "running")
+            for hear in self._begin_hearers:
+                hear(msgspec.structs.replace(job.stored))
             if job.request.is_paused:
                 await self._move(job, "paused")
             flusher = asyncio.create_task(self._flush_now_and_then(job))

@@ -23,6 +23,7 @@ from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import Gate
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.jobs import Jobs
+from backupd.daemon.notices.hub import Notices
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
 from backupd.daemon.routes import ROUTES
@@ -93,6 +94,10 @@ async def _assemble(
     bandwidth.adopt(settings)
     carrier = Carrier(database, definitions, clock, for_jobs, files, bandwidth)
     jobs = Jobs(database, carrier, clock, settings.queue.jobs_at_once)
+    notices = Notices(database, definitions, clock, for_jobs)
+    notices.adopt(settings)
+    jobs.follow_begins(notices.hear_begin)
+    jobs.follow_ends(notices.hear_end)
     gate = Gate(settings.access)
     services = Services(
         places=places,
@@ -105,6 +110,7 @@ async def _assemble(
         gate=gate,
         configuration=configuration,
         bandwidth=bandwidth,
+        notices=notices,
         environment=for_jobs,
         started_ns=clock.now_ns(),
         warnings=configuration.warnings,
@@ -116,6 +122,7 @@ async def _assemble(
         jobs.most = settings.queue.jobs_at_once
         jobs.turn()
         bandwidth.adopt(settings)
+        notices.adopt(settings)
 
     configuration.follow(adopt)
 
@@ -148,6 +155,7 @@ async def _serve(services: Services, server: Server, supervisor: Supervisor, sig
     watchdog = asyncio.create_task(supervisor.tell_alive())
     upkeep = asyncio.create_task(services.jobs.keep_up())
     pacing = asyncio.create_task(services.bandwidth.keep_up())
+    telling = asyncio.create_task(services.notices.keep_up())
     try:
         await signals.stop.wait()
     finally:
@@ -157,6 +165,8 @@ async def _serve(services: Services, server: Server, supervisor: Supervisor, sig
         supervisor.stopping()
         services.queries.kill_all()
         await services.jobs.stop()
+        telling.cancel()
+        await services.notices.stop()
         await server.close()
 
 

@@ -13,6 +13,7 @@ from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import Gate
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.jobs import Jobs
+from backupd.daemon.notices.hub import Notices
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
 
@@ -31,6 +32,7 @@ class Services:
     gate: Gate
     configuration: Configuration
     bandwidth: Bandwidth
+    notices: Notices
     environment: Mapping[str, str]
     """Of job processes."""
     started_ns: int

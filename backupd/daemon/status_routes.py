@@ -52,7 +52,7 @@ async def _report(call: Call) -> StatusReport:
         keys=keys,
         held=quotas.held_everywhere(runs, known.repositories, known.destinations),
         account=account.use(known.account_quota, known.sets, runs, known.destinations),
-        warnings=[*services.warnings, *problems],
+        warnings=[*services.warnings, *services.notices.warnings, *problems],
         seedings=known.seedings,
         repositories=known.repositories,
         discarded=discarded,

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bkctl.contract import checks, destinations, freeing, kept, parts, purging, runs, seeding, sets, stored
+from bkctl.contract import checks, destinations, freeing, kept, notices, parts, purging, runs, seeding, sets, stored
 from bkctl.output import SCHEMA
 
 _REFERENCE = "#/$defs/{name}"
@@ -80,6 +80,15 @@ RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     "key remove": (stored.RemovedKey,),
     "key password": (stored.ChangedPassword,),
     "key rotate": (stored.RotatedKey,),
+    "notice add": (notices.ChangedNotice,),
+    "notice list": (notices.NoticeList,),
+    "notice edit": (notices.ChangedNotice,),
+    "notice remove": (notices.ChangedNotice,),
+    "notice test": (notices.TestedNotice,),
+    "contact add": (notices.ChangedContact,),
+    "contact list": (notices.ContactList,),
+    "contact edit": (notices.ChangedContact,),
+    "contact remove": (notices.ChangedContact,),
     "config check": (kept.ConfigCheck,),
     "config show": (kept.Config,),
     "config test-proxy": (kept.ProxyTest,),
