@@ -30,7 +30,7 @@ from backupd.settings.host import host_name
 from backupd.settings.mail import USUAL_DIGEST
 from backupd.settings.zone import find_zone
 
-_TURN_SECONDS = 1.0
+_TURN_SECONDS = 0.5
 _LOOK_NS = 60 * 10**9
 
 _log = logging.getLogger("backupd.notices")

@@ -134,10 +134,8 @@ def _send_one(
         with suppress(OSError, smtplib.SMTPException):
             connection.rset()
         return _refusal(server, error.smtp_code, error.smtp_error)
-    except smtplib.SMTPServerDisconnected as error:
-        raise _LostError(f"{server.host}: {_reason(error, server)}") from error
     except (OSError, smtplib.SMTPException) as error:
-        if isinstance(error, TimeoutError):
+        if _is_silence(error):
             raise _UnusableError(f"{server.host}: {_reason(error, server)}") from error
         raise _LostError(f"{server.host}: {_reason(error, server)}") from error
     if code >= 400:
@@ -155,7 +153,7 @@ def _said(code: int, said: bytes | str) -> str:
 
 
 def _reason(error: Exception, server: MailServer) -> str:
-    if isinstance(error, TimeoutError):
+    if _is_silence(error):
         return f"no answer within {server.timeout_seconds} s"
     if isinstance(error, smtplib.SMTPServerDisconnected):
         return "it hung up"
@@ -166,6 +164,11 @@ def _reason(error: Exception, server: MailServer) -> str:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     return shown(str(error), _MOST_SAID)
+
+
+def _is_silence(error: Exception) -> bool:
+    """The library tells a time-out as if the server had hung up."""
+    return isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError)
 
 
 def _domain() -> str:

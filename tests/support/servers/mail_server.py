@@ -57,11 +57,11 @@ class _Handler:
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         own = self._server
         reply = own.at_data.pop(0) if own.at_data else "250 OK"
-        if callable(reply):
-            reply = await asyncio.to_thread(reply)
-        if reply.startswith("250") or reply == "drop":
+        if callable(reply) or reply.startswith("250") or reply == "drop":
             assert isinstance(envelope.content, bytes)
             own.received.append(Received(list(envelope.rcpt_tos), envelope.content, session.ssl is not None))
+        if callable(reply):
+            return await asyncio.to_thread(reply)
         if reply == "drop":
             assert isinstance(server.transport, asyncio.Transport)
             server.transport.abort()
@@ -79,10 +79,13 @@ class MailServer:
         self.at_recipient: dict[str, list[str]] = {}
         """Address -> what is said to it, one reply after the other; the last one for good."""
         self.at_data: list[str | Callable[[], str]] = []
-        """What is said to the next messages; `drop`: kept, and hung up before the answer. What is called may do more."""
+        """What is said to the next messages; `drop`: kept, and hung up before the answer; a call: kept, and
+        answered with what that gives."""
 
     def start(self) -> None:
         """Be up."""
+        if self._controller is not None:
+            return
         settings: dict[str, Any] = {}
         if self._certificate is not None and self._security != "none":
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
