@@ -55,7 +55,7 @@ def test_a_failure_is_mailed_as_text_and_html(told: Noticing) -> None:
 
 def test_mail_to_a_contact_with_a_certificate_is_encrypted(told: Noticing) -> None:
     """Who asks for encrypted mail has names of sets and hosts in no mailbox of others: the subject tells nothing."""
-    anna = person("anna")
+    anna = person("anna", days=20)
     (told.home / "anna.pem").write_bytes(anna.certificate)
     told.daemon.good("contact", "add", "anna", ANNA, "--certificate", told.home / "anna.pem")
     told.daemon.good("contact", "add", "ben", BEN)
@@ -69,6 +69,8 @@ def test_mail_to_a_contact_with_a_certificate_is_encrypted(told: Noticing) -> No
     inside = anna.opened(sealed.data, told.home).decode()
     assert "Content-Type: multipart/alternative" in inside
     assert "The backup of bad on" in inside
+    told.minutes_pass(2)
+    assert "mail goes on being encrypted" in told.wait_for_warning("the certificate of anna ends on")
 
 
 def test_without_its_certificate_mail_is_not_sent_in_the_clear(told: Noticing) -> None:
