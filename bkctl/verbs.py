@@ -22,6 +22,7 @@ from bkctl.commands.once import once
 from bkctl.commands.purge import purge
 from bkctl.commands.restore import restore
 from bkctl.commands.retention import retention
+from bkctl.commands.schedule import schedule
 from bkctl.commands.set import set_noun
 from bkctl.commands.snapshot import snapshot
 from bkctl.commands.status import status
@@ -56,6 +57,7 @@ for command in (
     destination,
     notice,
     contact,
+    schedule,
     config,
     snapshot,
     retention,

@@ -47,6 +47,10 @@ STEPS: tuple[str, ...] = (
     """,
     """
     ALTER TABLE jobs ADD COLUMN schedule TEXT;
+    CREATE TABLE schedules_handled (
+        set_id TEXT NOT NULL, schedule TEXT NOT NULL, rule TEXT NOT NULL, handled_ns INTEGER NOT NULL,
+        PRIMARY KEY (set_id, schedule)
+    ) STRICT;
     """,
     """
     CREATE TABLE notices (
@@ -60,10 +64,10 @@ STEPS: tuple[str, ...] = (
         AND NOT EXISTS (SELECT 1 FROM jobs WHERE id = NEW.id AND state NOT IN ('queued', 'running', 'paused'))
         BEGIN INSERT OR IGNORE INTO untold (job_id) VALUES (NEW.id); END;
     CREATE TABLE outbox (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL, target TEXT NOT NULL, notice_id TEXT NOT NULL,
+        id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL, recipient TEXT NOT NULL, notice_id TEXT NOT NULL,
         job_id TEXT, kind TEXT NOT NULL, content TEXT NOT NULL, message_id TEXT NOT NULL, state TEXT NOT NULL,
         created_ns INTEGER NOT NULL, due_ns INTEGER NOT NULL, ended_ns INTEGER, attempts INTEGER NOT NULL DEFAULT 0,
-        detail TEXT NOT NULL DEFAULT '', UNIQUE (event, target)
+        detail TEXT NOT NULL DEFAULT '', UNIQUE (event, recipient)
     ) STRICT;
     CREATE INDEX outbox_by_state ON outbox (state, due_ns);
     CREATE TABLE overdue (

@@ -1,7 +1,7 @@
 """The outbox: notices from the moment their event is known until they are sent; as functions of a connection.
 
 A trigger of the catalog notes each job whose end is committed as untold, in that very transaction: whoever is killed
-then, the next daemon still tells of it. A row is unique for event and target, and stays for a month after it was sent.
+then, the next daemon still tells of it. A row is unique for event and recipient, and stays for a month once it is sent.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ _MOST_ENDED = 10_000
 _ENDED_KEPT_NS = 30 * 86400 * 10**9
 _MOST_AT_ONCE = 200
 
-OutboxState = Literal["waiting", "sending", "sent", "refused", "given_up", "dropped"]
+OutboxState = Literal["waiting", "sending", "sent", "refused", "given_up", "dropped", "withdrawn"]
+"""The last two: told as lost, and given up because nobody wants it any more."""
 _COLUMNS = (
-    "id, event, target, notice_id, job_id, kind, content, message_id, state, created_ns, due_ns, ended_ns, attempts,"
+    "id, event, recipient, notice_id, job_id, kind, content, message_id, state, created_ns, due_ns, ended_ns, attempts,"
     " detail"
 )
 
 
 class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One notice to one target."""
+    """One notice to one recipient."""
 
     id: int
     event: str
-    target: str
+    recipient: str
     notice_id: str
     job_id: str | None
     kind: str
@@ -52,7 +53,7 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True):
     """What is put into the outbox."""
 
     event: str
-    target: str
+    recipient: str
     notice_id: str
     job_id: str | None
     kind: str
@@ -78,12 +79,13 @@ def tell_untold(connection: Connection, tell: Tell, now_ns: int) -> int:
 
 
 def put(connection: Connection, noted: Iterable[Noted], now_ns: int) -> None:
-    """Note what is to be sent; what was told a target already is not told it again."""
+    """Note what is to be sent; what was told a recipient already is not told it again."""
     for one in noted:
+        named = (one.event, one.recipient, one.notice_id, one.job_id, one.kind, one.content, one.message_id)
         connection.execute(
-            "INSERT OR IGNORE INTO outbox (event, target, notice_id, job_id, kind, content, message_id, state,"
+            "INSERT OR IGNORE INTO outbox (event, recipient, notice_id, job_id, kind, content, message_id, state,"
             " created_ns, due_ns) VALUES (?, ?, ?, ?, ?, ?, ?, 'waiting', ?, ?)",
-            (one.event, one.target, one.notice_id, one.job_id, one.kind, one.content, one.message_id, now_ns, now_ns),
+            (*named, now_ns, now_ns),
         )
     _bound(connection, now_ns)
 
@@ -150,8 +152,8 @@ def put_off(connection: Connection, identity: int, detail: str, due_ns: int) -> 
 def drop_started(connection: Connection, now_ns: int) -> None:
     """A start is not told once its job's end is there to be told: the two would come in the wrong order."""
     connection.execute(
-        "UPDATE outbox SET state = 'dropped', ended_ns = ?, content = '' WHERE state = 'waiting' AND kind = 'start'"
-        " AND EXISTS (SELECT 1 FROM outbox AS later WHERE later.target = outbox.target"
+        "UPDATE outbox SET state = 'withdrawn', ended_ns = ?, content = '' WHERE state = 'waiting' AND kind = 'start'"
+        " AND EXISTS (SELECT 1 FROM outbox AS later WHERE later.recipient = outbox.recipient"
         " AND later.job_id = outbox.job_id AND later.kind != 'start')",
         (now_ns,),
     )
@@ -160,16 +162,16 @@ def drop_started(connection: Connection, now_ns: int) -> None:
 def drop_of_notice(connection: Connection, notice_id: str, now_ns: int) -> None:
     """What waits for a notice that is removed."""
     connection.execute(
-        "UPDATE outbox SET state = 'dropped', ended_ns = ?, content = '', detail = 'the notice was removed'"
+        "UPDATE outbox SET state = 'withdrawn', ended_ns = ?, content = '', detail = 'the notice was removed'"
         " WHERE state = 'waiting' AND notice_id = ?",
         (now_ns, notice_id),
     )
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
-    """What did not get through to a target."""
+    """What did not get through to a recipient."""
 
-    target: str
+    recipient: str
     notice_id: str
     waiting: int
     lost: int
@@ -178,17 +180,16 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def troubles(connection: Connection, since_ns: int) -> list[Trouble]:
-    """For each target to which something did not get through since then."""
+    """For each recipient to which something did not get through since then."""
     rows = connection.execute(
-        "SELECT target, notice_id, SUM(state IN ('waiting', 'sending')), SUM(state NOT IN ('waiting', 'sending')),"
+        "SELECT recipient, notice_id, SUM(state IN ('waiting', 'sending')), SUM(state NOT IN ('waiting', 'sending')),"
         " MAX(CASE WHEN detail = '' THEN '' ELSE printf('%020d', id) || detail END) FROM outbox WHERE"
-        " ((state IN ('waiting', 'sending') AND detail != '') OR (state IN ('refused', 'given_up', 'dropped')"
-        " AND kind != 'start' AND ended_ns >= ? AND detail != 'the notice was removed'"
-        " AND ended_ns > COALESCE((SELECT MAX(good.ended_ns) FROM outbox AS good WHERE good.target = outbox.target"
-        " AND good.state = 'sent'), 0))) GROUP BY target ORDER BY target",
+        " (state IN ('waiting', 'sending') AND detail != '') OR (state IN ('refused', 'given_up', 'dropped')"
+        " AND ended_ns >= ? AND ended_ns > COALESCE((SELECT MAX(good.ended_ns) FROM outbox AS good"
+        " WHERE good.recipient = outbox.recipient AND good.state = 'sent'), 0)) GROUP BY recipient ORDER BY recipient",
         (since_ns,),
     )
-    return [Trouble(target=t, notice_id=n, waiting=w, lost=g, detail=d[20:]) for t, n, w, g, d in rows]
+    return [Trouble(recipient=t, notice_id=n, waiting=w, lost=g, detail=d[20:]) for t, n, w, g, d in rows]
 
 
 def _rows(connection: Connection, where: str, values: Sequence[Any] = ()) -> list[OutboxRow]:

@@ -12,6 +12,7 @@ import socket
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 
 from backupd.catalog.database import Database
 from backupd.catalog.jobs import StoredJob
@@ -27,8 +28,10 @@ from backupd.daemon.notices.hub import Notices
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
 from backupd.daemon.routes import ROUTES
+from backupd.daemon.scheduling import Scheduler
 from backupd.daemon.services import Services
 from backupd.daemon.serving import Server
+from backupd.daemon.status_routes import coming_of
 from backupd.daemon.supervisor import OWN_VARIABLES, Supervisor
 from backupd.errors import BackupError, BusyError, UsageError
 from backupd.settings.daemon_settings import DaemonSettings
@@ -98,6 +101,10 @@ async def _assemble(
     notices.adopt(settings)
     jobs.follow_begins(notices.hear_begin)
     jobs.follow_ends(notices.hear_end)
+    scheduler = Scheduler(database, definitions, jobs, clock, environment)
+    scheduler.adopt(settings)
+    notices.coming = partial(coming_of, scheduler)
+    await scheduler.start()
     gate = Gate(settings.access)
     services = Services(
         places=places,
@@ -111,6 +118,7 @@ async def _assemble(
         configuration=configuration,
         bandwidth=bandwidth,
         notices=notices,
+        scheduler=scheduler,
         environment=for_jobs,
         started_ns=clock.now_ns(),
         warnings=configuration.warnings,
@@ -119,6 +127,7 @@ async def _assemble(
     def adopt(settings: DaemonSettings) -> None:
         gate.replace(settings.access)
         definitions.adopt(settings)
+        scheduler.adopt(settings)
         jobs.most = settings.queue.jobs_at_once
         jobs.turn()
         bandwidth.adopt(settings)
@@ -156,12 +165,14 @@ async def _serve(services: Services, server: Server, supervisor: Supervisor, sig
     upkeep = asyncio.create_task(services.jobs.keep_up())
     pacing = asyncio.create_task(services.bandwidth.keep_up())
     telling = asyncio.create_task(services.notices.keep_up())
+    scheduling = asyncio.create_task(services.scheduler.keep_up())
     try:
         await signals.stop.wait()
     finally:
         watchdog.cancel()
         upkeep.cancel()
         pacing.cancel()
+        scheduling.cancel()
         supervisor.stopping()
         services.queries.kill_all()
         await services.jobs.stop()

@@ -16,6 +16,7 @@ from backupd.daemon.jobs import Jobs
 from backupd.daemon.notices.hub import Notices
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
+from backupd.daemon.scheduling import Scheduler
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class Services:
     configuration: Configuration
     bandwidth: Bandwidth
     notices: Notices
+    scheduler: Scheduler
     environment: Mapping[str, str]
     """Of job processes."""
     started_ns: int

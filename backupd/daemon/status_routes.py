@@ -14,6 +14,7 @@ from backupd.daemon.gate import WATCHERS
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.requests import JobRequest
 from backupd.daemon.route import Call, Route
+from backupd.daemon.scheduling import Scheduler
 from backupd.daemon.services import Services
 from backupd.daemon.web_server import web
 from backupd.errors import BackupError, UsageError
@@ -53,6 +54,7 @@ async def _report(call: Call) -> StatusReport:
         held=quotas.held_everywhere(runs, known.repositories, known.destinations),
         account=account.use(known.account_quota, known.sets, runs, known.destinations),
         warnings=[*services.warnings, *services.notices.warnings, *problems],
+        coming={one.id: coming for one in sets if (coming := coming_of(services.scheduler, one)) is not None},
         seedings=known.seedings,
         repositories=known.repositories,
         discarded=discarded,
@@ -106,6 +108,16 @@ def key_states(
             else:
                 found[one.id] = "unneeded"
     return found, problems
+
+
+def coming_of(scheduler: Scheduler, stored: StoredSet) -> status.Coming | None:
+    """When a set runs by itself; None: it does not."""
+    found, gap = scheduler.next_of(stored), scheduler.longest_gap(stored)
+    if found is None:
+        return None
+    return status.Coming(
+        next_ns=found[0], schedule=found[1], gap_seconds=int(gap.total_seconds()) if gap is not None else None
+    )
 
 
 def _underway(services: Services) -> dict[str, Underway]:

@@ -22,6 +22,7 @@ from backupd.model.sets import CONCURRENT, DestinationText, FilterText, ProxyTex
 from backupd.rules import names
 from backupd.rules.pool_rules import check_pool_text, places_of, refuse_members
 from backupd.rules.retention.checking import check_retention
+from backupd.rules.schedules.checking import check_schedules
 from backupd.sizes import MIB, parse_duration, parse_parity, parse_share, parse_size
 
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
@@ -115,8 +116,9 @@ def check_set(text: SetText, destinations: Mapping[str, DestinationText | None])
     _check_values(name, text)
     retention, retention_at = check_retention(name, text.retention, text.retention_at, text.to)
     sources = list(dict.fromkeys(sources))
+    kept = {"retention": retention, "retention_at": retention_at}
     return msgspec.structs.replace(
-        text, name=name, sources=sources, retention=retention, retention_at=retention_at
+        text, name=name, sources=sources, schedules=check_schedules(name, text.schedules), **kept
     )
 
 

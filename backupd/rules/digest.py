@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from backupd.errors import UsageError
+from backupd.rules.day_times import DAY_MINUTES, minute_of_day
 
-_TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 MOST_DAYS = 7
 """A digest looks back no further, however long nobody was there."""
 
 
 def minutes_of(text: str) -> int:
     """Minute of the day. Raises UsageError."""
-    found = _TIME.fullmatch(text)
-    if found is None:
-        raise UsageError(f"'{text}' is no time of day", hint='write it as "07:00"')
-    return int(found[1]) * 60 + int(found[2])
+    return minute_of_day(text) % DAY_MINUTES
 
 
 def latest_due(now: datetime, minutes: int, zone: tzinfo) -> datetime:

@@ -36,8 +36,8 @@ class Recipient(NamedTuple):
     """Who is told something."""
 
     notice_id: str
-    target: str
-    """`mailto:` and one address, else the notice's id: the same thing is told a target once."""
+    recipient: str
+    """`mailto:` and one address, else the notice's id: the same thing is told a recipient once."""
 
 
 def check_contact(text: ContactText) -> ContactText:
@@ -200,12 +200,12 @@ def recipients(
             continue
         if text.sets and of_set is not None and of_set not in text.sets:
             continue
-        for target in targets(notice_id, text, every):
-            found.setdefault(target, Recipient(notice_id, target))
+        for one in recipients_of(notice_id, text, every):
+            found.setdefault(one, Recipient(notice_id, one))
     return list(found.values())
 
 
-def targets(notice_id: str, text: NoticeText, every: Iterable[str]) -> list[str]:
+def recipients_of(notice_id: str, text: NoticeText, every: Iterable[str]) -> list[str]:
     """To whom a notice goes. every: addresses of all contacts."""
     if kind_of(text.url) != "mail" or not text.url:
         return [notice_id]

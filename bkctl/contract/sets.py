@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import UNSET, UnsetType
 
 from backupd.model.retention import RetentionText
+from backupd.model.schedules import ScheduleText
 from backupd.model.secret_references import SecretReference
 from backupd.model.sets import FilterText
 from bkctl.contract.parts import (
@@ -62,6 +63,7 @@ class BackupSet(Shown, kw_only=True):
     heal: bool
     """Whether periodic checks repair."""
     migrate: bool
+    schedules: list[ScheduleText]
     tags: dict[str, str]
     temp_dir: str | None
     time_zone: str | None

@@ -1,4 +1,4 @@
-"""Notices as their recipients get them: whoever trusts that a mail comes when a backup fails does not look by himself."""
+"""Notices as recipients get them: whoever trusts that a mail comes when a backup fails does not look by himself."""
 
 from __future__ import annotations
 

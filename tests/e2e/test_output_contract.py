@@ -154,6 +154,7 @@ def test_notices_and_contacts(client: Client) -> None:
     for name in ("hook", "phone"):
         client("notice", "remove", name, "--yes")
     client("contact", "remove", "anna", "--yes")
+    assert client.exits["notice remove"] == {0, 22}
 
 
 def test_backups_and_their_jobs(client: Client) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, tzinfo
 
 from backupd.catalog import jobs as rows
 from backupd.catalog.database import Connection, Database
-from backupd.catalog.definitions import StoredNotice, new_id
+from backupd.catalog.definitions import StoredNotice, StoredSet, new_id
 from backupd.catalog.jobs import StoredJob
 from backupd.clock import Clock
 from backupd.daemon import status
@@ -24,7 +24,7 @@ from backupd.model.notice_api import NoticeTest, TestedRecipient
 from backupd.model.notices import MAIL, NoticeContent, events_of
 from backupd.model.status import SetStatus
 from backupd.rules.digest import minutes_of
-from backupd.rules.notice_rules import targets
+from backupd.rules.notice_rules import recipients_of
 from backupd.settings.daemon_settings import DaemonSettings
 from backupd.settings.host import host_name
 from backupd.settings.mail import USUAL_DIGEST
@@ -46,6 +46,8 @@ class Notices:
         self.definitions = NoticeDefinitions(known, clock)
         self._sending = Sending(database, known, self.definitions, clock, environment)
         self._certificates = Certificates(known, environment)
+        self.coming: Callable[[StoredSet], status.Coming | None] = lambda _: None
+        """When a set runs by itself."""
         self._zone: tzinfo = UTC
         self._digest_at = minutes_of(USUAL_DIGEST)
         self._woken = asyncio.Event()
@@ -59,7 +61,7 @@ class Notices:
         """What is wrong with notices, for `status` and `doctor`."""
         told = [*self._certificates.warnings(self._clock.now_ns())]
         for one in self._sending.troubles:
-            who = self._sending.name_of(one.target, one.notice_id)
+            who = self._sending.name_of(one.recipient, one.notice_id)
             if one.waiting:
                 told.append(f"notices to {who} that wait to be sent: {one.waiting}; {one.detail or 'no try yet'}")
             if one.lost:
@@ -103,22 +105,22 @@ class Notices:
     async def test(self, stored: StoredNotice) -> NoticeTest:
         """Send something now. Raises BackupError: nothing could be tried."""
         every = [one.email for one in self.definitions.in_force]
-        wanted = targets(stored.id, stored.text, every)
+        wanted = recipients_of(stored.id, stored.text, every)
         if not wanted:
             raise UsageError("there is no contact to send to", hint="bkctl contact add NAME anna@example.org")
         identity = f"test-{new_id('n')[1:17]}"
         place = self._place
         told_of: NoticeContent = content.of_test(stored.text.name, identity, place, self._clock.now_ns())
-        ids = [noting.message_id(identity, target, place.host) for target in wanted]
+        ids = [noting.message_id(identity, recipient, place.host) for recipient in wanted]
         items = await self._sending.try_out(stored, wanted, told_of, ids)
         return NoticeTest(
             recipients=[
                 TestedRecipient(
-                    recipient=target.removeprefix(MAIL) if target.startswith(MAIL) else None,
+                    recipient=recipient.removeprefix(MAIL) if recipient.startswith(MAIL) else None,
                     is_sent=item["verdict"] == "sent",
                     detail=str(item.get("detail") or ""),
                 )
-                for target, item in zip(wanted, items, strict=True)
+                for recipient, item in zip(wanted, items, strict=True)
             ]
         )
 
@@ -135,6 +137,7 @@ class Notices:
         known, now_ns = self._known, self._clock.now_ns()
         sets, destinations = list(known.sets), list(known.destinations)
         seedings, repositories = known.seedings, list(known.repositories)
+        coming = {one.id: found for one in sets if (found := self.coming(one)) is not None}
 
         def stand(connection: Connection) -> list[SetStatus]:
             facts = status.Facts(
@@ -144,6 +147,7 @@ class Notices:
                 ended={},
                 underway={},
                 keys={},
+                coming=coming,
                 seedings=seedings,
                 repositories=repositories,
             )

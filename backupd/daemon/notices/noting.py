@@ -44,21 +44,21 @@ class Told(NamedTuple):
         """A row for each who is told an event."""
         texts = [(one.id, one.text) for one in self.notices]
         body = content.encoded(told)
-        for notice_id, target in recipients(texts, self.contacts, event, of_set):
+        for notice_id, recipient in recipients(texts, self.contacts, event, of_set):
             yield Noted(
                 event=told.id,
-                target=target,
+                recipient=recipient,
                 notice_id=notice_id,
                 job_id=told.job,
                 kind=event,
                 content=body,
-                message_id=message_id(told.id, target, self.place.host),
+                message_id=message_id(told.id, recipient, self.place.host),
             )
 
 
-def message_id(event: str, target: str, host: str) -> str:
+def message_id(event: str, recipient: str, host: str) -> str:
     """Of a mail: the same at each try, another one for each recipient, and nothing of an address in it."""
-    digest = hashlib.blake2b(f"{event}\0{target}".encode(), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(f"{event}\0{recipient}".encode(), digest_size=16).hexdigest()
     kept = "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "-" for c in host) or "localhost"
     return f"<{digest}@{kept}.backupd>"
 

@@ -22,24 +22,24 @@ from backupd.settings.secrets import read_secret
 def letter_of(row: OutboxRow, contacts: Sequence[ContactText]) -> Letter:
     """A row of the outbox, as the process gets it. Raises MsgspecError for what another version wrote."""
     content = msgspec.json.decode(row.content, type=NoticeContent)
-    return letter(row.id, row.target, row.message_id, content, contacts)
+    return letter(row.id, row.recipient, row.message_id, content, contacts)
 
 
 def letter(
-    identity: int, target: str, message_id: str, content: NoticeContent, contacts: Sequence[ContactText]
+    identity: int, recipient: str, message_id: str, content: NoticeContent, contacts: Sequence[ContactText]
 ) -> Letter:
-    """For one target; encrypted for whichever contact has that address and a certificate."""
-    recipient = target.removeprefix(MAIL) if target.startswith(MAIL) else ""
+    """For one recipient; encrypted for whichever contact has that address and a certificate."""
+    email = recipient.removeprefix(MAIL) if recipient.startswith(MAIL) else ""
     certificate = next(
         (
             one.certificate
             for one in contacts
-            if recipient and one.encrypt and one.certificate and one.email.casefold() == recipient.casefold()
+            if email and one.encrypt and one.certificate and one.email.casefold() == email.casefold()
         ),
         None,
     )
     return Letter(
-        id=identity, recipient=recipient, message_id=message_id, content=content, certificate=certificate
+        id=identity, recipient=email, message_id=message_id, content=content, certificate=certificate
     )
 
 

@@ -19,7 +19,7 @@ from backupd.model.notice_api import (
     NoticeView,
 )
 from backupd.model.notices import MAIL, events_of, kind_of
-from backupd.rules.notice_rules import shown_text, targets
+from backupd.rules.notice_rules import recipients_of, shown_text
 
 _READERS: tuple[Role, ...] = ("auditor", "admin")
 
@@ -28,7 +28,7 @@ def view(stored: StoredNotice, services: Services) -> NoticeView:
     """A notice as the API shows it."""
     every = [one.email for one in services.notices.definitions.in_force]
     is_mail = bool(stored.text.url) and kind_of(stored.text.url) == "mail"
-    found = [one.removeprefix(MAIL) for one in targets(stored.id, stored.text, every)] if is_mail else []
+    found = [one.removeprefix(MAIL) for one in recipients_of(stored.id, stored.text, every)] if is_mail else []
     return NoticeView(
         id=stored.id,
         text=shown_text(stored.text),

@@ -72,7 +72,7 @@ class Sending:
         for row in doubtful:
             _log.warning(
                 "backupd ended while a notice to %s was under way: it is sent again and may come twice",
-                self.name_of(row.target, row.notice_id),
+                self.name_of(row.recipient, row.notice_id),
             )
         await self.look()
 
@@ -90,7 +90,7 @@ class Sending:
         rows = await asyncio.wrap_future(self._database.read(outbox.due, now_ns, now_ns + _FOREIGN_NS))
         lines: dict[str, list[OutboxRow]] = {}
         for row in rows:
-            line = lines.setdefault(_MAIL if row.target.startswith(MAIL) else row.notice_id, [])
+            line = lines.setdefault(_MAIL if row.recipient.startswith(MAIL) else row.notice_id, [])
             if len(line) < _MOST_A_PROCESS:
                 line.append(row)
         for name, line in lines.items():
@@ -108,19 +108,19 @@ class Sending:
         for task in self._lines.values():
             task.cancel()
 
-    def name_of(self, target: str, notice_id: str) -> str:
-        """A target as people may read of it."""
-        if target.startswith(MAIL):
-            return target.removeprefix(MAIL)
+    def name_of(self, recipient: str, notice_id: str) -> str:
+        """A recipient as people may read of it."""
+        if recipient.startswith(MAIL):
+            return recipient.removeprefix(MAIL)
         return next((f"the notice {one.text.name}" for one in self._known.notices if one.id == notice_id), "a notice")
 
     async def try_out(
-        self, stored: StoredNotice, targets: Sequence[str], content: NoticeContent, message_ids: Sequence[str]
+        self, stored: StoredNotice, recipients: Sequence[str], content: NoticeContent, message_ids: Sequence[str]
     ) -> list[dict[str, Any]]:
-        """Send something to each target now, past the outbox; an item each. Raises BackupError."""
+        """Send something to each recipient now, past the outbox; an item each. Raises BackupError."""
         contacts = self._definitions.in_force
         letters = [
-            letter(number, target, message_ids[number], content, contacts) for number, target in enumerate(targets)
+            letter(number, one, message_ids[number], content, contacts) for number, one in enumerate(recipients)
         ]
         order = await self._order(stored, letters)
         found: dict[int, dict[str, Any]] = {}
@@ -152,7 +152,7 @@ class Sending:
         for row in rows:
             notice = by_id.get(row.notice_id)
             if notice is None or not notice.text.enabled:
-                await self._end(row, "dropped", "the notice was removed" if notice is None else "switched off")
+                await self._end(row, "withdrawn", "the notice was removed" if notice is None else "switched off")
                 continue
             try:
                 letters.append(letter_of(row, contacts))
@@ -206,7 +206,7 @@ class Sending:
     async def _settle(self, row: OutboxRow, told: Mapping[str, Any]) -> None:
         """What became of a row, in the catalog before the next one is heard of."""
         detail = shown(str(told.get("detail") or ""), _MOST_DETAIL)
-        who, now_ns = self.name_of(row.target, row.notice_id), self._clock.now_ns()
+        who, now_ns = self.name_of(row.recipient, row.notice_id), self._clock.now_ns()
         attempts = row.attempts + 1
         match told.get("verdict"):
             case "sent":

@@ -29,9 +29,15 @@ def job(identity: str, state: JobState) -> StoredJob:
     )
 
 
-def noted(event: str, target: str = "mailto:a", kind: str = "failure", job_id: str | None = None) -> Noted:
+def noted(event: str, recipient: str = "mailto:a", kind: str = "failure", job_id: str | None = None) -> Noted:
     return Noted(
-        event=event, target=target, notice_id="n1", job_id=job_id, kind=kind, content="{}", message_id=f"<{event}>"
+        event=event,
+        recipient=recipient,
+        notice_id="n1",
+        job_id=job_id,
+        kind=kind,
+        content="{}",
+        message_id=f"<{event}>",
     )
 
 

@@ -33,7 +33,7 @@ def test_it_looks_back_a_day_or_to_the_last_one_but_no_further_than_a_week() -> 
     assert begin_of(due - timedelta(days=30), due) == due - timedelta(days=7)
 
 
-@pytest.mark.parametrize("text", ["24:00", "7", "07:60", "", "07:00:00", "٠٧:٠٠"])
+@pytest.mark.parametrize("text", ["24:01", "7", "07:60", "", "07:00:00", "٠٧:٠٠"])
 def test_what_is_no_time_of_day(text: str) -> None:
     with pytest.raises(UsageError):
         minutes_of(text)

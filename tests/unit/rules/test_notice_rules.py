@@ -102,7 +102,7 @@ def test_nobody_is_told_the_same_twice() -> None:
         ("n6", NoticeText(name="f", url="https://example.org/x")),
     ]
     found = recipients(notices, [ANNA], "failure", "home")
-    assert [one.target for one in found] == ["mailto:anna@example.org", "mailto:ben@example.org", "n6"]
+    assert [one.recipient for one in found] == ["mailto:anna@example.org", "mailto:ben@example.org", "n6"]
 
 
 @pytest.mark.parametrize(
