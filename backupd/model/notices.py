@@ -83,6 +83,12 @@ class DigestLine(Struct, frozen=True, kw_only=True):
     destinations: list[NoticeDestination] = []
 
 
+def needs_look(line: DigestLine) -> bool:
+    """Whether something of a set is not as it should be."""
+    is_bad = any(one.verdict in ("overdue", "damaged") for one in line.destinations)
+    return bool(line.failed or line.missed or is_bad)
+
+
 class NoticeContent(Struct, frozen=True, kw_only=True):
     """What a notice says; as JSON it is what webhooks get. Times are RFC 3339, texts of one line and bounded."""
 

@@ -230,8 +230,8 @@ def test_a_digest_comes_once_a_day(told: Noticing) -> None:
     told.minutes_pass(24 * 60)
     (mail,) = told.mail.wait_for(1)
     text = mail.message.get_body(("plain",)).get_content()  # type: ignore[union-attr]
-    assert "bad: 1 failed" in text
-    assert "home: 1 good" in text
+    assert "bad: runs: 1 failed" in text
+    assert "home: runs: 1 good" in text
     told.clock.set_wall(-timedelta(days=2))
     told.settle()
     told.clock.set_wall(timedelta(days=2))

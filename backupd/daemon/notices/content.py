@@ -17,6 +17,7 @@ from backupd.model.notices import (
     NoticeDestination,
     NoticeError,
     NoticeEvent,
+    needs_look,
 )
 from backupd.model.status import CopyStatus, SetStatus
 from backupd.model.striking import strike
@@ -149,7 +150,8 @@ def of_digest(
         )
         for one in sets[:_MOST_SETS]
     ]
-    bad = [line for line in lines if line.failed or line.missed or any(map(_is_bad, line.destinations))]
+    lines.sort(key=lambda line: not needs_look(line))
+    bad = [line for line in lines if needs_look(line)]
     good = sum(line.good + line.warned for line in lines)
     runs = sum(sum(counts.values()) for counts in counted.values())
     told = f"{len(bad)} of {len(lines)} sets need a look" if bad else f"all {len(lines)} sets are well"
@@ -197,10 +199,6 @@ def _stands(copy: CopyStatus) -> NoticeDestination:
     if not detail and copy.age_seconds is not None:
         detail = f"last good {format_seconds(max(copy.age_seconds, 0))} ago"
     return NoticeDestination(name=_name(copy.destination), verdict=copy.verdict, detail=_line(detail))
-
-
-def _is_bad(one: NoticeDestination) -> bool:
-    return one.verdict in ("overdue", "damaged")
 
 
 def _run(job: StoredJob) -> dict[str, Any]:

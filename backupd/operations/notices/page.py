@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from html import escape
 
-from backupd.model.notices import DigestLine, NoticeContent, NoticeDestination
+from backupd.model.notices import DigestLine, NoticeContent, NoticeDestination, needs_look
 from backupd.operations.notices.wording import counts_of, facts_of, verdict_of
 
 _GREEN, _AMBER, _RED, _BLUE, _GREY = "#1a7f37", "#9a6700", "#c62828", "#0b57a4", "#57606a"
@@ -46,7 +46,7 @@ def html_of(content: NoticeContent) -> str:
         '<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="background:#f4f5f7">'
         '<tr><td align="center" style="padding:24px 12px">'
         '<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="max-width:640px;'
-        f'background:#ffffff;border:1px solid #d8dee4;border-radius:8px;border-top:6px solid {_colour(content)}">'
+        f'table-layout:fixed;background:#ffffff;border:1px solid #d8dee4;border-radius:8px;border-top:6px solid {_colour(content)}">'
         f'<tr><td style="padding:20px 24px 24px">{body}</td></tr></table>'
         f'<p style="margin:12px 0 0;font-size:12px;color:{_GREY}">Sent by backupd on {escape(content.host)}, '
         f"{escape(content.time)}</p></td></tr></table></body></html>"
@@ -67,7 +67,8 @@ def _parts(content: NoticeContent) -> Iterator[str]:
         )
     facts = facts_of(content)
     if facts:
-        yield _table([f'<td style="{_CELL};color:{_GREY}">{escape(n)}</td>{_cell(escape(v))}' for n, v in facts])
+        head = f"{_CELL};white-space:nowrap;color:{_GREY}"
+        yield _table(f'<td style="{head}">{escape(name)}</td>{_cell(escape(value))}' for name, value in facts)
     if content.destinations:
         yield _heading("Destinations")
         yield _table(_destination(one, is_digest=False) for one in content.destinations)
@@ -76,7 +77,8 @@ def _parts(content: NoticeContent) -> Iterator[str]:
         yield _table(row for line in content.digest for row in _digest_rows(line))
     if content.warnings:
         yield _heading("Warnings")
-        items = "".join(f'<li style="margin:0 0 6px">{escape(one)}</li>' for one in content.warnings)
+        style = "margin:0 0 6px;overflow-wrap:anywhere"
+        items = "".join(f'<li style="{style}">{escape(one)}</li>' for one in content.warnings)
         yield f'<ul style="margin:0;padding-left:20px;font-size:14px;line-height:20px">{items}</ul>'
     if content.commands:
         yield _heading("What to do next")
@@ -91,9 +93,8 @@ def _parts(content: NoticeContent) -> Iterator[str]:
 def _digest_rows(line: DigestLine) -> Iterator[str]:
     colour = _RED if line.failed or line.missed else _AMBER if line.warned else _GREEN if line.good else _GREY
     yield (
-        f'<td style="{_CELL};border-top:1px solid #d8dee4;font-weight:600">{escape(line.set)}</td>'
-        f'<td style="{_CELL};border-top:1px solid #d8dee4;color:{colour};font-weight:600">'
-        f'{escape(counts_of(line))}</td><td style="{_CELL};border-top:1px solid #d8dee4"></td>'
+        f'<td colspan="3" style="{_CELL};border-top:1px solid #d8dee4;font-weight:600">{escape(line.set)} '
+        f'<span style="padding-left:12px;color:{colour}">{escape(counts_of(line))}</span></td>'
     )
     for one in line.destinations:
         yield _destination(one, is_digest=True)
@@ -103,7 +104,7 @@ def _destination(one: NoticeDestination, *, is_digest: bool) -> str:
     word, colour = verdict_of(one, is_digest=is_digest), _VERDICTS.get(one.verdict, _RED)
     indent = "padding-left:16px;" if is_digest else ""
     return (
-        f'<td style="{_CELL};{indent}">{escape(one.name)}</td>'
+        f'<td style="{_CELL};{indent}white-space:nowrap">{escape(one.name)}</td>'
         f'<td style="{_CELL};color:{colour};font-weight:600;white-space:nowrap">{escape(word)}</td>'
         f"{_cell(escape(one.detail))}"
     )
@@ -115,7 +116,7 @@ def _table(rows: Iterable[str]) -> str:
 
 
 def _cell(html: str) -> str:
-    return f'<td style="{_CELL};width:70%;overflow-wrap:anywhere">{html}</td>'
+    return f'<td style="{_CELL};width:99%;overflow-wrap:anywhere">{html}</td>'
 
 
 def _heading(text: str) -> str:
@@ -123,6 +124,8 @@ def _heading(text: str) -> str:
 
 
 def _colour(content: NoticeContent) -> str:
+    if content.event == "digest" and any(needs_look(line) for line in content.digest):
+        return _AMBER
     return _COLOURS.get(content.event, _GREY)
 
 

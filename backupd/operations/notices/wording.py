@@ -30,7 +30,9 @@ def text_of(content: NoticeContent) -> str:
 
 def facts_of(content: NoticeContent) -> list[tuple[str, str]]:
     """Name and value of what is known of a job, for a table."""
-    found = [("Set", content.set), ("Host", content.host)] if content.event != "digest" else []
+    if content.event == "digest":
+        return []
+    found = [("Set", content.set), ("Host", content.host)]
     found += [("Began", _moment(content.started)), ("Ended", _moment(content.finished))]
     files, bytes_ = content.facts.get("files") or {}, content.facts.get("bytes") or {}
     if isinstance(files.get("seen"), int):
@@ -51,9 +53,10 @@ def verdict_of(one: NoticeDestination, *, is_digest: bool) -> str:
 
 
 def counts_of(line: DigestLine) -> str:
-    """How the jobs of a set ended, as `3 good, 1 failed`."""
+    """How the jobs of a set ended, as `runs: 3 good, 1 failed`."""
     parts = [(line.good, "good"), (line.warned, "with warnings"), (line.failed, "failed"), (line.missed, "missed")]
-    return ", ".join(f"{count} {word}" for count, word in parts if count) or "no run"
+    told = ", ".join(f"{count} {word}" for count, word in parts if count)
+    return f"runs: {told}" if told else "no run"
 
 
 def _lines(content: NoticeContent) -> Iterator[str]:
