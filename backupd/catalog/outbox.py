@@ -18,6 +18,10 @@ MOST_WAITING = 10_000
 _MOST_ENDED = 10_000
 _ENDED_KEPT_NS = 30 * 86400 * 10**9
 _MOST_AT_ONCE = 200
+MOST_OF_LINE = 20
+"""What one process is given to send."""
+_LINE = "CASE WHEN recipient LIKE 'mailto:%' THEN 'mail' ELSE notice_id END"
+_UNSENT = "state IN ('waiting', 'sending')"
 
 OutboxState = Literal["waiting", "sending", "sent", "refused", "given_up", "dropped", "withdrawn"]
 """The last two: told as lost, and given up because nobody wants it any more."""
@@ -112,17 +116,22 @@ def take_back(connection: Connection, now_ns: int) -> list[OutboxRow]:
 
 
 def due(connection: Connection, now_ns: int, latest_ns: int) -> list[OutboxRow]:
-    """What is to be sent now, oldest first. latest_ns: what is due only after that was noted by another clock."""
+    """What is to be sent now, oldest first, some of each line: all mail is one, each other notice one of its own.
+
+    latest_ns: what is due only after that was noted by another clock. What was begun is due again where nothing was
+    noted of its end.
+    """
     return _rows(
         connection,
-        "state = 'waiting' AND (due_ns <= ? OR due_ns > ?) ORDER BY id LIMIT ?",
-        (now_ns, latest_ns, _MOST_AT_ONCE),
+        f"id IN (SELECT id FROM (SELECT id, ROW_NUMBER() OVER (PARTITION BY {_LINE} ORDER BY id) AS place FROM outbox"
+        f" WHERE {_UNSENT} AND (due_ns <= ? OR due_ns > ?)) WHERE place <= ?) ORDER BY id",
+        (now_ns, latest_ns, MOST_OF_LINE),
     )
 
 
 def next_due_ns(connection: Connection) -> int | None:
     """When the next one is to be sent; None: none waits."""
-    (found,) = connection.execute("SELECT MIN(due_ns) FROM outbox WHERE state = 'waiting'").fetchone()
+    (found,) = connection.execute(f"SELECT MIN(due_ns) FROM outbox WHERE {_UNSENT}").fetchone()
     return None if found is None else int(found)
 
 

@@ -25,7 +25,7 @@ from backupd.rules.names import NAME_LIMIT, short
 from backupd.rules.notice_rules import shown
 from backupd.sizes import format_seconds
 
-_MOST_TEXT, _MOST_TITLE = 1000, 150
+_MOST_TEXT, _MOST_TITLE = 600, 150
 _MOST_LINES = 20
 _MOST_SETS = 200
 TOLD_KINDS = ("backup", "check", "replicate", "free", "purge")

@@ -32,8 +32,9 @@ from backupd.wire.malformed import MALFORMED
 
 _MAIL = "mail"
 _MOST_PROCESSES = 4
-_MOST_A_PROCESS = 20
 _SILENT_SECONDS = 300.0
+_LINE_PAUSE_SECONDS = 60.0
+"""A server that took nothing is left alone so long, whatever else is due there."""
 _SECOND_NS = 10**9
 _FOREIGN_NS = 2 * 3600 * _SECOND_NS
 """No pause is so long: what is due later was noted by a clock that ran ahead."""
@@ -62,6 +63,8 @@ class Sending:
         self.troubles: list[outbox.Trouble] = []
         self._lines: dict[str, asyncio.Task[None]] = {}
         """What is sent now: `mail`, or the id of a notice."""
+        self._paused: dict[str, float] = {}
+        """Lines that nothing got through, and until when they rest, by the monotonic clock."""
         self._children: set[ChildJob] = set()
         self._next_ns: int | None = 0
         """When something is due; None: nothing waits."""
@@ -90,11 +93,11 @@ class Sending:
         rows = await asyncio.wrap_future(self._database.read(outbox.due, now_ns, now_ns + _FOREIGN_NS))
         lines: dict[str, list[OutboxRow]] = {}
         for row in rows:
-            line = lines.setdefault(_MAIL if row.recipient.startswith(MAIL) else row.notice_id, [])
-            if len(line) < _MOST_A_PROCESS:
-                line.append(row)
+            lines.setdefault(_MAIL if row.recipient.startswith(MAIL) else row.notice_id, []).append(row)
+        moment = self._clock.monotonic()
+        self._paused = {name: until for name, until in self._paused.items() if until > moment}
         for name, line in lines.items():
-            if name not in self._lines and len(self._lines) < _MOST_PROCESSES:
+            if name not in self._lines and name not in self._paused and len(self._lines) < _MOST_PROCESSES:
                 task = asyncio.create_task(self._send_line(name, line))
                 self._lines[name] = task
                 task.add_done_callback(lambda _, name=name: self._lines.pop(name, None))  # type: ignore[misc]
@@ -139,12 +142,14 @@ class Sending:
 
     async def _send_line(self, name: str, rows: Sequence[OutboxRow]) -> None:
         try:
-            await self._send(name, rows)
+            if not await self._send(rows):
+                self._paused[name] = self._clock.monotonic() + _LINE_PAUSE_SECONDS
             await self.look()
         except BackupError as error:
             _log.error("notices wait: %s", error.message)
 
-    async def _send(self, name: str, rows: Sequence[OutboxRow]) -> None:
+    async def _send(self, rows: Sequence[OutboxRow]) -> bool:
+        """False: nothing got through, for now."""
         live: dict[int, OutboxRow] = {}
         letters: list[Letter] = []
         contacts = self._definitions.in_force
@@ -160,7 +165,8 @@ class Sending:
             except MALFORMED:
                 await self._end(row, "dropped", "another version of backupd wrote it")
         if not live:
-            return
+            return True
+        has_moved = False
         now_ns = self._clock.now_ns()
         tries = [(row.id, now_ns + int(pause_seconds(row.attempts + 1) * _SECOND_NS)) for row in live.values()]
         await asyncio.wrap_future(self._database.write(outbox.begin, tries))
@@ -173,12 +179,14 @@ class Sending:
                         row_told = live.pop(event["id"], None)
                         if row_told is not None:
                             await self._settle(row_told, event)
+                            has_moved = has_moved or event.get("verdict") != "later"
                     else:
                         last = event
         except BackupError as error:
             last = error.message
         for row in live.values():
             await self._settle(row, {"verdict": "later", "detail": last})
+        return has_moved
 
     async def _events(self, order: AnyOrder) -> AsyncGenerator[dict[str, Any] | str, None]:
         """What became of each letter; at last, as a text, why the process ended if it did so badly."""

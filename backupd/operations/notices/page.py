@@ -46,7 +46,8 @@ def html_of(content: NoticeContent) -> str:
         '<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="background:#f4f5f7">'
         '<tr><td align="center" style="padding:24px 12px">'
         '<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="max-width:640px;'
-        f'table-layout:fixed;background:#ffffff;border:1px solid #d8dee4;border-radius:8px;border-top:6px solid {_colour(content)}">'
+        "table-layout:fixed;background:#ffffff;border:1px solid #d8dee4;border-radius:8px;"
+        f'border-top:6px solid {_colour(content)}">'
         f'<tr><td style="padding:20px 24px 24px">{body}</td></tr></table>'
         f'<p style="margin:12px 0 0;font-size:12px;color:{_GREY}">Sent by backupd on {escape(content.host)}, '
         f"{escape(content.time)}</p></td></tr></table></body></html>"

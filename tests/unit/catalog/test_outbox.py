@@ -29,11 +29,13 @@ def job(identity: str, state: JobState) -> StoredJob:
     )
 
 
-def noted(event: str, recipient: str = "mailto:a", kind: str = "failure", job_id: str | None = None) -> Noted:
+def noted(
+    event: str, recipient: str = "mailto:a", kind: str = "failure", job_id: str | None = None, notice_id: str = "n1"
+) -> Noted:
     return Noted(
         event=event,
         recipient=recipient,
-        notice_id="n1",
+        notice_id=notice_id,
         job_id=job_id,
         kind=kind,
         content="{}",
@@ -93,6 +95,13 @@ def test_what_ended_long_ago_is_forgotten(database: Database) -> None:
     put(database, noted("new"), now_ns=31 * DAY_NS)
     count = database.read(lambda c: c.execute("SELECT COUNT(*) FROM outbox").fetchone()[0]).result()
     assert count == 1
+
+
+def test_a_recipient_that_takes_nothing_leaves_room_for_others(database: Database) -> None:
+    """Else thousands of notices to a server that is gone would keep the others from being looked at."""
+    put(database, *(noted(f"e{n}") for n in range(300)), noted("last", "n2", notice_id="n2"))
+    found = waiting(database)
+    assert found == [*(f"e{n}" for n in range(outbox.MOST_OF_LINE)), "last"]
 
 
 def test_what_was_under_way_waits_again_after_a_start(database: Database) -> None:
