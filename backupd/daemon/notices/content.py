@@ -256,7 +256,12 @@ def _commands(job: StoredJob, name: str) -> list[NoticeCommand]:
     if job.set_name is None:
         return found
     found.append(NoticeCommand(purpose="See how the set stands", command=f"bkctl status {name}"))
-    if job.exit_code == _DAMAGE:
+    decisions = (job.result or {}).get("decisions")
+    named = [one.get("command") for one in decisions if isinstance(one, dict)] if isinstance(decisions, list) else []
+    if any(named):
+        command = next(one for one in named if one)
+        found.append(NoticeCommand(purpose="Give up what is lost, once you have looked", command=_name(str(command))))
+    elif job.exit_code == _DAMAGE:
         found.append(NoticeCommand(purpose="Heal what is damaged", command=f"bkctl check {name} --repair"))
     elif job.kind == "backup" and job.state not in ("completed", "warning"):
         found.append(NoticeCommand(purpose="Run it again", command=f"bkctl backup {name}"))

@@ -60,6 +60,10 @@ class Notices:
     def warnings(self) -> list[str]:
         """What is wrong with notices, for `status` and `doctor`."""
         told = [*self._certificates.warnings(self._clock.now_ns())]
+        names = {one.text.name for one in self._known.sets}
+        for notice in self._known.notices:
+            gone = [name for name in notice.text.sets if name not in names]
+            told += [f"the notice {notice.text.name} names {one}, which is no set" for one in gone]
         for one in self._sending.troubles:
             who = self._sending.name_of(one.recipient, one.notice_id)
             if one.waiting:

@@ -20,7 +20,7 @@ from backupd.catalog.outbox import Noted
 from backupd.clock import to_datetime
 from backupd.daemon.notices import content
 from backupd.daemon.requests import JobRequest
-from backupd.model.notices import ContactText, NoticeContent, NoticeEvent, events_of
+from backupd.model.notices import ContactText, NoticeContent, NoticeEvent, NoticeText, events_of
 from backupd.model.status import CopyStatus, SetStatus
 from backupd.rules.digest import begin_of, latest_due
 from backupd.rules.notice_rules import recipients
@@ -42,7 +42,7 @@ class Told(NamedTuple):
 
     def noted(self, told: NoticeContent, event: NoticeEvent, of_set: str | None) -> Iterator[Noted]:
         """A row for each who is told an event."""
-        texts = [(one.id, one.text) for one in self.notices]
+        texts = [(one.id, one.text) for one in self.notices if hears_of(one.text, told.kind)]
         body = content.encoded(told)
         for notice_id, recipient in recipients(texts, self.contacts, event, of_set):
             yield Noted(
@@ -54,6 +54,11 @@ class Told(NamedTuple):
                 content=body,
                 message_id=message_id(told.id, recipient, self.place.host),
             )
+
+
+def hears_of(text: NoticeText, kind: str | None) -> bool:
+    """Whether a kind of job is told: who waits for the begin and end of backups takes a check's end for one."""
+    return kind in (None, "backup") or "start" not in events_of(text)
 
 
 def message_id(event: str, recipient: str, host: str) -> str:
@@ -83,7 +88,7 @@ def ended(connection: Connection, told: Told, now_ns: int) -> int:
 
 def begun(connection: Connection, job: StoredJob, told: Told, now_ns: int) -> None:
     """Tell that a job begins."""
-    if job.kind in content.TOLD_KINDS and not _is_dry(job):
+    if job.kind == "backup" and not _is_dry(job):
         told_of = content.of_job(job, "start", told.place, now_ns)
         outbox.put(connection, told.noted(told_of, "start", job.set_name), now_ns)
 

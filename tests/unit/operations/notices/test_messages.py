@@ -9,8 +9,9 @@ from email.message import EmailMessage
 
 from backupd.catalog.jobs import StoredJob
 from backupd.daemon.notices.content import Place, encoded, of_job
+from backupd.daemon.notices.noting import hears_of
 from backupd.model.notice_orders import Letter
-from backupd.model.notices import NoticeContent
+from backupd.model.notices import NoticeContent, NoticeText
 from backupd.operations.notices.checks import ping_url
 from backupd.operations.notices.messages import message_of
 from backupd.operations.notices.webhook import signature
@@ -89,3 +90,23 @@ def test_a_ping_carries_the_job_and_keeps_what_the_address_has() -> None:
     assert ping_url("https://hc.example/p/x?create=1", content) == (
         "https://hc.example/p/x/fail?create=1&rid=11111111-1111-1111-1111-111111111111"
     )
+
+
+def test_who_waits_for_backups_does_not_take_a_check_for_one() -> None:
+    """A periodic check that went well before a backup that hangs would keep a dead man's switch quiet."""
+    switch = NoticeText(name="a", url="healthchecks:https://hc.example/x")
+    mail = NoticeText(name="b", url="mailto:")
+    assert [hears_of(switch, kind) for kind in ("backup", "check", None)] == [True, False, True]
+    assert [hears_of(mail, kind) for kind in ("backup", "check", None)] == [True, True, True]
+
+
+def test_a_check_that_needs_a_decision_says_how_to_decide() -> None:
+    """Nothing beyond the limits is given up by itself: without this line nobody knows that something waits."""
+    decisions = [{"state": "waits", "command": "bkctl check --apply j22222222"}]
+    job = StoredJob(
+        id="j" + "2" * 32, kind="check", state="failed", set_id="b1", set_name="home", orders=b"", caller_uid=0,
+        created_ns=1, exit_code=20, result={"decisions": decisions},
+        error={"code": "damage.found", "message": "3 files are lost", "hint": ""},
+    )  # fmt: skip
+    commands = [one.command for one in of_job(job, "failure", Place(host="pluto", zone=UTC), 1).commands]
+    assert commands == ["bkctl job log j22222222", "bkctl status home", "bkctl check --apply j22222222"]
