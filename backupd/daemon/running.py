@@ -24,6 +24,7 @@ from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import Gate
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.jobs import Jobs
+from backupd.daemon.known_types import make_known
 from backupd.daemon.notices.hub import Notices
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
@@ -64,6 +65,7 @@ class _Signals:
 async def run(places: DaemonPlaces, clock: Clock, environment: Mapping[str, str]) -> None:
     """Serve until SIGTERM or SIGINT. Raises BackupError where it can't start. environment: of job processes."""
     signals = _Signals()
+    make_known()
     ensure(places.state)
     supervisor = Supervisor(environment)
     with StateLock(places.state):

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, tzinfo
 
 from backupd.catalog import jobs as rows
-from backupd.catalog.database import Connection, Database
+from backupd.catalog.database import Database
 from backupd.catalog.definitions import StoredNotice, StoredSet, new_id
 from backupd.catalog.jobs import StoredJob
 from backupd.clock import Clock
@@ -134,30 +134,24 @@ class Notices:
 
     @property
     def _told(self) -> noting.Told:
-        return noting.Told(list(self._known.notices), self.definitions.in_force, self._place, self._stand())
+        return noting.Told(list(self._known.notices), self.definitions.in_force, self._place)
 
-    def _stand(self) -> Callable[[Connection], list[SetStatus]]:
-        """How all sets do, for a thread of the catalog."""
-        known, now_ns = self._known, self._clock.now_ns()
-        sets, destinations = list(known.sets), list(known.destinations)
-        seedings, repositories = known.seedings, list(known.repositories)
-        coming = {one.id: found for one in sets if (found := self.coming(one)) is not None}
-
-        def stand(connection: Connection) -> list[SetStatus]:
-            facts = status.Facts(
-                sets=sets,
-                destinations=destinations,
-                runs=rows.last_runs(connection),
-                ended={},
-                underway={},
-                keys={},
-                coming=coming,
-                seedings=seedings,
-                repositories=repositories,
-            )
-            return status.report(facts, now_ns).sets
-
-        return stand
+    async def _standing(self) -> list[SetStatus]:
+        """How all sets do."""
+        known = self._known
+        runs = await asyncio.wrap_future(self._database.read(rows.last_runs))
+        facts = status.Facts(
+            sets=list(known.sets),
+            destinations=list(known.destinations),
+            runs=runs,
+            ended={},
+            underway={},
+            keys={},
+            coming={one.id: found for one in known.sets if (found := self.coming(one)) is not None},
+            seedings=known.seedings,
+            repositories=known.repositories,
+        )
+        return status.report(facts, self._clock.now_ns()).sets
 
     async def _turn(self) -> None:
         now_ns = self._clock.now_ns()
@@ -183,7 +177,9 @@ class Notices:
         if self._has_untold:
             self._has_untold = False
             try:
-                left = await asyncio.wrap_future(self._database.write(noting.ended, self._told, now_ns))
+                stands = {one.id: one for one in await self._standing()} if self._known.notices else {}
+                told = self._told._replace(stands=stands)
+                left = await asyncio.wrap_future(self._database.write(noting.ended, told, now_ns))
             except BaseException:
                 self._has_untold = True
                 raise
@@ -195,7 +191,7 @@ class Notices:
         # A job that somebody else noted, a missed run, is heard of here at the latest.
         self._has_untold = True
         known = self._known
-        sets = await asyncio.wrap_future(self._database.read(self._stand()))
+        sets = await self._standing()
         ids = {one.text.name: one.id for one in known.destinations}
         enabled = [one for one in sets if one.is_enabled]
         await asyncio.wrap_future(self._database.write(noting.overdue, enabled, ids, self._told, now_ns))

@@ -6,7 +6,7 @@ All of it runs on the catalog's thread, within the transaction that also notes t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -37,8 +37,8 @@ class Told(NamedTuple):
     notices: Sequence[StoredNotice]
     contacts: Sequence[ContactText]
     place: content.Place
-    stand: Callable[[Connection], Sequence[SetStatus]] = lambda _: ()
-    """How all sets do."""
+    stands: Mapping[str, SetStatus] = {}
+    """By id, how sets do."""
 
     def noted(self, told: NoticeContent, event: NoticeEvent, of_set: str | None) -> Iterator[Noted]:
         """A row for each who is told an event."""
@@ -70,15 +70,12 @@ def message_id(event: str, recipient: str, host: str) -> str:
 
 def ended(connection: Connection, told: Told, now_ns: int) -> int:
     """Tell of the jobs that ended and were not told yet; how many are left."""
-    stands: dict[str, SetStatus] = {}
 
     def tell(job: StoredJob) -> Iterable[Noted]:
         event = content.event_of(job)
         if event is None or _is_dry(job) or not told.notices:
             return ()
-        if event != "success" and not stands:
-            stands.update({one.id: one for one in told.stand(connection)})
-        of_set = stands.get(job.set_id or "") if event != "success" else None
+        of_set = told.stands.get(job.set_id or "") if event != "success" else None
         return told.noted(content.of_job(job, event, told.place, now_ns, of_set), event, job.set_name)
 
     left = outbox.tell_untold(connection, tell, now_ns)

@@ -34,7 +34,7 @@ _MAIL = "mail"
 _MOST_PROCESSES = 4
 _SILENT_SECONDS = 300.0
 _LINE_PAUSE_SECONDS = 60.0
-"""A server that took nothing is left alone so long, whatever else is due there."""
+"""A server that is down is left alone so long, whatever else is due there."""
 _SECOND_NS = 10**9
 _FOREIGN_NS = 2 * 3600 * _SECOND_NS
 """No pause is so long: what is due later was noted by a clock that ran ahead."""
@@ -64,7 +64,7 @@ class Sending:
         self._lines: dict[str, asyncio.Task[None]] = {}
         """What is sent now: `mail`, or the id of a notice."""
         self._paused: dict[str, float] = {}
-        """Lines that nothing got through, and until when they rest, by the monotonic clock."""
+        """Lines whose server is down, and until when they rest, by the monotonic clock."""
         self._children: set[ChildJob] = set()
         self._next_ns: int | None = 0
         """When something is due; None: nothing waits."""
@@ -142,14 +142,14 @@ class Sending:
 
     async def _send_line(self, name: str, rows: Sequence[OutboxRow]) -> None:
         try:
-            if not await self._send(rows):
+            if await self._send(rows):
                 self._paused[name] = self._clock.monotonic() + _LINE_PAUSE_SECONDS
             await self.look()
         except BackupError as error:
             _log.error("notices wait: %s", error.message)
 
     async def _send(self, rows: Sequence[OutboxRow]) -> bool:
-        """False: nothing got through, for now."""
+        """Whether nothing gets through there for now."""
         live: dict[int, OutboxRow] = {}
         letters: list[Letter] = []
         contacts = self._definitions.in_force
@@ -165,8 +165,8 @@ class Sending:
             except MALFORMED:
                 await self._end(row, "dropped", "another version of backupd wrote it")
         if not live:
-            return True
-        has_moved = False
+            return False
+        is_down = False
         now_ns = self._clock.now_ns()
         tries = [(row.id, now_ns + int(pause_seconds(row.attempts + 1) * _SECOND_NS)) for row in live.values()]
         await asyncio.wrap_future(self._database.write(outbox.begin, tries))
@@ -179,14 +179,14 @@ class Sending:
                         row_told = live.pop(event["id"], None)
                         if row_told is not None:
                             await self._settle(row_told, event)
-                            has_moved = has_moved or event.get("verdict") != "later"
+                            is_down = is_down or event.get("is_down") is True
                     else:
                         last = event
         except BackupError as error:
             last = error.message
         for row in live.values():
             await self._settle(row, {"verdict": "later", "detail": last})
-        return has_moved
+        return is_down or bool(live)
 
     async def _events(self, order: AnyOrder) -> AsyncGenerator[dict[str, Any] | str, None]:
         """What became of each letter; at last, as a text, why the process ended if it did so badly."""

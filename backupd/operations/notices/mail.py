@@ -48,7 +48,7 @@ def send(order: NoticeOrder, context: JobContext) -> None:
                         tell(context, waiting.pop(0), *answer)
             except _UnusableError as error:
                 for letter in waiting:
-                    tell(context, letter, "later", str(error))
+                    tell(context, letter, "later", str(error), is_down=True)
                 return
             except _LostError as lost:
                 tell(context, waiting.pop(0), "later", str(lost))

@@ -50,7 +50,8 @@ def post_all(order: NoticeOrder, request: Callable[[Letter], Request], context: 
         posted = post(*request(letter), context)
         told = order.letters[number:] if posted.is_for_all else [letter]
         for one in told:
-            tell(context, one, posted.verdict, posted.detail, posted.retry_after_seconds)
+            wait, is_down = posted.retry_after_seconds, posted.is_for_all
+            tell(context, one, posted.verdict, posted.detail, wait, is_down=is_down)
         if posted.is_for_all:
             return
 

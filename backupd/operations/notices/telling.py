@@ -17,14 +17,21 @@ _LOOK_SECONDS = 0.1
 
 
 def tell(
-    context: JobContext, letter: Letter, verdict: Verdict, detail: str, retry_after_seconds: float | None = None
+    context: JobContext,
+    letter: Letter,
+    verdict: Verdict,
+    detail: str,
+    retry_after_seconds: float | None = None,
+    *,
+    is_down: bool = False,
 ) -> None:
-    """Say what became of a letter."""
+    """Say what became of a letter. is_down: nothing else gets through there now, either."""
     item = {
         "id": letter.id,
         "verdict": verdict,
         "detail": detail[:2000],
         "retry_after_seconds": retry_after_seconds,
+        "is_down": is_down,
     }
     context.send(events.Item(item=item))
 
