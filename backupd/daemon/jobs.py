@@ -159,15 +159,19 @@ class Jobs:
         """Begin what may begin."""
         if self.is_stopping:
             return
-        waiting = [job.seen() for job in self.live.values() if job.stored.state == "queued" and not job.is_begun]
-        running = [job.seen() for job in self.live.values() if job.is_begun]
+        seen = {job.stored.id: job.seen(self._carrier.destinations_of(job)) for job in self.live.values()}
+        waiting = [
+            seen[job.stored.id] for job in self.live.values() if job.stored.state == "queued" and not job.is_begun
+        ]
+        running = [seen[job.stored.id] for job in self.live.values() if job.is_begun]
         held = {
             one.id: "the end of a process of a former backupd"
             for one in waiting
             if one.kind != "restore" and self._held[one.set_id or ""]
         }
         held |= {one.id: why for one in waiting if (why := self.holds(self.live[one.id]))}
-        decided = queue.decide([one for one in waiting if one.id not in held], running, self.most)
+        able = [one for one in waiting if one.id not in held]
+        decided = queue.decide(able, running, self.most, self._carrier.limits())
         for job in self.live.values():
             job.waits_for = decided.waits_for.get(job.stored.id, held.get(job.stored.id, ""))
         for job_id in decided.begin:

@@ -60,11 +60,11 @@ class LiveJob:
         self.found_by_check: dict[str, str] = {}
         """By destination id: what the periodic check of this job found, where that is something to look at."""
 
-    def seen(self) -> Waiting:
-        """As the queue sees it."""
+    def seen(self, destinations: frozenset[str]) -> Waiting:
+        """As the queue sees it. destinations: names of those with a limit at which it works."""
         caller = self.request.restore.caller if self.request.restore is not None else None
         user = caller.uid if caller is not None else None
-        return Waiting(self.stored.id, self.stored.kind, self.stored.set_id, user)  # type: ignore[arg-type]
+        return Waiting(self.stored.id, self.stored.kind, self.stored.set_id, user, destinations)  # type: ignore[arg-type]
 
     def allow_now(self) -> None:
         """What waited for its next try need not wait any longer."""

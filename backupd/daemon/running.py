@@ -17,6 +17,7 @@ from functools import partial
 from backupd.catalog.database import Database
 from backupd.catalog.jobs import StoredJob
 from backupd.clock import Clock
+from backupd.daemon import metrics
 from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.carrying import Carrier
 from backupd.daemon.configuration import Configuration
@@ -25,6 +26,7 @@ from backupd.daemon.gate import Gate
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.jobs import Jobs
 from backupd.daemon.known_types import make_known
+from backupd.daemon.metrics_port import MetricsPort
 from backupd.daemon.notices.hub import Notices
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
@@ -32,7 +34,7 @@ from backupd.daemon.routes import ROUTES
 from backupd.daemon.scheduling import Scheduler
 from backupd.daemon.services import Services
 from backupd.daemon.serving import Server
-from backupd.daemon.status_routes import coming_of
+from backupd.daemon.status_routes import coming_of, report_of
 from backupd.daemon.supervisor import OWN_VARIABLES, Supervisor
 from backupd.errors import BackupError, BusyError, UsageError
 from backupd.settings.daemon_settings import DaemonSettings
@@ -107,6 +109,7 @@ async def _assemble(
     scheduler.adopt(settings)
     notices.coming = partial(coming_of, scheduler)
     await scheduler.start()
+    port = MetricsPort(lambda: _metrics(services))
     gate = Gate(settings.access)
     services = Services(
         places=places,
@@ -121,6 +124,7 @@ async def _assemble(
         bandwidth=bandwidth,
         notices=notices,
         scheduler=scheduler,
+        metrics_port=port,
         environment=for_jobs,
         started_ns=clock.now_ns(),
         warnings=configuration.warnings,
@@ -134,7 +138,9 @@ async def _assemble(
         jobs.turn()
         bandwidth.adopt(settings)
         notices.adopt(settings)
+        services.start(port.adopt(settings))
 
+    await port.adopt(settings)
     configuration.follow(adopt)
 
     async def free_of_orphans(stored: StoredJob) -> None:
@@ -148,6 +154,10 @@ async def _assemble(
 
     await jobs.restore_from_catalog(free_of_orphans)
     return services, Server(ROUTES, gate, services)
+
+
+async def _metrics(services: Services) -> str:
+    return metrics.render(await report_of(services))
 
 
 def _is_locked(state: str, identity: str, clock: Clock) -> bool:
@@ -180,6 +190,8 @@ async def _serve(services: Services, server: Server, supervisor: Supervisor, sig
         await services.jobs.stop()
         telling.cancel()
         await services.notices.stop()
+        services.scheduler.close()
+        await services.metrics_port.close()
         await server.close()
 
 

@@ -26,15 +26,18 @@ from backupd.clock import Clock, to_datetime
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.jobs import Jobs
 from backupd.daemon.live_job import LiveJob
+from backupd.daemon.missed_runs import missed_job, runs
 from backupd.daemon.requests import BackupRequest, JobRequest
+from backupd.daemon.run_windows import mind, window_of_job
+from backupd.daemon.sleeping import Sleep
 from backupd.daemon.trying_again import held_back, next_try
 from backupd.errors import BackupError, ConfigError, UsageError
 from backupd.model.schedules import WHEN, ScheduleText
 from backupd.model.sets import SetText
-from backupd.rules.day_times import Window, window_of
 from backupd.rules.schedules import coming
-from backupd.rules.schedules.deciding import MOST_COUNTED, Due, decide, next_begin, rebased
+from backupd.rules.schedules.deciding import Due, decide, next_begin, rebased
 from backupd.rules.schedules.reading import Schedule, schedule_of
+from backupd.rules.schedules.words import shown_moment
 from backupd.settings.daemon_settings import DaemonSettings
 from backupd.settings.zone import find_zone
 
@@ -53,6 +56,8 @@ class _Known:
     rule: str
     schedule: Schedule
     handled: datetime
+    gap: timedelta | None
+    """The longest time between two of its runs."""
     begins: datetime | None
     """The next run; None: never again, or the schedule is off."""
 
@@ -70,6 +75,8 @@ class Scheduler:
         self._handled: dict[tuple[str, str], Handled] = {}
         self._known: dict[tuple[str, str], _Known] = {}
         self._gaps: dict[str, tuple[tuple[Any, ...], timedelta | None]] = {}
+        self._sleep = Sleep(environment)
+        self._asked: tuple[bool, datetime | None] = (False, None)
         self._tasks: set[asyncio.Task[None]] = set()
         self._nudged = asyncio.Event()
         jobs.holds = self._why_held
@@ -132,11 +139,15 @@ class Scheduler:
 
     def next_of(self, stored: StoredSet) -> tuple[int, str] | None:
         """When a set runs next, as nanoseconds, and by which schedule; None: not by itself."""
-        found = [
-            (known.begins, text.name)
-            for text in stored.text.schedules
-            if (known := self._known.get((stored.id, text.name))) is not None and known.begins is not None
-        ]
+        found: list[tuple[datetime, str]] = []
+        for one in self.schedules_of(stored):
+            known = self._known.get((stored.id, one.text.name))
+            # One that was changed just now is looked at in a moment.
+            is_known = known is not None and known.schedule.text == one.text and known.begins is not None
+            handled = known.handled if known is not None and is_known else self.now()
+            begins = next_begin(one, stored.id, handled, self.zone_of(stored))
+            if begins is not None:
+                found.append((begins, one.text.name))
         if not found:
             return None
         begins, name = min(found)
@@ -163,8 +174,16 @@ class Scheduler:
             return
         for one, schedule in read:
             if one.enabled and schedule.timetable.next_after(self.now(), zone) is None:
-                hint = f"it is {_shown(self.now(), zone)} now; give a later day"
+                hint = f"it is {shown_moment(self.now(), zone)} now; give a later day"
                 raise ConfigError(f"{text.name}: schedule {one.name}: {one.once} is over", hint=hint)
+
+    def _ask_of_machine(self, is_busy: bool, wakes_at: datetime | None) -> None:
+        self._sleep.hold_off(is_busy=is_busy)
+        self._sleep.wake_at(int(wakes_at.timestamp()) * 1_000_000_000 if wakes_at is not None else None)
+
+    def close(self) -> None:
+        """Ask nothing of the machine any more."""
+        self._sleep.close()
 
     # What is due
 
@@ -179,16 +198,22 @@ class Scheduler:
             self._known.pop(key, None)
             await asyncio.wrap_future(self._database.write(rows.remove_handled, *key))
             del self._handled[key]
-        await self._mind_windows(now)
+        await mind(self._jobs, self._zone_of_job, now)
+        is_busy = self._jobs.counts()["running"] > 0
+        begins = [one.begins for one in self._known.values() if one.schedule.text.wake and one.begins is not None]
+        asked = (is_busy, min(begins, default=None))
+        if is_busy or asked != self._asked:
+            self._asked = asked
+            await asyncio.to_thread(self._ask_of_machine, *asked)
         if any(job.stored.state == "queued" for job in self._jobs.live.values()):
             self._jobs.turn()
 
     async def _look_at(self, stored: StoredSet, text: ScheduleText, now: datetime) -> None:
         zone, key = self.zone_of(stored), (stored.id, text.name)
         known = await self._understood(stored, text, zone, now)
-        handled = rebased(known.handled, now)
+        handled = rebased(known.handled, now, known.gap)
         if handled != known.handled:
-            since = _shown(known.handled, zone)
+            since = shown_moment(known.handled, zone)
             self._say(stored, text, f"the clock was set back, to before {since}, when it was due: it goes on from now")
             known.handled = handled
             await self._keep(key, known)
@@ -218,13 +243,13 @@ class Scheduler:
         schedule = schedule_of(text)
         is_same = before is not None and before.rule == rule
         handled = to_datetime(before.handled_ns) if before is not None and is_same else now
-        known = _Known(rule, schedule, handled, None)
+        known = _Known(rule, schedule, handled, coming.longest_gap([schedule], now, zone), None)
         if not is_same:
             await self._keep(key, known)
         if is_on:
             known.begins = next_begin(schedule, stored.id, handled, zone)
             if not is_same and known.begins is not None:
-                self._say(stored, text, f"first due {_shown(known.begins, zone)}")
+                self._say(stored, text, f"first due {shown_moment(known.begins, zone)}")
         self._known[key] = known
         return known
 
@@ -236,12 +261,17 @@ class Scheduler:
         busy = self._jobs.is_busy(stored.id)
         missed = due.missed_count(known.schedule)
         if missed:
-            await self._jobs.note_missed(self._missed(stored, text, due, missed, zone), beside)
-            self._say(stored, text, f"{_runs(missed)} missed, the last one of {_shown(due.at, zone)}: nobody was there")
+            job_id, now_ns = self._jobs.new_id(), self._clock.now_ns()
+            note = missed_job(stored, known.schedule, due, zone, job_id=job_id, now_ns=now_ns)
+            await self._jobs.note_missed(note, beside)
+            last = due.last_missed(known.schedule)
+            span = f"from {shown_moment(due.first, zone)} to {shown_moment(last, zone)}"
+            self._say(stored, text, f"{runs(missed)} missed, {span}: nobody was there")
         if due.begins(known.schedule):
-            why = f"due {_shown(due.at, zone)}"
-            if due.count > 1 or due.is_late:
-                why += f", for {_runs(due.count)} since {_shown(due.first, zone)}"
+            why = f"due {shown_moment(due.at, zone)}"
+            made_up_for = due.count - missed
+            if made_up_for > 1 or due.is_late:
+                why += f", for {runs(made_up_for)} since {shown_moment(due.first, zone)}"
             if busy is None or (text.overlap == "queue" and not self._waits(stored)):
                 job = await self._begin(stored, known.schedule, beside)
                 self._say(stored, text, f"{why}: job {job.stored.id[:9]} begun")
@@ -273,28 +303,6 @@ class Scheduler:
         job = JobRequest(kind="backup", backup=request)
         name = stored.text.name
         return await self._jobs.add(job, set_id=stored.id, set_name=name, uid=os.geteuid(), beside=beside)
-
-    def _missed(self, stored: StoredSet, text: ScheduleText, due: Due, count: int, zone: tzinfo) -> StoredJob:
-        since = f" since {_shown(due.first, zone)}" if count > 1 else ""
-        return StoredJob(
-            id=self._jobs.new_id(),
-            kind="backup",
-            state="missed",
-            set_id=stored.id,
-            set_name=stored.text.name,
-            orders=b"",
-            caller_uid=os.geteuid(),
-            created_ns=int(due.at.timestamp()) * 1_000_000_000,
-            finished_ns=self._clock.now_ns(),
-            error={
-                "code": "schedule.missed",
-                "message": f"schedule {text.name}: {_runs(count)} missed{since}",
-                "hint": f"bkctl backup {stored.text.name} runs it now; missed: run makes up for it by itself",
-                "retryable": False,
-                "context": {"count": count},
-            },
-            schedule=text.name,
-        )
 
     def _waits(self, stored: StoredSet) -> bool:
         """Whether a backup of the set waits already."""
@@ -345,47 +353,17 @@ class Scheduler:
 
     def _why_held(self, job: LiveJob) -> str:
         """Why a job whose turn has come waits; empty: it need not."""
-        request = job.request.backup
-        if request is None or job.stored.set_id is None:
+        request, zone = job.request.backup, self._zone_of_job(job)
+        if request is None or zone is None:
             return ""
-        stored = self._set(job.stored.set_id)
-        if stored is None:
-            return ""
-        zone, now = self.zone_of(stored), self.now()
-        window = self._window(request)
-        if window is not None and not window.holds(now.astimezone(zone)):
+        window = window_of_job(job)
+        if window is not None and not window.holds(self.now().astimezone(zone)):
             return f"its window, {window.text}"
         return held_back(request, self._clock.now_ns(), zone)
 
-    async def _mind_windows(self, now: datetime) -> None:
-        for job in list(self._jobs.live.values()):
-            window = self._window(job.request.backup) if job.request.backup is not None else None
-            stored = self._set(job.stored.set_id or "")
-            if window is None or stored is None or not job.is_begun:
-                continue
-            is_open = window.holds(now.astimezone(self.zone_of(stored)))
-            if not is_open and job.stored.state == "running" and not job.is_out_of_window:
-                job.is_out_of_window = True
-                job.log("information", f"its window {window.text} is over: it pauses and keeps its place")
-                await self._jobs.pause(job.stored.id, is_paused=True)
-            elif is_open and job.is_out_of_window:
-                # Who has had it go on meanwhile, by hand, keeps it from being paused again until the window opens.
-                job.is_out_of_window = False
-                if job.stored.state == "paused":
-                    await self._jobs.pause(job.stored.id, is_paused=False)
-
-    @staticmethod
-    def _window(request: BackupRequest) -> Window | None:
-        return window_of(request.window) if request.window is not None else None
+    def _zone_of_job(self, job: LiveJob) -> tzinfo | None:
+        stored = self._set(job.stored.set_id or "")
+        return self.zone_of(stored) if stored is not None else None
 
     def _set(self, set_id: str) -> StoredSet | None:
         return next((one for one in self._definitions.sets if one.id == set_id), None)
-
-
-def _shown(moment: datetime, zone: tzinfo) -> str:
-    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M %Z")
-
-
-def _runs(count: int) -> str:
-    more = "at least " if count >= MOST_COUNTED else ""
-    return "1 run" if count == 1 else f"{more}{count} runs"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -15,35 +15,9 @@ from backupd.model.schedules import WHEN, NextRuns, ScheduleList, ScheduleText
 from bkctl.daemon_client import DaemonClient
 from bkctl.dispatch import client_of
 from bkctl.grammar import Noun, Verb
-from bkctl.options import Decorated
 from bkctl.render import schedules as render
+from bkctl.schedule_options import given_schedule_fields, schedule_options
 from bkctl.session import Reply, Session
-
-_OPTIONAL = ("days", "stop_after", "window", "jitter", "missed", "overlap", "retention", "wake")
-_OPTIONS = (
-    click.option("--daily", metavar="HH:MM", help="Each day at that time."),
-    click.option("--every", metavar="15m|6h", help="As often as that, counted from midnight."),
-    click.option("--days", metavar="DAYS", help="With --every: only on these, as mon,tue; '' for each day."),
-    click.option("--weekly", metavar="DAYS@HH:MM", help="On weekdays, as sat,sun@03:00."),
-    click.option("--monthly", metavar="DAY@HH:MM", help="As 1@04:00, last@04:00 or last-fri@04:00."),
-    click.option("--once", metavar="DATE@HH:MM", help="On one day, as 2026-12-24@18:00."),
-    click.option("--cron", metavar="TEXT", help="Minute, hour, day, month, weekday: '30 2 * * mon-fri'."),
-    click.option("--stop-after", metavar="1h-24h", help="Stop the run then; the next one goes on; '' for no limit."),
-    click.option("--retention/--no-retention", default=None, help="Drop after it what the policy drops; the default."),
-    click.option("--window", metavar="FROM-TO", help="Work only then, as 22:00-06:00, else pause; '' for always."),
-    click.option("--jitter", metavar="D", help="Begin up to so much later, by chance; '' for at once."),
-    click.option("--missed", type=click.Choice(["run", "skip"]), help="Make up for one run that was slept through, or"
-                 " for none; default: run."),
-    click.option("--overlap", type=click.Choice(["skip", "queue"]), help="If the set still runs: pass over, or wait;"
-                 " default: skip."),
-    click.option("--wake/--no-wake", default=None, help="Wake the machine for it."),
-)
-
-
-def _schedule_options(command: Decorated) -> Decorated:
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 @click.group("schedule", cls=Noun, short_help="When sets run by themselves.")
@@ -63,7 +37,7 @@ def schedule() -> None:
 )
 @click.argument("set_word", metavar="SET")
 @click.option("--name", metavar="N", help="What it is called; default: its kind, as daily.")
-@_schedule_options
+@schedule_options
 @click.option("--disabled", is_flag=True, help="Don't turn it on yet.")
 @click.option("--dry-run", is_flag=True, help="Say what would be added, and when it would run; change nothing.")
 @click.pass_obj
@@ -80,7 +54,7 @@ def add(session: Session, /, set_word: str, name: str | None, disabled: bool, dr
         hint = f"choose another name, or: bkctl schedule edit {stored.text.name} {name}"
         raise ConflictError(f"{stored.text.name} has a schedule called {name} already", hint=hint)
     named = name if name is not None else _free_name(kinds[0], taken)
-    text = ScheduleText(name=named, enabled=not disabled, **_fields(given))
+    text = ScheduleText(name=named, enabled=not disabled, **given_schedule_fields(given))
     return _change(client, stored, [*stored.text.schedules, text], named, dry_run=dry_run)
 
 
@@ -92,7 +66,7 @@ def add(session: Session, /, set_word: str, name: str | None, disabled: bool, dr
 )
 @click.argument("set_word", metavar="SET")
 @click.argument("name", metavar="SCHEDULE")
-@_schedule_options
+@schedule_options
 @click.option("--enable/--disable", "enabled", default=None, help="Turn it on or off.")
 @click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
 @click.pass_obj
@@ -107,7 +81,7 @@ def edit(
     client.check_version()
     stored = _get(client, set_word)
     old = _find(stored, name)
-    fields = _fields(given)
+    fields = given_schedule_fields(given)
     if kinds:
         fields = {**dict.fromkeys(WHEN), "days": None, **fields}
     if enabled is not None:
@@ -192,12 +166,6 @@ def _change(
     result = {"changed": change.changed, "diff": change.diff, "dry_run": change.dry_run, "set": its.name}
     result |= {"schedule": render.fields(new) if new is not None else None, "runs": runs}
     return Reply(0, result, warnings=warnings, lines=lines)
-
-
-def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the options say; an empty word takes a setting away."""
-    found = {name: given[name] for name in (*WHEN, *_OPTIONAL) if given[name] is not None}
-    return {name: None if value == "" else value for name, value in found.items()}
 
 
 def _free_name(kind: str, taken: set[str]) -> str:

@@ -44,15 +44,15 @@ def change_lines(
 ) -> list[str]:
     """What became of a set's schedules."""
     before, after = {one.name: one for one in old}, {one.name: one for one in new}
-    would = "would be: " if is_dry else ""
-    lines = [
-        f"{name}: {would}{sentence(one)}" + f" (was: {when(before[one.name])})." * (one.name in before)
-        for one in new
-        if before.get(one.name) != one
-    ]
+    lines: list[str] = []
+    for one in new:
+        former = before.get(one.name)
+        if former != one:
+            was = f" (was: {when(former)})" if former is not None and when(former) != when(one) else ""
+            lines.append(f"{name}: {'would be: ' if is_dry else ''}{sentence(one)}{was}.")
     verb = "would be removed" if is_dry else "is removed"
     lines += [f"{name}: schedule {one.name} {verb}." for one in old if one.name not in after]
-    return [line if line.endswith(".") else f"{line}." for line in lines] or [f"{name}: nothing to change."]
+    return lines or [f"{name}: nothing to change."]
 
 
 def fields(text: ScheduleText) -> dict[str, Any]:

@@ -31,15 +31,10 @@ def coming(schedules: Sequence[Schedule], after: datetime, zone: tzinfo) -> Iter
 
 
 def longest_gap(schedules: Sequence[Schedule], after: datetime, zone: tzinfo) -> timedelta | None:
-    """The longest time between two of the next runs, by the clock on the wall; None: there is none, or one alone."""
-    longest: timedelta | None = None
-    last: datetime | None = None
-    for due, _ in itertools.islice(coming(schedules, after, zone), _LOOKED_AT):
-        wall = due.astimezone(zone).replace(tzinfo=None)
-        if last is not None:
-            longest = max(longest or timedelta(0), wall - last)
-        last = wall
-    return longest
+    """The longest time between two of the next runs but where clocks change; None: there is none, or one alone."""
+    moments = [due.astimezone(zone) for due, _ in itertools.islice(coming(schedules, after, zone), _LOOKED_AT)]
+    gaps = [two - one for one, two in itertools.pairwise(moments) if one.utcoffset() == two.utcoffset()]
+    return max(gaps, default=None)
 
 
 def jitter_of(schedule: Schedule, set_id: str, due: datetime) -> timedelta:

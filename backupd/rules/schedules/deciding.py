@@ -16,7 +16,8 @@ from backupd.rules.schedules.reading import Schedule
 GRACE = timedelta(minutes=5)
 """A run that begins so much later is on time: the machine may be busy."""
 STEP_BACK = timedelta(hours=1)
-"""A clock that is set back by no more is waited for; by more, and schedules go on from the new time."""
+"""A clock that is set back by no more than this, or than a schedule's interval, is waited for: what ran does not run
+again. By more, and the schedule goes on from the new time: else nothing would run until the old one comes again."""
 MOST_COUNTED = 1000
 _SPANS = tuple(timedelta(hours=hours) for hours in (1, 25, 24 * 40, 24 * 400, 24 * 366 * 9))
 
@@ -32,6 +33,8 @@ class Due(msgspec.Struct, frozen=True):
     """The oldest of them."""
     is_late: bool
     """Whether the newest has been over for more than GRACE."""
+    before: datetime | None = None
+    """The one before the newest, of several."""
 
     def begins(self, schedule: Schedule) -> bool:
         """Whether a run is begun; else all of them were missed."""
@@ -43,10 +46,17 @@ class Due(msgspec.Struct, frozen=True):
             return 0
         return self.count if self.is_late else self.count - 1
 
+    def last_missed(self, schedule: Schedule) -> datetime:
+        """The newest of those."""
+        return self.before if self.before is not None and self.begins(schedule) else self.at
 
-def rebased(handled: datetime, now: datetime) -> datetime:
-    """Up to where all is decided, after a look at the clock: it may have been set back."""
-    return now if handled - now > STEP_BACK else handled
+
+def rebased(handled: datetime, now: datetime, gap: timedelta | None) -> datetime:
+    """Up to where all is decided, after a look at the clock: it may have been set back.
+
+    gap: the longest time between two runs; None: there are no two.
+    """
+    return now if handled - now > max(STEP_BACK, gap or STEP_BACK) else handled
 
 
 def next_begin(schedule: Schedule, set_id: str, handled: datetime, zone: tzinfo) -> datetime | None:
@@ -62,10 +72,11 @@ def decide(schedule: Schedule, set_id: str, handled: datetime, now: datetime, zo
         return None
     first = schedule.timetable.next_after(handled, zone) or newest
     count, one = 1, first
+    before: datetime | None = None
     while one < newest and count < MOST_COUNTED:
-        count, one = count + 1, schedule.timetable.next_after(one, zone) or newest
+        count, before, one = count + 1, one, schedule.timetable.next_after(one, zone) or newest
     is_late = now - newest - jitter_of(schedule, set_id, newest) > GRACE
-    return Due(newest.astimezone(UTC), count, first, is_late)
+    return Due(newest.astimezone(UTC), count, first, is_late, before)
 
 
 def _newest(schedule: Schedule, set_id: str, handled: datetime, now: datetime, zone: tzinfo) -> datetime | None:
