@@ -9,7 +9,8 @@ import click
 
 from backupd.errors import UsageError
 from backupd.model.proxies import ProxyUrl
-from backupd.model.sets import PoolText, ProxyText, SecretReference
+from backupd.model.secret_references import SecretReference
+from backupd.model.sets import PoolText, ProxyText
 from bkctl.options import Decorated
 from bkctl.passwords import words_of_command
 from bkctl.places import absolute_text

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from backupd.model.sets import SecretReference
+from backupd.model.secret_references import SecretReference
 from bkctl.options import Decorated, tags
 from bkctl.places import absolute_text
 from bkctl.words import number

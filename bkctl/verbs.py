@@ -9,6 +9,7 @@ from bkctl.commands.backup import backup
 from bkctl.commands.check import check
 from bkctl.commands.completion import completion
 from bkctl.commands.config import config
+from bkctl.commands.contact import contact
 from bkctl.commands.daemon import daemon
 from bkctl.commands.decrypt import decrypt
 from bkctl.commands.destination import destination
@@ -17,6 +18,7 @@ from bkctl.commands.free import free
 from bkctl.commands.info import info
 from bkctl.commands.job import job
 from bkctl.commands.key import key
+from bkctl.commands.notice import notice
 from bkctl.commands.once import once
 from bkctl.commands.purge import purge
 from bkctl.commands.report import report
@@ -55,6 +57,8 @@ for command in (
     watch,
     set_noun,
     destination,
+    notice,
+    contact,
     schedule,
     config,
     snapshot,

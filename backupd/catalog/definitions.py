@@ -7,6 +7,7 @@ import os
 import msgspec
 
 from backupd.catalog.database import Connection
+from backupd.model.notices import ContactText, NoticeText
 from backupd.model.sets import DestinationText, SetText
 
 
@@ -29,6 +30,29 @@ class StoredSet(msgspec.Struct, frozen=True, kw_only=True):
     text: SetText
     file: str | None
     created_ns: int
+
+
+class StoredNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """A notice as the catalog holds it."""
+
+    id: str
+    """`n` and 32 hex digits."""
+    text: NoticeText
+    file: str | None
+    created_ns: int
+
+
+class StoredContact(msgspec.Struct, frozen=True, kw_only=True):
+    """A contact as the catalog holds it."""
+
+    id: str
+    """`c` and 32 hex digits."""
+    text: ContactText
+    file: str | None
+    created_ns: int
+
+
+StoredDefinition = StoredDestination | StoredSet | StoredNotice | StoredContact
 
 
 class StoredRepository(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +87,22 @@ def sets(connection: Connection) -> list[StoredSet]:
     ]
 
 
+def notices(connection: Connection) -> list[StoredNotice]:
+    """All, by name."""
+    rows = connection.execute("SELECT id, text, file, created_ns FROM notices ORDER BY name")
+    return [
+        StoredNotice(id=i, text=msgspec.json.decode(t, type=NoticeText), file=f, created_ns=c) for i, t, f, c in rows
+    ]
+
+
+def contacts(connection: Connection) -> list[StoredContact]:
+    """All, by name."""
+    rows = connection.execute("SELECT id, text, file, created_ns FROM contacts ORDER BY name")
+    return [
+        StoredContact(id=i, text=msgspec.json.decode(t, type=ContactText), file=f, created_ns=c) for i, t, f, c in rows
+    ]
+
+
 def repositories(connection: Connection) -> list[StoredRepository]:
     """All pairs of set and destination that were ever written."""
     rows = connection.execute("SELECT set_id, destination_id, repository, stored_set_id FROM repositories")
@@ -77,6 +117,22 @@ def put_destination(connection: Connection, stored: StoredDestination) -> None:
 def put_set(connection: Connection, stored: StoredSet) -> None:
     """Make or replace a set, by id."""
     _put(connection, "sets", stored.id, stored.text.name, stored)
+
+
+def put_notice(connection: Connection, stored: StoredNotice) -> None:
+    """Make or replace a notice, by id."""
+    _put(connection, "notices", stored.id, stored.text.name, stored)
+
+
+def put_contact(connection: Connection, stored: StoredContact) -> None:
+    """Make or replace a contact, by id."""
+    _put(connection, "contacts", stored.id, stored.text.name, stored)
+
+
+def remove_noticed(connection: Connection, identity: str) -> None:
+    """Forget a notice or a contact."""
+    connection.execute("DELETE FROM notices WHERE id = ?", (identity,))
+    connection.execute("DELETE FROM contacts WHERE id = ?", (identity,))
 
 
 def put_repository(connection: Connection, stored: StoredRepository) -> None:
@@ -106,7 +162,7 @@ def remove_set(connection: Connection, set_id: str) -> None:
     connection.execute("DELETE FROM repositories WHERE set_id = ?", (set_id,))
 
 
-def _put(connection: Connection, table: str, identity: str, name: str, stored: StoredSet | StoredDestination) -> None:
+def _put(connection: Connection, table: str, identity: str, name: str, stored: StoredDefinition) -> None:
     connection.execute(
         f"INSERT INTO {table} (id, name, text, file, created_ns) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET name = excluded.name, text = excluded.text, file = excluded.file",

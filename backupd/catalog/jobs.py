@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +15,10 @@ _COLUMNS = (
     "id, kind, state, set_id, set_name, orders, caller_uid, created_ns, started_ns, finished_ns, exit_code, result,"
     " error, warnings, schedule"
 )
+
+
+Beside = Callable[[Connection], None]
+"""What is written with a job."""
 
 
 class StoredJob(msgspec.Struct, kw_only=True):
@@ -68,8 +72,8 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 50
 
 
-def put_job(connection: Connection, job: StoredJob) -> None:
-    """Make or replace a job."""
+def put_job(connection: Connection, job: StoredJob, beside: Beside | None = None) -> None:
+    """Make or replace a job. beside: what is written in the same transaction."""
     values = (
         job.id,
         job.kind,
@@ -89,6 +93,8 @@ def put_job(connection: Connection, job: StoredJob) -> None:
     )
     marks = ", ".join("?" * len(values))
     connection.execute(f"INSERT OR REPLACE INTO jobs ({_COLUMNS}) VALUES ({marks})", values)
+    if beside is not None:
+        beside(connection)
 
 
 def put_run(connection: Connection, run: StoredRun) -> None:

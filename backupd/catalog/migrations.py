@@ -70,5 +70,28 @@ STEPS: tuple[str, ...] = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX jobs_under_way ON jobs (created_ns) WHERE state IN ('paused', 'queued', 'running');
     """,
+    """
+    CREATE TABLE notices (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, text TEXT NOT NULL, file TEXT, created_ns INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE contacts (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, text TEXT NOT NULL, file TEXT, created_ns INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE untold (job_id TEXT PRIMARY KEY) STRICT;
+    CREATE TRIGGER ended_is_untold BEFORE INSERT ON jobs WHEN NEW.state NOT IN ('queued', 'running', 'paused')
+        AND NOT EXISTS (SELECT 1 FROM jobs WHERE id = NEW.id AND state NOT IN ('queued', 'running', 'paused'))
+        BEGIN INSERT OR IGNORE INTO untold (job_id) VALUES (NEW.id); END;
+    CREATE TABLE outbox (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL, recipient TEXT NOT NULL, notice_id TEXT NOT NULL,
+        job_id TEXT, kind TEXT NOT NULL, content TEXT NOT NULL, message_id TEXT NOT NULL, state TEXT NOT NULL,
+        created_ns INTEGER NOT NULL, due_ns INTEGER NOT NULL, ended_ns INTEGER, attempts INTEGER NOT NULL DEFAULT 0,
+        detail TEXT NOT NULL DEFAULT '', UNIQUE (event, recipient)
+    ) STRICT;
+    CREATE INDEX outbox_by_state ON outbox (state, due_ns);
+    CREATE TABLE overdue (
+        set_id TEXT NOT NULL, destination_id TEXT NOT NULL, since_ns INTEGER NOT NULL, told_ns INTEGER NOT NULL,
+        PRIMARY KEY (set_id, destination_id)
+    ) STRICT;
+    """,
 )
 """Step i brings version i to version i + 1 (`PRAGMA user_version`)."""

@@ -12,12 +12,20 @@ from typing import Any
 
 import msgspec
 
-from backupd.catalog.definitions import StoredDestination, StoredSet
+from backupd.catalog.definitions import (
+    StoredContact,
+    StoredDefinition,
+    StoredDestination,
+    StoredNotice,
+    StoredSet,
+)
 from backupd.errors import BackupError, ConfigError, KeptInFileError, NameTakenError
+from backupd.model.notices import ContactText, NoticeText
 from backupd.model.sets import DestinationText, SetText
 from backupd.rules.definition_rules import check_set, difference
+from backupd.rules.notice_rules import notice_difference, unmasked
 from backupd.rules.pool_rules import check_members, with_place
-from backupd.settings.config_documents import Documents, Written, check, remarks
+from backupd.settings.config_documents import Documents, Written, check, check_noticed, remarks
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,8 @@ class Known:
     destinations: Sequence[StoredDestination]
     left: Collection[str]
     """Ids of those that came from a file of conf.d which names them no longer."""
+    notices: Sequence[StoredNotice] = ()
+    contacts: Sequence[StoredContact] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +58,10 @@ class Plan:
 
     sets: list[StoredSet] = field(default_factory=list)
     destinations: list[StoredDestination] = field(default_factory=list)
+    notices: list[StoredNotice] = field(default_factory=list)
+    contacts: list[StoredContact] = field(default_factory=list)
     changes: dict[str, Any] = field(default_factory=dict)
-    """`set/NAME` or `destination/NAME` -> field -> {from, to}."""
+    """`set/NAME`, `destination/NAME`, `notice/NAME` or `contact/NAME` -> field -> {from, to}."""
     warnings: list[str] = field(default_factory=list)
     left: frozenset[str] = frozenset()
 
@@ -67,14 +79,38 @@ def plan(documents: Documents, known: Known, way: Way) -> tuple[Plan, list[Backu
     _check_pools(known, destinations, sets, after, errors)
     _check_users(known, {one.text.name for one in sets}, {one.id: one for one in made.destinations}, after, errors)
     named = {one.text.name for one in sets}
+    notices, contacts = _take_noticed(documents, known, way, made, errors)
     for stored in known.sets:
         is_gone = stored.file is not None if way.is_kept else (way.prune and stored.file is None)
         if is_gone and stored.text.name not in named:
             _disable(stored, made)
     if way.is_kept:
-        made.left = _left(known, named, {one.text.name for one in destinations})
+        for notice in known.notices:
+            if notice.file is not None and notice.text.name not in notices:
+                _disable(notice, made)
+        made.left = _left(known, named, {one.text.name for one in destinations}, notices, contacts)
     made.warnings += [*remarks((one.text for one in sets), after)]
     return made, errors
+
+
+def _take_noticed(
+    documents: Documents, known: Known, way: Way, made: Plan, errors: list[BackupError]
+) -> tuple[set[str], set[str]]:
+    """Notices and contacts of the documents; gives the names of both."""
+    all_sets = {one.text.name for one in known.sets} | {one.text.name for one in documents.sets}
+    notices, contacts, wrong = check_noticed(documents, all_sets)
+    errors += wrong
+    for notice in notices:
+        old = next((one.text for one in known.notices if one.text.name == notice.text.name), None)
+        try:
+            whole = Written(unmasked(notice.text, old), notice.document, notice.steps)
+        except BackupError as error:
+            errors.append(notice.explained(error))
+            continue
+        _take(whole, known.notices, known, way, made, errors)
+    for contact in contacts:
+        _take(contact, known.contacts, known, way, made, errors)
+    return {one.text.name for one in notices}, {one.text.name for one in contacts}
 
 
 def _take(
@@ -92,9 +128,9 @@ def _take(
             message = f"the name {text.name} is taken: there is {twin.text.name}"
             errors.append(written.explained(NameTakenError(message, hint="choose another one")))
             return
-        _put(_new(text, file, way), made, {**difference(None, text), **_moved(None, file)})
+        _put(_new(text, file, way), made, {**_difference(None, text), **_moved(None, file)})
         return
-    changes = difference(old.text, text)
+    changes = _difference(old.text, text)
     if not way.is_kept and old.file is not None and old.id not in known.left:
         if changes:
             hint = "change it there, then: bkctl config reload"
@@ -112,25 +148,41 @@ def _placed(text: DestinationText, stored: Sequence[StoredDestination]) -> Desti
     return with_place(text, old.id) if old is not None else text
 
 
-def _new(text: SetText | DestinationText, file: str | None, way: Way) -> StoredSet | StoredDestination:
+def _difference(old: Any, new: Any) -> dict[str, Any]:
+    return notice_difference(old, new) if isinstance(new, NoticeText) else difference(old, new)
+
+
+def _new(text: SetText | DestinationText | NoticeText | ContactText, file: str | None, way: Way) -> StoredDefinition:
     if isinstance(text, SetText):
         return StoredSet(id=way.new_id("b"), text=text, file=file, created_ns=way.now_ns)
+    if isinstance(text, NoticeText):
+        return StoredNotice(id=way.new_id("n"), text=text, file=file, created_ns=way.now_ns)
+    if isinstance(text, ContactText):
+        return StoredContact(id=way.new_id("c"), text=text, file=file, created_ns=way.now_ns)
     identity = way.new_id("d")
     return StoredDestination(id=identity, text=with_place(text, identity), file=file, created_ns=way.now_ns)
 
 
-def _put(stored: StoredSet | StoredDestination, made: Plan, changes: dict[str, Any]) -> None:
-    if isinstance(stored, StoredSet):
-        made.sets.append(stored)
-        made.changes[f"set/{stored.text.name}"] = changes
-    else:
-        made.destinations.append(stored)
-        made.changes[f"destination/{stored.text.name}"] = changes
+def _put(stored: StoredDefinition, made: Plan, changes: dict[str, Any]) -> None:
+    match stored:
+        case StoredSet():
+            made.sets.append(stored)
+            kind = "set"
+        case StoredDestination():
+            made.destinations.append(stored)
+            kind = "destination"
+        case StoredNotice():
+            made.notices.append(stored)
+            kind = "notice"
+        case StoredContact():
+            made.contacts.append(stored)
+            kind = "contact"
+    made.changes[f"{kind}/{stored.text.name}"] = changes
 
 
-def _disable(stored: StoredSet, made: Plan) -> None:
+def _disable(stored: StoredSet | StoredNotice, made: Plan) -> None:
     if stored.text.enabled:
-        text = msgspec.structs.replace(stored.text, enabled=False)
+        text: SetText | NoticeText = msgspec.structs.replace(stored.text, enabled=False)
         _put(msgspec.structs.replace(stored, text=text), made, {"enabled": {"from": True, "to": False}})
 
 
@@ -138,10 +190,15 @@ def _moved(old: str | None, new: str | None) -> dict[str, Any]:
     return {"kept_in": {"from": old, "to": new}} if old != new else {}
 
 
-def _left(known: Known, sets: Collection[str], destinations: Collection[str]) -> frozenset[str]:
-    gone_sets = (one.id for one in known.sets if one.file is not None and one.text.name not in sets)
-    gone = (one.id for one in known.destinations if one.file is not None and one.text.name not in destinations)
-    return frozenset([*gone_sets, *gone])
+def _left(known: Known, *named: Collection[str]) -> frozenset[str]:
+    """named: of sets, destinations, notices and contacts, what files name."""
+    every: tuple[Sequence[StoredDefinition], ...] = (known.sets, known.destinations, known.notices, known.contacts)
+    return frozenset(
+        one.id
+        for stored, names in zip(every, named, strict=True)
+        for one in stored
+        if one.file is not None and one.text.name not in names
+    )
 
 
 def _check_pools(

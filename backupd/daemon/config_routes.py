@@ -13,6 +13,7 @@ from backupd.model.api import (
     Nothing,
 )
 from backupd.model.sets import ConfigText
+from backupd.rules.notice_rules import shown_text
 from backupd.rules.pool_rules import without_place
 
 _READERS: tuple[Role, ...] = ("auditor", "admin")
@@ -36,7 +37,7 @@ async def apply(call: Call) -> Change:
 
 
 async def export(call: Call) -> ConfigExport:
-    """Sets with their destinations, or all of both."""
+    """Sets with their destinations, or all that there is; addresses of notices as they are shown."""
     known = call.services.definitions
     words = call.request.query.getall("set", [])
     sets = [known.set(word).text for word in dict.fromkeys(words)] if words else [one.text for one in known.sets]
@@ -44,7 +45,11 @@ async def export(call: Call) -> ConfigExport:
     pools = [one.text.pool for one in known.destinations if one.text.name in used and one.text.pool is not None]
     used |= {name for pool in pools for name in pool.members}
     destinations = [without_place(one.text) for one in known.destinations if not words or one.text.name in used]
-    return ConfigExport(config=ConfigText(destinations=destinations, sets=sets))
+    notices = [] if words else [shown_text(one.text) for one in known.notices]
+    contacts = [] if words else [one.text for one in known.contacts]
+    return ConfigExport(
+        config=ConfigText(destinations=destinations, sets=sets, notices=notices, contacts=contacts)
+    )
 
 
 async def reload(call: Call) -> Change:

@@ -167,11 +167,14 @@ class Configuration:
         """The files of conf.d that something in the catalog comes from."""
         known = self._definitions
         files = {one.file for one in known.sets} | {one.file for one in known.destinations}
+        files |= {one.file for one in known.notices} | {one.file for one in known.contacts}
         return [
             ConfigFileView(
                 file=file,
                 sets=[one.text.name for one in known.sets if one.file == file],
                 destinations=[one.text.name for one in known.destinations if one.file == file],
+                notices=[one.text.name for one in known.notices if one.file == file],
+                contacts=[one.text.name for one in known.contacts if one.file == file],
             )
             for file in sorted(file for file in files if file is not None)
         ]

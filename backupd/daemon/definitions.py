@@ -10,7 +10,14 @@ import msgspec
 
 from backupd.catalog import definitions as rows
 from backupd.catalog.database import Connection, Database
-from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
+from backupd.catalog.definitions import (
+    StoredContact,
+    StoredDefinition,
+    StoredDestination,
+    StoredNotice,
+    StoredRepository,
+    StoredSet,
+)
 from backupd.clock import Clock
 from backupd.daemon import seeding, volumes
 from backupd.daemon.config_plan import Known, Plan
@@ -44,6 +51,8 @@ class Definitions:
         self.destinations: list[StoredDestination] = []
         self.repositories: list[StoredRepository] = []
         self.seedings: seeding.Seedings = {}
+        self.notices: list[StoredNotice] = []
+        self.contacts: list[StoredContact] = []
         self.left: frozenset[str] = frozenset()
         """Ids of what came from a file of conf.d that names it no longer: commands may change it."""
         self.temp: str | None = None
@@ -64,6 +73,8 @@ class Definitions:
 
         found = await asyncio.wrap_future(self._database.read(read))
         self.sets, self.destinations, self.repositories, self.seedings = found
+        self.notices = await asyncio.wrap_future(self._database.read(rows.notices))
+        self.contacts = await asyncio.wrap_future(self._database.read(rows.contacts))
 
     def adopt(self, settings: DaemonSettings) -> None:
         """Take over what new settings say of all destinations and sets."""
@@ -122,7 +133,7 @@ class Definitions:
         make: runs on another thread.
         """
         async with self._changing:
-            known = Known(self.sets, self.destinations, self.left)
+            known = Known(self.sets, self.destinations, self.left, self.notices, self.contacts)
             plan = await asyncio.to_thread(make, known)
             if not dry_run:
                 if plan.changes:
@@ -167,13 +178,30 @@ class Definitions:
         Raises as `add_set`, KeptInFileError.
         """
         async with self._changing:
-            self._refuse_kept(stored)
+            self.refuse_kept(stored)
             text = check_set(text, self.places)
             _refuse_taken(text.name, [one for one in self.sets if one.id != stored.id])
             made, changes = msgspec.structs.replace(stored, text=text, file=None), difference(stored.text, text)
+            followers = self._notices_renamed(stored.text.name, text.name)
+
+            def write(connection: Connection) -> None:
+                rows.put_set(connection, made)
+                for notice in followers:
+                    rows.put_notice(connection, notice)
+
             if changes and not dry_run:
-                await self._write(rows.put_set, made)
+                await self._write(write)
             return made, changes
+
+    async def change_noticed(self, work: Callable[[], Callable[[Connection], None] | None]) -> None:
+        """Change notices or contacts, one change at a time.
+
+        work: looks at what there is and says what to write; None: nothing. Raises what it raises, StateFullError.
+        """
+        async with self._changing:
+            write = work()
+            if write is not None:
+                await self._write(write)
 
     async def change_destination(
         self, stored: StoredDestination, text: DestinationText, *, dry_run: bool = False, place_anew: bool = False
@@ -183,7 +211,7 @@ class Definitions:
         place_anew: its place is taken as it is now, whatever disk it was on.
         """
         async with self._changing:
-            self._refuse_kept(stored)
+            self.refuse_kept(stored)
             text = with_place(check_destination(text), stored.id)
             check_known(text.place)
             others = [one for one in self.destinations if one.id != stored.id]
@@ -214,13 +242,13 @@ class Definitions:
     async def remove_set(self, stored: StoredSet) -> None:
         """Forget a set; what it stored stays. Raises KeptInFileError."""
         async with self._changing:
-            self._refuse_kept(stored)
+            self.refuse_kept(stored)
             await self._write(rows.remove_set, stored.id)
 
     async def remove_destination(self, stored: StoredDestination) -> None:
         """Forget a destination; what is stored there stays. Raises KeptInFileError, ConflictError: it is in use."""
         async with self._changing:
-            self._refuse_kept(stored)
+            self.refuse_kept(stored)
             users = self.users_of(stored)
             if users:
                 raise ConflictError(
@@ -263,7 +291,7 @@ class Definitions:
         for one in self.destinations:
             text = renamed_member(one.text, stored.text.name, name)
             if text != one.text:
-                self._refuse_kept(one)
+                self.refuse_kept(one)
                 found.append(msgspec.structs.replace(one, text=text))
         return found
 
@@ -279,11 +307,22 @@ class Definitions:
             )
             check_set(changed, places)
             if changed != user.text:
-                self._refuse_kept(user)
+                self.refuse_kept(user)
                 users.append(msgspec.structs.replace(user, text=changed))
         return users
 
-    def _refuse_kept(self, stored: StoredSet | StoredDestination) -> None:
+    def _notices_renamed(self, old: str, new: str) -> list[StoredNotice]:
+        """The notices about a set, as they are with its new name. Raises KeptInFileError."""
+        found: list[StoredNotice] = []
+        for one in self.notices if new != old else ():
+            if old in one.text.sets:
+                self.refuse_kept(one)
+                sets = [new if name == old else name for name in one.text.sets]
+                found.append(msgspec.structs.replace(one, text=msgspec.structs.replace(one.text, sets=sets)))
+        return found
+
+    def refuse_kept(self, stored: StoredDefinition) -> None:
+        """Raises KeptInFileError for what stands in a file of conf.d."""
         if stored.file is not None and stored.id not in self.left:
             raise KeptInFileError(
                 f"{stored.text.name} stands in {stored.file}",
@@ -311,6 +350,10 @@ def _put_all(connection: Connection, plan: Plan) -> None:
         rows.put_destination(connection, destination)
     for one in plan.sets:
         rows.put_set(connection, one)
+    for notice in plan.notices:
+        rows.put_notice(connection, notice)
+    for contact in plan.contacts:
+        rows.put_contact(connection, contact)
 
 
 def _pick(word: str, stored: Sequence[Stored], letter: str, missing: type[NotFoundError], hint: str) -> Stored:

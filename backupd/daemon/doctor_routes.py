@@ -36,7 +36,7 @@ async def examine(call: Call) -> Examination:
         *await asyncio.to_thread(sleeping.findings, services.environment, _waking(sets)),
         _of_clock(services.clock.now_ns(), newest_ns),
         *_of_keys([(one.text.name, keys[one.id]) for one in sets if one.id in keys], unreadable),
-        *_of_settings([*services.warnings]),
+        *_of_settings([*services.warnings, *services.notices.warnings]),
         *_of_sets(sorted(one.text.name for one in sets if one.text.enabled)),
     ]
     return Examination(findings=findings)

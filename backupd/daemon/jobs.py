@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from backupd.catalog import jobs as rows
-from backupd.catalog.database import Connection, Database
+from backupd.catalog.database import Database
 from backupd.catalog.jobs import StoredJob
 from backupd.clock import Clock
 from backupd.daemon import queue
@@ -38,14 +38,6 @@ _GRACE_SECONDS = 10.0
 _log = logging.getLogger("backupd.jobs")
 
 Carry = Callable[[LiveJob], Awaitable[Outcome]]
-Beside = Callable[[Connection], None]
-"""What is written to the catalog with a job."""
-
-
-def _put_beside(connection: Connection, stored: StoredJob, beside: Beside | None) -> None:
-    rows.put_job(connection, stored)
-    if beside is not None:
-        beside(connection)
 
 
 class Jobs:
@@ -64,10 +56,15 @@ class Jobs:
         """Why a waiting job may not begin yet, though its turn has come; empty: it may."""
         self._hearers: list[Callable[[StoredJob], None]] = []
         self._tell_moved: Callable[[], None] = lambda: None
+        self._begin_hearers: list[Callable[[StoredJob], None]] = []
 
     def follow_moves(self, tell: Callable[[], None]) -> None:
         """Have it told that a job was taken on, began or ended; on the event loop. One follower."""
         self._tell_moved = tell
+
+    def follow_begins(self, hear: Callable[[StoredJob], None]) -> None:
+        """Have each job that begins told once that is in the catalog; on the event loop."""
+        self._begin_hearers.append(hear)
 
     def follow_ends(self, hear: Callable[[StoredJob], None]) -> None:
         """Have each job that has ended, or was missed, told once it is in the catalog; on the event loop."""
@@ -80,7 +77,7 @@ class Jobs:
     # Taking on
 
     async def add(
-        self, request: JobRequest, *, set_id: str | None, set_name: str | None, uid: int, beside: Beside | None = None
+        self, request: JobRequest, *, set_id: str | None, set_name: str | None, uid: int, beside: rows.Beside | None = None
     ) -> LiveJob:
         """Take a job on. Raises DaemonBusyError, StateFullError.
 
@@ -100,14 +97,14 @@ class Jobs:
             schedule=request.backup.schedule if request.backup is not None else None,
         )
         job = LiveJob(stored, request, self._clock)
-        await asyncio.wrap_future(self._database.write(_put_beside, stored, beside))
+        await asyncio.wrap_future(self._database.write(rows.put_job, stored, beside))
         self.live[stored.id] = job
         self.turn()
         return job
 
-    async def note_missed(self, stored: StoredJob, beside: Beside) -> None:
+    async def note_missed(self, stored: StoredJob, beside: rows.Beside) -> None:
         """Keep a run that was due and never began. Raises StateFullError."""
-        await asyncio.wrap_future(self._database.write(_put_beside, stored, beside))
+        await asyncio.wrap_future(self._database.write(rows.put_job, stored, beside))
         self._tell_end(stored)
 
     def new_id(self) -> str:
@@ -183,6 +180,8 @@ class Jobs:
     async def _run(self, job: LiveJob) -> None:
         try:
             await self._move(job, "running")
+            for hear in self._begin_hearers:
+                hear(msgspec.structs.replace(job.stored))
             if job.request.is_paused:
                 await self._move(job, "paused")
             flusher = asyncio.create_task(self._flush_now_and_then(job))

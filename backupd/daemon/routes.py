@@ -23,6 +23,7 @@ from backupd.daemon import (
     upkeep_routes,
 )
 from backupd.daemon.gate import EVERYONE
+from backupd.daemon.notices import routes as notice_routes
 from backupd.daemon.route import Call, Route
 
 
@@ -46,6 +47,7 @@ ROUTES: list[Route] = [
     *status_routes.ROUTES,
     *report_routes.ROUTES,
     *doctor_routes.ROUTES,
+    *notice_routes.ROUTES,
     Route("GET", "/v1/openapi.json", "daemon api", EVERYONE, None, None, describe, "This document."),
 ]
 

@@ -12,6 +12,7 @@ import socket
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 
 from backupd.catalog.database import Database
 from backupd.catalog.jobs import StoredJob
@@ -24,8 +25,10 @@ from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import Gate
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.jobs import Jobs
+from backupd.daemon.known_types import make_known
 from backupd.daemon.log_rotation import LogRotation
 from backupd.daemon.metrics_port import MetricsPort
+from backupd.daemon.notices.hub import Notices
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
 from backupd.daemon.routes import ROUTES
@@ -33,7 +36,7 @@ from backupd.daemon.scheduling import Scheduler
 from backupd.daemon.service_status import ServiceStatus
 from backupd.daemon.services import Services
 from backupd.daemon.serving import Server
-from backupd.daemon.status_routes import report_of
+from backupd.daemon.status_routes import coming_of, report_of
 from backupd.daemon.supervisor import OWN_VARIABLES, Supervisor
 from backupd.errors import BackupError, BusyError, UsageError
 from backupd.settings.daemon_settings import DaemonSettings
@@ -66,6 +69,7 @@ class _Signals:
 async def run(places: DaemonPlaces, clock: Clock, environment: Mapping[str, str]) -> None:
     """Serve until SIGTERM or SIGINT. Raises BackupError where it can't start. environment: of job processes."""
     signals = _Signals()
+    make_known()
     ensure(places.state)
     supervisor = Supervisor(environment)
     with StateLock(places.state):
@@ -102,8 +106,13 @@ async def _assemble(
     bandwidth.adopt(settings)
     carrier = Carrier(database, definitions, clock, for_jobs, files, bandwidth)
     jobs = Jobs(database, carrier, clock, settings.queue.jobs_at_once)
+    notices = Notices(database, definitions, clock, for_jobs)
+    notices.adopt(settings)
+    jobs.follow_begins(notices.hear_begin)
+    jobs.follow_ends(notices.hear_end)
     scheduler = Scheduler(database, definitions, jobs, clock, environment)
     scheduler.adopt(settings)
+    notices.coming = partial(coming_of, scheduler)
     await scheduler.start()
     port = MetricsPort(lambda: _metrics(services))
     gate = Gate(settings.access)
@@ -119,6 +128,7 @@ async def _assemble(
         configuration=configuration,
         bandwidth=bandwidth,
         log_rotation=LogRotation(database, files, places.state, clock, settings.logs),
+        notices=notices,
         scheduler=scheduler,
         metrics_port=port,
         environment=for_jobs,
@@ -133,6 +143,7 @@ async def _assemble(
         jobs.most = settings.queue.jobs_at_once
         jobs.turn()
         bandwidth.adopt(settings)
+        notices.adopt(settings)
         services.start(port.adopt(settings))
         services.log_rotation.adopt(settings.logs)
 
@@ -187,6 +198,7 @@ async def _serve(
     upkeep = asyncio.create_task(services.jobs.keep_up())
     pacing = asyncio.create_task(services.bandwidth.keep_up())
     rotation = asyncio.create_task(services.log_rotation.keep_up())
+    telling = asyncio.create_task(services.notices.keep_up())
     scheduling = asyncio.create_task(services.scheduler.keep_up())
     try:
         await signals.stop.wait()
@@ -200,6 +212,8 @@ async def _serve(
         told.stopping()
         services.queries.kill_all()
         await services.jobs.stop()
+        telling.cancel()
+        await services.notices.stop()
         services.scheduler.close()
         await services.metrics_port.close()
         await server.close()

@@ -16,6 +16,7 @@ from backupd.daemon.job_files import JobFiles
 from backupd.daemon.jobs import Jobs
 from backupd.daemon.log_rotation import LogRotation
 from backupd.daemon.metrics_port import MetricsPort
+from backupd.daemon.notices.hub import Notices
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
 from backupd.daemon.scheduling import Scheduler
@@ -36,6 +37,7 @@ class Services:
     configuration: Configuration
     bandwidth: Bandwidth
     log_rotation: LogRotation
+    notices: Notices
     scheduler: Scheduler
     metrics_port: MetricsPort
     environment: Mapping[str, str]

@@ -14,6 +14,7 @@ from backupd.daemon.gate import WATCHERS
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.requests import JobRequest
 from backupd.daemon.route import Call, Route
+from backupd.daemon.scheduling import Scheduler
 from backupd.daemon.services import Services
 from backupd.daemon.web_server import web
 from backupd.errors import BackupError, UsageError
@@ -65,8 +66,13 @@ async def report_of(
         keys=keys,
         held=quotas.held_everywhere(runs, known.repositories, known.destinations),
         account=account.use(known.account_quota, known.sets, runs, known.destinations),
-        warnings=[*services.warnings, *filter(None, [services.metrics_port.problem]), *problems],
-        coming={one.id: coming for one in sets if (coming := _coming(services, one)) is not None},
+        warnings=[
+            *services.warnings,
+            *services.notices.warnings,
+            *filter(None, [services.metrics_port.problem]),
+            *problems,
+        ],
+        coming={one.id: coming for one in sets if (coming := coming_of(services.scheduler, one)) is not None},
         seedings=known.seedings,
         repositories=known.repositories,
         discarded=discarded,
@@ -123,8 +129,8 @@ def key_states(
     return found, problems
 
 
-def _coming(services: Services, stored: StoredSet) -> status.Coming | None:
-    scheduler = services.scheduler
+def coming_of(scheduler: Scheduler, stored: StoredSet) -> status.Coming | None:
+    """When a set runs by itself; None: it does not."""
     found, gap = scheduler.next_of(stored), scheduler.longest_gap(stored)
     if found is None:
         return None

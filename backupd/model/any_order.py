@@ -11,6 +11,7 @@ from backupd.model.destination_orders import (
     DestinationUncoverOrder,
     ProxyTestOrder,
 )
+from backupd.model.notice_orders import AppriseOrder, CertificateOrder, NoticeOrder
 from backupd.model.orders import (
     BackupOrder,
     CheckOrder,
@@ -61,6 +62,9 @@ AnyOrder = (
     | DestinationSessionsOrder
     | DestinationUncoverOrder
     | DestinationAdoptOrder
+    | NoticeOrder
+    | AppriseOrder
+    | CertificateOrder
 )
 
 

@@ -136,11 +136,13 @@ class SettingView(Struct, frozen=True, kw_only=True):
 
 
 class ConfigFileView(Struct, frozen=True, kw_only=True):
-    """A file of conf.d that sets or destinations came from."""
+    """A file of conf.d that definitions came from."""
 
     file: str
     sets: list[str]
     destinations: list[str]
+    notices: list[str] = []
+    contacts: list[str] = []
 
 
 class ConfigView(Struct, frozen=True, kw_only=True):

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from backupd.model.notices import ContactText, NoticeText
 from backupd.model.retention import RetentionText
 from backupd.model.schedules import ScheduleText
+from backupd.model.secret_references import SecretReference
 from backupd.model.structs import Text
 
 Compression = Literal["none", "fast", "normal", "best"]
@@ -19,14 +21,6 @@ CONCURRENT = range(2, 9)
 PoolKind = Literal["mirror", "spread", "failover"]
 MOST_MEMBERS = 16
 """Of a pool."""
-
-
-class SecretReference(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Where a secret is read from at each job's start; one of the three."""
-
-    file: str | None = None
-    command: list[str] | None = None
-    env: str | None = None
 
 
 class ProxyText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -148,6 +142,8 @@ class ConfigText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, om
 
     destinations: list[DestinationText] = []
     sets: list[SetText] = []
+    notices: list[NoticeText] = []
+    contacts: list[ContactText] = []
 
 
 class ConfigDocument(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -157,4 +153,4 @@ class ConfigDocument(Text, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Of the file, for messages."""
     text: str
     holds: Literal["definitions", "settings"] = "definitions"
-    """Sets and destinations, or what stands in backupd.yaml."""
+    """Sets, destinations, notices and contacts, or what stands in backupd.yaml."""

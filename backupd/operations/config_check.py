@@ -9,7 +9,7 @@ from backupd.model import events
 from backupd.model.orders import ConfigCheckOrder
 from backupd.model.sets import DestinationText
 from backupd.operations.context import JobContext, error_fields
-from backupd.settings.config_documents import check, raise_all, read, remarks, sentences
+from backupd.settings.config_documents import check, check_noticed, raise_all, read, remarks, sentences
 from backupd.settings.daemon_settings import parse_settings
 
 
@@ -25,13 +25,16 @@ def run(order: ConfigCheckOrder, context: JobContext) -> events.Done:
     documents = read(one for one in order.documents if one.holds == "definitions")
     known: dict[str, DestinationText | None] = dict.fromkeys(order.destinations)
     destinations, sets, found = check(documents, known)
-    errors += found
+    notices, contacts, wrong = check_noticed(documents, None)
+    errors += [*found, *wrong]
     for line in [*documents.missing_secrets, *remarks((one.text for one in sets), _together(known, destinations))]:
         context.warn(line)
     result: dict[str, Any] = {
         "files": [one.name for one in order.documents],
         "sets": [one.text.name for one in sets],
         "destinations": [one.text.name for one in destinations],
+        "notices": [one.text.name for one in notices],
+        "contacts": [one.text.name for one in contacts],
         "problems": sentences(errors),
     }
     try:

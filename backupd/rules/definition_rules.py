@@ -17,7 +17,8 @@ from backupd.errors import ConfigError, DestinationNotFoundError, UsageError
 from backupd.model.orders import FilterWord
 from backupd.model.places import PlaceUrl, is_pool, is_url
 from backupd.model.proxies import ProxyUrl
-from backupd.model.sets import CONCURRENT, DestinationText, FilterText, ProxyText, SecretReference, SetText
+from backupd.model.secret_references import SecretReference
+from backupd.model.sets import CONCURRENT, DestinationText, FilterText, ProxyText, SetText
 from backupd.rules import names
 from backupd.rules.pool_rules import check_pool_text, places_of, refuse_members
 from backupd.rules.retention.checking import check_retention
@@ -42,7 +43,7 @@ def check_destination(text: DestinationText) -> DestinationText:
         _check_quota(name, text.quota)
         return msgspec.structs.replace(check_pool_text(text), name=name)
     if text.credentials is not None:
-        _check_secret(text.credentials)
+        check_secret(text.credentials)
     if isinstance(text.proxy, ProxyText):
         try:
             check_proxy(text.proxy)
@@ -82,7 +83,7 @@ def check_proxy(text: ProxyText) -> None:
     """Raises UsageError for what is no proxy, without repeating it."""
     ProxyUrl.parse(text.url)
     if text.login is not None:
-        _check_secret(text.login)
+        check_secret(text.login)
 
 
 def check_quota(text: str) -> None:
@@ -254,12 +255,13 @@ def _check_field(field: str, value: Any) -> None:
         case "verify":
             parse_share(value)
         case "password":
-            _check_secret(value)
+            check_secret(value)
         case "temp_dir":
             check_directory(value)
 
 
-def _check_secret(reference: SecretReference) -> None:
+def check_secret(reference: SecretReference) -> None:
+    """Raises UsageError for what is no reference to a secret, without repeating it."""
     given = [one for one in (reference.file, reference.command, reference.env) if one]
     if len(given) != 1:
         raise UsageError("a secret has one of file, command, env", hint="write it as {file: /etc/backupd/password}")

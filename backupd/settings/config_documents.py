@@ -1,25 +1,28 @@
-"""Documents of sets and destinations: read, merged, and held against the rules, each fault told with its line."""
+"""Documents of sets, destinations, notices, contacts: read, merged, held against the rules; faults with their line."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from backupd.destination.stores import check_known
 from backupd.errors import BackupError, ConfigError, ConflictError
-from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SecretReference, SetText
+from backupd.model.notices import ContactText, NoticeText
+from backupd.model.secret_references import SecretReference
+from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SetText
 from backupd.rules.definition_rules import check_destination, check_set, places_inside
+from backupd.rules.notice_rules import check_contact, check_notice
 from backupd.settings.yaml_text import Located, load_located
 from backupd.settings.zone import find_zone
 
-Definition = TypeVar("Definition", DestinationText, SetText)
+Definition = TypeVar("Definition", DestinationText, SetText, NoticeText, ContactText)
 
 
 @dataclass(frozen=True, slots=True)
 class Written(Generic[Definition]):
-    """One set or destination of a document."""
+    """One definition of a document."""
 
     text: Definition
     document: Located[ConfigText]
@@ -46,6 +49,8 @@ class Documents:
     """Names of those that say nothing."""
     destinations: list[Written[DestinationText]] = field(default_factory=list)
     sets: list[Written[SetText]] = field(default_factory=list)
+    notices: list[Written[NoticeText]] = field(default_factory=list)
+    contacts: list[Written[ContactText]] = field(default_factory=list)
     errors: list[BackupError] = field(default_factory=list)
     missing_secrets: list[str] = field(default_factory=list)
     """A sentence for each secret whose file is not there."""
@@ -67,14 +72,21 @@ def read(texts: Iterable[ConfigDocument]) -> Documents:
             found.errors.append(error)
             continue
         value = document.value
-        if not value.destinations and not value.sets:
+        if not (value.destinations or value.sets or value.notices or value.contacts):
             found.empty.append(text.name)
         for at, destination in enumerate(value.destinations):
             found.destinations.append(Written(destination, document, ("destinations", at)))
         for at, one in enumerate(value.sets):
             found.sets.append(Written(one, document, ("sets", at)))
+        for at, notice in enumerate(value.notices):
+            found.notices.append(Written(notice, document, ("notices", at)))
+        for at, contact in enumerate(value.contacts):
+            found.contacts.append(Written(contact, document, ("contacts", at)))
     for written in found.sets:
         _look_around(written, found)
+    for of_notice in found.notices:
+        for name, secret in (("url_from", of_notice.text.url_from), ("secret", of_notice.text.secret)):
+            _look_for_secret(of_notice, name, secret, found)
     return found
 
 
@@ -112,6 +124,31 @@ def check(
     return destinations, sets, errors
 
 
+def check_noticed(
+    found: Documents, sets: Collection[str] | None
+) -> tuple[list[Written[NoticeText]], list[Written[ContactText]], list[BackupError]]:
+    """Notices and contacts in their one spelling, and what is wrong with the others.
+
+    sets: names of all that there are; None: nobody knows here.
+    """
+    errors: list[BackupError] = []
+    notices: list[Written[NoticeText]] = []
+    contacts: list[Written[ContactText]] = []
+    for written in found.notices:
+        try:
+            notices.append(Written(check_notice(written.text, sets), written.document, written.steps))
+        except BackupError as error:
+            errors.append(written.explained(error))
+    for one in found.contacts:
+        try:
+            contacts.append(Written(check_contact(one.text), one.document, one.steps))
+        except BackupError as error:
+            errors.append(one.explained(error))
+    _refuse_twins(notices, errors)
+    _refuse_twins(contacts, errors)
+    return notices, contacts, errors
+
+
 def remarks(sets: Iterable[SetText], known: Mapping[str, DestinationText | None]) -> list[str]:
     """What is allowed and may still surprise."""
     return [line for one in sets for line in places_inside(one, known)]
@@ -141,10 +178,15 @@ def _look_around(written: Written[SetText], found: Documents) -> None:
     except BackupError as error:
         located = written.explained(type(error)(error.message, hint=error.hint, context={"at": ["time_zone"]}))
         found.errors.append(located)
-    secret = written.text.password
+    _look_for_secret(written, "password", written.text.password, found)
+
+
+def _look_for_secret(
+    written: Written[SetText] | Written[NoticeText], name: str, secret: SecretReference | None, found: Documents
+) -> None:
     # A file that is no absolute path is refused elsewhere, and may be the password itself.
     if secret is not None and secret.file is not None and os.path.isabs(secret.file) and not _is_there(secret):
-        where = written.document.where(*written.steps, "password", "file")
+        where = written.document.where(*written.steps, name, "file")
         found.missing_secrets.append(f"{where}: the secret's file {secret.file} is not there")
 
 

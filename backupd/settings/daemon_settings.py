@@ -13,8 +13,10 @@ from backupd.model.bandwidth import BandwidthText
 from backupd.model.sets import ProxyText
 from backupd.model.structs import Text
 from backupd.rules.definition_rules import check_directory, check_proxy, check_quota
+from backupd.rules.digest import minutes_of
 from backupd.settings import bandwidth
 from backupd.settings.config_files import read_text, settings_path
+from backupd.settings.mail import USUAL_DIGEST, MailSettings, check_mail
 from backupd.settings.yaml_text import Located, load_located
 from backupd.settings.zone import find_zone
 from backupd.sizes import parse_duration, parse_size
@@ -62,6 +64,9 @@ class DaemonSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True
     """On the way to all stores that don't say otherwise."""
     account_quota: str | None = None
     """How much all sets together may hold, in bytes of their sources; empty: no limit."""
+    smtp: MailSettings = MailSettings()
+    digest_at: str = USUAL_DIGEST
+    """Time of day at which notices tell of the last day, in the daemon's zone."""
 
 
 def read_settings(config: str) -> Located[DaemonSettings]:
@@ -93,6 +98,8 @@ def parse_settings(text: str, name: str) -> Located[DaemonSettings]:
         _check(found, "metrics", listening_address, settings.metrics.listen)
     if settings.account_quota:
         _check(found, "account_quota", check_quota, settings.account_quota)
+    check_mail(settings.smtp, found.where)
+    _check(found, "digest_at", minutes_of, settings.digest_at)
     bandwidth.check(settings.bandwidth, found.where)
     return found
 
@@ -131,8 +138,8 @@ def _check(found: Located[DaemonSettings], key: str, check: Callable[..., object
 
 def entries(settings: msgspec.Struct, steps: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Each setting with the way to it: names of structs' fields and of maps' keys; an empty map is itself one."""
-    for name in settings.__struct_fields__:
-        value = getattr(settings, name)
+    for field, name in zip(settings.__struct_fields__, settings.__struct_encode_fields__, strict=True):
+        value = getattr(settings, field)
         if isinstance(value, msgspec.Struct):
             yield from entries(value, (*steps, name))
         elif isinstance(value, dict) and value:

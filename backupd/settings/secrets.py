@@ -7,7 +7,7 @@ import stat
 import subprocess
 
 from backupd.errors import KeyMissingError, UsageError
-from backupd.model.sets import SecretReference
+from backupd.model.secret_references import SecretReference
 
 _MOST_BYTES = 64 << 10
 _COMMAND_SECONDS = 60

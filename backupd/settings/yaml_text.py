@@ -15,6 +15,7 @@ from backupd.errors import ConfigError
 MOST_BYTES = 4 << 20
 _MOST_DEPTH = 32
 _QUOTES = "put text that looks like something else, or has signs in it, in quotes"
+_BOOL, _STR = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:str"
 _MOST_NODES = 50_000
 _MOST_PARTS = 16
 """YAML 1.1 takes `1:30` for a number; with thousands of parts, to tell and to read it would take long."""
@@ -26,6 +27,17 @@ _NO_CHOICE = re.compile(r"Invalid enum value '([^']*)'")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
 Shape = TypeVar("Shape")
+
+
+class _Loader(yaml.CSafeLoader):
+    """The safe loader, for names that are text: YAML 1.1 takes a plain `on` for a truth value."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """A map whose names are what stands there."""
+        for key, _ in node.value:
+            if key.tag == _BOOL:
+                key.tag = _STR
+        return super().construct_mapping(node, deep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +94,7 @@ def load_located(data: bytes, shape: type[Shape], name: str) -> Located[Shape]:
             return Located(msgspec.convert({}, shape), name, None)
         _check_keys(node, name)
         # The same bytes again: constructing from the node would lose its marks.
-        value = yaml.load(data, Loader=yaml.CSafeLoader)  # noqa: S506 - the safe loader, in C
+        value = yaml.load(data, Loader=_Loader)  # noqa: S506 - the safe loader, in C
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise ConfigError(f"{name}{_line(mark)}: {error.problem or 'is no YAML'}", hint=_QUOTES) from error

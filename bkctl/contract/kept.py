@@ -273,6 +273,8 @@ class ConfigFile(Shown, kw_only=True):
     file: str
     sets: list[str]
     destinations: list[str]
+    notices: list[str]
+    contacts: list[str]
 
 
 class Config(Shown, kw_only=True):
@@ -295,6 +297,8 @@ class ConfigCheck(Shown, kw_only=True):
     files: list[str]
     sets: list[str]
     destinations: list[str]
+    notices: list[str]
+    contacts: list[str]
     problems: list[str]
 
 

@@ -8,7 +8,8 @@ from msgspec import UNSET, UnsetType
 
 from backupd.model.retention import RetentionText
 from backupd.model.schedules import ScheduleText
-from backupd.model.sets import FilterText, SecretReference
+from backupd.model.secret_references import SecretReference
+from backupd.model.sets import FilterText
 from bkctl.contract.parts import (
     Changed,
     Count,

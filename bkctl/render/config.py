@@ -28,7 +28,7 @@ def applied_lines(change: Change) -> list[str]:
 
 def export_lines(config: ConfigText) -> list[str]:
     """The document."""
-    if not config.sets and not config.destinations:
+    if config == ConfigText():
         return ["# No set and no destination yet."]
     lines = msgspec.yaml.encode(config).decode().split("\n")
     if not all(map(str.isprintable, lines)):
@@ -42,8 +42,13 @@ def show_lines(found: ConfigView) -> list[str]:
     lines = [f"Settings in {found.directory}:"]
     lines += table(["KEY", "VALUE", "FROM"], [[one.key, _shown(one.value), one.origin] for one in found.settings])
     if found.files:
+        heads = ["FILE", "SETS", "DESTINATIONS"]
         rows = [[one.file, ", ".join(one.sets) or "-", ", ".join(one.destinations) or "-"] for one in found.files]
-        lines += ["", *table(["FILE", "SETS", "DESTINATIONS"], rows)]
+        if any(one.notices or one.contacts for one in found.files):
+            heads += ["NOTICES", "CONTACTS"]
+            for row, one in zip(rows, found.files, strict=True):
+                row += [", ".join(one.notices) or "-", ", ".join(one.contacts) or "-"]
+        lines += ["", *table(heads, rows)]
     return lines
 
 
@@ -51,7 +56,7 @@ def check_lines(result: Mapping[str, Any]) -> list[str]:
     """What was looked at, or all that is wrong; of a single fault the error tells."""
     if result["problems"]:
         return list(result["problems"]) if len(result["problems"]) > 1 else []
-    names = ("file", "set", "destination")
+    names = ("file", "set", "destination", *(name for name in ("notice", "contact") if result[name + "s"]))
     return [f"Good: {', '.join(count(len(result[name + 's']), name) for name in names)}."]
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from backupd.model.api import DestinationChange, DestinationList, DestinationView
 from backupd.model.places import PlaceUrl, is_url
-from backupd.model.sets import DestinationText, PoolText, ProxyText, SecretReference
+from backupd.model.secret_references import SecretReference
+from backupd.model.sets import DestinationText, PoolText, ProxyText
 from backupd.sizes import format_bytes, format_seconds
 from bkctl.render.sets import change_lines as lines_of_change
 from bkctl.render.table import table
@@ -22,14 +23,14 @@ def document(found: DestinationView) -> dict[str, Any]:
         "place": found.text.place,
         "pool": _pool(found.text.pool),
         "absent": found.text.absent,
-        "credentials": _origin(found.text.credentials),
+        "credentials": origin_of(found.text.credentials),
         "host_key": found.text.host_key,
         "known_hosts": found.text.known_hosts,
         "ca_file": found.text.ca_file,
         "allow_plaintext": found.text.allow_plaintext,
         "retry_for": found.text.retry_for,
         "proxy": _proxy(found.text),
-        "proxy_login": _origin(found.text.proxy.login) if isinstance(found.text.proxy, ProxyText) else None,
+        "proxy_login": origin_of(found.text.proxy.login) if isinstance(found.text.proxy, ProxyText) else None,
         "jobs_at_once": found.text.jobs_at_once,
         "removable": found.text.removable,
         "quota": found.text.quota,
@@ -116,7 +117,7 @@ def _seeding_lines(found: DestinationView) -> list[str]:
 def _door_lines(text: DestinationText) -> list[str]:
     """What opens a store elsewhere, as far as it was given."""
     said = {
-        "credentials": _origin(text.credentials),
+        "credentials": origin_of(text.credentials),
         "host key": text.host_key,
         "known hosts": text.known_hosts,
         "certificates": text.ca_file,
@@ -133,7 +134,7 @@ def _proxy(text: DestinationText) -> str | None:
     return text.proxy.url if isinstance(text.proxy, ProxyText) else text.proxy
 
 
-def _origin(reference: SecretReference | None) -> str | None:
+def origin_of(reference: SecretReference | None) -> str | None:
     """Where a secret is read from."""
     if reference is None:
         return None

@@ -132,6 +132,32 @@ def test_settings_as_text(client: Client) -> None:
     assert "config set" in client.told
 
 
+def test_notices_and_contacts(client: Client) -> None:
+    """Who sets up a hundred machines makes these by script, too."""
+    client("contact", "add", "anna", "anna@example.org", "--certificate", client.home / "anna.pem", "--dry-run")
+    client("contact", "add", "anna", "anna@example.org", "--no-encrypt")
+    client("contact", "add", "anna", "anna@example.org", exits=17)
+    client("contact", "list")
+    client("contact", "edit", "anna", "--email", "anna@example.net", "--certificate", "", "--encrypt", "--dry-run")
+    client("contact", "edit", "nobody", "--no-encrypt", exits=10)
+    client("notice", "add", "admins", "mailto:", "--on", "failure,digest", "--set", "home", "--dry-run")
+    client("notice", "add", "hook", "http://127.0.0.1:9/x", "--allow-plaintext", "--secret-file", client.home / "key")
+    client("notice", "add", "phone", "--url-file", client.home / "ntfy.url")
+    client("notice", "add", "none", exits=2)
+    client("notice", "list")
+    client("notice", "edit", "hook", "--secret-file", "", "--on", "", "--dry-run")
+    client("notice", "edit", "phone", "--url-file", client.home / "other.url", "--all-sets")
+    client("notice", "edit", "phone", "--url", "mailto:", "--disable")
+    client("notice", "edit", "hook", "--secret-file", "", "--enable", "--allow-plaintext")
+    client("notice", "test", "hook", exits=1)
+    client("notice", "test", "nope", exits=10)
+    client("notice", "remove", "hook", exits=22)
+    for name in ("hook", "phone"):
+        client("notice", "remove", name, "--yes")
+    client("contact", "remove", "anna", "--yes")
+    assert client.exits["notice remove"] == {0, 22}
+
+
 def test_backups_and_their_jobs(client: Client) -> None:
     """The runs, their sizes and commands are what reports are made of."""
     client("backup", "home", "--dry-run", exits=10)

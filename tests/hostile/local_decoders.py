@@ -23,7 +23,7 @@ from backupd.daemon.routes import ROUTES as API
 from backupd.errors import BackupError
 from backupd.index.reader import decode_all
 from backupd.index.writer import encode_index
-from backupd.model import api, events, orders, purge_orders, sets, steering, work
+from backupd.model import api, events, notice_api, notices, orders, purge_orders, sets, steering, work
 from backupd.model.any_order import AnyOrder, ToJob
 from backupd.model.areas import Area, SetAreas, Statistics, areas_of
 from backupd.model.files import FileState
@@ -285,6 +285,12 @@ _BODIES: dict[Any, tuple[object, ...]] = {
     api.Reply: (api.Reply(ask=1, text="yes"),),
     api.Ending: (api.Ending(signal="term"),),
     api.Nothing: (api.Nothing(),),
+    notice_api.EditNotice: (
+        notice_api.EditNotice(text=notices.NoticeText(name="admins", url="mailto:anna@example.org", on=["failure"])),
+    ),
+    notice_api.EditContact: (
+        notice_api.EditContact(text=notices.ContactText(name="anna", email="anna@example.org", certificate="/a.pem")),
+    ),
 }
 _COST = Traffic(requests=Requests(put=1), sent_bytes=5, repeated={"x": 2}, waited_seconds=0.5)
 _EVENTS: tuple[events.FromJob, ...] = (

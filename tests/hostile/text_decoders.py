@@ -17,15 +17,18 @@ from backupd.cancel import Cancel
 from backupd.clock import SystemClock
 from backupd.destination.local import LocalDestination
 from backupd.errors import BackupError
+from backupd.model.notices import masked
 from backupd.model.orders import InfoOrder, Selection
 from backupd.model.sets import ConfigDocument
 from backupd.model.striking import strike
 from backupd.operations import bare_blocks, snapshots
 from backupd.operations.context import JobContext
+from backupd.operations.notices import certificates, posting
 from backupd.operations.restore import sparing
 from backupd.operations.restore.versions import pick_versions
 from backupd.repository import identity, opening, purge_marker
-from backupd.rules import globs, moments, names, picking
+from backupd.rules import globs, moments, names, notice_rules, picking
+from backupd.rules.digest import minutes_of
 from backupd.rules.filtering import Filters, parse_filter_file
 from backupd.settings import (
     config_documents,
@@ -41,12 +44,14 @@ from backupd.settings.lock import SetLock
 from backupd.snapshot.notes import LOST, noted
 from backupd.snapshot.records import Note, Snapshot
 from tests.hostile.decoder import Decoder
+from tests.support.people import person
 
 _REPOSITORY = "r" + "0" * 32
 _IDENTITY = json.dumps(
     {"magic": "backupd repository", "version": 1, "required": [], "optional": [], "id": _REPOSITORY,
      "keyring": "1-0011223344556677", "created": "2026-11-21T21:07:10+00:00"}
 ).encode()  # fmt: skip
+_CERTIFICATE = person("fuzz").certificate
 _VERIFIED = b"ab" * 32 + b" 1795000000\n" + b"cd" * 32 + b" 0\n"
 _ONCE = json.dumps({"magic": "backupd once", "version": 1, "repository": _REPOSITORY}).encode()
 _MARKER = b'{"magic": "backupd purge", "version": 1, "plan": "p1", "deleting": true}'
@@ -62,6 +67,8 @@ bandwidth:
   rules:
   - {name: office, rate: 20 Mbit/s, direction: upload, days: [mon], from: "08:00", to: "18:00"}
   - {name: night, rate: 2 MiB/s, zone: Europe/Vienna, destinations: [disk]}
+smtp: {host: mail.example.org, security: tls, login: {file: /etc/backupd/smtp.login}, from: b@example.org, timeout: 1m}
+digest_at: "06:30"
 """
 _DEFINITIONS = b"""destinations:
 - name: disk
@@ -89,6 +96,12 @@ sets:
     - {dates: [2026-12-24], count: 1}
     keep_tags: [why=upgrade]
   retention_at: {disk: {keep: all}}
+notices:
+- {name: admins, url: "mailto:anna@example.org,ben@example.org", on: [failure, digest], sets: [documents]}
+- {name: hook, url: "https://example.org:8443/hook?a=b", secret: {file: /etc/backupd/hook.key}}
+- {name: phone, url_from: {file: /etc/backupd/ntfy.url}}
+contacts:
+- {name: anna, email: anna@example.org, certificate: /etc/backupd/anna.pem}
 """
 _KEY = keys.render(
     keys.KeptKey(repository_id=_REPOSITORY, secret="A" * 44, place="/mnt\n/disk", slot="k1", made_ns=5 * 10**18)
@@ -161,9 +174,12 @@ def _settings_file(data: bytes, path: Path) -> object:
 def _definitions(data: bytes, _: Path) -> object:
     found = config_documents.read([ConfigDocument(name="x", text=_text(data))])
     destinations, sets, errors = config_documents.check(found, {})
+    notices, contacts, wrong = config_documents.check_noticed(found, [one.text.name for one in sets])
+    errors += wrong
     config_documents.sentences(errors)
     config_documents.raise_all(errors)
-    return destinations, config_documents.remarks([one.text for one in sets], {})
+    shown = [masked(one.text.url) for one in notices]
+    return destinations, shown, contacts, config_documents.remarks([one.text for one in sets], {})
 
 
 def _edit(data: bytes, _: Path) -> object:
@@ -252,6 +268,25 @@ def _verified(data: bytes, path: Path) -> object:
     return verified_blocks.load(str(path / "verified"))
 
 
+def _certificate(data: bytes, path: Path) -> object:
+    (path / "c.pem").write_bytes(data)
+    return certificates.load(str(path / "c.pem")).not_valid_after_utc
+
+
+def _address(data: bytes, _: Path) -> object:
+    """As it is given, and as it comes from a file."""
+    text = _text(data)
+    try:
+        notice_rules.check_url(text, allow_plaintext=True)
+    finally:
+        notice_rules.check_url(text, allow_plaintext=False, is_secret=True)
+    return masked(text)
+
+
+def _retry_after(text: str) -> object:
+    return posting._retry_after(text, datetime(2026, 11, 21, tzinfo=UTC))
+
+
 def _name(text: str) -> object:
     return names.check_set_name(text), names.split_host(text), names.default_set_name(text, [b"/a"])
 
@@ -271,6 +306,10 @@ ROWS = (
          b"time_zone\nUTC\n"),
         "text",
     ),
+    Decoder("certificate of a contact", _certificate, (_CERTIFICATE,), "text"),
+    Decoder("address of a notice", _address, (b"https://example.org:8443/hook?a=b", b"ntfys://host/topic"), "text"),
+    Decoder("Retry-After", _of_text(_retry_after), (b"120", b"Sat, 21 Nov 2026 21:07:10 GMT", b"x"), "text"),
+    Decoder("time of a digest", _of_text(minutes_of), (b"07:00", b"23:59"), "text"),
     Decoder("key file", _key, (_KEY, b"A" * 44), "text"),
     Decoder("filter file", _rules, (_RULES,), "text"),
     Decoder("pattern", _glob, (b"*.tmp", b"/home/**/[!a-c]*.txt", b"a\\*?/**", b"[]a-]"), "text"),

@@ -9,7 +9,8 @@ import pytest
 from backupd.daemon.planning import unlocked
 from backupd.errors import KeyMissingError
 from backupd.model.orders import ReplicateOrder, Unlock
-from backupd.model.sets import SecretReference, SetText
+from backupd.model.secret_references import SecretReference
+from backupd.model.sets import SetText
 
 
 def test_a_set_with_a_password_is_copied_with_it(tmp_path: Path) -> None:

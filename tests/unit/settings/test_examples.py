@@ -8,9 +8,11 @@ import msgspec
 import pytest
 
 from backupd.model.bandwidth import BandwidthText, RuleText
+from backupd.model.notices import ContactText, NoticeText
 from backupd.model.sets import ConfigDocument, DestinationText, SetText
-from backupd.settings.config_documents import check, read
+from backupd.settings.config_documents import check, check_noticed, read
 from backupd.settings.daemon_settings import DaemonSettings, QueueSettings, parse_settings
+from backupd.settings.mail import MailSettings
 
 TOP = Path(__file__).parents[3]
 
@@ -20,6 +22,9 @@ def test_the_example_of_settings_is_read() -> None:
     found = parse_settings(path.read_text(), str(path)).value
     assert found.access["auditor"] == ["nagios"]
     assert found.queue == QueueSettings()
+    mail = path.read_text().partition("# smtp:")[2].partition("\n\n")[0].splitlines()
+    smtp = parse_settings("\n".join(["smtp:", *(line[2:] for line in mail if line)]), "example").value.smtp
+    assert (smtp.host, smtp.security, smtp.used_port) == ("mail.example.org", "starttls", 587)
     # What is commented out there works, too, once somebody takes the signs away.
     lines = path.read_text().partition("# bandwidth:")[2].partition("\n\n")[0].splitlines()
     rules = parse_settings("\n".join(["bandwidth:", *(line[2:] for line in lines if line)]), "example").value.bandwidth
@@ -39,6 +44,21 @@ def test_every_key_is_explained(shape: type[msgspec.Struct]) -> None:
     """A key that no page names is a key that nobody uses."""
     text = (TOP / "docs" / "settings.md").read_text()
     assert [name for name in shape.__struct_fields__ if f"{name}`" not in text and f"`{name}." not in text] == []
+
+
+@pytest.mark.parametrize("shape", [NoticeText, ContactText, MailSettings])
+def test_every_key_of_notices_is_explained(shape: type[msgspec.Struct]) -> None:
+    text = (TOP / "docs" / "notices.md").read_text()
+    assert [name for name in shape.__struct_encode_fields__ if f"`{name}`" not in text] == []
+
+
+def test_the_example_of_notices_is_read() -> None:
+    path = TOP / "etc" / "conf.d" / "notices.yaml"
+    found = read([ConfigDocument(name=str(path), text=path.read_text())])
+    notices, contacts, errors = check_noticed(found, ["home"])
+    assert errors == []
+    assert [one.text.name for one in notices] == ["admins", "daily", "home-check", "chat", "phone"]
+    assert [one.text.name for one in contacts] == ["anna", "ben"]
 
 
 def test_every_key_of_a_rule_is_explained() -> None:

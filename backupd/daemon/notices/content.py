@@ -1,0 +1,295 @@
+"""What a notice says of a job, of a set that is overdue, of a day; pure. All texts are one line each and bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, tzinfo
+from typing import Any
+
+import msgspec
+
+from backupd.catalog.jobs import StoredJob
+from backupd.clock import to_datetime
+from backupd.model.notices import (
+    DigestLine,
+    NoticeCommand,
+    NoticeContent,
+    NoticeDestination,
+    NoticeError,
+    NoticeEvent,
+    needs_look,
+)
+from backupd.model.status import CopyStatus, SetStatus
+from backupd.model.striking import strike
+from backupd.rules.names import NAME_LIMIT, short
+from backupd.rules.notice_rules import shown
+from backupd.sizes import format_seconds
+
+_MOST_TEXT, _MOST_TITLE = 600, 150
+_MOST_LINES = 20
+_MOST_SETS = 200
+TOLD_KINDS = ("backup", "check", "replicate", "free", "purge")
+"""Of jobs; who restores waits for it."""
+_EVENTS: Mapping[str, NoticeEvent] = {
+    "completed": "success",
+    "warning": "warning",
+    "interrupted": "warning",
+    "interrupted_with_errors": "failure",
+    "failed": "failure",
+    "missed": "missed",
+}
+_COUNTED: Mapping[NoticeEvent, str] = {"success": "good", "warning": "warned", "failure": "failed", "missed": "missed"}
+_SAID = {
+    "completed": "is done",
+    "warning": "is done, with warnings",
+    "interrupted": "was interrupted",
+    "interrupted_with_errors": "was interrupted, with errors",
+    "failed": "failed",
+    "missed": "was missed",
+    "running": "has begun",
+}
+_TOLD = {"completed": "good", "warning": "with warnings", "missed": "missed", "running": "begun"}
+_DAMAGE = 20
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where notices come from."""
+
+    host: str
+    zone: tzinfo
+
+
+def event_of(job: StoredJob) -> NoticeEvent | None:
+    """What the end of a job is; None: nobody is told."""
+    return _EVENTS.get(job.state) if job.kind in TOLD_KINDS else None
+
+
+def of_job(
+    job: StoredJob, event: NoticeEvent, place: Place, now_ns: int, stands: SetStatus | None = None
+) -> NoticeContent:
+    """Of a job that begins, has ended or was missed. stands: how its set does; None: that is not told."""
+    state = "running" if event == "start" else job.state
+    run = _run(job)
+    name = _name(job.set_name or "-")
+    error = _error(job.error) if event != "start" else None
+    kind = {"check": "check", "replicate": "replication", "free": "freeing"}.get(job.kind, job.kind)
+    told = "interrupted" if "interrupted" in state else _TOLD.get(state, state)
+    summary = f"The {kind} of {name} on {place.host} {_SAID.get(state, state)}"
+    if event == "missed":
+        summary = f"A run of {name} on {place.host} was due {_time_of(job.created_ns, place)} and never began"
+    summary += f": {error.message}" if error is not None else "."
+    problems = run.get("problems")
+    return NoticeContent(
+        id=f"{job.id}-{'start' if event == 'start' else 'end'}",
+        event=event,
+        host=place.host,
+        time=_time_of(now_ns, place),
+        title=_line(f"{name}: {kind} {told} ({place.host})", _MOST_TITLE),
+        summary=_line(summary),
+        set=job.set_name and name,
+        job=job.id,
+        kind=job.kind,
+        state=state,
+        started=_time_of(job.started_ns, place) if job.started_ns is not None else None,
+        finished=_time_of(job.finished_ns, place) if job.finished_ns is not None and event != "start" else None,
+        exit=job.exit_code if event != "start" else None,
+        snapshot=_word(run.get("snapshot")),
+        facts={part: run[part] for part in ("files", "bytes") if isinstance(run.get(part), dict)},
+        destinations=_with_last_good(_destinations(run), event, job, stands),
+        error=error,
+        problem_count=_count(problems.get("count")) if isinstance(problems, dict) else 0,
+        warnings=_lines(job.warnings),
+        commands=[] if event == "start" else _commands(job, name),
+    )
+
+
+def of_overdue(
+    one: SetStatus, copies: Sequence[CopyStatus], identity: str, place: Place, now_ns: int
+) -> NoticeContent:
+    """Of a set that has no good snapshot of an age that it allows, at some of its destinations."""
+    name = _name(one.set)
+    names = ", ".join(copy.destination for copy in copies)
+    commands = [
+        NoticeCommand(purpose="See how it stands", command=f"bkctl status {name}"),
+        NoticeCommand(purpose="Run it now", command=f"bkctl backup {name}"),
+    ]
+    if one.underway is not None:
+        word = f"bkctl job show {short(one.underway.job)}"
+        commands.insert(1, NoticeCommand(purpose="A job of it is under way", command=word))
+    return NoticeContent(
+        id=identity,
+        event="overdue",
+        host=place.host,
+        time=_time_of(now_ns, place),
+        title=_line(f"{name}: overdue ({place.host})", _MOST_TITLE),
+        summary=_line(f"{name} on {place.host} has no backup that is new enough on {names}."),
+        set=name,
+        destinations=[_stands(copy) for copy in copies][:_MOST_LINES],
+        commands=commands,
+    )
+
+
+def of_digest(
+    jobs: Iterable[tuple[str, str, int]],
+    sets: Sequence[SetStatus],
+    identity: str,
+    place: Place,
+    times_ns: tuple[int, int],
+) -> NoticeContent:
+    """Of what happened between two times. jobs: set's name, state and how many of its jobs ended so."""
+    counted: dict[str, dict[str, int]] = {one.set: {} for one in sets}
+    for name, state, count in jobs:
+        kind = _COUNTED.get(_EVENTS[state]) if state in _EVENTS else None
+        if name in counted and kind is not None:
+            counted[name][kind] = counted[name].get(kind, 0) + count
+    lines = [
+        DigestLine(
+            set=_name(one.set),
+            **counted[one.set],
+            destinations=[_stands(copy) for copy in one.copies][:_MOST_LINES],
+        )
+        for one in sets[:_MOST_SETS]
+    ]
+    lines.sort(key=lambda line: not needs_look(line))
+    bad = [line for line in lines if needs_look(line)]
+    good = sum(line.good + line.warned for line in lines)
+    runs = sum(sum(counts.values()) for counts in counted.values())
+    told = f"{len(bad)} of {len(lines)} sets need a look" if bad else f"all {len(lines)} sets are well"
+    told = told if lines else "there is no set"
+    since, until = (_time_of(one, place)[:16].replace("T", " ") for one in times_ns)
+    commands = [NoticeCommand(purpose="See how all sets stand", command="bkctl status")]
+    commands += [
+        NoticeCommand(purpose=f"See what went wrong with {line.set}", command=f"bkctl job list {line.set} --since 24h")
+        for line in bad[:3]
+    ]
+    return NoticeContent(
+        id=identity,
+        event="digest",
+        host=place.host,
+        time=_time_of(times_ns[1], place),
+        title=_line(f"Backups of {place.host}: {told}", _MOST_TITLE),
+        summary=f"From {since} to {until}: {good} of {runs} runs were good; {told}.",
+        started=_time_of(times_ns[0], place),
+        finished=_time_of(times_ns[1], place),
+        digest=lines,
+        commands=commands,
+    )
+
+
+def of_test(name: str, identity: str, place: Place, now_ns: int) -> NoticeContent:
+    """Of `notice test`."""
+    return NoticeContent(
+        id=identity,
+        event="test",
+        host=place.host,
+        time=_time_of(now_ns, place),
+        title=f"Test of the notice {name} ({place.host})",
+        summary=f"The notice {name} of backupd on {place.host} reaches you. Nothing happened; somebody tried it.",
+        commands=[NoticeCommand(purpose="See all notices", command="bkctl notice list")],
+    )
+
+
+def encoded(content: NoticeContent) -> str:
+    """As the outbox keeps it, and as webhooks get it."""
+    return msgspec.json.encode(content).decode()
+
+
+def _stands(copy: CopyStatus) -> NoticeDestination:
+    detail = copy.reason
+    if not detail and copy.age_seconds is not None:
+        detail = f"last good {format_seconds(max(copy.age_seconds, 0))} ago"
+    return NoticeDestination(name=_name(copy.destination), verdict=copy.verdict, detail=_line(detail))
+
+
+def _run(job: StoredJob) -> dict[str, Any]:
+    runs = (job.result or {}).get("runs")
+    found = runs[0] if isinstance(runs, list) and runs else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _destinations(run: Mapping[str, Any]) -> list[NoticeDestination]:
+    found: list[NoticeDestination] = []
+    entries = run.get("destinations")
+    for entry in entries if isinstance(entries, list) else []:
+        error = entry.get("error") if isinstance(entry.get("error"), dict) else {}
+        found.append(
+            NoticeDestination(
+                name=_name(str(entry.get("name"))),
+                verdict=_line(str(entry.get("verdict")), 64),
+                detail=_line(str((error or {}).get("message") or "")),
+            )
+        )
+    return found[:_MOST_LINES]
+
+
+def _with_last_good(
+    found: list[NoticeDestination], event: NoticeEvent, job: StoredJob, stands: SetStatus | None
+) -> list[NoticeDestination]:
+    """Of what went wrong also how old the last good backup is, at all destinations of the set."""
+    if stands is None or job.kind != "backup":
+        return found
+    told = {one.name: one for one in found}
+    made: list[NoticeDestination] = []
+    for copy in stands.copies[:_MOST_LINES]:
+        name = _name(copy.destination)
+        one = told.pop(name, None) or NoticeDestination(name=name, verdict="missed" if event == "missed" else "failed")
+        age = f"last good {format_seconds(max(copy.age_seconds, 0))} ago" if copy.age_seconds is not None else ""
+        detail = "; ".join(part for part in (one.detail, age or "no good backup yet") if part)
+        made.append(msgspec.structs.replace(one, detail=_line(detail)))
+    return [*made, *told.values()][:_MOST_LINES]
+
+
+def _error(error: Mapping[str, Any] | None) -> NoticeError | None:
+    if not error:
+        return None
+    return NoticeError(
+        code=_line(str(error.get("code") or ""), 64),
+        message=_line(str(error.get("message") or "no message")),
+        hint=_line(str(error.get("hint") or "")),
+    )
+
+
+def _commands(job: StoredJob, name: str) -> list[NoticeCommand]:
+    found: list[NoticeCommand] = []
+    if job.state != "missed":
+        found.append(NoticeCommand(purpose="See what it said", command=f"bkctl job log {short(job.id)}"))
+    if job.set_name is None:
+        return found
+    found.append(NoticeCommand(purpose="See how the set stands", command=f"bkctl status {name}"))
+    decisions = (job.result or {}).get("decisions")
+    named = [one.get("command") for one in decisions if isinstance(one, dict)] if isinstance(decisions, list) else []
+    if any(named):
+        command = next(one for one in named if one)
+        found.append(NoticeCommand(purpose="Give up what is lost, once you have looked", command=_name(str(command))))
+    elif job.exit_code == _DAMAGE:
+        found.append(NoticeCommand(purpose="Heal what is damaged", command=f"bkctl check {name} --repair"))
+    elif job.kind == "backup" and job.state not in ("completed", "warning"):
+        found.append(NoticeCommand(purpose="Run it again", command=f"bkctl backup {name}"))
+    return found
+
+
+def _lines(texts: Sequence[str]) -> list[str]:
+    kept = [_line(text) for text in texts[:_MOST_LINES]]
+    return kept + [f"and {len(texts) - _MOST_LINES} more"] * (len(texts) > _MOST_LINES)
+
+
+def _line(text: str, most: int = _MOST_TEXT) -> str:
+    return shown(str(strike(text[: most * 4])), most)
+
+
+def _name(text: str) -> str:
+    """A name as it is: commands have it, too."""
+    return shown(text, NAME_LIMIT)
+
+
+def _word(value: object) -> str | None:
+    return _line(value, 64) if isinstance(value, str) else None
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and value >= 0 else 0
+
+
+def _time_of(time_ns: int, place: Place) -> str:
+    moment: datetime = to_datetime(time_ns).astimezone(place.zone)
+    return moment.isoformat(timespec="seconds")

@@ -1,0 +1,199 @@
+"""The daemon's notices as a whole: hears of jobs, looks at sets and the clock once a minute, has the outbox sent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, tzinfo
+
+from backupd.catalog import jobs as rows
+from backupd.catalog.database import Database
+from backupd.catalog.definitions import StoredNotice, StoredSet, new_id
+from backupd.catalog.jobs import StoredJob
+from backupd.clock import Clock
+from backupd.daemon import status
+from backupd.daemon.definitions import Definitions
+from backupd.daemon.notices import content, noting
+from backupd.daemon.notices.certificates import Certificates
+from backupd.daemon.notices.definitions import NoticeDefinitions
+from backupd.daemon.notices.sending import Sending
+from backupd.errors import BackupError, UsageError
+from backupd.model.notice_api import NoticeTest, TestedRecipient
+from backupd.model.notices import MAIL, NoticeContent, events_of
+from backupd.model.status import SetStatus
+from backupd.rules.digest import minutes_of
+from backupd.rules.notice_rules import recipients_of
+from backupd.settings.daemon_settings import DaemonSettings
+from backupd.settings.host import host_name
+from backupd.settings.mail import USUAL_DIGEST
+from backupd.settings.zone import find_zone
+
+_TURN_SECONDS = 0.5
+_LOOK_NS = 60 * 10**9
+
+_log = logging.getLogger("backupd.notices")
+
+
+class Notices:
+    """All on the event loop; rows are written by the catalog's thread, everything is sent by other processes."""
+
+    def __init__(
+        self, database: Database, known: Definitions, clock: Clock, environment: Mapping[str, str]
+    ) -> None:
+        self._database, self._known, self._clock, self._environment = database, known, clock, environment
+        self.definitions = NoticeDefinitions(known, clock)
+        self._sending = Sending(database, known, self.definitions, clock, environment)
+        self._certificates = Certificates(known, environment)
+        self.coming: Callable[[StoredSet], status.Coming | None] = lambda _: None
+        """When a set runs by itself."""
+        self._zone: tzinfo = UTC
+        self._digest_at = minutes_of(USUAL_DIGEST)
+        self._woken = asyncio.Event()
+        self._begun: list[StoredJob] = []
+        self._is_started = False
+        self._has_untold = True
+        self._looked_ns: int | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is wrong with notices, for `status` and `doctor`."""
+        told = [*self._certificates.warnings(self._clock.now_ns())]
+        names = {one.text.name for one in self._known.sets}
+        for notice in self._known.notices:
+            gone = [name for name in notice.text.sets if name not in names]
+            told += [f"the notice {notice.text.name} names {one}, which is no set" for one in gone]
+        for one in self._sending.troubles:
+            who = self._sending.name_of(one.recipient, one.notice_id)
+            if one.waiting:
+                told.append(f"notices to {who} that wait to be sent: {one.waiting}; {one.detail or 'no try yet'}")
+            if one.lost:
+                told.append(f"notices to {who} that are not sent any more: {one.lost}; {one.detail}")
+        return told
+
+    def adopt(self, settings: DaemonSettings) -> None:
+        """New settings."""
+        self._zone = find_zone(settings.time_zone, self._environment)
+        self._digest_at = minutes_of(settings.digest_at)
+        self._sending.mail = settings.smtp
+
+    def hear_end(self, _: StoredJob) -> None:
+        """A job has ended; the catalog knows which."""
+        self._has_untold = True
+        self._woken.set()
+
+    def hear_begin(self, stored: StoredJob) -> None:
+        """A job begins."""
+        if any("start" in events_of(one.text) for one in self._known.notices):
+            self._begun.append(stored)
+            self._woken.set()
+
+    async def keep_up(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self._turn()
+            except BackupError as error:
+                # A full disk, above all: what was not noted is so at the next turn.
+                _log.warning("notices are not noted yet: %s", error.message)
+                await asyncio.sleep(_TURN_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), _TURN_SECONDS)
+            self._woken.clear()
+
+    async def stop(self) -> None:
+        """The daemon ends."""
+        await self._sending.stop()
+
+    async def test(self, stored: StoredNotice) -> NoticeTest:
+        """Send something now. Raises BackupError: nothing could be tried."""
+        every = [one.email for one in self.definitions.in_force]
+        wanted = recipients_of(stored.id, stored.text, every)
+        if not wanted:
+            raise UsageError("there is no contact to send to", hint="bkctl contact add NAME anna@example.org")
+        identity = f"test-{new_id('n')[1:17]}"
+        place = self._place
+        told_of: NoticeContent = content.of_test(stored.text.name, identity, place, self._clock.now_ns())
+        ids = [noting.message_id(identity, recipient, place.host) for recipient in wanted]
+        items = await self._sending.try_out(stored, wanted, told_of, ids)
+        return NoticeTest(
+            recipients=[
+                TestedRecipient(
+                    recipient=recipient.removeprefix(MAIL) if recipient.startswith(MAIL) else None,
+                    is_sent=item["verdict"] == "sent",
+                    detail=str(item.get("detail") or ""),
+                )
+                for recipient, item in zip(wanted, items, strict=True)
+            ]
+        )
+
+    @property
+    def _place(self) -> content.Place:
+        return content.Place(host=host_name(), zone=self._zone)
+
+    @property
+    def _told(self) -> noting.Told:
+        return noting.Told(list(self._known.notices), self.definitions.in_force, self._place)
+
+    async def _standing(self) -> list[SetStatus]:
+        """How all sets do."""
+        known = self._known
+        runs = await asyncio.wrap_future(self._database.read(rows.last_runs))
+        facts = status.Facts(
+            sets=list(known.sets),
+            destinations=list(known.destinations),
+            runs=runs,
+            ended={},
+            underway={},
+            keys={},
+            coming={one.id: found for one in known.sets if (found := self.coming(one)) is not None},
+            seedings=known.seedings,
+            repositories=known.repositories,
+        )
+        return status.report(facts, self._clock.now_ns()).sets
+
+    async def _turn(self) -> None:
+        now_ns = self._clock.now_ns()
+        if not self._is_started:
+            await self._sending.start()
+            self._is_started = True
+        is_new = await self._note_jobs(now_ns)
+        if self._looked_ns is None or not 0 <= now_ns - self._looked_ns < _LOOK_NS:
+            self._looked_ns = now_ns
+            await self._look(now_ns)
+            is_new = True
+        if is_new:
+            await self._sending.look()
+        await self._sending.turn()
+
+    async def _note_jobs(self, now_ns: int) -> bool:
+        is_new = self._has_untold or bool(self._begun)
+        while self._begun:
+            await asyncio.wrap_future(
+                self._database.write(noting.begun, self._begun[0], self._told, now_ns)
+            )
+            self._begun.pop(0)
+        if self._has_untold:
+            self._has_untold = False
+            try:
+                stands = {one.id: one for one in await self._standing()} if self._known.notices else {}
+                told = self._told._replace(stands=stands)
+                left = await asyncio.wrap_future(self._database.write(noting.ended, told, now_ns))
+            except BaseException:
+                self._has_untold = True
+                raise
+            self._has_untold = self._has_untold or left > 0
+        return is_new
+
+    async def _look(self, now_ns: int) -> None:
+        """Once a minute: is a set overdue, is it time for the digest, do certificates hold."""
+        # A job that somebody else noted, a missed run, is heard of here at the latest.
+        self._has_untold = True
+        known = self._known
+        sets = await self._standing()
+        ids = {one.text.name: one.id for one in known.destinations}
+        enabled = [one for one in sets if one.is_enabled]
+        await asyncio.wrap_future(self._database.write(noting.overdue, enabled, ids, self._told, now_ns))
+        await asyncio.wrap_future(self._database.write(noting.digest, enabled, self._digest_at, self._told, now_ns))
+        self._certificates.look_soon(self.definitions.in_force, now_ns)

@@ -1,0 +1,92 @@
+"""Orders of the processes that send, with the secrets that they need, read at that moment and kept nowhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from backupd.catalog.definitions import StoredNotice
+from backupd.catalog.outbox import OutboxRow
+from backupd.errors import ConfigError, UsageError
+from backupd.model.any_order import AnyOrder
+from backupd.model.notice_orders import AppriseOrder, Letter, MailServer, NoticeOrder
+from backupd.model.notices import MAIL, ContactText, NoticeContent, NoticeText, kind_of
+from backupd.rules.definition_rules import duration
+from backupd.rules.notice_rules import check_url
+from backupd.settings.mail import MailSettings
+from backupd.settings.secrets import read_secret
+
+
+def letter_of(row: OutboxRow, contacts: Sequence[ContactText]) -> Letter:
+    """A row of the outbox, as the process gets it. Raises MsgspecError for what another version wrote."""
+    content = msgspec.json.decode(row.content, type=NoticeContent)
+    return letter(row.id, row.recipient, row.message_id, content, contacts)
+
+
+def letter(
+    identity: int, recipient: str, message_id: str, content: NoticeContent, contacts: Sequence[ContactText]
+) -> Letter:
+    """For one recipient; encrypted for whichever contact has that address and a certificate."""
+    email = recipient.removeprefix(MAIL) if recipient.startswith(MAIL) else ""
+    certificate = next(
+        (
+            one.certificate
+            for one in contacts
+            if email and one.encrypt and one.certificate and one.email.casefold() == email.casefold()
+        ),
+        None,
+    )
+    return Letter(
+        id=identity, recipient=email, message_id=message_id, content=content, certificate=certificate
+    )
+
+
+async def mail_order(settings: MailSettings, letters: list[Letter]) -> NoticeOrder:
+    """Raises ConfigError where there is no mail server, KeyMissingError."""
+    if not settings.host:
+        raise ConfigError(
+            "no mail server is set", hint="bkctl config set smtp.host mail.example.org; docs/notices.md says more"
+        )
+    login = await asyncio.to_thread(read_secret, settings.login) if settings.login is not None else None
+    server = MailServer(
+        host=settings.host,
+        port=settings.used_port,
+        security=settings.security,
+        login=login,
+        sender=settings.sender,
+        timeout_seconds=duration(settings.timeout) or 30,
+        ca_file=settings.ca_file,
+    )
+    return NoticeOrder(place="", kind="mail", letters=letters, mail=server)
+
+
+async def order_to(stored: StoredNotice, letters: list[Letter]) -> AnyOrder:
+    """To the address of a notice that is no mail. Raises KeyMissingError, UsageError."""
+    text = stored.text
+    url = await _url(text)
+    secret = await asyncio.to_thread(read_secret, text.secret) if text.secret is not None else None
+    kind = kind_of(url)
+    if kind == "apprise":
+        return AppriseOrder(place="", letters=letters, url=url.encode())
+    return NoticeOrder(
+        place="",
+        kind=kind,
+        letters=letters,
+        url=url.encode(),
+        secret=secret,
+        allow_plaintext=text.allow_plaintext,
+    )
+
+
+async def _url(text: NoticeText) -> str:
+    if text.url_from is None:
+        return text.url
+    found = await asyncio.to_thread(read_secret, text.url_from)
+    try:
+        url = found.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError("the address is no UTF-8 text", hint="is it the right file?") from error
+    check_url(url, allow_plaintext=text.allow_plaintext, is_secret=True)
+    return url
