@@ -77,7 +77,13 @@ class Jobs:
     # Taking on
 
     async def add(
-        self, request: JobRequest, *, set_id: str | None, set_name: str | None, uid: int, beside: rows.Beside | None = None
+        self,
+        request: JobRequest,
+        *,
+        set_id: str | None,
+        set_name: str | None,
+        uid: int,
+        beside: rows.Beside | None = None,
     ) -> LiveJob:
         """Take a job on. Raises DaemonBusyError, StateFullError.
 

@@ -66,6 +66,7 @@ def test_a_killed_daemon_holds_nothing_off(inhibitor: Path, tmp_path: Path) -> N
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     _wait(inhibitor, is_there=False)
+    assert not inhibitor.exists()
 
 
 def test_where_it_cannot_be_held_off_jobs_run_all_the_same(tmp_path: Path) -> None:
