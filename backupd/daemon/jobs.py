@@ -13,7 +13,7 @@ import msgspec
 
 from backupd.catalog import jobs as rows
 from backupd.catalog.database import Database
-from backupd.catalog.jobs import StoredJob
+from backupd.catalog.jobs import Beside, StoredJob
 from backupd.clock import Clock
 from backupd.daemon import queue
 from backupd.daemon.carrying import Carrier
@@ -77,13 +77,7 @@ class Jobs:
     # Taking on
 
     async def add(
-        self,
-        request: JobRequest,
-        *,
-        set_id: str | None,
-        set_name: str | None,
-        uid: int,
-        beside: rows.Beside | None = None,
+        self, request: JobRequest, *, set_id: str | None, set_name: str | None, uid: int, beside: Beside | None = None
     ) -> LiveJob:
         """Take a job on. Raises DaemonBusyError, StateFullError.
 
@@ -108,7 +102,7 @@ class Jobs:
         self.turn()
         return job
 
-    async def note_missed(self, stored: StoredJob, beside: rows.Beside) -> None:
+    async def note_missed(self, stored: StoredJob, beside: Beside) -> None:
         """Keep a run that was due and never began. Raises StateFullError."""
         await asyncio.wrap_future(self._database.write(rows.put_job, stored, beside))
         self._tell_end(stored)
