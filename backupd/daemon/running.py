@@ -16,6 +16,7 @@ from contextlib import suppress
 from backupd.catalog.database import Database
 from backupd.catalog.jobs import StoredJob
 from backupd.clock import Clock
+from backupd.daemon import metrics
 from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.carrying import Carrier
 from backupd.daemon.configuration import Configuration
@@ -24,12 +25,14 @@ from backupd.daemon.gate import Gate
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.jobs import Jobs
 from backupd.daemon.log_rotation import LogRotation
+from backupd.daemon.metrics_port import MetricsPort
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
 from backupd.daemon.routes import ROUTES
 from backupd.daemon.scheduling import Scheduler
 from backupd.daemon.services import Services
 from backupd.daemon.serving import Server
+from backupd.daemon.status_routes import report_of
 from backupd.daemon.supervisor import OWN_VARIABLES, Supervisor
 from backupd.errors import BackupError, BusyError, UsageError
 from backupd.settings.daemon_settings import DaemonSettings
@@ -98,6 +101,7 @@ async def _assemble(
     scheduler = Scheduler(database, definitions, jobs, clock, environment)
     scheduler.adopt(settings)
     await scheduler.start()
+    port = MetricsPort(lambda: _metrics(services))
     gate = Gate(settings.access)
     services = Services(
         places=places,
@@ -112,6 +116,7 @@ async def _assemble(
         bandwidth=bandwidth,
         log_rotation=LogRotation(database, files, places.state, clock, settings.logs),
         scheduler=scheduler,
+        metrics_port=port,
         environment=for_jobs,
         started_ns=clock.now_ns(),
         warnings=configuration.warnings,
@@ -125,7 +130,9 @@ async def _assemble(
         jobs.turn()
         bandwidth.adopt(settings)
         services.log_rotation.adopt(settings.logs)
+        services.start(port.adopt(settings))
 
+    await port.adopt(settings)
     configuration.follow(adopt)
 
     async def free_of_orphans(stored: StoredJob) -> None:
@@ -139,6 +146,10 @@ async def _assemble(
 
     await jobs.restore_from_catalog(free_of_orphans)
     return services, Server(ROUTES, gate, services)
+
+
+async def _metrics(services: Services) -> str:
+    return metrics.render(await report_of(services))
 
 
 def _is_locked(state: str, identity: str, clock: Clock) -> bool:
@@ -171,6 +182,7 @@ async def _serve(services: Services, server: Server, supervisor: Supervisor, sig
         services.queries.kill_all()
         await services.jobs.stop()
         services.scheduler.close()
+        await services.metrics_port.close()
         await server.close()
 
 

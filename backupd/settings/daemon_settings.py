@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from backupd.sizes import parse_duration, parse_size
 _MOST_JOBS = 64
 _LEAST_LOG_SECONDS = 86_400
 _LEAST_LOG_BYTES = 1 << 20
+_MOST_PORT = 65535
 
 
 class QueueSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -37,6 +39,13 @@ class LogSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     """Of the whole catalog."""
 
 
+class MetricsSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where metrics are served besides the socket."""
+
+    listen: str | None = None
+    """Address and port of this machine alone: `127.0.0.1:9816`, `[::1]:9816`; empty: nowhere."""
+
+
 class DaemonSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What stands in backupd.yaml; absent = these defaults."""
 
@@ -44,6 +53,7 @@ class DaemonSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Role -> login names, `%group` or `*`."""
     queue: QueueSettings = QueueSettings()
     logs: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
     time_zone: str | None = None
     bandwidth: BandwidthText = BandwidthText()
     temp: str | None = None
@@ -79,6 +89,8 @@ def parse_settings(text: str, name: str) -> Located[DaemonSettings]:
         _check(found, "temp", check_directory, settings.temp)
     if settings.proxy is not None:
         _check(found, "proxy", check_proxy, settings.proxy)
+    if settings.metrics.listen:
+        _check(found, "metrics", listening_address, settings.metrics.listen)
     if settings.account_quota:
         _check(found, "account_quota", check_quota, settings.account_quota)
     bandwidth.check(settings.bandwidth, found.where)
@@ -91,6 +103,22 @@ def check_logs(logs: LogSettings) -> None:
         raise UsageError(f"logs.keep is {logs.keep}", hint="1d is the least: a day's jobs tell whether backups run")
     if parse_size(logs.most) < _LEAST_LOG_BYTES:
         raise UsageError(f"logs.most is {logs.most}", hint="1MiB is the least")
+
+
+def listening_address(text: str) -> tuple[str, int]:
+    """(address, port) of `127.0.0.1:9816` or `[::1]:9816`. Raises UsageError for another machine's, or none."""
+    host, _, port = text.rpartition(":")
+    try:
+        address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        number = int(port) if port.isascii() and port.isdigit() and len(port) < 6 else 0
+    except ValueError:
+        address, number = None, 0
+    if address is None or not 1 <= number <= _MOST_PORT:
+        raise UsageError(f"'{text}' is no address to listen on", hint="write it as 127.0.0.1:9816 or [::1]:9816")
+    if not address.is_loopback:
+        hint = "a proxy with TLS and a login can pass it on; or write a file: bkctl status --format prometheus"
+        raise UsageError(f"{address} can be reached from elsewhere, and nobody is asked for a login", hint=hint)
+    return str(address), number
 
 
 def _check(found: Located[DaemonSettings], key: str, check: Callable[..., object], *of: object) -> None:
