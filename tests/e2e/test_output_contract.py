@@ -112,6 +112,18 @@ def test_sets_and_destinations(client: Client) -> None:
     assert client.exits["set delete"] == {0, 22}
 
 
+def test_schedules(client: Client) -> None:
+    """Who makes sets by Ansible makes these, too."""
+    client("schedule", "add", "home", "--daily", "02:00", "--jitter", "5m")
+    client("schedule", "add", "home", "--daily", "25:00", exits=2)
+    client("schedule", "edit", "home", "daily", "--every", "6h", "--dry-run")
+    client("schedule", "list")
+    client("schedule", "next", "--count", "3")
+    client("schedule", "remove", "home", "none", exits=10)
+    client("schedule", "remove", "home", "daily")
+    assert client.exits["schedule remove"] == {0, 10}
+
+
 def test_settings_as_text(client: Client) -> None:
     """`changed` decides whether a play reports a change."""
     client("config", "show")
