@@ -67,8 +67,8 @@ _OF_VERBS: dict[tuple[str, str], dict[str, Any]] = {
         "items": {"type": "string"},
         "description": "Names of sets; none: all.",
     },
-    ("schedule list", "sets"): {"type": "string", "description": "Names or ids of sets, with commas between; none: all."},
-    ("schedule next", "sets"): {"type": "string", "description": "Names or ids of sets, with commas between; none: all."},
+    ("schedule list", "sets"): {"type": "string", "description": "Names of sets, with commas between; none: all."},
+    ("schedule next", "sets"): {"type": "string", "description": "Names of sets, with commas between; none: all."},
     ("schedule next", "count"): {
         "type": "integer",
         "minimum": 1,
