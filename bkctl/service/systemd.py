@@ -15,6 +15,7 @@ from bkctl.service.scope import Scope
 from bkctl.service.shipped import drop_ins, shipped
 
 _UNITS = ("backupd.service", "backupd.socket")
+_PROPERTIES = "ActiveState,UnitFileState,MainPID,StatusText,NRestarts,ExecStart"
 _PROGRAM, _ACCESS = "backupd.service.d/10-program.conf", "backupd.socket.d/10-access.conf"
 _HEAD = "# Of `bkctl daemon install`, which writes it anew; own changes belong into another file of this directory.\n\n"
 _ACTIVITIES: dict[str, Activity] = {
@@ -102,18 +103,17 @@ class Systemd:
 
     def standing(self) -> Standing:
         """How the service stands now."""
-        answer = ask([*self._systemctl, "is-enabled", *_UNITS])
-        is_enabled = answer.out.split() == ["enabled"] * len(_UNITS)
         if self._scope.root:
-            return Standing(is_enabled, "stopped", listens=False)
-        keys = "ActiveState,MainPID,StatusText,NRestarts,ExecStart"
-        facts = _facts(ask([*self._systemctl, "show", "backupd.service", f"--property={keys}"]).out)
-        socket = ask([*self._systemctl, "is-active", "backupd.socket"])
+            answer = ask([*self._systemctl, "is-enabled", *_UNITS])
+            return Standing(answer.out.split() == ["enabled"] * len(_UNITS), "stopped", listens=False)
+        answer = ask([*self._systemctl, "show", *_UNITS, f"--property={_PROPERTIES}"])
+        found = [_facts(block) for block in answer.out.split("\n\n")]
+        facts, socket = found[0], found[-1]
         program = re.search(r"argv\[\]=(.*?) ;", facts.get("ExecStart", ""))
         return Standing(
-            is_enabled,
+            all(one.get("UnitFileState") == "enabled" for one in found),
             _ACTIVITIES.get(facts.get("ActiveState", ""), "stopped"),
-            listens=socket.out == "active",
+            listens=socket.get("ActiveState") == "active",
             pid=int(facts.get("MainPID", "0") or 0) or None,
             status=facts.get("StatusText", ""),
             restarts=int(facts.get("NRestarts", "0") or 0),

@@ -20,17 +20,19 @@ import pytest
 
 from backupd.errors import UsageError
 from bkctl.contract.output import RESULTS, schema
+from bkctl.main import read_environment, run
 from bkctl.service.files import others_can_write
 from bkctl.service.launchd import Launchd
 from bkctl.service.manager import Wanted
 from bkctl.service.scope import Scope
 from bkctl.service.systemd import Systemd
 from bkctl.session import Environment
+from tests.support import bkctl_here
 from tests.support.contract import strict
 from tests.support.machine import TOP
 from tests.support.ordinary_user import directory_of_user, run_as_reading_user
 
-FAKE = f"#!/bin/sh\nexec {sys.executable} -m tests.support.fake_systemctl \"$@\"\n"
+FAKE = f"#!/bin/sh\nexec {sys.executable} -S -m tests.support.fake_systemctl \"$@\"\n"
 _SCHEMA = jsonschema_rs.validator_for(strict(schema()))
 UNITS = ("backupd.service", "backupd.service.d/10-program.conf", "backupd.socket")
 
@@ -63,17 +65,18 @@ class Account:
         }
 
     def json(self, *words: str | Path, path: str | None = None) -> dict[str, Any]:
-        """The document of a command that this user gives."""
-        command = [sys.executable, "-P", "-m", "bkctl", *map(str, words), "--json"]
+        """The document of a command that this user gives, in a child of the test that has it loaded already."""
         environ = self.environ(f"{self.bin}:/usr/bin:/bin" if path is None else path)
+        written = self.home / "document.json"
 
-        def run() -> str:
-            done = subprocess.run(
-                command, env=environ, capture_output=True, text=True, check=False, cwd=self.home, timeout=60
-            )
-            return done.stdout or done.stderr
+        def give() -> str:
+            os.environ.clear()
+            os.environ.update(environ)
+            os.chdir(self.home)
+            run([*map(str, words), "--json", "--output", str(written)], read_environment(environ))
+            return written.read_text()
 
-        document: dict[str, Any] = json.loads(str(run_as_reading_user(run)))
+        document: dict[str, Any] = json.loads(str(run_as_reading_user(give)))
         if document["command"].startswith("daemon "):
             faults = [f"{fault.instance_path}: {fault.message}" for fault in _SCHEMA.iter_errors(document)]
             assert not faults, (words, faults, document)
@@ -238,9 +241,8 @@ def test_an_image_of_another_system_gets_its_service(tmp_path: Path) -> None:
     (tmp_path / "etc" / "group").write_text("root:x:0:\n")
 
     def install(*words: str) -> dict[str, Any]:
-        command = [sys.executable, "-P", "-m", "bkctl", "daemon", "install", "--system", "--root", str(tmp_path)]
-        environ = {**os.environ, "PYTHONPATH": str(TOP)}
-        done = subprocess.run([*command, *words, "--json"], env=environ, capture_output=True, text=True, check=False)
+        command = ["daemon", "install", "--system", "--root", str(tmp_path), *words, "--json"]
+        done = bkctl_here.bkctl(command, os.environ, tmp_path)
         document: dict[str, Any] = json.loads(done.stdout)
         return document
 
