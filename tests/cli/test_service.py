@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tomllib
 from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
@@ -18,13 +19,14 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from backupd.errors import UsageError
+from backupd.errors import NotFoundError, UsageError
 from bkctl.contract.output import RESULTS, schema
 from bkctl.main import read_environment, run
 from bkctl.service.files import others_can_write
 from bkctl.service.launchd import Launchd
 from bkctl.service.manager import Wanted
 from bkctl.service.scope import Scope
+from bkctl.service.shipped import _PLACES, shipped
 from bkctl.service.systemd import Systemd
 from bkctl.session import Environment
 from tests.support import bkctl_here
@@ -331,3 +333,14 @@ def test_root_is_told_when_others_can_change_what_it_runs(tmp_path: Path) -> Non
     link = above / "link"
     link.symlink_to(program)
     assert others_can_write(str(link)) == str(program.parent)
+
+
+def test_an_installed_package_has_the_files() -> None:
+    """In a wheel there is no folder beside the package: a service could not be installed from it."""
+    project = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))
+    included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    where = _PLACES[0].relative_to(TOP)
+    assert included == {name: str(where / name) for name in ("launchd", "systemd")}
+    assert shipped("systemd/backupd.service") == (TOP / "systemd" / "backupd.service").read_bytes()
+    with pytest.raises(NotFoundError):
+        shipped("systemd/none")
