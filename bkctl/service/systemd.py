@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from backupd.errors import NotFoundError, UsageError
+from backupd.errors import ConflictError, NotFoundError, UsageError
 from bkctl.service.files import read_files
 from bkctl.service.manager import Activity, Standing, Wanted
 from bkctl.service.programs import ask
@@ -60,7 +60,7 @@ class Systemd:
         return read_files(self._paths())
 
     def wanted(self, wanted: Wanted) -> dict[str, bytes]:
-        """The files that an installation is to make. Raises UsageError."""
+        """The files that an installation is to make. Raises UsageError, ConflictError for what was shut off."""
         known = drop_ins()
         for name in (*wanted.added, *wanted.taken):
             if name not in known:
@@ -70,6 +70,10 @@ class Systemd:
                 "--socket-group, --socket-mode, --with and --without are for the machine's service",
                 hint="a user's own is reached by that user alone, and has that user's rights",
             )
+        for name in _UNITS:
+            if os.path.realpath(self._path(name)) == os.devnull:
+                hint = f"{' '.join(self._systemctl)} unmask {name}, if it is to run again"
+                raise ConflictError(f"{name} is masked: somebody shut it off for good", hint=hint)
         former = self.installed()
         folder = "systemd" if self._scope.is_system else "systemd/user"
         made = {self._path(name): shipped(f"{folder}/{name}") for name in _UNITS}

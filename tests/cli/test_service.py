@@ -198,6 +198,10 @@ def test_what_fails_is_taken_back(account: Account) -> None:
     (account.state / "fails").unlink()
     account.good("daemon", "install")
     assert {name: (account.units / name).read_bytes() for name in UNITS} == before
+    (account.units / UNITS[2]).unlink()
+    (account.units / UNITS[2]).symlink_to("/dev/null")
+    masked = account.json("daemon", "install")
+    assert (masked["exit"], masked["error"]["hint"][:32]) == (17, "systemctl --user unmask backupd.")
 
 
 @pytest.mark.platform("linux")
