@@ -292,7 +292,7 @@ def test_a_program_with_an_odd_path_is_started(tmp_path: Path) -> None:
         Path(path).write_bytes(data)
     unit = str(tmp_path / "systemd" / "user" / "backupd.service")
     command = ["systemd-analyze", "verify", "--user", "--man=no", "--recursive-errors=no", unit]
-    environ = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path)}
+    environ = {**os.environ, "XDG_RUNTIME_DIR": "/run", "HOME": str(tmp_path)}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert (done.stdout + done.stderr, done.returncode) == ("", 0)
 
