@@ -129,4 +129,4 @@ def _messages(scope: Scope) -> list[str]:
         answer = ask([*words, "--unit=backupd" if scope.is_system else "--user-unit=backupd"])
     except BackupError:
         return []
-    return [] if answer.code else answer.out.splitlines()
+    return [line for line in answer.out.splitlines() if not line.startswith("-- ")] if not answer.code else []

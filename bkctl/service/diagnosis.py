@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from backupd.errors import BackupError, NotFoundError
+from backupd.errors import BackupError, ConflictError, NotFoundError
 from backupd.model.status import Finding
 from bkctl.daemon_client import DaemonClient
 from bkctl.service.files import differences
@@ -40,7 +40,10 @@ def diagnose(scope: Scope, client: DaemonClient) -> Iterator[Finding]:
         yield Finding(check="service", verdict="look", message=message, mend=install)
         return
     standing = manager.standing()
-    yield _of_files(scope, manager, install)
+    try:
+        yield _of_files(scope, manager, install)
+    except ConflictError as error:
+        yield Finding(check="units", verdict="wrong", message=error.message, mend=error.hint)
     yield _of_boot(standing, install)
     yield _of_run(scope, standing)
     if scope.is_system and manager.name == "systemd":

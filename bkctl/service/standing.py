@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from backupd import __version__
-from backupd.errors import BackupError, DaemonUnreachableError, NotFoundError
+from backupd.errors import BackupError, ConflictError, DaemonUnreachableError, NotFoundError
 from backupd.model.api import Overview
 from bkctl.daemon_client import DaemonClient
 from bkctl.service.files import differences
@@ -45,7 +45,11 @@ def stands(scope: Scope, client: DaemonClient) -> Stands:
         found.manager = None
         no_manager = error.hint
     if found.is_installed:
-        wanted = manager.wanted(Wanted(program=PROGRAM, variables=variables_of(scope)))
+        try:
+            wanted = manager.wanted(Wanted(program=PROGRAM, variables=variables_of(scope)))
+        except ConflictError as error:
+            found.next = [error.hint]
+            wanted = files
         found.outdated = sorted(differences(files, wanted))
     if found.manager is not None and found.is_installed:
         found.standing = manager.standing()
@@ -57,7 +61,7 @@ def stands(scope: Scope, client: DaemonClient) -> Stands:
             found.overview = client.get("/v1/daemon", Overview)
         except BackupError as error:
             found.error = error
-    found.next = _next(found, no_manager)
+    found.next = found.next or _next(found, no_manager)
     return found
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from backupd.errors import NotFoundError, UsageError
+from backupd.errors import ConflictError, NotFoundError, UsageError
 from bkctl.service.files import read_files
 from bkctl.service.manager import Activity, Standing, Wanted
 from bkctl.service.programs import ask
@@ -15,6 +15,7 @@ from bkctl.service.scope import Scope
 from bkctl.service.shipped import drop_ins, shipped
 
 _UNITS = ("backupd.service", "backupd.socket")
+_PROPERTIES = "ActiveState,UnitFileState,MainPID,StatusText,NRestarts,ExecStart"
 _PROGRAM, _ACCESS = "backupd.service.d/10-program.conf", "backupd.socket.d/10-access.conf"
 _HEAD = "# Of `bkctl daemon install`, which writes it anew; own changes belong into another file of this directory.\n\n"
 _ACTIVITIES: dict[str, Activity] = {
@@ -59,7 +60,7 @@ class Systemd:
         return read_files(self._paths())
 
     def wanted(self, wanted: Wanted) -> dict[str, bytes]:
-        """The files that an installation is to make. Raises UsageError."""
+        """The files that an installation is to make. Raises UsageError, ConflictError for what was shut off."""
         known = drop_ins()
         for name in (*wanted.added, *wanted.taken):
             if name not in known:
@@ -69,6 +70,10 @@ class Systemd:
                 "--socket-group, --socket-mode, --with and --without are for the machine's service",
                 hint="a user's own is reached by that user alone, and has that user's rights",
             )
+        for name in _UNITS:
+            if os.path.realpath(self._path(name)) == os.devnull:
+                hint = f"{' '.join(self._systemctl)} unmask {name}, if it is to run again"
+                raise ConflictError(f"{name} is masked: somebody shut it off for good", hint=hint)
         former = self.installed()
         folder = "systemd" if self._scope.is_system else "systemd/user"
         made = {self._path(name): shipped(f"{folder}/{name}") for name in _UNITS}
@@ -102,18 +107,17 @@ class Systemd:
 
     def standing(self) -> Standing:
         """How the service stands now."""
-        answer = ask([*self._systemctl, "is-enabled", *_UNITS])
-        is_enabled = answer.out.split() == ["enabled"] * len(_UNITS)
         if self._scope.root:
-            return Standing(is_enabled, "stopped", listens=False)
-        keys = "ActiveState,MainPID,StatusText,NRestarts,ExecStart"
-        facts = _facts(ask([*self._systemctl, "show", "backupd.service", f"--property={keys}"]).out)
-        socket = ask([*self._systemctl, "is-active", "backupd.socket"])
+            answer = ask([*self._systemctl, "is-enabled", *_UNITS])
+            return Standing(answer.out.split() == ["enabled"] * len(_UNITS), "stopped", listens=False)
+        answer = ask([*self._systemctl, "show", *_UNITS, f"--property={_PROPERTIES}"])
+        found = [_facts(block) for block in answer.out.split("\n\n")]
+        facts, socket = found[0], found[-1]
         program = re.search(r"argv\[\]=(.*?) ;", facts.get("ExecStart", ""))
         return Standing(
-            is_enabled,
+            all(one.get("UnitFileState") == "enabled" for one in found),
             _ACTIVITIES.get(facts.get("ActiveState", ""), "stopped"),
-            listens=socket.out == "active",
+            listens=socket.get("ActiveState") == "active",
             pid=int(facts.get("MainPID", "0") or 0) or None,
             status=facts.get("StatusText", ""),
             restarts=int(facts.get("NRestarts", "0") or 0),

@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tomllib
 from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
@@ -18,19 +19,22 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from backupd.errors import UsageError
+from backupd.errors import NotFoundError, UsageError
 from bkctl.contract.output import RESULTS, schema
+from bkctl.main import read_environment, run
 from bkctl.service.files import others_can_write
 from bkctl.service.launchd import Launchd
 from bkctl.service.manager import Wanted
 from bkctl.service.scope import Scope
+from bkctl.service.shipped import _PLACES, shipped
 from bkctl.service.systemd import Systemd
 from bkctl.session import Environment
+from tests.support import bkctl_here
 from tests.support.contract import strict
 from tests.support.machine import TOP
 from tests.support.ordinary_user import directory_of_user, run_as_reading_user
 
-FAKE = f"#!/bin/sh\nexec {sys.executable} -m tests.support.fake_systemctl \"$@\"\n"
+FAKE = f"#!/bin/sh\nexec {sys.executable} -S -m tests.support.fake_systemctl \"$@\"\n"
 _SCHEMA = jsonschema_rs.validator_for(strict(schema()))
 UNITS = ("backupd.service", "backupd.service.d/10-program.conf", "backupd.socket")
 
@@ -63,17 +67,18 @@ class Account:
         }
 
     def json(self, *words: str | Path, path: str | None = None) -> dict[str, Any]:
-        """The document of a command that this user gives."""
-        command = [sys.executable, "-P", "-m", "bkctl", *map(str, words), "--json"]
+        """The document of a command that this user gives, in a child of the test that has it loaded already."""
         environ = self.environ(f"{self.bin}:/usr/bin:/bin" if path is None else path)
+        written = self.home / "document.json"
 
-        def run() -> str:
-            done = subprocess.run(
-                command, env=environ, capture_output=True, text=True, check=False, cwd=self.home, timeout=60
-            )
-            return done.stdout or done.stderr
+        def give() -> str:
+            os.environ.clear()
+            os.environ.update(environ)
+            os.chdir(self.home)
+            run([*map(str, words), "--json", "--output", str(written)], read_environment(environ))
+            return written.read_text()
 
-        document: dict[str, Any] = json.loads(str(run_as_reading_user(run)))
+        document: dict[str, Any] = json.loads(str(run_as_reading_user(give)))
         if document["command"].startswith("daemon "):
             faults = [f"{fault.instance_path}: {fault.message}" for fault in _SCHEMA.iter_errors(document)]
             assert not faults, (words, faults, document)
@@ -193,6 +198,10 @@ def test_what_fails_is_taken_back(account: Account) -> None:
     (account.state / "fails").unlink()
     account.good("daemon", "install")
     assert {name: (account.units / name).read_bytes() for name in UNITS} == before
+    (account.units / UNITS[2]).unlink()
+    (account.units / UNITS[2]).symlink_to("/dev/null")
+    masked = account.json("daemon", "install")
+    assert (masked["exit"], masked["error"]["hint"][:32]) == (17, "systemctl --user unmask backupd.")
 
 
 @pytest.mark.platform("linux")
@@ -238,9 +247,8 @@ def test_an_image_of_another_system_gets_its_service(tmp_path: Path) -> None:
     (tmp_path / "etc" / "group").write_text("root:x:0:\n")
 
     def install(*words: str) -> dict[str, Any]:
-        command = [sys.executable, "-P", "-m", "bkctl", "daemon", "install", "--system", "--root", str(tmp_path)]
-        environ = {**os.environ, "PYTHONPATH": str(TOP)}
-        done = subprocess.run([*command, *words, "--json"], env=environ, capture_output=True, text=True, check=False)
+        command = ["daemon", "install", "--system", "--root", str(tmp_path), *words, "--json"]
+        done = bkctl_here.bkctl(command, os.environ, tmp_path)
         document: dict[str, Any] = json.loads(done.stdout)
         return document
 
@@ -284,7 +292,7 @@ def test_a_program_with_an_odd_path_is_started(tmp_path: Path) -> None:
         Path(path).write_bytes(data)
     unit = str(tmp_path / "systemd" / "user" / "backupd.service")
     command = ["systemd-analyze", "verify", "--user", "--man=no", "--recursive-errors=no", unit]
-    environ = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path)}
+    environ = {**os.environ, "XDG_RUNTIME_DIR": "/run", "HOME": str(tmp_path)}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert (done.stdout + done.stderr, done.returncode) == ("", 0)
 
@@ -329,3 +337,14 @@ def test_root_is_told_when_others_can_change_what_it_runs(tmp_path: Path) -> Non
     link = above / "link"
     link.symlink_to(program)
     assert others_can_write(str(link)) == str(program.parent)
+
+
+def test_an_installed_package_has_the_files() -> None:
+    """In a wheel there is no folder beside the package: a service could not be installed from it."""
+    project = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))
+    included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    where = _PLACES[0].relative_to(TOP)
+    assert included == {name: str(where / name) for name in ("launchd", "systemd")}
+    assert shipped("systemd/backupd.service") == (TOP / "systemd" / "backupd.service").read_bytes()
+    with pytest.raises(NotFoundError):
+        shipped("systemd/none")

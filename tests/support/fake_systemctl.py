@@ -93,11 +93,9 @@ def main(words: list[str]) -> int:
     elif verb == "show":
         pid = _pid()
         state = "active" if pid else _kept("state") or "inactive"
-        print(f"ActiveState={state}\nMainPID={pid or 0}\nNRestarts=0\nStatusText=")  # noqa: T201
-    elif verb == "is-enabled":
-        print("\n".join([_kept("enabled") or "disabled"] * 2))  # noqa: T201
-    elif verb == "is-active":
-        print("active" if (STATE / "listens").exists() else "inactive")  # noqa: T201
+        enabled = f"UnitFileState={_kept('enabled') or 'disabled'}"
+        print(f"ActiveState={state}\n{enabled}\nMainPID={pid or 0}\nNRestarts=0\nStatusText=\n")  # noqa: T201
+        print(f"ActiveState={'active' if (STATE / 'listens').exists() else 'inactive'}\n{enabled}")  # noqa: T201
     elif verb in ("enable", "disable"):
         (STATE / "enabled").write_text("enabled" if verb == "enable" else "disabled")
     if verb in ("stop", "restart") or "--now" in rest:
