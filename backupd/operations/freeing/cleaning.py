@@ -43,6 +43,7 @@ _BLOCKS_MOST = 200_000
 _COVERS_FROM = 8
 """From so many closed lists on a new one says what they said, and they go."""
 _SPARE_BYTES = 64 * MIB
+_DELETE = "delete blocks that nobody needs"
 
 
 Mark = Callable[[Look, LiveChunks], DamageError | None]
@@ -106,7 +107,10 @@ class Cleaner:
         look.index.tables.close()
 
     def run(self) -> None:
-        """All generations. Raises DamageError and others for what can't be read: then nothing more is deleted."""
+        """All generations, but for the end of the last deleting: see `end`.
+
+        Raises DamageError and others for what can't be read: then nothing more is deleted.
+        """
         self.refuse_second_cleaner()
         self._report.ended_sessions += self._sessions.end_own()
         for _ in range(_GENERATIONS_MOST):
@@ -118,8 +122,19 @@ class Cleaner:
             look.index.tables.close()
             self._deleting.delete(look.gc.deleted, look.blocks)
 
+    def end(self) -> None:
+        """Wait until all is deleted. Raises DestinationError, and the stop that was asked for."""
+        self._begin(_DELETE)
+        self._deleting.end()
+
+    def close(self) -> None:
+        """After an error: what is not deleted yet is left to the next freeing."""
+        self._deleting.stop()
+
     def _generation(self) -> bool:
         """Whether another one may free more."""
+        # What the last one began to delete is free space for this one.
+        self._deleting.end()
         gc = self._records.gc_state()
         if gc.open_lists:
             # Begun here before, or by another cleaner: it is ended as it stands.
@@ -321,8 +336,8 @@ class Cleaner:
         except ObjectExistsError:
             covers = []
         final = records.get(ObjectKind.DELETED, name, BlockList)
-        self._begin("delete blocks that nobody needs")
-        self._deleting.delete(look.gc.deleted.union(final.blocks), look.blocks)
+        self._begin(_DELETE)
+        self._deleting.begin(look.gc.deleted.union(final.blocks), look.blocks, sum(look.index.sizes.values()))
         self._forget_covered(covers)
         self._forget(look)
         return True
