@@ -17,7 +17,7 @@ from backupd.operations.freeing.report import Report, Waiting
 from backupd.operations.freeing.sessions import Sessions
 from backupd.operations.freeing.settling import settling_until
 from backupd.operations.freeing.targeting import Targeting
-from backupd.operations.freeing.walking import AreaCount, RootWalk, VersionCount, in_order
+from backupd.operations.freeing.walking import AreaCount, RootWalk, VersionCount, WalkedTrees, in_order
 from backupd.operations.places import OpenPlace
 from backupd.repository import reserve
 from backupd.repository.live_chunks import LiveChunks
@@ -67,7 +67,7 @@ class Cleaner:
         self._step = "look"
         self._dropped: frozenset[str] = frozenset()
         """Names of snapshots that are taken for dropped."""
-        self._versions = VersionCount()
+        self._versions, self._trees = VersionCount(), WalkedTrees()
         self._is_sole = False
         self.wanted_bytes = 0
         """So much is to be given back if it can be, whatever has to be written anew for it; 0: what is worth it."""
@@ -247,7 +247,7 @@ class Cleaner:
             self.tick()
             return reader.load(node)
 
-        walk = RootWalk(marks, reader.load, self.tick)
+        walk = RootWalk(marks, reader.load, self.tick, self._trees)
         roots = {name: one for name, one in look.snapshots.items() if name not in self._dropped}
         areas = AreaCount(roots, look.void)
         try:
@@ -264,7 +264,8 @@ class Cleaner:
         self._begin("walk the snapshots")
         areas = AreaCount(look.snapshots, look.void)
         try:
-            targeting.walk(look, RootWalk(marks, self._reader(look).load, self.tick), areas)
+            walk = RootWalk(marks, self._reader(look).load, self.tick, self._trees)
+            targeting.walk(look, walk, areas)
         except DamageError as error:
             return error
         targeting.dead_bytes = sum(use.dead_bytes for use in self._known(look, marks))
