@@ -11,6 +11,7 @@ import click
 from click.exceptions import Exit, NoArgsIsHelpError
 from click.shell_completion import shell_complete
 
+from backupd import leave_garbage
 from backupd.errors import BackupError, CancelledError, UsageError
 from backupd.private_memory import keep_private
 from bkctl.commands.completion import VARIABLE
@@ -37,6 +38,7 @@ def main() -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return _READER_GONE
+    leave_garbage()
     return code
 
 
