@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from backupd.index.layout import ID_BYTES, IndexContents
-
-_ENTRY = np.dtype([("id", f"V{ID_BYTES}"), ("segment", "<u4"), ("position", "<u2")])
-"""As `index.layout.ENTRY`."""
+from backupd.index.columns import ENTRY_RECORD
+from backupd.index.layout import IndexContents
 
 
 def by_segment(contents: IndexContents) -> list[memoryview]:
     """Sections firsts, ranks, positions and ids of a table: chunks counted segment by segment."""
-    entries = np.frombuffer(contents.entries, _ENTRY)
+    entries = np.frombuffer(contents.entries, ENTRY_RECORD)
     order = np.argsort(entries["segment"], kind="stable")
     firsts = np.zeros(contents.segment_count + 1, np.uint32)
     firsts[1:] = np.cumsum(np.bincount(entries["segment"], minlength=contents.segment_count))

@@ -10,17 +10,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from backupd.index.columns import ENTRY_RECORD, Entries, Flags, Numbers, Segments
 from backupd.index.layout import ENTRY_BYTES, BlockRow, IndexContents
 from backupd.index.merge import Doubts
 
-Numbers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-Entries = NDArray[np.void]
-"""Records of `_ENTRY`."""
-Segments = NDArray[np.uint32]
-"""A row each, as `layout.SEGMENT`: block number, offset, stored bytes, plain bytes."""
-_ENTRY = np.dtype([("id", "V32"), ("segment", "<u4"), ("position", "<u2")])
-"""As `layout.ENTRY`."""
 _PART_ENTRIES = 1 << 17
 _DROPPED = -1
 _Tells = Callable[[Entries], Flags]
@@ -41,7 +34,7 @@ def merge_all(inputs: Sequence[IndexContents], replaces: Sequence[str], doubts: 
             layer.append(more)
     generation = min((contents.generation for contents in inputs), default=0)
     merged = IndexContents(b"".join(found), segments.tobytes(), rows, list(replaces), generation)
-    return [*(_only(merged, segments, np.concatenate(layer, dtype=_ENTRY)) for layer in further), merged]
+    return [*(_only(merged, segments, np.concatenate(layer, dtype=ENTRY_RECORD)) for layer in further), merged]
 
 
 def _merge_segments(
@@ -129,15 +122,15 @@ def _parts(inputs: Sequence[IndexContents], numbers: Sequence[Numbers]) -> Itera
         for contents in inputs
     ]
     for part in range(len(bounds) - 1):
-        pieces = [np.empty(0, _ENTRY)]
+        pieces = [np.empty(0, ENTRY_RECORD)]
         for contents, mapped, cut in zip(inputs, numbers, cuts, strict=True):
-            piece = np.frombuffer(contents.entries, _ENTRY)[cut[part] : cut[part + 1]]
+            piece = np.frombuffer(contents.entries, ENTRY_RECORD)[cut[part] : cut[part + 1]]
             segment = mapped[piece["segment"]]
             is_kept = segment != _DROPPED
             piece = piece[is_kept]
             piece["segment"] = segment[is_kept]
             pieces.append(piece)
-        yield _sorted(np.concatenate(pieces, dtype=_ENTRY))
+        yield _sorted(np.concatenate(pieces, dtype=ENTRY_RECORD))
 
 
 def _sorted(entries: Entries) -> Entries:

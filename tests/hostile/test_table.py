@@ -37,7 +37,7 @@ _BOUNDED = "JSON of our own child, cut at a length; tests/contract/test_rclone.p
 _KERNEL = "the kernel says it"
 _TABLE = "memory without a name that only our own processes have; wild values: tests/unit/destination/test_pacing.py"
 _LEFT_OUT: dict[str, str] = {
-    "backupd/cache/table_file.py:_by_segment": "takes what the rows of index objects gave",
+    "backupd/cache/table_file.py:by_segment": "takes what the rows of index objects gave",
     "backupd/catalog/definitions.py:_put": _OWN,
     "backupd/catalog/definitions.py:destinations": _OWN,
     "backupd/catalog/definitions.py:sets": _OWN,
@@ -70,7 +70,6 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/destination/sftp/session.py:Session._frame": "frames by length; tests/unit/destination",
     "backupd/destination/stores.py:open_once": _ADDRESS,
     "backupd/destination/volumes.py:parse_disk_information": "macOS says it; tests/unit/destination/test_volumes.py",
-    "backupd/index/merge.py:_only": "takes what the rows of index objects gave",
     "backupd/operations/backup/session.py:_stand_in": _ENCODES,
     "backupd/model/traffic.py:Traffic.of": "of a job of our own; others: tests/unit/daemon/test_traffic.py",
     "backupd/operations/backup/opening.py:_make": _ENCODES,
