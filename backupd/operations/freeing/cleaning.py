@@ -43,7 +43,6 @@ _BLOCKS_MOST = 200_000
 _COVERS_FROM = 8
 """From so many closed lists on a new one says what they said, and they go."""
 _SPARE_BYTES = 64 * MIB
-_DELETE = "delete blocks that nobody needs"
 
 
 Mark = Callable[[Look, LiveChunks], DamageError | None]
@@ -124,7 +123,6 @@ class Cleaner:
 
     def end(self) -> None:
         """Wait until all is deleted. Raises DestinationError, and the stop that was asked for."""
-        self._begin(_DELETE)
         self._deleting.end()
 
     def close(self) -> None:
@@ -337,7 +335,7 @@ class Cleaner:
         except ObjectExistsError:
             covers = []
         final = records.get(ObjectKind.DELETED, name, BlockList)
-        self._begin(_DELETE)
+        self._begin("delete blocks that nobody needs")
         self._deleting.begin(look.gc.deleted.union(final.blocks), look.blocks, sum(look.index.sizes.values()))
         self._forget_covered(covers)
         self._forget(look)
