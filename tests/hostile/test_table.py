@@ -37,7 +37,7 @@ _BOUNDED = "JSON of our own child, cut at a length; tests/contract/test_rclone.p
 _KERNEL = "the kernel says it"
 _TABLE = "memory without a name that only our own processes have; wild values: tests/unit/destination/test_pacing.py"
 _LEFT_OUT: dict[str, str] = {
-    "backupd/cache/table_file.py:by_segment": "takes what the rows of index objects gave",
+    "backupd/cache/table_file.py:_by_segment": "takes what the rows of index objects gave",
     "backupd/catalog/definitions.py:_put": _OWN,
     "backupd/catalog/definitions.py:destinations": _OWN,
     "backupd/catalog/definitions.py:sets": _OWN,

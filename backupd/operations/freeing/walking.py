@@ -30,7 +30,7 @@ class WalkedTrees:
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[bytes, bytes | None], tuple[bytes, array[int]]] = {}
+        self._known: dict[tuple[bytes, bytes | None], tuple[bytearray, array[int]]] = {}
         self._room_chunks = _KEPT_CHUNKS
 
     def reached(self, root: bytes, base: bytes | None, load: Load) -> Iterator[Reached]:
@@ -40,7 +40,7 @@ class WalkedTrees:
             ids, lengths = known
             for at in range(0, len(lengths), BATCH_CHUNKS):
                 end = at + BATCH_CHUNKS
-                yield Reached(ids[_ID_BYTES * at : _ID_BYTES * end], lengths[at:end].tolist())
+                yield Reached(bytes(ids[_ID_BYTES * at : _ID_BYTES * end]), lengths[at:end].tolist())
             return
         joined, lengths, is_kept = bytearray(), array("q"), True
         for piece in TreeReach(load, set()).reached(root, base):
@@ -52,7 +52,7 @@ class WalkedTrees:
             else:
                 joined, lengths = bytearray(), array("q")
         if is_kept:
-            self._known[root, base] = (bytes(joined), lengths)
+            self._known[root, base] = (joined, lengths)
             self._room_chunks -= len(lengths)
 
 
