@@ -16,6 +16,7 @@ from contextlib import suppress
 from backupd.catalog.database import Database
 from backupd.catalog.jobs import StoredJob
 from backupd.clock import Clock
+from backupd.daemon import metrics
 from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.carrying import Carrier
 from backupd.daemon.configuration import Configuration
@@ -23,11 +24,14 @@ from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import Gate
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.jobs import Jobs
+from backupd.daemon.metrics_port import MetricsPort
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
 from backupd.daemon.routes import ROUTES
+from backupd.daemon.scheduling import Scheduler
 from backupd.daemon.services import Services
 from backupd.daemon.serving import Server
+from backupd.daemon.status_routes import report_of
 from backupd.daemon.supervisor import OWN_VARIABLES, Supervisor
 from backupd.errors import BackupError, BusyError, UsageError
 from backupd.settings.daemon_settings import DaemonSettings
@@ -93,6 +97,10 @@ async def _assemble(
     bandwidth.adopt(settings)
     carrier = Carrier(database, definitions, clock, for_jobs, files, bandwidth)
     jobs = Jobs(database, carrier, clock, settings.queue.jobs_at_once)
+    scheduler = Scheduler(database, definitions, jobs, clock, environment)
+    scheduler.adopt(settings)
+    await scheduler.start()
+    port = MetricsPort(lambda: _metrics(services))
     gate = Gate(settings.access)
     services = Services(
         places=places,
@@ -105,6 +113,8 @@ async def _assemble(
         gate=gate,
         configuration=configuration,
         bandwidth=bandwidth,
+        scheduler=scheduler,
+        metrics_port=port,
         environment=for_jobs,
         started_ns=clock.now_ns(),
         warnings=configuration.warnings,
@@ -113,10 +123,13 @@ async def _assemble(
     def adopt(settings: DaemonSettings) -> None:
         gate.replace(settings.access)
         definitions.adopt(settings)
+        scheduler.adopt(settings)
         jobs.most = settings.queue.jobs_at_once
         jobs.turn()
         bandwidth.adopt(settings)
+        services.start(port.adopt(settings))
 
+    await port.adopt(settings)
     configuration.follow(adopt)
 
     async def free_of_orphans(stored: StoredJob) -> None:
@@ -130,6 +143,10 @@ async def _assemble(
 
     await jobs.restore_from_catalog(free_of_orphans)
     return services, Server(ROUTES, gate, services)
+
+
+async def _metrics(services: Services) -> str:
+    return metrics.render(await report_of(services))
 
 
 def _is_locked(state: str, identity: str, clock: Clock) -> bool:
@@ -148,15 +165,19 @@ async def _serve(services: Services, server: Server, supervisor: Supervisor, sig
     watchdog = asyncio.create_task(supervisor.tell_alive())
     upkeep = asyncio.create_task(services.jobs.keep_up())
     pacing = asyncio.create_task(services.bandwidth.keep_up())
+    scheduling = asyncio.create_task(services.scheduler.keep_up())
     try:
         await signals.stop.wait()
     finally:
         watchdog.cancel()
         upkeep.cancel()
         pacing.cancel()
+        scheduling.cancel()
         supervisor.stopping()
         services.queries.kill_all()
         await services.jobs.stop()
+        services.scheduler.close()
+        await services.metrics_port.close()
         await server.close()
 
 
