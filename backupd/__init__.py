@@ -31,5 +31,13 @@ def plain_typing() -> Generator[None, None, None]:
         del sys.modules["typing_extensions"]
 
 
+def leave_garbage() -> None:
+    """Called last in a process: as it ends Python looks for garbage among all objects, longer than some commands take.
+
+    All else that belongs to an orderly end is done as ever; memory goes back to the system anyway.
+    """
+    gc.freeze()
+
+
 with plain_typing():
     import msgspec  # noqa: F401

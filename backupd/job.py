@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from backupd import leave_garbage
 from backupd.cancel import Cancel
 from backupd.clock import SystemClock
 from backupd.errors import BackupError, CancelledError, FormatError, TerminatedError, UsageError
@@ -147,3 +148,4 @@ def _protect() -> None:
 
 if __name__ == "__main__":
     main()
+    leave_garbage()

@@ -10,6 +10,7 @@ import socket
 import sys
 from contextlib import suppress
 
+from backupd import leave_garbage
 from backupd.cancel import Cancel
 from backupd.destination.contract import Destination, Store
 from backupd.destination.meter import Meter
@@ -96,3 +97,4 @@ def _place_for(setup: work.FetchSetup, cancel: Cancel, meter: Meter) -> Destinat
 
 if __name__ == "__main__":
     main()
+    leave_garbage()

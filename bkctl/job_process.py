@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from types import TracebackType
 
 import msgspec
@@ -70,7 +72,7 @@ class JobProcess:
         self._channel.close()
         if not self._is_left:
             try:
-                self._process.wait(_LAST_STEPS_SECONDS)
+                self._wait()
             except subprocess.TimeoutExpired:
                 self.kill()
 
@@ -107,10 +109,24 @@ class JobProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
+    def _wait(self) -> int:
+        """The exit code. Raises TimeoutExpired."""
+        seconds = _LAST_STEPS_SECONDS
+        with suppress(AttributeError, OSError):
+            # Where the system can wake who waits: `subprocess` looks twenty times a second.
+            ending = os.pidfd_open(self._process.pid)
+            try:
+                poller = select.poll()
+                poller.register(ending, select.POLLIN)
+                seconds = seconds if poller.poll(1000 * seconds) else 0
+            finally:
+                os.close(ending)
+        return self._process.wait(seconds)
+
     def ending(self) -> str:
         """How a job ended that said no last word, as the end of a sentence."""
         try:
-            code = self._process.wait(_LAST_STEPS_SECONDS)
+            code = self._wait()
         except subprocess.TimeoutExpired:
             return "closed its socket"
         if code < 0:

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backupd.cache.index_table import OUTSIDE, IndexTable, prefixes_of
+from backupd.index.columns import Numbers
 from backupd.index.layout import ID_BYTES
 
-Numbers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 _READ_RANKS = 8192
 """Ids of so many neighbours are read at once."""
 

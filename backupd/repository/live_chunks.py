@@ -14,9 +14,10 @@ import numpy as np
 
 from backupd.block.layout import BLOCK_HEADER_BYTES, DATA, FRAME_HEADER_BYTES, FRAME_PLAIN_BYTES, TRAILER_BYTES
 from backupd.block.parity_layout import part_bytes
-from backupd.cache.batch_lookup import Flags, Numbers, look_up, segment_numbers, segments_of
+from backupd.cache.batch_lookup import look_up, segment_numbers, segments_of
 from backupd.cache.index_table import IndexTable
 from backupd.cache.index_tables import IndexTables
+from backupd.index.columns import Flags, Numbers
 from backupd.repository.grades import Grade
 from backupd.seal.cipher import TAG_BYTES
 

@@ -10,7 +10,7 @@ from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
 from backupd.tree.reaching import Reached
 
-_BATCH_CHUNKS = 32_768
+BATCH_CHUNKS = 32_768
 """Looked up at once."""
 
 
@@ -26,7 +26,7 @@ def mark_reached(
         tick()
         ids += piece.ids
         lengths += piece.lengths
-        if len(lengths) >= _BATCH_CHUNKS:
+        if len(lengths) >= BATCH_CHUNKS:
             _mark(bytes(ids), lengths, marks, snapshot, hint)
             ids, lengths = bytearray(), []
     _mark(bytes(ids), lengths, marks, snapshot, hint)

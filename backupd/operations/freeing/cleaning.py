@@ -17,7 +17,7 @@ from backupd.operations.freeing.report import Report, Waiting
 from backupd.operations.freeing.sessions import Sessions
 from backupd.operations.freeing.settling import settling_until
 from backupd.operations.freeing.targeting import Targeting
-from backupd.operations.freeing.walking import AreaCount, RootWalk, VersionCount, in_order
+from backupd.operations.freeing.walking import AreaCount, RootWalk, VersionCount, WalkedTrees, in_order
 from backupd.operations.places import OpenPlace
 from backupd.repository import reserve
 from backupd.repository.live_chunks import LiveChunks
@@ -66,7 +66,7 @@ class Cleaner:
         self._step = "look"
         self._dropped: frozenset[str] = frozenset()
         """Names of snapshots that are taken for dropped."""
-        self._versions = VersionCount()
+        self._versions, self._trees = VersionCount(), WalkedTrees()
         self._is_sole = False
         self.wanted_bytes = 0
         """So much is to be given back if it can be, whatever has to be written anew for it; 0: what is worth it."""
@@ -106,7 +106,10 @@ class Cleaner:
         look.index.tables.close()
 
     def run(self) -> None:
-        """All generations. Raises DamageError and others for what can't be read: then nothing more is deleted."""
+        """All generations, but for the end of the last deleting: see `end`.
+
+        Raises DamageError and others for what can't be read: then nothing more is deleted.
+        """
         self.refuse_second_cleaner()
         self._report.ended_sessions += self._sessions.end_own()
         for _ in range(_GENERATIONS_MOST):
@@ -118,8 +121,18 @@ class Cleaner:
             look.index.tables.close()
             self._deleting.delete(look.gc.deleted, look.blocks)
 
+    def end(self) -> None:
+        """Wait until all is deleted. Raises DestinationError, and the stop that was asked for."""
+        self._deleting.end()
+
+    def close(self) -> None:
+        """After an error: what is not deleted yet is left to the next freeing."""
+        self._deleting.stop()
+
     def _generation(self) -> bool:
         """Whether another one may free more."""
+        # What the last one began to delete is free space for this one.
+        self._deleting.end()
         gc = self._records.gc_state()
         if gc.open_lists:
             # Begun here before, or by another cleaner: it is ended as it stands.
@@ -232,7 +245,7 @@ class Cleaner:
             self.tick()
             return reader.load(node)
 
-        walk = RootWalk(marks, reader.load, self.tick)
+        walk = RootWalk(marks, reader.load, self.tick, self._trees)
         roots = {name: one for name, one in look.snapshots.items() if name not in self._dropped}
         areas = AreaCount(roots, look.void)
         try:
@@ -249,7 +262,8 @@ class Cleaner:
         self._begin("walk the snapshots")
         areas = AreaCount(look.snapshots, look.void)
         try:
-            targeting.walk(look, RootWalk(marks, self._reader(look).load, self.tick), areas)
+            walk = RootWalk(marks, self._reader(look).load, self.tick, self._trees)
+            targeting.walk(look, walk, areas)
         except DamageError as error:
             return error
         targeting.dead_bytes = sum(use.dead_bytes for use in self._known(look, marks))
@@ -322,7 +336,7 @@ class Cleaner:
             covers = []
         final = records.get(ObjectKind.DELETED, name, BlockList)
         self._begin("delete blocks that nobody needs")
-        self._deleting.delete(look.gc.deleted.union(final.blocks), look.blocks)
+        self._deleting.begin(look.gc.deleted.union(final.blocks), look.blocks, sum(look.index.sizes.values()))
         self._forget_covered(covers)
         self._forget(look)
         return True

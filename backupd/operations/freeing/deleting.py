@@ -9,8 +9,11 @@ from backupd.operations.context import JobContext
 from backupd.operations.freeing.locked import LockedBlocks
 from backupd.operations.freeing.report import Report
 from backupd.operations.places import OpenPlace
-from backupd.repository.deleting import delete_each
+from backupd.repository.deleting import Deletions, delete_each
 from backupd.repository.looking import Look
+from backupd.sizes import MIB
+
+_SPARE_BYTES = 64 * MIB
 
 
 class Deleting:
@@ -22,18 +25,47 @@ class Deleting:
         """locks: told of what the store refuses to delete. tick: called after each block."""
         self._context, self._place, self._report = context, place.records.place, report
         self._locks, self._tick = locks, tick
+        self._under_way: Deletions | None = None
+        self._named: dict[str, bytes] = {}
+        self._sizes: dict[bytes, int] = {}
 
-    def delete(self, blocks: Collection[bytes], there: dict[bytes, int]) -> None:
-        """Delete what of these blocks lies there. there: sizes by block."""
-        named = {block_name(block_id): block_id for block_id in there.keys() & blocks}
-        for name, locked in delete_each(self._place, named, self._context.cancel.check):
-            size_bytes = there[named[name]]
+    def begin(self, blocks: Collection[bytes], there: dict[bytes, int], meanwhile_bytes: int) -> None:
+        """Have what of these blocks lies there deleted, until `end`. there: sizes by block.
+
+        What is done meanwhile must go by the closed list that names them, as if they were gone: so it stays right where
+        this is killed before the last one is. meanwhile_bytes: written then; where there is no room for that, and where
+        the store does not say, all is deleted at once.
+        """
+        self.end()
+        self._sizes = {block_id: there[block_id] for block_id in there.keys() & blocks}
+        self._named = {block_name(block_id): block_id for block_id in self._sizes}
+        self._under_way = Deletions(self._place, self._named, self._context.cancel.check)
+        free = self._place.free_bytes()
+        if free is None or free < meanwhile_bytes + _SPARE_BYTES:
+            self.end()
+
+    def end(self) -> None:
+        """Wait for what was begun, and count it. Raises DestinationError, and the stop that was asked for."""
+        deletions, self._under_way = self._under_way, None
+        for name, locked in deletions.ends() if deletions is not None else ():
+            block_id = self._named[name]
             if locked is not None:
-                self._locks.refused(named[name], size_bytes, locked)
+                self._locks.refused(block_id, self._sizes[block_id], locked)
             else:
                 self._report.deleted_blocks += 1
-                self._report.deleted_bytes += size_bytes
+                self._report.deleted_bytes += self._sizes[block_id]
             self._tick()
+
+    def stop(self) -> None:
+        """Leave what was not begun: nothing of it is counted, and the next freeing deletes it."""
+        deletions, self._under_way = self._under_way, None
+        if deletions is not None:
+            deletions.stop()
+
+    def delete(self, blocks: Collection[bytes], there: dict[bytes, int]) -> None:
+        """Delete what of these blocks lies there, as `begin` and `end`."""
+        self.begin(blocks, there, 0)
+        self.end()
 
     def remove_void(self, look: Look) -> None:
         """Dropped snapshots that were the base of a session when they were dropped, and are of none now."""

@@ -173,9 +173,12 @@ def _free(context: JobContext, place: OpenPlace, report: Report, cleaner: Cleane
     reserve.give_up(store)
     try:
         cleaner.run()
+        # While the blocks are deleted: all that counts for it are the closed lists.
         tidy_index(context, place, report)
         tidy_drops(context, place, report)
+        cleaner.end()
     finally:
+        cleaner.close()
         try:
             reserve.keep(store, place.cache, now_ns)
         except (DestinationError, DamageError, StateError) as error:

@@ -2,30 +2,66 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, insort
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from backupd.model.areas import Area, SetAreas
 from backupd.repository.live_chunks import LiveChunks, Marked
 from backupd.repository.looking import newest_of_sets, roots_in_order
-from backupd.repository.marking import mark_reached
+from backupd.repository.marking import BATCH_CHUNKS, mark_reached
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
 from backupd.tree.nodes import Load
-from backupd.tree.reaching import TreeReach
+from backupd.tree.reaching import Reached, TreeReach
 from backupd.tree.versions import Versions, versions_beyond
 
 _HINT = "nothing was given free; bkctl check says what is lost, and what can be done"
+_KEPT_CHUNKS = 800_000
+_ID_BYTES = 32
+
+
+class WalkedTrees:
+    """What trees were found to reach, which never changes: a second look need not read them again.
+
+    Of 40 bytes a chunk, so no more than some 30 MiB of it is kept; other trees are read each time.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, bytes | None], tuple[bytearray, array[int]]] = {}
+        self._room_chunks = _KEPT_CHUNKS
+
+    def reached(self, root: bytes, base: bytes | None, load: Load) -> Iterator[Reached]:
+        """As of a `TreeReach` that knows of nothing proved. Raises DamageError."""
+        known = self._known.get((root, base))
+        if known is not None:
+            ids, lengths = known
+            for at in range(0, len(lengths), BATCH_CHUNKS):
+                end = at + BATCH_CHUNKS
+                yield Reached(bytes(ids[_ID_BYTES * at : _ID_BYTES * end]), lengths[at:end].tolist())
+            return
+        joined, lengths, is_kept = bytearray(), array("q"), True
+        for piece in TreeReach(load, set()).reached(root, base):
+            yield piece
+            is_kept = is_kept and len(lengths) + len(piece.lengths) <= self._room_chunks
+            if is_kept:
+                joined += piece.ids
+                lengths.extend(piece.lengths)
+            else:
+                joined, lengths = bytearray(), array("q")
+        if is_kept:
+            self._known[root, base] = (joined, lengths)
+            self._room_chunks -= len(lengths)
 
 
 class RootWalk:
     """Of one look. A snapshot costs what it does not share with the one of its set that is nearest in time."""
 
-    def __init__(self, marks: LiveChunks, load: Load, tick: Callable[[], None]) -> None:
-        """tick: called between all steps."""
-        self._marks, self.load, self._tick = marks, load, tick
+    def __init__(self, marks: LiveChunks, load: Load, tick: Callable[[], None], trees: WalkedTrees) -> None:
+        """tick: called between all steps. trees: what looks before this one found."""
+        self._marks, self.load, self._tick, self._trees = marks, load, tick, trees
         self._walked: dict[bytes, list[tuple[int, bytes]]] = {}
         """By set: (time, root), in order."""
 
@@ -33,7 +69,7 @@ class RootWalk:
         """Mark what it needs; what was not marked before. Raises DamageError where something of it can't be had."""
         before = self._marks.marked
         walked = self._walked.setdefault(snapshot.set_id, [])
-        pieces = TreeReach(self.load, set()).reached(snapshot.root, _nearest(walked, snapshot.started_ns))
+        pieces = self._trees.reached(snapshot.root, _nearest(walked, snapshot.started_ns), self.load)
         mark_reached(pieces, self._marks, snapshot, self._tick, _HINT)
         insort(walked, (snapshot.started_ns, snapshot.root))
         return self._marks.marked - before

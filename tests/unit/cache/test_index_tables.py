@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from backupd.cache import table_file
 from backupd.cache.index_table import Place, open_table
 from backupd.cache.index_tables import IndexTables
 from backupd.cache.table_file import make_table, remove_table, table_path
@@ -102,6 +103,16 @@ def test_what_is_damaged_counts_as_absent_but_is_still_tried(tmp_path: Path) -> 
     tables.absent_blocks = set()
     tables.absent_places = {old.block_id + ids[:32], new.block_id + ids[96:128], old.block_id + ids[96:128]}
     assert tables.has_many(ids) == bytearray([0, 1, 1, 0] + [1] * 6)
+
+
+def test_a_large_table_is_made_as_a_small_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made column by column; else what large repositories hold is not found, or found where it is not."""
+    for number, blocks in enumerate([[], BLOCKS, [make_block(4, [7] * 300 + [0], 5), *BLOCKS]]):
+        for name, least in (("small", 50_000), ("large", 0)):
+            monkeypatch.setattr(table_file, "_COLUMNS_FROM_CHUNKS", least)
+            make_table(str(tmp_path / f"{name} {number}"), "one", tabulate(blocks, ["gone"], 4))
+        small, large = ((tmp_path / f"{name} {number}" / "one.table").read_bytes() for name in ("small", "large"))
+        assert small == large
 
 
 def test_a_kept_table_is_used_again(tmp_path: Path) -> None:
