@@ -16,6 +16,7 @@ from backupd.catalog.definitions import StoredDestination, StoredSet
 from backupd.errors import BackupError, ConfigError, KeptInFileError, NameTakenError
 from backupd.model.sets import DestinationText, SetText
 from backupd.rules.definition_rules import check_set, difference
+from backupd.rules.fixed_settings import refuse_fixed
 from backupd.rules.pool_rules import check_members, with_place
 from backupd.settings.config_documents import Documents, Written, check, remarks
 
@@ -28,6 +29,8 @@ class Known:
     destinations: Sequence[StoredDestination]
     left: Collection[str]
     """Ids of those that came from a file of conf.d which names them no longer."""
+    stored: Collection[str] = frozenset()
+    """Ids of sets that have a repository somewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,12 @@ def _take(
             hint = "change it there, then: bkctl config reload"
             errors.append(written.explained(KeptInFileError(f"{text.name} stands in {old.file}", hint=hint)))
         return
+    if old.id in known.stored and isinstance(text, SetText):
+        try:
+            refuse_fixed(old.text, text)
+        except BackupError as error:
+            errors.append(written.explained(error))
+            return
     changes |= _moved(old.file, file)
     if changes:
         made.left -= {old.id}
