@@ -87,6 +87,7 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
     result["healed"] = healed
     result["healed_objects"] = [{"object": name, "place": origin} for name, origin in healed_objects.items()]
     result["decisions"] = decisions
+    result["areas"] = stored.areas.result(context) if stored.areas is not None else None
     return _end(context, place, findings, result)
 
 
@@ -180,7 +181,8 @@ def _end(context: JobContext, place: OpenPlace, findings: Findings, result: dict
     result["files_hit"], result["files_hit_count"] = findings.hits, findings.hit_count
     result["recorded"] = {"blocks": findings.recorded_blocks, "chunks": findings.recorded_chunks}
     result["skipped"] = [{"set": name, "reason": error.message} for name, error in findings.skipped.items()]
-    context.tell("information", check_log.statistics_line(result["statistics"]), verbosity=1)
+    for line in check_log.statistics_lines(result):
+        context.tell("information", line, verbosity=1)
     error: BackupError | None = findings.error(place.whole.shown)
     done = events.Done(
         exit_code=error.exit_code if error is not None else 0,

@@ -47,6 +47,9 @@ class SmallObjects(msgspec.Struct, frozen=True):
     void: set[str] = set()
     deleted: set[bytes] = set()
     """Blocks that closed gc lists name."""
+    candidates: dict[int, list[bytes]] = {}
+    """By generation, closed ones too."""
+    closed: set[int] = set()
     damage: list[Damage] = []
     session_sets: set[bytes] = set()
     """Sets with a posted session."""
@@ -54,6 +57,12 @@ class SmallObjects(msgspec.Struct, frozen=True):
     """Names of objects of an epoch that the key at hand does not open."""
     unknown: list[str] = []
     """Names that the format does not have."""
+
+    @property
+    def absent(self) -> set[bytes]:
+        """Blocks that closed or open gc lists name."""
+        proposed = (blocks for n, blocks in self.candidates.items() if n not in self.closed)
+        return self.deleted.union(*proposed)
 
 
 def check_texts(whole: Destination, repository: str) -> list[ObjectProblem]:
@@ -171,6 +180,9 @@ def _check_record(records: Records, name: str, found: SmallObjects) -> None:
             found.session_sets.add(record.set_id)
         case BlockList() if kind is ObjectKind.DELETED:
             found.deleted.update(record.blocks)
+            found.closed.update((record.n, *record.covers))
+        case BlockList():
+            found.candidates[record.n] = record.blocks
 
 
 def _kind_of(name: str) -> tuple[ObjectKind | None, type[Record] | None]:

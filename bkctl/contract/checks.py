@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType
 
+from bkctl.contract.areas import RecountedAreas
 from bkctl.contract.parts import Base64, Bytes, Changed, Count, Escaped, JobId, Seconds, SetId, Shown, Time, Traffic
 from bkctl.contract.runs import SkippedSet
 
@@ -165,6 +166,8 @@ class Checked(Shown, kw_only=True):
     decisions: list[Decision]
     """One for each set that has lost something that was not given up before."""
     statistics: Statistics
+    areas: RecountedAreas | None
+    """None: not all was walked, or something is lost; of several sets: see `checks`."""
     coverage: Coverage
     seconds: Seconds
     problems: list[BadObject]

@@ -261,7 +261,7 @@ class Cleaner:
 
     def _note(self, look: Look, areas: AreaCount) -> None:
         report = self._report
-        report.note_areas(areas.sets())
+        report.note_areas(areas.sets(), areas.of)
         report.before.stored_bytes = report.before.stored_bytes or (
             sum(look.blocks.values()) + report.deleted_bytes - report.stored_bytes
         )
