@@ -90,11 +90,20 @@ def put_job(connection: Connection, job: StoredJob) -> None:
     connection.execute(f"INSERT OR REPLACE INTO jobs ({_COLUMNS}) VALUES ({marks})", values)
 
 
-def put_run(connection: Connection, run: StoredRun) -> None:
-    """Keep what a job came to at a destination."""
+def put_run(connection: Connection, run: StoredRun, of_others: Iterable[str] = ()) -> None:
+    """Keep what a job came to at a destination.
+
+    of_others: ids of further sets of which it is the newest run, too, as of a purge of all that a repository holds.
+    """
+    _put_run(connection, run, ("runs", "newest_runs"))
+    for set_id in of_others:
+        _put_run(connection, msgspec.structs.replace(run, set_id=set_id), ("newest_runs",))
+
+
+def _put_run(connection: Connection, run: StoredRun, tables: Iterable[str]) -> None:
     values = (*(getattr(run, name) for name in run.__struct_fields__[:-1]), _json(run.facts))
     columns = ", ".join(run.__struct_fields__)
-    for table in ("runs", "newest_runs"):
+    for table in tables:
         # Of newest_runs the key is the place and the kind of end: a newer run takes the older one's row.
         connection.execute(
             f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({', '.join('?' * len(values))})", values
