@@ -167,6 +167,7 @@ def _copy(
             emptied_ns,
         ),
         locked_until=(newest.get("locked") or {}).get("until"),
+        locks_error=(newest.get("locks_error") or {}).get("message"),
         quotas=quotas.uses(stored, destination, stored_bytes, facts.held),
         traffic=traffic_of(backups[-1]) if backups else None,
         seeding_ns=seeding.since_ns if seeding is not None and stored.id in seeding.sets else None,

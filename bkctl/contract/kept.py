@@ -180,6 +180,8 @@ class Copy(Shown, kw_only=True):
     locked_until: Time | None
     """So long nobody can delete what the last run's snapshot needs; null: nothing is locked there, or the last run
     could not extend all locks."""
+    locks_error: str | None
+    """Why it could not."""
     quotas: list[Quota]
     seeding: Time | None
     """Since when its first copy is on its way on a disk."""

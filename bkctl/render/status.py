@@ -142,6 +142,11 @@ def _notes(one: SetStatus) -> list[str]:
         for copy in one.copies
         if copy.locked_until is not None
     ]
+    notes += [
+        f"{one.set} on {copy.destination}: {copy.locks_error}"
+        for copy in one.copies
+        if copy.locks_error is not None
+    ]
     for copy in one.copies:
         if copy.needs_decision is not None:
             job = copy.needs_decision[:9]
@@ -298,6 +303,7 @@ def _copy_document(copy: CopyStatus) -> dict[str, Any]:
         "source_bytes": copy.source_bytes,
         "areas": areas.document(copy.areas),
         "locked_until": copy.locked_until,
+        "locks_error": copy.locks_error,
         "quotas": [_fields(use) for use in copy.quotas],
         "seeding": rfc3339(copy.seeding_ns) if copy.seeding_ns is not None else None,
         "traffic": msgspec.to_builtins(copy.traffic),
