@@ -80,6 +80,11 @@ class AreaRecount:
         """Something can't be had, or is not to be walked."""
         self._marks = None
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether all snapshots that stand were walked, and lack nothing."""
+        return self._marks is not None
+
     def result(self, context: JobContext) -> dict[str, Any] | None:
         """What was counted, beside what was before, which it is kept in place of; None: nothing was counted."""
         if self._marks is None or not self._areas.of:

@@ -16,7 +16,7 @@ from backupd.operations.check_progress import check_progress
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, SnapshotAt
 from backupd.operations.rolling import VerifiedBlocks
-from backupd.repository.bad_places import BadPlaces, PlaceCheck
+from backupd.repository.bad_places import BadPlaces, PlaceCheck, retired_in
 from backupd.repository.block_check import BlockCheck
 from backupd.repository.block_listing import list_blocks
 from backupd.repository.index_check import VerifiedIndex
@@ -122,6 +122,11 @@ class StoredCheck:
     def chunk_count(self) -> int:
         """That the index names."""
         return len(self._tables)
+
+    @property
+    def has_read_all(self) -> bool:
+        """Whether every byte of each block that lies there was read by this check."""
+        return self._order.crc and self._listed.keys() <= self._read
 
     def readable_blocks(self) -> set[bytes]:
         """Damaged blocks of which all chunks can be had: by parity, or for the damage is beside them."""
@@ -334,12 +339,13 @@ class StoredCheck:
     def judge(self) -> None:
         """A bad place that was recorded before and that nothing needs any more is healed, all others are problems."""
         fresh = self.bad.without(self.recorded)
-        stored_again = self._stored_again()
+        stored_again, retired = self._stored_again(), retired_in(self._objects.damage)
         healed = len(stored_again)
         for block_id, problems in self._block_problems.items():
             if block_id in stored_again:
                 continue
-            if block_id in self.bad and block_id not in fresh and block_id not in self._needed:
+            is_known = block_id not in fresh or block_id in retired
+            if block_id in self.bad and is_known and block_id not in self._needed:
                 healed += 1
                 continue
             for code, message in problems:

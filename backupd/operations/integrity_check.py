@@ -21,6 +21,7 @@ from backupd.operations.check_stored import StoredCheck
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import OpenPlace, SnapshotAt, open_place, to_record, writing
 from backupd.operations.repair.giving_up import GivingUp
+from backupd.operations.repair.records import RecordRepair
 from backupd.operations.repair.running import Repair
 from backupd.operations.repair.small_objects import SmallObjectRepair
 from backupd.repository.block_listing import list_blocks
@@ -45,6 +46,7 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
         healed_objects: dict[str, str] = {}
         if order.repair and findings.problems:
             healed_objects = SmallObjectRepair(order, context, place).run(findings.problems)
+            healed_objects |= RecordRepair(order, context, place, objects).before_reading(findings.problems)
         if healed_objects:
             findings = Findings()
             objects = read_objects(context, place, findings)
@@ -69,7 +71,12 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
         try:
             findings.was_repaired = order.repair
             stored.run(chosen)
-            _record(context, place, stored, findings)
+            is_recorded = _record(context, place, stored, findings)
+            if order.repair:
+                is_whole = stored.areas is not None and stored.areas.is_counted
+                has_read = is_recorded and stored.has_read_all
+                records = RecordRepair(order, context, place, objects)
+                healed_objects |= records.after_reading(findings, has_read=has_read, is_whole=is_whole)
             giving_up = GivingUp(order, context, place, findings, chosen)
             giving_up.look()
             healed = None
@@ -150,12 +157,15 @@ def _lacks_blocks(place: OpenPlace, index: VerifiedIndex, objects: SmallObjects)
     return bool(index.damaged) or not list_blocks(place.repository.place).keys() <= named | objects.deleted
 
 
-def _record(context: JobContext, place: OpenPlace, stored: StoredCheck, findings: Findings) -> None:
-    """Publish places that no damage record names yet. That corrects nothing: the next backup then stores them again."""
+def _record(context: JobContext, place: OpenPlace, stored: StoredCheck, findings: Findings) -> bool:
+    """Publish places that no damage record names yet; whether all are recorded now.
+
+    That corrects nothing: the next backup then stores them again.
+    """
     fresh = stored.bad.without(stored.recorded)
     fresh.update(stored.healable.without(stored.recorded))
     if not fresh:
-        return
+        return True
     blocks, chunks = len(fresh.blocks), sum(map(len, fresh.chunks.values()))
     host_id = bytes.fromhex(context.host.host_id)
     try:
@@ -163,7 +173,7 @@ def _record(context: JobContext, place: OpenPlace, stored: StoredCheck, findings
             name = writable.records.report_damage(fresh.record(context.clock.now_ns(), host_id))
     except DestinationError as error:
         context.warn(f"the damage could not be recorded, so the next backup does not know of it: {error.message}")
-        return
+        return False
     findings.recorded_blocks, findings.recorded_chunks = blocks, chunks
     stored.now_recorded = fresh
     context.tell(
@@ -171,6 +181,7 @@ def _record(context: JobContext, place: OpenPlace, stored: StoredCheck, findings
         f"recorded as {name}, so that the next backup stores it again: "
         f"{blocks} {'block' if blocks == 1 else 'blocks'}, {chunks} single {'chunk' if chunks == 1 else 'chunks'}",
     )
+    return True
 
 
 def _end(context: JobContext, place: OpenPlace, findings: Findings, result: dict[str, object]) -> events.Done:

@@ -15,6 +15,7 @@ from backupd.errors import (
     KeyMissingError,
     NewerVersionError,
     ObjectMissingError,
+    error_of,
 )
 from backupd.repository import identity
 from backupd.repository.opening import OpenRepository, list_slots
@@ -104,11 +105,20 @@ def check_objects(repository: OpenRepository, step: Callable[[], None]) -> Small
             except (DamageError, DestinationError, NewerVersionError) as error:
                 found.problems.append(ObjectProblem(info.name, error.code, error.message))
             step()
+    # A list that a newer one covers stands for ever, and says nothing any more.
+    covered = {naming.gc_name(n, "deleted") for n in found.closed}
+    found.problems[:] = [one for one in found.problems if one.name not in covered]
     if is_drop_gone:
         # Put into another one, which may have come after the listing.
         found.void.update(records.readable_void_names()[0])
     found.problems.extend(_missing_keys(repository, found))
     return found
+
+
+def is_damage(code: str) -> bool:
+    """Whether an error is one of the object itself: not of a newer program, nor of a store that refuses something."""
+    error = error_of(code, "")
+    return isinstance(error, DamageError | ObjectMissingError) or code == DestinationError.code
 
 
 def read_deleted(repository: OpenRepository) -> set[bytes]:
