@@ -137,7 +137,7 @@ class HealedObject(Shown, kw_only=True):
 
     object: str
     place: str
-    """From where it came."""
+    """From where it came; of a record that can't be read, what stands in for it."""
 
 
 class Checked(Shown, kw_only=True):
@@ -162,7 +162,7 @@ class Checked(Shown, kw_only=True):
     healed: Healed | None
     """None: nothing was to be repaired, or --repair was not given; of several sets: see `checks`."""
     healed_objects: list[HealedObject]
-    """Snapshots, keys and texts that `--repair` healed, or named anew."""
+    """Snapshots, keys and texts that `--repair` healed, or named anew; records that it put something in place of."""
     decisions: list[Decision]
     """One for each set that has lost something that was not given up before."""
     statistics: Statistics
