@@ -23,7 +23,12 @@ from tests.fault.conftest import Faults
 from tests.support.crashing import Scene
 from tests.support.disk_states import Disk, Worst
 from tests.support.disk_trace import DEFECT, Fault
-from tests.support.repair_scenes import repaired_by_parity, repaired_from_sibling, small_objects_repaired
+from tests.support.repair_scenes import (
+    records_repaired,
+    repaired_by_parity,
+    repaired_from_sibling,
+    small_objects_repaired,
+)
 
 pytestmark = [pytest.mark.platform("linux"), pytest.mark.usefixtures("quick_workers")]
 
@@ -217,9 +222,9 @@ def migrated(scene: Scene) -> Callable[[], int]:
 OPERATIONS: list[Operation] = [
     first_backup, incremental, nothing_new_to_store, resumed, index_merge, index_rebuild, key_added, key_changed,
     key_rotated, key_removed, replicated, replicated_again, freed, freed_with_policy, freed_for_target, migrated,
-    repaired_from_sibling, repaired_by_parity, small_objects_repaired,
+    repaired_from_sibling, repaired_by_parity, small_objects_repaired, records_repaired,
 ]  # fmt: skip
-_BY_NIGHT = (key_changed, repaired_by_parity, small_objects_repaired)
+_BY_NIGHT = (key_changed, repaired_by_parity, small_objects_repaired, records_repaired)
 """Where passwords alone open the repository, each look takes seconds; of repairs one is tried at every change."""
 _AT_THEIR_TIME = [pytest.param(one, marks=[pytest.mark.nightly] * (one in _BY_NIGHT)) for one in OPERATIONS]
 
@@ -319,7 +324,7 @@ def test_a_call_that_fails_is_told_and_loses_nothing(tmp_path: Path, operation: 
 
 SLOW = (
     key_changed, replicated, replicated_again, freed, freed_with_policy, freed_for_target, migrated,
-    repaired_from_sibling, repaired_by_parity, small_objects_repaired,
+    repaired_from_sibling, repaired_by_parity, small_objects_repaired, records_repaired,
 )  # fmt: skip
 """Opening by passwords alone takes seconds, and so does what is done again before each look."""
 KEY_OPERATIONS = (key_added, key_changed, key_rotated, key_removed)

@@ -7,10 +7,16 @@ from collections.abc import Callable
 import msgspec
 
 from backupd.block.layout import DATA, TREE
-from backupd.model.orders import CheckOrder, Limits, ReplicateOrder, SiblingPlace, Unlock
+from backupd.model.orders import CheckOrder, FreeOrder, Limits, ReplicateOrder, SiblingPlace, Unlock
+from backupd.repository.dropping import drop_snapshots
+from backupd.repository.notes import write_note
+from backupd.seal.header import ObjectKind
+from backupd.snapshot import naming
+from backupd.snapshot.notes import PIN
+from backupd.snapshot.records import BlockList, Damage, Note
 from tests.support import damaging
 from tests.support.crashing import Scene, backup_order
-from tests.support.damaging import Damage, blocks_of
+from tests.support.damaging import blocks_of
 
 _PARITY = 10
 
@@ -38,7 +44,7 @@ def small_objects_repaired(scene: Scene) -> Callable[[], int]:
     """A snapshot, an index object and a text can't be read, and a block is gone."""
     _live_through(scene, parity=None)
     sibling = _sibling(scene)
-    ways: dict[str, Damage] = {
+    ways: dict[str, damaging.Damage] = {
         "snapshots/*/*": damaging.flip(0.5), "index/*": damaging.truncate(0.5), "repository.json.2": damaging.flip(0.5),
     }  # fmt: skip
     for pattern, damage in ways.items():
@@ -47,12 +53,34 @@ def small_objects_repaired(scene: Scene) -> Callable[[], int]:
     return _repair(scene, sibling)
 
 
+def records_repaired(scene: Scene) -> Callable[[], int]:
+    """An open list of candidates, a closed list, a damage record and a note can't be read."""
+    scene.write("gone", 120_000)
+    scene.back_up()
+    (scene.source / "gone").unlink()
+    _live_through(scene, parity=None)
+    records, now_ns = scene.machine.records(str(scene.place), scene.clock), scene.clock.now_ns()
+    names = [name.name for name in records.snapshot_names()]
+    first = records.snapshot(names[0])
+    drop_snapshots(records, names[:1], now_ns, bytes(16), "")
+    scene.run(FreeOrder(place=str(scene.place), limits=Limits(jobs=1, polite=False)))
+    scene.note_what_is_there()
+    blocks = [bytes.fromhex(path.name) for path in blocks_of(scene.place, DATA, TREE)]
+    records.put(ObjectKind.CANDIDATES, naming.gc_name(2, "candidates"), BlockList(2, blocks))
+    records.report_damage(Damage(now_ns, bytes(16), [(blocks[0], None)]))
+    write_note(records, Note(now_ns, bytes(16), first.id, PIN, "of one that is gone"))
+    for pattern in ("gc/2.candidates", "gc/1.deleted", "damage/*", "notes/*"):
+        (path,) = scene.place.glob(f"r*/{pattern}")
+        damaging.flip(0.5)(path)
+    return _repair(scene, confirmed=first.set_name)
+
+
 def _live_through(scene: Scene, parity: int | None) -> None:
     scene.run(msgspec.structs.replace(backup_order(scene.source, scene.place, Unlock()), parity=parity))
     scene.write("more", 120_000)
     scene.back_up()
     scene.note_what_is_there()
-    assert len(scene.good) == 2
+    assert len(scene.good) >= 2
 
 
 def _sibling(scene: Scene) -> SiblingPlace:
@@ -62,9 +90,11 @@ def _sibling(scene: Scene) -> SiblingPlace:
     return SiblingPlace(place=str(place))
 
 
-def _repair(scene: Scene, *siblings: SiblingPlace) -> Callable[[], int]:
+def _repair(scene: Scene, *siblings: SiblingPlace, confirmed: str | None = None) -> Callable[[], int]:
     """Broken off, the same command is given again."""
-    limits = Limits(jobs=1, polite=False)
-    order = CheckOrder(place=str(scene.place), crc=True, repair=True, siblings=list(siblings), limits=limits)
+    limits, place = Limits(jobs=1, polite=False), str(scene.place)
+    order = CheckOrder(
+        place=place, crc=True, repair=True, siblings=list(siblings), confirmed=confirmed, limits=limits
+    )
     scene.repeat = lambda: scene.run(order)
     return scene.repeat

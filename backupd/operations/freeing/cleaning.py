@@ -100,6 +100,13 @@ class Cleaner:
         finally:
             look.index.tables.close()
 
+    def note_locked(self, dropped: Collection[str]) -> None:
+        """Tell what of a plan the store would retain. dropped: as of `show`."""
+        if self._locks.is_locking:
+            planned_bytes = self._report.planned_bytes
+            self.show(dropped)
+            self._report.planned_bytes = planned_bytes
+
     def weigh(self, targeting: Targeting) -> None:
         """Have the snapshots weighed, of which some may go for a target."""
         look, _ = self._looked(mark=lambda look, marks: self._weigh(targeting, look, marks))
