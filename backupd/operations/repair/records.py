@@ -74,7 +74,7 @@ class RecordRepair:
                 self._context.cancel.check()
                 self._context.warn(f"{name} can't be done without: {error.message}")
             else:
-                self._context.tell("warning", f"{name} can't be read; in its place now: {healed[name]}")
+                self._context.warn(f"{name} can't be read; in its place now: {healed[name]}")
         return healed
 
     @property
@@ -146,7 +146,8 @@ class RecordRepair:
                 write_note(records, Note(written_ns, host_id, one.id, PIN, "a note could not be read"))
                 count += 1
         records.place.delete(name)
-        return f"pins of {count} snapshots; bkctl snapshot unpin those that need not stay"
+        pins = "a pin of 1 snapshot" if count == 1 else f"pins of {count} snapshots"
+        return f"{pins}; bkctl snapshot unpin those that need not stay"
 
 
 def _number(name: str) -> int:
