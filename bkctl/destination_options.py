@@ -13,6 +13,7 @@ from backupd.model.sets import PoolText, ProxyText, SecretReference
 from bkctl.options import Decorated
 from bkctl.passwords import words_of_command
 from bkctl.places import absolute_text
+from bkctl.words import number
 
 
 def destination_options(command: Decorated) -> Decorated:
@@ -58,6 +59,8 @@ def given_destination_fields(given: Mapping[str, Any]) -> dict[str, Any]:
         fields["allow_plaintext"] = given["allow_plaintext"]
     if given["removable"] is not None:
         fields["removable"] = given["removable"]
+    if given["jobs_at_once"] is not None:
+        fields["jobs_at_once"] = number("--jobs-at-once", given["jobs_at_once"]) if given["jobs_at_once"] else None
     if given["proxy"] is not None or given["proxy_login_file"] is not None:
         fields["proxy"] = _proxy_text(given["proxy"], given["proxy_login_file"])
     if ways:
@@ -100,6 +103,7 @@ _DESTINATION_OPTIONS = (
     click.option("--proxy-login-file", metavar="FILE", type=click.Path(), help="The proxy's login, read each time."),
     click.option("--removable/--not-removable", default=None, help="Find its drive wherever it is mounted."),
     click.option("--quota", metavar="SIZE", help="The most that may be stored there; '' for no limit."),
+    click.option("--jobs-at-once", metavar="N", help="How many jobs may work there at once; '' for no limit."),
 )
 _POOL_OPTIONS = (
     click.option("--pool", type=click.Choice(["mirror", "spread", "failover"]), help="Make it of other destinations."),

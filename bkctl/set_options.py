@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from backupd.errors import UsageError
 from backupd.model.sets import SecretReference
 from bkctl.options import Decorated, tags
 from bkctl.places import absolute_text
+from bkctl.words import number
 
 
 def set_options(command: Decorated) -> Decorated:
@@ -24,7 +24,7 @@ def given_set_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a set's text that the options of `set_options` give; those not given are left out."""
     fields = {name: given[name] for name in _SET_FIELDS if given.get(name) is not None}
     if given["max_concurrent"]:
-        fields["max_concurrent"] = _number("--max-concurrent", given["max_concurrent"])
+        fields["max_concurrent"] = number("--max-concurrent", given["max_concurrent"])
     for name in _SET_PATHS:
         if given.get(name) is not None:
             fields[name] = absolute_text(given[name]) if given[name] else ""
@@ -34,12 +34,6 @@ def given_set_fields(given: Mapping[str, Any]) -> dict[str, Any]:
         fields["password"] = SecretReference(file=absolute_text(given["password_file"]))
     # An empty word takes a setting away.
     return {name: None if value == "" else value for name, value in fields.items()}
-
-
-def _number(option: str, word: str) -> int:
-    if not word.isascii() or not word.isdigit():
-        raise UsageError(f"{option} {word} is no whole number", hint=f"{option} 2")
-    return int(word)
 
 
 _SET_FIELDS = (

@@ -20,6 +20,7 @@ from bkctl.commands.once import once
 from bkctl.commands.purge import purge
 from bkctl.commands.restore import restore
 from bkctl.commands.retention import retention
+from bkctl.commands.schedule import schedule
 from bkctl.commands.set import set_noun
 from bkctl.commands.snapshot import snapshot
 from bkctl.commands.status import status
@@ -52,6 +53,7 @@ for command in (
     watch,
     set_noun,
     destination,
+    schedule,
     config,
     snapshot,
     retention,

@@ -80,3 +80,10 @@ def _read(source: str) -> bytes:
 
 def _is_version(word: str) -> bool:
     return word == "latest" or _SNAPSHOT_ID.fullmatch(word) is not None
+
+
+def number(option: str, word: str) -> int:
+    """A whole number that an option takes. Raises UsageError."""
+    if not word.isascii() or not word.isdigit() or len(word) > 9:
+        raise UsageError(f"{option} {word} is no whole number", hint=f"{option} 2")
+    return int(word)

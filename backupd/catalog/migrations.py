@@ -47,6 +47,10 @@ STEPS: tuple[str, ...] = (
     """,
     """
     ALTER TABLE jobs ADD COLUMN schedule TEXT;
+    CREATE TABLE schedules_handled (
+        set_id TEXT NOT NULL, schedule TEXT NOT NULL, rule TEXT NOT NULL, handled_ns INTEGER NOT NULL,
+        PRIMARY KEY (set_id, schedule)
+    ) STRICT;
     """,
 )
 """Step i brings version i to version i + 1 (`PRAGMA user_version`)."""

@@ -12,7 +12,7 @@ from backupd.catalog import jobs as rows
 from backupd.catalog.database import Database
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet, new_id
 from backupd.clock import Clock
-from backupd.daemon import account, deciding, periodic, purging, quotas, run_records, seeding
+from backupd.daemon import account, deciding, job_destinations, periodic, purging, quotas, run_records, seeding
 from backupd.daemon.after_run import follow_up
 from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.child import ChildJob
@@ -72,6 +72,14 @@ class Carrier:
     def new_id(self) -> str:
         """Of a new job."""
         return new_id("j")
+
+    def destinations_of(self, job: LiveJob) -> frozenset[str]:
+        """Names of those with a limit at which a job works."""
+        return job_destinations.destinations_of(self._known, job)
+
+    def limits(self) -> dict[str, int]:
+        """Name of a destination -> how many jobs may work there at once."""
+        return job_destinations.limits(self._known)
 
     async def carry(self, job: LiveJob) -> Outcome:
         """Do all that a job is about. Raises BackupError where it can't be begun."""

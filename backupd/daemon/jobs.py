@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from backupd.catalog import jobs as rows
-from backupd.catalog.database import Database
+from backupd.catalog.database import Connection, Database
 from backupd.catalog.jobs import StoredJob
 from backupd.clock import Clock
 from backupd.daemon import queue
@@ -24,6 +24,7 @@ from backupd.errors import BackupError, ConflictError, DaemonBusyError, JobNotFo
 from backupd.model.jobs import ENDED, TRANSITIONS, WRITING, JobKind, JobState, ended_state
 from backupd.model.steering import Answer, CancelRequest, PauseRequest, StateRequest
 from backupd.rules import names
+from backupd.rules.schedules.coming import overrun
 
 _FLUSH_SECONDS = 0.5
 _MOST_A_USER = 1000
@@ -37,6 +38,14 @@ _GRACE_SECONDS = 10.0
 _log = logging.getLogger("backupd.jobs")
 
 Carry = Callable[[LiveJob], Awaitable[Outcome]]
+Beside = Callable[[Connection], None]
+"""What is written to the catalog with a job."""
+
+
+def _put_beside(connection: Connection, stored: StoredJob, beside: Beside | None) -> None:
+    rows.put_job(connection, stored)
+    if beside is not None:
+        beside(connection)
 
 
 class Jobs:
@@ -51,6 +60,8 @@ class Jobs:
         self._unrecorded: dict[str, StoredJob] = {}
         """Jobs whose end found no room on the disk, not even in the reserve."""
         self.is_stopping = False
+        self.holds: Callable[[LiveJob], str] = lambda job: ""
+        """Why a waiting job may not begin yet, though its turn has come; empty: it may."""
         self._hearers: list[Callable[[StoredJob], None]] = []
 
     def follow_ends(self, hear: Callable[[StoredJob], None]) -> None:
@@ -63,8 +74,13 @@ class Jobs:
 
     # Taking on
 
-    async def add(self, request: JobRequest, *, set_id: str | None, set_name: str | None, uid: int) -> LiveJob:
-        """Take a job on. Raises DaemonBusyError, StateFullError."""
+    async def add(
+        self, request: JobRequest, *, set_id: str | None, set_name: str | None, uid: int, beside: Beside | None = None
+    ) -> LiveJob:
+        """Take a job on. Raises DaemonBusyError, StateFullError.
+
+        beside: what else is written to the catalog in the same breath.
+        """
         orders = request.stored()
         self._refuse_flood(request.kind, uid, len(orders))
         stored = StoredJob(
@@ -76,12 +92,22 @@ class Jobs:
             orders=orders,
             caller_uid=uid,
             created_ns=self._clock.now_ns(),
+            schedule=request.backup.schedule if request.backup is not None else None,
         )
         job = LiveJob(stored, request, self._clock)
-        await asyncio.wrap_future(self._database.write(rows.put_job, stored))
+        await asyncio.wrap_future(self._database.write(_put_beside, stored, beside))
         self.live[stored.id] = job
         self.turn()
         return job
+
+    async def note_missed(self, stored: StoredJob, beside: Beside) -> None:
+        """Keep a run that was due and never began. Raises StateFullError."""
+        await asyncio.wrap_future(self._database.write(_put_beside, stored, beside))
+        self._tell_end(stored)
+
+    def new_id(self) -> str:
+        """Of a new job."""
+        return self._carrier.new_id()
 
     def _refuse_flood(self, kind: JobKind, uid: int, size: int) -> None:
         """A script without an end must not fill memory and disk with what it orders."""
@@ -128,13 +154,21 @@ class Jobs:
         """Begin what may begin."""
         if self.is_stopping:
             return
-        waiting = [job.seen() for job in self.live.values() if job.stored.state == "queued" and not job.is_begun]
-        running = [job.seen() for job in self.live.values() if job.is_begun]
-        held = {one.id for one in waiting if one.kind != "restore" and self._held[one.set_id or ""]}
-        decided = queue.decide([one for one in waiting if one.id not in held], running, self.most)
+        seen = {job.stored.id: job.seen(self._carrier.destinations_of(job)) for job in self.live.values()}
+        waiting = [
+            seen[job.stored.id] for job in self.live.values() if job.stored.state == "queued" and not job.is_begun
+        ]
+        running = [seen[job.stored.id] for job in self.live.values() if job.is_begun]
+        held = {
+            one.id: "the end of a process of a former backupd"
+            for one in waiting
+            if one.kind != "restore" and self._held[one.set_id or ""]
+        }
+        held |= {one.id: why for one in waiting if (why := self.holds(self.live[one.id]))}
+        able = [one for one in waiting if one.id not in held]
+        decided = queue.decide(able, running, self.most, self._carrier.limits())
         for job in self.live.values():
-            orphan = "the end of a process of a former backupd" if job.stored.id in held else ""
-            job.waits_for = decided.waits_for.get(job.stored.id, orphan)
+            job.waits_for = decided.waits_for.get(job.stored.id, held.get(job.stored.id, ""))
         for job_id in decided.begin:
             job = self.live[job_id]
             job.is_begun = True
@@ -169,7 +203,11 @@ class Jobs:
     async def _end(self, job: LiveJob, outcome: Outcome) -> None:
         stored = job.stored
         stored.exit_code, stored.result, stored.error = outcome.exit_code, outcome.result, outcome.error
-        stored.warnings = outcome.warnings
+        stored.warnings = list(outcome.warnings)
+        if job.passed_over:
+            took_ns = self._clock.now_ns() - (stored.started_ns or stored.created_ns)
+            stored.warnings.append(overrun(job.passed_over, took_ns / 1e9))
+            job.note("warning", stored.warnings[-1])
         if stored.kind != "backup":
             # Nobody needs it any more, and it may be large.
             stored.orders = b""
@@ -190,7 +228,8 @@ class Jobs:
     async def _leave_to_the_next(self, job: LiveJob) -> None:
         """The daemon restarts, and the job goes on with it, paused if it was."""
         stored = job.stored
-        stored.orders = msgspec.structs.replace(job.request, is_paused=stored.state == "paused").stored()
+        is_paused = stored.state == "paused" and not job.is_out_of_window
+        stored.orders = msgspec.structs.replace(job.request, is_paused=is_paused).stored()
         job.log("information", "backupd is stopped; the job goes on when it runs again")
         try:
             await self._flush(job, is_last=True)

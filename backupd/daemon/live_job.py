@@ -40,6 +40,10 @@ class LiveJob:
         self.is_cut_short = False
         """Whether that kept it from its end."""
         self.waits_for = ""
+        self.is_out_of_window = False
+        """Whether it was paused because its run window ended."""
+        self.passed_over = 0
+        """How many runs were due while it was under way, and not begun."""
         self.progress: Progress | None = None
         """The newest, without the path: that is not for all who may see the job."""
         self.files = FilesUnderWay()
@@ -56,11 +60,17 @@ class LiveJob:
         self.found_by_check: dict[str, str] = {}
         """By destination id: what the periodic check of this job found, where that is something to look at."""
 
-    def seen(self) -> Waiting:
-        """As the queue sees it."""
+    def seen(self, destinations: frozenset[str]) -> Waiting:
+        """As the queue sees it. destinations: names of those with a limit at which it works."""
         caller = self.request.restore.caller if self.request.restore is not None else None
         user = caller.uid if caller is not None else None
-        return Waiting(self.stored.id, self.stored.kind, self.stored.set_id, user)  # type: ignore[arg-type]
+        return Waiting(self.stored.id, self.stored.kind, self.stored.set_id, user, destinations)  # type: ignore[arg-type]
+
+    def allow_now(self) -> None:
+        """What waited for its next try need not wait any longer."""
+        if self.request.backup is not None:
+            backup = msgspec.structs.replace(self.request.backup, not_before_ns=0)
+            self.request = msgspec.structs.replace(self.request, backup=backup)
 
     def follow(self) -> Follower:
         """A new follower; it hears first where the job stands."""

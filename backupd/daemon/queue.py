@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -17,6 +18,8 @@ class Waiting(msgspec.Struct, frozen=True):
     set_id: str | None
     user: int | None = None
     """The ordinary user for whom a restore works."""
+    destinations: frozenset[str] = frozenset()
+    """Names of those with a limit at which it works."""
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -31,8 +34,12 @@ class Turn(msgspec.Struct, frozen=True):
 _USERS_AT_ONCE = 4
 
 
-def decide(waiting: Sequence[Waiting], running: Sequence[Waiting], most: int) -> Turn:
+def decide(
+    waiting: Sequence[Waiting], running: Sequence[Waiting], most: int, limits: Mapping[str, int] = MappingProxyType({})
+) -> Turn:
     """Decide who begins. waiting: the oldest first. most: of all but restores at once, and restores of one user.
+
+    limits: name of a destination -> how many jobs may work there at once.
 
     Restores, which may be paused or left at a question for ever, keep no other user's waiting.
 
@@ -45,7 +52,7 @@ def decide(waiting: Sequence[Waiting], running: Sequence[Waiting], most: int) ->
     begin: list[str] = []
     waits_for: dict[str, str] = {}
     for job in sorted(waiting, key=lambda one: _RANKS[one.kind]):
-        reason = _blocker(job, under_way, most)
+        reason = _blocker(job, under_way, most) or _full(job, under_way, limits)
         if reason:
             waits_for[job.id] = reason
         else:
@@ -71,6 +78,14 @@ def _blocker(job: Waiting, under_way: Sequence[Waiting], most: int) -> str:
     of_users = [other for other in restores if other.user is not None]
     if job.user is not None and len(of_users) >= most * _USERS_AT_ONCE:
         return f"a free place: {len(of_users)} restores of users are running"
+    return ""
+
+
+def _full(job: Waiting, under_way: Sequence[Waiting], limits: Mapping[str, int]) -> str:
+    for name in sorted(job.destinations & limits.keys()):
+        there = [other for other in under_way if name in other.destinations]
+        if len(there) >= limits[name]:
+            return f"{name}: {len(there)} {'job works' if len(there) == 1 else 'jobs work'} there, its limit"
     return ""
 
 

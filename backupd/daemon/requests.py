@@ -26,6 +26,16 @@ class BackupRequest(Struct, frozen=True, kw_only=True):
     """Whether each destination's policy is applied there when the run was good."""
     migrate: bool = False
     """Whether what is not stored as the set wants it now is stored anew; a set may say so of all its runs."""
+    schedule: str | None = None
+    """Name of the schedule that asked for it."""
+    window: str | None = None
+    """Times between which it may work, in the set's zone; else it waits or pauses."""
+    not_before_ns: int = 0
+    """When it is tried again."""
+    attempt: int = 0
+    """How often it was tried before."""
+    waits_because: str = ""
+    """What went wrong then."""
     seed_place: str | None = None
     """Directory on a disk to store in, in place of the destination that it is for."""
 

@@ -14,6 +14,7 @@ from backupd.daemon import (
     purge_routes,
     query_routes,
     replicate_routes,
+    schedule_routes,
     seeding_routes,
     set_routes,
     status_routes,
@@ -32,6 +33,7 @@ async def describe(call: Call) -> dict[str, Any]:
 ROUTES: list[Route] = [
     *system_routes.ROUTES,
     *set_routes.ROUTES,
+    *schedule_routes.ROUTES,
     *destination_routes.ROUTES,
     *config_routes.ROUTES,
     *job_routes.ROUTES,

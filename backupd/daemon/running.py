@@ -26,6 +26,7 @@ from backupd.daemon.jobs import Jobs
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
 from backupd.daemon.routes import ROUTES
+from backupd.daemon.scheduling import Scheduler
 from backupd.daemon.services import Services
 from backupd.daemon.serving import Server
 from backupd.daemon.supervisor import OWN_VARIABLES, Supervisor
@@ -93,6 +94,9 @@ async def _assemble(
     bandwidth.adopt(settings)
     carrier = Carrier(database, definitions, clock, for_jobs, files, bandwidth)
     jobs = Jobs(database, carrier, clock, settings.queue.jobs_at_once)
+    scheduler = Scheduler(database, definitions, jobs, clock, environment)
+    scheduler.adopt(settings)
+    await scheduler.start()
     gate = Gate(settings.access)
     services = Services(
         places=places,
@@ -105,6 +109,7 @@ async def _assemble(
         gate=gate,
         configuration=configuration,
         bandwidth=bandwidth,
+        scheduler=scheduler,
         environment=for_jobs,
         started_ns=clock.now_ns(),
         warnings=configuration.warnings,
@@ -113,6 +118,7 @@ async def _assemble(
     def adopt(settings: DaemonSettings) -> None:
         gate.replace(settings.access)
         definitions.adopt(settings)
+        scheduler.adopt(settings)
         jobs.most = settings.queue.jobs_at_once
         jobs.turn()
         bandwidth.adopt(settings)
@@ -148,12 +154,14 @@ async def _serve(services: Services, server: Server, supervisor: Supervisor, sig
     watchdog = asyncio.create_task(supervisor.tell_alive())
     upkeep = asyncio.create_task(services.jobs.keep_up())
     pacing = asyncio.create_task(services.bandwidth.keep_up())
+    scheduling = asyncio.create_task(services.scheduler.keep_up())
     try:
         await signals.stop.wait()
     finally:
         watchdog.cancel()
         upkeep.cancel()
         pacing.cancel()
+        scheduling.cancel()
         supervisor.stopping()
         services.queries.kill_all()
         await services.jobs.stop()

@@ -15,6 +15,7 @@ from backupd.daemon.job_files import JobFiles
 from backupd.daemon.jobs import Jobs
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
+from backupd.daemon.scheduling import Scheduler
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class Services:
     gate: Gate
     configuration: Configuration
     bandwidth: Bandwidth
+    scheduler: Scheduler
     environment: Mapping[str, str]
     """Of job processes."""
     started_ns: int

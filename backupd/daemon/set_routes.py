@@ -48,6 +48,7 @@ async def show_set(call: Call) -> SetView:
 async def create_set(call: Call) -> SetChange:
     """Make a set."""
     known, edit = call.services.definitions, call.body
+    call.services.scheduler.refuse_past(edit.text, None)
     made = await known.add_set(edit.text, dry_run=edit.dry_run)
     warnings = [*places_inside(made.text, known.places), *await one_disk.warnings(made.text, known)]
     change = Change(changed=True, dry_run=edit.dry_run, warnings=warnings)
@@ -57,8 +58,13 @@ async def create_set(call: Call) -> SetChange:
 async def edit_set(call: Call) -> SetChange:
     """Give a set a new text."""
     known, edit = call.services.definitions, call.body
-    made, changes = await known.change_set(known.set(call.path["set"]), edit.text, dry_run=edit.dry_run)
-    warnings = [*places_inside(made.text, known.places), *await one_disk.warnings(made.text, known)]
+    stored = known.set(call.path["set"])
+    call.services.scheduler.refuse_past(edit.text, stored.text)
+    made, changes = await known.change_set(stored, edit.text, dry_run=edit.dry_run)
+    warnings: list[str] = []
+    if changes.keys() & {"sources", "to"}:
+        warnings = [*places_inside(made.text, known.places), *await one_disk.warnings(made.text, known)]
+    call.services.scheduler.nudge()
     change = Change(changed=bool(changes), diff=changes, dry_run=edit.dry_run, warnings=warnings)
     return SetChange(set=view(made, known), change=change)
 

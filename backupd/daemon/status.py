@@ -15,6 +15,7 @@ from backupd.daemon.run_records import traffic_of
 from backupd.daemon.seeding import Seedings
 from backupd.errors import AttentionError, DamageError, NotFoundError
 from backupd.model.quotas import AccountUse
+from backupd.model.sets import SetText
 from backupd.model.status import (
     CopyStatus,
     Coverage,
@@ -34,8 +35,18 @@ _GOOD = (0, 3)
 _DAMAGE = DamageError.exit_code
 _UNSAID = (5, 11, 75, 130, 143)
 """Runs that were stopped, kept out or skipped say nothing about what is stored."""
+_INTERVALS = 2
 _FUTURE_SECONDS = 3600
 """A snapshot so far ahead of the clock proves nothing: it would look fresh for ever."""
+
+
+class Coming(Struct, frozen=True, kw_only=True):
+    """When a set runs by itself."""
+
+    next_ns: int | None
+    schedule: str | None
+    gap_seconds: int | None
+    """The longest time between two runs; None: there are no two."""
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -56,6 +67,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     """Destination id -> bytes that all known sets take there, where it has a quota."""
     account: AccountUse | None = None
     warnings: Sequence[str] = ()
+    coming: Mapping[str, Coming] = {}
+    """By set id; what is not in it does not run by itself."""
     seedings: Seedings = {}
     repositories: Sequence[StoredRepository] = ()
     discarded: deciding.Discarded = frozenset()
@@ -84,8 +97,8 @@ def _set_status(
     max_age_seconds: int | None,
 ) -> SetStatus:
     text = stored.text
-    own = parse_duration(text.max_age) if text.max_age is not None else None
-    limit = max_age_seconds if max_age_seconds is not None else own
+    coming = facts.coming.get(stored.id)
+    limit = max_age_seconds if max_age_seconds is not None else _own_limit(text, coming)
     runs = [run for run in facts.runs if run.set_id == stored.id]
     copies = [
         _copy(stored, destinations[name], runs, now_ns, limit, facts)
@@ -94,6 +107,7 @@ def _set_status(
     ]
     ended = facts.ended.get(stored.id)
     grade = Grade(
+        automatic=coming is not None,
         versioned=any(copy.snapshot is not None for copy in copies),
         verified=bool(copies) and all(copy.verified_ns is not None for copy in copies),
         restored=any(run.kind == "restore" and run.exit_code in _GOOD for run in runs),
@@ -106,11 +120,22 @@ def _set_status(
         max_age=text.max_age,
         max_age_seconds=limit,
         underway=facts.underway.get(stored.id),
+        next_ns=coming.next_ns if coming is not None else None,
+        next_schedule=coming.schedule if coming is not None else None,
         last_run=_fact_of_job(ended) if ended is not None else None,
         key=facts.keys.get(stored.id, "unmade"),
         grade=grade,
         copies=copies,
     )
+
+
+def _own_limit(text: SetText, coming: Coming | None) -> int | None:
+    """How old the newest good snapshot may be: as the set says, else two intervals of its schedules."""
+    if text.max_age is not None:
+        return parse_duration(text.max_age)
+    if coming is None or coming.gap_seconds is None:
+        return None
+    return _INTERVALS * coming.gap_seconds
 
 
 def _is_off_site(destination: StoredDestination, destinations: Mapping[str, StoredDestination]) -> bool:

@@ -53,6 +53,7 @@ async def _report(call: Call) -> StatusReport:
         held=quotas.held_everywhere(runs, known.repositories, known.destinations),
         account=account.use(known.account_quota, known.sets, runs, known.destinations),
         warnings=[*services.warnings, *problems],
+        coming={one.id: coming for one in sets if (coming := _coming(services, one)) is not None},
         seedings=known.seedings,
         repositories=known.repositories,
         discarded=discarded,
@@ -106,6 +107,16 @@ def key_states(
             else:
                 found[one.id] = "unneeded"
     return found, problems
+
+
+def _coming(services: Services, stored: StoredSet) -> status.Coming | None:
+    scheduler = services.scheduler
+    found, gap = scheduler.next_of(stored), scheduler.longest_gap(stored)
+    if found is None:
+        return None
+    return status.Coming(
+        next_ns=found[0], schedule=found[1], gap_seconds=int(gap.total_seconds()) if gap is not None else None
+    )
 
 
 def _underway(services: Services) -> dict[str, Underway]:

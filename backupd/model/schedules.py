@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from backupd.model.structs import Text
+from backupd.model.structs import Struct, Text
 
 WHEN = ("daily", "every", "weekly", "monthly", "once", "cron")
 """A schedule has just one of these."""
@@ -44,3 +44,44 @@ class ScheduleText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     """What becomes of a run whose set still runs: it is passed over, or waits."""
     wake: bool = False
     """Whether the machine is woken for it."""
+
+
+class ScheduleView(Struct, frozen=True, kw_only=True):
+    """A schedule of a set."""
+
+    set: str
+    text: ScheduleText
+    is_on: bool
+    """Whether both it and its set are enabled."""
+    time_zone: str
+    next_ns: int | None
+    """When its next run begins; None: never again, or it is off."""
+
+
+class ScheduleList(Struct, frozen=True, kw_only=True):
+    """Schedules, by set and in the set's order."""
+
+    schedules: list[ScheduleView]
+
+
+class NextRun(Struct, frozen=True, kw_only=True):
+    """A run to come."""
+
+    set: str
+    schedule: str
+    due_ns: int
+    begins_ns: int
+    """Later than when it is due by what chance adds (`jitter`)."""
+    time_zone: str
+    local: str
+    """RFC 3339 in that zone: when it begins."""
+    window: str | None
+    """Outside of it the run waits."""
+
+
+class NextRuns(Struct, frozen=True, kw_only=True):
+    """Runs to come, the soonest first."""
+
+    runs: list[NextRun]
+    without: list[str]
+    """Names of those asked for that never run by themselves."""

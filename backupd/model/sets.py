@@ -83,6 +83,8 @@ class DestinationText(Text, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What a run says when the place is not there: `skip` for drives that are carried about."""
     proxy: ProxyText | Literal["direct"] | None = None
     """On the way to the store; none: the daemon's; `direct`: without one."""
+    jobs_at_once: int | None = None
+    """How many jobs may work there at once, restores apart; none: as many as the daemon runs."""
     removable: bool = False
     """Whether the directory is looked for wherever its drive is mounted."""
 

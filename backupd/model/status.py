@@ -107,6 +107,8 @@ class CopyStatus(Struct, frozen=True, kw_only=True):
 class Grade(Struct, frozen=True, kw_only=True):
     """How much the backup of a set is worth."""
 
+    automatic: bool
+    """A schedule runs it."""
     versioned: bool
     """There is a snapshot, and older ones stay."""
     verified: bool
@@ -124,8 +126,12 @@ class SetStatus(Struct, frozen=True, kw_only=True):
     id: str
     is_enabled: bool
     max_age: str | None
+    """As the set says; None: two intervals of its schedules, if it has any."""
     max_age_seconds: int | None
     underway: Underway | None
+    next_ns: int | None
+    """When it runs next by itself; None: it does not."""
+    next_schedule: str | None
     last_run: RunFact | None
     """The newest backup of all destinations together."""
     key: KeyState

@@ -6,7 +6,6 @@ holds twice.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from datetime import datetime, tzinfo
 from typing import TypeVar
@@ -15,11 +14,10 @@ import msgspec
 
 from backupd.errors import UsageError
 from backupd.model.bandwidth import Direction, RuleText
+from backupd.rules.calendar_days import WEEKDAYS
+from backupd.rules.day_times import DAY_MINUTES, minute_of_day
 from backupd.sizes import format_rate, parse_rate
 
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_TIME = re.compile(r"([01]?[0-9]|2[0-4]):([0-5][0-9])")
-_DAY_MINUTES = 24 * 60
 _BOTH: frozenset[Direction] = frozenset({"upload", "download"})
 
 Found = TypeVar("Found")
@@ -46,8 +44,8 @@ class Rule(msgspec.Struct, frozen=True):
 def rule_of(text: RuleText, find_zone: Callable[[str], tzinfo]) -> Rule:
     """Understand a rule. Raises UsageError; `context["at"]` is the field that is wrong."""
     begins = _minute("from", text.begins, 0)
-    ends = _minute("to", text.ends, _DAY_MINUTES)
-    if begins in (ends, _DAY_MINUTES):
+    ends = _minute("to", text.ends, DAY_MINUTES)
+    if begins in (ends, DAY_MINUTES):
         raise UsageError(
             f"from {text.begins} to {text.ends} is no time", hint="leave both out for whole days", context={"at": "to"}
         )
@@ -55,7 +53,7 @@ def rule_of(text: RuleText, find_zone: Callable[[str], tzinfo]) -> Rule:
         name=text.name,
         bytes_a_second=_understood("rate", parse_rate, text.rate),
         directions=_BOTH if text.direction == "both" else frozenset({text.direction}),
-        days=frozenset(_DAYS.index(day) for day in text.days or _DAYS),
+        days=frozenset(WEEKDAYS.index(day) for day in text.days or WEEKDAYS),
         begins=begins,
         ends=ends,
         zone=_understood("zone", find_zone, text.zone) if text.zone is not None else None,
@@ -76,7 +74,7 @@ def holds(rule: Rule, moment: datetime, zone: tzinfo) -> bool:
     minute, day = local.hour * 60 + local.minute, local.weekday()
     if rule.begins < rule.ends:
         return day in rule.days and rule.begins <= minute < rule.ends
-    yesterday = (day - 1) % len(_DAYS)
+    yesterday = (day - 1) % len(WEEKDAYS)
     return (day in rule.days and minute >= rule.begins) or (yesterday in rule.days and minute < rule.ends)
 
 
@@ -99,10 +97,4 @@ def told(bytes_a_second: int, direction: Direction, why: str) -> str:
 
 
 def _minute(field: str, text: str | None, absent: int) -> int:
-    if text is None:
-        return absent
-    match = _TIME.fullmatch(text)
-    minute = int(match[1]) * 60 + int(match[2]) if match is not None else _DAY_MINUTES + 1
-    if minute > _DAY_MINUTES:
-        raise UsageError(f"'{text}' is no time of day", hint="write it as \"08:00\"", context={"at": field})
-    return minute
+    return absent if text is None else _understood(field, minute_of_day, text)

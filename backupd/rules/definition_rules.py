@@ -21,9 +21,11 @@ from backupd.model.sets import CONCURRENT, DestinationText, FilterText, ProxyTex
 from backupd.rules import names
 from backupd.rules.pool_rules import check_pool_text, places_of, refuse_members
 from backupd.rules.retention.checking import check_retention
+from backupd.rules.schedules.checking import check_schedules
 from backupd.sizes import MIB, parse_duration, parse_parity, parse_share, parse_size
 
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
+JOBS_AT_ONCE = range(1, 65)
 CIPHERS = ("aes-256-gcm", "aes-128-gcm", "chacha20-poly1305")
 
 
@@ -31,6 +33,10 @@ def check_destination(text: DestinationText) -> DestinationText:
     """The text in its one spelling. Raises UsageError, ConfigError."""
     name = names.check_set_name(text.name)
     at = {"at": ["place"]}
+    if text.jobs_at_once is not None and text.jobs_at_once not in JOBS_AT_ONCE:
+        hint = f"{JOBS_AT_ONCE[0]} to {JOBS_AT_ONCE[-1]}; leave it out for no limit"
+        message = f"{name}: jobs_at_once is {text.jobs_at_once}"
+        raise ConfigError(message, hint=hint, context={"at": ["jobs_at_once"]})
     if text.pool is not None:
         duration(text.retry_for)
         _check_quota(name, text.quota)
@@ -114,8 +120,9 @@ def check_set(text: SetText, destinations: Mapping[str, DestinationText | None])
     _check_values(name, text)
     retention, retention_at = check_retention(name, text.retention, text.retention_at, text.to)
     sources = list(dict.fromkeys(sources))
+    kept = {"retention": retention, "retention_at": retention_at}
     return msgspec.structs.replace(
-        text, name=name, sources=sources, retention=retention, retention_at=retention_at
+        text, name=name, sources=sources, schedules=check_schedules(name, text.schedules), **kept
     )
 
 

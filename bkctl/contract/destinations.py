@@ -65,6 +65,7 @@ class Destination(Shown, kw_only=True):
     """An address, or `direct`; none: the daemon's."""
     proxy_login: str | None
     """Where the proxy's login is read from."""
+    jobs_at_once: Count | None
     removable: bool
     quota: str | None
     lock: LockRule | None

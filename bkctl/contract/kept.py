@@ -55,7 +55,10 @@ class Job(Shown, kw_only=True):
     set: str | None
     state: JobState
     caller: str
+    schedule: str | None
+    """Name of the schedule that asked for it."""
     created: Time
+    """When it was queued; of a missed run: when it was due."""
     started: Time | None
     finished: Time | None
     seconds: Seconds | None
@@ -192,10 +195,19 @@ class Copy(Shown, kw_only=True):
 class Grade(Shown, kw_only=True):
     """How well a set is kept."""
 
+    automatic: bool
+    """A schedule runs it."""
     versioned: bool
     verified: bool
     restored: bool
     off_site: bool
+
+
+class RunByItself(Shown, kw_only=True):
+    """The next run of a schedule."""
+
+    begins: Time
+    schedule: str
 
 
 class SetStatus(Shown, kw_only=True):
@@ -206,6 +218,8 @@ class SetStatus(Shown, kw_only=True):
     enabled: bool
     max_age: str | None
     max_age_seconds: Count | None
+    """Without `max_age`: two intervals of its schedules."""
+    next_run: RunByItself | None
     underway: Underway | None
     last_run: LastRun | None
     key: KeyState

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bkctl.contract import checks, destinations, freeing, kept, parts, purging, runs, seeding, sets, stored
+from bkctl.contract import checks, destinations, freeing, kept, parts, purging, runs, schedules, seeding, sets, stored
 from bkctl.output import SCHEMA
 
 _REFERENCE = "#/$defs/{name}"
@@ -38,6 +38,11 @@ RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     "set apply": (parts.Changed,),
     "set estimate": (runs.BackedUp,),
     "set export": (kept.ConfigExport,),
+    "schedule add": (schedules.ChangedSchedule,),
+    "schedule edit": (schedules.ChangedSchedule,),
+    "schedule remove": (schedules.ChangedSchedule,),
+    "schedule list": (schedules.ScheduleList,),
+    "schedule next": (schedules.RunsToCome,),
     "destination add": (destinations.ChangedDestination,),
     "destination list": (destinations.DestinationList,),
     "destination show": (destinations.OneDestination,),

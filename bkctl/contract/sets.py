@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import UNSET, UnsetType
 
 from backupd.model.retention import RetentionText
+from backupd.model.schedules import ScheduleText
 from backupd.model.sets import FilterText, SecretReference
 from bkctl.contract.parts import (
     Changed,
@@ -61,6 +62,7 @@ class BackupSet(Shown, kw_only=True):
     heal: bool
     """Whether periodic checks repair."""
     migrate: bool
+    schedules: list[ScheduleText]
     tags: dict[str, str]
     temp_dir: str | None
     time_zone: str | None

@@ -30,6 +30,7 @@ def document(found: DestinationView) -> dict[str, Any]:
         "retry_for": found.text.retry_for,
         "proxy": _proxy(found.text),
         "proxy_login": _origin(found.text.proxy.login) if isinstance(found.text.proxy, ProxyText) else None,
+        "jobs_at_once": found.text.jobs_at_once,
         "removable": found.text.removable,
         "quota": found.text.quota,
         "lock": _lock(found.text),

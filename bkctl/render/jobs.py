@@ -31,6 +31,7 @@ def document(job: JobView) -> dict[str, Any]:
         "set": job.set_name,
         "state": job.state,
         "caller": job.caller,
+        "schedule": job.schedule,
         "created": rfc3339(job.created_ns),
         "started": rfc3339(job.started_ns) if job.started_ns is not None else None,
         "finished": rfc3339(job.finished_ns) if job.finished_ns is not None else None,
@@ -74,7 +75,8 @@ def list_lines(found: JobList) -> list[str]:
 def show_lines(job: JobView) -> list[str]:
     """One job: what it is, where it stands, what came of it."""
     lines = [f"Job {job.id[:9]}: {job.kind} of {job.set_name or 'no set'}, {job.state}"]
-    lines.append(f"  asked for by {job.caller}, {shown_time(job.created_ns)}")
+    by = f"schedule {job.schedule}" if job.schedule is not None else job.caller
+    lines.append(f"  {'due by' if job.state == 'missed' else 'asked for by'} {by}, {shown_time(job.created_ns)}")
     if job.waits_for:
         lines.append(f"  waits for {job.waits_for}")
     progress = job.progress

@@ -48,7 +48,7 @@ def status_lines(report: StatusReport) -> list[str]:
             "Nothing is backed up: there is no set. Make one: bkctl set create NAME --source PATH --to DIRECTORY",
         ]
     rows = [_row(one, copy, report.now_ns) for one in report.sets for copy in one.copies]
-    lines = table(["SET", "DESTINATION", "LAST GOOD", "LIMIT", "VERIFIED", "STATE"], rows)
+    lines = table(["SET", "DESTINATION", "LAST GOOD", "LIMIT", "NEXT", "VERIFIED", "STATE"], rows)
     notes = [*(f"Settings: {text}" for text in report.warnings)]
     enabled = [one for one in report.sets if one.is_enabled]
     notes += [line for one in enabled for line in _notes(one)]
@@ -109,9 +109,16 @@ def _row(one: SetStatus, copy: CopyStatus, now_ns: int) -> list[str]:
         clip(copy.destination, _NAME_CELLS),
         ago(copy.age_seconds) + " ago" if copy.age_seconds is not None else "never",
         _limit_text(one),
+        _next_text(one, now_ns),
         ago(verified) + " ago" if verified is not None else "never",
         state,
     ]
+
+
+def _next_text(one: SetStatus, now_ns: int) -> str:
+    if one.next_ns is None:
+        return "by hand" if one.is_enabled else "-"
+    return f"in {ago((one.next_ns - now_ns) // 1_000_000_000)}" if one.next_ns > now_ns else "now"
 
 
 _VERBS: dict[JobKind, str] = {
@@ -210,7 +217,8 @@ def _shared_lines(sets: Sequence[SetStatus]) -> list[str]:
     missing = [one for one in sets if one.key == "missing"]
     if unchecked:
         lines.append(f"Age unchecked: {_names(unchecked)}")
-        lines.append(f"  say how old is too old: bkctl set edit {unchecked[0].set} --max-age 26h")
+        lines.append(f"  have it run by itself: bkctl schedule add {unchecked[0].set} --daily 02:00")
+        lines.append(f"  or say how old is too old: bkctl set edit {unchecked[0].set} --max-age 26h")
     if missing:
         lines.append(f"Key not kept here: {_names(missing)}; no run can write. bkctl doctor says more")
     if unproved:
@@ -223,6 +231,7 @@ def _shared_lines(sets: Sequence[SetStatus]) -> list[str]:
 def _grade_lines(sets: Sequence[SetStatus]) -> list[str]:
     stored = [one for one in sets if one.grade.versioned]
     lacking = {
+        "Not automatic": [one for one in stored if not one.grade.automatic],
         "No off-site copy": [one for one in stored if not one.grade.off_site],
         "Never verified": [one for one in stored if not one.grade.verified],
         "Never restored": [one for one in stored if not one.grade.restored],
@@ -272,6 +281,7 @@ def _set_document(one: SetStatus) -> dict[str, Any]:
         "max_age": one.max_age,
         "max_age_seconds": one.max_age_seconds,
         "underway": _underway_document(one.underway),
+        "next_run": {"begins": rfc3339(one.next_ns), "schedule": one.next_schedule} if one.next_ns else None,
         "last_run": _run_document(one.last_run),
         "key": one.key,
         "grade": _fields(one.grade),

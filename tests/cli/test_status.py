@@ -74,7 +74,7 @@ def test_good_set(stored: Daemon) -> None:
 def test_table_fits_a_terminal(stored: Daemon) -> None:
     """A table that wraps is not read."""
     lines = stored.bkctl("status").stdout.decode().splitlines()
-    assert lines[0].split() == ["SET", "DESTINATION", "LAST", "GOOD", "LIMIT", "VERIFIED", "STATE"]
+    assert lines[0].split() == ["SET", "DESTINATION", "LAST", "GOOD", "LIMIT", "NEXT", "VERIFIED", "STATE"]
     assert lines[1].endswith("good")
     assert max(map(len, lines)) <= 80
     assert "No off-site copy: home" in lines
@@ -156,7 +156,13 @@ def test_checks_and_restores_are_remembered(stored: Daemon) -> None:
     stored.good("check", "home", "--crc")
     stored.good("restore", "home", "--to", stored.home / "out")
     found = stored.good("status")["sets"][0]
-    assert found["grade"] == {"versioned": True, "verified": True, "restored": True, "off_site": False}
+    assert found["grade"] == {
+        "automatic": False,
+        "versioned": True,
+        "verified": True,
+        "restored": True,
+        "off_site": False,
+    }
     assert found["destinations"][0]["verified_bytes"] is True
     stored.restart()
     assert stored.good("status")["sets"][0]["grade"] == found["grade"]

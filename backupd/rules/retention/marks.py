@@ -6,7 +6,6 @@ A rule's days cut time into periods: each ends with the end of such a day, the m
 from __future__ import annotations
 
 from bisect import bisect_left
-from calendar import monthrange
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 
@@ -14,17 +13,11 @@ import msgspec
 
 from backupd.errors import UsageError
 from backupd.model.retention import WHEN, RetentionRule
+from backupd.rules.calendar_days import MONTHS, WEEKDAYS, DayIn, day_in_month, number_of
 
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_ORDINALS = ("first", "second", "third", "fourth", "last")
 _MOST_QUARTERS = 4
 _MOST_WORDS = 64
 """Characters of a rule's days."""
-
-DayIn = Callable[[int, int], date]
-"""The day of a year and a month."""
-
 
 class Marks(msgspec.Struct, frozen=True):
     """The days of a rule."""
@@ -57,7 +50,7 @@ def _next_of(days: Sequence[date], day: date) -> date | None:
 
 
 def _weekly(text: str) -> Marks:
-    chosen = sorted({_number(word, WEEKDAYS, "weekly", "sat or sat,sun") for word in text.split(",")})
+    chosen = sorted({number_of(word, WEEKDAYS, "weekly", "sat or sat,sun") for word in text.split(",")})
 
     def next_mark(day: date) -> date:
         return day + timedelta(days=min((weekday - day.weekday()) % 7 for weekday in chosen))
@@ -66,7 +59,7 @@ def _weekly(text: str) -> Marks:
 
 
 def _monthly(text: str) -> Marks:
-    spelled, day_in = _day_in_month(text, "monthly")
+    spelled, day_in = day_in_month(text, "monthly")
 
     def next_mark(day: date) -> date:
         after = (day.year, day.month + 1) if day.month < 12 else (day.year + 1, 1)
@@ -77,12 +70,12 @@ def _monthly(text: str) -> Marks:
 
 def _quarterly(text: str) -> Marks:
     names, slash, last = text.partition("/")
-    months = sorted({_number(name, MONTHS, "quarterly", "jan,apr,jul,oct/1") for name in names.split(",")})
+    months = sorted({number_of(name, MONTHS, "quarterly", "jan,apr,jul,oct/1") for name in names.split(",")})
     if not slash or len(months) > _MOST_QUARTERS:
         raise UsageError(
             f"'{text}' names no days of quarterly", hint="up to four months and a day, as: jan,apr,jul,oct/1"
         )
-    spelled, day_in = _day_in_month(last, "quarterly")
+    spelled, day_in = day_in_month(last, "quarterly")
     text = f"{','.join(MONTHS[month] for month in months)}/{spelled}"
 
     def next_mark(day: date) -> date:
@@ -101,10 +94,10 @@ def _yearly(text: str) -> Marks:
         week = int(name[1:])
         if not 1 <= week <= 53 or len(name) > 3:
             raise UsageError(f"'{text}' names no week of yearly", hint="w1 to w53")
-        weekday = _number(last, WEEKDAYS, "yearly", "w1/mon")
+        weekday = number_of(last, WEEKDAYS, "yearly", "w1/mon")
         return Marks(f"w{week}/{WEEKDAYS[weekday]}", lambda day: _next_in_week(day, week, weekday))
-    month = _number(name, MONTHS, "yearly", hint) + 1
-    spelled, day_in = _day_in_month(last, "yearly")
+    month = number_of(name, MONTHS, "yearly", hint) + 1
+    spelled, day_in = day_in_month(last, "yearly")
 
     def next_mark(day: date) -> date:
         return _first(day, [(day.year, month), (day.year + 1, month)], day_in)
@@ -137,33 +130,3 @@ def _next_in_week(day: date, week: int, weekday: int) -> date:
         if mark >= day:
             return mark
     raise AssertionError("the next year has a mark")
-
-
-def _day_in_month(text: str, kind: str) -> tuple[str, DayIn]:
-    """(the one spelling, the day). A day that a month lacks is its last."""
-    if text == "last":
-        return text, lambda year, month: date(year, month, monthrange(year, month)[1])
-    if text.isascii() and text.isdigit() and len(text) <= 2 and 1 <= int(text) <= 31:
-        number = int(text)
-        return str(number), lambda year, month: date(year, month, min(number, monthrange(year, month)[1]))
-    ordinal, _, name = text.partition("-")
-    if ordinal not in _ORDINALS or name not in WEEKDAYS:
-        hint = "1 to 31, last, first-mon, second-tue, third-wed, fourth-thu or last-fri"
-        raise UsageError(f"'{text}' names no day of {kind}", hint=hint)
-    weekday = WEEKDAYS.index(name)
-    return text, lambda year, month: _nth_weekday(year, month, _ORDINALS.index(ordinal), weekday)
-
-
-def _nth_weekday(year: int, month: int, index: int, weekday: int) -> date:
-    """index: 0 the first to 3 the fourth, 4 the last one, which may be that, too."""
-    first = date(year, month, 1)
-    days = (weekday - first.weekday()) % 7 + 7 * index
-    if days >= monthrange(year, month)[1]:
-        days -= 7
-    return first + timedelta(days=days)
-
-
-def _number(word: str, names: Sequence[str], kind: str, example: str) -> int:
-    if word not in names:
-        raise UsageError(f"'{word}' names no day of {kind}", hint=f"as: {example}")
-    return names.index(word)

@@ -91,3 +91,14 @@ def test_restores_of_users_together_are_bounded() -> None:
     """Each is a process with an index in memory."""
     turn = decide([Waiting(f"j{user}", "restore", A, user) for user in range(1001, 1031)], [], 2)
     assert len(turn.begin) == 8
+
+
+def test_a_destination_with_a_limit() -> None:
+    """Else four sets at once choke a line that carries one."""
+    at_nas = frozenset({"nas"})
+    waiting = [Waiting(f"j{n}", "backup", f"b{n}", None, at_nas) for n in range(3)] + [Waiting("jx", "backup", C)]
+    turn = decide(waiting, [], 8, {"nas": 2})
+    assert turn.begin == ["j0", "j1", "jx"]
+    assert turn.waits_for == {"j2": "nas: 2 jobs work there, its limit"}
+    assert decide(waiting, [Waiting("jr", "free", A, None, at_nas)], 8, {"nas": 1}).begin == ["jx"]
+    assert decide([Waiting("jr", "restore", A)], waiting, 8, {"nas": 1}).begin == ["jr"]
