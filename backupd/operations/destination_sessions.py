@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from backupd.errors import (
@@ -171,7 +172,11 @@ def _revoke_unreadable(context: JobContext, found: Found, short: str) -> None:
     """Delete what was announced, where nobody can read it: under which name its snapshot would come is not known.
 
     A writer looks right before it commits whether its announcement is there, so one that wakes up later has lost.
+    Raises KeyMissingError of one that a newer key opens: that one is not damaged.
     """
+    for n in found.numbers:
+        with suppress(DamageError, ObjectMissingError):
+            found.place.records.session(found.session, n)
     question = f"Nothing of session {short} can be read. What it stored is given up; is its writer really gone?"
     _confirm(context, question, short)
     with writing(context, found.place) as place:
