@@ -8,7 +8,9 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 
 from backupd.catalog import jobs as rows
+from backupd.catalog.definitions import StoredSet
 from backupd.catalog.reserve import RESERVE_BYTES
+from backupd.daemon import sleeping
 from backupd.daemon.gate import WATCHERS
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.route import Call, Route
@@ -29,12 +31,19 @@ async def examine(call: Call) -> Examination:
     keys, unreadable = await asyncio.to_thread(key_states, services.environment, sets, repositories)
     findings = [
         *await asyncio.to_thread(_of_places, services.places),
+        *await asyncio.to_thread(sleeping.findings, services.environment, _waking(sets)),
         _of_clock(services.clock.now_ns(), newest_ns),
         *_of_keys([(one.text.name, keys[one.id]) for one in sets if one.id in keys], unreadable),
         *_of_settings([*services.warnings]),
         *_of_sets(sorted(one.text.name for one in sets if one.text.enabled)),
     ]
     return Examination(findings=findings)
+
+
+def _waking(sets: Iterable[StoredSet]) -> list[str]:
+    return sorted(
+        one.text.name for one in sets if one.text.enabled and any(s.wake and s.enabled for s in one.text.schedules)
+    )
 
 
 def _of_places(places: DaemonPlaces) -> list[Finding]:

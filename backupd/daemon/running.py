@@ -16,6 +16,7 @@ from contextlib import suppress
 from backupd.catalog.database import Database
 from backupd.catalog.jobs import StoredJob
 from backupd.clock import Clock
+from backupd.daemon import metrics
 from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.carrying import Carrier
 from backupd.daemon.configuration import Configuration
@@ -23,12 +24,14 @@ from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import Gate
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.jobs import Jobs
+from backupd.daemon.metrics_port import MetricsPort
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
 from backupd.daemon.routes import ROUTES
 from backupd.daemon.scheduling import Scheduler
 from backupd.daemon.services import Services
 from backupd.daemon.serving import Server
+from backupd.daemon.status_routes import report_of
 from backupd.daemon.supervisor import OWN_VARIABLES, Supervisor
 from backupd.errors import BackupError, BusyError, UsageError
 from backupd.settings.daemon_settings import DaemonSettings
@@ -97,6 +100,7 @@ async def _assemble(
     scheduler = Scheduler(database, definitions, jobs, clock, environment)
     scheduler.adopt(settings)
     await scheduler.start()
+    port = MetricsPort(lambda: _metrics(services))
     gate = Gate(settings.access)
     services = Services(
         places=places,
@@ -110,6 +114,7 @@ async def _assemble(
         configuration=configuration,
         bandwidth=bandwidth,
         scheduler=scheduler,
+        metrics_port=port,
         environment=for_jobs,
         started_ns=clock.now_ns(),
         warnings=configuration.warnings,
@@ -122,7 +127,9 @@ async def _assemble(
         jobs.most = settings.queue.jobs_at_once
         jobs.turn()
         bandwidth.adopt(settings)
+        services.start(port.adopt(settings))
 
+    await port.adopt(settings)
     configuration.follow(adopt)
 
     async def free_of_orphans(stored: StoredJob) -> None:
@@ -136,6 +143,10 @@ async def _assemble(
 
     await jobs.restore_from_catalog(free_of_orphans)
     return services, Server(ROUTES, gate, services)
+
+
+async def _metrics(services: Services) -> str:
+    return metrics.render(await report_of(services))
 
 
 def _is_locked(state: str, identity: str, clock: Clock) -> bool:
@@ -165,6 +176,8 @@ async def _serve(services: Services, server: Server, supervisor: Supervisor, sig
         supervisor.stopping()
         services.queries.kill_all()
         await services.jobs.stop()
+        services.scheduler.close()
+        await services.metrics_port.close()
         await server.close()
 
 

@@ -29,6 +29,7 @@ from backupd.daemon.live_job import LiveJob
 from backupd.daemon.missed_runs import missed_job, runs
 from backupd.daemon.requests import BackupRequest, JobRequest
 from backupd.daemon.run_windows import mind, window_of_job
+from backupd.daemon.sleeping import Sleep
 from backupd.daemon.trying_again import held_back, next_try
 from backupd.errors import BackupError, ConfigError, UsageError
 from backupd.model.schedules import WHEN, ScheduleText
@@ -74,6 +75,8 @@ class Scheduler:
         self._handled: dict[tuple[str, str], Handled] = {}
         self._known: dict[tuple[str, str], _Known] = {}
         self._gaps: dict[str, tuple[tuple[Any, ...], timedelta | None]] = {}
+        self._sleep = Sleep(environment)
+        self._asked: tuple[bool, datetime | None] = (False, None)
         self._tasks: set[asyncio.Task[None]] = set()
         self._nudged = asyncio.Event()
         jobs.holds = self._why_held
@@ -174,6 +177,14 @@ class Scheduler:
                 hint = f"it is {shown_moment(self.now(), zone)} now; give a later day"
                 raise ConfigError(f"{text.name}: schedule {one.name}: {one.once} is over", hint=hint)
 
+    def _ask_of_machine(self, is_busy: bool, wakes_at: datetime | None) -> None:
+        self._sleep.hold_off(is_busy=is_busy)
+        self._sleep.wake_at(int(wakes_at.timestamp()) * 1_000_000_000 if wakes_at is not None else None)
+
+    def close(self) -> None:
+        """Ask nothing of the machine any more."""
+        self._sleep.close()
+
     # What is due
 
     async def look(self) -> None:
@@ -188,6 +199,12 @@ class Scheduler:
             await asyncio.wrap_future(self._database.write(rows.remove_handled, *key))
             del self._handled[key]
         await mind(self._jobs, self._zone_of_job, now)
+        is_busy = self._jobs.counts()["running"] > 0
+        begins = [one.begins for one in self._known.values() if one.schedule.text.wake and one.begins is not None]
+        asked = (is_busy, min(begins, default=None))
+        if is_busy or asked != self._asked:
+            self._asked = asked
+            await asyncio.to_thread(self._ask_of_machine, *asked)
         if any(job.stored.state == "queued" for job in self._jobs.live.values()):
             self._jobs.turn()
 

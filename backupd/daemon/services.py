@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 
 from backupd.catalog.database import Database
@@ -13,6 +14,7 @@ from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import Gate
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.jobs import Jobs
+from backupd.daemon.metrics_port import MetricsPort
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.queries import Queries
 from backupd.daemon.scheduling import Scheduler
@@ -33,8 +35,16 @@ class Services:
     configuration: Configuration
     bandwidth: Bandwidth
     scheduler: Scheduler
+    metrics_port: MetricsPort
     environment: Mapping[str, str]
     """Of job processes."""
     started_ns: int
     warnings: list[str] = field(default_factory=list)
     """What is wrong with the settings, for `status` and `doctor`; the last good ones are in force."""
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def start(self, work: Coroutine[None, None, None]) -> None:
+        """Have something done on the event loop, without waiting for it."""
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)

@@ -28,18 +28,29 @@ _LOOKED_BACK = 20
 
 async def show_status(call: Call) -> StatusReport:
     """How the sets stand at each of their destinations."""
-    return await _report(call)
+    return await report_of_query(call)
 
 
 async def show_metrics(call: Call) -> web.Response:
     """The same for Prometheus."""
-    return web.Response(text=metrics.render(await _report(call)), content_type=metrics.CONTENT_TYPE)
+    return web.Response(text=metrics.render(await report_of_query(call)), content_type=metrics.CONTENT_TYPE)
 
 
-async def _report(call: Call) -> StatusReport:
-    services, query = call.services, call.request.query
-    known = services.definitions
+async def report_of_query(call: Call) -> StatusReport:
+    """The report of the sets that a request asks for."""
+    query = call.request.query
     words = [word for word in query.get("sets", "").split(",") if word]
+    return await report_of(call.services, words, _seconds(query.get("max_age_seconds")))
+
+
+async def report_of(
+    services: Services, words: Sequence[str] = (), max_age_seconds: int | None = None
+) -> StatusReport:
+    """How sets stand. words: names or ids; empty: all. max_age_seconds: in place of what the sets say.
+
+    Raises SetNotFoundError, AmbiguousNameError, StateError.
+    """
+    known = services.definitions
     sets = [known.set(word) for word in words] if words else list(known.sets)
     runs, ended, discarded = await asyncio.wrap_future(services.database.read(_rows, [one.id for one in sets]))
     keys, problems = await asyncio.to_thread(key_states, services.environment, sets, list(known.repositories))
@@ -52,13 +63,13 @@ async def _report(call: Call) -> StatusReport:
         keys=keys,
         held=quotas.held_everywhere(runs, known.repositories, known.destinations),
         account=account.use(known.account_quota, known.sets, runs, known.destinations),
-        warnings=[*services.warnings, *problems],
+        warnings=[*services.warnings, *filter(None, [services.metrics_port.problem]), *problems],
         coming={one.id: coming for one in sets if (coming := _coming(services, one)) is not None},
         seedings=known.seedings,
         repositories=known.repositories,
         discarded=discarded,
     )
-    return status.report(facts, services.clock.now_ns(), _seconds(query.get("max_age_seconds")))
+    return status.report(facts, services.clock.now_ns(), max_age_seconds)
 
 
 def _rows(

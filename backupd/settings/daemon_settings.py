@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from backupd.settings.yaml_text import Located, load_located
 from backupd.settings.zone import find_zone
 
 _MOST_JOBS = 64
+_MOST_PORT = 65535
 
 
 class QueueSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -26,12 +28,20 @@ class QueueSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True,
     jobs_at_once: int = 2
 
 
+class MetricsSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where metrics are served besides the socket."""
+
+    listen: str | None = None
+    """Address and port of this machine alone: `127.0.0.1:9816`, `[::1]:9816`; empty: nowhere."""
+
+
 class DaemonSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What stands in backupd.yaml; absent = these defaults."""
 
     access: dict[Literal["admin", "operator", "restorer", "auditor"], list[str]] = {}
     """Role -> login names, `%group` or `*`."""
     queue: QueueSettings = QueueSettings()
+    metrics: MetricsSettings = MetricsSettings()
     time_zone: str | None = None
     bandwidth: BandwidthText = BandwidthText()
     temp: str | None = None
@@ -66,10 +76,28 @@ def parse_settings(text: str, name: str) -> Located[DaemonSettings]:
         _check(found, "temp", check_directory, settings.temp)
     if settings.proxy is not None:
         _check(found, "proxy", check_proxy, settings.proxy)
+    if settings.metrics.listen:
+        _check(found, "metrics", listening_address, settings.metrics.listen)
     if settings.account_quota:
         _check(found, "account_quota", check_quota, settings.account_quota)
     bandwidth.check(settings.bandwidth, found.where)
     return found
+
+
+def listening_address(text: str) -> tuple[str, int]:
+    """(address, port) of `127.0.0.1:9816` or `[::1]:9816`. Raises UsageError for another machine's, or none."""
+    host, _, port = text.rpartition(":")
+    try:
+        address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        number = int(port) if port.isascii() and port.isdigit() and len(port) < 6 else 0
+    except ValueError:
+        address, number = None, 0
+    if address is None or not 1 <= number <= _MOST_PORT:
+        raise UsageError(f"'{text}' is no address to listen on", hint="write it as 127.0.0.1:9816 or [::1]:9816")
+    if not address.is_loopback:
+        hint = "a proxy with TLS and a login can pass it on; or write a file: bkctl status --format prometheus"
+        raise UsageError(f"{address} can be reached from elsewhere, and nobody is asked for a login", hint=hint)
+    return str(address), number
 
 
 def _check(found: Located[DaemonSettings], key: str, check: Callable[..., object], *of: object) -> None:

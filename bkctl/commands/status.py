@@ -12,6 +12,7 @@ from backupd.model.status import StatusReport
 from bkctl.dispatch import client_of
 from bkctl.grammar import Duration, Verb
 from bkctl.render import status as render
+from bkctl.render.motd import motd_lines
 from bkctl.session import Reply, Session, described
 
 _ERRORS: dict[int, tuple[type[BackupError], str]] = {
@@ -29,6 +30,7 @@ _ERRORS: dict[int, tuple[type[BackupError], str]] = {
         "bkctl status",
         "bkctl status home --check --max-age 26h",
         "bkctl status --format nagios",
+        "bkctl status --motd",
         "bkctl status --format prometheus --output /var/lib/node_exporter/textfile/backupd.prom",
     ],
 )
@@ -43,6 +45,7 @@ _ERRORS: dict[int, tuple[type[BackupError], str]] = {
     show_default=True,
     help="For people, one line of a Nagios plugin (exit 0 to 3), or metrics for node_exporter.",
 )
+@click.option("--motd", "is_motd", is_flag=True, help="A line or two for the message at log-in; always exit 0.")
 @click.pass_obj
 def status(session: Session, /, **given: Any) -> Reply:
     """Show for each set and destination the last good snapshot, its age against max_age, and what asks for a hand.
@@ -51,6 +54,8 @@ def status(session: Session, /, **given: Any) -> Reply:
     """
     if given["shape"] != "table" and session.form != "text":
         raise UsageError(f"--format {given['shape']} is no JSON", hint="leave out --json and --jsonl")
+    if given["is_motd"]:
+        return _motd(session, given)
     if given["shape"] == "nagios":
         return _nagios(session, given)
     is_check = given["is_check"] or given["max_age"] is not None
@@ -74,6 +79,17 @@ def _nagios(session: Session, given: dict[str, Any]) -> Reply:
         return Reply(render.UNKNOWN, {}, lines=[render.nagios_line(render.UNKNOWN, error.message + hint)])
     level, line = render.nagios(report)
     return Reply(level, {}, lines=[line])
+
+
+def _motd(session: Session, given: dict[str, Any]) -> Reply:
+    """Who logs in is not kept from it by a daemon that does not answer."""
+    if given["is_check"] or given["shape"] != "table":
+        raise UsageError("--motd goes with neither --check nor --format", hint="bkctl status --motd")
+    try:
+        report = client_of(session).get(f"/v1/status{_query(given)}", StatusReport)
+    except BackupError as error:
+        return Reply(0, None, described(error), lines=[f"Backups: {error.message}", f"  {error.hint}"])
+    return Reply(0, render.document(report), lines=motd_lines(report))
 
 
 def _verdict(report: StatusReport) -> BackupError | None:

@@ -200,3 +200,64 @@ def test_failed_run_is_a_warning_until_it_is_overdue(stored: Daemon) -> None:
     finally:
         if not repo.exists():
             moved.rename(repo)
+
+
+def test_the_message_at_log_in(stored: Daemon, empty: Daemon, tmp_path: Path) -> None:
+    """Who logs in reads a line; more, only where something is wrong; and is never kept from it."""
+
+    def lines(daemon: Daemon, *words: str) -> list[str]:
+        done = daemon.bkctl("status", "--motd", *words)
+        assert done.returncode == 0
+        return done.stdout.decode().splitlines()
+
+    (good,) = lines(stored)
+    assert good.startswith("Backups: 1 set good, the oldest of ")
+    assert good.endswith("; none runs by itself.")
+    assert lines(stored, "--max-age", "1s") == ["Backups: OVERDUE: home on repo", "  bkctl status says more"]
+    assert "Nothing is backed up" in lines(empty)[0]
+    gone = empty.bkctl("status", "--motd", "--socket", str(tmp_path / "none"))
+    assert (gone.returncode, gone.stdout.decode()[:30]) == (0, "Backups: no backupd answers at")
+    assert stored.bkctl("status", "--motd", "--check").returncode == 2
+
+
+def test_metrics_on_a_port_of_this_machine(tmp_path: Path) -> None:
+    """Prometheus can't read a socket; nobody from elsewhere may."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with running_daemon(tmp_path / "home", settings=f"metrics: {{listen: '127.0.0.1:{port}'}}\n") as daemon:
+
+        def said(request: bytes) -> bytes:
+            with socket.create_connection(("127.0.0.1", port), 10) as client:
+                client.sendall(request)
+                answer = b""
+                while more := client.recv(65536):
+                    answer += more
+            return answer
+
+        answer = said(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"backupd_sets 0\n" in answer
+        assert said(b"GET /v1/sets HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 404")
+        assert said(b"POST /metrics HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 404")
+        assert said(b"x" * 20_000 + b"\r\n\r\n") == b""
+        # Idle ones hold nobody else up for long.
+        idle = [socket.create_connection(("127.0.0.1", port), 10) for _ in range(20)]
+        assert daemon.good("status")["sets"] == []
+        time.sleep(5.5)
+        assert said(b"GET /metrics HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200")
+        for one in idle:
+            one.close()
+        refused = daemon.json("config", "set", "metrics.listen", "0.0.0.0:9816")
+        assert (refused["exit"], "from elsewhere" in refused["error"]["message"]) == (2, True)
+        daemon.good("config", "set", "metrics.listen", "''")
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        settings = f"metrics: {{listen: '127.0.0.1:{taken.getsockname()[1]}'}}\n"
+        with running_daemon(tmp_path / "home", settings=settings) as daemon:
+            (warning,) = daemon.good("status")["settings_warnings"]
+            assert "can't listen" in warning
