@@ -43,6 +43,7 @@ def together(replies: Sequence[Reply]) -> Reply:
     if len(replies) == 1 or not results:
         return worst
     result: dict[str, Any] = {**results[0], "set": None, "job": None, "rebuilt": None, "healed": None}
+    result["areas"] = None
     for name in _ADDED:
         result[name] = round(sum(one.get(name, 0) for one in results), 3)
     for name in _JOINED:

@@ -31,6 +31,7 @@ def keep(directory: str, found: Statistics) -> None:
     path = os.path.join(directory, _NAME)
     try:
         durable_io.make_directories(directory)
+        durable_io.remove_leftovers(directory)
         durable_io.replace(path, [msgspec.json.encode(found)])
     except OSError as error:
         raise translated(error, path) from error

@@ -38,6 +38,7 @@ def save(path: str, verified: Mapping[bytes, int]) -> None:
     body = "".join(f"{block_id.hex()} {seconds}\n" for block_id, seconds in sorted(verified.items())).encode()
     try:
         durable_io.make_directories(os.path.dirname(path))
+        durable_io.remove_leftovers(os.path.dirname(path))
         durable_io.replace(path, [f"{blake3(body).hexdigest()}\n".encode(), body])
     except OSError as error:
         raise translated(error, path) from error

@@ -97,16 +97,25 @@ def put_job(connection: Connection, job: StoredJob, beside: Beside | None = None
         beside(connection)
 
 
-def put_run(connection: Connection, run: StoredRun) -> None:
-    """Keep what a job came to at a destination, and what is stored there since."""
+def put_run(connection: Connection, run: StoredRun, of_others: Iterable[str] = ()) -> None:
+    """Keep what a job came to at a destination, and what is stored there since.
+
+    of_others: ids of further sets of which it is the newest run, too, as of a purge of all that a repository holds.
+    """
+    _put_run(connection, run, ("runs", "newest_runs"))
+    for set_id in of_others:
+        _put_run(connection, msgspec.structs.replace(run, set_id=set_id), ("newest_runs",))
+    sizes.note(connection, (run.set_id, run.destination_id), run.finished_ns, run.kind, run.facts)
+
+
+def _put_run(connection: Connection, run: StoredRun, tables: Iterable[str]) -> None:
     values = (*(getattr(run, name) for name in run.__struct_fields__[:-1]), _json(run.facts))
     columns = ", ".join(run.__struct_fields__)
-    for table in ("runs", "newest_runs"):
+    for table in tables:
         # Of newest_runs the key is the place and the kind of end: a newer run takes the older one's row.
         connection.execute(
             f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({', '.join('?' * len(values))})", values
         )
-    sizes.note(connection, (run.set_id, run.destination_id), run.finished_ns, run.kind, run.facts)
 
 
 def add_log(connection: Connection, job_id: str, lines: Iterable[LogLine]) -> None:

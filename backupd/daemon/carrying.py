@@ -383,9 +383,10 @@ class Carrier:
         restore = job.request.restore
         stored = next((one for one in self._known.sets if one.id == job.stored.set_id), None)
         destination = self._known.destination_of(order.to if isinstance(order, ReplicateOrder) else order.place)
-        await purging.forget(self._database, self._known, self._files, order, outcome)
+        purged = await purging.forget(self._database, self._known, self._files, order, outcome)
         if stored is None or destination is None or (restore is not None and restore.dry_run):
             return
         facts = run_records.other_facts(job.request, outcome)
         run = run_records.run_of(job.stored, stored, destination, outcome, facts, (began_ns, self._clock.now_ns()))
-        await asyncio.wrap_future(self._database.write_always(rows.put_run, run))
+        others = [set_id for set_id in purged if set_id != stored.id]
+        await asyncio.wrap_future(self._database.write_always(rows.put_run, run, others))

@@ -23,6 +23,7 @@ from backupd.errors import BackupError, ConfigError, KeptInFileError, NameTakenE
 from backupd.model.notices import ContactText, NoticeText
 from backupd.model.sets import DestinationText, SetText
 from backupd.rules.definition_rules import check_set, difference
+from backupd.rules.fixed_settings import refuse_fixed
 from backupd.rules.notice_rules import notice_difference, unmasked
 from backupd.rules.pool_rules import check_members, with_place
 from backupd.settings.config_documents import Documents, Written, check, check_noticed, remarks
@@ -38,6 +39,8 @@ class Known:
     """Ids of those that came from a file of conf.d which names them no longer."""
     notices: Sequence[StoredNotice] = ()
     contacts: Sequence[StoredContact] = ()
+    stored: Collection[str] = frozenset()
+    """Ids of sets that have a repository somewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,12 @@ def _take(
             hint = "change it there, then: bkctl config reload"
             errors.append(written.explained(KeptInFileError(f"{text.name} stands in {old.file}", hint=hint)))
         return
+    if old.id in known.stored and isinstance(text, SetText):
+        try:
+            refuse_fixed(old.text, text)
+        except BackupError as error:
+            errors.append(written.explained(error))
+            return
     changes |= _moved(old.file, file)
     if changes:
         made.left -= {old.id}

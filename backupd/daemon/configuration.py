@@ -20,7 +20,7 @@ from backupd.catalog.facts import fact, put_fact
 from backupd.clock import Clock
 from backupd.daemon.config_plan import Known, Plan, Way, plan
 from backupd.daemon.definitions import Definitions
-from backupd.errors import BackupError, ConfigError, NotFoundError, UsageError
+from backupd.errors import BackupError, ConfigError, ConflictError, NotFoundError, UsageError
 from backupd.model.api import Change, ConfigFileView, SettingView
 from backupd.model.sets import ConfigDocument
 from backupd.settings import config_files
@@ -80,7 +80,7 @@ class Configuration:
                 _log.warning("the settings kept from before are not understood: %s", error)
         try:
             await self.reload()
-        except UsageError as error:
+        except (UsageError, ConflictError) as error:
             _log.warning("%s; the last good settings are in force", error.message)
 
     async def reload(self) -> Change:

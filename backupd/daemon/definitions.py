@@ -35,6 +35,7 @@ from backupd.model.sets import DestinationText, ProxyText, SetText
 from backupd.model.store_access import Volume
 from backupd.rules import names
 from backupd.rules.definition_rules import check_destination, check_set, difference
+from backupd.rules.fixed_settings import refuse_fixed
 from backupd.rules.pool_rules import check_members, pools_with, renamed_member, with_place
 from backupd.settings.daemon_settings import DaemonSettings
 
@@ -133,7 +134,7 @@ class Definitions:
         make: runs on another thread.
         """
         async with self._changing:
-            known = Known(self.sets, self.destinations, self.left, self.notices, self.contacts)
+            known = Known(self.sets, self.destinations, self.left, self.notices, self.contacts, self._stored)
             plan = await asyncio.to_thread(make, known)
             if not dry_run:
                 if plan.changes:
@@ -175,11 +176,13 @@ class Definitions:
     ) -> tuple[StoredSet, dict[str, Any]]:
         """Give a set a new text; it, and the difference, empty when nothing changes.
 
-        Raises as `add_set`, KeptInFileError.
+        Raises as `add_set`, KeptInFileError, ConflictError: it is stored somewhere, and that can't follow.
         """
         async with self._changing:
             self.refuse_kept(stored)
             text = check_set(text, self.places)
+            if stored.id in self._stored:
+                refuse_fixed(stored.text, text)
             _refuse_taken(text.name, [one for one in self.sets if one.id != stored.id])
             made, changes = msgspec.structs.replace(stored, text=text, file=None), difference(stored.text, text)
             followers = self._notices_renamed(stored.text.name, text.name)
@@ -279,6 +282,11 @@ class Definitions:
         async with self._changing:
             await asyncio.wrap_future(self._database.write_always(seeding.end, destination.id))
             await self.reload()
+
+    @property
+    def _stored(self) -> frozenset[str]:
+        """Ids of the sets that have a repository somewhere."""
+        return frozenset(one.set_id for one in self.repositories)
 
     def _check_members(self, text: DestinationText, old_name: str = "") -> None:
         known = {name: one for name, one in self.places.items() if name != old_name}

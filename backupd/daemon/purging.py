@@ -21,11 +21,11 @@ def is_done(outcome: Outcome) -> bool:
     return outcome.exit_code == 0 or (outcome.exit_code == _WAITS and bool((outcome.result or {}).get("changed")))
 
 
-async def forget(database: Database, known: Definitions, files: JobFiles, order: object, outcome: Outcome) -> None:
-    """After a job: nothing for any but a purge. Sets, schedules and destinations stay."""
+async def forget(database: Database, known: Definitions, files: JobFiles, order: object, outcome: Outcome) -> list[str]:
+    """After a job: nothing for any but a purge. Sets, schedules and destinations stay. Ids of the sets it was about."""
     destination = known.destination_of(order.place) if isinstance(order, PurgeOrder) else None
     if not isinstance(order, PurgeOrder) or destination is None or not is_done(outcome) or order.snapshots:
-        return
+        return []
     repository = split_inside(order.place)[1]
     there = [one for one in known.repositories if (one.destination_id, one.repository) == (destination.id, repository)]
     meant = [one for one in there if not order.set_names or one.stored_set_id in order.set_names]
@@ -39,3 +39,4 @@ async def forget(database: Database, known: Definitions, files: JobFiles, order:
         # The next run makes a new repository there.
         await asyncio.wrap_future(database.write_always(definitions.remove_repository, destination.id, repository))
         await known.reload()
+    return [one.set_id for one in meant]

@@ -64,6 +64,8 @@ def other_facts(request: JobRequest, outcome: Outcome) -> dict[str, Any]:
         facts |= {name: result[name] for name in ("coverage", "trigger") if name in result}
         facts |= {"crc": is_whole, "problems": len(result.get("problems") or [])}
         facts |= deciding.facts_of(result)
+        if result.get("areas"):
+            facts["statistics"] = result["areas"]
     if request.replicate is not None:
         facts |= {name: result[name] for name in ("from", "to", "created") if name in result}
     cost = result.get("traffic") or (outcome.traffic[-1] if outcome.traffic else None)

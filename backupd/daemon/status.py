@@ -194,6 +194,7 @@ def _copy(
             emptied_ns,
         ),
         locked_until=(newest.get("locked") or {}).get("until"),
+        locks_error=(newest.get("locks_error") or {}).get("message"),
         quotas=quotas.uses(stored, destination, stored_bytes, facts.held),
         traffic=traffic_of(backups[-1]) if backups else None,
         growth_bytes_per_day=grown.bytes_a_day if grown is not None else None,

@@ -45,6 +45,8 @@ class Statistics(Struct, frozen=True, kw_only=True):
     stored_bytes: int
     """All blocks, also what nobody needs any more."""
     sets: list[SetAreas] = []
+    of: str = ""
+    """The same for the same snapshots, which sets share what follows from; empty: of an earlier version."""
 
 
 class Savings(Struct, frozen=True, kw_only=True):

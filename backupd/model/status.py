@@ -95,6 +95,8 @@ class CopyStatus(Struct, frozen=True, kw_only=True):
     locked_until: str | None = None
     """RFC 3339: so long nobody can delete what the last run's snapshot needs; None: nothing is locked there, or the
     last run could not extend all locks."""
+    locks_error: str | None = None
+    """Why it could not."""
     quotas: list[QuotaUse] = []
     traffic: Traffic | None = None
     """What the last backup cost there; None: it told nothing."""

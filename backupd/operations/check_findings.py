@@ -9,6 +9,7 @@ from backupd.model.results import path_fields
 from backupd.operations.check_losses import Losses
 from backupd.repository.object_check import ObjectProblem
 from backupd.repository.tree_check import Hit
+from backupd.repository.ways_out import way_out
 
 KEPT_HITS = 1000
 
@@ -86,6 +87,7 @@ class Findings:
         hints = [f"give it up: {self.decided_by}"] if self.decided_by else []
         if any(problem.name.startswith("index") for problem in self.problems):
             hints.append(f"make the index anew: bkctl check --from {place} --rebuild-index")
+        hints += dict.fromkeys(way for problem in self.problems if (way := way_out(problem.name)))
         if self.recorded_blocks or self.recorded_chunks:
             hints.append(
                 "the damage was recorded: the next `bkctl once` stores what is lost again where the source still has it"

@@ -13,6 +13,7 @@ from typing import Any
 from backupd import durable_io
 from backupd.clock import to_datetime
 from backupd.model import events
+from backupd.operations import check_areas
 from backupd.operations.context import JobContext
 from backupd.sizes import format_bytes
 from backupd.state_errors import translated
@@ -43,8 +44,12 @@ def keep(context: JobContext, place: str, repository: str, done: events.Done) ->
         context.warn(f"the log of this check could not be kept: {translated(error, folder).message}")
 
 
-def statistics_line(statistics: Any) -> str:
-    """What the index says, what was counted, and whether they agree."""
+def statistics_lines(result: dict[str, Any]) -> list[str]:
+    """What the index says, what was counted, and whether they agree; likewise what the areas of each set hold."""
+    return [_statistics_line(result["statistics"]), *check_areas.lines(result["areas"])]
+
+
+def _statistics_line(statistics: Any) -> str:
     recorded, found = (
         f"{statistics[name]['blocks']:,} blocks, {format_bytes(statistics[name]['bytes'])}"
         for name in ("recorded", "found")
@@ -57,7 +62,10 @@ def _lines(place: str, repository: str, done: events.Done) -> Iterator[str]:
     yield f"information check of {repository} in {place}"
     counted = f"{result['snapshots']:,} snapshots, {result['blocks']:,} blocks, {result['bytes_read']:,} bytes read"
     yield f"information {counted}"
-    yield f"{'information' if result['statistics']['agree'] else 'warning'} {statistics_line(result['statistics'])}"
+    is_wrong = not result["statistics"]["agree"]
+    for line in statistics_lines(result):
+        yield f"{'warning' if is_wrong or line.endswith(check_areas.WRONG) else 'information'} {line}"
+        is_wrong = False
     for one in result["problems"]:
         yield f"error {one['code']} {one['object']}: {one['message']}"
     if result["files_hit_count"]:

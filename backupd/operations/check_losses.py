@@ -14,7 +14,7 @@ from backupd.snapshot.notes import LossNote
 from backupd.snapshot.records import Snapshot
 
 _MOST_PATHS = 1_000_000
-"""So many are told apart; of further ones each counts."""
+"""So many are told apart, in all snapshots together; of further ones those of the snapshot with most of them count."""
 _DIGEST_BYTES = 16
 _DIGESTS = 1 << (8 * _DIGEST_BYTES)
 
@@ -55,7 +55,10 @@ class SnapshotLoss:
 
 
 class SetLoss(msgspec.Struct, frozen=True):
-    """What a set has lost in all of its snapshots together: a path counts once, with its largest version."""
+    """What a set has lost in all of its snapshots together: a path counts once, with its largest version.
+
+    Where there are more paths than are told apart, at least so much.
+    """
 
     set_id: bytes
     set_name: str
@@ -128,8 +131,9 @@ def _together(set_id: bytes, snapshots: list[Snapshot], losses: list[SnapshotLos
         set_id=set_id,
         set_name=newest.set_name,
         snapshots=losses,
-        files=len(sizes) + sum(loss.further_files for loss in losses),
-        bytes=sum(sizes.values()) + sum(loss.further_bytes for loss in losses),
+        # Of paths that are not told apart one snapshot's alone count: others may have lost the same.
+        files=max([len(sizes), *(loss.note.files for loss in losses)]),
+        bytes=max([sum(sizes.values()), *(loss.note.bytes for loss in losses)]),
         of_files=max(one.file_count for one in snapshots),
         has_unlisted=any(loss.has_unlisted for loss in losses),
         chunks=len(set().union(*(loss.chunks for loss in losses))),

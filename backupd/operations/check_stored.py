@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 from backupd.block.layout import block_name
 from backupd.errors import ChunkLostError, FormatError, ObjectMissingError
-from backupd.model import events
 from backupd.model.orders import CheckOrder
 from backupd.model.work import BlockVerdict
+from backupd.operations.check_areas import AreaRecount
 from backupd.operations.check_findings import Findings
+from backupd.operations.check_progress import check_progress
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, SnapshotAt
 from backupd.operations.rolling import VerifiedBlocks
-from backupd.repository.bad_places import BadPlaces, PlaceCheck
+from backupd.repository.bad_places import BadPlaces, PlaceCheck, retired_in
 from backupd.repository.block_check import BlockCheck
 from backupd.repository.block_listing import list_blocks
 from backupd.repository.index_check import VerifiedIndex
@@ -53,6 +55,8 @@ class StoredCheck:
         self._verified = VerifiedBlocks(context, place)
         self.has_walked = False
         """Whether the trees were looked at."""
+        self.areas: AreaRecount | None = None
+        """As the last walk counted them."""
         self._verified_bytes = self._crc_bytes = 0
         self._damaged_orphans = 0
         self._has_reread = False
@@ -118,6 +122,11 @@ class StoredCheck:
     def chunk_count(self) -> int:
         """That the index names."""
         return len(self._tables)
+
+    @property
+    def has_read_all(self) -> bool:
+        """Whether every byte of each block that lies there was read by this check."""
+        return self._order.crc and self._listed.keys() <= self._read
 
     def readable_blocks(self) -> set[bytes]:
         """Damaged blocks of which all chunks can be had: by parity, or for the damage is beside them."""
@@ -255,7 +264,7 @@ class StoredCheck:
         if self._crc is not None:
             for verdict in self._crc.pump(timeout):
                 self._take(verdict)
-        self._context.progress(self._progress)
+        self._context.progress(partial(check_progress, self._entries, self._verified_bytes, self._crc_bytes))
         self._context.wait_while_paused()
 
     def _take(self, verdict: BlockVerdict) -> None:
@@ -283,19 +292,22 @@ class StoredCheck:
     # Trees
 
     def _walk(self, snapshots: list[SnapshotAt], bad: BadPlaces) -> None:
-        """The newest first: what older ones share with them is known by then."""
+        """The newest of each set first: what older ones share with them is known by then."""
         self.has_walked = True
         bad.mark(self._tables, self._objects.deleted)
         reader = ChunkReader(self._segments, self._tables)
-        trees = TreeCheck(reader.load, self._tables.has_many, self._tables)
-        for at in snapshots:
-            name = naming.snapshot_id_text(at.snapshot.id)
-            for hit in trees.walk(at.snapshot.root):
+        areas = self.areas = AreaRecount(self._place, self._tables, self._objects, self._listed)
+        trees = TreeCheck(reader.load, self._tables.has_many, self._tables, areas.note)
+        for snapshot in areas.begin(snapshots, bad):
+            name = naming.snapshot_id_text(snapshot.id)
+            for hit in trees.walk(snapshot.root):
                 if hit is not None:
-                    self._findings.losses.add(at.snapshot, hit)
+                    areas.give_up()
+                    self._findings.losses.add(snapshot, hit)
                     self._note(name, hit)
                 self._entries = trees.entry_count
                 self._pump(0.0)
+            areas.end(snapshot, reader.load)
 
     def _note(self, snapshot: str, hit: Hit) -> None:
         self._findings.hit(snapshot, hit)
@@ -327,12 +339,13 @@ class StoredCheck:
     def judge(self) -> None:
         """A bad place that was recorded before and that nothing needs any more is healed, all others are problems."""
         fresh = self.bad.without(self.recorded)
-        stored_again = self._stored_again()
+        stored_again, retired = self._stored_again(), retired_in(self._objects.damage)
         healed = len(stored_again)
         for block_id, problems in self._block_problems.items():
             if block_id in stored_again:
                 continue
-            if block_id in self.bad and block_id not in fresh and block_id not in self._needed:
+            is_known = block_id not in fresh or block_id in retired
+            if block_id in self.bad and is_known and block_id not in self._needed:
                 healed += 1
                 continue
             for code, message in problems:
@@ -379,17 +392,3 @@ class StoredCheck:
         chosen = self.healable.chunks.get(block_id)
         frames = self._tables.frames_of(block_id) if chosen is None else []
         return b"".join(frame.ids for frame in frames) if chosen is None else b"".join(chosen)
-
-    def _progress(self, elapsed: float) -> events.Progress:
-        total = self._crc_bytes if self._order.crc else None
-        left = None
-        if total and self._verified_bytes:
-            left = elapsed * (total - self._verified_bytes) / self._verified_bytes
-        return events.Progress(
-            step="check",
-            files_done=self._entries,
-            bytes_done=self._verified_bytes,
-            bytes_total=total,
-            eta_seconds=left,
-            elapsed_seconds=elapsed,
-        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from backupd.errors import (
@@ -21,7 +22,6 @@ from backupd.operations.backup.session import end_dead_session
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, open_repository, split_place, writing
 from backupd.repository import identity, reserve
-from backupd.repository.records import Records
 from backupd.rules import moments, names
 from backupd.snapshot import naming
 from backupd.snapshot.records import Session
@@ -99,7 +99,7 @@ def _sessions(context: JobContext, place: OpenPlace) -> Iterator[Found]:
     listed = {name.name: name for name in records.listed_snapshot_names()}
     newest = {name.set_id: name.name for name in listed.values()}
     for session, numbers in sessions.items():
-        posted = _newest(records, session, numbers)
+        posted = records.readable_session(session, numbers)
         if posted is None:
             context.warn(f"session {naming.snapshot_id_text(session)[:9]} can't be read")
             yield Found(place, session, numbers, None, None, None, "unknown")
@@ -117,16 +117,6 @@ def _sessions(context: JobContext, place: OpenPlace) -> Iterator[Found]:
         if posted.host_id.hex() == context.host.host_id:
             host_name = context.host.name
         yield Found(place, session, numbers, posted, set_name, host_name, state)
-
-
-def _newest(records: Records, session: bytes, numbers: list[int]) -> Session | None:
-    for n in reversed(numbers):
-        try:
-            found = records.session(session, n)
-        except (DamageError, ObjectMissingError, KeyMissingError):
-            continue
-        return found
-    return None
 
 
 def _document(context: JobContext, found: Found) -> dict[str, Any]:
@@ -152,12 +142,10 @@ def _document(context: JobContext, found: Found) -> dict[str, Any]:
 
 def _revoke(order: DestinationSessionsOrder, context: JobContext, found: Found) -> str | None:
     """End the session; the name of the partial snapshot that is left of it, where it had a checkpoint."""
-    if found.posted is None:
-        raise DamageError(
-            f"no announcement of session {found.text_id[:9]} can be read, so its snapshot's name is not known",
-            hint="bkctl check says what is damaged",
-        )
     short = names.short(found.text_id)
+    if found.posted is None:
+        _revoke_unreadable(context, found, short)
+        return None
     whose = f"{found.set_name or 'a set that has no snapshot yet'} of {found.host_name or 'an unknown host'}"
     if not order.assume_yes:
         question = f"End the session {short}, {whose}? If that writer still runs, its run fails and has to begin anew."
@@ -178,6 +166,21 @@ def _revoke(order: DestinationSessionsOrder, context: JobContext, found: Found) 
         if found.snapshot_state == "open" and not _is_ended(place, posted.snapshot_name):
             raise ConflictError("the session could not be ended", hint="list the sessions again")
     return partial
+
+
+def _revoke_unreadable(context: JobContext, found: Found, short: str) -> None:
+    """Delete what was announced, where nobody can read it: under which name its snapshot would come is not known.
+
+    A writer looks right before it commits whether its announcement is there, so one that wakes up later has lost.
+    Raises KeyMissingError of one that a newer key opens: that one is not damaged.
+    """
+    for n in found.numbers:
+        with suppress(DamageError, ObjectMissingError):
+            found.place.records.session(found.session, n)
+    question = f"Nothing of session {short} can be read. What it stored is given up; is its writer really gone?"
+    _confirm(context, question, short)
+    with writing(context, found.place) as place:
+        reserve.with_room(place.records.place, lambda: place.records.remove_session(found.session, found.numbers))
 
 
 def _is_ended(place: OpenPlace, name: str) -> bool:

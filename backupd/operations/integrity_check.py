@@ -21,6 +21,7 @@ from backupd.operations.check_stored import StoredCheck
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import OpenPlace, SnapshotAt, open_place, to_record, writing
 from backupd.operations.repair.giving_up import GivingUp
+from backupd.operations.repair.records import RecordRepair
 from backupd.operations.repair.running import Repair
 from backupd.operations.repair.small_objects import SmallObjectRepair
 from backupd.repository.block_listing import list_blocks
@@ -45,6 +46,7 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
         healed_objects: dict[str, str] = {}
         if order.repair and findings.problems:
             healed_objects = SmallObjectRepair(order, context, place).run(findings.problems)
+            healed_objects |= RecordRepair(order, context, place, objects).before_reading(findings.problems)
         if healed_objects:
             findings = Findings()
             objects = read_objects(context, place, findings)
@@ -69,7 +71,12 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
         try:
             findings.was_repaired = order.repair
             stored.run(chosen)
-            _record(context, place, stored, findings)
+            is_recorded = _record(context, place, stored, findings)
+            if order.repair:
+                is_whole = stored.areas is not None and stored.areas.is_counted
+                has_read = is_recorded and stored.has_read_all
+                records = RecordRepair(order, context, place, objects)
+                healed_objects |= records.after_reading(findings, has_read=has_read, is_whole=is_whole)
             giving_up = GivingUp(order, context, place, findings, chosen)
             giving_up.look()
             healed = None
@@ -87,6 +94,7 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
     result["healed"] = healed
     result["healed_objects"] = [{"object": name, "place": origin} for name, origin in healed_objects.items()]
     result["decisions"] = decisions
+    result["areas"] = stored.areas.result(context) if stored.areas is not None else None
     return _end(context, place, findings, result)
 
 
@@ -149,12 +157,15 @@ def _lacks_blocks(place: OpenPlace, index: VerifiedIndex, objects: SmallObjects)
     return bool(index.damaged) or not list_blocks(place.repository.place).keys() <= named | objects.deleted
 
 
-def _record(context: JobContext, place: OpenPlace, stored: StoredCheck, findings: Findings) -> None:
-    """Publish places that no damage record names yet. That corrects nothing: the next backup then stores them again."""
+def _record(context: JobContext, place: OpenPlace, stored: StoredCheck, findings: Findings) -> bool:
+    """Publish places that no damage record names yet; whether all are recorded now.
+
+    That corrects nothing: the next backup then stores them again.
+    """
     fresh = stored.bad.without(stored.recorded)
     fresh.update(stored.healable.without(stored.recorded))
     if not fresh:
-        return
+        return True
     blocks, chunks = len(fresh.blocks), sum(map(len, fresh.chunks.values()))
     host_id = bytes.fromhex(context.host.host_id)
     try:
@@ -162,7 +173,7 @@ def _record(context: JobContext, place: OpenPlace, stored: StoredCheck, findings
             name = writable.records.report_damage(fresh.record(context.clock.now_ns(), host_id))
     except DestinationError as error:
         context.warn(f"the damage could not be recorded, so the next backup does not know of it: {error.message}")
-        return
+        return False
     findings.recorded_blocks, findings.recorded_chunks = blocks, chunks
     stored.now_recorded = fresh
     context.tell(
@@ -170,6 +181,7 @@ def _record(context: JobContext, place: OpenPlace, stored: StoredCheck, findings
         f"recorded as {name}, so that the next backup stores it again: "
         f"{blocks} {'block' if blocks == 1 else 'blocks'}, {chunks} single {'chunk' if chunks == 1 else 'chunks'}",
     )
+    return True
 
 
 def _end(context: JobContext, place: OpenPlace, findings: Findings, result: dict[str, object]) -> events.Done:
@@ -180,7 +192,8 @@ def _end(context: JobContext, place: OpenPlace, findings: Findings, result: dict
     result["files_hit"], result["files_hit_count"] = findings.hits, findings.hit_count
     result["recorded"] = {"blocks": findings.recorded_blocks, "chunks": findings.recorded_chunks}
     result["skipped"] = [{"set": name, "reason": error.message} for name, error in findings.skipped.items()]
-    context.tell("information", check_log.statistics_line(result["statistics"]), verbosity=1)
+    for line in check_log.statistics_lines(result):
+        context.tell("information", line, verbosity=1)
     error: BackupError | None = findings.error(place.whole.shown)
     done = events.Done(
         exit_code=error.exit_code if error is not None else 0,

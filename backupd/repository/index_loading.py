@@ -235,16 +235,23 @@ def merge_levels(records: Records, index: LoadedIndex) -> list[str]:
     return names
 
 
-def merge_named(records: Records, index: LoadedIndex, newest_first: Sequence[str]) -> list[str]:
+def read_doubts(records: Records, tables: IndexTables) -> Doubts:
+    """What a merge leaves out or puts last, read anew: lists and damage may have come while the run was under way."""
+    state, damage = mark_absent(tables, records)
+    bad = {block_id for record in damage.values() for block_id, ids in record.places if ids is None}
+    return Doubts(state.deleted, tables.absent_blocks | tables.retired_blocks, tables.absent_places, bad)
+
+
+def merge_named(
+    records: Records, index: LoadedIndex, newest_first: Sequence[str], doubts: Doubts | None = None
+) -> list[str]:
     """Write index objects that take the place of these, and their tables; returns the new names.
 
     Left out is as in `merge_levels`. None are written where there would be no fewer: chunks have many places then.
+    doubts: of a moment ago, where several are merged one after the other; what came since is left out of none.
     """
     repository, tables = records.repository, index.tables
-    # Anew: lists and damage may have come while the run was under way.
-    state, damage = mark_absent(tables, records)
-    bad = {block_id for record in damage.values() for block_id, ids in record.places if ids is None}
-    doubts = Doubts(state.deleted, tables.absent_blocks | tables.retired_blocks, tables.absent_places, bad)
+    doubts = doubts or read_doubts(records, tables)
     inputs = [fetch_contents(repository, name) for name in newest_first]
     # What they replaced stays replaced when they are gone, for hosts that have been away for long.
     replaces = list(dict.fromkeys([*newest_first, *(old for one in inputs for old in one.replaces)]))

@@ -12,7 +12,7 @@ import msgspec
 from backupd.errors import DamageError, FormatError, KeyMissingError, ObjectMissingError
 from backupd.repository.bad_places import BadPlaces, retired_in
 from backupd.repository.block_listing import list_blocks
-from backupd.repository.grades import Grade
+from backupd.repository.grades import Grade, Grading
 from backupd.repository.index_loading import LoadedIndex, load_index
 from backupd.repository.records import GcState, Posted, Records
 from backupd.snapshot import naming
@@ -58,17 +58,11 @@ class Look(msgspec.Struct, frozen=True):
         tables.absent_blocks |= {row.block_id for row in tables.blocks()} - self.blocks.keys() | self.misshapen
         tables.retired_blocks |= self.retired
 
-    def grade(self, block_id: bytes, chunk_id: bytes) -> Grade:
-        """How good a place is."""
-        if block_id not in self.blocks or block_id in self.gc.deleted:
-            return Grade.GONE
-        is_whole = block_id not in self.bad.blocks and block_id not in self.misshapen
-        is_bad = not is_whole or chunk_id in self.bad.chunks.get(block_id, ())
-        if block_id in self.gc.absent:
-            return Grade.LISTED_DOUBTFUL if is_bad else Grade.LISTED
-        if is_bad:
-            return Grade.DOUBTFUL
-        return Grade.RETIRED if block_id in self.retired else Grade.GOOD
+    @property
+    def grade(self) -> Callable[[bytes, bytes], Grade]:
+        """How good a place is, by block and chunk."""
+        gc = self.gc
+        return Grading(self.blocks, gc.deleted, gc.absent, self.bad, self.misshapen, self.retired).grade
 
 
 class Looking:

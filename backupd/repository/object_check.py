@@ -15,6 +15,7 @@ from backupd.errors import (
     KeyMissingError,
     NewerVersionError,
     ObjectMissingError,
+    error_of,
 )
 from backupd.repository import identity
 from backupd.repository.opening import OpenRepository, list_slots
@@ -47,6 +48,9 @@ class SmallObjects(msgspec.Struct, frozen=True):
     void: set[str] = set()
     deleted: set[bytes] = set()
     """Blocks that closed gc lists name."""
+    candidates: dict[int, list[bytes]] = {}
+    """By generation, closed ones too."""
+    closed: set[int] = set()
     damage: list[Damage] = []
     session_sets: set[bytes] = set()
     """Sets with a posted session."""
@@ -54,6 +58,12 @@ class SmallObjects(msgspec.Struct, frozen=True):
     """Names of objects of an epoch that the key at hand does not open."""
     unknown: list[str] = []
     """Names that the format does not have."""
+
+    @property
+    def absent(self) -> set[bytes]:
+        """Blocks that closed or open gc lists name."""
+        proposed = (blocks for n, blocks in self.candidates.items() if n not in self.closed)
+        return self.deleted.union(*proposed)
 
 
 def check_texts(whole: Destination, repository: str) -> list[ObjectProblem]:
@@ -95,11 +105,20 @@ def check_objects(repository: OpenRepository, step: Callable[[], None]) -> Small
             except (DamageError, DestinationError, NewerVersionError) as error:
                 found.problems.append(ObjectProblem(info.name, error.code, error.message))
             step()
+    # A list that a newer one covers stands for ever, and says nothing any more.
+    covered = {naming.gc_name(n, "deleted") for n in found.closed}
+    found.problems[:] = [one for one in found.problems if one.name not in covered]
     if is_drop_gone:
         # Put into another one, which may have come after the listing.
         found.void.update(records.readable_void_names()[0])
     found.problems.extend(_missing_keys(repository, found))
     return found
+
+
+def is_damage(code: str) -> bool:
+    """Whether an error is one of the object itself: not of a newer program, nor of a store that refuses something."""
+    error = error_of(code, "")
+    return isinstance(error, DamageError | ObjectMissingError) or code == DestinationError.code
 
 
 def read_deleted(repository: OpenRepository) -> set[bytes]:
@@ -171,6 +190,9 @@ def _check_record(records: Records, name: str, found: SmallObjects) -> None:
             found.session_sets.add(record.set_id)
         case BlockList() if kind is ObjectKind.DELETED:
             found.deleted.update(record.blocks)
+            found.closed.update((record.n, *record.covers))
+        case BlockList():
+            found.candidates[record.n] = record.blocks
 
 
 def _kind_of(name: str) -> tuple[ObjectKind | None, type[Record] | None]:

@@ -20,6 +20,7 @@ from backupd.errors import (
 )
 from backupd.repository.any_copy import Source, of_any_copy
 from backupd.repository.opening import OpenRepository, epoch_keys
+from backupd.repository.ways_out import way_out
 from backupd.seal.cipher import Binding
 from backupd.seal.envelope import open_object, read_epoch, seal_object
 from backupd.seal.header import ObjectKind
@@ -93,7 +94,7 @@ class Records:
         self.place.put(name, [data])
 
     def get(self, kind: ObjectKind, name: str, record_type: type[AnyRecord]) -> AnyRecord:
-        """Read a record. Raises DamageError, ObjectMissingError, KeyMissingError."""
+        """Read a record. Raises DamageError, with what helps; ObjectMissingError, KeyMissingError."""
 
         def read(source: Source) -> AnyRecord:
             data = source.get(name, 0, _MAX_OBJECT_BYTES)
@@ -103,7 +104,11 @@ class Records:
             cipher = self.repository.keyring.configuration.cipher
             return decode(open_object(kind, keys.snapshot_key, cipher, binding, data), record_type, name)
 
-        return of_any_copy(self.place, name, read)
+        try:
+            return of_any_copy(self.place, name, read)
+        except DamageError as error:
+            error.hint = way_out(name) or error.hint
+            raise
 
     def snapshot_names(self) -> list[SnapshotName]:
         """All snapshot names that are not void, oldest first within a set.
@@ -248,6 +253,13 @@ class Records:
     def session(self, session: bytes, n: int) -> Session:
         """One announcement. Raises DamageError, ObjectMissingError."""
         return self.get(ObjectKind.SESSION, naming.session_name(session, n), Session)
+
+    def readable_session(self, session: bytes, numbers: list[int]) -> Session | None:
+        """The newest of these announcements that can be read; None: none can."""
+        for n in reversed(numbers):
+            with suppress(DamageError, ObjectMissingError, KeyMissingError):
+                return self.session(session, n)
+        return None
 
     def posted(self) -> Iterator[Posted]:
         """Sessions with their newest announcements, but for those that end meanwhile. Raises as `session`."""

@@ -6,7 +6,7 @@ What was not found whole is walked again for each snapshot, so that each gets it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from backupd.cache.index_table import prefixes_of
@@ -16,10 +16,12 @@ from backupd.tree.depth import TOO_DEEP, is_too_deep
 from backupd.tree.entry import Chunks, ChunkTree, Entry, Kind, check
 from backupd.tree.lists import list_parts
 from backupd.tree.nodes import Load, leaf_entries, node_references
-from backupd.tree.reaching import attribute_ids
+from backupd.tree.reaching import long_values
 
 HasMany = Callable[[bytes], bytearray]
 """For each id of 32 bytes 1 where a good place gives the chunk."""
+NoteReached = Callable[[bytes, Sequence[int]], object]
+"""Hears of chunks that a tree reaches: ids, 32 bytes each, and plain bytes of each, 0 where the tree says none."""
 
 
 class Hit(NamedTuple):
@@ -85,8 +87,11 @@ class _Visit:
 class TreeCheck:
     """Walks any number of trees; not for several threads at once."""
 
-    def __init__(self, load: Load, has_many: HasMany, tables: IndexTables) -> None:
-        self._load, self._has_many = load, has_many
+    def __init__(
+        self, load: Load, has_many: HasMany, tables: IndexTables, note: NoteReached = lambda ids, lengths: None
+    ) -> None:
+        """note: hears of each chunk, nodes among them, before the first tree that reaches it has been walked."""
+        self._load, self._has_many, self._note = load, has_many, note
         self._whole = NodeMarks(tables)
         self._found: list[Hit] = []
         self.entry_count = 0
@@ -128,12 +133,14 @@ class TreeCheck:
             lost = visit.id if isinstance(error, ChunkLostError) else b""
             self._hit(visit, visit.path, not visit.is_list, lost, error.message)
             return []
+        self._note(visit.id, [len(data)])
         if not entries:
             return [_Visit(node, visit.path, False) for node in node_references(data)]
         return self._open_leaf(visit, entries)
 
     def _open_list(self, visit: _Visit, data: bytes) -> list[_Visit]:
-        nodes, ids, _ = list_parts(data)
+        nodes, ids, lengths = list_parts(data)
+        self._note(visit.id + ids, [len(data), *lengths])
         lost = self._lost(ids)
         if lost:
             self._hit(visit, visit.path, False, lost, "")
@@ -144,14 +151,17 @@ class TreeCheck:
         directory = visit.path if visit.path == b"/" else visit.path + b"/"
         below: list[_Visit] = []
         ids = bytearray()
+        lengths: list[int] = []
         ends: list[int] = []
         for entry in entries:
             content = entry.content
             if entry.kind == Kind.FILE:
                 if isinstance(content, bytes):
                     ids += content
+                    lengths.append(entry.size if entry.extra is None or entry.extra.extents is None else 0)
                 elif isinstance(content, Chunks):
                     ids += content.ids
+                    lengths += content.lengths
                 elif isinstance(content, ChunkTree):
                     below.append(_Visit(content.root, directory + entry.name, True, entry))
             elif entry.kind == Kind.DIRECTORY and is_too_deep(directory + entry.name):
@@ -159,9 +169,12 @@ class TreeCheck:
             elif entry.kind == Kind.DIRECTORY and isinstance(content, bytes):
                 below.append(_Visit(content, directory + entry.name, False))
             if entry.extra is not None:
-                ids += attribute_ids(entry)
+                values = long_values(entry)
+                ids += b"".join([value.id for value in values])
+                lengths += [value.length for value in values]
             ends.append(len(ids))
         if ids:
+            self._note(bytes(ids), lengths)
             present = self._has_many(bytes(ids))
             if not all(present):
                 self._report(visit, directory, entries, bytes(ids), ends)

@@ -112,7 +112,7 @@ class TreeReach:
             before = old.content if old is not None and is_same_kind else None
             if content != before:
                 yield _Below(before if isinstance(before, bytes) else None, content)
-        values = _long_values(new)
+        values = long_values(new)
         if values:
             yield Reached(b"".join([value.id for value in values]), [value.length for value in values])
 
@@ -151,12 +151,8 @@ class TreeReach:
         return found
 
 
-def attribute_ids(entry: Entry) -> bytes:
-    """Ids of the chunks of an entry's long attribute values and extents, 32 bytes each."""
-    return b"".join([value.id for value in _long_values(entry)])
-
-
-def _long_values(entry: Entry) -> list[Stored]:
+def long_values(entry: Entry) -> list[Stored]:
+    """Long attribute values and extents of an entry, which are chunks."""
     extra = entry.extra
     if extra is None:
         return []

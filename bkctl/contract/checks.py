@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType
 
+from bkctl.contract.areas import RecountedAreas
 from bkctl.contract.parts import Base64, Bytes, Changed, Count, Escaped, JobId, Seconds, SetId, Shown, Time, Traffic
 from bkctl.contract.runs import SkippedSet
 
@@ -136,7 +137,7 @@ class HealedObject(Shown, kw_only=True):
 
     object: str
     place: str
-    """From where it came."""
+    """From where it came; of a record that can't be read, what stands in for it."""
 
 
 class Checked(Shown, kw_only=True):
@@ -161,10 +162,12 @@ class Checked(Shown, kw_only=True):
     healed: Healed | None
     """None: nothing was to be repaired, or --repair was not given; of several sets: see `checks`."""
     healed_objects: list[HealedObject]
-    """Snapshots, keys and texts that `--repair` healed, or named anew."""
+    """Snapshots, keys and texts that `--repair` healed, or named anew; records that it put something in place of."""
     decisions: list[Decision]
     """One for each set that has lost something that was not given up before."""
     statistics: Statistics
+    areas: RecountedAreas | None
+    """None: not all was walked, or something is lost; of several sets: see `checks`."""
     coverage: Coverage
     seconds: Seconds
     problems: list[BadObject]

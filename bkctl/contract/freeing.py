@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType
 
-from bkctl.contract.areas import StoredArea
+from bkctl.contract.areas import StoredStatistics
 from bkctl.contract.parts import Bytes, Count, JobId, Seconds, Shown, Time, Traffic
 
 
@@ -108,27 +108,6 @@ class Target(Shown, kw_only=True):
     apply_command: str
 
 
-class SetAreas(Shown, kw_only=True):
-    """What a set holds at a destination."""
-
-    set: str
-    set_id: str
-    snapshot: str | None
-    """The newest complete one."""
-    data: StoredArea
-    retention: StoredArea
-
-
-class FreedStatistics(Shown, kw_only=True):
-    """What is stored when it has ended."""
-
-    repository: str
-    as_of: Time
-    as_of_ns: int
-    stored_bytes: Bytes
-    sets: list[SetAreas]
-
-
 class WaitsFor(Shown, kw_only=True):
     """Why a part waits for the next freeing."""
 
@@ -163,7 +142,7 @@ class Freed(Shown, kw_only=True):
     """null: the set keeps all, or no set was named, or a run of it is under way."""
     target: Target | None
     """null: no target was given."""
-    statistics: FreedStatistics | None
+    statistics: StoredStatistics | None
     """null: snapshots would go first, so not all was counted; or of several: they stand with each."""
     dry_run: bool
     seconds: Seconds

@@ -183,6 +183,8 @@ class Copy(Shown, kw_only=True):
     locked_until: Time | None
     """So long nobody can delete what the last run's snapshot needs; null: nothing is locked there, or the last run
     could not extend all locks."""
+    locks_error: str | None
+    """Why it could not."""
     quotas: list[Quota]
     growth_bytes_per_day: int | None
     """Of what the set takes there, in the last two months; less than 0 where it shrinks; null: too little is known."""

@@ -39,7 +39,7 @@ def lines(sets: Sequence[SetStatus], now_ns: int, ago: Callable[[int], str]) -> 
             elif copy.snapshot is not None:
                 uncounted[one.set] = None
     if uncounted:
-        told.append(f"Areas not counted yet: {', '.join(uncounted)}; `bkctl free` counts them")
+        told.append(f"Areas not counted yet: {', '.join(uncounted)}; `bkctl check` and `bkctl free` count them")
     return told
 
 

@@ -39,7 +39,7 @@ def check_lines(result: Mapping[str, Any]) -> list[str]:
     healed = result.get("healed")
     if healed:
         lines.append(_healed_line(healed))
-    lines += [f"Repaired: {one['object']}, from {one['place']}." for one in result.get("healed_objects") or []]
+    lines += [_healed_object(one["object"], one["place"]) for one in result.get("healed_objects") or []]
     lines += [line for one in result.get("decisions") or [] for line in _decision_lines(one)]
     return [*lines, f"{facts}: {verdict}."]
 
@@ -68,6 +68,12 @@ def _healed_line(healed: Mapping[str, Any]) -> str:
     sources = joined(f"{count(one['chunks'], 'chunk')} from {one['place']}" for one in healed["sources"])
     facts = joined([count(healed["files"], "file"), f"{format_bytes(healed['stored_bytes'])} stored again", sources])
     return f"Repaired: {facts}."
+
+
+def _healed_object(name: str, origin: str) -> str:
+    if name.startswith(("gc/", "notes/", "damage/")):
+        return f"Can't be read: {name}; in its place: {origin}."
+    return f"Repaired: {name}, from {origin}."
 
 
 def _figure(value: object) -> str:

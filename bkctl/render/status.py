@@ -149,6 +149,11 @@ def _notes(one: SetStatus) -> list[str]:
         for copy in one.copies
         if copy.locked_until is not None
     ]
+    notes += [
+        f"{one.set} on {copy.destination}: {copy.locks_error}"
+        for copy in one.copies
+        if copy.locks_error is not None
+    ]
     for copy in one.copies:
         if copy.needs_decision is not None:
             job = copy.needs_decision[:9]
@@ -308,6 +313,7 @@ def _copy_document(copy: CopyStatus) -> dict[str, Any]:
         "source_bytes": copy.source_bytes,
         "areas": areas.document(copy.areas),
         "locked_until": copy.locked_until,
+        "locks_error": copy.locks_error,
         "quotas": [_fields(use) for use in copy.quotas],
         **forecast.fields(copy),
         "seeding": rfc3339(copy.seeding_ns) if copy.seeding_ns is not None else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -161,3 +162,29 @@ def _whole(daemon: Daemon, name: str, place: Path) -> str:
     """PLACE/ID of a set's repository at a destination."""
     found = daemon.good("set", "show", name)["set"]["repositories"]
     return next(str(one["place"]) for one in found if one["place"].startswith(str(place)))
+
+
+def test_who_shares_a_repository_learns_that_its_history_is_gone(daemon: Daemon) -> None:
+    """Else `status` calls a set good for days of which nothing is stored any more."""
+    source, place = daemon.home / "source", daemon.home / "three"
+    names = ("left", "right")
+    for name in names:
+        daemon.good("once", source, "--to", place, "--name", name, "--no-daemon")
+    [key] = (daemon.home / "xdg" / "data").rglob("*.key")
+    shutil.copy(key, daemon.state / "keys" / key.name)
+    daemon.good("destination", "add", "three", place)
+    for name in names:
+        daemon.good("set", "create", name, "--source", source, "--to", "three")
+        daemon.good("backup", name)
+    assert len(list(place.glob("r*"))) == 1
+    assert None not in [_newest(daemon, name) for name in names]
+    host = daemon.good("snapshot", "list", "left")["snapshots"][0]["host"]
+    daemon.good("purge", "--host", host, "--from", "three", "--confirm", host)
+    assert [_newest(daemon, name) for name in names] == [None, None]
+    for name in names:
+        daemon.good("backup", name)
+    assert None not in [_newest(daemon, name) for name in names]
+    plan = daemon.good("purge", "--all", "--from", "three", "--dry-run")["plan"]
+    daemon.good("purge", "--all", "--from", "three", "--apply", plan, "--yes", "--confirm", str(place))
+    assert [_newest(daemon, name) for name in names] == [None, None]
+    assert daemon.json("status", "--check")["exit"] in (0, 21)

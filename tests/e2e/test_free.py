@@ -126,7 +126,7 @@ def test_what_the_areas_hold_is_shown(daemon: Daemon, tmp_path: Path) -> None:
     assert found["docs", "two"]["areas"] is found["mail", "one"]["areas"] is None
     # The other set's part of this destination is not known: a sum would be too little.
     assert f'{metric}data"' not in daemon.bkctl("status", "--format", "prometheus").stdout.decode()
-    daemon.good("free", "mail")
+    assert daemon.good("check", "mail")["areas"]["sets"][0]["before"] is None
     found = copies()
     docs, mail = found["docs", "one"]["areas"], found["mail", "one"]["areas"]
     assert (docs["data"]["files"], docs["data"]["source_bytes"]) == (2, _MIB + 100_000)
@@ -144,6 +144,9 @@ def test_what_the_areas_hold_is_shown(daemon: Daemon, tmp_path: Path) -> None:
     daemon.good("backup", "docs", "--to", "one")
     late = copies()["docs", "one"]
     assert (late["areas"]["current"], late["areas"]["as_of"], late["files"]) == (False, docs["as_of"], 3)
+    assert daemon.good("check", "docs", "--from", "one")["areas"]["sets"][0]["agree"] is None
+    late = copies()["docs", "one"]
+    assert (late["areas"]["current"], late["areas"]["data"]["files"]) == (True, 3)
 
 
 def _larger(tmp_path: Path) -> Path:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from backupd.block.layout import DATA
-from tests.flow.test_repair import blocks_of
 from tests.support.daemon import Daemon
+from tests.support.damaging import blocks_of
 from tests.support.fake_clock import FakeClock, fake_clock
 
 _WEEK = timedelta(days=8)

@@ -23,6 +23,12 @@ from tests.fault.conftest import Faults
 from tests.support.crashing import Scene
 from tests.support.disk_states import Disk, Worst
 from tests.support.disk_trace import DEFECT, Fault
+from tests.support.repair_scenes import (
+    records_repaired,
+    repaired_by_parity,
+    repaired_from_sibling,
+    small_objects_repaired,
+)
 
 pytestmark = [pytest.mark.platform("linux"), pytest.mark.usefixtures("quick_workers")]
 
@@ -216,11 +222,11 @@ def migrated(scene: Scene) -> Callable[[], int]:
 OPERATIONS: list[Operation] = [
     first_backup, incremental, nothing_new_to_store, resumed, index_merge, index_rebuild, key_added, key_changed,
     key_rotated, key_removed, replicated, replicated_again, freed, freed_with_policy, freed_for_target, migrated,
+    repaired_from_sibling, repaired_by_parity, small_objects_repaired, records_repaired,
 ]  # fmt: skip
-_AT_THEIR_TIME = [
-    pytest.param(one, marks=pytest.mark.nightly) if one is key_changed else pytest.param(one) for one in OPERATIONS
-]
-"""Where passwords alone open the repository, each look takes seconds."""
+_BY_NIGHT = (key_changed, repaired_by_parity, small_objects_repaired, records_repaired)
+"""Where passwords alone open the repository, each look takes seconds; of repairs one is tried at every change."""
+_AT_THEIR_TIME = [pytest.param(one, marks=[pytest.mark.nightly] * (one in _BY_NIGHT)) for one in OPERATIONS]
 
 
 @pytest.mark.parametrize("operation", _AT_THEIR_TIME, ids=lambda one: one.__name__)
@@ -316,7 +322,10 @@ def test_a_call_that_fails_is_told_and_loses_nothing(tmp_path: Path, operation: 
     print(f"{operation.__name__}, calls that fail: {dict(reported)}")  # noqa: T201 - as above
 
 
-SLOW = (key_changed, replicated, replicated_again, freed, freed_with_policy, freed_for_target, migrated)
+SLOW = (
+    key_changed, replicated, replicated_again, freed, freed_with_policy, freed_for_target, migrated,
+    repaired_from_sibling, repaired_by_parity, small_objects_repaired, records_repaired,
+)  # fmt: skip
 """Opening by passwords alone takes seconds, and so does what is done again before each look."""
 KEY_OPERATIONS = (key_added, key_changed, key_rotated, key_removed)
 BACKUPS = (first_backup, incremental, nothing_new_to_store, resumed, index_merge)

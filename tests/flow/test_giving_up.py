@@ -8,8 +8,9 @@ from typing import Any
 
 from backupd.block.layout import DATA, TREE
 from backupd.model.orders import CheckOrder, SiblingPlace, SnapshotListOrder
-from tests.flow.test_repair import Pair, blocks_of
+from tests.flow.test_repair import Pair
 from tests.support import damaging
+from tests.support.damaging import blocks_of
 from tests.support.histories import History
 
 _FILES = 30

@@ -94,6 +94,9 @@ def test_freeing_waits_for_locks_and_says_until_when(shelf: Shelf) -> None:
     (shelf.source / "gone").unlink()
     shelf.write(stays=_MIB)
     shelf.back_up(lock)
+    said = shelf.free(lock, dry_run=True, set_names=[shelf.source.name], target_bytes=2 * _MIB)
+    assert [drop["id"] for drop in said["target"]["drops"]] == [first["snapshot"]]
+    assert ([one["what"] for one in said["waiting"]], said["planned_bytes"] > 2 * _MIB) == (["lock"], True)
     shelf.drop(first["snapshot"], lock)
     for found in (shelf.free(lock, dry_run=True), shelf.free(lock), shelf.free("")):
         (waiting,) = found["waiting"]

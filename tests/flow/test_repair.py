@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from backupd.block.layout import BLOCK_HEADER_BYTES, DATA, TREE, unpack_header
+from backupd.block.layout import DATA, TREE
 from backupd.errors import DestinationFullError
 from backupd.model.orders import CheckOrder, FreeOrder, ReplicateOrder, SiblingPlace
 from tests.support import damaging
+from tests.support.damaging import blocks_of
 from tests.support.faulty_store import Fault, FaultyPlace
 from tests.support.histories import History
 from tests.support.machine import PLUGINS, PYTHON_PATH
@@ -82,16 +83,6 @@ class Pair:
     def check(self, *, crc: bool = True) -> Checked:
         """The same of a check that repairs nothing."""
         return self.repair(crc=crc, repair=False)
-
-
-def blocks_of(place: Path, *contents: int) -> list[Path]:
-    """Whole blocks of these contents, the largest first."""
-    found = [path for path in place.glob("r*/blocks/*/*") if _content(path) in contents]
-    return sorted(found, key=lambda path: -path.stat().st_size)
-
-
-def _content(path: Path) -> int:
-    return unpack_header(path.read_bytes()[:BLOCK_HEADER_BYTES], bytes.fromhex(path.name)).content
 
 
 def _paths(checked: Checked) -> set[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from backupd.block.layout import DATA
 from backupd.model.orders import CheckOrder
-from tests.flow.test_repair import blocks_of
+from tests.support.damaging import blocks_of
 from tests.support.histories import History
 
 

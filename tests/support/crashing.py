@@ -62,7 +62,7 @@ class Scene:
 
     def back_up(self, unlock: Unlock | None = None) -> int:
         """As `bkctl once source --to place`."""
-        return self.run(_backup(self.source, self.place, unlock or Unlock()))
+        return self.run(backup_order(self.source, self.place, unlock or Unlock()))
 
     def note_what_is_there(self) -> None:
         """What is complete now was reported as good, but for what may go."""
@@ -71,7 +71,7 @@ class Scene:
     def hash_of_source(self) -> str:
         """What a snapshot of the source gives back: by another machine at another place."""
         other, place = Machine(self.above / "other home"), self.above / "other place"
-        other.run(_backup(self.source, place, Unlock()))
+        other.run(backup_order(self.source, place, Unlock()))
         (tree,) = read_stored(other, place).values()
         return tree.digest
 
@@ -138,6 +138,7 @@ class Scene:
             raise AssertionError(f"what is stored can't be read: {error.code} {error.message}") from error
 
 
-def _backup(source: Path, place: Path, unlock: Unlock) -> BackupOrder:
+def backup_order(source: Path, place: Path, unlock: Unlock) -> BackupOrder:
+    """Of all that the source holds."""
     limits = Limits(jobs=1, polite=False)
     return BackupOrder(place=str(place), sources=[bytes(source)], set_name="docs", limits=limits, unlock=unlock)

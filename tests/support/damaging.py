@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from backupd.block.layout import BLOCK_HEADER_BYTES, unpack_header
+
 Damage = Callable[[Path], None]
 
 
@@ -69,6 +71,16 @@ DAMAGES: dict[str, Damage] = {
     "zeros all over": zero(0.0, 1.0),
     "longer": append,
 }
+
+
+def blocks_of(place: Path, *contents: int) -> list[Path]:
+    """Whole blocks of these contents, the largest first."""
+    found = [path for path in place.glob("r*/blocks/*/*") if _content(path) in contents]
+    return sorted(found, key=lambda path: -path.stat().st_size)
+
+
+def _content(path: Path) -> int:
+    return unpack_header(path.read_bytes()[:BLOCK_HEADER_BYTES], bytes.fromhex(path.name)).content
 
 
 def _rewrite(path: Path, data: bytes) -> None:

@@ -69,9 +69,9 @@ class Shelf:
         names = [one.name for one in records.snapshot_names() if naming.snapshot_id_text(one.session) == snapshot]
         assert drop_snapshots(records, names, self.clock.now_ns(), bytes(16), "a test") == 0
 
-    def free(self, lock: str, *, dry_run: bool = False) -> dict[str, Any]:
-        """The result of a freeing."""
-        order = FreeOrder(place=self.place(lock), access=self.access, dry_run=dry_run)
+    def free(self, lock: str, *, dry_run: bool = False, **more: Any) -> dict[str, Any]:
+        """The result of a freeing. more: fields of the order."""
+        order = FreeOrder(place=self.place(lock), access=self.access, dry_run=dry_run, **more)
         done = self.machine.run(order, self.clock).done
         assert done.exit_code == 0
         return done.result

@@ -272,9 +272,8 @@ def end_dead(
         except OSError as error:
             raise translated(error, path) from error
     for session, numbers in records.sessions().items():
-        try:
-            posted = records.session(session, numbers[-1])
-        except (DamageError, ObjectMissingError):
+        posted = records.readable_session(session, numbers)
+        if posted is None:
             continue
         if posted.state_id == who.state_id and posted.set_id == set_id:
             end_dead_session(records, session, posted.snapshot_name, now_ns, who.host_id)

@@ -36,6 +36,8 @@ def after_run(context: JobContext, parts: Parts, started_ns: int, done: events.D
         except StoppedError as error:
             # The snapshot stands, and the next run does what this one left.
             context.warn(f"{error.message}; not all locks were extended")
+            stopped = {"locked": None, "locks_error": error_fields(locks_failed(error))}
+            entries |= {one.number: stopped for one in locking if one.number not in entries}
             break
         except BackupError as error:
             failed = failed or locks_failed(error)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from backupd.block.assembler import FinishedBlock
-from backupd.cache import seen_snapshots
 from backupd.cache.journal import Journal
 from backupd.cancel import Cancel
 from backupd.errors import (
@@ -20,6 +19,7 @@ from backupd.errors import (
 from backupd.model.orders import BackupOrder
 from backupd.operations.backup import basing
 from backupd.operations.backup.account import AccountCount
+from backupd.operations.backup.after_commit import end_session, remember_seen
 from backupd.operations.backup.opening import OpenedForWriting
 from backupd.operations.backup.session import (
     Publishing,
@@ -32,7 +32,6 @@ from backupd.operations.backup.session import (
 from backupd.operations.backup.setting import SetUse
 from backupd.operations.backup.space import SpaceGuard, stored_in
 from backupd.operations.context import JobContext
-from backupd.operations.places import seen_snapshots_path
 from backupd.repository import reserve
 from backupd.repository.engine import StoreEngine
 from backupd.repository.index_loading import LoadedIndex, forget_lost, load_index, mark_absent, merge_levels
@@ -203,8 +202,8 @@ class Part:
         self._validate()
         self.session.commit(snapshot, self._context.clock.now_ns())
         self.snapshot = snapshot
-        self._remember()
-        self._end_session()
+        remember_seen(self._context, self.place, self.session.name)
+        end_session(self._context, self.session)
 
     @property
     def has_checkpoint(self) -> bool:
@@ -218,7 +217,7 @@ class Part:
         self._validate()
         self.session.commit(self._draft, self._context.clock.now_ns())
         self.snapshot = self._draft
-        self._end_session()
+        end_session(self._context, self.session)
 
     def count_account(self) -> None:
         """After a complete snapshot: what the account holds with it."""
@@ -234,20 +233,6 @@ class Part:
             # Its checkpoints may need what is lost: none of them is to become a partial snapshot.
             self.session.abandon(now_ns)
             raise
-
-    def _remember(self) -> None:
-        """After a complete snapshot: this host will notice if it vanishes. What fails from here on fails no run."""
-        context = self._context
-        try:
-            seen_snapshots.add(seen_snapshots_path(context, self.place), [self.session.name])
-        except (StateFullError, StateError, AccessError) as error:
-            context.warn(f"{error.message}; this host will not notice if the snapshot vanishes")
-
-    def _end_session(self) -> None:
-        try:
-            self.session.end()
-        except DestinationError as error:
-            self._context.warn(f"{error.message}; the next run ends the session")
 
     def tidy_up(self) -> None:
         """After a complete snapshot. What fails here the next run does: the snapshot stands."""

@@ -100,6 +100,13 @@ class Cleaner:
         finally:
             look.index.tables.close()
 
+    def note_locked(self, dropped: Collection[str]) -> None:
+        """Tell what of a plan the store would retain. dropped: as of `show`."""
+        if self._locks.is_locking:
+            planned_bytes = self._report.planned_bytes
+            self.show(dropped)
+            self._report.planned_bytes = planned_bytes
+
     def weigh(self, targeting: Targeting) -> None:
         """Have the snapshots weighed, of which some may go for a target."""
         look, _ = self._looked(mark=lambda look, marks: self._weigh(targeting, look, marks))
@@ -275,7 +282,7 @@ class Cleaner:
 
     def _note(self, look: Look, areas: AreaCount) -> None:
         report = self._report
-        report.note_areas(areas.sets())
+        report.note_areas(areas.sets(), areas.of)
         report.before.stored_bytes = report.before.stored_bytes or (
             sum(look.blocks.values()) + report.deleted_bytes - report.stored_bytes
         )

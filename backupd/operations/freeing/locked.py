@@ -52,7 +52,7 @@ class LockedBlocks:
         """Those of the plan's blocks that are locked now."""
         found = {use.block_id: use.size_bytes for use in planned.dead}
         found |= {use.block_id: use.dead_bytes for use in planned.rewritten}
-        if not found or not self._is_locking():
+        if not found or not self.is_locking:
             return set()
         self._look(sorted(found.keys() - self._until.keys()))
         now_ns = self._context.clock.now_ns()
@@ -61,7 +61,9 @@ class LockedBlocks:
             self._note(block_id, found[block_id], self._until[block_id])
         return locked
 
-    def _is_locking(self) -> bool:
+    @property
+    def is_locking(self) -> bool:
+        """Whether anything there may be locked."""
         if self._does_lock is None:
             self._does_lock = bool(self._place.keeping().locks) or self._place.lock_rule is not None
         return self._does_lock

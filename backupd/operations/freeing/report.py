@@ -49,6 +49,7 @@ class Report:
         self.after = Held()
         self.sets: list[SetAreas] = []
         """As the last look found them."""
+        self.of = ""
         self.deleted_blocks = self.deleted_bytes = 0
         self.copied_bytes = self.stored_bytes = 0
         """Read of blocks that were written anew, and written."""
@@ -62,17 +63,18 @@ class Report:
         """What can be freed, where nothing is done."""
         self.put_off_blocks = 0
 
-    def note_areas(self, sets: list[SetAreas]) -> None:
-        """What a look found; the first one, and the last one, are told."""
+    def note_areas(self, sets: list[SetAreas], of: str) -> None:
+        """What a look found of snapshots with this digest; the first one, and the last one, are told."""
         held = Held(sum(one.data.stored_bytes for one in sets), sum(one.retention.stored_bytes for one in sets))
-        self.sets, self.after = sets, held
+        self.sets, self.of, self.after = sets, of, held
         if not self.before.stored_bytes:
             self.before.data_bytes, self.before.retention_bytes = held.data_bytes, held.retention_bytes
 
     def statistics(self, repository: str, as_of_ns: int) -> Statistics:
         """What is stored now, for who keeps figures."""
         stored_bytes = self.after.stored_bytes
-        return Statistics(repository=repository, as_of_ns=as_of_ns, stored_bytes=stored_bytes, sets=self.sets)
+        found = Statistics(repository=repository, as_of_ns=as_of_ns, stored_bytes=stored_bytes, sets=self.sets)
+        return msgspec.structs.replace(found, of=self.of)
 
     @property
     def freed_bytes(self) -> int:

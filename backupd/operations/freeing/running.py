@@ -115,6 +115,7 @@ def _free_for_target(
     plan = targeting.plan()
     report.planned_bytes = plan.freed_bytes
     if order.dry_run:
+        cleaner.note_locked(targeting.names_of(plan))
         return targeting.document(plan, changed=False), None
     targeting.confirm(plan)
     with writing(context, place) as writable, _told_who_may():

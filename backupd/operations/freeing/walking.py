@@ -7,6 +7,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
+from blake3 import blake3
 
 from backupd.model.areas import Area, SetAreas
 from backupd.repository.live_chunks import LiveChunks, Marked
@@ -86,7 +87,9 @@ def in_order(snapshots: Mapping[str, Snapshot], void: Collection[str]) -> list[S
 
     void: names of those that were dropped, and are needed by a writer under way.
     """
-    newest = list(newest_of_sets({name: one for name, one in snapshots.items() if name not in void}).values())
+    living = newest_of_sets({name: one for name, one in snapshots.items() if name not in void})
+    # What sets share the first one has: the same one each time.
+    newest = [living[set_id] for set_id in sorted(living)]
     return newest + [one for one in roots_in_order(snapshots) if not any(one is first for first in newest)]
 
 
@@ -99,6 +102,9 @@ class AreaCount:
         self._newest = newest_of_sets(living)
         self._later = _later({one.id: one for one in living.values() if one.is_complete}.values())
         self._sets: dict[bytes, SetAreas] = {}
+        ids = sorted(one.id + one.root for one in snapshots.values())
+        self.of = blake3(b"".join(ids)).hexdigest(length=16) if ids else ""
+        """The same for the same snapshots, whole or incomplete as they are; empty for none."""
 
     def add(self, snapshot: Snapshot, marked: Marked, versions: Callable[[bytes, bytes], Versions] | None) -> None:
         """Take in a snapshot that was walked. versions: counts them for two roots; None: they are not wanted."""

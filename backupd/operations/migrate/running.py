@@ -22,7 +22,7 @@ from backupd.repository import block_facts
 from backupd.repository.bad_places import BadPlaces, retired_in
 from backupd.repository.block_facts import FactsReader, Wanted
 from backupd.repository.block_listing import list_blocks
-from backupd.repository.index_loading import LoadedIndex, epoch_of, load_index, mark_absent, merge_named
+from backupd.repository.index_loading import LoadedIndex, epoch_of, load_index, mark_absent, merge_named, read_doubts
 from backupd.repository.key_management import check_newest
 from backupd.repository.parity_setting import wanted_there, with_parity
 from backupd.settings.directories import ensure
@@ -182,10 +182,12 @@ class _Migration:
     def _seal_index_anew(self, index: LoadedIndex) -> None:
         """Index objects of older epochs are replaced; a freeing removes them a week later."""
         place, current = self._place, self._place.repository.keyring.current.name
-        for name in index.tables.names():
-            if name in index.sizes and epoch_of(place.repository, name) != current:
-                self._context.cancel.check()
-                merge_named(place.records, index, [name])
+        tables = index.tables
+        old = [name for name in tables.names() if name in index.sizes and epoch_of(place.repository, name) != current]
+        doubts = read_doubts(place.records, tables) if old else None
+        for name in old:
+            self._context.cancel.check()
+            merge_named(place.records, index, [name], doubts)
 
     def _record_lost(self, tables: IndexTables) -> None:
         """What can't be read is known as damage from now on, but for what a cleaner took away meanwhile."""

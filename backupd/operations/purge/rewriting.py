@@ -12,10 +12,10 @@ import msgspec
 from blake3 import blake3
 
 from backupd.block.layout import TREE
-from backupd.cache import seen_snapshots
 from backupd.chunk.identity import ZERO_SALT, Identity, node_key
-from backupd.errors import AccessError, ConflictError, DestinationError, StateError, StateFullError, StoppedError
+from backupd.errors import ConflictError, StoppedError
 from backupd.operations.backup import basing
+from backupd.operations.backup.after_commit import end_session, remember_seen
 from backupd.operations.backup.posting import Posts
 from backupd.operations.backup.session import (
     Publishing,
@@ -25,7 +25,7 @@ from backupd.operations.backup.session import (
     validate,
 )
 from backupd.operations.context import JobContext
-from backupd.operations.places import OpenPlace, seen_snapshots_path
+from backupd.operations.places import OpenPlace
 from backupd.operations.purge.choosing import Wish, remaining_sources
 from backupd.repository.copied_blocks import CopiedBlocks
 from backupd.repository.index_loading import LoadedIndex, load_index, mark_absent
@@ -102,7 +102,8 @@ class Rewriter:
             snapshot = self._stand_in(wish, new_id, root, noted)
             session.commit(snapshot, context.clock.now_ns())
             is_ended = True
-            self._remember(session)
+            remember_seen(self._context, self._place, session.name)
+            end_session(self._context, session)
         finally:
             # Where it did not end, the next run of the set, or the next purge, ends the session by the journal.
             journal.close(is_ended=is_ended)
@@ -156,18 +157,6 @@ class Rewriter:
             tags=noted.tags_over(old.tags),
             rewriting=Rewriting(old.id, self._context.clock.now_ns(), self._who.host_id, paths),
         )
-
-    def _remember(self, session: RunningSession) -> None:
-        """The snapshot stands: what fails now fails nothing."""
-        context = self._context
-        try:
-            seen_snapshots.add(seen_snapshots_path(context, self._place), [session.name])
-        except (StateFullError, StateError, AccessError) as error:
-            context.warn(f"{error.message}; this host will not notice if the snapshot vanishes")
-        try:
-            session.end()
-        except DestinationError as error:
-            context.warn(f"{error.message}; the next run ends the session")
 
 
 def rewritten_id(chunk_id_key: bytes, old_id: bytes, paths: Sequence[bytes]) -> bytes:

@@ -19,7 +19,6 @@ from backupd.errors import (
     NewerVersionError,
     ObjectExistsError,
     ObjectMissingError,
-    error_of,
 )
 from backupd.model.orders import CheckOrder, ReplicateOrder
 from backupd.operations.context import JobContext
@@ -29,7 +28,7 @@ from backupd.operations.replicate.one_set import SetReplication
 from backupd.operations.replicate.report import Report
 from backupd.repository import identity
 from backupd.repository.dropping import drop_snapshots
-from backupd.repository.object_check import ObjectProblem, is_whole_key
+from backupd.repository.object_check import ObjectProblem, is_damage, is_whole_key
 from backupd.settings.lock import SetLock
 from backupd.snapshot.naming import SnapshotName, parse_snapshot_name
 
@@ -46,7 +45,7 @@ class SmallObjectRepair:
 
     def run(self, problems: Sequence[ObjectProblem]) -> dict[str, str]:
         """Heal what is at hand of these; by name from where it came. What fails is told, and stays a problem."""
-        names = [problem.name for problem in problems if _is_damage(problem.code)]
+        names = [problem.name for problem in problems if is_damage(problem.code)]
         texts = [name for name in names if name in identity.TWINS]
         keys = [name for name in names if name.startswith(_KEYS)]
         snapshots = [parsed for name in names if (parsed := parse_snapshot_name(name)) is not None]
@@ -151,12 +150,6 @@ class SmallObjectRepair:
                 now_ns = self._context.clock.now_ns()
                 drop_snapshots(place.records, [one.name], now_ns, host_id, f"damaged; copied again from {called}")
                 self._healed[one.name] = called
-
-
-def _is_damage(code: str) -> bool:
-    """Whether an error is one of the object itself: not of a newer program, nor of a store that refuses something."""
-    error = error_of(code, "")
-    return isinstance(error, DamageError | ObjectMissingError) or code == DestinationError.code
 
 
 def _readable(source: OpenPlace, set_id: str, starts: set[str]) -> Iterator[SnapshotAt]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from backupd.cache import seen_snapshots
 from backupd.clock import to_name
 from backupd.errors import (
     AccessError,
@@ -18,6 +17,7 @@ from backupd.errors import (
 )
 from backupd.model.orders import ReplicateOrder
 from backupd.operations.backup import basing
+from backupd.operations.backup.after_commit import end_session, remember_seen
 from backupd.operations.backup.locking import is_locking, keep_locked, locks_failed
 from backupd.operations.backup.session import (
     Publishing,
@@ -29,7 +29,7 @@ from backupd.operations.backup.session import (
 )
 from backupd.operations.backup.space import SpaceGuard, stored_in
 from backupd.operations.context import JobContext
-from backupd.operations.places import OpenPlace, SnapshotAt, seen_snapshots_path
+from backupd.operations.places import OpenPlace, SnapshotAt
 from backupd.operations.replicate.blame import blame, told_of
 from backupd.operations.replicate.content import ContentCopy, Ticker
 from backupd.operations.replicate.report import Report
@@ -227,14 +227,8 @@ class SetReplication:
         parsed = naming.parse_snapshot_name(session.name)
         if parsed is not None:
             self._names.append(parsed)
-        try:
-            seen_snapshots.add(seen_snapshots_path(context, self._new), [session.name])
-        except (StateFullError, StateError, AccessError) as error:
-            context.warn(f"{error.message}; this host will not notice if the snapshot vanishes")
-        try:
-            session.end()
-        except DestinationError as error:
-            context.warn(f"{error.message}; the next run ends the session")
+        remember_seen(context, self._new, session.name)
+        end_session(context, session)
 
     def _tidy_up(self, index: LoadedIndex) -> None:
         """As after a backup, where the newest snapshot of the set is there now. What fails here fails nothing.

@@ -14,6 +14,7 @@ from backupd.daemon.status import Facts
 from backupd.model.jobs import ended_state
 from backupd.model.sets import DestinationText, SetText
 from backupd.model.status import CopyStatus, SetStatus, StatusReport, Underway
+from bkctl.render.status import status_lines
 
 NOW = 1_800_000_000 * 1_000_000_000
 HOUR = 3600
@@ -243,3 +244,18 @@ def test_a_run_that_a_quota_refused_tells_what_is_stored() -> None:
     copy = report(earlier, refused, sets=(a_set(quota="800"),)).sets[0].copies[0]
     assert (copy.stored_bytes, copy.free_bytes) == (900, 7)
     assert [(use.of, use.used_bytes, use.left_bytes) for use in copy.quotas] == [("set", 900, 0)]
+
+
+def test_why_locks_were_not_extended_is_said_until_a_run_extends_them() -> None:
+    """Else nobody learns that a thief could delete what is thought to be locked."""
+    why = {"code": "locks.failed", "message": "not locked for long enough: the store refused"}
+    failed = {"destinations": [{"name": "usb", "free_bytes": 1, "locked": None, "locks_error": why}]}
+    locked = {"until": "2027-01-01T00:00:00+00:00"}
+    good = {"destinations": [{"name": "usb", "free_bytes": 1, "locked": locked, "locks_error": None}]}
+    found = report(a_run(25, facts=good), a_run(1, 3, facts=failed))
+    assert copy_of(found).locked_until is None
+    assert copy_of(found).locks_error == "not locked for long enough: the store refused"
+    assert "home on usb: not locked for long enough: the store refused" in status_lines(found)
+    found = report(a_run(25, 3, facts=failed), a_run(1, facts=good))
+    assert (copy_of(found).locked_until, copy_of(found).locks_error) == (locked["until"], None)
+    assert not any("not locked" in line for line in status_lines(found))

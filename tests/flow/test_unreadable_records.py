@@ -1,0 +1,197 @@
+"""A record that can't be read ends each freeing; its hint names a way out, and none of them lets more be deleted."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backupd.errors import AnswerNeededError, BackupError, ConflictError, DamageError
+from backupd.model.destination_orders import DestinationSessionsOrder
+from backupd.model.orders import CheckOrder, SnapshotListOrder
+from backupd.operations.backup.session import RunningSession, WriterIdentity
+from backupd.repository.notes import read_notes, write_note
+from backupd.seal.header import ObjectKind
+from backupd.snapshot import naming
+from backupd.snapshot.notes import PIN
+from backupd.snapshot.records import BlockList, Damage, Note
+from tests.support import damaging
+from tests.support.histories import History
+
+_MIB = 1 << 20
+_SET = "source"
+
+
+@pytest.fixture(name="history")
+def _history(tmp_path: Path) -> History:
+    return History(tmp_path, 61)
+
+
+def _one(history: History, pattern: str) -> Path:
+    (found,) = history.bench.place.glob(f"r*/{pattern}")
+    return found
+
+
+def _check(history: History, **more: Any) -> tuple[int, dict[str, Any]]:
+    done = history.bench.machine.run(CheckOrder(place=str(history.bench.place), **more), history.bench.clock).done
+    return done.exit_code, done.result
+
+
+def _healed(result: dict[str, Any]) -> list[str]:
+    return [one["object"] for one in result["healed_objects"]]
+
+
+def _is_held_back(history: History, hint: str) -> None:
+    """A freeing ends before anything is deleted, and says what helps; so does a plain check."""
+    before = sorted(history.bench.place.glob("r*/blocks/*/*"))
+    with pytest.raises(DamageError) as caught:
+        history.free()
+    assert (caught.value.exit_code, hint in caught.value.hint) == (20, True), caught.value.hint
+    assert sorted(history.bench.place.glob("r*/blocks/*/*")) == before
+    done = history.bench.machine.run(CheckOrder(place=str(history.bench.place)), history.bench.clock).done
+    assert (done.exit_code, hint in (done.error or {})["hint"]) == (20, True), done.error
+
+
+def test_a_list_of_candidates_is_ended_by_one_that_gives_nothing_free(history: History) -> None:
+    """It named blocks that are needed as well: what nobody knows must never be taken for what may go."""
+    history.back_up({"a": 200_000, "b": 50_000})
+    records = history.records()
+    blocks = [bytes.fromhex(path.name) for path in history.bench.place.glob("r*/blocks/*/*")]
+    records.put(ObjectKind.CANDIDATES, naming.gc_name(1, "candidates"), BlockList(1, blocks))
+    damaging.flip(0.5)(_one(history, "gc/*.candidates"))
+    _is_held_back(history, "bkctl check SET --repair")
+    with pytest.raises(BackupError):
+        history.bench.back_up()
+    exit_code, result = _check(history, repair=True)
+    assert (exit_code, _healed(result)) == (0, [naming.gc_name(1, "candidates")])
+    first = history.back_up({"c": 300_000})
+    history.remove("c")
+    history.back_up({"d": 1000})
+    history.drop(first)
+    assert history.free()["deleted"]["blocks"] >= 1
+    history.check_all()
+
+
+def _deleted_in_part(history: History) -> tuple[Path, bytes]:
+    """A freeing whose cleaner sleeps before the last deletion: that block, and a file that lies in it."""
+    first = history.back_up({"gone": 2 * _MIB, "stays": 100_000})
+    gone = (history.bench.source / "gone").read_bytes()
+    history.remove("gone")
+    history.back_up({"new": 1000})
+    history.drop(first)
+    before = {path: path.read_bytes() for path in history.bench.place.glob("r*/blocks/*/*")}
+    history.free()
+    deleted = [path for path in before if not path.exists()]
+    assert len(deleted) > 1
+    largest = max(deleted, key=lambda path: len(before[path]))
+    largest.parent.mkdir(exist_ok=True)
+    largest.write_bytes(before[largest])
+    return largest, gone
+
+
+def test_what_a_list_gave_free_is_relied_on_by_nobody_though_it_cant_be_read(history: History) -> None:
+    """Who deletes by that list may only be asleep: what a backup then counts on goes under its feet."""
+    sleeper, content = _deleted_in_part(history)
+    damaging.flip(0.5)(_one(history, "gc/*.deleted"))
+    _is_held_back(history, "bkctl check SET --repair")
+    exit_code, result = _check(history, repair=True)
+    assert (exit_code, _healed(result)) == (0, [naming.gc_name(1, "deleted")])
+    assert _check(history, crc=True)[0] == 0
+    history.bench.write("back again", content)
+    history.back_up({})
+    sleeper.unlink()
+    history.check_all()
+    history.remove("back again")
+    last = history.back_up({"e": 2000})
+    history.drop(*[one for one in history.trees if one != last])
+    assert history.free()["deleted"]["blocks"] >= 1
+    assert not list(history.bench.place.glob("r*/gc/1.deleted")) or _check(history)[0] == 0
+    history.check_all()
+
+
+def test_without_its_candidates_a_list_has_no_way_out(history: History) -> None:
+    """Nobody knows then what was deleted: a guess would lose what a snapshot needs."""
+    _deleted_in_part(history)
+    for path in history.bench.place.glob("r*/gc/*.*"):
+        damaging.flip(0.5)(path)
+    before = {path: path.read_bytes() for path in history.bench.place.glob("r*/gc/*.*")}
+    _is_held_back(history, "bkctl destination replicate")
+    exit_code, result = _check(history, repair=True)
+    assert (exit_code, _healed(result)) == (20, [])
+    assert {path: path.read_bytes() for path in history.bench.place.glob("r*/gc/*.*")} == before
+
+
+def test_a_damage_record_goes_when_all_was_read_again(history: History) -> None:
+    """What it named may be the only bad copy that a cleaner would keep: it has to be found again first."""
+    history.back_up({"a": 200_000})
+    largest = max(history.bench.place.glob("r*/blocks/*/*"), key=lambda path: path.stat().st_size)
+    history.records().report_damage(Damage(1, bytes(16), [(bytes.fromhex(largest.name), None)]))
+    damaging.truncate(0.5)(_one(history, "damage/*"))
+    _is_held_back(history, "--crc")
+    assert _healed(_check(history, repair=True)[1]) == []
+    damaging.flip(0.5)(largest)
+    exit_code, result = _check(history, repair=True, crc=True)
+    assert (exit_code, [name.partition("/")[0] for name in _healed(result)]) == (0, ["damage"])
+    assert history.records().damage(), "found again, and recorded"
+    history.free()
+    history.check_all()
+
+
+def test_a_note_may_have_been_a_pin_of_any_snapshot(history: History) -> None:
+    """Retention would drop what somebody wanted kept."""
+    made = [history.back_up({f"a{number}": 1000}) for number in range(3)]
+    records = history.records()
+    pinned = bytes.fromhex(made[0][1:])
+    write_note(records, Note(5, bytes(16), pinned, PIN, "for the court"))
+    damaging.flip(0.5)(_one(history, "notes/*"))
+    exit_code, result = _check(history, repair=True)
+    assert (exit_code, _healed(result)) == (20, [])
+    exit_code, result = _check(history, repair=True, confirmed=_SET)
+    assert (exit_code, len(_healed(result))) == (0, 1)
+    assert all(one.is_pinned for one in read_notes(records).values())
+    assert len(read_notes(records)) == 3
+
+
+def test_a_drop_record_goes_where_all_that_stands_is_whole(history: History) -> None:
+    """What it dropped and still stands comes back to sight; nothing goes by that."""
+    first = history.back_up({"gone": 300_000})
+    history.remove("gone")
+    history.back_up({"a": 1000})
+    history.drop(first)
+    damaging.flip(0.5)(_one(history, "gc/drop-*"))
+    with pytest.raises(DamageError, match="gone") as caught:
+        history.free()
+    assert "--accept-rollback" in caught.value.hint, "this host has seen the snapshot, and nothing says who dropped it"
+    exit_code, result = _check(history, repair=True, accept_rollback=True)
+    assert (exit_code, _healed(result)) == (20, [])
+    exit_code, result = _check(history, repair=True, confirmed=_SET)
+    assert (exit_code, len(_healed(result))) == (0, 1)
+    assert history.free()["deleted"]["blocks"] >= 1
+    history.check_all()
+
+
+def test_a_session_that_nobody_can_read_is_given_up_when_asked(history: History) -> None:
+    """Its writer may only be asleep: then it must not commit what was freed meanwhile."""
+    history.back_up({"a": 1000})
+    records, now_ns = history.records(), history.bench.clock.now_ns()
+    listed = records.snapshot_names()
+    who = WriterIdentity(bytes(16), os.urandom(16), "boot", bytes.fromhex(listed[0].set_id[1:]))
+    sleeper = RunningSession(os.urandom(16), records, who, [], now_ns)
+    sleeper.post(now_ns)
+    damaging.flip(0.5)(_one(history, "sessions/*/*"))
+    _is_held_back(history, "bkctl destination sessions DEST --revoke ID")
+    order = DestinationSessionsOrder(place=str(history.bench.place))
+    (found,) = history.bench.machine.run(order).result["sessions"]
+    assert (found["snapshot_state"], found["holds_back_freeing"]) == ("unknown", True)
+    order = DestinationSessionsOrder(place=str(history.bench.place), revoke=found["id"], assume_yes=True)
+    with pytest.raises(AnswerNeededError):
+        history.bench.machine.run(order)
+    order = DestinationSessionsOrder(place=str(history.bench.place), revoke=found["id"], confirmed=found["short"])
+    assert history.bench.machine.run(order).result["partial"] is None
+    history.free()
+    with pytest.raises(ConflictError):
+        sleeper.commit(records.snapshot(listed[0].name), now_ns)
+    assert len(history.bench.machine.run(SnapshotListOrder(place=str(history.bench.place))).result["snapshots"]) == 1
+    history.check_all()
