@@ -19,6 +19,8 @@ _PARTS = {
     "destination": "Name, id, the beginning of an id, or the place, of a destination.",
     "job": "Id of a job, or its beginning.",
     "name": "Under which the question was asked.",
+    "notice": "Name, id, or the beginning of an id, of a notice.",
+    "contact": "Name, id, or the beginning of an id, of a contact.",
 }
 _STREAMS = {
     "daemon api": ("application/json", {"type": "object"}),

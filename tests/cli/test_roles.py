@@ -156,7 +156,9 @@ def _requests() -> dict[str, tuple[str, str, bytes]]:
         body = b"{}" if route.body is not None else b""
         if route.name == "question ask":
             body = _question(orders.SnapshotListOrder)
-        found[route.name] = (route.method, path.replace("{set}", "absent").replace("{destination}", "absent"), body)
+        for part in ("{set}", "{destination}", "{notice}", "{contact}"):
+            path = path.replace(part, "absent")
+        found[route.name] = (route.method, path, body)
     for order in QUESTIONS:
         found[access_reference.question_name(order)] = ("POST", "/v1/questions", _question(order))
     return found

@@ -73,6 +73,8 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Generator[Daemon, None, 
         made.good("set", "create", "home", "--source", made.home / "src", "--to", made.home / "repo")
         made.good("backup", "home")
         made.good("set", "disable", "home")
+        made.good("notice", "add", "admins", "mailto:anna@example.org")
+        made.good("contact", "add", "anna", "anna@example.org")
         yield made
 
 
@@ -93,7 +95,7 @@ def check_answers(daemon: Daemon, label: str, mode: GenerationMode, times: int) 
     session = requests.Session()
     session.mount("http://", _ToSocket(daemon.socket))
     job = daemon.good("job", "list")["jobs"][-1]["id"]
-    known = {"set": "home", "destination": "repo", "job": job, "name": "0" * 32}
+    known = {"set": "home", "destination": "repo", "job": job, "name": "0" * 32, "notice": "admins", "contact": "anna"}
     numbers = count()
 
     @settings(
@@ -110,7 +112,7 @@ def check_answers(daemon: Daemon, label: str, mode: GenerationMode, times: int) 
         if mode is GenerationMode.POSITIVE:
             body: Any = _harmless(case.body, daemon.home / "fuzz")
             if case.method == "PUT":
-                body["text"]["name"] = known["set" if "set" in label else "destination"]
+                body["text"]["name"] = next(known[part] for part in known if f"{{{part}}}" in label)
             case.body = body
         answer = case.call(base_url="http://localhost", session=session, timeout=_SECONDS)
         if mode is GenerationMode.NEGATIVE:
