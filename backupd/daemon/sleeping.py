@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from backupd.daemon.wake_timer import WakeTimer
 from backupd.model.status import Finding
 
 _WAIT_SECONDS = 5
+_BOOTED = "/run/systemd/system"
+"""There where systemd is the first process (sd_booted(3)): else there is no login manager to ask."""
 
 _log = logging.getLogger("backupd.sleep")
 
@@ -20,8 +23,9 @@ _log = logging.getLogger("backupd.sleep")
 class Sleep:
     """What one daemon asks of its machine. Methods may take milliseconds: they run on another thread."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
+    def __init__(self, environment: Mapping[str, str], booted: str = _BOOTED) -> None:
+        """booted: directory that is there where systemd runs the machine."""
+        self._environment, self._booted = environment, booted
         self._holder: subprocess.Popen[bytes] | None = None
         self._has_failed = self._has_said = False
         self._timer: WakeTimer | None = None
@@ -65,7 +69,7 @@ class Sleep:
             timer.close()
 
     def _begin(self) -> None:
-        words = holding_command(sys.platform)
+        words = holding_command(sys.platform, self._booted)
         if not words or shutil.which(words[0], path=self._environment.get("PATH")) is None:
             self._has_failed = True
             return
@@ -89,11 +93,11 @@ class Sleep:
             holder.wait()
 
 
-def holding_command(platform: str) -> Sequence[str]:
-    """The words that hold off sleep until their input ends; none: this system has no such program."""
+def holding_command(platform: str, booted: str = _BOOTED) -> Sequence[str]:
+    """The words that hold off sleep until their input ends; none: nobody here could be asked."""
     if platform == "darwin":
         return ("caffeinate", "-i", "cat")
-    if platform.startswith("linux"):
+    if platform.startswith("linux") and os.path.isdir(booted):
         why = "--why=a backup job runs"
         return ("systemd-inhibit", "--what=sleep", "--who=backupd", why, "--mode=block", "cat")
     return ()
@@ -104,7 +108,7 @@ def findings(environment: Mapping[str, str], wakes: Sequence[str]) -> list[Findi
     found: list[Finding] = []
     words = holding_command(sys.platform)
     if not words or shutil.which(words[0], path=environment.get("PATH")) is None:
-        mend = f"install {words[0]}" if words else "keep the machine awake while jobs run"
+        mend = f"install {words[0]}" if words else "keep the machine awake while jobs run, if it ever sleeps"
         message = "the machine may fall asleep while a job runs; the job goes on when it wakes"
         found.append(Finding(check="sleep", verdict="look", message=message, mend=mend))
     if wakes:

@@ -40,7 +40,7 @@ def _wait(path: Path, *, is_there: bool) -> None:
 
 def test_sleep_is_held_off_while_jobs_run(inhibitor: Path, tmp_path: Path) -> None:
     """Else a laptop that is left alone sleeps in the middle of its first backup, each night."""
-    sleep = Sleep({"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"})
+    sleep = Sleep({"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}, str(tmp_path))
     sleep.hold_off(is_busy=False)
     assert not inhibitor.exists()
     sleep.hold_off(is_busy=True)
@@ -59,7 +59,8 @@ def test_a_killed_daemon_holds_nothing_off(inhibitor: Path, tmp_path: Path) -> N
     """Else the machine never sleeps again."""
     words = (
         "import sys, time; from backupd.daemon.sleeping import Sleep\n"
-        f"Sleep({{'PATH': '{tmp_path}/bin:{os.environ['PATH']}'}}).hold_off(is_busy=True); time.sleep(60)"
+        f"Sleep({{'PATH': '{tmp_path}/bin:{os.environ['PATH']}'}}, '{tmp_path}').hold_off(is_busy=True)\n"
+        "time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", words])
     _wait(inhibitor, is_there=True)
@@ -79,14 +80,14 @@ def test_where_it_cannot_be_held_off_jobs_run_all_the_same(tmp_path: Path) -> No
             failing.chmod(0o755)
         else:
             failing.unlink()
-        sleep = Sleep({"PATH": f"{tmp_path}/bin"})
+        sleep = Sleep({"PATH": f"{tmp_path}/bin"}, str(tmp_path))
         for _ in range(3):
             sleep.hold_off(is_busy=True)
             time.sleep(0.05)
         sleep.close()
     assert [one.check for one in findings({"PATH": f"{tmp_path}/bin"}, [])] == ["sleep"]
     assert holding_command("darwin")[0] == "caffeinate"
-    assert holding_command("win32") == ()
+    assert holding_command("win32") == holding_command("linux", str(tmp_path / "none")) == ()
 
 
 @pytest.mark.root
