@@ -107,10 +107,10 @@ def findings(environment: Mapping[str, str], wakes: Sequence[str]) -> list[Findi
     """For `doctor`: whether sleep can be held off, and ended for these sets, which want it."""
     found: list[Finding] = []
     words = holding_command(sys.platform)
-    if not words or shutil.which(words[0], path=environment.get("PATH")) is None:
-        mend = f"install {words[0]}" if words else "keep the machine awake while jobs run, if it ever sleeps"
+    told = "held off while jobs run" if words else "nobody here puts the machine to sleep that could be asked not to"
+    if words and shutil.which(words[0], path=environment.get("PATH")) is None:
         message = "the machine may fall asleep while a job runs; the job goes on when it wakes"
-        found.append(Finding(check="sleep", verdict="look", message=message, mend=mend))
+        found.append(Finding(check="sleep", verdict="look", message=message, mend=f"install {words[0]}"))
     if wakes:
         try:
             WakeTimer().close()
@@ -118,4 +118,4 @@ def findings(environment: Mapping[str, str], wakes: Sequence[str]) -> list[Findi
             message = f"{', '.join(wakes)}: the machine can't be woken for them: {error.strerror}"
             mend = "bkctl daemon install --system --with wake --start; or leave wake out: a missed run is made up for"
             found.append(Finding(check="wake", verdict="look", message=message, mend=mend))
-    return found or [Finding(check="sleep", verdict="ok", message="held off while jobs run")]
+    return found or [Finding(check="sleep", verdict="ok", message=told)]
