@@ -33,7 +33,8 @@ def day_strips(copies: Sequence[CopyFigures], first: date, last: date) -> str:
         f"</span>{strip(_label(copy), list(_cells(copy, first, last, width)))}</div>"
         for copy in copies
     )
-    ends = f'<span class="soft small">{first}</span><span class="soft small" style="text-align:right">{last}</span>'
+    end = last if last != first else ""
+    ends = f'<span class="soft small">{first}</span><span class="soft small" style="text-align:right">{end}</span>'
     cells = -(-(number_of(last) - number_of(first) + 1) // width)
     style = f"display:grid;grid-template-columns:1fr 1fr;max-width:{max(200, MOST_CELL * cells)}px"
     axis = f'<div class="row"><span></span><div style="{style}">{ends}</div></div>'
