@@ -10,9 +10,10 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from backupd.catalog.database import Database
 from backupd.catalog.jobs import StoredJob
@@ -194,20 +195,22 @@ def _reloading(
 async def _serve(
     services: Services, server: Server, supervisor: Supervisor, told: ServiceStatus, signals: _Signals
 ) -> None:
-    watchdog = asyncio.create_task(supervisor.tell_alive(told.tell))
-    upkeep = asyncio.create_task(services.jobs.keep_up())
-    pacing = asyncio.create_task(services.bandwidth.keep_up())
-    rotation = asyncio.create_task(services.log_rotation.keep_up())
+    lasting = [
+        asyncio.create_task(work)
+        for work in (
+            supervisor.tell_alive(told.tell),
+            services.jobs.keep_up(),
+            services.bandwidth.keep_up(),
+            services.log_rotation.keep_up(),
+            services.scheduler.keep_up(),
+        )
+    ]
     telling = asyncio.create_task(services.notices.keep_up())
-    scheduling = asyncio.create_task(services.scheduler.keep_up())
     try:
-        await signals.stop.wait()
+        await until_stopped(signals.stop, [*lasting, telling])
     finally:
-        watchdog.cancel()
-        upkeep.cancel()
-        pacing.cancel()
-        rotation.cancel()
-        scheduling.cancel()
+        for task in lasting:
+            task.cancel()
         services.jobs.follow_moves(lambda: None)
         told.stopping()
         services.queries.kill_all()
@@ -217,6 +220,22 @@ async def _serve(
         services.scheduler.close()
         await services.metrics_port.close()
         await server.close()
+
+
+async def until_stopped(stop: asyncio.Event, lasting: Iterable[asyncio.Task[None]]) -> None:
+    """Wait until it is time to stop. Raises what a task that lasts for ever ended with.
+
+    A daemon that answers, and of which the part is dead that begins backups, is worse than one that is started anew.
+    """
+    stopping = asyncio.ensure_future(stop.wait())
+    waiting: set[asyncio.Future[Any]] = {stopping, *lasting}
+    try:
+        while not stopping.done():
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+    finally:
+        stopping.cancel()
 
 
 class StateLock:
