@@ -152,11 +152,11 @@ def test_questions_of_users_keep_root_from_none(daemon: Daemon) -> None:
 def test_a_long_wrong_word_holds_nobody_up(daemon: Daemon) -> None:
     """Looking for the nearest name of one with four million letters stopped the daemon for a second, for everybody."""
     wrong = b'{"' + b"x" * 4_000_000 + b'": 1}'
-    began = time.monotonic()
+    began = daemon.cpu_seconds()
     ((status, answer),) = _by(FIRST, daemon, [wrong], "/v1/questions")
     assert status == 400
     assert len(answer["error"]["message"]) < 300
-    assert time.monotonic() - began < 0.4
+    assert daemon.cpu_seconds() - began < 0.4
 
 
 def test_no_name_in_an_order_writes_to_the_terminal_of_who_watches(daemon: Daemon) -> None:
