@@ -151,11 +151,12 @@ def end(connection: Connection, identity: int, state: OutboxState, detail: str, 
     )
 
 
-def put_off(connection: Connection, identity: int, detail: str, due_ns: int) -> None:
-    """It was not sent, and is tried again."""
+def put_off(connection: Connection, identity: int, detail: str, due_ns: int, now_ns: int) -> None:
+    """It was not sent, and is tried again; but no start whose end came meanwhile."""
     connection.execute(
         "UPDATE outbox SET state = 'waiting', detail = ?, due_ns = ? WHERE id = ?", (detail, due_ns, identity)
     )
+    drop_started(connection, now_ns)
 
 
 def drop_started(connection: Connection, now_ns: int) -> None:

@@ -230,7 +230,7 @@ class Sending:
                 asked = told.get("retry_after_seconds")
                 pause = pause_seconds(attempts, asked if isinstance(asked, int | float) else None)
                 due_ns = now_ns + int(pause * _SECOND_NS)
-                await asyncio.wrap_future(self._database.write_always(outbox.put_off, row.id, detail, due_ns))
+                await asyncio.wrap_future(self._database.write_always(outbox.put_off, row.id, detail, due_ns, now_ns))
                 _log.warning("notice of %s to %s waits, next try in %d s: %s", row.event, who, pause, detail)
 
     async def _end(self, row: OutboxRow, state: outbox.OutboxState, detail: str) -> None:

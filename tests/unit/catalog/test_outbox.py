@@ -121,10 +121,20 @@ def test_a_start_gives_way_to_its_end(database: Database) -> None:
     assert database.read(outbox.troubles, 0).result() == []
 
 
+def test_a_start_under_way_gives_way_too(database: Database) -> None:
+    """Else a server that was down hears of the start after the end."""
+    put(database, noted("j1-start", kind="start", job_id="j1"))
+    database.write(outbox.begin, [(1, 3 * 10**18)]).result()
+    put(database, noted("j1-end", job_id="j1"))
+    database.write(outbox.drop_started, 2).result()
+    database.write(outbox.put_off, 1, "503", 3, 2).result()
+    assert waiting(database) == ["j1-end"]
+
+
 def test_trouble_is_over_once_something_gets_through(database: Database) -> None:
     put(database, noted("a"), noted("b"), noted("c"))
     database.write(outbox.end, 1, "refused", "550 no", 10).result()
-    database.write(outbox.put_off, 2, "no answer", 10**18).result()
+    database.write(outbox.put_off, 2, "no answer", 10**18, 10).result()
     (trouble,) = database.read(outbox.troubles, 0).result()
     assert (trouble.waiting, trouble.lost, trouble.detail) == (1, 1, "no answer")
     database.write(outbox.end, 2, "sent", "", 11).result()
