@@ -18,7 +18,7 @@ def test_the_status_line_follows_jobs_reloads_and_the_end(tmp_path: Path) -> Non
     """Who looks at `systemctl status` sees what the daemon does, and a stop costs no stored byte."""
     with managed_daemon(tmp_path / "home") as (daemon, heard):
         assert heard.messages[heard.waits_for("READY", "1") - 1]["STATUS"] == "0 sets; no job runs"
-        slow_set.make(daemon, "slow", tmp_path / "place", mib=6)
+        slow_set.make(daemon, "slow", tmp_path / "place")
         daemon.good("schedule", "add", "slow", "--daily", "02:00")
         heard.waits_for("STATUS", "1 set; no job runs, next slow at ")
         with slow_set.begun(daemon, "slow") as job:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from backupd.model.orders import FilterWord
-from tests.support.backing_up import Bench, counts, problems, read_bytes, run_of
+from tests.support.backing_up import NO_MORE, Bench, counts, problems, read_bytes, run_of
 from tests.support.editing import Editor
 from tests.support.ordinary_user import run_without_override
 
@@ -93,7 +93,7 @@ def test_nothing_is_read_or_stored_when_nothing_changed(bench: Bench) -> None:
             break
         before = now
     run = run_of(outcome)
-    assert counts(outcome) == {"seen": 61, "new": 0, "changed": 0, "same": 61, "gone": 0, "left_out": 0}
+    assert counts(outcome) == {"seen": 61, "new": 0, "changed": 0, "same": 61, "gone": 0, "left_out": 0, **NO_MORE}
     assert (run["bytes"]["read"], run["bytes"]["new"], run["destinations"][0]["stored_bytes"]) == (0, 0, 0)
 
 

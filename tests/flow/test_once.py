@@ -17,7 +17,7 @@ from backupd.clock import SystemClock
 from backupd.inode_io import FIXING_FLAGS, write_flags
 from backupd.model.orders import BackupOrder, FilterWord, Limits
 from backupd.settings.lock import SetLock
-from tests.support.backing_up import Bench, counts, fingerprint, problems, read_bytes, run_of
+from tests.support.backing_up import NO_MORE, Bench, counts, fingerprint, problems, read_bytes, run_of
 from tests.support.compare import compare_trees
 from tests.support.zoo import Zoo, build_zoo
 
@@ -79,7 +79,7 @@ def test_result_and_text_of_a_first_and_a_second_run(bench: Bench) -> None:
     document = bench.once("--tag", "why=test", "--tag", "who=me")
     assert (document["schema"], document["command"], document["ok"], document["exit"]) == ("backupd/1", "once", True, 0)
     (run,) = document["result"]["runs"]
-    assert run["files"] == {"seen": 2, "new": 2, "changed": 0, "same": 0, "gone": 0, "left_out": 0}
+    assert run["files"] == {"seen": 2, "new": 2, "changed": 0, "same": 0, "gone": 0, "left_out": 0, **NO_MORE}
     assert (run["bytes"]["seen"], run["bytes"]["read"]) == (1500, 1500)
     assert run["bytes"]["new"] >= 1500
     assert run["problems"] == {"count": 0, "first": []}
@@ -103,7 +103,7 @@ def test_result_and_text_of_a_first_and_a_second_run(bench: Bench) -> None:
     assert b"New repository" not in second.stdout
     (run,) = bench.once()["result"]["runs"]
     # What is young is read again, and found the same.
-    assert run["files"] == {"seen": 2, "new": 0, "changed": 0, "same": 2, "gone": 0, "left_out": 0}
+    assert run["files"] == {"seen": 2, "new": 0, "changed": 0, "same": 2, "gone": 0, "left_out": 0, **NO_MORE}
     assert not run["key"]["created"]
     key = bench.machine.bkctl("once", bench.source, "--to", bench.above / "second")
     assert key.stdout.count(b"The only copy") == 1
@@ -207,7 +207,7 @@ def test_dry_run_changes_nothing(bench: Bench) -> None:
     outcome = bench.back_up(dry_run=True)
     assert outcome.result["dry_run"] is True
     assert (run_of(outcome)["snapshot"], read_bytes(outcome)) == (None, 100)
-    assert counts(outcome) == {"seen": 2, "new": 1, "changed": 0, "same": 1, "gone": 0, "left_out": 0}
+    assert counts(outcome) == {"seen": 2, "new": 1, "changed": 0, "same": 1, "gone": 0, "left_out": 0, **NO_MORE}
     assert fingerprint(bench.place) == before
     # Nor does it make the next run forget what the last one saw.
     assert read_bytes(bench.back_up()) == 100

@@ -80,6 +80,10 @@ def run_of(outcome: Outcome) -> dict[str, Any]:
     return found
 
 
+NO_MORE = {"attributes": 0, "failed": 0}
+"""What a run counts of files besides, where only contents changed and all of it could be read."""
+
+
 def counts(outcome: Outcome) -> dict[str, int]:
     """What the run counted of files."""
     found: dict[str, int] = run_of(outcome)["files"]
