@@ -26,8 +26,7 @@ from backupd.operations.backup import priority
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.freeing import policy_drops
 from backupd.operations.freeing.cleaning import Cleaner
-from backupd.operations.freeing.drop_tidying import tidy_drops
-from backupd.operations.freeing.index_tidying import tidy_index
+from backupd.operations.freeing.clearing import clear
 from backupd.operations.freeing.report import Report
 from backupd.operations.freeing.targeting import Targeting
 from backupd.operations.places import OpenPlace, list_snapshots, open_place, to_record, writing
@@ -173,13 +172,8 @@ def _free(context: JobContext, place: OpenPlace, report: Report, cleaner: Cleane
     # Deleted first, so that lists can be written where nothing else is left.
     reserve.give_up(store)
     try:
-        cleaner.run()
-        # While the blocks are deleted: all that counts for it are the closed lists.
-        tidy_index(context, place, report)
-        tidy_drops(context, place, report)
-        cleaner.end()
+        clear(context, place, report, cleaner)
     finally:
-        cleaner.close()
         try:
             reserve.keep(store, place.cache, now_ns)
         except (DestinationError, DamageError, StateError) as error:

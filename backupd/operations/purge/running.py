@@ -13,8 +13,7 @@ from backupd.model.purge_orders import PurgeOrder
 from backupd.operations.backup import priority
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.freeing.cleaning import Cleaner
-from backupd.operations.freeing.drop_tidying import tidy_drops
-from backupd.operations.freeing.index_tidying import tidy_index
+from backupd.operations.freeing.clearing import clear
 from backupd.operations.freeing.report import Report, Waiting
 from backupd.operations.freeing.sessions import Sessions
 from backupd.operations.places import OpenPlace, open_place, writing
@@ -163,9 +162,7 @@ class _Purge:
     def _free(self, place: OpenPlace) -> None:
         context, report = self._context, self._report
         try:
-            Cleaner(context, place, report).run()
-            tidy_index(context, place, report)
-            tidy_drops(context, place, report)
+            clear(context, place, report, Cleaner(context, place, report))
         except AnswerNeededError as error:
             reason = f"{error.message} Answer by: bkctl free {place.from_words}"
             report.waiting.append(Waiting("store", place.repository.text_id, reason))
