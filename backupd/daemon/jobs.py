@@ -17,20 +17,17 @@ from backupd.catalog.jobs import Beside, StoredJob
 from backupd.clock import Clock
 from backupd.daemon import queue
 from backupd.daemon.carrying import Carrier
+from backupd.daemon.flood import refuse_flood
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import Outcome
 from backupd.daemon.requests import JobRequest
-from backupd.errors import BackupError, ConflictError, DaemonBusyError, JobNotFoundError
-from backupd.model.jobs import ENDED, TRANSITIONS, WRITING, JobKind, JobState, ended_state
+from backupd.errors import BackupError, ConflictError, JobNotFoundError
+from backupd.model.jobs import ENDED, TRANSITIONS, WRITING, JobState, ended_state
 from backupd.model.steering import Answer, CancelRequest, PauseRequest, StateRequest
 from backupd.rules import names
 from backupd.rules.schedules.coming import overrun
 
 _FLUSH_SECONDS = 0.5
-_MOST_A_USER = 1000
-_MOST_RESTORES_A_USER = 32
-_MOST_BYTES_A_USER = 16 << 20
-"""Jobs that have not ended, and their orders: that of a restore may be of MiBs, and the queue is held in memory."""
 _UPKEEP_SECONDS = 30.0
 _GRACE_SECONDS = 10.0
 """Enough for a checkpoint (DESIGN 1)."""
@@ -84,7 +81,8 @@ class Jobs:
         beside: what else is written to the catalog in the same breath.
         """
         orders = request.stored()
-        self._refuse_flood(request.kind, uid, len(orders))
+        mine = [job.stored for job in self.live.values() if job.stored.caller_uid == uid]
+        refuse_flood(mine, request.kind, len(orders))
         stored = StoredJob(
             id=self._carrier.new_id(),
             kind=request.kind,
@@ -102,6 +100,18 @@ class Jobs:
         self.turn()
         return job
 
+    async def replace(self, job: LiveJob, request: JobRequest, beside: Beside) -> None:
+        """Have a job that has not begun do something else of its kind. Raises StateFullError: it is as before then."""
+        stored, former = job.stored, (job.request, job.stored.orders, job.stored.schedule)
+        job.request, stored.orders = request, request.stored()
+        stored.schedule = request.backup.schedule if request.backup is not None else None
+        try:
+            await asyncio.wrap_future(self._database.write(rows.put_job, msgspec.structs.replace(stored), beside))
+        except BackupError:
+            job.request, stored.orders, stored.schedule = former
+            raise
+        self.turn()
+
     async def note_missed(self, stored: StoredJob, beside: Beside) -> None:
         """Keep a run that was due and never began. Raises StateFullError."""
         await asyncio.wrap_future(self._database.write(rows.put_job, stored, beside))
@@ -110,17 +120,6 @@ class Jobs:
     def new_id(self) -> str:
         """Of a new job."""
         return self._carrier.new_id()
-
-    def _refuse_flood(self, kind: JobKind, uid: int, size: int) -> None:
-        """A script without an end must not fill memory and disk with what it orders."""
-        mine = [job.stored for job in self.live.values() if job.stored.caller_uid == uid]
-        restores = sum(one.kind == "restore" for one in mine)
-        is_full = len(mine) >= _MOST_A_USER or (kind == "restore" and restores >= _MOST_RESTORES_A_USER)
-        if is_full or (mine and size + sum(len(one.orders) for one in mine) > _MOST_BYTES_A_USER):
-            raise DaemonBusyError(
-                f"{len(mine)} jobs of yours wait or run already",
-                hint="wait for them, or end some: bkctl job list, bkctl job cancel JOB",
-            )
 
     async def restore_from_catalog(self, free_of_orphans: Callable[[StoredJob], Awaitable[None]]) -> None:
         """After a start: jobs that waited wait again; those that ran are interrupted once their processes are gone.

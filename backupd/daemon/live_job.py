@@ -66,12 +66,6 @@ class LiveJob:
         user = caller.uid if caller is not None else None
         return Waiting(self.stored.id, self.stored.kind, self.stored.set_id, user, destinations)  # type: ignore[arg-type]
 
-    def allow_now(self) -> None:
-        """What waited for its next try need not wait any longer."""
-        if self.request.backup is not None:
-            backup = msgspec.structs.replace(self.request.backup, not_before_ns=0)
-            self.request = msgspec.structs.replace(self.request, backup=backup)
-
     def follow(self) -> Follower:
         """A new follower; it hears first where the job stands."""
         follower = Follower()

@@ -69,6 +69,7 @@ _OF_VERBS: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("schedule list", "sets"): {"type": "string", "description": "Names of sets, with commas between; none: all."},
     ("schedule next", "sets"): {"type": "string", "description": "Names of sets, with commas between; none: all."},
+    ("schedule next", "schedule"): {"type": "string", "description": "Name of one schedule; none: all."},
     ("schedule next", "count"): {
         "type": "integer",
         "minimum": 1,

@@ -27,11 +27,11 @@ async def mind(jobs: Jobs, zone_of: ZoneOf, now: datetime) -> None:
             continue
         is_open = window.holds(now.astimezone(zone))
         if not is_open and job.stored.state == "running" and not job.is_out_of_window:
+            await jobs.pause(job.stored.id, is_paused=True)
             job.is_out_of_window = True
             job.log("information", f"its window {window.text} is over: it pauses and keeps its place")
-            await jobs.pause(job.stored.id, is_paused=True)
         elif is_open and job.is_out_of_window:
             # Who has had it go on meanwhile, by hand, keeps it from being paused again until the window opens.
-            job.is_out_of_window = False
             if job.stored.state == "paused":
                 await jobs.pause(job.stored.id, is_paused=False)
+            job.is_out_of_window = False

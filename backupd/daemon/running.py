@@ -113,7 +113,7 @@ async def _assemble(
     jobs.follow_ends(notices.hear_end)
     scheduler = Scheduler(database, definitions, jobs, clock, environment)
     scheduler.adopt(settings)
-    notices.coming = partial(coming_of, scheduler)
+    notices.coming = partial(coming_of, scheduler.ahead)
     await scheduler.start()
     port = MetricsPort(lambda: _metrics(services))
     gate = Gate(settings.access)

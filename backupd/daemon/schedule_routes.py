@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from datetime import datetime
+from datetime import datetime, tzinfo
 from itertools import islice
 
 from backupd.catalog.definitions import StoredSet
@@ -11,7 +11,6 @@ from backupd.daemon.gate import EVERYONE
 from backupd.daemon.route import Call, Route
 from backupd.errors import UsageError
 from backupd.model.schedules import NextRun, NextRuns, ScheduleList, ScheduleText, ScheduleView
-from backupd.rules.schedules.coming import coming, jitter_of
 from backupd.rules.schedules.reading import Schedule, schedule_of
 
 _RUNS = 20
@@ -24,31 +23,31 @@ async def list_schedules(call: Call) -> ScheduleList:
 
 
 async def next_runs(call: Call) -> NextRuns:
-    """The runs to come of the sets asked for."""
-    scheduler, sets = call.services.scheduler, _sets(call)
-    count = _count(call.request.query.get("count", str(_RUNS)))
-    each = [[_run(call, one, *found) for found in scheduler.coming(one, count)] for one in sets]
+    """The runs to come of the sets asked for, or of one schedule of theirs."""
+    query, sets = call.request.query, _sets(call)
+    count, name = _count(query.get("count", str(_RUNS))), query.get("schedule")
+    ahead = call.services.scheduler.ahead
+    each = [[_run(call, one, *found) for found in ahead.coming(one, count, name)] for one in sets]
     runs = islice(heapq.merge(*each, key=lambda run: (run.begins_ns, run.set)), count)
     return NextRuns(runs=list(runs), without=[one.text.name for one, its in zip(sets, each, strict=True) if not its])
 
 
 def _view(call: Call, stored: StoredSet, text: ScheduleText) -> ScheduleView:
-    scheduler, zone = call.services.scheduler, call.services.scheduler.zone_of(stored)
-    is_on = text.enabled and stored.text.enabled
-    schedule = schedule_of(text)
-    due = next((due for due, _ in coming([schedule], scheduler.now(), zone)), None) if is_on else None
-    begins = due + jitter_of(schedule, stored.id, due) if due is not None else None
+    ahead, is_on = call.services.scheduler.ahead, text.enabled and stored.text.enabled
+    zone = ahead.zone_of(stored.text)
+    begins = ahead.begins(stored, schedule_of(text)) if is_on else None
     return ScheduleView(
         set=stored.text.name,
         text=text,
         is_on=is_on,
         time_zone=str(zone),
         next_ns=_ns(begins) if begins is not None else None,
+        local=_local(begins, zone) if begins is not None else None,
     )
 
 
 def _run(call: Call, stored: StoredSet, due: datetime, begins: datetime, schedule: Schedule) -> NextRun:
-    zone = call.services.scheduler.zone_of(stored)
+    zone = call.services.scheduler.ahead.zone_of(stored.text)
     text = schedule.text
     return NextRun(
         set=stored.text.name,
@@ -56,9 +55,13 @@ def _run(call: Call, stored: StoredSet, due: datetime, begins: datetime, schedul
         due_ns=_ns(due),
         begins_ns=_ns(begins),
         time_zone=str(zone),
-        local=begins.astimezone(zone).isoformat(timespec="seconds"),
+        local=_local(begins, zone),
         window=text.window,
     )
+
+
+def _local(moment: datetime, zone: tzinfo) -> str:
+    return moment.astimezone(zone).isoformat(timespec="seconds")
 
 
 def _sets(call: Call) -> list[StoredSet]:
@@ -77,7 +80,7 @@ def _ns(moment: datetime) -> int:
     return int(moment.timestamp()) * 1_000_000_000
 
 
-_SETS, _COUNT = ("sets",), ("sets", "count")
+_SETS, _COUNT = ("sets",), ("sets", "count", "schedule")
 
 ROUTES = [
     Route("GET", "/v1/schedules", "schedule list", EVERYONE, None, ScheduleList, list_schedules, "Schedules.", _SETS),

@@ -29,16 +29,16 @@ class ServiceStatus:
 
     def _next(self) -> str:
         """Which set runs next by itself, and when; in the set's zone."""
-        scheduler = self._services.scheduler
+        ahead = self._services.scheduler.ahead
         coming = [
             (found[0], one.text.name, one)
             for one in self._services.definitions.sets
-            if (found := scheduler.next_of(one)) is not None
+            if (found := ahead.next_of(one)) is not None
         ]
         if not coming:
             return ""
         due_ns, name, stored = min(coming, key=lambda one: one[:2])
-        due = to_datetime(due_ns).astimezone(scheduler.zone_of(stored))
+        due = to_datetime(due_ns).astimezone(ahead.zone_of(stored.text))
         return f", next {name} at {due:%Y-%m-%d %H:%M %Z}"
 
     def tell(self) -> None:

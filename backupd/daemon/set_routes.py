@@ -48,7 +48,6 @@ async def show_set(call: Call) -> SetView:
 async def create_set(call: Call) -> SetChange:
     """Make a set."""
     known, edit = call.services.definitions, call.body
-    call.services.scheduler.refuse_past(edit.text, None)
     made = await known.add_set(edit.text, dry_run=edit.dry_run)
     warnings = [*places_inside(made.text, known.places), *await one_disk.warnings(made.text, known)]
     change = Change(changed=True, dry_run=edit.dry_run, warnings=warnings)
@@ -59,7 +58,7 @@ async def edit_set(call: Call) -> SetChange:
     """Give a set a new text."""
     known, edit = call.services.definitions, call.body
     stored = known.set(call.path["set"])
-    call.services.scheduler.refuse_past(edit.text, stored.text)
+    call.services.scheduler.ahead.refuse_past(edit.text, stored.text)
     made, changes = await known.change_set(stored, edit.text, dry_run=edit.dry_run)
     warnings: list[str] = []
     if changes.keys() & {"sources", "to"}:

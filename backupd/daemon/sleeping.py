@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 
 from backupd.daemon.wake_timer import WakeTimer
 from backupd.model.status import Finding
@@ -30,6 +31,11 @@ class Sleep:
         self._has_failed = self._has_said = False
         self._timer: WakeTimer | None = None
         self._wakes_at_ns: int | None = None
+
+    def ask(self, is_busy: bool, wakes_at: datetime | None) -> None:
+        """Both of what follows."""
+        self.hold_off(is_busy=is_busy)
+        self.wake_at(int(wakes_at.timestamp()) * 1_000_000_000 if wakes_at is not None else None)
 
     def hold_off(self, *, is_busy: bool) -> None:
         """Keep the machine from falling asleep while jobs run, where it can be."""

@@ -10,11 +10,11 @@ from backupd.catalog.database import Connection
 from backupd.catalog.definitions import StoredRepository, StoredSet
 from backupd.catalog.jobs import StoredJob, StoredRun
 from backupd.daemon import account, deciding, growth, metrics, quotas, status
+from backupd.daemon.coming_runs import ComingRuns
 from backupd.daemon.gate import WATCHERS
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.requests import JobRequest
 from backupd.daemon.route import Call, Route
-from backupd.daemon.scheduling import Scheduler
 from backupd.daemon.services import Services
 from backupd.daemon.web_server import web
 from backupd.errors import BackupError, UsageError
@@ -72,7 +72,7 @@ async def report_of(
             *filter(None, [services.metrics_port.problem]),
             *problems,
         ],
-        coming={one.id: coming for one in sets if (coming := coming_of(services.scheduler, one)) is not None},
+        coming={one.id: coming for one in sets if (coming := coming_of(services.scheduler.ahead, one)) is not None},
         seedings=known.seedings,
         repositories=known.repositories,
         discarded=discarded,
@@ -129,9 +129,9 @@ def key_states(
     return found, problems
 
 
-def coming_of(scheduler: Scheduler, stored: StoredSet) -> status.Coming | None:
+def coming_of(ahead: ComingRuns, stored: StoredSet) -> status.Coming | None:
     """When a set runs by itself; None: it does not."""
-    found, gap = scheduler.next_of(stored), scheduler.longest_gap(stored)
+    found, gap = ahead.next_of(stored), ahead.longest_gap(stored)
     if found is None:
         return None
     return status.Coming(

@@ -2,19 +2,84 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import os
 from collections.abc import Callable
 from datetime import tzinfo
 from typing import Any
 
 import msgspec
 
+from backupd.catalog.definitions import StoredSet
 from backupd.catalog.jobs import StoredJob
 from backupd.clock import to_datetime
-from backupd.daemon.requests import BackupRequest
+from backupd.daemon.coming_runs import ComingRuns
+from backupd.daemon.definitions import Definitions
+from backupd.daemon.jobs import Jobs
+from backupd.daemon.requests import BackupRequest, JobRequest
+from backupd.errors import BackupError
 
 _DELAYS_SECONDS = (300, 900, 3600)
 """After the first failure, the second, and each one after that."""
+_MOST_ALONE = 24
+"""Tries of a run after which none is due: about a day."""
 _SECOND_NS = 1_000_000_000
+
+_log = logging.getLogger("backupd.schedules")
+
+
+class Retries:
+    """All on the event loop."""
+
+    def __init__(self, jobs: Jobs, known: Definitions, ahead: ComingRuns) -> None:
+        self._jobs, self._known, self._ahead = jobs, known, ahead
+        self._tasks: set[asyncio.Task[None]] = set()
+        jobs.follow_ends(self._hear_end)
+
+    async def end_orphans(self) -> None:
+        """End what waits for its next try and whose schedule is off, or no more."""
+        for job in list(self._jobs.live.values()):
+            request = job.request.backup
+            if request is None or not request.attempt or job.is_begun or request.schedule is None:
+                continue
+            stored = self._set(job.stored.set_id)
+            if stored is None or not self._is_on(stored, request.schedule):
+                _log.info("job %s is not tried again: its schedule is off", job.stored.id[:9])
+                await self._jobs.cancel(job.stored.id, "term")
+
+    def _hear_end(self, ended: StoredJob) -> None:
+        if ended.kind == "backup" and ended.schedule is not None and ended.orders and not self._jobs.is_stopping:
+            task = asyncio.ensure_future(self._try_again(ended))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _try_again(self, ended: StoredJob) -> None:
+        stored, request = self._set(ended.set_id), JobRequest.restored(ended.orders).backup
+        if stored is None or request is None or self._jobs.is_busy(stored.id) is not None:
+            return
+        if not self._is_on(stored, request.schedule):
+            return
+        coming = self._ahead.next_of(stored)
+        again = next_try(ended, request, coming[0] if coming is not None else None, self._destination_id)
+        if again is None:
+            return
+        whole, name = JobRequest(kind="backup", backup=again), stored.text.name
+        try:
+            job = await self._jobs.add(whole, set_id=stored.id, set_name=name, uid=os.geteuid())
+        except BackupError as error:
+            _log.error("%s is not tried again: %s", name, error.message)
+            return
+        _log.info("%s: job %s waits for %s", name, job.stored.id[:9], job.waits_for)
+
+    def _is_on(self, stored: StoredSet, schedule: str | None) -> bool:
+        return any(one.text.name == schedule for one in self._ahead.schedules_of(stored))
+
+    def _set(self, set_id: str | None) -> StoredSet | None:
+        return next((one for one in self._known.sets if one.id == set_id), None)
+
+    def _destination_id(self, name: str) -> str | None:
+        return next((one.id for one in self._known.destinations if one.text.name == name), None)
 
 
 def next_try(
@@ -26,13 +91,11 @@ def next_try(
     """
     if request.schedule is None or request.dry_run or stored.finished_ns is None:
         return None
-    failed = _failed(stored)
-    if not failed or not all(error.get("retryable") for error in failed.values()):
-        failed = {name: error for name, error in failed.items() if error.get("retryable")}
+    failed = {name: error for name, error in _failed(stored).items() if error.get("retryable")}
     if not failed:
         return None
     at_ns = stored.finished_ns + _DELAYS_SECONDS[min(request.attempt, len(_DELAYS_SECONDS) - 1)] * _SECOND_NS
-    if next_due_ns is not None and next_due_ns <= at_ns:
+    if request.attempt >= _MOST_ALONE if next_due_ns is None else next_due_ns <= at_ns:
         return None
     to = [found for name in failed if name and (found := destination_id(name)) is not None]
     return msgspec.structs.replace(

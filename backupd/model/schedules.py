@@ -56,6 +56,8 @@ class ScheduleView(Struct, frozen=True, kw_only=True):
     time_zone: str
     next_ns: int | None
     """When its next run begins; None: never again, or it is off."""
+    local: str | None
+    """The same in that zone, RFC 3339."""
 
 
 class ScheduleList(Struct, frozen=True, kw_only=True):

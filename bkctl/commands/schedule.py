@@ -159,10 +159,9 @@ def _change(
         if not its.enabled:
             warnings.append(f"{its.name} is disabled and runs no schedule: bkctl set enable {its.name}")
         if not dry_run:
-            found = client.get(_query("/v1/schedules/next", [made.set.id], 100), NextRuns)
-            mine = [one for one in found.runs if one.schedule == new.name][:3]
-            runs = [render.run(one) for one in mine]
-            lines += render.next_lines(its.name, mine)
+            found = client.get(_query("/v1/schedules/next", [made.set.id], 3, new.name), NextRuns)
+            runs = [render.run(one) for one in found.runs]
+            lines += render.next_lines(its.name, found.runs)
     result = {"changed": change.changed, "diff": change.diff, "dry_run": change.dry_run, "set": its.name}
     result |= {"schedule": render.fields(new) if new is not None else None, "runs": runs}
     return Reply(0, result, warnings=warnings, lines=lines)
@@ -181,9 +180,9 @@ def _find(stored: SetView, name: str) -> ScheduleText:
     raise NotFoundError(f"{stored.text.name} has no schedule called '{name}'", hint=hint)
 
 
-def _query(path: str, words: Sequence[str], count: int | None = None) -> str:
-    asked = {"sets": ",".join(words)} if words else {}
-    return f"{path}?{urlencode(asked | ({'count': str(count)} if count is not None else {}))}"
+def _query(path: str, words: Sequence[str], count: int | None = None, schedule: str | None = None) -> str:
+    given = {"sets": ",".join(words), "count": str(count or ""), "schedule": schedule or ""}
+    return f"{path}?{urlencode({name: text for name, text in given.items() if text})}"
 
 
 def _get(client: DaemonClient, word: str) -> SetView:

@@ -67,7 +67,7 @@ def document(found: ScheduleView) -> dict[str, Any]:
         **fields(found.text),
         "is_on": found.is_on,
         "time_zone": found.time_zone,
-        "begins": rfc3339(found.next_ns) if found.next_ns is not None else None,
+        "begins": found.local,
     }
 
 
@@ -99,7 +99,7 @@ def list_lines(found: ScheduleList, words: Sequence[str]) -> list[str]:
             one.text.name,
             when(one.text),
             ", ".join(ways(one.text)) or "-",
-            _local(rfc3339(one.next_ns)) if one.next_ns is not None else "never" if one.is_on else "off",
+            f"{_local(one.local)} {one.time_zone}" if one.local is not None else "never" if one.is_on else "off",
         ]
         for one in found.schedules
     ]

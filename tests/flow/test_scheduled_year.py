@@ -7,15 +7,10 @@ out: it takes a drawn time, and is good. What is due is worked out beside them, 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import logging
 import re
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -23,15 +18,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from backupd.catalog.database import Connection, Database
+from backupd.catalog.database import Connection
 from backupd.clock import to_datetime
-from backupd.daemon.definitions import Definitions
-from backupd.daemon.jobs import Jobs
-from backupd.daemon.live_job import LiveJob
-from backupd.daemon.outcome import Outcome
-from backupd.daemon.scheduling import Scheduler
 from backupd.model.schedules import ScheduleText
 from backupd.model.sets import DestinationText, SetText
+from tests.support.scheduled_household import Household, Year, state_in_memory
 
 ZONE = ZoneInfo("Europe/Berlin")
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -39,74 +30,6 @@ _AT = r"(\S+ \S+ \S+)"
 _OF = r"schedule (\S+) of (\S+): "
 _TOLD = re.compile(rf"{_OF}due {_AT}(?:, for (?:at least )?(\d+) runs? since {_AT})?: (.*)")
 _MISSED = re.compile(rf"{_OF}(\d+) runs? missed, from {_AT} to {_AT}: nobody was there")
-
-
-@dataclass
-class Year:
-    """The clock, and whose work ends when."""
-
-    start: datetime
-    days: int
-    now_ns_: int
-    ends: list[tuple[int, int, asyncio.Future[None]]] = field(default_factory=list)
-    begun: Counter[str] = field(default_factory=Counter)
-    random: Random = field(default_factory=lambda: Random(1))
-
-    def now_ns(self) -> int:
-        return self.now_ns_
-
-    def monotonic(self) -> float:
-        return self.now_ns_ / 1e9
-
-    @property
-    def end(self) -> datetime:
-        return self.start + self.days * _DAY
-
-    @property
-    def now(self) -> datetime:
-        return to_datetime(self.now_ns_)
-
-    def set(self, moment: datetime) -> None:
-        self.now_ns_ = int(moment.timestamp()) * 1_000_000_000
-
-
-class Worker:
-    """In place of the job process: a run takes a drawn time."""
-
-    _numbers = itertools.count()
-
-    def __init__(self, year: Year) -> None:
-        self._year = year
-        self.at_work = 0
-
-    def new_id(self) -> str:
-        return f"j{next(self._numbers):032x}"
-
-    def destinations_of(self, job: LiveJob) -> frozenset[str]:
-        return frozenset()
-
-    def limits(self) -> dict[str, int]:
-        return {}
-
-    async def carry(self, job: LiveJob) -> Outcome:
-        done = asyncio.get_running_loop().create_future()
-        # Some outlast the quarter of an hour after which they are due again.
-        seconds = self._year.random.randrange(20, 1300)
-        heapq.heappush(self._year.ends, (self._year.now_ns_ + seconds * 10**9, next(self._numbers), done))
-        self._year.begun[f"{job.stored.set_name}/{job.stored.schedule}"] += 1
-        self.at_work += 1
-        try:
-            await done
-        finally:
-            self.at_work -= 1
-        return Outcome(exit_code=0, result={"runs": []})
-
-
-@pytest.fixture(name="state")
-def state_in_memory() -> Generator[Path, None, None]:
-    found = Path(tempfile.mkdtemp(prefix="year-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-    yield found
-    shutil.rmtree(found)
 
 
 def _schedules(number: int, random: Random) -> list[ScheduleText]:
@@ -182,66 +105,12 @@ def _expected(sets: dict[str, list[ScheduleText]], year: Year) -> dict[tuple[str
     return found
 
 
-class Household:
-    """The daemon's parts, made anew after each restart from the same catalog."""
-
-    def __init__(self, state: Path, year: Year) -> None:
-        self.state, self.year = state, year
-
-    async def begin(self) -> None:
-        self.database = Database(str(self.state))
-        self.known = Definitions(self.database, self.year)
-        await self.known.reload()
-        self.worker = Worker(self.year)
-        self.jobs = Jobs(self.database, self.worker, self.year, 64)  # type: ignore[arg-type]
-        self.scheduler = Scheduler(self.database, self.known, self.jobs, self.year, {"TZ": "Europe/Berlin"})
-        await self.scheduler.start()
-
-        async def no_orphans(_: object) -> None:
-            return
-
-        await self.jobs.restore_from_catalog(no_orphans)
-
-    async def settle(self) -> None:
-        """Until all that may begin has begun, and all that is done has ended."""
-        while any(job.stored.state == "queued" and not job.waits_for for job in self.jobs.live.values()) or (
-            self.worker.at_work != sum(job.is_begun for job in self.jobs.live.values())
-        ):
-            await asyncio.sleep(0.0002)
-
-    async def step(self) -> None:
-        """All that is to be done at this moment."""
-        while self.year.ends and self.year.ends[0][0] <= self.year.now_ns_:
-            _, _, done = heapq.heappop(self.year.ends)
-            if not done.done():
-                done.set_result(None)
-                await asyncio.sleep(0)
-                await asyncio.sleep(0)
-                await self.settle()
-        await self.scheduler.look()
-        await self.settle()
-
-    def next_moment(self) -> datetime:
-        """When something is to be done again."""
-        begins = [one.begins for one in self.scheduler._known.values() if one.begins is not None]
-        ends = [to_datetime(self.year.ends[0][0])] if self.year.ends else []
-        return min([*begins, *ends, self.year.now + _DAY])
-
-    async def kill(self) -> None:
-        """Nothing is written any more, and what ran is gone."""
-        for task in list(self.jobs._tasks) + list(self.scheduler._tasks):
-            task.cancel()
-        await asyncio.sleep(0)
-        self.year.ends.clear()
-        self.database.close()
-
-
 def _covered(lines: list[str]) -> Iterator[tuple[str, str, datetime, datetime, int, str]]:
     """What each line of the log decided: set, schedule, first and last moment, how many, what was done."""
     for line in lines:
         if (match := _TOLD.fullmatch(line)) is not None:
             schedule, name, due, count, since, what = match.groups()
-            word = "begun" if what.endswith(" begun") else "begun later" if "begins now" in what else "passed over"
+            word = "begun" if what.endswith(" begun") else "stood for" if "for it" in what else "passed over"
             yield name, schedule, _moment(since or due), _moment(due), int(count or 1), word
         elif (match := _MISSED.fullmatch(line)) is not None:
             schedule, name, count, first, last = match.groups()
@@ -255,9 +124,7 @@ def _moment(text: str) -> datetime:
     return local.replace(tzinfo=UTC) - offset * _HOUR
 
 
-def test_a_year_that_runs_by_itself(
-    state: Path, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
-) -> None:
+def test_a_year_that_runs_by_itself(caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest) -> None:
     """Else somebody finds, on the day that it is needed, that the night of the clock change was left out."""
     caplog.set_level(logging.INFO, "backupd.schedules")
     is_full = request.config.getoption("--full-size")
@@ -266,7 +133,8 @@ def test_a_year_that_runs_by_itself(
     random = Random(7)
     numbers = range(50) if is_full else (0, 1, 2, 3, 4, 5, 8, 9)
     sets = {f"set{number}": _schedules(number, random) for number in numbers}
-    kept = asyncio.run(_live(state, sets, year))
+    with state_in_memory() as state:
+        kept = asyncio.run(_live(state, sets, year))
     expected = _expected(sets, year)
     found: dict[tuple[str, str], list[datetime]] = {key: [] for key in expected}
     decisions: Counter[str] = Counter()

@@ -9,10 +9,13 @@ from datetime import datetime, timedelta, tzinfo
 from hashlib import blake2b
 
 from backupd.rules.schedules.reading import HOURS, MINUTES, Schedule
+from backupd.rules.schedules.timetable import moment_of
 from backupd.sizes import format_seconds
 
 _LOOKED_AT = 100
 """Runs, for the longest time between two."""
+_HOURS = 24 * 9
+_HOUR = timedelta(hours=1)
 
 
 def coming(schedules: Sequence[Schedule], after: datetime, zone: tzinfo) -> Iterator[tuple[datetime, Schedule]]:
@@ -31,10 +34,38 @@ def coming(schedules: Sequence[Schedule], after: datetime, zone: tzinfo) -> Iter
 
 
 def longest_gap(schedules: Sequence[Schedule], after: datetime, zone: tzinfo) -> timedelta | None:
-    """The longest time between two of the next runs but where clocks change; None: there is none, or one alone."""
-    moments = [due.astimezone(zone) for due, _ in itertools.islice(coming(schedules, after, zone), _LOOKED_AT)]
-    gaps = [two - one for one, two in itertools.pairwise(moments) if one.utcoffset() == two.utcoffset()]
-    return max(gaps, default=None)
+    """The longest time between two of the next runs but where clocks change; None: there is none, or one alone.
+
+    A run that is due outside of its window counts from when that opens. Seen are the next runs one by one, and the next
+    days by the hour: a hole, as of a weekend, may be told an hour longer than it is.
+    """
+    dense = [_opened(due, one, zone) for due, one in itertools.islice(coming(schedules, after, zone), _LOOKED_AT)]
+    hourly = (_first_opened(schedules, after + hour * _HOUR, zone) for hour in range(_HOURS))
+    sparse = sorted({moment for moment in hourly if moment is not None})
+    holes = [gap for gap in _gaps(sparse, zone) if gap > 2 * _HOUR]
+    return max([*_gaps(sorted(set(dense)), zone), *holes], default=None)
+
+
+def _first_opened(schedules: Sequence[Schedule], after: datetime, zone: tzinfo) -> datetime | None:
+    dues = ((one, one.timetable.next_after(after, zone)) for one in schedules)
+    return min((_opened(due, one, zone) for one, due in dues if due is not None), default=None)
+
+
+def _gaps(moments: Sequence[datetime], zone: tzinfo) -> Iterator[timedelta]:
+    local = (one.astimezone(zone) for one in moments)
+    return (two - one for one, two in itertools.pairwise(local) if one.utcoffset() == two.utcoffset())
+
+
+def _opened(due: datetime, schedule: Schedule, zone: tzinfo) -> datetime:
+    """When a run that is due may work."""
+    local = due.astimezone(zone)
+    window = schedule.window
+    if window is None or window.holds(local):
+        return due
+    opening = local.replace(hour=window.begins // 60, minute=window.begins % 60, second=0, tzinfo=None, fold=0)
+    if opening <= local.replace(tzinfo=None):
+        opening += timedelta(days=1)
+    return moment_of(opening, zone)
 
 
 def jitter_of(schedule: Schedule, set_id: str, due: datetime) -> timedelta:

@@ -43,6 +43,7 @@ class Schedule(msgspec.Struct, frozen=True):
     window: Window | None = None
 
 
+@lru_cache(maxsize=1024)
 def schedule_of(text: ScheduleText) -> Schedule:
     """Understand a schedule. Raises UsageError; `context["at"]` is the field that is wrong."""
     given = [kind for kind in WHEN if getattr(text, kind) is not None]

@@ -160,6 +160,29 @@ def test_intervals_of_schedules() -> None:
     assert hours == {"daily": 24, "twice": 12, "weekend": 6 * 24, "once": None}
 
 
+@pytest.mark.parametrize("start", ["2026-11-23T09:00", "2026-11-25T13:00", "2026-11-28T23:00"])
+@pytest.mark.parametrize(
+    ("words", "least", "most"),
+    [
+        # From Friday, 23:45, to Monday.
+        ({"every": "15m", "days": "mon,tue,wed,thu,fri"}, 48.25, 49.25),
+        ({"every": "1h", "days": "mon,tue,wed,thu,fri"}, 49, 50),
+        ({"cron": "*/10 8-17 * * mon-fri"}, 62, 63.5),
+        # What is due while its window is shut begins when that opens.
+        ({"every": "1h", "window": "08:00-18:00"}, 15, 16),
+        ({"every": "15m"}, 0.25, 0.25),
+    ],
+)
+def test_nights_and_weekends_are_no_missed_intervals(
+    start: str, words: dict[str, str], least: float, most: float
+) -> None:
+    """Else a set that works in office hours is overdue each evening, and mail says so."""
+    zone = ZoneInfo("Europe/Berlin")
+    gap = longest_gap([schedule(**words)], datetime.fromisoformat(start).replace(tzinfo=zone), zone)
+    assert gap is not None
+    assert least <= gap.total_seconds() / 3600 <= most
+
+
 def test_the_interval_that_would_have_fitted() -> None:
     assert [fitting_interval(seconds) for seconds in (40, 61, 1000, 1801, 9 * 3600, 13 * 3600)] == [
         "1m", "2m", "20m", "1h", "12h", None,
