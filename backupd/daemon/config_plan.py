@@ -21,10 +21,12 @@ from backupd.catalog.definitions import (
 )
 from backupd.errors import BackupError, ConfigError, KeptInFileError, NameTakenError
 from backupd.model.notices import ContactText, NoticeText
+from backupd.model.policies import PolicyArea, PolicyRule
 from backupd.model.sets import DestinationText, SetText
 from backupd.rules.definition_rules import check_set, difference
 from backupd.rules.fixed_settings import refuse_fixed
 from backupd.rules.notice_rules import notice_difference, unmasked
+from backupd.rules.option_policy import locked, refuse
 from backupd.rules.pool_rules import check_members, with_place
 from backupd.settings.config_documents import Documents, Written, check, check_noticed, remarks
 
@@ -51,6 +53,8 @@ class Way:
     """They are the files of conf.d: each thing is kept in its file from now on."""
     prune: bool = False
     """Disable what was made by command and is in none of them."""
+    policy: Sequence[PolicyRule] = ()
+    """What root laid down; brought to the definitions that are there already, too, where documents are kept."""
     new_id: Callable[[str], str] = field(kw_only=True)
     now_ns: int = field(kw_only=True)
 
@@ -66,6 +70,8 @@ class Plan:
     changes: dict[str, Any] = field(default_factory=dict)
     """`set/NAME`, `destination/NAME`, `notice/NAME` or `contact/NAME` -> field -> {from, to}."""
     warnings: list[str] = field(default_factory=list)
+    against_policy: list[str] = field(default_factory=list)
+    """A sentence for each definition that can't be as root laid down."""
     left: frozenset[str] = frozenset()
 
 
@@ -92,6 +98,7 @@ def plan(documents: Documents, known: Known, way: Way) -> tuple[Plan, list[Backu
             if notice.file is not None and notice.text.name not in notices:
                 _disable(notice, made)
         made.left = _left(known, named, {one.text.name for one in destinations}, notices, contacts)
+        _bring_policy(known, way, made, after)
     made.warnings += [*remarks((one.text for one in sets), after)]
     return made, errors
 
@@ -197,6 +204,42 @@ def _disable(stored: StoredSet | StoredNotice, made: Plan) -> None:
 
 def _moved(old: str | None, new: str | None) -> dict[str, Any]:
     return {"kept_in": {"from": old, "to": new}} if old != new else {}
+
+
+def _bring_policy(known: Known, way: Way, made: Plan, after: Mapping[str, DestinationText]) -> None:
+    """What is locked holds of all; what can't follow, or is none of those allowed, is told."""
+    written = {one.id for one in made.sets} | {one.id for one in made.destinations}
+    existing: list[StoredSet | StoredDestination] = [*known.sets, *known.destinations]
+    for stored in existing:
+        if stored.id in written:
+            continue
+        area: PolicyArea = "sets" if isinstance(stored.text, SetText) else "destinations"
+        text = stored.text
+        for rule in way.policy:
+            try:
+                text = _following(text, area, rule, after, is_stored=stored.id in known.stored)
+            except BackupError as error:
+                made.against_policy.append(f"{error.message}: against {rule.origin}, it stays as it is")
+        if text != stored.text:
+            _put(msgspec.structs.replace(stored, text=text), made, difference(stored.text, text))
+
+
+def _following(
+    old: SetText | DestinationText,
+    area: PolicyArea,
+    rule: PolicyRule,
+    after: Mapping[str, DestinationText],
+    *,
+    is_stored: bool,
+) -> SetText | DestinationText:
+    """A text as one rule wants it. Raises BackupError: it can't be so."""
+    new = locked(old, area, [rule])
+    if isinstance(old, SetText) and isinstance(new, SetText) and new != old:
+        if is_stored:
+            refuse_fixed(old, new)
+        new = check_set(new, after)
+    refuse(new, area, [rule])
+    return new
 
 
 def _left(known: Known, *named: Collection[str]) -> frozenset[str]:

@@ -26,6 +26,7 @@ async def show(call: Call) -> ConfigView:
         directory=found.directory,
         settings=found.setting_views(),
         files=found.file_views(),
+        policy=found.policy,
         warnings=found.warnings,
     )
 

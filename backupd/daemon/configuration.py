@@ -20,17 +20,19 @@ from backupd.catalog.facts import fact, put_fact
 from backupd.clock import Clock
 from backupd.daemon.config_plan import Known, Plan, Way, plan
 from backupd.daemon.definitions import Definitions
-from backupd.errors import BackupError, ConfigError, ConflictError, NotFoundError, UsageError
+from backupd.errors import BackupError, ConfigError, ConflictError, KeptInFileError, NotFoundError, UsageError
 from backupd.model.api import Change, ConfigFileView, SettingView
+from backupd.model.policies import PolicyRule
 from backupd.model.sets import ConfigDocument
 from backupd.settings import config_files
 from backupd.settings.bandwidth import unknown_destinations
 from backupd.settings.config_documents import Documents, raise_all, read
 from backupd.settings.daemon_settings import DaemonSettings, entries, parse_settings, read_settings
+from backupd.settings.policy_file import read_policies, with_policy
 from backupd.settings.settings_edit import with_value
 from backupd.settings.yaml_text import Located
 
-_FACT = "settings"
+_FACT, _POLICY_FACT = "settings", "policy"
 _DEFAULTS = dict(entries(DaemonSettings()))
 
 _log = logging.getLogger("backupd.settings")
@@ -41,6 +43,7 @@ class _Found:
     """What lies in the settings directory."""
 
     settings: Located[DaemonSettings]
+    policy: list[PolicyRule]
     documents: Documents
     warnings: list[str]
 
@@ -53,7 +56,9 @@ class Configuration:
         self._one_at_a_time = asyncio.Lock()
         self._followers: list[Callable[[DaemonSettings], None]] = []
         self._located: Located[DaemonSettings] = Located(DaemonSettings(), config_files.settings_path(directory), None)
-        self._kept = ""
+        self.policy: list[PolicyRule] = []
+        """What root laid down of sets, destinations and settings."""
+        self._kept: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.warnings: list[str] = []
         """What is wrong with the files; what they said before is in force. One list for good."""
@@ -69,15 +74,19 @@ class Configuration:
 
     async def start(self) -> None:
         """Read all; with a fault in it the last good state goes on. Raises nothing for what stands in files."""
-        kept = await asyncio.wrap_future(self._database.read(fact, _FACT))
-        if kept is not None:
-            self._kept = kept
-            try:
-                value = msgspec.json.decode(kept, type=DaemonSettings)
+        for name in (_FACT, _POLICY_FACT):
+            kept = await asyncio.wrap_future(self._database.read(fact, name))
+            if kept is not None:
+                self._kept[name] = kept
+        try:
+            if _FACT in self._kept:
+                value = msgspec.json.decode(self._kept[_FACT], type=DaemonSettings)
                 self._located = Located(value, self._located.name, None)
-            except msgspec.MsgspecError as error:
-                # Another version had settings that this one does not know.
-                _log.warning("the settings kept from before are not understood: %s", error)
+            if _POLICY_FACT in self._kept:
+                self.policy = msgspec.json.decode(self._kept[_POLICY_FACT], type=list[PolicyRule])
+        except msgspec.MsgspecError as error:
+            # Another version had settings that this one does not know.
+            _log.warning("the settings kept from before are not understood: %s", error)
         try:
             await self.reload()
         except (UsageError, ConflictError) as error:
@@ -88,15 +97,16 @@ class Configuration:
         async with self._one_at_a_time:
             try:
                 found = await asyncio.to_thread(_read_all, self.directory)
-                made = await self._definitions.apply(self._maker(found.documents, is_kept=True))
+                made = await self._definitions.apply(self._maker(found.documents, found.policy, is_kept=True))
             except BackupError as error:
                 problems = error.context.get("problems") or [error.message + f" ({error.hint})" * bool(error.hint)]
                 self.warnings[:] = [f"{one}: the last good settings are in force" for one in problems]
                 raise
             changes = _differences(self.settings, found.settings.value)
-            self._located = found.settings
-            await self._keep()
-            self.warnings[:] = [*found.warnings, *found.documents.missing_secrets]
+            self._located, self.policy = found.settings, found.policy
+            await self._keep(_FACT, self.settings)
+            await self._keep(_POLICY_FACT, self.policy)
+            self.warnings[:] = [*found.warnings, *found.documents.missing_secrets, *made.against_policy]
             names = [one.text.name for one in self._definitions.destinations]
             self.warnings += unknown_destinations(self.settings.bandwidth, names)
             for adopt in self._followers:
@@ -122,7 +132,7 @@ class Configuration:
         """Bring sets and destinations to what documents say. Raises UsageError, ConfigError, ConflictError."""
         if any(one.holds == "settings" for one in texts):
             raise UsageError("backupd.yaml is not applied", hint="bkctl config set changes it")
-        documents = await asyncio.to_thread(read, texts)
+        documents = await asyncio.to_thread(read, texts, self.policy)
         raise_all(documents.errors)
         if prune and documents.is_without_sets:
             empty = f"{documents.empty[0]} is empty" if documents.empty else "the documents have no set"
@@ -131,7 +141,8 @@ class Configuration:
         if not dry_run:
             hint = "put it there first; --dry-run goes on without it"
             documents.errors += [ConfigError(one, hint=hint) for one in documents.missing_secrets]
-        made = await self._definitions.apply(self._maker(documents, is_kept=False, prune=prune), dry_run=dry_run)
+        maker = self._maker(documents, self.policy, is_kept=False, prune=prune)
+        made = await self._definitions.apply(maker, dry_run=dry_run)
         warnings = [*documents.missing_secrets, *made.warnings]
         return Change(changed=bool(made.changes), diff=made.changes, dry_run=dry_run, warnings=warnings)
 
@@ -154,8 +165,11 @@ class Configuration:
         """Each setting in force with its origin."""
         views: list[SettingView] = []
         for steps, value in entries(self.settings):
+            rule = next((one for one in self.policy if _is_of(one, steps)), None)
             if self._located.has(*steps):
                 origin = self._located.where(*steps)
+            elif rule is not None:
+                origin = f"{rule.origin}: {rule.kind}"
             elif _DEFAULTS.get(steps) == value:
                 origin = "default"
             else:
@@ -179,8 +193,10 @@ class Configuration:
             for file in sorted(file for file in files if file is not None)
         ]
 
-    def _maker(self, documents: Documents, *, is_kept: bool, prune: bool = False) -> Callable[[Known], Plan]:
-        way = Way(is_kept=is_kept, prune=prune, new_id=new_id, now_ns=self._clock.now_ns())
+    def _maker(
+        self, documents: Documents, policy: Sequence[PolicyRule], *, is_kept: bool, prune: bool = False
+    ) -> Callable[[Known], Plan]:
+        way = Way(is_kept=is_kept, prune=prune, policy=policy, new_id=new_id, now_ns=self._clock.now_ns())
 
         def make(known: Known) -> Plan:
             made, errors = plan(documents, known, way)
@@ -196,38 +212,46 @@ class Configuration:
         except NotFoundError:
             text = ""
         changed = with_value(text, key, value, path)
-        found = parse_settings(changed, path)
+        found = with_policy(parse_settings(changed, path), self.policy)
         if not dry_run and changed != text:
             config_files.write_text(path, changed)
         return found.value
 
-    async def _keep(self) -> None:
-        text = msgspec.json.encode(self.settings).decode()
-        if text != self._kept:
-            await asyncio.wrap_future(self._database.write(put_fact, _FACT, text))
-            self._kept = text
+    async def _keep(self, name: str, value: DaemonSettings | list[PolicyRule]) -> None:
+        text = msgspec.json.encode(value).decode()
+        if text != self._kept.get(name):
+            await asyncio.wrap_future(self._database.write(put_fact, name, text))
+            self._kept[name] = text
 
 
 def _read_all(directory: str) -> _Found:
     """Read backupd.yaml and conf.d. Raises ConfigError with all problems."""
     errors: list[BackupError] = []
+    policy: list[PolicyRule] = []
     settings: Located[DaemonSettings] | None = None
     texts: list[ConfigDocument] = []
     warnings: list[str] = []
     try:
-        settings = read_settings(directory)
-    except ConfigError as error:
+        policy = read_policies(directory)
+        settings = with_policy(read_settings(directory), policy)
+    except (ConfigError, KeptInFileError) as error:
         errors.append(error)
     try:
         texts, warnings = config_files.read_definitions(directory)
     except BackupError as error:
         errors.append(error)
-    documents = read(texts)
+    documents = read(texts, policy)
     documents.errors[:0] = errors
     if settings is None:
         raise_all(documents.errors)
         raise AssertionError("settings that can't be read are an error")
-    return _Found(settings, documents, warnings)
+    return _Found(settings, policy, documents, warnings)
+
+
+def _is_of(rule: PolicyRule, steps: tuple[str, ...]) -> bool:
+    """Whether a rule is about a setting, or about what holds it."""
+    option = tuple(rule.option.split("."))
+    return rule.area == "settings" and steps[: len(option)] == option
 
 
 def _differences(old: DaemonSettings, new: DaemonSettings) -> dict[str, Any]:

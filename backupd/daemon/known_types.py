@@ -14,6 +14,7 @@ from backupd.daemon.requests import JobRequest
 from backupd.daemon.seeding import Seeding
 from backupd.model.areas import Statistics
 from backupd.model.notices import NoticeContent
+from backupd.model.policies import PolicyRule, PolicyText
 from backupd.model.sets import ConfigText
 from backupd.model.status import Coverage
 from backupd.model.store_access import Volume
@@ -24,6 +25,8 @@ SHARED: tuple[Any, ...] = (
     JobRequest,
     ConfigText,
     DaemonSettings,
+    PolicyText,
+    PolicyRule,
     Statistics,
     Coverage,
     Traffic,

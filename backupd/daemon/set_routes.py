@@ -11,6 +11,7 @@ from backupd.errors import BusyError
 from backupd.model.api import Change, EditSet, RepositoryView, SetChange, SetList, SetView
 from backupd.model.places import inside
 from backupd.rules.definition_rules import places_inside
+from backupd.rules.option_policy import by_policy, refuse
 
 
 def view(stored: StoredSet, known: Definitions) -> SetView:
@@ -48,7 +49,8 @@ async def show_set(call: Call) -> SetView:
 async def create_set(call: Call) -> SetChange:
     """Make a set."""
     known, edit = call.services.definitions, call.body
-    made = await known.add_set(edit.text, dry_run=edit.dry_run)
+    text = by_policy(edit.text, "sets", call.services.configuration.policy, edit.said)
+    made = await known.add_set(text, dry_run=edit.dry_run)
     warnings = [*places_inside(made.text, known.places), *await one_disk.warnings(made.text, known)]
     change = Change(changed=True, dry_run=edit.dry_run, warnings=warnings)
     return SetChange(set=view(made, known), change=change)
@@ -59,6 +61,7 @@ async def edit_set(call: Call) -> SetChange:
     known, edit = call.services.definitions, call.body
     stored = known.set(call.path["set"])
     call.services.scheduler.ahead.refuse_past(edit.text, stored.text)
+    refuse(edit.text, "sets", call.services.configuration.policy, stored.text)
     made, changes = await known.change_set(stored, edit.text, dry_run=edit.dry_run)
     warnings: list[str] = []
     if changes.keys() & {"sources", "to"}:

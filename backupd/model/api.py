@@ -8,6 +8,7 @@ from backupd.model.any_order import AnyOrder
 from backupd.model.files import FileState
 from backupd.model.jobs import JobView, LogLine
 from backupd.model.orders import CheckOrder, FreeOrder, IfRunning, ReplicateOrder, RestoreOrder
+from backupd.model.policies import PolicyRule
 from backupd.model.purge_orders import PurgeOrder
 from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SetText
 from backupd.model.structs import Number, Rate, Seconds, Strict, Struct
@@ -63,6 +64,8 @@ class EditSet(Strict, frozen=True, kw_only=True):
 
     text: SetText
     dry_run: bool = False
+    said: list[str] | None = None
+    """Names of fields that the caller gave, of a new one: into the others goes what a policy lays down; none: all."""
 
 
 class SeedingView(Struct, frozen=True, kw_only=True):
@@ -108,6 +111,8 @@ class EditDestination(Strict, frozen=True, kw_only=True):
     dry_run: bool = False
     place_anew: bool = False
     """Take the place as it is now, whatever disk it was on before."""
+    said: list[str] | None = None
+    """As of a set."""
 
 
 class ApplyConfig(Strict, frozen=True, kw_only=True):
@@ -151,6 +156,8 @@ class ConfigView(Struct, frozen=True, kw_only=True):
     directory: str
     settings: list[SettingView]
     files: list[ConfigFileView]
+    policy: list[PolicyRule]
+    """What root laid down."""
     warnings: list[str]
 
 

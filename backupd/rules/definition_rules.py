@@ -185,7 +185,7 @@ def difference(old: msgspec.Struct | None, new: msgspec.Struct) -> dict[str, Any
 
 def _check_values(name: str, text: SetText) -> None:
     _check_part(name, text.filters)
-    for field in ("max_age", "stop_after", "chunk_size", "block_size", "parity", "password", "temp_dir"):
+    for field in ("max_age", "stop_after", "chunk_size", "block_size", "parity", "verify", "password", "temp_dir"):
         try:
             _check_field(field, getattr(text, field))
         except UsageError as error:

@@ -10,10 +10,12 @@ from typing import Generic, TypeVar
 from backupd.destination.stores import check_known
 from backupd.errors import BackupError, ConfigError, ConflictError
 from backupd.model.notices import ContactText, NoticeText
+from backupd.model.policies import PolicyArea, PolicyRule
 from backupd.model.secret_references import SecretReference
 from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SetText
 from backupd.rules.definition_rules import check_destination, check_set, places_inside
 from backupd.rules.notice_rules import check_contact, check_notice
+from backupd.rules.option_policy import filled, refuse
 from backupd.settings.yaml_text import Located, load_located
 from backupd.settings.zone import find_zone
 
@@ -61,7 +63,7 @@ class Documents:
         return bool(self.empty) or not self.sets
 
 
-def read(texts: Iterable[ConfigDocument]) -> Documents:
+def read(texts: Iterable[ConfigDocument], policy: Sequence[PolicyRule] = ()) -> Documents:
     """Read documents; looks at zones and secret files, too. Faults stand in `errors`."""
     found = Documents()
     for text in texts:
@@ -75,9 +77,10 @@ def read(texts: Iterable[ConfigDocument]) -> Documents:
         if not (value.destinations or value.sets or value.notices or value.contacts):
             found.empty.append(text.name)
         for at, destination in enumerate(value.destinations):
-            found.destinations.append(Written(destination, document, ("destinations", at)))
+            place = Written(destination, document, ("destinations", at))
+            _by_policy(place, "destinations", policy, found.destinations, found)
         for at, one in enumerate(value.sets):
-            found.sets.append(Written(one, document, ("sets", at)))
+            _by_policy(Written(one, document, ("sets", at)), "sets", policy, found.sets, found)
         for at, notice in enumerate(value.notices):
             found.notices.append(Written(notice, document, ("notices", at)))
         for at, contact in enumerate(value.contacts):
@@ -169,6 +172,23 @@ def raise_all(errors: Sequence[BackupError]) -> None:
     more = f" (and {len(errors) - 1} more)"
     context = {**first.context, "problems": sentences(errors)}
     raise type(first)(first.message + more, hint=first.hint, context=context)
+
+
+def _by_policy(
+    written: Written[Definition],
+    area: PolicyArea,
+    policy: Sequence[PolicyRule],
+    into: list[Written[Definition]],
+    found: Documents,
+) -> None:
+    """Take a definition with what a policy lays down of what it does not say."""
+    document, steps = written.document, written.steps
+    text = filled(written.text, area, policy, lambda option: document.has(*steps, option))
+    into.append(Written(text, document, steps))
+    try:
+        refuse(text, area, policy)
+    except BackupError as error:
+        found.errors.append(written.explained(error))
 
 
 def _look_around(written: Written[SetText], found: Documents) -> None:

@@ -63,7 +63,7 @@ def destination() -> None:
 )
 @click.argument("name", metavar="NAME")
 @click.argument("place", metavar="[PLACE]", required=False, type=click.Path(readable=False))
-@click.option("--absent", type=click.Choice(["fail", "skip"]), default="fail", help="When it is not there.")
+@click.option("--absent", type=click.Choice(["fail", "skip"]), help="When it is not there; default: fail.")
 @destination_options.pool_options
 @destination_options.destination_options
 @click.option("--no-test", is_flag=True, help="Make it although its store can't be reached or used now.")
@@ -80,9 +80,11 @@ def add(session: Session, /, **given: Any) -> Reply:
     if (pool is None) == (given["place"] is None):
         raise UsageError("a destination has a PLACE or is a --pool", hint="give one of them")
     place = _place(given["place"]) if given["place"] is not None else ""
-    text = DestinationText(name=given["name"], place=place, pool=pool, absent=given["absent"], **fields)
+    if given["absent"] is not None:
+        fields["absent"] = given["absent"]
+    text = DestinationText(name=given["name"], place=place, pool=pool, **fields)
     client = client_of(session)
-    edit = EditDestination(text=text, dry_run=given["dry_run"])
+    edit = EditDestination(text=text, dry_run=given["dry_run"], said=list(fields))
     made = client.request("POST", "/v1/destinations", edit, DestinationChange)
     if (pool is not None or is_url(text.place)) and not given["no_test"] and not given["dry_run"]:
         is_good = False
@@ -310,7 +312,7 @@ def named_destination(client: DaemonClient, word: str, *, is_dry: bool) -> str:
         return found
     name = _free_name(place, {one.text.name.casefold() for one in known})
     text = DestinationText(name=name, place=place)
-    client.request("POST", "/v1/destinations", EditDestination(text=text, dry_run=is_dry), DestinationChange)
+    client.request("POST", "/v1/destinations", EditDestination(text=text, dry_run=is_dry, said=[]), DestinationChange)
     return name
 
 

@@ -67,8 +67,10 @@ def create(ctx: click.Context, /, **given: Any) -> Reply:
         to=to,
         filters=_filters(ctx),
     )
-    text = msgspec.structs.replace(text, **given_set_fields(given))
-    made = client.request("POST", "/v1/sets", EditSet(text=text, dry_run=given["dry_run"]), SetChange)
+    fields = given_set_fields(given)
+    said = [*fields, *(["filters"] if text.filters else [])]
+    edit = EditSet(text=msgspec.structs.replace(text, **fields), dry_run=given["dry_run"], said=said)
+    made = client.request("POST", "/v1/sets", edit, SetChange)
     lines = render.created_lines(made)
     if given["backup_now"] and not given["dry_run"]:
         started = client.request("POST", "/v1/backups", StartBackup(sets=[made.set.id]), Started)

@@ -279,12 +279,24 @@ class ConfigFile(Shown, kw_only=True):
     contacts: list[str]
 
 
+class PolicyRule(Shown, kw_only=True):
+    """What root laid down of one option."""
+
+    area: Literal["sets", "destinations", "settings"]
+    option: str
+    kind: Literal["lock", "preset", "allow"]
+    values: list[Any]
+    """The one of a lock or preset, or those to choose from."""
+    origin: str
+
+
 class Config(Shown, kw_only=True):
     """Of `config show`."""
 
     directory: str
     settings: list[Setting]
     files: list[ConfigFile]
+    policy: list[PolicyRule]
 
 
 class ConfigExport(Shown, kw_only=True):

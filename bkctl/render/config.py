@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from backupd.model.api import Change, ConfigView
+from backupd.model.policies import PolicyRule
 from backupd.model.sets import ConfigText
 from bkctl.render.table import table
 from bkctl.text import count
@@ -41,6 +42,9 @@ def show_lines(found: ConfigView) -> list[str]:
     """The settings in force with their origin, then the files that sets came from."""
     lines = [f"Settings in {found.directory}:"]
     lines += table(["KEY", "VALUE", "FROM"], [[one.key, _shown(one.value), one.origin] for one in found.settings])
+    if found.policy:
+        rules = [[f"{one.area}.{one.option}", one.kind, _values(one), one.origin] for one in found.policy]
+        lines += ["", *table(["LAID DOWN", "AS", "VALUE", "BY"], rules)]
     if found.files:
         heads = ["FILE", "SETS", "DESTINATIONS"]
         rows = [[one.file, ", ".join(one.sets) or "-", ", ".join(one.destinations) or "-"] for one in found.files]
@@ -50,6 +54,10 @@ def show_lines(found: ConfigView) -> list[str]:
                 row += [", ".join(one.notices) or "-", ", ".join(one.contacts) or "-"]
         lines += ["", *table(heads, rows)]
     return lines
+
+
+def _values(rule: PolicyRule) -> str:
+    return ", ".join(_shown(one) for one in rule.values)
 
 
 def check_lines(result: Mapping[str, Any]) -> list[str]:

@@ -19,7 +19,8 @@ from backupd.destination.local import LocalDestination
 from backupd.errors import BackupError
 from backupd.model.notices import masked
 from backupd.model.orders import InfoOrder, Selection
-from backupd.model.sets import ConfigDocument
+from backupd.model.policies import PolicyArea
+from backupd.model.sets import ConfigDocument, DestinationText, SetText
 from backupd.model.striking import strike
 from backupd.operations import bare_blocks, snapshots
 from backupd.operations.context import JobContext
@@ -27,7 +28,7 @@ from backupd.operations.notices import certificates, posting
 from backupd.operations.restore import sparing
 from backupd.operations.restore.versions import pick_versions
 from backupd.repository import identity, opening, purge_marker
-from backupd.rules import globs, moments, names, notice_rules, picking
+from backupd.rules import globs, moments, names, notice_rules, option_policy, picking
 from backupd.rules.digest import minutes_of
 from backupd.rules.filtering import Filters, parse_filter_file
 from backupd.settings import (
@@ -38,6 +39,7 @@ from backupd.settings import (
     evidence_key,
     host,
     keys,
+    policy_file,
     settings_edit,
 )
 from backupd.settings.lock import SetLock
@@ -55,6 +57,15 @@ _CERTIFICATE = person("fuzz").certificate
 _VERIFIED = b"ab" * 32 + b" 1795000000\n" + b"cd" * 32 + b" 0\n"
 _ONCE = json.dumps({"magic": "backupd once", "version": 1, "repository": _REPOSITORY}).encode()
 _MARKER = b'{"magic": "backupd purge", "version": 1, "plan": "p1", "deleting": true}'
+_POLICY = b"""sets:
+  compression: {lock: best}
+  encryption: {allow: [default, password]}
+destinations:
+  retry_for: {preset: 10m}
+settings:
+  queue.jobs_at_once: {lock: 1}
+  time_zone: {allow: [Europe/Vienna]}
+"""
 _SETTINGS = b"""# Ours.
 access:
   admin: [root, "%wheel"]
@@ -182,6 +193,21 @@ def _definitions(data: bytes, _: Path) -> object:
     return destinations, shown, contacts, config_documents.remarks([one.text for one in sets], {})
 
 
+def _policy(data: bytes, _: Path) -> object:
+    """The rules, and what they make of a set, a destination and settings that say nothing."""
+    rules = policy_file.parse_policy(_text(data), "x")
+    made: list[object] = [policy_file.with_policy(daemon_settings.parse_settings("", "y"), rules)]
+    texts: list[tuple[PolicyArea, SetText | DestinationText]] = [
+        ("sets", SetText(name="a", sources=["/a"], to=["b"])),
+        ("destinations", DestinationText(name="b", place="/b")),
+    ]
+    for area, text in texts:
+        made.append(option_policy.locked(text, area, rules))
+        made.append(option_policy.by_policy(text, area, rules, []))
+        option_policy.refuse(text, area, rules)
+    return made
+
+
 def _edit(data: bytes, _: Path) -> object:
     """Key and value on the first two lines, then the text."""
     key, value, text = (_text(data) + "\n\n").split("\n", 2)
@@ -299,6 +325,7 @@ ROWS = (
     Decoder("repository.json of bare blocks", _bare, (_IDENTITY,), "json"),
     Decoder("backupd.yaml", _settings_file, (_SETTINGS, b"", b"queue: {jobs_at_once: 2}\n"), "text"),
     Decoder("sets and destinations", _definitions, (_DEFINITIONS,), "text"),
+    Decoder("policy.yaml", _policy, (_POLICY, b"", b"sets: {heal: {lock: false}}\n"), "text"),
     Decoder(
         "one setting changed",
         _edit,
