@@ -22,6 +22,12 @@ MOST_OF_LINE = 20
 """What one process is given to send."""
 _LINE = "CASE WHEN recipient LIKE 'mailto:%' THEN 'mail' ELSE notice_id END"
 _UNSENT = "state IN ('waiting', 'sending')"
+_QUEUED = (
+    f"SELECT id, {_LINE} AS line, CASE WHEN recipient IN (SELECT value FROM json_each(?))"
+    f" THEN FIRST_VALUE(due_ns) OVER (PARTITION BY {_LINE} ORDER BY id) ELSE due_ns END AS decides_ns"
+    f" FROM outbox WHERE {_UNSENT}"
+)
+"""What waits, with its line and when it is due; where order holds, when the oldest of its line is."""
 
 OutboxState = Literal["waiting", "sending", "sent", "refused", "given_up", "dropped", "withdrawn"]
 """The last two: told as lost, and given up because nobody wants it any more."""
@@ -115,23 +121,24 @@ def take_back(connection: Connection, now_ns: int) -> list[OutboxRow]:
     return found
 
 
-def due(connection: Connection, now_ns: int, latest_ns: int) -> list[OutboxRow]:
+def due(connection: Connection, now_ns: int, latest_ns: int, ordered: Iterable[str] = ()) -> list[OutboxRow]:
     """What is to be sent now, oldest first, some of each line: all mail is one, each other notice one of its own.
 
     latest_ns: what is due only after that was noted by another clock. What was begun is due again where nothing was
-    noted of its end.
+    noted of its end. ordered: notices whose line nothing overtakes: its oldest are due when the very oldest is, whatever
+    was noted since, and none before.
     """
     return _rows(
         connection,
-        f"id IN (SELECT id FROM (SELECT id, ROW_NUMBER() OVER (PARTITION BY {_LINE} ORDER BY id) AS place FROM outbox"
-        f" WHERE {_UNSENT} AND (due_ns <= ? OR due_ns > ?)) WHERE place <= ?) ORDER BY id",
-        (now_ns, latest_ns, MOST_OF_LINE),
+        f"id IN (SELECT id FROM (SELECT id, ROW_NUMBER() OVER (PARTITION BY line ORDER BY id) AS place"
+        f" FROM ({_QUEUED}) WHERE decides_ns <= ? OR decides_ns > ?) WHERE place <= ?) ORDER BY id",
+        (_json(ordered), now_ns, latest_ns, MOST_OF_LINE),
     )
 
 
-def next_due_ns(connection: Connection) -> int | None:
-    """When the next one is to be sent; None: none waits."""
-    (found,) = connection.execute(f"SELECT MIN(due_ns) FROM outbox WHERE {_UNSENT}").fetchone()
+def next_due_ns(connection: Connection, ordered: Iterable[str] = ()) -> int | None:
+    """When the next one is to be sent; None: none waits. ordered: as of `due`."""
+    (found,) = connection.execute(f"SELECT MIN(decides_ns) FROM ({_QUEUED})", (_json(ordered),)).fetchone()
     return None if found is None else int(found)
 
 
@@ -200,6 +207,10 @@ def troubles(connection: Connection, since_ns: int) -> list[Trouble]:
         (since_ns,),
     )
     return [Trouble(recipient=t, notice_id=n, waiting=w, lost=g, detail=d[20:]) for t, n, w, g, d in rows]
+
+
+def _json(texts: Iterable[str]) -> str:
+    return msgspec.json.encode(list(texts)).decode()
 
 
 def _rows(connection: Connection, where: str, values: Sequence[Any] = ()) -> list[OutboxRow]:

@@ -212,6 +212,14 @@ def recipients_of(notice_id: str, text: NoticeText, every: Iterable[str]) -> lis
     return list(dict.fromkeys(MAIL + _folded(one) for one in addresses_of(text.url) or every))
 
 
+def keeps_order(text: NoticeText) -> bool:
+    """Whether nothing that it sends may overtake what it sent before: who hears of success and failure goes by the last.
+
+    Of a webhook each has its time in it, and one that its receiver chokes on keeps no other from it.
+    """
+    return text.url_from is not None or kind_of(text.url) == "healthchecks"
+
+
 def _folded(address: str) -> str:
     """Domains are compared without case."""
     local, _, domain = address.rpartition("@")

@@ -26,7 +26,7 @@ from backupd.model.any_order import AnyOrder
 from backupd.model.events import Failed, Item
 from backupd.model.notice_orders import Letter
 from backupd.model.notices import MAIL, NoticeContent
-from backupd.rules.notice_rules import pause_seconds, shown
+from backupd.rules.notice_rules import keeps_order, pause_seconds, shown
 from backupd.settings.mail import MailSettings
 from backupd.wire.malformed import MALFORMED
 
@@ -81,7 +81,7 @@ class Sending:
 
     async def look(self) -> None:
         """See what is due, and what did not get through. Raises BackupError."""
-        self._next_ns = await asyncio.wrap_future(self._database.read(outbox.next_due_ns))
+        self._next_ns = await asyncio.wrap_future(self._database.read(outbox.next_due_ns, self._ordered))
         since_ns = self._clock.now_ns() - _TROUBLE_NS
         self.troubles = await asyncio.wrap_future(self._database.read(outbox.troubles, since_ns))
 
@@ -90,7 +90,7 @@ class Sending:
         now_ns = self._clock.now_ns()
         if self._next_ns is None or now_ns < self._next_ns <= now_ns + _FOREIGN_NS:
             return
-        rows = await asyncio.wrap_future(self._database.read(outbox.due, now_ns, now_ns + _FOREIGN_NS))
+        rows = await asyncio.wrap_future(self._database.read(outbox.due, now_ns, now_ns + _FOREIGN_NS, self._ordered))
         lines: dict[str, list[OutboxRow]] = {}
         for row in rows:
             lines.setdefault(_MAIL if row.recipient.startswith(MAIL) else row.notice_id, []).append(row)
@@ -116,6 +116,10 @@ class Sending:
         if recipient.startswith(MAIL):
             return recipient.removeprefix(MAIL)
         return next((f"the notice {one.text.name}" for one in self._known.notices if one.id == notice_id), "a notice")
+
+    @property
+    def _ordered(self) -> list[str]:
+        return [one.id for one in self._known.notices if keeps_order(one.text)]
 
     async def try_out(
         self, stored: StoredNotice, recipients: Sequence[str], content: NoticeContent, message_ids: Sequence[str]

@@ -40,19 +40,22 @@ class Posted(NamedTuple):
     """Whether nothing else is to be tried there now, either: it is down, or wants to be left alone."""
 
 
-def post_all(order: NoticeOrder, request: Callable[[Letter], Request], context: JobContext) -> None:
+def post_all(
+    order: NoticeOrder, request: Callable[[Letter], Request], context: JobContext, *, in_order: bool = False
+) -> None:
     """Send each letter by a request of its own, in their order, and tell what became of it.
 
-    Of a server that is down nobody asks twenty times: the others wait with the same reason.
+    Of a server that is down nobody asks twenty times: the others wait with the same reason. in_order: they do so
+    behind whatever is to be tried again, and overtake nothing.
     """
     for number, letter in enumerate(order.letters):
         context.cancel.check()
         posted = post(*request(letter), context)
-        told = order.letters[number:] if posted.is_for_all else [letter]
-        for one in told:
+        is_last = posted.is_for_all or (in_order and posted.verdict == "later")
+        for one in order.letters[number:] if is_last else [letter]:
             wait, is_down = posted.retry_after_seconds, posted.is_for_all
             tell(context, one, posted.verdict, posted.detail, wait, is_down=is_down)
-        if posted.is_for_all:
+        if is_last:
             return
 
 

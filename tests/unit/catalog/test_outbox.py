@@ -144,3 +144,21 @@ def test_trouble_is_over_once_something_gets_through(database: Database) -> None
 def test_what_is_due_after_a_jump_of_the_clock_does_not_wait_for_years(database: Database) -> None:
     put(database, noted("e"), now_ns=5 * 10**18)
     assert [row.event for row in database.read(outbox.due, 10**18, 10**18 + 1).result()] == ["e"]
+
+
+def test_pings_do_not_overtake_each_other(database: Database) -> None:
+    """Else the success of yesterday, put off, comes after the failure of today and turns the check green."""
+    put(database, noted("success", "n1"), noted("other", "n2", notice_id="n2"))
+    database.write(outbox.put_off, 1, "503", 100, 2).result()
+    put(database, noted("failure", "n1"), now_ns=50)
+
+    def events(now_ns: int, *ordered: str) -> list[str]:
+        return [row.event for row in database.read(outbox.due, now_ns, 10**18, ordered).result()]
+
+    assert events(60, "n1") == ["other"]
+    assert events(100, "n1") == ["success", "other", "failure"]
+    # Of the others none waits for one that its receiver chokes on.
+    assert events(60) == ["other", "failure"]
+    database.write(outbox.end, 2, "sent", "", 60).result()
+    assert database.read(outbox.next_due_ns, ["n1"]).result() == 100
+    assert database.read(outbox.next_due_ns).result() == 50
