@@ -80,16 +80,14 @@ def tell_untold(connection: Connection, tell: Tell, now_ns: int) -> int:
     tell: what each of them says to whom; pure.
     """
     ids = [row[0] for row in connection.execute("SELECT job_id FROM untold ORDER BY rowid LIMIT ?", (_MOST_AT_ONCE,))]
-    for job_id in ids:
-        for job in find(connection, job_id):
-            put(connection, tell(job), now_ns)
-        connection.execute("DELETE FROM untold WHERE job_id = ?", (job_id,))
+    put(connection, (one for job_id in ids for job in find(connection, job_id) for one in tell(job)), now_ns)
+    connection.executemany("DELETE FROM untold WHERE job_id = ?", [(job_id,) for job_id in ids])
     (left,) = connection.execute("SELECT COUNT(*) FROM untold").fetchone()
     return int(left)
 
 
 def put(connection: Connection, noted: Iterable[Noted], now_ns: int) -> None:
-    """Note what is to be sent; what was told a recipient already is not told it again."""
+    """Note what is to be sent; what was told a recipient already is not told it again. Best once a transaction."""
     for one in noted:
         named = (one.event, one.recipient, one.notice_id, one.job_id, one.kind, one.content, one.message_id)
         connection.execute(
@@ -125,8 +123,8 @@ def due(connection: Connection, now_ns: int, latest_ns: int, ordered: Iterable[s
     """What is to be sent now, oldest first, some of each line: all mail is one, each other notice one of its own.
 
     latest_ns: what is due only after that was noted by another clock. What was begun is due again where nothing was
-    noted of its end. ordered: notices whose line nothing overtakes: its oldest are due when the very oldest is, whatever
-    was noted since, and none before.
+    noted of its end. ordered: notices in whose line nothing overtakes: its oldest are due when the very oldest is, and
+    none before, whatever was noted since.
     """
     return _rows(
         connection,
@@ -200,10 +198,11 @@ def troubles(connection: Connection, since_ns: int) -> list[Trouble]:
     """For each recipient to which something did not get through since then."""
     rows = connection.execute(
         "SELECT recipient, notice_id, SUM(state IN ('waiting', 'sending')), SUM(state NOT IN ('waiting', 'sending')),"
-        " MAX(CASE WHEN detail = '' THEN '' ELSE printf('%020d', id) || detail END) FROM outbox WHERE"
-        " (state IN ('waiting', 'sending') AND detail != '') OR (state IN ('refused', 'given_up', 'dropped')"
-        " AND ended_ns >= ? AND ended_ns > COALESCE((SELECT MAX(good.ended_ns) FROM outbox AS good"
-        " WHERE good.recipient = outbox.recipient AND good.state = 'sent'), 0)) GROUP BY recipient ORDER BY recipient",
+        " MAX(CASE WHEN detail = '' THEN '' ELSE printf('%020d', id) || detail END) FROM outbox LEFT JOIN"
+        " (SELECT recipient, MAX(ended_ns) AS through_ns FROM outbox WHERE state = 'sent' GROUP BY recipient)"
+        " USING (recipient) WHERE (state IN ('waiting', 'sending') AND detail != '') OR"
+        " (state IN ('refused', 'given_up', 'dropped') AND ended_ns >= ? AND ended_ns > COALESCE(through_ns, 0))"
+        " GROUP BY recipient ORDER BY recipient",
         (since_ns,),
     )
     return [Trouble(recipient=t, notice_id=n, waiting=w, lost=g, detail=d[20:]) for t, n, w, g, d in rows]

@@ -213,7 +213,7 @@ def recipients_of(notice_id: str, text: NoticeText, every: Iterable[str]) -> lis
 
 
 def keeps_order(text: NoticeText) -> bool:
-    """Whether nothing that it sends may overtake what it sent before: who hears of success and failure goes by the last.
+    """Whether nothing that it sends may overtake what it sent before: a check is as the last ping says.
 
     Of a webhook each has its time in it, and one that its receiver chokes on keeps no other from it.
     """

@@ -21,7 +21,7 @@ from backupd.clock import to_datetime
 from backupd.daemon.notices import content
 from backupd.daemon.requests import JobRequest
 from backupd.model.notices import ContactText, NoticeContent, NoticeEvent, NoticeText, events_of
-from backupd.model.status import CopyStatus, SetStatus
+from backupd.model.status import SetStatus
 from backupd.rules.digest import begin_of, latest_due
 from backupd.rules.notice_rules import recipients
 from backupd.wire.malformed import MALFORMED
@@ -100,6 +100,7 @@ def overdue(connection: Connection, sets: Sequence[SetStatus], ids: dict[str, st
         for set_id, destination_id, since_ns, told_ns in connection.execute("SELECT * FROM overdue")
     }
     still: set[tuple[str, str]] = set()
+    noted: list[Noted] = []
     for one in sets:
         copies = [copy for copy in one.copies if copy.verdict == "overdue" and copy.destination in ids]
         keys = {(one.id, ids[copy.destination]) for copy in copies}
@@ -108,7 +109,9 @@ def overdue(connection: Connection, sets: Sequence[SetStatus], ids: dict[str, st
         fresh = {key for key in keys if key not in known or not 0 <= now_ns - known[key][1] < _DAY_NS}
         if not fresh:
             continue
-        _tell_overdue(connection, one, copies, told, now_ns)
+        identity = f"overdue-{one.id}-{now_ns // _SECOND_NS}"
+        told_of = content.of_overdue(one, copies, identity, told.place, now_ns)
+        noted += told.noted(told_of, "overdue", one.set)
         connection.executemany(
             "INSERT OR REPLACE INTO overdue (set_id, destination_id, since_ns, told_ns) VALUES (?, ?, ?, ?)",
             [(*key, known.get(key, (now_ns, 0))[0], now_ns) for key in keys],
@@ -116,14 +119,7 @@ def overdue(connection: Connection, sets: Sequence[SetStatus], ids: dict[str, st
     connection.executemany(
         "DELETE FROM overdue WHERE set_id = ? AND destination_id = ?", [key for key in known if key not in still]
     )
-
-
-def _tell_overdue(
-    connection: Connection, one: SetStatus, copies: Sequence[CopyStatus], told: Told, now_ns: int
-) -> None:
-    identity = f"overdue-{one.id}-{now_ns // _SECOND_NS}"
-    told_of = content.of_overdue(one, copies, identity, told.place, now_ns)
-    outbox.put(connection, told.noted(told_of, "overdue", one.set), now_ns)
+    outbox.put(connection, noted, now_ns)
 
 
 def digest(connection: Connection, sets: Sequence[SetStatus], minutes: int, told: Told, now_ns: int) -> None:
@@ -149,14 +145,15 @@ def digest(connection: Connection, sets: Sequence[SetStatus], minutes: int, told
         " ('queued', 'running', 'paused') AND kind = 'backup' GROUP BY set_name, state",
         (since_ns, due_ns),
     ).fetchall()
+    noted: list[Noted] = []
     for notice in told.notices:
         if "digest" not in events_of(notice.text):
             continue
         wanted = [one for one in sets if not notice.text.sets or one.set in notice.text.sets]
         identity = f"digest-{due:%Y%m%d%H%M}-{_digest_of(notice.text.sets)}"
         told_of = content.of_digest(jobs, wanted, identity, told.place, (since_ns, due_ns))
-        only = told._replace(notices=[notice])
-        outbox.put(connection, only.noted(told_of, "digest", None), now_ns)
+        noted += told._replace(notices=[notice]).noted(told_of, "digest", None)
+    outbox.put(connection, noted, now_ns)
 
 
 def _digest_of(sets: Sequence[str]) -> str:

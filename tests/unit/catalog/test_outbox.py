@@ -162,3 +162,28 @@ def test_pings_do_not_overtake_each_other(database: Database) -> None:
     database.write(outbox.end, 2, "sent", "", 60).result()
     assert database.read(outbox.next_due_ns, ["n1"]).result() == 100
     assert database.read(outbox.next_due_ns).result() == 50
+
+
+def test_looking_for_troubles_and_noting_many_ends_stays_quick(database: Database) -> None:
+    """It is done each minute and for each job that ends, on the one thread that writes for all."""
+    put(database, *(noted(f"e{n}") for n in range(4000)))
+
+    def look(connection: Connection) -> tuple[int, int, list[outbox.Trouble]]:
+        connection.execute("UPDATE outbox SET state = 'sent', ended_ns = id WHERE id <= 2000")
+        connection.execute("UPDATE outbox SET state = 'refused', ended_ns = id, detail = '550' WHERE id > 2000")
+        thousands: list[int] = []
+        connection.set_progress_handler(lambda: thousands.append(1), 1000)
+        found = outbox.troubles(connection, 0)
+        connection.set_progress_handler(None, 0)
+        statements: list[str] = []
+        connection.set_trace_callback(statements.append)
+        told(connection)
+        connection.set_trace_callback(None)
+        return len(thousands), sum(one.startswith("DELETE FROM outbox") for one in statements), found
+
+    for n in range(50):
+        database.write(jobs.put_job, job(f"j{n}", "failed")).result()
+    steps, bounded, (trouble,) = database.write(look).result()
+    assert trouble.lost == 2000
+    assert steps < 1000
+    assert bounded == 1
