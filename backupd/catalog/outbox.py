@@ -21,6 +21,7 @@ _MOST_AT_ONCE = 200
 MOST_OF_LINE = 20
 """What one process is given to send."""
 _LINE = "CASE WHEN recipient LIKE 'mailto:%' THEN 'mail' ELSE notice_id END"
+NOT_NAMED = "no notice that is switched on goes there any more"
 _UNSENT = "state IN ('waiting', 'sending')"
 _QUEUED = (
     f"SELECT id, {_LINE} AS line, CASE WHEN recipient IN (SELECT value FROM json_each(?))"
@@ -33,7 +34,7 @@ OutboxState = Literal["waiting", "sending", "sent", "refused", "given_up", "drop
 """The last two: told as lost, and given up because nobody wants it any more."""
 _COLUMNS = (
     "id, event, recipient, notice_id, job_id, kind, content, message_id, state, created_ns, due_ns, ended_ns, attempts,"
-    " detail"
+    " detail, is_sealed"
 )
 
 
@@ -57,6 +58,8 @@ class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     detail: str
     """Why it was not sent, at the last try."""
+    is_sealed: bool
+    """Whether mail to that address was encrypted when it was noted."""
 
 
 class Noted(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +72,7 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     content: str
     message_id: str
+    is_sealed: bool = False
 
 
 Tell = Callable[[StoredJob], Iterable[Noted]]
@@ -90,10 +94,11 @@ def put(connection: Connection, noted: Iterable[Noted], now_ns: int) -> None:
     """Note what is to be sent; what was told a recipient already is not told it again. Best once a transaction."""
     for one in noted:
         named = (one.event, one.recipient, one.notice_id, one.job_id, one.kind, one.content, one.message_id)
+        values = (*named, one.is_sealed, now_ns, now_ns)
         connection.execute(
-            "INSERT OR IGNORE INTO outbox (event, recipient, notice_id, job_id, kind, content, message_id, state,"
-            " created_ns, due_ns) VALUES (?, ?, ?, ?, ?, ?, ?, 'waiting', ?, ?)",
-            (*named, now_ns, now_ns),
+            "INSERT OR IGNORE INTO outbox (event, recipient, notice_id, job_id, kind, content, message_id,"
+            " is_sealed, state, created_ns, due_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?, ?)",
+            values,
         )
     _bound(connection, now_ns)
 
@@ -174,12 +179,12 @@ def drop_started(connection: Connection, now_ns: int) -> None:
     )
 
 
-def drop_of_notice(connection: Connection, notice_id: str, now_ns: int) -> None:
-    """What waits for a notice that is removed."""
+def withdraw_others(connection: Connection, recipients: Iterable[str], now_ns: int) -> None:
+    """What waits for anybody but these, whom notices name now."""
     connection.execute(
-        "UPDATE outbox SET state = 'withdrawn', ended_ns = ?, content = '', detail = 'the notice was removed'"
-        " WHERE state = 'waiting' AND notice_id = ?",
-        (now_ns, notice_id),
+        f"UPDATE outbox SET state = 'withdrawn', ended_ns = ?, content = '', detail = '{NOT_NAMED}'"
+        " WHERE state = 'waiting' AND recipient NOT IN (SELECT value FROM json_each(?))",
+        (now_ns, _json(recipients)),
     )
 
 

@@ -46,7 +46,7 @@ _NOUNS = {"b": "set", "d": "destination", "n": "notice", "c": "contact"}
 
 
 def pick(word: str, stored: Sequence[Stored], letter: str, missing: type[NotFoundError]) -> Stored:
-    """By name, id or the begin of one. letter: that ids of its kind begin with. Raises `missing`, AmbiguousNameError."""
+    """By name, id or the begin of one. letter: of ids of its kind. Raises `missing`, AmbiguousNameError."""
     for one in stored:
         if one.text.name == word:
             return one

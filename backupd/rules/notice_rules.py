@@ -212,6 +212,24 @@ def recipients_of(notice_id: str, text: NoticeText, every: Iterable[str]) -> lis
     return list(dict.fromkeys(MAIL + _folded(one) for one in addresses_of(text.url) or every))
 
 
+def all_recipients(notices: Iterable[tuple[str, NoticeText]], contacts: Iterable[ContactText]) -> set[str]:
+    """To whom any notice goes that is switched on."""
+    every = [one.email for one in contacts]
+    return {one for notice_id, text in notices if text.enabled for one in recipients_of(notice_id, text, every)}
+
+
+def contacts_at(recipient: str, contacts: Iterable[ContactText]) -> list[ContactText]:
+    """Those who read mail to a recipient; none of what is no mail."""
+    email = recipient.removeprefix(MAIL).casefold() if recipient.startswith(MAIL) else None
+    return [one for one in contacts if one.email.casefold() == email]
+
+
+def certificate_at(recipient: str, contacts: Iterable[ContactText]) -> str | None:
+    """What mail to a recipient is encrypted for; None: it is not."""
+    found = contacts_at(recipient, contacts)
+    return next((one.certificate for one in found if one.encrypt and one.certificate), None)
+
+
 def keeps_order(text: NoticeText) -> bool:
     """Whether nothing that it sends may overtake what it sent before: a check is as the last ping says.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -9,13 +10,13 @@ import msgspec
 
 from backupd.catalog import definitions as rows
 from backupd.catalog import outbox
-from backupd.catalog.database import Connection
+from backupd.catalog.database import Database
 from backupd.catalog.definitions import StoredContact, StoredNotice
 from backupd.clock import Clock
 from backupd.daemon.definitions import Definitions, Write, new_id, pick, refuse_taken
 from backupd.model.notices import ContactText, NoticeText
 from backupd.rules.definition_rules import difference
-from backupd.rules.notice_rules import check_contact, check_notice, notice_difference, unmasked
+from backupd.rules.notice_rules import all_recipients, check_contact, check_notice, notice_difference, unmasked
 from backupd.store_errors import ContactNotFoundError, NoticeNotFoundError
 
 Noticed = TypeVar("Noticed", StoredNotice, StoredContact)
@@ -24,8 +25,8 @@ Noticed = TypeVar("Noticed", StoredNotice, StoredContact)
 class NoticeDefinitions:
     """Beside the sets and destinations, and changed under the same lock."""
 
-    def __init__(self, known: Definitions, clock: Clock) -> None:
-        self._known, self._clock = known, clock
+    def __init__(self, database: Database, known: Definitions, clock: Clock) -> None:
+        self._database, self._known, self._clock = database, known, clock
 
     def notice(self, word: str) -> StoredNotice:
         """By name, id or the begin of one. Raises NoticeNotFoundError, AmbiguousNameError."""
@@ -39,6 +40,11 @@ class NoticeDefinitions:
     def in_force(self) -> list[ContactText]:
         """Contacts that get mail: all but those of a file that names them no longer."""
         return [one.text for one in self._known.contacts if one.id not in self._known.left]
+
+    @property
+    def recipients(self) -> set[str]:
+        """To whom anything goes now."""
+        return all_recipients([(one.id, one.text) for one in self._known.notices], self.in_force)
 
     async def add_notice(self, text: NoticeText, *, dry_run: bool) -> StoredNotice:
         """Make a notice. Raises NameTakenError, ConfigError, SetNotFoundError, StateFullError."""
@@ -100,7 +106,7 @@ class NoticeDefinitions:
         def work() -> tuple[Noticed, Write | None]:
             made = make()
             refuse_taken(made.text.name, self._like(made))
-            return made, None if is_dry else self._writing(made)
+            return made, None if is_dry else _write(made)
 
         return await self._known.change_noticed(work)
 
@@ -114,26 +120,27 @@ class NoticeDefinitions:
             old: Any = stored.text
             new: Any = made.text
             changes = notice_difference(old, new) if isinstance(new, NoticeText) else difference(old, new)
-            return (made, changes), self._writing(made) if changes and not is_dry else None
+            return (made, changes), _write(made) if changes and not is_dry else None
 
-        return await self._known.change_noticed(work)
+        found = await self._known.change_noticed(work)
+        if found[1] and not is_dry:
+            await self._withdraw()
+        return found
 
     async def _remove(self, stored: StoredNotice | StoredContact) -> None:
-        def write(connection: Connection) -> None:
-            rows.remove_noticed(connection, stored.id)
-            outbox.drop_of_notice(connection, stored.id, self._clock.now_ns())
-
         def work() -> tuple[None, Write]:
             self._known.refuse_kept(stored)
-            return None, write
+            return None, lambda connection: rows.remove_noticed(connection, stored.id)
 
         await self._known.change_noticed(work)
+        await self._withdraw()
 
-    def _writing(self, made: StoredNotice | StoredContact) -> Write:
-        def write(connection: Connection) -> None:
-            if isinstance(made, StoredNotice):
-                rows.put_notice(connection, made)
-            else:
-                rows.put_contact(connection, made)
+    async def _withdraw(self) -> None:
+        """What waits for whom no notice names any more; were it left, it would still be found when it is due."""
+        await asyncio.wrap_future(self._database.write(outbox.withdraw_others, self.recipients, self._clock.now_ns()))
 
-        return write
+
+def _write(made: StoredNotice | StoredContact) -> Write:
+    if isinstance(made, StoredNotice):
+        return lambda connection: rows.put_notice(connection, made)
+    return lambda connection: rows.put_contact(connection, made)

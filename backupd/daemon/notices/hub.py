@@ -43,7 +43,7 @@ class Notices:
         self, database: Database, known: Definitions, clock: Clock, environment: Mapping[str, str]
     ) -> None:
         self._database, self._known, self._clock, self._environment = database, known, clock, environment
-        self.definitions = NoticeDefinitions(known, clock)
+        self.definitions = NoticeDefinitions(database, known, clock)
         self._sending = Sending(database, known, self.definitions, clock, environment)
         self._certificates = Certificates(known, environment)
         self.coming: Callable[[StoredSet], status.Coming | None] = lambda _: None

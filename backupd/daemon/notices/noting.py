@@ -23,7 +23,7 @@ from backupd.daemon.requests import JobRequest
 from backupd.model.notices import ContactText, NoticeContent, NoticeEvent, NoticeText, events_of
 from backupd.model.status import SetStatus
 from backupd.rules.digest import begin_of, latest_due
-from backupd.rules.notice_rules import recipients
+from backupd.rules.notice_rules import certificate_at, recipients
 from backupd.wire.malformed import MALFORMED
 
 _DIGEST = "notices.digest"
@@ -53,6 +53,7 @@ class Told(NamedTuple):
                 kind=event,
                 content=body,
                 message_id=message_id(told.id, recipient, self.place.host),
+                is_sealed=certificate_at(recipient, self.contacts) is not None,
             )
 
 

@@ -14,7 +14,7 @@ from backupd.model.any_order import AnyOrder
 from backupd.model.notice_orders import AppriseOrder, Letter, MailServer, NoticeOrder
 from backupd.model.notices import MAIL, ContactText, NoticeContent, NoticeText, kind_of
 from backupd.rules.definition_rules import duration
-from backupd.rules.notice_rules import check_url
+from backupd.rules.notice_rules import certificate_at, check_url
 from backupd.settings.mail import MailSettings
 from backupd.settings.secrets import read_secret
 
@@ -30,16 +30,12 @@ def letter(
 ) -> Letter:
     """For one recipient; encrypted for whichever contact has that address and a certificate."""
     email = recipient.removeprefix(MAIL) if recipient.startswith(MAIL) else ""
-    certificate = next(
-        (
-            one.certificate
-            for one in contacts
-            if email and one.encrypt and one.certificate and one.email.casefold() == email.casefold()
-        ),
-        None,
-    )
     return Letter(
-        id=identity, recipient=email, message_id=message_id, content=content, certificate=certificate
+        id=identity,
+        recipient=email,
+        message_id=message_id,
+        content=content,
+        certificate=certificate_at(recipient, contacts),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -25,8 +25,8 @@ from backupd.errors import BackupError
 from backupd.model.any_order import AnyOrder
 from backupd.model.events import Failed, Item
 from backupd.model.notice_orders import Letter
-from backupd.model.notices import MAIL, NoticeContent
-from backupd.rules.notice_rules import keeps_order, pause_seconds, shown
+from backupd.model.notices import MAIL, ContactText, NoticeContent
+from backupd.rules.notice_rules import contacts_at, keeps_order, pause_seconds, shown
 from backupd.settings.mail import MailSettings
 from backupd.wire.malformed import MALFORMED
 
@@ -129,7 +129,7 @@ class Sending:
         letters = [
             letter(number, one, message_ids[number], content, contacts) for number, one in enumerate(recipients)
         ]
-        order = await self._order(stored, letters)
+        order = await self._order(letters, stored)
         found: dict[int, dict[str, Any]] = {}
         last = "the process that sends ended before it was done"
         async with aclosing(self._events(order)) as events:
@@ -140,8 +140,8 @@ class Sending:
                     last = event
         return [found.get(one.id) or {"id": one.id, "verdict": "later", "detail": last} for one in letters]
 
-    async def _order(self, stored: StoredNotice, letters: list[Letter]) -> AnyOrder:
-        is_mail = bool(letters and letters[0].recipient)
+    async def _order(self, letters: list[Letter], stored: StoredNotice | None) -> AnyOrder:
+        is_mail = stored is None or bool(letters and letters[0].recipient)
         return await (mail_order(self.mail, letters) if is_mail else order_to(stored, letters))
 
     async def _send_line(self, name: str, rows: Sequence[OutboxRow]) -> None:
@@ -157,11 +157,14 @@ class Sending:
         live: dict[int, OutboxRow] = {}
         letters: list[Letter] = []
         contacts = self._definitions.in_force
-        by_id = {one.id: one for one in self._known.notices}
+        recipients = self._definitions.recipients
+        to = next((one for one in self._known.notices if one.id == rows[0].recipient), None)
         for row in rows:
-            notice = by_id.get(row.notice_id)
-            if notice is None or not notice.text.enabled:
-                await self._end(row, "withdrawn", "the notice was removed" if notice is None else "switched off")
+            unwanted = _unwanted(row, recipients, contacts)
+            if unwanted:
+                await self._end(row, "withdrawn", unwanted)
+                who = self.name_of(row.recipient, row.notice_id)
+                _log.info("notice of %s to %s is not sent any more: %s", row.event, who, unwanted)
                 continue
             try:
                 letters.append(letter_of(row, contacts))
@@ -176,7 +179,7 @@ class Sending:
         await asyncio.wrap_future(self._database.write(outbox.begin, tries))
         last = "the process that sends ended before it was done"
         try:
-            order = await self._order(by_id[next(iter(live.values())).notice_id], letters)
+            order = await self._order(letters, to)
             async with aclosing(self._events(order)) as events:
                 async for event in events:
                     if isinstance(event, dict):
@@ -240,3 +243,13 @@ class Sending:
     async def _end(self, row: OutboxRow, state: outbox.OutboxState, detail: str) -> None:
         now_ns = self._clock.now_ns()
         await asyncio.wrap_future(self._database.write_always(outbox.end, row.id, state, detail, now_ns))
+
+
+def _unwanted(row: OutboxRow, recipients: Collection[str], contacts: Sequence[ContactText]) -> str:
+    """Why a row that waited is not to be sent any more; empty: it is."""
+    if row.recipient not in recipients:
+        return outbox.NOT_NAMED
+    # What was to be encrypted is not sent in the clear because nobody knows the certificate any more.
+    if row.is_sealed and not contacts_at(row.recipient, contacts):
+        return "it was to be encrypted for a contact that is gone"
+    return ""
