@@ -54,6 +54,8 @@ class NoticeDestination(Struct, frozen=True, kw_only=True):
     name: str
     verdict: str
     detail: str = ""
+    is_of_run: bool = True
+    """Whether the verdict is the run's; else it is that of `status`."""
 
 
 class NoticeError(Struct, frozen=True, kw_only=True):

@@ -198,7 +198,9 @@ def _stands(copy: CopyStatus) -> NoticeDestination:
     detail = copy.reason
     if not detail and copy.age_seconds is not None:
         detail = f"last good {format_seconds(max(copy.age_seconds, 0))} ago"
-    return NoticeDestination(name=_name(copy.destination), verdict=copy.verdict, detail=_line(detail))
+    return NoticeDestination(
+        name=_name(copy.destination), verdict=copy.verdict, detail=_line(detail), is_of_run=False
+    )
 
 
 def _run(job: StoredJob) -> dict[str, Any]:
@@ -225,17 +227,22 @@ def _destinations(run: Mapping[str, Any]) -> list[NoticeDestination]:
 def _with_last_good(
     found: list[NoticeDestination], event: NoticeEvent, job: StoredJob, stands: SetStatus | None
 ) -> list[NoticeDestination]:
-    """Of what went wrong also how old the last good backup is, at all destinations of the set."""
+    """Of what went wrong also how the set stands at all its destinations; where the run never got to, that alone."""
     if stands is None or job.kind != "backup":
         return found
     told = {one.name: one for one in found}
     made: list[NoticeDestination] = []
     for copy in stands.copies[:_MOST_LINES]:
         name = _name(copy.destination)
-        one = told.pop(name, None) or NoticeDestination(name=name, verdict="missed" if event == "missed" else "failed")
         age = f"last good {format_seconds(max(copy.age_seconds, 0))} ago" if copy.age_seconds is not None else ""
-        detail = "; ".join(part for part in (one.detail, age or "no good backup yet") if part)
-        made.append(msgspec.structs.replace(one, detail=_line(detail)))
+        one = told.pop(name, None)
+        if one is None and event == "missed":
+            one = NoticeDestination(name=name, verdict="missed")
+        if one is None:
+            one, parts = _stands(copy), ["this run did not get there", copy.reason or age or "no good backup yet"]
+        else:
+            parts = [one.detail, age or "no good backup yet"]
+        made.append(msgspec.structs.replace(one, detail=_line("; ".join(part for part in parts if part))))
     return [*made, *told.values()][:_MOST_LINES]
 
 

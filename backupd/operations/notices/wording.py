@@ -20,7 +20,7 @@ WORDS = {
     "missed": "missed",
     "unchecked": "no limit is set",
 }
-"""Verdicts as people read them; of a digest `good` is just that."""
+"""Verdicts as people read them; where none is of a run `good` is just that."""
 
 
 def text_of(content: NoticeContent) -> str:
@@ -47,9 +47,9 @@ def facts_of(content: NoticeContent) -> list[tuple[str, str]]:
     return [(name, value) for name, value in found if value]
 
 
-def verdict_of(one: NoticeDestination, *, is_digest: bool) -> str:
+def verdict_of(one: NoticeDestination) -> str:
     """How it is called to people."""
-    return "good" if is_digest and one.verdict == "good" else WORDS.get(one.verdict, one.verdict)
+    return "good" if not one.is_of_run and one.verdict == "good" else WORDS.get(one.verdict, one.verdict)
 
 
 def counts_of(line: DigestLine) -> str:
@@ -70,14 +70,14 @@ def _lines(content: NoticeContent) -> Iterator[str]:
     if content.destinations:
         yield from ("", "Destinations:")
         for one in content.destinations:
-            yield from _item(f"{one.name}: {verdict_of(one, is_digest=False)}" + f", {one.detail}" * bool(one.detail))
+            yield from _item(f"{one.name}: {verdict_of(one)}" + f", {one.detail}" * bool(one.detail))
     if content.digest:
         yield from ("", "Sets:")
         for line in content.digest:
             yield from _item(f"{line.set}: {counts_of(line)}")
             for one in line.destinations:
                 detail = f", {one.detail}" * bool(one.detail)
-                yield from _item(f"{one.name}: {verdict_of(one, is_digest=True)}{detail}", "    ")
+                yield from _item(f"{one.name}: {verdict_of(one)}{detail}", "    ")
     if content.warnings:
         yield from ("", "Warnings:")
         for warning in content.warnings:
