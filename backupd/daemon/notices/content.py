@@ -136,19 +136,19 @@ def of_digest(
     place: Place,
     times_ns: tuple[int, int],
 ) -> NoticeContent:
-    """Of what happened between two times. jobs: set's name, state and how many of its jobs ended so."""
-    counted: dict[str, dict[str, int]] = {one.set: {} for one in sets}
-    for name, state, count in jobs:
+    """Of what happened between two times. jobs: set's id, state and how many of its jobs ended so."""
+    counted: dict[str, dict[str, int]] = {one.id: {} for one in sets}
+    for set_id, state, count in jobs:
         kind = _COUNTED.get(_EVENTS[state]) if state in _EVENTS else None
-        if name in counted and kind is not None:
-            counted[name][kind] = counted[name].get(kind, 0) + count
+        if set_id in counted and kind is not None:
+            counted[set_id][kind] = counted[set_id].get(kind, 0) + count
     lines = [
         DigestLine(
             set=_name(one.set),
-            **counted[one.set],
+            **counted[one.id],
             destinations=[_stands(copy) for copy in one.copies][:_MOST_LINES],
         )
-        for one in sets[:_MOST_SETS]
+        for one in sets
     ]
     lines.sort(key=lambda line: not needs_look(line))
     bad = [line for line in lines if needs_look(line)]
@@ -171,7 +171,7 @@ def of_digest(
         summary=f"From {since} to {until}: {good} of {runs} runs were good; {told}.",
         started=_time_of(times_ns[0], place),
         finished=_time_of(times_ns[1], place),
-        digest=lines,
+        digest=lines[:_MOST_SETS],
         commands=commands,
     )
 

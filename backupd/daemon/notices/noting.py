@@ -6,6 +6,7 @@ All of it runs on the catalog's thread, within the transaction that also notes t
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -74,9 +75,13 @@ def ended(connection: Connection, told: Told, now_ns: int) -> int:
 
     def tell(job: StoredJob) -> Iterable[Noted]:
         event = content.event_of(job)
-        if event is None or _is_dry(job) or not told.notices:
+        if event is None or _is_dry(job.kind, job.orders) or not told.notices:
             return ()
-        of_set = told.stands.get(job.set_id or "") if event != "success" else None
+        stands = told.stands.get(job.set_id or "")
+        if stands is not None:
+            # Notices and commands know a set by its name of now, a run by that of when it was begun.
+            job = msgspec.structs.replace(job, set_name=stands.set)
+        of_set = stands if event != "success" else None
         return told.noted(content.of_job(job, event, told.place, now_ns, of_set), event, job.set_name)
 
     left = outbox.tell_untold(connection, tell, now_ns)
@@ -86,7 +91,7 @@ def ended(connection: Connection, told: Told, now_ns: int) -> int:
 
 def begun(connection: Connection, job: StoredJob, told: Told, now_ns: int) -> None:
     """Tell that a job begins."""
-    if job.kind == "backup" and not _is_dry(job):
+    if job.kind == "backup" and not _is_dry(job.kind, job.orders):
         told_of = content.of_job(job, "start", told.place, now_ns)
         outbox.put(connection, told.noted(told_of, "start", job.set_name), now_ns)
 
@@ -140,12 +145,19 @@ def digest(connection: Connection, sets: Sequence[SetStatus], minutes: int, told
         return
     since = begin_of(to_datetime(last_ns), due)
     since_ns = int(since.timestamp()) * _SECOND_NS
-    jobs = connection.execute(
-        "SELECT set_name, state, COUNT(*) FROM jobs WHERE COALESCE(finished_ns, created_ns) >= ?"
-        " AND COALESCE(finished_ns, created_ns) < ? AND set_name IS NOT NULL AND state NOT IN"
-        " ('queued', 'running', 'paused') AND kind = 'backup' GROUP BY set_name, state",
-        (since_ns, due_ns),
-    ).fetchall()
+    if not any("digest" in events_of(one.text) for one in told.notices):
+        return
+    counted = Counter(
+        (set_id, state)
+        for set_id, state, orders in connection.execute(
+            "SELECT set_id, state, orders FROM jobs WHERE COALESCE(finished_ns, created_ns) >= ?"
+            " AND COALESCE(finished_ns, created_ns) < ? AND set_id IS NOT NULL AND state NOT IN"
+            " ('queued', 'running', 'paused') AND kind = 'backup'",
+            (since_ns, due_ns),
+        )
+        if not _is_dry("backup", orders)
+    )
+    jobs = [(set_id, state, count) for (set_id, state), count in counted.items()]
     noted: list[Noted] = []
     for notice in told.notices:
         if "digest" not in events_of(notice.text):
@@ -161,11 +173,11 @@ def _digest_of(sets: Sequence[str]) -> str:
     return hashlib.blake2b(msgspec.json.encode(sorted(sets)), digest_size=4).hexdigest()
 
 
-def _is_dry(job: StoredJob) -> bool:
-    if job.kind != "backup" or not job.orders:
+def _is_dry(kind: str, orders: bytes) -> bool:
+    if kind != "backup" or not orders:
         return False
     try:
-        request = JobRequest.restored(job.orders)
+        request = JobRequest.restored(orders)
     except MALFORMED:
         return False
     return request.backup is not None and request.backup.dry_run

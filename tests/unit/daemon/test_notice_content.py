@@ -9,13 +9,12 @@ from backupd.catalog.jobs import StoredJob
 from backupd.daemon.notices import content
 from backupd.model.jobs import JobState
 from backupd.model.notices import NoticeDestination, NoticeEvent
-from backupd.model.status import CopyStatus, Grade, SetStatus, Verdict
+from backupd.model.status import SetStatus
 from backupd.operations.notices.wording import text_of
+from tests.support.standing import a_copy, a_set
 
 PLACE = content.Place(host="host", zone=UTC)
 NOW_NS = 10**18
-HOUR_SECONDS = 3600
-GRADE = Grade(automatic=True, versioned=True, verified=True, restored=True, off_site=True)
 
 
 def job(state: JobState = "failed", destinations: list[dict[str, Any]] | None = None) -> StoredJob:
@@ -33,35 +32,13 @@ def job(state: JobState = "failed", destinations: list[dict[str, Any]] | None = 
     )
 
 
-def copy(name: str, verdict: Verdict, age_hours: int | None = None, reason: str = "") -> CopyStatus:
-    age = age_hours * HOUR_SECONDS if age_hours is not None else None
-    return CopyStatus(destination=name, place=f"/{name}", verdict=verdict, reason=reason, age_seconds=age)
-
-
-def a_set(*copies: CopyStatus, name: str = "home", identity: str = "b1") -> SetStatus:
-    return SetStatus(
-        set=name,
-        id=identity,
-        is_enabled=True,
-        max_age=None,
-        max_age_seconds=None,
-        underway=None,
-        next_ns=None,
-        next_schedule=None,
-        last_run=None,
-        key="proved",
-        grade=GRADE,
-        copies=list(copies),
-    )
-
-
 def told(one: StoredJob, event: NoticeEvent, stands: SetStatus) -> dict[str, NoticeDestination]:
     return {found.name: found for found in content.of_job(one, event, PLACE, NOW_NS, stands).destinations}
 
 
 def test_where_a_run_never_went_it_did_not_fail() -> None:
     """A run of one destination alone says nothing bad of the others: somebody would look for what is not broken."""
-    stands = a_set(copy("usb", "good", 30), copy("cloud", "good", 3), copy("nas", "overdue", None, "there is none"))
+    stands = a_set(a_copy("usb", "good", 30), a_copy("cloud", "good", 3), a_copy("nas", "overdue", None, "there is none"))
     one = job(destinations=[{"name": "usb", "verdict": "failed", "error": {"message": "it is full"}}])
     found = told(one, "failure", stands)
     assert (found["usb"].verdict, found["usb"].detail) == ("failed", "it is full; last good 30 h 00 min ago")
@@ -72,5 +49,16 @@ def test_where_a_run_never_went_it_did_not_fail() -> None:
 
 
 def test_a_missed_run_was_missed_everywhere() -> None:
-    found = told(job("missed"), "missed", a_set(copy("usb", "good", 30), copy("cloud", "good")))
+    found = told(job("missed"), "missed", a_set(a_copy("usb", "good", 30), a_copy("cloud", "good")))
     assert {name: one.verdict for name, one in found.items()} == {"usb": "missed", "cloud": "missed"}
+
+
+def test_of_many_sets_the_last_one_that_fails_is_told() -> None:
+    """A mail that says all is well, and leaves out the one set that is not, is worse than none."""
+    sets = [a_set(name=f"s{n}", identity=f"b{n}") for n in range(300)]
+    jobs = [*((one.id, "completed", 1) for one in sets[:-1]), ("b299", "failed", 2)]
+    found = content.of_digest(jobs, sets, "digest", PLACE, (NOW_NS, NOW_NS))
+    assert "1 of 300 sets need a look" in found.summary
+    assert "299 of 301 runs were good" in found.summary
+    assert (found.digest[0].set, found.digest[0].failed) == ("s299", 2)
+    assert len(found.digest) == 200
