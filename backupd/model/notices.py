@@ -15,6 +15,10 @@ MASK = "…"
 """Stands in a shown address for what may be secret."""
 USUAL: list[NoticeEvent] = ["failure", "warning", "missed", "overdue"]
 USUAL_OF_CHECKS: list[NoticeEvent] = ["start", "success", "warning", "failure", "missed"]
+MOST_STEP_SECONDS = 300
+"""How long a mail server may be allowed to take for a step."""
+MAIL_STEPS = 20
+"""From the connection to the last answer of one mail, with room for a server of several addresses."""
 SCHEMA = "backupd.notice/1"
 
 

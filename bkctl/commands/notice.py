@@ -10,7 +10,7 @@ import msgspec
 from backupd.errors import UsageError
 from backupd.model.api import Change, Nothing
 from backupd.model.notice_api import EditNotice, NoticeChange, NoticeList, NoticeTest, NoticeView
-from backupd.model.notices import NoticeEvent, NoticeText
+from backupd.model.notices import MAIL_STEPS, MOST_STEP_SECONDS, NoticeEvent, NoticeText
 from backupd.model.secret_references import SecretReference
 from backupd.store_errors import NoticeFailedError, NoticeNotFoundError, NoticeSomeError
 from bkctl import options
@@ -23,8 +23,8 @@ from bkctl.render.sets import change_lines
 from bkctl.session import Reply, Session, described
 
 _EVENTS: tuple[NoticeEvent, ...] = get_args(NoticeEvent)
-_TEST_SECONDS = 330.0
-"""A server may take its time at each step; the daemon hears of silence itself."""
+_TEST_SECONDS = MAIL_STEPS * MOST_STEP_SECONDS + 30.0
+"""A server may take its time at each step; the daemon hears of silence itself, as early as its settings let it."""
 
 
 @click.group("notice", cls=Noun, short_help="Who is told what, and how.")

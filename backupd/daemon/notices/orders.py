@@ -12,11 +12,13 @@ from backupd.catalog.outbox import OutboxRow
 from backupd.errors import ConfigError, UsageError
 from backupd.model.any_order import AnyOrder
 from backupd.model.notice_orders import AppriseOrder, Letter, MailServer, NoticeOrder
-from backupd.model.notices import MAIL, ContactText, NoticeContent, NoticeText, kind_of
+from backupd.model.notices import MAIL, MAIL_STEPS, ContactText, NoticeContent, NoticeText, kind_of
 from backupd.rules.definition_rules import duration
 from backupd.rules.notice_rules import certificate_at, check_url
 from backupd.settings.mail import MailSettings
 from backupd.settings.secrets import read_secret
+
+_SILENT_SECONDS = 300.0
 
 
 def letter_of(row: OutboxRow, contacts: Sequence[ContactText]) -> Letter:
@@ -74,6 +76,12 @@ async def order_to(stored: StoredNotice, letters: list[Letter]) -> AnyOrder:
         secret=secret,
         allow_plaintext=text.allow_plaintext,
     )
+
+
+def silent_seconds(order: AnyOrder) -> float:
+    """So long nothing may be heard of a process that sends: each step of a mail may take as long as it is allowed."""
+    mail = order.mail if isinstance(order, NoticeOrder) else None
+    return max(_SILENT_SECONDS, MAIL_STEPS * mail.timeout_seconds if mail is not None else 0.0)
 
 
 async def _url(text: NoticeText) -> str:

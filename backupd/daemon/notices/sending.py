@@ -20,7 +20,7 @@ from backupd.clock import Clock
 from backupd.daemon.child import ChildJob
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.notices.definitions import NoticeDefinitions
-from backupd.daemon.notices.orders import letter, letter_of, mail_order, order_to
+from backupd.daemon.notices.orders import letter, letter_of, mail_order, order_to, silent_seconds
 from backupd.errors import BackupError
 from backupd.model.any_order import AnyOrder
 from backupd.model.events import Failed, Item
@@ -32,7 +32,6 @@ from backupd.wire.malformed import MALFORMED
 
 _MAIL = "mail"
 _MOST_PROCESSES = 4
-_SILENT_SECONDS = 300.0
 _LINE_PAUSE_SECONDS = 60.0
 """A server that is down is left alone so long, whatever else is due there."""
 _SECOND_NS = 10**9
@@ -198,17 +197,18 @@ class Sending:
     async def _events(self, order: AnyOrder) -> AsyncGenerator[dict[str, Any] | str, None]:
         """What became of each letter; at last, as a text, why the process ended if it did so badly."""
         child = await ChildJob.start(order, self._environment)
+        most_seconds = silent_seconds(order)
         self._children.add(child)
         try:
             stream = child.events()
             while True:
                 try:
-                    event = await asyncio.wait_for(anext(stream), _SILENT_SECONDS)
+                    event = await asyncio.wait_for(anext(stream), most_seconds)
                 except StopAsyncIteration:
                     break
                 except TimeoutError:
                     child.kill()
-                    yield f"nothing was heard of it for {int(_SILENT_SECONDS // 60)} minutes"
+                    yield f"nothing was heard of it for {int(most_seconds // 60)} minutes"
                     break
                 if isinstance(event, Item) and isinstance(event.item.get("id"), int):
                     yield event.item

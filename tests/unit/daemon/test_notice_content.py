@@ -38,7 +38,8 @@ def told(one: StoredJob, event: NoticeEvent, stands: SetStatus) -> dict[str, Not
 
 def test_where_a_run_never_went_it_did_not_fail() -> None:
     """A run of one destination alone says nothing bad of the others: somebody would look for what is not broken."""
-    stands = a_set(a_copy("usb", "good", 30), a_copy("cloud", "good", 3), a_copy("nas", "overdue", None, "there is none"))
+    nas = a_copy("nas", "overdue", None, "there is none")
+    stands = a_set(a_copy("usb", "good", 30), a_copy("cloud", "good", 3), nas)
     one = job(destinations=[{"name": "usb", "verdict": "failed", "error": {"message": "it is full"}}])
     found = told(one, "failure", stands)
     assert (found["usb"].verdict, found["usb"].detail) == ("failed", "it is full; last good 30 h 00 min ago")
