@@ -140,8 +140,9 @@ class Sending:
         return [found.get(one.id) or {"id": one.id, "verdict": "later", "detail": last} for one in letters]
 
     async def _order(self, letters: list[Letter], stored: StoredNotice | None) -> AnyOrder:
-        is_mail = stored is None or bool(letters and letters[0].recipient)
-        return await (mail_order(self.mail, letters) if is_mail else order_to(stored, letters))
+        if stored is None or (letters and letters[0].recipient):
+            return await mail_order(self.mail, letters)
+        return await order_to(stored, letters)
 
     async def _send_line(self, name: str, rows: Sequence[OutboxRow]) -> None:
         try:
