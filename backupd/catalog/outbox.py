@@ -7,7 +7,7 @@ then, the next daemon still tells of it. A row is unique for event and recipient
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -21,6 +21,7 @@ _MOST_AT_ONCE = 200
 MOST_OF_LINE = 20
 """What one process is given to send."""
 _LINE = "CASE WHEN recipient LIKE 'mailto:%' THEN 'mail' ELSE notice_id END"
+TOO_MANY = "too many notices waited"
 NOT_NAMED = "no notice that is switched on goes there any more"
 _UNSENT = "state IN ('waiting', 'sending')"
 _QUEUED = (
@@ -75,23 +76,35 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True):
     is_sealed: bool = False
 
 
+class Dropped(NamedTuple):
+    """What nobody is told for want of room."""
+
+    event: str
+    recipient: str
+    notice_id: str
+
+
 Tell = Callable[[StoredJob], Iterable[Noted]]
 
 
-def tell_untold(connection: Connection, tell: Tell, now_ns: int) -> int:
-    """Put what is told of jobs that ended into the outbox; how many jobs are left for another time.
+def tell_untold(connection: Connection, tell: Tell, now_ns: int) -> tuple[int, list[Dropped]]:
+    """Put what is told of jobs that ended into the outbox; how many jobs are left for another time, and what is lost.
 
     tell: what each of them says to whom; pure.
     """
     ids = [row[0] for row in connection.execute("SELECT job_id FROM untold ORDER BY rowid LIMIT ?", (_MOST_AT_ONCE,))]
-    put(connection, (one for job_id in ids for job in find(connection, job_id) for one in tell(job)), now_ns)
+    rows = (one for job_id in ids for job in find(connection, job_id) for one in tell(job))
+    dropped = put(connection, rows, now_ns)
     connection.executemany("DELETE FROM untold WHERE job_id = ?", [(job_id,) for job_id in ids])
     (left,) = connection.execute("SELECT COUNT(*) FROM untold").fetchone()
-    return int(left)
+    return int(left), dropped
 
 
-def put(connection: Connection, noted: Iterable[Noted], now_ns: int) -> None:
-    """Note what is to be sent; what was told a recipient already is not told it again. Best once a transaction."""
+def put(connection: Connection, noted: Iterable[Noted], now_ns: int) -> list[Dropped]:
+    """Note what is to be sent, and give what is lost for it; what was told a recipient already is not told it again.
+
+    Best once a transaction.
+    """
     for one in noted:
         named = (one.event, one.recipient, one.notice_id, one.job_id, one.kind, one.content, one.message_id)
         values = (*named, one.is_sealed, now_ns, now_ns)
@@ -100,21 +113,25 @@ def put(connection: Connection, noted: Iterable[Noted], now_ns: int) -> None:
             " is_sealed, state, created_ns, due_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?, ?)",
             values,
         )
-    _bound(connection, now_ns)
+    return _bound(connection, now_ns)
 
 
-def _bound(connection: Connection, now_ns: int) -> None:
+def _bound(connection: Connection, now_ns: int) -> list[Dropped]:
     """The oldest go first."""
-    connection.execute(
-        "UPDATE outbox SET state = 'dropped', ended_ns = ?, content = '', detail = 'too many notices waited'"
-        " WHERE id IN (SELECT id FROM outbox WHERE state = 'waiting' ORDER BY id DESC LIMIT -1 OFFSET ?)",
-        (now_ns, MOST_WAITING),
+    found = connection.execute(
+        "SELECT id, event, recipient, notice_id FROM outbox WHERE state = 'waiting' ORDER BY id DESC LIMIT -1 OFFSET ?",
+        (MOST_WAITING,),
+    ).fetchall()
+    connection.executemany(
+        "UPDATE outbox SET state = 'dropped', ended_ns = ?, content = '', detail = ? WHERE id = ?",
+        [(now_ns, TOO_MANY, row[0]) for row in found],
     )
     connection.execute(
         "DELETE FROM outbox WHERE ended_ns IS NOT NULL AND (ended_ns < ? OR id IN"
         " (SELECT id FROM outbox WHERE ended_ns IS NOT NULL ORDER BY ended_ns DESC LIMIT -1 OFFSET ?))",
         (now_ns - _ENDED_KEPT_NS, _MOST_ENDED),
     )
+    return [Dropped(*row[1:]) for row in reversed(found)]
 
 
 def take_back(connection: Connection, now_ns: int) -> list[OutboxRow]:

@@ -170,19 +170,19 @@ class Notices:
     async def _note_jobs(self, now_ns: int) -> bool:
         is_new = self._has_untold or bool(self._begun)
         while self._begun:
-            await asyncio.wrap_future(
-                self._database.write(noting.begun, self._begun[0], self._told, now_ns)
-            )
+            begun = self._database.write(noting.begun, self._begun[0], self._told, now_ns)
+            self._sending.tell_dropped(await asyncio.wrap_future(begun))
             self._begun.pop(0)
         if self._has_untold:
             self._has_untold = False
             try:
                 stands = {one.id: one for one in await self._standing()} if self._known.notices else {}
                 told = self._told._replace(stands=stands)
-                left = await asyncio.wrap_future(self._database.write(noting.ended, told, now_ns))
+                left, dropped = await asyncio.wrap_future(self._database.write(noting.ended, told, now_ns))
             except BaseException:
                 self._has_untold = True
                 raise
+            self._sending.tell_dropped(dropped)
             self._has_untold = self._has_untold or left > 0
         return is_new
 
@@ -194,6 +194,8 @@ class Notices:
         sets = await self._standing()
         ids = {one.text.name: one.id for one in known.destinations}
         enabled = [one for one in sets if one.is_enabled]
-        await asyncio.wrap_future(self._database.write(noting.overdue, enabled, ids, self._told, now_ns))
-        await asyncio.wrap_future(self._database.write(noting.digest, enabled, self._digest_at, self._told, now_ns))
+        late = self._database.write(noting.overdue, enabled, ids, self._told, now_ns)
+        self._sending.tell_dropped(await asyncio.wrap_future(late))
+        day = self._database.write(noting.digest, enabled, self._digest_at, self._told, now_ns)
+        self._sending.tell_dropped(await asyncio.wrap_future(day))
         self._certificates.look_soon(self.definitions.in_force, now_ns)

@@ -1,6 +1,7 @@
 """From what happened to rows of the outbox: ends of jobs, sets that are overdue, the digest of a day.
 
-All of it runs on the catalog's thread, within the transaction that also notes that it was told.
+All of it runs on the catalog's thread, within the transaction that also notes that it was told; what was dropped for it
+is given back, to be told once that is committed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from backupd.catalog.database import Connection
 from backupd.catalog.definitions import StoredNotice
 from backupd.catalog.facts import fact, put_fact
 from backupd.catalog.jobs import StoredJob
-from backupd.catalog.outbox import Noted
+from backupd.catalog.outbox import Dropped, Noted
 from backupd.clock import to_datetime
 from backupd.daemon.notices import content
 from backupd.daemon.requests import JobRequest
@@ -70,8 +71,8 @@ def message_id(event: str, recipient: str, host: str) -> str:
     return f"<{digest}@{kept}.backupd>"
 
 
-def ended(connection: Connection, told: Told, now_ns: int) -> int:
-    """Tell of the jobs that ended and were not told yet; how many are left."""
+def ended(connection: Connection, told: Told, now_ns: int) -> tuple[int, list[Dropped]]:
+    """Tell of the jobs that ended and were not told yet; how many are left, and what was dropped."""
 
     def tell(job: StoredJob) -> Iterable[Noted]:
         event = content.event_of(job)
@@ -84,19 +85,22 @@ def ended(connection: Connection, told: Told, now_ns: int) -> int:
         of_set = stands if event != "success" else None
         return told.noted(content.of_job(job, event, told.place, now_ns, of_set), event, job.set_name)
 
-    left = outbox.tell_untold(connection, tell, now_ns)
+    left, dropped = outbox.tell_untold(connection, tell, now_ns)
     outbox.drop_started(connection, now_ns)
-    return left
+    return left, dropped
 
 
-def begun(connection: Connection, job: StoredJob, told: Told, now_ns: int) -> None:
+def begun(connection: Connection, job: StoredJob, told: Told, now_ns: int) -> list[Dropped]:
     """Tell that a job begins."""
-    if job.kind == "backup" and not _is_dry(job.kind, job.orders):
-        told_of = content.of_job(job, "start", told.place, now_ns)
-        outbox.put(connection, told.noted(told_of, "start", job.set_name), now_ns)
+    if job.kind != "backup" or _is_dry(job.kind, job.orders):
+        return []
+    told_of = content.of_job(job, "start", told.place, now_ns)
+    return outbox.put(connection, told.noted(told_of, "start", job.set_name), now_ns)
 
 
-def overdue(connection: Connection, sets: Sequence[SetStatus], ids: dict[str, str], told: Told, now_ns: int) -> None:
+def overdue(
+    connection: Connection, sets: Sequence[SetStatus], ids: dict[str, str], told: Told, now_ns: int
+) -> list[Dropped]:
     """Tell of sets that have become overdue at a destination, and of each again after a day.
 
     ids: of destinations, by name.
@@ -125,10 +129,12 @@ def overdue(connection: Connection, sets: Sequence[SetStatus], ids: dict[str, st
     connection.executemany(
         "DELETE FROM overdue WHERE set_id = ? AND destination_id = ?", [key for key in known if key not in still]
     )
-    outbox.put(connection, noted, now_ns)
+    return outbox.put(connection, noted, now_ns)
 
 
-def digest(connection: Connection, sets: Sequence[SetStatus], minutes: int, told: Told, now_ns: int) -> None:
+def digest(
+    connection: Connection, sets: Sequence[SetStatus], minutes: int, told: Told, now_ns: int
+) -> list[Dropped]:
     """Tell of the last day once its time has come; of several that nobody was there for at once.
 
     minutes: of the day at which it is due.
@@ -138,15 +144,15 @@ def digest(connection: Connection, sets: Sequence[SetStatus], minutes: int, told
     before = fact(connection, _DIGEST)
     last_ns = int(before) if before is not None and before.isdigit() else None
     if last_ns is not None and last_ns >= due_ns and last_ns <= now_ns:
-        return
+        return []
     put_fact(connection, _DIGEST, str(due_ns))
     if last_ns is None or last_ns > now_ns:
         # There is nothing to tell of the time before; or the clock was set back, and it was told already.
-        return
+        return []
     since = begin_of(to_datetime(last_ns), due)
     since_ns = int(since.timestamp()) * _SECOND_NS
     if not any("digest" in events_of(one.text) for one in told.notices):
-        return
+        return []
     counted = Counter(
         (set_id, state)
         for set_id, state, orders in connection.execute(
@@ -166,7 +172,7 @@ def digest(connection: Connection, sets: Sequence[SetStatus], minutes: int, told
         identity = f"digest-{due:%Y%m%d%H%M}-{_digest_of(notice.text.sets)}"
         told_of = content.of_digest(jobs, wanted, identity, told.place, (since_ns, due_ns))
         noted += told._replace(notices=[notice]).noted(told_of, "digest", None)
-    outbox.put(connection, noted, now_ns)
+    return outbox.put(connection, noted, now_ns)
 
 
 def _digest_of(sets: Sequence[str]) -> str:

@@ -40,6 +40,7 @@ _FOREIGN_NS = 2 * 3600 * _SECOND_NS
 _GIVEN_UP_NS, _GIVEN_UP_ATTEMPTS = 3 * 86400 * _SECOND_NS, 12
 _TROUBLE_NS = 7 * 86400 * _SECOND_NS
 _MOST_DETAIL = 300
+_FOREIGN = "another version of backupd wrote it"
 _GRACE_SECONDS = 5.0
 
 _log = logging.getLogger("backupd.notices")
@@ -116,6 +117,14 @@ class Sending:
             return recipient.removeprefix(MAIL)
         return next((f"the notice {one.text.name}" for one in self._known.notices if one.id == notice_id), "a notice")
 
+    def tell_dropped(self, dropped: list[outbox.Dropped]) -> None:
+        """Log what there was no room for, once that is in the catalog."""
+        for one in dropped:
+            self._log_dropped(one.event, one.recipient, one.notice_id, outbox.TOO_MANY)
+
+    def _log_dropped(self, event: str, recipient: str, notice_id: str, why: str) -> None:
+        _log.error("notice of %s to %s is dropped: %s", event, self.name_of(recipient, notice_id), why)
+
     @property
     def _ordered(self) -> list[str]:
         return [one.id for one in self._known.notices if keeps_order(one.text)]
@@ -170,7 +179,8 @@ class Sending:
                 letters.append(letter_of(row, contacts))
                 live[row.id] = row
             except MALFORMED:
-                await self._end(row, "dropped", "another version of backupd wrote it")
+                await self._end(row, "dropped", _FOREIGN)
+                self._log_dropped(row.event, row.recipient, row.notice_id, _FOREIGN)
         if not live:
             return False
         is_down = False

@@ -47,8 +47,8 @@ def waiting(database: Database) -> list[str]:
     return [row.event for row in database.read(outbox.due, 10**18, 5 * 10**18).result()]
 
 
-def put(database: Database, *rows: Noted, now_ns: int = 1) -> None:
-    database.write(outbox.put, rows, now_ns).result()
+def put(database: Database, *rows: Noted, now_ns: int = 1) -> list[outbox.Dropped]:
+    return database.write(outbox.put, rows, now_ns).result()
 
 
 def told(connection: Connection) -> list[str]:
@@ -83,7 +83,8 @@ def test_a_target_is_told_an_event_once(database: Database) -> None:
 
 
 def test_of_too_many_the_oldest_go_and_that_is_told(database: Database) -> None:
-    put(database, *(noted(f"e{n}") for n in range(outbox.MOST_WAITING + 5)))
+    dropped = put(database, *(noted(f"e{n}") for n in range(outbox.MOST_WAITING + 5)))
+    assert [one.event for one in dropped] == [f"e{n}" for n in range(5)]
     (trouble,) = database.read(outbox.troubles, 0).result()
     assert (trouble.lost, trouble.detail) == (5, "too many notices waited")
     assert waiting(database)[0] == "e5"
