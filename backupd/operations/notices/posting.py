@@ -5,8 +5,7 @@ from __future__ import annotations
 import http.client
 import ssl
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -15,11 +14,11 @@ from backupd.model.notice_orders import Letter, NoticeOrder
 from backupd.operations.context import JobContext
 from backupd.operations.notices.telling import Verdict, cut_when_cancelled, tell
 from backupd.rules.notice_rules import shown
+from backupd.rules.retry_after import asked_seconds
 
 _SECONDS = 30.0
 _MOST_ANSWER = 64 << 10
 _MOST_SHOWN = 120
-_MOST_WAIT = 86400.0
 
 
 class Request(NamedTuple):
@@ -96,23 +95,9 @@ def _judged(host: str, answer: http.client.HTTPResponse, said: bytes, now: datet
     if 300 <= status < 400:
         return Posted("later", f"{host} answered {status}: it is elsewhere now; redirects are not followed")
     if status in (408, 425, 429) or status >= 500:
-        wait = _retry_after(answer.getheader("Retry-After"), now)
+        wait = asked_seconds(answer.getheader("Retry-After"), now)
         return Posted("later", reason, wait, is_for_all=wait is not None or status == 429)
     return Posted("refused", reason)
-
-
-def _retry_after(text: str | None, now: datetime) -> float | None:
-    """Seconds, or a date."""
-    if text is None:
-        return None
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), _MOST_WAIT)
-    try:
-        when = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    aware = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
-    return max(0.0, min((aware - now).total_seconds(), _MOST_WAIT))
 
 
 def _reason(error: Exception) -> str:

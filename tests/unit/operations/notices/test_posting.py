@@ -57,3 +57,24 @@ def test_a_webhook_that_chokes_on_one_gets_the_others(hook: HookServer, tmp_path
     hook.answers = [Answer(500)]
     told = sent(hook, tmp_path, "webhook", ["success", "failure"])
     assert [one["verdict"] for one in told] == ["later", "sent"]
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("7", 7.0),
+        ("9" * 400, 3600.0),
+        ("Fri, 27 Nov 9999 00:00:00 GMT", 3600.0),
+        ("Fri, 27 Nov 1990 00:00:00 GMT", 0.0),
+        ("Fri, 27 Nov 2026 00:00:00 +99999999999999", None),
+        (f"Fri, 27 Nov {'9' * 400} 00:00:00 GMT", None),
+        ("soon", None),
+    ],
+)
+def test_a_server_that_asks_for_any_wait_ends_nothing(
+    hook: HookServer, tmp_path: Path, said: str, seconds: float | None
+) -> None:
+    """Else one header ends the process that sends, and no notice ever gets there."""
+    hook.answers = [Answer(503, {"Retry-After": said})]
+    (told,) = sent(hook, tmp_path, "webhook", ["failure"])
+    assert (told["verdict"], told["retry_after_seconds"]) == ("later", seconds)
