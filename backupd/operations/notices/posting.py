@@ -93,7 +93,7 @@ def _judged(host: str, answer: http.client.HTTPResponse, said: bytes, now: datet
     text = shown(said.decode(errors="replace"), _MOST_SHOWN)
     reason = f"{host} answered {status}" + f": {text}" * bool(text)
     if 300 <= status < 400:
-        return Posted("later", f"{host} answered {status}: it is elsewhere now; redirects are not followed")
+        return Posted("refused", f"{host} answered {status}: it is elsewhere now; redirects are not followed")
     if status in (408, 425, 429) or status >= 500:
         wait = asked_seconds(answer.getheader("Retry-After"), now)
         return Posted("later", reason, wait, is_for_all=wait is not None or status == 429)

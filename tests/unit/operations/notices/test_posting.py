@@ -59,6 +59,15 @@ def test_a_webhook_that_chokes_on_one_gets_the_others(hook: HookServer, tmp_path
     assert [one["verdict"] for one in told] == ["later", "sent"]
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 399])
+def test_a_redirect_is_refused_for_good(hook: HookServer, tmp_path: Path, status: int) -> None:
+    """Elsewhere is another's address, until somebody says that it is not; what waits for that would wait for days."""
+    hook.answers = [Answer(status, {"Location": f"http://127.0.0.1:{hook.port}/elsewhere"})]
+    told = sent(hook, tmp_path, "webhook", ["failure", "success"])
+    assert [one["verdict"] for one in told] == ["refused", "sent"]
+    assert [one.path for one in hook.posted] == ["/in", "/in"]
+
+
 @pytest.mark.parametrize(
     ("said", "seconds"),
     [
