@@ -74,7 +74,6 @@ async def order_to(stored: StoredNotice, letters: list[Letter]) -> AnyOrder:
         letters=letters,
         url=url.encode(),
         secret=secret,
-        allow_plaintext=text.allow_plaintext,
     )
 
 
@@ -85,12 +84,12 @@ def silent_seconds(order: AnyOrder) -> float:
 
 
 async def _url(text: NoticeText) -> str:
-    if text.url_from is None:
-        return text.url
-    found = await asyncio.to_thread(read_secret, text.url_from)
-    try:
-        url = found.decode()
-    except UnicodeDecodeError as error:
-        raise UsageError("the address is no UTF-8 text", hint="is it the right file?") from error
-    check_url(url, allow_plaintext=text.allow_plaintext, is_secret=True)
+    url = text.url
+    if text.url_from is not None:
+        found = await asyncio.to_thread(read_secret, text.url_from)
+        try:
+            url = found.decode()
+        except UnicodeDecodeError as error:
+            raise UsageError("the address is no UTF-8 text", hint="is it the right file?") from error
+    check_url(url, allow_plaintext=text.allow_plaintext, is_secret=text.url_from is not None)
     return url
