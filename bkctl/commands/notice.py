@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, get_args
+from urllib.parse import quote
 
 import click
 import msgspec
@@ -12,7 +13,7 @@ from backupd.model.api import Change, Nothing
 from backupd.model.notice_api import EditNotice, NoticeChange, NoticeList, NoticeTest, NoticeView
 from backupd.model.notices import MAIL_STEPS, MOST_STEP_SECONDS, NoticeEvent, NoticeText
 from backupd.model.secret_references import SecretReference
-from backupd.store_errors import NoticeFailedError, NoticeNotFoundError, NoticeSomeError
+from backupd.store_errors import NoticeFailedError, NoticeSomeError
 from bkctl import options
 from bkctl.daemon_client import DaemonClient
 from bkctl.dispatch import client_of
@@ -170,8 +171,4 @@ def _reference(path: str | None) -> SecretReference | None:
 
 
 def _get(client: DaemonClient, name: str) -> NoticeView:
-    found = client.get("/v1/notices", NoticeList).notices
-    hits = [one for one in found if one.text.name == name] or [one for one in found if one.id.startswith(name)]
-    if len(hits) != 1:
-        raise NoticeNotFoundError(f"no notice is called '{name}'", hint="bkctl notice list shows what there is")
-    return hits[0]
+    return client.get(f"/v1/notices/{quote(name, safe='')}", NoticeView)
