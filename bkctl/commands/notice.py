@@ -13,7 +13,7 @@ from backupd.model.api import Change, Nothing
 from backupd.model.notice_api import EditNotice, NoticeChange, NoticeList, NoticeTest, NoticeView
 from backupd.model.notices import MAIL_STEPS, MOST_STEP_SECONDS, NoticeEvent, NoticeText
 from backupd.model.secret_references import SecretReference
-from backupd.store_errors import NoticeFailedError, NoticeSomeError
+from backupd.notice_errors import NoticeFailedError, NoticeSomeError
 from bkctl import options
 from bkctl.daemon_client import DaemonClient
 from bkctl.dispatch import client_of

@@ -15,9 +15,9 @@ from backupd.catalog.definitions import StoredContact, StoredNotice
 from backupd.clock import Clock
 from backupd.daemon.definitions import Definitions, Write, new_id, pick, refuse_taken
 from backupd.model.notices import ContactText, NoticeText
+from backupd.notice_errors import ContactNotFoundError, NoticeNotFoundError
 from backupd.rules.definition_rules import difference
 from backupd.rules.notice_rules import all_recipients, check_contact, check_notice, notice_difference, unmasked
-from backupd.store_errors import ContactNotFoundError, NoticeNotFoundError
 
 Noticed = TypeVar("Noticed", StoredNotice, StoredContact)
 
