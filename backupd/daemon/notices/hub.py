@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, tzinfo
 
@@ -155,44 +155,44 @@ class Notices:
 
     async def _turn(self) -> None:
         now_ns = self._clock.now_ns()
+        is_minute = self._looked_ns is None or not 0 <= now_ns - self._looked_ns < _LOOK_NS
         if not self._is_started:
             await self._sending.start()
             self._is_started = True
-        is_new = await self._note_jobs(now_ns)
-        if self._looked_ns is None or not 0 <= now_ns - self._looked_ns < _LOOK_NS:
+        # A job that somebody else noted, a missed run, is heard of once a minute at the latest.
+        self._has_untold = self._has_untold or is_minute
+        is_new = self._has_untold or bool(self._begun)
+        await self._note_begun(now_ns)
+        sets = await self._standing() if is_minute or (self._has_untold and self._known.notices) else []
+        if self._has_untold:
+            await self._note_ended(sets, now_ns)
+        if is_minute:
             self._looked_ns = now_ns
-            await self._look(now_ns)
-            is_new = True
+            await self._look(sets, now_ns)
         if is_new:
             await self._sending.look()
         await self._sending.turn()
 
-    async def _note_jobs(self, now_ns: int) -> bool:
-        is_new = self._has_untold or bool(self._begun)
+    async def _note_begun(self, now_ns: int) -> None:
         while self._begun:
             begun = self._database.write(noting.begun, self._begun[0], self._told, now_ns)
             self._sending.tell_dropped(await asyncio.wrap_future(begun))
             self._begun.pop(0)
-        if self._has_untold:
-            self._has_untold = False
-            try:
-                stands = {one.id: one for one in await self._standing()} if self._known.notices else {}
-                told = self._told._replace(stands=stands)
-                left, dropped = await asyncio.wrap_future(self._database.write(noting.ended, told, now_ns))
-            except BaseException:
-                self._has_untold = True
-                raise
-            self._sending.tell_dropped(dropped)
-            self._has_untold = self._has_untold or left > 0
-        return is_new
 
-    async def _look(self, now_ns: int) -> None:
+    async def _note_ended(self, sets: Sequence[SetStatus], now_ns: int) -> None:
+        self._has_untold = False
+        try:
+            told = self._told._replace(stands={one.id: one for one in sets})
+            left, dropped = await asyncio.wrap_future(self._database.write(noting.ended, told, now_ns))
+        except BaseException:
+            self._has_untold = True
+            raise
+        self._sending.tell_dropped(dropped)
+        self._has_untold = self._has_untold or left > 0
+
+    async def _look(self, sets: Sequence[SetStatus], now_ns: int) -> None:
         """Once a minute: is a set overdue, is it time for the digest, do certificates hold."""
-        # A job that somebody else noted, a missed run, is heard of here at the latest.
-        self._has_untold = True
-        known = self._known
-        sets = await self._standing()
-        ids = {one.text.name: one.id for one in known.destinations}
+        ids = {one.text.name: one.id for one in self._known.destinations}
         enabled = [one for one in sets if one.is_enabled]
         late = self._database.write(noting.overdue, enabled, ids, self._told, now_ns)
         self._sending.tell_dropped(await asyncio.wrap_future(late))
