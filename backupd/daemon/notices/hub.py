@@ -22,7 +22,7 @@ from backupd.daemon.notices.sending import Sending
 from backupd.errors import BackupError, UsageError
 from backupd.model.notice_api import NoticeTest, TestedRecipient
 from backupd.model.notices import MAIL, NoticeContent, events_of
-from backupd.model.status import SetStatus
+from backupd.model.status import SetStatus, Underway
 from backupd.rules.digest import minutes_of
 from backupd.rules.notice_rules import recipients_of
 from backupd.settings.daemon_settings import DaemonSettings
@@ -48,6 +48,8 @@ class Notices:
         self._certificates = Certificates(known, environment)
         self.coming: Callable[[StoredSet], status.Coming | None] = lambda _: None
         """When a set runs by itself."""
+        self.underway: Callable[[], Mapping[str, Underway]] = dict
+        """By set id, the jobs that wait or run."""
         self._zone: tzinfo = UTC
         self._digest_at = minutes_of(USUAL_DIGEST)
         self._woken = asyncio.Event()
@@ -145,7 +147,7 @@ class Notices:
             destinations=list(known.destinations),
             runs=runs,
             ended={},
-            underway={},
+            underway=self.underway(),
             keys={},
             coming={one.id: found for one in known.sets if (found := self.coming(one)) is not None},
             seedings=known.seedings,
