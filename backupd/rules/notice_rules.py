@@ -84,9 +84,10 @@ def check_notice(text: NoticeText, sets: Collection[str] | None) -> NoticeText:
     if text.on is not None and "start" in text.on and kind not in (None, "healthchecks"):
         hint = "a start is only told to a healthchecks address"
         raise ConfigError(f"{name}: start of a {kind} address", hint=hint, context={"at": ["on"]})
-    if kind == "healthchecks" and "digest" in (text.on or []):
-        hint = "a digest is for people: leave it out here"
-        raise ConfigError(f"{name}: digest of a healthchecks address", hint=hint, context={"at": ["on"]})
+    for_people = next((one for one in text.on or [] if one in ("digest", "key")), None)
+    if kind == "healthchecks" and for_people is not None:
+        hint = f"{for_people} is told to people: leave it out here"
+        raise ConfigError(f"{name}: {for_people} of a healthchecks address", hint=hint, context={"at": ["on"]})
     unknown = [one for one in text.sets if sets is not None and one not in sets]
     if unknown:
         raise SetNotFoundError(

@@ -12,6 +12,7 @@ from backupd.catalog.jobs import StoredJob
 from backupd.clock import to_datetime
 from backupd.model.notices import (
     DigestLine,
+    KeyUse,
     NoticeCommand,
     NoticeContent,
     NoticeDestination,
@@ -50,6 +51,15 @@ _SAID = {
 }
 _TOLD = {"completed": "good", "warning": "with warnings", "missed": "missed", "running": "begun"}
 _DAMAGE = 20
+_KEY_USES = {
+    "show": ("key shown", "was shown the key"),
+    "sheet": ("key sheet printed", "printed the sheet with the key"),
+    "add": ("key added", "added a key"),
+    "remove": ("key removed", "removed a key"),
+    "password": ("password changed", "changed the password"),
+    "rotate": ("keys replaced", "replaced the keys"),
+}
+"""For a title and for a sentence."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,6 +186,31 @@ def of_digest(
     )
 
 
+def of_key(use: KeyUse, identity: str, place: Place, now_ns: int) -> NoticeContent:
+    """Of a key that somebody was shown or changed; none of it stands in what is told."""
+    title, said = _KEY_USES[use.verb]
+    name = _name(use.set_name) if use.set_name is not None else None
+    where = f"the repository of {name}" if name is not None else "a repository"
+    where += f" at {_name(use.destination)}" if use.destination is not None else ""
+    slot = f" {short(use.slot)}" * bool(use.slot) + f" ({use.label})" * bool(use.label)
+    user = _line(use.user, 64)
+    summary = f"{user} {said}{slot} of {where} on {place.host}."
+    if not use.is_whole:
+        title += "?"
+        summary = f"bkctl key {use.verb} of {user} for {where} on {place.host} broke off; it may be done all the same."
+    return NoticeContent(
+        id=identity,
+        event="key",
+        host=place.host,
+        time=_time_of(now_ns, place),
+        title=_line(f"{name or 'repository'}: {title} ({place.host})", _MOST_TITLE),
+        summary=_line(summary),
+        set=name,
+        user=user,
+        commands=_after_key(use, name) if name is not None else [],
+    )
+
+
 def of_test(name: str, identity: str, place: Place, now_ns: int) -> NoticeContent:
     """Of `notice test`."""
     return NoticeContent(
@@ -273,6 +308,21 @@ def _commands(job: StoredJob, name: str) -> list[NoticeCommand]:
     elif job.kind == "backup" and job.state not in ("completed", "warning"):
         found.append(NoticeCommand(purpose="Run it again", command=f"bkctl backup {name}"))
     return found
+
+
+def _after_key(use: KeyUse, name: str) -> list[NoticeCommand]:
+    """As docs/operations.md has it for a key that somebody else knows."""
+    found = [NoticeCommand(purpose="See what opens it now", command=f"bkctl key list {name}")]
+    if use.verb not in ("show", "sheet", "add") or not use.slot:
+        return found
+    away = "If nobody was to add it: take it away"
+    if use.verb != "add":
+        away = "Then take the old one away"
+        purpose = "If nobody was to see it: make another key"
+        found.append(NoticeCommand(purpose=purpose, command=f"bkctl key add {name}"))
+    found.append(NoticeCommand(purpose=away, command=f"bkctl key remove {_name(short(use.slot))} {name}"))
+    purpose = "Then new keys for all that is written from now on"
+    return [*found, NoticeCommand(purpose=purpose, command=f"bkctl key rotate {name}")]
 
 
 def _lines(texts: Sequence[str]) -> list[str]:

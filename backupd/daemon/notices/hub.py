@@ -21,7 +21,7 @@ from backupd.daemon.notices.definitions import NoticeDefinitions
 from backupd.daemon.notices.sending import Sending
 from backupd.errors import BackupError, UsageError
 from backupd.model.notice_api import NoticeTest, TestedRecipient
-from backupd.model.notices import MAIL, NoticeContent, events_of
+from backupd.model.notices import MAIL, KeyUse, NoticeContent, events_of
 from backupd.model.status import SetStatus, Underway
 from backupd.rules.digest import minutes_of
 from backupd.rules.notice_rules import recipients_of
@@ -55,6 +55,8 @@ class Notices:
         self._woken = asyncio.Event()
         self._begun: list[StoredJob] = []
         self._is_started = False
+        self._is_noted = False
+        """Something was noted beside the turns."""
         self._has_untold = True
         self._looked_ns: int | None = None
 
@@ -90,6 +92,21 @@ class Notices:
         if any("start" in events_of(one.text) for one in self._known.notices):
             self._begun.append(stored)
             self._woken.set()
+
+    async def tell_key(self, use: KeyUse) -> None:
+        """Somebody was shown a key, or changed what opens a repository; it is told from its note in the catalog on."""
+        of = use.set_name or "a repository"
+        _log.warning("key %s of %s by %s%s", use.verb, of, use.user, "" if use.is_whole else ", broken off")
+        now_ns = self._clock.now_ns()
+        identity = f"key-{new_id('n')[1:17]}"
+        try:
+            noted = self._database.write_always(noting.key, use, identity, self._told, now_ns)
+            self._sending.tell_dropped(await asyncio.wrap_future(noted))
+        except BackupError as error:
+            # Whoever needs the key to save what is left gets it on a full disk, too.
+            _log.error("that is told nobody: %s", error.message)
+        self._is_noted = True
+        self._woken.set()
 
     async def keep_up(self) -> None:
         """Until cancelled."""
@@ -163,7 +180,8 @@ class Notices:
             self._is_started = True
         # A job that somebody else noted, a missed run, is heard of once a minute at the latest.
         self._has_untold = self._has_untold or is_minute
-        is_new = self._has_untold or bool(self._begun)
+        is_new = self._has_untold or self._is_noted or bool(self._begun)
+        self._is_noted = False
         await self._note_begun(now_ns)
         sets = await self._standing() if is_minute or (self._has_untold and self._known.notices) else []
         if self._has_untold:

@@ -22,7 +22,7 @@ from backupd.catalog.outbox import Dropped, Noted
 from backupd.clock import to_datetime
 from backupd.daemon.notices import content
 from backupd.daemon.requests import JobRequest
-from backupd.model.notices import ContactText, NoticeContent, NoticeEvent, NoticeText, events_of
+from backupd.model.notices import ContactText, KeyUse, NoticeContent, NoticeEvent, NoticeText, events_of
 from backupd.model.status import SetStatus
 from backupd.rules.digest import begin_of, latest_due
 from backupd.rules.notice_rules import certificate_at, recipients
@@ -130,6 +130,12 @@ def overdue(
         "DELETE FROM overdue WHERE set_id = ? AND destination_id = ?", [key for key in known if key not in still]
     )
     return outbox.put(connection, noted, now_ns)
+
+
+def key(connection: Connection, use: KeyUse, identity: str, told: Told, now_ns: int) -> list[Dropped]:
+    """Tell that somebody was shown a key or changed what opens a repository."""
+    told_of = content.of_key(use, identity, told.place, now_ns)
+    return outbox.put(connection, told.noted(told_of, "key", use.set_name), now_ns)
 
 
 def digest(

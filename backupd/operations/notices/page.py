@@ -16,6 +16,7 @@ _COLOURS = {
     "failure": _RED,
     "missed": _RED,
     "start": _BLUE,
+    "key": _AMBER,
     "digest": _BLUE,
     "test": _BLUE,
 }
@@ -26,6 +27,7 @@ _WORDS = {
     "failure": "Failed",
     "missed": "Missed",
     "start": "Begun",
+    "key": "Keys",
     "digest": "The last day",
     "test": "Test",
 }

@@ -33,6 +33,8 @@ def facts_of(content: NoticeContent) -> list[tuple[str, str]]:
     if content.event == "digest":
         return []
     found = [("Set", content.set), ("Host", content.host)]
+    if content.event == "key":
+        found += [("User", content.user), ("Time", _moment(content.time))]
     found += [("Began", _moment(content.started)), ("Ended", _moment(content.finished))]
     files, bytes_ = content.facts.get("files") or {}, content.facts.get("bytes") or {}
     if isinstance(files.get("seen"), int):
