@@ -19,7 +19,6 @@ from backupd.errors import (
     DestinationRefusedError,
     DestinationUnreachableError,
     LeftOutError,
-    NotFoundError,
     RepositoryNotFoundError,
     SkippedError,
     UsageError,
@@ -279,33 +278,6 @@ class AccountQuotaError(BackupError):
 
     code = "account.quota"
     exit_code = 16
-
-
-class NoticeNotFoundError(NotFoundError):
-    """There is no such notice."""
-
-    code = "notice.not_found"
-
-
-class ContactNotFoundError(NotFoundError):
-    """There is no such contact."""
-
-    code = "contact.not_found"
-
-
-class NoticeFailedError(BackupError):
-    """A notice could not be sent to anybody."""
-
-    code = "notice.failed"
-    retryable = True
-
-
-class NoticeSomeError(BackupError):
-    """A notice was sent to some of its recipients, not to all."""
-
-    code = "notice.some"
-    exit_code = 4
-    retryable = True
 
 
 def error_of(code: str, message: str, hint: str = "") -> BackupError:

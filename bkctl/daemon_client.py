@@ -21,7 +21,7 @@ from backupd.errors import (
     NewerVersionError,
 )
 from backupd.model.api import API_VERSION, Overview
-from backupd.store_errors import error_of
+from backupd.notice_errors import error_of
 from backupd.wire.malformed import MALFORMED
 
 _ANSWER_SECONDS = 60.0

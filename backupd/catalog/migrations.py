@@ -93,5 +93,8 @@ STEPS: tuple[str, ...] = (
         PRIMARY KEY (set_id, destination_id)
     ) STRICT;
     """,
+    """
+    ALTER TABLE outbox ADD COLUMN is_sealed INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 """Step i brings version i to version i + 1 (`PRAGMA user_version`)."""

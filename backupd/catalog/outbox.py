@@ -7,7 +7,7 @@ then, the next daemon still tells of it. A row is unique for event and recipient
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -21,13 +21,21 @@ _MOST_AT_ONCE = 200
 MOST_OF_LINE = 20
 """What one process is given to send."""
 _LINE = "CASE WHEN recipient LIKE 'mailto:%' THEN 'mail' ELSE notice_id END"
+TOO_MANY = "too many notices waited"
+NOT_NAMED = "no notice that is switched on goes there any more"
 _UNSENT = "state IN ('waiting', 'sending')"
+_QUEUED = (
+    f"SELECT id, {_LINE} AS line, CASE WHEN recipient IN (SELECT value FROM json_each(?))"
+    f" THEN FIRST_VALUE(due_ns) OVER (PARTITION BY {_LINE} ORDER BY id) ELSE due_ns END AS decides_ns"
+    f" FROM outbox WHERE {_UNSENT}"
+)
+"""What waits, with its line and when it is due; where order holds, when the oldest of its line is."""
 
 OutboxState = Literal["waiting", "sending", "sent", "refused", "given_up", "dropped", "withdrawn"]
 """The last two: told as lost, and given up because nobody wants it any more."""
 _COLUMNS = (
     "id, event, recipient, notice_id, job_id, kind, content, message_id, state, created_ns, due_ns, ended_ns, attempts,"
-    " detail"
+    " detail, is_sealed"
 )
 
 
@@ -51,6 +59,8 @@ class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     detail: str
     """Why it was not sent, at the last try."""
+    is_sealed: bool
+    """Whether mail to that address was encrypted when it was noted."""
 
 
 class Noted(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,49 +73,65 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     content: str
     message_id: str
+    is_sealed: bool = False
+
+
+class Dropped(NamedTuple):
+    """What nobody is told for want of room."""
+
+    event: str
+    recipient: str
+    notice_id: str
 
 
 Tell = Callable[[StoredJob], Iterable[Noted]]
 
 
-def tell_untold(connection: Connection, tell: Tell, now_ns: int) -> int:
-    """Put what is told of jobs that ended into the outbox; how many jobs are left for another time.
+def tell_untold(connection: Connection, tell: Tell, now_ns: int) -> tuple[int, list[Dropped]]:
+    """Put what is told of jobs that ended into the outbox; how many jobs are left for another time, and what is lost.
 
     tell: what each of them says to whom; pure.
     """
     ids = [row[0] for row in connection.execute("SELECT job_id FROM untold ORDER BY rowid LIMIT ?", (_MOST_AT_ONCE,))]
-    for job_id in ids:
-        for job in find(connection, job_id):
-            put(connection, tell(job), now_ns)
-        connection.execute("DELETE FROM untold WHERE job_id = ?", (job_id,))
+    rows = (one for job_id in ids for job in find(connection, job_id) for one in tell(job))
+    dropped = put(connection, rows, now_ns)
+    connection.executemany("DELETE FROM untold WHERE job_id = ?", [(job_id,) for job_id in ids])
     (left,) = connection.execute("SELECT COUNT(*) FROM untold").fetchone()
-    return int(left)
+    return int(left), dropped
 
 
-def put(connection: Connection, noted: Iterable[Noted], now_ns: int) -> None:
-    """Note what is to be sent; what was told a recipient already is not told it again."""
+def put(connection: Connection, noted: Iterable[Noted], now_ns: int) -> list[Dropped]:
+    """Note what is to be sent, and give what is lost for it; what was told a recipient already is not told it again.
+
+    Best once a transaction.
+    """
     for one in noted:
         named = (one.event, one.recipient, one.notice_id, one.job_id, one.kind, one.content, one.message_id)
+        values = (*named, one.is_sealed, now_ns, now_ns)
         connection.execute(
-            "INSERT OR IGNORE INTO outbox (event, recipient, notice_id, job_id, kind, content, message_id, state,"
-            " created_ns, due_ns) VALUES (?, ?, ?, ?, ?, ?, ?, 'waiting', ?, ?)",
-            (*named, now_ns, now_ns),
+            "INSERT OR IGNORE INTO outbox (event, recipient, notice_id, job_id, kind, content, message_id,"
+            " is_sealed, state, created_ns, due_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?, ?)",
+            values,
         )
-    _bound(connection, now_ns)
+    return _bound(connection, now_ns)
 
 
-def _bound(connection: Connection, now_ns: int) -> None:
+def _bound(connection: Connection, now_ns: int) -> list[Dropped]:
     """The oldest go first."""
-    connection.execute(
-        "UPDATE outbox SET state = 'dropped', ended_ns = ?, content = '', detail = 'too many notices waited'"
-        " WHERE id IN (SELECT id FROM outbox WHERE state = 'waiting' ORDER BY id DESC LIMIT -1 OFFSET ?)",
-        (now_ns, MOST_WAITING),
+    found = connection.execute(
+        "SELECT id, event, recipient, notice_id FROM outbox WHERE state = 'waiting' ORDER BY id DESC LIMIT -1 OFFSET ?",
+        (MOST_WAITING,),
+    ).fetchall()
+    connection.executemany(
+        "UPDATE outbox SET state = 'dropped', ended_ns = ?, content = '', detail = ? WHERE id = ?",
+        [(now_ns, TOO_MANY, row[0]) for row in found],
     )
     connection.execute(
         "DELETE FROM outbox WHERE ended_ns IS NOT NULL AND (ended_ns < ? OR id IN"
         " (SELECT id FROM outbox WHERE ended_ns IS NOT NULL ORDER BY ended_ns DESC LIMIT -1 OFFSET ?))",
         (now_ns - _ENDED_KEPT_NS, _MOST_ENDED),
     )
+    return [Dropped(*row[1:]) for row in reversed(found)]
 
 
 def take_back(connection: Connection, now_ns: int) -> list[OutboxRow]:
@@ -115,23 +141,24 @@ def take_back(connection: Connection, now_ns: int) -> list[OutboxRow]:
     return found
 
 
-def due(connection: Connection, now_ns: int, latest_ns: int) -> list[OutboxRow]:
+def due(connection: Connection, now_ns: int, latest_ns: int, ordered: Iterable[str] = ()) -> list[OutboxRow]:
     """What is to be sent now, oldest first, some of each line: all mail is one, each other notice one of its own.
 
     latest_ns: what is due only after that was noted by another clock. What was begun is due again where nothing was
-    noted of its end.
+    noted of its end. ordered: notices in whose line nothing overtakes: its oldest are due when the very oldest is, and
+    none before, whatever was noted since.
     """
     return _rows(
         connection,
-        f"id IN (SELECT id FROM (SELECT id, ROW_NUMBER() OVER (PARTITION BY {_LINE} ORDER BY id) AS place FROM outbox"
-        f" WHERE {_UNSENT} AND (due_ns <= ? OR due_ns > ?)) WHERE place <= ?) ORDER BY id",
-        (now_ns, latest_ns, MOST_OF_LINE),
+        f"id IN (SELECT id FROM (SELECT id, ROW_NUMBER() OVER (PARTITION BY line ORDER BY id) AS place"
+        f" FROM ({_QUEUED}) WHERE decides_ns <= ? OR decides_ns > ?) WHERE place <= ?) ORDER BY id",
+        (_json(ordered), now_ns, latest_ns, MOST_OF_LINE),
     )
 
 
-def next_due_ns(connection: Connection) -> int | None:
-    """When the next one is to be sent; None: none waits."""
-    (found,) = connection.execute(f"SELECT MIN(due_ns) FROM outbox WHERE {_UNSENT}").fetchone()
+def next_due_ns(connection: Connection, ordered: Iterable[str] = ()) -> int | None:
+    """When the next one is to be sent; None: none waits. ordered: as of `due`."""
+    (found,) = connection.execute(f"SELECT MIN(decides_ns) FROM ({_QUEUED})", (_json(ordered),)).fetchone()
     return None if found is None else int(found)
 
 
@@ -169,12 +196,12 @@ def drop_started(connection: Connection, now_ns: int) -> None:
     )
 
 
-def drop_of_notice(connection: Connection, notice_id: str, now_ns: int) -> None:
-    """What waits for a notice that is removed."""
+def withdraw_others(connection: Connection, recipients: Iterable[str], now_ns: int) -> None:
+    """What waits for anybody but these, whom notices name now."""
     connection.execute(
-        "UPDATE outbox SET state = 'withdrawn', ended_ns = ?, content = '', detail = 'the notice was removed'"
-        " WHERE state = 'waiting' AND notice_id = ?",
-        (now_ns, notice_id),
+        f"UPDATE outbox SET state = 'withdrawn', ended_ns = ?, content = '', detail = '{NOT_NAMED}'"
+        " WHERE state = 'waiting' AND recipient NOT IN (SELECT value FROM json_each(?))",
+        (now_ns, _json(recipients)),
     )
 
 
@@ -193,13 +220,18 @@ def troubles(connection: Connection, since_ns: int) -> list[Trouble]:
     """For each recipient to which something did not get through since then."""
     rows = connection.execute(
         "SELECT recipient, notice_id, SUM(state IN ('waiting', 'sending')), SUM(state NOT IN ('waiting', 'sending')),"
-        " MAX(CASE WHEN detail = '' THEN '' ELSE printf('%020d', id) || detail END) FROM outbox WHERE"
-        " (state IN ('waiting', 'sending') AND detail != '') OR (state IN ('refused', 'given_up', 'dropped')"
-        " AND ended_ns >= ? AND ended_ns > COALESCE((SELECT MAX(good.ended_ns) FROM outbox AS good"
-        " WHERE good.recipient = outbox.recipient AND good.state = 'sent'), 0)) GROUP BY recipient ORDER BY recipient",
+        " MAX(CASE WHEN detail = '' THEN '' ELSE printf('%020d', id) || detail END) FROM outbox LEFT JOIN"
+        " (SELECT recipient, MAX(ended_ns) AS through_ns FROM outbox WHERE state = 'sent' GROUP BY recipient)"
+        " USING (recipient) WHERE (state IN ('waiting', 'sending') AND detail != '') OR"
+        " (state IN ('refused', 'given_up', 'dropped') AND ended_ns >= ? AND ended_ns > COALESCE(through_ns, 0))"
+        " GROUP BY recipient ORDER BY recipient",
         (since_ns,),
     )
     return [Trouble(recipient=t, notice_id=n, waiting=w, lost=g, detail=d[20:]) for t, n, w, g, d in rows]
+
+
+def _json(texts: Iterable[str]) -> str:
+    return msgspec.json.encode(list(texts)).decode()
 
 
 def _rows(connection: Connection, where: str, values: Sequence[Any] = ()) -> list[OutboxRow]:

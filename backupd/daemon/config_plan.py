@@ -25,7 +25,7 @@ from backupd.model.policies import PolicyArea, PolicyRule
 from backupd.model.sets import DestinationText, SetText
 from backupd.rules.definition_rules import check_set, difference
 from backupd.rules.fixed_settings import refuse_fixed
-from backupd.rules.notice_rules import notice_difference, unmasked
+from backupd.rules.notice_rules import check_notice, notice_difference, unmasked
 from backupd.rules.option_policy import locked, refuse
 from backupd.rules.pool_rules import check_members, with_place
 from backupd.settings.config_documents import Documents, Written, check, check_noticed, remarks
@@ -113,7 +113,9 @@ def _take_noticed(
     for notice in notices:
         old = next((one.text for one in known.notices if one.text.name == notice.text.name), None)
         try:
-            whole = Written(unmasked(notice.text, old), notice.document, notice.steps)
+            # Only now it is seen whether the rest of the text suits the address.
+            text = check_notice(unmasked(notice.text, old), all_sets)
+            whole = Written(text, notice.document, notice.steps)
         except BackupError as error:
             errors.append(notice.explained(error))
             continue

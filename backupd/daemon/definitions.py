@@ -39,7 +39,37 @@ from backupd.rules.fixed_settings import refuse_fixed
 from backupd.rules.pool_rules import check_members, pools_with, renamed_member, with_place
 from backupd.settings.daemon_settings import DaemonSettings
 
-Stored = TypeVar("Stored", StoredSet, StoredDestination)
+Stored = TypeVar("Stored", StoredSet, StoredDestination, StoredNotice, StoredContact)
+Write = Callable[[Connection], None]
+_Made = TypeVar("_Made")
+_NOUNS = {"b": "set", "d": "destination", "n": "notice", "c": "contact"}
+
+
+def pick(word: str, stored: Sequence[Stored], letter: str, missing: type[NotFoundError]) -> Stored:
+    """By name, id or the begin of one. letter: of ids of its kind. Raises `missing`, AmbiguousNameError."""
+    for one in stored:
+        if one.text.name == word:
+            return one
+    if names.is_id(word, letter):
+        identity = names.match_prefix(word, [one.id for one in stored], missing)
+        return next(one for one in stored if one.id == identity)
+    what = _NOUNS[letter]
+    raise missing(
+        f"no {what} is called '{word}'",
+        hint=f"bkctl {what} list shows what there is",
+        context={"candidates": [one.text.name for one in stored]},
+    )
+
+
+def refuse_taken(name: str, others: Sequence[StoredDefinition]) -> None:
+    """Raises NameTakenError where one of the others is called so."""
+    if any(one.text.name.casefold() == name.casefold() for one in others):
+        raise NameTakenError(f"the name {name} is taken", hint="choose another one")
+
+
+def new_id(letter: str, *, is_dry: bool) -> str:
+    """A new id; of what is only shown, none that could be taken for one."""
+    return letter + "0" * 32 if is_dry else rows.new_id(letter)
 
 
 class Definitions:
@@ -86,15 +116,14 @@ class Definitions:
 
     def set(self, word: str) -> StoredSet:
         """A set by name, id or the begin of an id. Raises SetNotFoundError, AmbiguousNameError."""
-        return _pick(word, self.sets, "b", SetNotFoundError, "bkctl set list shows what there is")
+        return pick(word, self.sets, "b", SetNotFoundError)
 
     def destination(self, word: str) -> StoredDestination:
         """A destination by name, id or place. Raises DestinationNotFoundError, AmbiguousNameError."""
         by_place = [one for one in self.destinations if is_place(word) and one.text.place == word.rstrip("/")]
         if by_place:
             return by_place[0]
-        hint = "bkctl destination list shows what there is"
-        return _pick(word, self.destinations, "d", DestinationNotFoundError, hint)
+        return pick(word, self.destinations, "d", DestinationNotFoundError)
 
     def destination_of(self, place: str) -> StoredDestination | None:
         """The destination that a place, or a repository's place, lies in."""
@@ -149,12 +178,12 @@ class Definitions:
         async with self._changing:
             text = check_destination(text)
             check_known(text.place)
-            _refuse_taken(text.name, self.destinations)
-            new_id = _id("d", is_dry=dry_run)
-            text = with_place(text, new_id)
+            refuse_taken(text.name, self.destinations)
+            identity = new_id("d", is_dry=dry_run)
+            text = with_place(text, identity)
             _refuse_shared(text, self.destinations)
             self._check_members(text)
-            made = StoredDestination(id=new_id, text=text, file=None, created_ns=self._clock.now_ns())
+            made = StoredDestination(id=identity, text=text, file=None, created_ns=self._clock.now_ns())
             volume = await volumes.look(text)
             if not dry_run:
                 await self._write(rows.put_destination, made)
@@ -165,8 +194,8 @@ class Definitions:
         """Make a set. Raises NameTakenError, DestinationNotFoundError, ConfigError, StateFullError."""
         async with self._changing:
             text = check_set(text, self.places)
-            _refuse_taken(text.name, self.sets)
-            made = StoredSet(id=_id("b", is_dry=dry_run), text=text, file=None, created_ns=self._clock.now_ns())
+            refuse_taken(text.name, self.sets)
+            made = StoredSet(id=new_id("b", is_dry=dry_run), text=text, file=None, created_ns=self._clock.now_ns())
             if not dry_run:
                 await self._write(rows.put_set, made)
             return made
@@ -183,7 +212,7 @@ class Definitions:
             text = check_set(text, self.places)
             if stored.id in self._stored:
                 refuse_fixed(stored.text, text)
-            _refuse_taken(text.name, [one for one in self.sets if one.id != stored.id])
+            refuse_taken(text.name, [one for one in self.sets if one.id != stored.id])
             made, changes = msgspec.structs.replace(stored, text=text, file=None), difference(stored.text, text)
             followers = self._notices_renamed(stored.text.name, text.name)
 
@@ -196,15 +225,17 @@ class Definitions:
                 await self._write(write)
             return made, changes
 
-    async def change_noticed(self, work: Callable[[], Callable[[Connection], None] | None]) -> None:
-        """Change notices or contacts, one change at a time.
+    async def change_noticed(self, work: Callable[[], tuple[_Made, Write | None]]) -> _Made:
+        """Change notices or contacts, one change at a time; what was made.
 
-        work: looks at what there is and says what to write; None: nothing. Raises what it raises, StateFullError.
+        work: looks at what there is, says what it makes of it and what to write; None: nothing. Raises what it raises,
+        StateFullError.
         """
         async with self._changing:
-            write = work()
+            made, write = work()
             if write is not None:
                 await self._write(write)
+            return made
 
     async def change_destination(
         self, stored: StoredDestination, text: DestinationText, *, dry_run: bool = False, place_anew: bool = False
@@ -218,7 +249,7 @@ class Definitions:
             text = with_place(check_destination(text), stored.id)
             check_known(text.place)
             others = [one for one in self.destinations if one.id != stored.id]
-            _refuse_taken(text.name, others)
+            refuse_taken(text.name, others)
             _refuse_shared(text, others)
             self._check_members(text, stored.text.name)
             if stored.text.pool is not None and text.pool is None:
@@ -343,11 +374,6 @@ class Definitions:
         await self.reload()
 
 
-def _id(letter: str, *, is_dry: bool) -> str:
-    """A new id; of what is only shown, none that could be taken for one."""
-    return letter + "0" * 32 if is_dry else rows.new_id(letter)
-
-
 def _forget_destination(connection: Connection, destination_id: str) -> None:
     volumes.remove_destination(connection, destination_id)
     seeding.end(connection, destination_id)
@@ -362,22 +388,6 @@ def _put_all(connection: Connection, plan: Plan) -> None:
         rows.put_notice(connection, notice)
     for contact in plan.contacts:
         rows.put_contact(connection, contact)
-
-
-def _pick(word: str, stored: Sequence[Stored], letter: str, missing: type[NotFoundError], hint: str) -> Stored:
-    for one in stored:
-        if one.text.name == word:
-            return one
-    if names.is_id(word, letter):
-        identity = names.match_prefix(word, [one.id for one in stored], missing)
-        return next(one for one in stored if one.id == identity)
-    what = "set" if letter == "b" else "destination"
-    raise missing(f"no {what} is called '{word}'", hint=hint, context={"candidates": [s.text.name for s in stored]})
-
-
-def _refuse_taken(name: str, others: Sequence[StoredSet | StoredDestination]) -> None:
-    if any(one.text.name.casefold() == name.casefold() for one in others):
-        raise NameTakenError(f"the name {name} is taken", hint="choose another one")
 
 
 def _refuse_shared(text: DestinationText, others: Sequence[StoredDestination]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 
 import msgspec
 
 from backupd.daemon.gate import ACTORS, ADMINS, EVERYONE, RESTORERS, RUNNERS, WATCHERS, Role, caller_of, check
+from backupd.daemon.key_watching import KeyWatch
 from backupd.daemon.place_finding import find_home, find_place
 from backupd.daemon.purge_routes import plan_order
 from backupd.daemon.retaining import retention_order
@@ -87,15 +89,18 @@ async def ask(call: Call) -> web.StreamResponse:
     name = question.name if _NAME.fullmatch(question.name) else ""
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     is_begun = False
-    # What fails before the first event is answered as an error, not as a stream.
-    async for event in call.services.queries.ask(name, call.peer.uid, order):
-        if adopted is not None and isinstance(event, Done) and event.exit_code == 0:
-            # Before the caller hears of it: what he was told stays so.
-            await known.adopt_seeded(adopted[0].id, adopted[1].id)
-        if not is_begun:
-            await response.prepare(call.request)
-            is_begun = True
-        await response.write(msgspec.json.encode(event) + b"\n")
+    with KeyWatch(call, order) if isinstance(order, KeyOrder) else nullcontext() as watch:
+        # What fails before the first event is answered as an error, not as a stream.
+        async for event in call.services.queries.ask(name, call.peer.uid, order):
+            if adopted is not None and isinstance(event, Done) and event.exit_code == 0:
+                # Before the caller hears of it: what he was told stays so.
+                await known.adopt_seeded(adopted[0].id, adopted[1].id)
+            if watch is not None:
+                await watch.hear(event)
+            if not is_begun:
+                await response.prepare(call.request)
+                is_begun = True
+            await response.write(msgspec.json.encode(event) + b"\n")
     if not is_begun:
         await response.prepare(call.request)
     return response

@@ -37,7 +37,7 @@ from backupd.daemon.scheduling import Scheduler
 from backupd.daemon.service_status import ServiceStatus
 from backupd.daemon.services import Services
 from backupd.daemon.serving import Server
-from backupd.daemon.status_routes import coming_of, report_of
+from backupd.daemon.status_routes import coming_of, report_of, underway_of
 from backupd.daemon.supervisor import OWN_VARIABLES, Supervisor
 from backupd.errors import BackupError, BusyError, UsageError
 from backupd.settings.daemon_settings import DaemonSettings
@@ -109,6 +109,7 @@ async def _assemble(
     jobs = Jobs(database, carrier, clock, settings.queue.jobs_at_once)
     notices = Notices(database, definitions, clock, for_jobs)
     notices.adopt(settings)
+    notices.underway = partial(underway_of, jobs)
     jobs.follow_begins(notices.hear_begin)
     jobs.follow_ends(notices.hear_end)
     scheduler = Scheduler(database, definitions, jobs, clock, environment)

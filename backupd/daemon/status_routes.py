@@ -12,6 +12,7 @@ from backupd.catalog.jobs import StoredJob, StoredRun
 from backupd.daemon import account, deciding, growth, metrics, quotas, status
 from backupd.daemon.coming_runs import ComingRuns
 from backupd.daemon.gate import WATCHERS
+from backupd.daemon.jobs import Jobs
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.requests import JobRequest
 from backupd.daemon.route import Call, Route
@@ -62,7 +63,7 @@ async def report_of(
         destinations=list(known.destinations),
         runs=runs,
         ended=ended,
-        underway=_underway(services),
+        underway=underway_of(services.jobs),
         keys=keys,
         held=quotas.held_everywhere(runs, known.repositories, known.destinations),
         account=account.use(known.account_quota, known.sets, runs, known.destinations),
@@ -139,10 +140,10 @@ def coming_of(ahead: ComingRuns, stored: StoredSet) -> status.Coming | None:
     )
 
 
-def _underway(services: Services) -> dict[str, Underway]:
+def underway_of(jobs: Jobs) -> dict[str, Underway]:
     """By set id: the job that runs, else the one that waits; backups before others."""
     found: dict[str, Underway] = {}
-    for job in sorted(services.jobs.live.values(), key=_rank, reverse=True):
+    for job in sorted(jobs.live.values(), key=_rank, reverse=True):
         if job.stored.set_id is not None:
             found[job.stored.set_id] = Underway(
                 job=job.stored.id,

@@ -49,7 +49,6 @@ class NoticeOrder(Order, frozen=True, kw_only=True, tag="notice"):
     mail: MailServer | None = None
     url: bytes = b""
     secret: bytes | None = None
-    allow_plaintext: bool = False
 
 
 class AppriseOrder(Order, frozen=True, kw_only=True, tag="notice_apprise"):

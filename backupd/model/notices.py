@@ -7,14 +7,18 @@ from typing import Any, Literal
 from backupd.model.secret_references import SecretReference
 from backupd.model.structs import Struct, Text
 
-NoticeEvent = Literal["start", "success", "warning", "failure", "missed", "overdue", "digest"]
+NoticeEvent = Literal["start", "success", "warning", "failure", "missed", "overdue", "key", "digest"]
 NoticeKind = Literal["mail", "webhook", "healthchecks", "apprise"]
 HEALTHCHECKS = "healthchecks:"
 MAIL = "mailto:"
 MASK = "…"
 """Stands in a shown address for what may be secret."""
-USUAL: list[NoticeEvent] = ["failure", "warning", "missed", "overdue"]
+USUAL: list[NoticeEvent] = ["failure", "warning", "missed", "overdue", "key"]
 USUAL_OF_CHECKS: list[NoticeEvent] = ["start", "success", "warning", "failure", "missed"]
+MOST_STEP_SECONDS = 300
+"""How long a mail server may be allowed to take for a step."""
+MAIL_STEPS = 20
+"""From the connection to the last answer of one mail, with room for a server of several addresses."""
 SCHEMA = "backupd.notice/1"
 
 
@@ -27,7 +31,7 @@ class NoticeText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     url_from: SecretReference | None = None
     """In place of url, where the address holds a token."""
     on: list[NoticeEvent] | None = None
-    """None: what goes wrong; of a healthchecks address also what goes well."""
+    """None: what goes wrong, and keys; of a healthchecks address, which hears of no keys, also what goes well."""
     sets: list[str] = []
     """Names; empty: all."""
     enabled: bool = True
@@ -54,6 +58,8 @@ class NoticeDestination(Struct, frozen=True, kw_only=True):
     name: str
     verdict: str
     detail: str = ""
+    is_of_run: bool = True
+    """Whether the verdict is the run's; else it is that of `status`."""
 
 
 class NoticeError(Struct, frozen=True, kw_only=True):
@@ -95,7 +101,7 @@ class NoticeContent(Struct, frozen=True, kw_only=True):
     schema: str = SCHEMA
     id: str
     """Of what happened: the same for all who are told, and at each try."""
-    event: Literal["start", "success", "warning", "failure", "missed", "overdue", "digest", "test"]
+    event: Literal["start", "success", "warning", "failure", "missed", "overdue", "key", "digest", "test"]
     host: str
     time: str
     title: str
@@ -110,6 +116,8 @@ class NoticeContent(Struct, frozen=True, kw_only=True):
     finished: str | None = None
     exit: int | None = None
     snapshot: str | None = None
+    user: str | None = None
+    """Who used a key."""
     facts: dict[str, Any] = {}
     """Of a backup: files and bytes, as in `result.runs[]`."""
     destinations: list[NoticeDestination] = []
@@ -118,6 +126,20 @@ class NoticeContent(Struct, frozen=True, kw_only=True):
     warnings: list[str] = []
     commands: list[NoticeCommand] = []
     digest: list[DigestLine] = []
+
+
+class KeyUse(Struct, frozen=True, kw_only=True):
+    """A key of a repository that was shown, or a change of those that open it."""
+
+    verb: str
+    """Of `bkctl key`."""
+    user: str
+    set_name: str | None
+    destination: str | None
+    slot: str = ""
+    label: str = ""
+    is_whole: bool = True
+    """False: it was begun, and nobody heard of its end."""
 
 
 def kind_of(url: str) -> NoticeKind:

@@ -84,9 +84,10 @@ def check_notice(text: NoticeText, sets: Collection[str] | None) -> NoticeText:
     if text.on is not None and "start" in text.on and kind not in (None, "healthchecks"):
         hint = "a start is only told to a healthchecks address"
         raise ConfigError(f"{name}: start of a {kind} address", hint=hint, context={"at": ["on"]})
-    if kind == "healthchecks" and "digest" in (text.on or []):
-        hint = "a digest is for people: leave it out here"
-        raise ConfigError(f"{name}: digest of a healthchecks address", hint=hint, context={"at": ["on"]})
+    for_people = next((one for one in text.on or [] if one in ("digest", "key")), None)
+    if kind == "healthchecks" and for_people is not None:
+        hint = f"{for_people} is told to people: leave it out here"
+        raise ConfigError(f"{name}: {for_people} of a healthchecks address", hint=hint, context={"at": ["on"]})
     unknown = [one for one in text.sets if sets is not None and one not in sets]
     if unknown:
         raise SetNotFoundError(
@@ -210,6 +211,32 @@ def recipients_of(notice_id: str, text: NoticeText, every: Iterable[str]) -> lis
     if kind_of(text.url) != "mail" or not text.url:
         return [notice_id]
     return list(dict.fromkeys(MAIL + _folded(one) for one in addresses_of(text.url) or every))
+
+
+def all_recipients(notices: Iterable[tuple[str, NoticeText]], contacts: Iterable[ContactText]) -> set[str]:
+    """To whom any notice goes that is switched on."""
+    every = [one.email for one in contacts]
+    return {one for notice_id, text in notices if text.enabled for one in recipients_of(notice_id, text, every)}
+
+
+def contacts_at(recipient: str, contacts: Iterable[ContactText]) -> list[ContactText]:
+    """Those who read mail to a recipient; none of what is no mail."""
+    email = recipient.removeprefix(MAIL).casefold() if recipient.startswith(MAIL) else None
+    return [one for one in contacts if one.email.casefold() == email]
+
+
+def certificate_at(recipient: str, contacts: Iterable[ContactText]) -> str | None:
+    """What mail to a recipient is encrypted for; None: it is not."""
+    found = contacts_at(recipient, contacts)
+    return next((one.certificate for one in found if one.encrypt and one.certificate), None)
+
+
+def keeps_order(text: NoticeText) -> bool:
+    """Whether nothing that it sends may overtake what it sent before: a check is as the last ping says.
+
+    Of a webhook each has its time in it, and one that its receiver chokes on keeps no other from it.
+    """
+    return text.url_from is not None or kind_of(text.url) == "healthchecks"
 
 
 def _folded(address: str) -> str:

@@ -8,13 +8,14 @@ from typing import Literal
 import msgspec
 
 from backupd.errors import ConfigError, UsageError
+from backupd.model.notices import MOST_STEP_SECONDS
 from backupd.model.secret_references import SecretReference
 from backupd.model.structs import Text
 from backupd.rules.definition_rules import check_directory, check_secret, duration
 from backupd.rules.notice_rules import check_address
 
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
-_LEAST_SECONDS, _MOST_SECONDS = 1, 300
+_LEAST_SECONDS = 1
 USUAL_DIGEST = "07:00"
 
 
@@ -87,8 +88,8 @@ def _check_sender(text: MailSettings) -> None:
 
 
 def _check_timeout(text: MailSettings) -> None:
-    if not _LEAST_SECONDS <= (duration(text.timeout) or 0) <= _MOST_SECONDS:
-        raise UsageError(f"timeout: {text.timeout}", hint=f"{_LEAST_SECONDS} s to {_MOST_SECONDS // 60} minutes")
+    if not _LEAST_SECONDS <= (duration(text.timeout) or 0) <= MOST_STEP_SECONDS:
+        raise UsageError(f"timeout: {text.timeout}", hint=f"{_LEAST_SECONDS} s to {MOST_STEP_SECONDS // 60} minutes")
 
 
 def _check_ca_file(text: MailSettings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import click
 import msgspec
@@ -10,7 +11,6 @@ import msgspec
 from backupd.model.api import Change
 from backupd.model.notice_api import ContactChange, ContactList, ContactView, EditContact
 from backupd.model.notices import ContactText
-from backupd.store_errors import ContactNotFoundError
 from bkctl import options
 from bkctl.daemon_client import DaemonClient
 from bkctl.dispatch import client_of
@@ -95,8 +95,4 @@ def remove(session: Session, /, name: str) -> Reply:
 
 
 def _get(client: DaemonClient, name: str) -> ContactView:
-    found = client.get("/v1/contacts", ContactList).contacts
-    hits = [one for one in found if one.text.name == name] or [one for one in found if one.id.startswith(name)]
-    if len(hits) != 1:
-        raise ContactNotFoundError(f"no contact is called '{name}'", hint="bkctl contact list shows what there is")
-    return hits[0]
+    return client.get(f"/v1/contacts/{quote(name, safe='')}", ContactView)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, get_args
+from urllib.parse import quote
 
 import click
 import msgspec
@@ -10,9 +11,9 @@ import msgspec
 from backupd.errors import UsageError
 from backupd.model.api import Change, Nothing
 from backupd.model.notice_api import EditNotice, NoticeChange, NoticeList, NoticeTest, NoticeView
-from backupd.model.notices import NoticeEvent, NoticeText
+from backupd.model.notices import MAIL_STEPS, MOST_STEP_SECONDS, NoticeEvent, NoticeText
 from backupd.model.secret_references import SecretReference
-from backupd.store_errors import NoticeFailedError, NoticeNotFoundError, NoticeSomeError
+from backupd.notice_errors import NoticeFailedError, NoticeSomeError
 from bkctl import options
 from bkctl.daemon_client import DaemonClient
 from bkctl.dispatch import client_of
@@ -23,8 +24,8 @@ from bkctl.render.sets import change_lines
 from bkctl.session import Reply, Session, described
 
 _EVENTS: tuple[NoticeEvent, ...] = get_args(NoticeEvent)
-_TEST_SECONDS = 330.0
-"""A server may take its time at each step; the daemon hears of silence itself."""
+_TEST_SECONDS = MAIL_STEPS * MOST_STEP_SECONDS + 30.0
+"""A server may take its time at each step; the daemon hears of silence itself, as early as its settings let it."""
 
 
 @click.group("notice", cls=Noun, short_help="Who is told what, and how.")
@@ -170,8 +171,4 @@ def _reference(path: str | None) -> SecretReference | None:
 
 
 def _get(client: DaemonClient, name: str) -> NoticeView:
-    found = client.get("/v1/notices", NoticeList).notices
-    hits = [one for one in found if one.text.name == name] or [one for one in found if one.id.startswith(name)]
-    if len(hits) != 1:
-        raise NoticeNotFoundError(f"no notice is called '{name}'", hint="bkctl notice list shows what there is")
-    return hits[0]
+    return client.get(f"/v1/notices/{quote(name, safe='')}", NoticeView)

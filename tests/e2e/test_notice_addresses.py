@@ -177,3 +177,14 @@ def test_notices_stand_in_conf_d_like_sets(told: Noticing) -> None:
     told.daemon.good("set", "rename", "home", "house")
     assert told.daemon.good("notice", "list")["notices"][0]["sets"] == ["house"]
     told.daemon.good("set", "rename", "house", "home")
+
+
+@pytest.mark.parametrize(("noun", "address"), [("notice", "mailto:anna@example.org"), ("contact", "anna@example.org")])
+def test_only_what_is_named_is_forgotten(told: Noticing, noun: str, address: str) -> None:
+    """A letter that all ids begin with names nothing: who mistypes removes what tells of failures."""
+    identity = told.daemon.good(noun, "add", "anna", address)[noun]["id"]
+    for word in (identity[0], identity[:4], "an", "anna/x"):
+        document = told.daemon.json(noun, "remove", word, "--yes")
+        assert (document["exit"], document["error"]["code"]) == (10, f"{noun}.not_found"), word
+    assert told.daemon.good(noun, "remove", identity[:9], "--yes")["changed"] is True
+    assert told.daemon.good(noun, "list")[f"{noun}s"] == []

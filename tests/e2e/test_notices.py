@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import slow_set
 from tests.support.noticing import SENDER, Noticing, noticing, wait_until
 from tests.support.people import person
 from tests.support.servers.certificates import Authority
@@ -209,6 +210,23 @@ def test_overdue_is_told_once_and_again_after_a_day(told: Noticing) -> None:
     told.minutes_pass(60 * 25)
     assert told.settle() == 2
     told.daemon.good("set", "edit", "home", "--max-age", "10w")
+
+
+def test_what_is_overdue_while_a_run_is_under_way_says_so(told: Noticing) -> None:
+    """Who reads it late begins another run, or takes a backup that needs days for one that is dead."""
+    daemon = told.daemon
+    slow_set.make(daemon, "slow", told.home / "slow", mib=2)
+    daemon.good("set", "edit", "slow", "--max-age", "1h")
+    with slow_set.begun(daemon, "slow") as job:
+        daemon.good("notice", "add", "admins", f"mailto:{ANNA}", "--on", "overdue", "--set", "slow")
+        told.minutes_pass(24 * 60 + 2)
+        (mail,) = told.mail.wait_for(1)
+        told.clear()
+    text = mail.message.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert mail.subject.startswith("slow: overdue")
+    assert f"bkctl job show {job[:9]}" in text
+    daemon.json("job", "wait", job)
+    daemon.good("set", "delete", "slow", "--yes")
 
 
 def test_a_digest_comes_once_a_day(told: Noticing) -> None:

@@ -24,13 +24,14 @@ from backupd.model.sets import ConfigDocument, DestinationText, SetText
 from backupd.model.striking import strike
 from backupd.operations import bare_blocks, snapshots
 from backupd.operations.context import JobContext
-from backupd.operations.notices import certificates, posting
+from backupd.operations.notices import certificates
 from backupd.operations.restore import sparing
 from backupd.operations.restore.versions import pick_versions
 from backupd.repository import identity, opening, purge_marker
 from backupd.rules import globs, moments, names, notice_rules, option_policy, picking
 from backupd.rules.digest import minutes_of
 from backupd.rules.filtering import Filters, parse_filter_file
+from backupd.rules.retry_after import asked_seconds
 from backupd.settings import (
     config_documents,
     config_files,
@@ -310,7 +311,7 @@ def _address(data: bytes, _: Path) -> object:
 
 
 def _retry_after(text: str) -> object:
-    return posting._retry_after(text, datetime(2026, 11, 21, tzinfo=UTC))
+    return asked_seconds(text, datetime(2026, 11, 21, tzinfo=UTC))
 
 
 def _name(text: str) -> object:
@@ -335,7 +336,7 @@ ROWS = (
     ),
     Decoder("certificate of a contact", _certificate, (_CERTIFICATE,), "text"),
     Decoder("address of a notice", _address, (b"https://example.org:8443/hook?a=b", b"ntfys://host/topic"), "text"),
-    Decoder("Retry-After", _of_text(_retry_after), (b"120", b"Sat, 21 Nov 2026 21:07:10 GMT", b"x"), "text"),
+    Decoder("Retry-After", _of_text(_retry_after), (b"120", b"Sat, 21 Nov 2026 21:07:10 +0000", b"x"), "text"),
     Decoder("time of a digest", _of_text(minutes_of), (b"07:00", b"23:59"), "text"),
     Decoder("key file", _key, (_KEY, b"A" * 44), "text"),
     Decoder("filter file", _rules, (_RULES,), "text"),

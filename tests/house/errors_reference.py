@@ -1,11 +1,11 @@
-"""Write docs/errors.md from backupd/errors.py and backupd/store_errors.py: `python -m tests.house.errors_reference`."""
+"""Write docs/errors.md from the files of errors in backupd/: `python -m tests.house.errors_reference`."""
 
 from __future__ import annotations
 
 import inspect
 from pathlib import Path
 
-from backupd import errors, store_errors
+from backupd import errors, notice_errors, store_errors
 from backupd.errors import BackupError
 
 FILE = Path(__file__).resolve().parents[2] / "docs" / "errors.md"
@@ -37,13 +37,13 @@ EXIT_CODES: tuple[tuple[int, str, str], ...] = (
 )
 """(code, meaning, whether to try again) of all exit codes that the commands of this version end with."""
 
-_FILES = (errors.__name__, store_errors.__name__)
+_FILES = (errors.__name__, store_errors.__name__, notice_errors.__name__)
 
 _INTRODUCTION = """\
 # Exit codes and errors
 
-Generated from backupd/errors.py and backupd/store_errors.py by `python -m tests.house.errors_reference`;
-a test keeps it in step.
+Generated from backupd/errors.py, backupd/store_errors.py and backupd/notice_errors.py by
+`python -m tests.house.errors_reference`; a test keeps it in step.
 
 Scripts go by the exit code, and by `error.code` of `--json` where they need to know more. A code that is not listed
 here is a failure. New codes may be added; none changes its meaning.
@@ -65,7 +65,7 @@ _ERRORS = """
 
 
 def error_classes() -> list[type[BackupError]]:
-    """All errors of the program, in the order of backupd/errors.py, then of backupd/store_errors.py."""
+    """All errors of the program, in the order of these files."""
     found: list[type[BackupError]] = [BackupError]
     for kind in found:
         found.extend(kind.__subclasses__())

@@ -15,6 +15,7 @@ FLOORS: dict[str, int] = {
     "durable_io": 0,
     "state_errors": 0,
     "store_errors": 0,
+    "notice_errors": 0,
     "inode_io": 0,
     "mount_identity": 0,
     "private_memory": 0,
@@ -55,6 +56,8 @@ NEIGHBOURS: frozenset[tuple[str, str]] = frozenset(
         ("shared_memory", "errors"),
         ("state_errors", "errors"),
         ("store_errors", "errors"),
+        ("notice_errors", "errors"),
+        ("notice_errors", "store_errors"),
         ("rights", "errors"),
         # The grammar of places belongs to client and daemon alike, and says what is wrong with one.
         ("model", "errors"),
@@ -76,7 +79,7 @@ NEIGHBOURS: frozenset[tuple[str, str]] = frozenset(
 """(importer, imported) pairs of one floor."""
 
 CLIENT_ROOMS: frozenset[str] = frozenset(
-    {"backupd", "errors", "store_errors", "private_memory", "sizes", "model", "wire"}
+    {"backupd", "errors", "store_errors", "notice_errors", "private_memory", "sizes", "model", "wire"}
 )
 """The rooms that bkctl may import; of `backupd` itself only the version."""
 

@@ -12,6 +12,7 @@ from backupd.catalog.jobs import StoredJob
 from backupd.clock import to_datetime
 from backupd.model.notices import (
     DigestLine,
+    KeyUse,
     NoticeCommand,
     NoticeContent,
     NoticeDestination,
@@ -50,6 +51,15 @@ _SAID = {
 }
 _TOLD = {"completed": "good", "warning": "with warnings", "missed": "missed", "running": "begun"}
 _DAMAGE = 20
+_KEY_USES = {
+    "show": ("key shown", "was shown the key"),
+    "sheet": ("key sheet printed", "printed the sheet with the key"),
+    "add": ("key added", "added a key"),
+    "remove": ("key removed", "removed a key"),
+    "password": ("password changed", "changed the password"),
+    "rotate": ("keys replaced", "replaced the keys"),
+}
+"""For a title and for a sentence."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,19 +146,19 @@ def of_digest(
     place: Place,
     times_ns: tuple[int, int],
 ) -> NoticeContent:
-    """Of what happened between two times. jobs: set's name, state and how many of its jobs ended so."""
-    counted: dict[str, dict[str, int]] = {one.set: {} for one in sets}
-    for name, state, count in jobs:
+    """Of what happened between two times. jobs: set's id, state and how many of its jobs ended so."""
+    counted: dict[str, dict[str, int]] = {one.id: {} for one in sets}
+    for set_id, state, count in jobs:
         kind = _COUNTED.get(_EVENTS[state]) if state in _EVENTS else None
-        if name in counted and kind is not None:
-            counted[name][kind] = counted[name].get(kind, 0) + count
+        if set_id in counted and kind is not None:
+            counted[set_id][kind] = counted[set_id].get(kind, 0) + count
     lines = [
         DigestLine(
             set=_name(one.set),
-            **counted[one.set],
+            **counted[one.id],
             destinations=[_stands(copy) for copy in one.copies][:_MOST_LINES],
         )
-        for one in sets[:_MOST_SETS]
+        for one in sets
     ]
     lines.sort(key=lambda line: not needs_look(line))
     bad = [line for line in lines if needs_look(line)]
@@ -171,8 +181,33 @@ def of_digest(
         summary=f"From {since} to {until}: {good} of {runs} runs were good; {told}.",
         started=_time_of(times_ns[0], place),
         finished=_time_of(times_ns[1], place),
-        digest=lines,
+        digest=lines[:_MOST_SETS],
         commands=commands,
+    )
+
+
+def of_key(use: KeyUse, identity: str, place: Place, now_ns: int) -> NoticeContent:
+    """Of a key that somebody was shown or changed; none of it stands in what is told."""
+    title, said = _KEY_USES[use.verb]
+    name = _name(use.set_name) if use.set_name is not None else None
+    where = f"the repository of {name}" if name is not None else "a repository"
+    where += f" at {_name(use.destination)}" if use.destination is not None else ""
+    slot = f" {short(use.slot)}" * bool(use.slot) + f" ({use.label})" * bool(use.label)
+    user = _line(use.user, 64)
+    summary = f"{user} {said}{slot} of {where} on {place.host}."
+    if not use.is_whole:
+        title += "?"
+        summary = f"bkctl key {use.verb} of {user} for {where} on {place.host} broke off; it may be done all the same."
+    return NoticeContent(
+        id=identity,
+        event="key",
+        host=place.host,
+        time=_time_of(now_ns, place),
+        title=_line(f"{name or 'repository'}: {title} ({place.host})", _MOST_TITLE),
+        summary=_line(summary),
+        set=name,
+        user=user,
+        commands=_after_key(use, name) if name is not None else [],
     )
 
 
@@ -198,7 +233,9 @@ def _stands(copy: CopyStatus) -> NoticeDestination:
     detail = copy.reason
     if not detail and copy.age_seconds is not None:
         detail = f"last good {format_seconds(max(copy.age_seconds, 0))} ago"
-    return NoticeDestination(name=_name(copy.destination), verdict=copy.verdict, detail=_line(detail))
+    return NoticeDestination(
+        name=_name(copy.destination), verdict=copy.verdict, detail=_line(detail), is_of_run=False
+    )
 
 
 def _run(job: StoredJob) -> dict[str, Any]:
@@ -225,17 +262,22 @@ def _destinations(run: Mapping[str, Any]) -> list[NoticeDestination]:
 def _with_last_good(
     found: list[NoticeDestination], event: NoticeEvent, job: StoredJob, stands: SetStatus | None
 ) -> list[NoticeDestination]:
-    """Of what went wrong also how old the last good backup is, at all destinations of the set."""
+    """Of what went wrong also how the set stands at all its destinations; where the run never got to, that alone."""
     if stands is None or job.kind != "backup":
         return found
     told = {one.name: one for one in found}
     made: list[NoticeDestination] = []
     for copy in stands.copies[:_MOST_LINES]:
         name = _name(copy.destination)
-        one = told.pop(name, None) or NoticeDestination(name=name, verdict="missed" if event == "missed" else "failed")
         age = f"last good {format_seconds(max(copy.age_seconds, 0))} ago" if copy.age_seconds is not None else ""
-        detail = "; ".join(part for part in (one.detail, age or "no good backup yet") if part)
-        made.append(msgspec.structs.replace(one, detail=_line(detail)))
+        one = told.pop(name, None)
+        if one is None and event == "missed":
+            one = NoticeDestination(name=name, verdict="missed")
+        if one is None:
+            one, parts = _stands(copy), ["this run did not get there", copy.reason or age or "no good backup yet"]
+        else:
+            parts = [one.detail, age or "no good backup yet"]
+        made.append(msgspec.structs.replace(one, detail=_line("; ".join(part for part in parts if part))))
     return [*made, *told.values()][:_MOST_LINES]
 
 
@@ -266,6 +308,21 @@ def _commands(job: StoredJob, name: str) -> list[NoticeCommand]:
     elif job.kind == "backup" and job.state not in ("completed", "warning"):
         found.append(NoticeCommand(purpose="Run it again", command=f"bkctl backup {name}"))
     return found
+
+
+def _after_key(use: KeyUse, name: str) -> list[NoticeCommand]:
+    """As docs/operations.md has it for a key that somebody else knows."""
+    found = [NoticeCommand(purpose="See what opens it now", command=f"bkctl key list {name}")]
+    if use.verb not in ("show", "sheet", "add") or not use.slot:
+        return found
+    away = "If nobody was to add it: take it away"
+    if use.verb != "add":
+        away = "Then take the old one away"
+        purpose = "If nobody was to see it: make another key"
+        found.append(NoticeCommand(purpose=purpose, command=f"bkctl key add {name}"))
+    found.append(NoticeCommand(purpose=away, command=f"bkctl key remove {_name(short(use.slot))} {name}"))
+    purpose = "Then new keys for all that is written from now on"
+    return [*found, NoticeCommand(purpose=purpose, command=f"bkctl key rotate {name}")]
 
 
 def _lines(texts: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, tzinfo
 
@@ -21,8 +21,8 @@ from backupd.daemon.notices.definitions import NoticeDefinitions
 from backupd.daemon.notices.sending import Sending
 from backupd.errors import BackupError, UsageError
 from backupd.model.notice_api import NoticeTest, TestedRecipient
-from backupd.model.notices import MAIL, NoticeContent, events_of
-from backupd.model.status import SetStatus
+from backupd.model.notices import MAIL, KeyUse, NoticeContent, events_of
+from backupd.model.status import SetStatus, Underway
 from backupd.rules.digest import minutes_of
 from backupd.rules.notice_rules import recipients_of
 from backupd.settings.daemon_settings import DaemonSettings
@@ -43,16 +43,20 @@ class Notices:
         self, database: Database, known: Definitions, clock: Clock, environment: Mapping[str, str]
     ) -> None:
         self._database, self._known, self._clock, self._environment = database, known, clock, environment
-        self.definitions = NoticeDefinitions(known, clock)
+        self.definitions = NoticeDefinitions(database, known, clock)
         self._sending = Sending(database, known, self.definitions, clock, environment)
         self._certificates = Certificates(known, environment)
         self.coming: Callable[[StoredSet], status.Coming | None] = lambda _: None
         """When a set runs by itself."""
+        self.underway: Callable[[], Mapping[str, Underway]] = dict
+        """By set id, the jobs that wait or run."""
         self._zone: tzinfo = UTC
         self._digest_at = minutes_of(USUAL_DIGEST)
         self._woken = asyncio.Event()
         self._begun: list[StoredJob] = []
         self._is_started = False
+        self._is_noted = False
+        """Something was noted beside the turns."""
         self._has_untold = True
         self._looked_ns: int | None = None
 
@@ -88,6 +92,21 @@ class Notices:
         if any("start" in events_of(one.text) for one in self._known.notices):
             self._begun.append(stored)
             self._woken.set()
+
+    async def tell_key(self, use: KeyUse) -> None:
+        """Somebody was shown a key, or changed what opens a repository; it is told from its note in the catalog on."""
+        of = use.set_name or "a repository"
+        _log.warning("key %s of %s by %s%s", use.verb, of, use.user, "" if use.is_whole else ", broken off")
+        now_ns = self._clock.now_ns()
+        identity = f"key-{new_id('n')[1:17]}"
+        try:
+            noted = self._database.write_always(noting.key, use, identity, self._told, now_ns)
+            self._sending.tell_dropped(await asyncio.wrap_future(noted))
+        except BackupError as error:
+            # Whoever needs the key to save what is left gets it on a full disk, too.
+            _log.error("that is told nobody: %s", error.message)
+        self._is_noted = True
+        self._woken.set()
 
     async def keep_up(self) -> None:
         """Until cancelled."""
@@ -145,7 +164,7 @@ class Notices:
             destinations=list(known.destinations),
             runs=runs,
             ended={},
-            underway={},
+            underway=self.underway(),
             keys={},
             coming={one.id: found for one in known.sets if (found := self.coming(one)) is not None},
             seedings=known.seedings,
@@ -155,45 +174,48 @@ class Notices:
 
     async def _turn(self) -> None:
         now_ns = self._clock.now_ns()
+        is_minute = self._looked_ns is None or not 0 <= now_ns - self._looked_ns < _LOOK_NS
         if not self._is_started:
             await self._sending.start()
             self._is_started = True
-        is_new = await self._note_jobs(now_ns)
-        if self._looked_ns is None or not 0 <= now_ns - self._looked_ns < _LOOK_NS:
+        # A job that somebody else noted, a missed run, is heard of once a minute at the latest.
+        self._has_untold = self._has_untold or is_minute
+        is_new = self._has_untold or self._is_noted or bool(self._begun)
+        self._is_noted = False
+        await self._note_begun(now_ns)
+        sets = await self._standing() if is_minute or (self._has_untold and self._known.notices) else []
+        if self._has_untold:
+            await self._note_ended(sets, now_ns)
+        if is_minute:
             self._looked_ns = now_ns
-            await self._look(now_ns)
-            is_new = True
+            await self._look(sets, now_ns)
         if is_new:
             await self._sending.look()
         await self._sending.turn()
 
-    async def _note_jobs(self, now_ns: int) -> bool:
-        is_new = self._has_untold or bool(self._begun)
+    async def _note_begun(self, now_ns: int) -> None:
         while self._begun:
-            await asyncio.wrap_future(
-                self._database.write(noting.begun, self._begun[0], self._told, now_ns)
-            )
+            begun = self._database.write(noting.begun, self._begun[0], self._told, now_ns)
+            self._sending.tell_dropped(await asyncio.wrap_future(begun))
             self._begun.pop(0)
-        if self._has_untold:
-            self._has_untold = False
-            try:
-                stands = {one.id: one for one in await self._standing()} if self._known.notices else {}
-                told = self._told._replace(stands=stands)
-                left = await asyncio.wrap_future(self._database.write(noting.ended, told, now_ns))
-            except BaseException:
-                self._has_untold = True
-                raise
-            self._has_untold = self._has_untold or left > 0
-        return is_new
 
-    async def _look(self, now_ns: int) -> None:
+    async def _note_ended(self, sets: Sequence[SetStatus], now_ns: int) -> None:
+        self._has_untold = False
+        try:
+            told = self._told._replace(stands={one.id: one for one in sets})
+            left, dropped = await asyncio.wrap_future(self._database.write(noting.ended, told, now_ns))
+        except BaseException:
+            self._has_untold = True
+            raise
+        self._sending.tell_dropped(dropped)
+        self._has_untold = self._has_untold or left > 0
+
+    async def _look(self, sets: Sequence[SetStatus], now_ns: int) -> None:
         """Once a minute: is a set overdue, is it time for the digest, do certificates hold."""
-        # A job that somebody else noted, a missed run, is heard of here at the latest.
-        self._has_untold = True
-        known = self._known
-        sets = await self._standing()
-        ids = {one.text.name: one.id for one in known.destinations}
+        ids = {one.text.name: one.id for one in self._known.destinations}
         enabled = [one for one in sets if one.is_enabled]
-        await asyncio.wrap_future(self._database.write(noting.overdue, enabled, ids, self._told, now_ns))
-        await asyncio.wrap_future(self._database.write(noting.digest, enabled, self._digest_at, self._told, now_ns))
+        late = self._database.write(noting.overdue, enabled, ids, self._told, now_ns)
+        self._sending.tell_dropped(await asyncio.wrap_future(late))
+        day = self._database.write(noting.digest, enabled, self._digest_at, self._told, now_ns)
+        self._sending.tell_dropped(await asyncio.wrap_future(day))
         self._certificates.look_soon(self.definitions.in_force, now_ns)

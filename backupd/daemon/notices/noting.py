@@ -1,11 +1,13 @@
 """From what happened to rows of the outbox: ends of jobs, sets that are overdue, the digest of a day.
 
-All of it runs on the catalog's thread, within the transaction that also notes that it was told.
+All of it runs on the catalog's thread, within the transaction that also notes that it was told; what was dropped for it
+is given back, to be told once that is committed.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,14 +18,14 @@ from backupd.catalog.database import Connection
 from backupd.catalog.definitions import StoredNotice
 from backupd.catalog.facts import fact, put_fact
 from backupd.catalog.jobs import StoredJob
-from backupd.catalog.outbox import Noted
+from backupd.catalog.outbox import Dropped, Noted
 from backupd.clock import to_datetime
 from backupd.daemon.notices import content
 from backupd.daemon.requests import JobRequest
-from backupd.model.notices import ContactText, NoticeContent, NoticeEvent, NoticeText, events_of
-from backupd.model.status import CopyStatus, SetStatus
+from backupd.model.notices import ContactText, KeyUse, NoticeContent, NoticeEvent, NoticeText, events_of
+from backupd.model.status import SetStatus
 from backupd.rules.digest import begin_of, latest_due
-from backupd.rules.notice_rules import recipients
+from backupd.rules.notice_rules import certificate_at, recipients
 from backupd.wire.malformed import MALFORMED
 
 _DIGEST = "notices.digest"
@@ -53,6 +55,7 @@ class Told(NamedTuple):
                 kind=event,
                 content=body,
                 message_id=message_id(told.id, recipient, self.place.host),
+                is_sealed=certificate_at(recipient, self.contacts) is not None,
             )
 
 
@@ -68,29 +71,36 @@ def message_id(event: str, recipient: str, host: str) -> str:
     return f"<{digest}@{kept}.backupd>"
 
 
-def ended(connection: Connection, told: Told, now_ns: int) -> int:
-    """Tell of the jobs that ended and were not told yet; how many are left."""
+def ended(connection: Connection, told: Told, now_ns: int) -> tuple[int, list[Dropped]]:
+    """Tell of the jobs that ended and were not told yet; how many are left, and what was dropped."""
 
     def tell(job: StoredJob) -> Iterable[Noted]:
         event = content.event_of(job)
-        if event is None or _is_dry(job) or not told.notices:
+        if event is None or _is_dry(job.kind, job.orders) or not told.notices:
             return ()
-        of_set = told.stands.get(job.set_id or "") if event != "success" else None
+        stands = told.stands.get(job.set_id or "")
+        if stands is not None:
+            # Notices and commands know a set by its name of now, a run by that of when it was begun.
+            job = msgspec.structs.replace(job, set_name=stands.set)
+        of_set = stands if event != "success" else None
         return told.noted(content.of_job(job, event, told.place, now_ns, of_set), event, job.set_name)
 
-    left = outbox.tell_untold(connection, tell, now_ns)
+    left, dropped = outbox.tell_untold(connection, tell, now_ns)
     outbox.drop_started(connection, now_ns)
-    return left
+    return left, dropped
 
 
-def begun(connection: Connection, job: StoredJob, told: Told, now_ns: int) -> None:
+def begun(connection: Connection, job: StoredJob, told: Told, now_ns: int) -> list[Dropped]:
     """Tell that a job begins."""
-    if job.kind == "backup" and not _is_dry(job):
-        told_of = content.of_job(job, "start", told.place, now_ns)
-        outbox.put(connection, told.noted(told_of, "start", job.set_name), now_ns)
+    if job.kind != "backup" or _is_dry(job.kind, job.orders):
+        return []
+    told_of = content.of_job(job, "start", told.place, now_ns)
+    return outbox.put(connection, told.noted(told_of, "start", job.set_name), now_ns)
 
 
-def overdue(connection: Connection, sets: Sequence[SetStatus], ids: dict[str, str], told: Told, now_ns: int) -> None:
+def overdue(
+    connection: Connection, sets: Sequence[SetStatus], ids: dict[str, str], told: Told, now_ns: int
+) -> list[Dropped]:
     """Tell of sets that have become overdue at a destination, and of each again after a day.
 
     ids: of destinations, by name.
@@ -100,6 +110,7 @@ def overdue(connection: Connection, sets: Sequence[SetStatus], ids: dict[str, st
         for set_id, destination_id, since_ns, told_ns in connection.execute("SELECT * FROM overdue")
     }
     still: set[tuple[str, str]] = set()
+    noted: list[Noted] = []
     for one in sets:
         copies = [copy for copy in one.copies if copy.verdict == "overdue" and copy.destination in ids]
         keys = {(one.id, ids[copy.destination]) for copy in copies}
@@ -108,7 +119,9 @@ def overdue(connection: Connection, sets: Sequence[SetStatus], ids: dict[str, st
         fresh = {key for key in keys if key not in known or not 0 <= now_ns - known[key][1] < _DAY_NS}
         if not fresh:
             continue
-        _tell_overdue(connection, one, copies, told, now_ns)
+        identity = f"overdue-{one.id}-{now_ns // _SECOND_NS}"
+        told_of = content.of_overdue(one, copies, identity, told.place, now_ns)
+        noted += told.noted(told_of, "overdue", one.set)
         connection.executemany(
             "INSERT OR REPLACE INTO overdue (set_id, destination_id, since_ns, told_ns) VALUES (?, ?, ?, ?)",
             [(*key, known.get(key, (now_ns, 0))[0], now_ns) for key in keys],
@@ -116,17 +129,18 @@ def overdue(connection: Connection, sets: Sequence[SetStatus], ids: dict[str, st
     connection.executemany(
         "DELETE FROM overdue WHERE set_id = ? AND destination_id = ?", [key for key in known if key not in still]
     )
+    return outbox.put(connection, noted, now_ns)
 
 
-def _tell_overdue(
-    connection: Connection, one: SetStatus, copies: Sequence[CopyStatus], told: Told, now_ns: int
-) -> None:
-    identity = f"overdue-{one.id}-{now_ns // _SECOND_NS}"
-    told_of = content.of_overdue(one, copies, identity, told.place, now_ns)
-    outbox.put(connection, told.noted(told_of, "overdue", one.set), now_ns)
+def key(connection: Connection, use: KeyUse, identity: str, told: Told, now_ns: int) -> list[Dropped]:
+    """Tell that somebody was shown a key or changed what opens a repository."""
+    told_of = content.of_key(use, identity, told.place, now_ns)
+    return outbox.put(connection, told.noted(told_of, "key", use.set_name), now_ns)
 
 
-def digest(connection: Connection, sets: Sequence[SetStatus], minutes: int, told: Told, now_ns: int) -> None:
+def digest(
+    connection: Connection, sets: Sequence[SetStatus], minutes: int, told: Told, now_ns: int
+) -> list[Dropped]:
     """Tell of the last day once its time has come; of several that nobody was there for at once.
 
     minutes: of the day at which it is due.
@@ -136,38 +150,46 @@ def digest(connection: Connection, sets: Sequence[SetStatus], minutes: int, told
     before = fact(connection, _DIGEST)
     last_ns = int(before) if before is not None and before.isdigit() else None
     if last_ns is not None and last_ns >= due_ns and last_ns <= now_ns:
-        return
+        return []
     put_fact(connection, _DIGEST, str(due_ns))
     if last_ns is None or last_ns > now_ns:
         # There is nothing to tell of the time before; or the clock was set back, and it was told already.
-        return
+        return []
     since = begin_of(to_datetime(last_ns), due)
     since_ns = int(since.timestamp()) * _SECOND_NS
-    jobs = connection.execute(
-        "SELECT set_name, state, COUNT(*) FROM jobs WHERE COALESCE(finished_ns, created_ns) >= ?"
-        " AND COALESCE(finished_ns, created_ns) < ? AND set_name IS NOT NULL AND state NOT IN"
-        " ('queued', 'running', 'paused') AND kind = 'backup' GROUP BY set_name, state",
-        (since_ns, due_ns),
-    ).fetchall()
+    if not any("digest" in events_of(one.text) for one in told.notices):
+        return []
+    counted = Counter(
+        (set_id, state)
+        for set_id, state, orders in connection.execute(
+            "SELECT set_id, state, orders FROM jobs WHERE COALESCE(finished_ns, created_ns) >= ?"
+            " AND COALESCE(finished_ns, created_ns) < ? AND set_id IS NOT NULL AND state NOT IN"
+            " ('queued', 'running', 'paused') AND kind = 'backup'",
+            (since_ns, due_ns),
+        )
+        if not _is_dry("backup", orders)
+    )
+    jobs = [(set_id, state, count) for (set_id, state), count in counted.items()]
+    noted: list[Noted] = []
     for notice in told.notices:
         if "digest" not in events_of(notice.text):
             continue
         wanted = [one for one in sets if not notice.text.sets or one.set in notice.text.sets]
         identity = f"digest-{due:%Y%m%d%H%M}-{_digest_of(notice.text.sets)}"
         told_of = content.of_digest(jobs, wanted, identity, told.place, (since_ns, due_ns))
-        only = told._replace(notices=[notice])
-        outbox.put(connection, only.noted(told_of, "digest", None), now_ns)
+        noted += told._replace(notices=[notice]).noted(told_of, "digest", None)
+    return outbox.put(connection, noted, now_ns)
 
 
 def _digest_of(sets: Sequence[str]) -> str:
     return hashlib.blake2b(msgspec.json.encode(sorted(sets)), digest_size=4).hexdigest()
 
 
-def _is_dry(job: StoredJob) -> bool:
-    if job.kind != "backup" or not job.orders:
+def _is_dry(kind: str, orders: bytes) -> bool:
+    if kind != "backup" or not orders:
         return False
     try:
-        request = JobRequest.restored(job.orders)
+        request = JobRequest.restored(orders)
     except MALFORMED:
         return False
     return request.backup is not None and request.backup.dry_run

@@ -12,11 +12,13 @@ from backupd.catalog.outbox import OutboxRow
 from backupd.errors import ConfigError, UsageError
 from backupd.model.any_order import AnyOrder
 from backupd.model.notice_orders import AppriseOrder, Letter, MailServer, NoticeOrder
-from backupd.model.notices import MAIL, ContactText, NoticeContent, NoticeText, kind_of
+from backupd.model.notices import MAIL, MAIL_STEPS, ContactText, NoticeContent, NoticeText, kind_of
 from backupd.rules.definition_rules import duration
-from backupd.rules.notice_rules import check_url
+from backupd.rules.notice_rules import certificate_at, check_url
 from backupd.settings.mail import MailSettings
 from backupd.settings.secrets import read_secret
+
+_SILENT_SECONDS = 300.0
 
 
 def letter_of(row: OutboxRow, contacts: Sequence[ContactText]) -> Letter:
@@ -30,16 +32,12 @@ def letter(
 ) -> Letter:
     """For one recipient; encrypted for whichever contact has that address and a certificate."""
     email = recipient.removeprefix(MAIL) if recipient.startswith(MAIL) else ""
-    certificate = next(
-        (
-            one.certificate
-            for one in contacts
-            if email and one.encrypt and one.certificate and one.email.casefold() == email.casefold()
-        ),
-        None,
-    )
     return Letter(
-        id=identity, recipient=email, message_id=message_id, content=content, certificate=certificate
+        id=identity,
+        recipient=email,
+        message_id=message_id,
+        content=content,
+        certificate=certificate_at(recipient, contacts),
     )
 
 
@@ -76,17 +74,22 @@ async def order_to(stored: StoredNotice, letters: list[Letter]) -> AnyOrder:
         letters=letters,
         url=url.encode(),
         secret=secret,
-        allow_plaintext=text.allow_plaintext,
     )
 
 
+def silent_seconds(order: AnyOrder) -> float:
+    """So long nothing may be heard of a process that sends: each step of a mail may take as long as it is allowed."""
+    mail = order.mail if isinstance(order, NoticeOrder) else None
+    return max(_SILENT_SECONDS, MAIL_STEPS * mail.timeout_seconds if mail is not None else 0.0)
+
+
 async def _url(text: NoticeText) -> str:
-    if text.url_from is None:
-        return text.url
-    found = await asyncio.to_thread(read_secret, text.url_from)
-    try:
-        url = found.decode()
-    except UnicodeDecodeError as error:
-        raise UsageError("the address is no UTF-8 text", hint="is it the right file?") from error
-    check_url(url, allow_plaintext=text.allow_plaintext, is_secret=True)
+    url = text.url
+    if text.url_from is not None:
+        found = await asyncio.to_thread(read_secret, text.url_from)
+        try:
+            url = found.decode()
+        except UnicodeDecodeError as error:
+            raise UsageError("the address is no UTF-8 text", hint="is it the right file?") from error
+    check_url(url, allow_plaintext=text.allow_plaintext, is_secret=text.url_from is not None)
     return url

@@ -44,6 +44,11 @@ async def list_notices(call: Call) -> NoticeList:
     return NoticeList(notices=[view(one, call.services) for one in call.services.definitions.notices])
 
 
+async def show_notice(call: Call) -> NoticeView:
+    """One notice."""
+    return view(call.services.notices.definitions.notice(call.path["notice"]), call.services)
+
+
 async def add_notice(call: Call) -> NoticeChange:
     """Make a notice."""
     edit: EditNotice = call.body
@@ -101,6 +106,11 @@ async def list_contacts(call: Call) -> ContactList:
     return ContactList(contacts=[_contact_view(one) for one in call.services.definitions.contacts])
 
 
+async def show_contact(call: Call) -> ContactView:
+    """One contact."""
+    return _contact_view(call.services.notices.definitions.contact(call.path["contact"]))
+
+
 async def add_contact(call: Call) -> ContactChange:
     """Make a contact."""
     edit: EditContact = call.body
@@ -130,11 +140,13 @@ _NOTICE, _CONTACT = "/v1/notices/{notice}", "/v1/contacts/{contact}"
 ROUTES = [
     Route("GET", "/v1/notices", "notice list", _READERS, None, NoticeList, list_notices, "List notices."),
     Route("POST", "/v1/notices", "notice add", ADMINS, EditNotice, NoticeChange, add_notice, "Make a notice."),
+    Route("GET", _NOTICE, "notice show", _READERS, None, NoticeView, show_notice, "Show a notice."),
     Route("PUT", _NOTICE, "notice edit", ADMINS, EditNotice, NoticeChange, edit_notice, "Change a notice."),
     Route("DELETE", _NOTICE, "notice remove", ADMINS, None, Change, remove_notice, "Forget a notice."),
     Route("POST", f"{_NOTICE}/test", "notice test", ADMINS, Nothing, NoticeTest, test_notice, "Try a notice."),
     Route("GET", "/v1/contacts", "contact list", _READERS, None, ContactList, list_contacts, "List contacts."),
     Route("POST", "/v1/contacts", "contact add", ADMINS, EditContact, ContactChange, add_contact, "Make a contact."),
+    Route("GET", _CONTACT, "contact show", _READERS, None, ContactView, show_contact, "Show a contact."),
     Route("PUT", _CONTACT, "contact edit", ADMINS, EditContact, ContactChange, edit_contact, "Change a contact."),
     Route("DELETE", _CONTACT, "contact remove", ADMINS, None, Change, remove_contact, "Forget a contact."),
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -20,19 +20,18 @@ from backupd.clock import Clock
 from backupd.daemon.child import ChildJob
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.notices.definitions import NoticeDefinitions
-from backupd.daemon.notices.orders import letter, letter_of, mail_order, order_to
+from backupd.daemon.notices.orders import letter, letter_of, mail_order, order_to, silent_seconds
 from backupd.errors import BackupError
 from backupd.model.any_order import AnyOrder
 from backupd.model.events import Failed, Item
 from backupd.model.notice_orders import Letter
-from backupd.model.notices import MAIL, NoticeContent
-from backupd.rules.notice_rules import pause_seconds, shown
+from backupd.model.notices import MAIL, ContactText, NoticeContent
+from backupd.rules.notice_rules import contacts_at, keeps_order, pause_seconds, shown
 from backupd.settings.mail import MailSettings
 from backupd.wire.malformed import MALFORMED
 
 _MAIL = "mail"
 _MOST_PROCESSES = 4
-_SILENT_SECONDS = 300.0
 _LINE_PAUSE_SECONDS = 60.0
 """A server that is down is left alone so long, whatever else is due there."""
 _SECOND_NS = 10**9
@@ -41,6 +40,7 @@ _FOREIGN_NS = 2 * 3600 * _SECOND_NS
 _GIVEN_UP_NS, _GIVEN_UP_ATTEMPTS = 3 * 86400 * _SECOND_NS, 12
 _TROUBLE_NS = 7 * 86400 * _SECOND_NS
 _MOST_DETAIL = 300
+_FOREIGN = "another version of backupd wrote it"
 _GRACE_SECONDS = 5.0
 
 _log = logging.getLogger("backupd.notices")
@@ -81,7 +81,7 @@ class Sending:
 
     async def look(self) -> None:
         """See what is due, and what did not get through. Raises BackupError."""
-        self._next_ns = await asyncio.wrap_future(self._database.read(outbox.next_due_ns))
+        self._next_ns = await asyncio.wrap_future(self._database.read(outbox.next_due_ns, self._ordered))
         since_ns = self._clock.now_ns() - _TROUBLE_NS
         self.troubles = await asyncio.wrap_future(self._database.read(outbox.troubles, since_ns))
 
@@ -90,7 +90,7 @@ class Sending:
         now_ns = self._clock.now_ns()
         if self._next_ns is None or now_ns < self._next_ns <= now_ns + _FOREIGN_NS:
             return
-        rows = await asyncio.wrap_future(self._database.read(outbox.due, now_ns, now_ns + _FOREIGN_NS))
+        rows = await asyncio.wrap_future(self._database.read(outbox.due, now_ns, now_ns + _FOREIGN_NS, self._ordered))
         lines: dict[str, list[OutboxRow]] = {}
         for row in rows:
             lines.setdefault(_MAIL if row.recipient.startswith(MAIL) else row.notice_id, []).append(row)
@@ -117,6 +117,18 @@ class Sending:
             return recipient.removeprefix(MAIL)
         return next((f"the notice {one.text.name}" for one in self._known.notices if one.id == notice_id), "a notice")
 
+    def tell_dropped(self, dropped: list[outbox.Dropped]) -> None:
+        """Log what there was no room for, once that is in the catalog."""
+        for one in dropped:
+            self._log_dropped(one.event, one.recipient, one.notice_id, outbox.TOO_MANY)
+
+    def _log_dropped(self, event: str, recipient: str, notice_id: str, why: str) -> None:
+        _log.error("notice of %s to %s is dropped: %s", event, self.name_of(recipient, notice_id), why)
+
+    @property
+    def _ordered(self) -> list[str]:
+        return [one.id for one in self._known.notices if keeps_order(one.text)]
+
     async def try_out(
         self, stored: StoredNotice, recipients: Sequence[str], content: NoticeContent, message_ids: Sequence[str]
     ) -> list[dict[str, Any]]:
@@ -125,7 +137,7 @@ class Sending:
         letters = [
             letter(number, one, message_ids[number], content, contacts) for number, one in enumerate(recipients)
         ]
-        order = await self._order(stored, letters)
+        order = await self._order(letters, stored)
         found: dict[int, dict[str, Any]] = {}
         last = "the process that sends ended before it was done"
         async with aclosing(self._events(order)) as events:
@@ -136,9 +148,10 @@ class Sending:
                     last = event
         return [found.get(one.id) or {"id": one.id, "verdict": "later", "detail": last} for one in letters]
 
-    async def _order(self, stored: StoredNotice, letters: list[Letter]) -> AnyOrder:
-        is_mail = bool(letters and letters[0].recipient)
-        return await (mail_order(self.mail, letters) if is_mail else order_to(stored, letters))
+    async def _order(self, letters: list[Letter], stored: StoredNotice | None) -> AnyOrder:
+        if stored is None or (letters and letters[0].recipient):
+            return await mail_order(self.mail, letters)
+        return await order_to(stored, letters)
 
     async def _send_line(self, name: str, rows: Sequence[OutboxRow]) -> None:
         try:
@@ -153,17 +166,21 @@ class Sending:
         live: dict[int, OutboxRow] = {}
         letters: list[Letter] = []
         contacts = self._definitions.in_force
-        by_id = {one.id: one for one in self._known.notices}
+        recipients = self._definitions.recipients
+        to = next((one for one in self._known.notices if one.id == rows[0].recipient), None)
         for row in rows:
-            notice = by_id.get(row.notice_id)
-            if notice is None or not notice.text.enabled:
-                await self._end(row, "withdrawn", "the notice was removed" if notice is None else "switched off")
+            unwanted = _unwanted(row, recipients, contacts)
+            if unwanted:
+                await self._end(row, "withdrawn", unwanted)
+                who = self.name_of(row.recipient, row.notice_id)
+                _log.info("notice of %s to %s is not sent any more: %s", row.event, who, unwanted)
                 continue
             try:
                 letters.append(letter_of(row, contacts))
                 live[row.id] = row
             except MALFORMED:
-                await self._end(row, "dropped", "another version of backupd wrote it")
+                await self._end(row, "dropped", _FOREIGN)
+                self._log_dropped(row.event, row.recipient, row.notice_id, _FOREIGN)
         if not live:
             return False
         is_down = False
@@ -172,7 +189,7 @@ class Sending:
         await asyncio.wrap_future(self._database.write(outbox.begin, tries))
         last = "the process that sends ended before it was done"
         try:
-            order = await self._order(by_id[next(iter(live.values())).notice_id], letters)
+            order = await self._order(letters, to)
             async with aclosing(self._events(order)) as events:
                 async for event in events:
                     if isinstance(event, dict):
@@ -191,17 +208,18 @@ class Sending:
     async def _events(self, order: AnyOrder) -> AsyncGenerator[dict[str, Any] | str, None]:
         """What became of each letter; at last, as a text, why the process ended if it did so badly."""
         child = await ChildJob.start(order, self._environment)
+        most_seconds = silent_seconds(order)
         self._children.add(child)
         try:
             stream = child.events()
             while True:
                 try:
-                    event = await asyncio.wait_for(anext(stream), _SILENT_SECONDS)
+                    event = await asyncio.wait_for(anext(stream), most_seconds)
                 except StopAsyncIteration:
                     break
                 except TimeoutError:
                     child.kill()
-                    yield f"nothing was heard of it for {int(_SILENT_SECONDS // 60)} minutes"
+                    yield f"nothing was heard of it for {int(most_seconds // 60)} minutes"
                     break
                 if isinstance(event, Item) and isinstance(event.item.get("id"), int):
                     yield event.item
@@ -236,3 +254,13 @@ class Sending:
     async def _end(self, row: OutboxRow, state: outbox.OutboxState, detail: str) -> None:
         now_ns = self._clock.now_ns()
         await asyncio.wrap_future(self._database.write_always(outbox.end, row.id, state, detail, now_ns))
+
+
+def _unwanted(row: OutboxRow, recipients: Collection[str], contacts: Sequence[ContactText]) -> str:
+    """Why a row that waited is not to be sent any more; empty: it is."""
+    if row.recipient not in recipients:
+        return outbox.NOT_NAMED
+    # What was to be encrypted is not sent in the clear because nobody knows the certificate any more.
+    if row.is_sealed and not contacts_at(row.recipient, contacts):
+        return "it was to be encrypted for a contact that is gone"
+    return ""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-
 from backupd.clock import SystemClock, to_datetime
 from backupd.destination.connection_errors import AGAIN_HINT
 from backupd.errors import (
@@ -14,6 +11,7 @@ from backupd.errors import (
     DestinationUnreachableError,
     ObjectMissingError,
 )
+from backupd.rules.retry_after import asked_seconds
 from backupd.store_errors import (
     NameTooLongError,
     ReadOnlyStoreError,
@@ -22,7 +20,6 @@ from backupd.store_errors import (
     StoreLoginError,
 )
 
-_LONGEST_PAUSE_SECONDS = 3600.0
 _WRITING = ("PUT", "MKCOL", "MOVE")
 _KINDS: dict[int, tuple[type[DestinationError], str]] = {
     401: (StoreLoginError, "look at user and password in the file that --credentials-file names"),
@@ -58,23 +55,10 @@ def answer_error(shown: str, method: str, status: int, reason: str, retry_after:
     kind, hint = _KINDS.get(status) or _BY_HUNDRED.get(status // 100, _NO_WEBDAV)
     if status in (405, 501):
         kind, hint = _READ_ONLY if method in _WRITING else _KINDS[403] if method == "DELETE" else _NO_WEBDAV
-    seconds = _seconds(retry_after) if kind is StoreBusyError else None
+    now = to_datetime(SystemClock().now_ns())
+    seconds = asked_seconds(retry_after, now) if kind is StoreBusyError else None
     return kind(
         f"{shown}: the server answers {method} with {status} {reason}".rstrip(),
         hint=hint,
         context={} if seconds is None else {"retry_after_seconds": seconds},
     )
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Of a Retry-After header: seconds, or a date."""
-    if retry_after is None:
-        return None
-    if retry_after.strip().isascii() and retry_after.strip().isdigit():
-        return min(float(retry_after.strip()[:9]), _LONGEST_PAUSE_SECONDS)
-    try:
-        at = parsedate_to_datetime(retry_after)
-    except (ValueError, OverflowError):
-        return None
-    left = (at.replace(tzinfo=at.tzinfo or UTC) - to_datetime(SystemClock().now_ns())).total_seconds()
-    return min(max(left, 0.0), _LONGEST_PAUSE_SECONDS)

@@ -15,7 +15,14 @@ from backupd.operations.notices.telling import tell
 from backupd.operations.notices.wording import text_of
 from backupd.rules.notice_rules import shown
 
-_TYPES = {"failure": "failure", "missed": "failure", "overdue": "warning", "warning": "warning", "success": "success"}
+_TYPES = {
+    "failure": "failure",
+    "missed": "failure",
+    "overdue": "warning",
+    "warning": "warning",
+    "key": "warning",
+    "success": "success",
+}
 _MOST_SAID = 200
 _MOST_LINES = 20
 _TOKEN = re.compile(r"[^\s/:@?&=#,]{4,}")

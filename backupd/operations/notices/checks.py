@@ -11,21 +11,21 @@ from backupd.operations.context import JobContext
 from backupd.operations.notices.posting import Request, post_all
 from backupd.operations.notices.wording import text_of
 
-_SIGNALS = {"start": "/start", "failure": "/fail", "missed": "/fail", "overdue": "/fail", "test": "/log"}
+_SIGNALS = {"start": "/start", "failure": "/fail", "missed": "/fail", "overdue": "/fail", "key": "/log", "test": "/log"}
 """What is in none of these went well, if with warnings."""
 _MOST_BYTES = 10_000
 """What such a server keeps of a text."""
 
 
 def send(order: NoticeOrder, context: JobContext) -> None:
-    """Ping once a letter, in their order."""
+    """Ping once a letter; none overtakes another: an old success after a newer failure would say that all is well."""
     base = order.url.decode().removeprefix(HEALTHCHECKS)
 
     def request(letter: Letter) -> Request:
         body = text_of(letter.content).encode(errors="replace")[:_MOST_BYTES]
         return Request(ping_url(base, letter.content), body, {"Content-Type": "text/plain; charset=utf-8"})
 
-    post_all(order, request, context)
+    post_all(order, request, context, in_order=True)
 
 
 def ping_url(base: str, content: NoticeContent) -> str:

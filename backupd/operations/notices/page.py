@@ -16,6 +16,7 @@ _COLOURS = {
     "failure": _RED,
     "missed": _RED,
     "start": _BLUE,
+    "key": _AMBER,
     "digest": _BLUE,
     "test": _BLUE,
 }
@@ -26,10 +27,11 @@ _WORDS = {
     "failure": "Failed",
     "missed": "Missed",
     "start": "Begun",
+    "key": "Keys",
     "digest": "The last day",
     "test": "Test",
 }
-_VERDICTS = {"good": _GREEN, "overdue": _AMBER, "lagging": _AMBER, "skipped": _GREY, "unchecked": _GREY}
+_VERDICTS = {"good": _GREEN, "overdue": _AMBER, "lagging": _AMBER, "skipped": _GREY, "unchecked": _GREY, "off": _GREY}
 _FONT = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 _CELL = "padding:6px 12px 6px 0;vertical-align:top;font-size:14px;line-height:20px"
 _MONO = "font-family:ui-monospace,Consolas,Menlo,monospace;font-size:13px;line-height:19px"
@@ -102,7 +104,7 @@ def _digest_rows(line: DigestLine) -> Iterator[str]:
 
 
 def _destination(one: NoticeDestination, *, is_digest: bool) -> str:
-    word, colour = verdict_of(one, is_digest=is_digest), _VERDICTS.get(one.verdict, _RED)
+    word, colour = verdict_of(one), _VERDICTS.get(one.verdict, _RED)
     indent = "padding-left:16px;" if is_digest else ""
     return (
         f'<td style="{_CELL};{indent}white-space:nowrap">{escape(one.name)}</td>'

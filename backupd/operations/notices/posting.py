@@ -5,8 +5,7 @@ from __future__ import annotations
 import http.client
 import ssl
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -15,11 +14,11 @@ from backupd.model.notice_orders import Letter, NoticeOrder
 from backupd.operations.context import JobContext
 from backupd.operations.notices.telling import Verdict, cut_when_cancelled, tell
 from backupd.rules.notice_rules import shown
+from backupd.rules.retry_after import asked_seconds
 
 _SECONDS = 30.0
 _MOST_ANSWER = 64 << 10
 _MOST_SHOWN = 120
-_MOST_WAIT = 86400.0
 
 
 class Request(NamedTuple):
@@ -40,19 +39,22 @@ class Posted(NamedTuple):
     """Whether nothing else is to be tried there now, either: it is down, or wants to be left alone."""
 
 
-def post_all(order: NoticeOrder, request: Callable[[Letter], Request], context: JobContext) -> None:
+def post_all(
+    order: NoticeOrder, request: Callable[[Letter], Request], context: JobContext, *, in_order: bool = False
+) -> None:
     """Send each letter by a request of its own, in their order, and tell what became of it.
 
-    Of a server that is down nobody asks twenty times: the others wait with the same reason.
+    Of a server that is down nobody asks twenty times: the others wait with the same reason. in_order: they do so
+    behind whatever is to be tried again, and overtake nothing.
     """
     for number, letter in enumerate(order.letters):
         context.cancel.check()
         posted = post(*request(letter), context)
-        told = order.letters[number:] if posted.is_for_all else [letter]
-        for one in told:
+        is_last = posted.is_for_all or (in_order and posted.verdict == "later")
+        for one in order.letters[number:] if is_last else [letter]:
             wait, is_down = posted.retry_after_seconds, posted.is_for_all
             tell(context, one, posted.verdict, posted.detail, wait, is_down=is_down)
-        if posted.is_for_all:
+        if is_last:
             return
 
 
@@ -91,25 +93,11 @@ def _judged(host: str, answer: http.client.HTTPResponse, said: bytes, now: datet
     text = shown(said.decode(errors="replace"), _MOST_SHOWN)
     reason = f"{host} answered {status}" + f": {text}" * bool(text)
     if 300 <= status < 400:
-        return Posted("later", f"{host} answered {status}: it is elsewhere now; redirects are not followed")
+        return Posted("refused", f"{host} answered {status}: it is elsewhere now; redirects are not followed")
     if status in (408, 425, 429) or status >= 500:
-        wait = _retry_after(answer.getheader("Retry-After"), now)
+        wait = asked_seconds(answer.getheader("Retry-After"), now)
         return Posted("later", reason, wait, is_for_all=wait is not None or status == 429)
     return Posted("refused", reason)
-
-
-def _retry_after(text: str | None, now: datetime) -> float | None:
-    """Seconds, or a date."""
-    if text is None:
-        return None
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), _MOST_WAIT)
-    try:
-        when = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    aware = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
-    return max(0.0, min((aware - now).total_seconds(), _MOST_WAIT))
 
 
 def _reason(error: Exception) -> str:

@@ -20,7 +20,7 @@ WORDS = {
     "missed": "missed",
     "unchecked": "no limit is set",
 }
-"""Verdicts as people read them; of a digest `good` is just that."""
+"""Verdicts as people read them; where none is of a run `good` is just that."""
 
 
 def text_of(content: NoticeContent) -> str:
@@ -33,6 +33,8 @@ def facts_of(content: NoticeContent) -> list[tuple[str, str]]:
     if content.event == "digest":
         return []
     found = [("Set", content.set), ("Host", content.host)]
+    if content.event == "key":
+        found += [("User", content.user), ("Time", _moment(content.time))]
     found += [("Began", _moment(content.started)), ("Ended", _moment(content.finished))]
     files, bytes_ = content.facts.get("files") or {}, content.facts.get("bytes") or {}
     if isinstance(files.get("seen"), int):
@@ -47,9 +49,9 @@ def facts_of(content: NoticeContent) -> list[tuple[str, str]]:
     return [(name, value) for name, value in found if value]
 
 
-def verdict_of(one: NoticeDestination, *, is_digest: bool) -> str:
+def verdict_of(one: NoticeDestination) -> str:
     """How it is called to people."""
-    return "good" if is_digest and one.verdict == "good" else WORDS.get(one.verdict, one.verdict)
+    return "good" if not one.is_of_run and one.verdict == "good" else WORDS.get(one.verdict, one.verdict)
 
 
 def counts_of(line: DigestLine) -> str:
@@ -70,14 +72,14 @@ def _lines(content: NoticeContent) -> Iterator[str]:
     if content.destinations:
         yield from ("", "Destinations:")
         for one in content.destinations:
-            yield from _item(f"{one.name}: {verdict_of(one, is_digest=False)}" + f", {one.detail}" * bool(one.detail))
+            yield from _item(f"{one.name}: {verdict_of(one)}" + f", {one.detail}" * bool(one.detail))
     if content.digest:
         yield from ("", "Sets:")
         for line in content.digest:
             yield from _item(f"{line.set}: {counts_of(line)}")
             for one in line.destinations:
                 detail = f", {one.detail}" * bool(one.detail)
-                yield from _item(f"{one.name}: {verdict_of(one, is_digest=True)}{detail}", "    ")
+                yield from _item(f"{one.name}: {verdict_of(one)}{detail}", "    ")
     if content.warnings:
         yield from ("", "Warnings:")
         for warning in content.warnings:

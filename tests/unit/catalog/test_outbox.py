@@ -47,8 +47,8 @@ def waiting(database: Database) -> list[str]:
     return [row.event for row in database.read(outbox.due, 10**18, 5 * 10**18).result()]
 
 
-def put(database: Database, *rows: Noted, now_ns: int = 1) -> None:
-    database.write(outbox.put, rows, now_ns).result()
+def put(database: Database, *rows: Noted, now_ns: int = 1) -> list[outbox.Dropped]:
+    return database.write(outbox.put, rows, now_ns).result()
 
 
 def told(connection: Connection) -> list[str]:
@@ -83,7 +83,8 @@ def test_a_target_is_told_an_event_once(database: Database) -> None:
 
 
 def test_of_too_many_the_oldest_go_and_that_is_told(database: Database) -> None:
-    put(database, *(noted(f"e{n}") for n in range(outbox.MOST_WAITING + 5)))
+    dropped = put(database, *(noted(f"e{n}") for n in range(outbox.MOST_WAITING + 5)))
+    assert [one.event for one in dropped] == [f"e{n}" for n in range(5)]
     (trouble,) = database.read(outbox.troubles, 0).result()
     assert (trouble.lost, trouble.detail) == (5, "too many notices waited")
     assert waiting(database)[0] == "e5"
@@ -144,3 +145,46 @@ def test_trouble_is_over_once_something_gets_through(database: Database) -> None
 def test_what_is_due_after_a_jump_of_the_clock_does_not_wait_for_years(database: Database) -> None:
     put(database, noted("e"), now_ns=5 * 10**18)
     assert [row.event for row in database.read(outbox.due, 10**18, 10**18 + 1).result()] == ["e"]
+
+
+def test_pings_do_not_overtake_each_other(database: Database) -> None:
+    """Else the success of yesterday, put off, comes after the failure of today and turns the check green."""
+    put(database, noted("success", "n1"), noted("other", "n2", notice_id="n2"))
+    database.write(outbox.put_off, 1, "503", 100, 2).result()
+    put(database, noted("failure", "n1"), now_ns=50)
+
+    def events(now_ns: int, *ordered: str) -> list[str]:
+        return [row.event for row in database.read(outbox.due, now_ns, 10**18, ordered).result()]
+
+    assert events(60, "n1") == ["other"]
+    assert events(100, "n1") == ["success", "other", "failure"]
+    # Of the others none waits for one that its receiver chokes on.
+    assert events(60) == ["other", "failure"]
+    database.write(outbox.end, 2, "sent", "", 60).result()
+    assert database.read(outbox.next_due_ns, ["n1"]).result() == 100
+    assert database.read(outbox.next_due_ns).result() == 50
+
+
+def test_looking_for_troubles_and_noting_many_ends_stays_quick(database: Database) -> None:
+    """It is done each minute and for each job that ends, on the one thread that writes for all."""
+    put(database, *(noted(f"e{n}") for n in range(4000)))
+
+    def look(connection: Connection) -> tuple[int, int, list[outbox.Trouble]]:
+        connection.execute("UPDATE outbox SET state = 'sent', ended_ns = id WHERE id <= 2000")
+        connection.execute("UPDATE outbox SET state = 'refused', ended_ns = id, detail = '550' WHERE id > 2000")
+        thousands: list[int] = []
+        connection.set_progress_handler(lambda: thousands.append(1), 1000)
+        found = outbox.troubles(connection, 0)
+        connection.set_progress_handler(None, 0)
+        statements: list[str] = []
+        connection.set_trace_callback(statements.append)
+        told(connection)
+        connection.set_trace_callback(None)
+        return len(thousands), sum(one.startswith("DELETE FROM outbox") for one in statements), found
+
+    for n in range(50):
+        database.write(jobs.put_job, job(f"j{n}", "failed")).result()
+    steps, bounded, (trouble,) = database.write(look).result()
+    assert trouble.lost == 2000
+    assert steps < 1000
+    assert bounded == 1

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backupd.catalog.definitions import StoredDestination, StoredSet
+from backupd.catalog.definitions import StoredDestination, StoredNotice, StoredSet
 from backupd.daemon.config_plan import Known, Plan, Way, plan
 from backupd.errors import BackupError
+from backupd.model.notices import NoticeText
 from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SetText
+from backupd.rules.notice_rules import shown_text
 from backupd.settings.config_documents import read
 
 USB = DestinationText(name="usb", place="/usb")
@@ -20,9 +23,14 @@ _numbers = count(1)
 
 
 def make(
-    known: Known, *sets: SetText, file: str = "f.yaml", kept: bool = True, prune: bool = False
+    known: Known,
+    *sets: SetText,
+    file: str = "f.yaml",
+    kept: bool = True,
+    prune: bool = False,
+    notices: Sequence[NoticeText] = (),
 ) -> tuple[Plan, list[BackupError]]:
-    text = msgspec.yaml.encode(ConfigText(destinations=[USB], sets=list(sets))).decode()
+    text = msgspec.yaml.encode(ConfigText(destinations=[USB], sets=list(sets), notices=list(notices))).decode()
     way = Way(is_kept=kept, prune=prune, new_id=lambda letter: f"{letter}{next(_numbers):032x}", now_ns=1)
     return plan(read([ConfigDocument(name=file, text=text)]), known, way)
 
@@ -121,3 +129,18 @@ def test_the_same_again_changes_nothing_and_ids_survive(
     again, _ = make(done, *texts[1], kept=kept_before, prune=prune and not kept_before)
     assert again.changes == {}
     assert not again.sets
+
+
+def test_an_address_that_is_not_shown_whole_is_judged_as_it_is() -> None:
+    """Else what is exported, changed by a word and applied again sends in the clear what nobody allowed."""
+    whole = NoticeText(name="hook", url="http://example.org/T0ken", allow_plaintext=True)
+    stored = StoredNotice(id="n1", text=whole, file=None, created_ns=1)
+    known = Known([], [], frozenset(), notices=[stored])
+    shown = msgspec.structs.replace(shown_text(whole), on=["digest"])
+    made, errors = make(known, kept=False, notices=[shown])
+    assert not errors
+    assert [one.text for one in made.notices] == [msgspec.structs.replace(whole, on=["digest"])]
+    made, [error] = make(known, kept=False, notices=[msgspec.structs.replace(shown, allow_plaintext=False)])
+    assert "unencrypted" in error.message
+    assert "T0ken" not in error.message
+    assert made.notices == []

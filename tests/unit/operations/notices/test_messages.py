@@ -7,13 +7,16 @@ from datetime import UTC, datetime
 from email import policy
 from email.message import EmailMessage
 
+import pytest
+
 from backupd.catalog.jobs import StoredJob
-from backupd.daemon.notices.content import Place, encoded, of_job
+from backupd.daemon.notices.content import Place, encoded, of_job, of_key
 from backupd.daemon.notices.noting import hears_of
 from backupd.model.notice_orders import Letter
-from backupd.model.notices import NoticeContent, NoticeText
+from backupd.model.notices import KeyUse, NoticeContent, NoticeText
 from backupd.operations.notices.checks import ping_url
 from backupd.operations.notices.messages import message_of
+from backupd.operations.notices.page import html_of
 from backupd.operations.notices.webhook import signature
 
 NOW = datetime(2026, 11, 26, 22, tzinfo=UTC)
@@ -90,6 +93,43 @@ def test_a_ping_carries_the_job_and_keeps_what_the_address_has() -> None:
     assert ping_url("https://hc.example/p/x?create=1", content) == (
         "https://hc.example/p/x/fail?create=1&rid=11111111-1111-1111-1111-111111111111"
     )
+
+
+@pytest.mark.parametrize(
+    ("verb", "title", "steps"),
+    [
+        ("show", "key shown", ["list home", "add home", "remove k11111111 home", "rotate home"]),
+        ("sheet", "key sheet printed", ["list home", "add home", "remove k11111111 home", "rotate home"]),
+        ("add", "key added", ["list home", "remove k11111111 home", "rotate home"]),
+        ("remove", "key removed", ["list home"]),
+        ("password", "password changed", ["list home"]),
+        ("rotate", "keys replaced", ["list home"]),
+    ],
+)
+def test_who_reads_of_a_key_knows_what_to_do(verb: str, title: str, steps: list[str]) -> None:
+    """New keys alone keep nobody out who has seen the old one: it opens those, too."""
+    use = KeyUse(verb=verb, user="anna", set_name="home", destination="usb", slot="k" + "1" * 32)
+    content = of_key(use, "key-1", Place(host="pluto", zone=UTC), 10**18)
+    assert content.title == f"home: {title} (pluto)"
+    assert [one.command for one in content.commands] == [f"bkctl key {step}" for step in steps]
+
+
+def test_a_ping_of_a_key_says_nothing_of_backups() -> None:
+    """Where the address is known only as it is read: a key that is shown is no backup that went well."""
+    use = KeyUse(verb="show", user="anna", set_name="home", destination="usb")
+    content = of_key(use, "key-1", Place(host="pluto", zone=UTC), 10**18)
+    assert ping_url("https://hc.example/p/x", content) == "https://hc.example/p/x/log"
+
+
+def test_what_is_told_of_a_key_stays_where_it_belongs() -> None:
+    """The label of a slot is whatever somebody wrote there, and lies at the store."""
+    use = KeyUse(verb="add", user=HOSTILE, set_name=None, destination=None, slot="k" * 32, label=HOSTILE)
+    content = of_key(use, "key-1", Place(host="pluto", zone=UTC), 10**18)
+    data, mail = mail_of(content)
+    assert mail["To"] == "anna@example.org"
+    assert b"\nBcc:" not in data
+    assert "<script" not in html_of(content)
+    assert content.title == "repository: key added (pluto)"
 
 
 def test_who_waits_for_backups_does_not_take_a_check_for_one() -> None:

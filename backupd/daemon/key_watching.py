@@ -1,0 +1,72 @@
+"""Watches what is asked about keys: who was shown one, or changed which ones open a repository, is told of."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from backupd.daemon.route import Call
+from backupd.daemon.services import Services
+from backupd.errors import BackupError
+from backupd.model.events import Done, Failed, FromJob
+from backupd.model.notices import KeyUse
+from backupd.model.orders import KeyOrder
+from backupd.model.places import inside
+
+_CHANGING = ("add", "remove", "password", "rotate")
+_CANCELLED = (130, 143)
+
+
+class KeyWatch:
+    """Of one question, for as long as it is carried out."""
+
+    def __init__(self, call: Call, order: KeyOrder) -> None:
+        """order: with the place that its process opens."""
+        self._services, self._order = call.services, order
+        peer = call.peer
+        self._user = peer.name or f"uid {peer.uid}"
+        self._is_over = False
+
+    async def hear(self, event: FromJob) -> None:
+        """Note what became of it, before the caller hears of it: he may hang up on it."""
+        if isinstance(event, Failed):
+            # What is cancelled may have been done a moment before; what is refused was not.
+            self._is_over = event.exit_code not in _CANCELLED
+        elif isinstance(event, Done):
+            self._is_over = True
+            verb, result = self._order.verb, event.result or {}
+            is_shown = verb == "sheet" or (verb == "show" and not result.get("masked") and result.get("key"))
+            if is_shown or (verb in _CHANGING and result.get("changed")):
+                slot, label = str(result.get("slot") or ""), str(result.get("label") or "")
+                await self._services.notices.tell_key(self._use(slot, label))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        # The only errors of ours are those from before its process began.
+        is_unsure = not self._is_over and not isinstance(error, BackupError)
+        if is_unsure and self._order.verb in _CHANGING:
+            self._services.start(self._services.notices.tell_key(self._use(is_whole=False)))
+
+    def _use(self, slot: str = "", label: str = "", *, is_whole: bool = True) -> KeyUse:
+        known = self._services.definitions
+        destination = known.destination_of(self._order.place)
+        return KeyUse(
+            verb=self._order.verb,
+            user=self._user,
+            set_name=_set_at(self._services, self._order),
+            destination=destination.text.name if destination is not None else None,
+            slot=slot,
+            label=label,
+            is_whole=is_whole,
+        )
+
+
+def _set_at(services: Services, order: KeyOrder) -> str | None:
+    """Name of the set whose repository is opened; None: it is of no set here."""
+    known = services.definitions
+    places = {one.id: one.text.place for one in known.destinations}
+    for row in known.repositories:
+        if row.destination_id in places and inside(places[row.destination_id], row.repository) == order.place:
+            return next((one.text.name for one in known.sets if one.id == row.set_id), None)
+    return known.set(order.set_name).text.name if order.set_name is not None else None

@@ -1,0 +1,88 @@
+"""Who was shown a key, or changed what opens a repository, is told of: the owner did it, or has to know."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Generator
+
+import msgspec
+import pytest
+
+from backupd.model.api import Question
+from backupd.model.orders import KeyOrder
+from backupd.seal.slot import new_secret, secret_to_text
+from tests.support import slow_set
+from tests.support.noticing import Noticing, noticing
+from tests.support.raw_http import Raw
+from tests.support.running import children
+
+ANNA = "anna@example.org"
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Generator[Noticing, None, None]:
+    with noticing(tmp_path_factory.mktemp("keys")) as found:
+        found.daemon.good("backup", "home")
+        yield found
+
+
+@pytest.fixture
+def told(started: Noticing) -> Noticing:
+    started.clear()
+    started.daemon.good("notice", "add", "admins", f"mailto:{ANNA}")
+    return started
+
+
+def bodies(told: Noticing) -> list[str]:
+    """Text and HTML of the mail, words with one space between them."""
+    (mail,) = told.mail.wait_for(1)
+    parts = [mail.message.get_body((kind,)) for kind in ("plain", "html")]
+    return [" ".join(part.get_content().split()) for part in parts]  # type: ignore[union-attr]
+
+
+def test_a_key_that_is_shown_is_mailed_as_text_and_html(told: Noticing) -> None:
+    """And the mail holds nothing of it. What is asked without seeing a key is told nobody."""
+    told.daemon.good("key", "show", "home")
+    told.daemon.good("key", "list", "home")
+    key = told.daemon.good("key", "show", "home", "--unmask", "--yes")["key"]
+    for body in bodies(told):
+        assert body.count(f"{getpass.getuser()} was shown the key k") == 1
+        assert "of the repository of home at repo" in body
+        steps = ("key list home", "key add home", "key remove k", "key rotate home")
+        places = [body.find(f"bkctl {step}") for step in steps]
+        assert places == sorted(places)
+        assert -1 not in places
+        assert key not in body
+        assert key[:8] not in body
+    assert told.mail.received[0].subject.startswith("home: key shown (")
+    assert told.settle() == 1
+
+
+def test_each_change_of_what_opens_a_repository_is_told(told: Noticing) -> None:
+    """By its name; what was refused changed nothing, and is told nobody."""
+    daemon, key = told.daemon, told.home / "anna.key"
+    key.write_text(secret_to_text(new_secret()))
+    daemon.good("key", "add", "home", "--label", "anna's", "--new-password-file", key)
+    assert daemon.json("key", "remove", "nobody's", "home", "--yes")["exit"] == 10
+    daemon.good("key", "remove", "anna's", "home", "--yes")
+    daemon.good("key", "rotate", "home", "--yes")
+    told.mail.wait_for(3)
+    assert told.settle() == 3
+    subjects = {one.subject.partition(" (")[0] for one in told.mail.received}
+    assert subjects == {"home: key added", "home: key removed", "home: keys replaced"}
+
+
+def test_a_change_that_broke_off_is_told_as_what_it_is(told: Noticing) -> None:
+    """Else who hangs up at the right moment has added a password, and nobody hears of it."""
+    order = KeyOrder(place="", verb="add", set_name="home", new_secret=b"correct-horse-9")
+    body = msgspec.json.encode(Question(order=order))
+    words = b"POST /v1/questions HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    assert told.daemon.process is not None
+    pid = told.daemon.process.pid
+    slow_set.wait_for(lambda: not list(children(pid)))
+    with Raw(told.daemon.socket, words + body):
+        slow_set.wait_for(lambda: bool(list(children(pid))))
+        slow_set.kill_jobs(told.daemon)
+    for text in bodies(told):
+        assert "broke off; it may be done all the same" in text
+    assert told.mail.received[0].subject.startswith("home: key added? (")
