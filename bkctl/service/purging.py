@@ -6,11 +6,13 @@ import os
 import shutil
 from collections.abc import Sequence
 
-from backupd.errors import BackupError, ConflictError
+from backupd.errors import AccessError, BackupError, ConflictError
 from backupd.model.places import is_url
 from bkctl.service.scope import Scope
 
 _PROVED = "# proved: yes"
+_REPOSITORY = frozenset({"once.json", "repository.json", "repository.json.2"})
+"""Files by which a repository is known; one twin may be lost."""
 
 
 def directories(scope: Scope) -> list[str]:
@@ -36,9 +38,25 @@ def refuse_loss(scope: Scope, places: Sequence[str]) -> None:
                 raise ConflictError(
                     f"the destination {place} lies in {directory}", hint="move it away first: data is never removed"
                 )
-        for here, folders, _ in os.walk(directory):
-            if any(os.path.ismount(os.path.join(here, name)) for name in folders):
-                raise ConflictError(f"something is mounted below {here}", hint="unmount it first")
+        _refuse_below(directory)
+
+
+def _refuse_below(directory: str) -> None:
+    """Look at all that lies in a directory. Raises ConflictError, AccessError for what can't be looked at."""
+    for here, folders, names in os.walk(directory, onerror=_not_listed):
+        if any(os.path.ismount(os.path.join(here, name)) for name in folders):
+            raise ConflictError(f"something is mounted below {here}", hint="unmount it first")
+        # One that no daemon lists any more, or that `once` made.
+        if not _REPOSITORY.isdisjoint(names):
+            raise ConflictError(f"a repository lies in {here}", hint="move it away first: data is never removed")
+
+
+def _not_listed(error: OSError) -> None:
+    """Raises AccessError, but not for what the daemon itself removed in the meantime."""
+    if not isinstance(error, FileNotFoundError):
+        raise AccessError(
+            f"can't list {error.filename}: {error.strerror}", hint="what lies there may be a backup: look, or move it"
+        ) from error
 
 
 def _unproved(keys: str) -> list[str]:

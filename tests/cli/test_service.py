@@ -223,7 +223,12 @@ def test_a_purge_takes_everything_but_backups(account: Account) -> None:
     account.good("destination", "add", "inside", place)
     inside = account.json("daemon", "uninstall", "--purge")
     assert (inside["exit"], str(place) in inside["error"]["message"]) == (17, True)
+    (account.home / "password").write_text("correct horse battery staple\n")
+    account.good("once", source, "--to", place, "--new-password-file", account.home / "password")
     account.good("destination", "remove", "inside", "--yes")
+    unlisted = account.json("daemon", "uninstall", "--purge")
+    assert (unlisted["exit"], f"a repository lies in {place}" in unlisted["error"]["message"]) == (17, True)
+    place.rename(account.home / "moved")
     unconfirmed = account.json("daemon", "uninstall", "--purge")
     name = unconfirmed["error"]["context"]["confirm"]
     assert unconfirmed["exit"] == 22
@@ -235,6 +240,7 @@ def test_a_purge_takes_everything_but_backups(account: Account) -> None:
     assert account.good("daemon", "uninstall", "--purge", "--confirm", name)["purged"] == there
     assert not any(Path(path).exists() for path in directories)
     assert any((account.home / "place").glob("*/snapshots/*/*"))
+    assert any((account.home / "moved").rglob("snapshots/*/*"))
     assert account.json("daemon", "uninstall", "--purge")["exit"] == 13
 
 
