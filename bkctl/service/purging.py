@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from backupd.errors import AccessError, BackupError, ConflictError
 from backupd.model.places import is_url
+from bkctl.service.mount_points import mount_points_in
 from bkctl.service.scope import Scope
 
 _PROVED = "# proved: yes"
@@ -33,6 +34,10 @@ def refuse_loss(scope: Scope, places: Sequence[str]) -> None:
         )
     for directory in directories(scope):
         above = os.path.realpath(directory)
+        # A walk sees no bind mount of the same file system, and rmtree would empty what is mounted there.
+        for point in mount_points_in(directory):
+            if point != above:
+                raise ConflictError(f"something is mounted on {point}", hint="unmount it first")
         for place in places:
             if not is_url(place) and os.path.commonpath([above, os.path.realpath(place)]) == above:
                 raise ConflictError(

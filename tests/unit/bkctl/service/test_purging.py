@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from backupd.errors import AccessError, ConflictError
+from backupd.errors import AccessError, BackupError, ConflictError
 from bkctl.service import purging
+from bkctl.service.mount_points import mount_points_in
 from bkctl.service.scope import Scope
 from bkctl.session import Environment
+from tests.support.mounting import unmount
 from tests.support.ordinary_user import directory_of_user, run_as_user
 
 
@@ -53,3 +56,34 @@ def test_what_cannot_be_listed_is_not_taken_for_empty() -> None:
             return "nothing"
 
         assert run_as_user(refused) == f"can't list {home}/data/backupd/closed: Permission denied"
+
+
+@pytest.mark.platform("linux")
+@pytest.mark.root
+@pytest.mark.needs("mount", "umount")
+def test_a_bind_mount_of_the_same_file_system_is_seen(tmp_path: Path) -> None:
+    """Its device is that of what lies around it, and a removal would empty what it shows: a home, say."""
+    scope = scope_at(tmp_path)
+    shown, point = tmp_path / "shown", tmp_path / "state" / "backupd" / "my disk"
+    shown.mkdir()
+    point.mkdir()
+    subprocess.run(["mount", "--bind", shown, point], check=True)
+    try:
+        with pytest.raises(ConflictError, match=f"something is mounted on {point}"):
+            purging.refuse_loss(scope, [])
+    finally:
+        unmount(point)
+    purging.refuse_loss(scope, [])
+
+
+def test_a_table_of_mounts_that_is_none_is_an_error_not_an_empty_one(tmp_path: Path) -> None:
+    """What is not understood forbids a removal."""
+    table = tmp_path / "mountinfo"
+    table.write_text("22 27 8:1 / /a/b\\040c rw - ext4 /dev/sda1 rw\n23 27 8:1 / /ab rw - ext4 /dev/sda1 rw\n")
+    assert mount_points_in("/a", str(table)) == ["/a/b c"]
+    assert mount_points_in("/a/b c", str(table)) == ["/a/b c"]
+    for line in ("nonsense\n", "22 27 8:1 / none rw - ext4 x rw\n"):
+        table.write_text(line)
+        with pytest.raises(BackupError, match="a line that is none"):
+            mount_points_in("/a", str(table))
+    assert mount_points_in("/a", str(tmp_path / "gone")) == []
