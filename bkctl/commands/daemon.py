@@ -12,7 +12,7 @@ import click
 
 from backupd.errors import AnswerNeededError, CancelledError, ConflictError, UsageError
 from backupd.model.api import Change as Settings
-from backupd.model.api import DestinationList, Nothing
+from backupd.model.api import Nothing
 from bkctl.daemon_client import DaemonClient
 from bkctl.dispatch import client_of
 from bkctl.grammar import Noun, Verb
@@ -97,8 +97,7 @@ def uninstall_service(session: Session, /, purge: bool, dry_run: bool) -> Reply:
     client = DaemonClient(scope.socket, f"start it first, to be asked what it knows: bkctl daemon start {scope.option}")
     doomed: list[str] = []
     if purge:
-        places = [one.text.place for one in client.get("/v1/destinations", DestinationList).destinations]
-        purging.refuse_loss(scope, places)
+        purging.refuse_loss(scope, purging.known_to(client))
         doomed = purging.directories(scope)
         if not dry_run:
             _must_be_confirmed(session, doomed)

@@ -229,6 +229,13 @@ def test_a_purge_takes_everything_but_backups(account: Account) -> None:
     unlisted = account.json("daemon", "uninstall", "--purge")
     assert (unlisted["exit"], f"a repository lies in {place}" in unlisted["error"]["message"]) == (17, True)
     place.rename(account.home / "moved")
+    password = account.home / "state" / "backupd" / "secret"
+    password.write_text("correct horse battery staple\n")
+    reference = ("--encryption", "password", "--password-file", password)
+    account.good("set", "create", "locked", "--source", source, "--to", account.home / "other", *reference)
+    locked = account.json("daemon", "uninstall", "--purge")
+    assert (locked["exit"], f"the password of locked lies in {password}" in locked["error"]["message"]) == (17, True)
+    password.rename(account.home / "secret")
     unconfirmed = account.json("daemon", "uninstall", "--purge")
     name = unconfirmed["error"]["context"]["confirm"]
     assert unconfirmed["exit"] == 22

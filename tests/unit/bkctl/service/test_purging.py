@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from backupd.errors import AccessError, BackupError, ConflictError
+from backupd.settings.keys import KeptKey, render
 from bkctl.service import purging
 from bkctl.service.mount_points import mount_points_in
+from bkctl.service.purging import Known
 from bkctl.service.scope import Scope
 from bkctl.session import Environment
 from tests.support.mounting import unmount
@@ -29,12 +31,12 @@ def scope_at(home: Path) -> Scope:
 def test_a_repository_that_nobody_lists_is_kept(tmp_path: Path, name: str) -> None:
     """A destination that was removed is a backup all the same."""
     scope = scope_at(tmp_path)
-    purging.refuse_loss(scope, [])
+    purging.refuse_loss(scope, Known())
     lost = tmp_path / "state" / "backupd" / "old" / "r1"
     lost.mkdir(parents=True)
     (lost / name).write_text("{}")
     with pytest.raises(ConflictError, match=f"a repository lies in {lost}") as refused:
-        purging.refuse_loss(scope, [])
+        purging.refuse_loss(scope, Known())
     assert "move it away" in refused.value.hint
 
 
@@ -48,7 +50,7 @@ def test_what_cannot_be_listed_is_not_taken_for_empty() -> None:
             closed = home / "data" / "backupd" / "closed"
             closed.mkdir(mode=0)
             try:
-                purging.refuse_loss(scope, [])
+                purging.refuse_loss(scope, Known())
             except AccessError as error:
                 return error.message
             finally:
@@ -70,10 +72,10 @@ def test_a_bind_mount_of_the_same_file_system_is_seen(tmp_path: Path) -> None:
     subprocess.run(["mount", "--bind", shown, point], check=True)
     try:
         with pytest.raises(ConflictError, match=f"something is mounted on {point}"):
-            purging.refuse_loss(scope, [])
+            purging.refuse_loss(scope, Known())
     finally:
         unmount(point)
-    purging.refuse_loss(scope, [])
+    purging.refuse_loss(scope, Known())
 
 
 def test_a_table_of_mounts_that_is_none_is_an_error_not_an_empty_one(tmp_path: Path) -> None:
@@ -87,3 +89,33 @@ def test_a_table_of_mounts_that_is_none_is_an_error_not_an_empty_one(tmp_path: P
         with pytest.raises(BackupError, match="a line that is none"):
             mount_points_in("/a", str(table))
     assert mount_points_in("/a", str(tmp_path / "gone")) == []
+
+
+def test_a_password_of_a_set_is_kept(tmp_path: Path) -> None:
+    """Nobody proves a password: the file may be all that there is of it, under any name of it."""
+    scope = scope_at(tmp_path)
+    file, link = tmp_path / "conf" / "backupd" / "secret", tmp_path / "link"
+    file.write_text("correct horse")
+    link.symlink_to(file)
+    for path in (file, link):
+        with pytest.raises(ConflictError, match=f"the password of home lies in {path}"):
+            purging.refuse_loss(scope, Known(password_files={"home": str(path)}))
+    file.rename(tmp_path / "elsewhere")
+    purging.refuse_loss(scope, Known(password_files={"home": str(file), "etc": str(tmp_path / "elsewhere")}))
+
+
+@pytest.mark.parametrize("folder", ["conf", "data", "state", "cache"])
+@pytest.mark.parametrize("begin", ["", "\ufeff"])
+def test_a_key_file_is_kept_wherever_it_lies(tmp_path: Path, folder: str, begin: str) -> None:
+    """`--key-out` wrote it there; that a key was proved is said of the file in the key directory alone."""
+    scope = scope_at(tmp_path)
+    key = begin + render(KeptKey(repository_id="r1", secret="k" * 44, proved=True))
+    kept = tmp_path / "data" / "backupd" / "keys" / "r1.key"
+    kept.parent.mkdir()
+    kept.write_text(key)
+    purging.refuse_loss(scope, Known())
+    out = tmp_path / folder / "backupd" / "sub" / "saved"
+    out.parent.mkdir()
+    out.write_text(key)
+    with pytest.raises(ConflictError, match=f"{out} holds a key"):
+        purging.refuse_loss(scope, Known())
