@@ -35,6 +35,8 @@ from tests.support.machine import TOP
 from tests.support.ordinary_user import directory_of_user, run_as_reading_user
 
 FAKE = f"#!/bin/sh\nexec {sys.executable} -S -m tests.support.fake_systemctl \"$@\"\n"
+LATE = 'case "$*" in *disable*) mkdir {0}; echo > {0}/repository.json;; esac\n'
+"""What a run that ends as the service does leaves."""
 _SCHEMA = jsonschema_rs.validator_for(strict(schema()))
 UNITS = ("backupd.service", "backupd.service.d/10-program.conf", "backupd.socket")
 
@@ -244,6 +246,15 @@ def test_a_purge_takes_everything_but_backups(account: Account) -> None:
     directories = [str(account.home / folder / "backupd") for folder in ("conf", "data", "state", "cache")]
     there = [path for path in directories if Path(path).exists()]
     assert account.good("daemon", "uninstall", "--purge", "--dry-run")["purged"] == there
+    late = account.home / "state" / "backupd" / "late"
+    (account.bin / "systemctl").write_text(FAKE.replace("exec", LATE.format(late) + "exec", 1))
+    changed = account.json("daemon", "uninstall", "--purge", "--confirm", name)
+    assert (changed["exit"], f"a repository lies in {late}" in changed["error"]["message"]) == (17, True)
+    assert ("the service is gone" in changed["error"]["hint"], account.files()) == (True, [])
+    assert all(Path(path).exists() for path in there)
+    shutil.rmtree(late)
+    (account.bin / "systemctl").write_text(FAKE)
+    account.good("daemon", "install", "--start")
     assert account.good("daemon", "uninstall", "--purge", "--confirm", name)["purged"] == there
     assert not any(Path(path).exists() for path in directories)
     assert any((account.home / "place").glob("*/snapshots/*/*"))
