@@ -72,6 +72,10 @@ def install(scope: Scope, wanted: Wanted, *, start: bool, dry_run: bool) -> Chan
     try:
         _run(change.commands[len(groups) :])
     except BackupError as error:
+        if not former:
+            # What listens goes on without its file, and starts what is not there.
+            with suppress(BackupError):
+                _run(manager.unload())
         take_back(former, files)
         with suppress(BackupError):
             _run(manager.forget())

@@ -190,6 +190,10 @@ def test_what_fails_is_taken_back(account: Account) -> None:
     failed = account.json("daemon", "install", "--start")
     assert (failed["exit"], failed["error"]["message"].endswith("Job for backupd.service failed.")) == (1, True)
     assert account.files() == []
+    (account.state / "fails").write_text("start")
+    assert account.json("daemon", "install", "--start")["exit"] == 1
+    left = [(account.state / name).exists() for name in ("listens", "pid")]
+    assert (account.files(), left, (account.state / "enabled").read_text()) == ([], [False, False], "disabled")
     (account.state / "fails").unlink()
     account.good("daemon", "install")
     before = {name: (account.units / name).read_bytes() for name in UNITS}
