@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import plistlib
 import shutil
 import signal
 import stat
@@ -23,7 +22,6 @@ from backupd.errors import NotFoundError, UsageError
 from bkctl.contract.output import RESULTS, schema
 from bkctl.main import read_environment, run
 from bkctl.service.files import others_can_write
-from bkctl.service.launchd import Launchd
 from bkctl.service.manager import Wanted
 from bkctl.service.scope import Scope
 from bkctl.service.shipped import _PLACES, shipped
@@ -323,30 +321,6 @@ def test_a_program_with_an_odd_path_is_started(tmp_path: Path) -> None:
     environ = {**os.environ, "XDG_RUNTIME_DIR": "/run", "HOME": str(tmp_path)}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert (done.stdout + done.stderr, done.returncode) == ("", 0)
-
-
-@pytest.mark.parametrize("is_system", [True, False])
-def test_launchd_is_told_the_same(is_system: bool) -> None:
-    """macOS has no systemd; what it reads is looked at here, and which words launchctl is told."""
-    known = {"Label", "ProgramArguments", "RunAtLoad", "KeepAlive", "ThrottleInterval", "ExitTimeOut", "ProcessType"}
-    known |= {"Umask", "SoftResourceLimits", "StandardErrorPath", "EnvironmentVariables"}
-    manager = Launchd(Scope(is_system, Environment()))
-    ((path, data),) = manager.wanted(Wanted(program=("/venv <&>/python", "-P"), variables={"A": "<b>"})).items()
-    found = plistlib.loads(data)
-    assert found.keys() <= known
-    assert Path(path).name == f"{found['Label']}.plist"
-    assert (found["ProgramArguments"], found["EnvironmentVariables"]) == (
-        ["/venv <&>/python", "-P"],
-        {"A": "<b>"},
-    )
-    assert (found["RunAtLoad"], found["KeepAlive"]) == (True, {"SuccessfulExit": False})
-    assert (found["ExitTimeOut"], found["Umask"]) == (30, 0o077)
-    domain = "system" if is_system else f"gui/{os.geteuid()}"
-    assert manager.restart() == [
-        ["launchctl", "bootout", f"{domain}/{found['Label']}"],
-        ["launchctl", "bootstrap", domain, path],
-    ]
-    assert manager.unload() == manager.stop() == manager.restart()[:1]
 
 
 @pytest.mark.root
