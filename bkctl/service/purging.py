@@ -41,8 +41,12 @@ def known_to(client: DaemonClient) -> Known:
 
 
 def directories(scope: Scope) -> list[str]:
-    """The daemon's own directories that are there."""
-    return [path for path in scope.directories() if os.path.isdir(path)]
+    """The daemon's own directories that are there, each once; one in another goes with that."""
+    there = [path for path in scope.directories() if os.path.isdir(path)]
+    tops: dict[str, str] = {}
+    for path in there:
+        tops.setdefault(os.path.realpath(path), path)
+    return [path for real, path in tops.items() if not any(real != top and _lies_in(real, top) for top in tops)]
 
 
 def refuse_loss(scope: Scope, known: Known) -> None:
@@ -56,12 +60,16 @@ def refuse_loss(scope: Scope, known: Known) -> None:
             f"nobody proved a copy of {', '.join(unproved)}: without it nobody reads that backup again",
             hint="print and prove each key: bkctl key sheet SET, bkctl key prove SET; or remove the .key files by hand",
         )
+    for path in scope.directories():
+        if os.path.islink(path):
+            raise ConflictError(f"{path} is a link to {os.path.realpath(path)}", hint="remove the link first")
     for directory in directories(scope):
         above = os.path.realpath(directory)
         # A walk sees no bind mount of the same file system, and rmtree would empty what is mounted there.
         for point in mount_points_in(directory):
-            if point != above:
-                raise ConflictError(f"something is mounted on {point}", hint="unmount it first")
+            raise ConflictError(f"something is mounted on {point}", hint="unmount it first")
+        if os.path.ismount(directory):
+            raise ConflictError(f"something is mounted on {directory}", hint="unmount it first")
         for place in known.places:
             if not is_url(place) and _lies_in(place, above):
                 raise ConflictError(

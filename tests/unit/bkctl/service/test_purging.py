@@ -78,6 +78,39 @@ def test_a_bind_mount_of_the_same_file_system_is_seen(tmp_path: Path) -> None:
     purging.refuse_loss(scope, Known())
 
 
+@pytest.mark.platform("linux")
+@pytest.mark.root
+@pytest.mark.needs("mount", "umount")
+def test_a_directory_that_can_not_go_is_refused_before_anything_does(tmp_path: Path) -> None:
+    """A mount point would be emptied and stay; a link would end the removal half way, the service gone."""
+    scope = scope_at(tmp_path)
+    state = tmp_path / "state" / "backupd"
+    subprocess.run(["mount", "-t", "tmpfs", "none", state], check=True)
+    try:
+        with pytest.raises(ConflictError, match=f"something is mounted on {state}"):
+            purging.refuse_loss(scope, Known())
+    finally:
+        unmount(state)
+    state.rename(tmp_path / "disk")
+    state.symlink_to(tmp_path / "disk")
+    with pytest.raises(ConflictError, match=f"{state} is a link to {tmp_path}/disk"):
+        purging.refuse_loss(scope, Known())
+    assert (tmp_path / "disk").is_dir()
+
+
+def test_homes_that_are_one_are_removed_once(tmp_path: Path) -> None:
+    """Who keeps all in one directory has nothing left for the second round; nor has who has one in another."""
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    (tmp_path / "one" / "backupd" / "state" / "backupd").mkdir(parents=True)
+    homes = ("one", "one/", "link", "one/backupd/state")
+    names = ("CONFIG", "DATA", "CACHE", "STATE")
+    xdg = {f"XDG_{name}_HOME": f"{tmp_path}/{home}" for name, home in zip(names, homes, strict=True)}
+    scope = Scope(False, Environment(xdg=xdg))
+    purging.refuse_loss(scope, Known())
+    assert purging.purge(scope) == [str(tmp_path / "one" / "backupd")]
+    assert not (tmp_path / "one" / "backupd").exists()
+
+
 def test_a_table_of_mounts_that_is_none_is_an_error_not_an_empty_one(tmp_path: Path) -> None:
     """What is not understood forbids a removal."""
     table = tmp_path / "mountinfo"
