@@ -10,8 +10,9 @@ import msgspec
 from backupd.errors import ConfigError, UsageError
 from backupd.model.secret_references import SecretReference
 from backupd.model.structs import Text
-from backupd.rules.definition_rules import check_directory, check_secret, duration
+from backupd.rules.definition_rules import check_directory, duration
 from backupd.rules.notice_rules import check_address
+from backupd.rules.secret_rules import check_secret
 
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _LEAST_SECONDS, _MOST_SECONDS = 1, 300

@@ -14,6 +14,7 @@ from backupd.model.places import is_url
 from bkctl.daemon_client import DaemonClient
 from bkctl.service.mount_points import mount_points_in
 from bkctl.service.scope import Scope
+from bkctl.service.unit_credentials import credential_files
 
 _PROVED = "# proved: yes"
 _REPOSITORY = frozenset({"once.json", "repository.json", "repository.json.2"})
@@ -74,6 +75,12 @@ def refuse_loss(scope: Scope, known: Known) -> None:
             if not is_url(place) and _lies_in(place, above):
                 raise ConflictError(
                     f"the destination {place} lies in {directory}", hint="move it away first: data is never removed"
+                )
+        for name, file in credential_files(scope.unit_directory()):
+            if os.path.exists(file) and _lies_in(file, above):
+                raise ConflictError(
+                    f"the service's credential {name} lies in {file}, and may be its only copy",
+                    hint="move the file away first",
                 )
         for name, file in known.password_files.items():
             if os.path.exists(file) and _lies_in(file, above):

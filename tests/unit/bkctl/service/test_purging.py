@@ -137,6 +137,20 @@ def test_a_password_of_a_set_is_kept(tmp_path: Path) -> None:
     purging.refuse_loss(scope, Known(password_files={"home": str(file), "etc": str(tmp_path / "elsewhere")}))
 
 
+def test_a_secret_that_systemd_gives_to_the_service_is_kept(tmp_path: Path) -> None:
+    """A set names it, and only the unit tells in which file it is."""
+    scope = scope_at(tmp_path)
+    file = tmp_path / "conf" / "backupd" / "my secret"
+    file.write_text("correct horse")
+    own = tmp_path / "conf" / "systemd" / "user" / "backupd.service.d" / "override.conf"
+    own.parent.mkdir(parents=True)
+    own.write_text(f"[Service]\nLoadCredential=mail\nLoadCredentialEncrypted = vault:{file}\nLoadCredential=x:/etc/x\n")
+    with pytest.raises(ConflictError, match=f"the service's credential vault lies in {file}"):
+        purging.refuse_loss(scope, Known())
+    file.rename(tmp_path / "elsewhere")
+    purging.refuse_loss(scope, Known())
+
+
 @pytest.mark.parametrize("folder", ["conf", "data", "state", "cache"])
 @pytest.mark.parametrize("begin", ["", "\ufeff"])
 def test_a_key_file_is_kept_wherever_it_lies(tmp_path: Path, folder: str, begin: str) -> None:
