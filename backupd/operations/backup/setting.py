@@ -106,7 +106,7 @@ def _walk_rules(
     swaps = swap_files()
     left_out = LeftOut(own_paths, pseudo_mounts((m.path, m.type) for m in mounts), swaps)
     for path in left_out.inside(sources):
-        context.tell("information", f"{shown(path)} is never backed up: it is this program's own or a destination")
+        context.tell("information", f"{shown(path)} is never backed up: {left_out.is_left_out(path)}")
     tops = [s for s in sources if not any(s != o and s.startswith(o.rstrip(b"/") + b"/") for o in sources)]
     nested = {source for source in sources if source not in tops}
     network = {mount.device for mount in mounts if mount.is_network}
