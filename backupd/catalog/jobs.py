@@ -16,6 +16,10 @@ _COLUMNS = (
     " error, warnings, schedule"
 )
 
+LEFT_SNAPSHOT = (
+    "kind IN ('backup', 'replicate') AND exit_code IN (0, 3) AND (snapshot IS NOT NULL OR kind = 'replicate')"
+)
+"""Of a run: it left a snapshot at its destination."""
 
 Beside = Callable[[Connection], None]
 """What is written with a job."""
@@ -194,7 +198,7 @@ def snapshot_times(connection: Connection, set_id: str, destination_id: str) -> 
     """When the first and the newest run began that left a snapshot of a set at a destination; None: none did."""
     row = connection.execute(
         "SELECT MIN(started_ns), MAX(started_ns) FROM runs WHERE set_id = ? AND destination_id = ?"
-        " AND kind IN ('backup', 'replicate') AND exit_code IN (0, 3) AND (snapshot IS NOT NULL OR kind = 'replicate')",
+        f" AND {LEFT_SNAPSHOT}",
         (set_id, destination_id),
     ).fetchone()
     return (row[0], row[1])

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from backupd.catalog.database import Connection
+from backupd.catalog.jobs import LEFT_SNAPSHOT
 from backupd.model.reports import UNENDED
 
 STAYING = 20
@@ -18,9 +19,6 @@ _LOOKED_AT = 500
 _MOST_JOBS = 50
 _MOST_LINES = 5000
 """Taken out in one transaction."""
-_GOOD = (
-    "kind IN ('backup', 'replicate') AND exit_code IN (0, 3) AND (snapshot IS NOT NULL OR kind = 'replicate')"
-)
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -43,7 +41,7 @@ def spared(connection: Connection) -> frozenset[str]:
     """Jobs that others need: those that `status` shows and checks wait in, and the first good one of each copy."""
     newest = connection.execute("SELECT job_id FROM newest_runs").fetchall()
     first = connection.execute(
-        f"SELECT job_id, MIN(started_ns) FROM runs WHERE {_GOOD} GROUP BY set_id, destination_id"
+        f"SELECT job_id, MIN(started_ns) FROM runs WHERE {LEFT_SNAPSHOT} GROUP BY set_id, destination_id"
     ).fetchall()
     return frozenset(row[0] for row in (*newest, *first))
 
