@@ -20,6 +20,8 @@ LEFT_SNAPSHOT = (
     "kind IN ('backup', 'replicate') AND exit_code IN (0, 3) AND (snapshot IS NOT NULL OR kind = 'replicate')"
 )
 """Of a run: it left a snapshot at its destination."""
+UNDER_WAY = "jobs.state IN ('paused', 'queued', 'running')"
+"""Of a job, as the index of them has it."""
 
 Beside = Callable[[Connection], None]
 """What is written with a job."""

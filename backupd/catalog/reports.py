@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from backupd.catalog.database import Connection
+from backupd.catalog.jobs import UNDER_WAY
 from backupd.model.jobs import JobState, LogLine
 from backupd.model.reports import UNENDED
 
@@ -67,8 +68,6 @@ _WITH_RUN = f"""{_OF_JOB}, COALESCE(runs.destination_id, '') AS at, runs.destina
     COALESCE(runs.started_ns, jobs.started_ns), COALESCE(runs.finished_ns, jobs.finished_ns), runs.facts,
     CASE WHEN runs.job_id IS NULL THEN jobs.error END"""
 _ALONE = f"{_OF_JOB}, '' AS at, NULL, jobs.state, NULL, NULL, jobs.started_ns, NULL, NULL, NULL"
-_UNDER_WAY = "jobs.state IN ('paused', 'queued', 'running')"
-"""As the index of them has it."""
 _IS_NO_REHEARSAL = """NOT (runs.job_id IS NULL AND jobs.result IS NOT NULL AND instr(jobs.result, '"dry_run":true'))"""
 """A dry run stores and restores nothing, so there is nothing to report."""
 _NEWEST_FIRST = "ORDER BY jobs.created_ns DESC, jobs.id DESC, at DESC"
@@ -86,7 +85,7 @@ def listed(connection: Connection, wanted: ReportFilter) -> list[ReportRow]:
         chosen += wanted.states
         # What can be told by the job alone saves looking at the runs of a year.
         if set(wanted.states) <= set(UNENDED):
-            of_runs.append(_UNDER_WAY)
+            of_runs.append(UNDER_WAY)
         elif not {"completed", "skipped"} & set(wanted.states):
             of_runs.append("jobs.state <> 'completed'")
     if wanted.destination_ids:
@@ -114,7 +113,7 @@ def of_job(connection: Connection, job_id: str) -> list[ReportRow]:
         (job_id,),
     )
     alone = connection.execute(
-        f"SELECT {_ALONE} FROM jobs WHERE {_UNDER_WAY} AND jobs.id = ?"
+        f"SELECT {_ALONE} FROM jobs WHERE {UNDER_WAY} AND jobs.id = ?"
         " AND EXISTS (SELECT 1 FROM runs WHERE runs.job_id = jobs.id)",
         (job_id,),
     )
@@ -141,7 +140,7 @@ def _under_way(
     if wanted.destination_ids:
         return []
     rows = connection.execute(
-        f"SELECT {_ALONE} FROM jobs WHERE {_UNDER_WAY} AND {' AND '.join(where)}"
+        f"SELECT {_ALONE} FROM jobs WHERE {UNDER_WAY} AND {' AND '.join(where)}"
         f" AND EXISTS (SELECT 1 FROM runs WHERE runs.job_id = jobs.id) {_NEWEST_FIRST}",
         values,
     )

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from backupd.catalog.database import Connection
-from backupd.catalog.jobs import LEFT_SNAPSHOT
+from backupd.catalog.jobs import LEFT_SNAPSHOT, UNDER_WAY
 from backupd.model.reports import UNENDED
 
 STAYING = 20
@@ -38,12 +38,17 @@ class Found(msgspec.Struct, frozen=True):
 
 
 def spared(connection: Connection) -> frozenset[str]:
-    """Jobs that others need: those that `status` shows and checks wait in, and the first good one of each copy."""
+    """Jobs that others need: those that `status` shows and checks wait in, and the first good one of each copy.
+
+    Also those under way: one that ends while a pass goes on may be such a one then.
+    """
+    # Before the others, for a run is kept before its job ends: what has ended by now is among them.
+    under_way = connection.execute(f"SELECT id FROM jobs WHERE {UNDER_WAY}").fetchall()
     newest = connection.execute("SELECT job_id FROM newest_runs").fetchall()
     first = connection.execute(
         f"SELECT job_id, MIN(started_ns) FROM runs WHERE {LEFT_SNAPSHOT} GROUP BY set_id, destination_id"
     ).fetchall()
-    return frozenset(row[0] for row in (*newest, *first))
+    return frozenset(row[0] for row in (*under_way, *newest, *first))
 
 
 def look(connection: Connection, before_ns: int, place: Place, kept: Collection[str]) -> Found:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backupd.catalog import reports
+from backupd.catalog import jobs, reports
 from backupd.catalog.database import Connection, Database
 from backupd.catalog.jobs import StoredJob, StoredRun, put_job, put_run
 from backupd.catalog.reports import ReportFilter, ReportRow
@@ -143,5 +143,5 @@ def _plan(connection: Connection) -> list[str]:
 
 
 def _plan_under_way(connection: Connection) -> list[str]:
-    rows = connection.execute(f"EXPLAIN QUERY PLAN SELECT id FROM jobs WHERE {reports._UNDER_WAY}")
+    rows = connection.execute(f"EXPLAIN QUERY PLAN SELECT id FROM jobs WHERE {jobs.UNDER_WAY}")
     return [row[3] for row in rows]

@@ -7,6 +7,7 @@ import os
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from backupd.catalog import jobs, rotation
@@ -134,6 +135,31 @@ def test_jobs_under_way_and_seldom_ones_stay(tmp_path: Path) -> None:
     assert house.rotate(keep="90d") == 0
     assert house.rotate(keep="1d") > 0
     assert {job.id for job in house.database.read(_all).result()} >= {f"j{s}{n}" for s in "qc" for n in range(5)}
+
+
+def test_what_ends_during_a_pass_stays(house: House) -> None:
+    """A check that waited for months ends while old jobs go: status shows it from then on."""
+    (copy, *_) = house.copies
+    waited = StoredJob(
+        id="j0", kind="backup", state="running", set_id=copy.stored.id, set_name="home", orders=b"", caller_uid=0,
+        created_ns=NOW - 200 * DAY_NS, started_ns=NOW, schedule="nightly",
+    )  # fmt: skip
+
+    def end(connection: Connection) -> None:
+        run = StoredRun(
+            job_id="j0", set_id=copy.stored.id, destination_id=copy.destination.id, destination_name="usb",
+            kind="backup", state="completed", snapshot="s0", exit_code=0, started_ns=NOW, finished_ns=NOW + 1, facts={},
+        )  # fmt: skip
+        jobs.put_run(connection, run)
+        jobs.put_job(connection, msgspec.structs.replace(waited, state="completed", exit_code=0, finished_ns=NOW + 1))
+
+    house.database.write(jobs.put_job, waited).result()
+    kept = house.database.read(rotation.spared).result()
+    house.database.write(end).result()
+    assert "j0" in {run.job_id for run in house.database.read(jobs.last_runs).result()}
+    found = house.database.read(rotation.look, NOW - 90 * DAY_NS, Place(), kept).result()
+    assert len(found.jobs) > 100
+    assert "j0" not in found.jobs
 
 
 class Ahead(SystemClock):
