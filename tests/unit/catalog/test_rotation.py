@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,7 @@ from backupd.catalog import jobs, rotation
 from backupd.catalog.database import Connection, Database
 from backupd.catalog.facts import put_fact
 from backupd.catalog.jobs import JobFilter, StoredJob, StoredRun
-from backupd.catalog.rotation import Place
+from backupd.catalog.rotation import Found, Place, Spared
 from backupd.clock import Clock, SystemClock
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.log_rotation import LogRotation, forget_check_logs
@@ -160,6 +161,43 @@ def test_what_ends_during_a_pass_stays(house: House) -> None:
     found = house.database.read(rotation.look, NOW - 90 * DAY_NS, Place(), kept).result()
     assert len(found.jobs) > 100
     assert "j0" not in found.jobs
+
+
+def test_of_what_runs_seldom_it_is_asked_once(house: House) -> None:
+    """All jobs of the set are looked at for the answer, on the one thread that answers everybody."""
+    asked: list[str] = []
+
+    def look(connection: Connection, place: Place, kept: Spared) -> Found:
+        connection.set_trace_callback(asked.append)
+        try:
+            return rotation.look(connection, NOW, place, kept)
+        finally:
+            connection.set_trace_callback(None)
+
+    kept = house.database.read(rotation.spared).result()
+    place: Place | None = Place()
+    steps = 0
+    while place is not None:
+        place = house.database.read(look, place, kept).result().looked_up_to
+        steps += 1
+    assert steps > 1
+    # Of two sets: backups, checks, restores.
+    assert len(asked) <= steps + 6
+
+
+def test_of_each_kind_the_newest_stay(house: House) -> None:
+    """No more and no fewer, whatever the order in which jobs of one moment come."""
+    whole = [*house.database.read(_all).result()]
+    kept = house.database.read(rotation.spared).result()
+    found = set(house.database.read(rotation.look, NOW, Place(), kept).result().jobs)
+    oldest = sorted((job.created_ns, job.id) for job in whole)[:500]
+    alike = Counter[tuple[str | None, str, str | None]]()
+    newer: dict[str, int] = {}
+    for job in whole:
+        key = (job.set_id, job.kind, job.schedule)
+        newer[job.id] = alike[key]
+        alike[key] += 1
+    assert found == {job for _, job in oldest if newer[job] >= rotation.STAYING and job not in kept.jobs}
 
 
 class Ahead(SystemClock):
