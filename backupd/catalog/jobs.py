@@ -176,11 +176,15 @@ def listed(connection: Connection, wanted: JobFilter) -> list[StoredJob]:
     return [_job(row) for row in rows]
 
 
-def log_lines(connection: Connection, job_id: str, after: int, limit: int) -> list[LogLine]:
-    """Lines of a job's log after line number `after`, in order."""
+def log_lines(
+    connection: Connection, job_id: str, after: int, limit: int, severities: Sequence[str] = ()
+) -> list[LogLine]:
+    """Lines of a job's log after line number `after`, in order. severities: empty for all."""
+    chosen = f" AND severity IN ({', '.join('?' * len(severities))})" if severities else ""
     rows = connection.execute(
-        "SELECT n, time_ns, severity, message, step, path FROM log WHERE job_id = ? AND n > ? ORDER BY n LIMIT ?",
-        (job_id, after, limit),
+        f"SELECT n, time_ns, severity, message, step, path FROM log WHERE job_id = ? AND n > ?{chosen}"
+        " ORDER BY n LIMIT ?",
+        (job_id, after, *severities, limit),
     )
     return [LogLine(n=n, time_ns=t, severity=s, message=m, step=p, path=b) for n, t, s, m, p, b in rows]
 

@@ -11,7 +11,7 @@ import msgspec
 
 from backupd.catalog.database import Connection
 from backupd.catalog.jobs import UNDER_WAY
-from backupd.model.jobs import JobState, LogLine
+from backupd.model.jobs import JobState
 from backupd.model.reports import UNENDED
 
 Cursor = tuple[int, str, str]
@@ -118,19 +118,6 @@ def of_job(connection: Connection, job_id: str) -> list[ReportRow]:
         (job_id,),
     )
     return [*map(_row, rows), *map(_row, alone)]
-
-
-def log_page(
-    connection: Connection, job_id: str, severities: Sequence[str], after: int, limit: int
-) -> list[LogLine]:
-    """Lines of a job's log after line number `after`, in order. severities: empty for all."""
-    chosen = f" AND severity IN ({_marks(severities)})" if severities else ""
-    rows = connection.execute(
-        f"SELECT n, time_ns, severity, message, step, path FROM log WHERE job_id = ? AND n > ?{chosen}"
-        " ORDER BY n LIMIT ?",
-        (job_id, after, *severities, limit),
-    )
-    return [LogLine(n=n, time_ns=t, severity=s, message=m, step=p, path=b) for n, t, s, m, p, b in rows]
 
 
 def _under_way(

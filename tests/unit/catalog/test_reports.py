@@ -120,10 +120,10 @@ def test_rehearsals_are_no_reports(database: Database) -> None:
 
 def test_lines_of_a_log_by_severity(database: Database) -> None:
     job = pages(database, 100_000, kinds=["check"])[0].job_id
-    every = database.read(reports.log_page, job, [], 0, 100).result()
+    every = database.read(jobs.log_lines, job, 0, 100).result()
     assert [line.n for line in every] == [1, 2, 3]
-    assert [line.n for line in database.read(reports.log_page, job, ["warning", "error"], 0, 100).result()] == [2]
-    assert [line.n for line in database.read(reports.log_page, job, [], 1, 1).result()] == [2]
+    assert [line.n for line in database.read(jobs.log_lines, job, 0, 100, ["warning", "error"]).result()] == [2]
+    assert [line.n for line in database.read(jobs.log_lines, job, 1, 1).result()] == [2]
 
 
 def test_an_index_serves_the_newest(database: Database, tmp_path: Path) -> None:
