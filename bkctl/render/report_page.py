@@ -11,7 +11,7 @@ from backupd.model.reports import Report, ReportStatus
 from backupd.model.status import CopyStatus, SetStatus
 from backupd.sizes import format_bytes, format_seconds
 from bkctl import text
-from bkctl.render.forecast import growth_text
+from bkctl.render.forecast import full_soon, growth_text
 from bkctl.render.markup import word
 from bkctl.render.report_charts import copy_charts, day_strips, days_a_bar
 from bkctl.render.report_style import STYLE
@@ -31,7 +31,6 @@ _MARKS: dict[ReportStatus, str] = {
 }
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _MOST_CHARTS = 60
-_SOON_DAYS = 30
 _OLD_DAYS = 7
 """What a last good backup is old at, whatever its set allows."""
 _DAY_NS = 86_400_000_000_000
@@ -128,10 +127,8 @@ def _bad(copies: Sequence[CopyFigures], standing: Mapping[tuple[str, str], CopyS
 def _to_look_at(
     frame: Frame, copies: Sequence[CopyFigures], standing: Mapping[tuple[str, str], CopyStatus]
 ) -> Iterator[str]:
-    for at, end_ns in {at: one.full_at_ns for (_, at), one in standing.items()}.items():
-        if end_ns is not None and end_ns - frame.now_ns < _SOON_DAYS * _DAY_NS:
-            days = max(0, end_ns - frame.now_ns) // _DAY_NS
-            yield f"{word(at)} will be full in about {text.count(days, 'day')} at this rate"
+    for at, days in full_soon(standing.values(), frame.now_ns):
+        yield f"{word(at)} will be full in about {days} at this rate"
     for copy in copies:
         good, last = copy.last_good, copy.last_decided
         if last is not None and last.status == "warning":

@@ -15,7 +15,7 @@ import pytest
 from backupd.model.areas import Area, Areas, Savings
 from backupd.model.reports import Report
 from backupd.model.status import CopyStatus, Grade, SetStatus
-from bkctl.render import charts, report_page
+from bkctl.render import charts, forecast, report_page
 from bkctl.render.report_charts import copy_charts
 from bkctl.render.report_page import Frame
 from bkctl.render.reports import WORDS
@@ -118,6 +118,24 @@ def test_the_sentence_says_what_is_wrong() -> None:
     assert "home at usb: damaged: 3 blocks" in page(good, damaged).words
     other = msgspec.structs.replace(standing()[0], set="photos")
     assert "photos: no backup in this time" in page(good, [other]).words
+
+
+def test_the_page_and_status_foretell_the_same() -> None:
+    """The first that will be full comes first, each once, also where a copy of another set there tells nothing."""
+    sets = standing(full_at_ns=BEGIN_NS + 22 * DAY_NS)
+    usb = sets[0].copies[0]
+    nas = msgspec.structs.replace(usb, destination="nas", full_at_ns=BEGIN_NS + 11 * DAY_NS)
+    far = msgspec.structs.replace(usb, destination="far", full_at_ns=BEGIN_NS + 41 * DAY_NS)
+    sets[0].copies[:] = [usb, nas, far]
+    sets.append(msgspec.structs.replace(sets[0], set="photos", copies=[msgspec.structs.replace(usb, full_at_ns=None)]))
+    good = [report(9, set_name=one, destination=at) for one, at in (("home", "usb"), ("home", "nas"), ("home", "far"),
+            ("photos", "usb"))]  # fmt: skip
+    words = page(good, sets).words
+    assert "far will be full" not in words
+    assert "nas will be full in about 1 day at" in words
+    assert words.count("usb will be full in about 12 days at") == 1
+    assert words.index("nas will be full") < words.index("usb will be full")
+    assert forecast.lines(sets, BEGIN_NS + 10 * DAY_NS) == ["Full soon at this rate: nas in 1 day, usb in 12 days"]
 
 
 _NOWHERE: dict[str, Any] = {"destination": None, "held_bytes": None, "snapshot": None}
