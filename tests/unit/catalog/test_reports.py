@@ -13,10 +13,16 @@ from backupd.catalog import jobs, reports
 from backupd.catalog.database import Connection, Database
 from backupd.catalog.jobs import StoredJob, StoredRun, put_job, put_run
 from backupd.catalog.reports import ReportFilter, ReportRow
-from backupd.model.jobs import TRANSITIONS, ended_state
+from backupd.model.jobs import ENDED, TRANSITIONS, JobState, ended_state
 from tests.support.job_history import DAY_NS, History, copies
 
 NOW = 20_000 * DAY_NS
+_STATES: list[JobState] = ["queued", "running", "paused", *sorted(ENDED)]
+"""In one order: by that of a set, another one each time, a job could be completed and its run interrupted."""
+
+
+def test_no_state_is_left_out() -> None:
+    assert set(_STATES) == set(TRANSITIONS)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +36,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Database:
 
 
 def _add(connection: Connection) -> None:
-    for number, state in enumerate(TRANSITIONS):
+    for number, state in enumerate(_STATES):
         job = StoredJob(
             id=f"j{number:032x}", kind="backup", state=state, set_id="b" + "9" * 32, set_name="odd", orders=b"",
             caller_uid=7, created_ns=NOW, result={"dry_run": False},
@@ -68,7 +74,7 @@ def pages(database: Database, size: int, **wanted: object) -> list[ReportRow]:
         after = page[-1].cursor
 
 
-_states = st.lists(st.sampled_from(list(TRANSITIONS)), unique=True)
+_states = st.lists(st.sampled_from(_STATES), unique=True)
 
 
 @settings(max_examples=30, deadline=None)
@@ -105,7 +111,7 @@ def test_pages_are_what_the_filters_say(
 def test_a_job_under_way_has_a_line_besides_its_ended_runs(database: Database) -> None:
     lines = {
         state: [(one.destination_name, one.state) for one in database.read(reports.of_job, f"j{number:032x}").result()]
-        for number, state in enumerate(TRANSITIONS)
+        for number, state in enumerate(_STATES)
     }
     assert lines["queued"] == [(None, "queued")]
     assert lines["running"] == [("at0", "completed"), (None, "running")]
