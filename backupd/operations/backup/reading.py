@@ -166,7 +166,7 @@ class FileReading:
             self._tally.fail(path, b"", result.problem, seen.stat.st_size)
         else:
             self._tally.example = self._tally.example or path
-            is_same = self._tally.count(row.entry if row is not None else b"", encoded)
+            is_same = self._tally.count(row.entry if row is not None else b"", encoded, seen.stat.st_size)
             self._tally.state(path, b"", "unchanged" if is_same else "stored", result.problem)
         # Trusted next time only if it is what the walk saw, and that was old: a change between the two is young.
         is_trusted = result.signature == piece.signatures[target.index] and not result.losses

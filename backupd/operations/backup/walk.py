@@ -343,7 +343,7 @@ class TreeWalk:
         for text in losses:
             self._tally.problem(build.path.rstrip(b"/") + b"/" + found.name, "metadata", text)
         encoded = entries.encode(special)
-        is_same = self._tally.count(row.entry if row is not None else b"", encoded)
+        is_same = self._tally.count(row.entry if row is not None else b"", encoded, special.size)
         self._tally.state(build.path, found.name, "unchanged" if is_same else "stored")
         piece.set(index, encoded, b"" if losses else piece.signatures[index])
 
