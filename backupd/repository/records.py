@@ -75,6 +75,8 @@ class Records:
         self._lists: dict[str, BlockList] = {}
         """Gc lists that were read; they never change."""
         self._drops: dict[str, Drop] = {}
+        self.listed_drops: set[str] = set()
+        """Names of all drop records that were ever listed here, readable or not."""
 
     @property
     def is_exact(self) -> bool:
@@ -164,7 +166,9 @@ class Records:
         return void, unread
 
     def _drop_names(self) -> list[str]:
-        return [info.name for info in self.place.list("gc/") if info.name.startswith("gc/drop-")]
+        names = [info.name for info in self.place.list("gc/") if info.name.startswith("gc/drop-")]
+        self.listed_drops.update(names)
+        return names
 
     def _drop_at(self, name: str) -> Drop:
         if name not in self._drops:

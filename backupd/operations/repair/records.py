@@ -163,5 +163,8 @@ def _without_damage(records: Records, name: str) -> str:
 
 
 def _without_drop(records: Records, name: str) -> str:
+    """Raises ConflictError where a session is announced: its name may be one of those, and then it must not commit."""
+    if records.sessions():
+        raise ConflictError("it may have ended a run that is still announced: bkctl destination sessions shows it")
     records.place.delete(name)
     return "nothing: what it dropped and still stands is listed again"
