@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from backupd.model.destination_orders import DestinationSessionsOrder
 from backupd.model.orders import CheckOrder, SnapshotListOrder
 from backupd.operations.backup.session import RunningSession, WriterIdentity
 from backupd.repository.notes import read_notes, write_note
+from backupd.repository.records import Records
 from backupd.seal.header import ObjectKind
 from backupd.snapshot import naming
 from backupd.snapshot.notes import PIN
@@ -98,6 +100,8 @@ def test_what_a_list_gave_free_is_relied_on_by_nobody_though_it_cant_be_read(his
     _is_held_back(history, "bkctl check SET --repair")
     exit_code, result = _check(history, repair=True)
     assert (exit_code, _healed(result)) == (0, [naming.gc_name(1, "deleted")])
+    assert history.records().gc_state().open_lists == [3]
+    assert not history.records().damage(), "nothing is bad, and no record of damage is to hold for that"
     assert _check(history, crc=True)[0] == 0
     history.bench.write("back again", content)
     history.back_up({})
@@ -108,6 +112,43 @@ def test_what_a_list_gave_free_is_relied_on_by_nobody_though_it_cant_be_read(his
     history.drop(*[one for one in history.trees if one != last])
     assert history.free()["deleted"]["blocks"] >= 1
     assert not list(history.bench.place.glob("r*/gc/1.deleted")) or _check(history)[0] == 0
+    history.check_all()
+
+
+class _Late(Records):
+    """Its first listing of drop records and lists begins before what comes then, of which it shows some."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def _listed_gc(self) -> list[str]:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        before = super()._listed_gc()
+        if meanwhile is None:
+            return before
+        meanwhile()
+        return [name for name in super()._listed_gc() if name in before or name.endswith(".deleted")]
+
+
+def test_who_lists_while_a_list_is_done_without_sees_what_may_still_go(history: History) -> None:
+    """A listing that misses the new candidates, and shows the list that covers the old one, has them taken for good."""
+    sleeper, _ = _deleted_in_part(history)
+    damaging.flip(0.5)(_one(history, "gc/*.deleted"))
+    records = _Late(history.records().repository)
+    records.meanwhile = lambda: _check(history, repair=True)
+    assert bytes.fromhex(sleeper.name) in records.gc_state().absent
+
+
+def test_a_repair_of_a_list_that_was_broken_off_asks_for_nothing_twice(history: History) -> None:
+    """Killed between both: the candidates are there, the list that covers is not."""
+    _deleted_in_part(history)
+    damaging.flip(0.5)(_one(history, "gc/*.deleted"))
+    _check(history, repair=True)
+    _one(history, "gc/2.deleted").unlink()
+    exit_code, result = _check(history, repair=True)
+    assert (exit_code, _healed(result)) == (0, [naming.gc_name(1, "deleted")])
+    assert history.records().gc_state().open_lists == [3]
+    history.free()
+    assert history.records().gc_state().open_lists == []
     history.check_all()
 
 
