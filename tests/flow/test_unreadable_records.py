@@ -164,6 +164,18 @@ def test_without_its_candidates_a_list_has_no_way_out(history: History) -> None:
     assert {path: path.read_bytes() for path in history.bench.place.glob("r*/gc/*.*")} == before
 
 
+def test_what_a_newer_list_covers_is_no_problem_whatever_of_it_is_damaged(history: History) -> None:
+    """Nobody reads it, and no repair could do without candidates whose list can't be read either: told for ever."""
+    history.back_up({"a": 1000})
+    records, blocks = history.records(), [os.urandom(32)]
+    for n, covers in ((1, []), (2, [1])):
+        records.put(ObjectKind.CANDIDATES, naming.gc_name(n, "candidates"), BlockList(n, blocks))
+        records.put(ObjectKind.DELETED, naming.gc_name(n, "deleted"), BlockList(n, blocks, covers))
+    for path in history.bench.place.glob("r*/gc/1.*"):
+        damaging.flip(0.5)(path)
+    history.check_all()
+
+
 def test_a_damage_record_goes_when_all_was_read_again(history: History) -> None:
     """What it named may be the only bad copy that a cleaner would keep: it has to be found again first."""
     history.back_up({"a": 200_000})
