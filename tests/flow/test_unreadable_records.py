@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from backupd.destination.contract import Traits
+from backupd.destination.local import LocalDestination
 from backupd.errors import AnswerNeededError, BackupError, ConflictError, DamageError
 from backupd.model.destination_orders import DestinationSessionsOrder
 from backupd.model.orders import CheckOrder, SnapshotListOrder
@@ -205,6 +207,20 @@ def test_a_note_may_have_been_a_pin_of_any_snapshot(history: History) -> None:
     assert (exit_code, len(_healed(result))) == (0, 1)
     assert all(one.is_pinned for one in read_notes(records).values())
     assert len(read_notes(records)) == 3
+
+
+def test_where_listings_lag_no_note_is_done_without(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A snapshot that is not listed there yet could be the one that somebody pinned."""
+    snapshot = history.back_up({"a": 1000})
+    write_note(history.records(), Note(5, bytes(16), bytes.fromhex(snapshot[1:]), PIN, "for the court"))
+    note = _one(history, "notes/*")
+    damaging.flip(0.5)(note)
+    traits = Traits(create_if_absent=False, parallel_calls=True, reports_space=True)
+    monkeypatch.setattr(LocalDestination, "traits", property(lambda _: traits))
+    assert _healed(_check(history, repair=True, confirmed=_SET)[1]) == []
+    assert _one(history, "notes/*") == note
+    monkeypatch.undo()
+    assert len(_healed(_check(history, repair=True, confirmed=_SET)[1])) == 1
 
 
 def test_a_drop_record_goes_where_all_that_stands_is_whole(history: History) -> None:

@@ -133,12 +133,18 @@ class RecordRepair:
         # What the store can do is known for sure once something was created.
         reserve.prove(records.place)
         if not records.is_exact:
-            raise ConflictError("this store does not say which of two writers was first: another list may stand there")
+            raise ConflictError(
+                "this store does not say which of two writers was first: what another host wrote may not be seen yet"
+            )
 
     # Notes
 
     def _without_note(self, records: Records, name: str) -> str:
-        """Pin all snapshots: it may have been a pin of any of them, or a tag that keeps one."""
+        """Pin all snapshots: it may have been a pin of any of them, or a tag that keeps one.
+
+        Not where listings lag: one that is not listed yet, though it was noted, would lose its pin.
+        """
+        self._see_that_one_creates(records)
         noted, _ = readable_notes(records)
         host_id, now_ns = bytes.fromhex(self._context.host.host_id), self._context.clock.now_ns()
         count = 0
