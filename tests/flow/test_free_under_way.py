@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from backupd import house
 from backupd.block.layout import block_name
 from backupd.cancel import Cancel
 from backupd.clock import SystemClock
+from backupd.destination.contract import Traits
+from backupd.destination.local import LocalDestination
 from backupd.errors import CancelledError
 from backupd.model import events
+from backupd.model.orders import FreeOrder
 from backupd.operations.context import JobContext
 from backupd.operations.freeing.deleting import Deleting
 from backupd.operations.freeing.locked import LockedBlocks
@@ -90,3 +94,22 @@ def test_it_is_counted_while_something_else_is_done(freeing: Freeing) -> None:
     assert not deleting.is_under_way
     deleting.end()
     assert freeing.report.deleted_blocks == len(_BLOCKS)
+
+
+def test_it_says_that_it_goes_on_deleting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it is told to tidy up the index for as long as a slow store takes to delete."""
+    history = History(tmp_path, 72)
+    first = history.back_up({"gone": 3 << 20, "stays": 1000})
+    history.remove("gone")
+    history.back_up({"b": 1000})
+    history.drop(first)
+    traits = Traits(create_if_absent=True, parallel_calls=False, reports_space=True)
+    monkeypatch.setattr(LocalDestination, "traits", property(lambda _: traits))
+    machine, sent = history.bench.machine, list[events.FromJob]()
+    order = FreeOrder(place=str(history.bench.place))
+    context = JobContext(
+        order, history.bench.clock, Cancel(), machine.environ, directories.find(machine.environ), sent.append
+    )
+    assert house.run(order, context).result["deleted"]["blocks"] >= 1
+    steps = [event.name for event in sent if isinstance(event, events.Step)]
+    assert steps[-2:] == ["tidy up the index", "delete blocks that nobody needs"]
