@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from backupd.model import events
 from backupd.model.orders import FreeOrder
 from backupd.operations.context import JobContext
 from backupd.operations.freeing.deleting import Deleting
+from backupd.operations.freeing.index_tidying import tidy_index
 from backupd.operations.freeing.locked import LockedBlocks
 from backupd.operations.freeing.report import Report
 from backupd.operations.places import OpenPlace, open_place
@@ -113,3 +115,17 @@ def test_it_says_that_it_goes_on_deleting(tmp_path: Path, monkeypatch: pytest.Mo
     assert house.run(order, context).result["deleted"]["blocks"] >= 1
     steps = [event.name for event in sent if isinstance(event, events.Step)]
     assert steps[-2:] == ["tidy up the index", "delete blocks that nobody needs"]
+
+
+def test_an_index_that_cant_be_loaded_to_be_tidied_fails_nothing(freeing: Freeing) -> None:
+    """All that is to be deleted is named by a closed list, and goes all the same."""
+    (folder,) = freeing.history.bench.place.glob("r*/index")
+    os.rename(folder, folder.with_name("elsewhere"))
+    folder.write_bytes(b"no folder")
+    deleting = freeing.deleting(lambda: None)
+    tidy_index(freeing.context, freeing.place, freeing.report, lambda: None)
+    (warning,) = freeing.context.warnings
+    assert "the index was not tidied up" in warning
+    assert "space is free" not in warning, "which is not so yet"
+    deleting.end()
+    assert freeing.left() == 0

@@ -25,17 +25,20 @@ _MOST_GONE = 0.2
 def tidy_index(context: JobContext, place: OpenPlace, report: Report, tick: Callable[[], None]) -> None:
     """What fails here fails nothing: the next freeing does it. tick: called between its steps, raises the stop."""
     context.step("tidy up the index")
-    index = load_index(place.repository, ensure(os.path.join(place.cache, "index")))
+    index: LoadedIndex | None = None
     try:
+        index = load_index(place.repository, ensure(os.path.join(place.cache, "index")))
         gc = place.records.gc_state()
         _write_anew(place, index, gc, tick)
         _remove_replaced(context, place, index, report, tick)
     except BackupError as error:
         if context.cancel.is_requested:
             raise
-        context.warn(f"the space is free, but the index was not tidied up: {error.message}")
+        # Blocks may be deleted yet: whether the space is free is told when that is over.
+        context.warn(f"the index was not tidied up, which the next freeing does: {error.message}")
     finally:
-        index.tables.close()
+        if index is not None:
+            index.tables.close()
 
 
 def _write_anew(place: OpenPlace, index: LoadedIndex, gc: GcState, tick: Callable[[], None]) -> None:
