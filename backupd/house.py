@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from backupd.errors import NotFoundError
-from backupd.model import destination_orders, events, notice_orders, orders, purge_orders
+from backupd.model import command_orders, destination_orders, events, notice_orders, orders, purge_orders
 from backupd.operations import rollback_alarm, temporary, traffic
 from backupd.operations.context import JobContext
 
@@ -47,6 +47,7 @@ OPERATIONS: dict[type[orders.Order], str] = {
     notice_orders.NoticeOrder: "backupd.operations.notices.running:run",
     notice_orders.AppriseOrder: "backupd.operations.notices.by_apprise:run",
     notice_orders.CertificateOrder: "backupd.operations.notices.certificates:run",
+    command_orders.CommandOrder: "backupd.operations.commands.running:run",
 }
 """Module and function of the operation for each order."""
 

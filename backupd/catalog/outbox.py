@@ -162,6 +162,16 @@ def next_due_ns(connection: Connection, ordered: Iterable[str] = ()) -> int | No
     return None if found is None else int(found)
 
 
+def is_untried(connection: Connection, job_id: str) -> bool:
+    """Whether what is told of the end of a job is not noted yet, or was not tried to be sent to everybody."""
+    (found,) = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM untold WHERE job_id = ?) OR EXISTS (SELECT 1 FROM outbox"
+        " WHERE job_id = ? AND (state = 'sending' OR (state = 'waiting' AND attempts = 0)))",
+        (job_id, job_id),
+    ).fetchone()
+    return bool(found)
+
+
 def begin(connection: Connection, tries: Sequence[tuple[int, int]]) -> None:
     """From now on these may have arrived. tries: id, and when the next try is due if nothing is heard of this one."""
     connection.executemany(

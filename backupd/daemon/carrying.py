@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -38,6 +39,7 @@ from backupd.daemon.migrating import is_migrating
 from backupd.daemon.outcome import GOOD, Outcome, joined
 from backupd.daemon.planning import backup_order, copy_order, own_repository, restore_hint, sheet_hint, unlocked
 from backupd.daemon.requests import BackupRequest
+from backupd.daemon.run_commands import RunCommands
 from backupd.daemon.store_access import access_at, with_access
 from backupd.errors import BackupError, SourceNotFoundError
 from backupd.model.any_order import AnyOrder
@@ -67,6 +69,7 @@ class Carrier:
         """environment: of job processes. files: where they keep the states of files."""
         self._database, self._known, self._clock, self._environment = database, known, clock, environment
         self._files, self._bandwidth = files, bandwidth
+        self.commands = RunCommands(database, known, clock, environment)
         self._checks = periodic.PeriodicChecks(database, known, clock, environment, self._converse)
 
     def new_id(self) -> str:
@@ -94,16 +97,19 @@ class Carrier:
             await self._keep_other_run(job, order, outcome, began_ns)
             return outcome
         stored = self._known.set_by_id(job.stored.set_id or "")
-        if request.backup is not None and request.backup.seed_place is not None:
-            outcome = await self._seed(job, stored, request.backup)
-            job.is_cut_short = job.ending is not None and outcome.was_stopped
-            return outcome
         wanted = (request.backup.to if request.backup is not None else []) or stored.text.to
         destinations = [self._known.destination(one) for one in wanted]
+        is_seed = request.backup is not None and request.backup.seed_place is not None
+        run = partial(self._seed, job, stored) if is_seed else partial(self._store, job, stored, destinations)
+        by = (self._checks.before_backup, self._keep_run)
+        return await self.commands.around(job, stored, [] if is_seed else destinations, run, *by)
+
+    async def _store(self, job: LiveJob, stored: StoredSet, destinations: Sequence[StoredDestination]) -> Outcome:
+        """Back up to each of these."""
         before = await asyncio.wrap_future(self._database.read(rows.runs_of, job.stored.id))
         # A job that goes on after a restart does not do again what it had done.
         ended = {run.destination_id: Outcome.of_run(run) for run in before if run.exit_code in GOOD}
-        is_dry = request.backup is not None and request.backup.dry_run
+        is_dry = job.request.backup is not None and job.request.backup.dry_run
         left = [one for one in destinations if one.id not in ended]
         ended |= await self._pass_over(job, stored, left, is_dry=is_dry)
         for group in groups(stored.text, [one for one in destinations if one.id not in ended], is_dry=is_dry):
@@ -155,14 +161,16 @@ class Carrier:
                 await self._keep_run(job, stored, destination, found[destination.id], self._clock.now_ns())
         return found
 
-    async def _seed(self, job: LiveJob, stored: StoredSet, request: BackupRequest) -> Outcome:
+    async def _seed(self, job: LiveJob, stored: StoredSet) -> Outcome:
         """The first backup for a destination, to a disk; no run there, so nothing is kept of it as one."""
-        (destination_id,) = request.to
-        destination = self._known.destination(destination_id)
+        request = job.request.backup or BackupRequest()
+        destination = self._known.destination(request.to[0])
         text = seeding.disk_text(destination.text, request.seed_place or "")
         disk = msgspec.structs.replace(destination, text=text)
         job.begin_step(step_name([disk]))
-        return await self._try_to_back_up(job, stored, [disk], is_seed=True)
+        outcome = await self._try_to_back_up(job, stored, [disk], is_seed=True)
+        job.is_cut_short = job.ending is not None and outcome.was_stopped
+        return outcome
 
     async def _back_up(
         self, job: LiveJob, stored: StoredSet, group: Sequence[StoredDestination]

@@ -17,10 +17,12 @@ from backupd.catalog.jobs import Beside, StoredJob
 from backupd.clock import Clock
 from backupd.daemon import queue
 from backupd.daemon.carrying import Carrier
+from backupd.daemon.child import ChildJob
 from backupd.daemon.flood import refuse_flood
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import Outcome
 from backupd.daemon.requests import JobRequest
+from backupd.daemon.run_commands import FollowUp
 from backupd.errors import BackupError, ConflictError, JobNotFoundError
 from backupd.model.jobs import ENDED, TRANSITIONS, WRITING, JobState, ended_state
 from backupd.model.steering import Answer, CancelRequest, PauseRequest, StateRequest
@@ -33,8 +35,6 @@ _GRACE_SECONDS = 10.0
 """Enough for a checkpoint (DESIGN 1)."""
 
 _log = logging.getLogger("backupd.jobs")
-
-Carry = Callable[[LiveJob], Awaitable[Outcome]]
 
 
 class Jobs:
@@ -51,6 +51,7 @@ class Jobs:
         self.is_stopping = False
         self.holds: Callable[[LiveJob], str] = lambda job: ""
         """Why a waiting job may not begin yet, though its turn has come; empty: it may."""
+        self.follow_up = FollowUp()
         self._hearers: list[Callable[[StoredJob], None]] = []
         self._tell_moved: Callable[[], None] = lambda: None
         self._begin_hearers: list[Callable[[StoredJob], None]] = []
@@ -144,9 +145,11 @@ class Jobs:
     async def _recover(self, job: LiveJob, free_of_orphans: Callable[[StoredJob], Awaitable[None]]) -> None:
         if job.stored.kind in WRITING and job.stored.set_id is not None:
             await free_of_orphans(job.stored)
-            self._held[job.stored.set_id] -= 1
         if job.stored.state in ("running", "paused"):
-            await self._end(job, Outcome.interrupted("backupd ended while the job ran"))
+            outcome = Outcome.interrupted("backupd ended while the job ran")
+            await self._end(job, await self.follow_up.after_interruption(job, outcome))
+        if job.stored.kind in WRITING and job.stored.set_id is not None:
+            self._held[job.stored.set_id] -= 1
         self.turn()
 
     # Turns
@@ -222,6 +225,7 @@ class Jobs:
             await self._flush(job, is_last=True)
             await self._move(job, ended_state(outcome.exit_code, outcome.problem_count))
             self._tell_end(stored)
+            outcome = await self.follow_up.after_end(job, outcome)
         except BackupError as error:
             _log.error("the end of job %s is not recorded yet: %s", stored.id, error.message)
             self._unrecorded[stored.id] = stored
@@ -286,7 +290,7 @@ class Jobs:
             job.child.kill()
         else:
             await self._tell_to_end(job, CancelRequest(signal=signal_name))
-            self._start(self._kill_late(job))
+            self._start(self._kill_late(job, job.child))
         return True
 
     async def _tell_to_end(self, job: LiveJob, message: CancelRequest) -> None:
@@ -333,16 +337,17 @@ class Jobs:
         running = [job for job in self.live.values() if job.is_begun]
         for job in running:
             await self._tell_to_end(job, CancelRequest(signal="term"))
-        late = [asyncio.create_task(self._kill_late(job)) for job in running]
+        late = [asyncio.create_task(self._kill_late(job, job.child)) for job in running]
         while self._tasks and any(job.is_begun for job in self.live.values()):
             await asyncio.wait(list(self._tasks), timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
         for task in (*late, *self._tasks):
             task.cancel()
 
-    async def _kill_late(self, job: LiveJob) -> None:
+    async def _kill_late(self, job: LiveJob, child: ChildJob | None) -> None:
+        """Not what came after it: a command that undoes what was done before the run has a time of its own."""
         await asyncio.sleep(_GRACE_SECONDS)
-        if job.child is not None:
-            job.child.kill()
+        if child is not None and job.child is child:
+            child.kill()
 
     # The log
 

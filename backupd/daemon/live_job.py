@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from backupd.catalog.definitions import StoredSet
 from backupd.catalog.jobs import StoredJob
 from backupd.clock import Clock
 from backupd.daemon.child import ChildJob
@@ -59,6 +60,12 @@ class LiveJob:
         """How long periodic checks of this job took: its time is for storing."""
         self.found_by_check: dict[str, str] = {}
         """By destination id: what the periodic check of this job found, where that is something to look at."""
+        self.checked_at: set[str] = set()
+        """Ids of destinations at which this job tried a periodic check and was let in."""
+        self.around: StoredSet | None = None
+        """The set whose commands are run around it, once that has begun."""
+        self.commands: list[dict[str, Any]] = []
+        """What became of them."""
 
     def seen(self, destinations: frozenset[str]) -> Waiting:
         """As the queue sees it. destinations: names of those with a limit at which it works."""

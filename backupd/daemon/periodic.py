@@ -33,7 +33,7 @@ from backupd.rules import names
 from backupd.rules.periodic_check import is_due
 from backupd.settings.zone import find_zone
 from backupd.sizes import parse_share
-from backupd.store_errors import PeriodicCheckError
+from backupd.store_errors import DestinationAbsentError, PeriodicCheckError
 
 Converse = Callable[[LiveJob, CheckOrder], Awaitable[Outcome]]
 
@@ -75,6 +75,8 @@ class PeriodicChecks:
         if request is None or request.dry_run:
             return
         for destination in group:
+            if destination.id in job.checked_at:
+                continue
             trigger = await self._due(stored, destination) if job.ending is None else None
             if trigger is not None:
                 await self._check(job, stored, destination, trigger)
@@ -111,6 +113,8 @@ class PeriodicChecks:
         try:
             order = await self._order(job, stored, destination, trigger)
             outcome = await self._converse(job, order)
+            if (outcome.error or {}).get("code") != DestinationAbsentError.code:
+                job.checked_at.add(destination.id)
         except BackupError as error:
             job.log("warning", f"the {what} could not begin: {error.message}")
             return

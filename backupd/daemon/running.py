@@ -107,11 +107,14 @@ async def _assemble(
     bandwidth.adopt(settings)
     carrier = Carrier(database, definitions, clock, for_jobs, files, bandwidth)
     jobs = Jobs(database, carrier, clock, settings.queue.jobs_at_once)
+    carrier.commands.is_stopping = lambda: jobs.is_stopping
+    jobs.follow_up = carrier.commands
     notices = Notices(database, definitions, clock, for_jobs)
     notices.adopt(settings)
     notices.underway = partial(underway_of, jobs)
     jobs.follow_begins(notices.hear_begin)
     jobs.follow_ends(notices.hear_end)
+    carrier.commands.hand_out = notices.hand_out
     scheduler = Scheduler(database, definitions, jobs, clock, environment)
     scheduler.adopt(settings)
     notices.coming = partial(coming_of, scheduler.ahead)

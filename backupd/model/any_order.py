@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backupd.model.command_orders import CommandOrder
 from backupd.model.destination_orders import (
     DestinationAdoptOrder,
     DestinationHealOrder,
@@ -65,6 +66,7 @@ AnyOrder = (
     | NoticeOrder
     | AppriseOrder
     | CertificateOrder
+    | CommandOrder
 )
 
 

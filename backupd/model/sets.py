@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from backupd.model.commands import CommandText
 from backupd.model.notices import ContactText, NoticeText
 from backupd.model.retention import RetentionText
 from backupd.model.schedules import ScheduleText
@@ -135,6 +136,8 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """Which snapshots are kept; none: each for 7 days after the next one was made."""
     retention_at: dict[str, RetentionText] = {}
     """Name of a destination of the set -> what holds there instead."""
+    commands: list[CommandText] = []
+    """Around its runs; those of one kind in this order."""
 
 
 class ConfigText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

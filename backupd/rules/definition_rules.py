@@ -19,6 +19,7 @@ from backupd.model.places import PlaceUrl, is_pool, is_url
 from backupd.model.proxies import ProxyUrl
 from backupd.model.sets import CONCURRENT, DestinationText, FilterText, ProxyText, SetText
 from backupd.rules import names
+from backupd.rules.command_rules import check_commands
 from backupd.rules.pool_rules import check_pool_text, places_of, refuse_members
 from backupd.rules.retention.checking import check_retention
 from backupd.rules.schedules.checking import check_schedules
@@ -185,6 +186,7 @@ def difference(old: msgspec.Struct | None, new: msgspec.Struct) -> dict[str, Any
 
 def _check_values(name: str, text: SetText) -> None:
     _check_part(name, text.filters)
+    check_commands(name, text.commands)
     for field in ("max_age", "stop_after", "chunk_size", "block_size", "parity", "verify", "password", "temp_dir"):
         try:
             _check_field(field, getattr(text, field))

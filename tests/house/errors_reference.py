@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from backupd import errors, notice_errors, store_errors
+from backupd import command_errors, errors, notice_errors, store_errors
 from backupd.errors import BackupError
 
 FILE = Path(__file__).resolve().parents[2] / "docs" / "errors.md"
@@ -14,7 +14,7 @@ EXIT_CODES: tuple[tuple[int, str, str], ...] = (
     (0, "all that was asked was done; also: there was nothing to change", ""),
     (1, "failed, and no other code says it better", "no"),
     (2, "usage or a setting is wrong, or a name fits several things", "no"),
-    (3, "done, but look: entries were left out, or a restored entry lost metadata", "look"),
+    (3, "done, but look: entries were left out, or a restored entry lost metadata, or a command failed that the set only warns about", "look"),
     (4, "done on some destinations, not on all", "yes"),
     (5, "stopped before the end; what was stored stays and the next run goes on", "yes"),
     (10, "not found: source, place, repository, set, snapshot, path or key", "no"),
@@ -37,7 +37,7 @@ EXIT_CODES: tuple[tuple[int, str, str], ...] = (
 )
 """(code, meaning, whether to try again) of all exit codes that the commands of this version end with."""
 
-_FILES = (errors.__name__, store_errors.__name__, notice_errors.__name__)
+_FILES = (errors.__name__, store_errors.__name__, notice_errors.__name__, command_errors.__name__)
 
 _INTRODUCTION = """\
 # Exit codes and errors

@@ -16,6 +16,7 @@ FLOORS: dict[str, int] = {
     "state_errors": 0,
     "store_errors": 0,
     "notice_errors": 0,
+    "command_errors": 0,
     "inode_io": 0,
     "mount_identity": 0,
     "private_memory": 0,
@@ -57,6 +58,7 @@ NEIGHBOURS: frozenset[tuple[str, str]] = frozenset(
         ("state_errors", "errors"),
         ("store_errors", "errors"),
         ("notice_errors", "errors"),
+        ("command_errors", "errors"),
         ("notice_errors", "store_errors"),
         ("rights", "errors"),
         # The grammar of places belongs to client and daemon alike, and says what is wrong with one.

@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import UTC, tzinfo
 
 from backupd.catalog import jobs as rows
+from backupd.catalog import outbox
 from backupd.catalog.database import Database
 from backupd.catalog.definitions import StoredNotice, StoredSet, new_id
 from backupd.catalog.jobs import StoredJob
@@ -32,6 +33,8 @@ from backupd.settings.zone import find_zone
 
 _TURN_SECONDS = 0.5
 _LOOK_NS = 60 * 10**9
+_HAND_OUT_SECONDS = 60.0
+_HAND_OUT_TURN_SECONDS = 0.1
 
 _log = logging.getLogger("backupd.notices")
 
@@ -82,7 +85,7 @@ class Notices:
         self._digest_at = minutes_of(settings.digest_at)
         self._sending.mail = settings.smtp
 
-    def hear_end(self, _: StoredJob) -> None:
+    def hear_end(self, _: StoredJob | None = None) -> None:
         """A job has ended; the catalog knows which."""
         self._has_untold = True
         self._woken.set()
@@ -92,6 +95,16 @@ class Notices:
         if any("start" in events_of(one.text) for one in self._known.notices):
             self._begun.append(stored)
             self._woken.set()
+
+    async def hand_out(self, job_id: str) -> None:
+        """Wait until what is told of the end of a job was tried to be sent, for a minute at most."""
+        self.hear_end()
+        try:
+            async with asyncio.timeout(_HAND_OUT_SECONDS):
+                while await asyncio.wrap_future(self._database.read(outbox.is_untried, job_id)):
+                    await asyncio.sleep(_HAND_OUT_TURN_SECONDS)
+        except TimeoutError:
+            _log.warning("notices of job %s wait still; what comes after it does not wait for them", job_id)
 
     async def tell_key(self, use: KeyUse) -> None:
         """Somebody was shown a key, or changed what opens a repository; it is told from its note in the catalog on."""

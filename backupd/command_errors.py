@@ -1,0 +1,32 @@
+"""Errors of the commands around a run."""
+
+from __future__ import annotations
+
+from backupd.errors import BackupError, SkippedError
+
+
+class CommandFailedError(BackupError):
+    """A command before the run failed, and the set says that then nothing is backed up."""
+
+    code = "command.failed"
+    usual_hint = "bkctl job log JOB shows what it said; docs/commands.md"
+
+
+class CommandRefusedError(BackupError):
+    """A command can't be begun, or its program could have been changed by others."""
+
+    code = "command.refused"
+
+
+class CommandWarnedError(BackupError):
+    """The backup is whole; a command around it failed that the set only warns about."""
+
+    code = "command.warned"
+    exit_code = 3
+    usual_hint = "bkctl job log JOB shows what it said"
+
+
+class CommandSkippedError(SkippedError):
+    """A command before the run said that nothing is to be backed up now."""
+
+    code = "command.skipped"

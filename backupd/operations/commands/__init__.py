@@ -1,0 +1,1 @@
+"""Commands around a run: each a process of its own, with rights, time and output bounded."""

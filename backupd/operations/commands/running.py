@@ -1,0 +1,148 @@
+"""Carries out the commands of an order, one after the other, and says of each what became of it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+from backupd.command_errors import CommandRefusedError
+from backupd.errors import BackupError
+from backupd.model import events
+from backupd.model.command_orders import CommandOrder
+from backupd.model.commands import POLITE_EXIT, CommandStatus, CommandText
+from backupd.operations.commands.output import Lines
+from backupd.operations.commands.process import Ended, Identity, Program, run_program
+from backupd.operations.commands.vouching import vouch
+from backupd.operations.context import JobContext
+from backupd.rules.command_rules import timeout_seconds
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SHELL = "/bin/sh"
+_USUAL_LANGUAGE = "C.UTF-8"
+
+
+def run(order: CommandOrder, context: JobContext) -> events.Done:
+    """Run all of them; of those before a run none after one that keeps it from being made."""
+    # A command is to see signals as any program does; nobody sends this one to us.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    told: list[dict[str, Any]] = []
+    is_ended = False
+    for command in order.commands:
+        if is_ended or context.cancel.is_requested:
+            found = _told(command, "not_run", None, "it was not begun", 0.0)
+        else:
+            found = _carry_out(command, order.environment, context)
+            is_ended = command.when == "pre" and ends_run(command, found["status"])
+        told.append(found)
+        context.send(events.Item(item={"command": found}))
+    return events.Done(exit_code=0, result={}, warnings=context.warnings)
+
+
+def ends_run(command: CommandText, status: CommandStatus) -> bool:
+    """Whether a command before the run that ended so keeps it from being made."""
+    return status == "skipped" or (status != "done" and command.on_error != "warn")
+
+
+def _carry_out(command: CommandText, environment: Mapping[str, str], context: JobContext) -> dict[str, Any]:
+    context.step(f"{command.when} command {command.name}")
+    clock = context.clock
+    began = clock.monotonic()
+
+    def tell(line: str) -> None:
+        context.tell("information", f"{command.name}: {line}", verbosity=1)
+
+    status: CommandStatus
+    exit_code: int | None = None
+    try:
+        ended = run_program(
+            _program(command, environment, context.environ),
+            timeout_seconds(command),
+            clock,
+            context.cancel,
+            Lines(tell),
+            lambda group: context.send(events.Item(item={"group": group})),
+        )
+    except BackupError as error:
+        status, message = "refused", error.message + f" ({error.hint})" * bool(error.hint)
+    else:
+        exit_code = ended.exit
+        status, message = _verdict(ended, command)
+        if ended.is_left_behind:
+            tell("what it left running in the background stays; its output is not read any more")
+    if status == "skipped":
+        context.tell("information", f"{command.name}: {message}")
+    elif status != "done":
+        context.tell("warning" if command.on_error == "warn" else "error", f"{command.name}: {message}")
+    return _told(command, status, exit_code, message, clock.monotonic() - began)
+
+
+def _verdict(ended: Ended, command: CommandText) -> tuple[CommandStatus, str]:
+    if ended.because == "timeout":
+        return "timed_out", f"it was ended after its timeout of {command.timeout}"
+    if ended.because == "cancel":
+        return "stopped", "it was ended with the job"
+    if ended.exit == 0:
+        return "done", ""
+    if ended.exit == POLITE_EXIT:
+        return "skipped", "it says that there is nothing to do now (exit 75)"
+    if ended.exit > 128:
+        return "failed", f"it was ended by signal {ended.exit - 128}"
+    return "failed", f"it ended with exit {ended.exit}"
+
+
+def _told(
+    command: CommandText, status: CommandStatus, exit_code: int | None, message: str, seconds: float
+) -> dict[str, Any]:
+    return {
+        "name": command.name,
+        "when": command.when,
+        "status": status,
+        "exit": exit_code,
+        "seconds": round(seconds, 3),
+        "message": message,
+    }
+
+
+def _program(command: CommandText, told: Mapping[str, str], ours: Mapping[str, str]) -> Program:
+    """Raises CommandRefusedError."""
+    argv = command.run or [_SHELL, "-c", command.shell or ""]
+    account, identity = _account(command.user)
+    environment = {
+        "PATH": _PATH,
+        "HOME": account.pw_dir if account is not None else "/",
+        "USER": account.pw_name if account is not None else str(os.geteuid()),
+        "LANG": ours.get("LANG") or _USUAL_LANGUAGE,
+        **command.environment,
+        **told,
+        "BACKUPD_WHEN": command.when,
+        "BACKUPD_COMMAND": command.name,
+    }
+    directory = command.directory or "/"
+    if not os.path.isdir(directory):
+        raise CommandRefusedError(f"its directory {directory} is not there", hint="make it, or name another")
+    vouch(argv[0], {0, os.geteuid()})
+    return Program(argv, environment, directory, identity)
+
+
+def _account(user: str | None) -> tuple[pwd.struct_passwd | None, Identity | None]:
+    """(the account, how to become it; None: as we are). Raises CommandRefusedError."""
+    uid = os.geteuid()
+    if user is None:
+        try:
+            return pwd.getpwuid(uid), None
+        except KeyError:
+            return None, None
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError as error:
+        raise CommandRefusedError(f"there is no user {user}", hint="the name is that of a login") from error
+    if account.pw_uid == uid:
+        return account, None
+    if uid != 0:
+        hint = "leave user out, or have root's backupd do it"
+        raise CommandRefusedError(f"it can't run as {user}: only a backupd of root can do that", hint=hint)
+    groups = tuple(os.getgrouplist(user, account.pw_gid))
+    return account, Identity(account.pw_uid, account.pw_gid, groups)
