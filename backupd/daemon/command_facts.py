@@ -1,4 +1,4 @@
-"""What the commands around a run are told, and what their results make of the run's; pure."""
+"""What the commands around a run are told, and what their results make of the run's."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from backupd.daemon.outcome import Outcome, fields
 from backupd.model.commands import BAD
 from backupd.model.jobs import ended_state
 from backupd.model.reports import status_of
+from backupd.model.sets import SetText
+from backupd.operations.commands.accounts import fault_of
 
 _MOST_CHARACTERS = 1000
 _FILES = ("seen", "new", "changed", "failed")
@@ -82,3 +84,9 @@ def with_commands(outcome: Outcome, commands: Sequence[Mapping[str, Any]]) -> Ou
 
 def _sentences(commands: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"the {one['when']} command {one['name']}: {one['message']}" for one in commands if one["status"] in BAD]
+
+
+def command_warnings(text: SetText) -> list[str]:
+    """A sentence for each command of a set that would be refused now; reads directories."""
+    faults = [(one.name, fault_of(one)) for one in text.commands]
+    return [f"{text.name}: command {name}: {fault.message}" for name, fault in faults if fault is not None]

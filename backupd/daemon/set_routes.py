@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from backupd.catalog.definitions import StoredSet
 from backupd.daemon import one_disk
+from backupd.daemon.command_facts import command_warnings
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import ADMINS, EVERYONE
 from backupd.daemon.route import Call, Route
@@ -52,6 +55,7 @@ async def create_set(call: Call) -> SetChange:
     text = by_policy(edit.text, "sets", call.services.configuration.policy, edit.said)
     made = await known.add_set(text, dry_run=edit.dry_run)
     warnings = [*places_inside(made.text, known.places), *await one_disk.warnings(made.text, known)]
+    warnings += await asyncio.to_thread(command_warnings, made.text)
     change = Change(changed=True, dry_run=edit.dry_run, warnings=warnings)
     return SetChange(set=view(made, known), change=change)
 
@@ -66,6 +70,8 @@ async def edit_set(call: Call) -> SetChange:
     warnings: list[str] = []
     if changes.keys() & {"sources", "to"}:
         warnings = [*places_inside(made.text, known.places), *await one_disk.warnings(made.text, known)]
+    if "commands" in changes:
+        warnings += await asyncio.to_thread(command_warnings, made.text)
     call.services.scheduler.nudge()
     change = Change(changed=bool(changes), diff=changes, dry_run=edit.dry_run, warnings=warnings)
     return SetChange(set=view(made, known), change=change)

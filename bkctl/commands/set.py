@@ -18,6 +18,7 @@ from bkctl.daemon_client import DaemonClient
 from bkctl.daemon_job import DaemonJob
 from bkctl.dispatch import client_of
 from bkctl.grammar import FilteringVerb, Noun, Verb
+from bkctl.hooks import hook_option, with_hooks
 from bkctl.perform import View, follow, reply_of
 from bkctl.places import absolute_text, stored_place
 from bkctl.render import sets as render
@@ -42,6 +43,7 @@ def set_noun() -> None:
 )
 @click.argument("name", metavar="NAME")
 @set_options
+@hook_option
 @click.option(
     "--source",
     metavar="PATH",
@@ -66,9 +68,10 @@ def create(ctx: click.Context, /, **given: Any) -> Reply:
         sources=[absolute_text(path) for path in given["source"]],
         to=to,
         filters=_filters(ctx),
+        commands=with_hooks([], given["hook"]),
     )
     fields = given_set_fields(given)
-    said = [*fields, *(["filters"] if text.filters else [])]
+    said = [*fields, *(name for name in ("filters", "commands") if getattr(text, name))]
     edit = EditSet(text=msgspec.structs.replace(text, **fields), dry_run=given["dry_run"], said=said)
     made = client.request("POST", "/v1/sets", edit, SetChange)
     lines = render.created_lines(made)
@@ -108,6 +111,7 @@ def show(session: Session, /, name: str) -> Reply:
 )
 @click.argument("name", metavar="SET")
 @set_options
+@hook_option
 @click.option("--add-source", metavar="PATH", multiple=True, type=click.Path(readable=False), help="Back this up, too.")
 @click.option(
     "--remove-source",
@@ -142,6 +146,7 @@ def edit(ctx: click.Context, /, **given: Any) -> Reply:
     filters = ([] if given["no_filters"] else text.filters) + _filters(ctx)
     fields = given_set_fields(given)
     fields["retention_at"] = {name: policy for name, policy in text.retention_at.items() if name in to}
+    fields["commands"] = with_hooks(text.commands, given["hook"])
     text = msgspec.structs.replace(text, sources=sources, to=to, filters=filters, **fields)
     return _put(client, stored, text, is_dry=given["dry_run"])
 

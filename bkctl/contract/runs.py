@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from backupd.model.commands import CommandStatus, When
 from bkctl.contract.migrating import MigrationAt, ReadAgain
 from bkctl.contract.parts import (
     Base64,
@@ -127,6 +128,19 @@ class Key(Shown, kw_only=True):
     sheet_command: str | UnsetType = UNSET
 
 
+class CommandDone(Shown, kw_only=True):
+    """What became of a command around a run."""
+
+    name: str
+    when: When
+    status: CommandStatus
+    exit: Count | None
+    """null: it was not begun, or its process was killed."""
+    seconds: Seconds
+    message: str
+    """Empty: it ended with 0."""
+
+
 class Run(Shown, kw_only=True):
     """One run of one set."""
 
@@ -151,6 +165,8 @@ class Run(Shown, kw_only=True):
     error: Error | None | UnsetType = UNSET
     retention_command: str | UnsetType = UNSET
     """Drops what the set's policy does not keep, where the run was not asked to."""
+    commands: list[CommandDone] | UnsetType = UNSET
+    """Where the set has such; of a run that was not begun they stand in the error's context."""
 
 
 class Repository(Shown, kw_only=True):

@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType
 
+from backupd.model.commands import CommandText
 from backupd.model.retention import RetentionText
 from backupd.model.schedules import ScheduleText
 from backupd.model.secret_references import SecretReference
@@ -71,6 +72,7 @@ class BackupSet(Shown, kw_only=True):
     """null: each snapshot for 7 days after the next one."""
     retention_at: dict[str, RetentionText]
     """By destination, where another policy holds there."""
+    commands: list[CommandText]
     kept_in: str | None
     """File of conf.d; null: made by command."""
     created: Time

@@ -14,7 +14,12 @@ EXIT_CODES: tuple[tuple[int, str, str], ...] = (
     (0, "all that was asked was done; also: there was nothing to change", ""),
     (1, "failed, and no other code says it better", "no"),
     (2, "usage or a setting is wrong, or a name fits several things", "no"),
-    (3, "done, but look: entries were left out, or a restored entry lost metadata, or a command failed that the set only warns about", "look"),
+    (
+        3,
+        "done, but look: entries were left out, a restored entry lost metadata, or a command of the set failed"
+        " that it only warns about",
+        "look",
+    ),
     (4, "done on some destinations, not on all", "yes"),
     (5, "stopped before the end; what was stored stays and the next run goes on", "yes"),
     (10, "not found: source, place, repository, set, snapshot, path or key", "no"),

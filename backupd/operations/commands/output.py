@@ -22,6 +22,11 @@ class Lines:
 
     def add(self, data: bytes) -> None:
         """The next bytes."""
+        if self._more:
+            # A flood is only counted: line by line it would take longer than to make it.
+            self._more += data.count(b"\n")
+            self._begun = b"" if data.endswith(b"\n") else b"."
+            return
         *whole, rest = data.split(b"\n")
         for part in whole:
             self._line(self._begun + part)

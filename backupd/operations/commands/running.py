@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import os
-import pwd
 import signal
 from collections.abc import Mapping
 from typing import Any
 
-from backupd.command_errors import CommandRefusedError
 from backupd.errors import BackupError
 from backupd.model import events
 from backupd.model.command_orders import CommandOrder
 from backupd.model.commands import POLITE_EXIT, CommandStatus, CommandText
+from backupd.operations.commands.accounts import account_of, argv_of, directory_of
 from backupd.operations.commands.output import Lines
-from backupd.operations.commands.process import Ended, Identity, Program, run_program
-from backupd.operations.commands.vouching import vouch
+from backupd.operations.commands.process import Ended, Program, run_program
 from backupd.operations.context import JobContext
 from backupd.rules.command_rules import timeout_seconds
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_SHELL = "/bin/sh"
 _USUAL_LANGUAGE = "C.UTF-8"
 
 
@@ -108,8 +105,7 @@ def _told(
 
 def _program(command: CommandText, told: Mapping[str, str], ours: Mapping[str, str]) -> Program:
     """Raises CommandRefusedError."""
-    argv = command.run or [_SHELL, "-c", command.shell or ""]
-    account, identity = _account(command.user)
+    account, identity = account_of(command.user)
     environment = {
         "PATH": _PATH,
         "HOME": account.pw_dir if account is not None else "/",
@@ -120,29 +116,4 @@ def _program(command: CommandText, told: Mapping[str, str], ours: Mapping[str, s
         "BACKUPD_WHEN": command.when,
         "BACKUPD_COMMAND": command.name,
     }
-    directory = command.directory or "/"
-    if not os.path.isdir(directory):
-        raise CommandRefusedError(f"its directory {directory} is not there", hint="make it, or name another")
-    vouch(argv[0], {0, os.geteuid()})
-    return Program(argv, environment, directory, identity)
-
-
-def _account(user: str | None) -> tuple[pwd.struct_passwd | None, Identity | None]:
-    """(the account, how to become it; None: as we are). Raises CommandRefusedError."""
-    uid = os.geteuid()
-    if user is None:
-        try:
-            return pwd.getpwuid(uid), None
-        except KeyError:
-            return None, None
-    try:
-        account = pwd.getpwnam(user)
-    except KeyError as error:
-        raise CommandRefusedError(f"there is no user {user}", hint="the name is that of a login") from error
-    if account.pw_uid == uid:
-        return account, None
-    if uid != 0:
-        hint = "leave user out, or have root's backupd do it"
-        raise CommandRefusedError(f"it can't run as {user}: only a backupd of root can do that", hint=hint)
-    groups = tuple(os.getgrouplist(user, account.pw_gid))
-    return account, Identity(account.pw_uid, account.pw_gid, groups)
+    return Program(argv_of(command), environment, directory_of(command), identity)

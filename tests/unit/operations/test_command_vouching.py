@@ -1,0 +1,95 @@
+"""Who could have changed a program that runs with the daemon's rights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from backupd.command_errors import CommandRefusedError
+from backupd.operations.commands.vouching import vouch
+
+US = {0, os.geteuid()}
+
+
+@pytest.fixture
+def hook(tmp_path: Path) -> Path:
+    (tmp_path / "bin").mkdir(mode=0o755)
+    made = tmp_path / "bin" / "hook"
+    made.write_text("#!/bin/sh\n")
+    made.chmod(0o755)
+    return made
+
+
+def _link_into(directory: Path, hook: Path) -> Path:
+    link = directory / "link"
+    link.symlink_to(hook)
+    return link
+
+
+def test_a_program_of_ours_is_taken_also_by_links(hook: Path, tmp_path: Path) -> None:
+    vouch(str(hook), US)
+    vouch("/bin/sh", US)
+    (tmp_path / "up").symlink_to("bin/../bin")
+    vouch(str(tmp_path / "up" / "hook"), US)
+    vouch(str(_link_into(tmp_path, hook)), US)
+
+
+def test_a_sticky_directory_is_taken(hook: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").chmod(0o1777)
+    vouch(str(hook), US)
+
+
+BAD: dict[str, tuple[Callable[[Path], object], str]] = {
+    "others may write it": (lambda hook: hook.chmod(0o757), "may write to"),
+    "its group may write it": (lambda hook: hook.chmod(0o775), "may write to"),
+    "nobody may run it": (lambda hook: hook.chmod(0o644), "not executable"),
+    "it is not there": (lambda hook: hook.unlink(), "is not there"),
+    "others may write its directory": (lambda hook: hook.parent.chmod(0o777), "put another program there"),
+    "others may write a directory above": (lambda hook: hook.parent.parent.chmod(0o773), "put another program there"),
+    "it is a directory": (lambda hook: (hook.unlink(), hook.mkdir()), "no program"),
+    "it is a pipe": (lambda hook: (hook.unlink(), os.mkfifo(hook)), "no program"),
+    "a link leads round and round": (lambda hook: (hook.unlink(), hook.symlink_to(hook)), "too many symbolic links"),
+    "it lies in a file": (lambda hook: (hook.parent.rename(hook.parent.parent / "x"), hook.parent.touch()), "directory"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_others_could_have_changed_is_refused(hook: Path, what: str) -> None:
+    make, said = BAD[what]
+    make(hook)
+    with pytest.raises(CommandRefusedError, match=said):
+        vouch(str(hook), US)
+
+
+def test_a_link_by_way_of_an_open_directory_is_refused(hook: Path, tmp_path: Path) -> None:
+    """The way counts, not only where it begins and ends."""
+    middle = tmp_path / "open"
+    middle.mkdir()
+    middle.chmod(0o777)
+    first = tmp_path / "first"
+    first.symlink_to(_link_into(middle, hook))
+    with pytest.raises(CommandRefusedError, match="put another program there"):
+        vouch(str(first), US)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("is_directory", [True, False])
+def test_what_belongs_to_another_user_is_refused(hook: Path, is_directory: bool) -> None:
+    os.chown(hook.parent if is_directory else hook, 31001, 31001)
+    with pytest.raises(CommandRefusedError, match="belongs to uid 31001"):
+        vouch(str(hook), US)
+
+
+@pytest.mark.root
+def test_a_link_of_another_user_in_a_sticky_directory_is_refused(hook: Path, tmp_path: Path) -> None:
+    """He may put another one in its place."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    link = _link_into(shared, hook)
+    os.lchown(link, 31001, 31001)
+    with pytest.raises(CommandRefusedError, match="belongs to uid 31001"):
+        vouch(str(link), US)
