@@ -11,6 +11,8 @@ from backupd.model.commands import MOST_COMMANDS, CommandText
 from backupd.sizes import parse_duration
 
 OWN_PREFIX = "BACKUPD_"
+_NOT_OWN = "BACKUPD_SOCKET"
+"""Tells bkctl which daemon is meant; a command may call it."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _USER = re.compile(r"[^\s:/\0-][^\s:/\0]{0,255}")
@@ -88,7 +90,7 @@ def _fault_of_surroundings(command: CommandText) -> tuple[str, str, str] | None:
 def _fault_of_variable(name: str, value: str) -> tuple[str, str, str] | None:
     if _VARIABLE.fullmatch(name) is None:
         return "environment", f"'{_shown(name)}' is no name of a variable", "letters, digits and '_'"
-    if name.startswith(OWN_PREFIX):
+    if name.startswith(OWN_PREFIX) and name != _NOT_OWN:
         return "environment", f"{name} is told by backupd itself", "take another name"
     if "\0" in value or not _is_text([value]) or len(value.encode()) > _MOST_BYTES:
         return "environment", f"{name} has a value that no variable can have", "text without NUL, 64 KiB at most"

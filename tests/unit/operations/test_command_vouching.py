@@ -42,17 +42,37 @@ def test_a_sticky_directory_is_taken(hook: Path, tmp_path: Path) -> None:
     vouch(str(hook), US)
 
 
-BAD: dict[str, tuple[Callable[[Path], object], str]] = {
+def _make_directory(hook: Path) -> None:
+    hook.unlink()
+    hook.mkdir()
+
+
+def _make_pipe(hook: Path) -> None:
+    hook.unlink()
+    os.mkfifo(hook)
+
+
+def _make_ring(hook: Path) -> None:
+    hook.unlink()
+    hook.symlink_to(hook)
+
+
+def _put_file_above(hook: Path) -> None:
+    hook.parent.rename(f"{hook.parent}x")
+    hook.parent.touch()
+
+
+BAD: dict[str, tuple[Callable[[Path], None], str]] = {
     "others may write it": (lambda hook: hook.chmod(0o757), "may write to"),
     "its group may write it": (lambda hook: hook.chmod(0o775), "may write to"),
     "nobody may run it": (lambda hook: hook.chmod(0o644), "not executable"),
     "it is not there": (lambda hook: hook.unlink(), "is not there"),
     "others may write its directory": (lambda hook: hook.parent.chmod(0o777), "put another program there"),
     "others may write a directory above": (lambda hook: hook.parent.parent.chmod(0o773), "put another program there"),
-    "it is a directory": (lambda hook: (hook.unlink(), hook.mkdir()), "no program"),
-    "it is a pipe": (lambda hook: (hook.unlink(), os.mkfifo(hook)), "no program"),
-    "a link leads round and round": (lambda hook: (hook.unlink(), hook.symlink_to(hook)), "too many symbolic links"),
-    "it lies in a file": (lambda hook: (hook.parent.rename(hook.parent.parent / "x"), hook.parent.touch()), "directory"),
+    "it is a directory": (_make_directory, "no program"),
+    "it is a pipe": (_make_pipe, "no program"),
+    "a link leads round and round": (_make_ring, "too many symbolic links"),
+    "it lies in a file": (_put_file_above, "is no directory"),
 }
 
 
