@@ -192,7 +192,7 @@ class RunCommands(FollowUp):
             return
         job.child = child
         timer = asyncio.create_task(self._end_when_stopping(child)) if outcome is not None else None
-        group: int | None = None
+        under_way: dict[str, Any] = {}
         try:
             if job.ending is not former and job.ending is not None:
                 await child.send(job.ending)
@@ -202,7 +202,7 @@ class RunCommands(FollowUp):
                 if not isinstance(event, Item):
                     job.hear(event)
                     continue
-                group = event.item.get("group")
+                under_way = event.item if "group" in event.item else {}
                 if "command" in event.item:
                     job.commands.append(event.item["command"])
                 if is_ended:
@@ -212,10 +212,9 @@ class RunCommands(FollowUp):
             if timer is not None:
                 timer.cancel()
             ending = await child.end()
-            if group is not None:
+            if under_way:
                 # Its process was killed, and could not end it.
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(group, signal.SIGKILL)
+                await _end_group(under_way["group"], under_way["uid"])
         left = commands[len(job.commands) - done :]
         if left:
             self._give_up(job, left, ending.error().message)
@@ -244,6 +243,20 @@ class RunCommands(FollowUp):
         lines = job.take_unwritten()
         with suppress(BackupError):
             await asyncio.wrap_future(self._database.write_always(rows.add_log, job.stored.id, lines))
+
+
+async def _end_group(group: int, uid: int | None) -> None:
+    """uid: of its user; root may lack the right to signal others, but not that to become them."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+    if uid is not None:
+        with suppress(OSError):
+            words = ("/bin/kill", "-KILL", "--", f"-{group}")
+            null = asyncio.subprocess.DEVNULL
+            killing = await asyncio.create_subprocess_exec(
+                *words, stdin=null, stdout=null, stderr=null, user=uid, extra_groups=[]
+            )
+            await killing.wait()
 
 
 def _kinds_after(outcome: Outcome) -> tuple[When, ...]:

@@ -9,7 +9,8 @@ from backupd.model.orders import Order
 class CommandOrder(Order, frozen=True, kw_only=True, tag="commands"):
     """Run commands one after the other; `place` is empty.
 
-    An item with `group`, the id of its process group, as each begins, and one with `command`, what became of it.
+    An item with `group`, the id of its process group, and `uid`, its user's where that is another one, as each begins;
+    one with `command`, what became of it.
     """
 
     commands: list[CommandText]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Generator
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.commanded import is_dead, until
 from tests.support.compare import compare_trees
 from tests.support.daemon import Daemon
 from tests.support.machine import TOP
@@ -120,6 +123,35 @@ def test_everything_but_devices_comes_back_under_the_unit(zoo: Zoo, tmp_path: Pa
         assert _beside_devices(compare_trees(kept, zoo.root)) == []
         assert (os.stat(zoo.root).st_uid, zoo.root.stat().st_mode & 0o777) == (1234, 0o700)
         Zoo(kept).release()
+
+
+@needs_systemd
+@pytest.mark.root
+@pytest.mark.platform("linux")
+def test_a_command_of_another_user_is_run_and_ended_under_the_unit(tmp_path: Path) -> None:
+    """Root has no CAP_KILL there: a dump that hangs would hold its set for ever."""
+    with caged(tmp_path / "home") as daemon:
+        (tmp_path / "source").mkdir()
+        for timeout in ("1s", "60s"):
+            text = "echo as $(id -un) $$ $PPID; exec sleep 300"
+            hangs = {"name": "hang", "when": "pre", "user": "nobody", "shell": text, "timeout": timeout}
+            places = [{"name": "repo", "place": str(tmp_path / "place")}]
+            a_set = {"name": "home", "sources": [str(tmp_path / "source")], "to": ["repo"], "commands": [hangs]}
+            document = json.dumps({"destinations": places, "sets": [a_set]}).encode()
+            daemon.good("config", "apply", "-f", "-", stdin=document)
+            job = daemon.good("backup", "home", "--detach")["jobs"][0]["id"]
+            pids: list[int] = []
+            until(lambda job=job: pids.extend(_pids_of(daemon, job)) or pids)  # type: ignore[misc]
+            if timeout == "60s":
+                # Who would end it is gone.
+                os.kill(pids[1], signal.SIGKILL)
+            until(lambda pids=pids: is_dead(pids[0]))  # type: ignore[misc]
+
+
+def _pids_of(daemon: Daemon, job: str) -> list[int]:
+    """Of a command and of the process above it, as it says them."""
+    said = daemon.bkctl("job", "log", job).stdout.decode().partition("hang: as nobody ")[2]
+    return [int(word) for word in said.splitlines()[0].split()] if said else []
 
 
 def _beside_devices(differences: list[str]) -> list[str]:

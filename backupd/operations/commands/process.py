@@ -21,6 +21,7 @@ TIMEOUT_GRACE_SECONDS = 10.0
 CANCEL_GRACE_SECONDS = 5.0
 """The same for who cancels: the job's own end is near."""
 _DRAIN_SECONDS = 1.0
+_REAP_SECONDS = 5.0
 _TURN_SECONDS = 0.1
 _PIECE_BYTES = 64 << 10
 
@@ -50,7 +51,7 @@ class Ended(NamedTuple):
     """As a shell has it: 128 and the number of the signal that ended it."""
     because: Literal["itself", "timeout", "cancel"]
     is_left_behind: bool
-    """Whether something that it started holds its output open still."""
+    """Whether it, or something that it started, lives on."""
 
 
 def run_program(
@@ -69,18 +70,22 @@ def run_program(
     if stream is None:
         raise AssertionError("it has a pipe")
     with stream, selectors.DefaultSelector() as selector:
-        running = _Running(process, stream, selector, clock, lines)
+        running = _Running(process, program.identity, stream, selector, clock, lines)
         try:
             because = running.wait(clock.monotonic() + seconds, cancel)
             if because != "itself":
                 running.end_group(min(grace_seconds, CANCEL_GRACE_SECONDS) if because == "cancel" else grace_seconds)
             is_left_behind = running.drain() and because == "itself"
         except BaseException:
-            _signal_group(process.pid, signal.SIGKILL)
+            running.signal_group(signal.SIGKILL)
             raise
         finally:
-            code = process.wait()
             lines.end()
+    try:
+        code = process.wait(_REAP_SECONDS)
+    except subprocess.TimeoutExpired:
+        # Stuck in the kernel, at a dead mount perhaps, or we lack the right to end it.
+        return Ended(128 + signal.SIGKILL, because, is_left_behind=True)
     return Ended(code if code >= 0 else 128 - code, because, is_left_behind)
 
 
@@ -90,11 +95,13 @@ class _Running:
     def __init__(
         self,
         process: subprocess.Popen[bytes],
+        identity: Identity | None,
         stream: IO[bytes],
         selector: selectors.BaseSelector,
         clock: Clock,
         lines: Lines,
     ) -> None:
+        self._identity = identity
         self._process, self._selector, self._clock, self._lines = process, selector, clock, lines
         self._descriptor = stream.fileno()
         os.set_blocking(self._descriptor, False)
@@ -114,11 +121,25 @@ class _Running:
     def end_group(self, grace_seconds: float) -> None:
         """TERM to all of the group, after a while KILL to what is left."""
         until = self._clock.monotonic() + grace_seconds
-        _signal_group(self._process.pid, signal.SIGTERM)
+        self.signal_group(signal.SIGTERM)
         # A group that holds its pipe open is at work still, also where its leader is gone.
         while (self._is_open or not self._has_ended()) and self._clock.monotonic() < until:
             self._listen()
-        _signal_group(self._process.pid, signal.SIGKILL)
+        self.signal_group(signal.SIGKILL)
+
+    def signal_group(self, number: int) -> None:
+        """Send a signal to all of the group, with the right of its user, too: root may lack that to signal others."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+        if self._identity is None:
+            return
+        own = os.geteuid()
+        os.seteuid(self._identity.uid)
+        try:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, number)
+        finally:
+            os.seteuid(own)
 
     def drain(self) -> bool:
         """Read what is there yet; whether somebody holds the pipe open after that."""
@@ -169,8 +190,3 @@ def _start(program: Program) -> subprocess.Popen[bytes]:
         raise CommandRefusedError(f"{what}: {error.strerror}") from error
     except ValueError as error:
         raise CommandRefusedError(f"{program.argv[0]}: {error}") from error
-
-
-def _signal_group(group: int, number: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)

@@ -54,20 +54,24 @@ def _carry_out(command: CommandText, environment: Mapping[str, str], context: Jo
     status: CommandStatus
     exit_code: int | None = None
     try:
+        program = _program(command, environment, context.environ)
+        uid = program.identity.uid if program.identity is not None else None
         ended = run_program(
-            _program(command, environment, context.environ),
+            program,
             timeout_seconds(command),
             clock,
             context.cancel,
             Lines(tell),
-            lambda group: context.send(events.Item(item={"group": group})),
+            lambda group: context.send(events.Item(item={"group": group, "uid": uid})),
         )
     except BackupError as error:
         status, message = "refused", error.message + f" ({error.hint})" * bool(error.hint)
     else:
         exit_code = ended.exit
         status, message = _verdict(ended, command)
-        if ended.is_left_behind:
+        if ended.is_left_behind and ended.because != "itself":
+            message += ", but can't be killed and lives on"
+        elif ended.is_left_behind:
             tell("what it left running in the background stays; its output is not read any more")
     if status == "skipped":
         context.tell("information", f"{command.name}: {message}")
