@@ -184,7 +184,8 @@ def test_what_can_not_be_run_is_said_when_it_is_set_and_when_it_runs(scene: Scen
     open_to_all.write_text("#!/bin/sh\necho never\n")
     open_to_all.chmod(0o777)
     scene.make([{"name": "w", "when": "success", "shell": "true", "user": "no-such-user"}])
-    made = scene.daemon.json("set", "edit", "home", "--hook", f"pre={scene.home}/gone", "--hook", f"post={open_to_all}")
+    words = ("--hook", f"pre={scene.home}/gone", "--hook", f"post={open_to_all}")
+    made = scene.daemon.json("set", "edit", "home", *words)
     assert made["exit"] == 0
     faults = ["there is no user no-such-user", "gone is not there", "others than its owner may write to"]
     assert [fault in one for fault, one in zip(faults, made["warnings"], strict=True)] == [True] * 3
@@ -236,6 +237,8 @@ def test_hooks_are_added_and_taken_away_by_words(scene: Scene) -> None:
     assert "my hook.sh" in shown
     made = scene.daemon.good("set", "edit", "home", "--hook", "pre=")["set"]["commands"]
     assert [one["name"] for one in made] == ["kept", "my-hook-2"]
+    made = scene.daemon.good("set", "create", "other", "--source", hook, "--to", "repo", "--hook", f"failure={hook}")
+    assert [(one["name"], one["when"]) for one in made["set"]["commands"]] == [("my-hook", "failure")]
     for word in ("pre", "before=/bin/true", "=x"):
         assert scene.daemon.json("set", "edit", "home", "--hook", word)["exit"] == 2
 

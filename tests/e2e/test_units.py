@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -139,13 +140,14 @@ def test_a_command_of_another_user_is_run_and_ended_under_the_unit(tmp_path: Pat
             a_set = {"name": "home", "sources": [str(tmp_path / "source")], "to": ["repo"], "commands": [hangs]}
             document = json.dumps({"destinations": places, "sets": [a_set]}).encode()
             daemon.good("config", "apply", "-f", "-", stdin=document)
-            job = daemon.good("backup", "home", "--detach")["jobs"][0]["id"]
-            pids: list[int] = []
-            until(lambda job=job: pids.extend(_pids_of(daemon, job)) or pids)  # type: ignore[misc]
+            job = daemon.good("backup", "home", "--detach", "--if-running", "wait")["jobs"][0]["id"]
+            until(partial(_pids_of, daemon, job))
+            command, above = _pids_of(daemon, job)
             if timeout == "60s":
                 # Who would end it is gone.
-                os.kill(pids[1], signal.SIGKILL)
-            until(lambda pids=pids: is_dead(pids[0]))  # type: ignore[misc]
+                os.kill(above, signal.SIGKILL)
+            until(partial(is_dead, command))
+            assert daemon.answers()
 
 
 def _pids_of(daemon: Daemon, job: str) -> list[int]:

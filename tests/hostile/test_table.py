@@ -50,6 +50,7 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/catalog/jobs.py:_json": _OWN,
     "backupd/catalog/jobs.py:_runs": _OWN,
     "backupd/catalog/outbox.py:_json": _ENCODES,
+    "backupd/catalog/command_results.py:_json": _ENCODES,
     "backupd/daemon/child.py:ChildJob.events": "the decoder of `frames from a job`; whatever fails ends the reading",
     "backupd/daemon/configuration.py:Configuration._keep": _OWN,
     "backupd/daemon/configuration.py:Configuration.start": _OWN,

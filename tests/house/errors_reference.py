@@ -47,7 +47,7 @@ _FILES = (errors.__name__, store_errors.__name__, notice_errors.__name__, comman
 _INTRODUCTION = """\
 # Exit codes and errors
 
-Generated from backupd/errors.py, backupd/store_errors.py and backupd/notice_errors.py by
+Generated from backupd/errors.py, backupd/store_errors.py, backupd/notice_errors.py and backupd/command_errors.py by
 `python -m tests.house.errors_reference`; a test keeps it in step.
 
 Scripts go by the exit code, and by `error.code` of `--json` where they need to know more. A code that is not listed

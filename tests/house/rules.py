@@ -10,7 +10,7 @@ from tests.house import floors
 from tests.house.house import Function, House, Module
 
 Rule = Callable[[House], Iterator[str]]
-ERROR_ROOMS = ("errors", "store_errors", "notice_errors")
+ERROR_ROOMS = ("errors", "store_errors", "notice_errors", "command_errors")
 
 _CLOCKS = {
     "time": {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "clock_gettime"},

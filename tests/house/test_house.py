@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backupd import errors, notice_errors, store_errors
+from backupd import command_errors, errors, notice_errors, store_errors
 from tests.house import floors
 from tests.house.errors_reference import EXIT_CODES, error_classes
 from tests.house.house import House
@@ -82,7 +82,7 @@ def test_every_exit_code_is_explained() -> None:
 
 def test_every_error_in_the_module_is_one_of_the_family() -> None:
     """An error outside the family is printed as a crash."""
-    modules = (errors, store_errors, notice_errors)
+    modules = (errors, store_errors, notice_errors, command_errors)
     trees = [ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")) for module in modules]
     named = {node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)}
     assert named == {kind.__name__ for kind in error_classes()}

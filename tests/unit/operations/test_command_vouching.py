@@ -14,6 +14,15 @@ from backupd.operations.commands.vouching import vouch
 US = {0, os.geteuid()}
 
 
+def said_of(path: Path) -> str:
+    """Why a program is refused; empty: it is not."""
+    try:
+        vouch(str(path), US)
+    except CommandRefusedError as error:
+        return error.message
+    return ""
+
+
 @pytest.fixture
 def hook(tmp_path: Path) -> Path:
     (tmp_path / "bin").mkdir(mode=0o755)
@@ -30,16 +39,14 @@ def _link_into(directory: Path, hook: Path) -> Path:
 
 
 def test_a_program_of_ours_is_taken_also_by_links(hook: Path, tmp_path: Path) -> None:
-    vouch(str(hook), US)
-    vouch("/bin/sh", US)
     (tmp_path / "up").symlink_to("bin/../bin")
-    vouch(str(tmp_path / "up" / "hook"), US)
-    vouch(str(_link_into(tmp_path, hook)), US)
+    programs = (hook, Path("/bin/sh"), tmp_path / "up" / "hook", _link_into(tmp_path, hook))
+    assert [said_of(one) for one in programs] == [""] * 4
 
 
 def test_a_sticky_directory_is_taken(hook: Path, tmp_path: Path) -> None:
     (tmp_path / "bin").chmod(0o1777)
-    vouch(str(hook), US)
+    assert said_of(hook) == ""
 
 
 def _make_directory(hook: Path) -> None:
@@ -80,8 +87,7 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
 def test_what_others_could_have_changed_is_refused(hook: Path, what: str) -> None:
     make, said = BAD[what]
     make(hook)
-    with pytest.raises(CommandRefusedError, match=said):
-        vouch(str(hook), US)
+    assert said in said_of(hook)
 
 
 def test_a_link_by_way_of_an_open_directory_is_refused(hook: Path, tmp_path: Path) -> None:
@@ -91,16 +97,14 @@ def test_a_link_by_way_of_an_open_directory_is_refused(hook: Path, tmp_path: Pat
     middle.chmod(0o777)
     first = tmp_path / "first"
     first.symlink_to(_link_into(middle, hook))
-    with pytest.raises(CommandRefusedError, match="put another program there"):
-        vouch(str(first), US)
+    assert "put another program there" in said_of(first)
 
 
 @pytest.mark.root
 @pytest.mark.parametrize("is_directory", [True, False])
 def test_what_belongs_to_another_user_is_refused(hook: Path, is_directory: bool) -> None:
     os.chown(hook.parent if is_directory else hook, 31001, 31001)
-    with pytest.raises(CommandRefusedError, match="belongs to uid 31001"):
-        vouch(str(hook), US)
+    assert "belongs to uid 31001" in said_of(hook)
 
 
 @pytest.mark.root
@@ -111,5 +115,4 @@ def test_a_link_of_another_user_in_a_sticky_directory_is_refused(hook: Path, tmp
     shared.chmod(0o1777)
     link = _link_into(shared, hook)
     os.lchown(link, 31001, 31001)
-    with pytest.raises(CommandRefusedError, match="belongs to uid 31001"):
-        vouch(str(link), US)
+    assert "belongs to uid 31001" in said_of(link)

@@ -9,7 +9,7 @@ import pytest
 
 from backupd.errors import ConfigError
 from backupd.model.commands import CommandText
-from backupd.rules.command_rules import check_commands
+from backupd.rules.command_rules import check_commands, timeout_seconds
 
 GOOD: dict[str, Any] = {"name": "dump", "when": "pre", "run": ["/usr/bin/pg_dump", "shop"]}
 
@@ -68,4 +68,6 @@ def test_there_are_not_more_than_a_log_can_show() -> None:
 
 def test_all_that_may_be_said_is_taken() -> None:
     more = {"user": "postgres", "directory": "/var", "timeout": "1h30m", "on_error": "skip", "environment": {"A": "é"}}
-    check_commands("home", [msgspec.convert({**GOOD, **more}, CommandText)])
+    command = msgspec.convert({**GOOD, **more}, CommandText)
+    check_commands("home", [command])
+    assert timeout_seconds(command) == 5400
