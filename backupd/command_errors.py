@@ -9,7 +9,6 @@ class CommandFailedError(BackupError):
     """A command before the run failed, and the set says that then nothing is backed up."""
 
     code = "command.failed"
-    usual_hint = "bkctl job log JOB shows what it said; docs/commands.md"
 
 
 class CommandRefusedError(BackupError):
@@ -23,7 +22,6 @@ class CommandWarnedError(BackupError):
 
     code = "command.warned"
     exit_code = 3
-    usual_hint = "bkctl job log JOB shows what it said"
 
 
 class CommandSkippedError(SkippedError):

@@ -17,12 +17,12 @@ def note(
 ) -> None:
     """Note them with what the job came to at each destination.
 
-    warned: exit code and error of a run that was good, where one of them failed.
+    warned: exit code and error of a run that is good but for them, where one of them failed.
     """
     for run in runs_of(connection, job_id):
         facts = {**run.facts, "commands": commands}
         changed = msgspec.structs.replace(run, facts=facts)
-        if warned is not None and run.exit_code == 0:
+        if warned is not None and (run.exit_code == 0 or _code(facts.get("error")) == warned[1]["code"]):
             code, error = warned
             facts |= {"exit": code, "error": error}
             changed = msgspec.structs.replace(run, facts=facts, exit_code=code, state="warning")
@@ -57,6 +57,10 @@ def _replace(connection: Connection, run: StoredRun, changed: StoredRun) -> None
             " ORDER BY finished_ns DESC LIMIT 1",
             (run.set_id, run.destination_id, run.kind, code),
         )
+
+
+def _code(error: object) -> object:
+    return error.get("code") if isinstance(error, dict) else None
 
 
 def _json(value: object) -> str:

@@ -16,6 +16,7 @@ from backupd.model.jobs import ended_state
 from backupd.model.reports import status_of
 from backupd.model.sets import SetText
 from backupd.operations.commands.accounts import fault_of
+from backupd.rules import names
 
 _MOST_CHARACTERS = 1000
 _FILES = ("seen", "new", "changed", "failed")
@@ -56,21 +57,22 @@ def _of_outcome(outcome: Outcome) -> dict[str, str]:
     }
 
 
-def warned(outcome: Outcome, commands: Sequence[Mapping[str, Any]]) -> tuple[int, dict[str, Any]] | None:
-    """Exit code and error of a run that was good as such; None: nothing failed that it is warned about."""
+def warned(job: StoredJob, commands: Sequence[Mapping[str, Any]]) -> tuple[int, dict[str, Any]] | None:
+    """Exit code and error of a run that is good as such; None: no command failed."""
     sentences = _sentences(commands)
     if not sentences:
         return None
-    error = CommandWarnedError(f"the backup is whole, but look: {'; '.join(sentences)}"[:_MOST_CHARACTERS])
+    message = f"the backup is whole, but look: {'; '.join(sentences)}"[:_MOST_CHARACTERS]
+    error = CommandWarnedError(message, hint=f"bkctl job log {names.short(job.id)} shows what it said")
     return error.exit_code, fields(error)
 
 
-def with_commands(outcome: Outcome, commands: Sequence[Mapping[str, Any]]) -> Outcome:
+def with_commands(job: StoredJob, outcome: Outcome, commands: Sequence[Mapping[str, Any]]) -> Outcome:
     """How a run ended, with what became of the commands around it."""
     if not commands:
         return outcome
     found = [dict(one) for one in commands]
-    told = warned(outcome, commands) if outcome.exit_code == 0 else None
+    told = warned(job, commands) if _is_good_else(outcome) else None
     code, error = told if told is not None else (outcome.exit_code, outcome.error)
     result = outcome.result
     runs = (result or {}).get("runs") or []
@@ -78,8 +80,13 @@ def with_commands(outcome: Outcome, commands: Sequence[Mapping[str, Any]]) -> Ou
         result = {**(result or {}), "runs": [{**run, "exit": code, "commands": found} for run in runs]}
     elif error is not None:
         error = {**error, "context": {**(error.get("context") or {}), "commands": found}}
-    warnings = list(dict.fromkeys([*outcome.warnings, *_sentences(commands)]))
+    # The error says it all where there is nothing else to say.
+    warnings = list(dict.fromkeys([*outcome.warnings, *([] if told is not None else _sentences(commands))]))
     return msgspec.structs.replace(outcome, exit_code=code, result=result, error=error, warnings=warnings)
+
+
+def _is_good_else(outcome: Outcome) -> bool:
+    return outcome.exit_code == 0 or (outcome.error or {}).get("code") == CommandWarnedError.code
 
 
 def _sentences(commands: Sequence[Mapping[str, Any]]) -> list[str]:

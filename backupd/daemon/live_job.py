@@ -57,7 +57,7 @@ class LiveJob:
         self._step_began: float | None = None
         self.is_ended = False
         self.checked_ns = 0
-        """How long periodic checks of this job took: its time is for storing."""
+        """How long periodic checks of this job and the commands before it took: its time is for storing."""
         self.found_by_check: dict[str, str] = {}
         """By destination id: what the periodic check of this job found, where that is something to look at."""
         self.checked_at: set[str] = set()

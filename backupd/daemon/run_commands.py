@@ -33,6 +33,7 @@ from backupd.model.commands import CommandText, When
 from backupd.model.events import Done, Failed, Item
 from backupd.model.jobs import ended_state
 from backupd.model.steering import CancelRequest
+from backupd.rules.names import short
 
 _STOPPING_SECONDS = 10.0
 """For what follows a run that the end of the daemon cut short."""
@@ -96,8 +97,8 @@ class RunCommands(FollowUp):
             for destination in [] if goes_on else destinations:
                 await keep(job, stored, destination, ended, began_ns)
         await self._after(job, stored, outcome, ("finally",) if goes_on else _kinds_after(outcome))
-        await self._note(job, outcome)
-        return with_commands(outcome, job.commands)
+        await self._note(job)
+        return with_commands(job.stored, outcome, job.commands)
 
     async def after_interruption(self, job: LiveJob, outcome: Outcome) -> Outcome:
         """What a former daemon could not run any more: all that undoes what was done before the run, but no `post`."""
@@ -106,7 +107,7 @@ class RunCommands(FollowUp):
         if stored is None or request is None or request.dry_run or job.stored.kind != "backup":
             return outcome
         await self._after(job, stored, outcome, ("failure", "finally"))
-        return with_commands(outcome, job.commands)
+        return with_commands(job.stored, outcome, job.commands)
 
     async def after_end(self, job: LiveJob, outcome: Outcome) -> Outcome:
         """What comes last: the end of the job is in the catalog. How it ended then."""
@@ -120,14 +121,14 @@ class RunCommands(FollowUp):
             _log.warning("job %s: backupd is stopped, and runs no post commands", job.stored.id)
             return outcome
         await self._carry_out(job, stored, posts, outcome, is_ended=True)
-        last = with_commands(outcome, job.commands)
+        last = with_commands(job.stored, outcome, job.commands)
         kept = job.stored
         kept.exit_code, kept.result, kept.error = last.exit_code, last.result, last.error
         kept.warnings = list(dict.fromkeys([*kept.warnings, *last.warnings]))
         kept.state = ended_state(last.exit_code, last.problem_count)
         job.end_step()
         copy, found = msgspec.structs.replace(kept), list(job.commands)
-        noted = self._database.write_always(command_results.note_end, copy, found, warned(outcome, found))
+        noted = self._database.write_always(command_results.note_end, copy, found, warned(job.stored, found))
         await asyncio.wrap_future(noted)
         await self._flush(job)
         return last
@@ -138,7 +139,9 @@ class RunCommands(FollowUp):
         if not commands:
             return None
         if job.ending is None:
+            began_ns = self._clock.now_ns()
             await self._carry_out(job, stored, commands, None)
+            job.checked_ns += self._clock.now_ns() - began_ns
         if job.ending is not None:
             return Outcome.interrupted("stopped before anything was read")
         texts = {one.name: one for one in commands}
@@ -149,7 +152,8 @@ class RunCommands(FollowUp):
             ):
                 return Outcome.of(CommandSkippedError(f"{stored.text.name} is skipped by {what}"))
             if found["status"] not in ("done", "not_run") and texts[found["name"]].on_error == "fail":
-                return Outcome.of(CommandFailedError(f"{stored.text.name}: {what}; nothing was read"))
+                hint = f"bkctl job log {short(job.stored.id)} shows what it said"
+                return Outcome.of(CommandFailedError(f"{stored.text.name}: {what}; nothing was read", hint=hint))
         return None
 
     async def _made(self, run: Callable[[], Awaitable[Outcome]]) -> Outcome:
@@ -163,10 +167,10 @@ class RunCommands(FollowUp):
         if commands:
             await self._carry_out(job, stored, commands, outcome)
 
-    async def _note(self, job: LiveJob, outcome: Outcome) -> None:
+    async def _note(self, job: LiveJob) -> None:
         found = list(job.commands)
         if found:
-            noted = self._database.write_always(command_results.note, job.stored.id, found, warned(outcome, found))
+            noted = self._database.write_always(command_results.note, job.stored.id, found, warned(job.stored, found))
             await asyncio.wrap_future(noted)
 
     async def _carry_out(

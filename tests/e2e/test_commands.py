@@ -11,8 +11,10 @@ import threading
 from collections.abc import Generator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from bkctl.contract.runs import BackedUp
 from tests.support.commanded import Scene, is_dead, until
 from tests.support.daemon import running_daemon
 from tests.support.servers.hook_server import hook_server
@@ -29,7 +31,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Generator[Scene, None, No
 
 def test_each_kind_has_its_time(scene: Scene) -> None:
     scene.make(scene.all_kinds())
-    run = scene.daemon.good("backup", "home")["runs"][0]
+    result = scene.daemon.good("backup", "home")
+    run = msgspec.to_builtins(msgspec.convert(result, BackedUp))["runs"][0]
     assert scene.ran() == ["pre ", "success completed", "finally completed", "post completed"]
     assert [(one["name"], one["status"], one["exit"]) for one in run["commands"]] == [
         ("pre", "done", 0),
@@ -37,6 +40,8 @@ def test_each_kind_has_its_time(scene: Scene) -> None:
         ("finally", "done", 0),
         ("post", "done", 0),
     ]
+    scene.daemon.good("backup", "home", "--dry-run")
+    assert len(scene.ran()) == 4
 
 
 def test_a_run_that_fails_has_those_of_failure(scene: Scene) -> None:
@@ -45,12 +50,6 @@ def test_a_run_that_fails_has_those_of_failure(scene: Scene) -> None:
     assert document["exit"] == 10
     assert scene.ran() == ["pre ", "failure failed", "finally failed", "post failed"]
     assert [one["name"] for one in document["error"]["context"]["commands"]] == ["pre", "failure", "finally", "post"]
-
-
-def test_a_rehearsal_runs_none(scene: Scene) -> None:
-    scene.make(scene.all_kinds())
-    scene.daemon.good("backup", "home", "--dry-run")
-    assert scene.ran() == []
 
 
 def test_the_report_and_the_notice_are_out_before_what_may_power_off(scene: Scene) -> None:
@@ -84,10 +83,10 @@ def test_the_report_and_the_notice_are_out_before_what_may_power_off(scene: Scen
 
 
 def test_a_post_command_that_fails_is_in_the_report_all_the_same(scene: Scene) -> None:
-    scene.make([scene.noting("unmount", "post", "exit 9")])
+    scene.make([scene.noting("first", "pre", "exit 8"), scene.noting("unmount", "post", "exit 9")])
     document = scene.daemon.json("backup", "home")
     assert (document["exit"], document["error"]["code"]) == (3, "command.warned")
-    assert scene.ran() == ["unmount completed"]
+    assert scene.ran() == ["first ", "unmount warning"]
     assert (scene.job()["state"], scene.report()["status"]) == ("warning", "warning")
     assert "unmount: it ended with exit 9" in scene.report()["error"]
     stands = scene.daemon.good("status")["sets"][0]["destinations"][0]
@@ -96,15 +95,25 @@ def test_a_post_command_that_fails_is_in_the_report_all_the_same(scene: Scene) -
 
 
 def test_those_that_are_only_warned_about_let_the_run_go_on(scene: Scene) -> None:
-    kinds = ("pre", "success", "finally")
-    scene.make([one for kind in kinds for one in (scene.noting(f"{kind}-1", kind, "exit 2"), scene.noting(kind, kind))])
+    """One that hangs, too, with all that it started."""
+    pid = scene.home / "pid"
+    hangs = scene.noting("hang", "pre", f"sleep 300 & echo $! > {pid}; wait", timeout="1s")
+    kinds = ("success", "finally")
+    twice = [one for kind in kinds for one in (scene.noting(f"{kind}-1", kind, "exit 2"), scene.noting(kind, kind))]
+    scene.make([hangs, scene.noting("pre", "pre"), *twice])
     document = scene.daemon.json("backup", "home")
     run = document["result"]["runs"][0]
     assert (document["exit"], run["exit"], scene.report()["status"]) == (3, 3, "warning")
     assert run["snapshot"]
-    assert [line.split()[0] for line in scene.ran()] == ["pre-1", "pre", "success-1", "success", "finally-1", "finally"]
-    assert [(one["status"], one["exit"]) for one in run["commands"]] == [("failed", 2), ("done", 0)] * 3
-    assert len(document["warnings"]) == 3
+    assert [line.split()[0] for line in scene.ran()] == ["hang", "pre", "success-1", "success", "finally-1", "finally"]
+    assert [(one["status"], one["exit"]) for one in run["commands"]] == [
+        ("timed_out", 143),
+        ("done", 0),
+        *[("failed", 2), ("done", 0)] * 2,
+    ]
+    said = ("hang: it was ended after its timeout", "success-1: it ended with", "finally-1: it ended with exit 2")
+    assert all(one in document["error"]["message"] for one in said)
+    until(lambda: is_dead(int(pid.read_text())))
 
 
 def test_a_command_that_must_not_fail_ends_the_run_before_anything_is_read(scene: Scene) -> None:
@@ -168,15 +177,6 @@ def test_what_a_command_is_told(scene: Scene) -> None:
         "DESTINATIONS_FAILED": "",
     }
     assert {name: found[f"BACKUPD_{name}"] for name in expected} == expected
-
-
-def test_one_that_hangs_is_ended_and_the_run_goes_on(scene: Scene) -> None:
-    pid = scene.home / "pid"
-    scene.make([scene.noting("hang", "pre", f"sleep 300 & echo $! > {pid}; wait", timeout="1s")])
-    run = scene.daemon.json("backup", "home")["result"]["runs"][0]
-    assert (run["exit"], run["commands"][0]["status"]) == (3, "timed_out")
-    assert run["snapshot"]
-    until(lambda: is_dead(int(pid.read_text())))
 
 
 def test_what_can_not_be_run_is_said_when_it_is_set_and_when_it_runs(scene: Scene) -> None:

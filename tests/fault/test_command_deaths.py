@@ -47,8 +47,8 @@ def test_a_process_of_commands_that_is_killed_takes_them_along_and_the_rest_runs
 
 def test_the_death_of_the_run_itself_is_a_failure_as_any_other(scene: Scene) -> None:
     big = scene.home / "big"
-    slow_set.fill(big, 24)
-    scene.make(scene.all_kinds(), source=big, compression="best", jobs=1)
+    slow_set.fill(big, 12)
+    scene.make(scene.all_kinds(), source=big, compression="best")
     job = scene.begin()
     slow_set.wait_for(lambda: slow_set.read_bytes(scene.daemon, job) > 0)
     assert scene.daemon.process is not None

@@ -28,7 +28,14 @@ class Scene:
         document = {
             "destinations": [{"name": "repo", "place": str(self.home / "repo")}],
             "sets": [
-                {"name": "home", "sources": [str(source or self.source)], "to": ["repo"], "commands": commands, **more}
+                {
+                    "name": "home",
+                    "sources": [str(source or self.source)],
+                    "to": ["repo"],
+                    "jobs": 1,
+                    "commands": commands,
+                    **more,
+                }
             ],
             "notices": [
                 {"name": "all", "url": url, "on": ["success", "warning", "failure"], "allow_plaintext": True}
