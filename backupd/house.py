@@ -43,6 +43,7 @@ OPERATIONS: dict[type[orders.Order], str] = {
     destination_orders.DestinationUncoverOrder: "backupd.operations.destination_uncover:run",
     destination_orders.DestinationSessionsOrder: "backupd.operations.destination_sessions:run",
     destination_orders.DestinationAdoptOrder: "backupd.operations.destination_adopt:run",
+    orders.WatchOrder: "backupd.operations.watching:run",
     orders.ConfigCheckOrder: "backupd.operations.config_check:run",
     notice_orders.NoticeOrder: "backupd.operations.notices.running:run",
     notice_orders.AppriseOrder: "backupd.operations.notices.by_apprise:run",

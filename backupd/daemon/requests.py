@@ -36,6 +36,8 @@ class BackupRequest(Struct, frozen=True, kw_only=True):
     """How often it was tried before."""
     waits_because: str = ""
     """What went wrong then."""
+    is_continuous: bool = False
+    """Something changed in the sources, which are watched."""
     seed_place: str | None = None
     """Directory on a disk to store in, in place of the destination that it is for."""
 

@@ -31,6 +31,7 @@ from backupd.model.orders import (
     SnapshotNoteOrder,
     SnapshotShowOrder,
     SnapshotVersionsOrder,
+    WatchOrder,
 )
 from backupd.model.purge_orders import PurgeOrder
 from backupd.model.steering import Answer, CancelRequest, PauseRequest, StateRequest
@@ -65,6 +66,7 @@ AnyOrder = (
     | NoticeOrder
     | AppriseOrder
     | CertificateOrder
+    | WatchOrder
 )
 
 

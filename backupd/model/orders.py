@@ -160,6 +160,23 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     """Whether files are read again that were cut or named by other settings than now."""
 
 
+class Apart(Strict, frozen=True, kw_only=True):
+    """A place of which nothing is backed up; of its access only where its drive is counts."""
+
+    place: str
+    access: StoreAccess = NO_ACCESS
+
+
+class WatchOrder(Order, frozen=True, kw_only=True, tag="watch"):
+    """Say what changes in the sources of a set, until it is cancelled; `place`: empty."""
+
+    sources: list[bytes]
+    filters: list[FilterWord] = []
+    one_file_system: bool = False
+    apart: list[Apart] = []
+    """What lies there is not watched."""
+
+
 class Selection(Strict, frozen=True, kw_only=True):
     """Which snapshot, and what of it."""
 
