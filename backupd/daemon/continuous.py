@@ -26,15 +26,20 @@ from backupd.daemon.outcome import GOOD
 from backupd.daemon.requests import BackupRequest, JobRequest
 from backupd.errors import BackupError
 from backupd.model.events import Changed
-from backupd.model.orders import Apart, WatchOrder
 from backupd.model.sets import ContinuousText
 from backupd.model.store_access import StoreAccess
+from backupd.model.watch_orders import Apart, WatchOrder
+from backupd.model.watching import WatchedSince
 from backupd.rules.continuous import Pace, pace_of, text_of
 from backupd.rules.definition_rules import filter_word
 
 _TICK_SECONDS = 0.5
 _AGAIN_SECONDS = (5.0, 60.0, 600.0, 3600.0)
 """After a watching process that died, or a run that went wrong: the first time, the second …"""
+_MOST_BYTES = 256 << 10
+"""Of the paths that a run is told of: they stand in its order, and in the catalog."""
+_WHOLE_SECONDS = 86_400.0
+"""Between two runs that look at everything, whatever was told."""
 _RETENTION_SECONDS = 3600.0
 """Between two runs after which the policy is applied."""
 
@@ -50,18 +55,43 @@ class _Watched:
         self.first: float | None = None
         """When the first change came that no run has seen; None: there is none."""
         self.last = 0.0
-        self.count = 0
+        self.directories: set[bytes] = set()
+        self.trees: set[bytes] = set()
+        self.is_lost = True
+        """Anything may have changed since the last run."""
+        self.token = b""
+        """Of the last run."""
+        self.looked = float("-inf")
+        """When a run last looked at everything."""
         self.began = self.not_before = self.applied = float("-inf")
         self.failures = 0
         self.job = ""
         self.trouble = ""
         """Why not all is watched."""
 
-    def note(self, now: float, directories: int) -> None:
+    def note(self, now: float, changed: Changed) -> None:
         """Something changed."""
         self.first = now if self.first is None else self.first
         self.last = now
-        self.count += directories
+        self.is_lost |= changed.is_lost
+        self.directories.update(changed.directories)
+        self.trees.update(changed.trees)
+        if sum(map(len, self.directories)) + sum(map(len, self.trees)) > _MOST_BYTES:
+            self.is_lost = True
+            self.directories, self.trees = set(), set()
+
+    def take(self, now: float) -> WatchedSince:
+        """For a run that begins: what it need not look at. From here on changes are the next one's."""
+        if now - self.looked > _WHOLE_SECONDS:
+            self.is_lost = True
+        since = b"" if self.is_lost else self.token
+        self.looked = self.looked if since else now
+        self.token = os.urandom(16)
+        taken = WatchedSince(
+            token=self.token, since=since, directories=sorted(self.directories), trees=sorted(self.trees)
+        )
+        self.first, self.began, self.is_lost, self.directories, self.trees = None, now, False, set(), set()
+        return taken
 
     @property
     def due(self) -> float | None:
@@ -182,12 +212,12 @@ class Continuous:
         if full != one.trouble:
             one.trouble = full
             _log.warning("%s: %s", one.stored.text.name, full or "all is watched again")
-        one.note(now, len(event.directories))
+        one.note(now, event)
 
     async def _begin(self, one: _Watched, now: float) -> None:
         is_applied = now - one.applied >= _RETENTION_SECONDS
-        request = BackupRequest(is_continuous=True, retention=is_applied)
-        count, one.first, one.count, one.began = one.count, None, 0, now
+        watched = one.take(now)
+        request = BackupRequest(watched=watched, retention=is_applied)
         try:
             job = await self._jobs.add(
                 JobRequest(kind="backup", backup=request),
@@ -200,7 +230,8 @@ class Continuous:
             return
         one.job = job.stored.id
         one.applied = now if is_applied else one.applied
-        job.log("information", f"begun by changes (directories: {count})" if count else _LOOKS)
+        changed = f"begun by changes (directories: {len(watched.directories)})"
+        job.log("information", changed if watched.since else f"{changed}; {_LOOKS}" if watched.directories else _LOOKS)
 
     def _hear_end(self, ended: StoredJob) -> None:
         one = self._watched.get(ended.set_id or "")
@@ -217,11 +248,11 @@ class Continuous:
         pause = _AGAIN_SECONDS[min(one.failures + 1, len(_AGAIN_SECONDS) - 1)]
         one.failures += 1
         one.not_before = now + pause
-        one.note(now, 0)
+        one.note(now, Changed(is_lost=True))
         _log.warning("%s: %s; tried again in %d s", one.stored.text.name, why, pause)
 
 
-_LOOKS = "it looks for what changed while nobody watched"
+_LOOKS = "it looks at everything, for not all is known that changed"
 
 
 def _own_logs() -> list[str]:

@@ -31,10 +31,10 @@ from backupd.model.orders import (
     SnapshotNoteOrder,
     SnapshotShowOrder,
     SnapshotVersionsOrder,
-    WatchOrder,
 )
 from backupd.model.purge_orders import PurgeOrder
 from backupd.model.steering import Answer, CancelRequest, PauseRequest, StateRequest
+from backupd.model.watch_orders import WatchOrder
 
 AnyOrder = (
     BackupOrder

@@ -7,7 +7,7 @@ import os
 from backupd.destination.stores import local_paths
 from backupd.errors import BackupError
 from backupd.model import events
-from backupd.model.orders import WatchOrder
+from backupd.model.watch_orders import WatchOrder
 from backupd.operations.backup.setting import read_rules
 from backupd.operations.context import JobContext
 from backupd.rules.filtering import Filters

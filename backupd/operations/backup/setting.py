@@ -17,7 +17,7 @@ from backupd.errors import DamageError, ObjectMissingError, UsageError
 from backupd.model.orders import BackupOrder, FilterWord
 from backupd.model.results import shown
 from backupd.operations.backup.lineage import StoredAs, stored_as
-from backupd.operations.backup.walk_rules import WalkRules, options_digest
+from backupd.operations.backup.walk_rules import Untouched, WalkRules, options_digest
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, list_snapshots
 from backupd.rules import names
@@ -113,7 +113,10 @@ def _walk_rules(
     leading = {above for source in nested for above in _above(source)}
     # Namespaces are mounted on files.
     leaves_out_files = bool(swaps) or any(mount.type == "nsfs" for mount in mounts)
-    return WalkRules(tops, nested, leading, filters, left_out, leaves_out_files, order.one_file_system, network)
+    untouched = Untouched(order.watched) if order.watched is not None and not order.migrate else None
+    return WalkRules(
+        tops, nested, leading, filters, left_out, leaves_out_files, order.one_file_system, network, untouched
+    )
 
 
 def _above(path: bytes) -> list[bytes]:

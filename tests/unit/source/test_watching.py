@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+import inotify_simple
 import pytest
 
 from backupd.source import watching
@@ -143,13 +144,13 @@ def test_a_source_may_be_a_file_or_come_later(tmp_path: Path, make: Make) -> Non
 def test_without_a_watch_left_it_says_where(tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit of the whole system can't be lowered for a test, so the call is refused here."""
     (tmp_path / "a").mkdir()
-    add = watching.inotify_simple.INotify.add_watch
+    add = inotify_simple.INotify.add_watch
 
     def refuse(self: object, path: bytes, mask: int) -> int:
         if path.endswith(b"/a"):
             raise OSError(28, "No space left on device")
         return int(add(self, path, mask))
 
-    monkeypatch.setattr(watching.inotify_simple.INotify, "add_watch", refuse)
+    monkeypatch.setattr(inotify_simple.INotify, "add_watch", refuse)
     tree = make(tmp_path)
     assert (tree.unwatched, tree.count) == (os.fsencode(tmp_path / "a"), 1)
