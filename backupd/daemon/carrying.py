@@ -37,7 +37,7 @@ from backupd.daemon.job_limits import limits_of
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.migrating import is_migrating
 from backupd.daemon.outcome import GOOD, Outcome, joined
-from backupd.daemon.planning import backup_order, copy_order, own_repository, restore_hint, sheet_hint, unlocked
+from backupd.daemon.planning import add_names, backup_order, copy_order, own_repository, unlocked
 from backupd.daemon.requests import BackupRequest
 from backupd.daemon.run_commands import RunCommands
 from backupd.daemon.store_access import access_at, with_access
@@ -101,8 +101,8 @@ class Carrier:
         destinations = [self._known.destination(one) for one in wanted]
         is_seed = request.backup is not None and request.backup.seed_place is not None
         run = partial(self._seed, job, stored) if is_seed else partial(self._store, job, stored, destinations)
-        by = (self._checks.before_backup, self._keep_run)
-        return await self.commands.around(job, stored, [] if is_seed else destinations, run, *by)
+        at = [] if is_seed else destinations
+        return await self.commands.around(job, stored, at, run, self._checks.before_backup, self._keep_run)
 
     async def _store(self, job: LiveJob, stored: StoredSet, destinations: Sequence[StoredDestination]) -> Outcome:
         """Back up to each of these."""
@@ -300,6 +300,7 @@ class Carrier:
             estimate=request.estimate,
             migrate=is_migrating(stored.text, request),
             file_states=kept,
+            watched=request.watched,
         )
 
         async def note(opened: Opened) -> None:
@@ -308,12 +309,7 @@ class Carrier:
 
         outcome = await self._converse(job, order, note, read)
         for run in (outcome.result or {}).get("runs") or []:
-            run["job"] = job.stored.id
-            origin = group[0].text.place if is_seed else None
-            run["restore_command"] = restore_hint(stored.text, origin) if run.get("snapshot") else None
-            run["key"] = {**(run.get("key") or {}), "sheet_command": sheet_hint(stored.text, origin)}
-            for destination, entry in zip(group, run.get("destinations") or [], strict=False):
-                entry["name"] = destination.text.name
+            add_names(run, job.stored.id, stored.text, group, group[0].text.place if is_seed else None)
         return outcome
 
     def _note_of(self, job: LiveJob) -> Note | None:

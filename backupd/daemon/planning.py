@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -135,3 +136,17 @@ def restore_hint(text: SetText, place: str | None = None) -> str:
 def sheet_hint(text: SetText, place: str | None = None) -> str:
     """The command that prints the sheet of a set's key."""
     return f"bkctl key sheet --from {shlex.quote(place)}" if place is not None else f"bkctl key sheet {text.name}"
+
+
+def add_names(
+    run: dict[str, Any], job_id: str, text: SetText, group: Sequence[StoredDestination], origin: str | None
+) -> None:
+    """Add to a run of a result what its job's process does not know: names, and commands to go on with.
+
+    group: of its destinations, in its order. origin: directory of a first copy on a disk.
+    """
+    run["job"] = job_id
+    run["restore_command"] = restore_hint(text, origin) if run.get("snapshot") else None
+    run["key"] = {**(run.get("key") or {}), "sheet_command": sheet_hint(text, origin)}
+    for destination, entry in zip(group, run.get("destinations") or [], strict=False):
+        entry["name"] = destination.text.name

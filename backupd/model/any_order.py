@@ -35,6 +35,7 @@ from backupd.model.orders import (
 )
 from backupd.model.purge_orders import PurgeOrder
 from backupd.model.steering import Answer, CancelRequest, PauseRequest, StateRequest
+from backupd.model.watch_orders import WatchOrder
 
 AnyOrder = (
     BackupOrder
@@ -66,6 +67,7 @@ AnyOrder = (
     | NoticeOrder
     | AppriseOrder
     | CertificateOrder
+    | WatchOrder
     | CommandOrder
 )
 
