@@ -59,6 +59,9 @@ class AppriseOrder(Order, frozen=True, kw_only=True, tag="notice_apprise"):
 
 
 class CertificateOrder(Order, frozen=True, kw_only=True, tag="notice_certificates"):
-    """Look at certificates of contacts: until when they hold, and whether mail can be encrypted for them."""
+    """Look at certificates: until when they hold; of contacts also whether mail can be encrypted for them."""
 
     paths: list[str]
+    """Of contacts."""
+    authorities: list[str] = []
+    """Files of those that vouch for servers."""

@@ -31,6 +31,7 @@ _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@(?=.{1,253}$)[A-Za
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _MOST_URL = 2000
 _MOST_ADDRESSES = 100
+_FOR_PEOPLE = ("key", "quota", "expiry", "digest")
 
 
 class Recipient(NamedTuple):
@@ -85,7 +86,7 @@ def check_notice(text: NoticeText, sets: Collection[str] | None) -> NoticeText:
     if text.on is not None and "start" in text.on and kind not in (None, "healthchecks"):
         hint = "a start is only told to a healthchecks address"
         raise ConfigError(f"{name}: start of a {kind} address", hint=hint, context={"at": ["on"]})
-    for_people = next((one for one in text.on or [] if one in ("digest", "key")), None)
+    for_people = next((one for one in text.on or [] if one in _FOR_PEOPLE), None)
     if kind == "healthchecks" and for_people is not None:
         hint = f"{for_people} is told to people: leave it out here"
         raise ConfigError(f"{name}: {for_people} of a healthchecks address", hint=hint, context={"at": ["on"]})

@@ -21,6 +21,8 @@ _TYPES = {
     "overdue": "warning",
     "warning": "warning",
     "key": "warning",
+    "quota": "warning",
+    "expiry": "warning",
     "success": "success",
 }
 _MOST_SAID = 200

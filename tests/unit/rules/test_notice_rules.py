@@ -79,6 +79,8 @@ def test_addresses_as_they_are_shown(url: str, seen: str) -> None:
         NoticeText(name="a", url="mailto:", sets=["nope"]),
         NoticeText(name="a", url="healthchecks:https://hc-ping.com/x", on=["digest"]),
         NoticeText(name="a", url="healthchecks:https://hc-ping.com/x", on=["failure", "key"]),
+        NoticeText(name="a", url="healthchecks:https://hc-ping.com/x", on=["quota"]),
+        NoticeText(name="a", url="healthchecks:https://hc-ping.com/x", on=["expiry"]),
     ],
 )
 def test_notices_that_are_refused(text: NoticeText) -> None:
