@@ -39,6 +39,8 @@ class NoticeText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     """Key that signs what a webhook is sent."""
     allow_plaintext: bool = False
     """Whether it may cross the net unencrypted."""
+    proxy: Literal["direct"] | None = None
+    """None: past the daemon's proxy, if it has one; of mail its settings say so."""
 
 
 class ContactText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -80,6 +80,9 @@ def check_notice(text: NoticeText, sets: Collection[str] | None) -> NoticeText:
     if text.secret is not None and kind not in (None, "webhook"):
         hint = "only what a webhook is sent is signed"
         raise ConfigError(f"{name}: a secret of a {kind} address", hint=hint, context={"at": ["secret"]})
+    if text.proxy is not None and kind == "mail":
+        hint = "how mail goes out is said once: bkctl config set smtp.proxy direct"
+        raise ConfigError(f"{name}: a proxy of a mail address", hint=hint, context={"at": ["proxy"]})
     if text.on is not None and not text.on:
         hint = "name what is told, or switch it off with enabled: false"
         raise ConfigError(f"{name} tells nothing", hint=hint, context={"at": ["on"]})
