@@ -119,7 +119,7 @@ class NoticeContent(Struct, frozen=True, kw_only=True):
     exit: int | None = None
     snapshot: str | None = None
     user: str | None = None
-    """Who used a key."""
+    """Who used a key, or changed a login."""
     facts: dict[str, Any] = {}
     """Of a backup: files and bytes, as in `result.runs[]`; of a quota: quota; of a certificate: certificate."""
     destinations: list[NoticeDestination] = []
@@ -131,10 +131,10 @@ class NoticeContent(Struct, frozen=True, kw_only=True):
 
 
 class KeyUse(Struct, frozen=True, kw_only=True):
-    """A key of a repository that was shown, or a change of those that open it."""
+    """A key of a repository that was shown, or a change of those that open it; or of a store's login."""
 
     verb: str
-    """Of `bkctl key`."""
+    """Of `bkctl key`; or credentials."""
     user: str
     set_name: str | None
     destination: str | None

@@ -58,6 +58,7 @@ _KEY_USES = {
     "remove": ("key removed", "removed a key"),
     "password": ("password changed", "changed the password"),
     "rotate": ("keys replaced", "replaced the keys"),
+    "credentials": ("login changed", "changed the login"),
 }
 """For a title and for a sentence."""
 
@@ -192,6 +193,14 @@ def of_key(use: KeyUse, identity: str, place: Place, now_ns: int) -> NoticeConte
     name = as_name(use.set_name) if use.set_name is not None else None
     where = f"the repository of {name}" if name is not None else "a repository"
     where += f" at {as_name(use.destination)}" if use.destination is not None else ""
+    commands = _after_key(use, name) if name is not None else []
+    if use.verb == "credentials" and use.destination is not None:
+        name = as_name(use.destination)
+        where = f"the destination {name}"
+        commands = [
+            NoticeCommand(purpose="See what it is now", command=f"bkctl destination show {name}"),
+            NoticeCommand(purpose="Try it", command=f"bkctl destination test {name}"),
+        ]
     slot = f" {short(use.slot)}" * bool(use.slot) + f" ({use.label})" * bool(use.label)
     user = one_line(use.user, 64)
     summary = f"{user} {said}{slot} of {where} on {place.host}."
@@ -205,9 +214,9 @@ def of_key(use: KeyUse, identity: str, place: Place, now_ns: int) -> NoticeConte
         time=time_of(now_ns, place),
         title=one_line(f"{name or 'repository'}: {title} ({place.host})", MOST_TITLE),
         summary=one_line(summary),
-        set=name,
+        set=name if use.verb != "credentials" else None,
         user=user,
-        commands=_after_key(use, name) if name is not None else [],
+        commands=commands,
     )
 
 
