@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backupd.daemon.gate import ADMINS, Role
+from backupd.daemon.key_watching import tell_credentials
 from backupd.daemon.route import Call, Route
 from backupd.model.api import (
     ApplyConfig,
@@ -34,7 +35,10 @@ async def show(call: Call) -> ConfigView:
 async def apply(call: Call) -> Change:
     """Bring sets and destinations to what documents say."""
     body = call.body
-    return await call.services.configuration.apply(body.documents, prune=body.prune, dry_run=body.dry_run)
+    change = await call.services.configuration.apply(body.documents, prune=body.prune, dry_run=body.dry_run)
+    if not change.dry_run:
+        await tell_credentials(call, change.diff)
+    return change
 
 
 async def export(call: Call) -> ConfigExport:
@@ -55,7 +59,9 @@ async def export(call: Call) -> ConfigExport:
 
 async def reload(call: Call) -> Change:
     """Read the files of the settings directory again."""
-    return await call.services.configuration.reload()
+    change = await call.services.configuration.reload()
+    await tell_credentials(call, change.diff)
+    return change
 
 
 async def edit(call: Call) -> Change:

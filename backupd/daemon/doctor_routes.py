@@ -38,7 +38,7 @@ async def examine(call: Call) -> Examination:
         *await asyncio.to_thread(_of_places, services.places),
         *await asyncio.to_thread(sleeping.findings, services.environment, _waking(sets)),
         *await asyncio.to_thread(other_starters.findings, services.environment, scheduled),
-        *await try_mail(services.configuration.settings.smtp, notices, services.clock),
+        *await try_mail(services.configuration.settings.smtp, services.definitions.proxy, notices, services.clock),
         _of_clock(services.clock.now_ns(), newest_ns),
         *_of_keys([(one.text.name, keys[one.id]) for one in sets if one.id in keys], unreadable),
         *_of_settings([*services.warnings, *services.notices.warnings]),

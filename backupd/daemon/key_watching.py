@@ -1,8 +1,9 @@
-"""Watches what is asked about keys: who was shown one, or changed which ones open a repository, is told of."""
+"""Watches keys and logins: who was shown a key, or changed what opens a repository or a store, is told of."""
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 from backupd.daemon.route import Call
 from backupd.daemon.services import Services
@@ -60,6 +61,24 @@ class KeyWatch:
             label=label,
             is_whole=is_whole,
         )
+
+
+async def tell_credentials(call: Call, diff: Mapping[str, Any]) -> None:
+    """Tell of destinations that were there before and whose login is now read from elsewhere.
+
+    diff: what was changed, as `config apply` has it.
+    """
+    for thing, fields in sorted(diff.items()):
+        kind, _, name = thing.partition("/")
+        if kind == "destination" and "credentials" in fields and not _is_new(fields):
+            user = call.peer.name or f"uid {call.peer.uid}"
+            use = KeyUse(verb="credentials", user=user, set_name=None, destination=name)
+            await call.services.notices.tell_key(use)
+
+
+def _is_new(fields: Mapping[str, Any]) -> bool:
+    name = fields.get("name")
+    return isinstance(name, dict) and name.get("from") is None
 
 
 def _set_at(services: Services, order: KeyOrder) -> str | None:

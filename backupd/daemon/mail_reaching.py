@@ -9,8 +9,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from backupd.clock import Clock
+from backupd.daemon.notices.orders import way_to
+from backupd.destination.proxy import dial
+from backupd.errors import BackupError
 from backupd.model.notices import NoticeText, kind_of
+from backupd.model.sets import ProxyText
 from backupd.model.status import Finding
+from backupd.model.store_access import Proxy
 from backupd.settings.mail import MailSettings
 
 _SECONDS = 5.0
@@ -20,9 +25,13 @@ _MEND = "are smtp.host and smtp.port right, the network up, the port open in fir
 
 
 async def try_mail(
-    server: MailSettings, notices: Iterable[NoticeText], clock: Clock, seconds: float = _SECONDS
+    server: MailSettings,
+    proxy: ProxyText | None,
+    notices: Iterable[NoticeText],
+    clock: Clock,
+    seconds: float = _SECONDS,
 ) -> list[Finding]:
-    """A finding where notices go by mail. notices: all. It takes no longer than those seconds."""
+    """A finding where notices go by mail. proxy: the daemon's. notices: all. It takes no longer than those seconds."""
     names = sorted(one.name for one in notices if one.enabled and kind_of(one.url) == "mail")
     if not names:
         return []
@@ -35,7 +44,11 @@ async def try_mail(
     check = f"mail server {host}:{server.used_port}"
     try:
         # The look-up of a name heeds no limit of a socket's.
-        greeting = await asyncio.wait_for(asyncio.to_thread(_greeting, server, clock, seconds), seconds)
+        way = await way_to(server.host, server.proxy, proxy)
+        greeting = await asyncio.wait_for(asyncio.to_thread(_greeting, server, way, clock, seconds), seconds)
+    except BackupError as error:
+        mend = f"bkctl config test-proxy --to {host}:{server.used_port}; past it: bkctl config set smtp.proxy direct"
+        return [Finding(check=check, verdict="wrong", message=f"{error.message}, {whose}", mend=mend)]
     except OSError as error:
         message = f"{_reason(error, server, seconds)}, {whose}"
         return [Finding(check=check, verdict="wrong", message=message, mend=f"{_MEND}{names[0]}")]
@@ -46,10 +59,10 @@ async def try_mail(
     return [Finding(check=check, verdict="ok", message=f"greets, {whose}")]
 
 
-def _greeting(server: MailSettings, clock: Clock, seconds: float) -> str:
-    """The first line that the server says, cut. Raises OSError."""
+def _greeting(server: MailSettings, way: Proxy | None, clock: Clock, seconds: float) -> str:
+    """The first line that the server says, cut. Raises OSError, and of the proxy BackupError."""
     until = clock.monotonic() + seconds
-    with socket.create_connection((server.host, server.used_port), timeout=seconds) as plain:
+    with dial(server.host, server.used_port, way, seconds) as plain:
         if server.security != "tls":
             return _first_line(plain, clock, until)
         context = ssl.create_default_context(cafile=server.ca_file)

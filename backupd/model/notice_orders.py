@@ -8,6 +8,7 @@ import msgspec
 
 from backupd.model.notices import NoticeContent, NoticeKind
 from backupd.model.orders import Order
+from backupd.model.store_access import Proxy
 from backupd.model.structs import Number, Seconds, Strict
 
 MailSecurity = Literal["starttls", "tls", "none"]
@@ -49,6 +50,7 @@ class NoticeOrder(Order, frozen=True, kw_only=True, tag="notice"):
     mail: MailServer | None = None
     url: bytes = b""
     secret: bytes | None = None
+    proxy: Proxy | None = None
 
 
 class AppriseOrder(Order, frozen=True, kw_only=True, tag="notice_apprise"):
@@ -56,9 +58,13 @@ class AppriseOrder(Order, frozen=True, kw_only=True, tag="notice_apprise"):
 
     letters: list[Letter]
     url: bytes
+    proxy: Proxy | None = None
 
 
 class CertificateOrder(Order, frozen=True, kw_only=True, tag="notice_certificates"):
-    """Look at certificates of contacts: until when they hold, and whether mail can be encrypted for them."""
+    """Look at certificates: until when they hold; of contacts also whether mail can be encrypted for them."""
 
     paths: list[str]
+    """Of contacts."""
+    authorities: list[str] = []
+    """Files of those that vouch for servers."""

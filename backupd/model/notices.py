@@ -7,13 +7,13 @@ from typing import Any, Literal
 from backupd.model.secret_references import SecretReference
 from backupd.model.structs import Struct, Text
 
-NoticeEvent = Literal["start", "success", "warning", "failure", "missed", "overdue", "key", "digest"]
+NoticeEvent = Literal["start", "success", "warning", "failure", "missed", "overdue", "key", "quota", "expiry", "digest"]
 NoticeKind = Literal["mail", "webhook", "healthchecks", "apprise"]
 HEALTHCHECKS = "healthchecks:"
 MAIL = "mailto:"
 MASK = "…"
 """Stands in a shown address for what may be secret."""
-USUAL: list[NoticeEvent] = ["failure", "warning", "missed", "overdue", "key"]
+USUAL: list[NoticeEvent] = ["failure", "warning", "missed", "overdue", "key", "quota", "expiry"]
 USUAL_OF_CHECKS: list[NoticeEvent] = ["start", "success", "warning", "failure", "missed"]
 MOST_STEP_SECONDS = 300
 """How long a mail server may be allowed to take for a step."""
@@ -31,7 +31,7 @@ class NoticeText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     url_from: SecretReference | None = None
     """In place of url, where the address holds a token."""
     on: list[NoticeEvent] | None = None
-    """None: what goes wrong, and keys; of a healthchecks address, which hears of no keys, also what goes well."""
+    """None: what goes wrong, keys, and what comes to its end; of a healthchecks address runs alone, good ones too."""
     sets: list[str] = []
     """Names; empty: all."""
     enabled: bool = True
@@ -39,6 +39,8 @@ class NoticeText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     """Key that signs what a webhook is sent."""
     allow_plaintext: bool = False
     """Whether it may cross the net unencrypted."""
+    proxy: Literal["direct"] | None = None
+    """None: past the daemon's proxy, if it has one; of mail its settings say so."""
 
 
 class ContactText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -101,7 +103,7 @@ class NoticeContent(Struct, frozen=True, kw_only=True):
     schema: str = SCHEMA
     id: str
     """Of what happened: the same for all who are told, and at each try."""
-    event: Literal["start", "success", "warning", "failure", "missed", "overdue", "key", "digest", "test"]
+    event: NoticeEvent | Literal["test"]
     host: str
     time: str
     title: str
@@ -117,9 +119,9 @@ class NoticeContent(Struct, frozen=True, kw_only=True):
     exit: int | None = None
     snapshot: str | None = None
     user: str | None = None
-    """Who used a key."""
+    """Who used a key, or changed a login."""
     facts: dict[str, Any] = {}
-    """Of a backup: files and bytes, as in `result.runs[]`."""
+    """Of a backup: files and bytes, as in `result.runs[]`; of a quota: quota; of a certificate: certificate."""
     destinations: list[NoticeDestination] = []
     error: NoticeError | None = None
     problem_count: int = 0
@@ -129,10 +131,10 @@ class NoticeContent(Struct, frozen=True, kw_only=True):
 
 
 class KeyUse(Struct, frozen=True, kw_only=True):
-    """A key of a repository that was shown, or a change of those that open it."""
+    """A key of a repository that was shown, or a change of those that open it; or of a store's login."""
 
     verb: str
-    """Of `bkctl key`."""
+    """Of `bkctl key`; or credentials."""
     user: str
     set_name: str | None
     destination: str | None
@@ -140,6 +142,32 @@ class KeyUse(Struct, frozen=True, kw_only=True):
     label: str = ""
     is_whole: bool = True
     """False: it was begun, and nobody heard of its end."""
+
+
+class NearQuota(Struct, frozen=True, kw_only=True):
+    """A quota of which much is used."""
+
+    id: str
+    """The same at each look; of no other quota."""
+    of: Literal["account", "destination", "set"]
+    quota_bytes: int
+    used_bytes: int
+    set_name: str | None = None
+    """Of a set's own."""
+    destination: str | None = None
+    sets: list[str] = []
+    """Whose runs it will end."""
+
+
+class NearEnd(Struct, frozen=True, kw_only=True):
+    """A certificate that ends soon, or has ended."""
+
+    path: str
+    ends_ns: int
+    contacts: list[str] = []
+    """For whom mail is encrypted by it."""
+    servers: list[str] = []
+    """Destinations, and the mail server, that are known by it."""
 
 
 def kind_of(url: str) -> NoticeKind:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
@@ -54,6 +55,16 @@ def host_and_port(text: str) -> tuple[str, int]:
     if not host or not port or "/" in text or "@" in text:
         raise UsageError("this is no HOST:PORT", hint="write it as store.example.org:443")
     return host, port
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a host is this machine by its name or address alone: no proxy is asked for it."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def bracketed(host: str) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from backupd.model.structs import Text
 
-WAYS = ("file", "command", "env", "credential")
+WAYS = ("file", "command", "env", "credential", "keyring")
 """One of them is given."""
 
 
 class SecretReference(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Where a secret is read from at each job's start; one of the four."""
+    """Where a secret is read from at each job's start; one of the five."""
 
     file: str | None = None
     command: list[str] | None = None
     env: str | None = None
     credential: str | None = None
     """Name of what the service manager gave the daemon at its start (systemd's LoadCredential)."""
+    keyring: str | None = None
+    """Name of an entry of the service `backupd` in the keyring of the daemon's user."""

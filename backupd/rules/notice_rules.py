@@ -31,6 +31,7 @@ _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@(?=.{1,253}$)[A-Za
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _MOST_URL = 2000
 _MOST_ADDRESSES = 100
+_FOR_PEOPLE = ("key", "quota", "expiry", "digest")
 
 
 class Recipient(NamedTuple):
@@ -79,13 +80,16 @@ def check_notice(text: NoticeText, sets: Collection[str] | None) -> NoticeText:
     if text.secret is not None and kind not in (None, "webhook"):
         hint = "only what a webhook is sent is signed"
         raise ConfigError(f"{name}: a secret of a {kind} address", hint=hint, context={"at": ["secret"]})
+    if text.proxy is not None and kind == "mail":
+        hint = "how mail goes out is said once: bkctl config set smtp.proxy direct"
+        raise ConfigError(f"{name}: a proxy of a mail address", hint=hint, context={"at": ["proxy"]})
     if text.on is not None and not text.on:
         hint = "name what is told, or switch it off with enabled: false"
         raise ConfigError(f"{name} tells nothing", hint=hint, context={"at": ["on"]})
     if text.on is not None and "start" in text.on and kind not in (None, "healthchecks"):
         hint = "a start is only told to a healthchecks address"
         raise ConfigError(f"{name}: start of a {kind} address", hint=hint, context={"at": ["on"]})
-    for_people = next((one for one in text.on or [] if one in ("digest", "key")), None)
+    for_people = next((one for one in text.on or [] if one in _FOR_PEOPLE), None)
     if kind == "healthchecks" and for_people is not None:
         hint = f"{for_people} is told to people: leave it out here"
         raise ConfigError(f"{name}: {for_people} of a healthchecks address", hint=hint, context={"at": ["on"]})

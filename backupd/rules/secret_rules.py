@@ -8,6 +8,7 @@ import re
 from backupd.errors import UsageError
 from backupd.model.secret_references import WAYS, SecretReference
 
+_KEYRING = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,127}")
 _CREDENTIAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 
 
@@ -22,3 +23,6 @@ def check_secret(reference: SecretReference) -> None:
     if reference.credential is not None and _CREDENTIAL.fullmatch(reference.credential) is None:
         hint = "letters, digits, _ - and inner dots, as LoadCredential= of the service names it"
         raise UsageError("the secret's credential has no name that one can have", hint=hint)
+    if reference.keyring is not None and _KEYRING.fullmatch(reference.keyring) is None:
+        hint = "letters, digits, _ - @ and dots, as in: keyring set backupd NAME"
+        raise UsageError("the secret's entry in the keyring has no name that is taken here", hint=hint)

@@ -19,7 +19,7 @@ from backupd.settings.config_files import read_text, settings_path
 from backupd.settings.mail import USUAL_DIGEST, MailSettings, check_mail
 from backupd.settings.yaml_text import Located, load_located
 from backupd.settings.zone import find_zone
-from backupd.sizes import parse_duration, parse_size
+from backupd.sizes import parse_duration, parse_share, parse_size
 
 _MOST_JOBS = 64
 _MOST_PORT = 65535
@@ -67,6 +67,8 @@ class DaemonSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True
     smtp: MailSettings = MailSettings()
     digest_at: str = USUAL_DIGEST
     """Time of day at which notices tell of the last day, in the daemon's zone."""
+    quota_near: str = "90%"
+    """How much of a quota is used when notices tell of it."""
 
 
 def read_settings(config: str) -> Located[DaemonSettings]:
@@ -100,6 +102,7 @@ def parse_settings(text: str, name: str) -> Located[DaemonSettings]:
         _check(found, "account_quota", check_quota, settings.account_quota)
     check_mail(settings.smtp, found.where)
     _check(found, "digest_at", minutes_of, settings.digest_at)
+    _check(found, "quota_near", parse_share, settings.quota_near)
     bandwidth.check(settings.bandwidth, found.where)
     return found
 

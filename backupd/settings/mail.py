@@ -38,6 +38,8 @@ class MailSettings(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     """How long the server may take for each step."""
     ca_file: str | None = None
     """Absolute path of the certificates that vouch for the server."""
+    proxy: Literal["direct"] | None = None
+    """None: past the daemon's proxy, if it has one."""
 
     @property
     def used_port(self) -> int:

@@ -1,6 +1,6 @@
 """Secrets by reference, read at the moment they are needed, never kept.
 
-They come from a file, a command, the environment, or from the service manager that started the daemon.
+They come from a file, a command, the environment, a keyring, or from the service manager that started the daemon.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from backupd.errors import KeyMissingError, UsageError
 from backupd.model.secret_references import WAYS, SecretReference
 from backupd.rules.secret_rules import check_secret
 from backupd.settings.credentials import read_credential
+from backupd.settings.desktop_keyring import read_keyring
 from backupd.settings.environment import variables
 
 _MOST_BYTES = 64 << 10
@@ -29,6 +30,8 @@ def read_secret(reference: SecretReference) -> bytes:
         secret = _from_command(reference.command)
     elif reference.credential is not None:
         secret = read_credential(reference.credential, variables())
+    elif reference.keyring is not None:
+        secret = read_keyring(reference.keyring)
     else:
         secret = os.environb.get(os.fsencode(reference.env or ""), b"")
     secret = secret.strip()

@@ -51,6 +51,7 @@ def notice() -> None:
 @click.option("--set", "sets", metavar="SET", multiple=True, help="Only of this set; may be repeated.")
 @click.option("--secret-file", type=click.Path(), metavar="FILE", help="Holds the key that signs a webhook's body.")
 @click.option("--allow-plaintext", is_flag=True, help="Take an http: address.")
+@click.option("--proxy", type=click.Choice(["direct"]), help="Straight there, without the daemon's proxy.")
 @click.option("--dry-run", is_flag=True, help="Say what would be made; make nothing.")
 @click.pass_obj
 def add(session: Session, /, **given: Any) -> Reply:
@@ -65,6 +66,7 @@ def add(session: Session, /, **given: Any) -> Reply:
         sets=list(given["sets"]),
         secret=_reference(given["secret_file"]),
         allow_plaintext=given["allow_plaintext"],
+        proxy=given["proxy"],
     )
     client = client_of(session)
     client.check_version()
@@ -95,6 +97,7 @@ def list_notices(session: Session) -> Reply:
 @click.option("--all-sets", is_flag=True, help="Of all sets.")
 @click.option("--secret-file", type=click.Path(), metavar="FILE", help="Holds the key; '' to sign no more.")
 @click.option("--allow-plaintext/--no-allow-plaintext", default=None, help="Whether an http: address is taken.")
+@click.option("--proxy", type=click.Choice(["direct", ""]), help="Without the daemon's proxy; '' past it.")
 @click.option("--enable/--disable", "enabled", default=None, help="Switch it on or off; its addresses stay.")
 @click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
 @click.pass_obj
@@ -115,6 +118,8 @@ def edit(session: Session, /, **given: Any) -> Reply:
         fields["sets"] = list(given["sets"])
     if given["secret_file"] is not None:
         fields["secret"] = _reference(given["secret_file"])
+    if given["proxy"] is not None:
+        fields["proxy"] = given["proxy"] or None
     fields |= {name: given[name] for name in ("allow_plaintext", "enabled") if given[name] is not None}
     text = msgspec.structs.replace(stored.text, **fields)
     edited = EditNotice(text=text, dry_run=given["dry_run"])

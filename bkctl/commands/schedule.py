@@ -45,7 +45,8 @@ def add(session: Session, /, set_word: str, name: str | None, disabled: bool, dr
     """Add a schedule to a set; says when it runs next. In the set's time zone."""
     kinds = [kind for kind in WHEN if given[kind]]
     if len(kinds) != 1:
-        raise UsageError("say when, in one way", hint=f"one of {', '.join('--' + kind for kind in WHEN)}")
+        hint = f"one of {', '.join('--' + kind for kind in WHEN)}: bkctl schedule add {set_word} --daily 02:00"
+        raise UsageError("say when, in one way", hint=hint)
     client = client_of(session)
     client.check_version()
     stored = _get(client, set_word)

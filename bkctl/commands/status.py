@@ -128,7 +128,9 @@ def _motd(session: Session, given: dict[str, Any]) -> Reply:
     try:
         report = client_of(session).get(f"/v1/status{_query(given)}", StatusReport)
     except BackupError as error:
-        return Reply(0, None, described(error), lines=[f"Backups: {error.message}", f"  {error.hint}"])
+        # Its lines say it already; said twice it is no message for a log-in.
+        said = described(error) if session.form != "text" else None
+        return Reply(0, None, said, lines=[f"Backups: {error.message}", f"  {error.hint}"])
     return Reply(0, render.document(report), lines=motd_lines(report))
 
 

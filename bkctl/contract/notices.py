@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -33,6 +33,8 @@ class Notice(Shown, kw_only=True):
     secret: str | None
     """Where the key is read from that signs a webhook's body."""
     allow_plaintext: bool
+    proxy: Literal["direct"] | None
+    """null: past the daemon's proxy, if it has one; of mail its settings say so."""
     kept_in: str | None
     created: Time
 

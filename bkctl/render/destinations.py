@@ -142,6 +142,8 @@ def origin_of(reference: SecretReference | None) -> str | None:
         return f"command {reference.command[0] if reference.command else ''}"
     if reference.credential is not None:
         return f"credential {reference.credential}"
+    if reference.keyring is not None:
+        return f"keyring {reference.keyring}"
     return f"file {reference.file}" if reference.file is not None else f"variable {reference.env}"
 
 

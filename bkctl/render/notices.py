@@ -27,6 +27,7 @@ def document(found: NoticeView) -> dict[str, Any]:
         "recipients": found.recipients,
         "secret": origin_of(text.secret),
         "allow_plaintext": text.allow_plaintext,
+        "proxy": text.proxy,
         "kept_in": found.file,
         "created": rfc3339(found.created_ns),
     }

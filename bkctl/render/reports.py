@@ -16,7 +16,7 @@ from bkctl.render.jobs import log_document, log_line
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
 from bkctl.render.times import shown as shown_time
-from bkctl.text import clip
+from bkctl.text import clip, count
 
 WORDS: dict[ReportStatus, str] = {
     "completed": "completed",
@@ -188,7 +188,7 @@ def _facts(one: Report) -> list[tuple[str, str]]:
 
 
 def _files(one: Report, *, is_whole: bool = False) -> str:
-    seen = f"{one.files.seen:,} files" if one.files.seen is not None else ""
+    seen = count(one.files.seen, "file") if one.files.seen is not None else ""
     known = [(word, getattr(one.files, name), getattr(one.bytes, name)) for name, word in _FILES.items()]
     changes = joined(
         f"{number:,} {word}" + (f" ({format_bytes(size)})" if size and word != "restored" else "")

@@ -54,7 +54,7 @@ class Systemd:
         if answer.code or not answer.out:
             said = (answer.err.splitlines() or ["it says nothing"])[0]
             whose = "" if self._scope.is_system else " of this user"
-            raise NotFoundError(f"the systemd{whose} does not answer: {said}", hint=hint)
+            raise NotFoundError(f"systemd{whose} does not answer: {said}", hint=hint)
 
     def installed(self) -> dict[str, bytes]:
         """The files that an installation made, by their paths."""

@@ -217,6 +217,7 @@ def test_the_message_at_log_in(stored: Daemon, empty: Daemon, tmp_path: Path) ->
     assert "Nothing is backed up" in lines(empty)[0]
     gone = empty.bkctl("status", "--motd", "--socket", str(tmp_path / "none"))
     assert (gone.returncode, gone.stdout.decode()[:30]) == (0, "Backups: no backupd answers at")
+    assert gone.stderr == b""
     assert stored.bkctl("status", "--motd", "--check").returncode == 2
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 from collections.abc import Generator
 
 import msgspec
@@ -86,3 +87,30 @@ def test_a_change_that_broke_off_is_told_as_what_it_is(told: Noticing) -> None:
     for text in bodies(told):
         assert "broke off; it may be done all the same" in text
     assert told.mail.received[0].subject.startswith("home: key added? (")
+
+
+def test_another_login_of_a_destination_is_told(told: Noticing) -> None:
+    """By command and by document: who has it read from elsewhere has backups go wherever that opens."""
+    far = {"name": "far", "place": "webdavs://dav.example.org/b", "credentials": {"env": "FAR"}}
+
+    def apply() -> None:
+        told.daemon.good("config", "apply", "-f", "-", stdin=json.dumps({"destinations": [far]}).encode())
+
+    apply()
+    far["credentials"] = {"env": "FAR_2"}
+    apply()
+    (mail,) = told.mail.wait_for(1)
+    assert mail.subject.startswith("far: login changed (")
+    for body in bodies(told):
+        assert f"{getpass.getuser()} changed the login of the destination far" in body
+        assert "bkctl destination test far" in body
+    far["proxy"] = "direct"
+    apply()
+    login = told.home / "far.login"
+    login.write_text("user = anna\npassword = x\n")
+    login.chmod(0o600)
+    told.daemon.good("destination", "edit", "far", "--credentials-file", login, "--dry-run")
+    told.daemon.good("destination", "edit", "far", "--credentials-file", login)
+    told.mail.wait_for(2)
+    assert told.settle() == 2
+    told.daemon.good("destination", "remove", "far", "--yes")

@@ -115,6 +115,7 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/operations/kept_keys.py:slots_of_kept": _ENCODES,
     "backupd/operations/places.py:unlock": _ENCODES,
     "backupd/operations/replicate/one_set.py:SetReplication.__init__": _ENCODES,
+    "backupd/operations/notices/by_apprise.py:_set_way": _PROXY,
     "backupd/operations/proxy_test.py:run": _PROXY,
     "backupd/operations/restore/resuming.py:Note._read": "whole records of a fixed size, of which any bytes are one",
     "backupd/source/mounts.py:parse_statfs": _KERNEL,

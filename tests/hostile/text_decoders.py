@@ -81,6 +81,7 @@ bandwidth:
   - {name: night, rate: 2 MiB/s, zone: Europe/Vienna, destinations: [disk]}
 smtp: {host: mail.example.org, security: tls, login: {file: /etc/backupd/smtp.login}, from: b@example.org, timeout: 1m}
 digest_at: "06:30"
+quota_near: 85%
 """
 _DEFINITIONS = b"""destinations:
 - name: disk

@@ -26,7 +26,7 @@ from backupd.rules.names import NAME_LIMIT, short
 from backupd.rules.notice_rules import shown
 from backupd.sizes import format_seconds
 
-_MOST_TEXT, _MOST_TITLE = 600, 150
+_MOST_TEXT, MOST_TITLE = 600, 150
 _MOST_LINES = 20
 _MOST_SETS = 200
 TOLD_KINDS = ("backup", "check", "replicate", "free", "purge")
@@ -58,6 +58,7 @@ _KEY_USES = {
     "remove": ("key removed", "removed a key"),
     "password": ("password changed", "changed the password"),
     "rotate": ("keys replaced", "replaced the keys"),
+    "credentials": ("login changed", "changed the login"),
 }
 """For a title and for a sentence."""
 
@@ -80,28 +81,28 @@ def of_job(
     """Of a job that begins, has ended or was missed. stands: how its set does; None: that is not told."""
     state = "running" if event == "start" else job.state
     run = _run(job)
-    name = _name(job.set_name or "-")
+    name = as_name(job.set_name or "-")
     error = _error(job.error) if event != "start" else None
     kind = {"check": "check", "replicate": "replication", "free": "freeing"}.get(job.kind, job.kind)
     told = "interrupted" if "interrupted" in state else _TOLD.get(state, state)
     summary = f"The {kind} of {name} on {place.host} {_SAID.get(state, state)}"
     if event == "missed":
-        summary = f"A run of {name} on {place.host} was due {_time_of(job.created_ns, place)} and never began"
+        summary = f"A run of {name} on {place.host} was due {time_of(job.created_ns, place)} and never began"
     summary += f": {error.message}" if error is not None else "."
     problems = run.get("problems")
     return NoticeContent(
         id=f"{job.id}-{'start' if event == 'start' else 'end'}",
         event=event,
         host=place.host,
-        time=_time_of(now_ns, place),
-        title=_line(f"{name}: {kind} {told} ({place.host})", _MOST_TITLE),
-        summary=_line(summary),
+        time=time_of(now_ns, place),
+        title=one_line(f"{name}: {kind} {told} ({place.host})", MOST_TITLE),
+        summary=one_line(summary),
         set=job.set_name and name,
         job=job.id,
         kind=job.kind,
         state=state,
-        started=_time_of(job.started_ns, place) if job.started_ns is not None else None,
-        finished=_time_of(job.finished_ns, place) if job.finished_ns is not None and event != "start" else None,
+        started=time_of(job.started_ns, place) if job.started_ns is not None else None,
+        finished=time_of(job.finished_ns, place) if job.finished_ns is not None and event != "start" else None,
         exit=job.exit_code if event != "start" else None,
         snapshot=_word(run.get("snapshot")),
         facts={part: run[part] for part in ("files", "bytes") if isinstance(run.get(part), dict)},
@@ -117,7 +118,7 @@ def of_overdue(
     one: SetStatus, copies: Sequence[CopyStatus], identity: str, place: Place, now_ns: int
 ) -> NoticeContent:
     """Of a set that has no good snapshot of an age that it allows, at some of its destinations."""
-    name = _name(one.set)
+    name = as_name(one.set)
     names = ", ".join(copy.destination for copy in copies)
     commands = [
         NoticeCommand(purpose="See how it stands", command=f"bkctl status {name}"),
@@ -130,9 +131,9 @@ def of_overdue(
         id=identity,
         event="overdue",
         host=place.host,
-        time=_time_of(now_ns, place),
-        title=_line(f"{name}: overdue ({place.host})", _MOST_TITLE),
-        summary=_line(f"{name} on {place.host} has no backup that is new enough on {names}."),
+        time=time_of(now_ns, place),
+        title=one_line(f"{name}: overdue ({place.host})", MOST_TITLE),
+        summary=one_line(f"{name} on {place.host} has no backup that is new enough on {names}."),
         set=name,
         destinations=[_stands(copy) for copy in copies][:_MOST_LINES],
         commands=commands,
@@ -154,7 +155,7 @@ def of_digest(
             counted[set_id][kind] = counted[set_id].get(kind, 0) + count
     lines = [
         DigestLine(
-            set=_name(one.set),
+            set=as_name(one.set),
             **counted[one.id],
             destinations=[_stands(copy) for copy in one.copies][:_MOST_LINES],
         )
@@ -166,7 +167,7 @@ def of_digest(
     runs = sum(sum(counts.values()) for counts in counted.values())
     told = f"{len(bad)} of {len(lines)} sets need a look" if bad else f"all {len(lines)} sets are well"
     told = told if lines else "there is no set"
-    since, until = (_time_of(one, place)[:16].replace("T", " ") for one in times_ns)
+    since, until = (time_of(one, place)[:16].replace("T", " ") for one in times_ns)
     commands = [NoticeCommand(purpose="See how all sets stand", command="bkctl status")]
     commands += [
         NoticeCommand(purpose=f"See what went wrong with {line.set}", command=f"bkctl job list {line.set} --since 24h")
@@ -176,11 +177,11 @@ def of_digest(
         id=identity,
         event="digest",
         host=place.host,
-        time=_time_of(times_ns[1], place),
-        title=_line(f"Backups of {place.host}: {told}", _MOST_TITLE),
+        time=time_of(times_ns[1], place),
+        title=one_line(f"Backups of {place.host}: {told}", MOST_TITLE),
         summary=f"From {since} to {until}: {good} of {runs} runs were good; {told}.",
-        started=_time_of(times_ns[0], place),
-        finished=_time_of(times_ns[1], place),
+        started=time_of(times_ns[0], place),
+        finished=time_of(times_ns[1], place),
         digest=lines[:_MOST_SETS],
         commands=commands,
     )
@@ -189,11 +190,19 @@ def of_digest(
 def of_key(use: KeyUse, identity: str, place: Place, now_ns: int) -> NoticeContent:
     """Of a key that somebody was shown or changed; none of it stands in what is told."""
     title, said = _KEY_USES[use.verb]
-    name = _name(use.set_name) if use.set_name is not None else None
+    name = as_name(use.set_name) if use.set_name is not None else None
     where = f"the repository of {name}" if name is not None else "a repository"
-    where += f" at {_name(use.destination)}" if use.destination is not None else ""
+    where += f" at {as_name(use.destination)}" if use.destination is not None else ""
+    commands = _after_key(use, name) if name is not None else []
+    if use.verb == "credentials" and use.destination is not None:
+        name = as_name(use.destination)
+        where = f"the destination {name}"
+        commands = [
+            NoticeCommand(purpose="See what it is now", command=f"bkctl destination show {name}"),
+            NoticeCommand(purpose="Try it", command=f"bkctl destination test {name}"),
+        ]
     slot = f" {short(use.slot)}" * bool(use.slot) + f" ({use.label})" * bool(use.label)
-    user = _line(use.user, 64)
+    user = one_line(use.user, 64)
     summary = f"{user} {said}{slot} of {where} on {place.host}."
     if not use.is_whole:
         title += "?"
@@ -202,12 +211,12 @@ def of_key(use: KeyUse, identity: str, place: Place, now_ns: int) -> NoticeConte
         id=identity,
         event="key",
         host=place.host,
-        time=_time_of(now_ns, place),
-        title=_line(f"{name or 'repository'}: {title} ({place.host})", _MOST_TITLE),
-        summary=_line(summary),
-        set=name,
+        time=time_of(now_ns, place),
+        title=one_line(f"{name or 'repository'}: {title} ({place.host})", MOST_TITLE),
+        summary=one_line(summary),
+        set=name if use.verb != "credentials" else None,
         user=user,
-        commands=_after_key(use, name) if name is not None else [],
+        commands=commands,
     )
 
 
@@ -217,7 +226,7 @@ def of_test(name: str, identity: str, place: Place, now_ns: int) -> NoticeConten
         id=identity,
         event="test",
         host=place.host,
-        time=_time_of(now_ns, place),
+        time=time_of(now_ns, place),
         title=f"Test of the notice {name} ({place.host})",
         summary=f"The notice {name} of backupd on {place.host} reaches you. Nothing happened; somebody tried it.",
         commands=[NoticeCommand(purpose="See all notices", command="bkctl notice list")],
@@ -234,7 +243,7 @@ def _stands(copy: CopyStatus) -> NoticeDestination:
     if not detail and copy.age_seconds is not None:
         detail = f"last good {format_seconds(max(copy.age_seconds, 0))} ago"
     return NoticeDestination(
-        name=_name(copy.destination), verdict=copy.verdict, detail=_line(detail), is_of_run=False
+        name=as_name(copy.destination), verdict=copy.verdict, detail=one_line(detail), is_of_run=False
     )
 
 
@@ -251,9 +260,9 @@ def _destinations(run: Mapping[str, Any]) -> list[NoticeDestination]:
         error = entry.get("error") if isinstance(entry.get("error"), dict) else {}
         found.append(
             NoticeDestination(
-                name=_name(str(entry.get("name"))),
-                verdict=_line(str(entry.get("verdict")), 64),
-                detail=_line(str((error or {}).get("message") or "")),
+                name=as_name(str(entry.get("name"))),
+                verdict=one_line(str(entry.get("verdict")), 64),
+                detail=one_line(str((error or {}).get("message") or "")),
             )
         )
     return found[:_MOST_LINES]
@@ -268,7 +277,7 @@ def _with_last_good(
     told = {one.name: one for one in found}
     made: list[NoticeDestination] = []
     for copy in stands.copies[:_MOST_LINES]:
-        name = _name(copy.destination)
+        name = as_name(copy.destination)
         age = f"last good {format_seconds(max(copy.age_seconds, 0))} ago" if copy.age_seconds is not None else ""
         one = told.pop(name, None)
         if one is None and event == "missed":
@@ -277,7 +286,7 @@ def _with_last_good(
             one, parts = _stands(copy), ["this run did not get there", copy.reason or age or "no good backup yet"]
         else:
             parts = [one.detail, age or "no good backup yet"]
-        made.append(msgspec.structs.replace(one, detail=_line("; ".join(part for part in parts if part))))
+        made.append(msgspec.structs.replace(one, detail=one_line("; ".join(part for part in parts if part))))
     return [*made, *told.values()][:_MOST_LINES]
 
 
@@ -285,9 +294,9 @@ def _error(error: Mapping[str, Any] | None) -> NoticeError | None:
     if not error:
         return None
     return NoticeError(
-        code=_line(str(error.get("code") or ""), 64),
-        message=_line(str(error.get("message") or "no message")),
-        hint=_line(str(error.get("hint") or "")),
+        code=one_line(str(error.get("code") or ""), 64),
+        message=one_line(str(error.get("message") or "no message")),
+        hint=one_line(str(error.get("hint") or "")),
     )
 
 
@@ -302,7 +311,7 @@ def _commands(job: StoredJob, name: str) -> list[NoticeCommand]:
     named = [one.get("command") for one in decisions if isinstance(one, dict)] if isinstance(decisions, list) else []
     if any(named):
         command = next(one for one in named if one)
-        found.append(NoticeCommand(purpose="Give up what is lost, once you have looked", command=_name(str(command))))
+        found.append(NoticeCommand(purpose="Give up what is lost, once you have looked", command=as_name(str(command))))
     elif job.exit_code == _DAMAGE:
         found.append(NoticeCommand(purpose="Heal what is damaged", command=f"bkctl check {name} --repair"))
     elif job.kind == "backup" and job.state not in ("completed", "warning"):
@@ -320,33 +329,35 @@ def _after_key(use: KeyUse, name: str) -> list[NoticeCommand]:
         away = "Then take the old one away"
         purpose = "If nobody was to see it: make another key"
         found.append(NoticeCommand(purpose=purpose, command=f"bkctl key add {name}"))
-    found.append(NoticeCommand(purpose=away, command=f"bkctl key remove {_name(short(use.slot))} {name}"))
+    found.append(NoticeCommand(purpose=away, command=f"bkctl key remove {as_name(short(use.slot))} {name}"))
     purpose = "Then new keys for all that is written from now on"
     return [*found, NoticeCommand(purpose=purpose, command=f"bkctl key rotate {name}")]
 
 
 def _lines(texts: Sequence[str]) -> list[str]:
-    kept = [_line(text) for text in texts[:_MOST_LINES]]
+    kept = [one_line(text) for text in texts[:_MOST_LINES]]
     return kept + [f"and {len(texts) - _MOST_LINES} more"] * (len(texts) > _MOST_LINES)
 
 
-def _line(text: str, most: int = _MOST_TEXT) -> str:
+def one_line(text: str, most: int = _MOST_TEXT) -> str:
+    """Of a text that comes from anywhere: one line, cut."""
     return shown(str(strike(text[: most * 4])), most)
 
 
-def _name(text: str) -> str:
+def as_name(text: str) -> str:
     """A name as it is: commands have it, too."""
     return shown(text, NAME_LIMIT)
 
 
 def _word(value: object) -> str | None:
-    return _line(value, 64) if isinstance(value, str) else None
+    return one_line(value, 64) if isinstance(value, str) else None
 
 
 def _count(value: object) -> int:
     return value if isinstance(value, int) and value >= 0 else 0
 
 
-def _time_of(time_ns: int, place: Place) -> str:
+def time_of(time_ns: int, place: Place) -> str:
+    """A time as RFC 3339 in the zone of the place."""
     moment: datetime = to_datetime(time_ns).astimezone(place.zone)
     return moment.isoformat(timespec="seconds")

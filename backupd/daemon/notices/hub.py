@@ -14,27 +14,29 @@ from backupd.catalog.database import Database
 from backupd.catalog.definitions import StoredNotice, StoredSet, new_id
 from backupd.catalog.jobs import StoredJob
 from backupd.clock import Clock
-from backupd.daemon import status
+from backupd.daemon import account, quotas, status
 from backupd.daemon.definitions import Definitions
-from backupd.daemon.notices import content, noting
+from backupd.daemon.notices import content, nearing, noting
 from backupd.daemon.notices.certificates import Certificates
 from backupd.daemon.notices.definitions import NoticeDefinitions
 from backupd.daemon.notices.sending import Sending
 from backupd.errors import BackupError, UsageError
 from backupd.model.notice_api import NoticeTest, TestedRecipient
 from backupd.model.notices import MAIL, KeyUse, NoticeContent, events_of
-from backupd.model.status import SetStatus, Underway
+from backupd.model.status import SetStatus, StatusReport, Underway
 from backupd.rules.digest import minutes_of
 from backupd.rules.notice_rules import recipients_of
 from backupd.settings.daemon_settings import DaemonSettings
 from backupd.settings.host import host_name
 from backupd.settings.mail import USUAL_DIGEST
 from backupd.settings.zone import find_zone
+from backupd.sizes import parse_share
 
 _TURN_SECONDS = 0.5
 _LOOK_NS = 60 * 10**9
 _HAND_OUT_SECONDS = 60.0
 _HAND_OUT_TURN_SECONDS = 0.1
+_USUAL_SHARE = 900
 
 _log = logging.getLogger("backupd.notices")
 
@@ -55,6 +57,7 @@ class Notices:
         """By set id, the jobs that wait or run."""
         self._zone: tzinfo = UTC
         self._digest_at = minutes_of(USUAL_DIGEST)
+        self._quota_share = _USUAL_SHARE
         self._woken = asyncio.Event()
         self._begun: list[StoredJob] = []
         self._is_started = False
@@ -83,6 +86,7 @@ class Notices:
         """New settings."""
         self._zone = find_zone(settings.time_zone, self._environment)
         self._digest_at = minutes_of(settings.digest_at)
+        self._quota_share = parse_share(settings.quota_near)
         self._sending.mail = settings.smtp
 
     def hear_end(self, _: StoredJob | None = None) -> None:
@@ -168,7 +172,7 @@ class Notices:
     def _told(self) -> noting.Told:
         return noting.Told(list(self._known.notices), self.definitions.in_force, self._place)
 
-    async def _standing(self) -> list[SetStatus]:
+    async def _standing(self) -> StatusReport:
         """How all sets do."""
         known = self._known
         runs = await asyncio.wrap_future(self._database.read(rows.last_runs))
@@ -182,8 +186,10 @@ class Notices:
             coming={one.id: found for one in known.sets if (found := self.coming(one)) is not None},
             seedings=known.seedings,
             repositories=known.repositories,
+            held=quotas.held_everywhere(runs, known.repositories, known.destinations),
+            account=account.use(known.account_quota, known.sets, runs, known.destinations),
         )
-        return status.report(facts, self._clock.now_ns()).sets
+        return status.report(facts, self._clock.now_ns())
 
     async def _turn(self) -> None:
         now_ns = self._clock.now_ns()
@@ -196,12 +202,12 @@ class Notices:
         is_new = self._has_untold or self._is_noted or bool(self._begun)
         self._is_noted = False
         await self._note_begun(now_ns)
-        sets = await self._standing() if is_minute or (self._has_untold and self._known.notices) else []
+        stands = await self._standing() if is_minute or (self._has_untold and self._known.notices) else None
         if self._has_untold:
-            await self._note_ended(sets, now_ns)
-        if is_minute:
+            await self._note_ended(stands.sets if stands is not None else [], now_ns)
+        if is_minute and stands is not None:
             self._looked_ns = now_ns
-            await self._look(sets, now_ns)
+            await self._look(stands, now_ns)
         if is_new:
             await self._sending.look()
         await self._sending.turn()
@@ -223,12 +229,19 @@ class Notices:
         self._sending.tell_dropped(dropped)
         self._has_untold = self._has_untold or left > 0
 
-    async def _look(self, sets: Sequence[SetStatus], now_ns: int) -> None:
-        """Once a minute: is a set overdue, is it time for the digest, do certificates hold."""
+    async def _look(self, stands: StatusReport, now_ns: int) -> None:
+        """Once a minute: is a set overdue, a quota nearly used up, is it time for the digest, do certificates hold."""
         ids = {one.text.name: one.id for one in self._known.destinations}
-        enabled = [one for one in sets if one.is_enabled]
+        enabled = [one for one in stands.sets if one.is_enabled]
         late = self._database.write(noting.overdue, enabled, ids, self._told, now_ns)
         self._sending.tell_dropped(await asyncio.wrap_future(late))
         day = self._database.write(noting.digest, enabled, self._digest_at, self._told, now_ns)
         self._sending.tell_dropped(await asyncio.wrap_future(day))
-        self._certificates.look_soon(self.definitions.in_force, now_ns)
+        full = nearing.near_quotas(stands, ids, self._quota_share)
+        used = self._database.write(nearing.tell_quotas, full, self._told, now_ns)
+        self._sending.tell_dropped(await asyncio.wrap_future(used))
+        contacts, mail = self.definitions.in_force, self._sending.mail
+        ends = self._certificates.near(contacts, mail, now_ns + nearing.SOON_NS)
+        ending = self._database.write(nearing.tell_ends, ends, self._told, now_ns)
+        self._sending.tell_dropped(await asyncio.wrap_future(ending))
+        self._certificates.look_soon(contacts, mail, now_ns)

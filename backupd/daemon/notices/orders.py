@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
 from backupd.catalog.definitions import StoredNotice
 from backupd.catalog.outbox import OutboxRow
+from backupd.daemon.store_access import proxy_of
 from backupd.errors import ConfigError, UsageError
 from backupd.model.any_order import AnyOrder
 from backupd.model.notice_orders import AppriseOrder, Letter, MailServer, NoticeOrder
-from backupd.model.notices import MAIL, MAIL_STEPS, ContactText, NoticeContent, NoticeText, kind_of
+from backupd.model.notices import HEALTHCHECKS, MAIL, MAIL_STEPS, ContactText, NoticeContent, NoticeText, kind_of
+from backupd.model.proxies import is_this_machine
+from backupd.model.sets import ProxyText
+from backupd.model.store_access import Proxy
 from backupd.rules.definition_rules import duration
 from backupd.rules.notice_rules import certificate_at, check_url
 from backupd.settings.mail import MailSettings
@@ -41,7 +47,9 @@ def letter(
     )
 
 
-async def mail_order(settings: MailSettings, letters: list[Letter]) -> NoticeOrder:
+async def mail_order(
+    settings: MailSettings, letters: list[Letter], proxy: ProxyText | None = None
+) -> NoticeOrder:
     """Raises ConfigError where there is no mail server, KeyMissingError."""
     if not settings.host:
         raise ConfigError(
@@ -57,24 +65,39 @@ async def mail_order(settings: MailSettings, letters: list[Letter]) -> NoticeOrd
         timeout_seconds=duration(settings.timeout) or 30,
         ca_file=settings.ca_file,
     )
-    return NoticeOrder(place="", kind="mail", letters=letters, mail=server)
+    way = await way_to(settings.host, settings.proxy, proxy)
+    return NoticeOrder(place="", kind="mail", letters=letters, mail=server, proxy=way)
 
 
-async def order_to(stored: StoredNotice, letters: list[Letter]) -> AnyOrder:
+async def order_to(stored: StoredNotice, letters: list[Letter], proxy: ProxyText | None = None) -> AnyOrder:
     """To the address of a notice that is no mail. Raises KeyMissingError, UsageError."""
     text = stored.text
     url = await _url(text)
     secret = await asyncio.to_thread(read_secret, text.secret) if text.secret is not None else None
     kind = kind_of(url)
     if kind == "apprise":
-        return AppriseOrder(place="", letters=letters, url=url.encode())
+        # Whether it stays on this machine only Apprise knows.
+        way = await way_to("", text.proxy, proxy)
+        return AppriseOrder(place="", letters=letters, url=url.encode(), proxy=way)
+    host = urlsplit(url.removeprefix(HEALTHCHECKS)).hostname or ""
     return NoticeOrder(
         place="",
         kind=kind,
         letters=letters,
         url=url.encode(),
         secret=secret,
+        proxy=await way_to(host, text.proxy, proxy),
     )
+
+
+async def way_to(host: str, choice: Literal["direct"] | None, proxy: ProxyText | None) -> Proxy | None:
+    """The proxy on the way to a host, with its login; None: straight there, as to this machine itself.
+
+    Raises KeyMissingError.
+    """
+    if proxy is None or choice == "direct" or is_this_machine(host):
+        return None
+    return await asyncio.to_thread(proxy_of, proxy)
 
 
 def silent_seconds(order: AnyOrder) -> float:

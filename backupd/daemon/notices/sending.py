@@ -150,8 +150,8 @@ class Sending:
 
     async def _order(self, letters: list[Letter], stored: StoredNotice | None) -> AnyOrder:
         if stored is None or (letters and letters[0].recipient):
-            return await mail_order(self.mail, letters)
-        return await order_to(stored, letters)
+            return await mail_order(self.mail, letters, self._known.proxy)
+        return await order_to(stored, letters, self._known.proxy)
 
     async def _send_line(self, name: str, rows: Sequence[OutboxRow]) -> None:
         try:

@@ -5,15 +5,24 @@ from __future__ import annotations
 import importlib
 import logging
 import re
+import sys
+from collections.abc import Iterable
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
+from urllib.parse import quote
 
+from backupd.destination.proxy import login_of
 from backupd.errors import UsageError
 from backupd.model import events
 from backupd.model.notice_orders import AppriseOrder
+from backupd.model.proxies import ProxyUrl, bracketed
+from backupd.model.store_access import Proxy
 from backupd.operations.context import JobContext
 from backupd.operations.notices.telling import tell
 from backupd.operations.notices.wording import text_of
 from backupd.rules.notice_rules import shown
+from backupd.settings import environment
 
 _TYPES = {
     "failure": "failure",
@@ -21,9 +30,12 @@ _TYPES = {
     "overdue": "warning",
     "warning": "warning",
     "key": "warning",
+    "quota": "warning",
+    "expiry": "warning",
     "success": "success",
 }
 _MOST_SAID = 200
+_PROXY_WORDS = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _MOST_LINES = 20
 _TOKEN = re.compile(r"[^\s/:@?&=#,]{4,}")
 
@@ -55,6 +67,7 @@ def run(order: AppriseOrder, context: JobContext) -> events.Done:
     sender = apprise.Apprise()
     if not sender.add(url):
         raise UsageError("Apprise does not know such an address", hint="https://github.com/caronc/apprise lists them")
+    _set_way(order.proxy, [sys.modules[type(one).__module__] for one in sender])
     scheme = url.partition(":")[0]
     for letter in order.letters:
         context.cancel.check()
@@ -68,6 +81,29 @@ def run(order: AppriseOrder, context: JobContext) -> events.Done:
         else:
             tell(context, letter, "later", f"{scheme}: {said.lines[-1] if said.lines else 'it was not taken'}")
     return events.Done(exit_code=0, result={}, warnings=context.warnings)
+
+
+def _set_way(proxy: Proxy | None, plugins: Iterable[ModuleType]) -> None:
+    """Have what Apprise sends by HTTP go past the proxy. Raises UsageError for what would go out another way.
+
+    Its plugins that speak HTTP use requests, which heeds the environment alone.
+    """
+    if proxy is None:
+        environment.replace(_PROXY_WORDS, {})
+        return
+    if not all(hasattr(one, "requests") for one in plugins):
+        raise UsageError(
+            "addresses of this kind don't go past the proxy", hint="without it: bkctl notice edit NAME --proxy direct"
+        )
+    url, login = ProxyUrl.parse(proxy.url), login_of(proxy)
+    if url.scheme == "socks5" and find_spec("socks") is None:
+        hint = "install PySocks beside it, or without the proxy: bkctl notice edit NAME --proxy direct"
+        raise UsageError("Apprise needs PySocks for a proxy of this kind", hint=hint)
+    words = ":".join(quote(word, safe="") for word in login) + "@" if login is not None else ""
+    scheme = "socks5h" if url.scheme == "socks5" else url.scheme
+    way = f"{scheme}://{words}{bracketed(url.host)}:{url.port}"
+    none = "localhost,127.0.0.1,::1"
+    environment.replace(_PROXY_WORDS, {"HTTP_PROXY": way, "HTTPS_PROXY": way, "NO_PROXY": none})
 
 
 def _library() -> Any:

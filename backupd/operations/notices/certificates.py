@@ -15,6 +15,7 @@ from backupd.model.notice_orders import CertificateOrder
 from backupd.operations.context import JobContext
 
 _MOST_BYTES = 64 << 10
+_MOST_AUTHORITY_BYTES = 4 << 20
 _LEAST_BITS = 2048
 
 
@@ -28,7 +29,19 @@ def run(order: CertificateOrder, context: JobContext) -> events.Done:
         except UsageError as error:
             item["problem"] = error.message
         context.send(events.Item(item=item))
+    for path in order.authorities:
+        context.send(events.Item(item={"path": path, "ends_ns": _last_end(path), "problem": None}))
     return events.Done(exit_code=0, result={}, warnings=context.warnings)
+
+
+def _last_end(path: str) -> int | None:
+    """When the last certificate of a file ends; None: there is none that is understood, which who uses it tells."""
+    try:
+        with open(path, "rb") as file:
+            found = x509.load_pem_x509_certificates(file.read(_MOST_AUTHORITY_BYTES))
+        return max(int(one.not_valid_after_utc.timestamp()) for one in found) * 10**9
+    except (OSError, ValueError):
+        return None
 
 
 def load(path: str) -> x509.Certificate:

@@ -11,7 +11,16 @@ from backupd.operations.context import JobContext
 from backupd.operations.notices.posting import Request, post_all
 from backupd.operations.notices.wording import text_of
 
-_SIGNALS = {"start": "/start", "failure": "/fail", "missed": "/fail", "overdue": "/fail", "key": "/log", "test": "/log"}
+_SIGNALS = {
+    "start": "/start",
+    "failure": "/fail",
+    "missed": "/fail",
+    "overdue": "/fail",
+    "key": "/log",
+    "quota": "/log",
+    "expiry": "/log",
+    "test": "/log",
+}
 """What is in none of these went well, if with warnings."""
 _MOST_BYTES = 10_000
 """What such a server keeps of a text."""

@@ -10,9 +10,11 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from backupd.destination.logins import parse_login
+from backupd.destination.proxy import dial
 from backupd.destination.tls import certificate_error, verifying_context
 from backupd.errors import BackupError, UsageError
 from backupd.model.notice_orders import Letter, MailServer, NoticeOrder
+from backupd.model.store_access import Proxy
 from backupd.operations.context import JobContext
 from backupd.operations.notices.messages import message_of
 from backupd.operations.notices.telling import Line, Verdict, cut_when_cancelled, tell
@@ -24,6 +26,19 @@ _MOST_SAID = 200
 
 class _UnusableError(Exception):
     """The server can't be used now, for any letter."""
+
+
+class _Connection(smtplib.SMTP):
+    """One that is encrypted from the first byte on where the settings say `tls`, past a proxy where there is one."""
+
+    def __init__(self, server: MailServer, secure: ssl.SSLContext | None, proxy: Proxy | None) -> None:
+        self._proxy, self._secure = proxy, secure if server.security == "tls" else None
+        super().__init__(server.host, server.port, timeout=float(server.timeout_seconds))
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        """What the library makes its socket with, and its own subclass for TLS has another way, too."""
+        line = dial(host, port, self._proxy, timeout)
+        return self._secure.wrap_socket(line, server_hostname=host) if self._secure is not None else line
 
 
 class _Answer(NamedTuple):
@@ -40,7 +55,7 @@ def send(order: NoticeOrder, context: JobContext) -> None:
     with cut_when_cancelled(context) as line:
         while waiting:
             try:
-                with _connection(server, line) as connection:
+                with _connection(server, order.proxy, line) as connection:
                     while waiting:
                         context.cancel.check()
                         answer = _send_one(connection, server, waiting[0], context)
@@ -59,9 +74,9 @@ class _LostError(Exception):
 
 
 @contextmanager
-def _connection(server: MailServer, line: Line) -> Iterator[smtplib.SMTP]:
+def _connection(server: MailServer, proxy: Proxy | None, line: Line) -> Iterator[smtplib.SMTP]:
     """One that is ended with good manners where the server still has some. Raises _UnusableError."""
-    connection = _connected(server, line)
+    connection = _connected(server, proxy, line)
     try:
         yield connection
         with suppress(OSError, smtplib.SMTPException):
@@ -70,12 +85,12 @@ def _connection(server: MailServer, line: Line) -> Iterator[smtplib.SMTP]:
         connection.close()
 
 
-def _connected(server: MailServer, line: Line) -> smtplib.SMTP:
+def _connected(server: MailServer, proxy: Proxy | None, line: Line) -> smtplib.SMTP:
     """A connection that is encrypted and logged in as the settings demand. Raises _UnusableError."""
     name = f"{server.host}:{server.port}"
     try:
         secure = verifying_context(server.ca_file) if server.security != "none" else None
-        connection = _open(server, secure)
+        connection = _Connection(server, secure, proxy)
         line.socket = connection.sock
         connection.ehlo()
         if server.security == "starttls":
@@ -101,13 +116,6 @@ def _connected(server: MailServer, line: Line) -> smtplib.SMTP:
     except (OSError, smtplib.SMTPException) as error:
         raise _UnusableError(f"{name}: {_reason(error, server)}") from error
     return connection
-
-
-def _open(server: MailServer, secure: ssl.SSLContext | None) -> smtplib.SMTP:
-    timeout = float(server.timeout_seconds)
-    if server.security == "tls" and secure is not None:
-        return smtplib.SMTP_SSL(server.host, server.port, timeout=timeout, context=secure)
-    return smtplib.SMTP(server.host, server.port, timeout=timeout)
 
 
 def _send_one(

@@ -17,6 +17,8 @@ _COLOURS = {
     "missed": _RED,
     "start": _BLUE,
     "key": _AMBER,
+    "quota": _AMBER,
+    "expiry": _AMBER,
     "digest": _BLUE,
     "test": _BLUE,
 }
@@ -28,6 +30,8 @@ _WORDS = {
     "missed": "Missed",
     "start": "Begun",
     "key": "Keys",
+    "quota": "Quota",
+    "expiry": "Certificate",
     "digest": "The last day",
     "test": "Test",
 }

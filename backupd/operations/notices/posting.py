@@ -9,8 +9,11 @@ from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from backupd.destination.proxy import dial
 from backupd.destination.tls import certificate_error, verifying_context
+from backupd.errors import BackupError
 from backupd.model.notice_orders import Letter, NoticeOrder
+from backupd.model.store_access import Proxy
 from backupd.operations.context import JobContext
 from backupd.operations.notices.telling import Verdict, cut_when_cancelled, tell
 from backupd.rules.notice_rules import shown
@@ -49,7 +52,7 @@ def post_all(
     """
     for number, letter in enumerate(order.letters):
         context.cancel.check()
-        posted = post(*request(letter), context)
+        posted = post(*request(letter), context, order.proxy)
         is_last = posted.is_for_all or (in_order and posted.verdict == "later")
         for one in order.letters[number:] if is_last else [letter]:
             wait, is_down = posted.retry_after_seconds, posted.is_for_all
@@ -58,7 +61,9 @@ def post_all(
             return
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], context: JobContext) -> Posted:
+def post(
+    url: str, body: bytes, headers: Mapping[str, str], context: JobContext, proxy: Proxy | None = None
+) -> Posted:
     """POST to an address; nothing of it but the host stands in what is told."""
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -68,6 +73,10 @@ def post(url: str, body: bytes, headers: Mapping[str, str], context: JobContext)
         connection = http.client.HTTPSConnection(host, parts.port, timeout=_SECONDS, context=verifying_context(None))
     else:
         connection = http.client.HTTPConnection(host, parts.port, timeout=_SECONDS)
+    # What a connection of the library is made with.
+    connection._create_connection = (  # type: ignore[attr-defined]
+        lambda address, timeout, *_: dial(address[0], address[1], proxy, timeout)
+    )
     shown_host = f"{host}:{parts.port}" if parts.port else host
     try:
         with cut_when_cancelled(context) as line:
@@ -79,6 +88,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str], context: JobContext)
     except ssl.SSLCertVerificationError as error:
         told = certificate_error(error, shown_host)
         return Posted("later", f"{told.message}; {told.hint}", is_for_all=True)
+    except BackupError as error:
+        return Posted("later", f"{shown_host}: {error.message}", is_for_all=True)
     except (OSError, http.client.HTTPException) as error:
         return Posted("later", f"{shown_host}: {_reason(error)}", is_for_all=True)
     finally:

@@ -35,6 +35,11 @@ def facts_of(content: NoticeContent) -> list[tuple[str, str]]:
     found = [("Set", content.set), ("Host", content.host)]
     if content.event == "key":
         found += [("User", content.user), ("Time", _moment(content.time))]
+    if isinstance(quota := content.facts.get("quota"), dict):
+        words = ("quota", "used", "left")
+        found += [(word.capitalize(), format_bytes(_count(quota, f"{word}_bytes"))) for word in words]
+    if isinstance(certificate := content.facts.get("certificate"), dict):
+        found += [("File", str(certificate.get("path"))), ("Ends", _moment(str(certificate.get("ends"))))]
     found += [("Began", _moment(content.started)), ("Ended", _moment(content.finished))]
     files, bytes_ = content.facts.get("files") or {}, content.facts.get("bytes") or {}
     if isinstance(files.get("seen"), int):

@@ -76,9 +76,12 @@ def test_addresses_as_they_are_shown(url: str, seen: str) -> None:
         NoticeText(name="a b", url="mailto:"),
         NoticeText(name="a", url="mailto:", on=[]),
         NoticeText(name="a", url="mailto:", on=["start"]),
+        NoticeText(name="a", url="mailto:", proxy="direct"),
         NoticeText(name="a", url="mailto:", sets=["nope"]),
         NoticeText(name="a", url="healthchecks:https://hc-ping.com/x", on=["digest"]),
         NoticeText(name="a", url="healthchecks:https://hc-ping.com/x", on=["failure", "key"]),
+        NoticeText(name="a", url="healthchecks:https://hc-ping.com/x", on=["quota"]),
+        NoticeText(name="a", url="healthchecks:https://hc-ping.com/x", on=["expiry"]),
     ],
 )
 def test_notices_that_are_refused(text: NoticeText) -> None:
