@@ -18,7 +18,7 @@ import pytest
 from backupd.errors import BackupError, DestinationUnreachableError, RepositoryNotFoundError
 from backupd.model.orders import BackupOrder, CheckOrder, Limits
 from backupd.model.purge_orders import PurgeOrder
-from backupd.operations.purge.rewriting import rewritten_id
+from backupd.operations.writing_anew import rewritten_id
 from tests.fault.conftest import Faults
 from tests.support.crashing import Scene
 from tests.support.disk_states import Disk, Worst
