@@ -52,6 +52,14 @@ def test_a_set_says_once_that_its_runs_migrate(daemon: Daemon, tmp_path: Path) -
         assert planned["planned"]["reasons"].keys() >= {"compression"}
     done = daemon.good("backup", "always")
     assert done["runs"][0]["migrate"] == said["runs"][0]["migrate"]
+    (old,) = {one["old"] for found in _migrations(done) for one in found["history"]["rewritten"]}
+    for planned, migrated in zip(_migrations(said), _migrations(done), strict=True):
+        assert planned["history"]["planned"] == migrated["history"]["planned"]
+        assert (len(migrated["history"]["rewritten"]), migrated["history"]["left"]) == (1, [])
+    (new,) = {one["new"] for found in _migrations(done) for one in found["history"]["rewritten"]}
+    missing = daemon.json("snapshot", "ls", "always", old)
+    assert (missing["exit"], new[:9] in missing["error"]["message"]) == (10, True)
+    assert daemon.good("snapshot", "show", "always", new)["rewritten"]["from"] == old
     for planned, migrated in zip(_migrations(said), _migrations(done), strict=True):
         assert migrated["planned"]["reasons"].keys() == {"compression", "epoch"}
         assert migrated["migrated"] == {name: planned["planned"][name] for name in ("blocks", "bytes")}

@@ -1,16 +1,27 @@
-"""Migration of older snapshots: cut and named as the set wants it now, from what is stored, and nothing else changes."""
+"""Migration of older snapshots: cut and named as the set wants it now, from what is stored; nothing else changes."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backupd.cancel import Cancel
+from backupd.errors import SnapshotNotFoundError, StoppedError
+from backupd.house import run
 from backupd.model import events
-from backupd.model.orders import MigrateOrder, SnapshotListOrder
+from backupd.model.orders import MigrateOrder, RestoreOrder, Selection, SnapshotListOrder, SnapshotShowOrder
+from backupd.operations.context import JobContext
+from backupd.repository.notes import write_note
+from backupd.settings import directories
 from backupd.sizes import KIB, MIB
+from backupd.snapshot.notes import PIN
+from backupd.snapshot.records import Note
 from tests.support.backing_up import read_bytes, run_of
+from tests.support.compare import compare_trees
+from tests.support.damaging import flip
 from tests.support.histories import History
 
 _COARSE, _FINE = 1 << 20, 16 << 10
@@ -48,7 +59,7 @@ def _back_up(history: History, **options: Any) -> str:
 
 
 def _live_through(history: History, count: int = 5, **options: Any) -> list[str]:
-    """Snapshots, the oldest first: a large file changes in a few places each time, another one goes, a third one stays."""
+    """Snapshots, the oldest first: a large file changes in a few places, another one goes, a third one stays."""
     large = bytearray(history.random.randbytes(6 * MIB))
     history.bench.write("d/stays", history.random.randbytes(2 * MIB))
     history.bench.write("d/e/small", history.random.randbytes(30_000))
@@ -124,3 +135,124 @@ def test_old_snapshots_get_the_new_scope(history: History, before: str, after: s
     history.free()
     history.check_all()
     assert _migrate(history, deduplication=after)["planned"]["snapshots"] == 0
+
+
+def _blocks(history: History) -> set[Path]:
+    return set(history.bench.place.glob("r*/blocks/*/*"))
+
+
+def test_a_snapshot_with_damage_stays_and_is_told(history: History) -> None:
+    """Else one bad sector is carried into the new snapshot as if it were whole, or keeps all the others from it."""
+    history.bench.write("stays", history.random.randbytes(MIB))
+    first = _back_up(history, chunk_size_bytes=_COARSE)
+    before = _blocks(history)
+    history.bench.write("hit", history.random.randbytes(2 * MIB))
+    hit = _back_up(history, chunk_size_bytes=_COARSE)
+    history.remove("hit")
+    (block,) = (path for path in _blocks(history) - before if path.stat().st_size > MIB)
+    _back_up(history, chunk_size_bytes=_FINE, migrate=True)
+    flip(0.5)(block)
+    done = _migrate_as_told(history, chunk_size_bytes=_FINE)
+    assert (done.exit_code, done.error and done.error["code"]) == (20, "damage.found")
+    assert done.result is not None
+    found = done.result["history"]
+    assert [(one["snapshot"], one["damaged"]) for one in found["left"]] == [(hit, True)]
+    assert [one["old"] for one in found["rewritten"]] == [first]
+    assert done.error is not None
+    assert done.error["context"]["snapshots"] == [hit]
+    _rename(history, found)
+    assert {one["id"] for one in _listed(history)} == set(history.trees)
+    again = _migrate_as_told(history, chunk_size_bytes=_FINE)
+    assert again.result is not None
+    assert (again.exit_code, len(again.result["history"]["left"])) == (20, 1)
+    history.drop(hit)
+    history.free()
+    history.check_all()
+    assert _migrate(history, chunk_size_bytes=_FINE)["left"] == []
+
+
+def test_pins_tags_and_metadata_go_along(history: History) -> None:
+    """Else retention drops what somebody has pinned, or a restore forgets holes and links."""
+    bench = history.bench
+    holes = bench.source / "holes"
+    with holes.open("wb") as file:
+        file.write(history.random.randbytes(MIB))
+        file.seek(20 * MIB)
+        file.write(history.random.randbytes(300_000))
+    bench.write("one", history.random.randbytes(500_000))
+    os.link(bench.source / "one", bench.source / "other")
+    (bench.source / "link").symlink_to("one")
+    (bench.source / "empty").touch(mode=0o640)
+    old = _back_up(history, chunk_size_bytes=_COARSE, tags={"of": "may"})
+    records = history.records()
+    note = Note(bench.clock.now_ns(), bytes(16), bytes.fromhex(old[1:]), PIN, "the wedding")
+    write_note(records, note)
+    shown = bench.restore()
+    was = bench.above / "was"
+    shown.rename(was)
+    bench.write("new", b"something else")
+    _back_up(history, chunk_size_bytes=_FINE, migrate=True)
+    done = _migrate(history, chunk_size_bytes=_FINE)
+    _rename(history, done)
+    history.free()
+    (new,) = (one["new"] for one in done["rewritten"])
+    facts = bench.machine.run(SnapshotShowOrder(place=str(bench.place), selection=Selection(as_of=new))).result
+    assert (facts["pinned"], facts["pin_reason"], facts["tags"]) == (True, "the wedding", {"of": "may"})
+    assert facts["rewritten"]["from"] == old
+    assert facts["settings"]["stored_as"] == [["set", str(_FINE)]]
+    target = bench.above / "back"
+    bench.machine.run(RestoreOrder(place=str(bench.place), selection=Selection(as_of=new), to=bytes(target)))
+    assert compare_trees(was, target / str(bench.source)[1:]) == []
+    with pytest.raises(SnapshotNotFoundError, match=f"written anew as {new[:9]}"):
+        bench.machine.run(RestoreOrder(place=str(bench.place), selection=Selection(as_of=old), to=bytes(target)))
+    history.check_all()
+
+
+class _StopsAt(Cancel):
+    """A stop that is asked for at the so-manieth question in the middle of a snapshot."""
+
+    checks_left: int | None = None
+
+    def check(self) -> None:
+        """Counts down."""
+        if self.checks_left is not None:
+            self.checks_left -= 1
+            if self.checks_left <= 0:
+                self.request(StoppedError("enough"))
+        super().check()
+
+
+def test_a_run_that_is_stopped_goes_on_from_there(history: History) -> None:
+    """Else a history that takes longer than a night is never cut anew."""
+    bench = history.bench
+    old = _live_through(history, 3, chunk_size_bytes=_COARSE)
+    _back_up(history, chunk_size_bytes=_FINE, migrate=True)
+    rewritten: list[str] = []
+    for number in (1, 2):
+        cancel = _StopsAt()
+
+        def tell(event: object, cancel: _StopsAt = cancel, number: int = number) -> None:
+            if isinstance(event, events.Step):
+                cancel.checks_left = 6 if event.name.startswith(f"write snapshot {number} of") else None
+
+        bench.clock.ahead_seconds += 120
+        order = _order(history, chunk_size_bytes=_FINE)
+        environ = bench.machine.environ
+        context = JobContext(order, bench.clock, cancel, environ, directories.find(environ), tell)
+        with pytest.raises(StoppedError) as stopped:
+            run(order, context)
+        assert "goes on from there" in stopped.value.hint
+        listed = {one["id"] for one in _listed(history)}
+        assert len(listed) == 4
+        rewritten = [one for one in old if one not in listed]
+        assert len(rewritten) == number - 1
+        assert not list(bench.place.glob("r*/sessions/*"))
+    done = _migrate(history, chunk_size_bytes=_FINE)
+    assert [one["old"] for one in done["rewritten"]] == old[1::-1]
+    for one in _listed(history):
+        shown = bench.machine.run(SnapshotShowOrder(place=str(bench.place), selection=Selection(as_of=one["id"])))
+        stands_for = shown.result["rewritten"]
+        if stands_for is not None:
+            history.trees[one["id"]] = history.trees.pop(stands_for["from"])
+    history.free()
+    history.check_all()

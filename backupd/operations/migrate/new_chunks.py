@@ -29,8 +29,7 @@ class NewChunks:
         self._identity = Identity(place.repository.keyring.chunk_id_key)
         self._blocks = ticker.blocks = CopiedBlocks(place.repository, publishing.announce, ticker.turn)
         setup = place.setup()
-        # Trees as each run compresses them.
-        self._repackers = {DATA: Repacker(setup, compression, DATA), TREE: Repacker(setup, "normal", TREE)}
+        self._repackers = {content: Repacker(setup, compression, content) for content in (DATA, TREE)}
         self._taken: set[bytes] = set()
         """On their way, and named by no index object yet."""
         self._publish_at = (_PUBLISH_BYTES, _PUBLISH_CHUNKS)
