@@ -16,6 +16,7 @@ from backupd.operations.backup.after_commit import end_session, remember_seen
 from backupd.operations.backup.session import Publishing, RunningSession, WriterIdentity, begin_journal
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, SnapshotAt
+from backupd.repository.dropping import drop_snapshots
 from backupd.repository.index_loading import LoadedIndex, mark_absent
 from backupd.snapshot.records import Snapshot
 
@@ -38,7 +39,7 @@ class WritingAnew:
         """index: sessions of dead runs of this state were ended with it."""
         self._context, self._place, self._tables, self._who = context, place, index.tables, who
 
-    def write(self, at: SnapshotAt, fill: Fill, also: Sequence[str] = ()) -> Snapshot:
+    def write(self, at: SnapshotAt, fill: Fill, also: Sequence[str] = ()) -> SnapshotAt:
         """The snapshot that stands in for the old one, which is not dropped here.
 
         also: names of further snapshots that it relies on. Raises ConflictError where the old one was dropped
@@ -55,9 +56,7 @@ class WritingAnew:
         try:
             void, _ = records.readable_void_names()
             if at.name in void or records.place.size(at.name) is None:
-                raise ConflictError(
-                    "the snapshot was dropped before it could be written anew", hint="run the same command again"
-                )
+                raise _dropped()
             publishing = Publishing(records, self._tables, journal, context.warn, honouring, state.generation)
             try:
                 snapshot = fill(publishing, session)
@@ -69,10 +68,18 @@ class WritingAnew:
             is_ended = True
             remember_seen(context, self._place, session.name)
             end_session(context, session)
+            if at.name in records.readable_void_names()[0]:
+                # Who dropped the old one meant what it holds.
+                drop_snapshots(records, [session.name], context.clock.now_ns(), self._who.host_id, "dropped meanwhile")
+                raise _dropped()
         finally:
             # Where it did not end, the next run of the set ends the session by the journal.
             journal.close(is_ended=is_ended)
-        return snapshot
+        return SnapshotAt(session.name, snapshot)
+
+
+def _dropped() -> ConflictError:
+    return ConflictError("the snapshot was dropped before it was written anew", hint="run the same command again")
 
 
 def rewritten_id(chunk_id_key: bytes, old_id: bytes, parts: Sequence[bytes]) -> bytes:

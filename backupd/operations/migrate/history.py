@@ -40,10 +40,20 @@ from backupd.state_errors import translated
 
 _DROPPED_TOGETHER = 32
 """So many old snapshots are dropped by one record: every run reads all of them."""
+_DROPPED_AFTER_SECONDS = 30.0
+"""Fewer where it takes longer: meanwhile both stand there."""
 _MOST_RELIED = 200
 """So many of the new snapshots a session names as bases at most; then what was made for them is forgotten."""
 _ID_BYTES = 16
 _LIMIT_BYTES = 16 << 20
+
+
+class _Replaced(NamedTuple):
+    """An old snapshot, and the name and id of the one that stands in for it."""
+
+    old: SnapshotAt
+    name: str
+    new_id: bytes
 
 
 class _Step(NamedTuple):
@@ -114,25 +124,28 @@ class History:
             return
         guard = SpaceGuard(self._order.space, None, self._place, self._index.tables, context.clock)
         guard.refuse(lambda: [])
-        replaced: list[str] = []
+        replaced: list[_Replaced] = []
+        dropped_at = context.clock.monotonic()
         try:
             for number, (at, fitness) in enumerate(planned.chosen, 1):
                 context.step(f"write snapshot {number} of {len(planned.chosen)} anew")
                 new_id = self._new_id(at.snapshot)
-                step = _Step(at, fitness, new_id, notes.get(at.snapshot.id, NOTHING))
                 # One that stands already was written by a run that was broken off before it dropped the old one.
-                if new_id not in planned.standing and not self._rewrite(step, who, guard):
+                name = planned.standing.get(new_id)
+                if name is None:
+                    name = self._rewrite(_Step(at, fitness, new_id, notes.get(at.snapshot.id, NOTHING)), who, guard)
+                if name is None:
                     continue
-                report.rewritten.append((at.snapshot, new_id))
-                replaced.append(at.name)
-                if len(replaced) >= _DROPPED_TOGETHER:
-                    self._drop(replaced, who)
-                    replaced = []
+                replaced.append(_Replaced(at, name, new_id))
+                now = context.clock.monotonic()
+                if len(replaced) >= _DROPPED_TOGETHER or now - dropped_at >= _DROPPED_AFTER_SECONDS:
+                    dropping, replaced, dropped_at = replaced, [], now
+                    self._drop(dropping, who)
         finally:
             self._drop(replaced, who)
 
-    def _rewrite(self, step: _Step, who: WriterIdentity, guard: SpaceGuard) -> bool:
-        """Whether the new one stands; else it is told why the old one stays."""
+    def _rewrite(self, step: _Step, who: WriterIdentity, guard: SpaceGuard) -> str | None:
+        """The name of the new one; None: it is told why the old one stays."""
         noted, clock = step.noted, self._context.clock
         reason = ""
         if noted.unknown:
@@ -141,14 +154,12 @@ class History:
             reason = "a part of it was given up as lost"
         if reason:
             self._report.leave(self._context, Left(step.at, reason))
-            return False
+            return None
         if noted.is_pinned:
             # Before there is anything that a policy could drop.
             write_note(self._records, Note(clock.now_ns(), who.host_id, step.new_id, PIN, noted.reason))
-        names: list[str] = []
 
         def fill(publishing: Publishing, session: RunningSession) -> Snapshot:
-            names.append(session.name)
             self._see_what_stands()
             return self._stand_in(step, who, self._store(step, publishing, session, guard, who))
 
@@ -157,18 +168,18 @@ class History:
             self._relied = []
         writing = WritingAnew(self._context, self._place, self._index, who)
         try:
-            writing.write(step.at, fill, self._relied)
+            name = writing.write(step.at, fill, self._relied).name
         except GivenUpError as error:
             self._report.leave(self._context, Left(step.at, error.reason.message, is_damaged=True))
         except ConflictError as error:
             self._report.leave(self._context, Left(step.at, error.message))
         else:
             self._tree.keep()
-            self._relied += names
-            return True
+            self._relied.append(name)
+            return name
         finally:
             self._tree.undo()
-        return False
+        return None
 
     def _see_what_stands(self) -> None:
         """The session is posted: forget what was made before if it may be gone, as a cache is not believed then."""
@@ -239,7 +250,18 @@ class History:
         session.abandon(now_ns)
         return not session.may_only_add
 
-    def _drop(self, names: list[str], who: WriterIdentity) -> None:
+    def _drop(self, replaced: list[_Replaced], who: WriterIdentity) -> None:
+        """The old ones, but for those whose new one was dropped meanwhile: who did it saw both, and chose one."""
+        if not replaced:
+            return
+        standing = {name.name for name in self._records.snapshot_names()}
+        names: list[str] = []
+        for one in replaced:
+            if one.name in standing:
+                names.append(one.old.name)
+                self._report.rewritten.append((one.old.snapshot, one.new_id))
+            else:
+                self._report.leave(self._context, Left(one.old, "what stands in for it was dropped meanwhile"))
         if not names:
             return
         count = drop_snapshots(self._records, names, self._context.clock.now_ns(), who.host_id, "cut and stored anew")

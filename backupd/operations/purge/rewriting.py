@@ -72,7 +72,7 @@ class Rewriter:
             return self._stand_in(wish, new_id, root, noted)
 
         writing = WritingAnew(self._context, self._place, self._index, self._who)
-        return writing.write(wish.at, fill)
+        return writing.write(wish.at, fill).snapshot
 
     def _store_nodes(self, root: bytes, publishing: Publishing, session: RunningSession) -> bytes:
         """Store the nodes on the way to the paths; gives the new top node."""
