@@ -104,9 +104,9 @@ class History:
         self._report.tell_plan(self._context, self._place.whole.shown)
         for left in planned.left:
             self._report.leave(self._context, left)
-        if not is_dry and planned.well:
-            well = known & planned.standing.keys() | {at.snapshot.id for at in planned.well}
-            self._save_well(well)
+        # Not while one may stand beside what it stands in for: it has to be read then.
+        if not is_dry and not planned.chosen and planned.well != known:
+            self._save_well(planned.well)
 
     def run(self, who: WriterIdentity) -> None:
         """Write anew what `plan` found. The set's lock is held, its dead sessions were ended.
@@ -283,7 +283,7 @@ class History:
         self._context.wait_while_paused()
         self._context.progress(lambda elapsed: events.Progress(step="look", elapsed_seconds=elapsed))
 
-    # Snapshots that were looked at and have nothing to be cut anew: what this host knows of them
+    # Sessions of snapshots that have nothing to be cut anew: what this host knows of them
 
     @property
     def _well_path(self) -> str:

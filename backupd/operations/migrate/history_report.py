@@ -33,11 +33,11 @@ class HistoryReport:
             context.warn(f"{message}; it stays as it is")
         if planned.chosen:
             files = "1 file" if planned.files == 1 else f"{planned.files:,} files"
-            size = format_bytes(planned.bytes)
             context.tell(
                 "information",
-                f"{place}: {_snapshots(len(planned.chosen))} hold files that were cut or named otherwise and are to be "
-                f"written anew: {files} ({size}) are read there, and {size} are stored at most",
+                f"{place}: to be written anew for files that were cut or named otherwise: "
+                f"{_snapshots(len(planned.chosen))}; {files} ({format_bytes(planned.bytes)}) to be read there, and as "
+                "much to be stored at most",
             )
 
     def leave(self, context: JobContext, left: Left) -> None:

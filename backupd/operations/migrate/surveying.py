@@ -34,13 +34,13 @@ class Planned(msgspec.Struct):
 
     chosen: list[tuple[SnapshotAt, Fitness]] = []
     """The newest first."""
-    well: list[SnapshotAt] = []
-    """That were looked at and have nothing of the kind."""
+    well: set[bytes] = set()
+    """Sessions of those that have nothing of the kind."""
     left: list[Left] = []
     unread: list[str] = []
     """Why the record of a snapshot can't be read."""
     standing: dict[bytes, str] = {}
-    """Names of all complete snapshots of the set by their ids."""
+    """Names of the complete snapshots that were read, by their ids."""
     files: int = 0
     bytes: int = 0
     """To be read, and to be stored at most; what several snapshots have once, as far as that is known."""
@@ -59,40 +59,48 @@ class Survey:
     def look(self, records: Records, known: set[bytes], *, is_newest_left: bool) -> Planned:
         """All complete snapshots of the set.
 
-        known: ids of those that were found to be well. is_newest_left: the newest one is for the next run.
+        known: sessions of those that were found to be well: they are not even read. is_newest_left: the newest one is
+        for the next run.
         Raises DestinationError, and DamageError where it is not known what was dropped.
         """
         planned = Planned()
-        of_set = set_id_text(self._naming.set_id)
-        for number, at in enumerate(self._complete(records, of_set, planned)):
-            fitness = Fitness(lineage_of([at.snapshot]), self._now, self._chosen_class)
-            is_known = at.snapshot.id in known or fitness.lineage == frozenset({self._now})
-            if is_known or (number == 0 and is_newest_left):
-                continue
-            try:
-                is_stale = self._look_at(at.snapshot.root, fitness, planned)
-            except (DamageError, NewerVersionError, ObjectMissingError) as error:
-                planned.left.append(Left(at, error.message, is_damaged=True))
-                continue
-            if is_stale:
-                planned.chosen.append((at, fitness))
-            else:
-                planned.well.append(at)
-        return planned
-
-    def _complete(self, records: Records, set_id: str, planned: Planned) -> Iterator[SnapshotAt]:
+        set_id = set_id_text(self._naming.set_id)
+        is_newest = is_newest_left
         for name in reversed(records.snapshot_names()):
             if name.set_id != set_id:
                 continue
             self._turn()
+            if name.session in known:
+                planned.well.add(name.session)
+                is_newest = False
+                continue
             try:
                 snapshot = records.snapshot(name.name)
             except (DamageError, NewerVersionError, ObjectMissingError) as error:
                 planned.unread.append(error.message)
                 continue
-            if snapshot.is_complete:
-                planned.standing[snapshot.id] = name.name
-                yield SnapshotAt(name.name, snapshot)
+            if not snapshot.is_complete:
+                continue
+            planned.standing[snapshot.id] = name.name
+            fitness = Fitness(lineage_of([snapshot]), self._now, self._chosen_class)
+            if fitness.lineage == frozenset({self._now}):
+                planned.well.add(name.session)
+            elif not is_newest:
+                self._sort(SnapshotAt(name.name, snapshot), name.session, fitness, planned)
+            is_newest = False
+        return planned
+
+    def _sort(self, at: SnapshotAt, session: bytes, fitness: Fitness, planned: Planned) -> None:
+        """What becomes of one snapshot."""
+        try:
+            is_stale = self._look_at(at.snapshot.root, fitness, planned)
+        except (DamageError, NewerVersionError, ObjectMissingError) as error:
+            planned.left.append(Left(at, error.message, is_damaged=True))
+            return
+        if is_stale:
+            planned.chosen.append((at, fitness))
+        else:
+            planned.well.add(session)
 
     def _look_at(self, root: bytes, fitness: Fitness, planned: Planned) -> bool:
         """Whether a tree has such files; those that were not counted before are."""
