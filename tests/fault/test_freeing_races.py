@@ -100,16 +100,18 @@ class Host:
         assert checked.result["problems"] == [], checked.result
 
     def drop(self, count: int = 1) -> None:
-        """Snapshots of any set go, but for the newest of each."""
+        """Snapshots of any set go, but for the newest of each; with what one stands in for, as a policy does it."""
         records = self.machine.records(self.stage.place.address, self.clock)
         names = records.snapshot_names()
         self.stage.follow(records)
         newest = {name.set_id: name.name for name in names}
         old = [name.name for name in names if name.name not in newest.values()]
         for name in self.stage.random.sample(old, min(count, len(old))):
-            snapshot = naming.snapshot_id_text(records.snapshot(name).id)
+            chosen = records.snapshot(name)
             drop_snapshots(records, [name], self.clock.now_ns(), bytes(16), "a test")
-            self.stage.noted.pop(snapshot, None)
+            self.stage.noted.pop(naming.snapshot_id_text(chosen.id), None)
+            if chosen.rewriting is not None:
+                self.stage.noted.pop(naming.snapshot_id_text(chosen.rewriting.snapshot_id), None)
 
     def free(self) -> dict[str, Any]:
         """The result of a freeing."""

@@ -12,7 +12,15 @@ from backupd.cancel import Cancel
 from backupd.errors import SnapshotNotFoundError, StoppedError
 from backupd.house import run
 from backupd.model import events
-from backupd.model.orders import MigrateOrder, RestoreOrder, Selection, SnapshotListOrder, SnapshotShowOrder
+from backupd.model.orders import (
+    MigrateOrder,
+    RestoreOrder,
+    RetentionOrder,
+    Selection,
+    SnapshotListOrder,
+    SnapshotShowOrder,
+)
+from backupd.model.retention import RetentionText
 from backupd.operations.context import JobContext
 from backupd.repository.notes import write_note
 from backupd.settings import directories
@@ -254,5 +262,33 @@ def test_a_run_that_is_stopped_goes_on_from_there(history: History) -> None:
         stands_for = shown.result["rewritten"]
         if stands_for is not None:
             history.trees[one["id"]] = history.trees.pop(stands_for["from"])
+    history.free()
+    history.check_all()
+
+
+def test_one_that_was_killed_before_the_old_one_was_dropped_is_ended(history: History) -> None:
+    """Else a snapshot stands there twice for ever, or a policy keeps the old one and drops the new one."""
+    bench = history.bench
+    history.bench.write("large", history.random.randbytes(MIB))
+    old = _back_up(history, chunk_size_bytes=_COARSE)
+    _back_up(history, chunk_size_bytes=_FINE, migrate=True)
+    before = {path: path.read_bytes() for path in bench.place.glob("r*/snapshots/*/*")}
+    drops = set(bench.place.glob("r*/gc/drop-*"))
+    done = _migrate(history, chunk_size_bytes=_FINE)
+    # As the kill would have left it.
+    for path in {*bench.place.glob("r*/gc/drop-*")} - drops:
+        path.unlink()
+    for path, data in before.items():
+        path.write_bytes(data)
+    assert len(_listed(history)) == 3
+    (set_id,) = {name.set_id for name in history.records().snapshot_names()}
+    order = RetentionOrder(place=str(bench.place), set_name=set_id, policy=RetentionText(jobs=2), apply=True)
+    kept = bench.machine.run(order, bench.clock).result
+    assert (kept["kept_count"], kept["dropped_count"], len(_listed(history))) == (2, 0, 3)
+    again = _migrate(history, chunk_size_bytes=_FINE)
+    assert again["rewritten"] == done["rewritten"]
+    assert again["read_bytes"] == again["stored_bytes"] == 0
+    assert [one["old"] for one in again["rewritten"]] == [old]
+    _rename(history, done)
     history.free()
     history.check_all()
