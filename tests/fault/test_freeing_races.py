@@ -36,6 +36,7 @@ from backupd.operations.freeing import cleaning
 from backupd.repository.dropping import drop_snapshots
 from backupd.repository.records import Records
 from backupd.snapshot import naming
+from backupd.snapshot.records import Snapshot
 from backupd.store_errors import BlocksLostError
 from tests.fault.conftest import Faults
 from tests.support.faulty_store import Fault, FaultyPlace
@@ -100,7 +101,7 @@ class Host:
         assert checked.result["problems"] == [], checked.result
 
     def drop(self, count: int = 1) -> None:
-        """Snapshots of any set go, but for the newest of each; with what one stands in for, as a policy does it."""
+        """Snapshots of any set go, but for the newest of each; one and what stands in for it are the same."""
         records = self.machine.records(self.stage.place.address, self.clock)
         names = records.snapshot_names()
         self.stage.follow(records)
@@ -109,9 +110,9 @@ class Host:
         for name in self.stage.random.sample(old, min(count, len(old))):
             chosen = records.snapshot(name)
             drop_snapshots(records, [name], self.clock.now_ns(), bytes(16), "a test")
-            self.stage.noted.pop(naming.snapshot_id_text(chosen.id), None)
-            if chosen.rewriting is not None:
-                self.stage.noted.pop(naming.snapshot_id_text(chosen.rewriting.snapshot_id), None)
+            meant = {chosen.id, *self.stage.twins(records, chosen)}
+            for one in meant:
+                self.stage.noted.pop(naming.snapshot_id_text(one), None)
 
     def free(self) -> dict[str, Any]:
         """The result of a freeing."""
@@ -176,6 +177,12 @@ class Stage:
                 self.noted[naming.snapshot_id_text(one.id)] = self.noted[old]
                 if old not in listed:
                     del self.noted[old]
+
+    def twins(self, records: Records, snapshot: Snapshot) -> set[bytes]:
+        """Ids of what a snapshot stands in for, and of what stands in for it."""
+        of = {snapshot.rewriting.snapshot_id} if snapshot.rewriting is not None else set()
+        found = [records.snapshot(name.name) for name in records.snapshot_names()]
+        return of | {one.id for one in found if one.rewriting and one.rewriting.snapshot_id == snapshot.id}
 
     def check_all(self) -> None:
         """All that was told as good, and was not dropped, is listed and comes back; a check finds nothing."""
