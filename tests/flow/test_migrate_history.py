@@ -129,7 +129,14 @@ def test_old_snapshots_get_the_new_chunk_size_and_hold_what_they_held(history: H
     history.check_all()
 
 
-@pytest.mark.parametrize(("before", "after"), [("path", "set"), ("set", "repository"), ("off", "path")])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("set", "repository"),
+        pytest.param("path", "set", marks=pytest.mark.nightly),
+        pytest.param("off", "path", marks=pytest.mark.nightly),
+    ],
+)
 def test_old_snapshots_get_the_new_scope(history: History, before: str, after: str) -> None:
     """Else what is shared is stored twice for as long as old snapshots are kept."""
     twice = history.random.randbytes(900 * KIB)
