@@ -23,10 +23,11 @@ from backupd.model.orders import Limits, MigrateOrder, RetentionOrder
 from backupd.model.places import inside
 from backupd.model.quotas import SpaceLimits
 from backupd.model.sets import SetText
+from backupd.sizes import parse_size
 from backupd.store_errors import MigrationFailedError
 
 Converse = Callable[[LiveJob, RetentionOrder | MigrateOrder], Awaitable[Outcome]]
-_FACTS = ("planned", "migrated", "left", "stored_bytes", "lost_chunks")
+_FACTS = ("planned", "migrated", "left", "stored_bytes", "lost_chunks", "history")
 
 
 def is_migrating(text: SetText, request: BackupRequest | None) -> bool:
@@ -86,6 +87,8 @@ def _order_at(
         limits=limits,
         space=space,
         time_zone=text.time_zone,
+        deduplication=text.deduplication if text.deduplication != "off" else "set",
+        chunk_size_bytes=parse_size(text.chunk_size) if text.chunk_size != "auto" else None,
     )
 
 

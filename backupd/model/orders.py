@@ -258,6 +258,9 @@ class MigrateOrder(Order, frozen=True, kw_only=True, tag="migrate"):
     dry_run: bool = False
     limits: Limits = Limits()
     space: SpaceLimits | None = None
+    deduplication: Literal["path", "set", "repository"] = "set"
+    chunk_size_bytes: Number | None = None
+    """None: by the size of each file."""
 
 
 class ReplicateOrder(Order, frozen=True, kw_only=True, tag="replicate"):

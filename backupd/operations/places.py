@@ -343,6 +343,11 @@ def pick_from(context: JobContext, listing: Listing, selection: Selection) -> Sn
     try:
         picked = picking.pick(records, selection, now, context.zone, context.host.name)
     except SnapshotNotFoundError as error:
+        new = _stand_in_of(listing, selection.as_of)
+        if new is not None:
+            raise SnapshotNotFoundError(
+                f"{error.message}: it was written anew as {names.short(new)}", hint="ask for that one"
+            ) from error
         for name, message in listing.damaged.items():
             session = name.rpartition("-")[2]
             if selection.as_of.startswith("s") and ("s" + session).startswith(selection.as_of):
@@ -362,3 +367,12 @@ def pick_from(context: JobContext, listing: Listing, selection: Selection) -> Sn
         for at in reversed(listing.found)
         if naming.snapshot_id_text(at.snapshot.id) == picked.id and at.snapshot.is_complete == picked.is_complete
     )
+
+
+def _stand_in_of(listing: Listing, word: str) -> str | None:
+    """The id of what was written anew in place of the snapshot that an id, or its beginning, meant."""
+    for at in listing.found if names.is_id(word, "s") else []:
+        rewriting = at.snapshot.rewriting
+        if rewriting is not None and naming.snapshot_id_text(rewriting.snapshot_id).startswith(word):
+            return naming.snapshot_id_text(at.snapshot.id)
+    return None

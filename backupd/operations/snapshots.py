@@ -142,7 +142,7 @@ def _facts(snapshot: Snapshot, noted: Noted, zone: tzinfo) -> dict[str, Any]:
 
 
 def _rewriting(snapshot: Snapshot, zone: tzinfo) -> dict[str, Any] | None:
-    """That it stands in for another snapshot, from which paths were purged."""
+    """That it stands in for another snapshot, from which paths were purged or whose files were cut anew."""
     found = snapshot.rewriting
     if found is None:
         return None

@@ -86,9 +86,7 @@ def decide(records: Records, set_id: bytes, policy: RetentionText, *, now_ns: in
 
     Raises DamageError, NewerVersionError or KeyMissingError with the names of what can't be read, DestinationError.
     """
-    by_id: dict[str, list[tuple[str, Snapshot]]] = {}
-    for name, snapshot in _snapshots(records, set_id):
-        by_id.setdefault(naming.snapshot_id_text(snapshot.id), []).append((name, snapshot))
+    by_id = _by_id(_snapshots(records, set_id))
     notes = read_notes(records)
     dated = [dated_of(found, notes.get(found[0][1].id, NOTHING)) for found in by_id.values()]
     made = plan(policy, dated, to_datetime(now_ns), zone)
@@ -142,6 +140,25 @@ def _snapshots(records: Records, set_id: bytes) -> list[tuple[str, Snapshot]]:
     return found
 
 
+def _by_id(found: list[tuple[str, Snapshot]]) -> dict[str, list[tuple[str, Snapshot]]]:
+    """Objects of each snapshot. One that was written anew, and is about to be dropped, is what stands in for it.
+
+    Else a policy might choose to keep it alone, while who wrote it anew drops it.
+    """
+    stand_ins = {
+        one.rewriting.snapshot_id: one.id for _, one in found if one.rewriting is not None and one.is_complete
+    }
+    by_id: dict[str, list[tuple[str, Snapshot]]] = {}
+    for name, snapshot in sorted(found, key=lambda pair: pair[1].id in stand_ins):
+        meant = snapshot.id
+        for _ in stand_ins:
+            if meant not in stand_ins:
+                break
+            meant = stand_ins[meant]
+        by_id.setdefault(naming.snapshot_id_text(meant), []).append((name, snapshot))
+    return by_id
+
+
 def _unreadable(unread: dict[str, BackupError]) -> BackupError:
     """Damage before a newer version before a key that is not at hand."""
     kinds = (DamageError, ObjectMissingError, NewerVersionError, KeyMissingError)
@@ -157,7 +174,7 @@ def _unreadable(unread: dict[str, BackupError]) -> BackupError:
 
 
 def dated_of(found: list[tuple[str, Snapshot]], notes: Noted) -> DatedSnapshot:
-    """A snapshot as the decision knows it. found: all objects of one id; the complete one counts.
+    """A snapshot as the decision knows it. found: all its objects; the first complete one counts.
 
     Raises NewerVersionError for a note that is not known here.
     """

@@ -17,7 +17,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Rewriting(Record, frozen=True, array_like=True):
-    """Of a snapshot that stands in for another one: paths that it held were deleted from it."""
+    """Of a snapshot that stands in for another one: without paths that were purged, or with other chunks."""
 
     snapshot_id: bytes
     """Of the one that it was written anew from, which is gone."""

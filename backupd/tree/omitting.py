@@ -95,7 +95,7 @@ class Omission:
 
     def _rebuilt(self, one: _Visited, load: Load, store: Store) -> bytes:
         builder = NodeBuilder(self._hash_key, store)
-        for entry, encoded in _entries(one.node, load):
+        for entry, encoded in entries_as_stored(one.node, load):
             if entry.name in one.gone:
                 continue
             node = one.changed.get(entry.name)
@@ -118,8 +118,12 @@ def covers(paths: Sequence[bytes], path: bytes) -> bool:
     return any(path == one or path.startswith(one + b"/") for one in paths)
 
 
-def _entries(node: bytes, load: Load) -> Iterator[tuple[Entry, bytes]]:
-    """Entries of a directory in order, each with its bytes as they are stored."""
+def entries_as_stored(node: bytes, load: Load) -> Iterator[tuple[Entry, bytes]]:
+    """Entries of a directory in order, each with its bytes as they are stored; for who writes the directory anew.
+
+    Raises DamageError of a node that can't be had, FormatError, NewerVersionError where an entry has parts that would
+    be lost.
+    """
     last = b""
     for leaf in unshared_nodes(None, node, load).new_leaves:
         data = load(leaf)

@@ -61,7 +61,7 @@ class SnapshotList(Shown, kw_only=True):
 
 
 class Rewriting(Shown, kw_only=True):
-    """Of a snapshot that stands in for another one, from which paths were purged."""
+    """Of a snapshot that stands in for another one, from which paths were purged or whose files were cut anew."""
 
     source: SnapshotId = msgspec.field(name="from")
     time: Time

@@ -52,6 +52,14 @@ def test_a_set_says_once_that_its_runs_migrate(daemon: Daemon, tmp_path: Path) -
         assert planned["planned"]["reasons"].keys() >= {"compression"}
     done = daemon.good("backup", "always")
     assert done["runs"][0]["migrate"] == said["runs"][0]["migrate"]
+    (old,) = {one["old"] for found in _migrations(done) for one in found["history"]["rewritten"]}
+    for planned, migrated in zip(_migrations(said), _migrations(done), strict=True):
+        assert planned["history"]["planned"] == migrated["history"]["planned"]
+        assert (len(migrated["history"]["rewritten"]), migrated["history"]["left"]) == (1, [])
+    (new,) = {one["new"] for found in _migrations(done) for one in found["history"]["rewritten"]}
+    missing = daemon.json("snapshot", "ls", "always", old)
+    assert (missing["exit"], new[:9] in missing["error"]["message"]) == (10, True)
+    assert daemon.good("snapshot", "show", "always", new)["rewritten"]["from"] == old
     for planned, migrated in zip(_migrations(said), _migrations(done), strict=True):
         assert migrated["planned"]["reasons"].keys() == {"compression", "epoch"}
         assert migrated["migrated"] == {name: planned["planned"][name] for name in ("blocks", "bytes")}
@@ -59,7 +67,8 @@ def test_a_set_says_once_that_its_runs_migrate(daemon: Daemon, tmp_path: Path) -
     words = daemon.bkctl("backup", "always").stdout.decode()
     assert words.count("all is stored as the set wants it") == 2
     for freed in daemon.good("free", "always")["freeings"]:
-        assert freed["deleted"]["blocks"] == 2
+        # The old ones, and their copies: nothing needs these since the older snapshot is cut anew.
+        assert freed["deleted"]["blocks"] == 4
 
 
 @pytest.mark.nightly

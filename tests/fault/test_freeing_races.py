@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from backupd.errors import BackupError, BusyError, ConflictError, StoppedError
@@ -33,7 +34,9 @@ from backupd.model.orders import (
 )
 from backupd.operations.freeing import cleaning
 from backupd.repository.dropping import drop_snapshots
+from backupd.repository.records import Records
 from backupd.snapshot import naming
+from backupd.snapshot.records import Snapshot
 from backupd.store_errors import BlocksLostError
 from tests.fault.conftest import Faults
 from tests.support.faulty_store import Fault, FaultyPlace
@@ -98,15 +101,18 @@ class Host:
         assert checked.result["problems"] == [], checked.result
 
     def drop(self, count: int = 1) -> None:
-        """Snapshots of any set go, but for the newest of each."""
+        """Snapshots of any set go, but for the newest of each; one and what stands in for it are the same."""
         records = self.machine.records(self.stage.place.address, self.clock)
         names = records.snapshot_names()
+        self.stage.follow(records)
         newest = {name.set_id: name.name for name in names}
         old = [name.name for name in names if name.name not in newest.values()]
         for name in self.stage.random.sample(old, min(count, len(old))):
-            snapshot = naming.snapshot_id_text(records.snapshot(name).id)
+            chosen = records.snapshot(name)
             drop_snapshots(records, [name], self.clock.now_ns(), bytes(16), "a test")
-            self.stage.noted.pop(snapshot, None)
+            meant = {chosen.id, *self.stage.twins(records, chosen)}
+            for one in meant:
+                self.stage.noted.pop(naming.snapshot_id_text(one), None)
 
     def free(self) -> dict[str, Any]:
         """The result of a freeing."""
@@ -115,7 +121,7 @@ class Host:
         return result
 
     def migrate(self) -> None:
-        """Seal anew what lies under an older key, whoever's it is."""
+        """Seal anew what lies under an older key, whoever's it is; older snapshots are named in a drawn scope."""
         self.clock.ahead_seconds += 10
         place = self.stage.place.address
         (set_id,) = {
@@ -123,7 +129,9 @@ class Host:
             for name in self.machine.records(place, self.clock).snapshot_names()
             if name.name.split("/")[-1].partition("-")[2] == self.newest[0][1:]
         }
-        self.run(MigrateOrder(place=place, set_id=set_id, limits=_LIMITS))
+        order = MigrateOrder(place=place, set_id=set_id, limits=_LIMITS)
+        named_otherwise = msgspec.structs.replace(order, deduplication="repository")
+        self.run(self.stage.random.choice([order, named_otherwise]))
 
     def rotate(self) -> None:
         """A new epoch."""
@@ -159,10 +167,28 @@ class Stage:
         self.place.set_faults(Fault("hold", "any", first=call))
         return Sleeper(self.place, act)
 
+    def follow(self, records: Records) -> None:
+        """What stands in for another snapshot holds what that one held."""
+        found = [records.snapshot(name.name) for name in records.snapshot_names()]
+        listed = {naming.snapshot_id_text(one.id) for one in found}
+        for one in found:
+            old = naming.snapshot_id_text(one.rewriting.snapshot_id) if one.rewriting is not None else ""
+            if old in self.noted:
+                self.noted[naming.snapshot_id_text(one.id)] = self.noted[old]
+                if old not in listed:
+                    del self.noted[old]
+
+    def twins(self, records: Records, snapshot: Snapshot) -> set[bytes]:
+        """Ids of what a snapshot stands in for, and of what stands in for it."""
+        of = {snapshot.rewriting.snapshot_id} if snapshot.rewriting is not None else set()
+        found = [records.snapshot(name.name) for name in records.snapshot_names()]
+        return of | {one.id for one in found if one.rewriting and one.rewriting.snapshot_id == snapshot.id}
+
     def check_all(self) -> None:
         """All that was told as good, and was not dropped, is listed and comes back; a check finds nothing."""
         self.place.set_faults()
         host = self.hosts[sorted(self.hosts)[0]]
+        self.follow(host.machine.records(self.place.address, self.clock))
         listed = host.run(SnapshotListOrder(place=self.place.address)).result["snapshots"]
         missing = self.noted.keys() - {one["id"] for one in listed}
         assert not missing, f"lost: {missing}"
@@ -309,7 +335,7 @@ def test_a_migration_that_slept_while_others_went_on(above: Path, faults: Faults
         random = stage.random
         one.drop(random.randrange(3))
         one.rotate()
-        sleeper = stage.hold(random.randrange(80), one.migrate)
+        sleeper = stage.hold(random.randrange(160), one.migrate)
         held += sleeper.was_held
         for _ in range(random.randrange(1, 5)):
             act = random.choice([two.back_up, two.free, two.free, two.migrate, two.drop, two.edit])

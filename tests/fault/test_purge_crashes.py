@@ -1,4 +1,6 @@
-"""Every crash point of a purge (RELIABILITY C1, C3): what was not named stays, and the same command ends it.
+"""Every crash point of a purge, and of a migration of older snapshots (RELIABILITY C1, C3).
+
+What was not named stays, and the same command ends it.
 
 As tests/fault/test_crash_points.py, with an oracle of its own: a snapshot that is written anew is there as it was or as
 it is to be, never neither; and a repository of which all goes is whole until nobody can write to it any more.
@@ -16,9 +18,9 @@ from random import Random
 import pytest
 
 from backupd.errors import BackupError, DestinationUnreachableError, RepositoryNotFoundError
-from backupd.model.orders import BackupOrder, CheckOrder, Limits
+from backupd.model.orders import BackupOrder, CheckOrder, FreeOrder, Limits, MigrateOrder
 from backupd.model.purge_orders import PurgeOrder
-from backupd.operations.purge.rewriting import rewritten_id
+from backupd.operations.writing_anew import rewritten_id
 from tests.fault.conftest import Faults
 from tests.support.crashing import Scene
 from tests.support.disk_states import Disk, Worst
@@ -28,23 +30,30 @@ from tests.support.stored_trees import read_stored
 pytestmark = [pytest.mark.platform("linux"), pytest.mark.usefixtures("quick_workers")]
 
 _LIMITS = Limits(jobs=1, polite=False)
+_CHUNK_BYTES = 8 << 10
 
 
 @dataclass
 class Purge:
-    """One purge, what it begins with and what it is to end with."""
+    """One purge or migration, what it begins with and what it is to end with."""
 
     scene: Scene
-    order: PurgeOrder
+    order: PurgeOrder | MigrateOrder
     before: dict[str, str]
     """Hash of what each snapshot gives back."""
     after: dict[str, str] = field(default_factory=dict)
     stands_in: dict[str, str] = field(default_factory=dict)
     """The snapshot that comes in place of each one that is written anew."""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the repository goes."""
+        return isinstance(self.order, PurgeOrder) and self.order.whole
+
     def run(self) -> int:
-        """The same command each time."""
-        return self.scene.run(self.order)
+        """The same command each time; what a migration leaves is freed by another one."""
+        free = FreeOrder(place=str(self.scene.place), limits=_LIMITS)
+        return self.scene.run(self.order) or (isinstance(self.order, MigrateOrder) and self.scene.run(free))
 
     def listed(self) -> dict[str, str]:
         """Hash of what each snapshot gives back now."""
@@ -59,7 +68,7 @@ class Purge:
 
     def check_now(self) -> None:
         """What a crash left: nothing is lost that was not named, nothing else is there."""
-        if self.order.whole:
+        if self.is_whole:
             if not list(self.scene.place.glob("r*/gc/purge-*")) and list(self.scene.place.glob("r*/repository.json")):
                 assert self.listed() == self.before, "it is no more as it was, and nobody was told to stop"
             return
@@ -74,8 +83,8 @@ class Purge:
     def check_end(self, stored_bytes: int) -> None:
         """The same command once more ends it; then all is well. stored_bytes: of blocks, where nothing went wrong."""
         code = self.run()
-        assert code == 0 or (self.order.whole and code == 10), f"the next purge needs help: {code}"
-        if self.order.whole:
+        assert code == 0 or (self.is_whole and code == 10), f"the next purge needs help: {code}"
+        if self.is_whole:
             left = [path for path in self.scene.place.rglob("*") if path.is_file()]
             assert left == [], left
         else:
@@ -139,7 +148,27 @@ def everything(scene: Scene) -> Purge:
     return _planned(scene, whole=True)
 
 
-KINDS: list[Callable[[Scene], Purge]] = [snapshots, paths, everything]
+def older(scene: Scene) -> Purge:
+    """Three snapshots are cut anew; what they share with the newest one was by its own run."""
+    _live_through(scene)
+    for at in (scene.source / "changes", scene.source / "secret"):
+        at.unlink()
+    again = {"chunk_size_bytes": _CHUNK_BYTES, "migrate": True}
+    words = {"place": str(scene.place), "sources": [bytes(scene.source)], "set_name": "docs", "limits": _LIMITS}
+    assert scene.run(BackupOrder(**words, **again)) == 0  # type: ignore[arg-type]
+    records = scene.machine.records(str(scene.place), scene.clock)
+    (newest,) = (name for name in records.snapshot_names() if records.snapshot(name.name).file_count == 3)
+    found = [records.snapshot(name.name).id for name in records.snapshot_names() if name.set_id == newest.set_id]
+    order = MigrateOrder(
+        place=str(scene.place), set_id=newest.set_id, limits=_LIMITS, chunk_size_bytes=_CHUNK_BYTES
+    )
+    before = {name: tree.digest for name, tree in read_stored(scene.machine, scene.place).items()}
+    key, parts = records.repository.keyring.chunk_id_key, [b"recut", b"set", str(_CHUNK_BYTES).encode()]
+    new = {old.hex(): rewritten_id(key, old, parts).hex() for old in found[:-1]}
+    return Purge(scene, order, before, stands_in=new)
+
+
+KINDS: list[Callable[[Scene], Purge]] = [snapshots, paths, everything, older]
 
 
 def _recorded(tmp_path: Path, kind: Callable[[Scene], Purge], faults: Faults) -> tuple[Purge, Disk, list[object]]:
@@ -148,7 +177,8 @@ def _recorded(tmp_path: Path, kind: Callable[[Scene], Purge], faults: Faults) ->
     before, trace = scene.record(purge.run)
     assert trace.exit_code == 0
     purge.after = purge.listed()
-    assert len(purge.after) == (0 if purge.order.whole else len(purge.before) - 2 + len(purge.stands_in))
+    gone = len(purge.stands_in) or 2
+    assert len(purge.after) == (0 if purge.is_whole else len(purge.before) - gone + len(purge.stands_in))
     assert set(purge.stands_in.values()) <= purge.after.keys()
     return purge, before, list(trace.steps)
 
@@ -208,7 +238,7 @@ def test_a_call_that_fails_is_told_and_loses_nothing_else(
         try:
             assert failed.exit_code != DEFECT, "an error without a code"
             purge.check_now()
-            if failed.exit_code == 0 and not purge.order.whole:
+            if failed.exit_code == 0 and not purge.is_whole:
                 assert purge.listed() == purge.after, "told that it is done, and it is not"
             purge.check_end(stored_bytes)
         except (AssertionError, BackupError) as error:

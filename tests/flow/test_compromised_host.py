@@ -14,7 +14,16 @@ from botocore.exceptions import ClientError
 
 from backupd.errors import DestinationRefusedError
 from backupd.model.destination_orders import DestinationTestOrder, DestinationUncoverOrder
-from backupd.model.orders import BackupOrder, FreeOrder, Limits, RestoreOrder, RetentionOrder, Selection, Unlock
+from backupd.model.orders import (
+    BackupOrder,
+    FreeOrder,
+    Limits,
+    MigrateOrder,
+    RestoreOrder,
+    RetentionOrder,
+    Selection,
+    Unlock,
+)
 from backupd.model.retention import RetentionText
 from backupd.model.store_access import StoreAccess
 from backupd.operations.backup.session import RunningSession, WriterIdentity
@@ -140,6 +149,29 @@ def test_a_host_that_may_only_add_backs_up_and_leaves_the_rest(weed: SeaweedFs, 
     assert [one["what"] for one in freed["waiting"]] == ["lock"]
     assert freed["removed"]["sessions"] == 4
     assert home.keep(last=10_000)["retention"]["left"] == 1
+
+
+def test_older_snapshots_stay_where_none_may_be_dropped(weed: SeaweedFs, tmp_path: Path) -> None:
+    """Else each of them stands there twice, and is written anew by each run."""
+    home = Household(weed, tmp_path)
+    for number in range(2):
+        home.keep(**{f"file{number}": 300_000})
+    records = home.machine.records(home.place(_LOCK), home.clock, access=home.access)
+    (set_id,) = {name.set_id for name in records.snapshot_names()}
+    before = {(one["Key"], one["VersionId"]) for one in home.versions() if "/blocks/" in one["Key"]}
+    words: dict[str, Any] = {"place": home.place(_LOCK), "set_id": set_id, "chunk_size_bytes": 16 << 10}
+    done = home.machine.run(MigrateOrder(access=home.access, **words), home.clock)
+    assert (done.done.exit_code, done.result["history"]["rewritten"]) == (0, [])
+    (left,) = done.result["history"]["left"]
+    assert (left["damaged"], "drop nothing" in left["reason"], len(done.done.warnings)) == (False, True, 1)
+    assert {(one["Key"], one["VersionId"]) for one in home.versions() if "/blocks/" in one["Key"]} == before
+
+    # Who looks after the place has it done; what is locked stays until its day.
+    done = home.machine.run(MigrateOrder(access=home.owner, **words), home.clock)
+    assert len(done.result["history"]["rewritten"]) == 1
+    assert len(home.machine.records(home.place(""), home.clock, access=home.owner).snapshot_names()) == 2
+    assert len({one["Key"] for one in home.versions() if "/snapshots/" in one["Key"]}) == 3
+    assert home.is_whole(_LOCK)
 
 
 @pytest.mark.parametrize("are_known", [True, False])

@@ -15,7 +15,7 @@ from backupd.cache.index_tables import IndexTables
 from backupd.cache.journal import read_journal
 from backupd.clock import to_name
 from backupd.errors import AccessError, DamageError, ObjectMissingError, StateError
-from backupd.operations.backup.lineage import Checked, Lineage, lineage_of, with_lineage
+from backupd.operations.backup.lineage import Checked, Fitness, Lineage, lineage_of, with_lineage
 from backupd.operations.backup.session import WriterIdentity, end_dead_session, recover_blocks
 from backupd.operations.backup.setting import SetUse
 from backupd.operations.backup.walk_rules import Caches
@@ -87,9 +87,7 @@ class Base(msgspec.Struct):
         return Checked(
             self.caches,
             reusable,
-            lineage=self.lineage,
-            now=use.stored_as,
-            chosen_class=use.chosen_class,
+            fitness=Fitness(self.lineage, use.stored_as, use.chosen_class),
             migrated=same,
         )
 

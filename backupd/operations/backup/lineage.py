@@ -71,12 +71,53 @@ def with_lineage(settings: str, lineage: Lineage, now: StoredAs) -> str:
     return json.dumps({**json.loads(settings), "stored_as": pairs}, indent=1, ensure_ascii=False)
 
 
+class Fitness(msgspec.Struct, frozen=True):
+    """Whether the files of snapshots are stored as a run would store them now."""
+
+    lineage: Lineage
+    """Of those snapshots."""
+    now: StoredAs
+    chosen_class: int | None
+
+    @property
+    def is_named_alike(self) -> bool:
+        """Whether all of them were named in the scope that is wanted now."""
+        return self.lineage is not None and all(one.deduplication == self.now.deduplication for one in self.lineage)
+
+    @property
+    def is_cut_alike(self) -> bool:
+        """Whether all of them were cut by the chunk size that is wanted now."""
+        return self.lineage is not None and all(one.chunk_size == self.now.chunk_size for one in self.lineage)
+
+    def is_well(self, entry: Entry) -> bool:
+        """Of one entry; what holds no content is."""
+        if entry.kind != Kind.FILE or entry.content is None:
+            return True
+        return self._is_named_well(entry) and self._is_cut_well(entry)
+
+    def _is_named_well(self, entry: Entry) -> bool:
+        has_salt = entry.extra is not None and entry.extra.salt is not None
+        return self.is_named_alike and has_salt is (self.now.deduplication == "path")
+
+    def _is_cut_well(self, entry: Entry) -> bool:
+        if entry.size <= WHOLE_FILE_BYTES:
+            # One chunk, whatever the settings are.
+            return True
+        if not isinstance(entry.content, Chunks | ChunkTree):
+            # One chunk has no class.
+            return self.is_cut_alike
+        found = entry.content.size_class
+        if self.chosen_class is not None:
+            return found == self.chosen_class
+        if found == INCOMPRESSIBLE_CLASS:
+            return self.is_cut_alike
+        return found == choose_class(entry.size, is_incompressible=False, previous_class=None)
+
+
 class Checked(Caches, frozen=True, kw_only=True):
     """Caches of a migration: what was not stored as it would be now is stale, and so is read again."""
 
-    lineage: Lineage
-    now: StoredAs
-    chosen_class: int | None
+    fitness: Fitness
     migrated: set[int]
     """Places in `found` of runs that were migrations to the same settings: all is well in those."""
 
@@ -99,31 +140,7 @@ class Checked(Caches, frozen=True, kw_only=True):
         return files, size
 
     def _is_well(self, row: Row) -> bool:
-        entry = entries.decode(row.entry) if row.entry else None
-        if entry is None or entry.kind != Kind.FILE or entry.content is None:
-            return True
-        return self._is_named_well(entry) and self._is_cut_well(entry)
-
-    def _is_named_well(self, entry: Entry) -> bool:
-        if self.lineage is None or any(one.deduplication != self.now.deduplication for one in self.lineage):
-            return False
-        has_salt = entry.extra is not None and entry.extra.salt is not None
-        return has_salt is (self.now.deduplication == "path")
-
-    def _is_cut_well(self, entry: Entry) -> bool:
-        if entry.size <= WHOLE_FILE_BYTES:
-            # One chunk, whatever the settings are.
-            return True
-        is_as_ever = self.lineage is not None and all(one.chunk_size == self.now.chunk_size for one in self.lineage)
-        if not isinstance(entry.content, Chunks | ChunkTree):
-            # One chunk has no class.
-            return is_as_ever
-        found = entry.content.size_class
-        if self.chosen_class is not None:
-            return found == self.chosen_class
-        if found == INCOMPRESSIBLE_CLASS:
-            return is_as_ever
-        return found == choose_class(entry.size, is_incompressible=False, previous_class=None)
+        return not row.entry or self.fitness.is_well(entries.decode(row.entry))
 
 
 def tell_stale(context: JobContext, caches: Caches, tally: Tally) -> None:

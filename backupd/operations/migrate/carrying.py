@@ -6,12 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 
 from backupd.cache.index_tables import IndexTables
 from backupd.index.layout import BlockRow
-from backupd.model import events
-from backupd.operations.backup.posting import Posts
 from backupd.operations.backup.session import Publishing
-from backupd.operations.backup.space import SpaceGuard
 from backupd.operations.context import JobContext
 from backupd.operations.migrate.report import Report
+from backupd.operations.migrate.ticker import Ticker
 from backupd.operations.places import OpenPlace
 from backupd.repository.block_facts import Wanted
 from backupd.repository.copied_blocks import CopiedBlocks, SealedSegment
@@ -27,42 +25,6 @@ _RETIRED_BLOCKS = 100_000
 """Of a record: an object is 4 MiB at most."""
 _COPIED_FROM = 0.5
 """A segment that may stay as it is sealed is copied whole where so much of it is wanted."""
-
-
-class Ticker:
-    """Asked between all steps: is the job to end, to wait, to announce its session again, to tell where it stands?"""
-
-    def __init__(self, context: JobContext, posts: Posts, guard: SpaceGuard, report: Report) -> None:
-        self._context, self._posts, self._guard, self._report = context, posts, guard, report
-        self.blocks: CopiedBlocks | None = None
-        self.done_bytes = 0
-        """Of the blocks that were carried."""
-        self.is_stopping = False
-        """Nothing but the end of what is under way is waited for."""
-
-    def turn(self) -> None:
-        """Raises the stop that was asked for, DestinationError, QuotaError."""
-        self._posts.post_if_due()
-        if self.is_stopping:
-            return
-        context = self._context
-        context.cancel.check()
-        if self.blocks is not None:
-            self._guard.look_at_copy(self.blocks.stored_bytes, self.blocks.unsafe_bytes)
-        context.wait_while_paused(tick=self._posts.post_if_due)
-        context.progress(self._progress)
-
-    def _progress(self, elapsed: float) -> events.Progress:
-        total = self._report.planned_bytes
-        left = elapsed * (total - self.done_bytes) / self.done_bytes if self.done_bytes else None
-        return events.Progress(
-            step="migrate",
-            bytes_done=self.done_bytes,
-            bytes_total=total,
-            bytes_stored=self.blocks.stored_bytes if self.blocks is not None else 0,
-            eta_seconds=left,
-            elapsed_seconds=elapsed,
-        )
 
 
 class Carrying:

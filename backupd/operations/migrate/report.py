@@ -11,6 +11,7 @@ from backupd.index.layout import BlockRow
 from backupd.model import events
 from backupd.model.migration_words import LACKING
 from backupd.operations.context import JobContext, error_fields
+from backupd.operations.migrate.history_report import HistoryReport
 from backupd.sizes import format_bytes
 
 
@@ -27,6 +28,7 @@ class Report:
         self.stored_bytes = self.fetched_bytes = 0
         self.lost: dict[bytes, str] = {}
         """Chunks that can't be read, and why."""
+        self.history = HistoryReport()
 
     @property
     def planned_bytes(self) -> int:
@@ -36,6 +38,8 @@ class Report:
     def tell_plan(self, context: JobContext, place: str) -> None:
         """Before anything is stored."""
         if not self.lacking:
+            if self.history.planned.chosen:
+                return
             context.tell("information", f"{place}: all is stored as the set wants it")
             return
         reasons = "; ".join(f"{format_bytes(size)} {LACKING[reason]}" for reason, size in self._by_reason().items())
@@ -47,10 +51,10 @@ class Report:
 
     def end(self, context: JobContext, *, is_dry: bool) -> events.Done:
         """The end of the job."""
-        error = self._error() if self.lost else None
+        error = self._error() if self.lost else self.history.error()
         return events.Done(
             exit_code=error.exit_code if error is not None else 0,
-            result=self._result(is_dry=is_dry) | {"seconds": round(context.elapsed_seconds, 3)},
+            result=self._result(context, is_dry=is_dry) | {"seconds": round(context.elapsed_seconds, 3)},
             warnings=context.warnings,
             error=error_fields(error) if error is not None else None,
         )
@@ -64,7 +68,7 @@ class Report:
             context={"chunks": count},
         )
 
-    def _result(self, *, is_dry: bool) -> dict[str, Any]:
+    def _result(self, context: JobContext, *, is_dry: bool) -> dict[str, Any]:
         done = [row for block_id, (row, _) in self.lacking.items() if block_id in self.retired]
         left = [row for block_id, (row, _) in self.lacking.items() if block_id not in self.retired]
         return {
@@ -76,6 +80,7 @@ class Report:
             "stored_bytes": self.stored_bytes,
             "fetched_bytes": self.fetched_bytes,
             "lost_chunks": len(self.lost),
+            "history": self.history.document(context.zone),
         }
 
     def _by_reason(self) -> Mapping[str, int]:

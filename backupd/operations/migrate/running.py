@@ -15,8 +15,10 @@ from backupd.operations.backup.posting import Posts
 from backupd.operations.backup.session import Publishing, RunningSession, WriterIdentity, begin_journal, validate
 from backupd.operations.backup.space import SpaceGuard
 from backupd.operations.context import JobContext
-from backupd.operations.migrate.carrying import Carrying, Ticker
+from backupd.operations.migrate.carrying import Carrying
+from backupd.operations.migrate.history import History
 from backupd.operations.migrate.report import Report
+from backupd.operations.migrate.ticker import Ticker
 from backupd.operations.places import OpenPlace, load_place_index, open_place, writing
 from backupd.repository import block_facts
 from backupd.repository.bad_places import BadPlaces, retired_in
@@ -50,6 +52,8 @@ def run(order: MigrateOrder, context: JobContext) -> events.Done:
         index = load_place_index(place)
         try:
             mark_absent(index.tables, place.records)
+            _refuse_unread(index)
+            History(order, context, place, index, report.history).plan()
             _plan(order, context, place, index, report)
         finally:
             index.tables.close()
@@ -72,14 +76,18 @@ def _wanted(order: MigrateOrder, place: OpenPlace) -> Wanted:
     return Wanted(keyring.current.name, order.compression, keyring.configuration.parity)
 
 
-def _plan(
-    order: MigrateOrder, context: JobContext, place: OpenPlace, index: LoadedIndex, report: Report
-) -> None:
-    """Find the blocks that are not as they are wanted, and tell. index: what is absent for writing is marked."""
+def _refuse_unread(index: LoadedIndex) -> None:
+    """Raises KeyMissingError, DamageError where a part of the index can't be read."""
     for message in index.locked.values():
         raise KeyMissingError(message, hint="nothing was stored anew; use a newer key of the repository")
     for message in index.damaged.values():
         raise DamageError(message, hint="make the index anew, then migrate: bkctl check --rebuild-index")
+
+
+def _plan(
+    order: MigrateOrder, context: JobContext, place: OpenPlace, index: LoadedIndex, report: Report
+) -> None:
+    """Find the blocks that are not as they are wanted, and tell. index: what is absent for writing is marked."""
     tables, state = index.tables, place.records.gc_state()
     rows = [row for row in tables.blocks() if row.block_id not in state.absent]
     listed = list_blocks(place.records.place)
@@ -137,9 +145,13 @@ class _Migration:
         try:
             basing.end_dead(context, place, self._set_id, self._who, index.tables)
             mark_absent(index.tables, place.records)
+            _refuse_unread(index)
+            history = History(self._order, context, place, index, self._report.history)
+            history.plan()
             _plan(self._order, context, place, index, self._report)
             if self._report.lacking:
                 self._carry(index)
+            history.run(self._who)
             self._seal_index_anew(index)
         finally:
             index.tables.close()
@@ -156,7 +168,7 @@ class _Migration:
         journal = begin_journal(basing.journal_path(context, place, self._set_id), session, "")
         publishing = Publishing(place.records, tables, journal, context.warn, honouring, state.generation)
         guard.begin_copy()
-        ticker = Ticker(context, Posts(session, context.clock), guard, report)
+        ticker = Ticker(context, Posts(session, context.clock), guard, report.planned_bytes)
         carrying = Carrying(context, place, tables, publishing, ticker, _wanted(self._order, place), report)
         context.step("store anew what is not as the set wants it")
         is_ended = False

@@ -9,26 +9,18 @@ import os
 from collections.abc import Sequence
 
 import msgspec
-from blake3 import blake3
 
 from backupd.block.layout import TREE
 from backupd.chunk.identity import ZERO_SALT, Identity, node_key
-from backupd.errors import ConflictError, StoppedError
 from backupd.operations.backup import basing
-from backupd.operations.backup.after_commit import end_session, remember_seen
 from backupd.operations.backup.posting import Posts
-from backupd.operations.backup.session import (
-    Publishing,
-    RunningSession,
-    WriterIdentity,
-    begin_journal,
-    validate,
-)
+from backupd.operations.backup.session import Publishing, RunningSession, WriterIdentity, validate
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace
 from backupd.operations.purge.choosing import Wish, remaining_sources
+from backupd.operations.writing_anew import WritingAnew, rewritten_id
 from backupd.repository.copied_blocks import CopiedBlocks
-from backupd.repository.index_loading import LoadedIndex, load_index, mark_absent
+from backupd.repository.index_loading import LoadedIndex, load_index
 from backupd.repository.notes import write_note
 from backupd.repository.reader import ChunkReader
 from backupd.repository.repacking import Repacker
@@ -74,40 +66,13 @@ class Rewriter:
             # Before there is anything that a policy could drop.
             note = Note(self._context.clock.now_ns(), self._who.host_id, new_id, PIN, noted.reason)
             write_note(self._records, note)
-        return self._write(wish, new_id, noted)
 
-    def _write(self, wish: Wish, new_id: bytes, noted: Noted) -> Snapshot:
-        context, tables = self._context, self._index.tables
-        session = RunningSession(
-            os.urandom(16), self._records, self._who, [wish.at.name], wish.snapshot.started_ns
-        )
-        session.post(context.clock.now_ns())
-        state, _ = mark_absent(tables, self._records)
-        honouring = session.begin_honouring(tables, state, context.clock.now_ns())
-        journal = begin_journal(basing.journal_path(context, self._place, self._who.set_id), session, "")
-        is_ended = False
-        try:
-            void, _ = self._records.readable_void_names()
-            if wish.at.name in void or self._records.place.size(wish.at.name) is None:
-                raise ConflictError(
-                    "the snapshot was dropped before it could be written anew", hint="run the purge again"
-                )
-            publishing = Publishing(self._records, tables, journal, context.warn, honouring, state.generation)
-            try:
-                root = self._store_nodes(wish.snapshot.root, publishing, session)
-            except StoppedError:
-                session.abandon(context.clock.now_ns())
-                is_ended = True
-                raise
-            snapshot = self._stand_in(wish, new_id, root, noted)
-            session.commit(snapshot, context.clock.now_ns())
-            is_ended = True
-            remember_seen(self._context, self._place, session.name)
-            end_session(self._context, session)
-        finally:
-            # Where it did not end, the next run of the set, or the next purge, ends the session by the journal.
-            journal.close(is_ended=is_ended)
-        return snapshot
+        def fill(publishing: Publishing, session: RunningSession) -> Snapshot:
+            root = self._store_nodes(wish.snapshot.root, publishing, session)
+            return self._stand_in(wish, new_id, root, noted)
+
+        writing = WritingAnew(self._context, self._place, self._index, self._who)
+        return writing.write(wish.at, fill).snapshot
 
     def _store_nodes(self, root: bytes, publishing: Publishing, session: RunningSession) -> bytes:
         """Store the nodes on the way to the paths; gives the new top node."""
@@ -157,12 +122,6 @@ class Rewriter:
             tags=noted.tags_over(old.tags),
             rewriting=Rewriting(old.id, self._context.clock.now_ns(), self._who.host_id, paths),
         )
-
-
-def rewritten_id(chunk_id_key: bytes, old_id: bytes, paths: Sequence[bytes]) -> bytes:
-    """The id of what stands in for a snapshot: the same at each destination, and whenever it is asked for."""
-    key = blake3(b"backupd rewritten" + chunk_id_key).digest()
-    return blake3(old_id + b"\0".join(paths), key=key).digest(16)
 
 
 class _Ticker:
