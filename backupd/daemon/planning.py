@@ -13,10 +13,12 @@ from backupd.daemon.definitions import Definitions
 from backupd.model.orders import BackupOrder, Limits, Order, OwnRepository, ReplicateOrder, Unlock
 from backupd.model.places import inside
 from backupd.model.sets import DestinationText, SetText
+from backupd.model.streams import StreamOrder, StreamText
 from backupd.rules.definition_rules import filter_word
 from backupd.settings.secrets import read_secret
-from backupd.sizes import parse_parity, parse_size
+from backupd.sizes import parse_duration, parse_parity, parse_size
 
+_STREAM_SECONDS = 86400
 Unlocked = TypeVar("Unlocked", bound=Order)
 
 
@@ -63,7 +65,20 @@ def backup_order(
         cipher=text.cipher,
         block_size_bytes=parse_size(text.block_size) if text.block_size is not None else None,
         parity=parity_of(text),
+        streams=stream_orders(text.streams),
     )
+
+
+def stream_orders(streams: list[StreamText]) -> list[StreamOrder]:
+    """Streams as jobs get them, with their secrets. Raises UsageError, KeyMissingError."""
+    return [
+        StreamOrder(
+            text=text,
+            timeout_seconds=parse_duration(text.timeout) if text.timeout is not None else _STREAM_SECONDS,
+            secret=read_secret(text.password) if text.password is not None else None,
+        )
+        for text in streams
+    ]
 
 
 def copy_order(

@@ -12,6 +12,7 @@ from backupd.model.quotas import AccountLimit, SpaceLimits
 from backupd.model.retention import RetentionText
 from backupd.model.sets import ConfigDocument
 from backupd.model.store_access import NO_ACCESS, StoreAccess
+from backupd.model.streams import StreamOrder
 from backupd.model.structs import Number, Rate, Seconds, Strict, WorkerCount
 
 Overwrite = Literal["if-changed", "if-newer", "always", "never"]
@@ -158,6 +159,7 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     """Applied after the run, where it was good; None: nothing is dropped."""
     migrate: bool = False
     """Whether files are read again that were cut or named by other settings than now."""
+    streams: list[StreamOrder] = []
 
 
 class Selection(Strict, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from backupd.model.notices import ContactText, NoticeText
 from backupd.model.retention import RetentionText
 from backupd.model.schedules import ScheduleText
 from backupd.model.secret_references import SecretReference
+from backupd.model.streams import StreamText
 from backupd.model.structs import Text
 
 Compression = Literal["none", "fast", "normal", "best"]
@@ -87,8 +88,8 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """A backup set: what, where to, how."""
 
     name: str
-    sources: list[str]
-    """Absolute paths, in UTF-8."""
+    sources: list[str] = []
+    """Absolute paths, in UTF-8; none for a set of streams alone."""
     to: list[str]
     """Names of destinations, first the one that restores read from."""
     mode: Literal["sequential", "concurrent"] = "sequential"
@@ -135,6 +136,8 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """Which snapshots are kept; none: each for 7 days after the next one was made."""
     retention_at: dict[str, RetentionText] = {}
     """Name of a destination of the set -> what holds there instead."""
+    streams: list[StreamText] = []
+    """What commands write, beside the sources or in place of them."""
 
 
 class ConfigText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -52,6 +53,14 @@ class StorePolicy(msgspec.Struct, frozen=True):
     """When the first of the interrupted runs began that this one goes on from."""
 
 
+class TargetReader(Protocol):
+    """Who reads what is no file."""
+
+    def read(self, target: Target) -> None:
+        """Its entry comes to the target's slice later."""
+        ...
+
+
 class FileReading:
     """Gives files to the engine and their entries to the directories."""
 
@@ -67,6 +76,8 @@ class FileReading:
         self._links = LinkGroups()
         self._sharing: dict[tuple[int, int], list[Target]] = {}
         self._shared: dict[tuple[int, int], tuple[bytes, bytes]] = {}
+        self.streams: TargetReader | None = None
+        """Who has streams read."""
 
     # What the walk asks
 
@@ -121,6 +132,11 @@ class FileReading:
         self._batch_bytes += stat.st_size
         if len(self._batch) >= BATCH_FILES:
             self.flush()
+
+    def read_stream(self, build: DirectoryBuild, piece: Slice, index: int, seen: Seen, row: Row | None) -> None:
+        """Have a command's output read; its entry comes to the slice later."""
+        if self.streams is not None:
+            self.streams.read(Target(build, piece, index, seen, row))
 
     def unsent(self) -> Iterator[bytes]:
         """Files of the open batch."""

@@ -15,6 +15,7 @@ from backupd.destination.stores import local_paths
 from backupd.errors import DamageError, ObjectMissingError, UsageError
 from backupd.model.orders import BackupOrder
 from backupd.model.results import shown
+from backupd.model.streams import STREAMS_PATH
 from backupd.operations.backup.lineage import StoredAs, stored_as
 from backupd.operations.backup.walk_rules import WalkRules, options_digest
 from backupd.operations.context import JobContext
@@ -66,7 +67,8 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
         set_id = (order.own.adopts and _stored_id(place, host_name, name)) or order.set_id or set_id
     files = {word.value: _read_filter_file(word.value) for word in order.filters if word.kind == "filter-file"}
     filter_rules = rules_of(order.filters, files)
-    rules = _walk_rules(order, context, place, sources, Filters(filter_rules))
+    walked = [*sources, STREAMS_PATH] if order.streams else sources
+    rules = _walk_rules(order, context, place, walked, Filters(filter_rules))
     deduplication = order.deduplication or "set"
     if order.migrate and deduplication == "off":
         raise UsageError(
@@ -111,9 +113,11 @@ def _walk_rules(
     nested = {source for source in sources if source not in tops}
     network = {mount.device for mount in mounts if mount.is_network}
     leading = {above for source in nested for above in _above(source)}
+    streams = sorted(os.fsencode(stream.text.name) for stream in order.streams)
     # Namespaces are mounted on files.
     leaves_out_files = bool(swaps) or any(mount.type == "nsfs" for mount in mounts)
-    return WalkRules(tops, nested, leading, filters, left_out, leaves_out_files, order.one_file_system, network)
+    is_one = order.one_file_system
+    return WalkRules(tops, nested, leading, filters, left_out, leaves_out_files, is_one, network, streams)
 
 
 def _above(path: bytes) -> list[bytes]:
@@ -160,6 +164,7 @@ def _settings_text(order: BackupOrder, sources: list[bytes], rules: list[Rule], 
         "deduplication": deduplication,
         "chunk_size": order.chunk_size_bytes or "auto",
         "check_before_sending": order.check_before_sending,
+        **({"streams": [{"name": s.text.name, "kind": s.text.kind} for s in order.streams]} if order.streams else {}),
         # Of one that is no set of a daemon's the repository says it.
         **({"parity": order.parity} if order.own is not None and order.parity is not None else {}),
     }

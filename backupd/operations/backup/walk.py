@@ -7,9 +7,11 @@ import stat as modes
 from collections.abc import Iterator
 
 from backupd.cache.file_cache import PieceRef, Row
+from backupd.model.streams import STREAMS_NAME, STREAMS_PATH
 from backupd.operations.backup.building import BuildTools, DirectoryBuild, Slice
 from backupd.operations.backup.inode_trust import InodeTrust
 from backupd.operations.backup.special_entry import make_special
+from backupd.operations.backup.stream_files import seen_streams, stat_of
 from backupd.operations.backup.stretches import Stretch, cut_stretches
 from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk_rules import Caches, Reading, WalkRules
@@ -19,6 +21,8 @@ from backupd.source.signature import YOUNG_NS, YOUNG_ON_NETWORK_NS, is_young
 from backupd.tree import entry as entries
 from backupd.tree.depth import TOO_DEEP, is_too_deep
 from backupd.tree.entry import ANCESTOR
+
+_NO_FD = -1
 
 
 class TreeWalk:
@@ -94,6 +98,8 @@ class TreeWalk:
         fd = self._fds.pop(build.path)
         if build.state & ANCESTOR:
             return self._ancestor(build, fd, self._ancestor_steps(build.path))
+        if self._is_streams(build.path):
+            return self._streams(build)
         return self._directory(build, fd)
 
     def _ancestor(self, build: DirectoryBuild, fd: int, names: list[bytes]) -> Iterator[DirectoryBuild | bool]:
@@ -105,6 +111,18 @@ class TreeWalk:
             yield from self._slice(build, fd, seen, Stretch(names, b"", None, None))
         finally:
             os.close(fd)
+        build.end_listing()
+
+    # The directory of streams, which is none of the machine's
+
+    def _is_streams(self, path: bytes) -> bool:
+        return path == STREAMS_PATH and bool(self._rules.streams)
+
+    def _streams(self, build: DirectoryBuild) -> Iterator[DirectoryBuild | bool]:
+        known = self._caches.directory(build.path)
+        build.cache = known[0] if known is not None else None
+        names = self._rules.streams
+        yield from self._slice(build, _NO_FD, seen_streams(names, self._began_ns), Stretch(names, b"", None, None))
         build.end_listing()
 
     # Directories of the sources
@@ -121,6 +139,8 @@ class TreeWalk:
                     build.candidate = (known[0], known[1])
             try:
                 names = scanner.list_names(fd)
+                if build.path == b"/" and self._rules.streams:
+                    names = sorted({*names, STREAMS_NAME})
             except OSError as error:
                 self._problem(build, b"", error)
                 names, known, build.cache = [], None, None
@@ -133,7 +153,10 @@ class TreeWalk:
         build.end_listing()
 
     def _look(self, build: DirectoryBuild, fd: int, names: list[bytes]) -> list[Seen]:
-        seen, failed = scanner.look(fd, names)
+        has_streams = build.path == b"/" and bool(self._rules.streams) and STREAMS_NAME in names
+        seen, failed = scanner.look(fd, [name for name in names if name != STREAMS_NAME] if has_streams else names)
+        if has_streams:
+            seen = sorted([*seen, Seen(STREAMS_NAME, stat_of(modes.S_IFDIR | 0o755, 0, self._began_ns))])
         for name, error in failed:
             if not self._is_left_out(build.path.rstrip(b"/") + b"/" + name, name, False):
                 self._problem(build, name, error)
@@ -276,6 +299,9 @@ class TreeWalk:
     def _open_child(self, child: DirectoryBuild, fd: int) -> None:
         """Open a subdirectory right before it is walked; one that can't be opened is stored empty, as a problem."""
         name = child.path.rpartition(b"/")[2]
+        if self._is_streams(child.path):
+            self._fds[child.path] = _NO_FD
+            return
         if is_too_deep(child.path):
             # Told at each backup, for no restore would enter it.
             self._not_opened(child, name, fd, OSError(TOO_DEEP))
@@ -317,6 +343,9 @@ class TreeWalk:
     def _entry(
         self, build: DirectoryBuild, piece: Slice, index: int, found: Seen, row: Row | None, fd: int
     ) -> None:
+        if self._is_streams(build.path):
+            self._reading.read_stream(build, piece, index, found, row)
+            return
         signature = piece.signatures[index]
         if self._is_young(found.stat):
             piece.signatures[index] = b""

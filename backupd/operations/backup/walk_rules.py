@@ -44,6 +44,10 @@ class Reading(Protocol):
         """Have a file read; its entry comes to the slice later."""
         ...
 
+    def read_stream(self, build: DirectoryBuild, piece: Slice, index: int, seen: Seen, row: Row | None) -> None:
+        """Have a command run and what it writes read; its entry comes to the slice later."""
+        ...
+
 
 class WalkRules(msgspec.Struct, frozen=True):
     """What is taken in, and how far the cache counts."""
@@ -60,6 +64,8 @@ class WalkRules(msgspec.Struct, frozen=True):
     """Whether single files (swap files) may be among what is left out."""
     one_file_system: bool
     network_devices: set[int]
+    streams: list[bytes] = []
+    """Names of files that commands write, in byte order."""
 
 
 class Caches(msgspec.Struct, frozen=True):
