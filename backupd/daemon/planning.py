@@ -10,8 +10,18 @@ import msgspec
 
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
 from backupd.daemon.definitions import Definitions
-from backupd.model.orders import BackupOrder, Limits, Order, OwnRepository, ReplicateOrder, Unlock
+from backupd.model.orders import (
+    BackupOrder,
+    FreeOrder,
+    Limits,
+    Order,
+    OwnRepository,
+    ReplicateOrder,
+    RestoreOrder,
+    Unlock,
+)
 from backupd.model.places import inside
+from backupd.model.purge_orders import PurgeOrder
 from backupd.model.sets import DestinationText, SetText
 from backupd.model.streams import StreamOrder, StreamText
 from backupd.rules.definition_rules import filter_word
@@ -79,6 +89,28 @@ def stream_orders(streams: list[StreamText]) -> list[StreamOrder]:
         )
         for text in streams
     ]
+
+
+def needs_secrets(order: Order) -> bool:
+    """Whether the set's own secrets go with an order that a client sent."""
+    if isinstance(order, RestoreOrder):
+        return order.into_database is not None
+    return isinstance(order, ReplicateOrder | FreeOrder | PurgeOrder)
+
+
+def with_secrets(order: Unlocked, text: SetText) -> Unlocked:
+    """The order with the secrets of its set that it needs. Raises KeyMissingError."""
+    if isinstance(order, RestoreOrder):
+        return msgspec.structs.replace(order, streams=_streams_for(order, text))
+    return unlocked(order, text)
+
+
+def _streams_for(order: RestoreOrder, text: SetText) -> list[StreamOrder]:
+    """The set's streams; an ordinary caller gets none of its logins."""
+    if order.caller is None:
+        return stream_orders(text.streams)
+    taken = {"password": None, "login": None, "user": None, "environment": {}}
+    return stream_orders([msgspec.structs.replace(one, **taken) for one in text.streams])
 
 
 def copy_order(

@@ -180,7 +180,11 @@ class RestoreOrder(Order, frozen=True, kw_only=True, tag="restore"):
 
     selection: Selection
     to: bytes | None
-    """Target directory; None: `--original`."""
+    """Target directory; None: `--original`, or a database."""
+    into_database: str | None = None
+    """Name of a database, or the path of one of SQLite, that a stream is to fill."""
+    streams: list[StreamOrder] = []
+    """With that: the set's, as they are now; a daemon fills them in, their secrets for its own user alone."""
     strip: bool = False
     all_versions: bool = False
     picks: list[str] = []

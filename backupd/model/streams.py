@@ -12,6 +12,8 @@ STREAMS_PATH = b"/.streams"
 """The directory of a snapshot in which streams lie, each under its name; no directory of the machine."""
 DATABASE_SERVERS = ("postgresql", "mysql", "mongodb")
 """Kinds that a server gives."""
+DATABASES = ("postgresql", "mysql", "sqlite", "mongodb")
+"""Kinds that can go back into one."""
 KINDS = ("run", "postgresql", "mysql", "sqlite", "mongodb", "device", "system")
 StreamKind = Literal["run", "postgresql", "mysql", "sqlite", "mongodb", "device", "system"]
 ALL_DATABASES = "all"

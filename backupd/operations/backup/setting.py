@@ -15,7 +15,7 @@ from backupd.destination.stores import local_paths
 from backupd.errors import DamageError, ObjectMissingError, UsageError
 from backupd.model.orders import BackupOrder
 from backupd.model.results import shown
-from backupd.model.streams import STREAMS_PATH
+from backupd.model.streams import DATABASES, STREAMS_PATH, StreamText
 from backupd.operations.backup.lineage import StoredAs, stored_as
 from backupd.operations.backup.walk_rules import WalkRules, options_digest
 from backupd.operations.context import JobContext
@@ -164,8 +164,14 @@ def _settings_text(order: BackupOrder, sources: list[bytes], rules: list[Rule], 
         "deduplication": deduplication,
         "chunk_size": order.chunk_size_bytes or "auto",
         "check_before_sending": order.check_before_sending,
-        **({"streams": [{"name": s.text.name, "kind": s.text.kind} for s in order.streams]} if order.streams else {}),
+        **({"streams": [_stream_fields(one.text) for one in order.streams]} if order.streams else {}),
         # Of one that is no set of a daemon's the repository says it.
         **({"parity": order.parity} if order.own is not None and order.parity is not None else {}),
     }
     return json.dumps(settings, indent=1, ensure_ascii=False)
+
+
+def _stream_fields(text: StreamText) -> dict[str, str | None]:
+    """What a restore has to know of a stream."""
+    database = getattr(text, text.kind) if text.kind in DATABASES else None
+    return {"name": text.name, "kind": text.kind, **({"database": database} if database is not None else {})}

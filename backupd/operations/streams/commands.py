@@ -138,7 +138,8 @@ def dump_command(order: StreamOrder, temporary: str) -> Command:
             made = _mongodb(making)
         case kind:
             value = {"sqlite": text.sqlite, "device": text.device}.get(str(kind))
-            made = making.command([sys.executable], ["-P", "-m", "backupd.dump", str(kind), *([value] if value else [])])
+            words = ["-P", "-m", "backupd.dump", str(kind)]
+            made = making.command([sys.executable], [*words, value] if value else words)
             made.environment["PATH"] = f"{making.environment['PATH']}:{_PATH}"
     return made
 

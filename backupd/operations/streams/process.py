@@ -11,10 +11,11 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from backupd.model.streams import StreamText
 from backupd.operations.context import JobContext
-from backupd.operations.streams.commands import Command
+from backupd.operations.streams.commands import Command, User
 from backupd.store_errors import StreamError
 
 _PIPE_BYTES = 1 << 20
@@ -56,9 +57,7 @@ class StreamProcess:
                 cwd="/",
                 start_new_session=True,
                 pass_fds=[secret.fd for secret in command.secrets],
-                user=user.uid if user is not None and os.geteuid() == 0 else None,
-                group=user.gid if user is not None and os.geteuid() == 0 else None,
-                extra_groups=user.groups if user is not None and os.geteuid() == 0 else None,
+                **_rights(user),
             )
         except (OSError, subprocess.SubprocessError) as error:
             reason = getattr(error, "strerror", None) or str(error)
@@ -172,6 +171,15 @@ class StreamProcess:
             elif self._line_count == _MOST_LINES + 1:
                 self._context.tell("information", f"{self.name}: it says more, which is left out here")
         return bool(data)
+
+
+def _rights(user: User | None) -> dict[str, Any]:
+    """With whose rights a child works, for good: a job that works for a caller could take its own back."""
+    if os.geteuid() == 0:
+        return {"user": user.uid, "group": user.gid, "extra_groups": user.groups} if user is not None else {}
+    if os.getuid() != os.geteuid():
+        return {"user": os.geteuid(), "group": os.getegid()}
+    return {}
 
 
 class Fifo:
