@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -109,7 +109,7 @@ def _streams_for(order: RestoreOrder, text: SetText) -> list[StreamOrder]:
     """The set's streams; an ordinary caller gets none of its logins."""
     if order.caller is None:
         return stream_orders(text.streams)
-    taken = {"password": None, "login": None, "user": None, "environment": {}}
+    taken: dict[str, Any] = {"password": None, "login": None, "user": None, "environment": {}}
     return stream_orders([msgspec.structs.replace(one, **taken) for one in text.streams])
 
 

@@ -29,7 +29,9 @@ from backupd.tree.entry import Chunks, ChunkTree
 from backupd.tree.lists import make_content
 
 _FIRST_BYTES = 1 << 30
-"""What a stream is taken for of which no version is known, where chunks are chosen by the size."""
+_LEAST_BYTES = 256 << 20
+"""What a stream is taken for of which no version is known, and at least, where chunks are chosen by the size: another
+class of chunks would find none of those of the last version."""
 
 
 def seen_streams(names: list[bytes], now_ns: int) -> list[Seen]:
@@ -148,7 +150,7 @@ class _Stream:
         known = entries.decode(row.known) if row is not None and row.known else None
         content = known.content if known is not None else None
         former = content.size_class if isinstance(content, Chunks | ChunkTree) else None
-        size = known.size if known is not None and known.size else _FIRST_BYTES
+        size = max(known.size, _LEAST_BYTES) if known is not None else _FIRST_BYTES
         self._size_class = choose_class(size, False, former, self._files.chosen_class)
         return StreamTask(
             0,

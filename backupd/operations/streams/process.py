@@ -34,7 +34,7 @@ class StreamProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._ended_because = ""
         self._is_closed = threading.Event()
-        self._said: deque[str] = deque(maxlen=3)
+        self._said: deque[str] = deque(maxlen=2)
         self._line_count = 0
         self._partial = b""
         self._watcher = threading.Thread(target=self._watch, name=f"stream {self.name}", daemon=True)
@@ -81,7 +81,7 @@ class StreamProcess:
         if code == 0:
             return None
         how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        said = f": {self._said[-1]}" if self._said else ""
+        said = f": {'; '.join(self._said)}" if self._said else ""
         return f"{self._command.program} {how}{said}"
 
     def end(self, because: str) -> None:
