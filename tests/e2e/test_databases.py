@@ -151,7 +151,8 @@ def test_a_wrong_password_is_a_failed_run_without_a_snapshot(daemon: Daemon, pos
     assert listed is None or listed["snapshots"] == []
 
 
-def test_mariadb_comes_back_as_it_was_at_one_moment(daemon: Daemon) -> None:
+@pytest.fixture
+def maria() -> Generator[MariaDB, None, None]:
     with running_mariadb() as server:
         server.sql("create database shop character set utf8mb4")
         server.sql(
@@ -162,25 +163,25 @@ def test_mariadb_comes_back_as_it_was_at_one_moment(daemon: Daemon) -> None:
             "create trigger t before insert on pair for each row set @x = 1;",
             "shop",
         )
-        _mariadb_round(daemon, server)
+        yield server
 
 
-def _mariadb_round(daemon: Daemon, server: MariaDB) -> None:
-    _apply(daemon, "my", f"mysql: shop, host: {server.socket}, login: dumper", secret=mariadb.PASSWORD)
+def test_mariadb_comes_back_as_it_was_at_one_moment(daemon: Daemon, maria: MariaDB) -> None:
+    _apply(daemon, "my", f"mysql: shop, host: {maria.socket}, login: dumper", secret=mariadb.PASSWORD)
     rows = "select md5(group_concat(id, name, hex(raw) order by id)) from item"
     sized = f"set group_concat_max_len = 10000000; {rows}"
-    before = server.sql(sized, "shop")
+    before = maria.sql(sized, "shop")
     update = "begin; update pair set a = {0}; update pair set b = {0}; commit;"
-    with _seen_processes() as seen, _writing(lambda n: server.sql(update.format(n), "shop")):
+    with _seen_processes() as seen, _writing(lambda n: maria.sql(update.format(n), "shop")):
         daemon.good("backup", "my")
     full = daemon.json("restore", "my", "--into-database", "shop")
     assert (full["exit"], full["error"]["code"]) == (17, "target.database_in_use"), full
-    server.sql("drop database shop")
+    maria.sql("drop database shop")
     with _seen_processes() as seen_back:
         daemon.good("restore", "my", "--into-database", "other")
-    assert server.sql(sized, "other") == before
-    assert server.sql("select a = b from pair", "other") == "1", "half of a transaction was dumped"
-    assert server.sql("call twice(21)", "other") == "42"
+    assert maria.sql(sized, "other") == before
+    assert maria.sql("select a = b from pair", "other") == "1", "half of a transaction was dumped"
+    assert maria.sql("call twice(21)", "other") == "42"
     _no_secret(seen, mariadb.PASSWORD, b"mariadb-dump")
     _no_secret(seen_back, mariadb.PASSWORD, b"mariadb")
 

@@ -137,7 +137,8 @@ def test_a_cancelled_run_ends_the_command_with_all_that_it_started(daemon: Daemo
 def test_a_worker_that_dies_has_the_command_run_anew(daemon: Daemon, tmp_path: Path) -> None:
     began, read = tmp_path / "began", tmp_path / "read"
     # More than a pipe takes: when all is written, its reader is there.
-    text = f"echo x >> {began}; head -c {10 * _MIB} /dev/zero; touch {read}; test $(wc -l < {began}) -gt 1 || sleep 1000"
+    text = f"echo x >> {began}; head -c {10 * _MIB} /dev/zero; touch {read}; "
+    text += f"test $(wc -l < {began}) -gt 1 || sleep 1000"
     _apply(daemon, "dies", [_shell("data", text)])
     job = daemon.good("backup", "dies", "--detach")["jobs"][0]["id"]
     end = time.monotonic() + 30
@@ -196,7 +197,8 @@ def test_streams_are_edited_shown_and_never_go_back_to_the_root(daemon: Daemon, 
     source = tmp_path / "source"
     source.mkdir()
     (source / "file").write_bytes(b"x")
-    words = ["--source", source, "--stream", f"a=sqlite:{tmp_path / 'a.db'}", "--to", tmp_path / "place"]
+    words: list[str | Path] = ["--source", source, "--stream", f"a=sqlite:{tmp_path / 'a.db'}"]
+    words += ["--to", tmp_path / "place"]
     daemon.good("set", "create", "edited", *words)
     daemon.good("set", "edit", "edited", "--stream", "machine=system", "--remove-stream", "a")
     assert [one["name"] for one in daemon.good("set", "show", "edited")["set"]["streams"]] == ["machine"]
@@ -210,6 +212,26 @@ def test_streams_are_edited_shown_and_never_go_back_to_the_root(daemon: Daemon, 
     assert refused["exit"] == 2, refused
     refused = daemon.json("restore", "edited", "/.streams/machine", "--into-database", "x")
     assert (refused["exit"], "no dump of a database" in refused["error"]["message"]) == (2, True), refused
+
+
+def test_files_of_a_running_database_are_warned_of(daemon: Daemon, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    files = ("pg/PG_VERSION", "pg/base/1", "pg2/PG_VERSION", "my/ibdata1", "my/db/t.ibd", "l.db", "l.db-wal", "B.QBW")
+    for name in files:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(b"x")
+    daemon.good("set", "create", "live", "--source", source, "--to", tmp_path / "place")
+    document = daemon.json("backup", "live")
+    assert document["exit"] == 0, document
+    told = sorted(one for one in document["warnings"] if "running database" in one)
+    starts = [f"{source}/{name}: " for name in ("B.QBW", "l.db", "pg/PG_VERSION")]
+    starts.append(f"{source}/my/ibdata1 and 1 more: ")
+    assert [one[: one.index(": ") + 2] for one in told] == sorted(starts)
+    assert "`postgresql: DB`" in next(one for one in told if "PG_VERSION" in one)
+    assert any("running database" in one for one in daemon.json("set", "estimate", "live")["warnings"])
+    daemon.good("set", "edit", "live", "--stream", f"l=sqlite:{source / 'l.db'}")
+    told = [one for one in daemon.json("backup", "live")["warnings"] if "running database" in one]
+    assert not [one for one in told if "l.db" in one]
 
 
 _NO_STREAMS = ("a", "=system", "a=system:x", "a=postgresql", "a=postgresql:", "a=run:x", "a=mysql:-x")

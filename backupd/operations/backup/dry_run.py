@@ -137,6 +137,8 @@ def _count(
                 )
             )
         writer.discard()
+        for warning in walk.live.sentences(use.rules.stream_kinds):
+            context.warn(warning)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return tally

@@ -235,6 +235,8 @@ class _Run:
                 checkpoints.turn()
             storing.engine.drain(lambda: None)
             storing.tell_files()
+            for warning in walk.live.sentences(self._use.rules.stream_kinds):
+                context.warn(warning)
         except DamagedCacheError:
             raise
         except BackupError as stop:

@@ -116,8 +116,9 @@ def _walk_rules(
     streams = sorted(os.fsencode(stream.text.name) for stream in order.streams)
     # Namespaces are mounted on files.
     leaves_out_files = bool(swaps) or any(mount.type == "nsfs" for mount in mounts)
+    kinds = [str(stream.text.kind) for stream in order.streams]
     is_one = order.one_file_system
-    return WalkRules(tops, nested, leading, filters, left_out, leaves_out_files, is_one, network, streams)
+    return WalkRules(tops, nested, leading, filters, left_out, leaves_out_files, is_one, network, streams, kinds)
 
 
 def _above(path: bytes) -> list[bytes]:

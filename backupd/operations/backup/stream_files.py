@@ -127,7 +127,7 @@ class _Stream:
         self._began_ns = files.context.clock.now_ns()
         number = 1 + self._is_second
         try:
-            command = dump_command(order, files.directory)
+            command = dump_command(order, files.directory, files.context.environ.get("PATH", ""))
             self._uid, self._gid = (
                 (command.user.uid, command.user.gid) if command.user is not None else (os.geteuid(), os.getegid())
             )

@@ -15,6 +15,7 @@ from backupd.operations.backup.stream_files import seen_streams, stat_of
 from backupd.operations.backup.stretches import Stretch, cut_stretches
 from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk_rules import Caches, Reading, WalkRules
+from backupd.rules.live_files import LiveFiles
 from backupd.source import metadata, reader, scanner
 from backupd.source.scanner import Seen
 from backupd.source.signature import YOUNG_NS, YOUNG_ON_NETWORK_NS, is_young
@@ -34,6 +35,7 @@ class TreeWalk:
         self._tools, self._rules, self._caches = tools, rules, caches
         self._reading, self._tally, self._began_ns = reading, tally, began_ns
         self.root: DirectoryBuild | None = None
+        self.live = LiveFiles()
         self.open: dict[bytes, DirectoryBuild] = {}
         """Directories begun and not finished, by path, parents before children."""
         self._fds: dict[bytes, int] = {}
@@ -208,6 +210,7 @@ class TreeWalk:
     ) -> Iterator[DirectoryBuild | bool]:
         digest, signatures = scanner.digest(seen)
         names = [found.name for found in seen]
+        self.live.look(build.path, names)
         cached = stretch.cached if build.is_whole else None
         if cached is not None and (cached.digest != digest or not self._has_groups(build, cached, seen)):
             cached = None

@@ -66,6 +66,7 @@ class WalkRules(msgspec.Struct, frozen=True):
     network_devices: set[int]
     streams: list[bytes] = []
     """Names of files that commands write, in byte order."""
+    stream_kinds: list[str] = []
 
 
 class Caches(msgspec.Struct, frozen=True):

@@ -64,13 +64,13 @@ class Command(msgspec.Struct):
 class Making:
     """What the commands of one stream share: user, environment, secret. `close` unless the command took it over."""
 
-    def __init__(self, order: StreamOrder, temporary: str) -> None:
-        """temporary: a directory for what the command puts aside. Raises StreamError."""
+    def __init__(self, order: StreamOrder, temporary: str, search_path: str) -> None:
+        """temporary: a directory for what the command puts aside. search_path: of programs. Raises StreamError."""
         self.order, text = order, order.text
         self.user = find_user(text.user) if text.user is not None else None
         own = pwd.getpwuid(os.geteuid())
         self.environment = {
-            "PATH": os.environ.get("PATH", _PATH),
+            "PATH": search_path or _PATH,
             "HOME": self.user.home if self.user is not None else own.pw_dir,
             "LOGNAME": self.user.name if self.user is not None else own.pw_name,
             "USER": self.user.name if self.user is not None else own.pw_name,
@@ -80,8 +80,8 @@ class Making:
             **text.environment,
         }
 
-    def command(self, programs: Sequence[str], words: Sequence[str], *, secret: bytes = b"") -> Command:
-        """The command of the first of the programs that is installed. secret: as `--defaults-extra-file`, so first."""
+    def command(self, programs: Sequence[str], words: Sequence[str]) -> Command:
+        """The command of the first of the programs that is installed. Raises StreamError."""
         found = next((path for one in programs if (path := self._which(one)) is not None), None)
         if found is None:
             package = _PACKAGES.get(programs[0])
@@ -121,9 +121,9 @@ def find_user(name: str) -> User:
     return User(name, found.pw_uid, found.pw_gid, found.pw_dir, groups)
 
 
-def dump_command(order: StreamOrder, temporary: str) -> Command:
-    """The command whose output is stored. Raises StreamError."""
-    making, text = Making(order, temporary), order.text
+def dump_command(order: StreamOrder, temporary: str, search_path: str) -> Command:
+    """The command whose output is stored; the others as of `Making`. Raises StreamError."""
+    making, text = Making(order, temporary, search_path), order.text
     match text.kind:
         case "run":
             words = text.run or []

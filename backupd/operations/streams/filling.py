@@ -93,7 +93,7 @@ class _Programs:
             os.close(null)
 
     def _run(self, programs: list[str], words: list[str], pieces: Iterator[bytes], stdout: int) -> None:
-        making = Making(self.order, self._folder)
+        making = Making(self.order, self._folder, self._context.environ.get("PATH", ""))
         command = give_password(making, making.command(programs, words))
         process = StreamProcess(self.order.text, self.order.timeout_seconds, command, self._context)
         read_fd, write_fd = os.pipe()

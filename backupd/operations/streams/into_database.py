@@ -27,7 +27,7 @@ from backupd.tree.entry import Entry, Kind
 from backupd.wire.malformed import MALFORMED
 
 
-class _Described(msgspec.Struct):
+class Described(msgspec.Struct):
     """A stream as a snapshot's settings name it."""
 
     name: str
@@ -36,7 +36,7 @@ class _Described(msgspec.Struct):
 
 
 class _Settings(msgspec.Struct):
-    streams: list[_Described] = []
+    streams: list[Described] = []
 
 
 def run(order: RestoreOrder, context: JobContext) -> events.Done:
@@ -86,10 +86,7 @@ def _told(pieces: Iterator[bytes], size: int, context: JobContext) -> Iterator[b
 
 def _stream(order: RestoreOrder, snapshot: Snapshot) -> StreamOrder:
     """Which stream is meant, by its path or because there is just one of a database; as the set knows it now."""
-    try:
-        stored = msgspec.json.decode(snapshot.settings, type=_Settings, strict=False).streams
-    except MALFORMED:
-        stored = []
+    stored = described(snapshot.settings)
     known = {one.name: one for one in stored}
     names = [_name(path) for path in order.selection.paths]
     if not names:
@@ -113,6 +110,14 @@ def _stream(order: RestoreOrder, snapshot: Snapshot) -> StreamOrder:
     if now is not None:
         return now
     return StreamOrder(text=msgspec.structs.replace(StreamText(name=names[0]), **{found.kind: found.database}))
+
+
+def described(settings: str) -> list[Described]:
+    """The streams that a snapshot's settings name; none where they say nothing that makes sense."""
+    try:
+        return msgspec.json.decode(settings or "{}", type=_Settings).streams
+    except MALFORMED:
+        return []
 
 
 def _name(path: bytes) -> str:
