@@ -200,17 +200,18 @@ def test_streams_are_edited_shown_and_never_go_back_to_the_root(daemon: Daemon, 
     words: list[str | Path] = ["--source", source, "--stream", f"a=sqlite:{tmp_path / 'a.db'}"]
     words += ["--to", tmp_path / "place"]
     daemon.good("set", "create", "edited", *words)
-    daemon.good("set", "edit", "edited", "--stream", "machine=system", "--remove-stream", "a")
-    assert [one["name"] for one in daemon.good("set", "show", "edited")["set"]["streams"]] == ["machine"]
-    assert "machine (system)" in daemon.bkctl("set", "list").stdout.decode()
+    (tmp_path / "image").write_bytes(b"x" * 1000)
+    daemon.good("set", "edit", "edited", "--stream", f"disk=device:{tmp_path / 'image'}", "--remove-stream", "a")
+    assert [one["name"] for one in daemon.good("set", "show", "edited")["set"]["streams"]] == ["disk"]
+    assert "disk (device)" in daemon.bkctl("set", "list").stdout.decode()
     daemon.good("backup", "edited")
     (source / "file").unlink()
     daemon.good("restore", "edited", "--original")
     assert (source / "file").read_bytes() == b"x"
     assert not Path("/.streams").exists()
-    refused = daemon.json("restore", "edited", "/.streams/machine", "--original")
+    refused = daemon.json("restore", "edited", "/.streams/disk", "--original")
     assert refused["exit"] == 2, refused
-    refused = daemon.json("restore", "edited", "/.streams/machine", "--into-database", "x")
+    refused = daemon.json("restore", "edited", "/.streams/disk", "--into-database", "x")
     assert (refused["exit"], "no dump of a database" in refused["error"]["message"]) == (2, True), refused
 
 
