@@ -105,7 +105,8 @@ class StreamFiles:
             shutil.rmtree(self._directory, ignore_errors=True)
 
     def _go_on(self) -> None:
-        while self._running is None and self._waiting:
+        # A run that is stopped waits for no further stream: its snapshot is a partial one.
+        while self._running is None and self._waiting and not self.context.cancel.is_requested:
             self._running = self._waiting.popleft()
             self._running.begin()
 
