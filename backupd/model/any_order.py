@@ -34,6 +34,7 @@ from backupd.model.orders import (
 )
 from backupd.model.purge_orders import PurgeOrder
 from backupd.model.steering import Answer, CancelRequest, PauseRequest, StateRequest
+from backupd.model.watch_orders import WatchOrder
 
 AnyOrder = (
     BackupOrder
@@ -65,6 +66,7 @@ AnyOrder = (
     | NoticeOrder
     | AppriseOrder
     | CertificateOrder
+    | WatchOrder
 )
 
 

@@ -14,6 +14,7 @@ from backupd.model.sets import ConfigDocument
 from backupd.model.store_access import NO_ACCESS, StoreAccess
 from backupd.model.streams import StreamOrder
 from backupd.model.structs import Number, Rate, Seconds, Strict, WorkerCount
+from backupd.model.watching import WatchedSince
 
 Overwrite = Literal["if-changed", "if-newer", "always", "never"]
 IfRunning = Literal["fail", "join", "wait", "skip"]
@@ -159,6 +160,8 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     """Applied after the run, where it was good; None: nothing is dropped."""
     migrate: bool = False
     """Whether files are read again that were cut or named by other settings than now."""
+    watched: WatchedSince | None = None
+    """None: everything is looked at."""
     streams: list[StreamOrder] = []
 
 

@@ -19,6 +19,7 @@ from backupd.model.places import PlaceUrl, is_pool, is_url
 from backupd.model.proxies import ProxyUrl
 from backupd.model.sets import CONCURRENT, DestinationText, FilterText, ProxyText, SetText
 from backupd.rules import names
+from backupd.rules.continuous import check_continuous
 from backupd.rules.pool_rules import check_pool_text, places_of, refuse_members
 from backupd.rules.retention.checking import check_retention
 from backupd.rules.schedules.checking import check_schedules
@@ -121,6 +122,7 @@ def check_set(text: SetText, destinations: Mapping[str, DestinationText | None])
         raise ConfigError(f"{name} names a destination twice", hint="name each once", context={"at": ["to"]})
     refuse_members(text, destinations)
     _check_values(name, text)
+    check_continuous(name, text.continuous, sources)
     retention, retention_at = check_retention(name, text.retention, text.retention_at, text.to)
     sources = list(dict.fromkeys(sources))
     kept = {"retention": retention, "retention_at": retention_at}

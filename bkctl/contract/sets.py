@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from backupd.model.retention import RetentionText
 from backupd.model.schedules import ScheduleText
 from backupd.model.secret_references import SecretReference
-from backupd.model.sets import FilterText
+from backupd.model.sets import ContinuousText, FilterText
 from backupd.model.streams import StreamText
 from bkctl.contract.parts import (
     Changed,
@@ -72,6 +72,8 @@ class BackupSet(Shown, kw_only=True):
     """null: each snapshot for 7 days after the next one."""
     retention_at: dict[str, RetentionText]
     """By destination, where another policy holds there."""
+    continuous: bool | ContinuousText
+    """Whether its sources are watched, or when it runs then."""
     streams: list[StreamText]
     kept_in: str | None
     """File of conf.d; null: made by command."""

@@ -85,6 +85,11 @@ class FileReading:
         """The 16 bytes that all names of a file share."""
         return self._links.group(stat, directory.rstrip(b"/") + b"/" + name)
 
+    @property
+    def has_new_groups(self) -> bool:
+        """Whether names were linked that no cached entry knew as linked."""
+        return self._links.has_new
+
     def has_group(self, stat: os.stat_result, encoded: bytes) -> bool:
         """Whether the link group in a cached entry is that of the file in this run, too."""
         return self._links.adopt(stat, encoded)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 
 import msgspec
 from blake3 import blake3
@@ -13,11 +14,11 @@ from backupd.chunk.identity import set_salt
 from backupd.chunk.size_class import class_of_average
 from backupd.destination.stores import local_paths
 from backupd.errors import DamageError, ObjectMissingError, UsageError
-from backupd.model.orders import BackupOrder
+from backupd.model.orders import BackupOrder, FilterWord
 from backupd.model.results import shown
 from backupd.model.streams import DATABASES, STREAMS_PATH, StreamText
 from backupd.operations.backup.lineage import StoredAs, stored_as
-from backupd.operations.backup.walk_rules import WalkRules, options_digest
+from backupd.operations.backup.walk_rules import Untouched, WalkRules, options_digest
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, list_snapshots
 from backupd.rules import names
@@ -65,8 +66,7 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
     set_id = blake3(f"{host}\0{name}".encode(errors="surrogateescape"), key=key).digest(16)
     if order.own is not None:
         set_id = (order.own.adopts and _stored_id(place, host_name, name)) or order.set_id or set_id
-    files = {word.value: _read_filter_file(word.value) for word in order.filters if word.kind == "filter-file"}
-    filter_rules = rules_of(order.filters, files)
+    filter_rules = read_rules(order.filters)
     walked = [*sources, STREAMS_PATH] if order.streams else sources
     rules = _walk_rules(order, context, place, walked, Filters(filter_rules))
     deduplication = order.deduplication or "set"
@@ -113,16 +113,31 @@ def _walk_rules(
     nested = {source for source in sources if source not in tops}
     network = {mount.device for mount in mounts if mount.is_network}
     leading = {above for source in nested for above in _above(source)}
-    streams = sorted(os.fsencode(stream.text.name) for stream in order.streams)
     # Namespaces are mounted on files.
     leaves_out_files = bool(swaps) or any(mount.type == "nsfs" for mount in mounts)
-    kinds = [str(stream.text.kind) for stream in order.streams]
-    is_one = order.one_file_system
-    return WalkRules(tops, nested, leading, filters, left_out, leaves_out_files, is_one, network, streams, kinds)
+    untouched = Untouched(order.watched) if order.watched is not None and not order.migrate else None
+    return WalkRules(
+        tops,
+        nested,
+        leading,
+        filters,
+        left_out,
+        leaves_out_files,
+        order.one_file_system,
+        network,
+        untouched,
+        sorted(os.fsencode(stream.text.name) for stream in order.streams),
+        [str(stream.text.kind) for stream in order.streams],
+    )
 
 
 def _above(path: bytes) -> list[bytes]:
     return [path[:at] for at, byte in enumerate(path) if at and byte == ord("/")]
+
+
+def read_rules(words: Sequence[FilterWord]) -> list[Rule]:
+    """The rules of filter options, filter files read. Raises UsageError."""
+    return rules_of(words, {word.value: _read_filter_file(word.value) for word in words if word.kind == "filter-file"})
 
 
 def _read_filter_file(path: bytes) -> bytes:

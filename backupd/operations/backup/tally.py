@@ -30,6 +30,8 @@ class Tally:
         self.problem_count = 0
         self.problems: list[Problem] = []
         self.links_outside = 0
+        self.has_loose_links = False
+        """Whether names went of files that may have others where nobody looked."""
         self.current = b""
         self.example = b""
         """A file that is stored, for the restore command that is shown."""
@@ -80,6 +82,15 @@ class Tally:
         """Keep the state of a file where states are kept; name: empty for the directory itself."""
         if self.states.is_kept:
             self.states.add(directory.rstrip(b"/") + b"/" + name if name else directory, state, reason)
+
+    def take_over(self, directory: bytes, below: int, files: int, byte_count: int) -> None:
+        """Count a directory with all below it that nobody looked at, for nothing changed there."""
+        self.directories += below
+        self.seen += files
+        self.seen_bytes += byte_count
+        self.same += files
+        self.kept_bytes += byte_count
+        self.unchanged(directory, files)
 
     def unchanged(self, directory: bytes, files: int) -> None:
         """Files of a directory are as the last run left them; none was looked at alone."""

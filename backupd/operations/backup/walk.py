@@ -6,7 +6,7 @@ import os
 import stat as modes
 from collections.abc import Iterator
 
-from backupd.cache.file_cache import PieceRef, Row
+from backupd.cache.file_cache import CachedDirectory, FileCache, PieceRef, Row
 from backupd.model.streams import STREAMS_NAME, STREAMS_PATH
 from backupd.operations.backup.building import BuildTools, DirectoryBuild, Slice
 from backupd.operations.backup.inode_trust import InodeTrust
@@ -14,6 +14,7 @@ from backupd.operations.backup.special_entry import make_special
 from backupd.operations.backup.stream_files import seen_streams, stat_of
 from backupd.operations.backup.stretches import Stretch, cut_stretches
 from backupd.operations.backup.tally import Tally
+from backupd.operations.backup.walk_counting import count_gone, count_slice
 from backupd.operations.backup.walk_rules import Caches, Reading, WalkRules
 from backupd.rules.live_files import LiveFiles
 from backupd.source import metadata, reader, scanner
@@ -139,6 +140,10 @@ class TreeWalk:
                 build.is_whole = known[2]
                 if known[1].node and known[2] and not known[1].problems:
                     build.candidate = (known[0], known[1])
+                    if self._rules.untouched is not None and self._rules.untouched.holds(build.path, known[0]):
+                        self._take_over(build, *build.candidate)
+                        build.end_listing()
+                        return
             try:
                 names = scanner.list_names(fd)
                 if build.path == b"/" and self._rules.streams:
@@ -153,6 +158,16 @@ class TreeWalk:
         finally:
             os.close(fd)
         build.end_listing()
+
+    def _take_over(self, build: DirectoryBuild, cache: FileCache, known: CachedDirectory) -> None:
+        """Nothing changed in it, nor below: it is as it was stored, and nobody looks."""
+        below = cache.below(build.path)
+        for path in below:
+            found = cache.directory(path)
+            if found is not None:
+                self._tools.cache.carry(cache, path, found)
+        build.files, build.byte_count = known.files, known.byte_count
+        self._tally.take_over(build.path, len(below), known.files, known.byte_count)
 
     def _look(self, build: DirectoryBuild, fd: int, names: list[bytes]) -> list[Seen]:
         has_streams = build.path == b"/" and bool(self._rules.streams) and STREAMS_NAME in names
@@ -222,7 +237,7 @@ class TreeWalk:
         if not is_clean and build.cache is not None:
             rows = self._caches.rows(build.path, stretch.low, stretch.high)
         below: list[DirectoryBuild] = []
-        self._count_slice(build, seen, is_clean)
+        count_slice(self._tally, build, seen, is_clean=is_clean)
         for index, found in enumerate(seen):
             if modes.S_ISDIR(found.stat.st_mode):
                 child = self._child(build, piece, index, found, rows.get(found.name))
@@ -231,7 +246,10 @@ class TreeWalk:
             elif not is_clean:
                 self._entry(build, piece, index, found, rows.get(found.name), fd)
         if rows and not build.state & ANCESTOR:
-            self._count_gone(build, set(stretch.names), rows)
+            looks_for_links = self._rules.untouched is not None
+            count_gone(
+                self._tally, self._caches, build, set(stretch.names), rows, looks_for_links=looks_for_links
+            )
         build.settled(piece)
         for child in below:
             self._open_child(child, fd)
@@ -245,31 +263,6 @@ class TreeWalk:
             return True
         rows = build.cache.rows(cached)
         return all([self._reading.has_group(linked[row.name], row.entry) for row in rows if row.name in linked])
-
-    def _count_slice(self, build: DirectoryBuild, seen: list[Seen], is_clean: bool) -> None:
-        tally = self._tally
-        stats = [stat for _, stat in seen]
-        tally.uids.update([stat.st_uid for stat in stats])
-        tally.gids.update([stat.st_gid for stat in stats])
-        files = [stat for stat in stats if not modes.S_ISDIR(stat.st_mode)]
-        build.files += len(files)
-        tally.seen += len(files)
-        size = sum([stat.st_size for stat in files if modes.S_ISREG(stat.st_mode)])
-        build.byte_count += size
-        tally.seen_bytes += size
-        if is_clean:
-            tally.kept_bytes += size
-            tally.same += len(files)
-            tally.unchanged(build.path, len(files))
-
-    def _count_gone(self, build: DirectoryBuild, present: set[bytes], rows: dict[bytes, Row]) -> None:
-        for name, row in rows.items():
-            if row.entry and name not in present:
-                known = self._caches.directory(build.path.rstrip(b"/") + b"/" + name)
-                if known is not None:
-                    self._tally.lose(known[1].files, known[1].byte_count)
-                else:
-                    self._tally.lose(1, entries.decode(row.entry).size)
 
     def _child(
         self, build: DirectoryBuild, piece: Slice, index: int, found: Seen, row: Row | None

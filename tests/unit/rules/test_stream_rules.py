@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from backupd.errors import ConfigError
+from backupd.model.sets import SetText
 from backupd.model.streams import StreamText
+from backupd.rules.definition_rules import check_set
 from backupd.rules.stream_rules import MOST_STREAMS, check_streams
 
 _GOOD: list[dict[str, Any]] = [
@@ -70,6 +72,15 @@ def test_a_bad_stream_is_refused_with_its_place(text: dict[str, Any], reason: st
         check_streams("set", [*_streams(_GOOD[0]), *_streams({"name": "bad", **text})])
     assert reason in caught.value.message
     assert caught.value.context["at"] == ["streams", 1]
+
+
+def test_a_set_of_streams_needs_no_source_unless_it_is_continuous() -> None:
+    text = SetText(name="s", to=["usb"], streams=_streams(_GOOD[0]))
+    assert check_set(text, {"usb": None}).streams == text.streams
+    with pytest.raises(ConfigError, match="no source to watch"):
+        check_set(msgspec.structs.replace(text, continuous=True), {"usb": None})
+    with pytest.raises(ConfigError, match="has no source"):
+        check_set(msgspec.structs.replace(text, streams=[]), {"usb": None})
 
 
 def test_names_are_unique_and_not_too_many() -> None:
