@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
 
 import msgspec
 
@@ -15,7 +14,7 @@ from backupd.chunk.size_class import SAMPLE_BYTES, WHOLE_FILE_BYTES, choose_clas
 from backupd.errors import DamageError, ObjectMissingError
 from backupd.model.results import ProblemKind
 from backupd.model.work import FileOrder, FileResult, FilesTask
-from backupd.operations.backup.building import DirectoryBuild, Slice, Target
+from backupd.operations.backup.building import DirectoryBuild, Slice, Target, TargetReader
 from backupd.operations.backup.known_parts import KnownPart, known_parts
 from backupd.operations.backup.large_file import LargeFile
 from backupd.operations.backup.link_groups import LinkGroups
@@ -51,14 +50,6 @@ class StorePolicy(msgspec.Struct, frozen=True):
     """Chunks of unchanged files are asked for one by one: the cache's snapshot can't vouch for them."""
     resumed_from_ns: int = 0
     """When the first of the interrupted runs began that this one goes on from."""
-
-
-class TargetReader(Protocol):
-    """Who reads what is no file."""
-
-    def read(self, target: Target) -> None:
-        """Its entry comes to the target's slice later."""
-        ...
 
 
 class FileReading:
