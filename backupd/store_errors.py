@@ -280,6 +280,18 @@ class AccountQuotaError(BackupError):
     exit_code = 16
 
 
+class StreamError(BackupError):
+    """A command whose output is to be stored, or that is to fill a database, could not be run or failed."""
+
+    code = "source.stream_failed"
+
+
+class DatabaseInUseError(ConflictError):
+    """A database that is to be filled holds something."""
+
+    code = "target.database_in_use"
+
+
 def error_of(code: str, message: str, hint: str = "") -> BackupError:
     """As `errors.error_of`, which knows those of stores only where they were imported."""
     return errors.error_of(code, message, hint)

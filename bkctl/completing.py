@@ -18,6 +18,7 @@ from backupd.model.orders import SnapshotListOrder
 from bkctl.daemon_client import DaemonClient
 from bkctl.daemon_job import DaemonQuestion
 from bkctl.dispatch import client_of
+from bkctl.render.sets import what_of
 from bkctl.session import Session
 
 _ANSWER_SECONDS = 2.0
@@ -83,7 +84,7 @@ def _complete(kinds: list[Names], wants_paths: bool, ctx: click.Context, incompl
 
 def _sets(ctx: click.Context, client: DaemonClient, incomplete: str) -> list[CompletionItem]:
     sets = client.get("/v1/sets", SetList).sets
-    return [CompletionItem(one.text.name, help=", ".join(one.text.sources)) for one in sets]
+    return [CompletionItem(one.text.name, help=", ".join(what_of(one.text))) for one in sets]
 
 
 def _destinations(ctx: click.Context, client: DaemonClient, incomplete: str) -> list[CompletionItem]:

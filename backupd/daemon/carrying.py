@@ -37,15 +37,14 @@ from backupd.daemon.job_limits import limits_of
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.migrating import is_migrating
 from backupd.daemon.outcome import GOOD, Outcome, joined
-from backupd.daemon.planning import add_names, backup_order, copy_order, own_repository, unlocked
+from backupd.daemon.planning import add_names, backup_order, copy_order, needs_secrets, own_repository, with_secrets
 from backupd.daemon.requests import BackupRequest
 from backupd.daemon.run_commands import RunCommands
 from backupd.daemon.store_access import access_at, with_access
 from backupd.errors import BackupError, SourceNotFoundError
 from backupd.model.any_order import AnyOrder
 from backupd.model.events import Done, Failed, Opened
-from backupd.model.orders import FreeOrder, FurtherPlace, Order, ReplicateOrder
-from backupd.model.purge_orders import PurgeOrder
+from backupd.model.orders import FurtherPlace, Order, ReplicateOrder
 from backupd.model.steering import PauseRequest
 from backupd.model.store_access import StoreAccess
 
@@ -90,8 +89,8 @@ class Carrier:
         order = request.restore or request.check or request.replicate or request.free or request.purge
         if order is not None:
             began_ns = self._clock.now_ns()
-            if isinstance(order, ReplicateOrder | FreeOrder | PurgeOrder) and job.stored.set_id is not None:
-                order = await asyncio.to_thread(unlocked, order, self._known.set_by_id(job.stored.set_id).text)
+            if needs_secrets(order) and job.stored.set_id is not None:
+                order = await asyncio.to_thread(with_secrets, order, self._known.set_by_id(job.stored.set_id).text)
             outcome = deciding.with_commands(await self._converse(job, order, self._note_of(job)), job.stored.id)
             job.is_cut_short = job.ending is not None and outcome.was_stopped and request.goes_on
             await self._keep_other_run(job, order, outcome, began_ns)
@@ -240,7 +239,7 @@ class Carrier:
         limits = limits_of(job, stored, request, self._clock.now_ns())
         is_there = self._known.repository(stored.id, destination.id) is not None
         order = copy_order(stored, source, known, destination.text, limits=limits, snapshot=snapshot, existing=is_there)
-        order = await asyncio.to_thread(unlocked, order, stored.text)
+        order = await asyncio.to_thread(with_secrets, order, stored.text)
         space = await quotas.limits(self._database, self._known, stored, destination)
         order = msgspec.structs.replace(order, space=space)
         return await self._converse(job, order, self._note_for(stored.id, destination))

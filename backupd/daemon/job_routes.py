@@ -123,7 +123,7 @@ async def start_restore(call: Call) -> Started:
     known = call.services.definitions
     place, word = await find_home(call, order.place, set_name)
     selection = msgspec.structs.replace(order.selection, set_name=word)
-    order = msgspec.structs.replace(order, place=place, selection=selection, caller=caller)
+    order = msgspec.structs.replace(order, place=place, selection=selection, caller=caller, streams=[])
     stored = next((one for one in known.sets if set_name in (one.text.name, one.id)), None)
     made = await call.services.jobs.add(
         JobRequest(kind="restore", restore=order),

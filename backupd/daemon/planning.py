@@ -11,13 +11,25 @@ import msgspec
 
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
 from backupd.daemon.definitions import Definitions
-from backupd.model.orders import BackupOrder, Limits, Order, OwnRepository, ReplicateOrder, Unlock
+from backupd.model.orders import (
+    BackupOrder,
+    FreeOrder,
+    Limits,
+    Order,
+    OwnRepository,
+    ReplicateOrder,
+    RestoreOrder,
+    Unlock,
+)
 from backupd.model.places import inside
+from backupd.model.purge_orders import PurgeOrder
 from backupd.model.sets import DestinationText, SetText
+from backupd.model.streams import StreamOrder, StreamText
 from backupd.rules.definition_rules import filter_word
 from backupd.settings.secrets import read_secret
-from backupd.sizes import parse_parity, parse_size
+from backupd.sizes import parse_duration, parse_parity, parse_size
 
+_STREAM_SECONDS = 86400
 Unlocked = TypeVar("Unlocked", bound=Order)
 
 
@@ -64,7 +76,42 @@ def backup_order(
         cipher=text.cipher,
         block_size_bytes=parse_size(text.block_size) if text.block_size is not None else None,
         parity=parity_of(text),
+        streams=stream_orders(text.streams),
     )
+
+
+def stream_orders(streams: list[StreamText]) -> list[StreamOrder]:
+    """Streams as jobs get them, with their secrets. Raises UsageError, KeyMissingError."""
+    return [
+        StreamOrder(
+            text=text,
+            timeout_seconds=parse_duration(text.timeout) if text.timeout is not None else _STREAM_SECONDS,
+            secret=read_secret(text.password) if text.password is not None else None,
+        )
+        for text in streams
+    ]
+
+
+def needs_secrets(order: Order) -> bool:
+    """Whether the set's own secrets go with an order that a client sent."""
+    if isinstance(order, RestoreOrder):
+        return order.into_database is not None
+    return isinstance(order, ReplicateOrder | FreeOrder | PurgeOrder)
+
+
+def with_secrets(order: Unlocked, text: SetText) -> Unlocked:
+    """The order with the secrets of its set that it needs. Raises KeyMissingError."""
+    if isinstance(order, RestoreOrder):
+        return msgspec.structs.replace(order, streams=_streams_for(order, text))
+    return unlocked(order, text)
+
+
+def _streams_for(order: RestoreOrder, text: SetText) -> list[StreamOrder]:
+    """The set's streams; an ordinary caller gets none of its logins."""
+    if order.caller is None:
+        return stream_orders(text.streams)
+    taken: dict[str, Any] = {"password": None, "login": None, "user": None, "environment": {}}
+    return stream_orders([msgspec.structs.replace(one, **taken) for one in text.streams])
 
 
 def copy_order(

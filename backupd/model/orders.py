@@ -12,6 +12,7 @@ from backupd.model.quotas import AccountLimit, SpaceLimits
 from backupd.model.retention import RetentionText
 from backupd.model.sets import ConfigDocument
 from backupd.model.store_access import NO_ACCESS, StoreAccess
+from backupd.model.streams import StreamOrder
 from backupd.model.structs import Number, Rate, Seconds, Strict, WorkerCount
 from backupd.model.watching import WatchedSince
 
@@ -161,6 +162,7 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     """Whether files are read again that were cut or named by other settings than now."""
     watched: WatchedSince | None = None
     """None: everything is looked at."""
+    streams: list[StreamOrder] = []
 
 
 class Selection(Strict, frozen=True, kw_only=True):
@@ -181,7 +183,11 @@ class RestoreOrder(Order, frozen=True, kw_only=True, tag="restore"):
 
     selection: Selection
     to: bytes | None
-    """Target directory; None: `--original`."""
+    """Target directory; None: `--original`, or a database."""
+    into_database: str | None = None
+    """Name of a database, or the path of one of SQLite, that a stream is to fill."""
+    streams: list[StreamOrder] = []
+    """With that: the set's, as they are now; a daemon fills them in, their secrets for its own user alone."""
     strip: bool = False
     all_versions: bool = False
     picks: list[str] = []

@@ -12,6 +12,7 @@ from backupd.model.notices import ContactText, NoticeText
 from backupd.model.retention import RetentionText
 from backupd.model.schedules import ScheduleText
 from backupd.model.secret_references import SecretReference
+from backupd.model.streams import StreamText
 from backupd.model.structs import Text
 
 Compression = Literal["none", "fast", "normal", "best"]
@@ -101,8 +102,8 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """A backup set: what, where to, how."""
 
     name: str
-    sources: list[str]
-    """Absolute paths, in UTF-8."""
+    sources: list[str] = []
+    """Absolute paths, in UTF-8; none for a set of streams alone."""
     to: list[str]
     """Names of destinations, first the one that restores read from."""
     mode: Literal["sequential", "concurrent"] = "sequential"
@@ -153,6 +154,8 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """Whether its sources are watched, and it runs when something changed."""
     commands: list[CommandText] = []
     """Around its runs; those of one kind in this order."""
+    streams: list[StreamText] = []
+    """What commands write, beside the sources or in place of them."""
 
 
 class ConfigText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -117,6 +117,21 @@ class RegionTask(Message, frozen=True, array_like=True, tag=5):
     """As of FilesTask."""
 
 
+class StreamTask(Message, frozen=True, array_like=True, tag=12):
+    """What a command writes into a FIFO, read to its end; whoever opens it takes its name away, so it is read once."""
+
+    task: int
+    directory: bytes
+    """As the tree has it."""
+    file: FileOrder
+    fifo: bytes
+    average_bytes: int
+    drops_zeros: bool
+    """Whether stretches of zeros become holes."""
+    is_alone: bool = False
+    """As of FilesTask."""
+
+
 class Wanted(Message, frozen=True, array_like=True, tag=6):
     """Answer to a question: for each chunk a bit mask of the destinations that lack it."""
 
@@ -220,6 +235,7 @@ ToWorker = (
     | CheckSetup
     | FilesTask
     | RegionTask
+    | StreamTask
     | Wanted
     | Freed
     | Flush

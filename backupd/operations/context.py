@@ -192,6 +192,11 @@ class JobContext:
         else:
             self._goes_on.set()
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether the client wants it paused."""
+        return not self._goes_on.is_set()
+
     def wait_while_paused(
         self, begin: Callable[[], None] = lambda: None, tick: Callable[[], None] = lambda: None
     ) -> None:

@@ -24,7 +24,7 @@ from backupd.repository.lanes import Lanes, LaneTarget
 from backupd.repository.node_storing import TREE_PART, NodeStoring
 from backupd.repository.redoing import again, blame, give_up, is_answered, redo
 from backupd.repository.ring import RingAllocator, make_memory, map_memory, part_sizes
-from backupd.repository.tasks import Assigned, Sink
+from backupd.repository.tasks import Assigned, Sink, Task
 from backupd.repository.workforce import Worker, Workforce
 
 _PER_WORKER = 3
@@ -102,7 +102,7 @@ class StoreEngine:
         """Start it ahead of the first task, for a run that is sure to have some."""
         self._start(0)
 
-    def submit(self, task: work.FilesTask | work.RegionTask, sink: Sink) -> None:
+    def submit(self, task: Task, sink: Sink) -> None:
         """Give work out, waiting while enough of it is queued. The task's number is drawn here."""
         self._queue.append(Assigned(task, sink))
         self._dispatch()

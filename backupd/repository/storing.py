@@ -10,15 +10,15 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-import msgspec
-
 from backupd.chunk.cutter import Cutter
 from backupd.chunk.identity import ZERO_SALT, Identity
 from backupd.chunk.size_class import SAMPLE_BYTES, WHOLE_FILE_BYTES, choose_class, class_of_average
 from backupd.model import work
-from backupd.model.work import FileOrder, FileResult, FilesTask, RegionTask, StoreSetup
+from backupd.model.work import FileOrder, FileResult, FilesTask, RegionTask, StoreSetup, StreamTask
+from backupd.repository.asked import Asked, NewChunk
 from backupd.repository.packing import OpenSegments, SegmentPacker
 from backupd.repository.ring import RingAllocator
+from backupd.repository.stream_reading import StreamReader
 from backupd.seal.compression import Compressor
 from backupd.source import metadata, reader
 from backupd.source.chain import DirectoryChain
@@ -32,26 +32,6 @@ from backupd.wire.channel import Channel
 STEP_BYTES = 8 << 20
 TOO_LARGE_BYTES = 16 << 20
 _UNDER_WAY = 2
-
-
-class NewChunk(msgspec.Struct, frozen=True):
-    """A chunk read and named, waiting for the word whether it is lacking."""
-
-    data: bytes | memoryview
-    id: bytes
-    salt: bytes
-    is_compressible: bool
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """A piece of work whose question is out."""
-
-    task: int
-    step: int
-    chunks: list[NewChunk]
-    done: work.FilesDone | work.RegionStep
-    last: work.RegionDone | None = None
-    is_alone: bool = False
 
 
 class StoreWorker:
@@ -69,10 +49,11 @@ class StoreWorker:
         )
         self._chosen_class = class_of_average(setup.average_bytes) if setup.average_bytes else None
         self._sampler = Compressor("fast")
-        self._tasks: deque[FilesTask | RegionTask] = deque()
+        self._tasks: deque[FilesTask | RegionTask | StreamTask] = deque()
         self._asked: deque[Asked] = deque()
         self._answers: dict[tuple[int, int], bytes] = {}
-        self._region: Iterator[Asked] | None = None
+        self._region: Iterator[Asked | None] | None = None
+        """None of it: its command has nothing yet, and there is a message to take in meanwhile."""
         self._is_flushing = self._is_paused = False
         self._has_begun = False
 
@@ -85,6 +66,8 @@ class StoreWorker:
                 asked = self._next()
                 if asked is not None:
                     self._ask(asked)
+                elif self._region is not None and not self._receive():
+                    return
             elif self._is_flushing and not self._asked:
                 self._send(self._segments.flush())
                 self._channel.send(work.Flushed())
@@ -101,7 +84,7 @@ class StoreWorker:
         match message:
             case None:
                 return False
-            case FilesTask() | RegionTask():
+            case FilesTask() | RegionTask() | StreamTask():
                 self._tasks.append(message)
             case work.Wanted():
                 self._answers[message.task, message.step] = message.masks
@@ -126,7 +109,7 @@ class StoreWorker:
             self._channel.send(sealed)
 
     def _next(self) -> Asked | None:
-        """Read the next piece of work; None where a region turns out to have no more steps."""
+        """Read the next piece of work; None where a region has no more steps, or a stream none yet."""
         if self._region is None:
             task = self._tasks.popleft()
             if task.is_alone:
@@ -136,11 +119,15 @@ class StoreWorker:
                 self._channel.send(work.Begun(task.task))
             if isinstance(task, FilesTask):
                 return self._read_files(task)
-            self._region = self._read_region(task)
-        asked = next(self._region, None)
-        if asked is None:
+            if isinstance(task, StreamTask):
+                self._region = StreamReader(task, self._channel, self._setup.chunker_seed, self._add).steps()
+            else:
+                self._region = self._read_region(task)
+        try:
+            return next(self._region)
+        except StopIteration:
             self._region = None
-        return asked
+            return None
 
     def _ask(self, asked: Asked) -> None:
         self._asked.append(asked)

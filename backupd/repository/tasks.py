@@ -8,6 +8,8 @@ from typing import Protocol
 from backupd.model import work
 from backupd.repository.claims import Step
 
+Task = work.FilesTask | work.RegionTask | work.StreamTask
+
 
 class Sink(Protocol):
     """Who takes the results of one task."""
@@ -30,7 +32,7 @@ class Assigned:
 
     __slots__ = ("deaths", "delivered_bytes", "is_begun", "is_void", "last", "sink", "steps", "task", "worker")
 
-    def __init__(self, task: work.FilesTask | work.RegionTask, sink: Sink, deaths: int = 0) -> None:
+    def __init__(self, task: Task, sink: Sink, deaths: int = 0) -> None:
         self.task, self.sink, self.deaths = task, sink, deaths
         self.worker = -1
         self.steps: deque[Step] = deque()

@@ -43,6 +43,9 @@ def check_continuous(name: str, given: bool | ContinuousText, sources: Sequence[
     text = text_of(given)
     if text is None:
         return
+    if not sources:
+        hint = "name a source, or give the streams a schedule"
+        raise ConfigError(f"{name}: continuous: there is no source to watch", hint=hint, context={"at": [_AT]})
     for field in ("quiet", "longest", "shortest"):
         value = getattr(text, field)
         try:

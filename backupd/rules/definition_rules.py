@@ -25,6 +25,7 @@ from backupd.rules.pool_rules import check_pool_text, places_of, refuse_members
 from backupd.rules.retention.checking import check_retention
 from backupd.rules.schedules.checking import check_schedules
 from backupd.rules.secret_rules import check_secret
+from backupd.rules.stream_rules import check_streams
 from backupd.sizes import MIB, parse_duration, parse_parity, parse_share, parse_size
 
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
@@ -101,7 +102,8 @@ def check_set(text: SetText, destinations: Mapping[str, DestinationText | None])
     """
     name = names.check_set_name(text.name)
     sources = [_source(name, path, at) for at, path in enumerate(text.sources)]
-    if not sources:
+    check_streams(name, text.streams)
+    if not sources and not text.streams:
         raise ConfigError(f"{name} has no source", hint="name at least one", context={"at": ["sources"]})
     if not text.to:
         raise ConfigError(f"{name} has no destination", hint="name at least one", context={"at": ["to"]})

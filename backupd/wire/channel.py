@@ -33,6 +33,11 @@ class Channel(Generic[Message]):
         self._decoder = msgspec.msgpack.Decoder(message_type)
         self._buffer = bytearray()
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether some of the next message has been read already: then waiting for the socket may be in vain."""
+        return bool(self._buffer)
+
     def send(self, message: object) -> None:
         """Send one message, waiting while the other end is slow. Raises OSError when it is gone."""
         body = _encoder.encode(message)

@@ -27,6 +27,7 @@ _OWNERS = ("name", "number", "me")
     examples=[
         "bkctl restore --from /media/usb/backup --to restored",
         "bkctl restore Documents /home/anna/Documents/letter.odt --from /media/usb/backup --strip --to .",
+        "bkctl restore shop /.streams/shop --into-database shop2",
         "bkctl restore Documents --from /media/usb/backup --as-of '3d ago' --original --dry-run",
     ],
 )
@@ -34,6 +35,7 @@ _OWNERS = ("name", "number", "me")
 @options.reading_options
 @click.option("--to", metavar="DIR", type=click.Path(readable=False), help="Directory to restore into; made if absent.")
 @click.option("--original", is_flag=True, help="Restore to where it came from.")
+@click.option("--into-database", metavar="NAME", help="Fill this database, empty or new, from a stream.")
 @options.choosing_options
 @click.option("--strip", is_flag=True, help="Each PATH, or each source, straight into DIR, without its parents.")
 @click.option("--all-versions", is_flag=True, help="All versions; older ones get a time stamp in their names.")
@@ -68,10 +70,13 @@ def restore(session: Session, /, **given: Any) -> Reply:
     A word without / is the SET, words with / are source PATHs. Full source paths go below DIR: /etc/hosts to
     DIR/etc/hosts.
     """
-    if given["original"] == (given["to"] is not None):
+    if sum([given["original"], given["to"] is not None, given["into_database"] is not None]) != 1:
         raise UsageError(
-            "one of --to and --original must say where to", hint="--to DIR, or --original for the old place"
+            "one of --to, --original and --into-database must say where to",
+            hint="--to DIR, --original for the old place, or --into-database NAME for a stream",
         )
+    if given["into_database"] is not None:
+        _refuse_of_files(given)
     if given["delete_excluded"] and not given["delete_unmatched"]:
         raise UsageError("--delete-excluded goes with --delete-unmatched", hint="give both, or neither")
     order = RestoreOrder(
@@ -80,6 +85,7 @@ def restore(session: Session, /, **given: Any) -> Reply:
             split_words(given["words"]), given, listed_paths(given["paths_from"], given["paths_from0"])
         ),
         to=target_directory(given["to"]) if given["to"] is not None else None,
+        into_database=_database(given["into_database"]),
         strip=given["strip"],
         all_versions=given["all_versions"],
         picks=list(given["pick"]),
@@ -93,6 +99,22 @@ def restore(session: Session, /, **given: Any) -> Reply:
         limits=options.limits(given),
     )
     return perform(session, order, View(restore_lines))
+
+
+def _refuse_of_files(given: dict[str, Any]) -> None:
+    """Raise UsageError for options that say how files are written."""
+    names = ("strip", "all_versions", "pick", "delete_unmatched", "delete_excluded", "verify")
+    found = next((name for name in names if given[name]), None)
+    if found is not None:
+        raise UsageError(
+            f"--{found.replace('_', '-')} does not go with --into-database",
+            hint="--as-of says which version; --to DIR gives the stream back as a file",
+        )
+
+
+def _database(word: str | None) -> str | None:
+    """A word with / in it is the path of a database of SQLite."""
+    return absolute_text(word) if word is not None and "/" in word else word
 
 
 def _owner(word: str) -> str:

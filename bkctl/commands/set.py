@@ -11,7 +11,7 @@ import msgspec
 from backupd.errors import UsageError
 from backupd.model.api import Change, EditSet, SetChange, SetList, SetView, StartBackup, Started
 from backupd.model.sets import FilterText, SetText
-from bkctl import options
+from bkctl import options, stream_words
 from bkctl.applying import apply_texts, applying_options, export_texts
 from bkctl.commands.destination import named_destination
 from bkctl.daemon_client import DaemonClient
@@ -51,6 +51,7 @@ def set_noun() -> None:
     type=click.Path(readable=False),
     help="What to back up; may be repeated.",
 )
+@click.option("--stream", metavar="NAME=KIND:WHAT", multiple=True, help=stream_words.HELP)
 @click.option("--to", metavar="DEST", multiple=True, help="Where to store: a destination, or a directory.")
 @click.option("--backup-now", is_flag=True, help="Run it at once.")
 @click.option("--dry-run", is_flag=True, help="Say what would be made; make nothing.")
@@ -60,7 +61,7 @@ def create(ctx: click.Context, /, **given: Any) -> Reply:
     session = ctx.find_object(Session) or ctx.fail("no session")
     client = client_of(session)
     client.check_version()
-    if not given["source"] or not given["to"]:
+    if not (given["source"] or given["stream"]) or not given["to"]:
         raise UsageError("--source and --to are needed", hint="bkctl set create NAME --source PATH --to DEST")
     to = [named_destination(client, word, is_dry=given["dry_run"]) for word in given["to"]]
     text = SetText(
@@ -71,6 +72,8 @@ def create(ctx: click.Context, /, **given: Any) -> Reply:
         commands=with_hooks([], given["hook"]),
     )
     fields = given_set_fields(given)
+    if given["stream"]:
+        fields["streams"] = stream_words.with_streams([], given["stream"], ())
     said = [*fields, *(name for name in ("filters", "commands") if getattr(text, name))]
     edit = EditSet(text=msgspec.structs.replace(text, **fields), dry_run=given["dry_run"], said=said)
     made = client.request("POST", "/v1/sets", edit, SetChange)
@@ -120,6 +123,8 @@ def show(session: Session, /, name: str) -> Reply:
     type=click.Path(readable=False),
     help="Back it up no longer.",
 )
+@click.option("--stream", metavar="NAME=KIND:WHAT", multiple=True, help=stream_words.HELP)
+@click.option("--remove-stream", metavar="NAME", multiple=True, help="Store this one no longer; what is there stays.")
 @click.option("--add-to", metavar="DEST", multiple=True, help="Store there, too.")
 @click.option("--remove-to", metavar="DEST", multiple=True, help="Store there no longer; what is there stays.")
 @click.option("--no-filters", is_flag=True, help="Take all filters away; those given now come instead.")
@@ -145,6 +150,7 @@ def edit(ctx: click.Context, /, **given: Any) -> Reply:
     to += [name for name in added if name not in to]
     filters = ([] if given["no_filters"] else text.filters) + _filters(ctx)
     fields = given_set_fields(given)
+    fields["streams"] = stream_words.with_streams(text.streams, given["stream"], given["remove_stream"])
     fields["retention_at"] = {name: policy for name, policy in text.retention_at.items() if name in to}
     fields["commands"] = with_hooks(text.commands, given["hook"])
     text = msgspec.structs.replace(text, sources=sources, to=to, filters=filters, **fields)

@@ -234,6 +234,14 @@ class Step(Shown, kw_only=True):
     path_b64: Base64 | UnsetType = UNSET
 
 
+class FilledDatabase(Shown, kw_only=True):
+    """What a stream was put into."""
+
+    kind: Literal["postgresql", "mysql", "sqlite", "mongodb"]
+    name: str
+    stream: str
+
+
 class Restored(Shown, kw_only=True):
     """Of `restore` and `decrypt`."""
 
@@ -250,6 +258,8 @@ class Restored(Shown, kw_only=True):
     problems: Problems
     dry_run: bool
     plan: list[Step]
+    database: FilledDatabase | UnsetType = UNSET
+    """Of `--into-database`."""
     traffic: Traffic | UnsetType = UNSET
 
 

@@ -11,6 +11,7 @@ from backupd.model.retention import RetentionText
 from backupd.model.schedules import ScheduleText
 from backupd.model.secret_references import SecretReference
 from backupd.model.sets import ContinuousText, FilterText
+from backupd.model.streams import StreamText
 from bkctl.contract.parts import (
     Changed,
     Count,
@@ -75,6 +76,7 @@ class BackupSet(Shown, kw_only=True):
     continuous: bool | ContinuousText
     """Whether its sources are watched, or when it runs then."""
     commands: list[CommandText]
+    streams: list[StreamText]
     kept_in: str | None
     """File of conf.d; null: made by command."""
     created: Time

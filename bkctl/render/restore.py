@@ -12,6 +12,9 @@ from bkctl.text import count, moment
 
 def restore_lines(result: Mapping[str, Any]) -> list[str]:
     """What came back and where it lies; of a dry run, what would."""
+    database = result.get("database")
+    if database is not None:
+        return _database_lines(result, database)
     if result.get("dry_run"):
         return _plan_lines(result)
     files, sizes = result.get("files", {}), result.get("bytes", {})
@@ -25,6 +28,14 @@ def restore_lines(result: Mapping[str, Any]) -> list[str]:
         ]
     )
     return [f"{_origin(result)}{facts}.", *_target(result), *problem_lines(result.get("problems") or {})]
+
+
+def _database_lines(result: Mapping[str, Any], database: Mapping[str, Any]) -> list[str]:
+    words = f"{_origin(result)}{database['stream']}"
+    if result.get("dry_run"):
+        return [f"Dry run, nothing written: {words} can go into {database['name']}, which is empty or new."]
+    facts = f"{format_bytes(result['bytes']['restored'])}, {format_seconds(result.get('seconds', 0.0))}"
+    return [f"{words} is in the database {database['name']}: {facts}."]
 
 
 def _plan_lines(result: Mapping[str, Any]) -> list[str]:

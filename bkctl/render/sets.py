@@ -34,13 +34,18 @@ def list_lines(found: SetList) -> list[str]:
     rows = [
         [
             one.text.name,
-            ", ".join(one.text.sources),
+            ", ".join(what_of(one.text)),
             ", ".join(one.text.to),
             "" if one.text.enabled else "off",
         ]
         for one in found.sets
     ]
     return table(["SET", "SOURCES", "TO", ""], rows)
+
+
+def what_of(text: SetText) -> list[str]:
+    """What a set stores: its sources, and its streams by their names."""
+    return [*text.sources, *(f"{one.name} ({one.kind})" for one in text.streams)]
 
 
 def show_lines(found: SetView) -> list[str]:
@@ -57,7 +62,7 @@ def created_lines(made: SetChange) -> list[str]:
     if made.change.dry_run:
         return [f"Set {name} would be made."]
     return [
-        f"Set {name}: {', '.join(made.set.text.sources)} to {', '.join(made.set.text.to)}.",
+        f"Set {name}: {', '.join(what_of(made.set.text))} to {', '.join(made.set.text.to)}.",
         *retention_lines(made.set.text),
         f"Run it: bkctl backup {name}",
     ]

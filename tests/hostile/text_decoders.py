@@ -27,6 +27,7 @@ from backupd.operations.context import JobContext
 from backupd.operations.notices import certificates
 from backupd.operations.restore import sparing
 from backupd.operations.restore.versions import pick_versions
+from backupd.operations.streams import into_database
 from backupd.repository import identity, opening, purge_marker
 from backupd.rules import globs, moments, names, notice_rules, option_policy, picking
 from backupd.rules.digest import minutes_of
@@ -279,7 +280,7 @@ def _host(data: bytes, path: Path) -> object:
 def _made_with(data: bytes, _: Path) -> object:
     text = data.decode(errors="replace")
     snapshot = Snapshot(b"", b"", "", b"", "", 0, 0, True, b"", [], settings=text)
-    return sparing.filters_of(snapshot), msgspec.json.encode(snapshots._settings(text))
+    return sparing.filters_of(snapshot), into_database.described(text), msgspec.json.encode(snapshots._settings(text))
 
 
 def _of_text(parse: Callable[[str], object]) -> Callable[[bytes, Path], object]:

@@ -45,6 +45,7 @@ FLOORS: dict[str, int] = {
     "__main__": 6,
     "job": 6,
     "worker": 6,
+    "dump": 6,
     "house": 6,
 }
 """Room -> floor; `backupd` is the package itself, which holds the version."""

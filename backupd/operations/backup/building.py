@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import msgspec
 from blake3 import blake3
@@ -53,6 +54,14 @@ class Target(msgspec.Struct, frozen=True):
     index: int
     seen: Seen
     row: Row | None
+
+
+class TargetReader(Protocol):
+    """Who reads what is no file."""
+
+    def read(self, target: Target) -> None:
+        """Its entry comes to the target's slice later."""
+        ...
 
 
 class BuildTools(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ from backupd.operations.places import OpenPlace
 from backupd.settings.directories import ensure
 from backupd.snapshot import naming
 from backupd.source.scanner import Seen
-from backupd.tree.entry import Stored
+from backupd.tree.entry import Stored, decode
 
 _NO_NODE = bytes(32)
 
@@ -68,6 +68,14 @@ class _Counting:
         else:
             self._tally.changed += 1
             self._tally.changed_file_bytes += seen.stat.st_size
+
+    def read_stream(self, build: DirectoryBuild, piece: Slice, index: int, seen: Seen, row: Row | None) -> None:
+        """Count a stream as read; how much it would be, its last version says."""
+        size = decode(row.entry).size if row is not None and row.entry else 0
+        self._tally.read_bytes += size
+        self._tally.new += row is None
+        self._tally.changed += row is not None
+        self._tally.changed_file_bytes += size
 
 
 def run(
@@ -129,6 +137,8 @@ def _count(
                 )
             )
         writer.discard()
+        for warning in walk.live.sentences(use.rules.stream_kinds):
+            context.warn(warning)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return tally

@@ -9,7 +9,7 @@ from backupd.errors import BackupError
 from backupd.model.events import FilesUnderWay
 from backupd.model.files import FileStateName
 from backupd.model.orders import KeptStates
-from backupd.model.work import FilesTask, RegionTask
+from backupd.model.work import FilesTask, RegionTask, StreamTask
 from backupd.repository.redoing import is_answered
 from backupd.repository.tasks import Assigned
 
@@ -91,7 +91,7 @@ def files_under_way(tasks: Iterable[Assigned], unsent: Iterable[bytes]) -> Files
 def _paths(one: Assigned) -> Iterator[bytes]:
     task = one.task
     match task:
-        case RegionTask():
+        case RegionTask() | StreamTask():
             yield _joined(task.directory, task.file.name)
         case FilesTask():
             for file in task.files:

@@ -14,7 +14,7 @@ from backupd.chunk.size_class import SAMPLE_BYTES, WHOLE_FILE_BYTES, choose_clas
 from backupd.errors import DamageError, ObjectMissingError
 from backupd.model.results import ProblemKind
 from backupd.model.work import FileOrder, FileResult, FilesTask
-from backupd.operations.backup.building import DirectoryBuild, Slice, Target
+from backupd.operations.backup.building import DirectoryBuild, Slice, Target, TargetReader
 from backupd.operations.backup.known_parts import KnownPart, known_parts
 from backupd.operations.backup.large_file import LargeFile
 from backupd.operations.backup.link_groups import LinkGroups
@@ -67,6 +67,8 @@ class FileReading:
         self._links = LinkGroups()
         self._sharing: dict[tuple[int, int], list[Target]] = {}
         self._shared: dict[tuple[int, int], tuple[bytes, bytes]] = {}
+        self.streams: TargetReader | None = None
+        """Who has streams read."""
 
     # What the walk asks
 
@@ -126,6 +128,11 @@ class FileReading:
         self._batch_bytes += stat.st_size
         if len(self._batch) >= BATCH_FILES:
             self.flush()
+
+    def read_stream(self, build: DirectoryBuild, piece: Slice, index: int, seen: Seen, row: Row | None) -> None:
+        """Have a command's output read; its entry comes to the slice later."""
+        if self.streams is not None:
+            self.streams.read(Target(build, piece, index, seen, row))
 
     def unsent(self) -> Iterator[bytes]:
         """Files of the open batch."""

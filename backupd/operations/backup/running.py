@@ -116,7 +116,7 @@ def find_sources(order: BackupOrder, context: JobContext) -> tuple[list[bytes], 
             )
         if path not in found:
             found.append(path)
-    if not found:
+    if not found and not order.streams:
         raise SourceNotFoundError(
             f"{shown(missing[0].path)} {missing[0].message}" + f", and {len(missing) - 1} more" * bool(missing[1:]),
             hint="check the spelling; is the disk mounted?",
@@ -237,6 +237,8 @@ class _Run:
                 checkpoints.turn()
             storing.engine.drain(lambda: None)
             storing.tell_files()
+            for warning in walk.live.sentences(self._use.rules.stream_kinds):
+                context.warn(warning)
         except DamagedCacheError:
             raise
         except BackupError as stop:
@@ -249,6 +251,7 @@ class _Run:
             raise AssertionError("all is read, and the tree has no top")
         context.step("publish the index, count and measure what was stored, commit the snapshot")
         try:
+            storing.refuse_nothing()
             self._finish(storing, draft, root)
         except BackupError:
             self._leave_cache(writer)

@@ -16,6 +16,7 @@ from backupd.destination.stores import local_paths
 from backupd.errors import DamageError, ObjectMissingError, UsageError
 from backupd.model.orders import BackupOrder, FilterWord
 from backupd.model.results import shown
+from backupd.model.streams import DATABASES, STREAMS_PATH, StreamText
 from backupd.operations.backup.lineage import StoredAs, stored_as
 from backupd.operations.backup.walk_rules import Untouched, WalkRules, options_digest
 from backupd.operations.context import JobContext
@@ -66,7 +67,8 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
     if order.own is not None:
         set_id = (order.own.adopts and _stored_id(place, host_name, name)) or order.set_id or set_id
     filter_rules = read_rules(order.filters)
-    rules = _walk_rules(order, context, place, sources, Filters(filter_rules))
+    walked = [*sources, STREAMS_PATH] if order.streams else sources
+    rules = _walk_rules(order, context, place, walked, Filters(filter_rules))
     deduplication = order.deduplication or "set"
     if order.migrate and deduplication == "off":
         raise UsageError(
@@ -115,7 +117,17 @@ def _walk_rules(
     leaves_out_files = bool(swaps) or any(mount.type == "nsfs" for mount in mounts)
     untouched = Untouched(order.watched) if order.watched is not None and not order.migrate else None
     return WalkRules(
-        tops, nested, leading, filters, left_out, leaves_out_files, order.one_file_system, network, untouched
+        tops,
+        nested,
+        leading,
+        filters,
+        left_out,
+        leaves_out_files,
+        order.one_file_system,
+        network,
+        untouched,
+        sorted(os.fsencode(stream.text.name) for stream in order.streams),
+        [str(stream.text.kind) for stream in order.streams],
     )
 
 
@@ -168,7 +180,14 @@ def _settings_text(order: BackupOrder, sources: list[bytes], rules: list[Rule], 
         "deduplication": deduplication,
         "chunk_size": order.chunk_size_bytes or "auto",
         "check_before_sending": order.check_before_sending,
+        **({"streams": [_stream_fields(one.text) for one in order.streams]} if order.streams else {}),
         # Of one that is no set of a daemon's the repository says it.
         **({"parity": order.parity} if order.own is not None and order.parity is not None else {}),
     }
     return json.dumps(settings, indent=1, ensure_ascii=False)
+
+
+def _stream_fields(text: StreamText) -> dict[str, str | None]:
+    """What a restore has to know of a stream."""
+    database = getattr(text, text.kind) if text.kind in DATABASES else None
+    return {"name": text.name, "kind": text.kind, **({"database": database} if database is not None else {})}

@@ -11,7 +11,7 @@ from backupd.cache.index_tables import IndexTables
 from backupd.clock import Clock
 from backupd.errors import BackupError, DestinationError, DestinationFullError
 from backupd.model.quotas import SpaceLimits
-from backupd.model.work import RegionTask
+from backupd.model.work import RegionTask, StreamTask
 from backupd.operations.context import error_fields
 from backupd.operations.places import OpenPlace
 from backupd.repository.blocks import BlockWriter
@@ -209,6 +209,9 @@ class _Pending:
             task = assigned.task
             if isinstance(task, RegionTask):
                 total += max(0, task.end - task.start - assigned.delivered_bytes)
+            elif isinstance(task, StreamTask):
+                # Nobody knows; what is measured while it is stored says when it is too much.
+                continue
             elif not assigned.steps:
                 total += sum(file.size for file in task.files)
             if total * self._ratio >= most:

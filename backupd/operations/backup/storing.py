@@ -17,6 +17,7 @@ from backupd.operations.backup.lineage import tell_stale
 from backupd.operations.backup.parts import Parts
 from backupd.operations.backup.reading import FileReading, StorePolicy
 from backupd.operations.backup.setting import SetUse
+from backupd.operations.backup.stream_files import StreamFiles
 from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk import TreeWalk
 from backupd.operations.context import JobContext
@@ -25,6 +26,7 @@ from backupd.repository.reader import ChunkReader
 from backupd.repository.spool import Spool
 from backupd.repository.workforce import default_count
 from backupd.settings.directories import ensure
+from backupd.store_errors import StreamError
 
 _NOT = bytes([1]) + bytes(255)
 _SPOOL_BYTES = 8 << 30
@@ -51,6 +53,7 @@ class Storing:
             order.chunk_size_bytes or 0,
         )
         self._order, self._context, self._use, self.tally = order, context, use, tally
+        self._streams: StreamFiles | None = None
         healthy = list(parts)
         place = healthy[0].place
         self._node_key = node_key(place.repository.keyring.chunk_id_key)
@@ -79,6 +82,9 @@ class Storing:
             self.engine.start_first_worker()
         reading = FileReading(self.engine, policy, self.tally, self._are_everywhere, self._load)
         self.reading = reading
+        if self._order.streams:
+            self._streams = StreamFiles(self._order.streams, self._context, self.engine, reading, use.chosen_class)
+            reading.streams = self._streams
         tools = BuildTools(self._node_key, self.engine.store_node, writer, lambda build: walk.finished(build))  # noqa: PLW0108
         caches = base.to_caches(use)
         tell_stale(self._context, caches, self.tally)
@@ -114,8 +120,20 @@ class Storing:
             unsent = self.reading.unsent() if self.reading is not None else ()
             self._context.send(files_under_way(self.engine.under_way, unsent))
 
+    def refuse_nothing(self) -> None:
+        """Raise StreamError where the set has nothing but streams, and none of them gave anything to keep."""
+        streams = self._streams
+        if streams is not None and not streams.stored and not self._order.sources:
+            more = f", and {len(streams.failed) - 1} more" * bool(streams.failed[1:])
+            raise StreamError(
+                f"no stream could be stored: {streams.failed[0]}{more}",
+                hint="there is no new snapshot; what earlier ones hold stays",
+            )
+
     def close(self) -> None:
-        """Stop workers and uploader; leave the source."""
+        """Stop commands, workers and uploader; leave the source."""
+        if self._streams is not None:
+            self._streams.close()
         self.engine.close()
         if self.reading is not None:
             self.reading.close()

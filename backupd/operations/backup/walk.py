@@ -7,19 +7,24 @@ import stat as modes
 from collections.abc import Iterator
 
 from backupd.cache.file_cache import CachedDirectory, FileCache, PieceRef, Row
+from backupd.model.streams import STREAMS_NAME, STREAMS_PATH
 from backupd.operations.backup.building import BuildTools, DirectoryBuild, Slice
 from backupd.operations.backup.inode_trust import InodeTrust
-from backupd.operations.backup.link_groups import has_links
 from backupd.operations.backup.special_entry import make_special
+from backupd.operations.backup.stream_files import seen_streams, stat_of
 from backupd.operations.backup.stretches import Stretch, cut_stretches
 from backupd.operations.backup.tally import Tally
+from backupd.operations.backup.walk_counting import count_gone, count_slice
 from backupd.operations.backup.walk_rules import Caches, Reading, WalkRules
+from backupd.rules.live_files import LiveFiles
 from backupd.source import metadata, reader, scanner
 from backupd.source.scanner import Seen
 from backupd.source.signature import YOUNG_NS, YOUNG_ON_NETWORK_NS, is_young
 from backupd.tree import entry as entries
 from backupd.tree.depth import TOO_DEEP, is_too_deep
 from backupd.tree.entry import ANCESTOR
+
+_NO_FD = -1
 
 
 class TreeWalk:
@@ -31,6 +36,7 @@ class TreeWalk:
         self._tools, self._rules, self._caches = tools, rules, caches
         self._reading, self._tally, self._began_ns = reading, tally, began_ns
         self.root: DirectoryBuild | None = None
+        self.live = LiveFiles()
         self.open: dict[bytes, DirectoryBuild] = {}
         """Directories begun and not finished, by path, parents before children."""
         self._fds: dict[bytes, int] = {}
@@ -95,6 +101,8 @@ class TreeWalk:
         fd = self._fds.pop(build.path)
         if build.state & ANCESTOR:
             return self._ancestor(build, fd, self._ancestor_steps(build.path))
+        if self._is_streams(build.path):
+            return self._streams(build)
         return self._directory(build, fd)
 
     def _ancestor(self, build: DirectoryBuild, fd: int, names: list[bytes]) -> Iterator[DirectoryBuild | bool]:
@@ -106,6 +114,18 @@ class TreeWalk:
             yield from self._slice(build, fd, seen, Stretch(names, b"", None, None))
         finally:
             os.close(fd)
+        build.end_listing()
+
+    # The directory of streams, which is none of the machine's
+
+    def _is_streams(self, path: bytes) -> bool:
+        return path == STREAMS_PATH and bool(self._rules.streams)
+
+    def _streams(self, build: DirectoryBuild) -> Iterator[DirectoryBuild | bool]:
+        known = self._caches.directory(build.path)
+        build.cache = known[0] if known is not None else None
+        names = self._rules.streams
+        yield from self._slice(build, _NO_FD, seen_streams(names, self._began_ns), Stretch(names, b"", None, None))
         build.end_listing()
 
     # Directories of the sources
@@ -126,6 +146,8 @@ class TreeWalk:
                         return
             try:
                 names = scanner.list_names(fd)
+                if build.path == b"/" and self._rules.streams:
+                    names = sorted({*names, STREAMS_NAME})
             except OSError as error:
                 self._problem(build, b"", error)
                 names, known, build.cache = [], None, None
@@ -148,7 +170,10 @@ class TreeWalk:
         self._tally.take_over(build.path, len(below), known.files, known.byte_count)
 
     def _look(self, build: DirectoryBuild, fd: int, names: list[bytes]) -> list[Seen]:
-        seen, failed = scanner.look(fd, names)
+        has_streams = build.path == b"/" and bool(self._rules.streams) and STREAMS_NAME in names
+        seen, failed = scanner.look(fd, [name for name in names if name != STREAMS_NAME] if has_streams else names)
+        if has_streams:
+            seen = sorted([*seen, Seen(STREAMS_NAME, stat_of(modes.S_IFDIR | 0o755, 0, self._began_ns))])
         for name, error in failed:
             if not self._is_left_out(build.path.rstrip(b"/") + b"/" + name, name, False):
                 self._problem(build, name, error)
@@ -200,6 +225,7 @@ class TreeWalk:
     ) -> Iterator[DirectoryBuild | bool]:
         digest, signatures = scanner.digest(seen)
         names = [found.name for found in seen]
+        self.live.look(build.path, names)
         cached = stretch.cached if build.is_whole else None
         if cached is not None and (cached.digest != digest or not self._has_groups(build, cached, seen)):
             cached = None
@@ -211,7 +237,7 @@ class TreeWalk:
         if not is_clean and build.cache is not None:
             rows = self._caches.rows(build.path, stretch.low, stretch.high)
         below: list[DirectoryBuild] = []
-        self._count_slice(build, seen, is_clean)
+        count_slice(self._tally, build, seen, is_clean=is_clean)
         for index, found in enumerate(seen):
             if modes.S_ISDIR(found.stat.st_mode):
                 child = self._child(build, piece, index, found, rows.get(found.name))
@@ -220,7 +246,10 @@ class TreeWalk:
             elif not is_clean:
                 self._entry(build, piece, index, found, rows.get(found.name), fd)
         if rows and not build.state & ANCESTOR:
-            self._count_gone(build, set(stretch.names), rows)
+            looks_for_links = self._rules.untouched is not None
+            count_gone(
+                self._tally, self._caches, build, set(stretch.names), rows, looks_for_links=looks_for_links
+            )
         build.settled(piece)
         for child in below:
             self._open_child(child, fd)
@@ -234,34 +263,6 @@ class TreeWalk:
             return True
         rows = build.cache.rows(cached)
         return all([self._reading.has_group(linked[row.name], row.entry) for row in rows if row.name in linked])
-
-    def _count_slice(self, build: DirectoryBuild, seen: list[Seen], is_clean: bool) -> None:
-        tally = self._tally
-        stats = [stat for _, stat in seen]
-        tally.uids.update([stat.st_uid for stat in stats])
-        tally.gids.update([stat.st_gid for stat in stats])
-        files = [stat for stat in stats if not modes.S_ISDIR(stat.st_mode)]
-        build.files += len(files)
-        tally.seen += len(files)
-        size = sum([stat.st_size for stat in files if modes.S_ISREG(stat.st_mode)])
-        build.byte_count += size
-        tally.seen_bytes += size
-        if is_clean:
-            tally.kept_bytes += size
-            tally.same += len(files)
-            tally.unchanged(build.path, len(files))
-
-    def _count_gone(self, build: DirectoryBuild, present: set[bytes], rows: dict[bytes, Row]) -> None:
-        for name, row in rows.items():
-            if row.entry and name not in present:
-                path = build.path.rstrip(b"/") + b"/" + name
-                known = self._caches.directory(path)
-                if self._rules.untouched is not None:
-                    self._tally.has_loose_links |= has_links(row.entry, known[0] if known is not None else None, path)
-                if known is not None:
-                    self._tally.lose(known[1].files, known[1].byte_count)
-                else:
-                    self._tally.lose(1, entries.decode(row.entry).size)
 
     def _child(
         self, build: DirectoryBuild, piece: Slice, index: int, found: Seen, row: Row | None
@@ -294,6 +295,9 @@ class TreeWalk:
     def _open_child(self, child: DirectoryBuild, fd: int) -> None:
         """Open a subdirectory right before it is walked; one that can't be opened is stored empty, as a problem."""
         name = child.path.rpartition(b"/")[2]
+        if self._is_streams(child.path):
+            self._fds[child.path] = _NO_FD
+            return
         if is_too_deep(child.path):
             # Told at each backup, for no restore would enter it.
             self._not_opened(child, name, fd, OSError(TOO_DEEP))
@@ -335,6 +339,9 @@ class TreeWalk:
     def _entry(
         self, build: DirectoryBuild, piece: Slice, index: int, found: Seen, row: Row | None, fd: int
     ) -> None:
+        if self._is_streams(build.path):
+            self._reading.read_stream(build, piece, index, found, row)
+            return
         signature = piece.signatures[index]
         if self._is_young(found.stat):
             piece.signatures[index] = b""

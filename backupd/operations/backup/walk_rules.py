@@ -45,6 +45,10 @@ class Reading(Protocol):
         """Have a file read; its entry comes to the slice later."""
         ...
 
+    def read_stream(self, build: DirectoryBuild, piece: Slice, index: int, seen: Seen, row: Row | None) -> None:
+        """Have a command run and what it writes read; its entry comes to the slice later."""
+        ...
+
 
 class Untouched:
     """Which directories nothing changed in, or below, since a run that had a token."""
@@ -86,6 +90,9 @@ class WalkRules(msgspec.Struct, frozen=True):
     network_devices: set[int]
     untouched: Untouched | None = None
     """None: everything is looked at."""
+    streams: list[bytes] = []
+    """Names of files that commands write, in byte order."""
+    stream_kinds: list[str] = []
 
 
 class Caches(msgspec.Struct, frozen=True):

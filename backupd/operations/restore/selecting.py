@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from backupd.errors import UsageError
 from backupd.model.orders import RestoreOrder
+from backupd.model.streams import STREAMS_PATH
 from backupd.operations.context import JobContext
 from backupd.operations.file_versions import versions_of
 from backupd.operations.places import Listing
@@ -40,6 +42,8 @@ def select(
     """
     root = root_entry(snapshot)
     paths = order.selection.paths
+    if order.to is None and STREAMS_PATH in snapshot.sources:
+        return _without_streams(order, context, snapshot, listing, trees, damaged)
     if order.all_versions or order.picks:
         found = _versions(order, context, snapshot, listing, trees, damaged)
         return Selected(lambda: found, _origin, False)
@@ -52,6 +56,22 @@ def select(
         chosen = choosing.choose_paths(root, paths, trees, damaged)
         return Selected(lambda: chosen, _origin, False)
     return Selected(lambda: trees.entries(root), _origin, trees.shows_all)
+
+
+def _without_streams(
+    order: RestoreOrder, context: JobContext, snapshot: Snapshot, listing: Listing, trees: Trees, damaged: OnDamage
+) -> Selected:
+    """What goes back to where it came from: streams came from no place of the tree."""
+    paths = order.selection.paths or snapshot.sources
+    left = [path for path in paths if path != STREAMS_PATH and not path.startswith(STREAMS_PATH + b"/")]
+    if not left or (order.selection.paths and len(left) < len(paths)):
+        raise UsageError(
+            "a stream came from a command, and has no place to go back to",
+            hint="--to DIR gives it back as a file, --into-database NAME fills a database",
+        )
+    rest = msgspec.structs.replace(snapshot, sources=[path for path in snapshot.sources if path != STREAMS_PATH])
+    selection = msgspec.structs.replace(order.selection, paths=left)
+    return select(msgspec.structs.replace(order, selection=selection), context, rest, listing, trees, damaged)
 
 
 def _versions(

@@ -1,0 +1,55 @@
+"""What a walk counts of each stretch of a directory: all that is there, and what is there no more."""
+
+from __future__ import annotations
+
+import stat as modes
+
+from backupd.cache.file_cache import Row
+from backupd.operations.backup.building import DirectoryBuild
+from backupd.operations.backup.link_groups import has_links
+from backupd.operations.backup.tally import Tally
+from backupd.operations.backup.walk_rules import Caches
+from backupd.source.scanner import Seen
+from backupd.tree import entry as entries
+
+
+def count_slice(tally: Tally, build: DirectoryBuild, seen: list[Seen], *, is_clean: bool) -> None:
+    """Count the entries of a stretch. is_clean: none of them has changed."""
+    stats = [stat for _, stat in seen]
+    tally.uids.update([stat.st_uid for stat in stats])
+    tally.gids.update([stat.st_gid for stat in stats])
+    files = [stat for stat in stats if not modes.S_ISDIR(stat.st_mode)]
+    build.files += len(files)
+    tally.seen += len(files)
+    size = sum([stat.st_size for stat in files if modes.S_ISREG(stat.st_mode)])
+    build.byte_count += size
+    tally.seen_bytes += size
+    if is_clean:
+        tally.kept_bytes += size
+        tally.same += len(files)
+        tally.unchanged(build.path, len(files))
+
+
+def count_gone(
+    tally: Tally,
+    caches: Caches,
+    build: DirectoryBuild,
+    present: set[bytes],
+    rows: dict[bytes, Row],
+    *,
+    looks_for_links: bool,
+) -> None:
+    """Count what the cache has of a stretch and the directory no more.
+
+    looks_for_links: whether it matters that another name of a file that is gone lies where nothing is looked at.
+    """
+    for name, row in rows.items():
+        if row.entry and name not in present:
+            path = build.path.rstrip(b"/") + b"/" + name
+            known = caches.directory(path)
+            if looks_for_links:
+                tally.has_loose_links |= has_links(row.entry, known[0] if known is not None else None, path)
+            if known is not None:
+                tally.lose(known[1].files, known[1].byte_count)
+            else:
+                tally.lose(1, entries.decode(row.entry).size)

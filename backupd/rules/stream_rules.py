@@ -1,0 +1,96 @@
+"""What the streams of a set must be like."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from backupd.errors import ConfigError, UsageError
+from backupd.model.streams import ALL_DATABASES, DATABASE_SERVERS, KINDS, StreamText
+from backupd.rules import names
+from backupd.rules.secret_rules import check_secret
+from backupd.sizes import parse_duration
+
+MOST_STREAMS = 100
+_MOST_WORDS = 200
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DATABASE = re.compile(r"[^-\s=/\\:\0'\"][^\s=/\\:\0'\"]{0,127}")
+"""Programs take other names for options or whole addresses."""
+_LONGEST_SECONDS = 30 * 86400
+
+
+def check_streams(set_name: str, streams: list[StreamText]) -> None:
+    """Raises ConfigError with the way to what is wrong."""
+    if len(streams) > MOST_STREAMS:
+        raise ConfigError(
+            f"{set_name}: {len(streams)} streams",
+            hint=f"{MOST_STREAMS} at most in a set",
+            context={"at": ["streams"]},
+        )
+    known: set[str] = set()
+    for at, one in enumerate(streams):
+        try:
+            _check(one)
+            if one.name in known:
+                raise UsageError(f"there are two streams '{one.name}'", hint="each is stored under its own name")
+        except UsageError as error:
+            context = {"at": ["streams", at]}
+            raise ConfigError(f"{set_name}: {error.message}", hint=error.hint, context=context) from error
+        known.add(one.name)
+
+
+def _check(text: StreamText) -> None:
+    names.check_set_name(text.name)
+    kind = text.kind
+    if kind is None:
+        raise UsageError(
+            f"the stream '{text.name}' has not just one of {', '.join(KINDS)}",
+            hint="write it as {name: shop, postgresql: shop} or {name: list, run: [/usr/bin/tool, --list]}",
+        )
+    _check_words(text.name, text.run or [], text.options)
+    for path in (text.sqlite, text.device):
+        if path is not None and (not os.path.isabs(path) or "\0" in path):
+            raise UsageError(f"'{path}' is no absolute path", hint="begin it with /")
+    for database in (text.postgresql, text.mysql, text.mongodb):
+        if database is not None and database != ALL_DATABASES and _DATABASE.fullmatch(database) is None:
+            hint = "the name alone, or all; the server is `host:`"
+            raise UsageError(f"'{database}' is no database's name", hint=hint)
+    _check_fit(text, kind)
+    for name, value in text.environment.items():
+        if _VARIABLE.fullmatch(name) is None or "\0" in value:
+            raise UsageError(f"'{name}' can't be a variable of the environment")
+        if name in ("PGPASSWORD", "MYSQL_PWD"):
+            raise UsageError(f"{name} shows the password to others", hint="password: {file: PATH}")
+    if text.timeout is not None and not 0 < parse_duration(text.timeout) <= _LONGEST_SECONDS:
+        raise UsageError(f"timeout: {text.timeout}", hint="a second to 30 days")
+    if text.user is not None and (not text.user or "\0" in text.user):
+        raise UsageError("user: is empty", hint="name a user of this machine, or leave it out")
+
+
+def _check_words(name: str, command: list[str], options: list[str]) -> None:
+    words = [*command, *options]
+    if command and not command[0]:
+        raise UsageError(f"the stream '{name}' names no program", hint="run: [/usr/bin/tool, --list]")
+    if len(words) > _MOST_WORDS or any("\0" in word for word in words):
+        raise UsageError(f"the stream '{name}' has words that no program takes", hint=f"{_MOST_WORDS} words at most")
+    if any(word.startswith(("--password=", "--password ", "-p")) and len(word) > 2 for word in options):
+        # Options are seen by all users of the machine, and stand in lists of processes.
+        raise UsageError(f"the stream '{name}' has a password among its options", hint="password: {file: PATH}")
+
+
+def _check_fit(text: StreamText, kind: str) -> None:
+    """What only some kinds have."""
+    is_server = kind in DATABASE_SERVERS
+    given = {"host": text.host, "port": text.port, "login": text.login, "options": text.options or None}
+    misplaced = next((name for name, value in given.items() if value is not None and not is_server), None)
+    if misplaced is not None:
+        raise UsageError(f"{misplaced}: with {kind}", hint=f"it goes with {', '.join(DATABASE_SERVERS)}")
+    for value in (text.host, text.login):
+        if value is not None and (not value or value.startswith("-") or "\0" in value):
+            raise UsageError(f"'{value}' is neither a host nor a login")
+    if text.port is not None and not 0 < text.port < 65536:
+        raise UsageError(f"port: {text.port}", hint="1 to 65535")
+    if text.password is not None:
+        if not is_server and kind != "run":
+            raise UsageError(f"password: with {kind}", hint=f"it goes with run and {', '.join(DATABASE_SERVERS)}")
+        check_secret(text.password)
