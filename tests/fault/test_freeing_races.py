@@ -124,9 +124,12 @@ class Host:
         """Seal anew what lies under an older key, whoever's it is; older snapshots are named in a drawn scope."""
         self.clock.ahead_seconds += 10
         place = self.stage.place.address
+        records = self.machine.records(place, self.clock)
+        # One may be written anew twice.
+        self.stage.follow(records)
         (set_id,) = {
             name.set_id
-            for name in self.machine.records(place, self.clock).snapshot_names()
+            for name in records.snapshot_names()
             if name.name.split("/")[-1].partition("-")[2] == self.newest[0][1:]
         }
         order = MigrateOrder(place=place, set_id=set_id, limits=_LIMITS)
