@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from backupd.errors import NotFoundError
-from backupd.model import destination_orders, events, notice_orders, orders, purge_orders
+from backupd.model import destination_orders, events, explain_order, notice_orders, orders, purge_orders
 from backupd.operations import rollback_alarm, temporary, traffic
 from backupd.operations.context import JobContext
 
@@ -44,6 +44,7 @@ OPERATIONS: dict[type[orders.Order], str] = {
     destination_orders.DestinationSessionsOrder: "backupd.operations.destination_sessions:run",
     destination_orders.DestinationAdoptOrder: "backupd.operations.destination_adopt:run",
     orders.ConfigCheckOrder: "backupd.operations.config_check:run",
+    explain_order.ExplainOrder: "backupd.operations.explain:run",
     notice_orders.NoticeOrder: "backupd.operations.notices.running:run",
     notice_orders.AppriseOrder: "backupd.operations.notices.by_apprise:run",
     notice_orders.CertificateOrder: "backupd.operations.notices.certificates:run",

@@ -13,7 +13,7 @@ from backupd.daemon.definitions import Definitions
 from backupd.model.orders import BackupOrder, Limits, Order, OwnRepository, ReplicateOrder, Unlock
 from backupd.model.places import inside
 from backupd.model.sets import DestinationText, SetText
-from backupd.rules.definition_rules import filter_word
+from backupd.rules.filter_checking import filter_word
 from backupd.settings.secrets import read_secret
 from backupd.sizes import parse_parity, parse_size
 
@@ -63,6 +63,7 @@ def backup_order(
         cipher=text.cipher,
         block_size_bytes=parse_size(text.block_size) if text.block_size is not None else None,
         parity=parity_of(text),
+        filter_words=text.filter_words,
     )
 
 

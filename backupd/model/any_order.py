@@ -11,6 +11,7 @@ from backupd.model.destination_orders import (
     DestinationUncoverOrder,
     ProxyTestOrder,
 )
+from backupd.model.explain_order import ExplainOrder
 from backupd.model.notice_orders import AppriseOrder, CertificateOrder, NoticeOrder
 from backupd.model.orders import (
     BackupOrder,
@@ -65,6 +66,7 @@ AnyOrder = (
     | NoticeOrder
     | AppriseOrder
     | CertificateOrder
+    | ExplainOrder
 )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from backupd.model.filters import FilterText, FilterWords
 from backupd.model.notices import ContactText, NoticeText
 from backupd.model.retention import RetentionText
 from backupd.model.schedules import ScheduleText
@@ -30,15 +31,6 @@ class ProxyText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     """`http://HOST:PORT` or `socks5://HOST:PORT`."""
     login: SecretReference | None = None
     """Of its user and password."""
-
-
-class FilterText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One filter; the first that matches decides. One of the three."""
-
-    exclude: str | None = None
-    include: str | None = None
-    file: str | None = None
-    """Path of a file with a filter a line."""
 
 
 class PoolText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -135,6 +127,30 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """Which snapshots are kept; none: each for 7 days after the next one was made."""
     retention_at: dict[str, RetentionText] = {}
     """Name of a destination of the set -> what holds there instead."""
+    unmatched: Literal["include", "exclude"] = "include"
+    """What becomes of files that no filter matches."""
+    only_types: list[str] = []
+    """Names of types, or extensions as `.psd`: other files are left out."""
+    never_types: list[str] = []
+    """Files of these are left out."""
+    markers: list[str] = []
+    """Names: a directory that holds an entry called so is left out."""
+    cachedir_tag: bool = False
+    """Whether directories that hold a CACHEDIR.TAG are left out."""
+    gitignore: bool = False
+    """Whether what .gitignore files in the sources name is left out."""
+
+    @property
+    def filter_words(self) -> FilterWords:
+        """The rules beside the filters."""
+        return FilterWords(
+            unmatched=self.unmatched,
+            only_types=self.only_types,
+            never_types=self.never_types,
+            markers=self.markers,
+            cachedir_tag=self.cachedir_tag,
+            gitignore=self.gitignore,
+        )
 
 
 class ConfigText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

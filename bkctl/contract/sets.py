@@ -6,10 +6,10 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType
 
+from backupd.model.filters import FilterText
 from backupd.model.retention import RetentionText
 from backupd.model.schedules import ScheduleText
 from backupd.model.secret_references import SecretReference
-from backupd.model.sets import FilterText
 from bkctl.contract.parts import (
     Changed,
     Count,
@@ -71,6 +71,12 @@ class BackupSet(Shown, kw_only=True):
     """null: each snapshot for 7 days after the next one."""
     retention_at: dict[str, RetentionText]
     """By destination, where another policy holds there."""
+    unmatched: Literal["include", "exclude"]
+    only_types: list[str]
+    never_types: list[str]
+    markers: list[str]
+    cachedir_tag: bool
+    gitignore: bool
     kept_in: str | None
     """File of conf.d; null: made by command."""
     created: Time

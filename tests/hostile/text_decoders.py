@@ -30,7 +30,8 @@ from backupd.operations.restore.versions import pick_versions
 from backupd.repository import identity, opening, purge_marker
 from backupd.rules import globs, moments, names, notice_rules, option_policy, picking
 from backupd.rules.digest import minutes_of
-from backupd.rules.filtering import Filters, parse_filter_file
+from backupd.rules.filter_rules import parse_filter_file
+from backupd.rules.filtering import Filters
 from backupd.rules.retry_after import asked_seconds
 from backupd.settings import (
     config_documents,
@@ -278,7 +279,7 @@ def _host(data: bytes, path: Path) -> object:
 def _made_with(data: bytes, _: Path) -> object:
     text = data.decode(errors="replace")
     snapshot = Snapshot(b"", b"", "", b"", "", 0, 0, True, b"", [], settings=text)
-    return sparing.filters_of(snapshot), msgspec.json.encode(snapshots._settings(text))
+    return sparing.omission_of(snapshot), msgspec.json.encode(snapshots._settings(text))
 
 
 def _of_text(parse: Callable[[str], object]) -> Callable[[bytes, Path], object]:
