@@ -30,28 +30,34 @@ def check_expression(text: str) -> None:
 
 
 class ExpressionSet:
-    """Several expressions, asked for all at once."""
+    """Several expressions: one that says whether any of them matches, which most names answer with no."""
 
     def __init__(self, expressions: Sequence[tuple[bytes, bool]]) -> None:
         """expressions: each with whether it ignores case. Raises UsageError for what is no expression."""
-        re2 = _re2()
-        self._set = re2.Set.SearchSet(_options(re2))
-        for text, ignore_case in expressions:
-            _compiled(text, ignore_case=ignore_case)
-            self._set.Add(_spelled(text, ignore_case=ignore_case))
-        self._set.Compile()
+        self._each = [_compiled(text, ignore_case=ignore_case) for text, ignore_case in expressions]
         spelled = b"|".join(b"(?:" + _spelled(text, ignore_case=ignore) + b")" for text, ignore in expressions)
         is_whole = any(word in text for text, _ in expressions for word in _WHOLE_TEXT)
-        self._any = None if is_whole else re2.compile(b"(?m:" + spelled + b")", _options(re2))
+        self._any = _joined(spelled)
+        self._in_lines = _joined(b"(?m:" + spelled + b")") if not is_whole else None
 
     def may_match(self, lines: bytes) -> bool:
         """Whether one of several names may match, each in a line of its own; False is sure."""
-        return self._any is None or self._any.search(lines) is not None
+        return self._in_lines is None or self._in_lines.search(lines) is not None
 
     def matches(self, text: bytes) -> list[int]:
-        """Places of the expressions that match, in any order."""
-        found: list[int] = self._set.Match(text)
-        return found
+        """Places of the expressions that match, in their order."""
+        if self._any is not None and self._any.search(text) is None:
+            return []
+        return [at for at, one in enumerate(self._each) if one.search(text) is not None]
+
+
+def _joined(spelled: bytes) -> Any:
+    """None where all together are too large for one."""
+    re2 = _re2()
+    try:
+        return re2.compile(spelled, _options(re2))
+    except re2.error:
+        return None
 
 
 def _spelled(text: bytes, *, ignore_case: bool) -> bytes:

@@ -73,7 +73,8 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
     if order.own is not None:
         set_id = (order.own.adopts and _stored_id(place, host_name, name)) or order.set_id or set_id
     filter_rules = read_rules(order.filters)
-    rules = _walk_rules(order, context, place, sources, filter_rules)
+    stores = [(place.address, place.access), *((one.place, one.access) for one in order.also)]
+    rules = walk_rules(order, context, stores, sources, filter_rules)
     deduplication = order.deduplication or "set"
     if order.migrate and deduplication == "off":
         raise UsageError(
@@ -141,12 +142,15 @@ def filter_places(rules: Sequence[Rule], sources: Sequence[bytes]) -> list[bytes
     )
 
 
-def _walk_rules(
-    order: BackupOrder, context: JobContext, place: OpenPlace, sources: list[bytes], rules: list[Rule]
+def walk_rules(
+    order: BackupOrder,
+    context: JobContext,
+    stores: Sequence[tuple[str, StoreAccess]],
+    sources: list[bytes],
+    rules: list[Rule],
 ) -> WalkRules:
-    left_out, leaves_out_files = what_is_left_out(
-        context.directories, [(place.address, place.access), *((one.place, one.access) for one in order.also)]
-    )
+    """What a walk goes by. stores: places that are stored to. Raises UsageError."""
+    left_out, leaves_out_files = what_is_left_out(context.directories, stores)
     for path in left_out.inside(sources):
         context.tell("information", f"{shown(path)} is never backed up: it is this program's own or a destination")
     places = filter_places(rules, sources)
