@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable
 
@@ -54,6 +55,7 @@ TYPES: dict[str, tuple[str, ...]] = {
 """Name of a type -> the extensions of its files, in lower case and without the dot."""
 
 _MOST_DOTS = 3
+_MOST_KNOWN = 10_000
 _EXTENSION = re.compile(r"(?:\.[^./\0\s]+){1,3}")
 
 
@@ -65,10 +67,26 @@ class TypeRules:
         self._only = _by_extension(only)
         self._never = _by_extension(never)
         self._has_only = bool(self._only)
+        self._is_simple = not any("." in extension for extension in (*self._only, *self._never))
+        self._known: dict[bytes, str | None] = {}
+        """What was said of names that end so."""
         self.is_empty = not self._only and not self._never
 
-    def refuses(self, name: str) -> str | None:
+    def refuses(self, name: bytes) -> str | None:
         """Why a file is left out, as `never images`; None: it is not. name: of the file."""
+        if not self._is_simple:
+            return self._refuses(os.fsdecode(name))
+        _, dot, extension = name.rpartition(b".")
+        key = dot + extension if dot else b""
+        try:
+            return self._known[key]
+        except KeyError:
+            said = self._refuses(os.fsdecode(key))
+            if len(self._known) < _MOST_KNOWN:
+                self._known[key] = said
+            return said
+
+    def _refuses(self, name: str) -> str | None:
         if self._never:
             word = _found(self._never, name)
             if word is not None:

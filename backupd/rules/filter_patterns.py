@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -41,6 +42,8 @@ class Pattern(msgspec.Struct, frozen=True, kw_only=True):
     """For fullmatch with DOTALL. None, with neither literal nor suffix nor regex: all names fit."""
     regex: tuple[bytes, bool] | None = None
     """For RE2, with whether it ignores case."""
+    outline: bytes | None = None
+    """For RE2, by bytes: a name that does not fit this wholly does not fit the pattern. None: nothing is known."""
 
     @property
     def is_local(self) -> bool:
@@ -83,16 +86,19 @@ def _compiled(general: Pattern, rule: Rule, text: str) -> Pattern:
         case "regex":
             return replace(general, is_path=is_path, regex=(os.fsencode(text), rule.ignore_case))
         case "exact" if rule.ignore_case:
+            general = replace(general, outline=_outline(list(text), ignore_case=True))
             return replace(general, is_path=is_path, expression=_any_case(re.escape(text)))
         case "exact" if is_path:
             directory, _, name = text.rpartition(_SLASH)
             return replace(general, at=directory, literal=name)
         case "exact":
-            return replace(general, literal=text)
+            return replace(general, literal=text, outline=_outline(list(text)))
         case "ends_with" if not is_path and not rule.ignore_case:
-            return replace(general, suffix=text)
+            return replace(general, suffix=text, outline=_outline(["", *text]))
     before, after = {"starts_with": ("", ".*"), "ends_with": (".*", ""), "contains": (".*", ".*")}[rule.kind]
     expression = before + re.escape(text) + after
+    tokens = [*([""] if before else []), *text, *([""] if after else [])]
+    general = replace(general, outline=_outline(tokens, ignore_case=rule.ignore_case))
     return replace(general, is_path=is_path, expression=_any_case(expression) if rule.ignore_case else expression)
 
 
@@ -117,6 +123,10 @@ def _of_glob(general: Pattern, glob: Glob, *, ignore_case: bool) -> Pattern:
 
 def _named(general: Pattern, glob: Glob, *, ignore_case: bool) -> Pattern:
     replace = msgspec.structs.replace
+    # Tokens of one character are it, or it after a backslash; longer ones are classes.
+    tokens = ["" if token in ("*", "**") else token[-1] if len(token) <= 2 else "?" for token in glob.tokens]
+    wild = {at for at, token in enumerate(glob.tokens) if len(token) > 2}
+    general = replace(general, outline=_outline(tokens, wild, ignore_case=ignore_case))
     if ignore_case:
         return replace(general, expression=_any_case(glob.expression))
     if glob.literal is not None:
@@ -124,6 +134,20 @@ def _named(general: Pattern, glob: Glob, *, ignore_case: bool) -> Pattern:
     if glob.suffix:
         return replace(general, suffix=glob.suffix)
     return replace(general, expression=glob.expression)
+
+
+def _outline(tokens: list[str], wild: Collection[int] = (), *, ignore_case: bool = False) -> bytes:
+    """tokens: each a character, or empty for any number of them. wild: places of those that stand for any one."""
+    parts = []
+    for at, token in enumerate(tokens):
+        # A character is several bytes, and with another case perhaps another number of them.
+        if not token:
+            parts.append(b"[^/]*")
+        elif at in wild or (ignore_case and not token.isascii()):
+            parts.append(b"[^/]+")
+        else:
+            parts.append(b"".join(b"\\x%02x" % byte for byte in os.fsencode(token)))
+    return (b"(?i:" + b"".join(parts) + b")") if ignore_case else b"".join(parts)
 
 
 def _any_case(expression: str) -> str:

@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from backupd.rules.filter_patterns import Pattern, patterns_of
 from backupd.rules.filter_rules import Rule
-from backupd.rules.regular_expressions import ExpressionSet
+from backupd.rules.regular_expressions import ExpressionSet, NameOutlines
 
 _FINGERPRINT_DOMAIN = b"backupd filters 2\0"
 
@@ -44,6 +44,7 @@ class Filters:
         patterns = [one for index, rule in enumerate(rules) for one in patterns_of(index, rule)]
         self._local = _Local([one for one in patterns if one.is_local])
         general = [one for one in patterns if not one.is_local]
+        self._prefilter = _Prefilter(general, rules)
         self._sides = tuple(_Side(general, rules, for_directories=one) for one in (False, True))
 
     def level(self, directory: bytes) -> Level:
@@ -67,6 +68,15 @@ class Filters:
         age shows in the digest of its directory.
         """
         return self._fingerprint
+
+    def none_matches(self, names: bytes, directory: str, stats: Sequence[os.stat_result]) -> bool:
+        """Whether it is sure that no rule that holds everywhere matches one of these entries.
+
+        names: with a slash between two. directory: the root is empty.
+        """
+        return self._prefilter.is_none(names, stats) and not any(
+            side.expressions and side.may_match(names, directory) for side in self._sides
+        )
 
     def holds(self, index: int, stat: os.stat_result | None) -> bool:
         """Whether size and age are as a rule wants them."""
@@ -96,15 +106,18 @@ class Level:
         if not names:
             return []
         joined = b"/".join(names)
+        if not (self._extra[0] or self._extra[1]) and self._filters.none_matches(joined, self.directory, stats):
+            return []
         texts = joined.decode("utf-8", "surrogateescape").split("/")
         may = [side.expressions and side.may_match(joined, self.directory) for side in self._sides]
         found = []
         none, sides, extra, is_directory_mode = self._none, self._sides, self._extra, modes.S_ISDIR
         for at, text in enumerate(texts):
-            kind = is_directory_mode(stats[at].st_mode)
+            stat = stats[at]
+            kind = is_directory_mode(stat.st_mode)
             best = sides[kind].first(text)
             if may[kind] or extra[kind] or sides[kind].single:
-                best = self._refined(best, text, kind, stats[at], may[kind])
+                best = self._refined(best, text, kind, stat, may[kind])
             if best != none:
                 found.append((at, best))
         self._filters.hits.update([index for _, index in found])
@@ -127,6 +140,39 @@ class Level:
                 if one.index < best and holds(one.index, stat) and _fits_name(one, self.directory, name):
                     best = one.index
         return best
+
+
+class _Prefilter:
+    """Spares directories none of whose names any pattern fits the look at each name.
+
+    It is made when so many names were seen that it pays to load what it is made with.
+    """
+
+    _PAYS_FROM = 2000
+
+    def __init__(self, patterns: Sequence[Pattern], rules: Sequence[Rule]) -> None:
+        open_ones = [rules[one.index] for one in patterns if one.fits_all]
+        named = [one for one in patterns if not one.fits_all and one.regex is None]
+        self._sizes = [rule.larger_than for rule in open_ones if rule.larger_than is not None]
+        is_open = len(self._sizes) < len(open_ones) or any(one.outline is None or one.is_path for one in named)
+        self._outlines = None if is_open else [one.outline for one in named if one.outline is not None]
+        self._least_bytes = min(self._sizes, default=None)
+        self._made: NameOutlines | None = None
+        self._seen = 0
+
+    def is_none(self, names: bytes, stats: Sequence[os.stat_result]) -> bool:
+        """Whether no pattern but regular expressions can match; names: with a slash between two."""
+        if self._outlines is None:
+            return False
+        if self._made is None and self._outlines:
+            self._seen += len(stats)
+            if self._seen < self._PAYS_FROM:
+                return False
+            self._made = NameOutlines(self._outlines)
+        if self._made is not None and self._made.may_fit(names):
+            return False
+        least = self._least_bytes
+        return least is None or not any([stat.st_size > least for stat in stats])
 
 
 class _Side:

@@ -51,6 +51,24 @@ class ExpressionSet:
         return [at for at, one in enumerate(self._each) if one.search(text) is not None]
 
 
+class NameOutlines:
+    """Says of all names of a directory at once that none of them fits any of many patterns."""
+
+    def __init__(self, outlines: Sequence[bytes]) -> None:
+        """outlines: for whole names, by bytes."""
+        re2 = _re2()
+        options = _options(re2)
+        options.encoding = re2.Options.Encoding.LATIN1
+        try:
+            self._any = re2.compile(b"(?:^|/)(?:" + b"|".join(outlines) + b")(?:/|$)", options)
+        except re2.error:
+            self._any = None
+
+    def may_fit(self, names: bytes) -> bool:
+        """names: with a slash between two. False is sure."""
+        return self._any is None or self._any.search(names) is not None
+
+
 def _joined(spelled: bytes) -> Any:
     """None where all together are too large for one."""
     re2 = _re2()

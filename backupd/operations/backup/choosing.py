@@ -61,7 +61,6 @@ class Choosing:
         self._leaves_out_files = leaves_out_files
         self._types = TypeRules(words.only_types, words.never_types)
         self._markers = [os.fsencode(name) for name in words.markers]
-        self._is_plain = filters.is_empty and self._types.is_empty and not words.gitignore
 
     def begin(self, *, takes_unmatched: bool = True) -> Within:
         """At a source."""
@@ -91,13 +90,17 @@ class Choosing:
                 rule = rules[index]
                 decided[at] = Choice(rule.is_include, "filter", rule.origin, rule)
         is_out, is_directory = self._left_out.is_left_out, modes.S_ISDIR
-        files_too = self._leaves_out_files
-        for at, (name, stat) in enumerate(seen):
-            if files_too or is_directory(stat.st_mode):
-                reason = is_out(top + b"/" + name)
-                if reason is not None and (at not in decided or decided[at].is_in):
-                    decided[at] = Choice(False, "left_out", reason)
-        self._choose_rest(within, directory, seen, fd, decided)
+        directories = [at for at, (_, stat) in enumerate(seen) if is_directory(stat.st_mode)]
+        for at in range(len(seen)) if self._leaves_out_files else directories:
+            reason = is_out(top + b"/" + seen[at].name)
+            if reason is not None and (at not in decided or decided[at].is_in):
+                decided[at] = Choice(False, "left_out", reason)
+        if self._markers or self._words.cachedir_tag:
+            for at in directories:
+                if at not in decided and (choice := self._marked(seen[at].name, fd)) is not None:
+                    decided[at] = choice
+        if not self._types.is_empty or within.ignores or not within.takes_unmatched:
+            self._choose_rest(within, directory, seen, decided)
         return decided
 
     def is_out(self, path: bytes, name: bytes) -> bool:
@@ -111,22 +114,18 @@ class Choosing:
         return [rule for index, rule in enumerate(self._filters.rules) if not self._filters.hits[index]]
 
     def _choose_rest(
-        self, within: Within, directory: bytes, seen: Sequence[Seen], fd: int, decided: dict[int, Choice]
+        self, within: Within, directory: bytes, seen: Sequence[Seen], decided: dict[int, Choice]
     ) -> None:
-        """Of what neither a filter nor the list of what is always left out decides."""
-        has_markers = bool(self._markers) or self._words.cachedir_tag
-        if not has_markers and self._is_plain and within.takes_unmatched:
-            return
+        """Of what has no decision yet: by types, .gitignore files, and as what nothing matches."""
         ignoring = [one.level(directory) for one in within.ignores]
+        types = self._types if not self._types.is_empty else None
         for at, (name, stat) in enumerate(seen):
             if at in decided:
                 continue
             choice: Choice | None = None
             is_directory = modes.S_ISDIR(stat.st_mode)
-            if is_directory and has_markers:
-                choice = self._marked(name, fd)
-            elif not is_directory and not self._types.is_empty:
-                why = self._types.refuses(os.fsdecode(name))
+            if types is not None and not is_directory:
+                why = types.refuses(name)
                 choice = Choice(False, "type", why) if why is not None else None
             if choice is None and ignoring:
                 choice = _ignored(within, [one.first(os.fsdecode(name), is_directory, stat) for one in ignoring])

@@ -34,7 +34,7 @@ class Omission:
         if is_directory:
             if any(os.path.lexists(os.path.join(path, marker)) for marker in self._markers):
                 return True
-        elif self._types.refuses(os.fsdecode(name)) is not None or self._words.unmatched == "exclude":
+        elif self._types.refuses(name) is not None or self._words.unmatched == "exclude":
             return True
         return self._words.gitignore and _is_below_gitignore(path, top)
 
