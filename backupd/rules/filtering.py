@@ -45,6 +45,7 @@ class Filters:
         self._local = _Local([one for one in patterns if one.is_local])
         general = [one for one in patterns if not one.is_local]
         self._prefilter = _Prefilter(general, rules)
+        self._expressions = _Expressions(general)
         self._sides = tuple(_Side(general, rules, for_directories=one) for one in (False, True))
 
     def level(self, directory: bytes) -> Level:
@@ -74,9 +75,7 @@ class Filters:
 
         names: with a slash between two. directory: the root is empty.
         """
-        return self._prefilter.is_none(names, stats) and not any(
-            side.expressions and side.may_match(names, directory) for side in self._sides
-        )
+        return self._prefilter.is_none(names, stats) and not self._expressions.may_match(names, directory)
 
     def holds(self, index: int, stat: os.stat_result | None) -> bool:
         """Whether size and age are as a rule wants them."""
@@ -109,7 +108,7 @@ class Level:
         if not (self._extra[0] or self._extra[1]) and self._filters.none_matches(joined, self.directory, stats):
             return []
         texts = joined.decode("utf-8", "surrogateescape").split("/")
-        may = [side.expressions and side.may_match(joined, self.directory) for side in self._sides]
+        may = [side.expressions.may_match(joined, self.directory) for side in self._sides]
         found = []
         none, sides, extra, is_directory_mode = self._none, self._sides, self._extra, modes.S_ISDIR
         for at, text in enumerate(texts):
@@ -133,8 +132,8 @@ class Level:
     ) -> int:
         """The first rule that matches, from the first of those that are looked up by name."""
         side, holds = self._sides[is_directory], self._filters.holds
-        if asks_expressions and side.expressions:
-            best = side.by_expression(best, self.directory, name)
+        if asks_expressions:
+            best = side.expressions.first(best, self.directory, name)
         for listed in (side.single, self._extra[is_directory]):
             for one in listed:
                 if one.index < best and holds(one.index, stat) and _fits_name(one, self.directory, name):
@@ -208,14 +207,7 @@ class _Side:
         self._joined = (
             re.compile("|".join(f"({expression})" for _, expression in joined), re.DOTALL).fullmatch if joined else None
         )
-        self._regexes = [one for one in own if one.regex is not None]
-        of_names = [one.regex for one in self._regexes if one.regex is not None and not one.is_path]
-        of_paths = [one.regex for one in self._regexes if one.regex is not None and one.is_path]
-        self.expressions = bool(self._regexes)
-        self._name_set = ExpressionSet(of_names) if of_names else None
-        self._path_set = ExpressionSet(of_paths) if of_paths else None
-        self._name_order = [one.index for one in self._regexes if not one.is_path]
-        self._path_order = [one.index for one in self._regexes if one.is_path]
+        self.expressions = _Expressions(own)
 
     def first(self, name: str) -> int:
         """Index of the first rule whose patterns of names fit, expressions apart; how many rules there are, if none."""
@@ -231,6 +223,18 @@ class _Side:
                 best = min(best, self._order[(match.lastindex or 1) - 1])
         return min(best, self._always)
 
+
+class _Expressions:
+    """The regular expressions among patterns."""
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        of_names = [(one.regex, one.index) for one in patterns if one.regex is not None and not one.is_path]
+        of_paths = [(one.regex, one.index) for one in patterns if one.regex is not None and one.is_path]
+        self._name_set = ExpressionSet([regex for regex, _ in of_names]) if of_names else None
+        self._path_set = ExpressionSet([regex for regex, _ in of_paths]) if of_paths else None
+        self._name_order = [index for _, index in of_names]
+        self._path_order = [index for _, index in of_paths]
+
     def may_match(self, joined: bytes, directory: str) -> bool:
         """Whether an expression may match one of the names in a directory; False is sure."""
         if self._name_set is not None and self._name_set.may_match(joined.replace(b"/", b"\n")):
@@ -240,8 +244,8 @@ class _Side:
         top = os.fsencode(directory) + b"/"
         return self._path_set.may_match(top + joined.replace(b"/", b"\n" + top))
 
-    def by_expression(self, best: int, directory: str, name: str) -> int:
-        """The same, of expressions."""
+    def first(self, best: int, directory: str, name: str) -> int:
+        """Index of the first rule, before `best`, of which one matches; else `best`."""
         if self._name_set is not None:
             found = self._name_set.matches(os.fsencode(name))
             best = min([best, *(self._name_order[at] for at in found)])
