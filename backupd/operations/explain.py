@@ -62,14 +62,13 @@ class _Explaining:
         self._now_ns = context.clock.now_ns()
         self._one_file_system = order.one_file_system
         stores = [(one.place, one.access) for one in order.stores]
-        left_out, leaves_out_files = what_is_left_out(context.directories, stores)
+        left_out, _ = what_is_left_out(context.directories, stores)
         sources = [real_path(source) for source in order.sources]
         self._places = set(filter_places(rules, sources))
         self._sources = [*sources, *self._places]
         self._named = in_order(self._sources)[1]
-        self._choosing = Choosing(
-            Filters(rules, self._now_ns), left_out, order.filter_words, leaves_out_files=leaves_out_files
-        )
+        # What does not exist yet may be among it, and counts as a file.
+        self._choosing = Choosing(Filters(rules, self._now_ns), left_out, order.filter_words, leaves_out_files=True)
 
     def explain(self, given: bytes) -> Explained:
         """One path. given: absolute."""

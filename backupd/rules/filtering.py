@@ -17,6 +17,7 @@ from backupd.rules.filter_rules import Rule
 from backupd.rules.regular_expressions import ExpressionSet, NameOutlines
 
 _FINGERPRINT_DOMAIN = b"backupd filters 2\0"
+_PAYS_FROM = 2000
 
 
 class Decision(NamedTuple):
@@ -33,8 +34,8 @@ class Filters:
     was named outright. Without rules `is_empty` is true and callers need not ask at all.
     """
 
-    def __init__(self, rules: Sequence[Rule], now_ns: int = 0) -> None:
-        """now_ns: by which ages are told."""
+    def __init__(self, rules: Sequence[Rule], now_ns: int = 0, pays_from: int = _PAYS_FROM) -> None:
+        """now_ns: by which ages are told. pays_from: after so many names whole directories are asked for at once."""
         self.rules = list(rules)
         self.is_empty = not self.rules
         self.hits: Counter[int] = Counter()
@@ -44,7 +45,7 @@ class Filters:
         patterns = [one for index, rule in enumerate(rules) for one in patterns_of(index, rule)]
         self._local = _Local([one for one in patterns if one.is_local])
         general = [one for one in patterns if not one.is_local]
-        self._prefilter = _Prefilter(general, rules)
+        self._prefilter = _Prefilter(general, rules, pays_from)
         self._expressions = _Expressions(general)
         self._sides = tuple(_Side(general, rules, for_directories=one) for one in (False, True))
 
@@ -147,9 +148,8 @@ class _Prefilter:
     It is made when so many names were seen that it pays to load what it is made with.
     """
 
-    _PAYS_FROM = 2000
-
-    def __init__(self, patterns: Sequence[Pattern], rules: Sequence[Rule]) -> None:
+    def __init__(self, patterns: Sequence[Pattern], rules: Sequence[Rule], pays_from: int) -> None:
+        self._pays_from = pays_from
         open_ones = [rules[one.index] for one in patterns if one.fits_all]
         named = [one for one in patterns if not one.fits_all and one.regex is None]
         self._sizes = [rule.larger_than for rule in open_ones if rule.larger_than is not None]
@@ -165,7 +165,7 @@ class _Prefilter:
             return False
         if self._made is None and self._outlines:
             self._seen += len(stats)
-            if self._seen < self._PAYS_FROM:
+            if self._seen < self._pays_from:
                 return False
             self._made = NameOutlines(self._outlines)
         if self._made is not None and self._made.may_fit(names):

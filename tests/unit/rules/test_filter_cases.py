@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk import TreeWalk
 from backupd.operations.backup.walk_rules import Caches
 from backupd.rules.filter_checking import filter_word
+from backupd.rules.filtering import Filters
 from tests.support.machine import Machine
 from tests.unit.rules.filter_cases import FAMILIES, Family
 
@@ -118,6 +120,26 @@ def test_every_case(family: Family, tmp_path: Path) -> None:
             assert found["reason"] == case.partition("|")[2], (case, found)
         if "@" in case:
             assert found["rule"]["text"] == by_rule[int(case.partition("@")[2])], (case, found)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda one: one.name)
+def test_directories_asked_for_at_once(family: Family, tmp_path: Path) -> None:
+    """Large trees ask otherwise than small ones, and must hear the same."""
+    made(family, tmp_path / "top")
+    words = [filter_word(one) for one in filters_of(family, tmp_path / "top")]
+    now_ns = SystemClock().now_ns()
+    at_once = Filters(read_rules(words), now_ns, pays_from=0)
+    one_by_one = Filters(read_rules(words), now_ns, pays_from=10**9)
+    for top, directories, files in os.walk(os.fsencode(tmp_path)):
+        names = [*directories, *files, b"IMG\xff.tmp", b"none of them"]
+        stats = [os.lstat(os.path.join(top, name)) for name in names[:-2]] + [os.lstat(__file__)] * 2
+        for chosen in (names, *([name] for name in names)):
+            its = [stats[names.index(name)] for name in chosen]
+            found = dict(at_once.level(top).matches(chosen, its))
+            level = one_by_one.level(top)
+            pairs = zip(chosen, its, strict=True)
+            first = [level.first(os.fsdecode(name), stat.S_ISDIR(one.st_mode), one) for name, one in pairs]
+            assert found == {at: index for at, index in enumerate(first) if index is not None}, (top, chosen)
 
 
 def test_there_are_enough() -> None:
