@@ -9,7 +9,6 @@ import click
 
 from bkctl.options import Decorated
 
-_LISTS = {"only_type": "only_types", "never_type": "never_types", "marker": "markers"}
 _OPTIONS = (
     click.option("--only-type", metavar="T", multiple=True, help="Only files of this type: documents, images, .psd."),
     click.option("--never-type", metavar="T", multiple=True, help="No files of this type: video, .iso."),
@@ -33,9 +32,8 @@ def filter_options(command: Decorated) -> Decorated:
 
 def given_filter_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """Those that were given, as a set's text and orders call them; a list that is '' alone is taken away."""
-    fields: dict[str, Any] = {
-        field: [word for word in given[name] if word] for name, field in _LISTS.items() if given[name]
-    }
+    lists = {"only_types": given["only_type"], "never_types": given["never_type"], "markers": given["marker"]}
+    fields: dict[str, Any] = {name: [word for word in words if word] for name, words in lists.items() if words}
     for name in ("cachedir_tag", "gitignore", "unmatched"):
         if given[name] is not None:
             fields[name] = given[name]
