@@ -10,7 +10,15 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from backupd.errors import NotFoundError
-from backupd.model import destination_orders, events, explain_order, notice_orders, orders, purge_orders
+from backupd.model import (
+    destination_orders,
+    events,
+    explain_order,
+    notice_orders,
+    orders,
+    purge_orders,
+    watch_orders,
+)
 from backupd.operations import rollback_alarm, temporary, traffic
 from backupd.operations.context import JobContext
 
@@ -43,6 +51,7 @@ OPERATIONS: dict[type[orders.Order], str] = {
     destination_orders.DestinationUncoverOrder: "backupd.operations.destination_uncover:run",
     destination_orders.DestinationSessionsOrder: "backupd.operations.destination_sessions:run",
     destination_orders.DestinationAdoptOrder: "backupd.operations.destination_adopt:run",
+    watch_orders.WatchOrder: "backupd.operations.watching:run",
     orders.ConfigCheckOrder: "backupd.operations.config_check:run",
     explain_order.ExplainOrder: "backupd.operations.explain:run",
     notice_orders.NoticeOrder: "backupd.operations.notices.running:run",

@@ -17,6 +17,7 @@ from backupd.model.striking import strike
 from bkctl.archive import tar_gz
 from bkctl.daemon_client import DaemonClient
 from bkctl.output import OutputFile, encode
+from bkctl.render.jobs import log_document
 from bkctl.service.installing import manager_of
 from bkctl.service.programs import ask
 from bkctl.service.scope import Scope
@@ -100,15 +101,8 @@ def _got(client: DaemonClient, path: str, kind: Any) -> Any:
 
 
 def _last_lines(client: DaemonClient, job_id: str) -> Any:
-    lines: list[Any] = []
-    after: int | None = 0
-    while after is not None:
-        page = _got(client, f"/v1/jobs/{job_id}/log?after={after}&limit=1000", LogPage)
-        if not isinstance(page, LogPage):
-            return page
-        lines = [*lines, *page.lines][-_LINES:]
-        after = page.next
-    return lines
+    page = _got(client, f"/v1/jobs/{job_id}/log?last={_LINES}&limit={_LINES}", LogPage)
+    return [log_document(line) for line in page.lines] if isinstance(page, LogPage) else page
 
 
 def _service(scope: Scope) -> Any:

@@ -26,8 +26,10 @@ def reach(client: DaemonClient) -> Iterator[Finding]:
     except BackupError:
         return
     wanted: dict[tuple[str, int], list[str]] = {}
-    for text in destinations:
-        found = _first_on_the_way(text, _general_proxy(client)) if is_url(text.place) else None
+    places = [text for text in destinations if is_url(text.place)]
+    general = _general_proxy(client) if places else None
+    for text in places:
+        found = _first_on_the_way(text, general)
         if found is not None:
             wanted.setdefault(found, []).append(text.name)
     for (host, port), names in wanted.items():

@@ -40,7 +40,7 @@ def commands() -> Iterator[tuple[str, Verb]]:
 def _below(group: click.Group, prefix: str) -> Iterator[tuple[str, Verb]]:
     ctx = click.Context(group)
     for name in group.list_commands(ctx):
-        command = group.commands[name]
+        command = group.get_command(ctx, name)
         if isinstance(command, click.Group):
             yield from _below(command, f"{prefix}{name} ")
         elif isinstance(command, Verb):

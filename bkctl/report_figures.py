@@ -51,6 +51,9 @@ class CopyFigures(msgspec.Struct):
     seconds: list[Point] = []
     moved: list[Moved] = []
     last: Report | None = None
+    last_decided: Report | None = None
+    """The newest that went well or badly: what was passed over or is not at its end says neither. Also one of the set
+    that came to no destination, which none of them has then."""
     last_good: Report | None = None
     source_bytes: int = 0
     """Of all good runs together: what as many full copies would take."""
@@ -74,6 +77,8 @@ class Figures:
         self._copies: dict[tuple[str, str], CopyFigures] = {}
         self._unplaced: list[tuple[str, int, ReportStatus]] = []
         """Of runs that came to no destination: they count for each of their set."""
+        self._last_unplaced: dict[str, Report] = {}
+        """Set -> the newest of them that went well or badly."""
         self._last_job = ""
 
     def add(self, one: Report, day: int) -> None:
@@ -93,6 +98,8 @@ class Figures:
             return
         if one.destination is None:
             self._unplaced.append((one.set_name, day, one.status))
+            if one.status in BAD | GOOD:
+                self._last_unplaced.setdefault(one.set_name, one)
         else:
             self._add_to(self._copy(one.set_name, one.destination), one, day)
 
@@ -108,6 +115,9 @@ class Figures:
                     copy.counts[status] += 1
         found = [self._copies[key] for key in sorted(self._copies)]
         for copy in found:
+            unplaced = self._last_unplaced.get(copy.set_name)
+            if unplaced and (copy.last_decided is None or unplaced.created_ns > copy.last_decided.created_ns):
+                copy.last_decided = unplaced
             copy.held.reverse()
             copy.seconds.reverse()
             copy.moved.reverse()
@@ -121,6 +131,8 @@ class Figures:
         copy.counts[one.status] += 1
         copy.take_day(day, one.status)
         copy.last = copy.last or one
+        if one.status in BAD | GOOD:
+            copy.last_decided = copy.last_decided or one
         at = (one.finished_ns or one.created_ns) / 1e9
         if one.held_bytes is not None:
             copy.held.append((at, one.held_bytes))

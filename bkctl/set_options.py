@@ -58,6 +58,7 @@ _SET_FIELDS = (
     "heal",
     "verify",
     "migrate",
+    "continuous",
     "time_zone",
 )
 _SET_PATHS = ("temp_dir",)
@@ -101,6 +102,7 @@ _SET_OPTIONS = (
     click.option("--heal/--no-heal", default=None, help="Have periodic checks repair what is damaged; the default."),
     click.option("--verify", metavar="PERCENT", help="Read so much of what is stored a day; '' for nothing."),
     click.option("--migrate/--no-migrate", default=None, help="Store anew at each run what is not as it is set now."),
+    click.option("--continuous/--not-continuous", default=None, help="Watch its sources; run when they change."),
     click.option("--temp-dir", metavar="DIR", type=click.Path(), help="For temporary files; default: the daemon's."),
     click.option("--tag", metavar="K=V", multiple=True, help="Tag of each snapshot."),
     click.option("--time-zone", metavar="ZONE", help="IANA name; default: the system's."),

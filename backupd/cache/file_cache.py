@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import struct
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -83,6 +84,8 @@ class _Table(msgspec.Struct, frozen=True, array_like=True):
     damage: list[str]
     root: bytes
     """Of the snapshot as it was when the table was written: a later state of it, or an earlier one, is another."""
+    token: bytes = b""
+    """Of a whole run: who watched the sources since knows it by that. Empty: nobody did."""
 
 
 _rows_decoder = msgspec.msgpack.Decoder(list[Row])
@@ -103,6 +106,9 @@ class FileCache:
         """Names of the damage records that its run knew."""
         self.root = table.root
         """Top node of the snapshot that it belongs to: who has all that this reaches has all that the cache knows."""
+        self.token = table.token
+        """Of its run, where the sources are watched."""
+        self._sorted: list[bytes] | None = None
 
     def directory(self, path: bytes) -> CachedDirectory | None:
         """What was stored of a directory."""
@@ -111,6 +117,14 @@ class FileCache:
     def paths(self) -> Iterable[bytes]:
         """Of all directories."""
         return self._directories.keys()
+
+    def below(self, path: bytes) -> list[bytes]:
+        """Paths of all directories that lie below one."""
+        if self._sorted is None:
+            self._sorted = sorted(self._directories)
+        top = path.rstrip(b"/")
+        # The sign after the slash.
+        return self._sorted[bisect_left(self._sorted, top + b"/") + (not top) : bisect_left(self._sorted, top + b"0")]
 
     def rows(self, piece: PieceRef) -> list[Row]:
         """The rows of a piece. Raises DamagedCacheError."""
@@ -235,9 +249,9 @@ class FileCacheWriter:
             durable_io.sync_file(self._fd)
         return self._offset
 
-    def finish(self, root: bytes) -> None:
-        """Write the table and give the file its name."""
-        self._append_table({}, root)
+    def finish(self, root: bytes, token: bytes = b"") -> None:
+        """Write the table and give the file its name. token: of a run of watched sources."""
+        self._append_table({}, root, token)
         self._flush()
         with _translated(self.path):
             os.rename(self.temporary, self.path)
@@ -268,8 +282,8 @@ class FileCacheWriter:
             self._flush()
         return offset
 
-    def _append_table(self, unfinished: dict[bytes, CachedDirectory], root: bytes) -> None:
-        table = _Table(self._directories, unfinished, self._table_end, self._damage, root)
+    def _append_table(self, unfinished: dict[bytes, CachedDirectory], root: bytes, token: bytes = b"") -> None:
+        table = _Table(self._directories, unfinished, self._table_end, self._damage, root, token)
         data = _encoder.encode(table)
         offset = self._append(data)
         self._append(_TRAILER.pack(offset, len(data), blake3(data).digest(16), _TRAILER_MAGIC))

@@ -16,6 +16,12 @@ _COLUMNS = (
     " error, warnings, schedule"
 )
 
+LEFT_SNAPSHOT = (
+    "kind IN ('backup', 'replicate') AND exit_code IN (0, 3) AND (snapshot IS NOT NULL OR kind = 'replicate')"
+)
+"""Of a run: it left a snapshot at its destination."""
+UNDER_WAY = "jobs.state IN ('paused', 'queued', 'running')"
+"""Of a job, as the index of them has it."""
 
 Beside = Callable[[Connection], None]
 """What is written with a job."""
@@ -170,11 +176,15 @@ def listed(connection: Connection, wanted: JobFilter) -> list[StoredJob]:
     return [_job(row) for row in rows]
 
 
-def log_lines(connection: Connection, job_id: str, after: int, limit: int) -> list[LogLine]:
-    """Lines of a job's log after line number `after`, in order."""
+def log_lines(
+    connection: Connection, job_id: str, after: int, limit: int, severities: Sequence[str] = ()
+) -> list[LogLine]:
+    """Lines of a job's log after line number `after`, in order. severities: empty for all."""
+    chosen = f" AND severity IN ({', '.join('?' * len(severities))})" if severities else ""
     rows = connection.execute(
-        "SELECT n, time_ns, severity, message, step, path FROM log WHERE job_id = ? AND n > ? ORDER BY n LIMIT ?",
-        (job_id, after, limit),
+        f"SELECT n, time_ns, severity, message, step, path FROM log WHERE job_id = ? AND n > ?{chosen}"
+        " ORDER BY n LIMIT ?",
+        (job_id, after, *severities, limit),
     )
     return [LogLine(n=n, time_ns=t, severity=s, message=m, step=p, path=b) for n, t, s, m, p, b in rows]
 
@@ -194,7 +204,7 @@ def snapshot_times(connection: Connection, set_id: str, destination_id: str) -> 
     """When the first and the newest run began that left a snapshot of a set at a destination; None: none did."""
     row = connection.execute(
         "SELECT MIN(started_ns), MAX(started_ns) FROM runs WHERE set_id = ? AND destination_id = ?"
-        " AND kind IN ('backup', 'replicate') AND exit_code IN (0, 3) AND (snapshot IS NOT NULL OR kind = 'replicate')",
+        f" AND {LEFT_SNAPSHOT}",
         (set_id, destination_id),
     ).fetchone()
     return (row[0], row[1])

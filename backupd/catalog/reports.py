@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from backupd.catalog.database import Connection
-from backupd.model.jobs import JobState, LogLine
+from backupd.catalog.jobs import UNDER_WAY
+from backupd.model.jobs import JobState
 from backupd.model.reports import UNENDED
 
 Cursor = tuple[int, str, str]
@@ -67,8 +68,6 @@ _WITH_RUN = f"""{_OF_JOB}, COALESCE(runs.destination_id, '') AS at, runs.destina
     COALESCE(runs.started_ns, jobs.started_ns), COALESCE(runs.finished_ns, jobs.finished_ns), runs.facts,
     CASE WHEN runs.job_id IS NULL THEN jobs.error END"""
 _ALONE = f"{_OF_JOB}, '' AS at, NULL, jobs.state, NULL, NULL, jobs.started_ns, NULL, NULL, NULL"
-_UNDER_WAY = "jobs.state IN ('paused', 'queued', 'running')"
-"""As the index of them has it."""
 _IS_NO_REHEARSAL = """NOT (runs.job_id IS NULL AND jobs.result IS NOT NULL AND instr(jobs.result, '"dry_run":true'))"""
 """A dry run stores and restores nothing, so there is nothing to report."""
 _NEWEST_FIRST = "ORDER BY jobs.created_ns DESC, jobs.id DESC, at DESC"
@@ -86,7 +85,7 @@ def listed(connection: Connection, wanted: ReportFilter) -> list[ReportRow]:
         chosen += wanted.states
         # What can be told by the job alone saves looking at the runs of a year.
         if set(wanted.states) <= set(UNENDED):
-            of_runs.append(_UNDER_WAY)
+            of_runs.append(UNDER_WAY)
         elif not {"completed", "skipped"} & set(wanted.states):
             of_runs.append("jobs.state <> 'completed'")
     if wanted.destination_ids:
@@ -114,24 +113,11 @@ def of_job(connection: Connection, job_id: str) -> list[ReportRow]:
         (job_id,),
     )
     alone = connection.execute(
-        f"SELECT {_ALONE} FROM jobs WHERE {_UNDER_WAY} AND jobs.id = ?"
+        f"SELECT {_ALONE} FROM jobs WHERE {UNDER_WAY} AND jobs.id = ?"
         " AND EXISTS (SELECT 1 FROM runs WHERE runs.job_id = jobs.id)",
         (job_id,),
     )
     return [*map(_row, rows), *map(_row, alone)]
-
-
-def log_page(
-    connection: Connection, job_id: str, severities: Sequence[str], after: int, limit: int
-) -> list[LogLine]:
-    """Lines of a job's log after line number `after`, in order. severities: empty for all."""
-    chosen = f" AND severity IN ({_marks(severities)})" if severities else ""
-    rows = connection.execute(
-        f"SELECT n, time_ns, severity, message, step, path FROM log WHERE job_id = ? AND n > ?{chosen}"
-        " ORDER BY n LIMIT ?",
-        (job_id, after, *severities, limit),
-    )
-    return [LogLine(n=n, time_ns=t, severity=s, message=m, step=p, path=b) for n, t, s, m, p, b in rows]
 
 
 def _under_way(
@@ -141,7 +127,7 @@ def _under_way(
     if wanted.destination_ids:
         return []
     rows = connection.execute(
-        f"SELECT {_ALONE} FROM jobs WHERE {_UNDER_WAY} AND {' AND '.join(where)}"
+        f"SELECT {_ALONE} FROM jobs WHERE {UNDER_WAY} AND {' AND '.join(where)}"
         f" AND EXISTS (SELECT 1 FROM runs WHERE runs.job_id = jobs.id) {_NEWEST_FIRST}",
         values,
     )

@@ -5,11 +5,12 @@ Pages that they leave are used for what comes; the file does not shrink (docs/re
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 import msgspec
 
 from backupd.catalog.database import Connection
+from backupd.catalog.jobs import LEFT_SNAPSHOT, UNDER_WAY
 from backupd.model.reports import UNENDED
 
 STAYING = 20
@@ -18,9 +19,6 @@ _LOOKED_AT = 500
 _MOST_JOBS = 50
 _MOST_LINES = 5000
 """Taken out in one transaction."""
-_GOOD = (
-    "kind IN ('backup', 'replicate') AND exit_code IN (0, 3) AND (snapshot IS NOT NULL OR kind = 'replicate')"
-)
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -39,17 +37,31 @@ class Found(msgspec.Struct, frozen=True):
     """None: at the end of what is old."""
 
 
-def spared(connection: Connection) -> frozenset[str]:
-    """Jobs that others need: those that `status` shows and checks wait in, and the first good one of each copy."""
+class Spared(msgspec.Struct, frozen=True):
+    """What a pass leaves where it is."""
+
+    jobs: frozenset[str]
+    newest_ns: dict[tuple[str | None, str, str | None], int | None] = {}
+    """(set id, kind, schedule) -> when the last of their newest `STAYING` jobs was asked for, None: they are fewer.
+    `look` asks for it once a pass: those that come meanwhile let more of them stay."""
+
+
+def spared(connection: Connection) -> Spared:
+    """Jobs that others need: those that `status` shows and checks wait in, and the first good one of each copy.
+
+    Also those under way: one that ends while a pass goes on may be such a one then.
+    """
+    # Before the others, for a run is kept before its job ends: what has ended by now is among them.
+    under_way = connection.execute(f"SELECT id FROM jobs WHERE {UNDER_WAY}").fetchall()
     newest = connection.execute("SELECT job_id FROM newest_runs").fetchall()
     first = connection.execute(
-        f"SELECT job_id, MIN(started_ns) FROM runs WHERE {_GOOD} GROUP BY set_id, destination_id"
+        f"SELECT job_id, MIN(started_ns) FROM runs WHERE {LEFT_SNAPSHOT} GROUP BY set_id, destination_id"
     ).fetchall()
-    return frozenset(row[0] for row in (*newest, *first))
+    return Spared(frozenset(row[0] for row in (*under_way, *newest, *first)))
 
 
-def look(connection: Connection, before_ns: int, place: Place, kept: Collection[str]) -> Found:
-    """Jobs asked for before a time that may go, from a place on. kept: as of `spared`."""
+def look(connection: Connection, before_ns: int, place: Place, kept: Spared) -> Found:
+    """Jobs asked for before a time that may go, from a place on. kept: of the pass, as of `spared`."""
     rows = connection.execute(
         "SELECT id, set_id, kind, state, created_ns, schedule FROM jobs"
         " WHERE created_ns < ? AND created_ns >= ? AND (created_ns, id) > (?, ?) ORDER BY created_ns, id LIMIT ?",
@@ -58,7 +70,9 @@ def look(connection: Connection, before_ns: int, place: Place, kept: Collection[
     jobs = [
         job
         for job, set_id, kind, state, created_ns, schedule in rows
-        if state not in UNENDED and job not in kept and _has_newer(connection, set_id, kind, schedule, created_ns)
+        if state not in UNENDED
+        and job not in kept.jobs
+        and created_ns < (_newest_ns(connection, kept, (set_id, kind, schedule)) or 0)
     ]
     is_end = len(rows) < _LOOKED_AT
     return Found(jobs, None if is_end else Place(rows[-1][4], rows[-1][0]))
@@ -106,13 +120,13 @@ def used_bytes(connection: Connection) -> int:
     return int((pages - free) * size)
 
 
-def _has_newer(
-    connection: Connection, set_id: str | None, kind: str, schedule: str | None, created_ns: int
-) -> bool:
-    """Whether so many of the same kind came after it that it need not stay."""
-    found = connection.execute(
-        "SELECT 1 FROM jobs WHERE set_id IS ? AND created_ns > ? AND kind = ? AND schedule IS ?"
-        f" ORDER BY created_ns LIMIT 1 OFFSET {STAYING - 1}",
-        (set_id, created_ns, kind, schedule),
-    ).fetchone()
-    return found is not None
+def _newest_ns(connection: Connection, kept: Spared, group: tuple[str | None, str, str | None]) -> int | None:
+    """As of `Spared.newest_ns`. Of what runs seldom it costs a look at all jobs of the set."""
+    if group not in kept.newest_ns:
+        found = connection.execute(
+            "SELECT created_ns FROM jobs WHERE set_id IS ? AND kind = ? AND schedule IS ?"
+            f" ORDER BY created_ns DESC LIMIT 1 OFFSET {STAYING - 1}",
+            group,
+        ).fetchone()
+        kept.newest_ns[group] = found[0] if found is not None else None
+    return kept.newest_ns[group]

@@ -292,6 +292,7 @@ class Carrier:
             estimate=request.estimate,
             migrate=is_migrating(stored.text, request),
             file_states=kept,
+            watched=request.watched,
         )
 
         async def note(opened: Opened) -> None:

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from backupd.catalog import jobs as rows
 from backupd.catalog.definitions import StoredSet
 from backupd.catalog.reserve import RESERVE_BYTES
-from backupd.daemon import sleeping
+from backupd.daemon import other_starters, sleeping
 from backupd.daemon.gate import WATCHERS
+from backupd.daemon.mail_reaching import try_mail
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.route import Call, Route
 from backupd.daemon.status_routes import key_states
@@ -31,9 +32,13 @@ async def examine(call: Call) -> Examination:
     runs = await asyncio.wrap_future(services.database.read(rows.last_runs))
     newest_ns = max((run.started_ns for run in runs if run.snapshot), default=0)
     keys, unreadable = await asyncio.to_thread(key_states, services.environment, sets, repositories)
+    scheduled = [one.text.name for one in sets if one.text.enabled and any(s.enabled for s in one.text.schedules)]
+    notices = [one.text for one in services.definitions.notices]
     findings = [
         *await asyncio.to_thread(_of_places, services.places),
         *await asyncio.to_thread(sleeping.findings, services.environment, _waking(sets)),
+        *await asyncio.to_thread(other_starters.findings, services.environment, scheduled),
+        *await try_mail(services.configuration.settings.smtp, notices, services.clock),
         _of_clock(services.clock.now_ns(), newest_ns),
         *_of_keys([(one.text.name, keys[one.id]) for one in sets if one.id in keys], unreadable),
         *_of_settings([*services.warnings, *services.notices.warnings]),

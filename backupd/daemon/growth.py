@@ -20,7 +20,9 @@ class Growth(Struct, frozen=True, kw_only=True):
     told_ns: int
     held_bytes: int
     free_bytes: int | None
-    """Left there when that was told."""
+    """Left there when that was told last."""
+    free_ns: int | None
+    """When that was: a backup tells it, a replication does not."""
 
 
 Growths = Mapping[tuple[str, str], Growth]
@@ -42,15 +44,18 @@ def full_at(
     """
     names = {row.set_id: row.repository for row in repositories if row.destination_id == destination.id}
     here: dict[str, Growth] = {}
+    left_at: list[tuple[int, int]] = []
     for (set_id, at), one in growths.items():
         name = names.get(set_id) if at == destination.id else None
         if name is not None:
             here[name] = max(here.get(name, one), one, key=lambda growth: growth.told_ns)
+            if one.free_bytes is not None and one.free_ns is not None:
+                left_at.append((one.free_ns, one.free_bytes))
     rate = sum(one.bytes_a_day or 0 for one in here.values())
-    told = max((one for one in here.values() if one.free_bytes is not None), key=lambda one: one.told_ns, default=None)
     ends = []
-    if told is not None and told.free_bytes is not None:
-        ends.append(forecast.full_at(told.free_bytes, rate, told.told_ns))
+    if left_at:
+        free_ns, free_bytes = max(left_at)
+        ends.append(forecast.full_at(free_bytes, rate, free_ns))
     quota = size(destination.text.quota)
     if quota is not None and here:
         left = quota - sum(one.held_bytes for one in here.values())
@@ -60,8 +65,12 @@ def full_at(
 
 def _growth(days: Sequence[sizes.SizeOfDay]) -> Growth:
     last = days[-1]
-    free = next((day.free_bytes for day in reversed(days) if day.free_bytes is not None), None)
+    free = next((day for day in reversed(days) if day.free_bytes is not None), None)
     points = [(day.time_ns, day.held_bytes) for day in days]
     return Growth(
-        bytes_a_day=forecast.growth(points), told_ns=last.time_ns, held_bytes=last.held_bytes, free_bytes=free
+        bytes_a_day=forecast.growth(points),
+        told_ns=last.time_ns,
+        held_bytes=last.held_bytes,
+        free_bytes=free.free_bytes if free is not None else None,
+        free_ns=free.time_ns if free is not None else None,
     )

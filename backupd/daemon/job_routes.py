@@ -195,6 +195,9 @@ async def show_log(call: Call) -> LogPage:
     stored = await find_job(call)
     after = number_of(call.request.query.get("after", "0"), "after")
     limit = limit_of(call)
+    if "last" in call.request.query:
+        length = await asyncio.wrap_future(call.services.database.read(rows.log_length, stored.id))
+        after = max(after, length - number_of(call.request.query["last"], "last"))
     lines = await asyncio.wrap_future(call.services.database.read(rows.log_lines, stored.id, after, limit))
     return LogPage(lines=lines, next=lines[-1].n if len(lines) == limit else None)
 
@@ -340,7 +343,17 @@ ROUTES = [
     ),
     Route("GET", _ONE, "job show", EVERYONE, None, JobView, show_job, "Show a job."),
     Route("GET", f"{_ONE}/events", "job follow", EVERYONE, None, None, follow_job, "Follow a job."),
-    Route("GET", f"{_ONE}/log", "job log", EVERYONE, None, LogPage, show_log, "Show a log.", ("after", "limit")),
+    Route(
+        "GET",
+        f"{_ONE}/log",
+        "job log",
+        EVERYONE,
+        None,
+        LogPage,
+        show_log,
+        "Show a log.",
+        ("after", "last", "limit"),
+    ),
     Route(
         "GET",
         f"{_ONE}/files",

@@ -10,17 +10,16 @@ from contextlib import suppress
 from backupd.catalog import rotation
 from backupd.catalog.database import Database
 from backupd.catalog.rotation import Place
-from backupd.clock import Clock, to_datetime
+from backupd.clock import Clock
 from backupd.daemon.job_files import JobFiles
 from backupd.errors import BackupError
+from backupd.rules import check_logs
 from backupd.settings.daemon_settings import LogSettings
 from backupd.sizes import parse_duration, parse_size
 
 _FIRST_SECONDS = 60.0
 """After a start there is more urgent work."""
 _EVERY_SECONDS = 3600.0
-_CHECKS = "checks"
-"""Folder of the state directory where checks keep their logs, their names beginning with the time in UTC."""
 _NS = 1_000_000_000
 _AT_ONCE = 500
 _ALL = 1 << 62
@@ -33,7 +32,7 @@ class LogRotation:
 
     def __init__(self, database: Database, files: JobFiles, state: str, clock: Clock, settings: LogSettings) -> None:
         self._database, self._files, self._clock = database, files, clock
-        self._checks = os.path.join(state, _CHECKS)
+        self._checks = os.path.join(state, check_logs.FOLDER)
         self._settings = settings
         self._changed = asyncio.Event()
 
@@ -100,13 +99,13 @@ class LogRotation:
 
 def forget_check_logs(folder: str, before_ns: int) -> None:
     """Remove logs of checks from before a time. Raises OSError."""
-    oldest = to_datetime(max(0, before_ns)).strftime("%Y-%m-%dT%H%M%SZ")
+    oldest = check_logs.beginning(max(0, before_ns))
     try:
         names = os.listdir(folder)
     except FileNotFoundError:
         return
     for name in names:
-        if name.endswith(".log") and name < oldest:
+        if name.endswith(check_logs.SUFFIX) and name < oldest:
             # A check may remove it, too.
             with suppress(FileNotFoundError):
                 os.unlink(os.path.join(folder, name))

@@ -33,6 +33,7 @@ _OF_VERBS: dict[tuple[str, str], dict[str, Any]] = {
         "description": "`next` of the page before.",
     },
     ("job log", "after"): {**_SECONDS, "description": "Number of a line; those after it are shown."},
+    ("job log", "last"): {**_SECONDS, "description": "Only so many lines from the end on."},
     ("job files", "after"): {**_SECONDS, "description": "`next` of the page before, or 0."},
     ("job files", "limit"): {
         "type": "integer",

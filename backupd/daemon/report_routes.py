@@ -7,6 +7,7 @@ from typing import cast, get_args
 
 from backupd.catalog import reports as rows
 from backupd.catalog.database import Connection
+from backupd.catalog.jobs import log_lines
 from backupd.catalog.reports import Cursor, ReportFilter
 from backupd.clock import to_datetime
 from backupd.daemon.gate import EVERYONE
@@ -76,7 +77,7 @@ def _one(
     connection: Connection, job_id: str, severities: list[str], after: int, limit: int
 ) -> tuple[list[Report], list[LogLine]]:
     reports = [report_of(row) for row in rows.of_job(connection, job_id)]
-    return reports, rows.log_page(connection, job_id, severities, after, limit)
+    return reports, log_lines(connection, job_id, after, limit, severities)
 
 
 def _span(call: Call) -> tuple[int, int | None]:

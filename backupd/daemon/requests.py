@@ -9,6 +9,7 @@ from backupd.model.orders import CheckOrder, FreeOrder, ReplicateOrder, RestoreO
 from backupd.model.purge_orders import PurgeOrder
 from backupd.model.store_access import NO_ACCESS
 from backupd.model.structs import Struct
+from backupd.model.watching import WatchedSince
 
 
 class BackupRequest(Struct, frozen=True, kw_only=True):
@@ -36,6 +37,8 @@ class BackupRequest(Struct, frozen=True, kw_only=True):
     """How often it was tried before."""
     waits_because: str = ""
     """What went wrong then."""
+    watched: WatchedSince | None = None
+    """Something changed in the sources, which are watched."""
     seed_place: str | None = None
     """Directory on a disk to store in, in place of the destination that it is for."""
 

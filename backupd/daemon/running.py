@@ -22,6 +22,7 @@ from backupd.daemon import metrics
 from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.carrying import Carrier
 from backupd.daemon.configuration import Configuration
+from backupd.daemon.continuous import Continuous
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import Gate
 from backupd.daemon.job_files import JobFiles
@@ -116,6 +117,7 @@ async def _assemble(
     scheduler.adopt(settings)
     notices.coming = partial(coming_of, scheduler.ahead)
     await scheduler.start()
+    continuous = Continuous(definitions, jobs, clock, for_jobs)
     port = MetricsPort(lambda: _metrics(services))
     gate = Gate(settings.access)
     services = Services(
@@ -132,6 +134,7 @@ async def _assemble(
         log_rotation=LogRotation(database, files, places.state, clock, settings.logs),
         notices=notices,
         scheduler=scheduler,
+        continuous=continuous,
         metrics_port=port,
         environment=for_jobs,
         started_ns=clock.now_ns(),
@@ -204,6 +207,7 @@ async def _serve(
             services.bandwidth.keep_up(),
             services.log_rotation.keep_up(),
             services.scheduler.keep_up(),
+            services.continuous.keep_up(),
         )
     ]
     telling = asyncio.create_task(services.notices.keep_up())

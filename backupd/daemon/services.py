@@ -10,6 +10,7 @@ from backupd.catalog.database import Database
 from backupd.clock import Clock
 from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.configuration import Configuration
+from backupd.daemon.continuous import Continuous
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import Gate
 from backupd.daemon.job_files import JobFiles
@@ -39,6 +40,7 @@ class Services:
     log_rotation: LogRotation
     notices: Notices
     scheduler: Scheduler
+    continuous: Continuous
     metrics_port: MetricsPort
     environment: Mapping[str, str]
     """Of job processes."""

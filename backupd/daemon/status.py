@@ -108,7 +108,7 @@ def _set_status(
     ]
     ended = facts.ended.get(stored.id)
     grade = Grade(
-        automatic=coming is not None,
+        automatic=coming is not None or bool(text.continuous),
         versioned=any(copy.snapshot is not None for copy in copies),
         verified=bool(copies) and all(copy.verified_ns is not None for copy in copies),
         restored=any(run.kind == "restore" and run.exit_code in _GOOD for run in runs),

@@ -70,6 +70,7 @@ async def report_of(
         warnings=[
             *services.warnings,
             *services.notices.warnings,
+            *services.continuous.warnings,
             *filter(None, [services.metrics_port.problem]),
             *problems,
         ],

@@ -9,6 +9,7 @@ _BY_ID = "/dev/disk/by-uuid"
 _DEVICES = "/sys/class/block"
 _DATABASE = "/run/udev/data"
 _MOST_BYTES = 64 << 10
+_MAPPED = b"/dev/mapper/"
 _KEY = b"E:ID_FS_UUID_ENC="
 
 
@@ -33,11 +34,24 @@ def device_ids(by_id: str = _BY_ID, devices: str = _DEVICES, database: str = _DA
 
 
 def device_number(path: bytes, devices: str = _DEVICES) -> int | None:
-    """Number of the device at a path such as /dev/sda1, which need not be shown."""
+    """Number of the device at a path such as /dev/sda1 or /dev/mapper/vg-home, which need not be shown."""
     try:
         return os.stat(path).st_rdev
     except OSError:
-        return _listed_number(f"{devices}/{os.fsdecode(os.path.basename(path))}/dev")
+        name = os.fsdecode(os.path.basename(path))
+        if path.startswith(_MAPPED):
+            return _mapped_number(name, devices)
+        return _listed_number(f"{devices}/{name}/dev")
+
+
+def _mapped_number(name: str, devices: str) -> int | None:
+    """Of what the device mapper made (LVM, LUKS): the system lists it by a number, its name stands in a file."""
+    with suppress(OSError):
+        for listed in os.listdir(devices):
+            with suppress(OSError), open(f"{devices}/{listed}/dm/name", "rb") as file:
+                if os.fsdecode(file.read(_MOST_BYTES).removesuffix(b"\n")) == name:
+                    return _listed_number(f"{devices}/{listed}/dev")
+    return None
 
 
 def _listed_number(path: str) -> int | None:

@@ -35,6 +35,7 @@ from backupd.model.orders import (
 )
 from backupd.model.purge_orders import PurgeOrder
 from backupd.model.steering import Answer, CancelRequest, PauseRequest, StateRequest
+from backupd.model.watch_orders import WatchOrder
 
 AnyOrder = (
     BackupOrder
@@ -67,6 +68,7 @@ AnyOrder = (
     | AppriseOrder
     | CertificateOrder
     | ExplainOrder
+    | WatchOrder
 )
 
 

@@ -66,6 +66,21 @@ class FilesUnderWay(Struct, frozen=True, kw_only=True, tag="files_under_way"):
     """How many wait besides."""
 
 
+class Changed(Struct, frozen=True, kw_only=True, tag="changed"):
+    """What changed in sources that are watched; sent at most once a second. Without a path: all is watched now."""
+
+    directories: list[bytes] = []
+    """Of which entries came, went or changed."""
+    trees: list[bytes] = []
+    """Of directories that came, with all below them."""
+    is_lost: bool = False
+    """Anything may have changed besides."""
+    watched: int = 0
+    """How many directories are watched."""
+    unwatched: bytes = b""
+    """One that is not, for the system gives no more watches; empty: none."""
+
+
 class Ask(Struct, frozen=True, kw_only=True, tag="ask"):
     """A question; the job waits for the `Answer` of this number."""
 
@@ -111,4 +126,4 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
     """What each place of the order cost, in its order, where its kind of order tells it; with `Done` in the result."""
 
 
-FromJob = Log | Step | Opened | Progress | FilesUnderWay | Ask | Data | Item | Done | Failed
+FromJob = Log | Step | Opened | Progress | FilesUnderWay | Changed | Ask | Data | Item | Done | Failed

@@ -14,6 +14,7 @@ from backupd.model.retention import RetentionText
 from backupd.model.sets import ConfigDocument
 from backupd.model.store_access import NO_ACCESS, StoreAccess
 from backupd.model.structs import Number, Rate, Seconds, Strict, WorkerCount
+from backupd.model.watching import WatchedSince
 
 Overwrite = Literal["if-changed", "if-newer", "always", "never"]
 IfRunning = Literal["fail", "join", "wait", "skip"]
@@ -162,6 +163,8 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     migrate: bool = False
     """Whether files are read again that were cut or named by other settings than now."""
     filter_words: FilterWords = FilterWords()
+    watched: WatchedSince | None = None
+    """None: everything is looked at."""
 
 
 class Selection(Strict, frozen=True, kw_only=True):

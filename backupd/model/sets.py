@@ -75,6 +75,19 @@ class DestinationText(Text, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Whether the directory is looked for wherever its drive is mounted."""
 
 
+class ContinuousText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """When a set whose sources are watched runs; durations."""
+
+    quiet: str = "30s"
+    """After the last change."""
+    longest: str = "10m"
+    """After the first change, however long others follow."""
+    shortest: str = "1m"
+    """Between the begins of two runs."""
+    paths: list[str] = []
+    """What of the sources is watched; empty: all of them."""
+
+
 class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A backup set: what, where to, how."""
 
@@ -127,6 +140,8 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """Which snapshots are kept; none: each for 7 days after the next one was made."""
     retention_at: dict[str, RetentionText] = {}
     """Name of a destination of the set -> what holds there instead."""
+    continuous: bool | ContinuousText = False
+    """Whether its sources are watched, and it runs when something changed."""
     unmatched: Literal["include", "exclude"] = "include"
     """What becomes of files that no filter matches."""
     only_types: list[str] = []

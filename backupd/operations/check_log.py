@@ -11,14 +11,13 @@ from contextlib import suppress
 from typing import Any
 
 from backupd import durable_io
-from backupd.clock import to_datetime
 from backupd.model import events
 from backupd.operations import check_areas
 from backupd.operations.context import JobContext
+from backupd.rules import check_logs
 from backupd.sizes import format_bytes
 from backupd.state_errors import translated
 
-FOLDER = "checks"
 _MOST_LOGS = 400
 _MOST_LINES = 10_000
 
@@ -27,14 +26,14 @@ def keep(context: JobContext, place: str, repository: str, done: events.Done) ->
     """Write a check's log, and remove the oldest ones; where that fails it is told, and the check is none the worse."""
     if context.directories.is_temporary:
         return
-    folder = os.path.join(context.directories.state, FOLDER)
-    when = to_datetime(context.clock.now_ns()).strftime("%Y-%m-%dT%H%M%SZ")
+    folder = os.path.join(context.directories.state, check_logs.FOLDER)
+    begin = check_logs.beginning(context.clock.now_ns())
     lines = [*_lines(place, repository, done)][:_MOST_LINES]
     text = "".join(" ".join(line.split()) + "\n" for line in lines)
     try:
         durable_io.make_directories(folder)
         durable_io.remove_leftovers(folder)
-        path = os.path.join(folder, f"{when}-{repository[:9]}-{os.urandom(2).hex()}.log")
+        path = os.path.join(folder, f"{begin}-{repository[:9]}-{os.urandom(2).hex()}{check_logs.SUFFIX}")
         durable_io.replace(path, [text.encode("utf-8", "backslashreplace")])
         for name in sorted(os.listdir(folder))[:-_MOST_LOGS]:
             # Another check may remove it, too.

@@ -339,12 +339,14 @@ class StoredCheck:
     def judge(self) -> None:
         """A bad place that was recorded before and that nothing needs any more is healed, all others are problems."""
         fresh = self.bad.without(self.recorded)
-        stored_again, retired = self._stored_again(), retired_in(self._objects.damage)
+        # What an open list names may go, where a freeing deletes by an older list that nobody can read.
+        stored_again, going = self._stored_again(), self._objects.absent - self._listed.keys()
+        going |= retired_in(self._objects.damage)
         healed = len(stored_again)
         for block_id, problems in self._block_problems.items():
             if block_id in stored_again:
                 continue
-            is_known = block_id not in fresh or block_id in retired
+            is_known = block_id not in fresh or block_id in going
             if block_id in self.bad and is_known and block_id not in self._needed:
                 healed += 1
                 continue

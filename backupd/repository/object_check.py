@@ -51,6 +51,8 @@ class SmallObjects(msgspec.Struct, frozen=True):
     candidates: dict[int, list[bytes]] = {}
     """By generation, closed ones too."""
     closed: set[int] = set()
+    covered: set[int] = set()
+    """Closed generations of which a newer list says what theirs said."""
     damage: list[Damage] = []
     session_sets: set[bytes] = set()
     """Sets with a posted session."""
@@ -105,8 +107,8 @@ def check_objects(repository: OpenRepository, step: Callable[[], None]) -> Small
             except (DamageError, DestinationError, NewerVersionError) as error:
                 found.problems.append(ObjectProblem(info.name, error.code, error.message))
             step()
-    # A list that a newer one covers stands for ever, and says nothing any more.
-    covered = {naming.gc_name(n, "deleted") for n in found.closed}
+    # A list that a newer one covers stands for ever, and says nothing any more; nor do its candidates.
+    covered = {name for n in found.covered for name in (naming.gc_name(n, "deleted"), naming.gc_name(n, "candidates"))}
     found.problems[:] = [one for one in found.problems if one.name not in covered]
     if is_drop_gone:
         # Put into another one, which may have come after the listing.
@@ -191,6 +193,7 @@ def _check_record(records: Records, name: str, found: SmallObjects) -> None:
         case BlockList() if kind is ObjectKind.DELETED:
             found.deleted.update(record.blocks)
             found.closed.update((record.n, *record.covers))
+            found.covered.update(record.covers)
         case BlockList():
             found.candidates[record.n] = record.blocks
 

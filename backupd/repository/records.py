@@ -74,7 +74,11 @@ class Records:
         self.place: Destination = repository.place
         self._lists: dict[str, BlockList] = {}
         """Gc lists that were read; they never change."""
+        self._bare: set[int] = set()
+        """Closed generations that never had candidates, after which gc/ was listed once more."""
         self._drops: dict[str, Drop] = {}
+        self.listed_drops: set[str] = set()
+        """Names of all drop records that were ever listed here, readable or not."""
 
     @property
     def is_exact(self) -> bool:
@@ -164,7 +168,9 @@ class Records:
         return void, unread
 
     def _drop_names(self) -> list[str]:
-        return [info.name for info in self.place.list("gc/") if info.name.startswith("gc/drop-")]
+        names = [info.name for info in self.place.list("gc/") if info.name.startswith("gc/drop-")]
+        self.listed_drops.update(names)
+        return names
 
     def _drop_at(self, name: str) -> Drop:
         if name not in self._drops:
@@ -212,8 +218,11 @@ class Records:
                 return read()
         return read()
 
+    def _listed_gc(self) -> list[str]:
+        return [info.name for info in self.place.list("gc/")]
+
     def _gc_state(self) -> GcState:
-        listed = [info.name for info in self.place.list("gc/")]
+        listed = self._listed_gc()
         if any(map(naming.is_purge_name, listed)):
             # Asked by every writer after it was announced, and at each announcement: none goes on from here.
             raise RepositoryPurgedError(f"{self.place.shown} is being deleted: a purge of all of it has begun there")
@@ -224,6 +233,11 @@ class Records:
             if kind == "deleted" and n not in closed:
                 record = self._list_at(ObjectKind.DELETED, naming.gc_name(n, "deleted"))
                 closed |= dict.fromkeys((n, *record.covers), record)
+        bare = {n for n, record in closed.items() if record.n == n and (n, "candidates") not in numbers} - self._bare
+        if bare:
+            # Its candidates are in an open list that came before it, and that this listing may have missed.
+            self._bare |= bare
+            return self._gc_state()
         candidates: dict[int, BlockList] = {}
         for n, kind in numbers:
             if kind == "candidates" and n not in closed:

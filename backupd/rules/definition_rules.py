@@ -16,13 +16,14 @@ import msgspec
 from backupd.errors import ConfigError, DestinationNotFoundError, UsageError
 from backupd.model.places import PlaceUrl, is_pool, is_url
 from backupd.model.proxies import ProxyUrl
-from backupd.model.secret_references import SecretReference
 from backupd.model.sets import CONCURRENT, DestinationText, ProxyText, SetText
 from backupd.rules import names
+from backupd.rules.continuous import check_continuous
 from backupd.rules.filter_checking import check_filters
 from backupd.rules.pool_rules import check_pool_text, places_of, refuse_members
 from backupd.rules.retention.checking import check_retention
 from backupd.rules.schedules.checking import check_schedules
+from backupd.rules.secret_rules import check_secret
 from backupd.sizes import MIB, parse_duration, parse_parity, parse_share, parse_size
 
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
@@ -119,6 +120,7 @@ def check_set(text: SetText, destinations: Mapping[str, DestinationText | None])
         raise ConfigError(f"{name} names a destination twice", hint="name each once", context={"at": ["to"]})
     refuse_members(text, destinations)
     _check_values(name, text)
+    check_continuous(name, text.continuous, sources)
     retention, retention_at = check_retention(name, text.retention, text.retention_at, text.to)
     sources = list(dict.fromkeys(sources))
     kept = {"retention": retention, "retention_at": retention_at}
@@ -235,16 +237,6 @@ def _check_field(field: str, value: Any) -> None:
             check_secret(value)
         case "temp_dir":
             check_directory(value)
-
-
-def check_secret(reference: SecretReference) -> None:
-    """Raises UsageError for what is no reference to a secret, without repeating it."""
-    given = [one for one in (reference.file, reference.command, reference.env) if one]
-    if len(given) != 1:
-        raise UsageError("a secret has one of file, command, env", hint="write it as {file: /etc/backupd/password}")
-    if reference.file is not None and not os.path.isabs(reference.file):
-        # What stands there may be the password itself, and messages are kept and shown.
-        raise UsageError("the secret's file is no absolute path", hint="name a file that holds it, beginning with /")
 
 
 def _source(name: str, path: str, at: int) -> str:

@@ -49,6 +49,11 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return any(one is not None for one in conditions)
 
     @property
+    def has_age(self) -> bool:
+        """Whether time alone may change what it decides."""
+        return self.older_than_ns is not None or self.newer_than_ns is not None
+
+    @property
     def label(self) -> str:
         """What a message calls it."""
         return f"'{self.name}' ({self.origin})" if self.name is not None else self.origin
@@ -146,6 +151,16 @@ def rule_of(text: FilterText) -> Rule:
         rule = msgspec.structs.replace(rule, of="files")
     check_rule(rule)
     return rule
+
+
+def by_names_alone(rules: Sequence[Rule]) -> list[Rule]:
+    """Rules that leave out only what these leave out whatever its size and age."""
+    bare = dict.fromkeys(("larger_than", "smaller_than", "older_than_ns", "newer_than_ns"))
+    return [
+        msgspec.structs.replace(rule, **bare) if rule.has_conditions else rule
+        for rule in rules
+        if rule.is_include or not rule.has_conditions
+    ]
 
 
 def matches_everything(rule: Rule) -> bool:

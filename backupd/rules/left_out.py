@@ -1,7 +1,7 @@
 """What is left out of every backup unless it is named outright (FEATURES 2.14).
 
-Pseudo file systems, swap, and what belongs to backupd itself: its state, keys, caches, temporary files and any local
-destination. Nothing else: tmpfs and ramfs hold files that somebody wrote.
+Pseudo file systems, swap, secrets that systemd decrypted for services, and what belongs to backupd itself: its state,
+keys, caches, temporary files and any local destination. Nothing else: tmpfs and ramfs hold files that somebody wrote.
 """
 
 from __future__ import annotations
@@ -18,13 +18,18 @@ PSEUDO_TYPES = frozenset(
 )  # fmt: skip
 """File systems whose files nobody wrote: views of the kernel, of other mounts or of other machines."""
 
+_DEVICES = b"/dev"
+"""Whatever is mounted there, as the tmpfs of a service to which systemd shows no devices."""
+_CREDENTIALS = b"/run/credentials"
+"""In memory alone, so that they are on no disk."""
+
 
 def pseudo_mounts(mounts: Iterable[tuple[bytes, str]]) -> dict[bytes, str]:
     """The mount points that show a pseudo file system, with its type.
 
     mounts: path and type in the order they were mounted; what was mounted last on a path is what shows.
     """
-    return {path: kind for path, kind in dict(mounts).items() if kind in PSEUDO_TYPES}
+    return {path: kind for path, kind in dict(mounts).items() if kind in PSEUDO_TYPES or path == _DEVICES}
 
 
 class LeftOut:
@@ -42,7 +47,7 @@ class LeftOut:
         own_identities: Iterable[tuple[int, int]] = (),
     ) -> None:
         """own_paths: real, absolute. pseudo: of `pseudo_mounts`. own_identities: device and inode of own paths."""
-        self._reasons: dict[bytes, str] = {}
+        self._reasons: dict[bytes, str] = {_CREDENTIALS: "secrets that systemd gives to services"}
         self._reasons.update((path, f"pseudo file system ({kind})") for path, kind in (pseudo or {}).items())
         self._reasons.update((path, "swap file") for path in swap_files)
         self._reasons.update((_trimmed(path), "backupd's own data") for path in own_paths)

@@ -24,7 +24,8 @@ from backupd.model.notices import (
     masked,
 )
 from backupd.rules import names
-from backupd.rules.definition_rules import check_secret, difference
+from backupd.rules.definition_rules import difference
+from backupd.rules.secret_rules import check_secret
 
 _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")

@@ -11,8 +11,9 @@ from backupd.errors import ConfigError, UsageError
 from backupd.model.notices import MOST_STEP_SECONDS
 from backupd.model.secret_references import SecretReference
 from backupd.model.structs import Text
-from backupd.rules.definition_rules import check_directory, check_secret, duration
+from backupd.rules.definition_rules import check_directory, duration
 from backupd.rules.notice_rules import check_address
+from backupd.rules.secret_rules import check_secret
 
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _LEAST_SECONDS = 1

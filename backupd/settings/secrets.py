@@ -1,4 +1,7 @@
-"""Secrets by reference: read from a file, a command or the environment at the moment they are needed, never kept."""
+"""Secrets by reference, read at the moment they are needed, never kept.
+
+They come from a file, a command, the environment, or from the service manager that started the daemon.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,10 @@ import stat
 import subprocess
 
 from backupd.errors import KeyMissingError, UsageError
-from backupd.model.secret_references import SecretReference
+from backupd.model.secret_references import WAYS, SecretReference
+from backupd.rules.secret_rules import check_secret
+from backupd.settings.credentials import read_credential
+from backupd.settings.environment import variables
 
 _MOST_BYTES = 64 << 10
 _COMMAND_SECONDS = 60
@@ -15,13 +21,14 @@ _COMMAND_SECONDS = 60
 
 def read_secret(reference: SecretReference) -> bytes:
     """The secret, white space around it stripped. Raises KeyMissingError, UsageError for no or several references."""
-    given = [name for name in ("file", "command", "env") if getattr(reference, name) is not None]
-    if len(given) != 1:
-        raise UsageError("a secret has one of file, command, env", hint="write it as {file: /etc/backupd/password}")
+    check_secret(reference)
+    given = [way for way in WAYS if getattr(reference, way) is not None]
     if reference.file is not None:
         secret = _from_file(reference.file)
     elif reference.command is not None:
         secret = _from_command(reference.command)
+    elif reference.credential is not None:
+        secret = read_credential(reference.credential, variables())
     else:
         secret = os.environb.get(os.fsencode(reference.env or ""), b"")
     secret = secret.strip()

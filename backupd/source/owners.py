@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from collections.abc import Iterable
 
 
 class Owners:
@@ -30,6 +31,14 @@ class Owners:
         if name is None:
             name = self.groups[gid] = _group_name(gid)
         return name
+
+
+    def adopt(self, users: Iterable[tuple[int, bytes]], groups: Iterable[tuple[int, bytes]]) -> None:
+        """Names that somebody asked for before, where they were not asked for since."""
+        for uid, name in users:
+            self.users.setdefault(uid, name)
+        for gid, name in groups:
+            self.groups.setdefault(gid, name)
 
 
 def _user_name(uid: int) -> bytes:

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from backupd.errors import AnswerNeededError, CancelledError, ConflictError, UsageError
+from backupd.errors import AnswerNeededError, BackupError, CancelledError, ConflictError, UsageError
 from backupd.model.api import Change as Settings
-from backupd.model.api import DestinationList, Nothing
+from backupd.model.api import Nothing
 from bkctl.daemon_client import DaemonClient
 from bkctl.dispatch import client_of
 from bkctl.grammar import Noun, Verb
@@ -96,9 +96,10 @@ def uninstall_service(session: Session, /, purge: bool, dry_run: bool) -> Reply:
     must_be_root(scope)
     client = DaemonClient(scope.socket, f"start it first, to be asked what it knows: bkctl daemon start {scope.option}")
     doomed: list[str] = []
+    known = purging.Known()
     if purge:
-        places = [one.text.place for one in client.get("/v1/destinations", DestinationList).destinations]
-        purging.refuse_loss(scope, places)
+        known = purging.known_to(client)
+        purging.refuse_loss(scope, known)
         doomed = purging.directories(scope)
         if not dry_run:
             _must_be_confirmed(session, doomed)
@@ -108,12 +109,23 @@ def uninstall_service(session: Session, /, purge: bool, dry_run: bool) -> Reply:
             raise ConflictError(
                 "a backupd that is no service still runs", hint=f"end it, then remove {', '.join(doomed)} by hand"
             )
-        doomed = purging.purge(scope)
+        doomed = _purged(scope, known)
     reply = _reply(scope, change, dry_run, render.after_uninstall(doomed, change, is_purge=purge, dry_run=dry_run))
     assert reply.result is not None
     reply.result["purged"] = doomed
     reply.result["changed"] = reply.result["changed"] or bool(doomed)
     return reply
+
+
+def _purged(scope: Scope, known: purging.Known) -> list[str]:
+    """Remove what is there, unless something came in since it was looked at last: a run may have ended meanwhile."""
+    try:
+        purging.refuse_loss(scope, known)
+    except BackupError as error:
+        kept = ", ".join(purging.directories(scope))
+        error.hint = f"{error.hint}; the service is gone, its directories are all there: {kept}"
+        raise
+    return purging.purge(scope)
 
 
 def _must_be_confirmed(session: Session, doomed: list[str]) -> None:

@@ -9,8 +9,11 @@ import click
 
 from backupd.errors import AttentionError, BackupError, DamageError, NotFoundError, UsageError
 from backupd.model.status import StatusReport
+from bkctl import all_hosts
+from bkctl.all_hosts import AllHosts
 from bkctl.dispatch import client_of
 from bkctl.grammar import Duration, Verb
+from bkctl.render import all_hosts as hosts_render
 from bkctl.render import status as render
 from bkctl.render.motd import motd_lines
 from bkctl.session import Reply, Session, described
@@ -31,6 +34,7 @@ _ERRORS: dict[int, tuple[type[BackupError], str]] = {
         "bkctl status home --check --max-age 26h",
         "bkctl status --format nagios",
         "bkctl status --motd",
+        "bkctl status --all-hosts --max-age 3d",
         "bkctl status --format prometheus --output /var/lib/node_exporter/textfile/backupd.prom",
     ],
 )
@@ -46,6 +50,12 @@ _ERRORS: dict[int, tuple[type[BackupError], str]] = {
     help="For people, one line of a Nagios plugin (exit 0 to 3), or metrics for node_exporter.",
 )
 @click.option("--motd", "is_motd", is_flag=True, help="A line or two for the message at log-in; always exit 0.")
+@click.option(
+    "--all-hosts",
+    "is_all_hosts",
+    is_flag=True,
+    help="Every machine that backs up into the repositories of the SETs; those that fell silent stand out.",
+)
 @click.pass_obj
 def status(session: Session, /, **given: Any) -> Reply:
     """Show for each set and destination the last good snapshot, its age against max_age, and what asks for a hand.
@@ -54,6 +64,8 @@ def status(session: Session, /, **given: Any) -> Reply:
     """
     if given["shape"] != "table" and session.form != "text":
         raise UsageError(f"--format {given['shape']} is no JSON", hint="leave out --json and --jsonl")
+    if given["is_all_hosts"]:
+        return _all_hosts(session, given)
     if given["is_motd"]:
         return _motd(session, given)
     if given["shape"] == "nagios":
@@ -68,6 +80,34 @@ def status(session: Session, /, **given: Any) -> Reply:
     error = _verdict(report) if is_check else None
     lines = [] if session.is_quiet else render.status_lines(report)
     return Reply(_exit_of(error), render.document(report), described(error) if error is not None else None, lines=lines)
+
+
+def _all_hosts(session: Session, given: dict[str, Any]) -> Reply:
+    """Repositories are asked, for the daemon knows of its own runs alone."""
+    if given["is_motd"] or given["shape"] != "table":
+        raise UsageError("--all-hosts goes with neither --motd nor --format", hint="bkctl status --all-hosts --check")
+    found = all_hosts.find(session, client_of(session), given["sets"], given["max_age"])
+    code, error = 0, None
+    if given["is_check"] or given["max_age"] is not None:
+        code, error = _verdict_of_all(found)
+    lines = [] if session.is_quiet else hosts_render.lines(found)
+    return Reply(code, hosts_render.document(found), error, found.warnings, lines)
+
+
+def _verdict_of_all(found: AllHosts) -> tuple[int, dict[str, Any] | None]:
+    """Damage first, then who is silent, then what nobody could read."""
+    unread = sorted(found.unread, key=lambda one: one[1] != DamageError.exit_code)
+    silent = [f"{one.set_name} of {one.host}" for one in found.sets if one.state == "silent"]
+    if silent and not (unread and unread[0][1] == DamageError.exit_code):
+        hint = "see what its daemon says there: bkctl status"
+        error = AttentionError(f"silent: {', '.join(silent)}", hint=hint)
+        return error.exit_code, described(error)
+    if unread:
+        return unread[0][1], unread[0][2]
+    if not found.sets:
+        nothing = NotFoundError("nothing is stored yet", hint="bkctl backup SET")
+        return nothing.exit_code, described(nothing)
+    return 0, None
 
 
 def _nagios(session: Session, given: dict[str, Any]) -> Reply:

@@ -10,6 +10,7 @@ from backupd.model.filters import FilterText
 from backupd.model.retention import RetentionText
 from backupd.model.schedules import ScheduleText
 from backupd.model.secret_references import SecretReference
+from backupd.model.sets import ContinuousText
 from bkctl.contract.parts import (
     Changed,
     Count,
@@ -77,6 +78,8 @@ class BackupSet(Shown, kw_only=True):
     markers: list[str]
     cachedir_tag: bool
     gitignore: bool
+    continuous: bool | ContinuousText
+    """Whether its sources are watched, or when it runs then."""
     kept_in: str | None
     """File of conf.d; null: made by command."""
     created: Time

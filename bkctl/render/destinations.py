@@ -140,6 +140,8 @@ def origin_of(reference: SecretReference | None) -> str | None:
         return None
     if reference.command is not None:
         return f"command {reference.command[0] if reference.command else ''}"
+    if reference.credential is not None:
+        return f"credential {reference.credential}"
     return f"file {reference.file}" if reference.file is not None else f"variable {reference.env}"
 
 

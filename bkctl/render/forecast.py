@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from backupd.model.status import CopyStatus, SetStatus
@@ -22,14 +22,17 @@ def fields(copy: CopyStatus) -> dict[str, Any]:
     }
 
 
-def lines(sets: Sequence[SetStatus], now_ns: int) -> list[str]:
-    """One line: destinations that will be full soon, the first of them first."""
-    ends = {copy.destination: copy.full_at_ns for one in sets for copy in one.copies if copy.full_at_ns is not None}
+def full_soon(copies: Iterable[CopyStatus], now_ns: int) -> list[tuple[str, str]]:
+    """(name, days as words) of destinations that will be full within 30 days, the first of them first."""
+    ends = {copy.destination: copy.full_at_ns for copy in copies if copy.full_at_ns is not None}
     soon = sorted((end, name) for name, end in ends.items() if end - now_ns < _SOON_DAYS * _DAY_NS)
-    if not soon:
-        return []
-    told = [f"{name} in {count(max(0, end - now_ns) // _DAY_NS, 'day')}" for end, name in soon]
-    return [f"Full soon at this rate: {', '.join(told)}"]
+    return [(name, count(max(0, end - now_ns) // _DAY_NS, "day")) for end, name in soon]
+
+
+def lines(sets: Sequence[SetStatus], now_ns: int) -> list[str]:
+    """One line: destinations that will be full soon."""
+    told = [f"{name} in {days}" for name, days in full_soon((copy for one in sets for copy in one.copies), now_ns)]
+    return [f"Full soon at this rate: {', '.join(told)}"] if told else []
 
 
 def growth_text(bytes_a_day: int | None) -> str:

@@ -11,7 +11,7 @@ from backupd.model.reports import Report, ReportStatus
 from backupd.model.status import CopyStatus, SetStatus
 from backupd.sizes import format_bytes, format_seconds
 from bkctl import text
-from bkctl.render.forecast import growth_text
+from bkctl.render.forecast import full_soon, growth_text
 from bkctl.render.markup import word
 from bkctl.render.report_charts import copy_charts, day_strips, days_a_bar
 from bkctl.render.report_style import STYLE
@@ -31,7 +31,6 @@ _MARKS: dict[ReportStatus, str] = {
 }
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _MOST_CHARTS = 60
-_SOON_DAYS = 30
 _OLD_DAYS = 7
 """What a last good backup is old at, whatever its set allows."""
 _DAY_NS = 86_400_000_000_000
@@ -115,9 +114,10 @@ def _verdict(
 
 def _bad(copies: Sequence[CopyFigures], standing: Mapping[tuple[str, str], CopyStatus]) -> Iterator[str]:
     for copy in copies:
-        if copy.last is not None and copy.last.status in BAD:
-            yield f"{_title(copy)}: the last backup: {_last_words(copy.last)}"
-        elif copy.last_good is None:
+        last = copy.last_decided
+        if last is not None and last.status in BAD:
+            yield f"{_title(copy)}: the last backup: {_last_words(last)}"
+        if copy.last_good is None:
             yield f"{_title(copy)}: no backup was good in this time"
     for (name, at), one in standing.items():
         if one.verdict in ("damaged", "overdue"):
@@ -127,14 +127,12 @@ def _bad(copies: Sequence[CopyFigures], standing: Mapping[tuple[str, str], CopyS
 def _to_look_at(
     frame: Frame, copies: Sequence[CopyFigures], standing: Mapping[tuple[str, str], CopyStatus]
 ) -> Iterator[str]:
-    for at, end_ns in {at: one.full_at_ns for (_, at), one in standing.items()}.items():
-        if end_ns is not None and end_ns - frame.now_ns < _SOON_DAYS * _DAY_NS:
-            days = max(0, end_ns - frame.now_ns) // _DAY_NS
-            yield f"{word(at)} will be full in about {text.count(days, 'day')} at this rate"
+    for at, days in full_soon(standing.values(), frame.now_ns):
+        yield f"{word(at)} will be full in about {days} at this rate"
     for copy in copies:
-        good = copy.last_good
-        if copy.last is not None and copy.last.status == "warning":
-            yield f"{_title(copy)}: the last backup: {_last_words(copy.last)}"
+        good, last = copy.last_good, copy.last_decided
+        if last is not None and last.status == "warning":
+            yield f"{_title(copy)}: the last backup: {_last_words(last)}"
         elif good is not None and frame.until_ns is None and frame.now_ns - good.created_ns > _OLD_DAYS * _DAY_NS:
             yield f"{_title(copy)}: the last good backup is {(frame.now_ns - good.created_ns) // _DAY_NS} days old"
     seen = {copy.set_name for copy in copies}
@@ -143,9 +141,7 @@ def _to_look_at(
             yield f"{word(one.set)}: no backup in this time"
 
 
-def _last_words(one: Report | None) -> str:
-    if one is None:
-        return ""
+def _last_words(one: Report) -> str:
     return f"{word(WORDS[one.status].lower())}{': ' + word(one.error) if one.error else ''}"
 
 
@@ -214,11 +210,11 @@ def _copies(copies: Sequence[CopyFigures], standing: dict[tuple[str, str], CopyS
 
 
 def _copy_cells(copy: CopyFigures, one: CopyStatus | None) -> list[str]:
-    good = copy.last_good
+    good, last = copy.last_good, copy.last_decided or copy.last
     return [
         word(copy.set_name),
         word(copy.destination),
-        _mark(copy.last.status) if copy.last is not None else "–",
+        _mark(last.status) if last is not None else "–",
         word(shown_time(good.started_ns)) if good is not None and good.started_ns is not None else "none in this time",
         _bytes(good.bytes.seen if good is not None else None),
         _bytes(int(copy.held[-1][1]) if copy.held else None),

@@ -203,9 +203,3 @@ def _moved(one: Report) -> str:
     stored = f"{format_bytes(one.stored_bytes)} stored" if one.stored_bytes is not None else ""
     fetched = f"{format_bytes(one.bytes.fetched)} fetched" if one.bytes.fetched and not stored else ""
     return joined([freed, stored, fetched])
-
-
-def status_counts(reports: Sequence[Report]) -> dict[ReportStatus, int]:
-    """How many of each; those that are not there left out."""
-    counts = {status: sum(one.status == status for one in reports) for status in WORDS}
-    return {status: number for status, number in counts.items() if number}

@@ -56,15 +56,17 @@ def install(scope: Scope, wanted: Wanted, *, start: bool, dry_run: bool) -> Chan
     standing = manager.standing()
     groups = _groups(manager, manager.socket_group(files), scope.root)
     change.commands += groups
-    if change.diff or not standing.is_enabled:
-        change.commands += manager.load()
     is_running = standing.activity in ("running", "reloading", "starting")
-    if start and is_running and change.diff:
-        change.commands += manager.restart()
-    elif start and not (is_running and (standing.listens or manager.name == "launchd")):
-        change.commands += manager.start()
-    elif is_running and change.diff:
-        change.warnings.append(f"it runs as it was before: bkctl daemon restart {scope.option}")
+    loads = bool(change.diff) or not standing.is_enabled
+    if loads:
+        change.commands += manager.load()
+    if not (loads and manager.load_starts):
+        if start and is_running and change.diff:
+            change.commands += manager.restart()
+        elif start and not (is_running and (standing.listens or manager.name == "launchd")):
+            change.commands += manager.start()
+        elif is_running and change.diff:
+            change.warnings.append(f"it runs as it was before: bkctl daemon restart {scope.option}")
     if dry_run or not change.is_one:
         return change
     _run(groups)
@@ -72,6 +74,10 @@ def install(scope: Scope, wanted: Wanted, *, start: bool, dry_run: bool) -> Chan
     try:
         _run(change.commands[len(groups) :])
     except BackupError as error:
+        if not former:
+            # What listens goes on without its file, and starts what is not there.
+            with suppress(BackupError):
+                _run(manager.unload())
         take_back(former, files)
         with suppress(BackupError):
             _run(manager.forget())

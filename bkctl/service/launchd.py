@@ -19,11 +19,13 @@ class Launchd:
     """The machine's launchd, or a user's part of it."""
 
     name: Literal["systemd", "launchd"] = "launchd"
+    load_starts = True
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._label = "org.backupd.backupd" if scope.is_system else "org.backupd.agent"
         self._domain = "system" if scope.is_system else f"gui/{os.geteuid()}"
+        self._service = f"{self._domain}/{self._label}"
         system = f"{scope.root}/Library/LaunchDaemons/{self._label}.plist"
         self._path = system if scope.is_system else launch_agent()
 
@@ -60,7 +62,7 @@ class Launchd:
         is_enabled = os.path.exists(self._path)
         if self._scope.root:
             return Standing(is_enabled, "stopped", listens=False)
-        answer = ask(["launchctl", "print", f"{self._domain}/{self._label}"])
+        answer = ask(["launchctl", "print", self._service])
         pid = re.search(r"^\s*pid = (\d+)$", answer.out, re.MULTILINE)
         program = re.search(r"^\s*program = (.*)$", answer.out, re.MULTILINE)
         return Standing(
@@ -77,14 +79,11 @@ class Launchd:
 
     def load(self) -> list[list[str]]:
         """What has launchd take the file on, anew where it knew it; it starts the service with it."""
-        if self._scope.root:
-            return []
-        former = [["launchctl", "bootout", f"{self._domain}/{self._label}"]] if self.standing().is_enabled else []
-        return [*former, ["launchctl", "bootstrap", self._domain, self._path]]
+        return [] if self._scope.root else self.restart()
 
     def unload(self) -> list[list[str]]:
         """What stops the service, its jobs at their checkpoints."""
-        return [] if self._scope.root else [["launchctl", "bootout", f"{self._domain}/{self._label}"]]
+        return [] if self._scope.root else self.stop()
 
     def forget(self) -> list[list[str]]:
         """Nothing more: it forgets with `unload`."""
@@ -92,17 +91,22 @@ class Launchd:
 
     def start(self) -> list[list[str]]:
         """What starts the service."""
-        if self.standing().pid is None and ask(["launchctl", "print", f"{self._domain}/{self._label}"]).code:
-            return [["launchctl", "bootstrap", self._domain, self._path]]
-        return [["launchctl", "kickstart", f"{self._domain}/{self._label}"]]
+        return [["launchctl", "kickstart", self._service]] if self._is_loaded() else [self._bootstrap()]
 
     def stop(self) -> list[list[str]]:
-        """What stops it until the next start of the machine."""
-        return [["launchctl", "bootout", f"{self._domain}/{self._label}"]]
+        """What stops it until the next start of the machine; what launchd does not know it refuses to let go."""
+        return [["launchctl", "bootout", self._service]] if self._is_loaded() else []
 
     def restart(self) -> list[list[str]]:
         """What stops it, its jobs at their checkpoints, and starts it; `kickstart -k` would kill it."""
-        return [*self.stop(), ["launchctl", "bootstrap", self._domain, self._path]]
+        return [*self.stop(), self._bootstrap()]
+
+    def _bootstrap(self) -> list[str]:
+        return ["launchctl", "bootstrap", self._domain, self._path]
+
+    def _is_loaded(self) -> bool:
+        """Whether launchd knows the service, running or not."""
+        return ask(["launchctl", "print", self._service]).code == 0
 
 
 def _variables(wanted: Wanted) -> str:

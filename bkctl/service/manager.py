@@ -45,6 +45,8 @@ class Manager(Protocol):
     """A service manager. All that it is told is given as words, before any of them is run."""
 
     name: Literal["systemd", "launchd"]
+    load_starts: bool
+    """Whether `load` starts the service, too, one that runs anew."""
 
     def require(self) -> None:
         """Raises NotFoundError where the manager does not run here."""

@@ -4,24 +4,56 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from backupd.errors import BackupError, ConflictError
+from backupd.errors import AccessError, BackupError, ConflictError
+from backupd.model.api import DestinationList, SetList
 from backupd.model.places import is_url
+from bkctl.daemon_client import DaemonClient
+from bkctl.service.mount_points import mount_points_in
 from bkctl.service.scope import Scope
+from bkctl.service.unit_credentials import credential_files
 
 _PROVED = "# proved: yes"
+_REPOSITORY = frozenset({"once.json", "repository.json", "repository.json.2"})
+"""Files by which a repository is known; one twin may be lost."""
+_KEY_BEGINS = b"# A key of backupd."
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a daemon knows of things that a purge must not cost."""
+
+    places: list[str] = field(default_factory=list)
+    """Of all destinations."""
+    password_files: Mapping[str, str] = field(default_factory=dict)
+    """Name of a set -> the file with the password of its repositories."""
+
+
+def known_to(client: DaemonClient) -> Known:
+    """Ask the daemon. Raises BackupError."""
+    destinations = client.get("/v1/destinations", DestinationList).destinations
+    sets = [one.text for one in client.get("/v1/sets", SetList).sets]
+    files = {one.name: one.password.file for one in sets if one.password is not None and one.password.file is not None}
+    return Known([one.text.place for one in destinations], files)
 
 
 def directories(scope: Scope) -> list[str]:
-    """The daemon's own directories that are there."""
-    return [path for path in scope.directories() if os.path.isdir(path)]
+    """The daemon's own directories that are there, each once; one in another goes with that."""
+    there = [path for path in scope.directories() if os.path.isdir(path)]
+    tops: dict[str, str] = {}
+    for path in there:
+        tops.setdefault(os.path.realpath(path), path)
+    return [path for real, path in tops.items() if not any(real != top and _lies_in(real, top) for top in tops)]
 
 
-def refuse_loss(scope: Scope, places: Sequence[str]) -> None:
-    """Raises ConflictError where the purge would cost data. places: of all destinations that the daemon knows.
+def refuse_loss(scope: Scope, known: Known) -> None:
+    """Raises ConflictError where the purge would cost data, AccessError where that can't be seen.
 
-    A key that nobody proved may have no copy; a backup in one of the directories would go with them.
+    A key that nobody proved may have no copy, nor may a password; a backup in one of the directories would go, too.
     """
     unproved = sorted(_unproved(scope.keys()))
     if unproved:
@@ -29,16 +61,78 @@ def refuse_loss(scope: Scope, places: Sequence[str]) -> None:
             f"nobody proved a copy of {', '.join(unproved)}: without it nobody reads that backup again",
             hint="print and prove each key: bkctl key sheet SET, bkctl key prove SET; or remove the .key files by hand",
         )
+    for path in scope.directories():
+        if os.path.islink(path):
+            raise ConflictError(f"{path} is a link to {os.path.realpath(path)}", hint="remove the link first")
     for directory in directories(scope):
         above = os.path.realpath(directory)
-        for place in places:
-            if not is_url(place) and os.path.commonpath([above, os.path.realpath(place)]) == above:
+        # A walk sees no bind mount of the same file system, and rmtree would empty what is mounted there.
+        for point in mount_points_in(directory):
+            raise ConflictError(f"something is mounted on {point}", hint="unmount it first")
+        if os.path.ismount(directory):
+            raise ConflictError(f"something is mounted on {directory}", hint="unmount it first")
+        for place in known.places:
+            if not is_url(place) and _lies_in(place, above):
                 raise ConflictError(
                     f"the destination {place} lies in {directory}", hint="move it away first: data is never removed"
                 )
-        for here, folders, _ in os.walk(directory):
-            if any(os.path.ismount(os.path.join(here, name)) for name in folders):
-                raise ConflictError(f"something is mounted below {here}", hint="unmount it first")
+        for name, file in credential_files(scope.unit_directory()):
+            if os.path.exists(file) and _lies_in(file, above):
+                raise ConflictError(
+                    f"the service's credential {name} lies in {file}, and may be its only copy",
+                    hint="move the file away first",
+                )
+        for name, file in known.password_files.items():
+            if os.path.exists(file) and _lies_in(file, above):
+                raise ConflictError(
+                    f"the password of {name} lies in {file}: without it nobody reads that backup again",
+                    hint="move the file away first",
+                )
+        _refuse_below(directory, scope.keys())
+
+
+def _lies_in(path: str, above: str) -> bool:
+    """Whether it really lies in a real directory, or is it."""
+    return os.path.commonpath([above, os.path.realpath(path)]) == above
+
+
+def _refuse_below(directory: str, keys: str) -> None:
+    """Look at all that lies in a directory. Raises ConflictError, AccessError for what can't be looked at."""
+    for here, folders, names in os.walk(directory, onerror=_not_listed):
+        if any(os.path.ismount(os.path.join(here, name)) for name in folders):
+            raise ConflictError(f"something is mounted below {here}", hint="unmount it first")
+        # One that no daemon lists any more, or that `once` made.
+        if not _REPOSITORY.isdisjoint(names):
+            raise ConflictError(f"a repository lies in {here}", hint="move it away first: data is never removed")
+        if os.path.realpath(here) != os.path.realpath(keys):
+            for path in (os.path.join(here, name) for name in names):
+                if _is_key(path):
+                    raise ConflictError(
+                        f"{path} holds a key, and may be its only copy", hint="move the file away first"
+                    )
+
+
+def _is_key(path: str) -> bool:
+    """Whether a file begins as one with a key does. Raises AccessError."""
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            return False
+        with open(path, "rb") as file:
+            return file.read(64).removeprefix(_BOM).startswith(_KEY_BEGINS)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise AccessError(
+            f"can't read {path}: {error.strerror}", hint="it may hold a key: look, or move it away"
+        ) from error
+
+
+def _not_listed(error: OSError) -> None:
+    """Raises AccessError, but not for what the daemon itself removed in the meantime."""
+    if not isinstance(error, FileNotFoundError):
+        raise AccessError(
+            f"can't list {error.filename}: {error.strerror}", hint="what lies there may be a backup: look, or move it"
+        ) from error
 
 
 def _unproved(keys: str) -> list[str]:

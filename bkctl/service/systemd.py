@@ -32,6 +32,7 @@ class Systemd:
     """A system's systemd, or a user's."""
 
     name: Literal["systemd", "launchd"] = "systemd"
+    load_starts = False
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope

@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 import tarfile
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,12 @@ def test_bundle_holds_no_secret(daemon: Daemon) -> None:
     """A bundle goes to a stranger who helps."""
     file = daemon.home / "bundle.tar.gz"
     key = daemon.good("key", "show", "home", "--unmask", "--yes")["key"]
+    unreadable = daemon.home / "unplugged"
+    unreadable.mkdir()
+    words = ("--source", daemon.home / "source", "--source", unreadable, "--to", daemon.home / "repo")
+    daemon.good("set", "create", "away", *words)
+    unreadable.rmdir()
+    assert daemon.json("backup", "away")["exit"] == 3
     planned = daemon.json("doctor", "--bundle", file, "--dry-run")["result"]["files"]
     assert not file.exists()
     daemon.bkctl("doctor", "--bundle", file)
@@ -148,9 +155,11 @@ def test_bundle_holds_no_secret(daemon: Daemon) -> None:
     documents = {name.removeprefix("backupd-bundle/").removesuffix(".json"): text for name, text in texts.items()}
     assert not [name for name, text in documents.items() if SECRET in text or key in text]
     found = {name: json.loads(text) for name, text in documents.items() if not name.endswith(".txt")}
-    assert [one["text"]["name"] for one in found["sets"]["sets"]] == ["etc", "home"]
+    assert [one["text"]["name"] for one in found["sets"]["sets"]] == ["away", "etc", "home"]
     assert found["jobs"]["jobs"]
-    assert any(text for name, text in found.items() if name.startswith("logs/"))
+    logs = [line for name, lines in found.items() if name.startswith("logs/") for line in lines]
+    assert str(unreadable) in {line.get("path") for line in logs}
+    assert {"n", "time", "severity", "step", "message"} <= logs[0].keys()
     assert {one["key"]: one["value"] for one in found["settings"]["settings"]}["queue.jobs_at_once"] == 2
     assert found["versions"]["bkctl"] == __version__
     again = daemon.json("doctor", "--bundle", file)
@@ -203,6 +212,8 @@ def test_secrets_are_struck_out_by_name_and_by_look() -> None:
         "password": {"command": ["pass", "show"]},
         "smtp.password": "x",
         "url": "sftp://u:pw@host/p",
+        "odd": "see sftp://u:p@s/s:\"w@host/p, not https://host:443/a@b or http://[::1]:80/x@y",
+        "page": '<a href="ftp://u:1234@h/x">mail me@home</a>',
         "line": f"typed {key} wrong",
         "grouped": " ".join(key[at : at + 4] for at in range(0, 44, 4)),
         "snapshot": "s" + "0" * 32,
@@ -212,11 +223,21 @@ def test_secrets_are_struck_out_by_name_and_by_look() -> None:
         "password": "***",
         "smtp.password": "***",
         "url": "sftp://u:***@host/p",
+        "odd": "see sftp://u:***@host/p, not https://host:443/a@b or http://[::1]:80/x@y",
+        "page": '<a href="ftp://u:***@h/x">mail me@home</a>',
         "line": "typed *** wrong",
         "grouped": "***",
         "snapshot": told["snapshot"],
         "path": told["path"],
     }
+
+
+@pytest.mark.parametrize("part", ["a", "x://y:", "-", ":", "://", "@"])
+def test_a_long_line_is_struck_in_time(part: str) -> None:
+    """Anybody who names a file can have it in a log; with work for each pair of signs this takes an hour."""
+    began = time.process_time()
+    strike("http://" + part * (2_000_000 // len(part)))
+    assert time.process_time() - began < 5
 
 
 def test_info_tells_the_daemon(daemon: Daemon) -> None:

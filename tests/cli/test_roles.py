@@ -217,6 +217,11 @@ def test_no_reach_is_told_as_such(machine: Machine) -> None:
     assert "usermod -aG backupd" in document["error"]["hint"]
 
 
+def test_the_machines_of_a_repository_are_for_admins(machine: Machine) -> None:
+    """Others are shown this machine's snapshots alone, and would miss that one is silent."""
+    assert machine.refused("status", "--all-hosts") == (14, "access.refused")
+
+
 # What is shown
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import plistlib
 import shutil
 import signal
 import stat
@@ -23,7 +22,6 @@ from backupd.errors import NotFoundError, UsageError
 from bkctl.contract.output import RESULTS, schema
 from bkctl.main import read_environment, run
 from bkctl.service.files import others_can_write
-from bkctl.service.launchd import Launchd
 from bkctl.service.manager import Wanted
 from bkctl.service.scope import Scope
 from bkctl.service.shipped import _PLACES, shipped
@@ -35,6 +33,8 @@ from tests.support.machine import TOP
 from tests.support.ordinary_user import directory_of_user, run_as_reading_user
 
 FAKE = f"#!/bin/sh\nexec {sys.executable} -S -m tests.support.fake_systemctl \"$@\"\n"
+LATE = 'case "$*" in *disable*) mkdir {0}; echo > {0}/repository.json;; esac\n'
+"""What a run that ends as the service does leaves."""
 _SCHEMA = jsonschema_rs.validator_for(strict(schema()))
 UNITS = ("backupd.service", "backupd.service.d/10-program.conf", "backupd.socket")
 
@@ -188,6 +188,10 @@ def test_what_fails_is_taken_back(account: Account) -> None:
     failed = account.json("daemon", "install", "--start")
     assert (failed["exit"], failed["error"]["message"].endswith("Job for backupd.service failed.")) == (1, True)
     assert account.files() == []
+    (account.state / "fails").write_text("start")
+    assert account.json("daemon", "install", "--start")["exit"] == 1
+    left = [(account.state / name).exists() for name in ("listens", "pid")]
+    assert (account.files(), left, (account.state / "enabled").read_text()) == ([], [False, False], "disabled")
     (account.state / "fails").unlink()
     account.good("daemon", "install")
     before = {name: (account.units / name).read_bytes() for name in UNITS}
@@ -223,7 +227,19 @@ def test_a_purge_takes_everything_but_backups(account: Account) -> None:
     account.good("destination", "add", "inside", place)
     inside = account.json("daemon", "uninstall", "--purge")
     assert (inside["exit"], str(place) in inside["error"]["message"]) == (17, True)
+    (account.home / "password").write_text("correct horse battery staple\n")
+    account.good("once", source, "--to", place, "--new-password-file", account.home / "password")
     account.good("destination", "remove", "inside", "--yes")
+    unlisted = account.json("daemon", "uninstall", "--purge")
+    assert (unlisted["exit"], f"a repository lies in {place}" in unlisted["error"]["message"]) == (17, True)
+    place.rename(account.home / "moved")
+    password = account.home / "state" / "backupd" / "secret"
+    password.write_text("correct horse battery staple\n")
+    reference = ("--encryption", "password", "--password-file", password)
+    account.good("set", "create", "locked", "--source", source, "--to", account.home / "other", *reference)
+    locked = account.json("daemon", "uninstall", "--purge")
+    assert (locked["exit"], f"the password of locked lies in {password}" in locked["error"]["message"]) == (17, True)
+    password.rename(account.home / "secret")
     unconfirmed = account.json("daemon", "uninstall", "--purge")
     name = unconfirmed["error"]["context"]["confirm"]
     assert unconfirmed["exit"] == 22
@@ -232,9 +248,19 @@ def test_a_purge_takes_everything_but_backups(account: Account) -> None:
     directories = [str(account.home / folder / "backupd") for folder in ("conf", "data", "state", "cache")]
     there = [path for path in directories if Path(path).exists()]
     assert account.good("daemon", "uninstall", "--purge", "--dry-run")["purged"] == there
+    late = account.home / "state" / "backupd" / "late"
+    (account.bin / "systemctl").write_text(FAKE.replace("exec", LATE.format(late) + "exec", 1))
+    changed = account.json("daemon", "uninstall", "--purge", "--confirm", name)
+    assert (changed["exit"], f"a repository lies in {late}" in changed["error"]["message"]) == (17, True)
+    assert ("the service is gone" in changed["error"]["hint"], account.files()) == (True, [])
+    assert all(Path(path).exists() for path in there)
+    shutil.rmtree(late)
+    (account.bin / "systemctl").write_text(FAKE)
+    account.good("daemon", "install", "--start")
     assert account.good("daemon", "uninstall", "--purge", "--confirm", name)["purged"] == there
     assert not any(Path(path).exists() for path in directories)
     assert any((account.home / "place").glob("*/snapshots/*/*"))
+    assert any((account.home / "moved").rglob("snapshots/*/*"))
     assert account.json("daemon", "uninstall", "--purge")["exit"] == 13
 
 
@@ -295,30 +321,6 @@ def test_a_program_with_an_odd_path_is_started(tmp_path: Path) -> None:
     environ = {**os.environ, "XDG_RUNTIME_DIR": "/run", "HOME": str(tmp_path)}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert (done.stdout + done.stderr, done.returncode) == ("", 0)
-
-
-@pytest.mark.parametrize("is_system", [True, False])
-def test_launchd_is_told_the_same(is_system: bool) -> None:
-    """macOS has no systemd; what it reads is looked at here, and which words launchctl is told."""
-    known = {"Label", "ProgramArguments", "RunAtLoad", "KeepAlive", "ThrottleInterval", "ExitTimeOut", "ProcessType"}
-    known |= {"Umask", "SoftResourceLimits", "StandardErrorPath", "EnvironmentVariables"}
-    manager = Launchd(Scope(is_system, Environment()))
-    ((path, data),) = manager.wanted(Wanted(program=("/venv <&>/python", "-P"), variables={"A": "<b>"})).items()
-    found = plistlib.loads(data)
-    assert found.keys() <= known
-    assert Path(path).name == f"{found['Label']}.plist"
-    assert (found["ProgramArguments"], found["EnvironmentVariables"]) == (
-        ["/venv <&>/python", "-P"],
-        {"A": "<b>"},
-    )
-    assert (found["RunAtLoad"], found["KeepAlive"]) == (True, {"SuccessfulExit": False})
-    assert (found["ExitTimeOut"], found["Umask"]) == (30, 0o077)
-    domain = "system" if is_system else f"gui/{os.geteuid()}"
-    assert manager.restart() == [
-        ["launchctl", "bootout", f"{domain}/{found['Label']}"],
-        ["launchctl", "bootstrap", domain, path],
-    ]
-    assert manager.unload() == manager.stop() == manager.restart()[:1]
 
 
 @pytest.mark.root

@@ -61,6 +61,7 @@ CHANGED: dict[str, tuple[tuple[str, ...], object]] = {
     "polite": (("--polite",), True),
     "heal": (("--heal",), True),
     "verify": (("--verify", ""), None),
+    "continuous": (("--continuous",), True),
     "temp_dir": (("--temp-dir", ""), None),
     "tags": (("--tag", "a=b"), {"a": "b"}),
     "time_zone": (("--time-zone", ""), None),

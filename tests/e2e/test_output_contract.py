@@ -195,6 +195,7 @@ def test_backups_and_their_jobs(client: Client) -> None:
     client("once", client.home / "src", "--to", client.home / "once", "--dry-run")
     client("status")
     client("status", "--check")
+    client("status", "--all-hosts")
     client("doctor", exits=21)
     client("info")
     client("info", "--from", client.home / "once")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backupd.destination.contract import Traits
+from backupd.destination.local import LocalDestination
 from backupd.errors import AnswerNeededError, BackupError, ConflictError, DamageError
 from backupd.model.destination_orders import DestinationSessionsOrder
 from backupd.model.orders import CheckOrder, SnapshotListOrder
 from backupd.operations.backup.session import RunningSession, WriterIdentity
 from backupd.repository.notes import read_notes, write_note
+from backupd.repository.records import Records
 from backupd.seal.header import ObjectKind
 from backupd.snapshot import naming
 from backupd.snapshot.notes import PIN
@@ -98,6 +102,8 @@ def test_what_a_list_gave_free_is_relied_on_by_nobody_though_it_cant_be_read(his
     _is_held_back(history, "bkctl check SET --repair")
     exit_code, result = _check(history, repair=True)
     assert (exit_code, _healed(result)) == (0, [naming.gc_name(1, "deleted")])
+    assert history.records().gc_state().open_lists == [3]
+    assert not history.records().damage(), "nothing is bad, and no record of damage is to hold for that"
     assert _check(history, crc=True)[0] == 0
     history.bench.write("back again", content)
     history.back_up({})
@@ -111,6 +117,43 @@ def test_what_a_list_gave_free_is_relied_on_by_nobody_though_it_cant_be_read(his
     history.check_all()
 
 
+class _Late(Records):
+    """Its first listing of drop records and lists begins before what comes then, of which it shows some."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def _listed_gc(self) -> list[str]:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        before = super()._listed_gc()
+        if meanwhile is None:
+            return before
+        meanwhile()
+        return [name for name in super()._listed_gc() if name in before or name.endswith(".deleted")]
+
+
+def test_who_lists_while_a_list_is_done_without_sees_what_may_still_go(history: History) -> None:
+    """A listing that misses the new candidates, and shows the list that covers the old one, has them taken for good."""
+    sleeper, _ = _deleted_in_part(history)
+    damaging.flip(0.5)(_one(history, "gc/*.deleted"))
+    records = _Late(history.records().repository)
+    records.meanwhile = lambda: _check(history, repair=True)
+    assert bytes.fromhex(sleeper.name) in records.gc_state().absent
+
+
+def test_a_repair_of_a_list_that_was_broken_off_asks_for_nothing_twice(history: History) -> None:
+    """Killed between both: the candidates are there, the list that covers is not."""
+    _deleted_in_part(history)
+    damaging.flip(0.5)(_one(history, "gc/*.deleted"))
+    _check(history, repair=True)
+    _one(history, "gc/2.deleted").unlink()
+    exit_code, result = _check(history, repair=True)
+    assert (exit_code, _healed(result)) == (0, [naming.gc_name(1, "deleted")])
+    assert history.records().gc_state().open_lists == [3]
+    history.free()
+    assert history.records().gc_state().open_lists == []
+    history.check_all()
+
+
 def test_without_its_candidates_a_list_has_no_way_out(history: History) -> None:
     """Nobody knows then what was deleted: a guess would lose what a snapshot needs."""
     _deleted_in_part(history)
@@ -121,6 +164,18 @@ def test_without_its_candidates_a_list_has_no_way_out(history: History) -> None:
     exit_code, result = _check(history, repair=True)
     assert (exit_code, _healed(result)) == (20, [])
     assert {path: path.read_bytes() for path in history.bench.place.glob("r*/gc/*.*")} == before
+
+
+def test_what_a_newer_list_covers_is_no_problem_whatever_of_it_is_damaged(history: History) -> None:
+    """Nobody reads it, and no repair could do without candidates whose list can't be read either: told for ever."""
+    history.back_up({"a": 1000})
+    records, blocks = history.records(), [os.urandom(32)]
+    for n, covers in ((1, []), (2, [1])):
+        records.put(ObjectKind.CANDIDATES, naming.gc_name(n, "candidates"), BlockList(n, blocks))
+        records.put(ObjectKind.DELETED, naming.gc_name(n, "deleted"), BlockList(n, blocks, covers))
+    for path in history.bench.place.glob("r*/gc/1.*"):
+        damaging.flip(0.5)(path)
+    history.check_all()
 
 
 def test_a_damage_record_goes_when_all_was_read_again(history: History) -> None:
@@ -152,6 +207,20 @@ def test_a_note_may_have_been_a_pin_of_any_snapshot(history: History) -> None:
     assert (exit_code, len(_healed(result))) == (0, 1)
     assert all(one.is_pinned for one in read_notes(records).values())
     assert len(read_notes(records)) == 3
+
+
+def test_where_listings_lag_no_note_is_done_without(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A snapshot that is not listed there yet could be the one that somebody pinned."""
+    snapshot = history.back_up({"a": 1000})
+    write_note(history.records(), Note(5, bytes(16), bytes.fromhex(snapshot[1:]), PIN, "for the court"))
+    note = _one(history, "notes/*")
+    damaging.flip(0.5)(note)
+    traits = Traits(create_if_absent=False, parallel_calls=True, reports_space=True)
+    monkeypatch.setattr(LocalDestination, "traits", property(lambda _: traits))
+    assert _healed(_check(history, repair=True, confirmed=_SET)[1]) == []
+    assert _one(history, "notes/*") == note
+    monkeypatch.undo()
+    assert len(_healed(_check(history, repair=True, confirmed=_SET)[1])) == 1
 
 
 def test_a_drop_record_goes_where_all_that_stands_is_whole(history: History) -> None:

@@ -103,7 +103,6 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/operations/integrity_check.py:_record": _ENCODES,
     "backupd/daemon/status.py:_coverage": _OWN,
     "backupd/operations/repair/giving_up.py:GivingUp._note": _ENCODES,
-    "backupd/operations/repair/records.py:RecordRepair._without_deleted": _ENCODES,
     "backupd/operations/repair/records.py:RecordRepair._without_note": _ENCODES,
     "backupd/operations/repair/small_objects.py:SmallObjectRepair._drop": _ENCODES,
     "backupd/operations/purge/rewriting.py:Rewriter.__init__": _ENCODES,

@@ -86,6 +86,9 @@ def main(words: list[str]) -> int:
     words = [word for word in words if word != "--user"]
     verb, rest = words[0], words[1:]
     if verb == (_kept("fails") or "none"):
+        if verb == "start":
+            # The socket listens already when the service fails.
+            (STATE / "listens").touch()
         sys.stderr.write("Job for backupd.service failed.\n")
         return 1
     if verb == "show" and "backupd.service" not in rest:

@@ -30,6 +30,15 @@ def test_a_start_loads_nothing_that_it_does_not_need(modules: str) -> None:
     assert _NOT_NEEDED & set(loaded) == set()
 
 
+def test_a_command_loads_no_other() -> None:
+    """Loading all of them takes longer than what most do: a first page of reports, a status."""
+    loaded = _said(
+        "import json, sys, click; from bkctl.main import root; root.get_command(click.Context(root), 'report');"
+        "print(json.dumps([name for name in sys.modules if name.startswith('bkctl.commands.')]))"
+    )
+    assert set(loaded) == {"bkctl.commands.completion", "bkctl.commands.job", "bkctl.commands.report"}
+
+
 def test_what_stood_in_for_a_library_is_gone_after_that() -> None:
     """Else a library that needs more of it fails where a store is opened."""
     found = _said("import json, backupd, backupd.chunk.cutter, typing_extensions; "

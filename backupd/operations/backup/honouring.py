@@ -22,6 +22,7 @@ class Honouring:
         self._lock = threading.Lock()
         self._own: set[bytes] = set()
         self._absent: set[bytes] = set()
+        self._closed: list[int] = []
         self.honours = 0
         """The newest generation that this writer goes by."""
         self.keeps: set[bytes] = set()
@@ -30,7 +31,7 @@ class Honouring:
 
     def begin(self, state: GcState) -> bool:
         """Nothing was asked yet. state: as the tables know it. Whether a cleaner waits to hear that it is honoured."""
-        self._absent, self.honours = set(state.absent), state.newest
+        self._absent, self.honours, self._closed = set(state.absent), state.newest, state.closed_lists
         return bool(state.open_lists)
 
     def announced(self, block_id: bytes) -> None:
@@ -53,4 +54,13 @@ class Honouring:
             with self._lock:
                 self.keeps |= relied | fresh & self._own
             self._absent |= fresh
-        self.honours = max(self.honours, state.newest)
+        self.honours, self._closed = max(self.honours, state.newest), state.closed_lists
+
+    def may_lack(self) -> bool:
+        """Whether a cleaner may have given free, or be about to, what this writer relies on; of one that was ended.
+
+        All that goes is named by a list: one that was closed since the last look, or that is open still. Raises as
+        `look`.
+        """
+        state = self._records.gc_state()
+        return bool(state.open_lists) or state.closed_lists != self._closed

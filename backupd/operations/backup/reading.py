@@ -74,6 +74,11 @@ class FileReading:
         """The 16 bytes that all names of a file share."""
         return self._links.group(stat, directory.rstrip(b"/") + b"/" + name)
 
+    @property
+    def has_new_groups(self) -> bool:
+        """Whether names were linked that no cached entry knew as linked."""
+        return self._links.has_new
+
     def has_group(self, stat: os.stat_result, encoded: bytes) -> bool:
         """Whether the link group in a cached entry is that of the file in this run, too."""
         return self._links.adopt(stat, encoded)
@@ -166,7 +171,7 @@ class FileReading:
             self._tally.fail(path, b"", result.problem, seen.stat.st_size)
         else:
             self._tally.example = self._tally.example or path
-            is_same = self._tally.count(row.entry if row is not None else b"", encoded)
+            is_same = self._tally.count(row.entry if row is not None else b"", encoded, seen.stat.st_size)
             self._tally.state(path, b"", "unchanged" if is_same else "stored", result.problem)
         # Trusted next time only if it is what the walk saw, and that was old: a change between the two is young.
         is_trusted = result.signature == piece.signatures[target.index] and not result.losses

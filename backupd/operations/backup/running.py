@@ -204,6 +204,8 @@ class _Run:
         )
         draft.read_all_ns = base.read_all_ns or self._started_ns
         draft.settings = base.settings(self._use)
+        if self._order.watched is not None and base.newest is not None:
+            draft.know_owners(base.newest)
         return draft
 
     def _new_tally(self, missing: list[Problem]) -> Tally:
@@ -253,7 +255,7 @@ class _Run:
         except BackupError:
             self._leave_cache(writer)
             raise
-        self._keep_cache(writer, root)
+        self._keep_cache(writer, root, storing)
         self._warn_of_quotas()
         return self._done(storing, draft, 3 if self._tally.problem_count or self._lost is not None else 0)
 
@@ -276,11 +278,11 @@ class _Run:
                 storing.engine.wait_for_upload()
         self._parts.wait()
 
-    def _keep_cache(self, writer: FileCacheWriter, root: bytes) -> None:
+    def _keep_cache(self, writer: FileCacheWriter, root: bytes, storing: Storing) -> None:
         """The snapshot stands: what fails now fails no run."""
         context = self._context
         try:
-            writer.finish(root)
+            writer.finish(root, storing.token)
         except (StateFullError, StateError, AccessError) as error:
             context.warn(f"{error.message}; the next run asks for all that is stored")
             writer.discard()

@@ -63,7 +63,11 @@ class RunningSession:
         self.name = naming.snapshot_name(who.set_id, started_ns, self.id)
         self._records, self._who, self._bases = records, who, bases
         self._n = 0
+        self._standing: list[int] = []
+        """Announcements that stand unless somebody ended this session: the two newest that the store took."""
         self._last: tuple[Checkpoint | None, Snapshot | None] = (None, None)
+        # Who names this session in a drop record has seen it announced, so none of these does.
+        self._older_drops = frozenset(records.listed_drops)
         self.may_only_add = False
         """Whether the login was refused a deletion or a drop: what should go is left to a cleaner (DESIGN 8.6)."""
         self.honouring: Honouring | None = None
@@ -72,8 +76,11 @@ class RunningSession:
     def post(self, now_ns: int, checkpoint: Checkpoint | None = None, draft: Snapshot | None = None) -> int:
         """Announce; with a checkpoint once its chunks are in the index. Older announcements but one go.
 
-        Lists of a cleaner that came meanwhile are honoured from then on.
+        Lists of a cleaner that came meanwhile are honoured from then on. Raises ConflictError when another ended the
+        session.
         """
+        if self._standing:
+            self._see_that_nobody_ended_it()
         honours, keeps = 0, []
         if self.honouring is not None:
             self.honouring.look()
@@ -100,8 +107,12 @@ class RunningSession:
             draft,
         )
         self._records.put(ObjectKind.SESSION, naming.session_name(self.id, self._n), record)
-        if self._n > 2:
-            self._remove([self._n - 2])
+        if self._standing:
+            # Who was ended between that look and this announcement takes it back: nobody else knows that it is none.
+            self._see_that_nobody_ended_it()
+        older, self._standing = self._standing[:-1], [*self._standing[-1:], self._n]
+        if older:
+            self._remove(list(range(older[0], self._standing[0])))
         return self._n
 
     def begin_honouring(self, tables: IndexTables, state: GcState, now_ns: int) -> Honouring:
@@ -131,8 +142,20 @@ class RunningSession:
                 "another run took this one for dead and ended its session",
                 hint="run the backup again: it goes on from what is stored",
             ) from error
-        if self.name in self._records.readable_void_names()[0]:
+        void, unread = self._records.readable_void_names()
+        if self.name in void:
             raise ConflictError("the snapshot was dropped while it was made", hint="run the backup again")
+        if unread.keys() - self._older_drops:
+            raise ConflictError(
+                "a drop record came while the snapshot was made and can't be read: it may have dropped it",
+                hint="run the backup again; bkctl check SET says what helps against that record",
+            )
+        if not self._is_announced() and (self.honouring is None or self.honouring.may_lack()):
+            # It is not dropped for that: one that slept right here finds the same where its snapshot is whole.
+            raise ConflictError(
+                "another run ended this one while its snapshot was stored, which may lack what was deleted then",
+                hint="run the backup again; bkctl check SET says whether the snapshot that stands there is whole",
+            )
         if not self._records.holds(self.name, snapshot):
             self._drop(now_ns, "not stored as it was sent")
             raise BlocksLostError(
@@ -140,25 +163,36 @@ class RunningSession:
             )
 
     def _see_that_nobody_ended_it(self) -> None:
-        """Where two may create one name, the announcement is looked at right before (DESIGN 8.5).
-
-        Elsewhere it is enough that it is there: only of one that nobody could read the name was not taken or void.
-        """
-        name = naming.session_name(self.id, self._n)
-        if not self._records.is_exact:
-            with suppress(ObjectMissingError):
-                self._records.session(self.id, self._n)
-                return
-        elif self._records.place.size(name) is not None:
+        """Before and after each announcement but the first, and before the commit. Raises ConflictError."""
+        if self._is_announced():
             return
+        # What it announced after it had been ended would have it taken for a run that is under way.
+        self.end()
         raise ConflictError(
             "another run took this one for dead and ended its session",
             hint="run the backup again: it goes on from what is stored",
         )
 
+    def _is_announced(self) -> bool:
+        """Whether what this session announced still stands; where two may create one name it is read (DESIGN 8.5).
+
+        Of two the older one is looked at: it stood when whoever ends sessions listed them, and goes first. The newer
+        one may be what this writer announced after it had been ended.
+        """
+        if not self._standing:
+            return False
+        oldest = self._standing[0]
+        if self._records.is_exact:
+            return self._records.place.size(naming.session_name(self.id, oldest)) is not None
+        with suppress(ObjectMissingError):
+            self._records.session(self.id, oldest)
+            return True
+        return False
+
     def end(self) -> None:
         """Remove the announcements: the name is taken."""
-        self._remove(list(range(max(1, self._n - 1), self._n + 1)))
+        oldest = self._standing[0] if self._standing else max(1, self._n)
+        self._remove(list(range(oldest, self._n + 1)))
 
     def abandon(self, now_ns: int) -> None:
         """Nothing was stored that a snapshot could hold: the name becomes void, then the announcements go."""

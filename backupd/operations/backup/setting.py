@@ -20,7 +20,7 @@ from backupd.model.results import shown
 from backupd.model.store_access import StoreAccess
 from backupd.operations.backup.choosing import Choosing
 from backupd.operations.backup.lineage import StoredAs, stored_as
-from backupd.operations.backup.walk_rules import WalkRules, options_digest
+from backupd.operations.backup.walk_rules import Untouched, WalkRules, options_digest
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, list_snapshots
 from backupd.rules import names
@@ -152,14 +152,18 @@ def walk_rules(
     """What a walk goes by. stores: places that are stored to. Raises UsageError."""
     left_out, leaves_out_files = what_is_left_out(context.directories, stores)
     for path in left_out.inside(sources):
-        context.tell("information", f"{shown(path)} is never backed up: it is this program's own or a destination")
+        context.tell("information", f"{shown(path)} is never backed up: {left_out.is_left_out(path)}")
     places = filter_places(rules, sources)
     tops, nested = in_order([*sources, *places])
     network = {mount.device for mount in read_mounts() if mount.is_network}
     leading = {above for source in nested for above in _above(source)}
     filters = Filters(rules, context.clock.now_ns())
     choosing = Choosing(filters, left_out, order.filter_words, leaves_out_files=leaves_out_files)
-    return WalkRules(tops, nested, leading, choosing, set(places), order.one_file_system, network)
+    untouched = Untouched(order.watched) if order.watched is not None and not order.migrate else None
+    if places or order.filter_words.gitignore or any(rule.has_age for rule in rules):
+        # What is in may change where nothing was touched: a file grows old, a .gitignore file lies above.
+        untouched = None
+    return WalkRules(tops, nested, leading, choosing, set(places), order.one_file_system, network, untouched)
 
 
 def real_path(path: bytes) -> bytes:

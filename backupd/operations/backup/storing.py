@@ -50,7 +50,7 @@ class Storing:
             order.check_before_sending,
             order.chunk_size_bytes or 0,
         )
-        self._context, self._use, self.tally = context, use, tally
+        self._order, self._context, self._use, self.tally = order, context, use, tally
         healthy = list(parts)
         place = healthy[0].place
         self._node_key = node_key(place.repository.keyring.chunk_id_key)
@@ -84,6 +84,13 @@ class Storing:
         tell_stale(self._context, caches, self.tally)
         walk = TreeWalk(tools, use.rules, caches, reading, self.tally, began_ns)
         return walk
+
+    @property
+    def token(self) -> bytes:
+        """Of the cache; empty: the next run is to look at everything."""
+        watched = self._order.watched
+        is_loose = self.tally.has_loose_links or (self.reading is not None and self.reading.has_new_groups)
+        return watched.token if watched is not None and not is_loose else b""
 
     def flush(self) -> None:
         """Give out what waits for a full batch."""

@@ -47,6 +47,11 @@ class Draft:
         self.read_all_ns = started_ns
         self.settings = use.settings
         self._owners = Owners()
+        self._known_owners: tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]] = ([], [])
+
+    def know_owners(self, newest: Snapshot) -> None:
+        """Of what is taken over unseen the names are as the newest snapshot has them."""
+        self._known_owners = (newest.owners, newest.groups)
 
     def snapshot(self, root: bytes, new_bytes: int, stored_bytes: int, *, is_complete: bool) -> Snapshot:
         """The object as it would be committed now. stored_bytes: at its destination."""
@@ -55,6 +60,7 @@ class Draft:
             self._owners.user_name(uid)
         for gid in tally.gids:
             self._owners.group_name(gid)
+        self._owners.adopt(*self._known_owners)
         statistics = {
             "stored_bytes": stored_bytes,
             "new_bytes": new_bytes,

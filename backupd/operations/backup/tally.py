@@ -23,13 +23,15 @@ class Tally:
         """Among `changed` those whose content is as it was; what is not stored, for it could not be read."""
         self.new_file_bytes = self.changed_file_bytes = self.attributes_file_bytes = 0
         self.gone_file_bytes = self.failed_file_bytes = 0
-        """Sizes of these files."""
+        """Sizes of these files, as the walk saw them; of those that are gone, as they were stored."""
         self.directories = 0
         self.seen_bytes = self.read_bytes = self.kept_bytes = 0
         """In the source; read in this run; of files taken over unread."""
         self.problem_count = 0
         self.problems: list[Problem] = []
         self.links_outside = 0
+        self.has_loose_links = False
+        """Whether names went of files that may have others where nobody looked."""
         self.current = b""
         self.example = b""
         """A file that is stored, for the restore command that is shown."""
@@ -46,21 +48,23 @@ class Tally:
             self.problems.append(found)
         self._tell(found)
 
-    def count(self, former: bytes, encoded: bytes) -> bool:
-        """Count a file by its entries, before (empty: there was none) and now; whether they are the same."""
+    def count(self, former: bytes, encoded: bytes, byte_count: int) -> bool:
+        """Count a file by its entries, before (empty: there was none) and now; whether they are the same.
+
+        byte_count: its size. A first backup comes here once a file, so only changed files are decoded.
+        """
         if former == encoded:
             self.same += 1
             return True
-        entry = entries.decode(encoded)
         if not former:
             self.new += 1
-            self.new_file_bytes += entry.size
+            self.new_file_bytes += byte_count
             return False
         self.changed += 1
-        self.changed_file_bytes += entry.size
-        if _content(entries.decode(former)) == _content(entry):
+        self.changed_file_bytes += byte_count
+        if _content(entries.decode(former)) == _content(entries.decode(encoded)):
             self.attributes += 1
-            self.attributes_file_bytes += entry.size
+            self.attributes_file_bytes += byte_count
         return False
 
     def lose(self, files: int, byte_count: int) -> None:
@@ -78,6 +82,15 @@ class Tally:
         """Keep the state of a file where states are kept; name: empty for the directory itself."""
         if self.states.is_kept:
             self.states.add(directory.rstrip(b"/") + b"/" + name if name else directory, state, reason)
+
+    def take_over(self, directory: bytes, below: int, files: int, byte_count: int) -> None:
+        """Count a directory with all below it that nobody looked at, for nothing changed there."""
+        self.directories += below
+        self.seen += files
+        self.seen_bytes += byte_count
+        self.same += files
+        self.kept_bytes += byte_count
+        self.unchanged(directory, files)
 
     def unchanged(self, directory: bytes, files: int) -> None:
         """Files of a directory are as the last run left them; none was looked at alone."""

@@ -6,10 +6,11 @@ import os
 import stat as modes
 from collections.abc import Iterator
 
-from backupd.cache.file_cache import PieceRef, Row
+from backupd.cache.file_cache import CachedDirectory, FileCache, PieceRef, Row
 from backupd.operations.backup.building import BuildTools, DirectoryBuild, Slice
 from backupd.operations.backup.choosing import Within
 from backupd.operations.backup.inode_trust import InodeTrust
+from backupd.operations.backup.link_groups import has_links
 from backupd.operations.backup.special_entry import make_special
 from backupd.operations.backup.stretches import Stretch, cut_stretches
 from backupd.operations.backup.tally import Tally
@@ -122,6 +123,10 @@ class TreeWalk:
                 build.is_whole = known[2]
                 if known[1].node and known[2] and not known[1].problems:
                     build.candidate = (known[0], known[1])
+                    if self._rules.untouched is not None and self._rules.untouched.holds(build.path, known[0]):
+                        self._take_over(build, *build.candidate)
+                        build.end_listing()
+                        return
             try:
                 names = scanner.list_names(fd)
             except OSError as error:
@@ -135,6 +140,16 @@ class TreeWalk:
         finally:
             os.close(fd)
         build.end_listing()
+
+    def _take_over(self, build: DirectoryBuild, cache: FileCache, known: CachedDirectory) -> None:
+        """Nothing changed in it, nor below: it is as it was stored, and nobody looks."""
+        below = cache.below(build.path)
+        for path in below:
+            found = cache.directory(path)
+            if found is not None:
+                self._tools.cache.carry(cache, path, found)
+        build.files, build.byte_count = known.files, known.byte_count
+        self._tally.take_over(build.path, len(below), known.files, known.byte_count)
 
     def _look(self, build: DirectoryBuild, fd: int, names: list[bytes]) -> list[Seen]:
         seen, failed = scanner.look(fd, names)
@@ -247,7 +262,10 @@ class TreeWalk:
     def _count_gone(self, build: DirectoryBuild, present: set[bytes], rows: dict[bytes, Row]) -> None:
         for name, row in rows.items():
             if row.entry and name not in present:
-                known = self._caches.directory(build.path.rstrip(b"/") + b"/" + name)
+                path = build.path.rstrip(b"/") + b"/" + name
+                known = self._caches.directory(path)
+                if self._rules.untouched is not None:
+                    self._tally.has_loose_links |= has_links(row.entry, known[0] if known is not None else None, path)
                 if known is not None:
                     self._tally.lose(known[1].files, known[1].byte_count)
                 else:
@@ -351,7 +369,7 @@ class TreeWalk:
         for text in losses:
             self._tally.problem(build.path.rstrip(b"/") + b"/" + found.name, "metadata", text)
         encoded = entries.encode(special)
-        is_same = self._tally.count(row.entry if row is not None else b"", encoded)
+        is_same = self._tally.count(row.entry if row is not None else b"", encoded, special.size)
         self._tally.state(build.path, found.name, "unchanged" if is_same else "stored")
         piece.set(index, encoded, b"" if losses else piece.signatures[index])
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import msgspec
 from blake3 import blake3
 
 from backupd.cache.file_cache import CachedDirectory, FileCache, Row
+from backupd.model.watching import WatchedSince
 from backupd.operations.backup.building import DirectoryBuild, Slice
 from backupd.operations.backup.choosing import Choosing
 from backupd.source.scanner import Seen
@@ -44,6 +45,29 @@ class Reading(Protocol):
         ...
 
 
+class Untouched:
+    """Which directories nothing changed in, or below, since a run that had a token."""
+
+    def __init__(self, known: WatchedSince) -> None:
+        self._since = known.since
+        self._trees = frozenset(known.trees)
+        self._touched = {way for path in (*known.directories, *known.trees) for way in _ways(path)}
+
+    def holds(self, path: bytes, cache: FileCache) -> bool:
+        """Whether a directory is as a cache has it, with all that is below it."""
+        if not self._since or cache.token != self._since or path in self._touched:
+            return False
+        return not any(way in self._trees for way in _ways(path))
+
+
+def _ways(path: bytes) -> Iterator[bytes]:
+    """A path and all directories above it."""
+    yield b"/"
+    while path.strip(b"/"):
+        yield path
+        path = path.rpartition(b"/")[0]
+
+
 class WalkRules(msgspec.Struct, frozen=True):
     """What is taken in, and how far the cache counts."""
 
@@ -58,6 +82,8 @@ class WalkRules(msgspec.Struct, frozen=True):
     """Of `sources` and `named` those that are there for filters alone: only what one matches is taken in."""
     one_file_system: bool
     network_devices: set[int]
+    untouched: Untouched | None = None
+    """None: everything is looked at."""
 
 
 class Caches(msgspec.Struct, frozen=True):

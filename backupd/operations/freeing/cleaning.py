@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 
 from backupd.errors import DamageError, ObjectExistsError, StoppedError
 from backupd.model import events
@@ -44,7 +45,6 @@ _COVERS_FROM = 8
 """From so many closed lists on a new one says what they said, and they go."""
 _SPARE_BYTES = 64 * MIB
 
-
 Mark = Callable[[Look, LiveChunks], DamageError | None]
 """Marks all that is needed, or says why that can't be done."""
 
@@ -78,6 +78,7 @@ class Cleaner:
 
     def tick(self) -> None:
         """Between all steps. Raises the stop that was asked for."""
+        self._deleting.note_ended()
         self._context.cancel.check()
         self._context.wait_while_paused()
         self._context.progress(
@@ -130,6 +131,8 @@ class Cleaner:
 
     def end(self) -> None:
         """Wait until all is deleted. Raises DestinationError, and the stop that was asked for."""
+        if self._deleting.is_under_way:
+            self._context.step(self._step)
         self._deleting.end()
 
     def close(self) -> None:
@@ -169,9 +172,8 @@ class Cleaner:
     def _compact(self, look: Look, marks: LiveChunks, uses: list[Use]) -> bool:
         """Copy what is needed of these blocks; False where another cleaner took one of them away meanwhile."""
         self._begin("copy what is needed of blocks that are mostly dead")
-        is_thorough = self.wanted_bytes > 0
         compaction = Compaction(
-            self._context, self._place, look, marks, self._report, self.tick, is_thorough=is_thorough
+            self._context, self._place, look, marks, self._report, self.tick, is_thorough=self.wanted_bytes > 0
         )
         try:
             compaction.run(uses)
@@ -313,10 +315,8 @@ class Cleaner:
     def _propose(self, n: int, blocks: list[bytes]) -> None:
         """Begin generation n; where another one has begun it, that stands."""
         self._begin("ask writers to go by what is to be deleted")
-        try:
+        with suppress(ObjectExistsError):
             self._records.put(ObjectKind.CANDIDATES, naming.gc_name(n, "candidates"), BlockList(n, sorted(blocks)))
-        except ObjectExistsError:
-            return
 
     def _close(self, n: int) -> bool:
         """End generation n; False where something holds it back."""

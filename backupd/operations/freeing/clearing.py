@@ -15,7 +15,7 @@ def clear(context: JobContext, place: OpenPlace, report: Report, cleaner: Cleane
     try:
         cleaner.run()
         # While the blocks are deleted: all that counts for it are the closed lists.
-        tidy_index(context, place, report)
+        tidy_index(context, place, report, cleaner.tick)
         tidy_drops(context, place, report)
         cleaner.end()
     finally:

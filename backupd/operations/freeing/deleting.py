@@ -12,6 +12,7 @@ from backupd.operations.places import OpenPlace
 from backupd.repository.deleting import Deletions, delete_each
 from backupd.repository.looking import Look
 from backupd.sizes import MIB
+from backupd.store_errors import ObjectLockedError
 
 _SPARE_BYTES = 64 * MIB
 
@@ -46,21 +47,36 @@ class Deleting:
 
     def end(self) -> None:
         """Wait for what was begun, and count it. Raises DestinationError, and the stop that was asked for."""
-        deletions, self._under_way = self._under_way, None
-        for name, locked in deletions.ends() if deletions is not None else ():
-            block_id = self._named[name]
-            if locked is not None:
-                self._locks.refused(block_id, self._sizes[block_id], locked)
-            else:
-                self._report.deleted_blocks += 1
-                self._report.deleted_bytes += self._sizes[block_id]
-            self._tick()
+        try:
+            for name, locked in self._under_way.ends() if self._under_way is not None else ():
+                self._note(name, locked)
+                self._tick()
+        finally:
+            self.stop()
 
     def stop(self) -> None:
-        """Leave what was not begun: nothing of it is counted, and the next freeing deletes it."""
+        """Leave what was not begun: the next freeing deletes it. What came to its end is counted."""
         deletions, self._under_way = self._under_way, None
-        if deletions is not None:
-            deletions.stop()
+        for name, locked in deletions.stop() if deletions is not None else ():
+            self._note(name, locked)
+
+    def note_ended(self) -> None:
+        """Count what came to its end by now, while something else is done."""
+        for name, locked in self._under_way.ended_by_now() if self._under_way is not None else ():
+            self._note(name, locked)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether something is left to wait for."""
+        return self._under_way is not None and not self._under_way.is_over
+
+    def _note(self, name: str, locked: ObjectLockedError | None) -> None:
+        block_id = self._named[name]
+        if locked is not None:
+            self._locks.refused(block_id, self._sizes[block_id], locked)
+        else:
+            self._report.deleted_blocks += 1
+            self._report.deleted_bytes += self._sizes[block_id]
 
     def delete(self, blocks: Collection[bytes], there: dict[bytes, int]) -> None:
         """Delete what of these blocks lies there, as `begin` and `end`."""
@@ -73,3 +89,4 @@ class Deleting:
         for _, locked in delete_each(self._place, look.listed & look.void - bases, self._context.cancel.check):
             # A locked one stays void, and goes with a later freeing.
             self._report.removed_snapshots += locked is None
+            self._tick()

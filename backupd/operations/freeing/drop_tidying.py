@@ -17,4 +17,4 @@ def tidy_drops(context: JobContext, place: OpenPlace, report: Report) -> None:
     except BackupError as error:
         if context.cancel.is_requested:
             raise
-        context.warn(f"the space is free, but the drop records were not put together: {error.message}")
+        context.warn(f"the drop records were not put together, which the next freeing does: {error.message}")

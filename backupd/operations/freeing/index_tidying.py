@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from backupd.cache import first_seen
 from backupd.errors import BackupError
@@ -21,43 +22,48 @@ _MOST_GONE = 0.2
 """An index object is written anew when a larger part of its segments lies in blocks that are gone."""
 
 
-def tidy_index(context: JobContext, place: OpenPlace, report: Report) -> None:
-    """What fails here fails nothing: the next freeing does it."""
+def tidy_index(context: JobContext, place: OpenPlace, report: Report, tick: Callable[[], None]) -> None:
+    """What fails here fails nothing: the next freeing does it. tick: called between its steps, raises the stop."""
     context.step("tidy up the index")
-    index = load_index(place.repository, ensure(os.path.join(place.cache, "index")))
+    index: LoadedIndex | None = None
     try:
+        index = load_index(place.repository, ensure(os.path.join(place.cache, "index")))
         gc = place.records.gc_state()
-        _write_anew(place, index, gc)
-        report.removed_indexes += _remove_replaced(context, place, index)
+        _write_anew(place, index, gc, tick)
+        _remove_replaced(context, place, index, report, tick)
     except BackupError as error:
         if context.cancel.is_requested:
             raise
-        context.warn(f"the space is free, but the index was not tidied up: {error.message}")
+        # Blocks may be deleted yet: whether the space is free is told when that is over.
+        context.warn(f"the index was not tidied up, which the next freeing does: {error.message}")
     finally:
-        index.tables.close()
+        if index is not None:
+            index.tables.close()
 
 
-def _write_anew(place: OpenPlace, index: LoadedIndex, gc: GcState) -> None:
+def _write_anew(place: OpenPlace, index: LoadedIndex, gc: GcState, tick: Callable[[], None]) -> None:
     stale = [
         IndexSize(table.name, len(table), index.sizes[table.name])
         for table in reversed(index.tables.tables())
         if table.name in index.sizes and table.share_in(gc.deleted) > _MOST_GONE
     ]
     for group in plan_together(stale):
+        tick()
         if not merge_named(place.records, index, group) and len(group) > 1:
             # Their chunks have so many places that there would be no fewer objects.
             for name in group:
                 merge_named(place.records, index, [name])
 
 
-def _remove_replaced(context: JobContext, place: OpenPlace, index: LoadedIndex) -> int:
+def _remove_replaced(
+    context: JobContext, place: OpenPlace, index: LoadedIndex, report: Report, tick: Callable[[], None]
+) -> None:
     """Index objects that a readable newer one has replaced for a week; their age alone never says so."""
     replaced_by = {old: table.name for table in index.tables.tables() for old in table.replaces if old in index.sizes}
     path = os.path.join(place.cache, "index.seen")
     before = first_seen.load(path)
     seen: dict[str, first_seen.Seen] = {}
     readable: set[str] = set()
-    removed = 0
     clock, boot = context.clock, context.host.boot_id
     for old, new in replaced_by.items():
         first = before.get(old)
@@ -75,6 +81,6 @@ def _remove_replaced(context: JobContext, place: OpenPlace, index: LoadedIndex) 
             # It harms nobody until its lock is over.
             seen[old] = first
             continue
-        removed += 1
+        report.removed_indexes += 1
+        tick()
     first_seen.keep(path, seen)
-    return removed

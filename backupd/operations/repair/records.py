@@ -20,7 +20,7 @@ from backupd.repository.records import Records
 from backupd.seal.header import ObjectKind
 from backupd.snapshot import naming
 from backupd.snapshot.notes import NOTHING, PIN
-from backupd.snapshot.records import BlockList, Damage, Note, Snapshot
+from backupd.snapshot.records import BlockList, Note, Snapshot
 
 _TRIES = 3
 _Way = Callable[[Records, str], str]
@@ -101,41 +101,50 @@ class RecordRepair:
         return "a list that gives nothing free"
 
     def _without_deleted(self, records: Records, name: str) -> str:
-        """Cover the list by one of its candidates that are gone; those that are there nobody is to rely on.
+        """Cover the list by one of its candidates that are gone; those that are there are candidates again.
 
-        What it named was among the candidates, or in lists that stand. One who sleeps while he deletes may go on, so
-        what is there of them is retired; another good copy of all that is needed lies elsewhere since that list was
-        written. Raises as Records.get where the candidates can't be read either: then nobody knows what was deleted.
+        What it named was among the candidates, or in lists that stand. One who sleeps while he deletes may go on: so
+        those are asked for before the list is covered, and nobody relies on them anew in between. What the new
+        generation strikes out the old one did, too. Raises as Records.get where the candidates can't be read either:
+        then nobody knows what was deleted.
         """
         self._see_that_one_creates(records)
         n = _number(name)
         proposed = set(records.get(ObjectKind.CANDIDATES, naming.gc_name(n, "candidates"), BlockList).blocks)
         there = proposed & list_blocks(records.place).keys()
-        if there:
-            host_id = bytes.fromhex(self._context.host.host_id)
-            retired: list[tuple[bytes, bytes | None]] = [(block_id, b"") for block_id in sorted(there)]
-            records.report_damage(Damage(self._context.clock.now_ns(), host_id, retired))
+        # By a repair that was broken off, or by a cleaner.
+        is_asked = there <= _asked(records)
         for _ in range(_TRIES):
-            found = (naming.parse_gc_name(one.name) for one in records.place.list("gc/"))
-            new = max(parsed[0] for parsed in found if parsed is not None) + 1
-            gone = BlockList(new, sorted(proposed - there), [n])
+            new = max(number for number, _ in _gc_numbers(records)) + 1
             try:
+                if not is_asked:
+                    again = BlockList(new + 1, sorted(there))
+                    records.put(ObjectKind.CANDIDATES, naming.gc_name(new + 1, "candidates"), again)
+                    is_asked = True
+                gone = BlockList(new, sorted(proposed - there), [n])
                 records.put(ObjectKind.DELETED, naming.gc_name(new, "deleted"), gone)
             except ObjectExistsError:
                 continue
-            return f"list {new}, of its candidates that are gone"
+            left = "" if not there else "; those that are there are candidates again"
+            return f"list {new}, of its candidates that are gone{left}"
         raise ObjectExistsError("others free space at the same time")
 
     def _see_that_one_creates(self, records: Records) -> None:
         # What the store can do is known for sure once something was created.
         reserve.prove(records.place)
         if not records.is_exact:
-            raise ConflictError("this store does not say which of two writers was first: another list may stand there")
+            raise ConflictError(
+                "this store does not say which of two writers was first: what another host wrote may not be seen yet"
+            )
 
     # Notes
 
     def _without_note(self, records: Records, name: str) -> str:
-        """Pin all snapshots: it may have been a pin of any of them, or a tag that keeps one."""
+        """Pin all snapshots: it may have been a pin of any of them, or a tag that keeps one.
+
+        Not where listings lag: one that is not listed yet, though it was noted, would lose its pin.
+        """
+        self._see_that_one_creates(records)
         noted, _ = readable_notes(records)
         host_id, now_ns = bytes.fromhex(self._context.host.host_id), self._context.clock.now_ns()
         count = 0
@@ -148,6 +157,20 @@ class RecordRepair:
         records.place.delete(name)
         pins = "a pin of 1 snapshot" if count == 1 else f"pins of {count} snapshots"
         return f"{pins}; bkctl snapshot unpin those that need not stay"
+
+
+def _gc_numbers(records: Records) -> list[tuple[int, str]]:
+    """Number and kind of each list that stands."""
+    parsed = (naming.parse_gc_name(one.name) for one in records.place.list("gc/"))
+    return [one for one in parsed if one is not None]
+
+
+def _asked(records: Records) -> set[bytes]:
+    """Blocks that open lists name. Raises as Records.get."""
+    numbers = _gc_numbers(records)
+    closed = {n for n, kind in numbers if kind == "deleted"}
+    names = [naming.gc_name(n, "candidates") for n, kind in numbers if kind == "candidates" and n not in closed]
+    return {block_id for name in names for block_id in records.get(ObjectKind.CANDIDATES, name, BlockList).blocks}
 
 
 def _number(name: str) -> int:
@@ -163,5 +186,8 @@ def _without_damage(records: Records, name: str) -> str:
 
 
 def _without_drop(records: Records, name: str) -> str:
+    """Raises ConflictError where a session is announced: its name may be one of those, and then it must not commit."""
+    if records.sessions():
+        raise ConflictError("it may have ended a run that is still announced: bkctl destination sessions shows it")
     records.place.delete(name)
     return "nothing: what it dropped and still stands is listed again"

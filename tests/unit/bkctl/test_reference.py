@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.exceptions import NoSuchCommand
 
 from bkctl.grammar import Verb
 from bkctl.reference import commands, reference
@@ -31,6 +32,16 @@ def test_every_command_and_option_says_what_it_is_for(name: str) -> None:
     for param in command.get_params(click.Context(command)):
         if isinstance(param, click.Option):
             assert param.help, param.name
+
+
+def test_the_tree_calls_commands_by_their_names() -> None:
+    context = click.Context(root, info_name="bkctl")
+    found = {name: root.get_command(context, name) for name in root.list_commands(context)}
+    assert [command.name for command in found.values() if command is not None] == list(found)
+    assert root.get_command(context, "raport") is None
+    with pytest.raises(NoSuchCommand) as caught:
+        root.resolve_command(context, ["raport"])
+    assert "Did you mean 'report'?" in caught.value.format_message()
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

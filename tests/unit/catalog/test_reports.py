@@ -9,14 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backupd.catalog import reports
+from backupd.catalog import jobs, reports
 from backupd.catalog.database import Connection, Database
 from backupd.catalog.jobs import StoredJob, StoredRun, put_job, put_run
 from backupd.catalog.reports import ReportFilter, ReportRow
-from backupd.model.jobs import TRANSITIONS, ended_state
+from backupd.model.jobs import ENDED, TRANSITIONS, JobState, ended_state
 from tests.support.job_history import DAY_NS, History, copies
 
 NOW = 20_000 * DAY_NS
+_STATES: list[JobState] = ["queued", "running", "paused", *sorted(ENDED)]
+"""In one order: by that of a set, another one each time, a job could be completed and its run interrupted."""
+
+
+def test_no_state_is_left_out() -> None:
+    assert set(_STATES) == set(TRANSITIONS)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +36,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Database:
 
 
 def _add(connection: Connection) -> None:
-    for number, state in enumerate(TRANSITIONS):
+    for number, state in enumerate(_STATES):
         job = StoredJob(
             id=f"j{number:032x}", kind="backup", state=state, set_id="b" + "9" * 32, set_name="odd", orders=b"",
             caller_uid=7, created_ns=NOW, result={"dry_run": False},
@@ -68,7 +74,7 @@ def pages(database: Database, size: int, **wanted: object) -> list[ReportRow]:
         after = page[-1].cursor
 
 
-_states = st.lists(st.sampled_from(list(TRANSITIONS)), unique=True)
+_states = st.lists(st.sampled_from(_STATES), unique=True)
 
 
 @settings(max_examples=30, deadline=None)
@@ -105,7 +111,7 @@ def test_pages_are_what_the_filters_say(
 def test_a_job_under_way_has_a_line_besides_its_ended_runs(database: Database) -> None:
     lines = {
         state: [(one.destination_name, one.state) for one in database.read(reports.of_job, f"j{number:032x}").result()]
-        for number, state in enumerate(TRANSITIONS)
+        for number, state in enumerate(_STATES)
     }
     assert lines["queued"] == [(None, "queued")]
     assert lines["running"] == [("at0", "completed"), (None, "running")]
@@ -120,10 +126,10 @@ def test_rehearsals_are_no_reports(database: Database) -> None:
 
 def test_lines_of_a_log_by_severity(database: Database) -> None:
     job = pages(database, 100_000, kinds=["check"])[0].job_id
-    every = database.read(reports.log_page, job, [], 0, 100).result()
+    every = database.read(jobs.log_lines, job, 0, 100).result()
     assert [line.n for line in every] == [1, 2, 3]
-    assert [line.n for line in database.read(reports.log_page, job, ["warning", "error"], 0, 100).result()] == [2]
-    assert [line.n for line in database.read(reports.log_page, job, [], 1, 1).result()] == [2]
+    assert [line.n for line in database.read(jobs.log_lines, job, 0, 100, ["warning", "error"]).result()] == [2]
+    assert [line.n for line in database.read(jobs.log_lines, job, 1, 1).result()] == [2]
 
 
 def test_an_index_serves_the_newest(database: Database, tmp_path: Path) -> None:
@@ -143,5 +149,5 @@ def _plan(connection: Connection) -> list[str]:
 
 
 def _plan_under_way(connection: Connection) -> list[str]:
-    rows = connection.execute(f"EXPLAIN QUERY PLAN SELECT id FROM jobs WHERE {reports._UNDER_WAY}")
+    rows = connection.execute(f"EXPLAIN QUERY PLAN SELECT id FROM jobs WHERE {jobs.UNDER_WAY}")
     return [row[3] for row in rows]

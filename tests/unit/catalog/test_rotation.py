@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from backupd.catalog import jobs, rotation
 from backupd.catalog.database import Connection, Database
 from backupd.catalog.facts import put_fact
 from backupd.catalog.jobs import JobFilter, StoredJob, StoredRun
-from backupd.catalog.rotation import Place
+from backupd.catalog.rotation import Found, Place, Spared
 from backupd.clock import Clock, SystemClock
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.log_rotation import LogRotation, forget_check_logs
@@ -134,6 +136,68 @@ def test_jobs_under_way_and_seldom_ones_stay(tmp_path: Path) -> None:
     assert house.rotate(keep="90d") == 0
     assert house.rotate(keep="1d") > 0
     assert {job.id for job in house.database.read(_all).result()} >= {f"j{s}{n}" for s in "qc" for n in range(5)}
+
+
+def test_what_ends_during_a_pass_stays(house: House) -> None:
+    """A check that waited for months ends while old jobs go: status shows it from then on."""
+    (copy, *_) = house.copies
+    waited = StoredJob(
+        id="j0", kind="backup", state="running", set_id=copy.stored.id, set_name="home", orders=b"", caller_uid=0,
+        created_ns=NOW - 200 * DAY_NS, started_ns=NOW, schedule="nightly",
+    )  # fmt: skip
+
+    def end(connection: Connection) -> None:
+        run = StoredRun(
+            job_id="j0", set_id=copy.stored.id, destination_id=copy.destination.id, destination_name="usb",
+            kind="backup", state="completed", snapshot="s0", exit_code=0, started_ns=NOW, finished_ns=NOW + 1, facts={},
+        )  # fmt: skip
+        jobs.put_run(connection, run)
+        jobs.put_job(connection, msgspec.structs.replace(waited, state="completed", exit_code=0, finished_ns=NOW + 1))
+
+    house.database.write(jobs.put_job, waited).result()
+    kept = house.database.read(rotation.spared).result()
+    house.database.write(end).result()
+    assert "j0" in {run.job_id for run in house.database.read(jobs.last_runs).result()}
+    found = house.database.read(rotation.look, NOW - 90 * DAY_NS, Place(), kept).result()
+    assert len(found.jobs) > 100
+    assert "j0" not in found.jobs
+
+
+def test_of_what_runs_seldom_it_is_asked_once(house: House) -> None:
+    """All jobs of the set are looked at for the answer, on the one thread that answers everybody."""
+    asked: list[str] = []
+
+    def look(connection: Connection, place: Place, kept: Spared) -> Found:
+        connection.set_trace_callback(asked.append)
+        try:
+            return rotation.look(connection, NOW, place, kept)
+        finally:
+            connection.set_trace_callback(None)
+
+    kept = house.database.read(rotation.spared).result()
+    place: Place | None = Place()
+    steps = 0
+    while place is not None:
+        place = house.database.read(look, place, kept).result().looked_up_to
+        steps += 1
+    assert steps > 1
+    # Of two sets: backups, checks, restores.
+    assert len(asked) <= steps + 6
+
+
+def test_of_each_kind_the_newest_stay(house: House) -> None:
+    """No more and no fewer, whatever the order in which jobs of one moment come."""
+    whole = [*house.database.read(_all).result()]
+    kept = house.database.read(rotation.spared).result()
+    found = set(house.database.read(rotation.look, NOW, Place(), kept).result().jobs)
+    oldest = sorted((job.created_ns, job.id) for job in whole)[:500]
+    alike = Counter[tuple[str | None, str, str | None]]()
+    newer: dict[str, int] = {}
+    for job in whole:
+        key = (job.set_id, job.kind, job.schedule)
+        newer[job.id] = alike[key]
+        alike[key] += 1
+    assert found == {job for _, job in oldest if newer[job] >= rotation.STAYING and job not in kept.jobs}
 
 
 class Ahead(SystemClock):

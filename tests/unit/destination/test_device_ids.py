@@ -27,6 +27,19 @@ def test_a_service_that_sees_no_devices_still_knows_its_drives(tmp_path: Path) -
     assert device_ids(str(tmp_path / "gone"), str(tmp_path / "gone"), block) == {}
 
 
+def test_a_volume_of_the_device_mapper_is_found_by_its_name(tmp_path: Path) -> None:
+    """The mount table names /dev/mapper/vg-home, the system lists dm-3: an encrypted btrfs was no drive at all."""
+    for listed, name, number in (("dm-0", "vg-root", "253:0"), ("dm-3", "vg-home", "253:3")):
+        (tmp_path / listed / "dm").mkdir(parents=True)
+        (tmp_path / listed / "dm" / "name").write_text(f"{name}\n")
+        (tmp_path / listed / "dev").write_text(f"{number}\n")
+    (tmp_path / "sda").mkdir()
+    (tmp_path / "sda" / "dev").write_text("8:0\n")
+    assert device_number(b"/dev/mapper/vg-home", str(tmp_path)) == os.makedev(253, 3)
+    assert device_number(b"/dev/mapper/vg-gone", str(tmp_path)) is None
+    assert device_number(b"/dev/mapper/sda", str(tmp_path)) is None, "a name of the mapper's is nobody else's"
+
+
 @pytest.mark.root
 def test_links_to_devices_are_read_where_there_are_any(tmp_path: Path) -> None:
     """As udev makes them on any other day."""

@@ -10,7 +10,7 @@ import pytest
 
 from backupd.destination.local import LocalDestination
 from backupd.errors import DestinationError, StoppedError
-from backupd.repository.deleting import Deletions
+from backupd.repository.deleting import Deleted, Deletions
 
 _NAMES = [f"blocks/{number:02}" for number in range(40)]
 
@@ -43,7 +43,8 @@ def test_what_was_not_begun_is_left_when_it_is_stopped(place: LocalDestination) 
 
     deletions = Deletions(place, _NAMES, wait)
     begun.acquire()
-    stopping = threading.Thread(target=deletions.stop)
+    told: list[Deleted] = []
+    stopping = threading.Thread(target=lambda: told.extend(deletions.stop()))
     stopping.start()
     # Eight at a time: those wait in the check and go, the others were never begun.
     stopping.join(0.5)
@@ -53,6 +54,29 @@ def test_what_was_not_begun_is_left_when_it_is_stopped(place: LocalDestination) 
     left = _left(place)
     assert len(left) >= len(_NAMES) - 8
     assert _left(place) == left
+    assert {name for name, _ in told} == set(_NAMES) - left, "what went is told of"
+    assert deletions.is_over
+
+
+def test_what_ended_is_told_of_once_while_others_are_under_way(place: LocalDestination) -> None:
+    go_on = threading.Event()
+
+    class Slow(LocalDestination):
+        def delete(self, name: str) -> None:
+            if name not in _NAMES[:4]:
+                go_on.wait()
+            super().delete(name)
+
+    deletions = Deletions(Slow(place.shown, "other"), _NAMES, lambda: None)
+    told: list[Deleted] = []
+    while len(told) < 4:
+        told += deletions.ended_by_now()
+    assert deletions.ended_by_now() == []
+    assert not deletions.is_over
+    go_on.set()
+    told += deletions.ends()
+    assert told == [(name, None) for name in _NAMES]
+    assert deletions.is_over
 
 
 def test_a_stop_ends_it(place: LocalDestination) -> None:
@@ -77,4 +101,5 @@ def test_what_the_store_says_is_raised(place: LocalDestination, tmp_path: Path) 
     ended: list[str] = []
     with pytest.raises(DestinationError):
         ended.extend(name for name, _ in Deletions(place, _NAMES, lambda: None).ends())
-    assert ended == _NAMES[:3]
+    assert ended[:3] == _NAMES[:3]
+    assert set(ended) == set(_NAMES) - _left(place) - {_NAMES[3]}, "others that went meanwhile are told of all the same"

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Sequence
 from html.parser import HTMLParser
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,9 +15,10 @@ import pytest
 from backupd.model.areas import Area, Areas, Savings
 from backupd.model.reports import Report
 from backupd.model.status import CopyStatus, Grade, SetStatus
-from bkctl.render import charts, report_page
+from bkctl.render import charts, forecast, report_page
 from bkctl.render.report_charts import copy_charts
 from bkctl.render.report_page import Frame
+from bkctl.render.reports import WORDS
 from tests.support.written_reports import BEGIN_NS, DAY_NS, HOSTILE, figures_of, mixed, report
 
 _VOID = {"meta"}
@@ -116,6 +118,64 @@ def test_the_sentence_says_what_is_wrong() -> None:
     assert "home at usb: damaged: 3 blocks" in page(good, damaged).words
     other = msgspec.structs.replace(standing()[0], set="photos")
     assert "photos: no backup in this time" in page(good, [other]).words
+
+
+def test_the_page_and_status_foretell_the_same() -> None:
+    """The first that will be full comes first, each once, also where a copy of another set there tells nothing."""
+    sets = standing(full_at_ns=BEGIN_NS + 22 * DAY_NS)
+    usb = sets[0].copies[0]
+    nas = msgspec.structs.replace(usb, destination="nas", full_at_ns=BEGIN_NS + 11 * DAY_NS)
+    far = msgspec.structs.replace(usb, destination="far", full_at_ns=BEGIN_NS + 41 * DAY_NS)
+    sets[0].copies[:] = [usb, nas, far]
+    sets.append(msgspec.structs.replace(sets[0], set="photos", copies=[msgspec.structs.replace(usb, full_at_ns=None)]))
+    good = [report(9, set_name=one, destination=at) for one, at in (("home", "usb"), ("home", "nas"), ("home", "far"),
+            ("photos", "usb"))]  # fmt: skip
+    words = page(good, sets).words
+    assert "far will be full" not in words
+    assert "nas will be full in about 1 day at" in words
+    assert words.count("usb will be full in about 12 days at") == 1
+    assert words.index("nas will be full") < words.index("usb will be full")
+    assert forecast.lines(sets, BEGIN_NS + 10 * DAY_NS) == ["Full soon at this rate: nas in 1 day, usb in 12 days"]
+
+
+_NOWHERE: dict[str, Any] = {"destination": None, "held_bytes": None, "snapshot": None}
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        ("missed", "it was due and never began"),
+        ("interrupted", "backupd ended while the job ran"),
+        ("interrupted", "cancelled before it began"),
+        ("failed", "the job was queued by another version of backupd"),
+    ],
+)
+def test_what_came_to_no_destination_counts_for_each(status: str, error: str) -> None:
+    """A power cut of last night leaves no run at any destination, and the backups before it were all good."""
+    good = [report(day, destination=at) for day in (2, 1) for at in ("usb", "nas")]
+    cut = report(3, status=status, error=error, **_NOWHERE)
+    words = page([cut, *good]).words
+    assert "Some backups need a hand." in words
+    for at in ("usb", "nas"):
+        assert f"home at {at}: the last backup: {WORDS[cut.status].lower()}: {error}" in words
+    assert "All is well" in page([report(4), report(4, destination="nas"), cut, *good]).words, "it was good since"
+    late = page([report(4), cut, *good]).words
+    assert ("home at nas: the last backup" in late, "home at usb: the last backup" in late) == (True, False)
+    other = report(3.5, set_name="photos")
+    assert "photos at usb: the last" not in page([other, cut, *good]).words, "of its own set alone"
+    assert "Some backups need a hand." in page([report(3.7, status="in_progress", **_NOWHERE), cut, *good]).words
+
+
+@pytest.mark.parametrize("status", ["skipped", "in_progress"])
+def test_what_says_nothing_hides_nothing(status: str) -> None:
+    """A drive that is not there today does not make good what failed on it yesterday."""
+    after = report(9.5, status=status, held_bytes=None, snapshot=None)
+    failed = report(9, status="failed", error="no route to host", held_bytes=None)
+    found = page([after, failed, report(8)])
+    assert "Some backups need a hand." in found.words
+    assert "home at usb: the last backup: failed: no route to host" in found.words
+    assert "the last backup: with warnings" in page([after, report(9, status="warning"), report(8)]).words
+    assert "All is well" in page([after, report(9)]).words
 
 
 def test_every_status_has_its_place() -> None:

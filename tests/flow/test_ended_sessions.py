@@ -1,0 +1,182 @@
+"""A writer that others took for dead finds out whenever it wakes, though what they said of it is gone by then."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backupd.errors import ConflictError
+from backupd.model.orders import CheckOrder
+from backupd.operations.backup.session import RunningSession, WriterIdentity, end_dead_session
+from backupd.repository.index_loading import load_index
+from backupd.repository.records import Records
+from backupd.seal.header import ObjectKind
+from backupd.snapshot import naming
+from backupd.snapshot.records import BlockList, Drop, Record
+from tests.support import damaging
+from tests.support.histories import History
+
+_SET = "source"
+
+
+@pytest.fixture(name="history")
+def _history(tmp_path: Path) -> History:
+    history = History(tmp_path, 67)
+    history.back_up({"a": 1000})
+    return history
+
+
+class Asleep(Records):
+    """Something happens right before, or right after, the next record is created."""
+
+    before: Callable[[], None] | None = None
+    after: Callable[[], None] | None = None
+
+    def put(self, kind: ObjectKind, name: str, record: Record) -> None:
+        """As ever."""
+        before, after = self.before, self.after
+        self.before = self.after = None
+        if before is not None:
+            before()
+        super().put(kind, name, record)
+        if after is not None:
+            after()
+
+
+class Writer:
+    """Of another host: announced, and asleep. It relies on nothing: what it does is asked here, not what that costs."""
+
+    def __init__(self, history: History) -> None:
+        self.records, self.now_ns = Asleep(history.records().repository), history.bench.clock.now_ns()
+        first, *_ = self.records.snapshot_names()
+        who = WriterIdentity(bytes(16), os.urandom(16), "boot", bytes.fromhex(first.set_id[1:]))
+        self.session = RunningSession(os.urandom(16), self.records, who, [], self.now_ns)
+        self.session.post(self.now_ns)
+        folder = history.bench.above / f"index-{os.urandom(4).hex()}"
+        folder.mkdir()
+        tables = load_index(self.records.repository, str(folder)).tables
+        self.session.begin_honouring(tables, self.records.gc_state(), self.now_ns)
+        self._content = self.records.snapshot(first.name)
+
+    def post(self) -> int:
+        """Announce again."""
+        return self.session.post(self.now_ns)
+
+    def commit(self) -> None:
+        """Under its own name, what the first snapshot holds."""
+        self.session.commit(self._content, self.now_ns)
+
+
+def _end(records: Records, writer: Writer) -> None:
+    """As after six hours of silence; the drop record then rots, and somebody does without it."""
+    end_dead_session(records, writer.session.id, writer.session.name, writer.now_ns, bytes(16), is_own=False)
+    (stand_in,) = [one for one in records.readable_void_names()[0] if records.place.size(one) is not None]
+    records.place.delete(stand_in)
+    for info in records.place.list("gc/"):
+        if info.name.startswith("gc/drop-"):
+            records.place.delete(info.name)
+
+
+def _repair(history: History, **more: Any) -> list[str]:
+    order = CheckOrder(place=str(history.bench.place), repair=True, **more)
+    result = history.bench.machine.run(order, history.bench.clock).result
+    return [one["object"] for one in result["healed_objects"]]
+
+
+@pytest.mark.parametrize("posts", [1, 2, 3])
+def test_who_was_ended_in_mid_run_announces_nothing_more(history: History, posts: int) -> None:
+    """Else it goes by its own fresh announcement, and commits what was deleted while it slept."""
+    writer, other = Writer(history), history.records()
+    for _ in range(posts - 1):
+        writer.post()
+    assert len(other.sessions()[writer.session.id]) == min(posts, 2)
+    _end(other, writer)
+    with pytest.raises(ConflictError, match="took this one for dead"):
+        writer.post()
+    assert other.sessions() == {}, "nobody waits for it"
+    with pytest.raises(ConflictError, match="took this one for dead"):
+        writer.commit()
+    assert len(other.listed_snapshot_names()) == 1
+
+
+def test_who_ended_it_may_stop_in_the_middle(history: History) -> None:
+    """The older announcement goes first: the newer one alone says nothing."""
+    writer, other = Writer(history), history.records()
+    writer.post()
+    writer.post()
+    older, _ = other.sessions()[writer.session.id]
+    other.remove_session(writer.session.id, [older])
+    with pytest.raises(ConflictError, match="took this one for dead"):
+        writer.commit()
+
+
+def test_an_announcement_of_who_was_ended_right_before_it_is_taken_back(history: History) -> None:
+    """It says nothing, but who finds it would make a partial snapshot of what it relies on."""
+    writer, other = Writer(history), history.records()
+    writer.post()
+    writer.records.before = lambda: _end(other, writer)
+    with pytest.raises(ConflictError, match="took this one for dead"):
+        writer.post()
+    assert other.sessions() == {}
+
+
+def _give_free(records: Records) -> None:
+    """As another cleaner, which finds nobody announced; what the list names does not matter to who finds it."""
+    given = BlockList(1, [os.urandom(32)])
+    records.put(ObjectKind.CANDIDATES, naming.gc_name(1, "candidates"), given)
+    records.put(ObjectKind.DELETED, naming.gc_name(1, "deleted"), given)
+
+
+def test_who_was_ended_right_before_its_commit_and_freed_under_is_not_told_as_good(history: History) -> None:
+    """What it relied on may be deleted. Others may have gone by its snapshot meanwhile: that stays."""
+    writer, other = Writer(history), history.records()
+
+    def pass_by() -> None:
+        _end(other, writer)
+        _give_free(other)
+
+    writer.records.before = pass_by
+    with pytest.raises(ConflictError, match="may lack"):
+        writer.commit()
+    assert writer.session.name in {one.name for one in other.snapshot_names()}
+
+
+def test_who_is_forgotten_right_after_its_commit_has_committed(history: History) -> None:
+    """A cleaner does so with each whose name is taken; and while it frees nothing, nothing can lack."""
+    writer, other = Writer(history), history.records()
+    numbers = other.sessions()[writer.session.id]
+    writer.records.after = lambda: other.remove_session(writer.session.id, numbers)
+    writer.commit()
+    assert writer.session.name in {one.name for one in other.snapshot_names()}
+
+
+def test_a_drop_record_that_came_meanwhile_and_cant_be_read_may_be_its_own(history: History) -> None:
+    """Else a run is told as good whose snapshot is void for ever; one that was bad before fails no run for good."""
+    writer, other = Writer(history), history.records()
+    name = other.drop(Drop([writer.session.name], 1, bytes(16), "ended"))
+    (path,) = history.bench.place.glob(f"r*/{name}")
+    damaging.flip(0.5)(path)
+    with pytest.raises(ConflictError, match="drop record"):
+        writer.commit()
+    writer = Writer(history)
+    writer.commit()
+    assert other.place.size(writer.session.name) is not None
+
+
+def test_no_drop_record_is_done_without_while_a_run_is_announced(history: History) -> None:
+    """It may have ended that very run, which finds that by the record alone."""
+    first = history.back_up({"b": 1000})
+    history.drop(first)
+    (path,) = history.bench.place.glob("r*/gc/drop-*")
+    damaging.flip(0.5)(path)
+    history.back_up({"c": 1000})
+    writer = Writer(history)
+    assert _repair(history, confirmed=_SET, accept_rollback=True) == []
+    assert path.exists()
+    writer.session.end()
+    assert len(_repair(history, confirmed=_SET)) == 1
+    assert not path.exists()
