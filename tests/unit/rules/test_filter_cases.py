@@ -16,6 +16,7 @@ from backupd.clock import SystemClock
 from backupd.model.explain_order import ExplainedStore, ExplainOrder
 from backupd.model.filters import FilterText, FilterWords
 from backupd.model.orders import BackupOrder
+from backupd.model.watching import WatchedSince
 from backupd.operations.backup.building import BuildTools
 from backupd.operations.backup.dry_run import _Counting
 from backupd.operations.backup.file_states import FileStates
@@ -24,6 +25,7 @@ from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk import TreeWalk
 from backupd.operations.backup.walk_rules import Caches
 from backupd.rules.filter_checking import filter_word
+from backupd.rules.filter_rules import by_names_alone
 from backupd.rules.filtering import Filters
 from tests.support.machine import Machine
 from tests.unit.rules.filter_cases import FAMILIES, Family
@@ -140,6 +142,43 @@ def test_directories_asked_for_at_once(family: Family, tmp_path: Path) -> None:
             pairs = zip(chosen, its, strict=True)
             first = [level.first(os.fsdecode(name), stat.S_ISDIR(one.st_mode), one) for name, one in pairs]
             assert found == {at: index for at, index in enumerate(first) if index is not None}, (top, chosen)
+
+
+def test_what_a_watch_may_pass_over() -> None:
+    """A file that a rule of size or age leaves out today may be in tomorrow: its changes are to be heard of."""
+    texts = (
+        FilterText(action="exclude", ends_with=[".iso"], larger_than="4G"),
+        FilterText(action="include", ends_with=[".log"], newer_than="1d"),
+        FilterText(exclude="*.log"),
+        FilterText(exclude="*.tmp"),
+    )
+    filters = Filters(by_names_alone(read_rules([filter_word(one) for one in texts])))
+    assert [filters.decide(b"/" + name, name, False).included for name in (b"a.iso", b"a.log", b"a.tmp")] == [
+        True, True, False,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "is_trusted"),
+    [
+        (FilterText(exclude="*.tmp", larger_than="1M"), FilterWords(markers=["x"], only_types=["music"]), True),
+        (FilterText(exclude="*.tmp", older_than="1d"), FilterWords(), False),
+        (FilterText(exclude="*.tmp"), FilterWords(gitignore=True), False),
+        (FilterText(include="*.key", below="/etc"), FilterWords(), False),
+    ],
+    ids=["names and sizes", "age", "gitignore", "a place"],
+)
+def test_untouched_directories_are_passed_over_only_where_nothing_else_decides(
+    text: FilterText, words: FilterWords, is_trusted: bool, tmp_path: Path
+) -> None:
+    """A run of a watched set would keep what has grown too old, or what a file above it names now."""
+    since = WatchedSince(token=bytes(16), since=bytes(16), directories=[], trees=[])
+    order = BackupOrder(
+        place="/p", sources=[bytes(tmp_path)], filters=[filter_word(text)], filter_words=words, watched=since
+    )
+    context = Machine(tmp_path / "home")._context(order, None, lambda _: None)
+    rules = walk_rules(order, context, [], order.sources, read_rules(order.filters))
+    assert (rules.untouched is not None) is is_trusted
 
 
 def test_there_are_enough() -> None:
