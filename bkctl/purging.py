@@ -22,10 +22,10 @@ from backupd.errors import (
     UsageError,
 )
 from backupd.model.api import DestinationList, EditSet, SetChange, SetList, SetView, Started, StartPurge
+from backupd.model.filters import FilterText
 from backupd.model.places import is_place
 from backupd.model.purge_orders import PurgeOrder
 from backupd.model.retention import joined_plan
-from backupd.model.sets import FilterText
 from backupd.store_errors import PlanOutdatedError, error_of
 from bkctl import options
 from bkctl.commands.job import find

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from backupd.model.secret_references import SecretReference
+from bkctl.filter_options import filter_options, given_filter_fields
 from bkctl.options import Decorated, tags
 from bkctl.places import absolute_text
 from bkctl.words import number
@@ -15,6 +16,7 @@ from bkctl.words import number
 
 def set_options(command: Decorated) -> Decorated:
     """All settings of a backup set but its name, sources and destinations."""
+    command = filter_options(command)
     for option in reversed(_SET_OPTIONS):
         command = option(command)
     return command
@@ -33,7 +35,7 @@ def given_set_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     if given["password_file"] is not None:
         fields["password"] = SecretReference(file=absolute_text(given["password_file"]))
     # An empty word takes a setting away.
-    return {name: None if value == "" else value for name, value in fields.items()}
+    return {name: None if value == "" else value for name, value in fields.items()} | given_filter_fields(given)
 
 
 _SET_FIELDS = (

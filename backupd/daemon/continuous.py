@@ -31,7 +31,7 @@ from backupd.model.store_access import StoreAccess
 from backupd.model.watch_orders import Apart, WatchOrder
 from backupd.model.watching import WatchedSince
 from backupd.rules.continuous import Pace, pace_of, text_of
-from backupd.rules.definition_rules import filter_word
+from backupd.rules.filter_checking import filter_word
 
 _TICK_SECONDS = 0.5
 _AGAIN_SECONDS = (5.0, 60.0, 600.0, 3600.0)

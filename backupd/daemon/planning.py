@@ -25,7 +25,7 @@ from backupd.model.places import inside
 from backupd.model.purge_orders import PurgeOrder
 from backupd.model.sets import DestinationText, SetText
 from backupd.model.streams import StreamOrder, StreamText
-from backupd.rules.definition_rules import filter_word
+from backupd.rules.filter_checking import filter_word
 from backupd.settings.secrets import read_secret
 from backupd.sizes import parse_duration, parse_parity, parse_size
 
@@ -77,6 +77,7 @@ def backup_order(
         block_size_bytes=parse_size(text.block_size) if text.block_size is not None else None,
         parity=parity_of(text),
         streams=stream_orders(text.streams),
+        filter_words=text.filter_words,
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 
 import msgspec
 
+from backupd.daemon.explaining import explain_order
 from backupd.daemon.gate import ACTORS, ADMINS, EVERYONE, RESTORERS, RUNNERS, WATCHERS, Role, caller_of, check
 from backupd.daemon.key_watching import KeyWatch
 from backupd.daemon.place_finding import find_home, find_place
@@ -29,6 +30,7 @@ from backupd.model.destination_orders import (
     ProxyTestOrder,
 )
 from backupd.model.events import Done
+from backupd.model.explain_order import ExplainOrder
 from backupd.model.orders import (
     BackupOrder,
     InfoOrder,
@@ -66,6 +68,7 @@ QUESTIONS: dict[type[Order], tuple[Role, ...]] = {
     KeyOrder: ADMINS,
     BackupOrder: ADMINS,
     ProxyTestOrder: ADMINS,
+    ExplainOrder: ADMINS,
 }
 """What may be asked, and by whom; who isn't admin is shown what he could have read."""
 
@@ -118,9 +121,11 @@ async def end(call: Call) -> Change:
     return Change(changed=await call.services.queries.answer(call.path["name"], call.peer.uid, message))
 
 
-async def _of_set(call: Call, order: DestinationAdoptOrder | RetentionOrder | PurgeOrder) -> AnyOrder:
+async def _of_set(call: Call, order: DestinationAdoptOrder | RetentionOrder | PurgeOrder | ExplainOrder) -> AnyOrder:
     """What is about a set that is known here, whatever the client says of it."""
     known = call.services.definitions
+    if isinstance(order, ExplainOrder):
+        return explain_order(known, order)
     if isinstance(order, PurgeOrder):
         return await plan_order(known, order, call.peer)
     if isinstance(order, RetentionOrder):
@@ -147,7 +152,7 @@ async def _placed(call: Call, order: AnyOrder) -> AnyOrder:
             return DestinationTestOrder(place=known.destination(order.place).text.place, quick=order.quick)
         case DestinationHealOrder():
             return DestinationHealOrder(place=known.destination(order.place).text.place)
-        case DestinationAdoptOrder() | RetentionOrder() | PurgeOrder():
+        case DestinationAdoptOrder() | RetentionOrder() | PurgeOrder() | ExplainOrder():
             return await _of_set(call, order)
         case DestinationSessionsOrder() | DestinationUncoverOrder():
             return msgspec.structs.replace(order, place=known.destination(order.place).text.place, caller=None)

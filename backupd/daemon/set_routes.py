@@ -14,6 +14,7 @@ from backupd.errors import BusyError
 from backupd.model.api import Change, EditSet, RepositoryView, SetChange, SetList, SetView
 from backupd.model.places import inside
 from backupd.rules.definition_rules import places_inside
+from backupd.rules.filter_checking import filter_warnings
 from backupd.rules.option_policy import by_policy, refuse
 
 
@@ -56,6 +57,7 @@ async def create_set(call: Call) -> SetChange:
     made = await known.add_set(text, dry_run=edit.dry_run)
     warnings = [*places_inside(made.text, known.places), *await one_disk.warnings(made.text, known)]
     warnings += await asyncio.to_thread(command_warnings, made.text)
+    warnings += filter_warnings(made.text)
     change = Change(changed=True, dry_run=edit.dry_run, warnings=warnings)
     return SetChange(set=view(made, known), change=change)
 
@@ -72,6 +74,8 @@ async def edit_set(call: Call) -> SetChange:
         warnings = [*places_inside(made.text, known.places), *await one_disk.warnings(made.text, known)]
     if "commands" in changes:
         warnings += await asyncio.to_thread(command_warnings, made.text)
+    if changes.keys() & {"filters", "unmatched", "only_types", "never_types"}:
+        warnings += filter_warnings(made.text)
     call.services.scheduler.nudge()
     change = Change(changed=bool(changes), diff=changes, dry_run=edit.dry_run, warnings=warnings)
     return SetChange(set=view(made, known), change=change)

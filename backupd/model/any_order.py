@@ -12,6 +12,7 @@ from backupd.model.destination_orders import (
     DestinationUncoverOrder,
     ProxyTestOrder,
 )
+from backupd.model.explain_order import ExplainOrder
 from backupd.model.notice_orders import AppriseOrder, CertificateOrder, NoticeOrder
 from backupd.model.orders import (
     BackupOrder,
@@ -67,6 +68,7 @@ AnyOrder = (
     | NoticeOrder
     | AppriseOrder
     | CertificateOrder
+    | ExplainOrder
     | WatchOrder
     | CommandOrder
 )

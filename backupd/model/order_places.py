@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
+from backupd.model.explain_order import ExplainOrder
 from backupd.model.orders import BackupOrder, CheckOrder, Order, OwnRepository, ReplicateOrder
 from backupd.model.store_access import StoreAccess
 
@@ -28,6 +29,8 @@ def with_accesses(order: AnOrder, change: Change) -> AnOrder:
         new["siblings"] = [
             msgspec.structs.replace(one, access=change(one.place, one.access)) for one in order.siblings
         ]
+    if isinstance(order, ExplainOrder):
+        new["stores"] = [msgspec.structs.replace(one, access=change(one.place, one.access)) for one in order.stores]
     if isinstance(order, ReplicateOrder):
         new["to_access"] = change(order.to, order.to_access)
     return msgspec.structs.replace(order, **new)

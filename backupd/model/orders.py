@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from backupd.model.filters import FilterText, FilterWords
 from backupd.model.quotas import AccountLimit, SpaceLimits
 from backupd.model.retention import RetentionText
 from backupd.model.sets import ConfigDocument
@@ -28,10 +29,12 @@ class Unlock(Strict, frozen=True, kw_only=True):
 
 
 class FilterWord(Strict, frozen=True, kw_only=True):
-    """One filter option in the order of the command line."""
+    """One filter option in the order of the command line, or one filter of a set's text."""
 
-    kind: Literal["exclude", "include", "filter-file"]
-    value: bytes
+    kind: Literal["exclude", "include", "filter-file", "text"]
+    value: bytes = b""
+    text: FilterText | None = None
+    """Of kind `text`."""
 
 
 class Limits(Strict, frozen=True, kw_only=True):
@@ -160,6 +163,7 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     """Applied after the run, where it was good; None: nothing is dropped."""
     migrate: bool = False
     """Whether files are read again that were cut or named by other settings than now."""
+    filter_words: FilterWords = FilterWords()
     watched: WatchedSince | None = None
     """None: everything is looked at."""
     streams: list[StreamOrder] = []

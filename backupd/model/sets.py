@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from backupd.model.commands import CommandText
+from backupd.model.filters import FilterText, FilterWords
 from backupd.model.notices import ContactText, NoticeText
 from backupd.model.retention import RetentionText
 from backupd.model.schedules import ScheduleText
@@ -32,15 +33,6 @@ class ProxyText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     """`http://HOST:PORT` or `socks5://HOST:PORT`."""
     login: SecretReference | None = None
     """Of its user and password."""
-
-
-class FilterText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One filter; the first that matches decides. One of the three."""
-
-    exclude: str | None = None
-    include: str | None = None
-    file: str | None = None
-    """Path of a file with a filter a line."""
 
 
 class PoolText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -156,6 +148,30 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """Around its runs; those of one kind in this order."""
     streams: list[StreamText] = []
     """What commands write, beside the sources or in place of them."""
+    unmatched: Literal["include", "exclude"] = "include"
+    """What becomes of files that no filter matches."""
+    only_types: list[str] = []
+    """Names of types, or extensions as `.psd`: other files are left out."""
+    never_types: list[str] = []
+    """Files of these are left out."""
+    markers: list[str] = []
+    """Names: a directory that holds an entry called so is left out."""
+    cachedir_tag: bool = False
+    """Whether directories that hold a CACHEDIR.TAG are left out."""
+    gitignore: bool = False
+    """Whether what .gitignore files in the sources name is left out."""
+
+    @property
+    def filter_words(self) -> FilterWords:
+        """The rules beside the filters."""
+        return FilterWords(
+            unmatched=self.unmatched,
+            only_types=self.only_types,
+            never_types=self.never_types,
+            markers=self.markers,
+            cachedir_tag=self.cachedir_tag,
+            gitignore=self.gitignore,
+        )
 
 
 class ConfigText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

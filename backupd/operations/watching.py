@@ -10,6 +10,7 @@ from backupd.model import events
 from backupd.model.watch_orders import WatchOrder
 from backupd.operations.backup.setting import read_rules
 from backupd.operations.context import JobContext
+from backupd.rules.filter_rules import by_names_alone
 from backupd.rules.filtering import Filters
 from backupd.rules.left_out import LeftOut, pseudo_mounts
 from backupd.source.mounts import read_mounts, swap_files
@@ -50,7 +51,7 @@ def _told(changes: Changes, tree: TreeWatch) -> events.Changed:
 
 def _rules(order: WatchOrder, context: JobContext) -> IsOut:
     """What runs leave out is not watched: their own caches would begin the next one."""
-    filters = Filters(read_rules(order.filters))
+    filters = Filters(by_names_alone(read_rules(order.filters)))
     found = context.directories
     own = [found.state, found.cache, found.temporary, os.path.join(found.data, "keys")]
     own += [path for one in order.apart for path in local_paths(one.place, one.access)]

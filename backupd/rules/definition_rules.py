@@ -14,13 +14,13 @@ from typing import Any
 import msgspec
 
 from backupd.errors import ConfigError, DestinationNotFoundError, UsageError
-from backupd.model.orders import FilterWord
 from backupd.model.places import PlaceUrl, is_pool, is_url
 from backupd.model.proxies import ProxyUrl
-from backupd.model.sets import CONCURRENT, DestinationText, FilterText, ProxyText, SetText
+from backupd.model.sets import CONCURRENT, DestinationText, ProxyText, SetText
 from backupd.rules import names
 from backupd.rules.command_rules import check_commands
 from backupd.rules.continuous import check_continuous
+from backupd.rules.filter_checking import check_filters
 from backupd.rules.pool_rules import check_pool_text, places_of, refuse_members
 from backupd.rules.retention.checking import check_retention
 from backupd.rules.schedules.checking import check_schedules
@@ -144,17 +144,6 @@ def places_inside(text: SetText, destinations: Mapping[str, DestinationText | No
     return found
 
 
-def filter_word(text: FilterText) -> FilterWord:
-    """A filter as orders have it. Raises UsageError unless just one of its words is given."""
-    given = [(kind, value) for kind, value in (("exclude", text.exclude), ("include", text.include)) if value]
-    if text.file:
-        given.append(("filter-file", text.file))
-    if len(given) != 1:
-        raise UsageError("a filter has one of exclude, include, file", hint="write it as {exclude: '*.tmp'}")
-    kind, value = given[0]
-    return FilterWord(kind=kind, value=os.fsencode(value))  # type: ignore[arg-type]
-
-
 def check_migrating(text: SetText) -> None:
     """Raises UsageError for a set of which nothing can be stored anew under other settings."""
     if text.deduplication == "off":
@@ -189,7 +178,7 @@ def difference(old: msgspec.Struct | None, new: msgspec.Struct) -> dict[str, Any
 
 
 def _check_values(name: str, text: SetText) -> None:
-    _check_part(name, text.filters)
+    check_filters(name, text)
     check_commands(name, text.commands)
     for field in ("max_age", "stop_after", "chunk_size", "block_size", "parity", "verify", "password", "temp_dir"):
         try:
@@ -223,18 +212,6 @@ def _check_values(name: str, text: SetText) -> None:
         )
     if text.jobs is not None and not 1 <= text.jobs <= 256:
         raise ConfigError(f"{name}: jobs: {text.jobs}", hint="1 to 256 worker processes", context={"at": ["jobs"]})
-
-
-def _check_part(name: str, filters: list[FilterText]) -> None:
-    for at, one in enumerate(filters):
-        context = {"at": ["filters", at]}
-        try:
-            filter_word(one)
-        except UsageError as error:
-            raise ConfigError(f"{name}: {error.message}", hint=error.hint, context=context) from error
-        if one.file is not None and not os.path.isabs(one.file):
-            message = f"{name}: the filter file '{one.file}' is no absolute path"
-            raise ConfigError(message, hint="begin it with /", context=context)
 
 
 def _check_quota(name: str, quota: str | None) -> None:

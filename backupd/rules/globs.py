@@ -32,6 +32,19 @@ class Glob(msgspec.Struct, frozen=True, kw_only=True):
     """The text that follows its only wildcard, a leading `*` of a name."""
     expression: str
     """For fullmatch with DOTALL: a name, a path from the root, or the end of a path after a `/`."""
+    tokens: tuple[str, ...] = ()
+    """Each `/`, `*`, `**`, or an expression for one character."""
+
+
+class SplitGlob(msgspec.Struct, frozen=True, kw_only=True):
+    """A glob of paths as one of directories and one of the names in them."""
+
+    directory: str | None
+    """For fullmatch with DOTALL on a directory without a trailing slash, the root being empty; None: any directory."""
+    directory_literal: str | None
+    """What the directory is, or ends with after a `/`, where it has no wildcard."""
+    name: Glob | None
+    """None: any name."""
 
 
 def compile_glob(text: str) -> Glob:
@@ -49,15 +62,38 @@ def compile_glob(text: str) -> Glob:
     has_slash = _SLASH in tokens
     if not has_slash:
         tokens = [_STAR if token == _STARS else token for token in tokens]
-    is_absolute = tokens[0] == _SLASH
-    literal = _literal(tokens)
+    return _glob(tokens, has_slash=has_slash, only_directories=only_directories)
+
+
+def split_glob(glob: Glob) -> SplitGlob | None:
+    """A glob of paths in two; None where a `**` beside other characters in its last part crosses directories."""
+    tokens = list(glob.tokens)
+    last = len(tokens) - 1 - tokens[::-1].index(_SLASH)
+    above, name = tokens[:last], tokens[last + 1 :]
+    if _STARS in name and name != [_STARS]:
+        return None
+    named = None if name == [_STARS] else _glob(name, has_slash=False, only_directories=glob.only_directories)
+    is_deep = name == [_STARS]
+    while above and above[-1] == _STARS and (len(above) == 1 or above[-2] == _SLASH):
+        # `a/**/b`: in `a`, or anywhere below it.
+        is_deep, above = True, above[:-2]
+    if not above and (is_deep or not glob.is_absolute):
+        return SplitGlob(directory=None, directory_literal=None, name=named)
+    head = "" if glob.is_absolute else ".*/"
+    literal = _literal(above) if not is_deep else None
+    expression = head + (_expression(above) if above else "") + "(?:/.*)?" * is_deep
+    return SplitGlob(directory=expression, directory_literal=literal, name=named)
+
+
+def _glob(tokens: list[str], *, has_slash: bool, only_directories: bool) -> Glob:
     return Glob(
         has_slash=has_slash,
-        is_absolute=is_absolute,
+        is_absolute=tokens[0] == _SLASH,
         only_directories=only_directories,
-        literal=literal,
+        literal=_literal(tokens),
         suffix=_literal(tokens[1:]) if tokens[0] == _STAR and len(tokens) > 1 and not has_slash else None,
         expression=_expression(tokens),
+        tokens=tuple(tokens),
     )
 
 

@@ -14,6 +14,7 @@ from backupd.model.policies import PolicyArea, PolicyRule
 from backupd.model.secret_references import SecretReference
 from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SetText
 from backupd.rules.definition_rules import check_destination, check_set, places_inside
+from backupd.rules.filter_checking import filter_warnings
 from backupd.rules.notice_rules import check_contact, check_notice
 from backupd.rules.option_policy import filled, refuse
 from backupd.settings.yaml_text import Located, load_located
@@ -154,7 +155,7 @@ def check_noticed(
 
 def remarks(sets: Iterable[SetText], known: Mapping[str, DestinationText | None]) -> list[str]:
     """What is allowed and may still surprise."""
-    return [line for one in sets for line in places_inside(one, known)]
+    return [line for one in sets for line in (*places_inside(one, known), *filter_warnings(one))]
 
 
 def sentences(errors: Iterable[BackupError]) -> list[str]:

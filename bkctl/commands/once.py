@@ -10,11 +10,13 @@ from typing import Any
 import click
 
 from backupd.errors import UsageError
+from backupd.model.filters import FilterWords
 from backupd.model.orders import BackupOrder, FilterWord
 from backupd.model.retention import RetentionText
 from backupd.sizes import MIB
 from bkctl import options
 from bkctl.dispatch import place_of
+from bkctl.filter_options import filter_options, given_filter_fields
 from bkctl.grammar import Duration, FilteringVerb, Parity, Size
 from bkctl.passwords import ask_new_secret, given_new_secret
 from bkctl.perform import View, perform
@@ -49,6 +51,7 @@ _UNAUTHENTICATED = re.compile(r"ecb|cbc")
     "--filter-file", metavar="FILE", multiple=True, type=click.Path(), help="Filters from a file, a line each."
 )
 @click.option("--one-file-system", is_flag=True, help="Don't enter other file systems.")
+@filter_options
 @click.option("--existing", is_flag=True, help="Never make a repository; exit 10 instead.")
 @click.option(
     "--if-running",
@@ -123,6 +126,7 @@ def once(ctx: click.Context, /, **given: Any) -> Reply:
         temporary_directory=options.temporary_directory(given),
         ephemeral=session.environment.is_ci,
         retention=_retention(given),
+        filter_words=FilterWords(**given_filter_fields(given)),
     )
     return perform(session, order, View(once_lines))
 

@@ -10,7 +10,9 @@ import msgspec
 
 from backupd.errors import UsageError
 from backupd.model.api import Change, EditSet, SetChange, SetList, SetView, StartBackup, Started
-from backupd.model.sets import FilterText, SetText
+from backupd.model.explain_order import ExplainOrder
+from backupd.model.filters import FilterText
+from backupd.model.sets import SetText
 from bkctl import options, stream_words
 from bkctl.applying import apply_texts, applying_options, export_texts
 from bkctl.commands.destination import named_destination
@@ -19,10 +21,11 @@ from bkctl.daemon_job import DaemonJob
 from bkctl.dispatch import client_of
 from bkctl.grammar import FilteringVerb, Noun, Verb
 from bkctl.hooks import hook_option, with_hooks
-from bkctl.perform import View, follow, reply_of
-from bkctl.places import absolute_text, stored_place
+from bkctl.perform import View, follow, perform, reply_of
+from bkctl.places import absolute_path, absolute_text, stored_place
 from bkctl.render import sets as render
 from bkctl.render.estimate import estimate_lines
+from bkctl.render.explained import explained_lines
 from bkctl.session import Reply, Session
 from bkctl.set_options import given_set_fields, set_options
 
@@ -258,11 +261,39 @@ def estimate(session: Session, /, name: str, to: tuple[str, ...]) -> Reply:
     return reply_of(session, follow(session, DaemonJob(client, started.jobs[0].id), view), view)
 
 
+@set_noun.command(
+    "explain",
+    cls=Verb,
+    short_help="Whether paths are backed up, and by which rule.",
+    examples=["bkctl set explain home /home/anna/notes.tmp", "bkctl set explain home ~/.cache ~/letter.odt --json"],
+)
+@click.argument("name", metavar="SET")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(readable=False))
+@click.pass_obj
+def explain(session: Session, /, name: str, paths: tuple[str, ...]) -> Reply:
+    """Say of each PATH whether a run would take it in, and which rule, line or directory above it decides.
+
+    A PATH that does not exist is taken for an empty new file, or for a directory where it ends with a slash.
+    """
+    client_of(session).check_version()
+    order = ExplainOrder(place="", set_name=name, paths=[_asked(path) for path in paths])
+    return perform(session, order, View(explained_lines, is_wanted_quietly=True))
+
+
+def _asked(path: str) -> bytes:
+    return absolute_path(path) + b"/" * (path.endswith("/") and path.strip("/") != "")
+
+
 def _filters(ctx: click.Context) -> list[FilterText]:
     made: list[FilterText] = []
     for kind, value in ctx.meta["filters"]:
-        name = "file" if kind == "filter-file" else kind
-        made.append(FilterText(**{name: absolute_text(value) if name == "file" else value}))
+        match kind:
+            case "filter-file":
+                made.append(FilterText(file=absolute_text(value)))
+            case "include":
+                made.append(FilterText(include=value))
+            case _:
+                made.append(FilterText(exclude=value))
     return made
 
 

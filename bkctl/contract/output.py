@@ -10,6 +10,7 @@ import msgspec
 from bkctl.contract import (
     checks,
     destinations,
+    explained,
     freeing,
     hosts,
     kept,
@@ -59,6 +60,7 @@ RESULTS: dict[str, tuple[type[parts.Shown], ...]] = {
     "set disable": (sets.ChangedSet,),
     "set delete": (sets.ChangedSet,),
     "set apply": (parts.Changed,),
+    "set explain": (explained.Explained,),
     "set estimate": (runs.BackedUp,),
     "set export": (kept.ConfigExport,),
     "schedule add": (schedules.ChangedSchedule,),

@@ -7,10 +7,11 @@ from typing import Literal
 from msgspec import UNSET, UnsetType
 
 from backupd.model.commands import CommandText
+from backupd.model.filters import FilterText
 from backupd.model.retention import RetentionText
 from backupd.model.schedules import ScheduleText
 from backupd.model.secret_references import SecretReference
-from backupd.model.sets import ContinuousText, FilterText
+from backupd.model.sets import ContinuousText
 from backupd.model.streams import StreamText
 from bkctl.contract.parts import (
     Changed,
@@ -73,6 +74,12 @@ class BackupSet(Shown, kw_only=True):
     """null: each snapshot for 7 days after the next one."""
     retention_at: dict[str, RetentionText]
     """By destination, where another policy holds there."""
+    unmatched: Literal["include", "exclude"]
+    only_types: list[str]
+    never_types: list[str]
+    markers: list[str]
+    cachedir_tag: bool
+    gitignore: bool
     continuous: bool | ContinuousText
     """Whether its sources are watched, or when it runs then."""
     commands: list[CommandText]

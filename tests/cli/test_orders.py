@@ -56,6 +56,8 @@ def test_all_of_once_reaches_the_job(bkctl: Bkctl, tmp_path: Path) -> None:
         *("--limit-upload", "20 Mbit/s", "--limit-download", "2MiB/s"),
         *("--compression", "best", "--deduplication", "path", "--chunk-size", "64K", "--encryption", "custom"),
         *("--cipher", "AES_128_GCM", "--block-size", "64M", "--no-check-before-sending", "--stop-after", "4h"),
+        *("--only-type", "images", "--only-type", ".psd", "--never-type", "video", "--marker", ".nobackup"),
+        *("--cachedir-tag", "--gitignore", "--unmatched", "exclude"),
         *("--parity", "5%", "--key-out", "k", "--new-password-file", "new", "--yes", "--confirm", "docs"),
     )
     assert raw(order.pop("new_secret")) == b"secret"
@@ -67,6 +69,14 @@ def test_all_of_once_reaches_the_job(bkctl: Bkctl, tmp_path: Path) -> None:
         "tags": {"a": "b=c", "d": ""},
         "dry_run": True,
         "one_file_system": True,
+        "filter_words": {
+            "unmatched": "exclude",
+            "only_types": ["images", ".psd"],
+            "never_types": ["video"],
+            "markers": [".nobackup"],
+            "cachedir_tag": True,
+            "gitignore": True,
+        },
         "limits": {
             "jobs": 3,
             "polite": True,

@@ -256,6 +256,7 @@ def test_what_is_stored(client: Client) -> None:
     client("destination", "test", client.home / "once", "--quick")
     client("destination", "sessions", client.home / "once")
     client("set", "estimate", "home")
+    client("set", "explain", "home", source / "letter", "/nowhere/at all")
     client("check", "home", "--rebuild-index")
     client("set", "copy", "home", "second")
     client("backup", "home", "second")

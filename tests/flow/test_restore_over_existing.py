@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from backupd.errors import AnswerNeededError, UsageError
+from backupd.model.filters import FilterText, FilterWords
 from backupd.model.orders import FilterWord
 from tests.support.compare import compare_trees
 from tests.support.restoring import OLD_NS, SECOND, Kept, files
@@ -122,6 +123,38 @@ def test_what_filters_leave_out_survives_the_deleting(kept: Kept) -> None:
     outcome = kept.restore(delete_unmatched=True, delete_excluded=True, confirmed="target")
     assert files(outcome)["deleted"] == 2
     assert sorted(os.listdir(kept.restored / "d")) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "words", "files_now", "spared"),
+    [
+        ([FilterText(action="exclude", larger_than="1K")], FilterWords(), {"d/new": b""}, {"d/new"}),
+        (
+            [FilterText(action="include", newer_than="1h"), FilterText(exclude="new")],
+            FilterWords(),
+            {"d/new": b""},
+            {"d/new"},
+        ),
+        ([], FilterWords(never_types=["images"]), {"d/a.jpg": b"", "d/a.txt": b""}, {"d/a.jpg"}),
+        ([FilterText(include="one")], FilterWords(unmatched="exclude"), {"d/x": b""}, {"d/x"}),
+        ([], FilterWords(markers=[".nobackup"]), {"d/m/.nobackup": b"", "d/n/y": b""}, {"d/m"}),
+        ([], FilterWords(gitignore=True), {"d/.gitignore": b"*.o\n", "d/x.o": b"", "y": b""}, {"d/x.o"}),
+    ],
+    ids=["size", "age", "type", "unmatched", "marker", "gitignore"],
+)
+def test_what_rules_beside_names_leave_out_survives_the_deleting(
+    kept: Kept, filters: list[FilterText], words: FilterWords, files_now: dict[str, bytes], spared: set[str]
+) -> None:
+    """What may have been left out is the only copy: where that can't be told, it stays."""
+    kept.back_up([FilterWord(kind="text", text=one) for one in filters], filter_words=words)
+    for name, data in files_now.items():
+        path = kept.restored / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+    kept.restore(delete_unmatched=True, confirmed="target")
+    assert {name for name in spared if (kept.restored / name).exists()} == spared
+    others = [name for name in files_now if not any(name.startswith(one) for one in (*spared, "d/.gitignore"))]
+    assert [name for name in others if (kept.restored / name).exists()] == []
 
 
 def test_deleting_never_touches_the_backups_themselves(kept: Kept) -> None:

@@ -34,7 +34,8 @@ from backupd.operations.snapshot_changes import walk_changes
 from backupd.operations.snapshot_tree import Trees
 from backupd.repository import identity
 from backupd.repository.tree_check import TreeCheck
-from backupd.rules.filtering import Filters, parse_filter_file
+from backupd.rules.filter_rules import parse_filter_file
+from backupd.rules.filtering import Filters
 from backupd.seal import envelope, slot
 from backupd.seal.compression import ZSTD, Decompressor
 from backupd.seal.header import ObjectKind, make_header

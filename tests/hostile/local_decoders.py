@@ -23,7 +23,7 @@ from backupd.daemon.routes import ROUTES as API
 from backupd.errors import BackupError
 from backupd.index.reader import decode_all
 from backupd.index.writer import encode_index
-from backupd.model import api, events, notice_api, notices, orders, purge_orders, sets, steering, work
+from backupd.model import api, events, filters, notice_api, notices, orders, purge_orders, sets, steering, work
 from backupd.model.any_order import AnyOrder, ToJob
 from backupd.model.areas import Area, SetAreas, Statistics, areas_of
 from backupd.model.files import FileState
@@ -256,7 +256,7 @@ def _failure(data: bytes, _: Path) -> object:
 
 _SELECTION = orders.Selection(set_name="documents", paths=[b"/home"], as_of="yesterday")
 _SET = sets.SetText(
-    name="documents", sources=["/home"], to=["disk"], filters=[sets.FilterText(exclude="*.tmp")], tags={"a": "b"}
+    name="documents", sources=["/home"], to=["disk"], filters=[filters.FilterText(exclude="*.tmp")], tags={"a": "b"}
 )
 _ORDERS: tuple[AnyOrder, ...] = (
     orders.BackupOrder(place="/p", sources=[b"/a"], filters=[orders.FilterWord(kind="exclude", value=b"*")]),

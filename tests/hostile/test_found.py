@@ -27,9 +27,10 @@ from backupd.errors import (
 from backupd.model import api
 from backupd.model.any_order import ToJob
 from backupd.model.places import PlaceUrl
-from backupd.operations.restore.sparing import filters_of
+from backupd.operations.restore.sparing import omission_of
 from backupd.operations.snapshot_tree import read_file
-from backupd.rules.filtering import Filters, Rule
+from backupd.rules.filter_rules import Rule
+from backupd.rules.filtering import Filters
 from backupd.seal.keyring import Keyring
 from backupd.seal.slot import secret_to_text
 from backupd.settings.keys import KeptKey, KeyStore
@@ -244,8 +245,8 @@ def test_a_list_of_no_generation_is_none(name: str) -> None:
 )
 def test_a_snapshot_with_settings_of_another_form_is_restored(text: str) -> None:
     """`restore --delete-unmatched` ended in a traceback after it had asked."""
-    filters = filters_of(Snapshot(b"", b"", "", b"", "", 0, 0, True, _ID, [], settings=text))
-    assert filters.decide(b"/a", b"a", False).included
+    omission = omission_of(Snapshot(b"", b"", "", b"", "", 0, 0, True, _ID, [], settings=text))
+    assert not omission.has(b"/a", b"/t/a", b"/t", False)
 
 
 
@@ -273,7 +274,7 @@ def test_a_setting_that_makes_the_text_something_else_is_edited_by_hand() -> Non
 @pytest.mark.parametrize("glob", [b"**a" * 60, b"**/a" * 60, b"**/*a" * 40, b"/**/a?" * 40])
 def test_no_pattern_takes_for_ever(glob: bytes) -> None:
     """A backup stood still at one long path, and so did a restore of somebody else's snapshot with that filter."""
-    filters = Filters([Rule(is_include=False, glob=glob + b"/b", origin="x")])
+    filters = Filters([Rule(is_include=False, patterns=(glob + b"/b",), origin="x")])
     with watched():
         assert filters.decide(b"/a" * 2000, b"a", False).included
 
@@ -291,7 +292,7 @@ def test_no_pattern_takes_for_ever(glob: bytes) -> None:
 )
 def test_patterns_mean_what_they_meant(glob: bytes, path: bytes, is_out: bool) -> None:
     """A file that is left out for a faster pattern is in no backup."""
-    filters = Filters([Rule(is_include=False, glob=glob, origin="x")])
+    filters = Filters([Rule(is_include=False, patterns=(glob,), origin="x")])
     assert filters.decide(path, path.rpartition(b"/")[2], False).included is not is_out
 
 

@@ -31,7 +31,10 @@ from backupd.operations.streams import into_database
 from backupd.repository import identity, opening, purge_marker
 from backupd.rules import globs, moments, names, notice_rules, option_policy, picking
 from backupd.rules.digest import minutes_of
-from backupd.rules.filtering import Filters, parse_filter_file
+from backupd.rules.filter_rules import parse_filter_file
+from backupd.rules.filtering import Filters
+from backupd.rules.gitignore import parse_gitignore
+from backupd.rules.regular_expressions import ExpressionSet, check_expression
 from backupd.rules.retry_after import asked_seconds
 from backupd.settings import (
     config_documents,
@@ -233,6 +236,22 @@ def _rules(data: bytes, _: Path) -> object:
     return [filters.decide(path, path.rpartition(b"/")[2], flag) for path in paths for flag in (False, True)]
 
 
+_GITIGNORE = b"# c\n*.o\n!keep.o\n/build/\n**/tmp/*\na/**/b[[:digit:]]\nend\\ \n\\#x\r\n"
+
+
+def _gitignore(data: bytes, _: Path) -> object:
+    filters = Filters(parse_gitignore(data, b"/home/a[b]/.gitignore"))
+    paths = (b"/home/a[b]/x.o", b"/home/a[b]/" + b"ab/" * 20 + b"c\xff", b"/home/a[b]/build")
+    return [filters.decide(path, path.rpartition(b"/")[2], flag) for path in paths for flag in (False, True)]
+
+
+def _expression(data: bytes, _: Path) -> object:
+    check_expression(_text(data))
+    found = ExpressionSet([(data, False), (data, True)])
+    names = (b"core.12", b"a" * 200 + b"\xff", b"x\ny")
+    return found.may_match(b"\n".join(names)), [found.matches(name) for name in names]
+
+
 def _glob(data: bytes, _: Path) -> object:
     return globs.compile_glob(_text(data))
 
@@ -280,7 +299,7 @@ def _host(data: bytes, path: Path) -> object:
 def _made_with(data: bytes, _: Path) -> object:
     text = data.decode(errors="replace")
     snapshot = Snapshot(b"", b"", "", b"", "", 0, 0, True, b"", [], settings=text)
-    return sparing.filters_of(snapshot), into_database.described(text), msgspec.json.encode(snapshots._settings(text))
+    return sparing.omission_of(snapshot), into_database.described(text), msgspec.json.encode(snapshots._settings(text))
 
 
 def _of_text(parse: Callable[[str], object]) -> Callable[[bytes, Path], object]:
@@ -342,6 +361,8 @@ ROWS = (
     Decoder("time of a digest", _of_text(minutes_of), (b"07:00", b"23:59"), "text"),
     Decoder("key file", _key, (_KEY, b"A" * 44), "text"),
     Decoder("filter file", _rules, (_RULES,), "text"),
+    Decoder(".gitignore", _gitignore, (_GITIGNORE,), "text"),
+    Decoder("regular expression", _expression, (rb"^(core|old)\.\d{2,5}$", rb"[^a-c\w]+(?i:x)*?\x{41}", b"(("), "text"),
     Decoder("pattern", _glob, (b"*.tmp", b"/home/**/[!a-c]*.txt", b"a\\*?/**", b"[]a-]"), "text"),
     Decoder("filters and settings of a snapshot", _made_with, (_MADE_WITH,), "json"),
     Decoder("size", _of_text(sizes.parse_size), (b"200G", b"1.5 MiB", b"10GB"), "text"),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from backupd.rules.filtering import Filters, parse_filter_file
+from backupd.rules.filter_rules import parse_filter_file
+from backupd.rules.filtering import Filters
 from tests.house import errors_reference, floors
 from tests.house.house import House
 

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from backupd.model.filters import FilterWords
 from backupd.model.orders import BackupOrder, FilterWord, Limits, RestoreOrder, Selection
 from tests.support.machine import Machine, Outcome
 
 SECOND = 1_000_000_000
 OLD_NS = 1_600_000_000 * SECOND + 123_456_789
+
+NO_WORDS = FilterWords()
 
 
 @dataclass
@@ -43,11 +46,13 @@ class Kept:
         os.utime(path, ns=(OLD_NS - age_ns, OLD_NS - age_ns))
         return path
 
-    def back_up(self, filters: Iterable[FilterWord] = (), *, parity: int | None = None) -> Outcome:
+    def back_up(
+        self, filters: Iterable[FilterWord] = (), *, parity: int | None = None, filter_words: FilterWords = NO_WORDS
+    ) -> Outcome:
         """Back the source up. parity: of a new repository."""
         order = BackupOrder(
             place=str(self.place), sources=[os.fsencode(self.source)], set_name="documents", filters=list(filters),
-            limits=Limits(jobs=2, polite=False), parity=parity,
+            limits=Limits(jobs=2, polite=False), parity=parity, filter_words=filter_words,
         )  # fmt: skip
         outcome = self.machine.run(order)
         assert outcome.done.exit_code == 0, outcome.result

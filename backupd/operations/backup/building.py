@@ -15,6 +15,7 @@ import msgspec
 from blake3 import blake3
 
 from backupd.cache.file_cache import CachedDirectory, FileCache, FileCacheWriter, PieceRef, Row
+from backupd.operations.backup.choosing import Within
 from backupd.source.metadata import Attributes, kept_mtime_ns
 from backupd.source.scanner import Seen
 from backupd.tree import entry as entries
@@ -91,6 +92,8 @@ class DirectoryBuild:
         """Whether its slices may be clean: the cache vouches for all that they reach."""
         self.candidate: tuple[FileCache, CachedDirectory] | None = None
         """What it may be taken over from."""
+        self.within: Within | None = None
+        """What holds in it of what is left out; None: it is not looked into yet."""
         self.node = b""
         self.is_reused = False
         self.files = self.byte_count = 0

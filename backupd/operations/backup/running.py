@@ -31,7 +31,7 @@ from backupd.operations.backup.file_states import FileStates
 from backupd.operations.backup.opening import with_untold_key
 from backupd.operations.backup.part import Part
 from backupd.operations.backup.places import Places
-from backupd.operations.backup.setting import SetUse, describe
+from backupd.operations.backup.setting import SetUse, describe, real_path
 from backupd.operations.backup.space import mark_failed
 from backupd.operations.backup.storing import Storing
 from backupd.operations.backup.tally import Tally
@@ -40,6 +40,8 @@ from backupd.operations.places import split_place
 from backupd.settings.lock import FOREVER, SetLock
 from backupd.snapshot import naming
 from backupd.store_errors import BlocksLostError
+
+_MOST_TOLD = 20
 
 
 def run(order: BackupOrder, context: JobContext) -> events.Done:
@@ -99,8 +101,7 @@ def find_sources(order: BackupOrder, context: JobContext) -> tuple[list[bytes], 
     found: list[bytes] = []
     missing: list[Problem] = []
     for source in order.sources:
-        parent, name = os.path.split(source.rstrip(b"/"))
-        path = os.path.join(os.path.realpath(parent or b"/"), name) if name else b"/"
+        path = real_path(source)
         try:
             if modes.S_ISLNK(os.lstat(path).st_mode):
                 target = shown(os.readlink(path))
@@ -239,6 +240,7 @@ class _Run:
             storing.tell_files()
             for warning in walk.live.sentences(self._use.rules.stream_kinds):
                 context.warn(warning)
+            self._tell_unmatched()
         except DamagedCacheError:
             raise
         except BackupError as stop:
@@ -259,6 +261,11 @@ class _Run:
         self._keep_cache(writer, root, storing)
         self._warn_of_quotas()
         return self._done(storing, draft, 3 if self._tally.problem_count or self._lost is not None else 0)
+
+    def _tell_unmatched(self) -> None:
+        """Of filters that decided nothing in a whole run, for the log: misspelled, perhaps."""
+        for rule in self._use.rules.choosing.unmatched_rules[:_MOST_TOLD]:
+            self._context.tell("information", f"no file or directory was met that the filter {rule.label} is about")
 
     def _finish(self, storing: Storing, draft: summary.Draft, root: bytes) -> None:
         """Each destination gets its snapshot as soon as it has all blocks, whatever becomes of the others."""

@@ -14,20 +14,27 @@ from backupd.chunk.identity import set_salt
 from backupd.chunk.size_class import class_of_average
 from backupd.destination.stores import local_paths
 from backupd.errors import DamageError, ObjectMissingError, UsageError
+from backupd.model.filters import FilterWords
 from backupd.model.orders import BackupOrder, FilterWord
 from backupd.model.results import shown
+from backupd.model.store_access import StoreAccess
 from backupd.model.streams import DATABASES, STREAMS_PATH, StreamText
+from backupd.operations.backup.choosing import Choosing
 from backupd.operations.backup.lineage import StoredAs, stored_as
 from backupd.operations.backup.walk_rules import Untouched, WalkRules, options_digest
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, list_snapshots
 from backupd.rules import names
-from backupd.rules.filtering import Filters, Rule, rules_of
+from backupd.rules.filter_rules import Rule, file_of, rules_of
+from backupd.rules.filter_settings import as_setting
+from backupd.rules.filtering import Filters
 from backupd.rules.left_out import LeftOut, pseudo_mounts
+from backupd.settings.directories import Directories
 from backupd.snapshot.naming import SnapshotName
 from backupd.source.mounts import read_mounts, swap_files
 
 _FILTER_FILE_BYTES = 1 << 20
+_NO_WORDS = msgspec.to_builtins(FilterWords())
 
 
 class SetUse(msgspec.Struct, frozen=True):
@@ -67,8 +74,9 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
     if order.own is not None:
         set_id = (order.own.adopts and _stored_id(place, host_name, name)) or order.set_id or set_id
     filter_rules = read_rules(order.filters)
+    stores = [(place.address, place.access), *((one.place, one.access) for one in order.also)]
     walked = [*sources, STREAMS_PATH] if order.streams else sources
-    rules = _walk_rules(order, context, place, walked, Filters(filter_rules))
+    rules = walk_rules(order, context, stores, walked, filter_rules)
     deduplication = order.deduplication or "set"
     if order.migrate and deduplication == "off":
         raise UsageError(
@@ -79,7 +87,10 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
     one_file_system = b"one file system" if order.one_file_system else b""
     # Who migrates takes over whole directories from other migrations to the same settings alone.
     migrating = [f"migrated: {stored_as(deduplication, chosen)}".encode()] if order.migrate else []
-    digest = options_digest([b"1", rules.filters.fingerprint(), one_file_system, *sorted(rules.named), *migrating])
+    words = msgspec.msgpack.encode(order.filter_words)
+    digest = options_digest(
+        [b"2", Filters(filter_rules).fingerprint(), words, one_file_system, *sorted(rules.named), *migrating]
+    )
     return SetUse(
         name,
         set_id,
@@ -96,48 +107,75 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
     )
 
 
-def _walk_rules(
-    order: BackupOrder, context: JobContext, place: OpenPlace, sources: list[bytes], filters: Filters
-) -> WalkRules:
+def read_rules(words: Sequence[FilterWord]) -> list[Rule]:
+    """The rules of filters, filter files read. Raises UsageError."""
+    files = {path: _read_filter_file(path) for path in map(file_of, words) if path is not None}
+    # Paths of a walk are real ones.
+    return [
+        msgspec.structs.replace(rule, below=os.path.realpath(rule.below)) if rule.below is not None else rule
+        for rule in rules_of(words, files)
+    ]
+
+
+def what_is_left_out(directories: Directories, places: Sequence[tuple[str, StoreAccess]]) -> tuple[LeftOut, bool]:
+    """(what is left out of every backup, whether single files may be among it). places: where is stored to."""
     mounts = read_mounts()
-    found = context.directories
-    own = [found.state, found.cache, found.temporary, os.path.join(found.data, "keys")]
-    own += local_paths(place.address, place.access)
-    own += [path for one in order.also for path in local_paths(one.place, one.access)]
-    own_paths = [os.fsencode(os.path.realpath(path)) for path in own]
+    own = [directories.state, directories.cache, directories.temporary, os.path.join(directories.data, "keys")]
+    own += [path for address, access in places for path in local_paths(address, access)]
     swaps = swap_files()
+    own_paths = [os.fsencode(os.path.realpath(path)) for path in own]
     left_out = LeftOut(own_paths, pseudo_mounts((m.path, m.type) for m in mounts), swaps)
+    # Namespaces are mounted on files.
+    return left_out, bool(swaps) or any(mount.type == "nsfs" for mount in mounts)
+
+
+def in_order(sources: Sequence[bytes]) -> tuple[list[bytes], set[bytes]]:
+    """(sources that lie in no other, those that do)."""
+    tops = [s for s in sources if not any(s != o and s.startswith(o.rstrip(b"/") + b"/") for o in sources)]
+    return tops, {source for source in sources if source not in tops}
+
+
+def filter_places(rules: Sequence[Rule], sources: Sequence[bytes]) -> list[bytes]:
+    """Directories outside the sources that including filters are about: what these match there is a source, too."""
+    tops = [source.rstrip(b"/") + b"/" for source in sources]
+    found = {rule.below for rule in rules if rule.is_include and rule.below is not None}
+    return sorted(
+        path for path in found if not (path + b"/").startswith(tuple(tops)) and os.path.isdir(path)
+    )
+
+
+def walk_rules(
+    order: BackupOrder,
+    context: JobContext,
+    stores: Sequence[tuple[str, StoreAccess]],
+    sources: list[bytes],
+    rules: list[Rule],
+) -> WalkRules:
+    """What a walk goes by. stores: places that are stored to. Raises UsageError."""
+    left_out, leaves_out_files = what_is_left_out(context.directories, stores)
     for path in left_out.inside(sources):
         context.tell("information", f"{shown(path)} is never backed up: {left_out.is_left_out(path)}")
-    tops = [s for s in sources if not any(s != o and s.startswith(o.rstrip(b"/") + b"/") for o in sources)]
-    nested = {source for source in sources if source not in tops}
-    network = {mount.device for mount in mounts if mount.is_network}
+    places = filter_places(rules, sources)
+    tops, nested = in_order([*sources, *places])
+    network = {mount.device for mount in read_mounts() if mount.is_network}
     leading = {above for source in nested for above in _above(source)}
-    # Namespaces are mounted on files.
-    leaves_out_files = bool(swaps) or any(mount.type == "nsfs" for mount in mounts)
+    filters = Filters(rules, context.clock.now_ns())
+    choosing = Choosing(filters, left_out, order.filter_words, leaves_out_files=leaves_out_files)
     untouched = Untouched(order.watched) if order.watched is not None and not order.migrate else None
-    return WalkRules(
-        tops,
-        nested,
-        leading,
-        filters,
-        left_out,
-        leaves_out_files,
-        order.one_file_system,
-        network,
-        untouched,
-        sorted(os.fsencode(stream.text.name) for stream in order.streams),
-        [str(stream.text.kind) for stream in order.streams],
-    )
+    if places or order.filter_words.gitignore or any(rule.has_age for rule in rules):
+        # What is in may change where nothing was touched: a file grows old, a .gitignore file lies above.
+        untouched = None
+    return WalkRules(tops, nested, leading, choosing, set(places), order.one_file_system, network, untouched)
+
+
+def real_path(path: bytes) -> bytes:
+    """A path with all symlinks above its last name resolved; the last one is taken as it is. path: absolute."""
+    parent, name = os.path.split(path.rstrip(b"/"))
+    return os.path.join(os.path.realpath(parent or b"/"), name) if name else b"/"
 
 
 def _above(path: bytes) -> list[bytes]:
     return [path[:at] for at, byte in enumerate(path) if at and byte == ord("/")]
-
-
-def read_rules(words: Sequence[FilterWord]) -> list[Rule]:
-    """The rules of filter options, filter files read. Raises UsageError."""
-    return rules_of(words, {word.value: _read_filter_file(word.value) for word in words if word.kind == "filter-file"})
 
 
 def _read_filter_file(path: bytes) -> bytes:
@@ -174,7 +212,8 @@ def _stored_id(place: OpenPlace, host_name: str, name: str) -> bytes | None:
 def _settings_text(order: BackupOrder, sources: list[bytes], rules: list[Rule], deduplication: str) -> str:
     settings = {
         "sources": [shown(source) for source in sources],
-        "filters": [{"include" if rule.is_include else "exclude": shown(rule.glob)} for rule in rules],
+        "filters": [as_setting(rule) for rule in rules],
+        **({"filter_words": words} if (words := msgspec.to_builtins(order.filter_words)) != _NO_WORDS else {}),
         "one_file_system": order.one_file_system,
         "compression": order.compression or "fast",
         "deduplication": deduplication,

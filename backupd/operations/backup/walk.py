@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from backupd.cache.file_cache import CachedDirectory, FileCache, PieceRef, Row
 from backupd.model.streams import STREAMS_NAME, STREAMS_PATH
 from backupd.operations.backup.building import BuildTools, DirectoryBuild, Slice
+from backupd.operations.backup.choosing import Within
 from backupd.operations.backup.inode_trust import InodeTrust
 from backupd.operations.backup.special_entry import make_special
 from backupd.operations.backup.stream_files import seen_streams, stat_of
@@ -44,6 +45,8 @@ class TreeWalk:
         self._finished: list[DirectoryBuild] = []
         self._only_ways: set[bytes] = set()
         """Directories that are left out but for what leads to sources named below them."""
+        self._wanted: set[bytes] = set()
+        """Directories that a filter takes in, until they are entered."""
 
     def run(self) -> Iterator[None]:
         """Walk all. The root's node is there when the last file was read."""
@@ -151,8 +154,9 @@ class TreeWalk:
             except OSError as error:
                 self._problem(build, b"", error)
                 names, known, build.cache = [], None, None
+            build.within = self._within(build, names, fd)
             for stretch in cut_stretches(names, known[1].pieces if known is not None else []):
-                seen = self._filtered(build, self._look(build, fd, stretch.names))
+                seen = self._filtered(build, self._look(build, fd, stretch.names), fd)
                 yield from self._slice(build, fd, seen, stretch)
                 yield True
         finally:
@@ -175,43 +179,47 @@ class TreeWalk:
         if has_streams:
             seen = sorted([*seen, Seen(STREAMS_NAME, stat_of(modes.S_IFDIR | 0o755, 0, self._began_ns))])
         for name, error in failed:
-            if not self._is_left_out(build.path.rstrip(b"/") + b"/" + name, name, False):
+            if not self._is_left_out(build, name):
                 self._problem(build, name, error)
         return seen
 
-    def _is_left_out(self, path: bytes, name: bytes, is_directory: bool) -> bool:
-        rules = self._rules
-        return path not in rules.named and (
-            not rules.filters.decide(path, name, is_directory).included or rules.left_out.is_left_out(path) is not None
-        )
+    def _is_left_out(self, build: DirectoryBuild, name: bytes) -> bool:
+        """Whether an entry that can't be looked at is none of this run."""
+        path = build.path.rstrip(b"/") + b"/" + name
+        return path not in self._rules.named and self._rules.choosing.is_out(path, name)
 
-    def _why(self, path: bytes, name: bytes, is_directory: bool) -> str:
-        """By which rule an entry is left out."""
-        return self._rules.filters.decide(path, name, is_directory).rule or self._rules.left_out.is_left_out(path) or ""
-
-    def _filtered(self, build: DirectoryBuild, seen: list[Seen]) -> list[Seen]:
-        rules = self._rules
+    def _filtered(self, build: DirectoryBuild, seen: list[Seen], fd: int) -> list[Seen]:
+        """What of a directory is taken in. fd: of the directory."""
+        if build.within is None:
+            raise AssertionError("a directory is chosen from before it is entered")
+        decided = self._rules.choosing.choose(build.within, build.path, seen, fd)
+        if not decided:
+            return seen
         top = build.path if build.path != b"/" else b""
-        if rules.filters.is_empty and not rules.leaves_out_files:
-            # Only directories can be left out then; most entries cost no look-up.
-            is_out = rules.left_out.is_left_out
-            out = {
-                name
-                for name, stat in seen
-                if modes.S_ISDIR(stat.st_mode) and is_out(top + b"/" + name) and not self._is_way(top + b"/" + name)
-            }
-        else:
-            out = set()
-            for name, stat in seen:
-                path, is_directory = top + b"/" + name, modes.S_ISDIR(stat.st_mode)
-                if self._is_left_out(path, name, is_directory) and not (is_directory and self._is_way(path)):
-                    out.add(name)
+        out = set()
+        for at, choice in decided.items():
+            name, stat = seen[at]
+            path, is_directory = top + b"/" + name, modes.S_ISDIR(stat.st_mode)
+            if choice.is_in:
+                if is_directory:
+                    self._wanted.add(path)
+            elif path not in self._rules.named and not (is_directory and self._is_way(path)):
+                out.add(at)
+                if self._tally.states.is_kept:
+                    self._tally.state(top, name, "left_out", choice.text)
         self._tally.left_out += len(out)
-        for name, stat in seen if out and self._tally.states.is_kept else ():
-            if name in out:
-                why = self._why(top + b"/" + name, name, modes.S_ISDIR(stat.st_mode))
-                self._tally.state(top, name, "left_out", why)
-        return [found for found in seen if found.name not in out] if out else seen
+        return [found for at, found in enumerate(seen) if at not in out] if out else seen
+
+    def _within(self, build: DirectoryBuild, names: list[bytes], fd: int) -> Within:
+        """What holds in a directory because of those above it and of what it holds itself."""
+        rules = self._rules
+        above = build.parent.within if build.parent is not None else None
+        if above is None or build.path in rules.named:
+            above = rules.choosing.begin(takes_unmatched=build.path not in rules.places)
+        if build.path in self._wanted:
+            self._wanted.remove(build.path)
+            above = above._replace(takes_unmatched=True)
+        return rules.choosing.enter(above, build.path, names, fd, self._tally.warn)
 
     def _is_way(self, path: bytes) -> bool:
         """Whether a directory that is to be left out is a source or leads to one, and is walked for that alone."""

@@ -12,8 +12,7 @@ from blake3 import blake3
 from backupd.cache.file_cache import CachedDirectory, FileCache, Row
 from backupd.model.watching import WatchedSince
 from backupd.operations.backup.building import DirectoryBuild, Slice
-from backupd.rules.filtering import Filters
-from backupd.rules.left_out import LeftOut
+from backupd.operations.backup.choosing import Choosing
 from backupd.source.scanner import Seen
 from backupd.tree.entry import Stored
 
@@ -82,10 +81,9 @@ class WalkRules(msgspec.Struct, frozen=True):
     """Sources inside others: nothing leaves them out."""
     leading: set[bytes]
     """Directories inside sources that lead to those: where one is left out, only its way to them is walked."""
-    filters: Filters
-    left_out: LeftOut
-    leaves_out_files: bool
-    """Whether single files (swap files) may be among what is left out."""
+    choosing: Choosing
+    places: set[bytes]
+    """Of `sources` and `named` those that are there for filters alone: only what one matches is taken in."""
     one_file_system: bool
     network_devices: set[int]
     untouched: Untouched | None = None

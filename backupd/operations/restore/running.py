@@ -209,10 +209,10 @@ class _Run:
     def _survey(self, selected: Selected, keeps_steps: bool) -> Survey:
         is_spared: IsSpared | None = None
         if self._order.delete_unmatched:
-            filters = None if self._order.delete_excluded else sparing.filters_of(self._snapshot)
+            omission = None if self._order.delete_excluded else sparing.omission_of(self._snapshot)
             own = sparing.own_paths(self._context, self._place.address, self._place.access)
             real = os.path.realpath(self.target)
-            is_spared = sparing.Sparing(filters, own, real, selected.origin_of).is_spared
+            is_spared = sparing.Sparing(omission, own, real, selected.origin_of).is_spared
         full_path = self._outcome.full_path if keeps_steps else None
         if not os.path.isdir(self.target):
             survey = Survey(None, self._decider, is_spared, full_path)

@@ -5,26 +5,60 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from typing import Any
 
 from backupd.destination.stores import local_paths
-from backupd.model.orders import FilterWord
+from backupd.model.filters import FilterWords
 from backupd.model.store_access import StoreAccess
 from backupd.operations.context import JobContext
-from backupd.rules.filtering import Filters, rules_of
+from backupd.rules.file_types import TypeRules
+from backupd.rules.filter_settings import rule_of_setting, words_of_settings
+from backupd.rules.filtering import Filters
 from backupd.snapshot.records import Snapshot
 
 
-def filters_of(snapshot: Snapshot) -> Filters:
-    """The filters that a snapshot was made with."""
+class Omission:
+    """What a snapshot's set left out. Where that can't be told of an entry, it counts as left out: it stays."""
+
+    def __init__(self, filters: Filters, words: FilterWords) -> None:
+        self._filters, self._words = filters, words
+        self._types = TypeRules(words.only_types, words.never_types)
+        self._markers = [os.fsencode(name) for name in (*words.markers, *["CACHEDIR.TAG"] * words.cachedir_tag)]
+
+    def has(self, origin: bytes, path: bytes, top: bytes, is_directory: bool) -> bool:
+        """Whether an entry was left out. origin: in the source. path, top: it and the target, as they are here."""
+        name = origin.rpartition(b"/")[2]
+        if not self._filters.is_empty:
+            decision = self._filters.decide(origin, name, is_directory)
+            if decision.rule is not None:
+                return not decision.included
+        if is_directory:
+            if any(os.path.lexists(os.path.join(path, marker)) for marker in self._markers):
+                return True
+        elif self._types.refuses(name) is not None or self._words.unmatched == "exclude":
+            return True
+        return self._words.gitignore and _is_below_gitignore(path, top)
+
+
+def _is_below_gitignore(path: bytes, top: bytes) -> bool:
+    above = os.path.dirname(path)
+    while above.startswith(top) and not os.path.lexists(os.path.join(above, b".gitignore")):
+        above = os.path.dirname(above) if above not in (top, b"/") else b""
+    return bool(above) and above.startswith(top)
+
+
+def omission_of(snapshot: Snapshot) -> Omission:
+    """What was left out by the settings that a snapshot was made with."""
     try:
         settings = json.loads(snapshot.settings) if snapshot.settings else {}
     except (ValueError, RecursionError):
         settings = {}
-    words = settings.get("filters") if isinstance(settings, dict) else None
-    if not isinstance(words, list):
-        words = []
-    return Filters(rules_of([_word(word) for word in words if isinstance(word, dict) and word], {}))
+    kept = settings.get("filters") if isinstance(settings, dict) else None
+    rules = [rule_of_setting(one) for one in kept if isinstance(one, dict) and one] if isinstance(kept, list) else []
+    words = words_of_settings(settings)
+    if words is None:
+        # What nobody here understands leaves out all there is.
+        return Omission(Filters([]), FilterWords(unmatched="exclude", only_types=[".none"]))
+    return Omission(Filters(rules), words)
 
 
 def own_paths(context: JobContext, place: str, access: StoreAccess) -> list[bytes]:
@@ -39,10 +73,10 @@ class Sparing:
     """Answers for paths below the target."""
 
     def __init__(
-        self, filters: Filters | None, own: list[bytes], target: bytes, origin_of: Callable[[bytes], bytes]
+        self, omission: Omission | None, own: list[bytes], target: bytes, origin_of: Callable[[bytes], bytes]
     ) -> None:
-        """filters: None: they spare nothing. target: real path. origin_of: the source path of one below the target."""
-        self._filters, self._own, self._origin_of = filters, own, origin_of
+        """omission: None: it spares nothing. target: real path. origin_of: the source path of one below the target."""
+        self._omission, self._own, self._origin_of = omission, own, origin_of
         self._target = target.rstrip(b"/")
 
     def is_spared(self, path: bytes, is_directory: bool) -> bool:
@@ -50,13 +84,6 @@ class Sparing:
         here = self._target + b"/" + path
         if any(own == here or own.startswith(here + b"/") or here.startswith(own + b"/") for own in self._own):
             return True
-        if self._filters is None or self._filters.is_empty:
-            return False
-        origin = self._origin_of(path)
-        return not self._filters.decide(origin, origin.rpartition(b"/")[2], is_directory).included
-
-
-def _word(word: dict[str, Any]) -> FilterWord:
-    (kind, value), *_ = word.items()
-    text = str(value).encode(errors="surrogatepass")
-    return FilterWord(kind="include" if kind == "include" else "exclude", value=text)
+        return self._omission is not None and self._omission.has(
+            self._origin_of(path), here, self._target, is_directory
+        )

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from backupd.errors import UsageError
 from backupd.model.orders import FilterWord
-from backupd.rules.filtering import Filters, Rule, parse_filter_file, rules_of
+from backupd.rules.filter_rules import Rule, parse_filter_file, rules_of
+from backupd.rules.filtering import Filters
 
 
 def slow_match(glob: str, text: str) -> bool:
@@ -51,7 +52,7 @@ def slow_decide(rules: list[tuple[bool, str]], path: str, is_directory: bool) ->
 
 def filters(*globs: str) -> Filters:
     """`- GLOB` or `+ GLOB` each."""
-    return Filters([Rule(is_include=g[0] == "+", glob=os.fsencode(g[2:]), origin=g) for g in globs])
+    return Filters([Rule(is_include=g[0] == "+", patterns=(os.fsencode(g[2:]),), origin=g) for g in globs])
 
 
 def is_in(compiled: Filters, path: str, is_directory: bool = False) -> bool:
@@ -154,7 +155,7 @@ def test_filter_files_are_read_in_their_place() -> None:
         FilterWord(kind="exclude", value=b"b"),
     ]
     rules = rules_of(words, {b"rules.txt": text})
-    assert [(rule.is_include, rule.glob) for rule in rules] == [
+    assert [(rule.is_include, *rule.patterns) for rule in rules] == [
         (True, b"a"), (False, b"*.tmp"), (True, b"keep me"), (False, b"end\\ "), (False, b"b"),
     ]  # fmt: skip
     assert rules[1].origin == "rules.txt:3: - *.tmp"

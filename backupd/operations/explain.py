@@ -1,0 +1,192 @@
+"""`set explain`: what a run would do with paths, and by which rule; decided as the walk decides."""
+
+from __future__ import annotations
+
+import os
+import stat as modes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from backupd.errors import UsageError
+from backupd.model import events
+from backupd.model.explain_order import MOST_PATHS, ExplainOrder
+from backupd.model.results import path_fields, shown
+from backupd.operations.backup.choosing import Choice, Choosing, Within
+from backupd.operations.backup.setting import filter_places, in_order, read_rules, real_path, what_is_left_out
+from backupd.operations.context import JobContext
+from backupd.rules.filter_rules import Rule
+from backupd.rules.filtering import Filters
+from backupd.source import scanner
+from backupd.source.scanner import Seen
+
+_NO_FD = -1
+
+
+class Explained(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of one path."""
+
+    is_in: bool
+    reason: str
+    text: str
+    exists: bool = True
+    rule: Rule | None = None
+    decided_at: bytes | None = None
+    """The directory above that decided; None: the path itself."""
+    source: bytes | None = None
+
+
+def run(order: ExplainOrder, context: JobContext) -> events.Done:
+    """Explain each path. Raises UsageError."""
+    if not order.paths or len(order.paths) > MOST_PATHS:
+        raise UsageError("name paths", hint=f"bkctl set explain SET PATH..., {MOST_PATHS} at most")
+    explaining = _Explaining(order, context)
+    found = []
+    for path in order.paths:
+        context.cancel.check()
+        if not os.path.isabs(path) or b"\0" in path:
+            raise UsageError(f"{shown(path)} is no absolute path", hint="begin it with /")
+        found.append(_document(path, explaining.explain(path)))
+    result = {"set": order.set_name, "paths": found}
+    return events.Done(exit_code=0, result=result, warnings=context.warnings)
+
+
+class _Explaining:
+    """Goes down from a source to a path, as the walk does."""
+
+    def __init__(self, order: ExplainOrder, context: JobContext) -> None:
+        rules = read_rules(order.filters)
+        self._warn = context.warn
+        self._now_ns = context.clock.now_ns()
+        self._one_file_system = order.one_file_system
+        stores = [(one.place, one.access) for one in order.stores]
+        left_out, _ = what_is_left_out(context.directories, stores)
+        sources = [real_path(source) for source in order.sources]
+        self._places = set(filter_places(rules, sources))
+        self._sources = [*sources, *self._places]
+        self._named = in_order(self._sources)[1]
+        # What does not exist yet may be among it, and counts as a file.
+        self._choosing = Choosing(Filters(rules, self._now_ns), left_out, order.filter_words, leaves_out_files=True)
+
+    def explain(self, given: bytes) -> Explained:
+        """One path. given: absolute."""
+        path = real_path(os.path.normpath(given).replace(b"//", b"/"))
+        above = [source for source in self._sources if (path + b"/").startswith(source.rstrip(b"/") + b"/")]
+        if not above:
+            return Explained(
+                is_in=False, reason="no_source", text="it lies in no source of the set", exists=os.path.lexists(path)
+            )
+        source = max(above, key=len)
+        if path == source:
+            is_place = path in self._places
+            text = "a filter takes in what it matches in there" if is_place else "it is a source, named outright"
+            return Explained(
+                is_in=True, reason="source", text=text, exists=os.path.lexists(path), source=source
+            )
+        found = self._below(source, path, is_directory=given.endswith(b"/"))
+        return self._with_way(path, msgspec.structs.replace(found, source=source))
+
+    def _with_way(self, path: bytes, found: Explained) -> Explained:
+        """A directory that is left out is still passed through where it leads to a source."""
+        inside = sorted(one for one in self._named if one.startswith(path + b"/"))
+        if found.is_in or not inside:
+            return found
+        text = f"{found.text}; it is passed through for the source {shown(inside[0])}"
+        return msgspec.structs.replace(found, text=text)
+
+    def _below(self, source: bytes, path: bytes, *, is_directory: bool) -> Explained:
+        steps = path[len(source.rstrip(b"/")) + 1 :].split(b"/")
+        within = self._choosing.begin(takes_unmatched=source not in self._places)
+        here, last = source, Explained(is_in=True, reason="source", text="")
+        exists = True
+        for at, step in enumerate(steps):
+            is_last = at + 1 == len(steps)
+            try:
+                with _opened(here if exists else None) as fd:
+                    choice, found, within = self._step(within, here, step, fd, is_directory or not is_last)
+            except OSError as error:
+                text = f"{shown(here)} can't be opened: {(error.strerror or str(error)).lower()}"
+                return Explained(is_in=False, reason="unreadable", text=text, decided_at=here, exists=False)
+            exists = exists and found is not None
+            here = here.rstrip(b"/") + b"/" + step
+            last = self._told(choice, here, found, exists=exists and (is_last or os.path.lexists(path)))
+            if not last.is_in and not is_last:
+                return msgspec.structs.replace(last, decided_at=here)
+            if last.reason == "file_system" and not is_last:
+                return msgspec.structs.replace(
+                    last, is_in=False, decided_at=here, text="another file system, of which nothing is taken"
+                )
+            if not last.is_in:
+                return last
+        return last
+
+    def _step(
+        self, within: Within, directory: bytes, name: bytes, fd: int, is_directory: bool
+    ) -> tuple[Choice | None, os.stat_result | None, Within]:
+        """(what is decided of an entry, its stat where it exists, what holds below it)."""
+        found: os.stat_result | None = None
+        if fd != _NO_FD:
+            within = self._choosing.enter(within, directory, scanner.list_names(fd), fd, self._warn)
+            seen, failed = scanner.look(fd, [name])
+            found = seen[0].stat if seen else None
+            if failed and not isinstance(failed[0][1], FileNotFoundError):
+                raise failed[0][1]
+        stat = found if found is not None else self._imagined(is_directory)
+        choice = self._choosing.choose(within, directory, [Seen(name, stat)], fd).get(0)
+        if choice is not None and choice.is_in:
+            within = within._replace(takes_unmatched=True)
+        return choice, found, within
+
+    def _told(self, choice: Choice | None, path: bytes, found: os.stat_result | None, *, exists: bool) -> Explained:
+        if choice is not None:
+            return Explained(
+                is_in=choice.is_in, reason=choice.reason, text=choice.text, rule=choice.rule, exists=exists
+            )
+        if self._one_file_system and found is not None and modes.S_ISDIR(found.st_mode):
+            above = os.lstat(os.path.dirname(path))
+            if above.st_dev != found.st_dev:
+                text = "another file system: the directory is taken, and nothing of what lies in it"
+                return Explained(is_in=True, reason="file_system", text=text, exists=exists)
+        text = "no rule leaves it out" if exists else "no rule leaves it out, taken for a new and empty one"
+        return Explained(is_in=True, reason="no_rule", text=text, exists=exists)
+
+    def _imagined(self, is_directory: bool) -> os.stat_result:
+        """Of what does not exist: empty, and changed just now."""
+        mode = modes.S_IFDIR | 0o755 if is_directory else modes.S_IFREG | 0o644
+        seconds = self._now_ns // 10**9
+        return os.stat_result(
+            (mode, 0, 0, 1, 0, 0, 0, seconds, seconds, seconds), {"st_mtime_ns": self._now_ns}
+        )
+
+
+@contextmanager
+def _opened(directory: bytes | None) -> Iterator[int]:
+    """Descriptor of a directory; of one that does not exist a number that is none."""
+    if directory is None:
+        yield _NO_FD
+        return
+    try:
+        fd = scanner.open_directory(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        yield _NO_FD
+        return
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _document(path: bytes, found: Explained) -> dict[str, Any]:
+    rule = found.rule
+    return {
+        **path_fields(path),
+        "included": found.is_in,
+        "exists": found.exists,
+        "reason": found.reason,
+        "message": found.text,
+        "rule": {"name": rule.name, "text": rule.origin, "file": rule.file, "line": rule.line} if rule else None,
+        "decided_at": shown(found.decided_at) if found.decided_at is not None else None,
+        "source": shown(found.source) if found.source is not None else None,
+    }

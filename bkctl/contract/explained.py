@@ -1,0 +1,55 @@
+"""What `set explain` says of paths."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import UNSET, UnsetType
+
+from bkctl.contract.parts import Count, Shown
+
+
+class ExplainedRule(Shown, kw_only=True):
+    """A filter, or a line of a .gitignore file."""
+
+    name: str | None
+    text: str
+    file: str | None
+    """That it stands in; null: in the set."""
+    line: Count | None
+
+
+class ExplainedPath(Shown, kw_only=True):
+    """What becomes of one path."""
+
+    path: str
+    path_b64: str | UnsetType = UNSET
+    included: bool
+    exists: bool
+    reason: Literal[
+        "source",
+        "no_source",
+        "filter",
+        "left_out",
+        "marker",
+        "cachedir_tag",
+        "type",
+        "gitignore",
+        "unmatched",
+        "file_system",
+        "unreadable",
+        "no_rule",
+    ]
+    message: str
+    rule: ExplainedRule | None
+    decided_at: str | None
+    """The directory above it for which that was decided; null: the path itself."""
+    source: str | None
+    """That it lies in."""
+
+
+class Explained(Shown, kw_only=True):
+    """Of `set explain`."""
+
+    set: str
+    paths: list[ExplainedPath]

@@ -1,0 +1,27 @@
+"""Why paths are in a set's backups or not, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bkctl.text import escape
+
+
+def explained_lines(result: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each path."""
+    for found in result["paths"]:
+        verdict = "in " if found["included"] else "out"
+        yield f"{verdict}  {escape(found['path'])}: {_reason(found)}" + " (does not exist)" * (not found["exists"])
+
+
+def _reason(found: Mapping[str, Any]) -> str:
+    rule = found["rule"]
+    said = escape(found["message"])
+    if rule is not None and rule["name"] is not None:
+        said = f"'{escape(rule['name'])}', {said}"
+    if found["reason"] == "type":
+        said = f"types: {said}"
+    if found["decided_at"] is not None and found["reason"] != "unreadable":
+        return f"{escape(found['decided_at'])} is left out: {said}"
+    return said
