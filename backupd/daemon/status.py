@@ -122,6 +122,7 @@ def _set_status(
         max_age_seconds=limit,
         underway=facts.underway.get(stored.id),
         next_ns=coming.next_ns if coming is not None else None,
+        is_continuous=bool(text.continuous) and text.enabled,
         next_schedule=coming.schedule if coming is not None else None,
         last_run=_fact_of_job(ended) if ended is not None else None,
         key=facts.keys.get(stored.id, "unmade"),

@@ -134,8 +134,10 @@ class SetStatus(Struct, frozen=True, kw_only=True):
     max_age_seconds: int | None
     underway: Underway | None
     next_ns: int | None
-    """When it runs next by itself; None: it does not."""
+    """When a schedule runs it next; None: none does."""
     next_schedule: str | None
+    is_continuous: bool = False
+    """Whether it runs when its sources change."""
     last_run: RunFact | None
     """The newest backup of all destinations together."""
     key: KeyState

@@ -116,6 +116,8 @@ def _row(one: SetStatus, copy: CopyStatus, now_ns: int) -> list[str]:
 
 
 def _next_text(one: SetStatus, now_ns: int) -> str:
+    if one.is_continuous:
+        return "on change"
     if one.next_ns is None:
         return "by hand" if one.is_enabled else "-"
     return f"in {ago((one.next_ns - now_ns) // 1_000_000_000)}" if one.next_ns > now_ns else "now"
@@ -217,7 +219,9 @@ def _shared_lines(sets: Sequence[SetStatus]) -> list[str]:
     missing = [one for one in sets if one.key == "missing"]
     if unchecked:
         lines.append(f"Age unchecked: {_names(unchecked)}")
-        lines.append(f"  have it run by itself: bkctl schedule add {unchecked[0].set} --daily 02:00")
+        by_hand = next((one.set for one in unchecked if not one.is_continuous), None)
+        if by_hand is not None:
+            lines.append(f"  have it run by itself: bkctl schedule add {by_hand} --daily 02:00")
         lines.append(f"  or say how old is too old: bkctl set edit {unchecked[0].set} --max-age 26h")
     if missing:
         lines.append(f"Key not kept here: {_names(missing)}; no run can write. bkctl doctor says more")

@@ -165,7 +165,18 @@ def walk_rules(
     if places or order.filter_words.gitignore or any(rule.has_age for rule in rules):
         # What is in may change where nothing was touched: a file grows old, a .gitignore file lies above.
         untouched = None
-    return WalkRules(tops, nested, leading, choosing, set(places), order.one_file_system, network, untouched)
+    return WalkRules(
+        tops,
+        nested,
+        leading,
+        choosing,
+        set(places),
+        order.one_file_system,
+        network,
+        untouched,
+        sorted(os.fsencode(stream.text.name) for stream in order.streams),
+        [str(stream.text.kind) for stream in order.streams],
+    )
 
 
 def real_path(path: bytes) -> bytes:
