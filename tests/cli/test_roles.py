@@ -171,7 +171,7 @@ def _question(kind: type[Order]) -> bytes:
         if field.required and field.name != "place":
             selection = Selection(set_name="absent", paths=[b"/a"])
             verb = "pin" if kind is orders.SnapshotNoteOrder else "show"
-            values = {"selection": selection, "verb": verb, "sources": [b"/a"], "set_name": "absent"}
+            values = {"selection": selection, "verb": verb, "sources": [b"/a"], "set_name": "absent", "paths": [b"/a"]}
             given[field.name] = {**values, "host": "absent.invalid", "port": 1}[field.name]
     return msgspec.json.encode(Question(order=kind(**given)))  # type: ignore[arg-type]
 

@@ -67,7 +67,7 @@ def counts_of(line: DigestLine) -> str:
 
 
 def _lines(content: NoticeContent) -> Iterator[str]:
-    yield from textwrap.wrap(content.summary, _WIDTH, break_long_words=False) or [content.title]
+    yield from _wrapped(content.summary) or [content.title]
     if content.error is not None and content.error.hint:
         yield from _paragraph(f"What helps: {content.error.hint}")
     facts = facts_of(content)
@@ -98,12 +98,22 @@ def _lines(content: NoticeContent) -> Iterator[str]:
 
 
 def _paragraph(text: str) -> list[str]:
-    return ["", *textwrap.wrap(text, _WIDTH, break_long_words=False)]
+    return ["", *_wrapped(text)]
 
 
 def _item(text: str, indent: str = "  ") -> list[str]:
+    return _wrapped(text, f"{indent}- ", f"{indent}  ")
+
+
+def _wrapped(text: str, first: str = "", other: str = "") -> list[str]:
+    """Lines of a text; a path or command with hyphens stays in one piece."""
     return textwrap.wrap(
-        text, _WIDTH, initial_indent=f"{indent}- ", subsequent_indent=f"{indent}  ", break_long_words=False
+        text,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=other,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 

@@ -150,3 +150,10 @@ def test_a_check_that_needs_a_decision_says_how_to_decide() -> None:
     )  # fmt: skip
     commands = [one.command for one in of_job(job, "failure", Place(host="pluto", zone=UTC), 1).commands]
     assert commands == ["bkctl job log j22222222", "bkctl status home", "bkctl check --apply j22222222"]
+
+
+def test_a_path_with_hyphens_stays_in_one_piece() -> None:
+    """Who copies it out of a mail needs all of it."""
+    path = "/srv/" + "-".join(["part"] * 30)
+    _, mail = mail_of(content_of(f"{path} can't be read", name="docs"))
+    assert path in mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
