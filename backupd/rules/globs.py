@@ -13,6 +13,7 @@ import msgspec
 
 from backupd.errors import UsageError
 
+_MOST_CHARACTERS = 4096
 _STAR: Final = "*"
 _STARS: Final = "**"
 _SLASH: Final = "/"
@@ -49,6 +50,8 @@ class SplitGlob(msgspec.Struct, frozen=True, kw_only=True):
 
 def compile_glob(text: str) -> Glob:
     """Read a glob. Raises UsageError when it could never match, or would match all there is."""
+    if len(text) > _MOST_CHARACTERS:
+        raise UsageError(f"a pattern of {len(text)} characters", hint=f"no path has more than {_MOST_CHARACTERS}")
     body = re.sub(r"/{2,}", "/", text)
     only_directories = body.endswith("/")
     body = body.removesuffix("/") if only_directories else body
@@ -100,7 +103,7 @@ def _glob(tokens: list[str], *, has_slash: bool, only_directories: bool) -> Glob
 def _tokens(text: str) -> list[str]:
     """Each token is `/`, `*`, `**`, or an expression for exactly one character."""
     tokens: list[str] = []
-    at = 0
+    at = barren = 0
     while at < len(text):
         character = text[at]
         at += 1
@@ -111,9 +114,15 @@ def _tokens(text: str) -> list[str]:
             tokens.append(_STAR if at - start == 1 else _STARS)
         elif character == "?":
             tokens.append("[^/]")
-        elif character == "[" and (end := _class_end(text, at)):
+        elif character == "[" and at > barren and (end := _class_end(text, at)):
             tokens.append(_class(text[at:end], text))
             at = end + 1
+        elif character == "[":
+            # None of this name's others has an end either: else thousands of them would be looked for to its end.
+            tokens.append(re.escape(character))
+            if at > barren:
+                slash = text.find("/", at)
+                barren = slash if slash >= 0 else len(text)
         elif character == "\\" and at < len(text) and text[at] != "/":
             tokens.append(re.escape(text[at]))
             at += 1

@@ -196,8 +196,12 @@ def test_what_is_kept_with_hostile_words_is_shown_without_harm(scene: Scene) -> 
     words: list[str] = []
     for number, text in enumerate(ON_COMMAND_LINES.values()):
         usable = _storable(text)
-        words += [f"--tag=k{number}={usable}", *([f"--exclude={usable}"] if usable.strip() else [])]
-        words += [f"--source=/nowhere/{usable}"]
+        # What can match nothing is refused when the set is made.
+        is_glob = usable.strip() and not {"~", ".", ".."} & set(usable.split("/"))
+        words += [f"--tag=k{number}={usable}", *([f"--exclude={usable}"] if is_glob else [])]
+        # Not all of this machine.
+        is_below = os.path.normpath(f"/nowhere/{usable}").startswith("/nowhere/")
+        words += [f"--source=/nowhere/{usable}"] if is_below else []
     said = client("set", "create", "kept", "--to", "of-the-daemon", *words, "--json")
     assert said.code == 0, said.document()["error"]
     for form in ([], ["--json"]):
