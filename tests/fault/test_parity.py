@@ -198,6 +198,15 @@ def test_a_plain_check_after_it_knows_what_can_be_healed(tmp_path: Path, faults:
     made.kept.back_up()
     fresh = set(made.kept.place.glob("r*/blocks/*/*")) - made.good.keys()
     assert sum(path.stat().st_size for path in fresh) > _LARGE_BYTES // 4
+
+
+@pytest.mark.nightly
+def test_what_is_stored_once_more_is_no_problem_any_more(tmp_path: Path, faults: Faults) -> None:
+    """Else each night tells of it again. On a busy machine a plain check tells of one of the old blocks still."""
+    made = _Place(tmp_path, faults.random())
+    made.strike(_scattered, faults.random())
+    made.check(crc=True)
+    made.kept.back_up()
     for crc in (False, True):
         exit_code, result = made.check(crc=crc)
         assert (exit_code, result["problems"]) == (0, []), "what is stored once more is no problem any more"
