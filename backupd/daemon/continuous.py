@@ -13,6 +13,7 @@ import stat
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import zip_longest
 
 import msgspec
 
@@ -25,7 +26,7 @@ from backupd.daemon.jobs import Jobs
 from backupd.daemon.outcome import GOOD
 from backupd.daemon.requests import BackupRequest, JobRequest
 from backupd.errors import BackupError
-from backupd.model.events import Changed
+from backupd.model.events import Changed, Failed
 from backupd.model.sets import ContinuousText
 from backupd.model.store_access import StoreAccess
 from backupd.model.watch_orders import Apart, WatchOrder
@@ -65,6 +66,8 @@ class _Watched:
         """When a run last looked at everything."""
         self.began = self.not_before = self.applied = float("-inf")
         self.failures = 0
+        self.is_partly_watched = False
+        """Whether runs take in more than is watched."""
         self.job = ""
         self.trouble = ""
         """Why not all is watched."""
@@ -84,7 +87,8 @@ class _Watched:
         """For a run that begins: what it need not look at. From here on changes are the next one's."""
         if now - self.looked > _WHOLE_SECONDS:
             self.is_lost = True
-        since = b"" if self.is_lost else self.token
+        # Of what lies beside the paths nothing is told.
+        since = b"" if self.is_lost or self.is_partly_watched else self.token
         self.looked = self.looked if since else now
         self.token = os.urandom(16)
         taken = WatchedSince(
@@ -107,6 +111,8 @@ class Continuous:
     def __init__(self, known: Definitions, jobs: Jobs, clock: Clock, environment: Mapping[str, str]) -> None:
         self._known, self._jobs, self._clock, self._environment = known, jobs, clock, environment
         self._watched: dict[str, _Watched] = {}
+        self._logs = _own_logs()
+        self._seen: tuple[object, ...] = ()
         jobs.follow_ends(self._hear_end)
 
     @property
@@ -118,7 +124,11 @@ class Continuous:
         """For ever: watch what is to be watched, and begin what is due."""
         try:
             while True:
-                await self._look()
+                try:
+                    await self._look()
+                except BackupError as error:
+                    # Looked at again at once: nothing was taken for seen.
+                    _log.error("what is to be watched can't be told: %s", error.message)
                 await asyncio.sleep(_TICK_SECONDS)
         finally:
             for one in self._watched.values():
@@ -126,6 +136,18 @@ class Continuous:
                     one.task.cancel()
 
     async def _look(self) -> None:
+        # Each change of a definition makes new lists of all.
+        known = (self._known.sets, self._known.destinations, self._known.temp)
+        if any(one is not former for one, former in zip_longest(known, self._seen)):
+            await self._adopt()
+            self._seen = known
+        now = asyncio.get_running_loop().time()
+        for one in self._watched.values():
+            if one.due is not None and one.due <= now and self._jobs.is_busy(one.stored.id) is None:
+                await self._begin(one, now)
+
+    async def _adopt(self) -> None:
+        """Watch what sets say now, and nothing else."""
         wanted: dict[str, tuple[StoredSet, ContinuousText]] = {}
         for stored in self._known.sets:
             text = text_of(stored.text.continuous)
@@ -135,10 +157,6 @@ class Continuous:
             await self._end(self._watched.pop(set_id))
         for set_id, (stored, text) in wanted.items():
             await self._keep_watched(set_id, stored, text)
-        now = asyncio.get_running_loop().time()
-        for one in self._watched.values():
-            if one.due is not None and one.due <= now and self._jobs.is_busy(one.stored.id) is None:
-                await self._begin(one, now)
 
     async def _keep_watched(self, set_id: str, stored: StoredSet, text: ContinuousText) -> None:
         order = await self._order(stored, text)
@@ -146,10 +164,12 @@ class Continuous:
         former = self._watched.get(set_id)
         if former is not None and former.key == key:
             former.stored, former.pace = stored, pace_of(text)
+            former.is_partly_watched = bool(text.paths)
             return
         if former is not None:
             await self._end(former)
         one = _Watched(stored, key, pace_of(text))
+        one.is_partly_watched = bool(text.paths)
         self._watched[set_id] = one
         if sys.platform != "linux":
             one.trouble = "sources are watched on Linux alone; give it a schedule, as every: 15m"
@@ -157,7 +177,7 @@ class Continuous:
         one.task = asyncio.create_task(self._watch(one, order))
 
     async def _order(self, stored: StoredSet, text: ContinuousText) -> WatchOrder:
-        apart = [Apart(place=path) for path in (stored.text.temp_dir, self._known.temp, *_own_logs()) if path]
+        apart = [Apart(place=path) for path in (stored.text.temp_dir, self._known.temp, *self._logs) if path]
         for name in stored.text.to:
             destination = self._known.destination(name)
             pool = destination.text.pool
@@ -183,18 +203,20 @@ class Continuous:
         """Hear what changes, for ever; a process that dies is followed by another one."""
         loop, died = asyncio.get_running_loop(), 0
         while True:
-            child = await ChildJob.start(order, self._environment)
-            said = ""
+            said = "the process that watches ended"
             try:
-                async for event in child.events():
-                    if isinstance(event, Changed):
-                        died = 0
-                        self._hear(one, event, loop.time())
-                    elif hasattr(event, "error") and event.error is not None:
-                        said = str(event.error["message"])
-            finally:
-                await asyncio.shield(_stop(child))
-            said = said or "the process that watches ended"
+                child = await ChildJob.start(order, self._environment)
+                try:
+                    async for event in child.events():
+                        if isinstance(event, Changed):
+                            died = 0
+                            self._hear(one, event, loop.time())
+                        elif isinstance(event, Failed):
+                            said = str(event.error["message"])
+                finally:
+                    await asyncio.shield(_stop(child))
+            except BackupError as error:
+                said = error.message
             pause = _AGAIN_SECONDS[min(died, len(_AGAIN_SECONDS) - 1)]
             died += 1
             one.trouble = f"{said}; it is tried again"

@@ -104,6 +104,8 @@ class TreeWatch:
         self._changes = Changes()
         self.unwatched = b""
         """A directory for which the system had no watch left."""
+        self._is_twofold = False
+        """Whether a directory shows at two places: the system tells of one of them."""
         for source in self._sources:
             self._begin(source)
 
@@ -111,6 +113,11 @@ class TreeWatch:
     def count(self) -> int:
         """How many directories are watched."""
         return len(self._nodes)
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether something may change of which nothing is told."""
+        return bool(self.unwatched) or self._is_twofold
 
     def close(self) -> None:
         """Watch no more."""
@@ -133,7 +140,7 @@ class TreeWatch:
         """More happened than the system kept: all is watched anew, before it is looked at."""
         self._inotify.close()
         self._inotify = inotify_simple.INotify()
-        self._nodes, self._absent, self.unwatched = {}, set(), b""
+        self._nodes, self._absent, self.unwatched, self._is_twofold = {}, set(), b"", False
         for source in self._sources:
             self._begin(source)
         self._changes = Changes(is_lost=True)
@@ -181,7 +188,9 @@ class TreeWatch:
                 continue
             former = self._nodes.get(wd)
             if former is not None and former is not node:
-                # Seen at another path, for it was moved, or is mounted twice.
+                # Seen at another path: it was moved just now, or is mounted twice.
+                self._is_twofold |= self._is_at(former, path)
+                self._changes.is_lost = True
                 self._detach(former)
             node.wd, self._nodes[wd] = wd, node
             for name in names:
@@ -189,6 +198,14 @@ class TreeWatch:
                     node.children[name] = child = _Node(node, name)
                     stack.append(child)
         return True
+
+    @staticmethod
+    def _is_at(node: _Node, path: bytes) -> bool:
+        """Whether a node's path still leads to the directory at another one."""
+        try:
+            return os.path.samestat(os.lstat(node.path), os.lstat(path))
+        except OSError:
+            return False
 
     @staticmethod
     def _directories(path: bytes) -> list[bytes]:
@@ -217,7 +234,8 @@ class TreeWatch:
             return
         if mask & (_COME | _GONE) and name in node.children:
             self._remove(node.children.pop(name))
-        if mask & _COME:
+        # One whose rights changed may not have let itself be watched before.
+        if mask & _COME or (mask & flags.ATTRIB and name not in node.children):
             node.children[name] = new = _Node(node, name)
             self._watch(new)
             self._changes.trees.add(child)

@@ -39,11 +39,15 @@ def daemon(tmp_path: Path) -> Generator[Daemon, None, None]:
         yield started
 
 
-def _watch(daemon: Daemon, source: Path, **more: Any) -> None:
-    """A watched set, when its first run has ended."""
+def _text(daemon: Daemon, source: Path, **more: Any) -> bytes:
     place = {"name": "place", "place": str(daemon.home.parent / "place")}
     text = {"name": "docs", "sources": [str(source)], "to": ["place"], "jobs": 1, "continuous": _PACE, **more}
-    daemon.good("set", "apply", "-f", "-", stdin=json.dumps({"destinations": [place], "sets": [text]}).encode())
+    return json.dumps({"destinations": [place], "sets": [text]}).encode()
+
+
+def _watch(daemon: Daemon, source: Path, **more: Any) -> None:
+    """A watched set, when its first run has ended."""
+    daemon.good("set", "apply", "-f", "-", stdin=_text(daemon, source, **more))
     slow_set.wait_for(lambda: _ended(daemon) == 1, 30)
 
 
@@ -92,6 +96,23 @@ def test_each_change_is_stored_soon_and_nothing_else_begins_a_run(daemon: Daemon
     assert "begun by changes (directories: 1)" in json.dumps(daemon.good("job", "log", _backups(daemon)[0]["id"]))
     assert daemon.good("status")["sets"][0]["grade"]["automatic"] is True
     _wait_for_run(daemon, 2, is_last=True)
+
+
+def test_a_source_by_a_link_and_paths_in_it_lose_no_change(daemon: Daemon, source: Path) -> None:
+    """Runs walk real paths, and take in all of the sources: what is told has to fit both."""
+    link = source.parent / "link"
+    link.symlink_to(source.parent)
+    _watch(daemon, link / "source", continuous={**_PACE, "paths": [str(link / "source" / "deep")]})
+    (source / "letter").write_text("nobody watches this")
+    (source / "deep" / "first").write_text("1")
+    _wait_for_run(daemon, 2)
+    daemon.good("set", "apply", "-f", "-", stdin=_text(daemon, link / "source"))
+    _wait_for_run(daemon, 3)
+    (source / "deep" / "deeper" / "second").write_text("2")
+    _wait_for_run(daemon, 4)
+    target = source.parent / "target"
+    daemon.good("restore", "docs", "--to", target, "--strip")
+    assert hash_tree(target / "source") == hash_tree(source)
 
 
 def test_directories_that_come_move_and_go_are_followed(daemon: Daemon, source: Path) -> None:

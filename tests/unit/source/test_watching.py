@@ -153,4 +153,5 @@ def test_without_a_watch_left_it_says_where(tmp_path: Path, make: Make, monkeypa
 
     monkeypatch.setattr(inotify_simple.INotify, "add_watch", refuse)
     tree = make(tmp_path)
+    assert tree.is_blind
     assert (tree.unwatched, tree.count) == (os.fsencode(tmp_path / "a"), 1)
