@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import stat as modes
 import sys
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import NamedTuple
 
 from backupd.errors import BackupError, TargetError
 from backupd.target.directories import Directories, make_writable
 from backupd.target.losses import explained
 from backupd.target.placing import release, remove
+
+IsSpared = Callable[[bytes, bool], bool]
+"""Path below the target and whether it is a directory -> whether it stays though the snapshot does not hold it."""
 
 
 class Deleted(NamedTuple):
@@ -43,10 +46,13 @@ def list_unmatched(directory_fd: int, names: Container[bytes]) -> list[bytes]:
     return sorted(name for name in found if name not in names)
 
 
-def delete_unmatched(directories: Directories, parent: bytes, name: bytes) -> Deleted:
+def delete_unmatched(
+    directories: Directories, parent: bytes, name: bytes, is_spared: IsSpared | None = None
+) -> Deleted:
     """Delete one thing in the directory `parent`, with all below it; symlinks are deleted, not followed.
 
-    What is mounted below stays, and so do the directories above it. Never raises; what failed is in `kept`.
+    What is mounted below stays, and what is spared, and so do the directories above it. Never raises; what failed is
+    in `kept`.
     """
     count, kept, stuck = 0, [], set[bytes]()
     path = parent + b"/" + name if parent else name
@@ -61,14 +67,19 @@ def delete_unmatched(directories: Directories, parent: bytes, name: bytes) -> De
                     _remove_directory(parent_fd, visit.name)
                     count += 1
                     continue
-            elif modes.S_ISDIR(os.stat(visit.name, dir_fd=parent_fd, follow_symlinks=False).st_mode):
+                stuck.add(visit.parent)
+                continue
+            is_directory = modes.S_ISDIR(os.stat(visit.name, dir_fd=parent_fd, follow_symlinks=False).st_mode)
+            if is_spared is not None and is_spared(visit.path, is_directory):
+                stuck.add(visit.parent)
+                continue
+            if is_directory:
                 todo.append(visit._replace(is_done=True))
                 todo += _inside(directories, visit, _mount(parent_fd))
                 continue
-            else:
-                remove(parent_fd, visit.name)
-                count += 1
-                continue
+            remove(parent_fd, visit.name)
+            count += 1
+            continue
         except FileNotFoundError:
             continue
         except (OSError, BackupError) as error:

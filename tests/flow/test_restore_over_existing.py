@@ -157,6 +157,40 @@ def test_what_rules_beside_names_leave_out_survives_the_deleting(
     assert [name for name in others if (kept.restored / name).exists()] == []
 
 
+def test_what_was_left_out_survives_in_a_directory_that_is_deleted(kept: Kept) -> None:
+    """It came after the snapshot, and is no name that a rule knows; what lies in it may be."""
+    kept.back_up([], filter_words=FilterWords(never_types=["images"], markers=[".nobackup"]))
+    new = kept.restored / "d" / "new"
+    for name in ("deep/a.jpg", "deep/a.txt", "other/b.txt", "m/.nobackup", "m/c.txt"):
+        (new / name).parent.mkdir(parents=True, exist_ok=True)
+        (new / name).write_bytes(b"x")
+    kept.restore(delete_unmatched=True, confirmed="target")
+    assert {str(path.relative_to(new)) for path in new.rglob("*") if path.is_file()} == {
+        "deep/a.jpg", "m/.nobackup", "m/c.txt"
+    }  # fmt: skip
+
+
+def test_where_only_what_a_filter_names_is_taken_in_all_else_stays(kept: Kept) -> None:
+    """A place of a filter is a source, and its directories are stored; files that nobody stored are the only ones."""
+    place = kept.above / "apart"
+    (place / "below").mkdir(parents=True)
+    (place / "below" / "taken.kdbx").write_bytes(b"x")
+    (place / "below" / "never stored").write_bytes(b"the only copy")
+    kept.back_up([FilterWord(kind="text", text=FilterText(action="include", ends_with=[".kdbx"], below=str(place)))])
+    (kept.source / "stray").write_bytes(b"x")
+    (place / "below" / "stray.kdbx").write_bytes(b"x")
+    outcome = kept.restore(to=None, delete_unmatched=True, confirmed="/")
+    assert files(outcome)["deleted"] == 2
+    assert sorted(os.listdir(place / "below")) == ["never stored", "taken.kdbx"]
+
+
+def test_deleting_in_place_ends_where_gitignore_files_count(kept: Kept) -> None:
+    """Up to the root of the machine none may stand."""
+    kept.back_up([], filter_words=FilterWords(gitignore=True))
+    (kept.source / "stray").write_bytes(b"x")
+    assert files(kept.restore(to=None, delete_unmatched=True, confirmed="/"))["deleted"] == 1
+
+
 def test_deleting_never_touches_the_backups_themselves(kept: Kept) -> None:
     """The repository may lie below what is restored to its original place."""
     (kept.above / "around").mkdir()

@@ -45,7 +45,7 @@ from backupd.operations.restore.reporting import report
 from backupd.operations.restore.restoring import Restoring
 from backupd.operations.restore.resuming import Note
 from backupd.operations.restore.selecting import Selected, select
-from backupd.operations.restore.survey import IsSpared, Survey
+from backupd.operations.restore.survey import Survey
 from backupd.operations.restore.targeting import make_target, target_of
 from backupd.operations.restore.walking import walk
 from backupd.operations.restore.writing import Writing
@@ -58,7 +58,7 @@ from backupd.snapshot.records import Snapshot
 from backupd.state_errors import translated
 from backupd.target.directories import Directories, open_root
 from backupd.target.owners import owner_map
-from backupd.target.unmatched import delete_unmatched
+from backupd.target.unmatched import IsSpared, delete_unmatched
 
 
 def run(order: RestoreOrder, context: JobContext) -> events.Done:
@@ -121,6 +121,7 @@ class _Run:
         self._outcome = Outcome(context, self.target, place.healed, self.note.beat)
         self._outcome.is_read_back = order.verify
         self._decider = Decider(order, context, self._owners, self.note)
+        self._is_spared: IsSpared | None = None
         self._index = self._load_index()
         self._trees = trees_of(context, open_reader(place, self._index).load)
 
@@ -212,7 +213,7 @@ class _Run:
             omission = None if self._order.delete_excluded else sparing.omission_of(self._snapshot)
             own = sparing.own_paths(self._context, self._place.address, self._place.access)
             real = os.path.realpath(self.target)
-            is_spared = sparing.Sparing(omission, own, real, selected.origin_of).is_spared
+            is_spared = self._is_spared = sparing.Sparing(omission, own, real, selected.origin_of).is_spared
         full_path = self._outcome.full_path if keeps_steps else None
         if not os.path.isdir(self.target):
             survey = Survey(None, self._decider, is_spared, full_path)
@@ -240,7 +241,7 @@ class _Run:
         )
 
     def _delete(self, directories: Directories, directory: bytes, name: bytes) -> None:
-        deleted = delete_unmatched(directories, directory, name)
+        deleted = delete_unmatched(directories, directory, name, self._is_spared)
         self._outcome.deleted += deleted.removed_count
         for path, message in deleted.kept:
             self._outcome.note(path, "unwritable", f"not deleted: {message}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from backupd.destination.stores import local_paths
 from backupd.model.filters import FilterWords
+from backupd.model.results import shown
 from backupd.model.store_access import StoreAccess
 from backupd.operations.context import JobContext
 from backupd.rules.file_types import TypeRules
@@ -19,8 +20,10 @@ from backupd.snapshot.records import Snapshot
 class Omission:
     """What a snapshot's set left out. Where that can't be told of an entry, it counts as left out: it stays."""
 
-    def __init__(self, filters: Filters, words: FilterWords) -> None:
+    def __init__(self, filters: Filters, words: FilterWords, tops: Mapping[bytes, bool]) -> None:
+        """tops: source -> whether only what a filter takes in comes from there."""
         self._filters, self._words = filters, words
+        self._tops = sorted(((top.rstrip(b"/") + b"/", is_place) for top, is_place in tops.items()), reverse=True)
         self._types = TypeRules(words.only_types, words.never_types)
         self._markers = [os.fsencode(name) for name in (*words.markers, *["CACHEDIR.TAG"] * words.cachedir_tag)]
 
@@ -34,16 +37,22 @@ class Omission:
         if is_directory:
             if any(os.path.lexists(os.path.join(path, marker)) for marker in self._markers):
                 return True
-        elif self._types.refuses(name) is not None or self._words.unmatched == "exclude":
+        elif (
+            self._words.unmatched == "exclude"
+            or self._types.refuses(name) is not None
+            or next((is_place for start, is_place in self._tops if origin.startswith(start)), False)
+        ):
             return True
-        return self._words.gitignore and _is_below_gitignore(path, top)
+        return self._words.gitignore and _is_below_gitignore(path, top or b"/")
 
 
 def _is_below_gitignore(path: bytes, top: bytes) -> bool:
     above = os.path.dirname(path)
-    while above.startswith(top) and not os.path.lexists(os.path.join(above, b".gitignore")):
-        above = os.path.dirname(above) if above not in (top, b"/") else b""
-    return bool(above) and above.startswith(top)
+    while not os.path.lexists(os.path.join(above, b".gitignore")):
+        if above in (top, b"/"):
+            return False
+        above = os.path.dirname(above)
+    return True
 
 
 def omission_of(snapshot: Snapshot) -> Omission:
@@ -57,8 +66,11 @@ def omission_of(snapshot: Snapshot) -> Omission:
     words = words_of_settings(settings)
     if words is None:
         # What nobody here understands leaves out all there is.
-        return Omission(Filters([]), FilterWords(unmatched="exclude", only_types=[".none"]))
-    return Omission(Filters(rules), words)
+        return Omission(Filters([]), FilterWords(unmatched="exclude", only_types=[".none"]), {})
+    given = settings.get("sources") if isinstance(settings, dict) else None
+    # What is a source and was not given as one is there for a filter alone.
+    named = given if isinstance(given, list) else []
+    return Omission(Filters(rules), words, {source: shown(source) not in named for source in snapshot.sources})
 
 
 def own_paths(context: JobContext, place: str, access: StoreAccess) -> list[bytes]:

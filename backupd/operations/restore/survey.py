@@ -12,7 +12,7 @@ from backupd.model.results import path_fields
 from backupd.operations.restore.deciding import Decider
 from backupd.target.directories import Directories
 from backupd.target.existing import Verdict
-from backupd.target.unmatched import list_unmatched
+from backupd.target.unmatched import IsSpared, list_unmatched
 from backupd.tree.entry import Entry
 
 MOST_STEPS = 100_000
@@ -23,8 +23,6 @@ _ACTIONS = {
     Verdict.NEWER: "ask",
 }
 
-IsSpared = Callable[[bytes, bool], bool]
-"""Takes a path below the target, and whether it is a directory; whether it stays although it is unmatched."""
 FullPath = Callable[[bytes], bytes]
 
 
