@@ -85,7 +85,7 @@ class _Watched:
 
     def take(self, now: float) -> WatchedSince:
         """For a run that begins: what it need not look at. From here on changes are the next one's."""
-        if now - self.looked > _WHOLE_SECONDS:
+        if now - self.looked >= _WHOLE_SECONDS:
             self.is_lost = True
         # Of what lies beside the paths nothing is told.
         since = b"" if self.is_lost or self.is_partly_watched else self.token
@@ -99,9 +99,10 @@ class _Watched:
 
     @property
     def due(self) -> float | None:
-        """When its next run is due; None: nothing waits."""
+        """When its next run is due; None: it was not watched yet."""
         if self.first is None:
-            return None
+            # Of what nobody tells is found by a look at everything.
+            return max(self.looked + _WHOLE_SECONDS, self.not_before) if self.token else None
         return max(self.pace.due(self.first, self.last, self.began), self.not_before)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from backupd.errors import BackupError
 from backupd.model import events
 from backupd.model.watch_orders import WatchOrder
@@ -9,31 +11,65 @@ from backupd.operations.backup.setting import read_rules, real_path, what_is_lef
 from backupd.operations.context import JobContext
 from backupd.rules.filter_rules import by_names_alone
 from backupd.rules.filtering import Filters
+from backupd.source.mounts import read_mounts
 from backupd.source.watching import Changes, IsOut, TreeWatch
 
 _SECONDS = 1.0
+_WHERE_SECONDS = 5.0
 
 
 def run(order: WatchOrder, context: JobContext) -> events.Done:
     """Watch. Raises StoppedError at the end, BackupError where the system lets nobody watch."""
-    # As runs walk them: what is told of goes by the paths of their caches.
-    sources = [real_path(source) for source in order.sources]
-    is_out = _rules(order, sources, context)
     try:
-        tree = TreeWatch(sources, is_out, context.clock.monotonic, one_file_system=order.one_file_system)
-        try:
-            context.send(_told(Changes(is_lost=True), tree))
-            while True:
-                changes = tree.wait(_SECONDS)
-                if changes:
-                    context.send(_told(changes, tree))
-                context.cancel.check()
-        finally:
-            tree.close()
+        while True:
+            _watch(order, context)
     except OSError as error:
         raise BackupError(
             f"the sources can't be watched: {error.strerror}", hint="raise fs.inotify.max_user_instances with sysctl"
         ) from error
+
+
+def _watch(order: WatchOrder, context: JobContext) -> None:
+    """Tell of changes until other things lie where the sources are: then all is to be watched anew."""
+    where = _where(order)
+    # As runs walk them: what is told of goes by the paths of their caches.
+    sources = [real_path(source) for source in order.sources]
+    clock, is_out = context.clock, _rules(order, sources, context)
+    tree = TreeWatch(sources, is_out, clock.monotonic, one_file_system=order.one_file_system)
+    try:
+        context.send(_told(Changes(is_lost=True), tree))
+        look_again = clock.monotonic() + _WHERE_SECONDS
+        while True:
+            changes = tree.wait(_SECONDS)
+            if changes:
+                context.send(_told(changes, tree))
+            context.cancel.check()
+            if clock.monotonic() >= look_again:
+                look_again = clock.monotonic() + _WHERE_SECONDS
+                if _where(order) != where:
+                    return
+    finally:
+        tree.close()
+
+
+def _where(order: WatchOrder) -> tuple[object, ...]:
+    """What leads to the sources and what is mounted there: nobody tells of that."""
+    found: list[object] = []
+    for source in order.sources:
+        path = real_path(source)
+        above = os.path.dirname(path)
+        try:
+            stat = os.stat(above)
+            found.append((path, stat.st_dev, stat.st_ino))
+        except OSError:
+            found.append((path, None))
+    tops = tuple(real_path(source).rstrip(b"/") for source in order.sources)
+    found += [
+        (mount.path, mount.device)
+        for mount in read_mounts()
+        if any(mount.path == top or mount.path.startswith(top + b"/") for top in tops)
+    ]
+    return tuple(found)
 
 
 def _told(changes: Changes, tree: TreeWatch) -> events.Changed:

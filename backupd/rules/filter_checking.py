@@ -13,6 +13,8 @@ from backupd.rules.file_types import check_type, refuses_all
 from backupd.rules.filter_rules import matches_everything, rule_of
 
 _MOST_MARKERS = 16
+_MOST_PATTERNS = 2000
+"""Of the text of a set, which is looked at while clients wait; a file holds what it holds."""
 
 
 def filter_word(text: FilterText) -> FilterWord:
@@ -22,13 +24,18 @@ def filter_word(text: FilterText) -> FilterWord:
 
 def check_filters(name: str, text: SetText) -> None:
     """Raises ConfigError with the way to what is wrong in a set's filters, types and markers."""
+    pattern_count = 0
     for at, one in enumerate(text.filters):
         context: dict[str, Any] = {"at": ["filters", at]}
         if one.file is not None:
             _check_file(name, one, context)
             continue
         try:
-            rule_of(one)
+            pattern_count += len(rule_of(one).patterns)
+            if pattern_count > _MOST_PATTERNS:
+                raise UsageError(
+                    f"more than {_MOST_PATTERNS} patterns in a set", hint="put them into a file: {file: PATH}"
+                )
         except UsageError as error:
             called = f" '{one.name}'" if one.name is not None else ""
             message = f"{name}: filter {at + 1}{called}: {error.message}"

@@ -58,6 +58,8 @@ class Changes(msgspec.Struct):
 
     def note(self, directory: bytes) -> None:
         """An entry of it changed."""
+        if directory in self.directories:
+            return
         if len(self.directories) < MOST_DIRECTORIES:
             self.directories.add(directory)
         else:
@@ -182,6 +184,9 @@ class TreeWatch:
             except OSError as error:
                 if error.errno == errno.ENOSPC:
                     self.unwatched = path
+                if node.parent is not None:
+                    # It may let itself be watched when its rights have changed.
+                    node.parent.children.pop(node.name, None)
                 if node is top:
                     return False
                 # Gone already, or not to be read: the run says so of it.

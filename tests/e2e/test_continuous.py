@@ -135,6 +135,23 @@ def test_directories_that_come_move_and_go_are_followed(daemon: Daemon, source: 
     assert _listed(daemon) == {str(source / "again")}
 
 
+def test_another_directory_in_the_place_of_one_above_is_noticed(daemon: Daemon, source: Path) -> None:
+    """Nothing that is watched changes by that, and the old tree would be stored for ever."""
+    above = source.parent / "above"
+    (above / "html").mkdir(parents=True)
+    (above / "html" / "page").write_text("old")
+    _watch(daemon, above / "html")
+    new = source.parent / "new"
+    (new / "html").mkdir(parents=True)
+    (new / "html" / "page").write_text("new")
+    above.rename(source.parent / "old")
+    new.rename(above)
+    _wait_for_run(daemon, 2)
+    target = source.parent / "target"
+    daemon.good("restore", "docs", "--to", target, "--strip")
+    assert (target / "html" / "page").read_text() == "new"
+
+
 def test_a_watcher_that_dies_is_followed_by_another_and_a_look_at_everything(daemon: Daemon, source: Path) -> None:
     """What changed while nobody watched is stored, too; a set that is continuous no more is left alone."""
     _watch(daemon, source)

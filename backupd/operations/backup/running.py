@@ -240,7 +240,8 @@ class _Run:
             storing.tell_files()
             for warning in walk.live.sentences(self._use.rules.stream_kinds):
                 context.warn(warning)
-            self._tell_unmatched()
+            if self._order.watched is None or not self._order.watched.since:
+                self._tell_unmatched()
         except DamagedCacheError:
             raise
         except BackupError as stop:

@@ -155,3 +155,33 @@ def test_without_a_watch_left_it_says_where(tmp_path: Path, make: Make, monkeypa
     tree = make(tmp_path)
     assert tree.is_blind
     assert (tree.unwatched, tree.count) == (os.fsencode(tmp_path / "a"), 1)
+
+
+def test_a_directory_that_lets_itself_be_watched_later_is(
+    tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may read anything, so the call is refused here until the rights have changed."""
+    (tmp_path / "a").mkdir(mode=0o000)
+    add = inotify_simple.INotify.add_watch
+
+    def refuse(self: object, path: bytes, mask: int) -> int:
+        if path.endswith(b"/a") and not os.stat(path).st_mode & 0o700:
+            raise PermissionError(13, "Permission denied")
+        return int(add(self, path, mask))
+
+    monkeypatch.setattr(inotify_simple.INotify, "add_watch", refuse)
+    tree = make(tmp_path)
+    assert tree.count == 1
+    os.chmod(tmp_path / "a", 0o700)
+    assert _told(tree, tmp_path) == ({"."}, {"a"}, False)
+    (tmp_path / "a" / "file").write_text("x")
+    assert _told(tree, tmp_path)[0] == {"a"}
+
+
+def test_a_directory_that_shows_twice_is_said_to_be(tmp_path: Path, make: Make) -> None:
+    """The system tells of one of its two paths; here one source lies in the other by another way to it."""
+    (tmp_path / "a").mkdir()
+    assert not make(tmp_path / "a").is_blind
+    tree = make(tmp_path / "a", tmp_path / "a" / ".." / "a")
+    assert (tree.is_blind, tree.count) == (True, 1)
+    assert tree.wait(0.05).is_lost
