@@ -15,6 +15,7 @@ from backupd.model.schedules import ScheduleText
 from backupd.model.secret_references import SecretReference
 from backupd.model.streams import StreamText
 from backupd.model.structs import Text
+from backupd.model.tolerance import DROP_WARNING, ToleranceText
 
 Compression = Literal["none", "fast", "normal", "best"]
 Deduplication = Literal["off", "path", "set", "repository"]
@@ -160,6 +161,10 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """Whether directories that hold a CACHEDIR.TAG are left out."""
     gitignore: bool = False
     """Whether what .gitignore files in the sources name is left out."""
+    tolerate: list[ToleranceText] = []
+    """What becomes of files that change, vanish or can't be read while they are backed up."""
+    drop_warning: str = DROP_WARNING
+    """A percentage: how much of the last snapshot's files may be gone before a run warns of it; `off`."""
 
     @property
     def filter_words(self) -> FilterWords:

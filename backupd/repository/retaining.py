@@ -28,7 +28,7 @@ from backupd.rules.retention.plan_ids import plan_id
 from backupd.rules.retention.planning import DatedSnapshot, RetentionPlan, plan
 from backupd.snapshot import naming
 from backupd.snapshot.notes import NOTHING, Noted
-from backupd.snapshot.records import Snapshot
+from backupd.snapshot.records import FEWER, Snapshot
 
 _REASON = "retention"
 _MOST_NAMED = 5
@@ -191,4 +191,5 @@ def dated_of(found: list[tuple[str, Snapshot]], notes: Noted) -> DatedSnapshot:
         is_complete=snapshot.is_complete,
         is_pinned=notes.is_pinned,
         tags=notes.tags_over(snapshot.tags),
+        is_far_fewer=bool(snapshot.statistics.get(FEWER)),
     )

@@ -26,10 +26,22 @@ from backupd.rules.retention.checking import check_retention
 from backupd.rules.schedules.checking import check_schedules
 from backupd.rules.secret_rules import check_secret
 from backupd.rules.stream_rules import check_streams
+from backupd.rules.tolerance_checking import check_tolerance, drop_permille
 from backupd.sizes import MIB, parse_duration, parse_parity, parse_share, parse_size
 
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
 JOBS_AT_ONCE = range(1, 65)
+_CHECKED_FIELDS = (
+    "max_age",
+    "stop_after",
+    "chunk_size",
+    "block_size",
+    "parity",
+    "verify",
+    "password",
+    "temp_dir",
+    "drop_warning",
+)
 CIPHERS = ("aes-256-gcm", "aes-128-gcm", "chacha20-poly1305")
 
 
@@ -180,7 +192,8 @@ def difference(old: msgspec.Struct | None, new: msgspec.Struct) -> dict[str, Any
 def _check_values(name: str, text: SetText) -> None:
     check_filters(name, text)
     check_commands(name, text.commands)
-    for field in ("max_age", "stop_after", "chunk_size", "block_size", "parity", "verify", "password", "temp_dir"):
+    check_tolerance(name, text.tolerate)
+    for field in _CHECKED_FIELDS:
         try:
             _check_field(field, getattr(text, field))
         except UsageError as error:
@@ -241,6 +254,8 @@ def _check_field(field: str, value: Any) -> None:
             check_secret(value)
         case "temp_dir":
             check_directory(value)
+        case "drop_warning":
+            drop_permille(value)
 
 
 def _source(name: str, path: str, at: int) -> str:

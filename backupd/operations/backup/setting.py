@@ -19,6 +19,7 @@ from backupd.model.orders import BackupOrder, FilterWord
 from backupd.model.results import shown
 from backupd.model.store_access import StoreAccess
 from backupd.model.streams import DATABASES, STREAMS_PATH, StreamText
+from backupd.model.tolerance import ToleranceText
 from backupd.operations.backup.choosing import Choosing
 from backupd.operations.backup.lineage import StoredAs, stored_as
 from backupd.operations.backup.walk_rules import Untouched, WalkRules, options_digest
@@ -29,6 +30,7 @@ from backupd.rules.filter_rules import Rule, file_of, rules_of
 from backupd.rules.filter_settings import as_setting
 from backupd.rules.filtering import Filters
 from backupd.rules.left_out import LeftOut, pseudo_mounts
+from backupd.rules.tolerance import Tolerances
 from backupd.settings.directories import Directories
 from backupd.snapshot.naming import SnapshotName
 from backupd.source.mounts import read_mounts, swap_files
@@ -176,6 +178,7 @@ def walk_rules(
         untouched,
         sorted(os.fsencode(stream.text.name) for stream in order.streams),
         [str(stream.text.kind) for stream in order.streams],
+        Tolerances([_with_real_place(text) for text in order.tolerate]),
     )
 
 
@@ -183,6 +186,11 @@ def real_path(path: bytes) -> bytes:
     """A path with all symlinks above its last name resolved; the last one is taken as it is. path: absolute."""
     parent, name = os.path.split(path.rstrip(b"/"))
     return os.path.join(os.path.realpath(parent or b"/"), name) if name else b"/"
+
+
+def _with_real_place(text: ToleranceText) -> ToleranceText:
+    below = os.path.realpath(text.below) if text.below is not None else None
+    return msgspec.structs.replace(text, below=below)
 
 
 def _above(path: bytes) -> list[bytes]:

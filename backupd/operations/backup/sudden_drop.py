@@ -1,0 +1,61 @@
+"""Far fewer files than the last snapshot has: a disk that is not mounted looks so (docs/tolerance.md)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from backupd.operations.backup.setting import SetUse
+from backupd.operations.backup.tally import Tally
+from backupd.operations.context import JobContext
+from backupd.rules import moments, names
+from backupd.snapshot import naming
+from backupd.snapshot.records import Snapshot
+
+_LEAST_GONE = 100
+"""Files; less is told of no set, however small it is."""
+_SHAPING = ("sources", "filters", "filter_words", "one_file_system")
+"""Settings by which a set may take in less than before."""
+
+
+class SuddenDrop(msgspec.Struct, frozen=True):
+    """A run found far fewer files than there were."""
+
+    before: int
+    now: int
+    snapshot: str
+    """Id of the last one, which has the others."""
+    message: str
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """For the result."""
+        return {"before": self.before, "now": self.now, "snapshot": self.snapshot}
+
+
+def sudden_drop(
+    context: JobContext, use: SetUse, tally: Tally, newest: Snapshot | None, permille: int
+) -> SuddenDrop | None:
+    """Whether so many files are gone since the newest complete snapshot that somebody should know."""
+    if newest is None or not permille:
+        return None
+    before, now = newest.file_count, tally.seen
+    gone = before - now
+    if gone < _LEAST_GONE or gone * 1000 < before * permille:
+        return None
+    identity = naming.snapshot_id_text(newest.id)
+    time = moments.rfc3339(newest.started_ns, context.zone)[:16].replace("T", " ")
+    told = f"{now:,} {'file' if now == 1 else 'files'} where the last snapshot ({names.short(identity)}, {time}) has"
+    why = "its sources or filters were changed since" if _is_changed(use, newest) else "is a disk not mounted?"
+    return SuddenDrop(before, now, identity, f"{told} {before:,}: {why}")
+
+
+def _is_changed(use: SetUse, newest: Snapshot) -> bool:
+    """Whether the set takes in something else than it did."""
+    try:
+        old, new = json.loads(newest.settings), json.loads(use.settings)
+        return any(old.get(name) != new.get(name) for name in _SHAPING)
+    except (ValueError, AttributeError, RecursionError):
+        return False
