@@ -25,6 +25,7 @@ from backupd.model.places import inside
 from backupd.model.purge_orders import PurgeOrder
 from backupd.model.sets import DestinationText, SetText
 from backupd.model.streams import StreamOrder, StreamText
+from backupd.model.tolerance import ToleranceOrder
 from backupd.rules.filter_checking import filter_word
 from backupd.rules.tolerance_checking import drop_permille
 from backupd.settings.secrets import read_secret
@@ -79,8 +80,7 @@ def backup_order(
         parity=parity_of(text),
         streams=stream_orders(text.streams),
         filter_words=text.filter_words,
-        tolerate=text.tolerate,
-        drop_permille=drop_permille(text.drop_warning),
+        tolerance=ToleranceOrder(rules=text.tolerate, drop_permille=drop_permille(text.drop_warning)),
     )
 
 

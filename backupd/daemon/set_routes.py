@@ -13,9 +13,13 @@ from backupd.daemon.route import Call, Route
 from backupd.errors import BusyError
 from backupd.model.api import Change, EditSet, RepositoryView, SetChange, SetList, SetView
 from backupd.model.places import inside
+from backupd.model.sets import SetText
 from backupd.rules.definition_rules import places_inside
 from backupd.rules.filter_checking import filter_warnings
 from backupd.rules.option_policy import by_policy, refuse
+from backupd.source.live_search import live_warnings
+
+_LOOK_SECONDS = 2.0
 
 
 def view(stored: StoredSet, known: Definitions) -> SetView:
@@ -58,6 +62,7 @@ async def create_set(call: Call) -> SetChange:
     warnings = [*places_inside(made.text, known.places), *await one_disk.warnings(made.text, known)]
     warnings += await asyncio.to_thread(command_warnings, made.text)
     warnings += filter_warnings(made.text)
+    warnings += await _live_warnings(made.text)
     change = Change(changed=True, dry_run=edit.dry_run, warnings=warnings)
     return SetChange(set=view(made, known), change=change)
 
@@ -76,9 +81,19 @@ async def edit_set(call: Call) -> SetChange:
         warnings += await asyncio.to_thread(command_warnings, made.text)
     if changes.keys() & {"filters", "unmatched", "only_types", "never_types"}:
         warnings += filter_warnings(made.text)
+    if changes.keys() & {"sources", "filters", "streams", "tolerate"}:
+        warnings += await _live_warnings(made.text)
     call.services.scheduler.nudge()
     change = Change(changed=bool(changes), diff=changes, dry_run=edit.dry_run, warnings=warnings)
     return SetChange(set=view(made, known), change=change)
+
+
+async def _live_warnings(text: SetText) -> list[str]:
+    """Of a share whose server is gone nobody waits for an answer."""
+    try:
+        return await asyncio.wait_for(asyncio.to_thread(live_warnings, text), _LOOK_SECONDS)
+    except TimeoutError:
+        return []
 
 
 async def remove_set(call: Call) -> Change:

@@ -15,7 +15,7 @@ from backupd.model.sets import ConfigDocument
 from backupd.model.store_access import NO_ACCESS, StoreAccess
 from backupd.model.streams import StreamOrder
 from backupd.model.structs import Number, Rate, Seconds, Strict, WorkerCount
-from backupd.model.tolerance import ToleranceText
+from backupd.model.tolerance import ToleranceOrder
 from backupd.model.watching import WatchedSince
 
 Overwrite = Literal["if-changed", "if-newer", "always", "never"]
@@ -168,9 +168,7 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     watched: WatchedSince | None = None
     """None: everything is looked at."""
     streams: list[StreamOrder] = []
-    tolerate: list[ToleranceText] = []
-    drop_permille: Number = 500
-    """So many of a thousand files of the last snapshot have to be gone for a warning; 0: it is never given."""
+    tolerance: ToleranceOrder = ToleranceOrder()
 
 
 class Selection(Strict, frozen=True, kw_only=True):

@@ -163,8 +163,8 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """Whether what .gitignore files in the sources name is left out."""
     tolerate: list[ToleranceText] = []
     """What becomes of files that change, vanish or can't be read while they are backed up."""
-    drop_warning: str = DROP_WARNING
-    """A percentage: how much of the last snapshot's files may be gone before a run warns of it; `off`."""
+    drop_warning: str | bool = DROP_WARNING
+    """A percentage: a run warns where so much of the last snapshot's files is gone; `off`, or false."""
 
     @property
     def filter_words(self) -> FilterWords:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from backupd.model.structs import Text
+from backupd.model.structs import Number, Strict, Text
 
 Tolerance = Literal["ok", "warn", "fail"]
 TolerableKind = Literal["changed", "vanished", "unreadable", "live"]
@@ -38,3 +38,11 @@ class ToleranceText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True,
     name: str | None = None
     """For messages."""
     enabled: bool = True
+
+
+class ToleranceOrder(Strict, frozen=True, kw_only=True):
+    """What of it a job is told."""
+
+    rules: list[ToleranceText] = []
+    drop_permille: Number = 500
+    """So many of a thousand files of the last snapshot have to be gone for a warning; 0: it is never given."""

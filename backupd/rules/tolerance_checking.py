@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backupd.errors import ConfigError, UsageError
-from backupd.model.tolerance import ToleranceText
+from backupd.model.tolerance import DROP_WARNING, ToleranceText
 from backupd.rules.tolerance import rule_of
 from backupd.sizes import parse_share
 
@@ -33,6 +33,10 @@ def check_tolerance(set_name: str, texts: Sequence[ToleranceText]) -> None:
             ) from error
 
 
-def drop_permille(text: str) -> int:
-    """Thousandths of the files that have to be gone for a warning; 0: off. Raises UsageError."""
-    return 0 if text.strip() == _OFF else parse_share(text)
+def drop_permille(word: str | bool) -> int:
+    """Thousandths of the files that have to be gone for a warning; 0: off. Raises UsageError.
+
+    word: a plain `off` is a truth value in YAML.
+    """
+    text = (DROP_WARNING if word else _OFF) if isinstance(word, bool) else word.strip()
+    return 0 if text == _OFF else parse_share(text)

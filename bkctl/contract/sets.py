@@ -13,6 +13,7 @@ from backupd.model.schedules import ScheduleText
 from backupd.model.secret_references import SecretReference
 from backupd.model.sets import ContinuousText
 from backupd.model.streams import StreamText
+from backupd.model.tolerance import ToleranceText
 from bkctl.contract.parts import (
     Changed,
     Count,
@@ -80,6 +81,9 @@ class BackupSet(Shown, kw_only=True):
     markers: list[str]
     cachedir_tag: bool
     gitignore: bool
+    tolerate: list[ToleranceText]
+    drop_warning: str | bool
+    """Share of the last snapshot's files that has to be gone for a warning; `off`, or false."""
     continuous: bool | ContinuousText
     """Whether its sources are watched, or when it runs then."""
     commands: list[CommandText]

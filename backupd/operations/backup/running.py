@@ -240,7 +240,7 @@ class _Run:
             storing.tell_files()
             is_whole = self._order.watched is None or not self._order.watched.since
             tell_walk(context, self._use, walk, self._tally, is_whole=is_whole)
-            permille = self._order.drop_permille
+            permille = self._order.tolerance.drop_permille
             draft.drop = sudden_drop(context, self._use, self._tally, base.newest, permille)
         except DamagedCacheError:
             raise

@@ -178,7 +178,7 @@ def walk_rules(
         untouched,
         sorted(os.fsencode(stream.text.name) for stream in order.streams),
         [str(stream.text.kind) for stream in order.streams],
-        Tolerances([_with_real_place(text) for text in order.tolerate]),
+        Tolerances([_with_real_place(text) for text in order.tolerance.rules]),
     )
 
 

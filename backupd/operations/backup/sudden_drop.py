@@ -39,17 +39,20 @@ def sudden_drop(
     context: JobContext, use: SetUse, tally: Tally, newest: Snapshot | None, permille: int
 ) -> SuddenDrop | None:
     """Whether so many files are gone since the newest complete snapshot that somebody should know."""
-    if newest is None or not permille:
+    if newest is None or not is_sudden(newest.file_count, tally.seen, permille):
         return None
     before, now = newest.file_count, tally.seen
-    gone = before - now
-    if gone < _LEAST_GONE or gone * 1000 < before * permille:
-        return None
     identity = naming.snapshot_id_text(newest.id)
     time = moments.rfc3339(newest.started_ns, context.zone)[:16].replace("T", " ")
     told = f"{now:,} {'file' if now == 1 else 'files'} where the last snapshot ({names.short(identity)}, {time}) has"
     why = "its sources or filters were changed since" if _is_changed(use, newest) else "is a disk not mounted?"
     return SuddenDrop(before, now, identity, f"{told} {before:,}: {why}")
+
+
+def is_sudden(before: int, now: int, permille: int) -> bool:
+    """Whether so many files are gone. permille: of those before; 0: it never is."""
+    gone = before - now
+    return permille > 0 and gone >= _LEAST_GONE and gone * 1000 >= before * permille
 
 
 def _is_changed(use: SetUse, newest: Snapshot) -> bool:

@@ -23,10 +23,11 @@ class Tally:
         tell: Callable[[Problem, Severity], None],
         warn: Callable[[str], None],
         states: FileStates,
-        tolerances: Tolerances,
+        tolerances: Tolerances | None = None,
     ) -> None:
         """tell: of a problem. warn: of what the whole run is to know."""
-        self._tell, self.warn, self.states, self._tolerances = tell, warn, states, tolerances
+        self._tell, self.warn, self.states = tell, warn, states
+        self._tolerances = tolerances if tolerances is not None else Tolerances()
         self.seen = self.new = self.changed = self.same = self.gone = self.left_out = 0
         self.attributes = self.failed = 0
         """Among `changed` those whose content is as it was; what is not stored, for it could not be read."""
