@@ -1,6 +1,6 @@
 """Ten minutes of edits on a watched set while its processes are killed: what is stored in the end is what is there.
 
-`--full-size`: 2,000 edits over ten minutes on 2,000 files; else, by night, 200 in one. Prints what reliability.md tells.
+`--full-size`: 2,000 edits over ten minutes on 2,000 files; else, by night, 200 in one. Prints what is told of it.
 """
 
 from __future__ import annotations
