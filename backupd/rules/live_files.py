@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from operator import itemgetter
 
 from backupd.model.results import shown
 from backupd.rules.tolerance import Tolerances
@@ -18,7 +19,10 @@ _HINTS = {b".pst": "Outlook", b".ost": "Outlook", b".qcow2": "a virtual machine"
 """Whether they are open nobody knows by their names: told in the log alone."""
 _ENDS = (_WAL, b".ibd", *_OTHERS, *(end.upper() for end in _OTHERS))
 _HINT_ENDS = (*_HINTS, *(end.upper() for end in _HINTS))
-_MARKS = tuple(end + b"\0" for end in (*_ENDS, *_HINT_ENDS, *(b"\0" + name for name in _EXACT)))
+_LAST = 4
+_MARKS = frozenset(name[-_LAST:] for name in (*_ENDS, *_HINT_ENDS, *_EXACT))
+"""The last bytes of all of them: nearly every directory has none that ends so."""
+_END = itemgetter(slice(-_LAST, None))
 _MOST_NAMED = 10
 _WORDS = {
     "postgresql": "a stream `postgresql: DB` stores it",
@@ -40,8 +44,7 @@ class LiveFiles:
 
     def look(self, directory: bytes, names: list[bytes]) -> None:
         """Look at names of a directory; asked for every entry of a source, so it does little."""
-        joined = b"\0".join([b"", *names, b""])
-        if not any(mark in joined for mark in _MARKS):
+        if _MARKS.isdisjoint(map(_END, names)):
             return
         for name in [name for name in names if name.endswith(_ENDS)]:
             if name.endswith(_WAL):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,33 @@ def test_a_file_that_changes_while_it_is_read_goes_by_rules(bench: Bench) -> Non
     assert [one.message for one in outcome.log if "tolerance rule" in one.message] == [
         "nothing was met that the tolerance rule gone, vanished ok is about"
     ]
+
+
+def test_files_that_vanish_before_they_are_read_go_by_rules(bench: Bench) -> None:
+    """A large file keeps the only worker busy meanwhile."""
+    bench.write("a", os.urandom(48 << 20))
+    rules = [ToleranceText(below=f"{bench.source}/passing", vanished="ok")]
+    vanished = 0
+    for _ in range(5):
+        for number in range(300):
+            bench.write(f"passing/{number}", b"x" * 30_000)
+        thread = threading.Thread(target=_unlink_once_it_runs, args=(bench,))
+        thread.start()
+        outcome = bench.back_up_now(tolerance=ToleranceOrder(rules=rules, drop_permille=0), no_cache=True)
+        thread.join()
+        found = run_of(outcome)["problems"]
+        assert (outcome.done.exit_code, found["count"]) == (0, 0)
+        vanished += found["tolerated"].get("vanished", 0)
+        if vanished:
+            break
+    assert vanished, "no file vanished at the right moment in five runs"
+
+
+def _unlink_once_it_runs(bench: Bench) -> None:
+    before = len(list(bench.place.glob("r*/sessions/*")))
+    end = time.monotonic() + 10
+    while time.monotonic() < end and len(list(bench.place.glob("r*/sessions/*"))) <= before:
+        time.sleep(0.002)
+    time.sleep(0.05)
+    for path in (bench.source / "passing").iterdir():
+        path.unlink(missing_ok=True)
