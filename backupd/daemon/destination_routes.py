@@ -6,7 +6,7 @@ from backupd.catalog.definitions import StoredDestination
 from backupd.daemon import seeding
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import ADMINS, EVERYONE
-from backupd.daemon.key_watching import tell_credentials
+from backupd.daemon.key_watching import caller, tell_credentials
 from backupd.daemon.route import Call, Route
 from backupd.model.api import Change, DestinationChange, DestinationList, DestinationView, EditDestination
 from backupd.rules.option_policy import by_policy, refuse
@@ -56,7 +56,7 @@ async def edit_destination(call: Call) -> DestinationChange:
     )
     change = Change(changed=bool(changes), diff=changes, dry_run=edit.dry_run)
     if not edit.dry_run:
-        await tell_credentials(call, {f"destination/{made.text.name}": changes})
+        await tell_credentials(call.services.notices, {f"destination/{made.text.name}": changes}, caller(call))
     return DestinationChange(destination=view(made, known), change=change)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
+from backupd.daemon.notices.hub import Notices
 from backupd.daemon.route import Call
 from backupd.daemon.services import Services
 from backupd.errors import BackupError
@@ -23,8 +24,7 @@ class KeyWatch:
     def __init__(self, call: Call, order: KeyOrder) -> None:
         """order: with the place that its process opens."""
         self._services, self._order = call.services, order
-        peer = call.peer
-        self._user = peer.name or f"uid {peer.uid}"
+        self._user = caller(call)
         self._is_over = False
 
     async def hear(self, event: FromJob) -> None:
@@ -63,17 +63,21 @@ class KeyWatch:
         )
 
 
-async def tell_credentials(call: Call, diff: Mapping[str, Any]) -> None:
+def caller(call: Call) -> str:
+    """Who calls, as notices name him."""
+    return call.peer.name or f"uid {call.peer.uid}"
+
+
+async def tell_credentials(notices: Notices, diff: Mapping[str, Any], user: str) -> None:
     """Tell of destinations that were there before and whose login is now read from elsewhere.
 
-    diff: what was changed, as `config apply` has it.
+    diff: what was changed, as `config apply` has it. user: who did it.
     """
     for thing, fields in sorted(diff.items()):
         kind, _, name = thing.partition("/")
         if kind == "destination" and "credentials" in fields and not _is_new(fields):
-            user = call.peer.name or f"uid {call.peer.uid}"
             use = KeyUse(verb="credentials", user=user, set_name=None, destination=name)
-            await call.services.notices.tell_key(use)
+            await notices.tell_key(use)
 
 
 def _is_new(fields: Mapping[str, Any]) -> bool:

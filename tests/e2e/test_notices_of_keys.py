@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import signal
 from collections.abc import Generator
 
 import msgspec
@@ -114,3 +115,36 @@ def test_another_login_of_a_destination_is_told(told: Noticing) -> None:
     told.mail.wait_for(2)
     assert told.settle() == 2
     told.daemon.good("destination", "remove", "far", "--yes")
+
+
+def test_another_login_in_a_file_is_told_however_the_file_is_read(told: Noticing) -> None:
+    """On a signal, with another setting, at a start: nobody has to ask for a reload for it to be in force."""
+    daemon, file = told.daemon, told.daemon.config / "conf.d" / "near.yaml"
+
+    def write(variable: str) -> None:
+        place = {"name": "near", "place": "webdavs://dav.example.org/n", "credentials": {"env": variable}}
+        file.write_text(json.dumps({"destinations": [place]}))
+
+    file.parent.mkdir(exist_ok=True)
+    write("NEAR")
+    daemon.good("config", "reload")
+    write("NEAR_2")
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGHUP)
+    (mail,) = told.mail.wait_for(1)
+    assert mail.subject.startswith("near: login changed (")
+    for body in bodies(told):
+        assert "a file of conf.d changed the login of the destination near" in body
+    write("NEAR_3")
+    daemon.good("config", "set", "queue.jobs_at_once", "3")
+    mail = told.mail.wait_for(2)[-1]
+    assert f"{getpass.getuser()} changed the login" in " ".join(str(mail.message).split())
+    daemon.stop()
+    write("NEAR_4")
+    daemon.start()
+    mail = told.mail.wait_for(3)[-1]
+    assert mail.subject.startswith("near: login changed (")
+    assert told.settle() == 3
+    file.unlink()
+    daemon.good("config", "reload")
+    daemon.good("destination", "remove", "near", "--yes")
