@@ -13,7 +13,7 @@ from backupd.daemon.route import Call, Route
 from backupd.errors import BusyError
 from backupd.model.api import Change, EditSet, RepositoryView, SetChange, SetList, SetView
 from backupd.model.places import inside
-from backupd.rules.definition_rules import places_inside
+from backupd.rules.definition_rules import check_set, places_inside
 from backupd.rules.filter_checking import filter_warnings
 from backupd.rules.option_policy import by_policy, refuse
 
@@ -53,7 +53,8 @@ async def show_set(call: Call) -> SetView:
 async def create_set(call: Call) -> SetChange:
     """Make a set."""
     known, edit = call.services.definitions, call.body
-    text = by_policy(edit.text, "sets", call.services.configuration.policy, edit.said)
+    policy = call.services.configuration.policy
+    text = by_policy(edit.text, "sets", policy, edit.said, lambda one: check_set(one, known.places))
     made = await known.add_set(text, dry_run=edit.dry_run)
     warnings = [*places_inside(made.text, known.places), *await one_disk.warnings(made.text, known)]
     warnings += await asyncio.to_thread(command_warnings, made.text)
@@ -67,7 +68,7 @@ async def edit_set(call: Call) -> SetChange:
     known, edit = call.services.definitions, call.body
     stored = known.set(call.path["set"])
     call.services.scheduler.ahead.refuse_past(edit.text, stored.text)
-    refuse(edit.text, "sets", call.services.configuration.policy, stored.text)
+    refuse(check_set(edit.text, known.places), "sets", call.services.configuration.policy, stored.text)
     made, changes = await known.change_set(stored, edit.text, dry_run=edit.dry_run)
     warnings: list[str] = []
     if changes.keys() & {"sources", "to"}:

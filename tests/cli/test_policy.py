@@ -8,8 +8,11 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from backupd.model.api import EditSet, SetChange
+from bkctl.daemon_client import DaemonClient
 from tests.support.daemon import Daemon, running_daemon
 
 _POLICY = """\
@@ -103,6 +106,21 @@ def test_changes_and_documents_are_refused_too(shared: Daemon) -> None:
     assert changed["exit"] in (10, 17)
     place = shared.good("destination", "list")["destinations"][0]["name"]
     assert shared.json("destination", "edit", place, "--allow-plaintext")["exit"] == 17
+
+
+def test_the_locked_value_in_another_spelling_is_taken(daemon: Daemon) -> None:
+    """By the API for a new set, a change and a document: what is refused must be something else."""
+    _lay_down(daemon, "sets: {retention: {lock: {rules: [{weekly: 4, when: SAT}]}}}")
+    again = {"rules": [{"weekly": 4, "when": "Sat"}]}
+    daemon.good("set", "apply", "-f", "-", stdin=_document("text", to=["to-text"], retention=again))
+    text = {"name": "api", "sources": ["/etc"], "to": ["to-text"], "retention": again}
+    client = DaemonClient(str(daemon.socket), "")
+    for method, path in (("POST", "/v1/sets"), ("PUT", "/v1/sets/api")):
+        client.request(method, path, msgspec.convert({"text": text}, EditSet), SetChange)
+    assert _set(daemon, "api")["retention"] == {"rules": [{"weekly": 4, "when": "sat"}]}
+    again["rules"] = [{"weekly": 4, "when": "sun"}]
+    document = _document("text", to=["to-text"], retention=again)
+    assert daemon.json("set", "apply", "-f", "-", stdin=document)["exit"] == 17
 
 
 def test_settings_are_held_to_it_and_show_it(shared: Daemon) -> None:
