@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -38,6 +38,8 @@ _BY_ITSELF = "a file of conf.d"
 _DEFAULTS = dict(entries(DaemonSettings()))
 
 _log = logging.getLogger("backupd.settings")
+
+_Fact = TypeVar("_Fact")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +87,10 @@ class Configuration:
 
     async def start(self) -> None:
         """Read all; with a fault in it the last good state goes on. Raises nothing for what stands in files."""
-        for name in (_FACT, _POLICY_FACT):
-            kept = await asyncio.wrap_future(self._database.read(fact, name))
-            if kept is not None:
-                self._kept[name] = kept
-        try:
-            if _FACT in self._kept:
-                value = msgspec.json.decode(self._kept[_FACT], type=DaemonSettings)
-                self._located = Located(value, self._located.name, None)
-            if _POLICY_FACT in self._kept:
-                self.policy = msgspec.json.decode(self._kept[_POLICY_FACT], type=list[PolicyRule])
-        except msgspec.MsgspecError as error:
-            # Another version had settings that this one does not know.
-            _log.warning("the settings kept from before are not understood: %s", error)
+        settings = await self._kept_before(_FACT, DaemonSettings)
+        if settings is not None:
+            self._located = Located(settings, self._located.name, None)
+        self.policy = await self._kept_before(_POLICY_FACT, list[PolicyRule]) or []
         try:
             await self.reload()
         except (UsageError, ConflictError) as error:
@@ -236,6 +229,19 @@ class Configuration:
         if not dry_run and changed != text:
             config_files.write_text(path, changed)
         return found.value
+
+    async def _kept_before(self, name: str, kind: type[_Fact]) -> _Fact | None:
+        """What was in force last; None: nothing was, or it is not understood."""
+        text = await asyncio.wrap_future(self._database.read(fact, name))
+        if text is None:
+            return None
+        self._kept[name] = text
+        try:
+            return msgspec.json.decode(text, type=kind)
+        except msgspec.MsgspecError as error:
+            # Another version had settings that this one does not know.
+            _log.warning("the %s kept from before is not understood: %s", name, error)
+            return None
 
     async def _keep(self, name: str, value: DaemonSettings | list[PolicyRule]) -> None:
         text = msgspec.json.encode(value).decode()

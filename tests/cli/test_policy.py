@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -163,9 +165,13 @@ def test_a_policy_with_a_fault_leaves_the_last_one_in_force(daemon: Daemon) -> N
     failed = daemon.json("config", "reload")
     assert (failed["exit"], failed["error"]["hint"]) == (2, "did you mean compression?")
     assert f"{path}, line 1: compresion:" in failed["error"]["message"]
-    daemon.stop()
-    daemon.start()
-    assert _create(daemon, "docs", "--compression", "none")["exit"] == 17
+    for settings in ("", "{}", '{"of_another_version": 1}'):
+        daemon.stop()
+        with closing(sqlite3.connect(daemon.state / "catalog.sqlite")) as catalog, catalog:
+            # The policy does not go with settings that are not understood.
+            catalog.execute("UPDATE facts SET value = ? WHERE key = 'settings'", (settings,))
+        daemon.start()
+        assert _create(daemon, "docs", "--compression", "none")["exit"] == 17, settings
     path.write_text("sets: {compression: {lock: best}}")
     os.chmod(path, 0o664)
     failed = daemon.json("config", "reload")
