@@ -130,12 +130,16 @@ class Definitions:
         found = [one for one in self.destinations if lies_in(place, one.text.place)]
         return max(found, key=lambda one: len(one.text.place), default=None)
 
+    def find_set(self, set_id: str | None) -> StoredSet | None:
+        """A set by its whole id. None: it was removed meanwhile, or none is meant."""
+        return next((stored for stored in self.sets if stored.id == set_id), None)
+
     def set_by_id(self, set_id: str) -> StoredSet:
         """A set by its whole id. Raises SetNotFoundError: it was removed meanwhile."""
-        for stored in self.sets:
-            if stored.id == set_id:
-                return stored
-        raise SetNotFoundError("the set was removed meanwhile")
+        stored = self.find_set(set_id)
+        if stored is None:
+            raise SetNotFoundError("the set was removed meanwhile")
+        return stored
 
     def repository(self, set_id: str, destination_id: str) -> StoredRepository | None:
         """Where a set is stored at a destination, None before its first run there."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
+from backupd.daemon.definitions import Definitions
 from backupd.daemon.notices.hub import Notices
 from backupd.daemon.route import Call
-from backupd.daemon.services import Services
 from backupd.errors import BackupError
 from backupd.model.events import Done, Failed, FromJob
 from backupd.model.notices import KeyUse
@@ -22,9 +22,14 @@ class KeyWatch:
     """Of one question, for as long as it is carried out."""
 
     def __init__(self, call: Call, order: KeyOrder) -> None:
-        """order: with the place that its process opens."""
+        """order: with the place that its process opens. Raises SetNotFoundError."""
         self._services, self._order = call.services, order
         self._user = caller(call)
+        known = call.services.definitions
+        destination = known.destination_of(order.place)
+        # Before its process begins: a set that is removed meanwhile is no reason to be silent.
+        self._set_name = _set_at(known, order)
+        self._destination = destination.text.name if destination is not None else None
         self._is_over = False
 
     async def hear(self, event: FromJob) -> None:
@@ -50,13 +55,11 @@ class KeyWatch:
             self._services.start(self._services.notices.tell_key(self._use(is_whole=False)))
 
     def _use(self, slot: str = "", label: str = "", *, is_whole: bool = True) -> KeyUse:
-        known = self._services.definitions
-        destination = known.destination_of(self._order.place)
         return KeyUse(
             verb=self._order.verb,
             user=self._user,
-            set_name=_set_at(self._services, self._order),
-            destination=destination.text.name if destination is not None else None,
+            set_name=self._set_name,
+            destination=self._destination,
             slot=slot,
             label=label,
             is_whole=is_whole,
@@ -85,11 +88,11 @@ def _is_new(fields: Mapping[str, Any]) -> bool:
     return isinstance(name, dict) and name.get("from") is None
 
 
-def _set_at(services: Services, order: KeyOrder) -> str | None:
-    """Name of the set whose repository is opened; None: it is of no set here."""
-    known = services.definitions
+def _set_at(known: Definitions, order: KeyOrder) -> str | None:
+    """Name of the set whose repository is opened; None: it is of no set here. Raises SetNotFoundError."""
     places = {one.id: one.text.place for one in known.destinations}
     for row in known.repositories:
         if row.destination_id in places and inside(places[row.destination_id], row.repository) == order.place:
-            return next((one.text.name for one in known.sets if one.id == row.set_id), None)
+            stored = known.find_set(row.set_id)
+            return stored.text.name if stored is not None else None
     return known.set(order.set_name).text.name if order.set_name is not None else None

@@ -6,6 +6,7 @@ import getpass
 import json
 import signal
 from collections.abc import Generator
+from contextlib import contextmanager
 
 import msgspec
 import pytest
@@ -42,6 +43,20 @@ def bodies(told: Noticing) -> list[str]:
     return [" ".join(part.get_content().split()) for part in parts]  # type: ignore[union-attr]
 
 
+@contextmanager
+def _adding(told: Noticing, set_name: str) -> Generator[None, None, None]:
+    """While the process that adds a password to the set's repository is there."""
+    order = KeyOrder(place="", verb="add", set_name=set_name, new_secret=b"correct-horse-9")
+    body = msgspec.json.encode(Question(order=order))
+    words = b"POST /v1/questions HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    assert told.daemon.process is not None
+    pid = told.daemon.process.pid
+    slow_set.wait_for(lambda: not list(children(pid)))
+    with Raw(told.daemon.socket, words + body):
+        slow_set.wait_for(lambda: bool(list(children(pid))))
+        yield
+
+
 def test_a_key_that_is_shown_is_mailed_as_text_and_html(told: Noticing) -> None:
     """And the mail holds nothing of it. What is asked without seeing a key is told nobody."""
     told.daemon.good("key", "show", "home")
@@ -76,18 +91,24 @@ def test_each_change_of_what_opens_a_repository_is_told(told: Noticing) -> None:
 
 def test_a_change_that_broke_off_is_told_as_what_it_is(told: Noticing) -> None:
     """Else who hangs up at the right moment has added a password, and nobody hears of it."""
-    order = KeyOrder(place="", verb="add", set_name="home", new_secret=b"correct-horse-9")
-    body = msgspec.json.encode(Question(order=order))
-    words = b"POST /v1/questions HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
-    assert told.daemon.process is not None
-    pid = told.daemon.process.pid
-    slow_set.wait_for(lambda: not list(children(pid)))
-    with Raw(told.daemon.socket, words + body):
-        slow_set.wait_for(lambda: bool(list(children(pid))))
+    with _adding(told, "home"):
         slow_set.kill_jobs(told.daemon)
     for text in bodies(told):
         assert "broke off; it may be done all the same" in text
     assert told.mail.received[0].subject.startswith("home: key added? (")
+
+
+def test_a_change_is_told_of_a_set_that_was_removed_meanwhile(told: Noticing) -> None:
+    """Else whoever removes the set, and hangs up, adds a password unseen."""
+    daemon = told.daemon
+    daemon.good("set", "create", "gone", "--source", told.home / "source", "--to", "repo")
+    daemon.good("backup", "gone")
+    with _adding(told, "gone"):
+        daemon.good("set", "delete", "gone", "--yes")
+        slow_set.kill_jobs(daemon)
+    (mail,) = told.mail.wait_for(1)
+    # The process may have been done before it was killed.
+    assert mail.subject.startswith("gone: key added")
 
 
 def test_another_login_of_a_destination_is_told(told: Noticing) -> None:
