@@ -117,8 +117,8 @@ def test_homes_that_are_one_are_removed_once(tmp_path: Path) -> None:
 def test_a_table_of_mounts_that_is_none_is_an_error_not_an_empty_one(tmp_path: Path) -> None:
     """What is not understood forbids a removal."""
     table = tmp_path / "mountinfo"
-    table.write_text("22 27 8:1 / /a/b\\040c rw - ext4 /dev/sda1 rw\n23 27 8:1 / /ab rw - ext4 /dev/sda1 rw\n")
-    assert mount_points_in("/a", str(table)) == ["/a/b c"]
+    table.write_bytes(b"22 27 8:1 / /a/b\\040c rw - ext4 /dev/sda1 rw\n23 27 8:1 / /a/d\re rw - ext4 /dev/sda1 rw\n")
+    assert mount_points_in("/a", str(table)) == ["/a/b c", "/a/d\re"]
     assert mount_points_in("/a/b c", str(table)) == ["/a/b c"]
     for line in ("nonsense\n", "22 27 8:1 / none rw - ext4 x rw\n"):
         table.write_text(line)
