@@ -103,7 +103,7 @@ class RunCommands(FollowUp):
     async def after_interruption(self, job: LiveJob, outcome: Outcome) -> Outcome:
         """What a former daemon could not run any more: all that undoes what was done before the run, but no `post`."""
         request = job.request.backup
-        stored = next((one for one in self._known.sets if one.id == job.stored.set_id), None)
+        stored = self._known.find_set(job.stored.set_id)
         if stored is None or request is None or request.dry_run or job.stored.kind != "backup":
             return outcome
         await self._after(job, stored, outcome, ("failure", "finally"))

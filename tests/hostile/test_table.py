@@ -53,7 +53,7 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/catalog/command_results.py:_json": _ENCODES,
     "backupd/daemon/child.py:ChildJob.events": "the decoder of `frames from a job`; whatever fails ends the reading",
     "backupd/daemon/configuration.py:Configuration._keep": _OWN,
-    "backupd/daemon/configuration.py:Configuration.start": _OWN,
+    "backupd/daemon/configuration.py:Configuration._kept_before": _OWN,
     "backupd/daemon/gate.py:credentials": _KERNEL,
     "backupd/daemon/planning.py:backup_order": _ENCODES,
     "backupd/daemon/report_records.py:_decoded": "of our own catalog; others: tests/unit/daemon/test_report_records.py",
