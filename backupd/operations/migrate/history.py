@@ -23,12 +23,12 @@ from backupd.operations.backup.session import Publishing, RunningSession, Writer
 from backupd.operations.backup.space import SpaceGuard
 from backupd.operations.context import JobContext
 from backupd.operations.migrate.history_report import HistoryReport
-from backupd.operations.migrate.new_chunks import NewChunks
 from backupd.operations.migrate.recutting import Naming, Recutter
 from backupd.operations.migrate.retreeing import TreeRecutter
 from backupd.operations.migrate.surveying import Left, Survey
-from backupd.operations.migrate.ticker import Ticker
+from backupd.operations.new_chunks import NewChunks
 from backupd.operations.places import OpenPlace, SnapshotAt
+from backupd.operations.ticker import Ticker
 from backupd.operations.writing_anew import GivenUpError, WritingAnew, rewritten_id
 from backupd.repository.dropping import drop_snapshots
 from backupd.repository.index_loading import LoadedIndex
