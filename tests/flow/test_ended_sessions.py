@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from backupd.repository.index_loading import load_index
 from backupd.repository.records import Records
 from backupd.seal.header import ObjectKind
 from backupd.snapshot import naming
-from backupd.snapshot.records import BlockList, Drop, Record
+from backupd.snapshot.records import BlockList, Drop
 from tests.support import damaging
+from tests.support.asleep import Asleep
 from tests.support.histories import History
 
 _SET = "source"
@@ -28,23 +28,6 @@ def _history(tmp_path: Path) -> History:
     history = History(tmp_path, 67)
     history.back_up({"a": 1000})
     return history
-
-
-class Asleep(Records):
-    """Something happens right before, or right after, the next record is created."""
-
-    before: Callable[[], None] | None = None
-    after: Callable[[], None] | None = None
-
-    def put(self, kind: ObjectKind, name: str, record: Record) -> None:
-        """As ever."""
-        before, after = self.before, self.after
-        self.before = self.after = None
-        if before is not None:
-            before()
-        super().put(kind, name, record)
-        if after is not None:
-            after()
 
 
 class Writer:

@@ -1,4 +1,4 @@
-"""Migrations of one history: as they are told, and with something that happens between two of their steps."""
+"""Histories that are cut or written anew: as they are told, and with something between two of their steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from backupd.cancel import Cancel
 from backupd.errors import StoppedError
 from backupd.house import run
 from backupd.model import events
-from backupd.model.orders import MigrateOrder, SnapshotListOrder
+from backupd.model.orders import MigrateOrder, Order, SnapshotListOrder
 from backupd.operations.context import JobContext
 from backupd.settings import directories
 from tests.support.backing_up import run_of
@@ -66,16 +66,19 @@ def migrate_here(
     history: History, hear: Callable[[str], None], cancel: Cancel | None = None, **options: Any
 ) -> events.Done:
     """In this very process. hear: is told of each step before it begins. Raises what ends it."""
-    bench = history.bench
-    bench.clock.ahead_seconds += 120
+    history.bench.clock.ahead_seconds += 120
+    return run_here(history, migrate_order(history, **options), hear, cancel)
+
+
+def run_here(history: History, order: Order, hear: Callable[[str], None], cancel: Cancel | None = None) -> events.Done:
+    """An order in this very process. hear: is told of each step before it begins. Raises what ends it."""
 
     def tell(event: object) -> None:
         if isinstance(event, events.Step):
             hear(event.name)
 
-    environ = bench.machine.environ
-    order = migrate_order(history, **options)
-    context = JobContext(order, bench.clock, cancel or Cancel(), environ, directories.find(environ), tell)
+    environ, clock = history.bench.machine.environ, history.bench.clock
+    context = JobContext(order, clock, cancel or Cancel(), environ, directories.find(environ), tell)
     return run(order, context)
 
 

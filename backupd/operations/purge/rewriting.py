@@ -16,16 +16,15 @@ from backupd.operations.backup.posting import Posts
 from backupd.operations.backup.session import Publishing, RunningSession, WriterIdentity, validate
 from backupd.operations.context import JobContext
 from backupd.operations.new_chunks import NewChunks
-from backupd.operations.places import OpenPlace
+from backupd.operations.places import OpenPlace, SnapshotAt
 from backupd.operations.purge.choosing import Wish, remaining_sources
 from backupd.operations.ticker import Ticker
-from backupd.operations.writing_anew import WritingAnew, rewritten_id
+from backupd.operations.writing_anew import Replaced, WritingAnew, rewritten_id
 from backupd.repository.index_loading import LoadedIndex, load_index
-from backupd.repository.notes import write_note
 from backupd.repository.reader import ChunkReader
 from backupd.settings.directories import ensure
-from backupd.snapshot.notes import PIN, Noted
-from backupd.snapshot.records import Note, Rewriting, Snapshot
+from backupd.snapshot.notes import Noted
+from backupd.snapshot.records import Rewriting, Snapshot
 from backupd.tree.omitting import Omission
 
 
@@ -50,27 +49,23 @@ class Rewriter:
         """Close the tables."""
         self._index.tables.close()
 
-    def rewrite(self, wish: Wish, noted: Noted, standing: dict[bytes, str]) -> Snapshot:
+    def rewrite(self, wish: Wish, noted: Noted, standing: dict[bytes, SnapshotAt]) -> Replaced:
         """The snapshot that stands in for the old one, which is not dropped here; it may be there from an earlier call.
 
-        standing: names of the set's snapshots by id. Raises ConflictError where the old one was dropped meanwhile.
+        standing: the set's snapshots by id. Raises ConflictError where the old one was dropped meanwhile.
         """
         old = wish.snapshot
         new_id = rewritten_id(self._chunk_id_key, old.id, self._omission.paths)
-        name = standing.get(new_id)
-        if name is not None:
-            return self._records.snapshot(name)
-        if noted.is_pinned:
-            # Before there is anything that a policy could drop.
-            note = Note(self._context.clock.now_ns(), self._who.host_id, new_id, PIN, noted.reason)
-            write_note(self._records, note)
+        writing = WritingAnew(self._context, self._place, self._index, self._who)
+        stand_in = standing.get(new_id)
+        if stand_in is not None and writing.is_whole(wish.at, stand_in, wish.new_root):
+            return Replaced(wish.at, stand_in, is_fresh=False)
 
         def fill(publishing: Publishing, session: RunningSession) -> Snapshot:
             root = self._store_nodes(wish.snapshot.root, publishing, session)
             return self._stand_in(wish, new_id, root, noted)
 
-        writing = WritingAnew(self._context, self._place, self._index, self._who)
-        return writing.write(wish.at, fill).snapshot
+        return Replaced(wish.at, writing.write(wish.at, new_id, noted, fill), is_fresh=True)
 
     def _store_nodes(self, root: bytes, publishing: Publishing, session: RunningSession) -> bytes:
         """Store the nodes on the way to the paths; gives the new top node."""
