@@ -10,7 +10,8 @@ import pytest
 
 from backupd.cancel import Cancel
 from backupd.model import events
-from backupd.model.orders import Selection, SnapshotNoteOrder, SnapshotShowOrder
+from backupd.model.orders import RetentionOrder, Selection, SnapshotNoteOrder, SnapshotShowOrder
+from backupd.model.retention import RetentionText
 from backupd.repository.notes import write_note
 from backupd.seal.header import ObjectKind
 from backupd.sizes import MIB
@@ -26,6 +27,7 @@ from tests.support.migrating import (
     back_up,
     listed,
     migrate,
+    migrate_as_told,
     migrate_here,
     rename,
 )
@@ -75,6 +77,14 @@ def _no_sessions(history: History) -> bool:
     return not list(history.bench.place.glob("r*/sessions/*/*"))
 
 
+def _retain(history: History, **policy: Any) -> dict[str, Any]:
+    (set_id,) = {name.set_id for name in history.records().snapshot_names()}
+    place, text = str(history.bench.place), RetentionText(**policy)
+    order = RetentionOrder(place=place, set_name=set_id, policy=text, apply=True)
+    found: dict[str, Any] = history.bench.machine.run(order, history.bench.clock).result
+    return found
+
+
 def test_what_is_noted_of_the_old_one_meanwhile_goes_along(history: History) -> None:
     """Else retention drops what somebody pinned while the migration ran, and he never hears of it."""
     first, second = _staged(history, 2)
@@ -110,6 +120,20 @@ def test_an_old_one_of_which_something_unknown_is_noted_meanwhile_stays(history:
     assert second in {one["id"] for one in listed(history)}
 
 
+@pytest.mark.parametrize("which", ["old", "new"])
+def test_a_pin_of_either_keeps_both_from_retention(history: History, which: str) -> None:
+    """Else a pin is worth nothing until the migration that was killed is run again."""
+    (old,) = _staged(history, 1)
+    (pair,) = Killed(history, chunk_size_bytes=FINE).said["rewritten"]
+    assert pair["old"] == old
+    _say(history, pair[which], "pin")
+    assert (_retain(history, jobs=1)["dropped_count"], len(listed(history))) == (0, 3)
+    rename(history, _told(migrate_as_told(history, chunk_size_bytes=FINE)))
+    assert _facts(history, pair["new"])["pinned"]
+    assert _retain(history, jobs=1)["dropped_count"] == 0
+    history.check_all()
+
+
 def test_an_old_one_that_is_dropped_meanwhile_takes_along_what_stands_in(history: History) -> None:
     """Else what somebody purged stands there again, and is told as written anew."""
     first, second = _staged(history, 2)
@@ -120,6 +144,23 @@ def test_an_old_one_that_is_dropped_meanwhile_takes_along_what_stands_in(history
     assert [one["snapshot"] for one in told["left"]] == [second]
     rename(history, told)
     history.free()
+    history.check_all()
+
+
+def test_a_target_counts_what_stands_there_twice_as_one(history: History) -> None:
+    """Else a policy keeps the old one in place of the new one, and both go in the end."""
+    (old,) = _staged(history, 1)
+    (pair,) = Killed(history, chunk_size_bytes=FINE).said["rewritten"]
+    _say(history, pair["old"], "pin")
+    plan = history.free(set_names=["source"], target_bytes=10 * MIB, dry_run=True)["target"]
+    assert [(one["reason"], one["snapshots"]) for one in plan["held_by"]] == [("newest", 1), ("pinned", 1)]
+    assert plan["drops"] == []
+    _say(history, pair["old"], "unpin")
+    freed = history.free(set_names=["source"], target_bytes=10 * MIB, dry_run=True)["target"]
+    assert [one["id"] for one in freed["drops"]] == [pair["new"]]
+    assert round(freed["drops"][0]["bytes"] / MIB, 1) >= 0.7
+    history.free(set_names=["source"], target_bytes=10 * MIB, plan=freed["plan"], assume_yes=True)
+    del history.trees[old]
     history.check_all()
 
 
