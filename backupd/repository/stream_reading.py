@@ -13,7 +13,7 @@ from backupd.chunk.size_class import SAMPLE_BYTES
 from backupd.model import work
 from backupd.model.work import FileResult, StreamTask
 from backupd.repository.asked import Asked, NewChunk
-from backupd.seal.compression import Compressor
+from backupd.repository.sampling import Sampler
 from backupd.source import reader
 from backupd.source.extents import pack_extents
 from backupd.tree import entry as entries
@@ -144,8 +144,4 @@ class StreamReader:
 
 
 def _shrinks(content: bytes) -> bool:
-    if not content:
-        return True
-    last = max(0, len(content) - SAMPLE_BYTES)
-    sampler = Compressor("fast")
-    return any(sampler.shrinks(content[at : at + SAMPLE_BYTES]) for at in (0, last // 2, last))
+    return not content or Sampler().is_compressible(len(content), lambda at: content[at : at + SAMPLE_BYTES])
