@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -33,6 +32,7 @@ from backupd.model.commands import CommandText, When
 from backupd.model.events import Done, Failed, Item
 from backupd.model.jobs import ended_state
 from backupd.model.steering import CancelRequest
+from backupd.operations.programs.groups import signal_group
 from backupd.rules.names import short
 
 _STOPPING_SECONDS = 10.0
@@ -218,7 +218,7 @@ class RunCommands(FollowUp):
             ending = await child.end()
             if under_way:
                 # Its process was killed, and could not end it.
-                await _end_group(under_way["group"], under_way["uid"])
+                await asyncio.to_thread(signal_group, under_way["group"], under_way["uid"], signal.SIGKILL)
         left = commands[len(job.commands) - done :]
         if left:
             self._give_up(job, left, ending.error().message)
@@ -247,20 +247,6 @@ class RunCommands(FollowUp):
         lines = job.take_unwritten()
         with suppress(BackupError):
             await asyncio.wrap_future(self._database.write_always(rows.add_log, job.stored.id, lines))
-
-
-async def _end_group(group: int, uid: int | None) -> None:
-    """uid: of its user; root may lack the right to signal others, but not that to become them."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
-    if uid is not None:
-        with suppress(OSError):
-            words = ("/bin/kill", "-KILL", "--", f"-{group}")
-            null = asyncio.subprocess.DEVNULL
-            killing = await asyncio.create_subprocess_exec(
-                *words, stdin=null, stdout=null, stderr=null, user=uid, extra_groups=[]
-            )
-            await killing.wait()
 
 
 def _kinds_after(outcome: Outcome) -> tuple[When, ...]:

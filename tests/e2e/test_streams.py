@@ -80,7 +80,7 @@ def test_what_fails_is_left_out_and_all_else_stored(daemon: Daemon, tmp_path: Pa
     (tmp_path / "source" / "file").write_bytes(b"x")
     half = f"head -c {12 * _MIB} /dev/urandom; kill -9 $$"
     streams = [
-        _shell("good", "echo good; seq 20000 >&2"),
+        _shell("good", "echo good; printf '\\033[31mred\\n' >&2; seq 20000 >&2"),
         _shell("half", half),
         _shell("exits", "echo part; echo why >&2; exit 7"),
         _shell("nothing", "exit 0"),
@@ -105,8 +105,28 @@ def test_what_fails_is_left_out_and_all_else_stored(daemon: Daemon, tmp_path: Pa
     assert not _is_alive(int((tmp_path / "hung").read_text())), "what it had started went with it"
     lines = daemon.good("job", "log", run["job"])["lines"]
     said = [line["message"] for line in lines if line["message"].startswith("good: ")]
-    assert said[:2] == ["good: 1", "good: 2"]
-    assert len(said) == 201, "a flood is cut"
+    assert said[:2] == ["good: \\x1b[31mred", "good: 1"]
+    assert said[-1].endswith(" more lines left out"), "a flood is cut"
+    assert sum(map(len, said)) < 64 << 10
+
+
+def test_nothing_of_a_command_outlives_it_and_who_holds_its_output_fails_it(daemon: Daemon, tmp_path: Path) -> None:
+    """A dump of which a part was still to come is none; and a run waits for nobody who never ends."""
+    idle, held, away = (tmp_path / name for name in ("idle", "held", "away"))
+    streams = [
+        _shell("ends", f"sleep 1000 >/dev/null 2>&1 & echo $! > {idle}; echo whole"),
+        _shell("holds", f"sleep 1000 & echo $! > {held}; setsid sleep 1000 & echo $! > {away}; echo part"),
+    ]
+    _apply(daemon, "holding", streams)
+    try:
+        run = daemon.json("backup", "holding")["result"]["runs"][0]
+        told = {one["path"].rpartition("/")[2]: one["message"] for one in run["problems"]["first"]}
+        assert list(told) == ["holds"]
+        assert "still held its output open 5 s after its end" in told["holds"]
+        assert _names(daemon, "holding") == {"ends": 6}
+        assert not [one for one in (idle, held) if _is_alive(int(one.read_text()))]
+    finally:
+        os.kill(int(away.read_text()), signal.SIGKILL)
 
 
 def test_the_last_good_version_stays_in_older_snapshots(daemon: Daemon) -> None:

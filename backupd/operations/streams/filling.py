@@ -98,7 +98,7 @@ class _Programs:
         process = StreamProcess(self.order.text, self.order.timeout_seconds, command, self._context)
         read_fd, write_fd = os.pipe()
         try:
-            process.start(stdin=read_fd, stdout=stdout, on_end=lambda: None)
+            process.start(stdin=read_fd, stdout=stdout)
             os.close(read_fd)
             read_fd = -1
             with suppress(BrokenPipeError), os.fdopen(write_fd, "wb", buffering=0) as pipe:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,18 @@ def test_what_is_not_installed_says_which_package_has_it(tmp_path: Path) -> None
         dump_command(order, str(tmp_path), str(tmp_path))
     assert "mongodump is not installed" in caught.value.message
     assert "mongodb-database-tools" in (caught.value.hint or "")
+
+
+@pytest.mark.root
+def test_a_number_without_an_account_runs_commands_as_well() -> None:
+    """Containers give such numbers."""
+    program = "import os; from backupd.model.streams import StreamOrder, StreamText; "
+    program += "from backupd.operations.streams.commands import dump_command; "
+    program += "os.setuid(54321); "
+    program += "made = dump_command(StreamOrder(text=StreamText(name='m', run=['true'])), '/tmp', ''); "
+    program += "print(made.environment['USER'], made.environment['HOME'])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == "54321 /\n", done.stderr
 
 
 def test_a_secret_is_readable_by_its_user_alone_and_leaves_nothing() -> None:
