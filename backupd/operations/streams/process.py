@@ -16,6 +16,7 @@ from backupd.model.streams import StreamText
 from backupd.operations.context import JobContext
 from backupd.operations.programs.accounts import rights_of
 from backupd.operations.programs.groups import REAP_SECONDS, code_of, signal_group
+from backupd.operations.programs.keeper import Keeper
 from backupd.operations.programs.output import Lines
 from backupd.operations.streams.commands import Command
 from backupd.operations.streams.fifo import Fifo
@@ -49,6 +50,7 @@ class StreamProcess:
         self.name, self._timeout, self._command, self._context = text.name, timeout_seconds, command, context
         self._fifo = fifo
         self._process: subprocess.Popen[bytes] | None = None
+        self._keeper: Keeper | None = None
         self._code: int | None = None
         self._ended_because = ""
         self._is_unwanted = threading.Event()
@@ -73,7 +75,11 @@ class StreamProcess:
                 **rights_of(command.identity),
             )
             self._process = process
+            self._keeper = Keeper(process.pid, command.identity)
         except (OSError, subprocess.SubprocessError) as error:
+            if self._process is not None:
+                self._signal(self._process, signal.SIGKILL)
+                self._process.wait()
             reason = getattr(error, "strerror", None) or str(error)
             raise StreamError(
                 f"{command.program} can't be started: {reason}",
@@ -142,6 +148,8 @@ class StreamProcess:
                     self.end(f"what {self._command.program} had started still held its output open {over}")
                 # While its leader is not reaped, the number of the group is nobody else's.
                 self._signal(process, signal.SIGKILL)
+                if self._keeper is not None:
+                    self._keeper.dismiss()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(REAP_SECONDS)
                 self._drain(hearing, _LAST_SECONDS)
