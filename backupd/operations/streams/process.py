@@ -63,6 +63,7 @@ class StreamProcess:
         """Start it, on the job's first thread. Raises StreamError."""
         command = self._command
         try:
+            self._keeper = Keeper(command.identity)
             process = subprocess.Popen(
                 command.words,
                 stdin=stdin,
@@ -70,16 +71,13 @@ class StreamProcess:
                 stderr=subprocess.PIPE,
                 env=command.environment,
                 cwd="/",
-                start_new_session=True,
+                process_group=self._keeper.group,
                 pass_fds=[secret.fd for secret in command.secrets],
                 **rights_of(command.identity),
             )
-            self._process = process
-            self._keeper = Keeper(process.pid, command.identity)
         except (OSError, subprocess.SubprocessError) as error:
-            if self._process is not None:
-                self._signal(self._process, signal.SIGKILL)
-                self._process.wait()
+            if self._keeper is not None:
+                self._keeper.dismiss()
             reason = getattr(error, "strerror", None) or str(error)
             raise StreamError(
                 f"{command.program} can't be started: {reason}",
@@ -89,6 +87,7 @@ class StreamProcess:
             command.close()
         if process.stderr is None:
             raise AssertionError("it has a pipe")
+        self._process = process
         watching = (process, process.stderr)
         self._watcher = threading.Thread(target=self._watch, args=watching, name=f"stream {self.name}", daemon=True)
         self._watcher.start()
@@ -128,9 +127,10 @@ class StreamProcess:
             self._context.cancel.check()
             self._watcher.join(_TICK_SECONDS)
 
-    def _signal(self, process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    def _signal(self, number: signal.Signals) -> None:
         identity = self._command.identity
-        signal_group(process.pid, identity.uid if identity is not None else None, number)
+        if self._keeper is not None:
+            signal_group(self._keeper.group, identity.uid if identity is not None else None, number)
 
     def _watch(self, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
         with stderr:
@@ -146,12 +146,11 @@ class StreamProcess:
                 if self._is_writing and not self._is_closed.is_set():
                     over = f"{DRAIN_SECONDS:.0f} s after its end"
                     self.end(f"what {self._command.program} had started still held its output open {over}")
-                # While its leader is not reaped, the number of the group is nobody else's.
-                self._signal(process, signal.SIGKILL)
-                if self._keeper is not None:
-                    self._keeper.dismiss()
+                self._signal(signal.SIGKILL)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(REAP_SECONDS)
+                if self._keeper is not None:
+                    self._keeper.dismiss()
                 self._drain(hearing, _LAST_SECONDS)
             if self._fifo is not None and self._is_writing:
                 self._fifo.give_up()
@@ -173,10 +172,10 @@ class StreamProcess:
             if not is_ending and (reason := self._why_end(left)):
                 is_ending, kill_at = True, now + _GRACE_SECONDS
                 self._ended_because = self._ended_because or reason
-                self._signal(process, signal.SIGTERM)
+                self._signal(signal.SIGTERM)
             elif now > kill_at:
                 kill_at, lost_at = float("inf"), now + REAP_SECONDS
-                self._signal(process, signal.SIGKILL)
+                self._signal(signal.SIGKILL)
             elif now > lost_at:
                 return None
         return code
