@@ -33,6 +33,7 @@ from backupd.model.events import Done, Failed, Item
 from backupd.model.jobs import ended_state
 from backupd.model.steering import CancelRequest
 from backupd.operations.programs.groups import signal_group
+from backupd.rules.command_rules import ends_run
 from backupd.rules.names import short
 
 _STOPPING_SECONDS = 10.0
@@ -147,11 +148,10 @@ class RunCommands(FollowUp):
         texts = {one.name: one for one in commands}
         for found in job.commands:
             what = f"the command {found['name']} before the run: {found['message']}"
-            if found["status"] == "skipped" or (
-                found["status"] not in ("done", "not_run") and texts[found["name"]].on_error == "skip"
-            ):
+            end = ends_run(texts[found["name"]], found["status"])
+            if end == "skip":
                 return Outcome.of(CommandSkippedError(f"{stored.text.name} is skipped by {what}"))
-            if found["status"] not in ("done", "not_run") and texts[found["name"]].on_error == "fail":
+            if end == "fail":
                 hint = f"bkctl job log {short(job.stored.id)} shows what it said"
                 return Outcome.of(CommandFailedError(f"{stored.text.name}: {what}; nothing was read", hint=hint))
         return None

@@ -15,7 +15,7 @@ from backupd.operations.commands.process import Ended, Program, run_program
 from backupd.operations.context import JobContext
 from backupd.operations.programs.accounts import account_of, base_environment
 from backupd.operations.programs.output import Lines
-from backupd.rules.command_rules import timeout_seconds
+from backupd.rules.command_rules import ends_run, timeout_seconds
 
 _USUAL_LANGUAGE = "C.UTF-8"
 
@@ -31,15 +31,10 @@ def run(order: CommandOrder, context: JobContext) -> events.Done:
             found = _told(command, "not_run", None, "it was not begun", 0.0)
         else:
             found = _carry_out(command, order.environment, context)
-            is_ended = command.when == "pre" and ends_run(command, found["status"])
+            is_ended = command.when == "pre" and ends_run(command, found["status"]) is not None
         told.append(found)
         context.send(events.Item(item={"command": found}))
     return events.Done(exit_code=0, result={}, warnings=context.warnings)
-
-
-def ends_run(command: CommandText, status: CommandStatus) -> bool:
-    """Whether a command before the run that ended so keeps it from being made."""
-    return status == "skipped" or (status != "done" and command.on_error != "warn")
 
 
 def _carry_out(command: CommandText, environment: Mapping[str, str], context: JobContext) -> dict[str, Any]:
