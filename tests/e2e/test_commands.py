@@ -148,10 +148,11 @@ def test_what_a_command_is_told(scene: Scene) -> None:
     run = scene.daemon.good("backup", "home")["runs"][0]
     found = dict(line.split("=", 1) for line in told.read_text().splitlines())
     account = pwd.getpwuid(os.geteuid())
-    assert {name: found.pop(name) for name in ("MINE", "PATH", "HOME", "USER", "PWD")} == {
+    assert {name: found.pop(name) for name in ("MINE", "PATH", "HOME", "USER", "LOGNAME", "PWD")} == {
         **mine,
         "HOME": account.pw_dir,
         "USER": account.pw_name,
+        "LOGNAME": account.pw_name,
         "PWD": "/usr",
     }
     assert found.pop("LANG")
