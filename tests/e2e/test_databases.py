@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from backupd.errors import DamageError
+from backupd.model.streams import StreamOrder, StreamText
 from tests.support.daemon import Daemon, running_daemon
+from tests.support.filling import filling_below
 from tests.support.servers import mariadb, postgres
 from tests.support.servers.mariadb import MariaDB, running_mariadb
 from tests.support.servers.postgres import Postgres, running_postgres
@@ -151,7 +154,7 @@ def test_a_wrong_password_is_a_failed_run_without_a_snapshot(daemon: Daemon, pos
     assert listed is None or listed["snapshots"] == []
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def maria() -> Generator[MariaDB, None, None]:
     with running_mariadb() as server:
         server.sql("create database shop character set utf8mb4")
@@ -184,6 +187,29 @@ def test_mariadb_comes_back_as_it_was_at_one_moment(daemon: Daemon, maria: Maria
     assert maria.sql("call twice(21)", "other") == "42"
     _no_secret(seen, mariadb.PASSWORD, b"mariadb-dump")
     _no_secret(seen_back, mariadb.PASSWORD, b"mariadb")
+
+
+def test_a_restore_into_mariadb_that_breaks_off_says_so_and_runs_no_half_statement(
+    maria: MariaDB, tmp_path: Path
+) -> None:
+    """What stands there is a part, and the client would take the end of its input for the end of the dump."""
+    maria.sql("create database half")
+    text = StreamText(name="data", mysql="shop", host=str(maria.socket), login="dumper")
+    order = StreamOrder(text=text, secret=mariadb.PASSWORD.encode())
+    filling, context = filling_below(tmp_path, order, "half")
+
+    def pieces() -> Generator[bytes, None, None]:
+        yield b"create table t(a int);\ninsert into t values (1);\ninsert into t values (2)"
+        end = time.monotonic() + 20
+        while maria.sql("select count(*) from information_schema.tables where table_schema = 'half'") == "0":
+            assert time.monotonic() < end
+        raise DamageError("a block is damaged")
+
+    with pytest.raises(DamageError):
+        filling.fill(pieces())
+    assert context.warnings == ["part of it may be in half: drop that database before you try again"]
+    time.sleep(0.3)
+    assert maria.sql("select count(*) from t where a = 2", "half") == "0"
 
 
 def test_sqlite_in_wal_mode_comes_back_as_it_was_at_one_moment(daemon: Daemon) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from backupd.command_errors import CommandRefusedError
 from backupd.model.streams import ALL_DATABASES, StreamOrder, StreamText
 from backupd.operations.programs.accounts import SEARCH_PATH, Identity, account_of, base_environment
+from backupd.operations.programs.vouching import vouch
 from backupd.operations.streams.secret_files import (
     SecretFile,
     mongodb_configuration,
@@ -67,12 +68,15 @@ class Making:
             "PATH": search_path or SEARCH_PATH,
             "LANG": "C.UTF-8",
             "TMPDIR": temporary if self.identity is None else "/tmp",  # noqa: S108
-            "BACKUPD_STREAM": text.name,
             **text.environment,
+            "BACKUPD_STREAM": text.name,
         }
 
     def command(self, programs: Sequence[str], words: Sequence[str]) -> Command:
-        """The command of the first of the programs that is installed. Raises StreamError."""
+        """The command of the first of the programs that is installed. Raises StreamError.
+
+        Also where that could have been changed by others; whoever could change our own interpreter, has changed us.
+        """
         found = next((path for one in programs if (path := self._which(one)) is not None), None)
         if found is None:
             package = _PACKAGES.get(programs[0])
@@ -80,6 +84,11 @@ class Making:
                 f"{programs[0]} is not installed",
                 hint=f"install {package}" if package else "is it in the PATH of the stream's environment?",
             )
+        if found != sys.executable:
+            try:
+                vouch(found, {0, os.geteuid()})
+            except CommandRefusedError as error:
+                raise StreamError(error.message, hint=error.hint) from error
         return Command([found, *words], self.environment, self.identity, [])
 
     def with_secret(self, command: Command, content: bytes) -> SecretFile:

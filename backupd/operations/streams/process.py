@@ -59,11 +59,11 @@ class StreamProcess:
         self._lines = Lines(lambda line: context.tell("information", f"{self.name}: {line}"))
         self._watcher: threading.Thread | None = None
 
-    def start(self, *, stdin: int = subprocess.DEVNULL, stdout: int) -> None:
-        """Start it, on the job's first thread. Raises StreamError."""
+    def start(self, *, stdin: int = subprocess.DEVNULL, stdout: int, feeds: int = subprocess.DEVNULL) -> None:
+        """Start it, on the job's first thread. feeds: what its standard input comes from. Raises StreamError."""
         command = self._command
         try:
-            self._keeper = Keeper(command.identity)
+            self._keeper = Keeper(command.identity, feeds)
             process = subprocess.Popen(
                 command.words,
                 stdin=stdin,
@@ -106,6 +106,11 @@ class StreamProcess:
         lines = [line.strip() for line in self._tail.split(b"\n")]
         said = "; ".join(shown(line[:_MOST_OF_TAIL_LINE]) for line in list(filter(None, lines))[-_TAIL_LINES:])
         return f"{self._command.program} {how}" + f": {said}" * bool(said)
+
+    def end_input(self) -> None:
+        """All is written that it is to read: it may see the end of that, by which a part would have passed for all."""
+        if self._keeper is not None:
+            self._keeper.let_go()
 
     def end(self, because: str) -> None:
         """Have it and all that it started ended, as failed."""
