@@ -15,17 +15,12 @@ import msgspec
 import pytest
 
 from bkctl.contract.runs import BackedUp
-from tests.support.commanded import Scene, is_dead, until
-from tests.support.daemon import running_daemon
-from tests.support.servers.hook_server import hook_server
+from tests.support.commanded import Scene, is_dead, running_scene, until
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Generator[Scene, None, None]:
-    with hook_server() as hook, running_daemon(tmp_path_factory.mktemp("d")) as daemon:
-        made = Scene(daemon, hook)
-        made.source.mkdir()
-        (made.source / "letter").write_text("dear")
+    with running_scene(tmp_path_factory.mktemp("d")) as made:
         yield made
 
 

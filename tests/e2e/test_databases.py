@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -16,10 +17,13 @@ from backupd.model.streams import StreamOrder, StreamText
 from tests.support.daemon import Daemon, running_daemon
 from tests.support.filling import filling_below
 from tests.support.servers import mariadb, postgres
-from tests.support.servers.mariadb import MariaDB, running_mariadb
-from tests.support.servers.postgres import Postgres, running_postgres
+from tests.support.servers.database_server import running
+from tests.support.servers.mariadb import MariaDB
+from tests.support.servers.postgres import Postgres
 
 _ROWS = 2000
+_AT_ONCE = 50
+"""Transactions by one client: to start it takes longer than they do."""
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +34,17 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Generator[Daemon, None, 
 
 @contextmanager
 def _seen_processes() -> Generator[list[bytes], None, None]:
-    """Arguments and environment of all processes, as often as can be, while the block runs."""
+    """Arguments and environment of all that is started while the block runs, as often as can be."""
     found: list[bytes] = []
     is_over = threading.Event()
+    before = set(os.listdir("/proc"))
 
     def look() -> None:
-        while not is_over.is_set():
-            for name in ("cmdline", "environ"):
-                for path in Path("/proc").glob(f"[0-9]*/{name}"):
+        while not is_over.wait(0.005):
+            for pid in filter(str.isdigit, set(os.listdir("/proc")) - before):
+                for name in ("cmdline", "environ"):
                     with suppress(OSError):
-                        found.append(path.read_bytes())
-            time.sleep(0.005)
+                        found.append(Path(f"/proc/{pid}/{name}").read_bytes())
 
     looking = threading.Thread(target=look)
     looking.start()
@@ -58,7 +62,8 @@ def _writing(write: Callable[[int], object]) -> Generator[None, None, None]:
 
     def work() -> None:
         number = 0
-        while not is_over.is_set():
+        # With a pause, for it is the others whom the test waits for.
+        while not is_over.wait(0.002):
             number += 1
             write(number)
 
@@ -90,7 +95,7 @@ def _no_secret(seen: list[bytes], secret: str, program: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def postgresql() -> Generator[Postgres, None, None]:
-    with running_postgres() as server:
+    with running(Postgres) as server:
         server.sql("create database shop")
         server.sql(
             f"create table item(id serial primary key, name text); create view names as select name from item;"
@@ -108,7 +113,7 @@ def test_postgresql_comes_back_as_it_was_at_one_moment(daemon: Daemon, postgresq
         f"postgresql: shop, host: {postgresql.folder}, login: owner, user: {postgres.USER}",
         secret=postgres.PASSWORD,
     )
-    update = "begin; update pair set a = {0}; select pg_sleep(0.001); update pair set b = {0}; commit;"
+    update = "begin; update pair set a = {0}; select pg_sleep(0.001); update pair set b = {0}; commit;" * _AT_ONCE
     rows = "select md5(string_agg(id || name, ',' order by id)) from item"
     before = postgresql.sql(rows, "shop")
     with _seen_processes() as seen, _writing(lambda n: postgresql.sql(update.format(n), "shop")):
@@ -156,7 +161,7 @@ def test_a_wrong_password_is_a_failed_run_without_a_snapshot(daemon: Daemon, pos
 
 @pytest.fixture(scope="module")
 def maria() -> Generator[MariaDB, None, None]:
-    with running_mariadb() as server:
+    with running(MariaDB) as server:
         server.sql("create database shop character set utf8mb4")
         server.sql(
             "create table item(id int auto_increment primary key, name varchar(50), raw blob);"
@@ -174,7 +179,7 @@ def test_mariadb_comes_back_as_it_was_at_one_moment(daemon: Daemon, maria: Maria
     rows = "select md5(group_concat(id, name, hex(raw) order by id)) from item"
     sized = f"set group_concat_max_len = 10000000; {rows}"
     before = maria.sql(sized, "shop")
-    update = "begin; update pair set a = {0}; update pair set b = {0}; commit;"
+    update = "begin; update pair set a = {0}; update pair set b = {0}; commit;" * _AT_ONCE
     with _seen_processes() as seen, _writing(lambda n: maria.sql(update.format(n), "shop")):
         daemon.good("backup", "my")
     full = daemon.json("restore", "my", "--into-database", "shop")
