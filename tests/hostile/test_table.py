@@ -108,7 +108,7 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/operations/repair/records.py:RecordRepair._without_note": _ENCODES,
     "backupd/operations/repair/small_objects.py:SmallObjectRepair._drop": _ENCODES,
     "backupd/operations/purge/rewriting.py:Rewriter.__init__": _ENCODES,
-    "backupd/operations/purge/running.py:_Purge._drop": _ENCODES,
+    "backupd/operations/purge/running.py:_Purge.__init__": _ENCODES,
     "backupd/operations/purge/traces.py:forget_caches": _ENCODES,
     "backupd/operations/purge/whole.py:_Deletion._has_other_hosts": _ENCODES,
     "backupd/operations/repair/running.py:Repair._retire": _ENCODES,

@@ -45,7 +45,8 @@ def sudden_drop(
     identity = naming.snapshot_id_text(newest.id)
     time = moments.rfc3339(newest.started_ns, context.zone)[:16].replace("T", " ")
     told = f"{now:,} {'file' if now == 1 else 'files'} where the last snapshot ({names.short(identity)}, {time}) has"
-    why = "its sources or filters were changed since" if _is_changed(use, newest) else "is a disk not mounted?"
+    is_asked = is_otherwise(newest.settings, use.settings)
+    why = "its sources or filters were changed since" if is_asked else "is a disk not mounted?"
     return SuddenDrop(before, now, identity, f"{told} {before:,}: {why}")
 
 
@@ -55,10 +56,10 @@ def is_sudden(before: int, now: int, permille: int) -> bool:
     return permille > 0 and gone >= _LEAST_GONE and gone * 1000 >= before * permille
 
 
-def _is_changed(use: SetUse, newest: Snapshot) -> bool:
-    """Whether the set takes in something else than it did."""
+def is_otherwise(old: str, new: str) -> bool:
+    """Whether a set takes in something else than it did. old, new: settings of snapshots, JSON that anyone wrote."""
     try:
-        old, new = json.loads(newest.settings), json.loads(use.settings)
-        return any(old.get(name) != new.get(name) for name in _SHAPING)
+        before, now = json.loads(old), json.loads(new)
+        return any(before.get(name) != now.get(name) for name in _SHAPING)
     except (ValueError, AttributeError, RecursionError):
         return False
