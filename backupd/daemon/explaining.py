@@ -6,6 +6,7 @@ import os
 
 from backupd.daemon.definitions import Definitions
 from backupd.model.explain_order import ExplainedStore, ExplainOrder
+from backupd.model.shortcuts import paths_among, shortcuts_among
 from backupd.rules.filter_checking import filter_word
 
 
@@ -16,7 +17,8 @@ def explain_order(known: Definitions, asked: ExplainOrder) -> ExplainOrder:
         place="",
         set_name=text.name,
         paths=asked.paths,
-        sources=[os.fsencode(path) for path in text.sources],
+        sources=[os.fsencode(path) for path in paths_among(text.sources)],
+        shortcuts=shortcuts_among(text.sources, text.without),
         filters=[filter_word(one) for one in text.filters],
         filter_words=text.filter_words,
         one_file_system=text.one_file_system,

@@ -11,6 +11,7 @@ from backupd.model.orders import CheckOrder, FreeOrder, IfRunning, ReplicateOrde
 from backupd.model.policies import PolicyRule
 from backupd.model.purge_orders import PurgeOrder
 from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SetText
+from backupd.model.shortcuts import ShortcutView
 from backupd.model.structs import Number, Rate, Seconds, Strict, Struct
 
 API_VERSION = 1
@@ -44,6 +45,8 @@ class SetView(Struct, frozen=True, kw_only=True):
     created_ns: int
     repositories: list[RepositoryView] = []
     """Empty before the first run."""
+    shortcuts: list[ShortcutView] | None = None
+    """What those among its sources mean now; None: that was not looked up."""
 
 
 class SetList(Struct, frozen=True, kw_only=True):

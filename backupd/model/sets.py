@@ -95,7 +95,7 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
 
     name: str
     sources: list[str] = []
-    """Absolute paths, in UTF-8; none for a set of streams alone."""
+    """Absolute paths, in UTF-8, and shortcuts as `home@alice`; none for a set of streams alone."""
     to: list[str]
     """Names of destinations, first the one that restores read from."""
     mode: Literal["sequential", "concurrent"] = "sequential"
@@ -160,6 +160,8 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """Whether directories that hold a CACHEDIR.TAG are left out."""
     gitignore: bool = False
     """Whether what .gitignore files in the sources name is left out."""
+    without: list[str] = []
+    """Shortcuts that the source `home` does not take in."""
 
     @property
     def filter_words(self) -> FilterWords:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat as modes
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from backupd.model.explain_order import MOST_PATHS, ExplainOrder
 from backupd.model.results import path_fields, shown
 from backupd.operations.backup.choosing import Choice, Choosing, Within
 from backupd.operations.backup.setting import filter_places, in_order, read_rules, real_path, what_is_left_out
+from backupd.operations.backup.shortcuts import expanded, tell_meanings
 from backupd.operations.context import JobContext
 from backupd.rules.filter_rules import Rule
 from backupd.rules.filtering import Filters
@@ -42,13 +43,16 @@ def run(order: ExplainOrder, context: JobContext) -> events.Done:
     """Explain each path. Raises UsageError."""
     if not order.paths or len(order.paths) > MOST_PATHS:
         raise UsageError("name paths", hint=f"bkctl set explain SET PATH..., {MOST_PATHS} at most")
+    order, named = expanded(order, context)
+    tell_meanings(named, context)
+    words = {path: one.word for one in named for path in one.paths}
     explaining = _Explaining(order, context)
     found = []
     for path in order.paths:
         context.cancel.check()
         if not os.path.isabs(path) or b"\0" in path:
             raise UsageError(f"{shown(path)} is no absolute path", hint="begin it with /")
-        found.append(_document(path, explaining.explain(path)))
+        found.append(_document(path, explaining.explain(path), words))
     result = {"set": order.set_name, "paths": found}
     return events.Done(exit_code=0, result=result, warnings=context.warnings)
 
@@ -178,7 +182,8 @@ def _opened(directory: bytes | None) -> Iterator[int]:
         os.close(fd)
 
 
-def _document(path: bytes, found: Explained) -> dict[str, Any]:
+def _document(path: bytes, found: Explained, words: Mapping[bytes, str]) -> dict[str, Any]:
+    """words: the shortcut that means a source."""
     rule = found.rule
     return {
         **path_fields(path),
@@ -189,4 +194,5 @@ def _document(path: bytes, found: Explained) -> dict[str, Any]:
         "rule": {"name": rule.name, "text": rule.origin, "file": rule.file, "line": rule.line} if rule else None,
         "decided_at": shown(found.decided_at) if found.decided_at is not None else None,
         "source": shown(found.source) if found.source is not None else None,
+        "shortcut": words.get(found.source) if found.source is not None else None,
     }

@@ -22,7 +22,7 @@ from bkctl.dispatch import client_of
 from bkctl.grammar import FilteringVerb, Noun, Verb
 from bkctl.hooks import hook_option, with_hooks
 from bkctl.perform import View, follow, perform, reply_of
-from bkctl.places import absolute_path, absolute_text, stored_place
+from bkctl.places import absolute_path, absolute_text, source_text, stored_place
 from bkctl.render import sets as render
 from bkctl.render.estimate import estimate_lines
 from bkctl.render.explained import explained_lines
@@ -52,7 +52,7 @@ def set_noun() -> None:
     metavar="PATH",
     multiple=True,
     type=click.Path(readable=False),
-    help="What to back up; may be repeated.",
+    help="What to back up: paths, or home, documents, music; may be repeated.",
 )
 @click.option("--stream", metavar="NAME=KIND:WHAT", multiple=True, help=stream_words.HELP)
 @click.option("--to", metavar="DEST", multiple=True, help="Where to store: a destination, or a directory.")
@@ -69,7 +69,7 @@ def create(ctx: click.Context, /, **given: Any) -> Reply:
     to = [named_destination(client, word, is_dry=given["dry_run"]) for word in given["to"]]
     text = SetText(
         name=given["name"],
-        sources=[absolute_text(path) for path in given["source"]],
+        sources=[source_text(word) for word in given["source"]],
         to=to,
         filters=_filters(ctx),
         commands=with_hooks([], given["hook"]),
@@ -139,12 +139,12 @@ def edit(ctx: click.Context, /, **given: Any) -> Reply:
     client = client_of(session)
     stored = _get(client, given["name"])
     text = stored.text
-    removed = {absolute_text(path) for path in given["remove_source"]}
+    removed = {source_text(word) for word in given["remove_source"]}
     unknown = removed - set(text.sources)
     if unknown:
         raise UsageError(f"{min(unknown)} is no source of {text.name}", hint=f"bkctl set show {text.name}")
     sources = [path for path in text.sources if path not in removed]
-    sources += [absolute_text(path) for path in given["add_source"] if absolute_text(path) not in sources]
+    sources += [word for word in map(source_text, given["add_source"]) if word not in sources]
     gone = {named_destination(client, word, is_dry=True) for word in given["remove_to"]}
     if gone - set(text.to):
         raise UsageError(f"{min(gone - set(text.to))} is no destination of {text.name}")

@@ -35,6 +35,17 @@ class StoredIn(Shown, kw_only=True):
     place: str
 
 
+class ShortcutMeaning(Shown, kw_only=True):
+    """What a shortcut means on the machine of the set."""
+
+    word: str
+    paths: list[str]
+    left_out: list[str]
+    """Directories that are taken out of `home`."""
+    message: str
+    """Why it means nothing, or not all; else empty."""
+
+
 class BackupSet(Shown, kw_only=True):
     """A set with all its settings."""
 
@@ -84,6 +95,10 @@ class BackupSet(Shown, kw_only=True):
     """Whether its sources are watched, or when it runs then."""
     commands: list[CommandText]
     streams: list[StreamText]
+    without: list[str]
+    """Shortcuts that `home` does not take in."""
+    shortcuts: list[ShortcutMeaning] | UnsetType = UNSET
+    """What those among the sources mean now; of `set list` not told."""
     kept_in: str | None
     """File of conf.d; null: made by command."""
     created: Time

@@ -223,6 +223,7 @@ def _stored_id(place: OpenPlace, host_name: str, name: str) -> bytes | None:
 def _settings_text(order: BackupOrder, sources: list[bytes], rules: list[Rule], deduplication: str) -> str:
     settings = {
         "sources": [shown(source) for source in sources],
+        **({"shortcuts": msgspec.to_builtins(order.shortcuts)} if order.shortcuts.words else {}),
         "filters": [as_setting(rule) for rule in rules],
         **({"filter_words": words} if (words := msgspec.to_builtins(order.filter_words)) != _NO_WORDS else {}),
         "one_file_system": order.one_file_system,
