@@ -107,6 +107,6 @@ _SET_OPTIONS = (
     click.option("--continuous/--not-continuous", default=None, help="Watch its sources; run when they change."),
     click.option("--temp-dir", metavar="DIR", type=click.Path(), help="For temporary files; default: the daemon's."),
     click.option("--tag", metavar="K=V", multiple=True, help="Tag of each snapshot."),
-    click.option("--without", metavar="NAME", multiple=True, help="Leave movies, library or others out of the source home."),
+    click.option("--without", metavar="NAME", multiple=True, help="Leave movies, library, ... out of the source home."),
     click.option("--time-zone", metavar="ZONE", help="IANA name; default: the system's."),
 )

@@ -6,7 +6,7 @@ import os
 import stat as modes
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -22,6 +22,8 @@ from backupd.rules.filter_rules import Rule
 from backupd.rules.filtering import Filters
 from backupd.source import scanner
 from backupd.source.scanner import Seen
+
+Taken = Literal["whole", "part", "none"]
 
 _NO_FD = -1
 
@@ -46,7 +48,7 @@ def run(order: ExplainOrder, context: JobContext) -> events.Done:
     order, named = expanded(order, context)
     tell_meanings(named, context)
     words = {path: one.word for one in named for path in one.paths}
-    explaining = _Explaining(order, context)
+    explaining = Explaining(order, context)
     found = []
     for path in order.paths:
         context.cancel.check()
@@ -57,8 +59,8 @@ def run(order: ExplainOrder, context: JobContext) -> events.Done:
     return events.Done(exit_code=0, result=result, warnings=context.warnings)
 
 
-class _Explaining:
-    """Goes down from a source to a path, as the walk does."""
+class Explaining:
+    """Goes down from a source to a path, as the walk does; of an order without shortcuts."""
 
     def __init__(self, order: ExplainOrder, context: JobContext) -> None:
         rules = read_rules(order.filters)
@@ -73,6 +75,13 @@ class _Explaining:
         self._named = in_order(self._sources)[1]
         # What does not exist yet may be among it, and counts as a file.
         self._choosing = Choosing(Filters(rules, self._now_ns), left_out, order.filter_words, leaves_out_files=True)
+
+    def taken_in(self, path: bytes) -> Taken:
+        """How much of a directory, or of a file, is taken in as far as its path tells. path: absolute, real."""
+        found = self.explain(path)
+        if found.is_in and found.reason != "file_system" and path not in self._places:
+            return "whole"
+        return "part" if any(one.startswith(path.rstrip(b"/") + b"/") for one in self._sources) else "none"
 
     def explain(self, given: bytes) -> Explained:
         """One path. given: absolute."""

@@ -7,6 +7,7 @@ import os
 import re
 import struct
 import sys
+from collections.abc import Iterable
 
 import msgspec
 
@@ -136,3 +137,12 @@ def _getfsstat() -> bytes:
 
 def _unescaped(field: bytes) -> bytes:
     return _OCTAL.sub(lambda match: bytes([int(match[1], 8)]), field)
+
+
+def shown_elsewhere(mount: Mount, mounts: Iterable[Mount]) -> bytes | None:
+    """The place at which the same files show by a mount with a shorter path, as those of a bind mount do."""
+    for one in mounts:
+        above = one.root.rstrip(b"/") + b"/"
+        if one.device == mount.device and (mount.root + b"/").startswith(above) and len(one.path) < len(mount.path):
+            return os.path.normpath(one.path + b"/" + mount.root[len(above) - 1 :]).replace(b"//", b"/")
+    return None

@@ -16,6 +16,7 @@ from backupd.model.sets import SetText
 from bkctl import options, stream_words
 from bkctl.applying import apply_texts, applying_options, export_texts
 from bkctl.commands.destination import named_destination
+from bkctl.commands.searching import coverage, suggest
 from bkctl.daemon_client import DaemonClient
 from bkctl.daemon_job import DaemonJob
 from bkctl.dispatch import client_of
@@ -33,6 +34,10 @@ from bkctl.set_options import given_set_fields, set_options
 @click.group("set", cls=Noun, short_help="What is backed up, where to, how.")
 def set_noun() -> None:
     """Backup sets: what is backed up, where to, how."""
+
+
+set_noun.add_command(suggest)
+set_noun.add_command(coverage)
 
 
 @set_noun.command(

@@ -10,57 +10,19 @@ import pytest
 
 from tests.support.daemon import Daemon
 from tests.support.ordinary_user import UID, directory_of_user
+from tests.support.peopled_machine import PEOPLE, Machine, write
 
-PEOPLE = {"alice": 32001, "bob": 32002, "carol": 32003}
 OF_ROOT = pytest.mark.root
 ON_LINUX = pytest.mark.platform("linux")
-
-
-class Machine:
-    """A daemon of root's on a machine with users of its own: it alone sees another /etc/passwd."""
-
-    def __init__(self, top: Path) -> None:
-        self.homes, self._passwd = top / "homes", top / "passwd"
-        self.homes.mkdir()
-        self._passwd.write_text("root:x:0:0::/root:/bin/sh\nsvc:x:99:99::/srv:/bin/sh\n")
-        self.daemon = Daemon(top / "d")
-        mounted = 'mount --bind "$0" /etc/passwd && exec "$@"'
-        self.daemon.prefix = ["unshare", "--mount", "sh", "-c", mounted, str(self._passwd)]
-
-    def add(self, name: str, *files: str, says: str = "") -> Path:
-        """A user with files below his home, and his user-dirs.dirs."""
-        home, uid = self.homes / name, PEOPLE[name]
-        for file in files:
-            _write(home / file)
-        if says:
-            (home / ".config").mkdir(parents=True)
-            (home / ".config" / "user-dirs.dirs").write_text(says)
-        for top, _, names in os.walk(home):
-            for path in (top, *(os.path.join(top, one) for one in names)):
-                os.chown(path, uid, uid)
-        with self._passwd.open("a") as passwd:
-            passwd.write(f"{name}:x:{uid}:{uid}::{home}:/bin/sh\n")
-        return home
-
-    def restored(self, name: str, to: Path) -> set[str]:
-        """The files of a set's last snapshot, below the homes; what lies elsewhere as it is."""
-        self.daemon.good("restore", name, "--to", to)
-        found = (os.path.join(top, one)[len(str(to)) :] for top, _, names in os.walk(to) for one in names)
-        return {path.removeprefix(f"{self.homes}/") for path in found}
-
-
-def _write(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(path.name)
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Generator[Machine, None, None]:
     made = Machine(tmp_path_factory.mktemp("m"))
     apart = made.homes.parent / "apart"
-    _write(apart / "tunes" / "song")
+    write(apart / "tunes" / "song")
     os.chown(apart / "tunes", PEOPLE["alice"], PEOPLE["alice"])
-    _write(apart / "roots" / "secret")
+    write(apart / "roots" / "secret")
     says = (
         f'XDG_DOCUMENTS_DIR="$HOME/Doku\\"mente"\nXDG_MUSIC_DIR="{apart}/tunes"\nXDG_DESKTOP_DIR="$HOME/"\n'
         f'XDG_PICTURES_DIR="{apart}/roots"\nXDG_VIDEOS_DIR="$HOME/$(touch {apart}/run)"\n'
@@ -158,8 +120,8 @@ def test_a_users_own_daemon_means_its_user() -> None:
             daemon.prefix += [f"--inh-caps={capability}", f"--ambient-caps={capability}"]
             os.chown(daemon.config, UID, UID)
         daemon.start()
-        _write(home / "Documents" / "letter")
-        _write(home / "documents" / "other")
+        write(home / "Documents" / "letter")
+        write(home / "documents" / "other")
         words = ("--source", "documents", "--source", "./documents", "--to", home / "to")
         made = daemon.good("set", "create", "mine", *words)["set"]
         assert made["sources"] == ["documents", f"{home}/documents"]

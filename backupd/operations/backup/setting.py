@@ -131,8 +131,10 @@ def what_is_left_out(directories: Directories, places: Sequence[tuple[str, Store
 
 def in_order(sources: Sequence[bytes]) -> tuple[list[bytes], set[bytes]]:
     """(sources that lie in no other, those that do)."""
-    tops = [s for s in sources if not any(s != o and s.startswith(o.rstrip(b"/") + b"/") for o in sources)]
-    return tops, {source for source in sources if source not in tops}
+    known = set(sources)
+    is_all = b"/" in known
+    nested = {s for s in known if (is_all and s != b"/") or any(above in known for above in _above(s))}
+    return [source for source in sources if source not in nested], nested
 
 
 def filter_places(rules: Sequence[Rule], sources: Sequence[bytes]) -> list[bytes]:
