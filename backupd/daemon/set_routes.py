@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from backupd.catalog.definitions import StoredSet
 from backupd.daemon import one_disk
 from backupd.daemon.command_facts import command_warnings
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import ADMINS, EVERYONE
 from backupd.daemon.route import Call, Route
+from backupd.daemon.set_origins import origins_of
 from backupd.daemon.shortcuts import refuse_unknown, views_of, with_paths
 from backupd.errors import BusyError
 from backupd.model.api import Change, EditSet, RepositoryView, SetChange, SetList, SetView
@@ -52,7 +55,10 @@ async def show_set(call: Call) -> SetView:
     """One set."""
     known = call.services.definitions
     stored = known.set(call.path["set"])
-    return view(stored, known, await views_of(stored.text, call.services.environment))
+    shown = view(stored, known, await views_of(stored.text, call.services.environment))
+    configuration = call.services.configuration
+    origins = origins_of(stored, configuration.policy, configuration.setting_views())
+    return msgspec.structs.replace(shown, origins=origins)
 
 
 async def create_set(call: Call) -> SetChange:

@@ -35,6 +35,16 @@ class RepositoryView(Struct, frozen=True, kw_only=True):
     place: str
 
 
+class SettingView(Struct, frozen=True, kw_only=True):
+    """One setting of the daemon that is in force."""
+
+    key: str
+    """As `queue.jobs_at_once`."""
+    value: Any
+    origin: str
+    """File and line, or `default`."""
+
+
 class SetView(Struct, frozen=True, kw_only=True):
     """A backup set."""
 
@@ -47,6 +57,8 @@ class SetView(Struct, frozen=True, kw_only=True):
     """Empty before the first run."""
     shortcuts: list[ShortcutView] | None = None
     """What those among its sources mean now; None: that was not looked up."""
+    origins: list[SettingView] | None = None
+    """Each setting as it holds, with where it comes from; None: nobody asked."""
 
 
 class SetList(Struct, frozen=True, kw_only=True):
@@ -131,16 +143,6 @@ class ConfigExport(Struct, frozen=True, kw_only=True):
     """Sets and destinations as a document of `config apply`."""
 
     config: ConfigText
-
-
-class SettingView(Struct, frozen=True, kw_only=True):
-    """One setting of the daemon that is in force."""
-
-    key: str
-    """As `queue.jobs_at_once`."""
-    value: Any
-    origin: str
-    """File and line, or `default`."""
 
 
 class ConfigFileView(Struct, frozen=True, kw_only=True):

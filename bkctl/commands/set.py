@@ -102,12 +102,21 @@ def list_sets(session: Session) -> Reply:
     )
 
 
-@set_noun.command("show", cls=Verb, short_help="Show a set.", examples=["bkctl set show home"])
+@set_noun.command(
+    "show",
+    cls=Verb,
+    short_help="Show a set.",
+    examples=["bkctl set show home", "bkctl set show home --origins"],
+)
 @click.argument("name", metavar="SET")
+@click.option("--origins", is_flag=True, help="Each setting as it holds, defaults too, with where it comes from.")
 @click.pass_obj
-def show(session: Session, /, name: str) -> Reply:
+def show(session: Session, /, name: str, *, origins: bool) -> Reply:
     """Show all of a set's settings and where it is stored."""
     found = _get(client_of(session), name)
+    if origins:
+        result = {"set": render.document(found), "origins": msgspec.to_builtins(found.origins or [])}
+        return Reply(0, result, lines=render.origin_lines(found))
     return Reply(0, {"set": render.document(found)}, lines=render.show_lines(found))
 
 

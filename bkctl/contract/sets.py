@@ -13,6 +13,7 @@ from backupd.model.schedules import ScheduleText
 from backupd.model.secret_references import SecretReference
 from backupd.model.sets import ContinuousText
 from backupd.model.streams import StreamText
+from bkctl.contract.kept import Setting
 from bkctl.contract.parts import (
     Changed,
     Count,
@@ -116,6 +117,8 @@ class OneSet(Shown, kw_only=True):
     """Of `set show`."""
 
     set: BackupSet
+    origins: list[Setting] | UnsetType = UNSET
+    """With `--origins`: each setting as it holds."""
 
 
 class ChangedSet(Changed, kw_only=True):

@@ -10,6 +10,7 @@ from backupd.model.api import Change, SetChange, SetList, SetView
 from backupd.model.retention import policy_of
 from backupd.model.retention_words import meaning, policy_words
 from backupd.model.sets import SetText
+from bkctl.render.config import in_force
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
 from bkctl.text import escape
@@ -57,6 +58,12 @@ def show_lines(found: SetView) -> list[str]:
         head.append(f"# stored in {one.destination}: {one.place}")
     head += [f"# {line}" for line in shortcut_lines(found)]
     return [*head, *msgspec.yaml.encode(found.text).decode().splitlines()]
+
+
+def origin_lines(found: SetView) -> list[str]:
+    """Each setting as it holds, and where it comes from."""
+    rows = [[one.key, in_force(one.value), escape(one.origin)] for one in found.origins or ()]
+    return [f"# Set {found.text.name}, {found.id[:9]}", *table(["KEY", "VALUE", "FROM"], rows)]
 
 
 def shortcut_lines(found: SetView) -> list[str]:

@@ -92,6 +92,7 @@ def test_sets_and_destinations(client: Client) -> None:
     client("job", "wait", "latest")
     client("set", "list")
     client("set", "show", "home")
+    client("set", "show", "home", "--origins")
     client("set", "show", "nope", exits=10)
     client("set", "edit", "home", "--max-age", "26h")
     client("set", "suggest", source, "--larger", "1")
