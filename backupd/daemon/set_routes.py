@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 
 import msgspec
 
@@ -19,7 +20,7 @@ from backupd.model.api import Change, EditSet, RepositoryView, SetChange, SetLis
 from backupd.model.places import inside
 from backupd.model.sets import SetText
 from backupd.model.shortcuts import ShortcutView
-from backupd.rules.definition_rules import places_inside
+from backupd.rules.definition_rules import check_set, places_inside
 from backupd.rules.filter_checking import filter_warnings
 from backupd.rules.option_policy import by_policy, refuse
 
@@ -64,13 +65,16 @@ async def show_set(call: Call) -> SetView:
 async def create_set(call: Call) -> SetChange:
     """Make a set."""
     known, edit = call.services.definitions, call.body
-    text = by_policy(edit.text, "sets", call.services.configuration.policy, edit.said)
+    policy, places = call.services.configuration.policy, known.places
+    check = functools.partial(check_set, destinations=places)
+    # Patterns by the thousand take seconds.
+    text = await asyncio.to_thread(by_policy, edit.text, "sets", policy, edit.said, check)
     await refuse_unknown(text)
     made = await known.add_set(text, dry_run=edit.dry_run)
     shortcuts = await views_of(made.text, call.services.environment)
     warnings = await _about_places(made.text, shortcuts, known)
     warnings += await asyncio.to_thread(command_warnings, made.text)
-    warnings += filter_warnings(made.text)
+    warnings += await asyncio.to_thread(filter_warnings, made.text)
     change = Change(changed=True, dry_run=edit.dry_run, warnings=warnings)
     return SetChange(set=view(made, known, shortcuts), change=change)
 
@@ -80,8 +84,9 @@ async def edit_set(call: Call) -> SetChange:
     known, edit = call.services.definitions, call.body
     stored = known.set(call.path["set"])
     call.services.scheduler.ahead.refuse_past(edit.text, stored.text)
-    refuse(edit.text, "sets", call.services.configuration.policy, stored.text)
-    await refuse_unknown(edit.text, stored.text)
+    text = await asyncio.to_thread(check_set, edit.text, known.places)
+    refuse(text, "sets", call.services.configuration.policy, stored.text)
+    await refuse_unknown(text, stored.text)
     made, changes = await known.change_set(stored, edit.text, dry_run=edit.dry_run)
     shortcuts = await views_of(made.text, call.services.environment)
     warnings: list[str] = []
@@ -90,7 +95,7 @@ async def edit_set(call: Call) -> SetChange:
     if "commands" in changes:
         warnings += await asyncio.to_thread(command_warnings, made.text)
     if changes.keys() & {"filters", "unmatched", "only_types", "never_types"}:
-        warnings += filter_warnings(made.text)
+        warnings += await asyncio.to_thread(filter_warnings, made.text)
     call.services.scheduler.nudge()
     change = Change(changed=bool(changes), diff=changes, dry_run=edit.dry_run, warnings=warnings)
     return SetChange(set=view(made, known, shortcuts), change=change)
