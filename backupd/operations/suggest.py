@@ -46,7 +46,7 @@ def run(order: SuggestOrder, context: JobContext) -> events.Done:
 class _Search:
     def __init__(self, order: SuggestOrder, context: JobContext) -> None:
         self._order, self._context = order, context
-        self._ends = tuple(f".{one}".encode() for one in order.extensions)
+        self._ends = tuple(f".{one}".encode(errors="surrogatepass") for one in order.extensions)
         self._now_ns = context.clock.now_ns()
         self._hits: list[_Hit] = []
         self._by_end: Counter[str] = Counter()
@@ -85,6 +85,8 @@ class _Search:
     def _find_starts(self) -> list[bytes]:
         starts: list[bytes] = []
         for given in self._order.paths or [b"/"]:
+            if not os.path.isabs(given) or b"\0" in given:
+                raise UsageError(f"{shown(given)} is no absolute path", hint="begin it with /")
             path = real_path(given)
             if not os.path.isdir(path):
                 raise SourceNotFoundError(f"{shown(path)} is no directory", hint="check the spelling; is it mounted?")
@@ -162,7 +164,7 @@ class _Search:
         if self._ends:
             small = name.lower()
             end = max((one for one in self._ends if small.endswith(one)), key=len)
-            self._by_end[end[1:].decode()] += 1
+            self._by_end[end[1:].decode(errors="backslashreplace")] += 1
         hit = (stat.st_size, path, stat.st_mtime_ns)
         if len(self._hits) < self._order.most:
             heapq.heappush(self._hits, hit)

@@ -22,6 +22,7 @@ top=$1; shift 2; exec chroot "$top/root" "$@"
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.root
 @pytest.mark.platform("linux")
 def test_a_copied_machine_is_a_host_of_its_own(tmp_path: Path) -> None:
