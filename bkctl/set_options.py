@@ -60,6 +60,8 @@ _SET_FIELDS = (
     "migrate",
     "continuous",
     "time_zone",
+    "fs_snapshot",
+    "fs_snapshot_fallback",
 )
 _SET_PATHS = ("temp_dir",)
 _SET_OPTIONS = (
@@ -106,4 +108,14 @@ _SET_OPTIONS = (
     click.option("--temp-dir", metavar="DIR", type=click.Path(), help="For temporary files; default: the daemon's."),
     click.option("--tag", metavar="K=V", multiple=True, help="Tag of each snapshot."),
     click.option("--time-zone", metavar="ZONE", help="IANA name; default: the system's."),
+    click.option(
+        "--fs-snapshot",
+        type=click.Choice(["off", "auto", "btrfs", "zfs", "lvm", "apfs"]),
+        help="Read from snapshots of the sources' file systems, made before each run; default: off.",
+    ),
+    click.option(
+        "--fs-snapshot-fallback",
+        type=click.Choice(["fail", "live"]),
+        help="Where none can be made: end the run, or read files as they are; default: fail.",
+    ),
 )

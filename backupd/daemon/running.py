@@ -110,6 +110,7 @@ async def _assemble(
     jobs = Jobs(database, carrier, clock, settings.queue.jobs_at_once)
     carrier.commands.is_stopping = lambda: jobs.is_stopping
     jobs.follow_up = carrier.commands
+    carrier.commands.fs_snapshots.sweep(places.state)
     notices = Notices(database, definitions, clock, for_jobs)
     notices.adopt(settings)
     notices.underway = partial(underway_of, jobs)

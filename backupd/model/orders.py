@@ -91,6 +91,16 @@ class KeptStates(Strict, frozen=True, kw_only=True):
     """Name of the destination that this part of the job stores in."""
 
 
+class Graft(Strict, frozen=True, kw_only=True):
+    """A directory that is read elsewhere than it shows: from a snapshot of its file system."""
+
+    path: bytes
+    """Where it shows; absolute, real."""
+    read_at: bytes
+    device: int
+    """st_dev of what shows there."""
+
+
 class Order(Strict, frozen=True, kw_only=True):
     """What all orders share."""
 
@@ -167,6 +177,8 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     watched: WatchedSince | None = None
     """None: everything is looked at."""
     streams: list[StreamOrder] = []
+    grafts: list[Graft] = []
+    """What of the sources is read from snapshots of file systems, and what below these is not."""
 
 
 class Selection(Strict, frozen=True, kw_only=True):

@@ -40,6 +40,8 @@ class EngineOptions(msgspec.Struct, frozen=True):
     compression: str
     is_checked: bool
     average_bytes: int
+    grafts: dict[bytes, bytes] = {}
+    """Directory -> the one that is read in its place."""
 
 
 class StoreEngine:
@@ -67,6 +69,7 @@ class StoreEngine:
                 options.average_bytes,
                 number * part,
                 part,
+                options.grafts,
             )
             for number in range(options.workers)
         ]
@@ -79,6 +82,7 @@ class StoreEngine:
         )
         self._identity = Identity(setup.chunk_id_key)
         self._cancel = cancel
+        self.grafts = options.grafts
         self._queue: deque[Assigned] = deque()
         self._assigned: dict[int, Assigned] = {}
         self._loads: dict[int, int] = dict.fromkeys(range(options.workers), 0)

@@ -59,7 +59,7 @@ class FileReading:
         self, engine: StoreEngine, policy: StorePolicy, tally: Tally, has_many: Callable[[bytes], bytearray], load: Load
     ) -> None:
         self._engine, self._policy, self._tally, self._has_many, self._load = engine, policy, tally, has_many, load
-        self._chain = DirectoryChain()
+        self._chain = DirectoryChain(engine.grafts)
         self._sampler = Compressor("fast")
         self._batch: list[tuple[FileOrder, Target]] = []
         self._directories: list[bytes] = []

@@ -51,6 +51,7 @@ class Storing:
             use.compression,
             order.check_before_sending,
             order.chunk_size_bytes or 0,
+            use.rules.grafts.paths,
         )
         self._order, self._context, self._use, self.tally = order, context, use, tally
         self._streams: StreamFiles | None = None

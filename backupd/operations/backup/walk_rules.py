@@ -13,6 +13,7 @@ from backupd.cache.file_cache import CachedDirectory, FileCache, Row
 from backupd.model.watching import WatchedSince
 from backupd.operations.backup.building import DirectoryBuild, Slice
 from backupd.operations.backup.choosing import Choosing
+from backupd.source.grafts import NO_GRAFTS, Grafts
 from backupd.source.scanner import Seen
 from backupd.tree.entry import Stored
 
@@ -91,6 +92,7 @@ class WalkRules(msgspec.Struct, frozen=True):
     streams: list[bytes] = []
     """Names of files that commands write, in byte order."""
     stream_kinds: list[str] = []
+    grafts: Grafts = NO_GRAFTS
 
 
 class Caches(msgspec.Struct, frozen=True):
