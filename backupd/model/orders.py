@@ -99,6 +99,8 @@ class Graft(Strict, frozen=True, kw_only=True):
     read_at: bytes
     device: int
     """st_dev of what shows there."""
+    made_ns: int
+    """No change before that is missing."""
 
 
 class Order(Strict, frozen=True, kw_only=True):

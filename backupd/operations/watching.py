@@ -16,6 +16,8 @@ from backupd.source.watching import Changes, IsOut, TreeWatch
 
 _SECONDS = 1.0
 _WHERE_SECONDS = 5.0
+_SNAPSHOTS = (b"/.zfs/snapshot/", b"/fs-snapshots/mounts/")
+"""Mounts that come and go with runs."""
 
 
 def run(order: WatchOrder, context: JobContext) -> events.Done:
@@ -68,6 +70,7 @@ def _where(order: WatchOrder) -> tuple[object, ...]:
         (mount.path, mount.device)
         for mount in read_mounts()
         if any(mount.path == top or mount.path.startswith(top + b"/") for top in tops)
+        and not any(part in mount.path for part in _SNAPSHOTS)
     ]
     return tuple(found)
 

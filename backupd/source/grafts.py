@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from backupd.model.fs_snapshot_words import SNAPSHOTS_NAME
 from backupd.model.orders import Graft
 from backupd.source import scanner
 from backupd.source.chain import OPEN_DIRECTORY, open_through
+from backupd.source.mounts import Mount
 from backupd.source.scanner import Seen
 
 _BTRFS_STUB = 2
@@ -20,6 +22,7 @@ class Grafts:
     def __init__(self, grafts: Sequence[Graft] = ()) -> None:
         self.paths = {one.path: one.read_at for one in grafts}
         self._parents = {os.path.dirname(path) for path in self.paths}
+        self._made_ns = min((one.made_ns for one in grafts), default=None)
         self._devices: dict[int, int] = {}
         self._stats: dict[bytes, os.stat_result | OSError] = {}
         for one in grafts:
@@ -64,12 +67,29 @@ class Grafts:
                 found.append(Seen(one.name, stat))
         return found, failed
 
+    def began_ns(self, began_ns: int) -> int:
+        """When what is read was as it is read. began_ns: when the run began."""
+        return began_ns if self._made_ns is None else min(began_ns, self._made_ns)
+
     def is_other(self, above: os.stat_result, stat: os.stat_result) -> bool:
         """Whether an entry lies on another file system than the directory above it, where they show."""
         return above.st_dev != stat.st_dev and self._device(above) != self._device(stat)
 
     def _device(self, stat: os.stat_result) -> int:
         return self._devices.get(stat.st_dev, stat.st_dev)
+
+
+def snapshot_directories(mounts: Sequence[Mount]) -> list[bytes]:
+    """Where snapshots of btrfs stand, at each path that shows them: never backed up."""
+    found: set[bytes] = set()
+    ours = os.fsencode(SNAPSHOTS_NAME)
+    known = [mount for mount in mounts if mount.type == "btrfs"]
+    for mount in known:
+        for other in known:
+            top = mount.root.rstrip(b"/") + b"/"
+            if other.source == mount.source and (other.root + b"/").startswith(top):
+                found.add(os.path.join(mount.path, (other.root + b"/")[len(top) :], ours))
+    return sorted(found)
 
 
 NO_GRAFTS = Grafts()

@@ -297,7 +297,9 @@ class FileReading:
         if self._begin(large):
             if is_regrown:
                 target.piece.signatures[target.index] = b""
-            target.piece.unfinished[target.index] = large.unfinished
+            if target.piece.signatures[target.index] or not self._engine.grafts:
+                # A change right after a snapshot of its file system may bear the same stamps: then nothing tells.
+                target.piece.unfinished[target.index] = large.unfinished
             self._dispatch(large)
 
     def _begin(self, large: LargeFile) -> bool:

@@ -15,7 +15,6 @@ from backupd.chunk.size_class import class_of_average
 from backupd.destination.stores import local_paths
 from backupd.errors import DamageError, ObjectMissingError, UsageError
 from backupd.model.filters import FilterWords
-from backupd.model.fs_snapshot_words import SNAPSHOTS_NAME
 from backupd.model.orders import BackupOrder, FilterWord
 from backupd.model.results import shown
 from backupd.model.store_access import StoreAccess
@@ -32,7 +31,7 @@ from backupd.rules.filtering import Filters
 from backupd.rules.left_out import LeftOut, pseudo_mounts
 from backupd.settings.directories import Directories
 from backupd.snapshot.naming import SnapshotName
-from backupd.source.grafts import NO_GRAFTS, Grafts
+from backupd.source.grafts import NO_GRAFTS, Grafts, snapshot_directories
 from backupd.source.mounts import read_mounts, swap_files
 
 _FILTER_FILE_BYTES = 1 << 20
@@ -125,7 +124,7 @@ def what_is_left_out(directories: Directories, places: Sequence[tuple[str, Store
     own = [directories.state, directories.cache, directories.temporary, os.path.join(directories.data, "keys")]
     own += [path for address, access in places for path in local_paths(address, access)]
     swaps = swap_files()
-    own += [os.path.join(os.fsdecode(mount.path), SNAPSHOTS_NAME) for mount in mounts if mount.type == "btrfs"]
+    own += map(os.fsdecode, snapshot_directories(mounts))
     own_paths = [os.fsencode(os.path.realpath(path)) for path in own]
     left_out = LeftOut(own_paths, pseudo_mounts((m.path, m.type) for m in mounts), swaps)
     # Namespaces are mounted on files.

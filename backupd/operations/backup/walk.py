@@ -383,8 +383,8 @@ class TreeWalk:
         piece.set(index, encoded, b"" if losses else piece.signatures[index])
 
     def _is_young(self, stat: os.stat_result) -> bool:
-        is_network = stat.st_dev in self._rules.network_devices
-        return is_young(stat, self._began_ns, YOUNG_ON_NETWORK_NS if is_network else YOUNG_NS)
+        margin = YOUNG_ON_NETWORK_NS if stat.st_dev in self._rules.network_devices else YOUNG_NS
+        return is_young(stat, self._rules.grafts.began_ns(self._began_ns), margin)
 
     def _problem(self, build: DirectoryBuild, name: bytes, error: OSError) -> None:
         path = build.path.rstrip(b"/") + b"/" + name if name else build.path

@@ -94,6 +94,7 @@ class Making:
         self._order, self._context, self._records = order, context, records
         self._removing = Removing(context, records, kinds)
         self._kinds = [kind for kind in kinds if order.kind in ("auto", kind.name)]
+        self._began_ns = context.clock.now_ns()
         self._made: list[Made] = []
         self._places: dict[tuple[str, str], Made] = {}
         self._grafts: dict[bytes, Graft] = {}
@@ -200,7 +201,7 @@ class Making:
             os.stat(read_at, follow_symlinks=False)
         except OSError as error:
             raise FsSnapshotError(f"{shown(read_at)} can't be read: {error.strerror}") from error
-        self._grafts[path] = Graft(path=path, read_at=read_at, device=device)
+        self._grafts[path] = Graft(path=path, read_at=read_at, device=device, made_ns=self._began_ns)
 
     def _add_others(self, sources: Sequence[bytes], mounts: Sequence[Mount]) -> None:
         """What is mounted below a snapshot is not in it."""
