@@ -1,4 +1,4 @@
-"""Sets whose runs read from snapshots of btrfs, with a real daemon: rewritten files, a kill, the rights of the service."""
+"""Sets whose runs read from snapshots of btrfs, with a real daemon: rewritten files, a kill, the service's rights."""
 
 from __future__ import annotations
 

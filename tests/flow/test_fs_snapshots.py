@@ -184,7 +184,7 @@ def test_parts_and_read_only_subvolumes_and_mounts_of_both(scene: Scene) -> None
     bound.mkdir()
     scene.bench.write("dir/file", b"old")
     fixed = scene.bench.source / "fixed"
-    command = ["btrfs", "subvolume", "snapshot", "-r", scene.bench.source, fixed]
+    command = ["btrfs", "subvolume", "snapshot", "-r", str(scene.bench.source), str(fixed)]
     subprocess.run(command, check=True, capture_output=True)
     subprocess.run(["mount", "--bind", scene.bench.source / "dir", bound], check=True)
     try:
