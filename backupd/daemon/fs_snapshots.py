@@ -19,7 +19,7 @@ from backupd.daemon.outcome import Outcome
 from backupd.errors import BackupError
 from backupd.model.events import Done, Failed, Item, Log, Step
 from backupd.model.fs_snapshots import FsSnapshotOrder
-from backupd.model.orders import Graft
+from backupd.model.grafts import Graft
 from backupd.operations.fs_snapshots.record import Records
 from backupd.rules.filter_checking import filter_word
 

@@ -15,8 +15,8 @@ from backupd.daemon.following import Follower
 from backupd.daemon.queue import Waiting
 from backupd.daemon.requests import JobRequest
 from backupd.model.events import Ask, FilesUnderWay, FromJob, Log, Progress, Severity, Step
+from backupd.model.grafts import Graft
 from backupd.model.jobs import LogLine
-from backupd.model.orders import Graft
 from backupd.model.steering import CancelRequest
 from backupd.sizes import format_seconds
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from backupd.model.filters import FilterText, FilterWords
+from backupd.model.grafts import Graft
 from backupd.model.quotas import AccountLimit, SpaceLimits
 from backupd.model.retention import RetentionText
 from backupd.model.sets import ConfigDocument
@@ -91,18 +92,6 @@ class KeptStates(Strict, frozen=True, kw_only=True):
     """Name of the destination that this part of the job stores in."""
 
 
-class Graft(Strict, frozen=True, kw_only=True):
-    """A directory that is read elsewhere than it shows: from a snapshot of its file system."""
-
-    path: bytes
-    """Where it shows; absolute, real."""
-    read_at: bytes
-    device: int
-    """st_dev of what shows there."""
-    made_ns: int
-    """No change before that is missing."""
-
-
 class Order(Strict, frozen=True, kw_only=True):
     """What all orders share."""
 
@@ -180,7 +169,6 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     """None: everything is looked at."""
     streams: list[StreamOrder] = []
     grafts: list[Graft] = []
-    """What of the sources is read from snapshots of file systems, and what below these is not."""
 
 
 class Selection(Strict, frozen=True, kw_only=True):

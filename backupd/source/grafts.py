@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from backupd.model.fs_snapshot_words import SNAPSHOTS_NAME
-from backupd.model.orders import Graft
+from backupd.model.grafts import Graft
 from backupd.source import scanner
 from backupd.source.chain import OPEN_DIRECTORY, open_through
 from backupd.source.mounts import Mount

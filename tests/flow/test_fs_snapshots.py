@@ -13,12 +13,12 @@ import msgspec
 import pytest
 
 from backupd.cancel import Cancel
+from backupd.command_errors import FsSnapshotError, FsSnapshotProgramError, FsSnapshotRightError
 from backupd.errors import BackupError
-from backupd.fs_snapshot_errors import FsSnapshotError, FsSnapshotProgramError, FsSnapshotRightError
 from backupd.model import events
 from backupd.model.fs_snapshot_words import SNAPSHOTS_NAME
 from backupd.model.fs_snapshots import FsSnapshotOrder
-from backupd.model.orders import Graft
+from backupd.model.grafts import Graft
 from backupd.operations.context import JobContext
 from backupd.operations.fs_snapshots import running
 from backupd.operations.fs_snapshots.contract import Made

@@ -17,7 +17,6 @@ FLOORS: dict[str, int] = {
     "store_errors": 0,
     "notice_errors": 0,
     "command_errors": 0,
-    "fs_snapshot_errors": 0,
     "inode_io": 0,
     "mount_identity": 0,
     "private_memory": 0,
@@ -61,7 +60,6 @@ NEIGHBOURS: frozenset[tuple[str, str]] = frozenset(
         ("store_errors", "errors"),
         ("notice_errors", "errors"),
         ("command_errors", "errors"),
-        ("fs_snapshot_errors", "errors"),
         ("notice_errors", "store_errors"),
         ("rights", "errors"),
         # The grammar of places belongs to client and daemon alike, and says what is wrong with one.

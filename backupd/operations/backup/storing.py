@@ -21,7 +21,8 @@ from backupd.operations.backup.stream_files import StreamFiles
 from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk import TreeWalk
 from backupd.operations.context import JobContext
-from backupd.repository.engine import EngineOptions, StoreEngine
+from backupd.repository.engine import StoreEngine
+from backupd.repository.engine_options import EngineOptions
 from backupd.repository.reader import ChunkReader
 from backupd.repository.spool import Spool
 from backupd.repository.workforce import default_count

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from backupd.fs_snapshot_errors import FsSnapshotError
+from backupd.command_errors import FsSnapshotError
 from backupd.model.results import shown
 from backupd.operations.fs_snapshots.contract import Found, Made, Target, below, is_ours, joined
 from backupd.operations.fs_snapshots.mounting import make_mount_point, unmount

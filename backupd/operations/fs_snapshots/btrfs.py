@@ -8,7 +8,7 @@ import stat as modes
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from backupd.fs_snapshot_errors import FsSnapshotError
+from backupd.command_errors import FsSnapshotError
 from backupd.model.fs_snapshot_words import SNAPSHOTS_NAME
 from backupd.model.results import shown
 from backupd.operations.fs_snapshots.contract import MOST_TARGETS, Found, Made, Target, below, is_ours, joined

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from backupd.fs_snapshot_errors import FsSnapshotError
+from backupd.command_errors import FsSnapshotError
 from backupd.model.results import shown
 from backupd.operations.fs_snapshots.contract import Found, Made, Target, is_ours, joined
 from backupd.operations.fs_snapshots.mounting import mount_device, unmount

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from backupd.fs_snapshot_errors import FsSnapshotError
+from backupd.command_errors import FsSnapshotError
 from backupd.operations.fs_snapshots.contract import Made
 from backupd.operations.fs_snapshots.programs import Programs, done
 from backupd.source.mounts import read_mounts

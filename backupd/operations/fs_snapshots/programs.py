@@ -13,8 +13,12 @@ from typing import IO, NamedTuple, Protocol
 
 from backupd.cancel import Cancel
 from backupd.clock import Clock
-from backupd.command_errors import CommandRefusedError
-from backupd.fs_snapshot_errors import FsSnapshotError, FsSnapshotProgramError, FsSnapshotRightError
+from backupd.command_errors import (
+    CommandRefusedError,
+    FsSnapshotError,
+    FsSnapshotProgramError,
+    FsSnapshotRightError,
+)
 from backupd.model.results import shown
 from backupd.operations.commands.vouching import vouch
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from backupd.command_errors import FsSnapshotError
 from backupd.errors import BackupError
-from backupd.fs_snapshot_errors import FsSnapshotError
 from backupd.model import events
 from backupd.model.fs_snapshots import FsSnapshotOrder
-from backupd.model.orders import Graft
+from backupd.model.grafts import Graft
 from backupd.model.results import shown
 from backupd.operations.backup.setting import filter_places, read_rules, real_path
 from backupd.operations.context import JobContext

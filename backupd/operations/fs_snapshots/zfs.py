@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from backupd.fs_snapshot_errors import FsSnapshotError
+from backupd.command_errors import FsSnapshotError
 from backupd.model.results import shown
 from backupd.operations.fs_snapshots.contract import Found, Made, Target, is_ours, joined
 from backupd.operations.fs_snapshots.programs import Programs, done

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from backupd.clock import SystemClock
-from backupd.fs_snapshot_errors import FsSnapshotError, FsSnapshotProgramError, FsSnapshotRightError
+from backupd.command_errors import FsSnapshotError, FsSnapshotProgramError, FsSnapshotRightError
 from backupd.operations.fs_snapshots.apfs import Apfs
 from backupd.operations.fs_snapshots.contract import Made, Target, snapshot_name
 from backupd.operations.fs_snapshots.lvm import Lvm
@@ -106,8 +106,8 @@ _MIB = 1 << 20
 
 
 def _lvs(*rows: str) -> str:
-    start, end = '  {\n      "report": [\n          {\n              "lv": [\n', "\n              ]\n          }\n      ]\n  }\n"
-    return start + ",\n".join(rows) + end
+    start = '  {\n      "report": [\n          {\n              "lv": [\n'
+    return start + ",\n".join(rows) + "\n              ]\n          }\n      ]\n  }\n"
 
 
 @pytest.fixture
