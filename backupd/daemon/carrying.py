@@ -321,7 +321,7 @@ class Carrier:
     def _note_for(self, set_id: str | None, destination: StoredDestination) -> Note:
         async def note(opened: Opened) -> None:
             # Its set or its destination may have been removed while it waited.
-            stored = next((one for one in self._known.sets if one.id == set_id), None)
+            stored = self._known.find_set(set_id)
             if stored is not None and self._known.repository(stored.id, destination.id) is None:
                 await self._note_repository(stored, destination, opened)
 
@@ -385,7 +385,7 @@ class Carrier:
     async def _keep_other_run(self, job: LiveJob, order: Order, outcome: Outcome, began_ns: int) -> None:
         """Keep what any other job of a known set at a known destination came to."""
         restore = job.request.restore
-        stored = next((one for one in self._known.sets if one.id == job.stored.set_id), None)
+        stored = self._known.find_set(job.stored.set_id)
         destination = self._known.destination_of(order.to if isinstance(order, ReplicateOrder) else order.place)
         purged = await purging.forget(self._database, self._known, self._files, order, outcome)
         if stored is None or destination is None or (restore is not None and restore.dry_run):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -35,6 +34,8 @@ from backupd.model.commands import CommandText, When
 from backupd.model.events import Done, Failed, Item
 from backupd.model.jobs import ended_state
 from backupd.model.steering import CancelRequest
+from backupd.operations.programs.groups import signal_group
+from backupd.rules.command_rules import ends_run
 from backupd.rules.names import short
 
 _STOPPING_SECONDS = 10.0
@@ -121,7 +122,7 @@ class RunCommands(FollowUp):
     async def after_interruption(self, job: LiveJob, outcome: Outcome) -> Outcome:
         """What a former daemon could not run any more: all that undoes what was done before the run, but no `post`."""
         request = job.request.backup
-        stored = next((one for one in self._known.sets if one.id == job.stored.set_id), None)
+        stored = self._known.find_set(job.stored.set_id)
         if stored is None or request is None or request.dry_run or job.stored.kind != "backup":
             return outcome
         await self._after(job, stored, outcome, ("failure", "finally"))
@@ -165,11 +166,10 @@ class RunCommands(FollowUp):
         texts = {one.name: one for one in commands}
         for found in job.commands:
             what = f"the command {found['name']} before the run: {found['message']}"
-            if found["status"] == "skipped" or (
-                found["status"] not in ("done", "not_run") and texts[found["name"]].on_error == "skip"
-            ):
+            end = ends_run(texts[found["name"]], found["status"])
+            if end == "skip":
                 return Outcome.of(CommandSkippedError(f"{stored.text.name} is skipped by {what}"))
-            if found["status"] not in ("done", "not_run") and texts[found["name"]].on_error == "fail":
+            if end == "fail":
                 hint = f"bkctl job log {short(job.stored.id)} shows what it said"
                 return Outcome.of(CommandFailedError(f"{stored.text.name}: {what}; nothing was read", hint=hint))
         return None
@@ -236,7 +236,7 @@ class RunCommands(FollowUp):
             ending = await child.end()
             if under_way:
                 # Its process was killed, and could not end it.
-                await _end_group(under_way["group"], under_way["uid"])
+                await asyncio.to_thread(signal_group, under_way["group"], under_way["uid"], signal.SIGKILL)
         left = commands[len(job.commands) - done :]
         if left:
             self._give_up(job, left, ending.error().message)
@@ -265,20 +265,6 @@ class RunCommands(FollowUp):
         lines = job.take_unwritten()
         with suppress(BackupError):
             await asyncio.wrap_future(self._database.write_always(rows.add_log, job.stored.id, lines))
-
-
-async def _end_group(group: int, uid: int | None) -> None:
-    """uid: of its user; root may lack the right to signal others, but not that to become them."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
-    if uid is not None:
-        with suppress(OSError):
-            words = ("/bin/kill", "-KILL", "--", f"-{group}")
-            null = asyncio.subprocess.DEVNULL
-            killing = await asyncio.create_subprocess_exec(
-                *words, stdin=null, stdout=null, stderr=null, user=uid, extra_groups=[]
-            )
-            await killing.wait()
 
 
 def _kinds_after(outcome: Outcome) -> tuple[When, ...]:

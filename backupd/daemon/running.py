@@ -27,6 +27,7 @@ from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import Gate
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.jobs import Jobs
+from backupd.daemon.key_watching import tell_credentials
 from backupd.daemon.known_types import make_known
 from backupd.daemon.log_rotation import LogRotation
 from backupd.daemon.metrics_port import MetricsPort
@@ -95,14 +96,16 @@ async def _assemble(
 ) -> tuple[Services, Server]:
     definitions = Definitions(database, clock)
     await definitions.reload()
-    configuration = Configuration(places.config, database, definitions, clock)
+    for_jobs = {name: value for name, value in environment.items() if name not in OWN_VARIABLES}
+    if places.owns_state:
+        for_jobs["BACKUPD_STATE"] = places.state
+    notices = Notices(database, definitions, clock, for_jobs)
+    told = partial(tell_credentials, notices)
+    configuration = Configuration(places.config, database, definitions, clock, told)
     signals.reload = configuration.reload_soon
     await configuration.start()
     settings = configuration.settings
     definitions.adopt(settings)
-    for_jobs = {name: value for name, value in environment.items() if name not in OWN_VARIABLES}
-    if places.owns_state:
-        for_jobs["BACKUPD_STATE"] = places.state
     files = JobFiles(places.state)
     bandwidth = Bandwidth(definitions, clock, environment)
     bandwidth.adopt(settings)
@@ -111,7 +114,6 @@ async def _assemble(
     carrier.commands.is_stopping = lambda: jobs.is_stopping
     jobs.follow_up = carrier.commands
     carrier.commands.fs_snapshots.sweep(places.state)
-    notices = Notices(database, definitions, clock, for_jobs)
     notices.adopt(settings)
     notices.underway = partial(underway_of, jobs)
     jobs.follow_begins(notices.hear_begin)

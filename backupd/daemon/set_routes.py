@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 
 from backupd.catalog.definitions import StoredSet
 from backupd.daemon import one_disk
@@ -13,7 +14,7 @@ from backupd.daemon.route import Call, Route
 from backupd.errors import BusyError
 from backupd.model.api import Change, EditSet, RepositoryView, SetChange, SetList, SetView
 from backupd.model.places import inside
-from backupd.rules.definition_rules import places_inside
+from backupd.rules.definition_rules import check_set, places_inside
 from backupd.rules.filter_checking import filter_warnings
 from backupd.rules.option_policy import by_policy, refuse
 
@@ -53,11 +54,14 @@ async def show_set(call: Call) -> SetView:
 async def create_set(call: Call) -> SetChange:
     """Make a set."""
     known, edit = call.services.definitions, call.body
-    text = by_policy(edit.text, "sets", call.services.configuration.policy, edit.said)
+    policy, places = call.services.configuration.policy, known.places
+    check = functools.partial(check_set, destinations=places)
+    # Patterns by the thousand take seconds.
+    text = await asyncio.to_thread(by_policy, edit.text, "sets", policy, edit.said, check)
     made = await known.add_set(text, dry_run=edit.dry_run)
     warnings = [*places_inside(made.text, known.places), *await one_disk.warnings(made.text, known)]
     warnings += await asyncio.to_thread(command_warnings, made.text)
-    warnings += filter_warnings(made.text)
+    warnings += await asyncio.to_thread(filter_warnings, made.text)
     change = Change(changed=True, dry_run=edit.dry_run, warnings=warnings)
     return SetChange(set=view(made, known), change=change)
 
@@ -67,7 +71,8 @@ async def edit_set(call: Call) -> SetChange:
     known, edit = call.services.definitions, call.body
     stored = known.set(call.path["set"])
     call.services.scheduler.ahead.refuse_past(edit.text, stored.text)
-    refuse(edit.text, "sets", call.services.configuration.policy, stored.text)
+    text = await asyncio.to_thread(check_set, edit.text, known.places)
+    refuse(text, "sets", call.services.configuration.policy, stored.text)
     made, changes = await known.change_set(stored, edit.text, dry_run=edit.dry_run)
     warnings: list[str] = []
     if changes.keys() & {"sources", "to"}:
@@ -75,7 +80,7 @@ async def edit_set(call: Call) -> SetChange:
     if "commands" in changes:
         warnings += await asyncio.to_thread(command_warnings, made.text)
     if changes.keys() & {"filters", "unmatched", "only_types", "never_types"}:
-        warnings += filter_warnings(made.text)
+        warnings += await asyncio.to_thread(filter_warnings, made.text)
     call.services.scheduler.nudge()
     change = Change(changed=bool(changes), diff=changes, dry_run=edit.dry_run, warnings=warnings)
     return SetChange(set=view(made, known), change=change)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import re
 import struct
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from backupd.errors import BackupError
+from backupd.model import mount_table
 
 NETWORK_TYPES = frozenset(
     {
@@ -24,7 +24,6 @@ NETWORK_TYPES = frozenset(
 )  # fmt: skip
 """File systems that another machine may change without this one's time stamps or caches knowing at once."""
 
-_OCTAL = re.compile(rb"\\([0-7]{3})")
 _MACOS_SWAP = b"/private/var/vm"
 _MNT_LOCAL = 0x1000
 _MNT_NOWAIT = 2
@@ -56,7 +55,7 @@ def read_mounts() -> list[Mount]:
     if sys.platform == "darwin":
         return parse_statfs(_getfsstat())
     try:
-        with open("/proc/self/mountinfo", "rb") as file:
+        with open(mount_table.TABLE, "rb") as file:
             return parse_mountinfo(file.read())
     except FileNotFoundError:
         return []
@@ -79,23 +78,18 @@ def swap_files() -> list[bytes]:
 def parse_mountinfo(text: bytes) -> list[Mount]:
     """Read /proc/self/mountinfo (proc_pid_mountinfo(5)). Raises BackupError for a line that is none."""
     mounts = []
-    for line in text.splitlines():
-        before, separator, after = line.partition(b" - ")
-        fields, rest = before.split(b" "), after.split(b" ")
-        major, colon, minor = fields[2].partition(b":") if len(fields) > 4 else (b"", b"", b"")
-        if not separator or not (major.isdigit() and colon and minor.isdigit()):
-            raise BackupError(f"/proc/self/mountinfo has a line that is none: {line!r}")
-        kind = _unescaped(rest[0]).decode("ascii", "replace")
-        source = _unescaped(rest[1]) if len(rest) > 1 else b""
+    for row in mount_table.parse_mountinfo(text):
+        kind = row.type.decode("ascii", "replace")
+        is_web = kind == "fuse" and row.source.startswith((b"http://", b"https://"))
         mounts.append(
             Mount(
-                path=_unescaped(fields[4]),
-                device=os.makedev(int(major), int(minor)),
+                path=row.path,
+                device=row.device,
                 type=kind,
-                is_network=kind in NETWORK_TYPES or (kind == "fuse" and source.startswith((b"http://", b"https://"))),
-                source=source,
-                root=_unescaped(fields[3]),
-                number=int(fields[0]) if fields[0].isdigit() else 0,
+                is_network=kind in NETWORK_TYPES or is_web,
+                source=row.source,
+                root=row.root,
+                number=row.number,
             )
         )
     return mounts
@@ -104,7 +98,7 @@ def parse_mountinfo(text: bytes) -> list[Mount]:
 def parse_swaps(text: bytes) -> list[bytes]:
     """The files, not the partitions, of /proc/swaps (proc_swaps(5))."""
     rows = [line.split() for line in text.splitlines()[1:]]
-    return [_unescaped(row[0]) for row in rows if len(row) > 1 and row[1] == b"file"]
+    return [mount_table.unescaped(row[0]) for row in rows if len(row) > 1 and row[1] == b"file"]
 
 
 def parse_statfs(raw: bytes) -> list[Mount]:
@@ -172,7 +166,3 @@ def mount_number(path: bytes) -> int:
     finally:
         os.close(fd)
     return next((int(row[1]) for row in rows if len(row) == 2 and row[0] == b"mnt_id:" and row[1].isdigit()), 0)
-
-
-def _unescaped(field: bytes) -> bytes:
-    return _OCTAL.sub(lambda match: bytes([int(match[1], 8)]), field)

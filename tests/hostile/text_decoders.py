@@ -213,7 +213,7 @@ def _policy(data: bytes, _: Path) -> object:
     ]
     for area, text in texts:
         made.append(option_policy.locked(text, area, rules))
-        made.append(option_policy.by_policy(text, area, rules, []))
+        made.append(option_policy.by_policy(text, area, rules, [], lambda one: one))
         option_policy.refuse(text, area, rules)
     return made
 

@@ -167,7 +167,7 @@ def of_digest(
     runs = sum(sum(counts.values()) for counts in counted.values())
     told = f"{len(bad)} of {len(lines)} sets need a look" if bad else f"all {len(lines)} sets are well"
     told = told if lines else "there is no set"
-    since, until = (time_of(one, place)[:16].replace("T", " ") for one in times_ns)
+    since, until = (minute_of(one, place) for one in times_ns)
     commands = [NoticeCommand(purpose="See how all sets stand", command="bkctl status")]
     commands += [
         NoticeCommand(purpose=f"See what went wrong with {line.set}", command=f"bkctl job list {line.set} --since 24h")
@@ -239,12 +239,14 @@ def encoded(content: NoticeContent) -> str:
 
 
 def _stands(copy: CopyStatus) -> NoticeDestination:
-    detail = copy.reason
-    if not detail and copy.age_seconds is not None:
-        detail = f"last good {format_seconds(max(copy.age_seconds, 0))} ago"
+    detail = copy.reason or _last_good(copy)
     return NoticeDestination(
         name=as_name(copy.destination), verdict=copy.verdict, detail=one_line(detail), is_of_run=False
     )
+
+
+def _last_good(copy: CopyStatus) -> str:
+    return f"last good {format_seconds(max(copy.age_seconds, 0))} ago" if copy.age_seconds is not None else ""
 
 
 def _run(job: StoredJob) -> dict[str, Any]:
@@ -278,7 +280,7 @@ def _with_last_good(
     made: list[NoticeDestination] = []
     for copy in stands.copies[:_MOST_LINES]:
         name = as_name(copy.destination)
-        age = f"last good {format_seconds(max(copy.age_seconds, 0))} ago" if copy.age_seconds is not None else ""
+        age = _last_good(copy)
         one = told.pop(name, None)
         if one is None and event == "missed":
             one = NoticeDestination(name=name, verdict="missed")
@@ -361,3 +363,8 @@ def time_of(time_ns: int, place: Place) -> str:
     """A time as RFC 3339 in the zone of the place."""
     moment: datetime = to_datetime(time_ns).astimezone(place.zone)
     return moment.isoformat(timespec="seconds")
+
+
+def minute_of(time_ns: int, place: Place) -> str:
+    """A time of the zone of the place, as sentences have it."""
+    return time_of(time_ns, place)[:16].replace("T", " ")
