@@ -20,7 +20,8 @@ from backupd.command_errors import (
     FsSnapshotRightError,
 )
 from backupd.model.results import shown
-from backupd.operations.commands.vouching import vouch
+from backupd.operations.programs.groups import signal_group
+from backupd.operations.programs.vouching import vouch
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SECONDS = 300.0
@@ -107,8 +108,7 @@ class SystemPrograms:
             if not is_cancelled and self._cancel is not None and self._cancel.is_requested:
                 end, is_cancelled = min(end, now + _GRACE_SECONDS), True
             if now >= end or os.fstat(output.fileno()).st_size > _MOST_BYTES:
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                signal_group(process.pid, None, signal.SIGKILL)
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(1)
                 raise FsSnapshotError(
