@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from backupd.model.commands import CommandText
+from backupd.model.conditions import ConditionsText
 from backupd.model.filters import FilterText, FilterWords
 from backupd.model.notices import ContactText, NoticeText
 from backupd.model.retention import RetentionText
@@ -167,6 +168,8 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """A percentage: a run warns where so much of the last snapshot's files is gone; `off`, or false."""
     without: list[str] = []
     """Shortcuts that the source `home` does not take in."""
+    conditions: ConditionsText | None = None
+    """Under which it runs by itself; none: under any."""
 
     @property
     def filter_words(self) -> FilterWords:

@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import UNSET, UnsetType
 
 from backupd.model.commands import CommandText
+from backupd.model.conditions import ConditionsText
 from backupd.model.filters import FilterText
 from backupd.model.retention import RetentionText
 from backupd.model.schedules import ScheduleText
@@ -104,6 +105,8 @@ class BackupSet(Shown, kw_only=True):
     """Shortcuts that `home` does not take in."""
     shortcuts: list[ShortcutMeaning] | UnsetType = UNSET
     """What those among the sources mean now; of `set list` not told."""
+    conditions: ConditionsText | None
+    """Under which it runs by itself."""
     kept_in: str | None
     """File of conf.d; null: made by command."""
     created: Time

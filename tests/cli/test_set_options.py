@@ -41,6 +41,10 @@ FIRST: dict[str, tuple[tuple[str, ...], object]] = {
     "markers": (("--marker", ".nobackup"), [".nobackup"]),
     "cachedir_tag": (("--cachedir-tag",), True),
     "gitignore": (("--gitignore",), True),
+    "conditions": (
+        ("--not-on-battery", "--not-on-metered", "--in-network", "Home: 5", "--if-present", "/n", "--if-mounted", "/m"),
+        {"battery": False, "metered": False, "networks": ["Home: 5"], "present": ["/n"], "mounted": ["/m"]},
+    ),
 }
 """Field of a set -> the words that give it, and what it then is."""
 CHANGED: dict[str, tuple[tuple[str, ...], object]] = {
@@ -72,6 +76,10 @@ CHANGED: dict[str, tuple[tuple[str, ...], object]] = {
     "markers": (("--marker", ""), []),
     "cachedir_tag": (("--no-cachedir-tag",), False),
     "gitignore": (("--no-gitignore",), False),
+    "conditions": (
+        ("--on-battery", "--on-metered", "--in-network", "", "--if-present", "/a", "--if-present", "/b"),
+        {"present": ["/a", "/b"], "mounted": ["/m"]},
+    ),
 }
 
 

@@ -1,0 +1,156 @@
+"""Runs that begin by themselves are skipped where a condition of their set is not met."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import NamedTuple
+
+import msgspec
+
+from backupd.catalog.definitions import StoredDestination, StoredSet
+from backupd.clock import Clock
+from backupd.daemon import surroundings
+from backupd.daemon.live_job import LiveJob
+from backupd.daemon.outcome import Outcome
+from backupd.daemon.run_commands import Keep
+from backupd.daemon.surroundings import SUPPLIES, Network
+from backupd.errors import BackupError, SkippedError
+from backupd.model.conditions import ConditionsText
+from backupd.source.mounts import read_mounts
+
+_SECONDS = 5.0
+"""How long file systems are waited for: a share whose server is gone never answers."""
+
+
+class Met(NamedTuple):
+    """How conditions stand; sentences without a full stop."""
+
+    unmet: list[str]
+    untold: list[str]
+    """What could not be found out; it keeps no run from being made."""
+
+
+class Conditions:
+    """Looks how conditions stand. On the event loop."""
+
+    def __init__(self, environment: Mapping[str, str], supplies: str = SUPPLIES) -> None:
+        """environment: in which programs are asked. supplies: where Linux shows what feeds the machine."""
+        self._environment, self._supplies = environment, supplies
+        self._looking: dict[tuple[str, ...], Future[list[str]]] = {}
+
+    async def look(self, text: ConditionsText) -> Met:
+        """How those of a set stand."""
+        met = Met([], [])
+        if not text.battery:
+            is_on_battery = await surroundings.on_battery(self._environment, self._supplies)
+            if is_on_battery is None:
+                met.untold.append("whether the machine is on battery can't be told here")
+            elif is_on_battery:
+                met.unmet.append("the machine is on battery")
+        if text.networks or not text.metered:
+            found = await surroundings.network(self._environment, with_wifi=bool(text.networks))
+            _judge_network(text, found, met)
+        if text.present or text.mounted:
+            try:
+                met.unmet.extend(await self._missing(text))
+            except TimeoutError:
+                met.unmet.append(f"{' or '.join([*text.present, *text.mounted])} does not answer")
+            except BackupError as error:
+                met.untold.append(f"what is mounted can't be told here: {error.message}")
+        return met
+
+    async def _missing(self, text: ConditionsText) -> list[str]:
+        """What of the paths is not as it has to be. Raises TimeoutError, BackupError.
+
+        In a thread of its own, one for the same paths: what never answers would use up those that all share.
+        """
+        key = (*text.present, "", *text.mounted)
+        looking = self._looking.get(key)
+        if looking is None or looking.done():
+            looking = self._looking[key] = Future()
+            threading.Thread(target=_answer, args=(looking, text), daemon=True).start()
+        try:
+            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(looking)), _SECONDS)
+        finally:
+            if looking.done():
+                self._looking.pop(key, None)
+
+
+class RunConditions:
+    """All on the event loop."""
+
+    def __init__(self, clock: Clock, environment: Mapping[str, str]) -> None:
+        """environment: in which programs are asked."""
+        self._clock, self._conditions = clock, Conditions(environment)
+
+    async def mind(
+        self,
+        job: LiveJob,
+        stored: StoredSet,
+        destinations: Sequence[StoredDestination],
+        run: Callable[[], Awaitable[Outcome]],
+        keep: Keep,
+    ) -> Outcome:
+        """Have a run made, or skip it. Who asks for one by hand gets it, and hears what is not met.
+
+        destinations: where it is kept that it was skipped. Raises what `run` raises.
+        """
+        text, request, began_ns = stored.text.conditions, job.request.backup, self._clock.now_ns()
+        if text is None or request is None or job.ending is not None:
+            return await run()
+        met = await self._conditions.look(text)
+        warnings = list(met.untold)
+        if met.unmet and (request.schedule is not None or request.watched is not None):
+            skipped = Outcome.of(
+                SkippedError(
+                    f"{stored.text.name} is skipped: {'; '.join(met.unmet)}",
+                    hint=f"by hand it runs all the same: bkctl backup {stored.text.name}",
+                )
+            )
+            for destination in destinations:
+                await keep(job, stored, destination, skipped, began_ns)
+            return skipped
+        if met.unmet:
+            warnings.append(f"by itself {stored.text.name} would be skipped now: {'; '.join(met.unmet)}")
+        for line in warnings:
+            job.log("warning", line)
+        job.checked_ns += self._clock.now_ns() - began_ns
+        outcome = await run()
+        return msgspec.structs.replace(outcome, warnings=[*warnings, *outcome.warnings])
+
+
+def _judge_network(text: ConditionsText, found: Network | None, met: Met) -> None:
+    if found is None:
+        met.untold.append("which network the machine is in can't be told here: NetworkManager does not answer (nmcli)")
+        return
+    if text.networks and not found.names & set(text.networks):
+        there = f"connected is {', '.join(sorted(found.names))}" if found.names else "nothing is connected"
+        met.unmet.append(f"{' or '.join(text.networks)} is not connected; {there}")
+    if not text.metered and found.is_metered is None:
+        met.untold.append("whether the network is metered can't be told here: NetworkManager does not know")
+    elif not text.metered and found.is_metered:
+        met.unmet.append("the network is metered")
+
+
+def _answer(looking: Future[list[str]], text: ConditionsText) -> None:
+    try:
+        looking.set_result(_missing(text.present, text.mounted))
+    except BackupError as error:
+        looking.set_exception(error)
+
+
+def _missing(present: Iterable[str], mounted: Iterable[str]) -> list[str]:
+    """Raises BackupError for a table of mounts that can't be read."""
+    # A file system that is mounted at its first use is, after this.
+    found = [f"{path} is not there" for path in present if not os.path.exists(path)]
+    there = {path: os.path.isdir(os.path.join(path, ".")) for path in mounted}
+    points = {mount.path for mount in read_mounts()} if there else set()
+    for path, is_there in there.items():
+        is_point = os.fsencode(os.path.realpath(path)) in points if points else os.path.ismount(path)
+        if not (is_there and is_point):
+            found.append(f"nothing is mounted on {path}")
+    return found
