@@ -20,6 +20,7 @@ from backupd.daemon.run_commands import Keep
 from backupd.daemon.surroundings import SUPPLIES, Network
 from backupd.errors import BackupError, SkippedError
 from backupd.model.conditions import ConditionsText
+from backupd.model.places import lies_in
 from backupd.source.mounts import read_mounts
 
 _SECONDS = 5.0
@@ -32,6 +33,8 @@ class Met(NamedTuple):
     unmet: list[str]
     untold: list[str]
     """What could not be found out; it keeps no run from being made."""
+    away: list[str]
+    """Paths that are not there, or on which nothing is mounted."""
 
 
 class Conditions:
@@ -40,11 +43,11 @@ class Conditions:
     def __init__(self, environment: Mapping[str, str], supplies: str = SUPPLIES) -> None:
         """environment: in which programs are asked. supplies: where Linux shows what feeds the machine."""
         self._environment, self._supplies = environment, supplies
-        self._looking: dict[tuple[str, ...], Future[list[str]]] = {}
+        self._looking: dict[tuple[str, ...], Future[dict[str, str]]] = {}
 
     async def look(self, text: ConditionsText) -> Met:
         """How those of a set stand."""
-        met = Met([], [])
+        met = Met([], [], [])
         if not text.battery:
             is_on_battery = await surroundings.on_battery(self._environment, self._supplies)
             if is_on_battery is None:
@@ -56,15 +59,18 @@ class Conditions:
             _judge_network(text, found, met)
         if text.present or text.mounted:
             try:
-                met.unmet.extend(await self._missing(text))
+                missing = await self._missing(text)
+                met.unmet.extend(missing.values())
+                met.away.extend(missing)
             except TimeoutError:
-                met.unmet.append(f"{' or '.join([*text.present, *text.mounted])} does not answer")
+                met.away.extend([*text.present, *text.mounted])
+                met.unmet.append(f"{' or '.join(met.away)} does not answer")
             except BackupError as error:
                 met.untold.append(f"what is mounted can't be told here: {error.message}")
         return met
 
-    async def _missing(self, text: ConditionsText) -> list[str]:
-        """What of the paths is not as it has to be. Raises TimeoutError, BackupError.
+    async def _missing(self, text: ConditionsText) -> dict[str, str]:
+        """The paths that are not as they have to be, with what is wrong. Raises TimeoutError, BackupError.
 
         In a thread of its own, one for the same paths: what never answers would use up those that all share.
         """
@@ -97,6 +103,8 @@ class RunConditions:
     ) -> Outcome:
         """Have a run made, or skip it. Who asks for one by hand gets it, and hears what is not met.
 
+        Where a source is away nobody gets one: what is there in its place would be stored as if all had been deleted.
+
         destinations: where it is kept that it was skipped. Raises what `run` raises.
         """
         text, request, began_ns = stored.text.conditions, job.request.backup, self._clock.now_ns()
@@ -104,14 +112,15 @@ class RunConditions:
             return await run()
         met = await self._conditions.look(text)
         warnings = list(met.untold)
-        if met.unmet and (request.schedule is not None or request.watched is not None):
-            skipped = Outcome.of(
-                SkippedError(
-                    f"{stored.text.name} is skipped: {'; '.join(met.unmet)}",
-                    hint=f"by hand it runs all the same: bkctl backup {stored.text.name}",
-                )
-            )
-            for destination in destinations:
+        is_by_itself = request.schedule is not None or request.watched is not None
+        sources = stored.text.sources
+        is_source_away = any(lies_in(path, one) or lies_in(one, path) for path in met.away for one in sources)
+        if met.unmet and (is_by_itself or is_source_away):
+            hint = f"by hand it runs all the same: bkctl backup {stored.text.name}"
+            if is_source_away:
+                hint = f"plug in or mount what the set backs up, or: bkctl set edit {stored.text.name} --if-mounted ''"
+            skipped = Outcome.of(SkippedError(f"{stored.text.name} is skipped: {'; '.join(met.unmet)}", hint=hint))
+            for destination in [] if request.dry_run else destinations:
                 await keep(job, stored, destination, skipped, began_ns)
             return skipped
         if met.unmet:
@@ -136,21 +145,21 @@ def _judge_network(text: ConditionsText, found: Network | None, met: Met) -> Non
         met.unmet.append("the network is metered")
 
 
-def _answer(looking: Future[list[str]], text: ConditionsText) -> None:
+def _answer(looking: Future[dict[str, str]], text: ConditionsText) -> None:
     try:
         looking.set_result(_missing(text.present, text.mounted))
     except BackupError as error:
         looking.set_exception(error)
 
 
-def _missing(present: Iterable[str], mounted: Iterable[str]) -> list[str]:
+def _missing(present: Iterable[str], mounted: Iterable[str]) -> dict[str, str]:
     """Raises BackupError for a table of mounts that can't be read."""
     # A file system that is mounted at its first use is, after this.
-    found = [f"{path} is not there" for path in present if not os.path.exists(path)]
+    found = {path: f"{path} is not there" for path in present if not os.path.exists(path)}
     there = {path: os.path.isdir(os.path.join(path, ".")) for path in mounted}
     points = {mount.path for mount in read_mounts()} if there else set()
     for path, is_there in there.items():
         is_point = os.fsencode(os.path.realpath(path)) in points if points else os.path.ismount(path)
         if not (is_there and is_point):
-            found.append(f"nothing is mounted on {path}")
+            found[path] = f"nothing is mounted on {path}"
     return found

@@ -119,6 +119,20 @@ def test_a_scheduled_run_is_skipped_with_the_reason(tmp_path: Path) -> None:
         daemon.stop()
 
 
+def test_a_source_on_a_drive_that_is_away_is_skipped_by_hand_too(daemon: Roaming, tmp_path: Path) -> None:
+    """Its empty mount point would be stored, and retention drop what was there, as if somebody had deleted it."""
+    source, place = tmp_path / "source", tmp_path / "place"
+    daemon.good("set", "create", "docs", "--source", source / "photos", "--to", place, "--if-mounted", source)
+    for words in ((), ("--dry-run",), ("--all",)):
+        document = daemon.json("backup", *(words if "--all" in words else ("docs", *words)))
+        assert (document["exit"], document["error"]["code"]) == (75, "run.skipped"), document
+        assert document["error"]["message"] == f"docs is skipped: nothing is mounted on {source}"
+        assert "bkctl set edit docs --if-mounted ''" in document["error"]["hint"]
+    assert {report["status"] for report in daemon.good("report", "list")["reports"]} == {"skipped"}
+    daemon.good("set", "edit", "docs", "--if-mounted", "/", "--add-source", source)
+    assert daemon.json("backup", "docs")["exit"] == 3
+
+
 @pytest.mark.platform("linux")
 def test_a_watched_set_waits_until_the_condition_is_met(daemon: Roaming, tmp_path: Path) -> None:
     """What changed meanwhile is stored then, by one run."""
