@@ -21,6 +21,8 @@ from backupd.daemon.surroundings import SUPPLIES, Network
 from backupd.errors import BackupError, SkippedError
 from backupd.model.conditions import ConditionsText
 from backupd.model.places import lies_in
+from backupd.model.sets import SetText
+from backupd.model.status import Finding
 from backupd.source.mounts import read_mounts
 
 _SECONDS = 5.0
@@ -84,6 +86,27 @@ class Conditions:
         finally:
             if looking.done():
                 self._looking.pop(key, None)
+
+
+async def untold(sets: Iterable[SetText], environment: Mapping[str, str]) -> list[str]:
+    """A sentence for each condition of sets that can't be told here, and so keeps no run from being made."""
+    found: list[str] = []
+    conditions = Conditions(environment)
+    for one in sets:
+        if one.conditions is not None:
+            # Paths tell by themselves, or after a while.
+            met = await conditions.look(msgspec.structs.replace(one.conditions, present=[], mounted=[]))
+            found += [f"{one.name}: {line}" for line in met.untold]
+    return found
+
+
+async def findings(sets: Iterable[SetText], environment: Mapping[str, str]) -> list[Finding]:
+    """For `doctor`: what of the conditions of sets can't be told here."""
+    mend = "nothing to do if that is meant; else have NetworkManager run, or take it out: bkctl set edit SET"
+    return [
+        Finding(check="conditions", verdict="look", message=f"{line}; it runs all the same", mend=mend)
+        for line in await untold(sets, environment)
+    ]
 
 
 class RunConditions:

@@ -21,6 +21,7 @@ GENERAL.CONNECTION:Office
 IP4.GATEWAY:10.0.0.1
 """
 _HOME = _OFFICE.replace("yes", "no").replace("Office", "Wired")
+_ENDED = ("completed", "warning", "skipped", "failed")
 _NMCLI = """#!/bin/sh
 # As NetworkManager's, asked for what backupd asks it.
 case "$*" in
@@ -75,7 +76,7 @@ def _next_run(daemon: Roaming, clock: FakeClock) -> dict[str, Any]:
     before = len(daemon.backups())
     clock.pass_time(datetime.fromisoformat(run["begins"]) - clock.now() + timedelta(seconds=1))
     daemon.good("config", "reload")
-    slow_set.wait_for(lambda: len(daemon.backups()) > before and daemon.backups()[0]["finished"] is not None, 30)
+    slow_set.wait_for(lambda: [one["state"] in _ENDED for one in daemon.backups()] == [True] * (before + 1), 30)
     return daemon.backups()[0]
 
 
@@ -115,7 +116,12 @@ def test_a_scheduled_run_is_skipped_with_the_reason(tmp_path: Path) -> None:
         (daemon.home / "bin" / "nmcli").write_text("#!/bin/sh\nexit 8\n")
         done = _next_run(daemon, clock)
         assert done["state"] == "completed"
-        assert any("which network the machine is in can't be told here" in one for one in done["warnings"])
+        told = "which network the machine is in can't be told here"
+        assert any(told in one for one in done["warnings"])
+        # By day, too: when it is asked for, and by who looks after the machine.
+        assert any(f"docs: {told}" in one for one in daemon.json("set", "edit", "docs", "--on-metered")["warnings"])
+        (found,) = [one for one in daemon.json("doctor")["result"]["findings"] if one["check"] == "conditions"]
+        assert (found["verdict"], f"docs: {told}" in found["message"]) == ("look", True)
         daemon.stop()
 
 
