@@ -17,6 +17,7 @@ from backupd.daemon import surroundings
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import Outcome
 from backupd.daemon.run_commands import Keep
+from backupd.daemon.shortcuts import views_of, with_paths
 from backupd.daemon.surroundings import SUPPLIES, Network
 from backupd.errors import BackupError, SkippedError
 from backupd.model.conditions import ConditionsText
@@ -114,7 +115,7 @@ class RunConditions:
 
     def __init__(self, clock: Clock, environment: Mapping[str, str]) -> None:
         """environment: in which programs are asked."""
-        self._clock, self._conditions = clock, Conditions(environment)
+        self._clock, self._environment, self._conditions = clock, environment, Conditions(environment)
 
     async def mind(
         self,
@@ -136,8 +137,7 @@ class RunConditions:
         met = await self._conditions.look(text)
         warnings = list(met.untold)
         is_by_itself = request.schedule is not None or request.watched is not None
-        sources = stored.text.sources
-        is_source_away = any(lies_in(path, one) or lies_in(one, path) for path in met.away for one in sources)
+        is_source_away = await self._is_source_among(met.away, stored.text)
         if met.unmet and (is_by_itself or is_source_away):
             hint = f"by hand it runs all the same: bkctl backup {stored.text.name}"
             if is_source_away:
@@ -153,6 +153,14 @@ class RunConditions:
         job.checked_ns += self._clock.now_ns() - began_ns
         outcome = await run()
         return msgspec.structs.replace(outcome, warnings=[*warnings, *outcome.warnings])
+
+
+    async def _is_source_among(self, paths: Sequence[str], text: SetText) -> bool:
+        """Whether one of the paths is a source, lies in one, or holds one."""
+        if not paths:
+            return False
+        sources = with_paths(text, await views_of(text, self._environment)).sources
+        return any(lies_in(path, one) or lies_in(one, path) for path in paths for one in sources)
 
 
 def _judge_network(text: ConditionsText, found: Network | None, met: Met) -> None:
