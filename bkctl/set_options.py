@@ -60,6 +60,7 @@ _SET_FIELDS = (
     "migrate",
     "continuous",
     "time_zone",
+    "follow_links",
 )
 _SET_PATHS = ("temp_dir",)
 _SET_OPTIONS = (
@@ -73,6 +74,9 @@ _SET_OPTIONS = (
     ),
     click.option("--max-concurrent", metavar="N", help="Destinations at a time, 2 to 8; '' for all."),
     click.option("--one-file-system/--all-file-systems", default=None, help="Don't enter other file systems."),
+    click.option(
+        "--follow-links/--no-follow-links", default=None, help="Store also what links lead to outside the sources."
+    ),
     click.option("--max-age", metavar="D", help="How old the newest good snapshot may be; '' for no limit."),
     click.option("--stop-after", metavar="D", help="Stop each run then; the next one goes on; '' for no limit."),
     click.option("--quota", metavar="SIZE", help="The most it may take at each destination; '' for no limit."),

@@ -62,6 +62,7 @@ def backup_order(
         existing=known is not None,
         filters=[filter_word(one) for one in text.filters],
         one_file_system=text.one_file_system,
+        follow_links=text.follow_links,
         if_running="wait",
         tags={**text.tags, **tags},
         dry_run=dry_run,

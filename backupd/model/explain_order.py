@@ -29,3 +29,4 @@ class ExplainOrder(Order, frozen=True, kw_only=True, tag="explain"):
     filter_words: FilterWords = FilterWords()
     one_file_system: bool = False
     stores: list[ExplainedStore] = []
+    follow_links: bool = False

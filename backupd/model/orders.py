@@ -125,6 +125,7 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     host_name: str | None = None
     filters: list[FilterWord] = []
     one_file_system: bool = False
+    follow_links: bool = False
     existing: bool = False
     """Never make a repository."""
     if_running: IfRunning = "fail"

@@ -160,6 +160,8 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """Whether directories that hold a CACHEDIR.TAG are left out."""
     gitignore: bool = False
     """Whether what .gitignore files in the sources name is left out."""
+    follow_links: bool = False
+    """Whether what links lead to outside the sources is stored as well."""
 
     @property
     def filter_words(self) -> FilterWords:

@@ -123,7 +123,7 @@ def check_set(text: SetText, destinations: Mapping[str, DestinationText | None])
         raise ConfigError(f"{name} names a destination twice", hint="name each once", context={"at": ["to"]})
     refuse_members(text, destinations)
     _check_values(name, text)
-    check_continuous(name, text.continuous, sources)
+    check_continuous(name, text.continuous, sources, follows_links=text.follow_links)
     retention, retention_at = check_retention(name, text.retention, text.retention_at, text.to)
     sources = list(dict.fromkeys(sources))
     kept = {"retention": retention, "retention_at": retention_at}

@@ -141,6 +141,14 @@ class CommandDone(Shown, kw_only=True):
     """Empty: it ended with 0."""
 
 
+class Links(Shown, kw_only=True):
+    """Symbolic links that lead outside the sources."""
+
+    outside: Count
+    followed: Count
+    """What is stored only because links lead to it, where they are followed."""
+
+
 class Run(Shown, kw_only=True):
     """One run of one set."""
 
@@ -153,6 +161,8 @@ class Run(Shown, kw_only=True):
     exit: ExitCode
     files: Files | UnsetType = UNSET
     problems: Problems | UnsetType = UNSET
+    links: Links | UnsetType = UNSET
+    """Where all was looked at."""
     migrate: ReadAgain | UnsetType = UNSET
     """Where it was asked for."""
     snapshot: SnapshotId | None

@@ -80,6 +80,7 @@ class BackupSet(Shown, kw_only=True):
     markers: list[str]
     cachedir_tag: bool
     gitignore: bool
+    follow_links: bool
     continuous: bool | ContinuousText
     """Whether its sources are watched, or when it runs then."""
     commands: list[CommandText]

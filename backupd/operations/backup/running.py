@@ -28,6 +28,7 @@ from backupd.model.results import Problem, shown
 from backupd.operations.backup import account, basing, dry_run, estimate, locking, priority, retaining, summary
 from backupd.operations.backup.checkpoints import Checkpoints
 from backupd.operations.backup.file_states import FileStates
+from backupd.operations.backup.follow import followed
 from backupd.operations.backup.opening import with_untold_key
 from backupd.operations.backup.part import Part
 from backupd.operations.backup.places import Places
@@ -76,6 +77,7 @@ def _run_locked(places: Places, use: SetUse, session_id: bytes, missing: list[Pr
             raise SkippedError(f"{use.name}: a run is under way already", hint=error.message) from error
         raise
     with lock:
+        use, missing = followed(order, context, use, missing)
         if order.dry_run:
             return dry_run.run(context, places.first, use, missing)
         try:

@@ -20,15 +20,18 @@ from backupd.model.results import shown
 from backupd.model.store_access import StoreAccess
 from backupd.model.streams import DATABASES, STREAMS_PATH, StreamText
 from backupd.operations.backup.choosing import Choosing
+from backupd.operations.backup.following import Followed
 from backupd.operations.backup.lineage import StoredAs, stored_as
-from backupd.operations.backup.walk_rules import Untouched, WalkRules, options_digest
+from backupd.operations.backup.walk_rules import Untouched, WalkRules, in_order, options_digest
 from backupd.operations.context import JobContext
+from backupd.operations.followed_links import named_sources
 from backupd.operations.places import OpenPlace, list_snapshots
 from backupd.rules import names
 from backupd.rules.filter_rules import Rule, file_of, rules_of
 from backupd.rules.filter_settings import as_setting
 from backupd.rules.filtering import Filters
 from backupd.rules.left_out import LeftOut, pseudo_mounts
+from backupd.rules.link_targets import Outside
 from backupd.settings.directories import Directories
 from backupd.snapshot.naming import SnapshotName
 from backupd.source.mounts import read_mounts, swap_files
@@ -52,6 +55,8 @@ class SetUse(msgspec.Struct, frozen=True):
     chosen_class: int | None
     compression: str
     nested: list[bytes]
+    followed: list[bytes] = []
+    """Among the sources: what links alone lead to."""
     is_migrating: bool = False
     """Whether files are read again that were cut or named otherwise than they would be now."""
 
@@ -103,7 +108,7 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
         chosen,
         order.compression or "fast",
         sorted(rules.named),
-        order.migrate,
+        is_migrating=order.migrate,
     )
 
 
@@ -127,12 +132,6 @@ def what_is_left_out(directories: Directories, places: Sequence[tuple[str, Store
     left_out = LeftOut(own_paths, pseudo_mounts((m.path, m.type) for m in mounts), swaps)
     # Namespaces are mounted on files.
     return left_out, bool(swaps) or any(mount.type == "nsfs" for mount in mounts)
-
-
-def in_order(sources: Sequence[bytes]) -> tuple[list[bytes], set[bytes]]:
-    """(sources that lie in no other, those that do)."""
-    tops = [s for s in sources if not any(s != o and s.startswith(o.rstrip(b"/") + b"/") for o in sources)]
-    return tops, {source for source in sources if source not in tops}
 
 
 def filter_places(rules: Sequence[Rule], sources: Sequence[bytes]) -> list[bytes]:
@@ -165,6 +164,8 @@ def walk_rules(
     if places or order.filter_words.gitignore or any(rule.has_age for rule in rules):
         # What is in may change where nothing was touched: a file grows old, a .gitignore file lies above.
         untouched = None
+    # By both spellings, for links bear the one that people use.
+    outside = Outside([*sources, *order.sources], left_out.is_within) if untouched is None else None
     return WalkRules(
         tops,
         nested,
@@ -176,6 +177,30 @@ def walk_rules(
         untouched,
         sorted(os.fsencode(stream.text.name) for stream in order.streams),
         [str(stream.text.kind) for stream in order.streams],
+        outside,
+    )
+
+
+def with_followed(use: SetUse, followed: Followed) -> SetUse:
+    """The set with what links lead to as sources of this run."""
+    if not followed.targets:
+        return use
+    tops = followed.tops
+    rules = msgspec.structs.replace(
+        use.rules,
+        sources=tops.sources,
+        named=tops.named,
+        leading={above for source in tops.named for above in _above(source)},
+        places=tops.places,
+    )
+    settings = {**json.loads(use.settings), "followed": [shown(path) for path in sorted(followed.targets)]}
+    return msgspec.structs.replace(
+        use,
+        rules=rules,
+        options=options_digest([use.options, *sorted(tops.named)]),
+        settings=json.dumps(settings, indent=1, ensure_ascii=False),
+        nested=sorted(tops.named),
+        followed=sorted(followed.targets),
     )
 
 
@@ -210,7 +235,7 @@ def _known_sets(place: OpenPlace, host_name: str) -> dict[str, bytes]:
         except (DamageError, ObjectMissingError):
             continue
         if snapshot.host_name == host_name:
-            known[snapshot.set_name] = names.common_path(snapshot.sources)
+            known[snapshot.set_name] = names.common_path(named_sources(snapshot))
     return known
 
 
@@ -226,6 +251,7 @@ def _settings_text(order: BackupOrder, sources: list[bytes], rules: list[Rule], 
         "filters": [as_setting(rule) for rule in rules],
         **({"filter_words": words} if (words := msgspec.to_builtins(order.filter_words)) != _NO_WORDS else {}),
         "one_file_system": order.one_file_system,
+        **({"follow_links": True} if order.follow_links else {}),
         "compression": order.compression or "fast",
         "deduplication": deduplication,
         "chunk_size": order.chunk_size_bytes or "auto",
