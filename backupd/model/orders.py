@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from backupd.model.cache_modes import FULL, CacheUse
 from backupd.model.filters import FilterText, FilterWords
 from backupd.model.quotas import AccountLimit, SpaceLimits
 from backupd.model.retention import RetentionText
@@ -107,6 +108,7 @@ class Order(Strict, frozen=True, kw_only=True):
     """IANA name for shown and understood times; None: the system's."""
     caller: Caller | None = None
     """For whom the daemon has it done; None: for its own user, or no daemon is there."""
+    cache: CacheUse = FULL
     usual_temporary: str | None = None
     """The daemon's directory for temporary files; used where it can be. None: the usual place."""
 

@@ -132,7 +132,7 @@ def _below(above: str, label: str, least_bytes: int, warnings: list[str]) -> Tem
         if stat.S_IMODE(found.st_mode) & 0o022 and not found.st_mode & stat.S_ISVTX:
             # Whoever may rename what lies there puts his own in its place.
             raise StateError(f"others can write to {above}", hint=f"chmod go-w {above}")
-        _remove_dead(above)
+        remove_dead(above)
         free_bytes = shutil.disk_usage(above).free
         if free_bytes < least_bytes:
             raise StateFullError(
@@ -160,7 +160,7 @@ def _remarks(above: str) -> list[str]:
     return []
 
 
-def _remove_dead(above: str) -> None:
+def remove_dead(above: str) -> None:
     """Remove directories of jobs that are gone: nobody holds their lock."""
     for entry in os.scandir(above):
         if not entry.name.startswith("backupd-") or not entry.is_dir(follow_symlinks=False):

@@ -29,6 +29,12 @@ def signature(stat: os.stat_result) -> bytes:
     )
 
 
+def shape_of(signature: bytes) -> tuple[int, int, int]:
+    """(mode, size, links) in a signature, which is not empty."""
+    mode, _, _, size, links, *_ = _SIGNATURE.unpack(signature)
+    return mode, size, links
+
+
 def is_young(stat: os.stat_result, began_ns: int, margin_ns: int = YOUNG_NS) -> bool:
     """Whether a later change could bear the same stamps.
 

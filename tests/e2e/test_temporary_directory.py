@@ -112,7 +112,7 @@ def test_a_directory_that_is_just_made_is_nobodys_leftover(tmp_path: Path, monke
     def another_job_looks(fd: int, how: int) -> None:
         if not seen:
             seen.append(fd)
-            temporary._remove_dead(str(tmp_path))
+            temporary.remove_dead(str(tmp_path))
         real(fd, how)
 
     monkeypatch.setattr(fcntl, "flock", another_job_looks)

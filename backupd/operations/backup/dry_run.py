@@ -26,7 +26,7 @@ from backupd.operations.places import OpenPlace
 from backupd.settings.directories import ensure
 from backupd.snapshot import naming
 from backupd.source.scanner import Seen
-from backupd.tree.entry import Stored, decode
+from backupd.tree.entry import Entry, Kind, Stored, decode, encode
 
 _NO_NODE = bytes(32)
 
@@ -107,6 +107,8 @@ def _base(place: OpenPlace, use: SetUse) -> Base:
     if names:
         cache = open_cache(cache_path(place, use.set_id, names[-1].session))
         if cache is not None:
+            # Nothing is stored, so any entry will do for what the cache keeps none of.
+            cache.entries = lambda _, names: {name: encode(Entry(name, Kind.FILE, 0, 0, 0, 0, 0, None)) for name in names}
             base.caches.append(cache)
         with suppress(DamageError, ObjectMissingError):
             base.lineage = lineage_of([place.records.snapshot(names[-1].name)])

@@ -171,8 +171,8 @@ class _Finding:
             text = os.readlink(name, dir_fd=fd) if fd is not None else os.readlink(link)
             reached = [path for path in self._steps(directory, text) if not self._is_inside(path)]
         except OSError as error:
-            text = f"where it leads is not known: {(error.strerror or str(error)).lower()}"
-            self._problems.append(Problem(path=link, kind="unreadable", message=text))
+            said = f"where it leads is not known: {(error.strerror or str(error)).lower()}"
+            self._problems.append(Problem(path=link, kind="unreadable", message=said))
             return
         self._links += bool(reached)
         for path in reached:

@@ -9,6 +9,7 @@ from functools import partial
 
 from backupd import __version__
 from backupd.cache.file_cache import FileCacheWriter
+from backupd.cache.no_file_cache import NoFileCache
 from backupd.destination.stores import local_paths
 from backupd.errors import (
     AccessError,
@@ -78,6 +79,7 @@ def _run_locked(places: Places, use: SetUse, session_id: bytes, missing: list[Pr
         raise
     with lock:
         use, missing = followed(order, context, use, missing)
+        places.forget_kept(use)
         if order.dry_run:
             return dry_run.run(context, places.first, use, missing)
         try:
@@ -154,7 +156,8 @@ class _Run:
             repository, set_id = part.place.repository.text_id, naming.set_id_text(self._use.set_id)
             context.send(events.Opened(repository=repository, set_id=set_id, number=part.number))
         context.step("fetch and verify the index")
-        parts.each(list(parts), lambda part: part.load(no_cache=self._order.no_cache))
+        is_cacheless = self._order.cache.mode == "none"
+        parts.each(list(parts), lambda part: part.load(no_cache=is_cacheless or self._order.no_cache))
         account.refuse(self._order.account, parts.account_bytes)
         parts.leave_laggards()
         lead = parts.lead
@@ -168,8 +171,8 @@ class _Run:
             while done is None:
                 storing = Storing(self._order, context, parts, self._use, self._tally)
                 damage = {name for part in parts for name in part.damage}
-                writer = FileCacheWriter(cache_path, self._use.options, damage)
-                draft = self._draft_of(base)
+                writer = NoFileCache(cache_path) if is_cacheless else FileCacheWriter(cache_path, self._use.options, damage)
+                draft = self._draft_of(base, reads_tree=is_cacheless)
                 checkpoints = Checkpoints(storing, parts, draft, context)
                 try:
                     done = self._store(storing, writer, base, checkpoints, draft)
@@ -199,7 +202,8 @@ class _Run:
         for part in self._parts.all:
             part.close_index()
 
-    def _draft_of(self, base: basing.Base) -> summary.Draft:
+    def _draft_of(self, base: basing.Base, *, reads_tree: bool) -> summary.Draft:
+        base.reads_tree = reads_tree
         lead = self._parts.lead
         draft = summary.Draft(
             self._order, self._context, lead.place, self._use, self._session_id, self._started_ns, self._tally

@@ -92,9 +92,11 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
     one_file_system = b"one file system" if order.one_file_system else b""
     # Who migrates takes over whole directories from other migrations to the same settings alone.
     migrating = [f"migrated: {stored_as(deduplication, chosen)}".encode()] if order.migrate else []
+    # In a cache that keeps less, or more, all rows are to be made anew.
+    kept = [f"auto: {order.cache.min_bytes}".encode()] if order.cache.mode == "auto" else []
     words = msgspec.msgpack.encode(order.filter_words)
     digest = options_digest(
-        [b"2", Filters(filter_rules).fingerprint(), words, one_file_system, *sorted(rules.named), *migrating]
+        [b"2", Filters(filter_rules).fingerprint(), words, one_file_system, *sorted(rules.named), *migrating, *kept]
     )
     return SetUse(
         name,

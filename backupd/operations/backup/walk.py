@@ -106,7 +106,7 @@ class TreeWalk:
         try:
             build.state = ANCESTOR
             known = self._caches.directory(build.path)
-            build.cache = known[0] if known is not None else None
+            build.know(known)
             seen = self._look(build, fd, names)
             yield from self._slice(build, fd, seen, Stretch(names, b"", None, None))
         finally:
@@ -120,7 +120,7 @@ class TreeWalk:
 
     def _streams(self, build: DirectoryBuild) -> Iterator[DirectoryBuild | bool]:
         known = self._caches.directory(build.path)
-        build.cache = known[0] if known is not None else None
+        build.know(known)
         names = self._rules.streams
         yield from self._slice(build, _NO_FD, seen_streams(names, self._began_ns), Stretch(names, b"", None, None))
         build.end_listing()
@@ -133,7 +133,7 @@ class TreeWalk:
             self._tally.current = build.path
             known = self._caches.directory(build.path)
             if known is not None:
-                build.cache = known[0]
+                build.know(known)
                 build.is_whole = known[2]
                 if known[1].node and known[2] and not known[1].problems:
                     build.candidate = (known[0], known[1])

@@ -63,7 +63,4 @@ def count_gone(
             known = caches.directory(path)
             if looks_for_links:
                 tally.has_loose_links |= has_links(row.entry, known[0] if known is not None else None, path)
-            if known is not None:
-                tally.lose(known[1].files, known[1].byte_count)
-            else:
-                tally.lose(1, entries.decode(row.entry).size)
+            tally.lose(*(caches.counts(path) or (1, entries.decode(row.entry).size)))

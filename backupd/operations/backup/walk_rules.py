@@ -149,8 +149,14 @@ class Caches(msgspec.Struct, frozen=True):
                 if ends_before or (high is not None and ref.first_name >= high):
                     continue
                 rows = [row for row in cache.rows(ref) if low <= row.name and (high is None or row.name < high)]
+                rows = cache.filled(rows, known.node)
                 found.update({row.name: row for row in self.fresh(place, rows)})
         return found
+
+    def counts(self, path: bytes) -> tuple[int, int] | None:
+        """(files, bytes) below a directory; None of what was none."""
+        known = self.directory(path)
+        return (known[1].files, known[1].byte_count) if known is not None else None
 
     def fresh(self, place: int, rows: Sequence[Row]) -> Sequence[Row]:
         """Rows of one of the caches, as far as this run goes by them."""
