@@ -61,6 +61,8 @@ _SET_FIELDS = (
     "continuous",
     "time_zone",
     "follow_links",
+    "cache",
+    "cache_min_size",
 )
 _SET_PATHS = ("temp_dir",)
 _SET_OPTIONS = (
@@ -107,6 +109,12 @@ _SET_OPTIONS = (
     click.option("--verify", metavar="PERCENT", help="Read so much of what is stored a day; '' for nothing."),
     click.option("--migrate/--no-migrate", default=None, help="Store anew at each run what is not as it is set now."),
     click.option("--continuous/--not-continuous", default=None, help="Watch its sources; run when they change."),
+    click.option(
+        "--cache",
+        type=click.Choice(["full", "auto", "none"]),
+        help="What is kept here to be quick: all, chunks of large files alone, nothing; default: full.",
+    ),
+    click.option("--cache-min-size", metavar="SIZE", help="With --cache auto; '' for the default, 500KB."),
     click.option("--temp-dir", metavar="DIR", type=click.Path(), help="For temporary files; default: the daemon's."),
     click.option("--tag", metavar="K=V", multiple=True, help="Tag of each snapshot."),
     click.option("--time-zone", metavar="ZONE", help="IANA name; default: the system's."),

@@ -27,7 +27,7 @@ NO_CACHE: FileCache = _NoCache()
 class NoFileCache(FileCacheWriter):
     """Takes what a run saw, and forgets it."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, options: bytes, damage: set[str]) -> None:
         """path: where the cache would lie."""
         self.path, self.temporary = path, path + ".part"
 

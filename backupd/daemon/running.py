@@ -28,6 +28,7 @@ from backupd.daemon.gate import Gate
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.jobs import Jobs
 from backupd.daemon.known_types import make_known
+from backupd.daemon.leftovers import remove_all
 from backupd.daemon.log_rotation import LogRotation
 from backupd.daemon.metrics_port import MetricsPort
 from backupd.daemon.notices.hub import Notices
@@ -103,6 +104,7 @@ async def _assemble(
     for_jobs = {name: value for name, value in environment.items() if name not in OWN_VARIABLES}
     if places.owns_state:
         for_jobs["BACKUPD_STATE"] = places.state
+    await remove_all(for_jobs, settings.temp)
     files = JobFiles(places.state)
     bandwidth = Bandwidth(definitions, clock, environment)
     bandwidth.adopt(settings)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from backupd.model.cache_modes import CacheMode
 from backupd.model.commands import CommandText
 from backupd.model.filters import FilterText, FilterWords
 from backupd.model.notices import ContactText, NoticeText
@@ -162,6 +163,10 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """Whether what .gitignore files in the sources name is left out."""
     follow_links: bool = False
     """Whether what links lead to outside the sources is stored as well."""
+    cache: CacheMode = "full"
+    """What is kept on this machine to be quick."""
+    cache_min_size: str | None = None
+    """A size; with `cache: auto` the chunks of smaller files are not kept; none: 500KB."""
 
     @property
     def filter_words(self) -> FilterWords:

@@ -11,8 +11,9 @@ import msgspec
 
 from backupd.model.orders import Order
 from backupd.operations.context import JobContext
-from backupd.operations.temporary import Temporary, label_of, remove_dead
+from backupd.operations.temporary import label_of
 from backupd.settings.directories import ensure
+from backupd.settings.private_directories import Temporary, remove_dead
 from backupd.state_errors import translated
 
 

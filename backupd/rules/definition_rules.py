@@ -30,6 +30,9 @@ from backupd.sizes import MIB, parse_duration, parse_parity, parse_share, parse_
 
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
 JOBS_AT_ONCE = range(1, 65)
+_CHECKED = (
+    "max_age", "stop_after", "chunk_size", "block_size", "parity", "verify", "password", "temp_dir", "cache_min_size",
+)  # fmt: skip
 CIPHERS = ("aes-256-gcm", "aes-128-gcm", "chacha20-poly1305")
 
 
@@ -180,7 +183,7 @@ def difference(old: msgspec.Struct | None, new: msgspec.Struct) -> dict[str, Any
 def _check_values(name: str, text: SetText) -> None:
     check_filters(name, text)
     check_commands(name, text.commands)
-    for field in ("max_age", "stop_after", "chunk_size", "block_size", "parity", "verify", "password", "temp_dir"):
+    for field in _CHECKED:
         try:
             _check_field(field, getattr(text, field))
         except UsageError as error:
@@ -197,6 +200,12 @@ def _check_values(name: str, text: SetText) -> None:
             f"{name}: max_concurrent {text.max_concurrent} with mode {text.mode}",
             hint=f"mode: concurrent takes {CONCURRENT[0]} to {CONCURRENT[-1]}; leave it out for all at once",
             context={"at": ["max_concurrent"]},
+        )
+    if text.cache_min_size is not None and text.cache != "auto":
+        raise ConfigError(
+            f"{name}: cache_min_size with cache: {text.cache}",
+            hint="it goes with cache: auto; leave one of them out",
+            context={"at": ["cache_min_size"]},
         )
     if text.migrate and text.deduplication == "off":
         raise ConfigError(
@@ -230,6 +239,8 @@ def _check_field(field: str, value: Any) -> None:
         case "max_age" | "stop_after":
             duration(value)
         case "chunk_size" if value != "auto":
+            parse_size(value)
+        case "cache_min_size":
             parse_size(value)
         case "block_size" if parse_size(value) not in (32 * MIB, 64 * MIB):
             raise UsageError(f"block_size: {value} is neither 32M nor 64M", hint="take one of them")

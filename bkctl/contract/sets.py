@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType
 
+from backupd.model.cache_modes import CacheMode
 from backupd.model.commands import CommandText
 from backupd.model.filters import FilterText
 from backupd.model.retention import RetentionText
@@ -81,6 +82,9 @@ class BackupSet(Shown, kw_only=True):
     cachedir_tag: bool
     gitignore: bool
     follow_links: bool
+    cache: CacheMode
+    cache_min_size: str | None
+    """With `cache: auto`; null: 500KB."""
     continuous: bool | ContinuousText
     """Whether its sources are watched, or when it runs then."""
     commands: list[CommandText]

@@ -18,10 +18,9 @@ from backupd.operations.context import JobContext
 from backupd.operations.places import list_snapshots, load_place_index, open_place, open_reader
 from backupd.settings import directories
 from backupd.tree.nodes import find_entry
-from tests.support.backing_up import Bench, Outcome, counts, read_bytes, run_of
+from tests.support.backing_up import Bench, counts, read_bytes
 
 MODES = {"full": CacheUse(), "auto": CacheUse(mode="auto", min_bytes=200_000), "none": CacheUse(mode="none")}
-MIB = 1 << 20
 
 
 def _twin(bench: Bench, name: str) -> Bench:
@@ -59,19 +58,16 @@ def _stored(bench: Bench) -> tuple[bytes, set[bytes]]:
 
 def _fill(bench: Bench, random: Random) -> None:
     """Files of all sizes that matter to a cache, names that go together, a directory of several stretches."""
-    sizes = {"tiny": 5, "one": 60_000, "middle": 180_000, "large": 700_000, "split": 9 * MIB}
+    sizes = {"tiny": 5, "one": 60_000, "middle": 180_000, "large": 700_000}
     for name, size in sizes.items():
         bench.write(f"a/{name}", random.randbytes(size))
         bench.write(f"b/deep/{name}", b"words and words, %d\n" % size * (size // 22 + 1))
+    bench.write("b/deep/split", b"words\n" * 1_500_000)
     for number in range(4_300):
         bench.write(f"wide/{number:05}", b"%d" % number)
     os.link(bench.source / "a/one", bench.source / "b/linked")
     (bench.source / "a/link").symlink_to("tiny")
     (bench.source / "empty").mkdir()
-
-
-def _no_change(bench: Bench, random: Random) -> None:
-    """Nothing."""
 
 
 def _small_change(bench: Bench, random: Random) -> None:
@@ -96,7 +92,6 @@ def _moved_and_gone(bench: Bench, random: Random) -> None:
 
 EDITS: tuple[Callable[[Bench, Random], None], ...] = (
     _fill,
-    _no_change,
     _small_change,
     _became_random,
     _moved_and_gone,
@@ -130,3 +125,62 @@ def _later(bench: Bench, mode: str) -> Any:
     if mode == "full":
         bench.clock.ahead_seconds += 120
     return bench.clock
+
+
+def _kept(bench: Bench) -> list[str]:
+    """Files below the cache directory."""
+    cache = bench.machine.home / "cache"
+    return [str(path.relative_to(cache)) for path in cache.rglob("*") if path.is_file()]
+
+
+def test_none_keeps_nothing_and_reads_all(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    own = OwnRepository(repository="r" + "7" * 32, adopts=True)
+    bench.write("a/one", b"1" * 1000)
+    bench.back_up(set_name="s", own=own)
+    assert _kept(bench)
+    first = bench.back_up(set_name="s", own=own, cache=MODES["none"])
+    assert _kept(bench) == [], "what the other mode kept is gone"
+    again = bench.back_up(set_name="s", own=own, cache=MODES["none"])
+    assert (read_bytes(first), read_bytes(again)) == (1000, 1000)
+    assert counts(again)["same"] == 1
+    assert _kept(bench) == []
+    assert not list((bench.machine.home / "cache").rglob("r*"))
+    bench.back_up(set_name="s", own=own)
+    assert read_bytes(bench.back_up(set_name="s", own=own)) == 0, "and back again"
+
+
+def test_auto_keeps_less_and_reads_no_more(tmp_path: Path) -> None:
+    """Chunk lists of small files come from the last snapshot, where a directory changed."""
+    bench = Bench(tmp_path)
+    for number in range(300):
+        bench.write(f"d/f{number}", b"%d" % number)
+    size: dict[str, int] = {}
+    for mode in ("full", "auto"):
+        bench.back_up(cache=MODES[mode], set_name=mode)
+        size[mode] = sum(path.stat().st_size for path in bench.machine.home.rglob("*.cache")) - size.get("full", 0)
+    assert size["auto"] < size["full"] * 0.7
+    bench.write("d/f7", b"other")
+    bench.write("new", b"new")
+    outcome = bench.back_up(cache=MODES["auto"], set_name="auto")
+    assert read_bytes(outcome) == len(b"other") + len(b"new")
+    assert {name: counts(outcome)[name] for name in ("new", "changed", "same")} == {"new": 1, "changed": 1, "same": 299}
+    assert bench.machine.run(bench.order(cache=MODES["auto"], set_name="auto", dry_run=True), bench.clock)
+    dry = bench.machine.run(bench.order(cache=MODES["auto"], set_name="auto", dry_run=True), bench.clock)
+    assert read_bytes(dry) == 0, "nothing changed, so nothing would be read"
+
+
+def test_auto_goes_on_where_its_snapshot_can_not_be_read(tmp_path: Path) -> None:
+    """Damage of a tree costs reading, never a wrong snapshot."""
+    bench = Bench(tmp_path)
+    for number in range(3):
+        bench.write(f"d/f{number}", b"%d" % number)
+    bench.back_up(cache=MODES["auto"])
+    for mode in ("auto", "none"):
+        for path in bench.place.glob("r*/blocks/**/*"):
+            if path.is_file():
+                path.write_bytes(bytes(path.stat().st_size))
+        bench.write("d/f1", mode.encode() + b"5")
+        outcome = bench.back_up(cache=MODES[mode])
+        assert outcome.done.warnings
+        assert read_bytes(outcome) == 7

@@ -171,7 +171,8 @@ class _Run:
             while done is None:
                 storing = Storing(self._order, context, parts, self._use, self._tally)
                 damage = {name for part in parts for name in part.damage}
-                writer = NoFileCache(cache_path) if is_cacheless else FileCacheWriter(cache_path, self._use.options, damage)
+                made = FileCacheWriter if not is_cacheless else NoFileCache
+                writer = made(cache_path, self._use.options, damage)
                 draft = self._draft_of(base, reads_tree=is_cacheless)
                 checkpoints = Checkpoints(storing, parts, draft, context)
                 try:
