@@ -66,7 +66,7 @@ class _Explaining:
         self._now_ns = context.clock.now_ns()
         self._one_file_system = order.one_file_system
         stores = [(one.place, one.access) for one in order.stores]
-        left_out, _ = what_is_left_out(context.directories, stores)
+        left_out, _ = what_is_left_out(context, stores)
         sources = [real_path(source) for source in order.sources]
         self._places = set(filter_places(rules, sources))
         self._sources = [*sources, *self._places]

@@ -32,7 +32,6 @@ from backupd.rules.filter_settings import as_setting
 from backupd.rules.filtering import Filters
 from backupd.rules.left_out import LeftOut, pseudo_mounts
 from backupd.rules.link_targets import Outside
-from backupd.settings.directories import Directories
 from backupd.snapshot.naming import SnapshotName
 from backupd.source.mounts import read_mounts, swap_files
 
@@ -124,10 +123,13 @@ def read_rules(words: Sequence[FilterWord]) -> list[Rule]:
     ]
 
 
-def what_is_left_out(directories: Directories, places: Sequence[tuple[str, StoreAccess]]) -> tuple[LeftOut, bool]:
+def what_is_left_out(context: JobContext, places: Sequence[tuple[str, StoreAccess]]) -> tuple[LeftOut, bool]:
     """(what is left out of every backup, whether single files may be among it). places: where is stored to."""
     mounts = read_mounts()
-    own = [directories.state, directories.cache, directories.temporary, os.path.join(directories.data, "keys")]
+    own = [os.path.join(context.directories.data, "keys")]
+    # A job may have others of its own.
+    for one in (context.directories, context.own_directories):
+        own += [one.state, one.cache, one.temporary]
     own += [path for address, access in places for path in local_paths(address, access)]
     swaps = swap_files()
     own_paths = [os.fsencode(os.path.realpath(path)) for path in own]
@@ -153,7 +155,7 @@ def walk_rules(
     rules: list[Rule],
 ) -> WalkRules:
     """What a walk goes by. stores: places that are stored to. Raises UsageError."""
-    left_out, leaves_out_files = what_is_left_out(context.directories, stores)
+    left_out, leaves_out_files = what_is_left_out(context, stores)
     for path in left_out.inside(sources):
         context.tell("information", f"{shown(path)} is never backed up: {left_out.is_left_out(path)}")
     places = filter_places(rules, sources)
