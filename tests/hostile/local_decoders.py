@@ -28,6 +28,7 @@ from backupd.model.any_order import AnyOrder, ToJob
 from backupd.model.areas import Area, SetAreas, Statistics, areas_of
 from backupd.model.files import FileState
 from backupd.model.traffic import Requests, Traffic
+from backupd.source.signature import shape_of, signature
 from backupd.wire.channel import Channel
 from backupd.wire.malformed import MALFORMED
 from bkctl import daemon_client, daemon_job
@@ -383,6 +384,7 @@ ROWS = (
         (msgspec.msgpack.encode([Row(b"a", b"s", ENCODED[1])]),),
         "msgpack",
     ),
+    Decoder("stamps in a file cache", lambda data, _: shape_of(data), (signature(os.lstat("/")),)),
     Decoder("largest sizes", _sizes, (_SIZES,)),
     Decoder(
         "largest sizes' notes under their checksum",

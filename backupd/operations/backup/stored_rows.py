@@ -23,9 +23,10 @@ def small_files_bare(min_bytes: int) -> Callable[[Row], Row]:
     """What is kept of a row: of a small file, which has one name, not what is stored of it."""
 
     def bare(row: Row) -> Row:
-        if not row.signature:
+        shape = shape_of(row.signature)
+        if shape is None:
             return row
-        mode, size, links = shape_of(row.signature)
+        mode, size, links = shape
         is_small = modes.S_ISREG(mode) and size < min_bytes and links == 1
         return Row(row.name, row.signature, b"") if is_small else row
 
