@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from backupd.model.orders import Selection, SnapshotLsOrder
 from backupd.operations.backup.follow import followed
 from tests.support.backing_up import Bench, counts, read_bytes, run_of
 from tests.support.compare import compare_trees
+from tests.support.mounting import exfat, tmpfs
 
 
 @pytest.fixture
@@ -59,6 +61,40 @@ def test_what_links_lead_to_is_stored_once_under_its_real_path(bench: Bench) -> 
     assert compare_trees(bench.above / "far/dir", source.parent / "far/dir") == []
     assert (source.parent / "far/file").read_bytes() == b"333"
     assert os.readlink(source / "to-dir") == "../far/dir"
+
+
+def test_two_runs_of_once_are_of_one_set(bench: Bench) -> None:
+    """Its name is made of the sources that were named, not of what links lead to besides."""
+    for _ in range(2):
+        done = bench.once("--follow-links")
+        assert done["result"]["runs"][0]["links"] == {"outside": 2, "followed": 2}
+    listed = bench.machine.json("snapshot", "list", "--from", bench.place)["result"]["snapshots"]
+    assert (len(listed), len({one["set_id"] for one in listed})) == (2, 1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_another_file_system_is_left_alone_where_the_set_stays_on_one(bench: Bench) -> None:
+    with tmpfs(bench.above / "other", "1m") as other:
+        (other / "file").write_bytes(b"there")
+        (bench.source / "to-other").symlink_to(other / "file")
+        bench.back_up(follow_links=True, one_file_system=True)
+        assert not {path for path in _paths(bench) if path.startswith("other")}
+        assert "far/dir/one" in _paths(bench)
+        bench.back_up(follow_links=True)
+        assert "other/file" in _paths(bench)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+@pytest.mark.skipif(shutil.which("mkfs.exfat") is None, reason="needs exFAT")
+def test_two_spellings_are_stored_once_where_case_does_not_count(bench: Bench) -> None:
+    with exfat(bench.above / "stick", bench.above / "image", 8 << 20) as stick:
+        (stick / "Photos").mkdir()
+        (stick / "Photos/a.jpg").write_bytes(b"picture")
+        (bench.source / "l1").symlink_to(stick / "Photos")
+        (bench.source / "l2").symlink_to(stick / "PHOTOS")
+        (bench.source / "l3").symlink_to(stick / "photos/A.JPG")
+        bench.back_up(follow_links=True)
+        assert {path for path in _paths(bench) if path.startswith("stick/")} == {"stick/Photos", "stick/Photos/a.jpg"}
 
 
 def test_nothing_is_read_again_where_nothing_changed(bench: Bench) -> None:

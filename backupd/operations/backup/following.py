@@ -6,6 +6,7 @@ The walk then goes to each by its real path and follows no link: one that is cha
 
 from __future__ import annotations
 
+import errno
 import os
 import stat as modes
 import unicodedata
@@ -27,9 +28,7 @@ MOST_TARGETS = 10_000
 _MOST_HOPS = 40
 """As the kernel has it."""
 _MOST_REMEMBERED = 20_000
-
-Identity = tuple[int, int]
-"""Device and inode."""
+_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 class Tops(msgspec.Struct, frozen=True):
@@ -72,8 +71,6 @@ class _Finding:
         self._known: dict[bytes, os.stat_result] = {}
         """What was met on the way to targets, and is no link."""
         self._targets: dict[bytes, bytes] = {}
-        self._spellings: dict[Identity, bytes] = {}
-        """Of sources and targets: on some volumes several paths mean the same."""
         self._all = {*tops.sources, *tops.named}
         self._waiting: deque[bytes] = deque()
         self._problems: list[Problem] = []
@@ -85,8 +82,7 @@ class _Finding:
     def run(self) -> Followed:
         tops = self._tops
         self._waiting.extend(path for path in sorted(self._all) if path != STREAMS_PATH)
-        for path in self._waiting:
-            self._note(path)
+        self._all |= {self._spelled(path) for path in self._waiting}
         while self._waiting:
             self._look_through(self._waiting.popleft())
         if self._beyond:
@@ -179,14 +175,13 @@ class _Finding:
             found = self._known.get(path) or os.lstat(path)
             if self._tops.one_file_system and found.st_dev != stat.st_dev:
                 continue
-            if self._is_another_spelling(path, found) or not self._is_taken(path):
+            if not self._is_taken(path):
                 continue
             if len(self._targets) >= self._most:
                 self._beyond += 1
                 continue
             self._targets[path] = link
             self._all.add(path)
-            self._note(path)
             if not modes.S_ISLNK(found.st_mode):
                 # Where a link on the way leads besides, as all of /run for a file in it, nobody asked for.
                 self._waiting.append(path)
@@ -214,7 +209,12 @@ class _Finding:
                 try:
                     found = os.lstat(path)
                     target = os.readlink(path) if modes.S_ISLNK(found.st_mode) else None
-                except (FileNotFoundError, NotADirectoryError):
+                except OSError as error:
+                    if error.errno in _NOTHING_THERE:
+                        return []
+                    raise
+                path = here.rstrip(b"/") + b"/" + _listed(here, step)
+                if self._choosing.left_out.is_left_out(path) is not None:
                     return []
                 if target is not None:
                     links.append(path)
@@ -254,24 +254,31 @@ class _Finding:
 
     # Two spellings of one path
 
-    def _note(self, path: bytes) -> None:
-        try:
-            stat = os.lstat(path)
-        except OSError:
-            return
-        self._spellings.setdefault((stat.st_dev, stat.st_ino), path)
+    def _spelled(self, path: bytes) -> bytes:
+        """A path as its directories list it."""
+        here = b"/"
+        for step in path.split(b"/"):
+            if step:
+                here = here.rstrip(b"/") + b"/" + _listed(here, step)
+        return here
 
-    def _is_another_spelling(self, path: bytes, found: os.stat_result) -> bool:
-        """Whether a source or target is the same, or holds it, under a path that differs in case or composition."""
-        for way in _ways(path):
-            stat = found if way == path else self._known.get(way)
-            if stat is None:
-                continue
-            other = self._spellings.get((stat.st_dev, stat.st_ino))
-            is_one = modes.S_ISDIR(stat.st_mode) or stat.st_nlink == 1
-            if other is not None and other != way and is_one and _folded(other) == _folded(way):
-                return True
-        return False
+
+def _listed(directory: bytes, name: bytes) -> bytes:
+    """A name that is there as its directory lists it: on some volumes case, or how letters are composed, doesn't count."""
+    if name.isascii():
+        if name.swapcase() == name:
+            return name
+        try:
+            os.lstat(os.path.join(directory, name.swapcase()))
+        except OSError:
+            return name
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return name
+    if name in names:
+        return name
+    return min((one for one in names if _folded(one) == _folded(name)), default=name)
 
 
 def _folded(path: bytes) -> str:

@@ -43,6 +43,7 @@ CASES = [
     Case("out and in again", {"s/l": "../s/sub/f", "s/sub/f": None}, []),
     Case("another source", {"s/l": "../t/f", "t/f": None}, [], sources=("s", "t")),
     Case("nothing", {"s/l": "../out/gone"}, []),
+    Case("a name that none can be", {"s/l": "../out/" + 300 * "n"}, []),
     Case("below a file", {"s/l": "../out/f/below", "out/f": None}, []),
     Case("a chain", {"s/l": "../out/a", "out/a": "b", "out/b": "f", "out/f": None}, ["out/a", "out/b", "out/f"]),
     Case(
