@@ -36,6 +36,7 @@ from backupd.model.orders import (
     SnapshotVersionsOrder,
 )
 from backupd.model.purge_orders import PurgeOrder
+from backupd.model.search_orders import CoverageOrder, SuggestOrder
 from backupd.model.steering import Answer, CancelRequest, PauseRequest, StateRequest
 from backupd.model.watch_orders import WatchOrder
 
@@ -72,6 +73,8 @@ AnyOrder = (
     | ExplainOrder
     | WatchOrder
     | CommandOrder
+    | SuggestOrder
+    | CoverageOrder
     | FsSnapshotOrder
 )
 

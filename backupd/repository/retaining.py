@@ -29,7 +29,7 @@ from backupd.rules.retention.plan_ids import plan_id
 from backupd.rules.retention.planning import DatedSnapshot, RetentionPlan, plan
 from backupd.snapshot import naming
 from backupd.snapshot.notes import NOTHING, Noted
-from backupd.snapshot.records import Snapshot
+from backupd.snapshot.records import FEWER, Snapshot
 
 _REASON = "retention"
 _MOST_NAMED = 5
@@ -200,4 +200,5 @@ def dated_of(found: Sequence[tuple[str, Snapshot]], notes: Mapping[bytes, Noted]
         is_complete=snapshot.is_complete,
         is_pinned=any(noted.is_pinned for noted in by_id.values()),
         tags=tags,
+        is_far_fewer=bool(snapshot.statistics.get(FEWER)),
     )

@@ -14,6 +14,8 @@ from backupd.model.schedules import ScheduleText
 from backupd.model.secret_references import SecretReference
 from backupd.model.sets import ContinuousText
 from backupd.model.streams import StreamText
+from backupd.model.tolerance import ToleranceText
+from bkctl.contract.kept import Setting
 from bkctl.contract.parts import (
     Changed,
     Count,
@@ -34,6 +36,17 @@ class StoredIn(Shown, kw_only=True):
     destination: str
     repository: RepositoryId
     place: str
+
+
+class ShortcutMeaning(Shown, kw_only=True):
+    """What a shortcut means on the machine of the set."""
+
+    word: str
+    paths: list[str]
+    left_out: list[str]
+    """Directories that are taken out of `home`."""
+    message: str
+    """Why it means nothing, or not all; else empty."""
 
 
 class BackupSet(Shown, kw_only=True):
@@ -81,10 +94,17 @@ class BackupSet(Shown, kw_only=True):
     markers: list[str]
     cachedir_tag: bool
     gitignore: bool
+    tolerate: list[ToleranceText]
+    drop_warning: str | bool
+    """Share of the last snapshot's files that has to be gone for a warning; `off`, or false."""
     continuous: bool | ContinuousText
     """Whether its sources are watched, or when it runs then."""
     commands: list[CommandText]
     streams: list[StreamText]
+    without: list[str]
+    """Shortcuts that `home` does not take in."""
+    shortcuts: list[ShortcutMeaning] | UnsetType = UNSET
+    """What those among the sources mean now; of `set list` not told."""
     fs_snapshot: FsSnapshot
     """Of which kind of file system snapshots are made, from which runs read."""
     fs_snapshot_fallback: FsSnapshotFallback
@@ -105,6 +125,8 @@ class OneSet(Shown, kw_only=True):
     """Of `set show`."""
 
     set: BackupSet
+    origins: list[Setting] | UnsetType = UNSET
+    """With `--origins`: each setting as it holds."""
 
 
 class ChangedSet(Changed, kw_only=True):

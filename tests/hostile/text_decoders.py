@@ -23,6 +23,7 @@ from backupd.model.policies import PolicyArea
 from backupd.model.sets import ConfigDocument, DestinationText, SetText
 from backupd.model.striking import strike
 from backupd.operations import bare_blocks, snapshots
+from backupd.operations.backup import sudden_drop
 from backupd.operations.context import JobContext
 from backupd.operations.fs_snapshots.lvm import parse_volumes
 from backupd.operations.fs_snapshots.record import parse_record
@@ -303,15 +304,16 @@ def _volumes(data: bytes, _: Path) -> object:
 
 
 def _host(data: bytes, path: Path) -> object:
-    for name in ("host.id", "state.id"):
+    for name in ("host.id", "state.id", "machine.id"):
         _write(path / name, data)
-    return host.read_host(str(path))
+    return host.read_host(str(path), "a" * 32)
 
 
 def _made_with(data: bytes, _: Path) -> object:
     text = data.decode(errors="replace")
     snapshot = Snapshot(b"", b"", "", b"", "", 0, 0, True, b"", [], settings=text)
-    return sparing.omission_of(snapshot), into_database.described(text), msgspec.json.encode(snapshots._settings(text))
+    told = sudden_drop.is_otherwise(text, "{}"), msgspec.json.encode(snapshots._settings(text))
+    return sparing.omission_of(snapshot), into_database.described(text), *told
 
 
 def _of_text(parse: Callable[[str], object]) -> Callable[[bytes, Path], object]:

@@ -51,6 +51,7 @@ _SAID = {
 }
 _TOLD = {"completed": "good", "warning": "with warnings", "missed": "missed", "running": "begun"}
 _DAMAGE = 20
+_FACTS = ("files", "bytes", "fewer_files")
 _KEY_USES = {
     "show": ("key shown", "was shown the key"),
     "sheet": ("key sheet printed", "printed the sheet with the key"),
@@ -105,7 +106,7 @@ def of_job(
         finished=time_of(job.finished_ns, place) if job.finished_ns is not None and event != "start" else None,
         exit=job.exit_code if event != "start" else None,
         snapshot=_word(run.get("snapshot")),
-        facts={part: run[part] for part in ("files", "bytes") if isinstance(run.get(part), dict)},
+        facts={part: run[part] for part in _FACTS if isinstance(run.get(part), dict)} | _kinds(problems),
         destinations=_with_last_good(_destinations(run), event, job, stands),
         error=error,
         problem_count=_count(problems.get("count")) if isinstance(problems, dict) else 0,
@@ -349,6 +350,14 @@ def one_line(text: str, most: int = _MOST_TEXT) -> str:
 def as_name(text: str) -> str:
     """A name as it is: commands have it, too."""
     return shown(text, NAME_LIMIT)
+
+
+def _kinds(problems: object) -> dict[str, Any]:
+    """How many problems there are of each kind, and how many the set's rules pass over."""
+    if not isinstance(problems, dict):
+        return {}
+    found = {name: problems.get(name) for name in ("kinds", "tolerated")}
+    return {f"problem_{name}": told for name, told in found.items() if isinstance(told, dict) and told}
 
 
 def _word(value: object) -> str | None:

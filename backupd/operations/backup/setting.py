@@ -19,6 +19,7 @@ from backupd.model.orders import BackupOrder, FilterWord
 from backupd.model.results import shown
 from backupd.model.store_access import StoreAccess
 from backupd.model.streams import DATABASES, STREAMS_PATH, StreamText
+from backupd.model.tolerance import ToleranceText
 from backupd.operations.backup.choosing import Choosing
 from backupd.operations.backup.lineage import StoredAs, stored_as
 from backupd.operations.backup.walk_rules import Untouched, WalkRules, options_digest
@@ -29,6 +30,7 @@ from backupd.rules.filter_rules import Rule, file_of, rules_of
 from backupd.rules.filter_settings import as_setting
 from backupd.rules.filtering import Filters
 from backupd.rules.left_out import LeftOut, pseudo_mounts
+from backupd.rules.tolerance import Tolerances
 from backupd.settings.directories import Directories
 from backupd.snapshot.naming import SnapshotName
 from backupd.source.grafts import NO_GRAFTS, Grafts, snapshot_directories
@@ -133,8 +135,10 @@ def what_is_left_out(directories: Directories, places: Sequence[tuple[str, Store
 
 def in_order(sources: Sequence[bytes]) -> tuple[list[bytes], set[bytes]]:
     """(sources that lie in no other, those that do)."""
-    tops = [s for s in sources if not any(s != o and s.startswith(o.rstrip(b"/") + b"/") for o in sources)]
-    return tops, {source for source in sources if source not in tops}
+    known = set(sources)
+    is_all = b"/" in known
+    nested = {s for s in known if (is_all and s != b"/") or any(above in known for above in _above(s))}
+    return [source for source in sources if source not in nested], nested
 
 
 def filter_places(rules: Sequence[Rule], sources: Sequence[bytes]) -> list[bytes]:
@@ -178,6 +182,7 @@ def walk_rules(
         untouched,
         sorted(os.fsencode(stream.text.name) for stream in order.streams),
         [str(stream.text.kind) for stream in order.streams],
+        Tolerances([_with_real_place(text) for text in order.tolerance.rules]),
         Grafts(order.grafts) if order.grafts else NO_GRAFTS,
     )
 
@@ -186,6 +191,11 @@ def real_path(path: bytes) -> bytes:
     """A path with all symlinks above its last name resolved; the last one is taken as it is. path: absolute."""
     parent, name = os.path.split(path.rstrip(b"/"))
     return os.path.join(os.path.realpath(parent or b"/"), name) if name else b"/"
+
+
+def _with_real_place(text: ToleranceText) -> ToleranceText:
+    below = os.path.realpath(text.below) if text.below is not None else None
+    return msgspec.structs.replace(text, below=below)
 
 
 def _above(path: bytes) -> list[bytes]:
@@ -226,6 +236,7 @@ def _stored_id(place: OpenPlace, host_name: str, name: str) -> bytes | None:
 def _settings_text(order: BackupOrder, sources: list[bytes], rules: list[Rule], deduplication: str) -> str:
     settings = {
         "sources": [shown(source) for source in sources],
+        **({"shortcuts": msgspec.to_builtins(order.shortcuts)} if order.shortcuts.words else {}),
         "filters": [as_setting(rule) for rule in rules],
         **({"filter_words": words} if (words := msgspec.to_builtins(order.filter_words)) != _NO_WORDS else {}),
         "one_file_system": order.one_file_system,

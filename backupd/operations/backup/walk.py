@@ -37,7 +37,7 @@ class TreeWalk:
         self._tools, self._rules, self._caches = tools, rules, caches
         self._reading, self._tally, self._began_ns = reading, tally, began_ns
         self.root: DirectoryBuild | None = None
-        self.live = LiveFiles()
+        self.live = LiveFiles(rules.tolerances)
         self.open: dict[bytes, DirectoryBuild] = {}
         """Directories begun and not finished, by path, parents before children."""
         self._fds: dict[bytes, int] = {}
@@ -236,6 +236,7 @@ class TreeWalk:
         digest, signatures = scanner.digest(seen)
         names = [found.name for found in seen]
         self.live.look(build.path, names)
+        self._rules.tolerances.see(build.path, seen)
         cached = stretch.cached if build.is_whole else None
         if cached is not None and (cached.digest != digest or not self._has_groups(build, cached, seen)):
             cached = None
