@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from backupd.model.secret_references import SecretReference
+from bkctl.condition_options import condition_options
 from bkctl.filter_options import filter_options, given_filter_fields
 from bkctl.options import Decorated, tags
 from bkctl.places import absolute_text
@@ -16,7 +17,7 @@ from bkctl.words import number
 
 def set_options(command: Decorated) -> Decorated:
     """All settings of a backup set but its name, sources and destinations."""
-    command = filter_options(command)
+    command = filter_options(condition_options(command))
     for option in reversed(_SET_OPTIONS):
         command = option(command)
     return command

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from backupd.model.commands import CommandText
+from backupd.model.conditions import ConditionsText
 from backupd.model.filters import FilterText, FilterWords
 from backupd.model.fs_snapshot_words import FsSnapshot, FsSnapshotFallback
 from backupd.model.notices import ContactText, NoticeText
@@ -172,6 +173,8 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """Of which kind of file system snapshots are made, from which runs read; `auto`: of all that can."""
     fs_snapshot_fallback: FsSnapshotFallback = "fail"
     """What becomes of a run where one can't be made: `live` reads files as they are then."""
+    conditions: ConditionsText | None = None
+    """Under which it runs by itself; none: under any."""
 
     @property
     def filter_words(self) -> FilterWords:

@@ -20,6 +20,7 @@ from backupd.model.sets import CONCURRENT, DestinationText, ProxyText, SetText
 from backupd.model.shortcuts import paths_among
 from backupd.rules import names
 from backupd.rules.command_rules import check_commands
+from backupd.rules.condition_rules import check_conditions
 from backupd.rules.continuous import check_continuous
 from backupd.rules.filter_checking import check_filters
 from backupd.rules.pool_rules import check_pool_text, places_of, refuse_members
@@ -198,6 +199,7 @@ def _check_values(name: str, text: SetText) -> None:
     check_filters(name, text)
     check_commands(name, text.commands)
     check_tolerance(name, text.tolerate)
+    check_conditions(name, text.conditions)
     for field in _CHECKED_FIELDS:
         try:
             _check_field(field, getattr(text, field))

@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import UNSET, UnsetType
 
 from backupd.model.commands import CommandText
+from backupd.model.conditions import ConditionsText
 from backupd.model.filters import FilterText
 from backupd.model.fs_snapshot_words import FsSnapshot, FsSnapshotFallback
 from backupd.model.retention import RetentionText
@@ -108,6 +109,8 @@ class BackupSet(Shown, kw_only=True):
     fs_snapshot: FsSnapshot
     """Of which kind of file system snapshots are made, from which runs read."""
     fs_snapshot_fallback: FsSnapshotFallback
+    conditions: ConditionsText | None
+    """Under which it runs by itself."""
     kept_in: str | None
     """File of conf.d; null: made by command."""
     created: Time

@@ -43,6 +43,10 @@ FIRST: dict[str, tuple[tuple[str, ...], object]] = {
     "gitignore": (("--gitignore",), True),
     "fs_snapshot": (("--fs-snapshot", "auto"), "auto"),
     "fs_snapshot_fallback": (("--fs-snapshot-fallback", "live"), "live"),
+    "conditions": (
+        ("--not-on-battery", "--not-on-metered", "--in-network", "Home: 5", "--if-present", "/n", "--if-mounted", "/m"),
+        {"battery": False, "metered": False, "networks": ["Home: 5"], "present": ["/n"], "mounted": ["/m"]},
+    ),
 }
 """Field of a set -> the words that give it, and what it then is."""
 CHANGED: dict[str, tuple[tuple[str, ...], object]] = {
@@ -76,6 +80,10 @@ CHANGED: dict[str, tuple[tuple[str, ...], object]] = {
     "gitignore": (("--no-gitignore",), False),
     "fs_snapshot": (("--fs-snapshot", "off"), "off"),
     "fs_snapshot_fallback": (("--fs-snapshot-fallback", "fail"), "fail"),
+    "conditions": (
+        ("--on-battery", "--on-metered", "--in-network", "", "--if-present", "/a", "--if-present", "/b"),
+        {"present": ["/a", "/b"], "mounted": ["/m"]},
+    ),
 }
 
 
