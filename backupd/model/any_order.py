@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backupd.model.command_orders import CommandOrder
+from backupd.model.config_order import ConfigCheckOrder
 from backupd.model.destination_orders import (
     DestinationAdoptOrder,
     DestinationHealOrder,
@@ -18,7 +19,6 @@ from backupd.model.notice_orders import AppriseOrder, CertificateOrder, NoticeOr
 from backupd.model.orders import (
     BackupOrder,
     CheckOrder,
-    ConfigCheckOrder,
     DecryptOrder,
     FreeOrder,
     InfoOrder,

@@ -12,7 +12,6 @@ from backupd.model.filters import FilterText, FilterWords
 from backupd.model.grafts import Graft
 from backupd.model.quotas import AccountLimit, SpaceLimits
 from backupd.model.retention import RetentionText
-from backupd.model.sets import ConfigDocument
 from backupd.model.shortcuts import NO_SHORTCUTS, ShortcutWords
 from backupd.model.store_access import NO_ACCESS, StoreAccess
 from backupd.model.streams import StreamOrder
@@ -393,11 +392,3 @@ class DecryptOrder(Order, frozen=True, kw_only=True, tag="decrypt"):
 
 class InfoOrder(Order, frozen=True, kw_only=True, tag="info"):
     """`bkctl info`: this program, this machine and, with a place, the repository there."""
-
-
-class ConfigCheckOrder(Order, frozen=True, kw_only=True, tag="config_check"):
-    """`bkctl config check`: whether documents can be applied; `place` is empty."""
-
-    documents: list[ConfigDocument]
-    destinations: list[str] = []
-    """Names that sets may use although no document has them."""

@@ -23,7 +23,19 @@ from backupd.daemon.routes import ROUTES as API
 from backupd.errors import BackupError
 from backupd.index.reader import decode_all
 from backupd.index.writer import encode_index
-from backupd.model import api, events, filters, notice_api, notices, orders, purge_orders, sets, steering, work
+from backupd.model import (
+    api,
+    config_order,
+    events,
+    filters,
+    notice_api,
+    notices,
+    orders,
+    purge_orders,
+    sets,
+    steering,
+    work,
+)
 from backupd.model.any_order import AnyOrder, ToJob
 from backupd.model.areas import Area, SetAreas, Statistics, areas_of
 from backupd.model.files import FileState
@@ -266,7 +278,7 @@ _ORDERS: tuple[AnyOrder, ...] = (
     orders.ReplicateOrder(place="/p", to="/q", set_names=["documents"], latest=True),
     orders.SnapshotDiffOrder(place="/p", selection=_SELECTION),
     orders.KeyOrder(place="/p", verb="add", new_secret=b"secret"),
-    orders.ConfigCheckOrder(place="", documents=[sets.ConfigDocument(name="x", text="sets: []")]),
+    config_order.ConfigCheckOrder(place="", documents=[sets.ConfigDocument(name="x", text="sets: []")]),
 )
 _BODIES: dict[Any, tuple[object, ...]] = {
     api.EditSet: (api.EditSet(text=_SET),),
