@@ -35,6 +35,7 @@ from backupd.daemon.grouping import (
 )
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.job_limits import limits_of
+from backupd.daemon.leftovers import remove_after
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.migrating import is_migrating
 from backupd.daemon.outcome import GOOD, Outcome, joined
@@ -374,6 +375,8 @@ class Carrier:
             job.open_ask = None
             ending = await child.end()
             self._bandwidth.release(order)
+            if last is None:
+                await remove_after(order, self._environment)
         if last is not None:
             return Outcome.said(last).stopped(_STOPPED)
         return Outcome.interrupted(_STOPPED) if job.ending is not None else Outcome.of(ending.error())

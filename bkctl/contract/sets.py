@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType
 
+from backupd.model.cache_modes import CacheMode
 from backupd.model.commands import CommandText
 from backupd.model.conditions import ConditionsText
 from backupd.model.filters import FilterText
@@ -98,6 +99,10 @@ class BackupSet(Shown, kw_only=True):
     tolerate: list[ToleranceText]
     drop_warning: str | bool
     """Share of the last snapshot's files that has to be gone for a warning; `off`, or false."""
+    follow_links: bool
+    cache: CacheMode
+    cache_min_size: str | None
+    """With `cache: auto`; null: 500KB."""
     continuous: bool | ContinuousText
     """Whether its sources are watched, or when it runs then."""
     commands: list[CommandText]

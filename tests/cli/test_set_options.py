@@ -47,9 +47,15 @@ FIRST: dict[str, tuple[tuple[str, ...], object]] = {
         ("--not-on-battery", "--not-on-metered", "--in-network", "Home: 5", "--if-present", "/n", "--if-mounted", "/m"),
         {"battery": False, "metered": False, "networks": ["Home: 5"], "present": ["/n"], "mounted": ["/m"]},
     ),
+    "follow_links": (("--follow-links",), True),
+    "cache": (("--cache", "auto"), "auto"),
+    "cache_min_size": (("--cache-min-size", "1M"), "1M"),
 }
 """Field of a set -> the words that give it, and what it then is."""
 CHANGED: dict[str, tuple[tuple[str, ...], object]] = {
+    "follow_links": (("--no-follow-links",), False),
+    "cache_min_size": (("--cache-min-size", ""), None),
+    "cache": (("--cache", "none"), "none"),
     "max_concurrent": (("--max-concurrent", ""), None),
     "mode": (("--mode", "sequential"), "sequential"),
     "one_file_system": (("--all-file-systems",), False),
