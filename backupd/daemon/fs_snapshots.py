@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
@@ -20,6 +21,7 @@ from backupd.errors import BackupError
 from backupd.model.events import Done, Failed, Item, Log, Step
 from backupd.model.fs_snapshots import FsSnapshotOrder
 from backupd.model.grafts import Graft
+from backupd.model.shortcuts import paths_among, shortcuts_among
 from backupd.operations.fs_snapshots.record import Records
 from backupd.rules.filter_checking import filter_word
 
@@ -97,7 +99,8 @@ class FsSnapshots:
             fallback=text.fs_snapshot_fallback,
             set_id=stored.id,
             job_id=job.stored.id,
-            sources=[path.encode(errors="surrogateescape") for path in text.sources],
+            sources=[os.fsencode(path) for path in paths_among(text.sources)],
+            shortcuts=shortcuts_among(text.sources, text.without),
             filters=[filter_word(one) for one in text.filters],
             one_file_system=text.one_file_system,
         )

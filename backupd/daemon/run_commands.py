@@ -72,6 +72,12 @@ class RunCommands(FollowUp):
         self.hand_out: Callable[[str], Awaitable[None]] | None = None
         """Waits until what is told of the end of a job was handed out."""
 
+    def begin(self, state: str, is_stopping: Callable[[], bool]) -> RunCommands:
+        """Remove what runs of a former daemon left standing. state: directory. is_stopping: whether this one ends."""
+        self.is_stopping = is_stopping
+        self.fs_snapshots.sweep(state)
+        return self
+
     async def around(
         self,
         job: LiveJob,

@@ -111,9 +111,7 @@ async def _assemble(
     bandwidth.adopt(settings)
     carrier = Carrier(database, definitions, clock, for_jobs, files, bandwidth)
     jobs = Jobs(database, carrier, clock, settings.queue.jobs_at_once)
-    carrier.commands.is_stopping = lambda: jobs.is_stopping
-    jobs.follow_up = carrier.commands
-    carrier.commands.fs_snapshots.sweep(places.state)
+    jobs.follow_up = carrier.commands.begin(places.state, lambda: jobs.is_stopping)
     notices.adopt(settings)
     notices.underway = partial(underway_of, jobs)
     jobs.follow_begins(notices.hear_begin)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from backupd.model.fs_snapshot_words import FsSnapshot, FsSnapshotFallback
 from backupd.model.orders import FilterWord, Order
+from backupd.model.shortcuts import NO_SHORTCUTS, ShortcutWords
 
 
 class FsSnapshotOrder(Order, frozen=True, kw_only=True, tag="fs_snapshots"):
@@ -21,5 +22,6 @@ class FsSnapshotOrder(Order, frozen=True, kw_only=True, tag="fs_snapshots"):
     set_id: str = ""
     job_id: str = ""
     sources: list[bytes] = []
+    shortcuts: ShortcutWords = NO_SHORTCUTS
     filters: list[FilterWord] = []
     one_file_system: bool = False

@@ -87,8 +87,9 @@ def snapshot_directories(mounts: Sequence[Mount]) -> list[bytes]:
     for mount in known:
         for other in known:
             top = mount.root.rstrip(b"/") + b"/"
-            if other.source == mount.source and (other.root + b"/").startswith(top):
-                found.add(os.path.join(mount.path, (other.root + b"/")[len(top) :], ours))
+            root = other.root.rstrip(b"/") + b"/"
+            if other.source == mount.source and root.startswith(top):
+                found.add(os.path.join(mount.path, root[len(top) :], ours))
     return sorted(found)
 
 

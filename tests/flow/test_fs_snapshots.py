@@ -167,6 +167,17 @@ def test_the_root_is_a_source_like_any_other(scene: Scene) -> None:
     assert outcome.done.exit_code == 0
 
 
+def test_the_directory_of_ours_is_in_no_backup(scene: Scene) -> None:
+    """Of a set without snapshots neither, while another one's stand there."""
+    scene.bench.write("file")
+    with scene.made() as grafts:
+        assert scene.standing() != []
+        for taken in (grafts, []):
+            scene.bench.back_up(sources=[bytes(scene.top)], grafts=taken)
+            restored = scene.bench.restore().parent
+            assert [path.name for path in restored.rglob("*")] == ["data", "file"]
+
+
 def test_a_subvolume_that_no_snapshot_holds_is_a_problem(scene: Scene) -> None:
     """It shows as an empty directory in the snapshot of the one above: that would be taken for the truth."""
     with scene.made() as grafts:

@@ -9,6 +9,7 @@ import msgspec
 
 from backupd.model.explain_order import ExplainOrder
 from backupd.model.filters import FilterText
+from backupd.model.fs_snapshots import FsSnapshotOrder
 from backupd.model.orders import BackupOrder, FilterWord
 from backupd.model.results import Problem
 from backupd.model.watch_orders import WatchOrder
@@ -16,7 +17,7 @@ from backupd.operations.context import JobContext
 from backupd.rules.filter_checking import filter_word
 from backupd.settings.user_directories import Meaning, meanings
 
-OfSet = TypeVar("OfSet", BackupOrder, ExplainOrder, WatchOrder)
+OfSet = TypeVar("OfSet", BackupOrder, ExplainOrder, WatchOrder, FsSnapshotOrder)
 
 
 def expanded(order: OfSet, context: JobContext) -> tuple[OfSet, list[Meaning]]:

@@ -14,6 +14,7 @@ from backupd.model.fs_snapshots import FsSnapshotOrder
 from backupd.model.grafts import Graft
 from backupd.model.results import shown
 from backupd.operations.backup.setting import filter_places, read_rules, real_path
+from backupd.operations.backup.shortcuts import expanded
 from backupd.operations.context import JobContext
 from backupd.operations.fs_snapshots.apfs import Apfs
 from backupd.operations.fs_snapshots.btrfs import Btrfs
@@ -33,7 +34,7 @@ def run(order: FsSnapshotOrder, context: JobContext) -> events.Done:
     programs = SystemPrograms(context.environ, context.clock, cancel)
     kinds = kinds_of(programs, records.mounts)
     if order.verb == "make":
-        Making(order, context, records, kinds).run()
+        Making(expanded(order, context)[0], context, records, kinds).run()
     else:
         removing = Removing(context, records, kinds)
         for job_id in [order.job_id] if order.verb == "remove" else records.jobs():

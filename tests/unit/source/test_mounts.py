@@ -9,6 +9,7 @@ import pytest
 
 from backupd.errors import BackupError
 from backupd.source import mounts
+from backupd.source.grafts import snapshot_directories
 from backupd.source.mounts import Mount
 
 MOUNTINFO = rb"""22 27 0:21 / /proc rw,relatime shared:12 - proc proc rw
@@ -70,3 +71,12 @@ def test_the_macos_table_is_read() -> None:
         Mount(path=b"/Volumes/x", device=5, type="smbfs", is_network=True, source=b"from"),
         Mount(path=b"/m", device=6, type="macfuse", is_network=True, source=b"from"),
     ]
+
+
+def test_snapshots_of_btrfs_are_known_at_each_path_that_shows_them() -> None:
+    """The top of the disk and a subvolume of it are mounted, and a directory of that, and another disk."""
+    rows = (b"/ /mnt/top /dev/a", b"/@ / /dev/a", b"/@/x /x /dev/a", b"/ /b /dev/b")
+    table = b"".join(b"5 1 0:50 %s %s rw - btrfs %s rw\n" % tuple(row.split()) for row in rows)
+    ours = b"/.backupd-snapshots"
+    wanted = [b"", b"/b", b"/mnt/top", b"/mnt/top/@", b"/mnt/top/@/x", b"/x"]
+    assert snapshot_directories(mounts.parse_mountinfo(table)) == [one + ours for one in wanted]
