@@ -15,9 +15,11 @@ from backupd.model import (
     destination_orders,
     events,
     explain_order,
+    fs_snapshots,
     notice_orders,
     orders,
     purge_orders,
+    search_orders,
     watch_orders,
 )
 from backupd.operations import cache_place, rollback_alarm, temporary, traffic
@@ -55,10 +57,13 @@ OPERATIONS: dict[type[orders.Order], str] = {
     watch_orders.WatchOrder: "backupd.operations.watching:run",
     orders.ConfigCheckOrder: "backupd.operations.config_check:run",
     explain_order.ExplainOrder: "backupd.operations.explain:run",
+    search_orders.SuggestOrder: "backupd.operations.suggest:run",
+    search_orders.CoverageOrder: "backupd.operations.coverage:run",
     notice_orders.NoticeOrder: "backupd.operations.notices.running:run",
     notice_orders.AppriseOrder: "backupd.operations.notices.by_apprise:run",
     notice_orders.CertificateOrder: "backupd.operations.notices.certificates:run",
     command_orders.CommandOrder: "backupd.operations.commands.running:run",
+    fs_snapshots.FsSnapshotOrder: "backupd.operations.fs_snapshots.running:run",
 }
 """Module and function of the operation for each order."""
 

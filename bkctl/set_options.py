@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from backupd.model.secret_references import SecretReference
+from bkctl.condition_options import condition_options
 from bkctl.filter_options import filter_options, given_filter_fields
 from bkctl.options import Decorated, tags
 from bkctl.places import absolute_text
@@ -16,7 +17,7 @@ from bkctl.words import number
 
 def set_options(command: Decorated) -> Decorated:
     """All settings of a backup set but its name, sources and destinations."""
-    command = filter_options(command)
+    command = filter_options(condition_options(command))
     for option in reversed(_SET_OPTIONS):
         command = option(command)
     return command
@@ -25,6 +26,8 @@ def set_options(command: Decorated) -> Decorated:
 def given_set_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a set's text that the options of `set_options` give; those not given are left out."""
     fields = {name: given[name] for name in _SET_FIELDS if given.get(name) is not None}
+    if given["without"]:
+        fields["without"] = [word for word in given["without"] if word]
     if given["max_concurrent"]:
         fields["max_concurrent"] = number("--max-concurrent", given["max_concurrent"])
     for name in _SET_PATHS:
@@ -60,6 +63,8 @@ _SET_FIELDS = (
     "migrate",
     "continuous",
     "time_zone",
+    "fs_snapshot",
+    "fs_snapshot_fallback",
     "follow_links",
     "cache",
     "cache_min_size",
@@ -117,5 +122,16 @@ _SET_OPTIONS = (
     click.option("--cache-min-size", metavar="SIZE", help="With --cache auto; '' for the default, 500KB."),
     click.option("--temp-dir", metavar="DIR", type=click.Path(), help="For temporary files; default: the daemon's."),
     click.option("--tag", metavar="K=V", multiple=True, help="Tag of each snapshot."),
+    click.option("--without", metavar="NAME", multiple=True, help="Leave movies, library, ... out of the source home."),
     click.option("--time-zone", metavar="ZONE", help="IANA name; default: the system's."),
+    click.option(
+        "--fs-snapshot",
+        type=click.Choice(["off", "auto", "btrfs", "zfs", "lvm", "apfs"]),
+        help="Read from snapshots of the sources' file systems, made before each run; default: off.",
+    ),
+    click.option(
+        "--fs-snapshot-fallback",
+        type=click.Choice(["fail", "live"]),
+        help="Where none can be made: end the run, or read files as they are; default: fail.",
+    ),
 )

@@ -13,6 +13,7 @@ from backupd.model.destination_orders import (
     ProxyTestOrder,
 )
 from backupd.model.explain_order import ExplainOrder
+from backupd.model.fs_snapshots import FsSnapshotOrder
 from backupd.model.notice_orders import AppriseOrder, CertificateOrder, NoticeOrder
 from backupd.model.orders import (
     BackupOrder,
@@ -35,6 +36,7 @@ from backupd.model.orders import (
     SnapshotVersionsOrder,
 )
 from backupd.model.purge_orders import PurgeOrder
+from backupd.model.search_orders import CoverageOrder, SuggestOrder
 from backupd.model.steering import Answer, CancelRequest, PauseRequest, StateRequest
 from backupd.model.watch_orders import WatchOrder
 
@@ -71,6 +73,9 @@ AnyOrder = (
     | ExplainOrder
     | WatchOrder
     | CommandOrder
+    | SuggestOrder
+    | CoverageOrder
+    | FsSnapshotOrder
 )
 
 

@@ -10,12 +10,15 @@ from typing import Literal
 
 from backupd.model.cache_modes import FULL, CacheUse
 from backupd.model.filters import FilterText, FilterWords
+from backupd.model.grafts import Graft
 from backupd.model.quotas import AccountLimit, SpaceLimits
 from backupd.model.retention import RetentionText
 from backupd.model.sets import ConfigDocument
+from backupd.model.shortcuts import NO_SHORTCUTS, ShortcutWords
 from backupd.model.store_access import NO_ACCESS, StoreAccess
 from backupd.model.streams import StreamOrder
 from backupd.model.structs import Number, Rate, Seconds, Strict, WorkerCount
+from backupd.model.tolerance import ToleranceOrder
 from backupd.model.watching import WatchedSince
 
 Overwrite = Literal["if-changed", "if-newer", "always", "never"]
@@ -170,6 +173,9 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     watched: WatchedSince | None = None
     """None: everything is looked at."""
     streams: list[StreamOrder] = []
+    tolerance: ToleranceOrder = ToleranceOrder()
+    shortcuts: ShortcutWords = NO_SHORTCUTS
+    grafts: list[Graft] = []
 
 
 class Selection(Strict, frozen=True, kw_only=True):

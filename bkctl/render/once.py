@@ -8,7 +8,7 @@ from typing import Any
 
 from backupd.model.places import is_place
 from backupd.sizes import format_bytes, format_seconds
-from bkctl.render.figures import common_reason, counted, joined, problem_lines
+from bkctl.render.figures import common_reason, counted, joined, kind_lines, problem_lines
 from bkctl.render.migration import migration_lines
 from bkctl.render.retention import left_words
 from bkctl.text import count, escape, moment
@@ -76,6 +76,7 @@ def _run_lines(run: Mapping[str, Any], is_dry: bool) -> list[str]:
         lines.append("Stopped before the end: what is stored stays, the next run goes on from there.")
     if not is_first or problems.get("count", 0) != files.get("left_out", 0) or not common_reason(problems):
         lines += problem_lines(problems)
+    lines += kind_lines(problems)
     lines += [
         f"  {destination['name']}: {destination['verdict']}: {_message(destination['error'])}"
         for destination in run.get("destinations", [])

@@ -41,6 +41,12 @@ FIRST: dict[str, tuple[tuple[str, ...], object]] = {
     "markers": (("--marker", ".nobackup"), [".nobackup"]),
     "cachedir_tag": (("--cachedir-tag",), True),
     "gitignore": (("--gitignore",), True),
+    "fs_snapshot": (("--fs-snapshot", "auto"), "auto"),
+    "fs_snapshot_fallback": (("--fs-snapshot-fallback", "live"), "live"),
+    "conditions": (
+        ("--not-on-battery", "--not-on-metered", "--in-network", "Home: 5", "--if-present", "/n", "--if-mounted", "/m"),
+        {"battery": False, "metered": False, "networks": ["Home: 5"], "present": ["/n"], "mounted": ["/m"]},
+    ),
     "follow_links": (("--follow-links",), True),
     "cache": (("--cache", "auto"), "auto"),
     "cache_min_size": (("--cache-min-size", "1M"), "1M"),
@@ -78,6 +84,12 @@ CHANGED: dict[str, tuple[tuple[str, ...], object]] = {
     "markers": (("--marker", ""), []),
     "cachedir_tag": (("--no-cachedir-tag",), False),
     "gitignore": (("--no-gitignore",), False),
+    "fs_snapshot": (("--fs-snapshot", "off"), "off"),
+    "fs_snapshot_fallback": (("--fs-snapshot-fallback", "fail"), "fail"),
+    "conditions": (
+        ("--on-battery", "--on-metered", "--in-network", "", "--if-present", "/a", "--if-present", "/b"),
+        {"present": ["/a", "/b"], "mounted": ["/m"]},
+    ),
 }
 
 

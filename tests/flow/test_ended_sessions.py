@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from backupd.errors import ConflictError
 from backupd.model.orders import CheckOrder
 from backupd.operations.backup.session import RunningSession, WriterIdentity, end_dead_session
+from backupd.repository.dropping import drop_snapshots
 from backupd.repository.index_loading import load_index
 from backupd.repository.records import Records
 from backupd.seal.header import ObjectKind
 from backupd.snapshot import naming
-from backupd.snapshot.records import BlockList, Drop, Record
+from backupd.snapshot.records import BlockList, Checkpoint, Drop
 from tests.support import damaging
+from tests.support.asleep import Asleep
 from tests.support.histories import History
 
 _SET = "source"
@@ -28,23 +30,6 @@ def _history(tmp_path: Path) -> History:
     history = History(tmp_path, 67)
     history.back_up({"a": 1000})
     return history
-
-
-class Asleep(Records):
-    """Something happens right before, or right after, the next record is created."""
-
-    before: Callable[[], None] | None = None
-    after: Callable[[], None] | None = None
-
-    def put(self, kind: ObjectKind, name: str, record: Record) -> None:
-        """As ever."""
-        before, after = self.before, self.after
-        self.before = self.after = None
-        if before is not None:
-            before()
-        super().put(kind, name, record)
-        if after is not None:
-            after()
 
 
 class Writer:
@@ -65,6 +50,11 @@ class Writer:
     def post(self) -> int:
         """Announce again."""
         return self.session.post(self.now_ns)
+
+    def checkpoint(self) -> None:
+        """Announce that all that the first snapshot holds was stored."""
+        draft = msgspec.structs.replace(self._content, id=self.session.id, is_complete=False)
+        self.session.post(self.now_ns, Checkpoint(draft.root, 0, 0), draft)
 
     def commit(self) -> None:
         """Under its own name, what the first snapshot holds."""
@@ -122,6 +112,38 @@ def test_an_announcement_of_who_was_ended_right_before_it_is_taken_back(history:
     with pytest.raises(ConflictError, match="took this one for dead"):
         writer.post()
     assert other.sessions() == {}
+
+
+class _KilledError(Exception):
+    pass
+
+
+def _kill() -> None:
+    raise _KilledError
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_nothing_is_made_of_what_was_announced_after_the_end(history: History, *, is_own: bool) -> None:
+    """Else a partial snapshot stands there of what was deleted, and a check tells of damage for ever."""
+    writer, other = Writer(history), history.records()
+    writer.checkpoint()
+    writer.post()
+    name = writer.session.name
+
+    def end() -> None:
+        assert end_dead_session(other, writer.session.id, name, writer.now_ns, bytes(16), is_own=False) == name
+        drop_snapshots(other, [name], writer.now_ns, bytes(16), "a test")
+        (record,) = [info.name for info in other.place.list("gc/")]
+        other.place.delete(record)
+
+    writer.records.before, writer.records.after = end, _kill
+    with pytest.raises(_KilledError):
+        writer.post()
+    assert len(other.sessions()[writer.session.id]) == 1
+    assert end_dead_session(other, writer.session.id, name, writer.now_ns, bytes(16), is_own=is_own) is None
+    assert other.sessions() == {}
+    assert name in other.readable_void_names()[0]
+    assert len(other.snapshot_names()) == 1
 
 
 def _give_free(records: Records) -> None:

@@ -10,8 +10,8 @@ from random import Random
 import pytest
 
 from backupd.model.watching import WatchedSince
-from backupd.repository.records import Records
 from backupd.source.watching import TreeWatch
+from backupd.tree.entry import Entry
 from tests.support.backing_up import Bench
 
 pytestmark = pytest.mark.platform("linux")
@@ -41,10 +41,12 @@ class Watched:
         return dict(run["files"])
 
     @property
-    def root(self) -> bytes:
-        """Of the newest snapshot."""
-        records: Records = self.bench.machine.records(str(self.bench.place), self.bench.clock)
-        return records.snapshot(max(records.snapshot_names(), key=lambda one: one.start).name).root
+    def stored(self) -> Entry:
+        """The source in the newest snapshot. Not the snapshot's root: others change the directories above meanwhile."""
+        self.bench.truth.newest()
+        found = self.bench.truth.entry(self.bench.source)
+        assert found is not None
+        return found
 
 
 @pytest.fixture
@@ -96,9 +98,9 @@ def test_whatever_is_edited_the_tree_is_that_of_a_look_at_everything(watched: Wa
         watched.run(watched.told())
         # What has a name where nobody looked is whole now.
         watched.run(watched.told())
-        told = watched.root
+        told = watched.stored
         watched.run(None)
-        assert watched.root == told
+        assert watched.stored == told
         # The run that looked at everything has no token: the next one must not go by what was told since another.
         watched.run(watched.told())
 
@@ -118,9 +120,9 @@ def test_a_file_loses_a_name_where_another_one_is_not_looked_at(watched: Watched
         (source / "d0" / "tree" / "name").unlink()
     watched.run(watched.told())
     watched.run(watched.told())
-    root = watched.root
+    stored = watched.stored
     watched.run(None)
-    assert watched.root == root
+    assert watched.stored == stored
 
 
 def test_only_what_changed_is_looked_at(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +150,6 @@ def test_a_tree_that_was_put_in_anothers_place_is_looked_at(watched: Watched) ->
     told = watched.told()
     assert told.trees == [bytes(source / "d0")]
     assert watched.run(told)["changed"] >= 1
-    root = watched.root
+    stored = watched.stored
     watched.run(None)
-    assert watched.root == root
+    assert watched.stored == stored

@@ -22,6 +22,7 @@ from backupd.operations.backup.sampling import Samples
 from backupd.operations.backup.setting import SetUse
 from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk import TreeWalk
+from backupd.operations.backup.walk_telling import tell_walk
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import OpenPlace
 from backupd.settings.directories import ensure
@@ -93,7 +94,7 @@ def run(
         tally = _count(context, use, base, missing, began_ns, samples)
     finally:
         base.forget_caches()
-    exit_code = 3 if tally.problem_count else 0
+    exit_code = 3 if tally.beyond else 0
     return events.Done(
         exit_code=exit_code,
         result=summary.dry_result(context, opened, use, tally, began_ns, exit_code),
@@ -123,10 +124,10 @@ def _any_entries(_: bytes, names: Collection[bytes]) -> dict[bytes, bytes]:
 def _count(
     context: JobContext, use: SetUse, base: Base, missing: list[Problem], began_ns: int, samples: Samples | None
 ) -> Tally:
-    def tell(problem: Problem) -> None:
-        context.tell("warning", problem.message, path=problem.path)
+    def tell(problem: Problem, severity: events.Severity) -> None:
+        context.tell(severity, problem.message, path=problem.path, verbosity=int(severity == "information"))
 
-    tally = Tally(tell, context.warn, FileStates(None, context.warn))
+    tally = Tally(tell, context.warn, FileStates(None, context.warn), use.rules.tolerances)
     for problem in missing:
         tally.problem(problem.path, problem.kind, problem.message)
     folder = tempfile.mkdtemp(dir=ensure(context.directories.temporary))
@@ -144,8 +145,7 @@ def _count(
                 )
             )
         writer.discard()
-        for warning in walk.live.sentences(use.rules.stream_kinds):
-            context.warn(warning)
+        tell_walk(context, use, walk, tally, is_whole=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return tally

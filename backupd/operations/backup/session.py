@@ -296,19 +296,20 @@ def end_dead_session(
     """End a session whose writer is gone: its last checkpoint becomes a partial snapshot, or its name void.
 
     is_own: the caller holds the set's lock in the state that posted it, so nobody writes there any more. Else the
-    writer may wake up: creating its very name is what decides, and nothing is dropped that another created. Returns the
-    partial snapshot's name.
+    writer may wake up: creating its very name is what decides, and nothing is dropped that another created. A lone
+    announcement that is not the first one says nothing: two stand of a run that is under way. Returns the partial
+    snapshot's name.
     """
     numbers = records.sessions().get(session, [])
     draft: Snapshot | None = None
-    for n in reversed(numbers):
-        try:
+    # Of who was ended before he announced it, and killed before he took it back; what it relies on may be deleted.
+    is_after_its_end = records.is_exact and len(numbers) == 1 and numbers[0] > 1
+    for n in reversed([] if is_after_its_end else numbers):
+        with suppress(DamageError, ObjectMissingError):
             posted = records.session(session, n)
-        except (DamageError, ObjectMissingError):
-            continue
-        if posted.checkpoint is not None and posted.draft is not None:
-            draft = posted.draft
-            break
+            if posted.checkpoint is not None and posted.draft is not None:
+                draft = posted.draft
+                break
     taken = records.place.size(snapshot_name) is not None
     if draft is None and not taken and not is_own:
         stand_in = _stand_in(records, session, snapshot_name)

@@ -19,6 +19,7 @@ from backupd.model.orders import BackupOrder, FilterWord
 from backupd.model.results import shown
 from backupd.model.store_access import StoreAccess
 from backupd.model.streams import DATABASES, STREAMS_PATH, StreamText
+from backupd.model.tolerance import ToleranceText
 from backupd.operations.backup.choosing import Choosing
 from backupd.operations.backup.following import Followed
 from backupd.operations.backup.lineage import StoredAs, stored_as
@@ -32,7 +33,9 @@ from backupd.rules.filter_settings import as_setting
 from backupd.rules.filtering import Filters
 from backupd.rules.left_out import LeftOut, pseudo_mounts
 from backupd.rules.link_targets import Outside
+from backupd.rules.tolerance import Tolerances
 from backupd.snapshot.naming import SnapshotName
+from backupd.source.grafts import NO_GRAFTS, Grafts, snapshot_directories
 from backupd.source.mounts import read_mounts, swap_files
 
 _FILTER_FILE_BYTES = 1 << 20
@@ -132,6 +135,7 @@ def what_is_left_out(context: JobContext, places: Sequence[tuple[str, StoreAcces
         own += [one.state, one.cache, one.temporary]
     own += [path for address, access in places for path in local_paths(address, access)]
     swaps = swap_files()
+    own += map(os.fsdecode, snapshot_directories(mounts))
     own_paths = [os.fsencode(os.path.realpath(path)) for path in own]
     left_out = LeftOut(own_paths, pseudo_mounts((m.path, m.type) for m in mounts), swaps)
     # Namespaces are mounted on files.
@@ -181,6 +185,8 @@ def walk_rules(
         untouched,
         sorted(os.fsencode(stream.text.name) for stream in order.streams),
         [str(stream.text.kind) for stream in order.streams],
+        Tolerances([_with_real_place(text) for text in order.tolerance.rules]),
+        Grafts(order.grafts) if order.grafts else NO_GRAFTS,
         outside,
     )
 
@@ -212,6 +218,11 @@ def real_path(path: bytes) -> bytes:
     """A path with all symlinks above its last name resolved; the last one is taken as it is. path: absolute."""
     parent, name = os.path.split(path.rstrip(b"/"))
     return os.path.join(os.path.realpath(parent or b"/"), name) if name else b"/"
+
+
+def _with_real_place(text: ToleranceText) -> ToleranceText:
+    below = os.path.realpath(text.below) if text.below is not None else None
+    return msgspec.structs.replace(text, below=below)
 
 
 def _above(path: bytes) -> list[bytes]:
@@ -252,6 +263,7 @@ def _stored_id(place: OpenPlace, host_name: str, name: str) -> bytes | None:
 def _settings_text(order: BackupOrder, sources: list[bytes], rules: list[Rule], deduplication: str) -> str:
     settings = {
         "sources": [shown(source) for source in sources],
+        **({"shortcuts": msgspec.to_builtins(order.shortcuts)} if order.shortcuts.words else {}),
         "filters": [as_setting(rule) for rule in rules],
         **({"filter_words": words} if (words := msgspec.to_builtins(order.filter_words)) != _NO_WORDS else {}),
         "one_file_system": order.one_file_system,

@@ -16,6 +16,8 @@ from backupd.model.watching import WatchedSince
 from backupd.operations.backup.building import DirectoryBuild, Slice
 from backupd.operations.backup.choosing import Choosing
 from backupd.rules.link_targets import Outside
+from backupd.rules.tolerance import Tolerances
+from backupd.source.grafts import NO_GRAFTS, Grafts
 from backupd.source.scanner import Seen
 from backupd.tree.entry import Stored
 
@@ -94,6 +96,8 @@ class WalkRules(msgspec.Struct, frozen=True, dict=True):
     streams: list[bytes] = []
     """Names of files that commands write, in byte order."""
     stream_kinds: list[str] = []
+    tolerances: Tolerances = msgspec.field(default_factory=Tolerances)
+    grafts: Grafts = NO_GRAFTS
     outside: Outside | None = None
     """Tells of links that lead outside; None: nobody asks."""
 

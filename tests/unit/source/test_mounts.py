@@ -18,19 +18,20 @@ MOUNTINFO = rb"""22 27 0:21 / /proc rw,relatime shared:12 - proc proc rw
 42 27 0:52 / /mnt/ntfs rw - fuseblk /dev/sdb1 rw
 43 27 0:53 / /mnt/ssh rw - fuse.sshfs anna@host: rw
 44 27 0:54 / /mnt/noname rw - tmpfs  rw
-"""
+""" + b"45 27 0:55 / /mnt/a\rb\x0bc rw - ext4 /dev/sdc1 rw\n"
 
 
 def test_mountinfo_is_read_with_its_escapes() -> None:
     found = {mount.path: mount for mount in mounts.parse_mountinfo(MOUNTINFO)}
     assert found[b"/proc"] == Mount(
-        path=b"/proc", device=os.makedev(0, 21), type="proc", is_network=False, source=b"proc", root=b"/"
+        path=b"/proc", device=os.makedev(0, 21), type="proc", is_network=False, source=b"proc", root=b"/", number=22
     )
     assert found[b"/"].device == os.makedev(8, 1)
     assert {path for path, mount in found.items() if mount.is_network} == {
         b"/mnt/my disk\\x", b"/mnt/dav", b"/mnt/ssh",
     }  # fmt: skip
-    assert len(found) == 7
+    assert found[b"/mnt/a\rb\x0bc"].source == b"/dev/sdc1", "names hold what ends lines elsewhere"
+    assert len(found) == 8
 
 
 @pytest.mark.parametrize("line", [b"nonsense", b"1 2 x / /p rw - ext4 d rw", b"1 2 0:1 / /p rw ext4"])
