@@ -18,6 +18,7 @@ from backupd.model import (
     notice_orders,
     orders,
     purge_orders,
+    search_orders,
     watch_orders,
 )
 from backupd.operations import rollback_alarm, temporary, traffic
@@ -55,6 +56,8 @@ OPERATIONS: dict[type[orders.Order], str] = {
     watch_orders.WatchOrder: "backupd.operations.watching:run",
     orders.ConfigCheckOrder: "backupd.operations.config_check:run",
     explain_order.ExplainOrder: "backupd.operations.explain:run",
+    search_orders.SuggestOrder: "backupd.operations.suggest:run",
+    search_orders.CoverageOrder: "backupd.operations.coverage:run",
     notice_orders.NoticeOrder: "backupd.operations.notices.running:run",
     notice_orders.AppriseOrder: "backupd.operations.notices.by_apprise:run",
     notice_orders.CertificateOrder: "backupd.operations.notices.certificates:run",

@@ -25,6 +25,8 @@ def set_options(command: Decorated) -> Decorated:
 def given_set_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a set's text that the options of `set_options` give; those not given are left out."""
     fields = {name: given[name] for name in _SET_FIELDS if given.get(name) is not None}
+    if given["without"]:
+        fields["without"] = [word for word in given["without"] if word]
     if given["max_concurrent"]:
         fields["max_concurrent"] = number("--max-concurrent", given["max_concurrent"])
     for name in _SET_PATHS:
@@ -105,5 +107,6 @@ _SET_OPTIONS = (
     click.option("--continuous/--not-continuous", default=None, help="Watch its sources; run when they change."),
     click.option("--temp-dir", metavar="DIR", type=click.Path(), help="For temporary files; default: the daemon's."),
     click.option("--tag", metavar="K=V", multiple=True, help="Tag of each snapshot."),
+    click.option("--without", metavar="NAME", multiple=True, help="Leave movies, library, ... out of the source home."),
     click.option("--time-zone", metavar="ZONE", help="IANA name; default: the system's."),
 )

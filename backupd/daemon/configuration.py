@@ -114,7 +114,7 @@ class Configuration:
             self._located, self.policy = found.settings, found.policy
             await self._keep(_FACT, self.settings)
             await self._keep(_POLICY_FACT, self.policy)
-            self.warnings[:] = [*found.warnings, *found.documents.missing_secrets, *made.against_policy]
+            self.warnings[:] = [*found.warnings, *found.documents.missing, *made.against_policy]
             names = [one.text.name for one in self._definitions.destinations]
             self.warnings += unknown_destinations(self.settings.bandwidth, names)
             for adopt in self._followers:
@@ -151,12 +151,12 @@ class Configuration:
             raise UsageError(f"{empty}: that would disable all sets", hint=hint)
         if not dry_run:
             hint = "put it there first; --dry-run goes on without it"
-            documents.errors += [ConfigError(one, hint=hint) for one in documents.missing_secrets]
+            documents.errors += [ConfigError(one, hint=hint) for one in documents.missing]
         maker = self._maker(documents, self.policy, is_kept=False, prune=prune)
         made = await self._definitions.apply(maker, dry_run=dry_run)
         if not dry_run:
             await self._hear_changes(made.changes, user)
-        warnings = [*documents.missing_secrets, *made.warnings]
+        warnings = [*documents.missing, *made.warnings]
         return Change(changed=bool(made.changes), diff=made.changes, dry_run=dry_run, warnings=warnings)
 
     async def set(self, key: str, value: str, user: str, *, dry_run: bool) -> Change:

@@ -28,6 +28,7 @@ from backupd.daemon.requests import BackupRequest, JobRequest
 from backupd.errors import BackupError
 from backupd.model.events import Changed, Failed
 from backupd.model.sets import ContinuousText
+from backupd.model.shortcuts import NO_SHORTCUTS, paths_among, shortcuts_among
 from backupd.model.store_access import StoreAccess
 from backupd.model.watch_orders import Apart, WatchOrder
 from backupd.model.watching import WatchedSince
@@ -187,7 +188,8 @@ class Continuous:
                 apart.append(Apart(place=one.text.place, access=access))
         return WatchOrder(
             place="",
-            sources=[os.fsencode(path) for path in text.paths or stored.text.sources],
+            sources=[os.fsencode(path) for path in text.paths or paths_among(stored.text.sources)],
+            shortcuts=NO_SHORTCUTS if text.paths else shortcuts_among(stored.text.sources, stored.text.without),
             filters=[filter_word(one) for one in stored.text.filters],
             one_file_system=stored.text.one_file_system,
             apart=apart,

@@ -24,6 +24,7 @@ from backupd.model.orders import (
 from backupd.model.places import inside
 from backupd.model.purge_orders import PurgeOrder
 from backupd.model.sets import DestinationText, SetText
+from backupd.model.shortcuts import paths_among, shortcuts_among
 from backupd.model.streams import StreamOrder, StreamText
 from backupd.model.tolerance import ToleranceOrder
 from backupd.rules.filter_checking import filter_word
@@ -57,7 +58,8 @@ def backup_order(
         unlock=Unlock(secret=secret),
         new_secret=secret if text.encryption == "password" else None,
         time_zone=text.time_zone,
-        sources=[os.fsencode(path) for path in text.sources],
+        sources=[os.fsencode(path) for path in paths_among(text.sources)],
+        shortcuts=shortcuts_among(text.sources, text.without),
         set_name=text.name,
         set_id=bytes.fromhex(identity[1:]),
         own=own,

@@ -35,6 +35,7 @@ from backupd.model.orders import (
     SnapshotVersionsOrder,
 )
 from backupd.model.purge_orders import PurgeOrder
+from backupd.model.search_orders import CoverageOrder, SuggestOrder
 from backupd.model.steering import Answer, CancelRequest, PauseRequest, StateRequest
 from backupd.model.watch_orders import WatchOrder
 
@@ -71,6 +72,8 @@ AnyOrder = (
     | ExplainOrder
     | WatchOrder
     | CommandOrder
+    | SuggestOrder
+    | CoverageOrder
 )
 
 

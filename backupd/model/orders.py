@@ -12,6 +12,7 @@ from backupd.model.filters import FilterText, FilterWords
 from backupd.model.quotas import AccountLimit, SpaceLimits
 from backupd.model.retention import RetentionText
 from backupd.model.sets import ConfigDocument
+from backupd.model.shortcuts import NO_SHORTCUTS, ShortcutWords
 from backupd.model.store_access import NO_ACCESS, StoreAccess
 from backupd.model.streams import StreamOrder
 from backupd.model.structs import Number, Rate, Seconds, Strict, WorkerCount
@@ -169,6 +170,7 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     """None: everything is looked at."""
     streams: list[StreamOrder] = []
     tolerance: ToleranceOrder = ToleranceOrder()
+    shortcuts: ShortcutWords = NO_SHORTCUTS
 
 
 class Selection(Strict, frozen=True, kw_only=True):

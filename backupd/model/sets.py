@@ -96,7 +96,7 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
 
     name: str
     sources: list[str] = []
-    """Absolute paths, in UTF-8; none for a set of streams alone."""
+    """Absolute paths, in UTF-8, and shortcuts as `home@alice`; none for a set of streams alone."""
     to: list[str]
     """Names of destinations, first the one that restores read from."""
     mode: Literal["sequential", "concurrent"] = "sequential"
@@ -165,6 +165,8 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """What becomes of files that change, vanish or can't be read while they are backed up."""
     drop_warning: str | bool = DROP_WARNING
     """A percentage: a run warns where so much of the last snapshot's files is gone; `off`, or false."""
+    without: list[str] = []
+    """Shortcuts that the source `home` does not take in."""
 
     @property
     def filter_words(self) -> FilterWords:

@@ -27,7 +27,7 @@ def run(order: ConfigCheckOrder, context: JobContext) -> events.Done:
     destinations, sets, found = check(documents, known)
     notices, contacts, wrong = check_noticed(documents, None)
     errors += [*found, *wrong]
-    for line in [*documents.missing_secrets, *remarks((one.text for one in sets), _together(known, destinations))]:
+    for line in [*documents.missing, *remarks((one.text for one in sets), _together(known, destinations))]:
         context.warn(line)
     result: dict[str, Any] = {
         "files": [one.name for one in order.documents],

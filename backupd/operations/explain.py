@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import stat as modes
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -16,11 +16,14 @@ from backupd.model.explain_order import MOST_PATHS, ExplainOrder
 from backupd.model.results import path_fields, shown
 from backupd.operations.backup.choosing import Choice, Choosing, Within
 from backupd.operations.backup.setting import filter_places, in_order, read_rules, real_path, what_is_left_out
+from backupd.operations.backup.shortcuts import expanded, tell_meanings
 from backupd.operations.context import JobContext
 from backupd.rules.filter_rules import Rule
 from backupd.rules.filtering import Filters
 from backupd.source import scanner
 from backupd.source.scanner import Seen
+
+Taken = Literal["whole", "part", "none"]
 
 _NO_FD = -1
 
@@ -42,19 +45,22 @@ def run(order: ExplainOrder, context: JobContext) -> events.Done:
     """Explain each path. Raises UsageError."""
     if not order.paths or len(order.paths) > MOST_PATHS:
         raise UsageError("name paths", hint=f"bkctl set explain SET PATH..., {MOST_PATHS} at most")
-    explaining = _Explaining(order, context)
+    order, named = expanded(order, context)
+    tell_meanings(named, context)
+    words = {path: one.word for one in named for path in one.paths}
+    explaining = Explaining(order, context)
     found = []
     for path in order.paths:
         context.cancel.check()
         if not os.path.isabs(path) or b"\0" in path:
             raise UsageError(f"{shown(path)} is no absolute path", hint="begin it with /")
-        found.append(_document(path, explaining.explain(path)))
+        found.append(_document(path, explaining.explain(path), words))
     result = {"set": order.set_name, "paths": found}
     return events.Done(exit_code=0, result=result, warnings=context.warnings)
 
 
-class _Explaining:
-    """Goes down from a source to a path, as the walk does."""
+class Explaining:
+    """Goes down from a source to a path, as the walk does; of an order without shortcuts."""
 
     def __init__(self, order: ExplainOrder, context: JobContext) -> None:
         rules = read_rules(order.filters)
@@ -69,6 +75,13 @@ class _Explaining:
         self._named = in_order(self._sources)[1]
         # What does not exist yet may be among it, and counts as a file.
         self._choosing = Choosing(Filters(rules, self._now_ns), left_out, order.filter_words, leaves_out_files=True)
+
+    def taken_in(self, path: bytes) -> Taken:
+        """How much of a directory, or of a file, is taken in as far as its path tells. path: absolute, real."""
+        found = self.explain(path)
+        if found.is_in and found.reason != "file_system" and path not in self._places:
+            return "whole"
+        return "part" if any(one.startswith(path.rstrip(b"/") + b"/") for one in self._sources) else "none"
 
     def explain(self, given: bytes) -> Explained:
         """One path. given: absolute."""
@@ -178,7 +191,8 @@ def _opened(directory: bytes | None) -> Iterator[int]:
         os.close(fd)
 
 
-def _document(path: bytes, found: Explained) -> dict[str, Any]:
+def _document(path: bytes, found: Explained, words: Mapping[bytes, str]) -> dict[str, Any]:
+    """words: the shortcut that means a source."""
     rule = found.rule
     return {
         **path_fields(path),
@@ -189,4 +203,5 @@ def _document(path: bytes, found: Explained) -> dict[str, Any]:
         "rule": {"name": rule.name, "text": rule.origin, "file": rule.file, "line": rule.line} if rule else None,
         "decided_at": shown(found.decided_at) if found.decided_at is not None else None,
         "source": shown(found.source) if found.source is not None else None,
+        "shortcut": words.get(found.source) if found.source is not None else None,
     }

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from backupd.errors import ConfigError, UsageError
 from backupd.model.sets import ContinuousText
+from backupd.model.shortcuts import is_shortcut
 from backupd.sizes import parse_duration
 
 _LEAST_QUIET, _MOST_SECONDS = 1, 7 * 86_400
@@ -57,7 +58,7 @@ def check_continuous(name: str, given: bool | ContinuousText, sources: Sequence[
     if pace_of(text).longest < pace_of(text).quiet:
         what = f"longest is {text.longest}, and quiet {text.quiet}"
         raise _wrong(name, what, "longest is no less than quiet", "longest")
-    for path in text.paths:
+    for path in text.paths if not any(map(is_shortcut, sources)) else ():
         if not any(os.path.normpath(path) == one or path.startswith(one.rstrip("/") + "/") for one in sources):
             raise _wrong(name, f"{path} lies in no source", "name a source, or a path below one", "paths")
 

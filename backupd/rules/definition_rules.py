@@ -17,6 +17,7 @@ from backupd.errors import ConfigError, DestinationNotFoundError, UsageError
 from backupd.model.places import PlaceUrl, is_pool, is_url
 from backupd.model.proxies import ProxyUrl
 from backupd.model.sets import CONCURRENT, DestinationText, ProxyText, SetText
+from backupd.model.shortcuts import paths_among
 from backupd.rules import names
 from backupd.rules.command_rules import check_commands
 from backupd.rules.continuous import check_continuous
@@ -25,6 +26,7 @@ from backupd.rules.pool_rules import check_pool_text, places_of, refuse_members
 from backupd.rules.retention.checking import check_retention
 from backupd.rules.schedules.checking import check_schedules
 from backupd.rules.secret_rules import check_secret
+from backupd.rules.source_rules import check_source, check_without
 from backupd.rules.stream_rules import check_streams
 from backupd.rules.tolerance_checking import check_tolerance, drop_permille
 from backupd.sizes import MIB, parse_duration, parse_parity, parse_share, parse_size
@@ -113,7 +115,8 @@ def check_set(text: SetText, destinations: Mapping[str, DestinationText | None])
     destinations: by name; None: nobody knows its place here.
     """
     name = names.check_set_name(text.name)
-    sources = [_source(name, path, at) for at, path in enumerate(text.sources)]
+    sources = [check_source(name, path, at) for at, path in enumerate(text.sources)]
+    check_without(name, text.without, sources)
     check_streams(name, text.streams)
     if not sources and not text.streams:
         raise ConfigError(f"{name} has no source", hint="name at least one", context={"at": ["sources"]})
@@ -124,7 +127,9 @@ def check_set(text: SetText, destinations: Mapping[str, DestinationText | None])
             raise _unknown(name, one, at, destinations)
         place = destinations[one]
         lie_in = places_of(place, destinations) if place is not None else []
-        inside = next((path for path in sources for one_place in lie_in if _is_below(path, one_place)), None)
+        inside = next(
+            (path for path in paths_among(sources) for one_place in lie_in if _is_below(path, one_place)), None
+        )
         if inside is not None:
             raise ConfigError(
                 f"{name}: {inside} lies in {one}, where it would be stored",
@@ -150,7 +155,7 @@ def places_inside(text: SetText, destinations: Mapping[str, DestinationText | No
     for one in text.to:
         known = destinations.get(one)
         for place in places_of(known, destinations) if known is not None else ():
-            around = next((path for path in text.sources if _is_below(place, path)), None)
+            around = next((path for path in paths_among(text.sources) if _is_below(place, path)), None)
             if around is not None:
                 found.append(f"{text.name}: {one} ({place}) lies in the source {around}: runs leave that place out")
     return found
@@ -256,19 +261,6 @@ def _check_field(field: str, value: Any) -> None:
             check_directory(value)
         case "drop_warning":
             drop_permille(value)
-
-
-def _source(name: str, path: str, at: int) -> str:
-    context = {"at": ["sources", at]}
-    try:
-        path.encode()
-    except UnicodeEncodeError as error:
-        hint = "name the directory above it"
-        raise ConfigError(f"{name}: a source is not UTF-8", hint=hint, context=context) from error
-    if not os.path.isabs(path) or "\0" in path:
-        message = f"{name}: the source '{path}' is no absolute path"
-        raise ConfigError(message, hint="begin it with /", context=context)
-    return os.path.normpath(path)
 
 
 def _unknown(

@@ -17,6 +17,7 @@ from backupd.rules.definition_rules import check_destination, check_set, places_
 from backupd.rules.filter_checking import filter_warnings
 from backupd.rules.notice_rules import check_contact, check_notice
 from backupd.rules.option_policy import filled, refuse
+from backupd.settings.user_directories import unknown
 from backupd.settings.yaml_text import Located, load_located
 from backupd.settings.zone import find_zone
 
@@ -57,8 +58,8 @@ class Documents:
     notices: list[Written[NoticeText]] = field(default_factory=list)
     contacts: list[Written[ContactText]] = field(default_factory=list)
     errors: list[BackupError] = field(default_factory=list)
-    missing_secrets: list[str] = field(default_factory=list)
-    """A sentence for each secret whose file is not there."""
+    missing: list[str] = field(default_factory=list)
+    """A sentence for each secret whose file is not there, and each user whom nobody knows."""
 
     @property
     def is_without_sets(self) -> bool:
@@ -197,6 +198,10 @@ def _look_around(written: Written[SetText], found: Documents) -> None:
         located = written.explained(type(error)(error.message, hint=error.hint, context={"at": ["time_zone"]}))
         found.errors.append(located)
     _look_for_secret(written, "password", written.text.password, found)
+    for at, word in enumerate(written.text.sources):
+        trouble = unknown(word)
+        if trouble:
+            found.missing.append(f"{written.document.where(*written.steps, 'sources', at)}: {word}: {trouble}")
 
 
 def _look_for_secret(
@@ -205,7 +210,7 @@ def _look_for_secret(
     # A file that is no absolute path is refused elsewhere, and may be the password itself.
     if secret is not None and secret.file is not None and os.path.isabs(secret.file) and not _is_there(secret):
         where = written.document.where(*written.steps, name, "file")
-        found.missing_secrets.append(f"{where}: the secret's file {secret.file} is not there")
+        found.missing.append(f"{where}: the secret's file {secret.file} is not there")
 
 
 def _is_there(secret: SecretReference) -> bool:

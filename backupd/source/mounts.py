@@ -6,6 +6,7 @@ import ctypes
 import os
 import struct
 import sys
+from collections.abc import Iterable
 
 import msgspec
 
@@ -126,3 +127,12 @@ def _getfsstat() -> bytes:
     if found < 0:
         raise BackupError(f"can't read the mount table: {os.strerror(ctypes.get_errno())}")
     return buffer.raw[: found * _STATFS.size]
+
+
+def shown_elsewhere(mount: Mount, mounts: Iterable[Mount]) -> bytes | None:
+    """The place at which the same files show by a mount with a shorter path, as those of a bind mount do."""
+    for one in mounts:
+        above = one.root.rstrip(b"/") + b"/"
+        if one.device == mount.device and (mount.root + b"/").startswith(above) and len(one.path) < len(mount.path):
+            return os.path.normpath(one.path + b"/" + mount.root[len(above) - 1 :]).replace(b"//", b"/")
+    return None

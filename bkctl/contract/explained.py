@@ -46,6 +46,8 @@ class ExplainedPath(Shown, kw_only=True):
     """The directory above it for which that was decided; null: the path itself."""
     source: str | None
     """That it lies in."""
+    shortcut: str | None
+    """By which the set names that source; null: by its path."""
 
 
 class Explained(Shown, kw_only=True):

@@ -14,6 +14,7 @@ from backupd.model.secret_references import SecretReference
 from backupd.model.sets import ContinuousText
 from backupd.model.streams import StreamText
 from backupd.model.tolerance import ToleranceText
+from bkctl.contract.kept import Setting
 from bkctl.contract.parts import (
     Changed,
     Count,
@@ -34,6 +35,17 @@ class StoredIn(Shown, kw_only=True):
     destination: str
     repository: RepositoryId
     place: str
+
+
+class ShortcutMeaning(Shown, kw_only=True):
+    """What a shortcut means on the machine of the set."""
+
+    word: str
+    paths: list[str]
+    left_out: list[str]
+    """Directories that are taken out of `home`."""
+    message: str
+    """Why it means nothing, or not all; else empty."""
 
 
 class BackupSet(Shown, kw_only=True):
@@ -88,6 +100,10 @@ class BackupSet(Shown, kw_only=True):
     """Whether its sources are watched, or when it runs then."""
     commands: list[CommandText]
     streams: list[StreamText]
+    without: list[str]
+    """Shortcuts that `home` does not take in."""
+    shortcuts: list[ShortcutMeaning] | UnsetType = UNSET
+    """What those among the sources mean now; of `set list` not told."""
     kept_in: str | None
     """File of conf.d; null: made by command."""
     created: Time
@@ -105,6 +121,8 @@ class OneSet(Shown, kw_only=True):
     """Of `set show`."""
 
     set: BackupSet
+    origins: list[Setting] | UnsetType = UNSET
+    """With `--origins`: each setting as it holds."""
 
 
 class ChangedSet(Changed, kw_only=True):

@@ -28,6 +28,7 @@ from backupd.model.any_order import AnyOrder, ToJob
 from backupd.model.areas import Area, SetAreas, Statistics, areas_of
 from backupd.model.files import FileState
 from backupd.model.traffic import Requests, Traffic
+from backupd.rules.user_dirs import parse_user_dirs
 from backupd.wire.channel import Channel
 from backupd.wire.malformed import MALFORMED
 from bkctl import daemon_client, daemon_job
@@ -367,6 +368,11 @@ ROWS = (
         _packed((journal.JournalBlock(bytes(32), 5000, 1, [(80, 60, 900, bytes(64))]),
                  journal.JournalPublished([bytes(32)]), journal.JournalCheckpoint(1, 4096))),
         "msgpack",
+    ),
+    Decoder(
+        "user-dirs.dirs",
+        lambda data, _: parse_user_dirs(data, b"/home/anna"),
+        (b'# mine\nXDG_MUSIC_DIR="$HOME/My \\"Music\\""\nXDG_VIDEOS_DIR="/srv/films"\n',),
     ),
     Decoder("states of files", _states, (_made(_write_states, "states"),)),
     Decoder(

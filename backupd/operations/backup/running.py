@@ -32,6 +32,7 @@ from backupd.operations.backup.opening import with_untold_key
 from backupd.operations.backup.part import Part
 from backupd.operations.backup.places import Places
 from backupd.operations.backup.setting import SetUse, describe, real_path
+from backupd.operations.backup.shortcuts import expanded, tell_meanings
 from backupd.operations.backup.space import mark_failed
 from backupd.operations.backup.storing import Storing
 from backupd.operations.backup.sudden_drop import sudden_drop
@@ -50,7 +51,8 @@ def run(order: BackupOrder, context: JobContext) -> events.Done:
     Raises BackupError where nothing was stored that could be restored.
     """
     order = retaining.checked(order)
-    sources, missing = find_sources(order, context)
+    order, named = expanded(order, context)
+    sources, missing = find_sources(order, context, tell_meanings(named, context))
     if order.limits.polite:
         priority.lower()
     context.stop_after(order.limits.stop_after_seconds)
@@ -89,17 +91,20 @@ def _run_locked(places: Places, use: SetUse, session_id: bytes, missing: list[Pr
             return _Run(places, use, os.urandom(16), error).run(missing)
 
 
-def find_sources(order: BackupOrder, context: JobContext) -> tuple[list[bytes], list[Problem]]:
+def find_sources(
+    order: BackupOrder, context: JobContext, nameless: list[Problem]
+) -> tuple[list[bytes], list[Problem]]:
     """(paths that are there, as the file system has them; a problem for each that is not).
 
-    Directories above a source may be reached by symlinks, which are resolved; the source itself is taken as it is.
+    nameless: of sources that mean no path. Directories above a source may be reached by symlinks, which are resolved;
+    the source itself is taken as it is.
     Raises SourceNotFoundError when none is there, UsageError for one that lies in the place it is to be stored in.
     """
     places = [(order.place, order.access), *((one.place, one.access) for one in order.also)]
     directories = [path for place, access in places for path in local_paths(split_place(place)[0], access)]
     own = tuple(os.fsencode(directory).rstrip(b"/") + b"/" for directory in directories)
     found: list[bytes] = []
-    missing: list[Problem] = []
+    missing = list(nameless)
     for source in order.sources:
         path = real_path(source)
         try:

@@ -133,8 +133,10 @@ def what_is_left_out(directories: Directories, places: Sequence[tuple[str, Store
 
 def in_order(sources: Sequence[bytes]) -> tuple[list[bytes], set[bytes]]:
     """(sources that lie in no other, those that do)."""
-    tops = [s for s in sources if not any(s != o and s.startswith(o.rstrip(b"/") + b"/") for o in sources)]
-    return tops, {source for source in sources if source not in tops}
+    known = set(sources)
+    is_all = b"/" in known
+    nested = {s for s in known if (is_all and s != b"/") or any(above in known for above in _above(s))}
+    return [source for source in sources if source not in nested], nested
 
 
 def filter_places(rules: Sequence[Rule], sources: Sequence[bytes]) -> list[bytes]:
@@ -231,6 +233,7 @@ def _stored_id(place: OpenPlace, host_name: str, name: str) -> bytes | None:
 def _settings_text(order: BackupOrder, sources: list[bytes], rules: list[Rule], deduplication: str) -> str:
     settings = {
         "sources": [shown(source) for source in sources],
+        **({"shortcuts": msgspec.to_builtins(order.shortcuts)} if order.shortcuts.words else {}),
         "filters": [as_setting(rule) for rule in rules],
         **({"filter_words": words} if (words := msgspec.to_builtins(order.filter_words)) != _NO_WORDS else {}),
         "one_file_system": order.one_file_system,
