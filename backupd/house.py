@@ -15,6 +15,7 @@ from backupd.model import (
     destination_orders,
     events,
     explain_order,
+    fs_snapshots,
     notice_orders,
     orders,
     purge_orders,
@@ -62,6 +63,7 @@ OPERATIONS: dict[type[orders.Order], str] = {
     notice_orders.AppriseOrder: "backupd.operations.notices.by_apprise:run",
     notice_orders.CertificateOrder: "backupd.operations.notices.certificates:run",
     command_orders.CommandOrder: "backupd.operations.commands.running:run",
+    fs_snapshots.FsSnapshotOrder: "backupd.operations.fs_snapshots.running:run",
 }
 """Module and function of the operation for each order."""
 

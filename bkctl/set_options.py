@@ -62,6 +62,8 @@ _SET_FIELDS = (
     "migrate",
     "continuous",
     "time_zone",
+    "fs_snapshot",
+    "fs_snapshot_fallback",
 )
 _SET_PATHS = ("temp_dir",)
 _SET_OPTIONS = (
@@ -109,4 +111,14 @@ _SET_OPTIONS = (
     click.option("--tag", metavar="K=V", multiple=True, help="Tag of each snapshot."),
     click.option("--without", metavar="NAME", multiple=True, help="Leave movies, library, ... out of the source home."),
     click.option("--time-zone", metavar="ZONE", help="IANA name; default: the system's."),
+    click.option(
+        "--fs-snapshot",
+        type=click.Choice(["off", "auto", "btrfs", "zfs", "lvm", "apfs"]),
+        help="Read from snapshots of the sources' file systems, made before each run; default: off.",
+    ),
+    click.option(
+        "--fs-snapshot-fallback",
+        type=click.Choice(["fail", "live"]),
+        help="Where none can be made: end the run, or read files as they are; default: fail.",
+    ),
 )

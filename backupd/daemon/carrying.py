@@ -300,6 +300,7 @@ class Carrier:
             migrate=is_migrating(stored.text, request),
             file_states=kept,
             watched=request.watched,
+            grafts=job.grafts,
         )
 
         async def note(opened: Opened) -> None:

@@ -11,6 +11,7 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ from backupd.command_errors import CommandFailedError, CommandSkippedError
 from backupd.daemon.child import ChildJob
 from backupd.daemon.command_facts import told_of, warned, with_commands
 from backupd.daemon.definitions import Definitions
+from backupd.daemon.fs_snapshots import FsSnapshots
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import Outcome
 from backupd.errors import BackupError
@@ -64,6 +66,7 @@ class RunCommands(FollowUp):
     def __init__(self, database: Database, known: Definitions, clock: Clock, environment: Mapping[str, str]) -> None:
         """environment: of job processes."""
         self._database, self._known, self._clock, self._environment = database, known, clock, environment
+        self.fs_snapshots = FsSnapshots(clock, environment)
         self.is_stopping: Callable[[], bool] = lambda: False
         """Whether the daemon ends."""
         self.hand_out: Callable[[str], Awaitable[None]] | None = None
@@ -84,12 +87,14 @@ class RunCommands(FollowUp):
         """
         began_ns = self._clock.now_ns()
         request = job.request.backup
+        if request is not None and not request.dry_run and stored.text.fs_snapshot != "off":
+            # After the commands before the run, for these bring data into a state to be read.
+            run = partial(self._with_snapshots, job, stored, destinations, run, check, keep)
         if not stored.text.commands or request is None or request.dry_run:
             return await run()
         if any(one.when == "pre" for one in stored.text.commands):
             await check(job, stored, destinations)
         job.around = stored
-        # File systems are frozen or snapshots of them made after this, for commands bring data into a state to be read.
         ended = await self._before(job, stored)
         outcome = ended if ended is not None else await self._made(run)
         goes_on = outcome.was_stopped and job.ending is not None and not job.asked_to_end
@@ -100,6 +105,19 @@ class RunCommands(FollowUp):
         await self._after(job, stored, outcome, ("finally",) if goes_on else _kinds_after(outcome))
         await self._note(job)
         return with_commands(job.stored, outcome, job.commands)
+
+    async def _with_snapshots(
+        self,
+        job: LiveJob,
+        stored: StoredSet,
+        destinations: Sequence[StoredDestination],
+        run: Callable[[], Awaitable[Outcome]],
+        check: Check,
+        keep: Keep,
+    ) -> Outcome:
+        # A snapshot costs space for as long as it stands.
+        await check(job, stored, destinations)
+        return await self.fs_snapshots.around(job, stored, destinations, run, keep)
 
     async def after_interruption(self, job: LiveJob, outcome: Outcome) -> Outcome:
         """What a former daemon could not run any more: all that undoes what was done before the run, but no `post`."""

@@ -113,6 +113,7 @@ async def _assemble(
     jobs = Jobs(database, carrier, clock, settings.queue.jobs_at_once)
     carrier.commands.is_stopping = lambda: jobs.is_stopping
     jobs.follow_up = carrier.commands
+    carrier.commands.fs_snapshots.sweep(places.state)
     notices.adopt(settings)
     notices.underway = partial(underway_of, jobs)
     jobs.follow_begins(notices.hear_begin)

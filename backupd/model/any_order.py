@@ -13,6 +13,7 @@ from backupd.model.destination_orders import (
     ProxyTestOrder,
 )
 from backupd.model.explain_order import ExplainOrder
+from backupd.model.fs_snapshots import FsSnapshotOrder
 from backupd.model.notice_orders import AppriseOrder, CertificateOrder, NoticeOrder
 from backupd.model.orders import (
     BackupOrder,
@@ -74,6 +75,7 @@ AnyOrder = (
     | CommandOrder
     | SuggestOrder
     | CoverageOrder
+    | FsSnapshotOrder
 )
 
 

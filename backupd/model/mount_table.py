@@ -22,6 +22,8 @@ class MountRow(NamedTuple):
     device: int
     type: bytes
     source: bytes
+    number: int = 0
+    """Of the mount, while the machine is up."""
 
 
 def parse_mountinfo(text: bytes) -> Iterator[MountRow]:
@@ -39,6 +41,7 @@ def parse_mountinfo(text: bytes) -> Iterator[MountRow]:
             device=os.makedev(int(major), int(minor)),
             type=unescaped(rest[0]),
             source=unescaped(rest[1]) if len(rest) > 1 else b"",
+            number=int(fields[0]) if fields[0].isdigit() and len(fields[0]) < 12 else 0,
         )
 
 

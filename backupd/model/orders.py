@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from backupd.model.filters import FilterText, FilterWords
+from backupd.model.grafts import Graft
 from backupd.model.quotas import AccountLimit, SpaceLimits
 from backupd.model.retention import RetentionText
 from backupd.model.sets import ConfigDocument
@@ -171,6 +172,7 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     streams: list[StreamOrder] = []
     tolerance: ToleranceOrder = ToleranceOrder()
     shortcuts: ShortcutWords = NO_SHORTCUTS
+    grafts: list[Graft] = []
 
 
 class Selection(Strict, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from typing import Literal
 
 from backupd.model.commands import CommandText
 from backupd.model.filters import FilterText, FilterWords
+from backupd.model.fs_snapshot_words import FsSnapshot, FsSnapshotFallback
 from backupd.model.notices import ContactText, NoticeText
 from backupd.model.retention import RetentionText
 from backupd.model.schedules import ScheduleText
@@ -167,6 +168,10 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """A percentage: a run warns where so much of the last snapshot's files is gone; `off`, or false."""
     without: list[str] = []
     """Shortcuts that the source `home` does not take in."""
+    fs_snapshot: FsSnapshot = "off"
+    """Of which kind of file system snapshots are made, from which runs read; `auto`: of all that can."""
+    fs_snapshot_fallback: FsSnapshotFallback = "fail"
+    """What becomes of a run where one can't be made: `live` reads files as they are then."""
 
     @property
     def filter_words(self) -> FilterWords:

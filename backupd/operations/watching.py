@@ -19,6 +19,8 @@ _SECONDS = 1.0
 _WHERE_SECONDS = 5.0
 _MEANING_SECONDS = 60.0
 """How often shortcuts are looked up again: there may be a new user."""
+_SNAPSHOTS = (b"/.zfs/snapshot/", b"/fs-snapshots/mounts/")
+"""Mounts that come and go with runs."""
 
 
 def run(order: WatchOrder, context: JobContext) -> events.Done:
@@ -75,6 +77,7 @@ def _where(order: WatchOrder) -> tuple[object, ...]:
         (mount.path, mount.device)
         for mount in read_mounts()
         if any(mount.path == top or mount.path.startswith(top + b"/") for top in tops)
+        and not any(part in mount.path for part in _SNAPSHOTS)
     ]
     return tuple(found)
 

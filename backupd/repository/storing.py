@@ -40,7 +40,7 @@ class StoreWorker:
     def __init__(self, channel: Channel[work.ToWorker], setup: StoreSetup, memory: mmap.mmap) -> None:
         self._channel, self._setup = channel, setup
         self._identity = Identity(setup.repository.chunk_id_key)
-        self._chain = DirectoryChain()
+        self._chain = DirectoryChain(setup.grafts)
         self._ring = RingAllocator(setup.ring_offset, setup.ring_bytes)
         self._segments = OpenSegments(
             lambda mask: SegmentPacker(

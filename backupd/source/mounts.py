@@ -6,7 +6,7 @@ import ctypes
 import os
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -43,6 +43,8 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True):
     """What is mounted, as a device's path."""
     root: bytes = b"/"
     """The directory of the file system that shows at the path; another one of bind mounts and subvolumes."""
+    number: int = 0
+    """As /proc/self/mountinfo has it; 0: the system has none."""
 
 
 def read_mounts() -> list[Mount]:
@@ -87,6 +89,7 @@ def parse_mountinfo(text: bytes) -> list[Mount]:
                 is_network=kind in NETWORK_TYPES or is_web,
                 source=row.source,
                 root=row.root,
+                number=row.number,
             )
         )
     return mounts
@@ -136,3 +139,39 @@ def shown_elsewhere(mount: Mount, mounts: Iterable[Mount]) -> bytes | None:
         if one.device == mount.device and (mount.root + b"/").startswith(above) and len(one.path) < len(mount.path):
             return os.path.normpath(one.path + b"/" + mount.root[len(above) - 1 :]).replace(b"//", b"/")
     return None
+
+
+def shows(mount: Mount) -> bool:
+    """Whether a mount is the one that shows at its path: another one may have been mounted over it."""
+    number = mount_number(mount.path)
+    return mount.number == number if number else True
+
+
+def mount_at(path: bytes, mounts: Sequence[Mount]) -> int | None:
+    """Index of the mount on which a path lies; None: there is none."""
+    number = mount_number(path)
+    if number:
+        return next((at for at, mount in enumerate(mounts) if mount.number == number), None)
+    try:
+        device = os.stat(path, follow_symlinks=False).st_dev
+    except OSError:
+        return None
+    # Of firm links the device alone tells where they lead.
+    found = [at for at, mount in enumerate(mounts) if mount.device == device]
+    return max(found, key=lambda at: len(mounts[at].path), default=None)
+
+
+def mount_number(path: bytes) -> int:
+    """Number of the mount that shows at a path; 0 where that can't be told."""
+    try:
+        fd = os.open(path, getattr(os, "O_PATH", 0) | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
+            rows = [line.split() for line in file.read().splitlines()]
+    except OSError:
+        return 0
+    finally:
+        os.close(fd)
+    return next((int(row[1]) for row in rows if len(row) == 2 and row[0] == b"mnt_id:" and row[1].isdigit()), 0)

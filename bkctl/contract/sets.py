@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from backupd.model.commands import CommandText
 from backupd.model.filters import FilterText
+from backupd.model.fs_snapshot_words import FsSnapshot, FsSnapshotFallback
 from backupd.model.retention import RetentionText
 from backupd.model.schedules import ScheduleText
 from backupd.model.secret_references import SecretReference
@@ -104,6 +105,9 @@ class BackupSet(Shown, kw_only=True):
     """Shortcuts that `home` does not take in."""
     shortcuts: list[ShortcutMeaning] | UnsetType = UNSET
     """What those among the sources mean now; of `set list` not told."""
+    fs_snapshot: FsSnapshot
+    """Of which kind of file system snapshots are made, from which runs read."""
+    fs_snapshot_fallback: FsSnapshotFallback
     kept_in: str | None
     """File of conf.d; null: made by command."""
     created: Time

@@ -41,6 +41,8 @@ FIRST: dict[str, tuple[tuple[str, ...], object]] = {
     "markers": (("--marker", ".nobackup"), [".nobackup"]),
     "cachedir_tag": (("--cachedir-tag",), True),
     "gitignore": (("--gitignore",), True),
+    "fs_snapshot": (("--fs-snapshot", "auto"), "auto"),
+    "fs_snapshot_fallback": (("--fs-snapshot-fallback", "live"), "live"),
 }
 """Field of a set -> the words that give it, and what it then is."""
 CHANGED: dict[str, tuple[tuple[str, ...], object]] = {
@@ -72,6 +74,8 @@ CHANGED: dict[str, tuple[tuple[str, ...], object]] = {
     "markers": (("--marker", ""), []),
     "cachedir_tag": (("--no-cachedir-tag",), False),
     "gitignore": (("--no-gitignore",), False),
+    "fs_snapshot": (("--fs-snapshot", "off"), "off"),
+    "fs_snapshot_fallback": (("--fs-snapshot-fallback", "fail"), "fail"),
 }
 
 

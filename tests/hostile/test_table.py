@@ -53,6 +53,8 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/catalog/command_results.py:_json": _ENCODES,
     "backupd/daemon/child.py:ChildJob.events": "the decoder of `frames from a job`; whatever fails ends the reading",
     "backupd/daemon/configuration.py:Configuration._keep": _OWN,
+    "backupd/daemon/configuration.py:Configuration.start": _OWN,
+    "backupd/daemon/fs_snapshots.py:FsSnapshots._ask": "what our own process says of the snapshots that it made",
     "backupd/daemon/configuration.py:Configuration._kept_before": _OWN,
     "backupd/daemon/gate.py:credentials": _KERNEL,
     "backupd/daemon/planning.py:backup_order": _ENCODES,

@@ -25,6 +25,8 @@ from backupd.model.striking import strike
 from backupd.operations import bare_blocks, snapshots
 from backupd.operations.backup import sudden_drop
 from backupd.operations.context import JobContext
+from backupd.operations.fs_snapshots.lvm import parse_volumes
+from backupd.operations.fs_snapshots.record import parse_record
 from backupd.operations.notices import certificates
 from backupd.operations.restore import sparing
 from backupd.operations.restore.versions import pick_versions
@@ -55,6 +57,8 @@ from tests.hostile.decoder import Decoder
 from tests.support.people import person
 
 _REPOSITORY = "r" + "0" * 32
+_STANDING = b'[{"kind": "btrfs", "place": "/a/.backupd-snapshots/b\\udc80", "name": "b", "mounted_at": "", "date": ""}]'
+_VOLUMES = b'{"report": [{"lv": [{"vg_name": "vg", "lv_name": "home", "lv_size": "4194304"}]}]}'
 _IDENTITY = json.dumps(
     {"magic": "backupd repository", "version": 1, "required": [], "optional": [], "id": _REPOSITORY,
      "keyring": "1-0011223344556677", "created": "2026-11-21T21:07:10+00:00"}
@@ -291,6 +295,14 @@ def _lock(data: bytes, path: Path) -> object:
     return None
 
 
+def _standing(data: bytes, _: Path) -> object:
+    return [one.name for one in parse_record(data)]
+
+
+def _volumes(data: bytes, _: Path) -> object:
+    return parse_volumes(data)
+
+
 def _host(data: bytes, path: Path) -> object:
     for name in ("host.id", "state.id", "machine.id"):
         _write(path / name, data)
@@ -385,5 +397,7 @@ ROWS = (
     Decoder("name of a set", _of_text(_name), (b"documents", "Bücher:x".encode()), "text"),
     Decoder("text with secrets", _of_text(strike), (b"ftp://anna:secret@host/x " + b"A" * 44,), "text"),
     Decoder("holder of a lock", _lock, (b'{"pid": 1, "since_ns": 1795000000000000000}',), "json", gives_error=True),
+    Decoder("snapshots of file systems that stand", _standing, (_STANDING, b"[]"), "json"),
+    Decoder("rows of lvs", _volumes, (_VOLUMES,), "json"),
     Decoder("id of a host", _host, (b"0123456789abcdef" * 2 + b"\n",), "text"),
 )  # fmt: skip

@@ -59,7 +59,7 @@ class FileReading:
         self, engine: StoreEngine, policy: StorePolicy, tally: Tally, has_many: Callable[[bytes], bytearray], load: Load
     ) -> None:
         self._engine, self._policy, self._tally, self._has_many, self._load = engine, policy, tally, has_many, load
-        self._chain = DirectoryChain()
+        self._chain = DirectoryChain(engine.grafts)
         self._sampler = Sampler()
         self._batch: list[tuple[FileOrder, Target]] = []
         self._directories: list[bytes] = []
@@ -297,7 +297,9 @@ class FileReading:
         if self._begin(large):
             if is_regrown:
                 target.piece.signatures[target.index] = b""
-            target.piece.unfinished[target.index] = large.unfinished
+            if target.piece.signatures[target.index] or not self._engine.grafts:
+                # A change right after a snapshot of its file system may bear the same stamps: then nothing tells.
+                target.piece.unfinished[target.index] = large.unfinished
             self._dispatch(large)
 
     def _begin(self, large: LargeFile) -> bool:

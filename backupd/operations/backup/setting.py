@@ -33,6 +33,7 @@ from backupd.rules.left_out import LeftOut, pseudo_mounts
 from backupd.rules.tolerance import Tolerances
 from backupd.settings.directories import Directories
 from backupd.snapshot.naming import SnapshotName
+from backupd.source.grafts import NO_GRAFTS, Grafts, snapshot_directories
 from backupd.source.mounts import read_mounts, swap_files
 
 _FILTER_FILE_BYTES = 1 << 20
@@ -125,6 +126,7 @@ def what_is_left_out(directories: Directories, places: Sequence[tuple[str, Store
     own = [directories.state, directories.cache, directories.temporary, os.path.join(directories.data, "keys")]
     own += [path for address, access in places for path in local_paths(address, access)]
     swaps = swap_files()
+    own += map(os.fsdecode, snapshot_directories(mounts))
     own_paths = [os.fsencode(os.path.realpath(path)) for path in own]
     left_out = LeftOut(own_paths, pseudo_mounts((m.path, m.type) for m in mounts), swaps)
     # Namespaces are mounted on files.
@@ -181,6 +183,7 @@ def walk_rules(
         sorted(os.fsencode(stream.text.name) for stream in order.streams),
         [str(stream.text.kind) for stream in order.streams],
         Tolerances([_with_real_place(text) for text in order.tolerance.rules]),
+        Grafts(order.grafts) if order.grafts else NO_GRAFTS,
     )
 
 

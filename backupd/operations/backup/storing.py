@@ -21,7 +21,8 @@ from backupd.operations.backup.stream_files import StreamFiles
 from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk import TreeWalk
 from backupd.operations.context import JobContext
-from backupd.repository.engine import EngineOptions, StoreEngine
+from backupd.repository.engine import StoreEngine
+from backupd.repository.engine_options import EngineOptions
 from backupd.repository.reader import ChunkReader
 from backupd.repository.spool import Spool
 from backupd.repository.workforce import default_count
@@ -51,6 +52,7 @@ class Storing:
             use.compression,
             order.check_before_sending,
             order.chunk_size_bytes or 0,
+            use.rules.grafts.paths,
         )
         self._order, self._context, self._use, self.tally = order, context, use, tally
         self._streams: StreamFiles | None = None

@@ -89,7 +89,8 @@ class TreeWalk:
 
     def _walk(self, root: DirectoryBuild, steps: list[bytes]) -> Iterator[None]:
         """Depth first with a stack of our own: trees may be deeper than Python's."""
-        fd = scanner.open_directory(b"/")
+        fd = self._rules.grafts.open_directory(b"/", b"/", None)
+        root.stat = os.fstat(fd)
         is_source = b"/" in self._rules.sources
         stack = [self._directory(root, fd) if is_source else self._ancestor(root, fd, steps)]
         while stack:
@@ -175,7 +176,8 @@ class TreeWalk:
 
     def _look(self, build: DirectoryBuild, fd: int, names: list[bytes]) -> list[Seen]:
         has_streams = build.path == b"/" and bool(self._rules.streams) and STREAMS_NAME in names
-        seen, failed = scanner.look(fd, [name for name in names if name != STREAMS_NAME] if has_streams else names)
+        of_disk = [name for name in names if name != STREAMS_NAME] if has_streams else names
+        seen, failed = self._rules.grafts.look(build.path, fd, of_disk)
         if has_streams:
             seen = sorted([*seen, Seen(STREAMS_NAME, stat_of(modes.S_IFDIR | 0o755, 0, self._began_ns))])
         for name, error in failed:
@@ -285,7 +287,7 @@ class TreeWalk:
         self.open[child.path] = child
         is_named = child.path in rules.named or (not is_inside and child.path in rules.sources)
         above = build.stat if rules.one_file_system and is_inside and not is_named else None
-        is_other = above is not None and above.st_dev != found.stat.st_dev
+        is_other = above is not None and rules.grafts.is_other(above, found.stat)
         is_way = child.path in self._only_ways or (is_other and child.path in rules.leading)
         if is_way or not (is_inside or is_named):
             child.state = ANCESTOR
@@ -312,7 +314,7 @@ class TreeWalk:
             self._not_opened(child, name, fd, OSError(TOO_DEEP))
             return
         try:
-            child_fd = scanner.open_directory(name, fd)
+            child_fd = self._rules.grafts.open_directory(child.path, name, fd)
         except OSError as error:
             self._not_opened(child, name, fd, error)
             return
@@ -382,8 +384,8 @@ class TreeWalk:
         piece.set(index, encoded, b"" if losses else piece.signatures[index])
 
     def _is_young(self, stat: os.stat_result) -> bool:
-        is_network = stat.st_dev in self._rules.network_devices
-        return is_young(stat, self._began_ns, YOUNG_ON_NETWORK_NS if is_network else YOUNG_NS)
+        margin = YOUNG_ON_NETWORK_NS if stat.st_dev in self._rules.network_devices else YOUNG_NS
+        return is_young(stat, self._rules.grafts.began_ns(self._began_ns), margin)
 
     def _problem(self, build: DirectoryBuild, name: bytes, error: OSError) -> None:
         path = build.path.rstrip(b"/") + b"/" + name if name else build.path

@@ -14,6 +14,7 @@ from backupd.model.watching import WatchedSince
 from backupd.operations.backup.building import DirectoryBuild, Slice
 from backupd.operations.backup.choosing import Choosing
 from backupd.rules.tolerance import Tolerances
+from backupd.source.grafts import NO_GRAFTS, Grafts
 from backupd.source.scanner import Seen
 from backupd.tree.entry import Stored
 
@@ -93,6 +94,7 @@ class WalkRules(msgspec.Struct, frozen=True):
     """Names of files that commands write, in byte order."""
     stream_kinds: list[str] = []
     tolerances: Tolerances = msgspec.field(default_factory=Tolerances)
+    grafts: Grafts = NO_GRAFTS
 
 
 class Caches(msgspec.Struct, frozen=True):

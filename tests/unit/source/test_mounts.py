@@ -24,7 +24,7 @@ MOUNTINFO = rb"""22 27 0:21 / /proc rw,relatime shared:12 - proc proc rw
 def test_mountinfo_is_read_with_its_escapes() -> None:
     found = {mount.path: mount for mount in mounts.parse_mountinfo(MOUNTINFO)}
     assert found[b"/proc"] == Mount(
-        path=b"/proc", device=os.makedev(0, 21), type="proc", is_network=False, source=b"proc", root=b"/"
+        path=b"/proc", device=os.makedev(0, 21), type="proc", is_network=False, source=b"proc", root=b"/", number=22
     )
     assert found[b"/"].device == os.makedev(8, 1)
     assert {path for path, mount in found.items() if mount.is_network} == {
