@@ -22,7 +22,7 @@ from backupd.model import (
     search_orders,
     watch_orders,
 )
-from backupd.operations import rollback_alarm, temporary, traffic
+from backupd.operations import cache_place, rollback_alarm, temporary, traffic
 from backupd.operations.context import JobContext
 
 Operation = Callable[[Any, JobContext], events.Done]
@@ -75,7 +75,7 @@ def operation_for(order: orders.Order) -> Operation:
 
     def carry_out(order: orders.Order, context: JobContext) -> events.Done:
         try:
-            with traffic.logged(order, context), temporary.chosen(order, context):
+            with traffic.logged(order, context), temporary.chosen(order, context), cache_place.chosen(order, context):
                 return traffic.added(rollback_alarm.sound(operation(order, context), context), order, context)
         except NotFoundError as error:
             # It is gone, not mistyped.

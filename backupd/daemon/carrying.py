@@ -17,6 +17,7 @@ from backupd.daemon import account, deciding, job_destinations, periodic, purgin
 from backupd.daemon.after_run import follow_up
 from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.child import ChildJob
+from backupd.daemon.conditions import RunConditions
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.grouping import (
     Siblings,
@@ -34,6 +35,7 @@ from backupd.daemon.grouping import (
 )
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.job_limits import limits_of
+from backupd.daemon.leftovers import remove_after
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.migrating import is_migrating
 from backupd.daemon.outcome import GOOD, Outcome, joined
@@ -69,6 +71,7 @@ class Carrier:
         self._database, self._known, self._clock, self._environment = database, known, clock, environment
         self._files, self._bandwidth = files, bandwidth
         self.commands = RunCommands(database, known, clock, environment)
+        self._conditions = RunConditions(clock, environment)
         self._checks = periodic.PeriodicChecks(database, known, clock, environment, self._converse)
 
     def new_id(self) -> str:
@@ -101,7 +104,8 @@ class Carrier:
         is_seed = request.backup is not None and request.backup.seed_place is not None
         run = partial(self._seed, job, stored) if is_seed else partial(self._store, job, stored, destinations)
         at = [] if is_seed else destinations
-        return await self.commands.around(job, stored, at, run, self._checks.before_backup, self._keep_run)
+        made = partial(self.commands.around, job, stored, at, run, self._checks.before_backup, self._keep_run)
+        return await self._conditions.mind(job, stored, at, made, self._keep_run)
 
     async def _store(self, job: LiveJob, stored: StoredSet, destinations: Sequence[StoredDestination]) -> Outcome:
         """Back up to each of these."""
@@ -371,6 +375,8 @@ class Carrier:
             job.open_ask = None
             ending = await child.end()
             self._bandwidth.release(order)
+            if last is None:
+                await remove_after(order, self._environment)
         if last is not None:
             return Outcome.said(last).stopped(_STOPPED)
         return Outcome.interrupted(_STOPPED) if job.ending is not None else Outcome.of(ending.error())

@@ -23,6 +23,7 @@ def explain_order(known: Definitions, asked: ExplainOrder) -> ExplainOrder:
         filters=[filter_word(one) for one in text.filters],
         filter_words=text.filter_words,
         one_file_system=text.one_file_system,
+        follow_links=text.follow_links,
         stores=[ExplainedStore(place=known.destination(name).text.place) for name in text.to],
         time_zone=text.time_zone,
     )

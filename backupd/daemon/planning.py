@@ -11,6 +11,7 @@ import msgspec
 
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
 from backupd.daemon.definitions import Definitions
+from backupd.model.cache_modes import DEFAULT_MIN_SIZE, CacheUse
 from backupd.model.orders import (
     BackupOrder,
     FreeOrder,
@@ -66,6 +67,7 @@ def backup_order(
         existing=known is not None,
         filters=[filter_word(one) for one in text.filters],
         one_file_system=text.one_file_system,
+        follow_links=text.follow_links,
         if_running="wait",
         tags={**text.tags, **tags},
         dry_run=dry_run,
@@ -83,7 +85,15 @@ def backup_order(
         streams=stream_orders(text.streams),
         filter_words=text.filter_words,
         tolerance=ToleranceOrder(rules=text.tolerate, drop_permille=drop_permille(text.drop_warning)),
+        cache=cache_use(text),
     )
+
+
+def cache_use(text: SetText) -> CacheUse:
+    """How jobs of a set use the caches of its places. Raises UsageError."""
+    if text.cache != "auto":
+        return CacheUse(mode=text.cache)
+    return CacheUse(mode="auto", min_bytes=parse_size(text.cache_min_size or DEFAULT_MIN_SIZE))
 
 
 def stream_orders(streams: list[StreamText]) -> list[StreamOrder]:

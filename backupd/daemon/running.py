@@ -29,6 +29,7 @@ from backupd.daemon.job_files import JobFiles
 from backupd.daemon.jobs import Jobs
 from backupd.daemon.key_watching import tell_credentials
 from backupd.daemon.known_types import make_known
+from backupd.daemon.leftovers import remove_all
 from backupd.daemon.log_rotation import LogRotation
 from backupd.daemon.metrics_port import MetricsPort
 from backupd.daemon.notices.hub import Notices
@@ -106,6 +107,7 @@ async def _assemble(
     await configuration.start()
     settings = configuration.settings
     definitions.adopt(settings)
+    await remove_all(for_jobs, settings.temp)
     files = JobFiles(places.state)
     bandwidth = Bandwidth(definitions, clock, environment)
     bandwidth.adopt(settings)

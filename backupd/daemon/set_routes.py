@@ -10,6 +10,7 @@ import msgspec
 from backupd.catalog.definitions import StoredSet
 from backupd.daemon import one_disk
 from backupd.daemon.command_facts import command_warnings
+from backupd.daemon.conditions import untold
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import ADMINS, EVERYONE
 from backupd.daemon.route import Call, Route
@@ -79,6 +80,7 @@ async def create_set(call: Call) -> SetChange:
     warnings += await asyncio.to_thread(command_warnings, made.text)
     warnings += await asyncio.to_thread(filter_warnings, made.text)
     warnings += await _live_warnings(with_paths(made.text, shortcuts))
+    warnings += await untold([made.text], call.services.environment)
     change = Change(changed=True, dry_run=edit.dry_run, warnings=warnings)
     return SetChange(set=view(made, known, shortcuts), change=change)
 
@@ -102,6 +104,8 @@ async def edit_set(call: Call) -> SetChange:
         warnings += await asyncio.to_thread(filter_warnings, made.text)
     if changes.keys() & {"sources", "without", "filters", "streams", "tolerate"}:
         warnings += await _live_warnings(with_paths(made.text, shortcuts))
+    if "conditions" in changes:
+        warnings += await untold([made.text], call.services.environment)
     call.services.scheduler.nudge()
     change = Change(changed=bool(changes), diff=changes, dry_run=edit.dry_run, warnings=warnings)
     return SetChange(set=view(made, known, shortcuts), change=change)

@@ -31,3 +31,4 @@ class ExplainOrder(Order, frozen=True, kw_only=True, tag="explain"):
     one_file_system: bool = False
     stores: list[ExplainedStore] = []
     shortcuts: ShortcutWords = NO_SHORTCUTS
+    follow_links: bool = False

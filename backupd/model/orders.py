@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from backupd.model.cache_modes import FULL, CacheUse
 from backupd.model.files import KeptStates
 from backupd.model.filters import FilterText, FilterWords
 from backupd.model.grafts import Graft
@@ -102,6 +103,7 @@ class Order(Strict, frozen=True, kw_only=True):
     """IANA name for shown and understood times; None: the system's."""
     caller: Caller | None = None
     """For whom the daemon has it done; None: for its own user, or no daemon is there."""
+    cache: CacheUse = FULL
     usual_temporary: str | None = None
     """The daemon's directory for temporary files; used where it can be. None: the usual place."""
 
@@ -120,6 +122,7 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     host_name: str | None = None
     filters: list[FilterWord] = []
     one_file_system: bool = False
+    follow_links: bool = False
     existing: bool = False
     """Never make a repository."""
     if_running: IfRunning = "fail"

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from backupd.model.cache_modes import CacheMode
 from backupd.model.commands import CommandText
+from backupd.model.conditions import ConditionsText
 from backupd.model.filters import FilterText, FilterWords
 from backupd.model.fs_snapshot_words import FsSnapshot, FsSnapshotFallback
 from backupd.model.notices import ContactText, NoticeText
@@ -172,6 +174,14 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """Of which kind of file system snapshots are made, from which runs read; `auto`: of all that can."""
     fs_snapshot_fallback: FsSnapshotFallback = "fail"
     """What becomes of a run where one can't be made: `live` reads files as they are then."""
+    conditions: ConditionsText | None = None
+    """Under which it runs by itself; none: under any."""
+    follow_links: bool = False
+    """Whether what links lead to outside the sources is stored as well."""
+    cache: CacheMode = "full"
+    """What is kept on this machine to be quick."""
+    cache_min_size: str | None = None
+    """A size; with `cache: auto` the chunks of smaller files are not kept; none: 500KB."""
 
     @property
     def filter_words(self) -> FilterWords:

@@ -15,8 +15,10 @@ from backupd.model import events
 from backupd.model.explain_order import MOST_PATHS, ExplainOrder
 from backupd.model.results import path_fields, shown
 from backupd.operations.backup.choosing import Choice, Choosing, Within
-from backupd.operations.backup.setting import filter_places, in_order, read_rules, real_path, what_is_left_out
+from backupd.operations.backup.following import Tops, find_targets
+from backupd.operations.backup.setting import filter_places, read_rules, real_path, what_is_left_out
 from backupd.operations.backup.shortcuts import expanded, tell_meanings
+from backupd.operations.backup.walk_rules import in_order
 from backupd.operations.context import JobContext
 from backupd.rules.filter_rules import Rule
 from backupd.rules.filtering import Filters
@@ -39,6 +41,8 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     decided_at: bytes | None = None
     """The directory above that decided; None: the path itself."""
     source: bytes | None = None
+    link: bytes | None = None
+    """That leads to the source, which is there for it alone."""
 
 
 def run(order: ExplainOrder, context: JobContext) -> events.Done:
@@ -68,11 +72,14 @@ class Explaining:
         self._now_ns = context.clock.now_ns()
         self._one_file_system = order.one_file_system
         stores = [(one.place, one.access) for one in order.stores]
-        left_out, _ = what_is_left_out(context.directories, stores)
+        left_out, _ = what_is_left_out(context, stores)
         sources = [real_path(source) for source in order.sources]
         self._places = set(filter_places(rules, sources))
         self._sources = [*sources, *self._places]
-        self._named = in_order(self._sources)[1]
+        self._tops, self._named = in_order(self._sources)
+        self._follows, self._check = order.follow_links, context.cancel.check
+        self._links: dict[bytes, bytes] = {}
+        """What links lead to -> one of those; found when a path is asked for that no source holds."""
         # What does not exist yet may be among it, and counts as a file.
         self._choosing = Choosing(Filters(rules, self._now_ns), left_out, order.filter_words, leaves_out_files=True)
 
@@ -86,20 +93,39 @@ class Explaining:
     def explain(self, given: bytes) -> Explained:
         """One path. given: absolute."""
         path = real_path(os.path.normpath(given).replace(b"//", b"/"))
-        above = [source for source in self._sources if (path + b"/").startswith(source.rstrip(b"/") + b"/")]
+        above = self._above(path)
+        if not above and self._follows:
+            self._follow_links()
+            above = self._above(path)
         if not above:
             return Explained(
                 is_in=False, reason="no_source", text="it lies in no source of the set", exists=os.path.lexists(path)
             )
         source = max(above, key=len)
+        link = self._links.get(source)
+        led = f"the link {shown(link)} leads there" if link is not None else ""
         if path == source:
             is_place = path in self._places
             text = "a filter takes in what it matches in there" if is_place else "it is a source, named outright"
+            reason = "followed" if link is not None else "source"
             return Explained(
-                is_in=True, reason="source", text=text, exists=os.path.lexists(path), source=source
+                is_in=True, reason=reason, text=led or text, exists=os.path.lexists(path), source=source, link=link
             )
         found = self._below(source, path, is_directory=given.endswith(b"/"))
-        return self._with_way(path, msgspec.structs.replace(found, source=source))
+        text = f"{found.text}; {shown(source)} is taken because {led}" if led else found.text
+        return self._with_way(path, msgspec.structs.replace(found, source=source, link=link, text=text))
+
+    def _above(self, path: bytes) -> list[bytes]:
+        """Sources that a path lies in."""
+        return [source for source in self._sources if (path + b"/").startswith(source.rstrip(b"/") + b"/")]
+
+    def _follow_links(self) -> None:
+        """Find out, as a run does, what links lead to: that counts as sources, too."""
+        tops = Tops(self._tops, self._named, self._places, self._one_file_system)
+        found = find_targets(tops, self._choosing, self._check)
+        self._follows, self._links = False, found.targets
+        self._sources += found.targets
+        self._named = found.tops.named
 
     def _with_way(self, path: bytes, found: Explained) -> Explained:
         """A directory that is left out is still passed through where it leads to a source."""
@@ -204,4 +230,5 @@ def _document(path: bytes, found: Explained, words: Mapping[bytes, str]) -> dict
         "decided_at": shown(found.decided_at) if found.decided_at is not None else None,
         "source": shown(found.source) if found.source is not None else None,
         "shortcut": words.get(found.source) if found.source is not None else None,
+        "link": shown(found.link) if found.link is not None else None,
     }

@@ -53,7 +53,7 @@ class _Search:
         self._count = self._bytes = self._directories = self._files = self._unreadable = 0
         self._failed: list[dict[str, Any]] = []
         stores = [(store.place, store.access) for one in order.sets or () for store in one.taken_in.stores]
-        self._left_out, _ = what_is_left_out(context.directories, stores)
+        self._left_out, _ = what_is_left_out(context, stores)
         self._starts = self._find_starts()
         self._passed = self._passed_over()
 

@@ -95,7 +95,7 @@ def _told(changes: Changes, tree: TreeWatch) -> events.Changed:
 def _rules(order: WatchOrder, sources: list[bytes], context: JobContext) -> IsOut:
     """What runs leave out is not watched: their own caches would begin the next one."""
     filters = Filters(by_names_alone(read_rules(order.filters)))
-    left_out, _ = what_is_left_out(context.directories, [(one.place, one.access) for one in order.apart])
+    left_out, _ = what_is_left_out(context, [(one.place, one.access) for one in order.apart])
     named = set(sources)
 
     def is_out(path: bytes, name: bytes, is_directory: bool) -> bool:

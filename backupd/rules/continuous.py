@@ -39,11 +39,17 @@ def text_of(text: bool | ContinuousText) -> ContinuousText | None:
     return ContinuousText() if text else None
 
 
-def check_continuous(name: str, given: bool | ContinuousText, sources: Sequence[str]) -> None:
+def check_continuous(
+    name: str, given: bool | ContinuousText, sources: Sequence[str], *, follows_links: bool = False
+) -> None:
     """Raises ConfigError. name: of the set."""
     text = text_of(given)
     if text is None:
         return
+    if follows_links:
+        hint = "leave one of them out; a second set, with a schedule, may follow links"
+        message = f"{name}: continuous with follow_links: what links lead to is not watched"
+        raise ConfigError(message, hint=hint, context={"at": [_AT]})
     if not sources:
         hint = "name a source, or give the streams a schedule"
         raise ConfigError(f"{name}: continuous: there is no source to watch", hint=hint, context={"at": [_AT]})

@@ -20,6 +20,7 @@ from backupd.model.sets import CONCURRENT, DestinationText, ProxyText, SetText
 from backupd.model.shortcuts import paths_among
 from backupd.rules import names
 from backupd.rules.command_rules import check_commands
+from backupd.rules.condition_rules import check_conditions
 from backupd.rules.continuous import check_continuous
 from backupd.rules.filter_checking import check_filters
 from backupd.rules.pool_rules import check_pool_text, places_of, refuse_members
@@ -43,6 +44,7 @@ _CHECKED_FIELDS = (
     "password",
     "temp_dir",
     "drop_warning",
+    "cache_min_size",
 )
 CIPHERS = ("aes-256-gcm", "aes-128-gcm", "chacha20-poly1305")
 
@@ -140,7 +142,7 @@ def check_set(text: SetText, destinations: Mapping[str, DestinationText | None])
         raise ConfigError(f"{name} names a destination twice", hint="name each once", context={"at": ["to"]})
     refuse_members(text, destinations)
     _check_values(name, text)
-    check_continuous(name, text.continuous, sources)
+    check_continuous(name, text.continuous, sources, follows_links=text.follow_links)
     retention, retention_at = check_retention(name, text.retention, text.retention_at, text.to)
     sources = list(dict.fromkeys(sources))
     kept = {"retention": retention, "retention_at": retention_at}
@@ -198,6 +200,7 @@ def _check_values(name: str, text: SetText) -> None:
     check_filters(name, text)
     check_commands(name, text.commands)
     check_tolerance(name, text.tolerate)
+    check_conditions(name, text.conditions)
     for field in _CHECKED_FIELDS:
         try:
             _check_field(field, getattr(text, field))
@@ -215,6 +218,12 @@ def _check_values(name: str, text: SetText) -> None:
             f"{name}: max_concurrent {text.max_concurrent} with mode {text.mode}",
             hint=f"mode: concurrent takes {CONCURRENT[0]} to {CONCURRENT[-1]}; leave it out for all at once",
             context={"at": ["max_concurrent"]},
+        )
+    if text.cache_min_size is not None and text.cache != "auto":
+        raise ConfigError(
+            f"{name}: cache_min_size with cache: {text.cache}",
+            hint="it goes with cache: auto; leave one of them out",
+            context={"at": ["cache_min_size"]},
         )
     if text.migrate and text.deduplication == "off":
         raise ConfigError(
@@ -248,6 +257,8 @@ def _check_field(field: str, value: Any) -> None:
         case "max_age" | "stop_after":
             duration(value)
         case "chunk_size" if value != "auto":
+            parse_size(value)
+        case "cache_min_size":
             parse_size(value)
         case "block_size" if parse_size(value) not in (32 * MIB, 64 * MIB):
             raise UsageError(f"block_size: {value} is neither 32M nor 64M", hint="take one of them")

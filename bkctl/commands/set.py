@@ -17,6 +17,7 @@ from bkctl import options, stream_words
 from bkctl.applying import apply_texts, applying_options, export_texts
 from bkctl.commands.destination import named_destination
 from bkctl.commands.searching import coverage, suggest
+from bkctl.condition_options import with_conditions
 from bkctl.daemon_client import DaemonClient
 from bkctl.daemon_job import DaemonJob
 from bkctl.dispatch import client_of
@@ -82,6 +83,8 @@ def create(ctx: click.Context, /, **given: Any) -> Reply:
     fields = given_set_fields(given)
     if given["stream"]:
         fields["streams"] = stream_words.with_streams([], given["stream"], ())
+    if (conditions := with_conditions(None, given)) is not None:
+        fields["conditions"] = conditions
     said = [*fields, *(name for name in ("filters", "commands") if getattr(text, name))]
     edit = EditSet(text=msgspec.structs.replace(text, **fields), dry_run=given["dry_run"], said=said)
     made = client.request("POST", "/v1/sets", edit, SetChange)
@@ -170,6 +173,7 @@ def edit(ctx: click.Context, /, **given: Any) -> Reply:
     fields["streams"] = stream_words.with_streams(text.streams, given["stream"], given["remove_stream"])
     fields["retention_at"] = {name: policy for name, policy in text.retention_at.items() if name in to}
     fields["commands"] = with_hooks(text.commands, given["hook"])
+    fields["conditions"] = with_conditions(text.conditions, given)
     text = msgspec.structs.replace(text, sources=sources, to=to, filters=filters, **fields)
     return _put(client, stored, text, is_dry=given["dry_run"])
 

@@ -150,6 +150,14 @@ class FewerFiles(Shown, kw_only=True):
     """The last one."""
 
 
+class Links(Shown, kw_only=True):
+    """Symbolic links that lead outside the sources."""
+
+    outside: Count
+    followed: Count
+    """What is stored only because links lead to it, where they are followed."""
+
+
 class Run(Shown, kw_only=True):
     """One run of one set."""
 
@@ -162,6 +170,8 @@ class Run(Shown, kw_only=True):
     exit: ExitCode
     files: Files | UnsetType = UNSET
     problems: Problems | UnsetType = UNSET
+    links: Links | UnsetType = UNSET
+    """Where all was looked at."""
     migrate: ReadAgain | UnsetType = UNSET
     """Where it was asked for."""
     snapshot: SnapshotId | None

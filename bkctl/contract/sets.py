@@ -6,7 +6,9 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType
 
+from backupd.model.cache_modes import CacheMode
 from backupd.model.commands import CommandText
+from backupd.model.conditions import ConditionsText
 from backupd.model.filters import FilterText
 from backupd.model.fs_snapshot_words import FsSnapshot, FsSnapshotFallback
 from backupd.model.retention import RetentionText
@@ -97,6 +99,10 @@ class BackupSet(Shown, kw_only=True):
     tolerate: list[ToleranceText]
     drop_warning: str | bool
     """Share of the last snapshot's files that has to be gone for a warning; `off`, or false."""
+    follow_links: bool
+    cache: CacheMode
+    cache_min_size: str | None
+    """With `cache: auto`; null: 500KB."""
     continuous: bool | ContinuousText
     """Whether its sources are watched, or when it runs then."""
     commands: list[CommandText]
@@ -108,6 +114,8 @@ class BackupSet(Shown, kw_only=True):
     fs_snapshot: FsSnapshot
     """Of which kind of file system snapshots are made, from which runs read."""
     fs_snapshot_fallback: FsSnapshotFallback
+    conditions: ConditionsText | None
+    """Under which it runs by itself."""
     kept_in: str | None
     """File of conf.d; null: made by command."""
     created: Time

@@ -88,7 +88,17 @@ def _run_lines(run: Mapping[str, Any], is_dry: bool) -> list[str]:
         for destination in run.get("destinations", [])
         if destination.get("locked")
     ]
-    return [*lines, *migration_lines(run, is_dry)]
+    return [*lines, *_link_lines(run.get("links") or {}), *migration_lines(run, is_dry)]
+
+
+def _link_lines(links: Mapping[str, Any]) -> list[str]:
+    outside, followed = links.get("outside", 0), links.get("followed", 0)
+    if not outside:
+        return []
+    lead = f"  {count(outside, 'link')} lead{'s' * (outside == 1)} outside"
+    if not followed:
+        return [f"{lead}: --follow-links"]
+    return [f"{lead}, to {count(followed, 'file or directory', 'files or directories')} stored as well"]
 
 
 def _retention_lines(destination: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from backupd.errors import DamageError
+from backupd.model.events import FromJob, Log
 from backupd.model.streams import StreamOrder, StreamText
 from tests.support.daemon import Daemon, running_daemon
 from tests.support.filling import filling_below
@@ -201,13 +202,16 @@ def test_a_restore_into_mariadb_that_breaks_off_says_so_and_runs_no_half_stateme
     maria.sql("create database half")
     text = StreamText(name="data", mysql="shop", host=str(maria.socket), login="dumper")
     order = StreamOrder(text=text, secret=mariadb.PASSWORD.encode())
-    filling, context = filling_below(tmp_path, order, "half")
+    told: list[FromJob] = []
+    filling, context = filling_below(tmp_path, order, "half", told.append)
 
     def pieces() -> Generator[bytes, None, None]:
         yield b"create table t(a int);\ninsert into t values (1);\ninsert into t values (2)"
         end = time.monotonic() + 20
         while maria.sql("select count(*) from information_schema.tables where table_schema = 'half'") == "0":
             assert time.monotonic() < end
+        lines = [one.message for one in told if isinstance(one, Log)]
+        assert lines[-1] == "until all is in half, it holds a part of the dump", "also who is killed has said so"
         raise DamageError("a block is damaged")
 
     with pytest.raises(DamageError):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backupd.operations.backup.setting import in_order
+from backupd.operations.backup.walk_rules import in_order
 from tests.support.backing_up import Bench, read_bytes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from backupd.model.areas import Area, SetAreas, Statistics, areas_of
 from backupd.model.files import FileState
 from backupd.model.traffic import Requests, Traffic
 from backupd.rules.user_dirs import parse_user_dirs
+from backupd.source.signature import shape_of, signature
 from backupd.wire.channel import Channel
 from backupd.wire.malformed import MALFORMED
 from bkctl import daemon_client, daemon_job
@@ -389,6 +391,7 @@ ROWS = (
         (msgspec.msgpack.encode([Row(b"a", b"s", ENCODED[1])]),),
         "msgpack",
     ),
+    Decoder("stamps in a file cache", lambda data, _: shape_of(data), (signature(os.lstat("/")),)),
     Decoder("largest sizes", _sizes, (_SIZES,)),
     Decoder(
         "largest sizes' notes under their checksum",

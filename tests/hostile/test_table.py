@@ -86,6 +86,7 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/operations/backup/opening.py:_open_own": _ENCODES,
     "backupd/operations/backup/places.py:Places.parts": _ENCODES,
     "backupd/operations/backup/lineage.py:with_lineage": _ENCODES,
+    "backupd/operations/backup/setting.py:with_followed": _ENCODES,
     "backupd/operations/migrate/carrying.py:Carrying._retire": _ENCODES,
     "backupd/operations/migrate/history.py:History.__init__": _ENCODES,
     "backupd/operations/migrate/running.py:_Migration.__init__": _ENCODES,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Collection
 from contextlib import suppress
 
 from backupd.cache.file_cache import FileCacheWriter, Row, open_cache
@@ -27,7 +28,7 @@ from backupd.operations.places import OpenPlace
 from backupd.settings.directories import ensure
 from backupd.snapshot import naming
 from backupd.source.scanner import Seen
-from backupd.tree.entry import Stored, decode
+from backupd.tree.entry import Entry, Kind, Stored, decode, encode
 
 _NO_NODE = bytes(32)
 
@@ -108,10 +109,16 @@ def _base(place: OpenPlace, use: SetUse) -> Base:
     if names:
         cache = open_cache(cache_path(place, use.set_id, names[-1].session))
         if cache is not None:
+            cache.entries = _any_entries
             base.caches.append(cache)
         with suppress(DamageError, ObjectMissingError):
             base.lineage = lineage_of([place.records.snapshot(names[-1].name)])
     return base
+
+
+def _any_entries(_: bytes, names: Collection[bytes]) -> dict[bytes, bytes]:
+    """Of what the cache keeps no entry of: nothing is stored, so any will do."""
+    return {name: encode(Entry(name, Kind.FILE, 0, 0, 0, 0, 0, None)) for name in names}
 
 
 def _count(

@@ -9,6 +9,7 @@ from functools import partial
 
 from backupd import __version__
 from backupd.cache.file_cache import FileCacheWriter
+from backupd.cache.no_file_cache import NoFileCache
 from backupd.destination.stores import local_paths
 from backupd.errors import (
     AccessError,
@@ -28,6 +29,7 @@ from backupd.model.results import Problem, shown
 from backupd.operations.backup import account, basing, dry_run, estimate, locking, priority, retaining, summary
 from backupd.operations.backup.checkpoints import Checkpoints
 from backupd.operations.backup.file_states import FileStates
+from backupd.operations.backup.follow import followed
 from backupd.operations.backup.opening import with_untold_key
 from backupd.operations.backup.part import Part
 from backupd.operations.backup.places import Places
@@ -78,6 +80,8 @@ def _run_locked(places: Places, use: SetUse, session_id: bytes, missing: list[Pr
             raise SkippedError(f"{use.name}: a run is under way already", hint=error.message) from error
         raise
     with lock:
+        use, missing = followed(order, context, use, missing)
+        places.forget_kept(use)
         if order.dry_run:
             return dry_run.run(context, places.first, use, missing)
         try:
@@ -157,7 +161,8 @@ class _Run:
             repository, set_id = part.place.repository.text_id, naming.set_id_text(self._use.set_id)
             context.send(events.Opened(repository=repository, set_id=set_id, number=part.number))
         context.step("fetch and verify the index")
-        parts.each(list(parts), lambda part: part.load(no_cache=self._order.no_cache))
+        is_cacheless = self._order.cache.mode == "none"
+        parts.each(list(parts), lambda part: part.load(no_cache=is_cacheless or self._order.no_cache))
         account.refuse(self._order.account, parts.account_bytes)
         parts.leave_laggards()
         lead = parts.lead
@@ -171,8 +176,9 @@ class _Run:
             while done is None:
                 storing = Storing(self._order, context, parts, self._use, self._tally)
                 damage = {name for part in parts for name in part.damage}
-                writer = FileCacheWriter(cache_path, self._use.options, damage)
-                draft = self._draft_of(base)
+                made = FileCacheWriter if not is_cacheless else NoFileCache
+                writer = made(cache_path, self._use.options, damage)
+                draft = self._draft_of(base, reads_tree=is_cacheless)
                 checkpoints = Checkpoints(storing, parts, draft, context)
                 try:
                     done = self._store(storing, writer, base, checkpoints, draft)
@@ -202,7 +208,8 @@ class _Run:
         for part in self._parts.all:
             part.close_index()
 
-    def _draft_of(self, base: basing.Base) -> summary.Draft:
+    def _draft_of(self, base: basing.Base, *, reads_tree: bool) -> summary.Draft:
+        base.reads_tree = reads_tree
         lead = self._parts.lead
         draft = summary.Draft(
             self._order, self._context, lead.place, self._use, self._session_id, self._started_ns, self._tally

@@ -200,6 +200,7 @@ def _run_fields(context: JobContext, use: SetUse, tally: Tally, began_ns: int, e
         "exit": exit_code,
         "files": msgspec.to_builtins(tally.file_counts()),
         "problems": problems(tally),
+        **({"links": {"outside": tally.links_outside, "followed": len(use.followed)}} if use.rules.outside else {}),
         **({"migrate": {"files": tally.stale_files, "bytes": tally.stale_bytes}} if use.is_migrating else {}),
     }
 

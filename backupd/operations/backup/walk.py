@@ -15,7 +15,7 @@ from backupd.operations.backup.special_entry import make_special
 from backupd.operations.backup.stream_files import seen_streams, stat_of
 from backupd.operations.backup.stretches import Stretch, cut_stretches
 from backupd.operations.backup.tally import Tally
-from backupd.operations.backup.walk_counting import count_gone, count_slice
+from backupd.operations.backup.walk_counting import count_gone, count_outside, count_slice
 from backupd.operations.backup.walk_rules import Caches, Reading, WalkRules
 from backupd.rules.live_files import LiveFiles
 from backupd.source import metadata, reader, scanner
@@ -50,7 +50,7 @@ class TreeWalk:
 
     def run(self) -> Iterator[None]:
         """Walk all. The root's node is there when the last file was read."""
-        yield from self._walk(self._ancestor_root(), self._ancestor_steps(b"/"))
+        yield from self._walk(self._ancestor_root(), self._rules.steps_below(b"/"))
 
     def finished(self, build: DirectoryBuild) -> None:
         """A directory is whole: it takes its place in its parent."""
@@ -81,12 +81,6 @@ class TreeWalk:
         self.open[b"/"] = self.root
         return self.root
 
-    def _ancestor_steps(self, path: bytes) -> list[bytes]:
-        """Names below a directory above sources that lead to them."""
-        below = path if path == b"/" else path + b"/"
-        sources = [*self._rules.sources, *self._rules.named]
-        return sorted({s[len(below) :].split(b"/")[0] for s in sources if s.startswith(below)})
-
     def _walk(self, root: DirectoryBuild, steps: list[bytes]) -> Iterator[None]:
         """Depth first with a stack of our own: trees may be deeper than Python's."""
         fd = self._rules.grafts.open_directory(b"/", b"/", None)
@@ -104,7 +98,7 @@ class TreeWalk:
     def _enter(self, build: DirectoryBuild) -> Iterator[DirectoryBuild | bool]:
         fd = self._fds.pop(build.path)
         if build.state & ANCESTOR:
-            return self._ancestor(build, fd, self._ancestor_steps(build.path))
+            return self._ancestor(build, fd, self._rules.steps_below(build.path))
         if self._is_streams(build.path):
             return self._streams(build)
         return self._directory(build, fd)
@@ -113,7 +107,7 @@ class TreeWalk:
         try:
             build.state = ANCESTOR
             known = self._caches.directory(build.path)
-            build.cache = known[0] if known is not None else None
+            build.know(known)
             seen = self._look(build, fd, names)
             yield from self._slice(build, fd, seen, Stretch(names, b"", None, None))
         finally:
@@ -127,7 +121,7 @@ class TreeWalk:
 
     def _streams(self, build: DirectoryBuild) -> Iterator[DirectoryBuild | bool]:
         known = self._caches.directory(build.path)
-        build.cache = known[0] if known is not None else None
+        build.know(known)
         names = self._rules.streams
         yield from self._slice(build, _NO_FD, seen_streams(names, self._began_ns), Stretch(names, b"", None, None))
         build.end_listing()
@@ -140,7 +134,7 @@ class TreeWalk:
             self._tally.current = build.path
             known = self._caches.directory(build.path)
             if known is not None:
-                build.cache = known[0]
+                build.know(known)
                 build.is_whole = known[2]
                 if known[1].node and known[2] and not known[1].problems:
                     build.candidate = (known[0], known[1])
@@ -249,6 +243,7 @@ class TreeWalk:
             rows = self._caches.rows(build.path, stretch.low, stretch.high)
         below: list[DirectoryBuild] = []
         count_slice(self._tally, build, seen, is_clean=is_clean)
+        count_outside(self._tally, self._rules.outside, build.path, seen, fd)
         for index, found in enumerate(seen):
             if modes.S_ISDIR(found.stat.st_mode):
                 child = self._child(build, piece, index, found, rows.get(found.name))

@@ -182,6 +182,8 @@ class _Mysql:
         self._programs.answer(["mariadb", "mysql"], self._words(), text)
 
     def fill(self, pieces: Iterator[bytes]) -> None:
+        # For who finds a job that was killed, which can't say anything more.
+        self._programs.context.tell("information", f"until all is in {self._name}, it holds a part of the dump")
         try:
             self._programs.feed(["mariadb", "mysql"], [*self._words(), f"--database={self._name}"], pieces)
         except BackupError as error:
