@@ -14,8 +14,9 @@ from tests.fault.conftest import Faults
 from tests.model import cleaner
 from tests.model.dropping import drop
 from tests.model.migrator import migrate
+from tests.model.repairer import record_damage
 from tests.model.rewriter import Rewriter
-from tests.model.store import BAD
+from tests.model.store import BAD, Steps
 from tests.model.world import DAY, HOUR, BrokenError, Protocol, World
 from tests.model.writer import Writer
 
@@ -36,13 +37,12 @@ class Events:
     def write(self, which: int) -> None:
         """A backup; several hosts may write one set."""
         state, name = self.world.states[which % 2], "xxxy"[which // 2 % 4]
-        self._start(f"writer {state.name} {name}", Writer(self.world, state, name).run, (state, name))
+        self._write("writer", Writer(self.world, state, name))
 
     def rewrite(self, which: int) -> None:
         """A path is purged from a snapshot; the set's lock is held."""
         state, name = self.world.states[which % 2], "xy"[which // 2 % 2]
-        rewriter = Rewriter(self.world, state, name, which)
-        self._start(f"rewriter {state.name} {name}", rewriter.run, (state, name))
+        self._write("rewriter", Rewriter(self.world, state, name, which))
 
     def free(self, which: int) -> None:
         """A cleaner; where listings lag there is one alone."""
@@ -66,7 +66,7 @@ class Events:
 
     def check(self, which: int) -> None:
         """Damage is looked for."""
-        self._start("check", lambda: cleaner.check(self.world))
+        self._start("check", lambda: record_damage(self.world))
 
     def edit(self, which: int) -> None:
         """A file of a source becomes another, or goes."""
@@ -97,7 +97,7 @@ class Events:
         if blocks:
             name = blocks[which % len(blocks)]
             self.world.store.objects[name] = BAD
-            self.world.rotten[name[7:]] = ""
+            self.world.rotten[name[7:]] = set()
 
     def lose_state(self, which: int) -> None:
         """A host loses its caches and journals."""
@@ -112,9 +112,14 @@ class Events:
         if not state.locks:
             state.caches = dict(other.caches)
 
-    def _start(self, name: str, steps: Callable[[], object], lock: object = None) -> None:
+    def _write(self, name: str, writer: Writer) -> None:
         if len(self.world.actors) < ACTORS_MOST:
-            self.world.start(name, steps(), lock)  # type: ignore[arg-type]
+            lock = (writer.state, writer.set)
+            self.world.start(f"{name} {writer.state.name} {writer.set}", writer.run(), lock, writer.session)
+
+    def _start(self, name: str, steps: Callable[[], Steps]) -> None:
+        if len(self.world.actors) < ACTORS_MOST:
+            self.world.start(name, steps())
 
 
 OFTEN = ["nothing"] * 8 + ["write"] * 5 + ["free"] * 4 + ["drop"] * 4 + ["edit"] * 2 + ["sleep", "kill"]

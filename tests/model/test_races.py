@@ -149,8 +149,8 @@ def _taken_for_dead(scene: Scene) -> tuple[Actor, str]:
     """A writer that sleeps right before its commit, and the partial snapshot that stands in its place."""
     writer, world = scene.write(), scene.world
     scene.until(writer, creates("snapshots/"))
-    session = next(iter(world.store.below("sessions/"))).split("/")[1]
-    world.start("ender", end_dead_session(world, session))
+    post = next(iter(world.store.below("sessions/").values()))
+    world.start("ender", end_dead_session(world, post["by"], post["name"]))
     scene.done(world.actors[-1])
     (partial,) = set(world.store.below("snapshots/")) - {scene.first}
     return writer, partial
