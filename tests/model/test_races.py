@@ -7,65 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from tests.model import cleaner
-from tests.model.dropping import drop, merge_drops
-from tests.model.store import Create, Delete, Get, Names, Operation
+from tests.model.dropping import merge_drops
+from tests.model.scenes import Scene, creates, deletes, lists
+from tests.model.store import Get
 from tests.model.world import HOUR, Actor, BrokenError, Protocol, World
-from tests.model.writer import Writer, end_dead_session
-
-
-class Scene:
-    """A repository with one snapshot of set x, made by state a."""
-
-    def __init__(self, protocol: Protocol) -> None:
-        self.world = World(protocol)
-        self.done(self.write())
-        (self.first,) = self.world.store.below("snapshots/")
-        self.world.now += HOUR
-
-    def write(self, state: int = 0) -> Actor:
-        """A writer that has not begun."""
-        host = self.world.states[state]
-        self.world.start("writer", Writer(self.world, host, "x").run(), (host, "x"))
-        return self.world.actors[-1]
-
-    def drop(self, name: str) -> Actor:
-        """A dropper of one snapshot that has not begun."""
-        self.world.start("drop", drop(self.world, [name]))
-        return self.world.actors[-1]
-
-    def free(self) -> Actor:
-        """A cleaner that has not begun."""
-        self.world.start("cleaner", cleaner.free(self.world, compacts=False))
-        return self.world.actors[-1]
-
-    def until(self, actor: Actor, is_next: Callable[[Operation], bool]) -> None:
-        """Let the actor go on up to, and without, a step."""
-        for _ in range(500):
-            if actor not in self.world.actors or is_next(actor.next):
-                return
-            self.world.now = max(self.world.now, actor.wakes)
-            self.world.advance(actor, 1)
-        raise AssertionError(f"{actor.name} never comes to that")
-
-    def done(self, actor: Actor) -> None:
-        """Let the actor go on to its end."""
-        self.until(actor, lambda _: False)
-
-
-def creates(prefix: str) -> Callable[[Operation], bool]:
-    """Whether a step creates an object below a prefix."""
-    return lambda step: isinstance(step, Create) and step.name.startswith(prefix)
-
-
-def deletes(prefix: str) -> Callable[[Operation], bool]:
-    """The same of a deletion."""
-    return lambda step: isinstance(step, Delete) and step.name.startswith(prefix)
-
-
-def lists(prefix: str) -> Callable[[Operation], bool]:
-    """The same of a listing."""
-    return lambda step: isinstance(step, Names) and step.prefix == prefix
+from tests.model.writer import end_dead_session
 
 
 def sleeper_wakes(protocol: Protocol) -> World:
