@@ -87,7 +87,7 @@ def free(world: World, *, compacts: bool) -> Steps:
 
 def _look(world: World, known: dict[str, Value]) -> Steps:
     """In this order: gc, damage, index, sessions, snapshots. Raises UnreadableError."""
-    lists = yield from load_lists(world, known, is_strict=True)
+    lists = yield from load_lists(world, None if world.protocol.reads_drops_anew else known, is_strict=True)
     _, bad, retired = yield from load_damage(is_strict=True)
     places = yield from load_index()
     if world.protocol.reads_sessions_first:

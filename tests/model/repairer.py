@@ -132,8 +132,10 @@ def _without_drops(world: World) -> Steps:
 
 
 def _is_all_whole(world: World) -> Steps:
-    """Whether each snapshot that stands, and is not known to be dropped, has all its chunks."""
+    """Whether each snapshot that stands, and is not known to be dropped, has all its chunks, and no list is open."""
     lists: Lists = yield from load_lists(world)
+    if lists.open and world.protocol.sees_no_open_list_before_drop_goes:
+        return False
     found = yield from read_all("snapshots/")
     _, bad, _ = yield from load_damage()
     places = yield from load_index()

@@ -19,6 +19,8 @@ class Rewriter(Writer):
         """which: says what snapshot and what file."""
         super().__init__(world, state, set_name)
         self._which = which
+        self._early: set[str] = set()
+        """What the broken protocol drops too early."""
 
     def _run(self) -> Steps:
         state = self.state
@@ -46,7 +48,9 @@ class Rewriter(Writer):
         self.damage, self.bad_blocks, _ = yield from load_damage()
         self.places = yield from load_index()
         standing = yield Get(old)
-        if standing is None or old in (yield from self._load_lists()).void:
+        again: Lists = yield from self._load_lists()
+        is_unknown = self.world.protocol.minds_unread_drops_of_bases and again.unread
+        if standing is None or old in again.void or is_unknown:
             # Dropped before it was announced as a base: who cares, ends this session later.
             return
         if old in self.world.doubtful:
@@ -66,10 +70,11 @@ class Rewriter(Writer):
 
     def _replace(self, old: str, value: Value) -> Steps:
         if not self.world.protocol.replaces_before_drop:
+            self._early = {old}
             yield from drop(self.world, [old], sparing=self.session, stands_in=self.name)
         yield from self._see_that_nobody_ended_it()
-        new: Value = {"by": self.session, "session": self.session, "n": value["n"], "files": dict(self.files)}
-        is_ours = yield from self._create_name(new)
+        self.relied_bases = [old]
+        is_ours = yield from self._create_name(value["n"])
         if is_ours:
             # Of damage it was told no more than who wrote the old one: it takes over what that one had.
             self.world.commit(self.name, self.world.committed.get(old, frozenset()))
@@ -77,5 +82,11 @@ class Rewriter(Writer):
                 self.world.doubtful.add(self.name)
             del self.state.journals[self.set]
         yield from forget_session(self.session)
-        if is_ours and self.world.protocol.replaces_before_drop:
+        if not is_ours:
+            return
+        if self.world.protocol.drops_new_with_old and old in (yield from self._load_lists()).void - self._early:
+            yield from drop(self.world, [self.name])
+            return
+        self.world.keep(old, self.name)
+        if self.world.protocol.replaces_before_drop:
             yield from drop(self.world, [old], stands_in=self.name)

@@ -14,6 +14,7 @@ from tests.fault.conftest import Faults
 from tests.model import cleaner
 from tests.model.dropping import drop
 from tests.model.migrator import migrate
+from tests.model.recutter import Recutter
 from tests.model.repairer import record_damage
 from tests.model.rewriter import Rewriter
 from tests.model.store import BAD, Steps
@@ -43,6 +44,13 @@ class Events:
         """A path is purged from a snapshot; the set's lock is held."""
         state, name = self.world.states[which % 2], "xy"[which // 2 % 2]
         self._write("rewriter", Rewriter(self.world, state, name, which))
+
+    def recut(self, which: int) -> None:
+        """History of a set is cut anew; the set's lock is held."""
+        state, name = self.world.states[which % 2], "xy"[which // 2 % 2]
+        if len(self.world.actors) < ACTORS_MOST:
+            recutter = Recutter(self.world, state, name)
+            self.world.start(f"recutter {state.name} {name}", recutter.run(), (state, name))
 
     def free(self, which: int) -> None:
         """A cleaner; where listings lag there is one alone."""
@@ -123,7 +131,7 @@ class Events:
 
 
 OFTEN = ["nothing"] * 8 + ["write"] * 5 + ["free"] * 4 + ["drop"] * 4 + ["edit"] * 2 + ["sleep", "kill"]
-SELDOM = ["rewrite", "rewrite", "merge", "migrate", "check", "land", "rot", "lose_state", "copy_state"]
+SELDOM = ["rewrite", "rewrite", "recut", "recut", "merge", "migrate", "check", "land", "rot", "lose_state", "copy_state"]
 
 
 class Turns(RuleBasedStateMachine):

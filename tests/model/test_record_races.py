@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from tests.model.repairer import record_damage, repair
-from tests.model.scenes import Scene, creates, deletes, lists
-from tests.model.store import BAD, Names
+from tests.model.rewriter import Rewriter
+from tests.model.scenes import Scene, creates, deletes
+from tests.model.store import BAD, Create, Names, Operation
 from tests.model.world import DAY, HOUR, Actor, BrokenError, Protocol, World
 from tests.model.writer import end_dead_session
 
@@ -60,7 +61,7 @@ def cleaner_sleeps_on_candidates(protocol: Protocol) -> World:
     scene = Rotting(protocol)
     scene.drop_first()
     deleter = scene.free()
-    scene.until(deleter, lambda step: creates("gc/")(step) and step.name.endswith("deleted"))  # type: ignore[union-attr]
+    scene.until(deleter, _closes)
     scene.rot("gc/", "candidates")
     scene.repair()
     writer = scene.fresh()
@@ -196,6 +197,81 @@ def lone_post(protocol: Protocol) -> World:
     return world
 
 
+def cleaner_goes_by_a_drop(protocol: Protocol) -> World:
+    """A cleaner has looked for the second time when the drop record rots, and says then what goes."""
+    scene = Rotting(protocol)
+    dropper = scene.drop(scene.first)
+    scene.until(dropper, deletes("snapshots/"))
+    scene.world.kill(dropper, arrives=False)
+    free = scene.free()
+    scene.until(free, _closes)
+    _let_drop_rot(scene)
+    scene.done(free)
+    scene.world.judge()
+    return scene.world
+
+
+def cleaner_knows_a_drop(protocol: Protocol) -> World:
+    """A cleaner read the drop record at its first look; it rots, and goes once he has looked again."""
+    scene = Rotting(protocol)
+    dropper = scene.drop(scene.first)
+    scene.until(dropper, deletes("snapshots/"))
+    scene.world.kill(dropper, arrives=False)
+    free = scene.free()
+    scene.until(free, creates("gc/"))
+    scene.rot("gc/drop-")
+    repairer = scene.start(repair(scene.world))
+    scene.until(repairer, deletes("gc/drop-"))
+    scene.until(free, _closes)
+    scene.done(repairer)
+    scene.done(free)
+    scene.world.judge()
+    return scene.world
+
+
+def dropper_sleeps(protocol: Protocol) -> World:
+    """A dropper is about to delete the snapshot; the record rots and goes, and a writer relies on the snapshot."""
+    scene = Rotting(protocol)
+    dropper = scene.drop(scene.first)
+    scene.until(dropper, deletes("snapshots/"))
+    _let_drop_rot(scene)
+    writer = scene.write()
+    scene.until(writer, creates("sessions/"))
+    scene.world.advance(writer, 1)
+    scene.until(writer, creates("sessions/"))
+    scene.done(dropper)
+    free = scene.free()
+    scene.until(free, creates("gc/"))
+    if free in scene.world.actors:
+        scene.world.advance(free, 1)
+    return _ends(scene, writer, free)
+
+
+def rewriter_misses_a_drop(protocol: Protocol) -> World:
+    """What a dropped snapshot needs is about to go when the drop record rots; then a path is purged from it."""
+    scene = Rotting(protocol)
+    world = scene.world
+    dropper = scene.drop(scene.first)
+    scene.until(dropper, deletes("snapshots/"))
+    world.kill(dropper, arrives=False)
+    free = scene.free()
+    scene.until(free, _closes)
+    scene.rot("gc/drop-")
+    state = world.states[0]
+    rewriter = Rewriter(world, state, "x", 0)
+    world.start("rewriter", rewriter.run(), (state, "x"))
+    writer = world.actors[-1]
+    scene.until(writer, creates("snapshots/"))
+    scene.until(free, deletes("snapshots/"))
+    scene.done(writer)
+    world.judge()
+    return world
+
+
+def _closes(step: Operation) -> bool:
+    return isinstance(step, Create) and step.name.startswith("gc/") and step.name.endswith("deleted")
+
+
 def _fits(name: str, prefix: str, end: str) -> bool:
     return name.startswith(prefix) and name.endswith(end)
 
@@ -264,6 +340,10 @@ RACES = [
     pytest.param(ended_before_a_post, "looks_at_older_post", id="ended before a post"),
     pytest.param(ended_before_the_name, "looks_after_the_name", id="ended before the name"),
     pytest.param(lone_post, "lone_posts_make_none", id="a lone post"),
+    pytest.param(cleaner_goes_by_a_drop, "sees_no_open_list_before_drop_goes", id="a cleaner goes by a drop record"),
+    pytest.param(cleaner_knows_a_drop, "reads_drops_anew", id="a cleaner knows a drop record"),
+    pytest.param(dropper_sleeps, "sees_bases_after_the_name", id="a dropper sleeps"),
+    pytest.param(rewriter_misses_a_drop, "minds_unread_drops_of_bases", id="a purge misses a drop record"),
 ]
 
 

@@ -77,6 +77,22 @@ class Protocol:
     """A drop record that can't be read goes only where all snapshots that stand are whole."""
     sees_no_session_before_drop_goes: bool = True
     """Its name may be one of those that it made void."""
+    sees_no_open_list_before_drop_goes: bool = True
+    """Whoever has begun one may go by that record still."""
+    reads_drops_anew: bool = True
+    """At each look of a cleaner, though it knows what it has read: a record may not be readable any more."""
+    names_relied_as_bases: bool = True
+    """A migration of history names the snapshots that it has written, and relies on, as bases of the next ones."""
+    sees_relied_snapshots: bool = True
+    """It looks after posting whether they stand."""
+    drops_new_with_old: bool = True
+    """Where an old snapshot was dropped while it was written anew, the new one is dropped, too."""
+    drops_where_new_stands: bool = True
+    """An old snapshot is dropped only where the new one still stands."""
+    sees_bases_after_the_name: bool = True
+    """What a writer relied on unasked: who sleeps may delete a snapshot whose drop record was given up."""
+    minds_unread_drops_of_bases: bool = True
+    """Nothing is taken over from a snapshot where a drop record can't be read: it may name it."""
 
 
 @dataclass
@@ -207,7 +223,8 @@ class World:
         result = self.store.apply(step, self.now)
         if result and isinstance(step, Create) and "session" in step.value:
             session = step.value["session"]
-            if not self.store.below(f"sessions/{session}/"):
+            is_ended = not self.store.below(f"sessions/{session}/")
+            if is_ended or not self.store.objects.keys() >= set(step.value["relies"]):
                 self.doubtful.add(step.name)
         return result
 
@@ -239,6 +256,16 @@ class World:
             raise BrokenError(f"committed under a void name: {name}")
         self.committed[name] = damage
         self.doubtful.discard(name)
+
+    def keep(self, old: str, new: str) -> None:
+        """What stands in for a snapshot is kept. Raises BrokenError where that one was dropped before."""
+        if self.store.void_since.get(old, self.now + 1) < self.store.born[new]:
+            raise BrokenError(f"dropped before {new} was made of it: {old}")
+
+    def choose(self, new: str, since: float) -> None:
+        """What it stands in for is about to go. Raises BrokenError where somebody had dropped the new one before."""
+        if self.store.void_since.get(new, since) < since:
+            raise BrokenError(f"neither {new} stands nor what it stands in for")
 
     def judge(self) -> None:
         """No commit is lost, no chunk of what counts dangles. Raises BrokenError."""

@@ -43,6 +43,8 @@ class Writer:
         """Drop records that were read."""
         self.older_drops: set[str] = set()
         """Names of those that came before the session was posted."""
+        self.relied_bases: list[str] = []
+        """What they reach is not asked for."""
         self.closed: set[int] = set()
         """Closed generations, when gc/ was last read."""
 
@@ -78,6 +80,7 @@ class Writer:
         if journal is not None:
             yield from self._adopt(journal)
         base = yield from self._usable_base(lists)
+        self.relied_bases = [self.state.caches[self.set].name] if base else []
         yield from self._store(base)
         yield from self._publish()
         if (yield from self._has_all()):
@@ -212,8 +215,7 @@ class Writer:
 
     def _commit(self) -> Steps:
         yield from self._see_that_nobody_ended_it()
-        value: Value = {"by": self.session, "session": self.session, "n": -1, "files": dict(self.files)}
-        if (yield from self._create_name(value)):
+        if (yield from self._create_name(-1)):
             self.world.commit(self.name, self.damage)
             self.state.caches[self.set] = Cache(self.name, -1, dict(self.files), self.damage)
             del self.state.journals[self.set]
@@ -223,9 +225,11 @@ class Writer:
         # The name is taken or void either way.
         yield from forget_session(self.session)
 
-    def _create_name(self, value: Value) -> Steps:
+    def _create_name(self, n: int) -> Steps:
         """Whether that was a commit."""
         protocol = self.world.protocol
+        value: Value = {"by": self.session, "session": self.session, "n": n, "files": dict(self.files)}
+        value["relies"] = self.relied_bases
         if not (yield from create(self.name, value)):
             return False
         if protocol.looks_at_drops_after_commit:
@@ -239,7 +243,11 @@ class Writer:
         if protocol.looks_after_the_name and not (yield from self._is_posted()):
             closed = self.closed
             lists: Lists = yield from self._load_lists()
-            return not lists.open and set(lists.closed) == closed
+            if lists.open or set(lists.closed) != closed:
+                return False
+        for base in self.relied_bases if protocol.sees_bases_after_the_name else []:
+            if (yield Get(base)) is None:
+                return False
         return True
 
     def _drop_partials(self) -> Steps:
