@@ -46,6 +46,7 @@ class WritingAnew:
         meanwhile, GivenUpError as `fill`, and what it raises besides. After that one or a stop nothing is left open.
         """
         context, records = self._context, self._place.records
+        self._refuse_dropped(at.name)
         bases = [at.name, *also]
         session = RunningSession(os.urandom(16), records, self._who, bases, at.snapshot.started_ns)
         session.post(context.clock.now_ns())
@@ -54,9 +55,8 @@ class WritingAnew:
         journal = begin_journal(basing.journal_path(context, self._place, self._who.set_id), session, "")
         is_ended = False
         try:
-            void, _ = records.readable_void_names()
-            if at.name in void or records.place.size(at.name) is None:
-                raise _dropped()
+            self._refuse_dropped(at.name)
+            session.relied = bases
             publishing = Publishing(records, self._tables, journal, context.warn, honouring, state.generation)
             try:
                 snapshot = fill(publishing, session)
@@ -76,6 +76,18 @@ class WritingAnew:
             # Where it did not end, the next run of the set ends the session by the journal.
             journal.close(is_ended=is_ended)
         return SnapshotAt(session.name, snapshot)
+
+    def _refuse_dropped(self, name: str) -> None:
+        """Of one that was dropped what it holds may go at any moment. Raises ConflictError."""
+        records = self._place.records
+        void, unread = records.readable_void_names()
+        if name in void or records.place.size(name) is None:
+            raise _dropped()
+        if unread:
+            raise ConflictError(
+                f"{min(unread)} can't be read: it may have dropped the snapshot that is to be written anew",
+                hint="bkctl check SET says what helps against that record",
+            )
 
 
 def _dropped() -> ConflictError:

@@ -11,12 +11,13 @@ import pytest
 
 from backupd.errors import ConflictError
 from backupd.model.orders import CheckOrder
-from backupd.operations.backup.session import RunningSession, WriterIdentity, end_dead_session
+from backupd.operations.backup.ending import end_dead_session
+from backupd.operations.backup.session import RunningSession, WriterIdentity
 from backupd.repository.index_loading import load_index
 from backupd.repository.records import Records
 from backupd.seal.header import ObjectKind
 from backupd.snapshot import naming
-from backupd.snapshot.records import BlockList, Drop, Record
+from backupd.snapshot.records import BlockList, Checkpoint, Drop, Record
 from tests.support import damaging
 from tests.support.histories import History
 
@@ -65,6 +66,11 @@ class Writer:
     def post(self) -> int:
         """Announce again."""
         return self.session.post(self.now_ns)
+
+    def check_point(self) -> int:
+        """Announce what a partial snapshot can be made of: of it all is there."""
+        content = self._content
+        return self.session.post(self.now_ns, Checkpoint(content.root, 1, 1000), content)
 
     def commit(self) -> None:
         """Under its own name, what the first snapshot holds."""
@@ -122,6 +128,37 @@ def test_an_announcement_of_who_was_ended_right_before_it_is_taken_back(history:
     with pytest.raises(ConflictError, match="took this one for dead"):
         writer.post()
     assert other.sessions() == {}
+
+
+@pytest.mark.parametrize("is_own", [False, True])
+def test_what_a_writer_announced_after_its_end_makes_no_snapshot(history: History, is_own: bool) -> None:
+    """What it names may be deleted by then, and one that was killed right there takes nothing back."""
+    writer, other = Writer(history), history.records()
+    writer.check_point()
+    writer.check_point()
+    ended = (writer.session.id, writer.session.name, writer.now_ns, bytes(16))
+
+    def end() -> None:
+        # What was made of it was dropped, and nobody knows any more that it was.
+        assert end_dead_session(other, *ended, is_own=False) == writer.session.name
+        other.place.delete(writer.session.name)
+
+    writer.records.before, writer.records.after = end, _die
+    with pytest.raises(_KilledError):
+        writer.post()
+    assert len(other.sessions()[writer.session.id]) == 1
+    assert end_dead_session(other, *ended, is_own=is_own) is None
+    assert writer.session.name in other.void_names()
+    assert other.sessions() == {}
+    assert len(other.snapshot_names()) == 1
+
+
+class _KilledError(Exception):
+    pass
+
+
+def _die() -> None:
+    raise _KilledError
 
 
 def _give_free(records: Records) -> None:

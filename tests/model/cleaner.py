@@ -81,6 +81,7 @@ def free(world: World, *, compacts: bool) -> Steps:
         yield Delete(f"gc/{covered:05d}.candidates")
         if not world.protocol.covered_lists_stay:
             yield Delete(f"gc/{covered:05d}.deleted")
+    yield from _forget_ended(view)
     yield from _remove_void(view)
     yield from merge_drops(world)
 
@@ -156,6 +157,15 @@ def _finish_deleting(world: World, lists: Lists) -> Steps:
     there = {name[7:] for name in (yield from listed("blocks/"))}
     for block in sorted(there & lists.deleted):
         yield Delete(f"blocks/{block}")
+
+
+def _forget_ended(view: _View) -> Steps:
+    """Posts of sessions whose name is taken or void."""
+    taken = set((yield from listed("snapshots/"))) | view.lists.void
+    for session, post in sorted(view.sessions.items()):
+        if post["name"] in taken:
+            for name in (yield from listed(f"sessions/{session}/")):
+                yield Delete(name)
 
 
 def _remove_void(view: _View) -> Steps:

@@ -133,7 +133,8 @@ def merged(indexes: object) -> dict[str, set[str]]:
 def load_sessions() -> Steps:
     """The newest post of each session. Raises UnreadableError for one that can't be read."""
     newest: dict[str, Value] = {}
-    for session, posts in _posts((yield from listed("sessions/"))).items():
+    for session, listed_posts in _posts((yield from listed("sessions/"))).items():
+        posts = listed_posts
         while posts:
             value = yield from _read(posts[-1])
             if value is not None:

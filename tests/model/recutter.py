@@ -112,7 +112,7 @@ class _Step(Writer):
         if is_ours:
             self._commit_new()
             del self.state.journals[self.set]
-        yield from forget_session(self.session)
+        yield from forget_session(self.world, self.session, self.name)
         return is_ours and (yield from self._sees_old_one())
 
     def _cut_all(self) -> Steps:
@@ -159,7 +159,7 @@ class _Step(Writer):
     def _abandon(self) -> Steps:
         yield from create(f"gc/drop-{self.world.draw('d')}", {"names": [self.name]})
         del self.state.journals[self.set]
-        yield from forget_session(self.session)
+        yield from forget_session(self.world, self.session, self.name)
         self._whole.made -= {chunk for chunks in self.own.values() for chunk in chunks}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tests.model.dropping import drop
 from tests.model.looking import Lists, load_damage, load_index
-from tests.model.store import Get, Steps, Value, create, listed
+from tests.model.store import Get, Steps, Value, listed
 from tests.model.world import Journal, State, World
 from tests.model.writer import Writer, end_own_session, forget_session
 
@@ -81,7 +81,7 @@ class Rewriter(Writer):
             if old in self.world.doubtful:
                 self.world.doubtful.add(self.name)
             del self.state.journals[self.set]
-        yield from forget_session(self.session)
+        yield from forget_session(self.world, self.session, self.name)
         if not is_ours:
             return
         if self.world.protocol.drops_new_with_old and old in (yield from self._load_lists()).void - self._early:

@@ -14,11 +14,11 @@ from tests.model.writer import Writer
 class Scene:
     """A repository with one snapshot of set x, made by state a."""
 
-    def __init__(self, protocol: Protocol) -> None:
-        self.world = World(protocol)
+    def __init__(self, protocol: Protocol, lag_seconds: float = 0.0) -> None:
+        self.world = World(protocol, lag_seconds)
         self.done(self.write())
         (self.first,) = self.world.store.below("snapshots/")
-        self.world.now += HOUR
+        self.world.now += HOUR + lag_seconds
 
     def write(self, state: int = 0, set_name: str = "x") -> Actor:
         """A writer that has not begun."""

@@ -91,6 +91,23 @@ def commits_between_two_looks(protocol: Protocol) -> World:
     return scene.world
 
 
+def commits_where_listings_lag(protocol: Protocol) -> World:
+    """A writer that slept commits right when the cleaner's two days are over: its snapshot is not listed yet."""
+    scene = Scene(protocol, HOUR)
+    scene.world.sources["x"] = {"f1": "c7", "f2": "c8", "f3": "c9"}
+    writer = scene.write()
+    scene.until(writer, creates("snapshots/"))
+    scene.world.now += 2 * HOUR
+    free = scene.free()
+    scene.until(free, creates("gc/"))
+    scene.world.advance(free, 1)
+    scene.until(free, lists("gc/"))
+    scene.done(writer)
+    scene.done(free)
+    scene.world.judge()
+    return scene.world
+
+
 def _taken_for_dead(scene: Scene) -> tuple[Actor, str]:
     """A writer that sleeps right before its commit, and the partial snapshot that stands in its place."""
     writer, world = scene.write(), scene.world
@@ -119,6 +136,7 @@ RACES = [
     pytest.param(drops_are_merged, "looks_again_for_drops", id="drop records are put together while they are read"),
     pytest.param(base_is_dropped, "drops_spare_bases", id="a base in use is dropped"),
     pytest.param(base_was_dropped_just_now, "looks_at_drops_before_base", id="a base was dropped just before"),
+    pytest.param(commits_where_listings_lag, "posts_stay_until_listed", id="a commit where listings lag"),
     pytest.param(commits_between_two_looks, "reads_sessions_first", id="a commit between two looks"),
 ]
 

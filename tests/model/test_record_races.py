@@ -11,7 +11,7 @@ from tests.model.repairer import record_damage, repair
 from tests.model.rewriter import Rewriter
 from tests.model.scenes import Scene, creates, deletes
 from tests.model.store import BAD, Create, Names, Operation
-from tests.model.world import DAY, HOUR, Actor, BrokenError, Protocol, World
+from tests.model.world import DAY, Actor, BrokenError, Protocol, World
 from tests.model.writer import end_dead_session
 
 NEW = {"f1": "c7", "f2": "c8", "f3": "c9"}
@@ -137,7 +137,7 @@ def dropped_snapshot_comes_back(protocol: Protocol) -> World:
 
 
 def posts_of_a_void_name(protocol: Protocol) -> World:
-    """A writer's name is void, its posts are still there, what it stored went; the drop record rots, the writer wakes."""
+    """A writer's name is void, its posts are there, what it stored went; the drop record rots, the writer wakes."""
     scene = Rotting(protocol)
     world = scene.world
     world.sources["x"] = NEW
@@ -147,7 +147,9 @@ def posts_of_a_void_name(protocol: Protocol) -> World:
     scene.until(ender, deletes("sessions/"))
     world.kill(ender, arrives=False)
     scene.done(scene.drop(name))
-    scene.done(scene.free())
+    free = scene.free()
+    scene.until(free, deletes("sessions/"))
+    world.kill(free, arrives=False)
     _let_drop_rot(scene)
     return _wakes(scene, writer)
 

@@ -49,6 +49,8 @@ class Protocol:
     """Who finds a drop record gone that was listed lists them once more: it may have been put into a newer one."""
     settles_before_second_look: bool = True
     """Where listings lag, the cleaner waits 48 h besides."""
+    posts_stay_until_listed: bool = True
+    """Where listings lag, posts go only when the snapshot's name is listed: else a cleaner may see neither."""
     covering_lists_say_all: bool = True
     """A list that covers older ones says what they said."""
     covered_lists_stay: bool = True

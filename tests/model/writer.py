@@ -179,8 +179,9 @@ class Writer:
         yield from create(self._post_name(self.n), value)
         yield from self._see_that_nobody_ended_it()
         older, self.standing = self.standing[:-1], [*self.standing[-1:], self.n]
-        for number in older:
-            yield Delete(self._post_name(number))
+        if not self.world.is_lagging or not self.world.protocol.posts_stay_until_listed:
+            for number in older:
+                yield Delete(self._post_name(number))
 
     def _post_name(self, number: int) -> str:
         return f"sessions/{self.session}/{number:05d}"
@@ -190,7 +191,7 @@ class Writer:
         is_seen = self.standing and self.world.protocol.sees_that_it_was_ended
         if is_seen and not (yield from self._is_posted()):
             # What was posted after that is taken back.
-            for number in range(self.standing[0], self.n + 1):
+            for number in range(0 if self.world.is_lagging else self.standing[0], self.n + 1):
                 yield Delete(self._post_name(number))
             raise EndedError
 
@@ -223,7 +224,7 @@ class Writer:
         else:
             self.state.caches.pop(self.set, None)
         # The name is taken or void either way.
-        yield from forget_session(self.session)
+        yield from forget_session(self.world, self.session, self.name)
 
     def _create_name(self, n: int) -> Steps:
         """Whether that was a commit."""
@@ -273,7 +274,7 @@ def end_own_session(world: World, journal: Journal) -> Steps:
             yield from create(f"gc/drop-{world.draw('d')}", {"names": [journal.name]})
         else:
             yield from create(journal.name, draft)
-    yield from forget_session(journal.session)
+    yield from forget_session(world, journal.session, journal.name)
 
 
 def end_session(world: World, session: str, name: str) -> Steps:
@@ -284,7 +285,7 @@ def end_session(world: World, session: str, name: str) -> Steps:
         is_made = yield from create(name, draft or {"by": session, "n": 0, "files": {}})
         if is_made and draft is None:
             yield from create(f"gc/drop-{world.draw('d')}", {"names": [name]})
-    yield from forget_session(session)
+    yield from forget_session(world, session, name)
 
 
 def _last_checkpoint(world: World, session: str) -> Steps:
@@ -312,7 +313,13 @@ def end_dead_session(world: World, session: str, name: str) -> Steps:
         yield from end_session(world, session, name)
 
 
-def forget_session(session: str) -> Steps:
-    """Its objects go, the newest last: until then it is posted."""
+def forget_session(world: World, session: str, name: str) -> Steps:
+    """Its objects go, the newest last: until then it is posted. name: its snapshot's, which is taken or void.
+
+    Where listings lag, who looks may not see yet that it is taken: then the posts are left to a later run.
+    """
+    if world.is_lagging and world.protocol.posts_stay_until_listed:
+        if (yield Get(name)) is not None and name not in (yield from listed(name)):
+            return
     for name in (yield from listed(f"sessions/{session}/")):
         yield Delete(name)
