@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from backupd import durable_io
 from backupd.errors import ConflictError
 from backupd.model.orders import CheckOrder
 from backupd.operations.backup.ending import end_dead_session
@@ -17,6 +18,7 @@ from backupd.repository.index_loading import load_index
 from backupd.repository.records import Records
 from backupd.seal.header import ObjectKind
 from backupd.snapshot import naming
+from backupd.snapshot.naming import SnapshotName
 from backupd.snapshot.records import BlockList, Checkpoint, Drop, Record
 from tests.support import damaging
 from tests.support.histories import History
@@ -159,6 +161,41 @@ class _KilledError(Exception):
 
 def _die() -> None:
     raise _KilledError
+
+
+def test_where_listings_lag_a_writer_stays_announced_until_its_snapshot_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a cleaner whose two days are over just then sees neither, and deletes what the snapshot needs."""
+
+    def refused(*_: object) -> None:
+        raise OSError(95, "not supported")
+
+    monkeypatch.setattr(durable_io, "publish_new", refused)
+    history = History(tmp_path, 71)
+    history.back_up({"a": 1000})
+    records = history.records()
+    ((first, numbers),) = records.sessions().items()
+    assert numbers[0] == 1, "no older one goes either, for newer ones may not be listed"
+    history.back_up({"b": 1000})
+    (second,) = records.sessions()
+    assert second != first, "the next run forgets the one before"
+    unlisted = _Unlisted(records.repository)
+    name = unlisted.readable_session(second, unlisted.sessions()[second])
+    assert name is not None
+    end_dead_session(unlisted, second, name.snapshot_name, 1, bytes(16))
+    assert second in records.sessions()
+    history.free(confirmed=records.repository.text_id[:9])
+    assert records.sessions() == {}
+    history.check_all()
+
+
+class _Unlisted(Records):
+    """Snapshots are not listed yet."""
+
+    def listed_snapshot_names(self) -> list[SnapshotName]:
+        """None."""
+        return []
 
 
 def _give_free(records: Records) -> None:

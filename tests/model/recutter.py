@@ -35,6 +35,7 @@ class Recutter:
             if value is not None and any(_cut(chunk) != chunk for chunk in value["files"].values()):
                 step = _Step(self, old, value)
                 if (yield from step.run()):
+                    self.made |= step.fresh
                     self.relied.append(step.name)
                     replaced.append((old, step.name))
                 elif self.set in self.state.journals:
@@ -70,6 +71,8 @@ class _Step(Writer):
     def __init__(self, whole: Recutter, old: str, value: Value) -> None:
         super().__init__(whole.world, whole.state, whole.set)
         self._whole, self._old, self._value = whole, old, value
+        self.fresh: set[str] = set()
+        """Chunks that this one asked for: only what was committed is relied on later."""
         # The same time as the old one.
         self.name = f"{old.rpartition('-')[0]}-{self.session}"
         self.bases = [old, *(whole.relied if self.world.protocol.names_relied_as_bases else [])]
@@ -119,11 +122,13 @@ class _Step(Writer):
         """Store what the new tree does not share with the old one; False where that can't be read."""
         for path, chunk in sorted(self._value["files"].items()):
             self.files[path] = _cut(chunk)
-            if _cut(chunk) != chunk and _cut(chunk) not in self._whole.made:
+            if _cut(chunk) != chunk and _cut(chunk) not in self._whole.made | self.fresh:
                 if not (yield from self._reads(chunk)):
                     return False
                 yield from self._keep(_cut(chunk))
-                self._whole.made.add(_cut(chunk))
+                self.fresh.add(_cut(chunk))
+                if not self.world.protocol.relies_on_committed:
+                    self._whole.made.add(_cut(chunk))
                 yield from self._checkpoint_without()
         return True
 
@@ -148,7 +153,7 @@ class _Step(Writer):
 
     def _sees_old_one(self) -> Steps:
         """Where the old one was dropped meanwhile, the new one is dropped, too."""
-        drops = yield from load_drops(self.world)
+        drops = yield from load_drops(self.world, self.known)
         void = dropped_names((name, value) for name, value in drops.items() if value is not BAD)
         if self._old in void and self.world.protocol.drops_new_with_old:
             yield from drop(self.world, [self.name])
@@ -160,7 +165,6 @@ class _Step(Writer):
         yield from create(f"gc/drop-{self.world.draw('d')}", {"names": [self.name]})
         del self.state.journals[self.set]
         yield from forget_session(self.world, self.session, self.name)
-        self._whole.made -= {chunk for chunks in self.own.values() for chunk in chunks}
 
 
 def _cut(chunk: str) -> str:

@@ -90,6 +90,18 @@ def old_is_dropped(protocol: Protocol) -> World:
     return scene.world
 
 
+def what_was_made_in_vain_goes(protocol: Protocol) -> World:
+    """An old snapshot is dropped while it is written anew, so the new one is, too; what was stored for it goes."""
+    scene = Cutting(protocol)
+    scene.until(scene.cutter, creates("snapshots/"))
+    scene.done(scene.drop(scene.second))
+    scene.until(scene.cutter, creates("sessions/"))
+    scene.done(scene.free())
+    scene.done(scene.cutter)
+    scene.world.judge()
+    return scene.world
+
+
 def new_is_dropped(protocol: Protocol) -> World:
     """What was written anew is dropped before the old one is: who did it saw both."""
     scene = Cutting(protocol)
@@ -132,6 +144,7 @@ RACES = [
     pytest.param(relied_snapshot_went, "sees_relied_snapshots", id="what is relied on went"),
     pytest.param(relied_block_rots, "minds_damage", id="what is relied on rots"),
     pytest.param(old_is_dropped, "drops_new_with_old", id="the old one is dropped meanwhile"),
+    pytest.param(what_was_made_in_vain_goes, "relies_on_committed", id="what was made in vain goes"),
     pytest.param(new_is_dropped, "drops_where_new_stands", id="the new one is dropped meanwhile"),
     pytest.param(covered_list_is_made_again, "covered_lists_stay", id="a covered list is made again"),
 ]

@@ -85,6 +85,8 @@ class Protocol:
     """At each look of a cleaner, though it knows what it has read: a record may not be readable any more."""
     names_relied_as_bases: bool = True
     """A migration of history names the snapshots that it has written, and relies on, as bases of the next ones."""
+    relies_on_committed: bool = True
+    """It relies on nothing that was made for a snapshot that was not committed, or is dropped again."""
     sees_relied_snapshots: bool = True
     """It looks after posting whether they stand."""
     drops_new_with_old: bool = True

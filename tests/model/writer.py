@@ -313,13 +313,13 @@ def end_dead_session(world: World, session: str, name: str) -> Steps:
         yield from end_session(world, session, name)
 
 
-def forget_session(world: World, session: str, name: str) -> Steps:
-    """Its objects go, the newest last: until then it is posted. name: its snapshot's, which is taken or void.
+def forget_session(world: World, session: str, snapshot: str) -> Steps:
+    """Its objects go, the newest last: until then it is posted. snapshot: its name, which is taken or void.
 
     Where listings lag, who looks may not see yet that it is taken: then the posts are left to a later run.
     """
-    if world.is_lagging and world.protocol.posts_stay_until_listed:
-        if (yield Get(name)) is not None and name not in (yield from listed(name)):
-            return
+    may_lag = world.is_lagging and world.protocol.posts_stay_until_listed
+    if may_lag and (yield Get(snapshot)) is not None and snapshot not in (yield from listed(snapshot)):
+        return
     for name in (yield from listed(f"sessions/{session}/")):
         yield Delete(name)

@@ -8,11 +8,13 @@ import msgspec
 
 from backupd.errors import (
     DamageError,
+    DestinationFullError,
     DestinationRefusedError,
     KeyMissingError,
     ObjectExistsError,
     ObjectMissingError,
 )
+from backupd.repository import reserve
 from backupd.repository.records import Records
 from backupd.snapshot import naming
 from backupd.snapshot.records import Drop, Snapshot
@@ -59,7 +61,8 @@ def end_dead_session(
         except DestinationRefusedError:
             # A login that may only add: a cleaner ends it.
             return None
-    remove_session(records, session, numbers)
+    if not taken or _is_listed(records, snapshot_name) or _is_exact(records):
+        remove_session(records, session, numbers)
     return snapshot_name if draft is not None else None
 
 
@@ -69,7 +72,19 @@ def _is_afterthought(records: Records, numbers: list[int]) -> bool:
     Who is not ended has two announcements, but for the first one. What this one needs may have been deleted since.
     Where listings lag, the other one may only not be listed yet; nobody ends another's session there.
     """
-    return records.is_exact and len(numbers) == 1 and numbers[0] > 1
+    return len(numbers) == 1 and numbers[0] > 1 and _is_exact(records)
+
+
+def _is_exact(records: Records) -> bool:
+    """What the store can do is known for sure once something was created."""
+    with suppress(DestinationRefusedError, DestinationFullError):
+        reserve.prove(records.place)
+    return records.is_exact
+
+
+def _is_listed(records: Records, snapshot_name: str) -> bool:
+    """Else who frees space, and finds no announcement, may not find the snapshot either."""
+    return any(one.name == snapshot_name for one in records.listed_snapshot_names())
 
 
 def remove_session(records: Records, session: bytes, numbers: list[int]) -> bool:

@@ -72,6 +72,7 @@ class RunningSession:
         """Whether the login was refused a deletion or a drop: what should go is left to a cleaner (DESIGN 8.6)."""
         self.honouring: Honouring | None = None
         """What is made of gc lists, once the index is loaded."""
+        self._is_committed = False
         self.relied: list[str] = []
         """Bases that stood after it was announced, of which something was taken over unasked."""
 
@@ -113,7 +114,8 @@ class RunningSession:
             # Who was ended between that look and this announcement takes it back: nobody else knows that it is none.
             self._see_that_nobody_ended_it()
         older, self._standing = self._standing[:-1], [*self._standing[-1:], self._n]
-        if older:
+        # Where listings lag, the newer ones may not be listed yet: a cleaner has to see that somebody writes.
+        if older and self._records.is_exact:
             self._remove(list(range(older[0], self._standing[0])))
         return self._n
 
@@ -169,6 +171,7 @@ class RunningSession:
             raise BlocksLostError(
                 "the snapshot is missing or other than it was sent at the destination", hint="run the backup again"
             )
+        self._is_committed = True
 
     def _see_that_nobody_ended_it(self) -> None:
         """Before and after each announcement but the first, and before the commit. Raises ConflictError."""
@@ -198,8 +201,14 @@ class RunningSession:
         return False
 
     def end(self) -> None:
-        """Remove the announcements: the name is taken."""
-        oldest = self._standing[0] if self._standing else max(1, self._n)
+        """Remove the announcements: the name is taken.
+
+        Where listings lag, and the snapshot was committed just now, a cleaner that sees no announcement may not see the
+        snapshot either: they are left to the next run of the set, or to the cleaner once it has seen it.
+        """
+        if self._is_committed and not self._records.is_exact:
+            return
+        oldest = self._standing[0] if self._standing and self._records.is_exact else 1
         self._remove(list(range(oldest, self._n + 1)))
 
     def abandon(self, now_ns: int) -> None:
