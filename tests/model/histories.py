@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
@@ -139,7 +140,7 @@ class Events:
         for session, names in posts.items():
             unread = [name for name in names if self.world.store.objects[name] is BAD]
             if unread == names and session not in {actor.session for actor in self.world.actors}:
-                self._start("revoke", lambda names=names, session=session: revoke(session, names))
+                self._start("revoke", partial(revoke, session, names))
                 return
 
     def _write(self, name: str, writer: Writer) -> None:
@@ -223,7 +224,11 @@ def play(
     faults: Faults, count: int, protocol: Protocol, lag_seconds: float = 0.0, machine: type[Turns] = Turns
 ) -> int:
     """That many histories of 50 turns; how many snapshots were committed in them. Raises BrokenError."""
-    These = type("These", (machine,), {"protocol": protocol, "lag_seconds": lag_seconds, "commits": 0})  # noqa: N806
+
+    class These(machine):  # type: ignore[valid-type, misc]
+        pass
+
+    These.protocol, These.lag_seconds = protocol, lag_seconds
     run_state_machine_as_test(
         seed(faults.seed)(These),
         settings=settings(
@@ -235,4 +240,4 @@ def play(
             suppress_health_check=list(HealthCheck),
         ),
     )
-    return These.commits
+    return int(These.commits)

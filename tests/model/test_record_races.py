@@ -176,7 +176,7 @@ def ended_in_the_middle(protocol: Protocol) -> World:
 
 def ended_before_a_post(protocol: Protocol) -> World:
     """The same, right before it posts: it looked, and posts all the same."""
-    return _ended_at(protocol, lambda step: creates("sessions/")(step) and step.value["n"] == 2)  # type: ignore[union-attr]
+    return _ended_at(protocol, lambda step: creates("sessions/")(step) and step.value["n"] == 2)
 
 
 def ended_before_the_name(protocol: Protocol) -> World:
