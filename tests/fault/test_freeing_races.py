@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from backupd.errors import BackupError, BusyError, ConflictError, StoppedError
+from backupd.errors import BackupError, BusyError, ConflictError, ObjectMissingError, StoppedError
 from backupd.model.orders import (
     BackupOrder,
     CheckOrder,
@@ -172,7 +173,11 @@ class Stage:
 
     def follow(self, records: Records) -> None:
         """What stands in for another snapshot holds what that one held."""
-        found = [records.snapshot(name.name) for name in records.snapshot_names()]
+        found: list[Snapshot] = []
+        for name in records.snapshot_names():
+            # Who asks may have slept since it was listed, and others dropped it.
+            with suppress(ObjectMissingError):
+                found.append(records.snapshot(name.name))
         listed = {naming.snapshot_id_text(one.id) for one in found}
         for one in found:
             old = naming.snapshot_id_text(one.rewriting.snapshot_id) if one.rewriting is not None else ""
