@@ -156,6 +156,8 @@ class Stage:
         self.contents = [random.randbytes(size) for size in (30_000, 50_000, 70_000, 90_000, 200_000)]
         self.noted: dict[str, dict[str, bytes]] = {}
         """Files of all snapshots that were told as good and not dropped."""
+        self.beside: dict[str, str] = {}
+        """Of what was written anew the one that it stands in for."""
         self.hosts: dict[str, Host] = {}
 
     def host(self, name: str) -> Host:
@@ -179,10 +181,15 @@ class Stage:
             with suppress(ObjectMissingError):
                 found.append(records.snapshot(name.name))
         listed = {naming.snapshot_id_text(one.id) for one in found}
+        for new, old in self.beside.items():
+            # Who may have had something freed under him drops what he wrote: the old one stands still.
+            if new not in listed and old in listed:
+                self.noted.pop(new, None)
         for one in found:
             old = naming.snapshot_id_text(one.rewriting.snapshot_id) if one.rewriting is not None else ""
             if old in self.noted:
                 self.noted[naming.snapshot_id_text(one.id)] = self.noted[old]
+                self.beside[naming.snapshot_id_text(one.id)] = old
                 if old not in listed:
                     del self.noted[old]
 
