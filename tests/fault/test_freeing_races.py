@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from backupd.errors import BackupError, BusyError, ConflictError, StoppedError
+from backupd.errors import BackupError, BusyError, ConflictError, ObjectMissingError, StoppedError
 from backupd.model.orders import (
     BackupOrder,
     CheckOrder,
@@ -155,6 +156,8 @@ class Stage:
         self.contents = [random.randbytes(size) for size in (30_000, 50_000, 70_000, 90_000, 200_000)]
         self.noted: dict[str, dict[str, bytes]] = {}
         """Files of all snapshots that were told as good and not dropped."""
+        self.beside: dict[str, str] = {}
+        """Of what was written anew the one that it stands in for."""
         self.hosts: dict[str, Host] = {}
 
     def host(self, name: str) -> Host:
@@ -172,12 +175,21 @@ class Stage:
 
     def follow(self, records: Records) -> None:
         """What stands in for another snapshot holds what that one held."""
-        found = [records.snapshot(name.name) for name in records.snapshot_names()]
+        found: list[Snapshot] = []
+        for name in records.snapshot_names():
+            # Who asks may have slept since it was listed, and others dropped it.
+            with suppress(ObjectMissingError):
+                found.append(records.snapshot(name.name))
         listed = {naming.snapshot_id_text(one.id) for one in found}
+        for new, old in self.beside.items():
+            # Who may have had something freed under him drops what he wrote: the old one stands still.
+            if new not in listed and old in listed:
+                self.noted.pop(new, None)
         for one in found:
             old = naming.snapshot_id_text(one.rewriting.snapshot_id) if one.rewriting is not None else ""
             if old in self.noted:
                 self.noted[naming.snapshot_id_text(one.id)] = self.noted[old]
+                self.beside[naming.snapshot_id_text(one.id)] = old
                 if old not in listed:
                     del self.noted[old]
 
