@@ -1,4 +1,4 @@
-"""Errors of the commands around a run."""
+"""Errors of what is done around a run: its commands, and the snapshots of file systems that it reads from."""
 
 from __future__ import annotations
 
@@ -28,3 +28,21 @@ class CommandSkippedError(SkippedError):
     """A command before the run said that nothing is to be backed up now."""
 
     code = "command.skipped"
+
+
+class FsSnapshotError(BackupError):
+    """No snapshot could be made of a file system with sources, and the set says that then nothing is backed up."""
+
+    code = "source.no_fs_snapshot"
+
+
+class FsSnapshotProgramError(FsSnapshotError):
+    """The program that makes snapshots of such a file system is not installed."""
+
+    code = "source.fs_snapshot_program"
+
+
+class FsSnapshotRightError(FsSnapshotError):
+    """backupd lacks the right to make snapshots of a file system."""
+
+    code = "source.fs_snapshot_right"

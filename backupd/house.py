@@ -12,15 +12,18 @@ from typing import Any, cast
 from backupd.errors import NotFoundError
 from backupd.model import (
     command_orders,
+    config_orders,
     destination_orders,
     events,
     explain_order,
+    fs_snapshots,
     notice_orders,
     orders,
     purge_orders,
+    search_orders,
     watch_orders,
 )
-from backupd.operations import rollback_alarm, temporary, traffic
+from backupd.operations import cache_place, rollback_alarm, temporary, traffic
 from backupd.operations.context import JobContext
 
 Operation = Callable[[Any, JobContext], events.Done]
@@ -53,12 +56,15 @@ OPERATIONS: dict[type[orders.Order], str] = {
     destination_orders.DestinationSessionsOrder: "backupd.operations.destination_sessions:run",
     destination_orders.DestinationAdoptOrder: "backupd.operations.destination_adopt:run",
     watch_orders.WatchOrder: "backupd.operations.watching:run",
-    orders.ConfigCheckOrder: "backupd.operations.config_check:run",
+    config_orders.ConfigCheckOrder: "backupd.operations.config_check:run",
     explain_order.ExplainOrder: "backupd.operations.explain:run",
+    search_orders.SuggestOrder: "backupd.operations.suggest:run",
+    search_orders.CoverageOrder: "backupd.operations.coverage:run",
     notice_orders.NoticeOrder: "backupd.operations.notices.running:run",
     notice_orders.AppriseOrder: "backupd.operations.notices.by_apprise:run",
     notice_orders.CertificateOrder: "backupd.operations.notices.certificates:run",
     command_orders.CommandOrder: "backupd.operations.commands.running:run",
+    fs_snapshots.FsSnapshotOrder: "backupd.operations.fs_snapshots.running:run",
 }
 """Module and function of the operation for each order."""
 
@@ -70,7 +76,7 @@ def operation_for(order: orders.Order) -> Operation:
 
     def carry_out(order: orders.Order, context: JobContext) -> events.Done:
         try:
-            with traffic.logged(order, context), temporary.chosen(order, context):
+            with traffic.logged(order, context), temporary.chosen(order, context), cache_place.chosen(order, context):
                 return traffic.added(rollback_alarm.sound(operation(order, context), context), order, context)
         except NotFoundError as error:
             # It is gone, not mistyped.

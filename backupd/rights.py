@@ -9,6 +9,18 @@ from contextlib import contextmanager
 from backupd.errors import RoleError
 from backupd.model.orders import Caller
 
+_CAP_SYS_ADMIN = 21
+
+
+def may_administrate() -> bool:
+    """Whether this process may mount, and remove what root alone removes (CAP_SYS_ADMIN)."""
+    try:
+        with open("/proc/self/status", "rb") as file:
+            rows = dict(line.split(b":", 1) for line in file.read().splitlines() if b":" in line)
+        return bool(int(rows[b"CapEff"], 16) >> _CAP_SYS_ADMIN & 1)
+    except (OSError, KeyError, ValueError):
+        return os.geteuid() == 0
+
 
 class Rights:
     """The rights of a process that may work for a caller. They are the whole process's, all its threads'.

@@ -286,6 +286,13 @@ class StreamError(BackupError):
     code = "source.stream_failed"
 
 
+class FewerFilesError(BackupError):
+    """All is stored, and it is far less than the last snapshot has: a disk may not be mounted."""
+
+    code = "source.fewer_files"
+    exit_code = 3
+
+
 class DatabaseInUseError(ConflictError):
     """A database that is to be filled holds something."""
 

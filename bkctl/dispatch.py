@@ -8,10 +8,10 @@ from urllib.parse import quote
 from backupd.errors import AccessError, DaemonUnreachableError, UsageError
 from backupd.model.any_order import AnyOrder
 from backupd.model.api import DestinationList, DestinationView, Overview, Started, StartRestore
+from backupd.model.config_orders import ConfigCheckOrder
 from backupd.model.destination_orders import ProxyTestOrder
 from backupd.model.orders import (
     BackupOrder,
-    ConfigCheckOrder,
     DecryptOrder,
     InfoOrder,
     KeyOrder,
@@ -19,6 +19,7 @@ from backupd.model.orders import (
     RestoreOrder,
 )
 from backupd.model.places import is_place, lies_in
+from backupd.model.search_orders import SuggestOrder
 from bkctl.daemon_client import DaemonClient
 from bkctl.daemon_job import DaemonJob, DaemonQuestion
 from bkctl.job_link import JobLink
@@ -77,9 +78,11 @@ def daemon_for(session: Session, order: AnyOrder) -> DaemonClient | None:
     is_about_nothing_stored = isinstance(order, InfoOrder) and not order.place
     is_our_own = is_about_nothing_stored or isinstance(order, DecryptOrder | ConfigCheckOrder)
     is_our_own = is_our_own or (isinstance(order, ProxyTestOrder) and order.access.proxy is not None)
-    if is_our_own or (session.has_no_daemon and word is None):
+    if is_our_own or (session.has_no_daemon and (word is None or isinstance(order, SuggestOrder))):
         return None
     client = client_of(session)
+    if isinstance(order, SuggestOrder):
+        return client if _is_admin(client) else None
     if word is not None:
         try:
             client.check_version()
@@ -96,9 +99,17 @@ def daemon_for(session: Session, order: AnyOrder) -> DaemonClient | None:
 def _knows(client: DaemonClient, order: AnyOrder, places: list[str]) -> bool:
     """Whether a daemon answers, to us, that knows one of the places; a one-shot it takes from its own kind alone."""
     try:
-        if isinstance(order, BackupOrder) and "admin" not in client.get("/v1/daemon", Overview).roles:
+        if isinstance(order, BackupOrder) and not _is_admin(client):
             return False
         known = client.get("/v1/destinations", DestinationList).destinations
     except (DaemonUnreachableError, AccessError):
         return False
     return any(lies_in(place, one.text.place) for one in known for place in places)
+
+
+def _is_admin(client: DaemonClient) -> bool:
+    """Whether a daemon answers to whom we are root's equal."""
+    try:
+        return "admin" in client.get("/v1/daemon", Overview).roles
+    except (DaemonUnreachableError, AccessError):
+        return False

@@ -6,6 +6,7 @@ import os
 
 from backupd.errors import UsageError
 from backupd.model.places import PlaceUrl, is_url
+from backupd.model.shortcuts import is_shortcut
 from bkctl.text import escape
 
 
@@ -32,6 +33,11 @@ def absolute_text(word: str) -> str:
         raise UsageError(
             f"'{escape(word)}' is not UTF-8 and can't be used here", hint="rename it, or reach it through a link"
         ) from error
+
+
+def source_text(word: str) -> str:
+    """A source of a set: a shortcut as it is written, else the absolute path; `./home` is always a path."""
+    return word if is_shortcut(word) else absolute_text(word)
 
 
 def stored_place(word: str, option: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from backupd.model.secret_references import SecretReference
+from bkctl.condition_options import condition_options
 from bkctl.filter_options import filter_options, given_filter_fields
 from bkctl.options import Decorated, tags
 from bkctl.places import absolute_text
@@ -16,7 +17,7 @@ from bkctl.words import number
 
 def set_options(command: Decorated) -> Decorated:
     """All settings of a backup set but its name, sources and destinations."""
-    command = filter_options(command)
+    command = filter_options(condition_options(command))
     for option in reversed(_SET_OPTIONS):
         command = option(command)
     return command
@@ -25,6 +26,8 @@ def set_options(command: Decorated) -> Decorated:
 def given_set_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a set's text that the options of `set_options` give; those not given are left out."""
     fields = {name: given[name] for name in _SET_FIELDS if given.get(name) is not None}
+    if given["without"]:
+        fields["without"] = [word for word in given["without"] if word]
     if given["max_concurrent"]:
         fields["max_concurrent"] = number("--max-concurrent", given["max_concurrent"])
     for name in _SET_PATHS:
@@ -60,6 +63,11 @@ _SET_FIELDS = (
     "migrate",
     "continuous",
     "time_zone",
+    "fs_snapshot",
+    "fs_snapshot_fallback",
+    "follow_links",
+    "cache",
+    "cache_min_size",
 )
 _SET_PATHS = ("temp_dir",)
 _SET_OPTIONS = (
@@ -73,6 +81,9 @@ _SET_OPTIONS = (
     ),
     click.option("--max-concurrent", metavar="N", help="Destinations at a time, 2 to 8; '' for all."),
     click.option("--one-file-system/--all-file-systems", default=None, help="Don't enter other file systems."),
+    click.option(
+        "--follow-links/--no-follow-links", default=None, help="Store also what links lead to outside the sources."
+    ),
     click.option("--max-age", metavar="D", help="How old the newest good snapshot may be; '' for no limit."),
     click.option("--stop-after", metavar="D", help="Stop each run then; the next one goes on; '' for no limit."),
     click.option("--quota", metavar="SIZE", help="The most it may take at each destination; '' for no limit."),
@@ -103,7 +114,24 @@ _SET_OPTIONS = (
     click.option("--verify", metavar="PERCENT", help="Read so much of what is stored a day; '' for nothing."),
     click.option("--migrate/--no-migrate", default=None, help="Store anew at each run what is not as it is set now."),
     click.option("--continuous/--not-continuous", default=None, help="Watch its sources; run when they change."),
+    click.option(
+        "--cache",
+        type=click.Choice(["full", "auto", "none"]),
+        help="What is kept here to be quick: all, chunks of large files alone, nothing; default: full.",
+    ),
+    click.option("--cache-min-size", metavar="SIZE", help="With --cache auto; '' for the default, 500KB."),
     click.option("--temp-dir", metavar="DIR", type=click.Path(), help="For temporary files; default: the daemon's."),
     click.option("--tag", metavar="K=V", multiple=True, help="Tag of each snapshot."),
+    click.option("--without", metavar="NAME", multiple=True, help="Leave movies, library, ... out of the source home."),
     click.option("--time-zone", metavar="ZONE", help="IANA name; default: the system's."),
+    click.option(
+        "--fs-snapshot",
+        type=click.Choice(["off", "auto", "btrfs", "zfs", "lvm", "apfs"]),
+        help="Read from snapshots of the sources' file systems, made before each run; default: off.",
+    ),
+    click.option(
+        "--fs-snapshot-fallback",
+        type=click.Choice(["fail", "live"]),
+        help="Where none can be made: end the run, or read files as they are; default: fail.",
+    ),
 )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import struct
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import msgspec
@@ -41,7 +41,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     signature: bytes
     """source.signature, empty when it is not to be trusted."""
     entry: bytes
-    """Encoded."""
+    """Encoded; empty where it is kept only in the snapshot (`FileCache.filled`)."""
 
     @property
     def known(self) -> bytes:
@@ -109,6 +109,8 @@ class FileCache:
         self.token = table.token
         """Of its run, where the sources are watched."""
         self._sorted: list[bytes] | None = None
+        self.entries: Callable[[bytes, Collection[bytes]], dict[bytes, bytes]] | None = None
+        """Gives encoded entries that are not kept here, by a directory's top node and their names."""
 
     def directory(self, path: bytes) -> CachedDirectory | None:
         """What was stored of a directory."""
@@ -132,6 +134,21 @@ class FileCache:
             return _rows_decoder.decode(self.read(piece))
         except MALFORMED as error:
             raise DamagedCacheError(f"the file cache {self.path} holds no rows: {error}") from error
+
+    def filled(self, rows: list[Row], node: bytes) -> list[Row]:
+        """Rows of a directory with the entries that are not kept here; those that can't be had are left out.
+
+        node: of the directory, empty where it was not finished. Raises DamagedCacheError.
+        """
+        bare = [row.name for row in rows if not row.entry]
+        if not bare:
+            return rows
+        found = self.entries(node, bare) if self.entries is not None and node else {}
+        return [
+            row if row.entry else Row(row.name, row.signature, found[row.name])
+            for row in rows
+            if row.entry or row.name in found
+        ]
 
     def read(self, piece: PieceRef) -> bytes:
         """The rows of a piece as they lie there, to carry them over. Raises DamagedCacheError."""

@@ -17,6 +17,7 @@ from backupd.daemon import account, deciding, job_destinations, periodic, purgin
 from backupd.daemon.after_run import follow_up
 from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.child import ChildJob
+from backupd.daemon.conditions import RunConditions
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.grouping import (
     Siblings,
@@ -34,6 +35,7 @@ from backupd.daemon.grouping import (
 )
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.job_limits import limits_of
+from backupd.daemon.leftovers import remove_after
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.migrating import is_migrating
 from backupd.daemon.outcome import GOOD, Outcome, joined
@@ -69,6 +71,7 @@ class Carrier:
         self._database, self._known, self._clock, self._environment = database, known, clock, environment
         self._files, self._bandwidth = files, bandwidth
         self.commands = RunCommands(database, known, clock, environment)
+        self._conditions = RunConditions(clock, environment)
         self._checks = periodic.PeriodicChecks(database, known, clock, environment, self._converse)
 
     def new_id(self) -> str:
@@ -101,7 +104,8 @@ class Carrier:
         is_seed = request.backup is not None and request.backup.seed_place is not None
         run = partial(self._seed, job, stored) if is_seed else partial(self._store, job, stored, destinations)
         at = [] if is_seed else destinations
-        return await self.commands.around(job, stored, at, run, self._checks.before_backup, self._keep_run)
+        made = partial(self.commands.around, job, stored, at, run, self._checks.before_backup, self._keep_run)
+        return await self._conditions.mind(job, stored, at, made, self._keep_run)
 
     async def _store(self, job: LiveJob, stored: StoredSet, destinations: Sequence[StoredDestination]) -> Outcome:
         """Back up to each of these."""
@@ -233,16 +237,15 @@ class Carrier:
         snapshot: str,
     ) -> Outcome:
         """Copy the snapshot that the job has made at the source. Raises BackupError where that can't be begun."""
-        request = job.request.backup
-        if request is None:
+        if (request := job.request.backup) is None:
             raise SourceNotFoundError("the job names nothing to do")
         limits = limits_of(job, stored, request, self._clock.now_ns())
         is_there = self._known.repository(stored.id, destination.id) is not None
         order = copy_order(stored, source, known, destination.text, limits=limits, snapshot=snapshot, existing=is_there)
         order = await asyncio.to_thread(with_secrets, order, stored.text)
         space = await quotas.limits(self._database, self._known, stored, destination)
-        order = msgspec.structs.replace(order, space=space)
-        return await self._converse(job, order, self._note_for(stored.id, destination))
+        note = self._note_for(stored.id, destination)
+        return await self._converse(job, msgspec.structs.replace(order, space=space), note)
 
     async def _keep_ended(
         self, job: LiveJob, stored: StoredSet, destination: StoredDestination, outcome: Outcome, began_ns: int
@@ -300,6 +303,7 @@ class Carrier:
             migrate=is_migrating(stored.text, request),
             file_states=kept,
             watched=request.watched,
+            grafts=job.grafts,
         )
 
         async def note(opened: Opened) -> None:
@@ -320,7 +324,7 @@ class Carrier:
     def _note_for(self, set_id: str | None, destination: StoredDestination) -> Note:
         async def note(opened: Opened) -> None:
             # Its set or its destination may have been removed while it waited.
-            stored = next((one for one in self._known.sets if one.id == set_id), None)
+            stored = self._known.find_set(set_id)
             if stored is not None and self._known.repository(stored.id, destination.id) is None:
                 await self._note_repository(stored, destination, opened)
 
@@ -366,10 +370,11 @@ class Carrier:
                 else:
                     job.hear(event)
         finally:
-            job.child = None
-            job.open_ask = None
+            job.child = job.open_ask = None
             ending = await child.end()
             self._bandwidth.release(order)
+            if last is None:
+                await remove_after(order, self._environment)
         if last is not None:
             return Outcome.said(last).stopped(_STOPPED)
         return Outcome.interrupted(_STOPPED) if job.ending is not None else Outcome.of(ending.error())
@@ -384,7 +389,7 @@ class Carrier:
     async def _keep_other_run(self, job: LiveJob, order: Order, outcome: Outcome, began_ns: int) -> None:
         """Keep what any other job of a known set at a known destination came to."""
         restore = job.request.restore
-        stored = next((one for one in self._known.sets if one.id == job.stored.set_id), None)
+        stored = self._known.find_set(job.stored.set_id)
         destination = self._known.destination_of(order.to if isinstance(order, ReplicateOrder) else order.place)
         purged = await purging.forget(self._database, self._known, self._files, order, outcome)
         if stored is None or destination is None or (restore is not None and restore.dry_run):

@@ -89,6 +89,7 @@ def plan(documents: Documents, known: Known, way: Way) -> tuple[Plan, list[Backu
     _check_users(known, {one.text.name for one in sets}, {one.id: one for one in made.destinations}, after, errors)
     named = {one.text.name for one in sets}
     notices, contacts = _take_noticed(documents, known, way, made, errors)
+    written_ids = {one.id for one in made.sets} | {one.id for one in made.destinations}
     for stored in known.sets:
         is_gone = stored.file is not None if way.is_kept else (way.prune and stored.file is None)
         if is_gone and stored.text.name not in named:
@@ -98,7 +99,7 @@ def plan(documents: Documents, known: Known, way: Way) -> tuple[Plan, list[Backu
             if notice.file is not None and notice.text.name not in notices:
                 _disable(notice, made)
         made.left = _left(known, named, {one.text.name for one in destinations}, notices, contacts)
-        _bring_policy(known, way, made, after)
+        _bring_policy(known, way, made, after, written_ids)
     made.warnings += [*remarks((one.text for one in sets), after)]
     return made, errors
 
@@ -208,39 +209,66 @@ def _moved(old: str | None, new: str | None) -> dict[str, Any]:
     return {"kept_in": {"from": old, "to": new}} if old != new else {}
 
 
-def _bring_policy(known: Known, way: Way, made: Plan, after: Mapping[str, DestinationText]) -> None:
-    """What is locked holds of all; what can't follow, or is none of those allowed, is told."""
-    written = {one.id for one in made.sets} | {one.id for one in made.destinations}
+def _bring_policy(
+    known: Known, way: Way, made: Plan, after: Mapping[str, DestinationText], written: Collection[str]
+) -> None:
+    """What is locked holds of all; what can't follow, or is none of those allowed, is told.
+
+    written: ids of what the documents changed, by the policy.
+    """
+    disabled = {one.id: one for one in made.sets if one.id not in written}
     existing: list[StoredSet | StoredDestination] = [*known.sets, *known.destinations]
-    for stored in existing:
-        if stored.id in written:
+    for before in existing:
+        if before.id in written:
             continue
-        area: PolicyArea = "sets" if isinstance(stored.text, SetText) else "destinations"
-        text = stored.text
-        for rule in way.policy:
-            try:
-                text = _following(text, area, rule, after, is_stored=stored.id in known.stored)
-            except BackupError as error:
-                made.against_policy.append(f"{error.message}: against {rule.origin}, it stays as it is")
+        stored = disabled.get(before.id, before)
+        text, against = _as_laid_down(stored.text, way.policy, after, is_stored=stored.id in known.stored)
+        made.against_policy += against
         if text != stored.text:
-            _put(msgspec.structs.replace(stored, text=text), made, difference(stored.text, text))
+            made.sets = [one for one in made.sets if one.id != stored.id]
+            _put(msgspec.structs.replace(stored, text=text), made, difference(before.text, text))
+
+
+def _as_laid_down(
+    text: SetText | DestinationText,
+    rules: Sequence[PolicyRule],
+    after: Mapping[str, DestinationText],
+    *,
+    is_stored: bool,
+) -> tuple[SetText | DestinationText, list[str]]:
+    """A text as all rules want it, or as many as it can follow; a sentence for each of the others."""
+    try:
+        return _following(text, rules, after, is_stored=is_stored), []
+    except BackupError:
+        left = list(rules)
+    while True:
+        against: list[tuple[PolicyRule, str]] = []
+        for rule in left:
+            try:
+                text = _following(text, [rule], after, is_stored=is_stored)
+            except BackupError as error:
+                against.append((rule, f"{error.message}: against {rule.origin}, it stays as it is"))
+        # One that needs another may stand before that.
+        if len(against) == len(left):
+            return text, [sentence for _, sentence in against]
+        left = [rule for rule, _ in against]
 
 
 def _following(
     old: SetText | DestinationText,
-    area: PolicyArea,
-    rule: PolicyRule,
+    rules: Sequence[PolicyRule],
     after: Mapping[str, DestinationText],
     *,
     is_stored: bool,
 ) -> SetText | DestinationText:
-    """A text as one rule wants it. Raises BackupError: it can't be so."""
-    new = locked(old, area, [rule])
+    """A text as rules want it. Raises BackupError: it can't be so."""
+    area: PolicyArea = "sets" if isinstance(old, SetText) else "destinations"
+    new = locked(old, area, rules)
     if isinstance(old, SetText) and isinstance(new, SetText) and new != old:
         if is_stored:
             refuse_fixed(old, new)
         new = check_set(new, after)
-    refuse(new, area, [rule])
+    refuse(new, area, rules)
     return new
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backupd.daemon.gate import ADMINS, Role
-from backupd.daemon.key_watching import tell_credentials
+from backupd.daemon.key_watching import caller
 from backupd.daemon.route import Call, Route
 from backupd.model.api import (
     ApplyConfig,
@@ -35,10 +35,8 @@ async def show(call: Call) -> ConfigView:
 async def apply(call: Call) -> Change:
     """Bring sets and destinations to what documents say."""
     body = call.body
-    change = await call.services.configuration.apply(body.documents, prune=body.prune, dry_run=body.dry_run)
-    if not change.dry_run:
-        await tell_credentials(call, change.diff)
-    return change
+    configuration = call.services.configuration
+    return await configuration.apply(body.documents, caller(call), prune=body.prune, dry_run=body.dry_run)
 
 
 async def export(call: Call) -> ConfigExport:
@@ -59,15 +57,13 @@ async def export(call: Call) -> ConfigExport:
 
 async def reload(call: Call) -> Change:
     """Read the files of the settings directory again."""
-    change = await call.services.configuration.reload()
-    await tell_credentials(call, change.diff)
-    return change
+    return await call.services.configuration.reload(caller(call))
 
 
 async def edit(call: Call) -> Change:
     """Write a value into backupd.yaml."""
     body = call.body
-    return await call.services.configuration.set(body.key, body.value, dry_run=body.dry_run)
+    return await call.services.configuration.set(body.key, body.value, caller(call), dry_run=body.dry_run)
 
 
 ROUTES = [

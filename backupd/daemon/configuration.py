@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -33,9 +33,13 @@ from backupd.settings.settings_edit import with_value
 from backupd.settings.yaml_text import Located
 
 _FACT, _POLICY_FACT = "settings", "policy"
+_BY_ITSELF = "a file of conf.d"
+"""Who changed what a start or a signal finds: nobody who called."""
 _DEFAULTS = dict(entries(DaemonSettings()))
 
 _log = logging.getLogger("backupd.settings")
+
+_Fact = TypeVar("_Fact")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +55,19 @@ class _Found:
 class Configuration:
     """What is in force. All on the event loop; files are read on other threads."""
 
-    def __init__(self, directory: str, database: Database, definitions: Definitions, clock: Clock) -> None:
+    def __init__(
+        self,
+        directory: str,
+        database: Database,
+        definitions: Definitions,
+        clock: Clock,
+        hear_changes: Callable[[Mapping[str, Any], str], Awaitable[None]],
+    ) -> None:
+        """hear_changes: gets what files or documents changed of definitions, as `Plan` has it, and who did it."""
         self.directory, self._database, self._definitions, self._clock = directory, database, definitions, clock
         self._one_at_a_time = asyncio.Lock()
         self._followers: list[Callable[[DaemonSettings], None]] = []
+        self._hear_changes = hear_changes
         self._located: Located[DaemonSettings] = Located(DaemonSettings(), config_files.settings_path(directory), None)
         self.policy: list[PolicyRule] = []
         """What root laid down of sets, destinations and settings."""
@@ -74,26 +87,20 @@ class Configuration:
 
     async def start(self) -> None:
         """Read all; with a fault in it the last good state goes on. Raises nothing for what stands in files."""
-        for name in (_FACT, _POLICY_FACT):
-            kept = await asyncio.wrap_future(self._database.read(fact, name))
-            if kept is not None:
-                self._kept[name] = kept
-        try:
-            if _FACT in self._kept:
-                value = msgspec.json.decode(self._kept[_FACT], type=DaemonSettings)
-                self._located = Located(value, self._located.name, None)
-            if _POLICY_FACT in self._kept:
-                self.policy = msgspec.json.decode(self._kept[_POLICY_FACT], type=list[PolicyRule])
-        except msgspec.MsgspecError as error:
-            # Another version had settings that this one does not know.
-            _log.warning("the settings kept from before are not understood: %s", error)
+        settings = await self._kept_before(_FACT, DaemonSettings)
+        if settings is not None:
+            self._located = Located(settings, self._located.name, None)
+        self.policy = await self._kept_before(_POLICY_FACT, list[PolicyRule]) or []
         try:
             await self.reload()
         except (UsageError, ConflictError) as error:
             _log.warning("%s; the last good settings are in force", error.message)
 
-    async def reload(self) -> Change:
-        """Read all files again. Raises ConfigError, ConflictError: nothing has changed then; StateFullError."""
+    async def reload(self, user: str = _BY_ITSELF) -> Change:
+        """Read all files again. Raises ConfigError, ConflictError: nothing has changed then; StateFullError.
+
+        user: who wants it.
+        """
         async with self._one_at_a_time:
             try:
                 found = await asyncio.to_thread(_read_all, self.directory)
@@ -102,11 +109,12 @@ class Configuration:
                 problems = error.context.get("problems") or [error.message + f" ({error.hint})" * bool(error.hint)]
                 self.warnings[:] = [f"{one}: the last good settings are in force" for one in problems]
                 raise
+            await self._hear_changes(made.changes, user)
             changes = _differences(self.settings, found.settings.value)
             self._located, self.policy = found.settings, found.policy
             await self._keep(_FACT, self.settings)
             await self._keep(_POLICY_FACT, self.policy)
-            self.warnings[:] = [*found.warnings, *found.documents.missing_secrets, *made.against_policy]
+            self.warnings[:] = [*found.warnings, *found.documents.missing, *made.against_policy]
             names = [one.text.name for one in self._definitions.destinations]
             self.warnings += unknown_destinations(self.settings.bandwidth, names)
             for adopt in self._followers:
@@ -128,8 +136,11 @@ class Configuration:
         finally:
             tell_done()
 
-    async def apply(self, texts: Sequence[ConfigDocument], *, prune: bool, dry_run: bool) -> Change:
-        """Bring sets and destinations to what documents say. Raises UsageError, ConfigError, ConflictError."""
+    async def apply(self, texts: Sequence[ConfigDocument], user: str, *, prune: bool, dry_run: bool) -> Change:
+        """Bring sets and destinations to what documents say. Raises UsageError, ConfigError, ConflictError.
+
+        user: who wants it.
+        """
         if any(one.holds == "settings" for one in texts):
             raise UsageError("backupd.yaml is not applied", hint="bkctl config set changes it")
         documents = await asyncio.to_thread(read, texts, self.policy)
@@ -140,20 +151,22 @@ class Configuration:
             raise UsageError(f"{empty}: that would disable all sets", hint=hint)
         if not dry_run:
             hint = "put it there first; --dry-run goes on without it"
-            documents.errors += [ConfigError(one, hint=hint) for one in documents.missing_secrets]
+            documents.errors += [ConfigError(one, hint=hint) for one in documents.missing]
         maker = self._maker(documents, self.policy, is_kept=False, prune=prune)
         made = await self._definitions.apply(maker, dry_run=dry_run)
-        warnings = [*documents.missing_secrets, *made.warnings]
+        if not dry_run:
+            await self._hear_changes(made.changes, user)
+        warnings = [*documents.missing, *made.warnings]
         return Change(changed=bool(made.changes), diff=made.changes, dry_run=dry_run, warnings=warnings)
 
-    async def set(self, key: str, value: str, *, dry_run: bool) -> Change:
+    async def set(self, key: str, value: str, user: str, *, dry_run: bool) -> Change:
         """Write a value into backupd.yaml, then reload. Raises UsageError, ConfigError, AccessError."""
         async with self._one_at_a_time:
             new = await asyncio.to_thread(self._edit, key, value, dry_run=dry_run)
             changes = _differences(self.settings, new)
         if not dry_run:
             try:
-                await self.reload()
+                await self.reload(user)
             except ConfigError as error:
                 path = config_files.settings_path(self.directory)
                 raise ConfigError(
@@ -216,6 +229,19 @@ class Configuration:
         if not dry_run and changed != text:
             config_files.write_text(path, changed)
         return found.value
+
+    async def _kept_before(self, name: str, kind: type[_Fact]) -> _Fact | None:
+        """What was in force last; None: nothing was, or it is not understood."""
+        text = await asyncio.wrap_future(self._database.read(fact, name))
+        if text is None:
+            return None
+        self._kept[name] = text
+        try:
+            return msgspec.json.decode(text, type=kind)
+        except msgspec.MsgspecError as error:
+            # Another version had settings that this one does not know.
+            _log.warning("the %s kept from before is not understood: %s", name, error)
+            return None
 
     async def _keep(self, name: str, value: DaemonSettings | list[PolicyRule]) -> None:
         text = msgspec.json.encode(value).decode()

@@ -21,6 +21,7 @@ from backupd.catalog.definitions import StoredSet
 from backupd.catalog.jobs import StoredJob
 from backupd.clock import Clock
 from backupd.daemon.child import ChildJob
+from backupd.daemon.conditions import Conditions
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.jobs import Jobs
 from backupd.daemon.outcome import GOOD
@@ -28,6 +29,7 @@ from backupd.daemon.requests import BackupRequest, JobRequest
 from backupd.errors import BackupError
 from backupd.model.events import Changed, Failed
 from backupd.model.sets import ContinuousText
+from backupd.model.shortcuts import NO_SHORTCUTS, paths_among, shortcuts_among
 from backupd.model.store_access import StoreAccess
 from backupd.model.watch_orders import Apart, WatchOrder
 from backupd.model.watching import WatchedSince
@@ -37,6 +39,8 @@ from backupd.rules.filter_checking import filter_word
 _TICK_SECONDS = 0.5
 _AGAIN_SECONDS = (5.0, 60.0, 600.0, 3600.0)
 """After a watching process that died, or a run that went wrong: the first time, the second …"""
+_CONDITION_SECONDS = (2.0, 5.0, 30.0)
+"""Between two looks at conditions that keep a run from being begun: the first time, the second …"""
 _MOST_BYTES = 256 << 10
 """Of the paths that a run is told of: they stand in its order, and in the catalog."""
 _WHOLE_SECONDS = 86_400.0
@@ -71,6 +75,10 @@ class _Watched:
         self.job = ""
         self.trouble = ""
         """Why not all is watched."""
+        self.unmet = ""
+        """Why its run is not begun, which is due."""
+        self.unmet_count = 0
+        """How often that was seen since it was due."""
 
     def note(self, now: float, changed: Changed) -> None:
         """Something changed."""
@@ -111,6 +119,7 @@ class Continuous:
 
     def __init__(self, known: Definitions, jobs: Jobs, clock: Clock, environment: Mapping[str, str]) -> None:
         self._known, self._jobs, self._clock, self._environment = known, jobs, clock, environment
+        self._conditions = Conditions(environment)
         self._watched: dict[str, _Watched] = {}
         self._logs = _own_logs()
         self._seen: tuple[object, ...] = ()
@@ -118,8 +127,10 @@ class Continuous:
 
     @property
     def warnings(self) -> list[str]:
-        """A sentence for each set of which not all is watched."""
-        return [f"{one.stored.text.name}: {one.trouble}" for one in self._watched.values() if one.trouble]
+        """A sentence for each set of which not all is watched, or whose run waits for a condition."""
+        known = self._watched.values()
+        waiting = [f"{one.stored.text.name}: what changed is not stored yet: {one.unmet}" for one in known if one.unmet]
+        return [*(f"{one.stored.text.name}: {one.trouble}" for one in known if one.trouble), *waiting]
 
     async def keep_up(self) -> None:
         """For ever: watch what is to be watched, and begin what is due."""
@@ -145,7 +156,21 @@ class Continuous:
         now = asyncio.get_running_loop().time()
         for one in self._watched.values():
             if one.due is not None and one.due <= now and self._jobs.is_busy(one.stored.id) is None:
+                if await self._waits(one, now):
+                    continue
                 await self._begin(one, now)
+
+    async def _waits(self, one: _Watched, now: float) -> bool:
+        """Whether a condition of the set keeps its run from being begun: a job every minute would only say so."""
+        text = one.stored.text.conditions
+        unmet = "; ".join((await self._conditions.look(text)).unmet) if text is not None else ""
+        if unmet != one.unmet:
+            one.unmet = unmet
+            _log.info("%s: %s", one.stored.text.name, f"its run waits: {unmet}" if unmet else "its run waits no longer")
+        if unmet:
+            one.not_before = now + _CONDITION_SECONDS[min(one.unmet_count, len(_CONDITION_SECONDS) - 1)]
+        one.unmet_count = one.unmet_count + 1 if unmet else 0
+        return bool(unmet)
 
     async def _adopt(self) -> None:
         """Watch what sets say now, and nothing else."""
@@ -187,7 +212,8 @@ class Continuous:
                 apart.append(Apart(place=one.text.place, access=access))
         return WatchOrder(
             place="",
-            sources=[os.fsencode(path) for path in text.paths or stored.text.sources],
+            sources=[os.fsencode(path) for path in text.paths or paths_among(stored.text.sources)],
+            shortcuts=NO_SHORTCUTS if text.paths else shortcuts_among(stored.text.sources, stored.text.without),
             filters=[filter_word(one) for one in stored.text.filters],
             one_file_system=stored.text.one_file_system,
             apart=apart,

@@ -130,12 +130,16 @@ class Definitions:
         found = [one for one in self.destinations if lies_in(place, one.text.place)]
         return max(found, key=lambda one: len(one.text.place), default=None)
 
+    def find_set(self, set_id: str | None) -> StoredSet | None:
+        """A set by its whole id. None: it was removed meanwhile, or none is meant."""
+        return next((stored for stored in self.sets if stored.id == set_id), None)
+
     def set_by_id(self, set_id: str) -> StoredSet:
         """A set by its whole id. Raises SetNotFoundError: it was removed meanwhile."""
-        for stored in self.sets:
-            if stored.id == set_id:
-                return stored
-        raise SetNotFoundError("the set was removed meanwhile")
+        stored = self.find_set(set_id)
+        if stored is None:
+            raise SetNotFoundError("the set was removed meanwhile")
+        return stored
 
     def repository(self, set_id: str, destination_id: str) -> StoredRepository | None:
         """Where a set is stored at a destination, None before its first run there."""
@@ -193,7 +197,7 @@ class Definitions:
     async def add_set(self, text: SetText, *, dry_run: bool = False) -> StoredSet:
         """Make a set. Raises NameTakenError, DestinationNotFoundError, ConfigError, StateFullError."""
         async with self._changing:
-            text = check_set(text, self.places)
+            text = await asyncio.to_thread(check_set, text, self.places)
             refuse_taken(text.name, self.sets)
             made = StoredSet(id=new_id("b", is_dry=dry_run), text=text, file=None, created_ns=self._clock.now_ns())
             if not dry_run:
@@ -208,8 +212,8 @@ class Definitions:
         Raises as `add_set`, KeptInFileError, ConflictError: it is stored somewhere, and that can't follow.
         """
         async with self._changing:
-            self.refuse_kept(stored)
-            text = check_set(text, self.places)
+            self.refuse_kept(stored := self.set_by_id(stored.id))
+            text = await asyncio.to_thread(check_set, text, self.places)
             if stored.id in self._stored:
                 refuse_fixed(stored.text, text)
             refuse_taken(text.name, [one for one in self.sets if one.id != stored.id])
@@ -245,7 +249,7 @@ class Definitions:
         place_anew: its place is taken as it is now, whatever disk it was on.
         """
         async with self._changing:
-            self.refuse_kept(stored)
+            self.refuse_kept(stored := self.destination(stored.id))
             text = with_place(check_destination(text), stored.id)
             check_known(text.place)
             others = [one for one in self.destinations if one.id != stored.id]
@@ -255,7 +259,7 @@ class Definitions:
             if stored.text.pool is not None and text.pool is None:
                 raise ConflictError(f"{stored.text.name} is a pool", hint="make a destination of its own for the place")
             made, changes = msgspec.structs.replace(stored, text=text, file=None), difference(stored.text, text)
-            users = self._renamed(stored, text)
+            users = await asyncio.to_thread(self._renamed, stored, text)
             pools = self._pools_renamed(stored, text.name)
             kept = None if place_anew else await volumes.kept(self._database, made)
             volume = await volumes.look(text) if kept is None else kept
@@ -276,13 +280,13 @@ class Definitions:
     async def remove_set(self, stored: StoredSet) -> None:
         """Forget a set; what it stored stays. Raises KeptInFileError."""
         async with self._changing:
-            self.refuse_kept(stored)
+            self.refuse_kept(stored := self.set_by_id(stored.id))
             await self._write(rows.remove_set, stored.id)
 
     async def remove_destination(self, stored: StoredDestination) -> None:
         """Forget a destination; what is stored there stays. Raises KeptInFileError, ConflictError: it is in use."""
         async with self._changing:
-            self.refuse_kept(stored)
+            self.refuse_kept(stored := self.destination(stored.id))
             users = self.users_of(stored)
             if users:
                 raise ConflictError(

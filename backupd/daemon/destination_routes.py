@@ -6,9 +6,10 @@ from backupd.catalog.definitions import StoredDestination
 from backupd.daemon import seeding
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import ADMINS, EVERYONE
-from backupd.daemon.key_watching import tell_credentials
+from backupd.daemon.key_watching import caller, tell_credentials
 from backupd.daemon.route import Call, Route
 from backupd.model.api import Change, DestinationChange, DestinationList, DestinationView, EditDestination
+from backupd.rules.definition_rules import check_destination
 from backupd.rules.option_policy import by_policy, refuse
 
 
@@ -41,7 +42,8 @@ async def show_destination(call: Call) -> DestinationView:
 async def add_destination(call: Call) -> DestinationChange:
     """Make a destination."""
     known, edit = call.services.definitions, call.body
-    text = by_policy(edit.text, "destinations", call.services.configuration.policy, edit.said)
+    policy = call.services.configuration.policy
+    text = by_policy(edit.text, "destinations", policy, edit.said, check_destination)
     made = await known.add_destination(text, dry_run=edit.dry_run)
     return DestinationChange(destination=view(made, known), change=Change(changed=True, dry_run=edit.dry_run))
 
@@ -50,13 +52,13 @@ async def edit_destination(call: Call) -> DestinationChange:
     """Give a destination a new text."""
     known, edit = call.services.definitions, call.body
     stored = known.destination(call.path["destination"])
-    refuse(edit.text, "destinations", call.services.configuration.policy, stored.text)
+    refuse(check_destination(edit.text), "destinations", call.services.configuration.policy, stored.text)
     made, changes = await known.change_destination(
         stored, edit.text, dry_run=edit.dry_run, place_anew=edit.place_anew
     )
     change = Change(changed=bool(changes), diff=changes, dry_run=edit.dry_run)
     if not edit.dry_run:
-        await tell_credentials(call, {f"destination/{made.text.name}": changes})
+        await tell_credentials(call.services.notices, {f"destination/{made.text.name}": changes}, caller(call))
     return DestinationChange(destination=view(made, known), change=change)
 
 

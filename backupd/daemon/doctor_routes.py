@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from backupd.catalog import jobs as rows
 from backupd.catalog.definitions import StoredSet
 from backupd.catalog.reserve import RESERVE_BYTES
-from backupd.daemon import other_starters, sleeping
+from backupd.daemon import conditions, other_starters, sleeping
 from backupd.daemon.gate import WATCHERS
 from backupd.daemon.mail_reaching import try_mail
 from backupd.daemon.places import DaemonPlaces
@@ -38,6 +38,7 @@ async def examine(call: Call) -> Examination:
         *await asyncio.to_thread(_of_places, services.places),
         *await asyncio.to_thread(sleeping.findings, services.environment, _waking(sets)),
         *await asyncio.to_thread(other_starters.findings, services.environment, scheduled),
+        *await conditions.findings([one.text for one in sets if one.text.enabled], services.environment),
         *await try_mail(services.configuration.settings.smtp, services.definitions.proxy, notices, services.clock),
         _of_clock(services.clock.now_ns(), newest_ns),
         *_of_keys([(one.text.name, keys[one.id]) for one in sets if one.id in keys], unreadable),

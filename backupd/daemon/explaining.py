@@ -1,4 +1,4 @@
-"""`set explain`: the question, with what the set says of itself."""
+"""`set explain`, `suggest` and `coverage`: the questions, with what sets say of themselves."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 
 from backupd.daemon.definitions import Definitions
 from backupd.model.explain_order import ExplainedStore, ExplainOrder
+from backupd.model.search_orders import KnownSet
+from backupd.model.shortcuts import paths_among, shortcuts_among
 from backupd.rules.filter_checking import filter_word
 
 
@@ -16,10 +18,24 @@ def explain_order(known: Definitions, asked: ExplainOrder) -> ExplainOrder:
         place="",
         set_name=text.name,
         paths=asked.paths,
-        sources=[os.fsencode(path) for path in text.sources],
+        sources=[os.fsencode(path) for path in paths_among(text.sources)],
+        shortcuts=shortcuts_among(text.sources, text.without),
         filters=[filter_word(one) for one in text.filters],
         filter_words=text.filter_words,
         one_file_system=text.one_file_system,
+        follow_links=text.follow_links,
         stores=[ExplainedStore(place=known.destination(name).text.place) for name in text.to],
         time_zone=text.time_zone,
     )
+
+
+def known_sets(known: Definitions) -> list[KnownSet]:
+    """All sets of the daemon, for what is asked of all of them."""
+    return [
+        KnownSet(
+            taken_in=explain_order(known, ExplainOrder(place="", set_name=one.id, paths=[])),
+            streams=[str(stream.kind) for stream in one.text.streams],
+            enabled=one.text.enabled,
+        )
+        for one in known.sets
+    ]

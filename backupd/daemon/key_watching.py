@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
+from backupd.daemon.definitions import Definitions
+from backupd.daemon.notices.hub import Notices
 from backupd.daemon.route import Call
-from backupd.daemon.services import Services
 from backupd.errors import BackupError
 from backupd.model.events import Done, Failed, FromJob
 from backupd.model.notices import KeyUse
@@ -21,10 +22,14 @@ class KeyWatch:
     """Of one question, for as long as it is carried out."""
 
     def __init__(self, call: Call, order: KeyOrder) -> None:
-        """order: with the place that its process opens."""
+        """order: with the place that its process opens. Raises SetNotFoundError."""
         self._services, self._order = call.services, order
-        peer = call.peer
-        self._user = peer.name or f"uid {peer.uid}"
+        self._user = caller(call)
+        known = call.services.definitions
+        destination = known.destination_of(order.place)
+        # Before its process begins: a set that is removed meanwhile is no reason to be silent.
+        self._set_name = _set_at(known, order)
+        self._destination = destination.text.name if destination is not None else None
         self._is_over = False
 
     async def hear(self, event: FromJob) -> None:
@@ -50,30 +55,32 @@ class KeyWatch:
             self._services.start(self._services.notices.tell_key(self._use(is_whole=False)))
 
     def _use(self, slot: str = "", label: str = "", *, is_whole: bool = True) -> KeyUse:
-        known = self._services.definitions
-        destination = known.destination_of(self._order.place)
         return KeyUse(
             verb=self._order.verb,
             user=self._user,
-            set_name=_set_at(self._services, self._order),
-            destination=destination.text.name if destination is not None else None,
+            set_name=self._set_name,
+            destination=self._destination,
             slot=slot,
             label=label,
             is_whole=is_whole,
         )
 
 
-async def tell_credentials(call: Call, diff: Mapping[str, Any]) -> None:
+def caller(call: Call) -> str:
+    """Who calls, as notices name him."""
+    return call.peer.name or f"uid {call.peer.uid}"
+
+
+async def tell_credentials(notices: Notices, diff: Mapping[str, Any], user: str) -> None:
     """Tell of destinations that were there before and whose login is now read from elsewhere.
 
-    diff: what was changed, as `config apply` has it.
+    diff: what was changed, as `config apply` has it. user: who did it.
     """
     for thing, fields in sorted(diff.items()):
         kind, _, name = thing.partition("/")
         if kind == "destination" and "credentials" in fields and not _is_new(fields):
-            user = call.peer.name or f"uid {call.peer.uid}"
             use = KeyUse(verb="credentials", user=user, set_name=None, destination=name)
-            await call.services.notices.tell_key(use)
+            await notices.tell_key(use)
 
 
 def _is_new(fields: Mapping[str, Any]) -> bool:
@@ -81,11 +88,11 @@ def _is_new(fields: Mapping[str, Any]) -> bool:
     return isinstance(name, dict) and name.get("from") is None
 
 
-def _set_at(services: Services, order: KeyOrder) -> str | None:
-    """Name of the set whose repository is opened; None: it is of no set here."""
-    known = services.definitions
+def _set_at(known: Definitions, order: KeyOrder) -> str | None:
+    """Name of the set whose repository is opened; None: it is of no set here. Raises SetNotFoundError."""
     places = {one.id: one.text.place for one in known.destinations}
     for row in known.repositories:
         if row.destination_id in places and inside(places[row.destination_id], row.repository) == order.place:
-            return next((one.text.name for one in known.sets if one.id == row.set_id), None)
+            stored = known.find_set(row.set_id)
+            return stored.text.name if stored is not None else None
     return known.set(order.set_name).text.name if order.set_name is not None else None

@@ -15,6 +15,7 @@ from backupd.daemon.following import Follower
 from backupd.daemon.queue import Waiting
 from backupd.daemon.requests import JobRequest
 from backupd.model.events import Ask, FilesUnderWay, FromJob, Log, Progress, Severity, Step
+from backupd.model.grafts import Graft
 from backupd.model.jobs import LogLine
 from backupd.model.steering import CancelRequest
 from backupd.sizes import format_seconds
@@ -64,6 +65,8 @@ class LiveJob:
         """Ids of destinations at which this job tried a periodic check and was let in."""
         self.around: StoredSet | None = None
         """The set whose commands are run around it, once that has begun."""
+        self.grafts: list[Graft] = []
+        """Where its runs read what lies in snapshots of file systems."""
         self.commands: list[dict[str, Any]] = []
         """What became of them."""
 

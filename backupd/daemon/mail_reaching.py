@@ -11,7 +11,8 @@ from contextlib import suppress
 from backupd.clock import Clock
 from backupd.daemon.notices.orders import way_to
 from backupd.destination.proxy import dial
-from backupd.errors import BackupError
+from backupd.destination.tls import verifying_context
+from backupd.errors import BackupError, UsageError
 from backupd.model.notices import NoticeText, kind_of
 from backupd.model.sets import ProxyText
 from backupd.model.status import Finding
@@ -46,6 +47,9 @@ async def try_mail(
         # The look-up of a name heeds no limit of a socket's.
         way = await way_to(server.host, server.proxy, proxy)
         greeting = await asyncio.wait_for(asyncio.to_thread(_greeting, server, way, clock, seconds), seconds)
+    except UsageError as error:
+        message, mend = f"{error.message}, {whose}", f"{error.hint}: bkctl config set smtp.ca_file"
+        return [Finding(check=check, verdict="wrong", message=message, mend=mend)]
     except BackupError as error:
         mend = f"bkctl config test-proxy --to {host}:{server.used_port}; past it: bkctl config set smtp.proxy direct"
         return [Finding(check=check, verdict="wrong", message=f"{error.message}, {whose}", mend=mend)]
@@ -60,13 +64,13 @@ async def try_mail(
 
 
 def _greeting(server: MailSettings, way: Proxy | None, clock: Clock, seconds: float) -> str:
-    """The first line that the server says, cut. Raises OSError, and of the proxy BackupError."""
+    """The first line that the server says, cut. Raises OSError, of the proxy BackupError, UsageError of `ca_file`."""
     until = clock.monotonic() + seconds
+    secure = verifying_context(server.ca_file) if server.security == "tls" else None
     with dial(server.host, server.used_port, way, seconds) as plain:
-        if server.security != "tls":
+        if secure is None:
             return _first_line(plain, clock, until)
-        context = ssl.create_default_context(cafile=server.ca_file)
-        with context.wrap_socket(plain, server_hostname=server.host) as line:
+        with secure.wrap_socket(plain, server_hostname=server.host) as line:
             return _first_line(line, clock, until)
 
 

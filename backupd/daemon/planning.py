@@ -11,6 +11,7 @@ import msgspec
 
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
 from backupd.daemon.definitions import Definitions
+from backupd.model.cache_modes import DEFAULT_MIN_SIZE, CacheUse
 from backupd.model.orders import (
     BackupOrder,
     FreeOrder,
@@ -24,8 +25,11 @@ from backupd.model.orders import (
 from backupd.model.places import inside
 from backupd.model.purge_orders import PurgeOrder
 from backupd.model.sets import DestinationText, SetText
+from backupd.model.shortcuts import paths_among, shortcuts_among
 from backupd.model.streams import StreamOrder, StreamText
+from backupd.model.tolerance import ToleranceOrder
 from backupd.rules.filter_checking import filter_word
+from backupd.rules.tolerance_checking import drop_permille
 from backupd.settings.secrets import read_secret
 from backupd.sizes import parse_duration, parse_parity, parse_size
 
@@ -55,13 +59,15 @@ def backup_order(
         unlock=Unlock(secret=secret),
         new_secret=secret if text.encryption == "password" else None,
         time_zone=text.time_zone,
-        sources=[os.fsencode(path) for path in text.sources],
+        sources=[os.fsencode(path) for path in paths_among(text.sources)],
+        shortcuts=shortcuts_among(text.sources, text.without),
         set_name=text.name,
         set_id=bytes.fromhex(identity[1:]),
         own=own,
         existing=known is not None,
         filters=[filter_word(one) for one in text.filters],
         one_file_system=text.one_file_system,
+        follow_links=text.follow_links,
         if_running="wait",
         tags={**text.tags, **tags},
         dry_run=dry_run,
@@ -78,7 +84,16 @@ def backup_order(
         parity=parity_of(text),
         streams=stream_orders(text.streams),
         filter_words=text.filter_words,
+        tolerance=ToleranceOrder(rules=text.tolerate, drop_permille=drop_permille(text.drop_warning)),
+        cache=cache_use(text),
     )
+
+
+def cache_use(text: SetText) -> CacheUse:
+    """How jobs of a set use the caches of its places. Raises UsageError."""
+    if text.cache != "auto":
+        return CacheUse(mode=text.cache)
+    return CacheUse(mode="auto", min_bytes=parse_size(text.cache_min_size or DEFAULT_MIN_SIZE))
 
 
 def stream_orders(streams: list[StreamText]) -> list[StreamOrder]:

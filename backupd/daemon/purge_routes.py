@@ -76,7 +76,7 @@ def stored_set(known: Definitions, order: PurgeOrder) -> StoredSet | None:
         is_there = one.destination_id == (destination.id if destination is not None else "")
         is_meant = not order.set_names or one.stored_set_id in order.set_names
         if is_there and is_meant and one.repository == repository:
-            return next((stored for stored in known.sets if stored.id == one.set_id), None)
+            return known.find_set(one.set_id)
     return None
 
 

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 import msgspec
 
-from backupd.daemon.explaining import explain_order
+from backupd.daemon.explaining import explain_order, known_sets
 from backupd.daemon.gate import ACTORS, ADMINS, EVERYONE, RESTORERS, RUNNERS, WATCHERS, Role, caller_of, check
 from backupd.daemon.key_watching import KeyWatch
 from backupd.daemon.place_finding import find_home, find_place
@@ -46,6 +46,7 @@ from backupd.model.orders import (
     SnapshotVersionsOrder,
 )
 from backupd.model.purge_orders import PurgeOrder
+from backupd.model.search_orders import CoverageOrder, SuggestOrder
 from backupd.model.steering import Answer, CancelRequest
 
 QUESTIONS: dict[type[Order], tuple[Role, ...]] = {
@@ -69,6 +70,8 @@ QUESTIONS: dict[type[Order], tuple[Role, ...]] = {
     BackupOrder: ADMINS,
     ProxyTestOrder: ADMINS,
     ExplainOrder: ADMINS,
+    SuggestOrder: ADMINS,
+    CoverageOrder: WATCHERS,
 }
 """What may be asked, and by whom; who isn't admin is shown what he could have read."""
 
@@ -121,9 +124,18 @@ async def end(call: Call) -> Change:
     return Change(changed=await call.services.queries.answer(call.path["name"], call.peer.uid, message))
 
 
-async def _of_set(call: Call, order: DestinationAdoptOrder | RetentionOrder | PurgeOrder | ExplainOrder) -> AnyOrder:
-    """What is about a set that is known here, whatever the client says of it."""
+_ABOUT_SETS = DestinationAdoptOrder | RetentionOrder | PurgeOrder | ExplainOrder | SuggestOrder | CoverageOrder
+
+
+async def _of_sets(
+    call: Call,
+    order: DestinationAdoptOrder | RetentionOrder | PurgeOrder | ExplainOrder | SuggestOrder | CoverageOrder,
+) -> AnyOrder:
+    """What is about sets that are known here, whatever the client says of them."""
     known = call.services.definitions
+    if isinstance(order, SuggestOrder | CoverageOrder):
+        # Watchers are told of places and homes, and of no file of anyone's; with the daemon's rights.
+        return msgspec.structs.replace(order, place="", sets=known_sets(known), caller=None)
     if isinstance(order, ExplainOrder):
         return explain_order(known, order)
     if isinstance(order, PurgeOrder):
@@ -152,8 +164,8 @@ async def _placed(call: Call, order: AnyOrder) -> AnyOrder:
             return DestinationTestOrder(place=known.destination(order.place).text.place, quick=order.quick)
         case DestinationHealOrder():
             return DestinationHealOrder(place=known.destination(order.place).text.place)
-        case DestinationAdoptOrder() | RetentionOrder() | PurgeOrder() | ExplainOrder():
-            return await _of_set(call, order)
+        case _ if isinstance(order, _ABOUT_SETS):
+            return await _of_sets(call, order)
         case DestinationSessionsOrder() | DestinationUncoverOrder():
             return msgspec.structs.replace(order, place=known.destination(order.place).text.place, caller=None)
         case BackupOrder() | ProxyTestOrder():

@@ -52,6 +52,8 @@ def report_of(row: ReportRow) -> Report:
         free_bytes=_number(place, "free_bytes"),
         freed_bytes=_number(facts, "freed_bytes"),
         problems=_problems(facts),
+        problem_kinds=_by_kind(facts, "kinds"),
+        tolerated=_by_kind(facts, "tolerated"),
     )
 
 
@@ -84,6 +86,11 @@ def _problems(facts: dict[str, Any]) -> int:
     """Of a check the findings, of others the entries."""
     told = facts.get("problems")
     return told if isinstance(told, int) else _number(told, "count") or 0
+
+
+def _by_kind(facts: dict[str, Any], name: str) -> dict[str, int]:
+    told = _part(_part(facts, "problems"), name)
+    return {kind: number for kind, number in told.items() if isinstance(number, int)}
 
 
 def _place(facts: dict[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -25,6 +25,7 @@ from backupd.command_errors import CommandFailedError, CommandSkippedError
 from backupd.daemon.child import ChildJob
 from backupd.daemon.command_facts import told_of, warned, with_commands
 from backupd.daemon.definitions import Definitions
+from backupd.daemon.fs_snapshots import FsSnapshots
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import Outcome
 from backupd.errors import BackupError
@@ -33,6 +34,8 @@ from backupd.model.commands import CommandText, When
 from backupd.model.events import Done, Failed, Item
 from backupd.model.jobs import ended_state
 from backupd.model.steering import CancelRequest
+from backupd.operations.programs.groups import signal_group
+from backupd.rules.command_rules import ends_run
 from backupd.rules.names import short
 
 _STOPPING_SECONDS = 10.0
@@ -63,10 +66,17 @@ class RunCommands(FollowUp):
     def __init__(self, database: Database, known: Definitions, clock: Clock, environment: Mapping[str, str]) -> None:
         """environment: of job processes."""
         self._database, self._known, self._clock, self._environment = database, known, clock, environment
+        self.fs_snapshots = FsSnapshots(clock, environment)
         self.is_stopping: Callable[[], bool] = lambda: False
         """Whether the daemon ends."""
         self.hand_out: Callable[[str], Awaitable[None]] | None = None
         """Waits until what is told of the end of a job was handed out."""
+
+    def begin(self, state: str, is_stopping: Callable[[], bool]) -> RunCommands:
+        """Remove what runs of a former daemon left standing. state: directory. is_stopping: whether this one ends."""
+        self.is_stopping = is_stopping
+        self.fs_snapshots.sweep(state)
+        return self
 
     async def around(
         self,
@@ -83,12 +93,14 @@ class RunCommands(FollowUp):
         """
         began_ns = self._clock.now_ns()
         request = job.request.backup
+        if request is not None and not request.dry_run and stored.text.fs_snapshot != "off":
+            # After the commands before the run, for these bring data into a state to be read.
+            run = partial(self._with_snapshots, job, stored, destinations, run, check, keep)
         if not stored.text.commands or request is None or request.dry_run:
             return await run()
         if any(one.when == "pre" for one in stored.text.commands):
             await check(job, stored, destinations)
         job.around = stored
-        # File systems are frozen or snapshots of them made after this, for commands bring data into a state to be read.
         ended = await self._before(job, stored)
         outcome = ended if ended is not None else await self._made(run)
         goes_on = outcome.was_stopped and job.ending is not None and not job.asked_to_end
@@ -100,10 +112,23 @@ class RunCommands(FollowUp):
         await self._note(job)
         return with_commands(job.stored, outcome, job.commands)
 
+    async def _with_snapshots(
+        self,
+        job: LiveJob,
+        stored: StoredSet,
+        destinations: Sequence[StoredDestination],
+        run: Callable[[], Awaitable[Outcome]],
+        check: Check,
+        keep: Keep,
+    ) -> Outcome:
+        # A snapshot costs space for as long as it stands.
+        await check(job, stored, destinations)
+        return await self.fs_snapshots.around(job, stored, destinations, run, keep)
+
     async def after_interruption(self, job: LiveJob, outcome: Outcome) -> Outcome:
         """What a former daemon could not run any more: all that undoes what was done before the run, but no `post`."""
         request = job.request.backup
-        stored = next((one for one in self._known.sets if one.id == job.stored.set_id), None)
+        stored = self._known.find_set(job.stored.set_id)
         if stored is None or request is None or request.dry_run or job.stored.kind != "backup":
             return outcome
         await self._after(job, stored, outcome, ("failure", "finally"))
@@ -147,11 +172,10 @@ class RunCommands(FollowUp):
         texts = {one.name: one for one in commands}
         for found in job.commands:
             what = f"the command {found['name']} before the run: {found['message']}"
-            if found["status"] == "skipped" or (
-                found["status"] not in ("done", "not_run") and texts[found["name"]].on_error == "skip"
-            ):
+            end = ends_run(texts[found["name"]], found["status"])
+            if end == "skip":
                 return Outcome.of(CommandSkippedError(f"{stored.text.name} is skipped by {what}"))
-            if found["status"] not in ("done", "not_run") and texts[found["name"]].on_error == "fail":
+            if end == "fail":
                 hint = f"bkctl job log {short(job.stored.id)} shows what it said"
                 return Outcome.of(CommandFailedError(f"{stored.text.name}: {what}; nothing was read", hint=hint))
         return None
@@ -218,7 +242,7 @@ class RunCommands(FollowUp):
             ending = await child.end()
             if under_way:
                 # Its process was killed, and could not end it.
-                await _end_group(under_way["group"], under_way["uid"])
+                await asyncio.to_thread(signal_group, under_way["group"], under_way["uid"], signal.SIGKILL)
         left = commands[len(job.commands) - done :]
         if left:
             self._give_up(job, left, ending.error().message)
@@ -247,20 +271,6 @@ class RunCommands(FollowUp):
         lines = job.take_unwritten()
         with suppress(BackupError):
             await asyncio.wrap_future(self._database.write_always(rows.add_log, job.stored.id, lines))
-
-
-async def _end_group(group: int, uid: int | None) -> None:
-    """uid: of its user; root may lack the right to signal others, but not that to become them."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
-    if uid is not None:
-        with suppress(OSError):
-            words = ("/bin/kill", "-KILL", "--", f"-{group}")
-            null = asyncio.subprocess.DEVNULL
-            killing = await asyncio.create_subprocess_exec(
-                *words, stdin=null, stdout=null, stderr=null, user=uid, extra_groups=[]
-            )
-            await killing.wait()
 
 
 def _kinds_after(outcome: Outcome) -> tuple[When, ...]:

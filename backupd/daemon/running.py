@@ -27,7 +27,9 @@ from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import Gate
 from backupd.daemon.job_files import JobFiles
 from backupd.daemon.jobs import Jobs
+from backupd.daemon.key_watching import tell_credentials
 from backupd.daemon.known_types import make_known
+from backupd.daemon.leftovers import remove_all
 from backupd.daemon.log_rotation import LogRotation
 from backupd.daemon.metrics_port import MetricsPort
 from backupd.daemon.notices.hub import Notices
@@ -95,22 +97,21 @@ async def _assemble(
 ) -> tuple[Services, Server]:
     definitions = Definitions(database, clock)
     await definitions.reload()
-    configuration = Configuration(places.config, database, definitions, clock)
+    for_jobs = _environment_of_jobs(environment, places)
+    notices = Notices(database, definitions, clock, for_jobs)
+    told = partial(tell_credentials, notices)
+    configuration = Configuration(places.config, database, definitions, clock, told)
     signals.reload = configuration.reload_soon
     await configuration.start()
     settings = configuration.settings
     definitions.adopt(settings)
-    for_jobs = {name: value for name, value in environment.items() if name not in OWN_VARIABLES}
-    if places.owns_state:
-        for_jobs["BACKUPD_STATE"] = places.state
+    await remove_all(for_jobs, settings.temp)
     files = JobFiles(places.state)
     bandwidth = Bandwidth(definitions, clock, environment)
     bandwidth.adopt(settings)
     carrier = Carrier(database, definitions, clock, for_jobs, files, bandwidth)
     jobs = Jobs(database, carrier, clock, settings.queue.jobs_at_once)
-    carrier.commands.is_stopping = lambda: jobs.is_stopping
-    jobs.follow_up = carrier.commands
-    notices = Notices(database, definitions, clock, for_jobs)
+    jobs.follow_up = carrier.commands.begin(places.state, lambda: jobs.is_stopping)
     notices.adopt(settings)
     notices.underway = partial(underway_of, jobs)
     jobs.follow_begins(notices.hear_begin)
@@ -169,6 +170,11 @@ async def _assemble(
 
     await jobs.restore_from_catalog(free_of_orphans)
     return services, Server(ROUTES, gate, services)
+
+
+def _environment_of_jobs(environment: Mapping[str, str], places: DaemonPlaces) -> dict[str, str]:
+    found = {name: value for name, value in environment.items() if name not in OWN_VARIABLES}
+    return {**found, "BACKUPD_STATE": places.state} if places.owns_state else found
 
 
 async def _metrics(services: Services) -> str:

@@ -225,5 +225,5 @@ class Scheduler:
         return held_back(request, self._clock.now_ns(), zone)
 
     def _zone_of_job(self, job: LiveJob) -> tzinfo | None:
-        stored = next((one for one in self._definitions.sets if one.id == job.stored.set_id), None)
+        stored = self._definitions.find_set(job.stored.set_id)
         return self.ahead.zone_of(stored.text) if stored is not None else None

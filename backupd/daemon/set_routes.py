@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+
+import msgspec
 
 from backupd.catalog.definitions import StoredSet
 from backupd.daemon import one_disk
 from backupd.daemon.command_facts import command_warnings
+from backupd.daemon.conditions import untold
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import ADMINS, EVERYONE
 from backupd.daemon.route import Call, Route
+from backupd.daemon.set_origins import origins_of
+from backupd.daemon.shortcuts import refuse_unknown, views_of, with_paths
 from backupd.errors import BusyError
 from backupd.model.api import Change, EditSet, RepositoryView, SetChange, SetList, SetView
 from backupd.model.places import inside
-from backupd.rules.definition_rules import places_inside
+from backupd.model.sets import SetText
+from backupd.model.shortcuts import ShortcutView
+from backupd.rules.definition_rules import check_set, places_inside
 from backupd.rules.filter_checking import filter_warnings
 from backupd.rules.option_policy import by_policy, refuse
+from backupd.source.live_search import live_warnings
+
+_LOOK_SECONDS = 2.0
 
 
-def view(stored: StoredSet, known: Definitions) -> SetView:
-    """A set as the API shows it."""
+def view(stored: StoredSet, known: Definitions, shortcuts: list[ShortcutView] | None = None) -> SetView:
+    """A set as the API shows it. shortcuts: what they mean now."""
     places = {one.id: one.text for one in known.destinations}
     return SetView(
         id=stored.id,
@@ -35,6 +46,7 @@ def view(stored: StoredSet, known: Definitions) -> SetView:
             for one in known.repositories
             if one.set_id == stored.id and one.destination_id in places
         ],
+        shortcuts=shortcuts,
     )
 
 
@@ -47,19 +59,30 @@ async def list_sets(call: Call) -> SetList:
 async def show_set(call: Call) -> SetView:
     """One set."""
     known = call.services.definitions
-    return view(known.set(call.path["set"]), known)
+    stored = known.set(call.path["set"])
+    shown = view(stored, known, await views_of(stored.text, call.services.environment))
+    configuration = call.services.configuration
+    origins = origins_of(stored, configuration.policy, configuration.setting_views())
+    return msgspec.structs.replace(shown, origins=origins)
 
 
 async def create_set(call: Call) -> SetChange:
     """Make a set."""
     known, edit = call.services.definitions, call.body
-    text = by_policy(edit.text, "sets", call.services.configuration.policy, edit.said)
+    policy, places = call.services.configuration.policy, known.places
+    check = functools.partial(check_set, destinations=places)
+    # Patterns by the thousand take seconds.
+    text = await asyncio.to_thread(by_policy, edit.text, "sets", policy, edit.said, check)
+    await refuse_unknown(text)
     made = await known.add_set(text, dry_run=edit.dry_run)
-    warnings = [*places_inside(made.text, known.places), *await one_disk.warnings(made.text, known)]
+    shortcuts = await views_of(made.text, call.services.environment)
+    warnings = await _about_places(made.text, shortcuts, known)
     warnings += await asyncio.to_thread(command_warnings, made.text)
-    warnings += filter_warnings(made.text)
+    warnings += await asyncio.to_thread(filter_warnings, made.text)
+    warnings += await _live_warnings(with_paths(made.text, shortcuts))
+    warnings += await untold([made.text], call.services.environment)
     change = Change(changed=True, dry_run=edit.dry_run, warnings=warnings)
-    return SetChange(set=view(made, known), change=change)
+    return SetChange(set=view(made, known, shortcuts), change=change)
 
 
 async def edit_set(call: Call) -> SetChange:
@@ -67,18 +90,40 @@ async def edit_set(call: Call) -> SetChange:
     known, edit = call.services.definitions, call.body
     stored = known.set(call.path["set"])
     call.services.scheduler.ahead.refuse_past(edit.text, stored.text)
-    refuse(edit.text, "sets", call.services.configuration.policy, stored.text)
+    text = await asyncio.to_thread(check_set, edit.text, known.places)
+    refuse(text, "sets", call.services.configuration.policy, stored.text)
+    await refuse_unknown(text, stored.text)
     made, changes = await known.change_set(stored, edit.text, dry_run=edit.dry_run)
+    shortcuts = await views_of(made.text, call.services.environment)
     warnings: list[str] = []
-    if changes.keys() & {"sources", "to"}:
-        warnings = [*places_inside(made.text, known.places), *await one_disk.warnings(made.text, known)]
+    if changes.keys() & {"sources", "to", "without"}:
+        warnings = await _about_places(made.text, shortcuts, known)
     if "commands" in changes:
         warnings += await asyncio.to_thread(command_warnings, made.text)
     if changes.keys() & {"filters", "unmatched", "only_types", "never_types"}:
-        warnings += filter_warnings(made.text)
+        warnings += await asyncio.to_thread(filter_warnings, made.text)
+    if changes.keys() & {"sources", "without", "filters", "streams", "tolerate"}:
+        warnings += await _live_warnings(with_paths(made.text, shortcuts))
+    if "conditions" in changes:
+        warnings += await untold([made.text], call.services.environment)
     call.services.scheduler.nudge()
     change = Change(changed=bool(changes), diff=changes, dry_run=edit.dry_run, warnings=warnings)
-    return SetChange(set=view(made, known), change=change)
+    return SetChange(set=view(made, known, shortcuts), change=change)
+
+
+async def _about_places(text: SetText, shortcuts: list[ShortcutView], known: Definitions) -> list[str]:
+    """Warnings about where the sources and destinations of a set lie."""
+    found = [f"{text.name}: {one.word}: {one.message}" for one in shortcuts if one.message]
+    meant = with_paths(text, shortcuts)
+    return [*found, *places_inside(meant, known.places), *await one_disk.warnings(meant, known)]
+
+
+async def _live_warnings(text: SetText) -> list[str]:
+    """Of a share whose server is gone nobody waits for an answer."""
+    try:
+        return await asyncio.wait_for(asyncio.to_thread(live_warnings, text), _LOOK_SECONDS)
+    except TimeoutError:
+        return []
 
 
 async def remove_set(call: Call) -> Change:

@@ -11,9 +11,10 @@ from backupd.catalog.definitions import StoredDestination
 from backupd.daemon.definitions import Definitions
 from backupd.errors import UsageError
 from backupd.model.any_order import AnyOrder
+from backupd.model.cache_modes import FULL, CacheUse
 from backupd.model.destination_orders import ProxyTestOrder
 from backupd.model.order_places import places_of, with_accesses
-from backupd.model.places import is_url
+from backupd.model.places import is_url, split_inside
 from backupd.model.sets import DestinationText, ProxyText
 from backupd.model.store_access import NO_ACCESS, Pool, PoolMember, Proxy, StoreAccess
 from backupd.rules.definition_rules import duration
@@ -32,7 +33,23 @@ async def with_access(known: Definitions, order: AnyOrder, read: Mapping[str, St
         return msgspec.structs.replace(order, access=await asyncio.to_thread(_to_test, known.proxy, order.access))
     found = {place: read[place] if place in read else await access_at(known, place) for place in places_of(order)}
     order = with_accesses(order, lambda place, _: found[place])
-    return msgspec.structs.replace(order, usual_temporary=known.temp)
+    cache = order.cache if order.cache.mode != "full" else _cache_of(known, order)
+    return msgspec.structs.replace(order, usual_temporary=known.temp, cache=cache)
+
+
+def _cache_of(known: Definitions, order: AnyOrder) -> CacheUse:
+    """Of a set of which nothing is to be kept here other jobs keep nothing either."""
+    silent = {stored.id for stored in known.sets if stored.text.cache == "none"}
+    if not silent:
+        return FULL
+    for place in places_of(order):
+        at = known.destination_of(place) if place else None
+        last = split_inside(place)[1] if place else ""
+        there = [one for one in known.repositories if at is not None and one.destination_id == at.id]
+        meant = [one for one in there if one.repository == last] or there
+        if any(one.set_id in silent for one in meant):
+            return CacheUse(mode="none")
+    return FULL
 
 
 def _to_test(text: ProxyText | None, given: StoreAccess) -> StoreAccess:

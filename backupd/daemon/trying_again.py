@@ -43,7 +43,7 @@ class Retries:
             request = job.request.backup
             if request is None or not request.attempt or job.is_begun or request.schedule is None:
                 continue
-            stored = self._set(job.stored.set_id)
+            stored = self._known.find_set(job.stored.set_id)
             if stored is None or not self._is_on(stored, request.schedule):
                 _log.info("job %s is not tried again: its schedule is off", job.stored.id[:9])
                 await self._jobs.cancel(job.stored.id, "term")
@@ -55,7 +55,7 @@ class Retries:
             task.add_done_callback(self._tasks.discard)
 
     async def _try_again(self, ended: StoredJob) -> None:
-        stored, request = self._set(ended.set_id), JobRequest.restored(ended.orders).backup
+        stored, request = self._known.find_set(ended.set_id), JobRequest.restored(ended.orders).backup
         if stored is None or request is None or self._jobs.is_busy(stored.id) is not None:
             return
         if not self._is_on(stored, request.schedule):
@@ -74,9 +74,6 @@ class Retries:
 
     def _is_on(self, stored: StoredSet, schedule: str | None) -> bool:
         return any(one.text.name == schedule for one in self._ahead.schedules_of(stored))
-
-    def _set(self, set_id: str | None) -> StoredSet | None:
-        return next((one for one in self._known.sets if one.id == set_id), None)
 
     def _destination_id(self, name: str) -> str | None:
         return next((one.id for one in self._known.destinations if one.text.name == name), None)

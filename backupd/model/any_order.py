@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backupd.model.command_orders import CommandOrder
+from backupd.model.config_orders import ConfigCheckOrder
 from backupd.model.destination_orders import (
     DestinationAdoptOrder,
     DestinationHealOrder,
@@ -13,11 +14,11 @@ from backupd.model.destination_orders import (
     ProxyTestOrder,
 )
 from backupd.model.explain_order import ExplainOrder
+from backupd.model.fs_snapshots import FsSnapshotOrder
 from backupd.model.notice_orders import AppriseOrder, CertificateOrder, NoticeOrder
 from backupd.model.orders import (
     BackupOrder,
     CheckOrder,
-    ConfigCheckOrder,
     DecryptOrder,
     FreeOrder,
     InfoOrder,
@@ -35,6 +36,7 @@ from backupd.model.orders import (
     SnapshotVersionsOrder,
 )
 from backupd.model.purge_orders import PurgeOrder
+from backupd.model.search_orders import CoverageOrder, SuggestOrder
 from backupd.model.steering import Answer, CancelRequest, PauseRequest, StateRequest
 from backupd.model.watch_orders import WatchOrder
 
@@ -71,6 +73,9 @@ AnyOrder = (
     | ExplainOrder
     | WatchOrder
     | CommandOrder
+    | SuggestOrder
+    | CoverageOrder
+    | FsSnapshotOrder
 )
 
 

@@ -11,6 +11,7 @@ from backupd.model.orders import CheckOrder, FreeOrder, IfRunning, ReplicateOrde
 from backupd.model.policies import PolicyRule
 from backupd.model.purge_orders import PurgeOrder
 from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SetText
+from backupd.model.shortcuts import ShortcutView
 from backupd.model.structs import Number, Rate, Seconds, Strict, Struct
 
 API_VERSION = 1
@@ -34,6 +35,16 @@ class RepositoryView(Struct, frozen=True, kw_only=True):
     place: str
 
 
+class SettingView(Struct, frozen=True, kw_only=True):
+    """One setting of the daemon that is in force."""
+
+    key: str
+    """As `queue.jobs_at_once`."""
+    value: Any
+    origin: str
+    """File and line, or `default`."""
+
+
 class SetView(Struct, frozen=True, kw_only=True):
     """A backup set."""
 
@@ -44,6 +55,10 @@ class SetView(Struct, frozen=True, kw_only=True):
     created_ns: int
     repositories: list[RepositoryView] = []
     """Empty before the first run."""
+    shortcuts: list[ShortcutView] | None = None
+    """What those among its sources mean now; None: that was not looked up."""
+    origins: list[SettingView] | None = None
+    """Each setting as it holds, with where it comes from; None: nobody asked."""
 
 
 class SetList(Struct, frozen=True, kw_only=True):
@@ -128,16 +143,6 @@ class ConfigExport(Struct, frozen=True, kw_only=True):
     """Sets and destinations as a document of `config apply`."""
 
     config: ConfigText
-
-
-class SettingView(Struct, frozen=True, kw_only=True):
-    """One setting of the daemon that is in force."""
-
-    key: str
-    """As `queue.jobs_at_once`."""
-    value: Any
-    origin: str
-    """File and line, or `default`."""
 
 
 class ConfigFileView(Struct, frozen=True, kw_only=True):

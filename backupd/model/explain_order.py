@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backupd.model.filters import FilterWords
 from backupd.model.orders import FilterWord, Order
+from backupd.model.shortcuts import NO_SHORTCUTS, ShortcutWords
 from backupd.model.store_access import NO_ACCESS, StoreAccess
 from backupd.model.structs import Strict
 
@@ -29,3 +30,5 @@ class ExplainOrder(Order, frozen=True, kw_only=True, tag="explain"):
     filter_words: FilterWords = FilterWords()
     one_file_system: bool = False
     stores: list[ExplainedStore] = []
+    shortcuts: ShortcutWords = NO_SHORTCUTS
+    follow_links: bool = False

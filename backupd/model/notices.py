@@ -121,7 +121,8 @@ class NoticeContent(Struct, frozen=True, kw_only=True):
     user: str | None = None
     """Who used a key, or changed a login."""
     facts: dict[str, Any] = {}
-    """Of a backup: files and bytes, as in `result.runs[]`; of a quota: quota; of a certificate: certificate."""
+    """Of a backup: files, bytes and fewer_files, as in `result.runs[]`, problem_kinds, problem_tolerated; of a quota:
+    quota; of a certificate: certificate."""
     destinations: list[NoticeDestination] = []
     error: NoticeError | None = None
     problem_count: int = 0

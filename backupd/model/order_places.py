@@ -9,6 +9,7 @@ import msgspec
 
 from backupd.model.explain_order import ExplainOrder
 from backupd.model.orders import BackupOrder, CheckOrder, Order, OwnRepository, ReplicateOrder
+from backupd.model.search_orders import CoverageOrder, SuggestOrder
 from backupd.model.store_access import StoreAccess
 
 AnOrder = TypeVar("AnOrder", bound=Order)
@@ -31,6 +32,10 @@ def with_accesses(order: AnOrder, change: Change) -> AnOrder:
         ]
     if isinstance(order, ExplainOrder):
         new["stores"] = [msgspec.structs.replace(one, access=change(one.place, one.access)) for one in order.stores]
+    if isinstance(order, SuggestOrder | CoverageOrder) and order.sets is not None:
+        new["sets"] = [
+            msgspec.structs.replace(one, taken_in=with_accesses(one.taken_in, change)) for one in order.sets
+        ]
     if isinstance(order, ReplicateOrder):
         new["to_access"] = change(order.to, order.to_access)
     return msgspec.structs.replace(order, **new)

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from typing import Literal
 
+from backupd.model.cache_modes import FULL, CacheUse
+from backupd.model.files import KeptStates
 from backupd.model.filters import FilterText, FilterWords
+from backupd.model.grafts import Graft
 from backupd.model.quotas import AccountLimit, SpaceLimits
 from backupd.model.retention import RetentionText
-from backupd.model.sets import ConfigDocument
+from backupd.model.shortcuts import NO_SHORTCUTS, ShortcutWords
 from backupd.model.store_access import NO_ACCESS, StoreAccess
 from backupd.model.streams import StreamOrder
 from backupd.model.structs import Number, Rate, Seconds, Strict, WorkerCount
+from backupd.model.tolerance import ToleranceOrder
 from backupd.model.watching import WatchedSince
 
 Overwrite = Literal["if-changed", "if-newer", "always", "never"]
@@ -82,15 +86,6 @@ class FurtherPlace(Strict, frozen=True, kw_only=True):
     space: SpaceLimits | None = None
 
 
-class KeptStates(Strict, frozen=True, kw_only=True):
-    """Where a run keeps the states of its files."""
-
-    path: str
-    """Absolute; appended to, so that the parts of one job share it."""
-    destination: str
-    """Name of the destination that this part of the job stores in."""
-
-
 class Order(Strict, frozen=True, kw_only=True):
     """What all orders share."""
 
@@ -107,6 +102,7 @@ class Order(Strict, frozen=True, kw_only=True):
     """IANA name for shown and understood times; None: the system's."""
     caller: Caller | None = None
     """For whom the daemon has it done; None: for its own user, or no daemon is there."""
+    cache: CacheUse = FULL
     usual_temporary: str | None = None
     """The daemon's directory for temporary files; used where it can be. None: the usual place."""
 
@@ -125,6 +121,7 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     host_name: str | None = None
     filters: list[FilterWord] = []
     one_file_system: bool = False
+    follow_links: bool = False
     existing: bool = False
     """Never make a repository."""
     if_running: IfRunning = "fail"
@@ -167,6 +164,9 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     watched: WatchedSince | None = None
     """None: everything is looked at."""
     streams: list[StreamOrder] = []
+    tolerance: ToleranceOrder = ToleranceOrder()
+    shortcuts: ShortcutWords = NO_SHORTCUTS
+    grafts: list[Graft] = []
 
 
 class Selection(Strict, frozen=True, kw_only=True):
@@ -387,11 +387,3 @@ class DecryptOrder(Order, frozen=True, kw_only=True, tag="decrypt"):
 
 class InfoOrder(Order, frozen=True, kw_only=True, tag="info"):
     """`bkctl info`: this program, this machine and, with a place, the repository there."""
-
-
-class ConfigCheckOrder(Order, frozen=True, kw_only=True, tag="config_check"):
-    """`bkctl config check`: whether documents can be applied; `place` is empty."""
-
-    documents: list[ConfigDocument]
-    destinations: list[str] = []
-    """Names that sets may use although no document has them."""

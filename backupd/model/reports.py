@@ -86,6 +86,10 @@ class Report(Struct, frozen=True, kw_only=True):
     """By a freeing."""
     problems: int = 0
     """Entries, or findings of a check, to look at."""
+    problem_kinds: dict[str, int] = {}
+    """How many of a backup's are of each kind."""
+    tolerated: dict[str, int] = {}
+    """Beside them, by kind: what the set's rules say to be well."""
 
 
 class ReportPage(Struct, frozen=True, kw_only=True):

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from typing import Literal
 
+from backupd.model.cache_modes import CacheMode
 from backupd.model.commands import CommandText
+from backupd.model.conditions import ConditionsText
 from backupd.model.filters import FilterText, FilterWords
+from backupd.model.fs_snapshot_words import FsSnapshot, FsSnapshotFallback
 from backupd.model.notices import ContactText, NoticeText
 from backupd.model.retention import RetentionText
 from backupd.model.schedules import ScheduleText
 from backupd.model.secret_references import SecretReference
 from backupd.model.streams import StreamText
 from backupd.model.structs import Text
+from backupd.model.tolerance import DROP_WARNING, ToleranceText
 
 Compression = Literal["none", "fast", "normal", "best"]
 Deduplication = Literal["off", "path", "set", "repository"]
@@ -95,7 +99,7 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
 
     name: str
     sources: list[str] = []
-    """Absolute paths, in UTF-8; none for a set of streams alone."""
+    """Absolute paths, in UTF-8, and shortcuts as `home@alice`; none for a set of streams alone."""
     to: list[str]
     """Names of destinations, first the one that restores read from."""
     mode: Literal["sequential", "concurrent"] = "sequential"
@@ -160,6 +164,24 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """Whether directories that hold a CACHEDIR.TAG are left out."""
     gitignore: bool = False
     """Whether what .gitignore files in the sources name is left out."""
+    tolerate: list[ToleranceText] = []
+    """What becomes of files that change, vanish or can't be read while they are backed up."""
+    drop_warning: str | bool = DROP_WARNING
+    """A percentage: a run warns where so much of the last snapshot's files is gone; `off`, or false."""
+    without: list[str] = []
+    """Shortcuts that the source `home` does not take in."""
+    fs_snapshot: FsSnapshot = "off"
+    """Of which kind of file system snapshots are made, from which runs read; `auto`: of all that can."""
+    fs_snapshot_fallback: FsSnapshotFallback = "fail"
+    """What becomes of a run where one can't be made: `live` reads files as they are then."""
+    conditions: ConditionsText | None = None
+    """Under which it runs by itself; none: under any."""
+    follow_links: bool = False
+    """Whether what links lead to outside the sources is stored as well."""
+    cache: CacheMode = "full"
+    """What is kept on this machine to be quick."""
+    cache_min_size: str | None = None
+    """A size; with `cache: auto` the chunks of smaller files are not kept; none: 500KB."""
 
     @property
     def filter_words(self) -> FilterWords:

@@ -17,6 +17,8 @@ DATABASES = ("postgresql", "mysql", "sqlite", "mongodb")
 KINDS = ("run", "postgresql", "mysql", "sqlite", "mongodb", "device", "system")
 StreamKind = Literal["run", "postgresql", "mysql", "sqlite", "mongodb", "device", "system"]
 ALL_DATABASES = "all"
+GIVEN_UP = ".end"
+"""Of a file beside a FIFO, once no end of what is written to it is waited for any more."""
 
 
 class StreamText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backupd.model.orders import FilterWord, Order
+from backupd.model.shortcuts import NO_SHORTCUTS, ShortcutWords
 from backupd.model.store_access import NO_ACCESS, StoreAccess
 from backupd.model.structs import Strict
 
@@ -22,3 +23,4 @@ class WatchOrder(Order, frozen=True, kw_only=True, tag="watch"):
     one_file_system: bool = False
     apart: list[Apart] = []
     """What lies there is not watched."""
+    shortcuts: ShortcutWords = NO_SHORTCUTS

@@ -46,6 +46,7 @@ class StoreSetup(Message, frozen=True, array_like=True, tag=1):
     """Chosen chunk size, 0: by the file's size."""
     ring_offset: int
     ring_bytes: int
+    grafts: dict[bytes, bytes] = {}  # directory -> the one that is read in its place
 
 
 class FetchSetup(Message, frozen=True, array_like=True, tag=2):

@@ -6,7 +6,7 @@ from typing import Any
 
 from backupd.errors import BackupError, ConfigError
 from backupd.model import events
-from backupd.model.orders import ConfigCheckOrder
+from backupd.model.config_orders import ConfigCheckOrder
 from backupd.model.sets import DestinationText
 from backupd.operations.context import JobContext, error_fields
 from backupd.settings.config_documents import check, check_noticed, raise_all, read, remarks, sentences
@@ -27,7 +27,7 @@ def run(order: ConfigCheckOrder, context: JobContext) -> events.Done:
     destinations, sets, found = check(documents, known)
     notices, contacts, wrong = check_noticed(documents, None)
     errors += [*found, *wrong]
-    for line in [*documents.missing_secrets, *remarks((one.text for one in sets), _together(known, destinations))]:
+    for line in [*documents.missing, *remarks((one.text for one in sets), _together(known, destinations))]:
         context.warn(line)
     result: dict[str, Any] = {
         "files": [one.name for one in order.documents],

@@ -21,6 +21,7 @@ from backupd.rights import Rights
 from backupd.settings import directories
 from backupd.settings.directories import Directories
 from backupd.settings.host import Host, read_host
+from backupd.settings.machine import machine_fingerprint
 from backupd.settings.zone import find_zone
 
 _MOST_WARNINGS = 1000
@@ -28,6 +29,11 @@ _TOLD_PAUSE_SECONDS = 3.0
 _BETWEEN_TOLD_SECONDS = 20.0
 _PROGRESS_SECONDS = 0.25
 _PAUSE_SECONDS = 0.2
+
+_COPIED = (
+    "this machine's state of backupd was copied from another machine, or is shared with one: from now on it counts as a"
+    " host of its own; sets that came with a daemon's state still write into the same backups: docs/operations.md"
+)
 
 Send = Callable[[events.FromJob], None]
 
@@ -74,7 +80,9 @@ class JobContext:
     def host(self) -> Host:
         """This machine; ids are drawn when first needed."""
         if self._host is None:
-            self._host = read_host(self.directories.state)
+            self._host = read_host(self.directories.state, machine_fingerprint())
+            if self._host.is_new_copy:
+                self.warn(_COPIED)
         return self._host
 
     @property

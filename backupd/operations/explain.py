@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import stat as modes
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -15,12 +15,17 @@ from backupd.model import events
 from backupd.model.explain_order import MOST_PATHS, ExplainOrder
 from backupd.model.results import path_fields, shown
 from backupd.operations.backup.choosing import Choice, Choosing, Within
-from backupd.operations.backup.setting import filter_places, in_order, read_rules, real_path, what_is_left_out
+from backupd.operations.backup.following import Tops, find_targets
+from backupd.operations.backup.setting import filter_places, read_rules, real_path, what_is_left_out
+from backupd.operations.backup.shortcuts import expanded, tell_meanings
+from backupd.operations.backup.walk_rules import in_order
 from backupd.operations.context import JobContext
 from backupd.rules.filter_rules import Rule
 from backupd.rules.filtering import Filters
 from backupd.source import scanner
 from backupd.source.scanner import Seen
+
+Taken = Literal["whole", "part", "none"]
 
 _NO_FD = -1
 
@@ -36,25 +41,30 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     decided_at: bytes | None = None
     """The directory above that decided; None: the path itself."""
     source: bytes | None = None
+    link: bytes | None = None
+    """That leads to the source, which is there for it alone."""
 
 
 def run(order: ExplainOrder, context: JobContext) -> events.Done:
     """Explain each path. Raises UsageError."""
     if not order.paths or len(order.paths) > MOST_PATHS:
         raise UsageError("name paths", hint=f"bkctl set explain SET PATH..., {MOST_PATHS} at most")
-    explaining = _Explaining(order, context)
+    order, named = expanded(order, context)
+    tell_meanings(named, context)
+    words = {path: one.word for one in named for path in one.paths}
+    explaining = Explaining(order, context)
     found = []
     for path in order.paths:
         context.cancel.check()
         if not os.path.isabs(path) or b"\0" in path:
             raise UsageError(f"{shown(path)} is no absolute path", hint="begin it with /")
-        found.append(_document(path, explaining.explain(path)))
+        found.append(_document(path, explaining.explain(path), words))
     result = {"set": order.set_name, "paths": found}
     return events.Done(exit_code=0, result=result, warnings=context.warnings)
 
 
-class _Explaining:
-    """Goes down from a source to a path, as the walk does."""
+class Explaining:
+    """Goes down from a source to a path, as the walk does; of an order without shortcuts."""
 
     def __init__(self, order: ExplainOrder, context: JobContext) -> None:
         rules = read_rules(order.filters)
@@ -62,31 +72,60 @@ class _Explaining:
         self._now_ns = context.clock.now_ns()
         self._one_file_system = order.one_file_system
         stores = [(one.place, one.access) for one in order.stores]
-        left_out, _ = what_is_left_out(context.directories, stores)
+        left_out, _ = what_is_left_out(context, stores)
         sources = [real_path(source) for source in order.sources]
         self._places = set(filter_places(rules, sources))
         self._sources = [*sources, *self._places]
-        self._named = in_order(self._sources)[1]
+        self._tops, self._named = in_order(self._sources)
+        self._follows, self._check = order.follow_links, context.cancel.check
+        self._links: dict[bytes, bytes] = {}
+        """What links lead to -> one of those; found when a path is asked for that no source holds."""
         # What does not exist yet may be among it, and counts as a file.
         self._choosing = Choosing(Filters(rules, self._now_ns), left_out, order.filter_words, leaves_out_files=True)
+
+    def taken_in(self, path: bytes) -> Taken:
+        """How much of a directory, or of a file, is taken in as far as its path tells. path: absolute, real."""
+        found = self.explain(path)
+        if found.is_in and found.reason != "file_system" and path not in self._places:
+            return "whole"
+        return "part" if any(one.startswith(path.rstrip(b"/") + b"/") for one in self._sources) else "none"
 
     def explain(self, given: bytes) -> Explained:
         """One path. given: absolute."""
         path = real_path(os.path.normpath(given).replace(b"//", b"/"))
-        above = [source for source in self._sources if (path + b"/").startswith(source.rstrip(b"/") + b"/")]
+        above = self._above(path)
+        if not above and self._follows:
+            self._follow_links()
+            above = self._above(path)
         if not above:
             return Explained(
                 is_in=False, reason="no_source", text="it lies in no source of the set", exists=os.path.lexists(path)
             )
         source = max(above, key=len)
+        link = self._links.get(source)
+        led = f"the link {shown(link)} leads there" if link is not None else ""
         if path == source:
             is_place = path in self._places
             text = "a filter takes in what it matches in there" if is_place else "it is a source, named outright"
+            reason = "followed" if link is not None else "source"
             return Explained(
-                is_in=True, reason="source", text=text, exists=os.path.lexists(path), source=source
+                is_in=True, reason=reason, text=led or text, exists=os.path.lexists(path), source=source, link=link
             )
         found = self._below(source, path, is_directory=given.endswith(b"/"))
-        return self._with_way(path, msgspec.structs.replace(found, source=source))
+        text = f"{found.text}; {shown(source)} is taken because {led}" if led else found.text
+        return self._with_way(path, msgspec.structs.replace(found, source=source, link=link, text=text))
+
+    def _above(self, path: bytes) -> list[bytes]:
+        """Sources that a path lies in."""
+        return [source for source in self._sources if (path + b"/").startswith(source.rstrip(b"/") + b"/")]
+
+    def _follow_links(self) -> None:
+        """Find out, as a run does, what links lead to: that counts as sources, too."""
+        tops = Tops(self._tops, self._named, self._places, self._one_file_system)
+        found = find_targets(tops, self._choosing, self._check)
+        self._follows, self._links = False, found.targets
+        self._sources += found.targets
+        self._named = found.tops.named
 
     def _with_way(self, path: bytes, found: Explained) -> Explained:
         """A directory that is left out is still passed through where it leads to a source."""
@@ -178,7 +217,8 @@ def _opened(directory: bytes | None) -> Iterator[int]:
         os.close(fd)
 
 
-def _document(path: bytes, found: Explained) -> dict[str, Any]:
+def _document(path: bytes, found: Explained, words: Mapping[bytes, str]) -> dict[str, Any]:
+    """words: the shortcut that means a source."""
     rule = found.rule
     return {
         **path_fields(path),
@@ -189,4 +229,6 @@ def _document(path: bytes, found: Explained) -> dict[str, Any]:
         "rule": {"name": rule.name, "text": rule.origin, "file": rule.file, "line": rule.line} if rule else None,
         "decided_at": shown(found.decided_at) if found.decided_at is not None else None,
         "source": shown(found.source) if found.source is not None else None,
+        "shortcut": words.get(found.source) if found.source is not None else None,
+        "link": shown(found.link) if found.link is not None else None,
     }

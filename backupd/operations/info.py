@@ -17,6 +17,7 @@ from backupd.errors import DamageError, DestinationError
 from backupd.model import events
 from backupd.model.areas import areas_of
 from backupd.model.orders import InfoOrder
+from backupd.operations.cache_place import kept_in
 from backupd.operations.context import JobContext
 from backupd.operations.places import Listing, OpenPlace, list_snapshots, load_place_index, open_place, warn_of_unread
 from backupd.repository.key_management import newest_epoch
@@ -108,7 +109,8 @@ def _first_line(path: str) -> str:
 
 
 def _directories(context: JobContext) -> dict[str, Any]:
-    found = context.directories
+    # Not those of a job that keeps nothing.
+    found = context.own_directories
     return {
         "config": found.config,
         "data": found.data,
@@ -161,7 +163,7 @@ def _repository(context: JobContext, place: OpenPlace) -> tuple[dict[str, Any], 
         "chunks": len(index.tables),
         "index_objects": len(index.sizes),
         "index_bytes": sum(index.sizes.values()),
-        "cache_bytes": _size_below(place.cache),
+        "cache_bytes": sum(map(_size_below, kept_in(context, opened.text_id, os.path.basename(place.cache)))),
         "free_bytes": place.whole.free_bytes(),
         "areas": _areas(context, place, [at.snapshot for at in listing.found]),
         "object_lock": _lock(context, place, listing),

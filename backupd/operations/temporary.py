@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import msgspec
 
@@ -18,6 +17,7 @@ from backupd.errors import BackupError, StateError, StateFullError
 from backupd.model.destination_orders import DestinationHealOrder
 from backupd.model.orders import BackupOrder, CheckOrder, DecryptOrder, FreeOrder, Order, ReplicateOrder, RestoreOrder
 from backupd.operations.context import JobContext
+from backupd.settings.private_directories import Temporary, remove_dead
 from backupd.sizes import MIB, format_bytes
 from backupd.source.mounts import read_mounts
 from backupd.state_errors import translated
@@ -28,7 +28,6 @@ _LEAST_TABLE_BYTES = MIB
 """The same of a restore, whose index tables are as large as they are: they say so themselves."""
 _MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
-_LOCK = "lock"
 _LONG = (BackupOrder, RestoreOrder, DecryptOrder, CheckOrder, FreeOrder, ReplicateOrder, DestinationHealOrder)
 
 
@@ -69,24 +68,6 @@ def chosen(order: Order, context: JobContext) -> Iterator[None]:
     finally:
         context.directories, tempfile.tempdir = before, usual
         found.remove()
-
-
-class Temporary:
-    """A private directory, held by a lock while its job lives."""
-
-    def __init__(self, above: str, label: str) -> None:
-        """Make it below a directory. Raises OSError."""
-        self.path = tempfile.mkdtemp(prefix=f"backupd-{label}-", dir=above)
-        lock = os.path.join(self.path, _LOCK)
-        self._fd = os.open(f"{lock}.new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Not before it is held: another job takes one that nobody holds for a dead one's.
-        os.rename(f"{lock}.new", lock)
-
-    def remove(self) -> None:
-        """Remove it with all that lies in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._fd)
 
 
 def temporary_directory(
@@ -132,7 +113,7 @@ def _below(above: str, label: str, least_bytes: int, warnings: list[str]) -> Tem
         if stat.S_IMODE(found.st_mode) & 0o022 and not found.st_mode & stat.S_ISVTX:
             # Whoever may rename what lies there puts his own in its place.
             raise StateError(f"others can write to {above}", hint=f"chmod go-w {above}")
-        _remove_dead(above)
+        remove_dead(above)
         free_bytes = shutil.disk_usage(above).free
         if free_bytes < least_bytes:
             raise StateFullError(
@@ -158,19 +139,3 @@ def _remarks(above: str) -> list[str]:
     if os.fsdecode(mount.path) in ROOTS:
         return [f"the temporary directory {above} lies on the system's own disk, which a job may fill up"]
     return []
-
-
-def _remove_dead(above: str) -> None:
-    """Remove directories of jobs that are gone: nobody holds their lock."""
-    for entry in os.scandir(above):
-        if not entry.name.startswith("backupd-") or not entry.is_dir(follow_symlinks=False):
-            continue
-        with suppress(OSError):
-            if entry.stat(follow_symlinks=False).st_uid != os.geteuid():
-                continue
-            fd = os.open(os.path.join(entry.path, _LOCK), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(entry.path, ignore_errors=True)
-            finally:
-                os.close(fd)

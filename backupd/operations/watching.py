@@ -8,6 +8,7 @@ from backupd.errors import BackupError
 from backupd.model import events
 from backupd.model.watch_orders import WatchOrder
 from backupd.operations.backup.setting import read_rules, real_path, what_is_left_out
+from backupd.operations.backup.shortcuts import expanded
 from backupd.operations.context import JobContext
 from backupd.rules.filter_rules import by_names_alone
 from backupd.rules.filtering import Filters
@@ -16,20 +17,24 @@ from backupd.source.watching import Changes, IsOut, TreeWatch
 
 _SECONDS = 1.0
 _WHERE_SECONDS = 5.0
+_MEANING_SECONDS = 60.0
+"""How often shortcuts are looked up again: there may be a new user."""
+_SNAPSHOTS = (b"/.zfs/snapshot/", b"/fs-snapshots/mounts/")
+"""Mounts that come and go with runs."""
 
 
 def run(order: WatchOrder, context: JobContext) -> events.Done:
     """Watch. Raises StoppedError at the end, BackupError where the system lets nobody watch."""
     try:
         while True:
-            _watch(order, context)
+            _watch(expanded(order, context)[0], order, context)
     except OSError as error:
         raise BackupError(
             f"the sources can't be watched: {error.strerror}", hint="raise fs.inotify.max_user_instances with sysctl"
         ) from error
 
 
-def _watch(order: WatchOrder, context: JobContext) -> None:
+def _watch(order: WatchOrder, written: WatchOrder, context: JobContext) -> None:
     """Tell of changes until other things lie where the sources are: then all is to be watched anew."""
     where = _where(order)
     # As runs walk them: what is told of goes by the paths of their caches.
@@ -38,7 +43,7 @@ def _watch(order: WatchOrder, context: JobContext) -> None:
     tree = TreeWatch(sources, is_out, clock.monotonic, one_file_system=order.one_file_system)
     try:
         context.send(_told(Changes(is_lost=True), tree))
-        look_again = clock.monotonic() + _WHERE_SECONDS
+        look_again, look_up = clock.monotonic() + _WHERE_SECONDS, clock.monotonic() + _MEANING_SECONDS
         while True:
             changes = tree.wait(_SECONDS)
             if changes:
@@ -47,6 +52,10 @@ def _watch(order: WatchOrder, context: JobContext) -> None:
             if clock.monotonic() >= look_again:
                 look_again = clock.monotonic() + _WHERE_SECONDS
                 if _where(order) != where:
+                    return
+            if clock.monotonic() >= look_up:
+                look_up = clock.monotonic() + _MEANING_SECONDS
+                if expanded(written, context)[0] != order:
                     return
     finally:
         tree.close()
@@ -68,6 +77,7 @@ def _where(order: WatchOrder) -> tuple[object, ...]:
         (mount.path, mount.device)
         for mount in read_mounts()
         if any(mount.path == top or mount.path.startswith(top + b"/") for top in tops)
+        and not any(part in mount.path for part in _SNAPSHOTS)
     ]
     return tuple(found)
 
@@ -85,7 +95,7 @@ def _told(changes: Changes, tree: TreeWatch) -> events.Changed:
 def _rules(order: WatchOrder, sources: list[bytes], context: JobContext) -> IsOut:
     """What runs leave out is not watched: their own caches would begin the next one."""
     filters = Filters(by_names_alone(read_rules(order.filters)))
-    left_out, _ = what_is_left_out(context.directories, [(one.place, one.access) for one in order.apart])
+    left_out, _ = what_is_left_out(context, [(one.place, one.access) for one in order.apart])
     named = set(sources)
 
     def is_out(path: bytes, name: bytes, is_directory: bool) -> bool:

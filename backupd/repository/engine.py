@@ -20,6 +20,7 @@ from backupd.clock import Clock
 from backupd.errors import BackupError, error_of
 from backupd.model import work
 from backupd.repository.claims import Claims, Step
+from backupd.repository.engine_options import EngineOptions, worker_setups
 from backupd.repository.lanes import Lanes, LaneTarget
 from backupd.repository.node_storing import TREE_PART, NodeStoring
 from backupd.repository.redoing import again, blame, give_up, is_answered, redo
@@ -31,15 +32,6 @@ _PER_WORKER = 3
 """Tasks given to a worker at once: two under way, one waiting."""
 _QUEUED_MOST = 8
 _IDLE_DEATHS_MOST = 8
-
-
-class EngineOptions(msgspec.Struct, frozen=True):
-    """How a storing run works."""
-
-    workers: int
-    compression: str
-    is_checked: bool
-    average_bytes: int
 
 
 class StoreEngine:
@@ -58,18 +50,7 @@ class StoreEngine:
         part, tree_part = part_sizes(keyring.configuration.block_bytes, options.workers, len(targets))
         self._memory_fd = memory_fd = make_memory(part * options.workers + tree_part)
         self._memory = map_memory(memory_fd)
-        setups = [
-            work.StoreSetup(
-                setup,
-                keyring.chunker_seed,
-                options.compression,
-                options.is_checked,
-                options.average_bytes,
-                number * part,
-                part,
-            )
-            for number in range(options.workers)
-        ]
+        setups = worker_setups(setup, keyring.chunker_seed, options, part)
         self._workforce = Workforce(setups, memory_fd, is_lazy=True)
         self.lanes = Lanes(targets, self._memory, self._workforce.wake_sender, self._free, clock)
         self.claims = Claims(self.lanes.lacking)
@@ -79,6 +60,7 @@ class StoreEngine:
         )
         self._identity = Identity(setup.chunk_id_key)
         self._cancel = cancel
+        self.grafts = options.grafts
         self._queue: deque[Assigned] = deque()
         self._assigned: dict[int, Assigned] = {}
         self._loads: dict[int, int] = dict.fromkeys(range(options.workers), 0)

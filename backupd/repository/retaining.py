@@ -6,6 +6,7 @@ one, an unreadable note a pin, an unreadable drop record may say that a snapshot
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 
 import msgspec
@@ -28,7 +29,7 @@ from backupd.rules.retention.plan_ids import plan_id
 from backupd.rules.retention.planning import DatedSnapshot, RetentionPlan, plan
 from backupd.snapshot import naming
 from backupd.snapshot.notes import NOTHING, Noted
-from backupd.snapshot.records import Snapshot
+from backupd.snapshot.records import FEWER, Snapshot
 
 _REASON = "retention"
 _MOST_NAMED = 5
@@ -86,9 +87,9 @@ def decide(records: Records, set_id: bytes, policy: RetentionText, *, now_ns: in
 
     Raises DamageError, NewerVersionError or KeyMissingError with the names of what can't be read, DestinationError.
     """
-    by_id = _by_id(_snapshots(records, set_id))
+    by_id = objects_by_id(_snapshots(records, set_id))
     notes = read_notes(records)
-    dated = [dated_of(found, notes.get(found[0][1].id, NOTHING)) for found in by_id.values()]
+    dated = [dated_of(found, notes) for found in by_id.values()]
     made = plan(policy, dated, to_datetime(now_ns), zone)
     names = sorted(name for one in made.dropped for name, _ in by_id[one.id])
     return Decision(set_id, made, names, plan_id(records.repository.text_id, naming.set_id_text(set_id), *names))
@@ -140,11 +141,12 @@ def _snapshots(records: Records, set_id: bytes) -> list[tuple[str, Snapshot]]:
     return found
 
 
-def _by_id(found: list[tuple[str, Snapshot]]) -> dict[str, list[tuple[str, Snapshot]]]:
+def objects_by_id(found: Iterable[tuple[str, Snapshot]]) -> dict[str, list[tuple[str, Snapshot]]]:
     """Objects of each snapshot. One that was written anew, and is about to be dropped, is what stands in for it.
 
     Else a policy might choose to keep it alone, while who wrote it anew drops it.
     """
+    found = list(found)
     stand_ins = {
         one.rewriting.snapshot_id: one.id for _, one in found if one.rewriting is not None and one.is_complete
     }
@@ -173,22 +175,30 @@ def _unreadable(unread: dict[str, BackupError]) -> BackupError:
     )
 
 
-def dated_of(found: list[tuple[str, Snapshot]], notes: Noted) -> DatedSnapshot:
+def dated_of(found: Sequence[tuple[str, Snapshot]], notes: Mapping[bytes, Noted]) -> DatedSnapshot:
     """A snapshot as the decision knows it. found: all its objects; the first complete one counts.
 
-    Raises NewerVersionError for a note that is not known here.
+    What is noted of one that is about to be dropped for it counts, too, where that keeps it. Raises NewerVersionError
+    for a note that is not known here.
     """
-    if notes.unknown:
-        raise NewerVersionError(
-            f"a note of kind '{min(notes.unknown)}' on {naming.snapshot_id_text(found[0][1].id)[:9]} is not known here",
-            hint="install the newer backupd that wrote it; until then nothing of the set is dropped",
-        )
+    by_id = {one.id: notes.get(one.id, NOTHING) for _, one in found}
+    for snapshot_id, noted in by_id.items():
+        if noted.unknown:
+            shown = naming.snapshot_id_text(snapshot_id)[:9]
+            raise NewerVersionError(
+                f"a note of kind '{min(noted.unknown)}' on {shown} is not known here",
+                hint="install the newer backupd that wrote it; until then nothing of the set is dropped",
+            )
+    tags: dict[str, str] = {}
+    for _, one in reversed(found):
+        tags |= by_id[one.id].tags_over(one.tags)
     snapshot = max((one for _, one in found), key=lambda one: one.is_complete)
     return DatedSnapshot(
         id=naming.snapshot_id_text(snapshot.id),
         time_ns=snapshot.started_ns,
         made_ns=snapshot.finished_ns,
         is_complete=snapshot.is_complete,
-        is_pinned=notes.is_pinned,
-        tags=notes.tags_over(snapshot.tags),
+        is_pinned=any(noted.is_pinned for noted in by_id.values()),
+        tags=tags,
+        is_far_fewer=bool(snapshot.statistics.get(FEWER)),
     )

@@ -18,8 +18,8 @@ from backupd.model.work import FileOrder, FileResult, FilesTask, RegionTask, Sto
 from backupd.repository.asked import Asked, NewChunk
 from backupd.repository.packing import OpenSegments, SegmentPacker
 from backupd.repository.ring import RingAllocator
+from backupd.repository.sampling import Sampler
 from backupd.repository.stream_reading import StreamReader
-from backupd.seal.compression import Compressor
 from backupd.source import metadata, reader
 from backupd.source.chain import DirectoryChain
 from backupd.source.extents import ExtentMap, map_extents, may_be_sparse
@@ -40,7 +40,7 @@ class StoreWorker:
     def __init__(self, channel: Channel[work.ToWorker], setup: StoreSetup, memory: mmap.mmap) -> None:
         self._channel, self._setup = channel, setup
         self._identity = Identity(setup.repository.chunk_id_key)
-        self._chain = DirectoryChain()
+        self._chain = DirectoryChain(setup.grafts)
         self._ring = RingAllocator(setup.ring_offset, setup.ring_bytes)
         self._segments = OpenSegments(
             lambda mask: SegmentPacker(
@@ -48,7 +48,7 @@ class StoreWorker:
             )
         )
         self._chosen_class = class_of_average(setup.average_bytes) if setup.average_bytes else None
-        self._sampler = Compressor("fast")
+        self._sampler = Sampler()
         self._tasks: deque[FilesTask | RegionTask | StreamTask] = deque()
         self._asked: deque[Asked] = deque()
         self._answers: dict[tuple[int, int], bytes] = {}
@@ -203,7 +203,9 @@ class StoreWorker:
         if len(content) <= WHOLE_FILE_BYTES:
             parts: list[bytes | memoryview] = [content] if content else []
         else:
-            is_compressible = self._is_compressible(content)
+            is_compressible = self._sampler.is_compressible(
+                len(content), lambda at: content[at : at + SAMPLE_BYTES]
+            )
             size_class = choose_class(
                 stat.st_size, not is_compressible, order.size_class or None, self._chosen_class
             )
@@ -239,10 +241,6 @@ class StoreWorker:
             parts.append(view[at : at + length])
             at += length
         return parts
-
-    def _is_compressible(self, content: bytes) -> bool:
-        last = len(content) - SAMPLE_BYTES
-        return any(self._sampler.shrinks(content[at : at + SAMPLE_BYTES]) for at in (0, last // 2, last))
 
     def _add(self, data: bytes | memoryview, salt: bytes, is_compressible: bool, chunks: list[NewChunk]) -> bytes:
         chunk_id = self._identity.chunk_id(data, salt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import stat as modes
@@ -11,9 +12,10 @@ from backupd.block.segment import ZERO_SALT
 from backupd.chunk.cutter import Cutter
 from backupd.chunk.size_class import SAMPLE_BYTES
 from backupd.model import work
+from backupd.model.streams import GIVEN_UP
 from backupd.model.work import FileResult, StreamTask
 from backupd.repository.asked import Asked, NewChunk
-from backupd.seal.compression import Compressor
+from backupd.repository.sampling import Sampler
 from backupd.source import reader
 from backupd.source.extents import pack_extents
 from backupd.tree import entry as entries
@@ -21,6 +23,8 @@ from backupd.tree.entry import Entry, Extra, Kind, Stored
 from backupd.wire.channel import Channel
 
 STEP_BYTES = 8 << 20
+_LOOK_SECONDS = 1.0
+"""How often it is looked for whether the stream was given up."""
 READ_BYTES = 1 << 20
 ZERO_BYTES = 64 << 10
 """Aligned stretches of so many zeros become holes."""
@@ -37,6 +41,7 @@ class StreamReader:
 
     def __init__(self, task: StreamTask, channel: Channel[work.ToWorker], seed: int, add: Add) -> None:
         self._task, self._channel, self._add = task, channel, add
+        self._given_up = task.fifo + os.fsencode(GIVEN_UP)
         self._polled = select.poll()
         self._polled.register(channel.socket, select.POLLIN)
         self._cutter = Cutter(task.average_bytes, seed)
@@ -72,6 +77,8 @@ class StreamReader:
             while len(content) < STEP_BYTES and not is_last:
                 while self._has_message():
                     yield None
+                if os.path.lexists(self._given_up):
+                    raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
                 try:
                     # First, for to poll() a FIFO whose writers had gone before it was opened never ends.
                     part = os.read(fd, most - len(stretch))
@@ -109,7 +116,7 @@ class StreamReader:
         poll = select.poll()
         poll.register(fd, select.POLLIN)
         poll.register(self._channel.socket, select.POLLIN)
-        poll.poll()
+        poll.poll(_LOOK_SECONDS * 1000)
 
     def _without_holes(self, part: bytes) -> bytes:
         at, self._size = self._size, self._size + len(part)
@@ -144,8 +151,4 @@ class StreamReader:
 
 
 def _shrinks(content: bytes) -> bool:
-    if not content:
-        return True
-    last = max(0, len(content) - SAMPLE_BYTES)
-    sampler = Compressor("fast")
-    return any(sampler.shrinks(content[at : at + SAMPLE_BYTES]) for at in (0, last // 2, last))
+    return not content or Sampler().is_compressible(len(content), lambda at: content[at : at + SAMPLE_BYTES])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from typing import Any, Literal
 
 from backupd.errors import ConfigError, UsageError
-from backupd.model.commands import MOST_COMMANDS, CommandText
+from backupd.model.commands import MOST_COMMANDS, CommandStatus, CommandText
 from backupd.sizes import parse_duration
 
 OWN_PREFIX = "BACKUPD_"
@@ -40,6 +40,26 @@ def check_commands(set_name: str, commands: list[CommandText]) -> None:
 def timeout_seconds(command: CommandText) -> int:
     """How long it may take. Raises UsageError."""
     return parse_duration(command.timeout)
+
+
+def ends_run(command: CommandText, status: CommandStatus) -> Literal["skip", "fail"] | None:
+    """What becomes of the run after a command before it that ended so; None: the run is made."""
+    if status == "skipped":
+        return "skip"
+    if status in ("done", "not_run") or command.on_error == "warn":
+        return None
+    return command.on_error
+
+
+def fault_of_variable(name: str, value: str) -> tuple[str, str] | None:
+    """(what is wrong, hint) of a variable that is put into the environment of a program of others."""
+    if _VARIABLE.fullmatch(name) is None:
+        return f"'{_shown(name)}' is no name of a variable", "letters, digits and '_'"
+    if name.startswith(OWN_PREFIX) and name != _NOT_OWN:
+        return f"{name} is told by backupd itself", "take another name"
+    if "\0" in value or not _is_text([value]) or len(value.encode()) > _MOST_BYTES:
+        return f"{name} has a value that no variable can have", "text without NUL, 64 KiB at most"
+    return None
 
 
 def _fault(command: CommandText) -> tuple[str, str, str]:
@@ -84,17 +104,8 @@ def _fault_of_surroundings(command: CommandText) -> tuple[str, str, str] | None:
         return "timeout", f"timeout: {command.timeout}", "more than nothing, and 7 days at most"
     if len(command.environment) > _MOST_VARIABLES:
         return "environment", f"{len(command.environment)} variables", f"{_MOST_VARIABLES} at most"
-    return next((found for one in command.environment.items() if (found := _fault_of_variable(*one))), None)
-
-
-def _fault_of_variable(name: str, value: str) -> tuple[str, str, str] | None:
-    if _VARIABLE.fullmatch(name) is None:
-        return "environment", f"'{_shown(name)}' is no name of a variable", "letters, digits and '_'"
-    if name.startswith(OWN_PREFIX) and name != _NOT_OWN:
-        return "environment", f"{name} is told by backupd itself", "take another name"
-    if "\0" in value or not _is_text([value]) or len(value.encode()) > _MOST_BYTES:
-        return "environment", f"{name} has a value that no variable can have", "text without NUL, 64 KiB at most"
-    return None
+    found = next((found for one in command.environment.items() if (found := fault_of_variable(*one))), None)
+    return ("environment", *found) if found is not None else None
 
 
 def _is_text(words: list[str]) -> bool:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from backupd.errors import ConfigError, UsageError
 from backupd.model.sets import ContinuousText
+from backupd.model.shortcuts import is_shortcut
 from backupd.sizes import parse_duration
 
 _LEAST_QUIET, _MOST_SECONDS = 1, 7 * 86_400
@@ -38,11 +39,17 @@ def text_of(text: bool | ContinuousText) -> ContinuousText | None:
     return ContinuousText() if text else None
 
 
-def check_continuous(name: str, given: bool | ContinuousText, sources: Sequence[str]) -> None:
+def check_continuous(
+    name: str, given: bool | ContinuousText, sources: Sequence[str], *, follows_links: bool = False
+) -> None:
     """Raises ConfigError. name: of the set."""
     text = text_of(given)
     if text is None:
         return
+    if follows_links:
+        hint = "leave one of them out; a second set, with a schedule, may follow links"
+        message = f"{name}: continuous with follow_links: what links lead to is not watched"
+        raise ConfigError(message, hint=hint, context={"at": [_AT]})
     if not sources:
         hint = "name a source, or give the streams a schedule"
         raise ConfigError(f"{name}: continuous: there is no source to watch", hint=hint, context={"at": [_AT]})
@@ -57,7 +64,7 @@ def check_continuous(name: str, given: bool | ContinuousText, sources: Sequence[
     if pace_of(text).longest < pace_of(text).quiet:
         what = f"longest is {text.longest}, and quiet {text.quiet}"
         raise _wrong(name, what, "longest is no less than quiet", "longest")
-    for path in text.paths:
+    for path in text.paths if not any(map(is_shortcut, sources)) else ():
         if not any(os.path.normpath(path) == one or path.startswith(one.rstrip("/") + "/") for one in sources):
             raise _wrong(name, f"{path} lies in no source", "name a source, or a path below one", "paths")
 

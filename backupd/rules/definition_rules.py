@@ -17,19 +17,35 @@ from backupd.errors import ConfigError, DestinationNotFoundError, UsageError
 from backupd.model.places import PlaceUrl, is_pool, is_url
 from backupd.model.proxies import ProxyUrl
 from backupd.model.sets import CONCURRENT, DestinationText, ProxyText, SetText
+from backupd.model.shortcuts import paths_among
 from backupd.rules import names
 from backupd.rules.command_rules import check_commands
+from backupd.rules.condition_rules import check_conditions
 from backupd.rules.continuous import check_continuous
 from backupd.rules.filter_checking import check_filters
 from backupd.rules.pool_rules import check_pool_text, places_of, refuse_members
 from backupd.rules.retention.checking import check_retention
 from backupd.rules.schedules.checking import check_schedules
 from backupd.rules.secret_rules import check_secret
+from backupd.rules.source_rules import check_source, check_without
 from backupd.rules.stream_rules import check_streams
+from backupd.rules.tolerance_checking import check_tolerance, drop_permille
 from backupd.sizes import MIB, parse_duration, parse_parity, parse_share, parse_size
 
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
 JOBS_AT_ONCE = range(1, 65)
+_CHECKED_FIELDS = (
+    "max_age",
+    "stop_after",
+    "chunk_size",
+    "block_size",
+    "parity",
+    "verify",
+    "password",
+    "temp_dir",
+    "drop_warning",
+    "cache_min_size",
+)
 CIPHERS = ("aes-256-gcm", "aes-128-gcm", "chacha20-poly1305")
 
 
@@ -101,7 +117,8 @@ def check_set(text: SetText, destinations: Mapping[str, DestinationText | None])
     destinations: by name; None: nobody knows its place here.
     """
     name = names.check_set_name(text.name)
-    sources = [_source(name, path, at) for at, path in enumerate(text.sources)]
+    sources = [check_source(name, path, at) for at, path in enumerate(text.sources)]
+    check_without(name, text.without, sources)
     check_streams(name, text.streams)
     if not sources and not text.streams:
         raise ConfigError(f"{name} has no source", hint="name at least one", context={"at": ["sources"]})
@@ -112,7 +129,9 @@ def check_set(text: SetText, destinations: Mapping[str, DestinationText | None])
             raise _unknown(name, one, at, destinations)
         place = destinations[one]
         lie_in = places_of(place, destinations) if place is not None else []
-        inside = next((path for path in sources for one_place in lie_in if _is_below(path, one_place)), None)
+        inside = next(
+            (path for path in paths_among(sources) for one_place in lie_in if _is_below(path, one_place)), None
+        )
         if inside is not None:
             raise ConfigError(
                 f"{name}: {inside} lies in {one}, where it would be stored",
@@ -123,7 +142,7 @@ def check_set(text: SetText, destinations: Mapping[str, DestinationText | None])
         raise ConfigError(f"{name} names a destination twice", hint="name each once", context={"at": ["to"]})
     refuse_members(text, destinations)
     _check_values(name, text)
-    check_continuous(name, text.continuous, sources)
+    check_continuous(name, text.continuous, sources, follows_links=text.follow_links)
     retention, retention_at = check_retention(name, text.retention, text.retention_at, text.to)
     sources = list(dict.fromkeys(sources))
     kept = {"retention": retention, "retention_at": retention_at}
@@ -138,7 +157,7 @@ def places_inside(text: SetText, destinations: Mapping[str, DestinationText | No
     for one in text.to:
         known = destinations.get(one)
         for place in places_of(known, destinations) if known is not None else ():
-            around = next((path for path in text.sources if _is_below(place, path)), None)
+            around = next((path for path in paths_among(text.sources) if _is_below(place, path)), None)
             if around is not None:
                 found.append(f"{text.name}: {one} ({place}) lies in the source {around}: runs leave that place out")
     return found
@@ -180,7 +199,9 @@ def difference(old: msgspec.Struct | None, new: msgspec.Struct) -> dict[str, Any
 def _check_values(name: str, text: SetText) -> None:
     check_filters(name, text)
     check_commands(name, text.commands)
-    for field in ("max_age", "stop_after", "chunk_size", "block_size", "parity", "verify", "password", "temp_dir"):
+    check_tolerance(name, text.tolerate)
+    check_conditions(name, text.conditions)
+    for field in _CHECKED_FIELDS:
         try:
             _check_field(field, getattr(text, field))
         except UsageError as error:
@@ -197,6 +218,12 @@ def _check_values(name: str, text: SetText) -> None:
             f"{name}: max_concurrent {text.max_concurrent} with mode {text.mode}",
             hint=f"mode: concurrent takes {CONCURRENT[0]} to {CONCURRENT[-1]}; leave it out for all at once",
             context={"at": ["max_concurrent"]},
+        )
+    if text.cache_min_size is not None and text.cache != "auto":
+        raise ConfigError(
+            f"{name}: cache_min_size with cache: {text.cache}",
+            hint="it goes with cache: auto; leave one of them out",
+            context={"at": ["cache_min_size"]},
         )
     if text.migrate and text.deduplication == "off":
         raise ConfigError(
@@ -231,6 +258,8 @@ def _check_field(field: str, value: Any) -> None:
             duration(value)
         case "chunk_size" if value != "auto":
             parse_size(value)
+        case "cache_min_size":
+            parse_size(value)
         case "block_size" if parse_size(value) not in (32 * MIB, 64 * MIB):
             raise UsageError(f"block_size: {value} is neither 32M nor 64M", hint="take one of them")
         case "parity":
@@ -241,19 +270,8 @@ def _check_field(field: str, value: Any) -> None:
             check_secret(value)
         case "temp_dir":
             check_directory(value)
-
-
-def _source(name: str, path: str, at: int) -> str:
-    context = {"at": ["sources", at]}
-    try:
-        path.encode()
-    except UnicodeEncodeError as error:
-        hint = "name the directory above it"
-        raise ConfigError(f"{name}: a source is not UTF-8", hint=hint, context=context) from error
-    if not os.path.isabs(path) or "\0" in path:
-        message = f"{name}: the source '{path}' is no absolute path"
-        raise ConfigError(message, hint="begin it with /", context=context)
-    return os.path.normpath(path)
+        case "drop_warning":
+            drop_permille(value)
 
 
 def _unknown(

@@ -135,7 +135,7 @@ def rule_of(text: FilterText) -> Rule:
         patterns=tuple(os.fsencode(pattern) for pattern in patterns),
         of=text.of,
         ignore_case=text.ignore_case,
-        below=_directory(text.below),
+        below=directory_of(text.below),
         larger_than=parse_size(text.larger_than) if text.larger_than is not None else None,
         smaller_than=parse_size(text.smaller_than) if text.smaller_than is not None else None,
         older_than_ns=older * _SECOND_NS if older is not None else None,
@@ -186,7 +186,8 @@ def _origin(text: FilterText) -> str:
     return ", ".join([head, *more])
 
 
-def _directory(path: str | None) -> bytes | None:
+def directory_of(path: str | None) -> bytes | None:
+    """An absolute path as rules have it. Raises UsageError for another one."""
     if path is None:
         return None
     if not os.path.isabs(path) or "\0" in path:

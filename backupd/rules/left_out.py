@@ -57,6 +57,14 @@ class LeftOut:
         """Why this path is left out; None: it is not. path: absolute, no trailing slash."""
         return self._reasons.get(path)
 
+    def is_within(self, path: bytes) -> bool:
+        """Whether a path is left out or lies in what is. path: absolute."""
+        while path.strip(b"/"):
+            if path in self._reasons:
+                return True
+            path = path.rpartition(b"/")[0]
+        return False
+
     def is_own(self, device: int, inode: int) -> str | None:
         """The same for a directory met under another path, through a link above the source or a bind mount."""
         return "backupd's own data" if (device, inode) in self._identities else None

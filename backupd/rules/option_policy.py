@@ -21,10 +21,20 @@ def filled(text: Options, area: PolicyArea, rules: Iterable[PolicyRule], is_said
     return text
 
 
-def by_policy(text: Options, area: PolicyArea, rules: Sequence[PolicyRule], said: Collection[str] | None) -> Options:
-    """A new text with what is laid down. said: options that were given; None: all. Raises as `refuse`."""
+def by_policy(
+    text: Options,
+    area: PolicyArea,
+    rules: Sequence[PolicyRule],
+    said: Collection[str] | None,
+    check: Callable[[Options], Options],
+) -> Options:
+    """A new text with what is laid down, as `check` gives it. said: options that were given; None: all.
+
+    Raises as `refuse`, and as `check`.
+    """
     if said is not None:
         text = filled(text, area, rules, said.__contains__)
+    text = check(text)
     refuse(text, area, rules)
     return text
 
@@ -40,7 +50,10 @@ def locked(text: Options, area: PolicyArea, rules: Iterable[PolicyRule]) -> Opti
 def refuse(
     text: msgspec.Struct, area: PolicyArea, rules: Iterable[PolicyRule], old: msgspec.Struct | None = None
 ) -> None:
-    """Raises KeptInFileError for an option that is not as it has to be. old: what is as there was passes."""
+    """Raises KeptInFileError for an option that is not as it has to be. old: what is as there was passes.
+
+    text: in its one spelling, as values of rules are.
+    """
     for rule in _of(area, rules):
         value = value_of(text, rule.option)
         if rule.kind == "preset" or value in rule.values or (old is not None and value == value_of(old, rule.option)):

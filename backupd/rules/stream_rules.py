@@ -8,14 +8,27 @@ import re
 from backupd.errors import ConfigError, UsageError
 from backupd.model.streams import ALL_DATABASES, DATABASE_SERVERS, KINDS, StreamText
 from backupd.rules import names
+from backupd.rules.command_rules import fault_of_variable
 from backupd.rules.secret_rules import check_secret
 from backupd.sizes import parse_duration
 
 MOST_STREAMS = 100
 _MOST_WORDS = 200
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DATABASE = re.compile(r"[^-\s=/\\:\0'\"][^\s=/\\:\0'\"]{0,127}")
 """Programs take other names for options or whole addresses."""
+_PASSWORD_OPTION = re.compile(r"--((loose[-_])?pa(s|=|$)|ssl[\w-]*pass|aws(secret|session))", re.IGNORECASE)
+"""As programs of databases take them, shortened too."""
+_SHORT_PASSWORDS = {
+    # After letters that take nothing: -vpSECRET.
+    "mysql": re.compile("-[AaBCcdEeFfIiKlNnQqRtVvXxYy]*p"),
+    "mongodb": re.compile("-v*p"),
+    # There it is the port, and W asks.
+    "postgresql": re.compile("-(p.|[aBbCcgOrsvwx]*W)"),
+}
+_ANY_SHORT_PASSWORD = re.compile("-p.")
+_SECRET_WITHIN = re.compile(r"pass(word|phrase)\s*=|://[^@/?\s]*:.*@", re.IGNORECASE)
+"""In the address of a server, or in what a connection is described with."""
+_PASSWORD_HINT = "password: {file: PATH}; the login is `login:`, the server `host:` and `port:`"
 _LONGEST_SECONDS = 30 * 86400
 
 
@@ -48,6 +61,7 @@ def _check(text: StreamText) -> None:
             hint="write it as {name: shop, postgresql: shop} or {name: list, run: [/usr/bin/tool, --list]}",
         )
     _check_words(text.name, text.run or [], text.options)
+    _check_secrets(text)
     for path in (text.sqlite, text.device):
         if path is not None and (not os.path.isabs(path) or "\0" in path):
             raise UsageError(f"'{path}' is no absolute path", hint="begin it with /")
@@ -57,8 +71,8 @@ def _check(text: StreamText) -> None:
             raise UsageError(f"'{database}' is no database's name", hint=hint)
     _check_fit(text, kind)
     for name, value in text.environment.items():
-        if _VARIABLE.fullmatch(name) is None or "\0" in value:
-            raise UsageError(f"'{name}' can't be a variable of the environment")
+        if (fault := fault_of_variable(name, value)) is not None:
+            raise UsageError(fault[0], hint=fault[1])
         if name in ("PGPASSWORD", "MYSQL_PWD"):
             raise UsageError(f"{name} shows the password to others", hint="password: {file: PATH}")
     if text.timeout is not None and not 0 < parse_duration(text.timeout) <= _LONGEST_SECONDS:
@@ -73,9 +87,20 @@ def _check_words(name: str, command: list[str], options: list[str]) -> None:
         raise UsageError(f"the stream '{name}' names no program", hint="run: [/usr/bin/tool, --list]")
     if len(words) > _MOST_WORDS or any("\0" in word for word in words):
         raise UsageError(f"the stream '{name}' has words that no program takes", hint=f"{_MOST_WORDS} words at most")
-    if any(word.startswith(("--password=", "--password ", "-p")) and len(word) > 2 for word in options):
-        # Options are seen by all users of the machine, and stand in lists of processes.
-        raise UsageError(f"the stream '{name}' has a password among its options", hint="password: {file: PATH}")
+
+
+def _check_secrets(text: StreamText) -> None:
+    """Words are seen by all users of the machine, and stand in lists of processes.
+
+    An option that asks for a password is refused with that which holds it: the next word may be meant as one.
+    """
+    short = _SHORT_PASSWORDS.get(str(text.kind), _ANY_SHORT_PASSWORD)
+    for word in text.options:
+        is_within = text.kind != "mysql" and _SECRET_WITHIN.search(word)
+        if is_within or _PASSWORD_OPTION.match(word) or short.match(word):
+            raise UsageError(f"the stream '{text.name}' has a password among its options", hint=_PASSWORD_HINT)
+    if text.host is not None and _SECRET_WITHIN.search(text.host):
+        raise UsageError(f"the stream '{text.name}' has a password in its host", hint=_PASSWORD_HINT)
 
 
 def _check_fit(text: StreamText, kind: str) -> None:

@@ -17,6 +17,7 @@ from backupd.rules.definition_rules import check_destination, check_set, places_
 from backupd.rules.filter_checking import filter_warnings
 from backupd.rules.notice_rules import check_contact, check_notice
 from backupd.rules.option_policy import filled, refuse
+from backupd.settings.user_directories import unknown
 from backupd.settings.yaml_text import Located, load_located
 from backupd.settings.zone import find_zone
 
@@ -50,13 +51,15 @@ class Documents:
     names: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     """Names of those that say nothing."""
+    policy: Sequence[PolicyRule] = ()
+    """What is laid down, and was filled in."""
     destinations: list[Written[DestinationText]] = field(default_factory=list)
     sets: list[Written[SetText]] = field(default_factory=list)
     notices: list[Written[NoticeText]] = field(default_factory=list)
     contacts: list[Written[ContactText]] = field(default_factory=list)
     errors: list[BackupError] = field(default_factory=list)
-    missing_secrets: list[str] = field(default_factory=list)
-    """A sentence for each secret whose file is not there."""
+    missing: list[str] = field(default_factory=list)
+    """A sentence for each secret whose file is not there, and each user whom nobody knows."""
 
     @property
     def is_without_sets(self) -> bool:
@@ -66,7 +69,7 @@ class Documents:
 
 def read(texts: Iterable[ConfigDocument], policy: Sequence[PolicyRule] = ()) -> Documents:
     """Read documents; looks at zones and secret files, too. Faults stand in `errors`."""
-    found = Documents()
+    found = Documents(policy=policy)
     for text in texts:
         found.names.append(text.name)
         try:
@@ -79,9 +82,9 @@ def read(texts: Iterable[ConfigDocument], policy: Sequence[PolicyRule] = ()) -> 
             found.empty.append(text.name)
         for at, destination in enumerate(value.destinations):
             place = Written(destination, document, ("destinations", at))
-            _by_policy(place, "destinations", policy, found.destinations, found)
+            found.destinations.append(_filled(place, "destinations", policy))
         for at, one in enumerate(value.sets):
-            _by_policy(Written(one, document, ("sets", at)), "sets", policy, found.sets, found)
+            found.sets.append(_filled(Written(one, document, ("sets", at)), "sets", policy))
         for at, notice in enumerate(value.notices):
             found.notices.append(Written(notice, document, ("notices", at)))
         for at, contact in enumerate(value.contacts):
@@ -107,6 +110,7 @@ def check(
         try:
             checked = check_destination(written.text)
             check_known(checked.place)
+            refuse(checked, "destinations", found.policy)
             destinations.append(Written(checked, written.document, written.steps))
         except BackupError as error:
             errors.append(written.explained(error))
@@ -121,7 +125,9 @@ def check(
     sets: list[Written[SetText]] = []
     for one in found.sets:
         try:
-            sets.append(Written(check_set(one.text, together), one.document, one.steps))
+            whole = check_set(one.text, together)
+            refuse(whole, "sets", found.policy)
+            sets.append(Written(whole, one.document, one.steps))
         except BackupError as error:
             errors.append(one.explained(error))
     _refuse_twins(sets, errors)
@@ -175,21 +181,13 @@ def raise_all(errors: Sequence[BackupError]) -> None:
     raise type(first)(first.message + more, hint=first.hint, context=context)
 
 
-def _by_policy(
-    written: Written[Definition],
-    area: PolicyArea,
-    policy: Sequence[PolicyRule],
-    into: list[Written[Definition]],
-    found: Documents,
-) -> None:
-    """Take a definition with what a policy lays down of what it does not say."""
+def _filled(
+    written: Written[Definition], area: PolicyArea, policy: Sequence[PolicyRule]
+) -> Written[Definition]:
+    """A definition with what a policy lays down of what it does not say."""
     document, steps = written.document, written.steps
     text = filled(written.text, area, policy, lambda option: document.has(*steps, option))
-    into.append(Written(text, document, steps))
-    try:
-        refuse(text, area, policy)
-    except BackupError as error:
-        found.errors.append(written.explained(error))
+    return Written(text, document, steps)
 
 
 def _look_around(written: Written[SetText], found: Documents) -> None:
@@ -200,6 +198,10 @@ def _look_around(written: Written[SetText], found: Documents) -> None:
         located = written.explained(type(error)(error.message, hint=error.hint, context={"at": ["time_zone"]}))
         found.errors.append(located)
     _look_for_secret(written, "password", written.text.password, found)
+    for at, word in enumerate(written.text.sources):
+        trouble = unknown(word)
+        if trouble:
+            found.missing.append(f"{written.document.where(*written.steps, 'sources', at)}: {word}: {trouble}")
 
 
 def _look_for_secret(
@@ -208,7 +210,7 @@ def _look_for_secret(
     # A file that is no absolute path is refused elsewhere, and may be the password itself.
     if secret is not None and secret.file is not None and os.path.isabs(secret.file) and not _is_there(secret):
         where = written.document.where(*written.steps, name, "file")
-        found.missing_secrets.append(f"{where}: the secret's file {secret.file} is not there")
+        found.missing.append(f"{where}: the secret's file {secret.file} is not there")
 
 
 def _is_there(secret: SecretReference) -> bool:

@@ -47,7 +47,7 @@ def find(environ: Mapping[str, str]) -> Directories:
     if os.path.isabs(one):
         cache = os.path.join(one, "cache")
         return Directories(config=one, data=one, state=ensure(one), cache=cache, temporary=os.path.join(one, "tmp"))
-    home = _home(environ)
+    home = home_of(environ)
     config = _place(environ, "XDG_CONFIG_HOME", home, ".config")
     data = _place(environ, "XDG_DATA_HOME", home, ".local/share")
     state = _place(environ, "XDG_STATE_HOME", home, ".local/state")
@@ -133,7 +133,8 @@ def _place(environ: Mapping[str, str], variable: str, home: str, default: str) -
     return os.path.join(above, _NAME)
 
 
-def _home(environ: Mapping[str, str]) -> str:
+def home_of(environ: Mapping[str, str]) -> str:
+    """The home directory of the effective user; a HOME that is another user's does not count."""
     home = environ.get("HOME", "")
     if os.path.isabs(home) and not _is_someone_elses(home):
         return home

@@ -30,19 +30,25 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Differs after each boot; empty where the platform doesn't tell."""
     name: str
     """First label of the host name."""
+    is_new_copy: bool = False
+    """The state was copied from another machine, and this one has just drawn ids of its own."""
 
 
-def read_host(state: str) -> Host:
+def read_host(state: str, machine: str) -> Host:
     """Read the ids from the state directory, drawing those that are not there; safe when two start at once.
 
+    machine: fingerprint of this one; empty: nobody can tell. The ids are those of the machine that drew them: on
+    another one, to which the directory was copied or which shares it, others are drawn and kept beside them.
     Raises UsageError for a damaged id, AccessError, StateFullError.
     """
     ensure(state)
+    names, is_new_copy = ("host.id", "state.id"), False
+    if machine and _read_or_draw(os.path.join(state, "machine.id"), machine) != machine:
+        names = (f"host-{machine}.id", f"state-{machine}.id")
+        is_new_copy = not os.path.exists(os.path.join(state, names[0]))
+    host_id, state_id = (_read_or_draw(os.path.join(state, name)) for name in names)
     return Host(
-        host_id=_read_or_draw(os.path.join(state, "host.id")),
-        state_id=_read_or_draw(os.path.join(state, "state.id")),
-        boot_id=_boot_id(),
-        name=host_name(),
+        host_id=host_id, state_id=state_id, boot_id=_boot_id(), name=host_name(), is_new_copy=is_new_copy
     )
 
 
@@ -51,12 +57,13 @@ def host_name() -> str:
     return socket.gethostname().partition(".")[0] or "localhost"
 
 
-def _read_or_draw(path: str) -> str:
+def _read_or_draw(path: str, given: str = "") -> str:
+    """given: what is kept where nothing is yet; empty: a new id."""
     try:
         found = _read(path)
         if found is not None:
             return found
-        drawn = os.urandom(16).hex()
+        drawn = given or os.urandom(16).hex()
         temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
         durable_io.write_temporary(temporary, [f"{drawn}\n".encode()])
         try:

@@ -9,6 +9,8 @@ import msgspec
 from backupd.errors import FormatError
 from backupd.wire.malformed import MALFORMED
 
+FEWER = "fewer_than"
+"""Among statistics: so many files had the snapshot before this one, which has far fewer."""
 ChunkId = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 
 

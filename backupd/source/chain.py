@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _SEARCH = getattr(os, "O_PATH", 0x4000_0000)
@@ -17,9 +18,15 @@ class DirectoryChain:
     Works deeper than PATH_MAX. Not for several threads at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grafts: Mapping[bytes, bytes] | None = None) -> None:
+        """grafts: absolute path of a directory -> that of the one that is opened in its place."""
         self._names: list[bytes] = []
         self._path = b""
+        self._grafts = dict(grafts or {})
+        top = self._grafts.get(b"/")
+        if top is not None:
+            self._fds = [open_through(top)]
+            return
         self._fds = [os.open(b"/", OPEN_WAY)]
 
     def open(self, path: bytes) -> int:
@@ -38,10 +45,15 @@ class DirectoryChain:
             os.close(self._fds.pop())
             self._names.pop()
         for name in names[same:]:
-            self._fds.append(os.open(name, OPEN_WAY, dir_fd=self._fds[-1]))
+            graft = self._graft(name) if self._grafts else None
+            fd = os.open(name, OPEN_WAY, dir_fd=self._fds[-1]) if graft is None else open_through(graft)
+            self._fds.append(fd)
             self._names.append(name)
         self._path = path
         return self._fds[-1]
+
+    def _graft(self, name: bytes) -> bytes | None:
+        return self._grafts.get(b"/" + b"/".join([*self._names, name]))
 
     def close(self) -> None:
         """Close all; the object is of no use afterwards."""
@@ -49,3 +61,13 @@ class DirectoryChain:
             os.close(fd)
         self._fds.clear()
         self._names.clear()
+
+
+def open_through(path: bytes, flags: int = OPEN_WAY) -> int:
+    """Descriptor of an absolute directory, no symlink on the way. Raises OSError."""
+    chain = DirectoryChain()
+    try:
+        fd = chain.open(path)
+        return os.open(b".", flags, dir_fd=fd)
+    finally:
+        chain.close()

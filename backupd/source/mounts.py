@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
-import re
 import struct
 import sys
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from backupd.errors import BackupError
+from backupd.model import mount_table
 
 NETWORK_TYPES = frozenset(
     {
@@ -23,7 +24,6 @@ NETWORK_TYPES = frozenset(
 )  # fmt: skip
 """File systems that another machine may change without this one's time stamps or caches knowing at once."""
 
-_OCTAL = re.compile(rb"\\([0-7]{3})")
 _MACOS_SWAP = b"/private/var/vm"
 _MNT_LOCAL = 0x1000
 _MNT_NOWAIT = 2
@@ -43,6 +43,8 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True):
     """What is mounted, as a device's path."""
     root: bytes = b"/"
     """The directory of the file system that shows at the path; another one of bind mounts and subvolumes."""
+    number: int = 0
+    """As /proc/self/mountinfo has it; 0: the system has none."""
 
 
 def read_mounts() -> list[Mount]:
@@ -53,7 +55,7 @@ def read_mounts() -> list[Mount]:
     if sys.platform == "darwin":
         return parse_statfs(_getfsstat())
     try:
-        with open("/proc/self/mountinfo", "rb") as file:
+        with open(mount_table.TABLE, "rb") as file:
             return parse_mountinfo(file.read())
     except FileNotFoundError:
         return []
@@ -76,22 +78,18 @@ def swap_files() -> list[bytes]:
 def parse_mountinfo(text: bytes) -> list[Mount]:
     """Read /proc/self/mountinfo (proc_pid_mountinfo(5)). Raises BackupError for a line that is none."""
     mounts = []
-    for line in text.splitlines():
-        before, separator, after = line.partition(b" - ")
-        fields, rest = before.split(b" "), after.split(b" ")
-        major, colon, minor = fields[2].partition(b":") if len(fields) > 4 else (b"", b"", b"")
-        if not separator or not (major.isdigit() and colon and minor.isdigit()):
-            raise BackupError(f"/proc/self/mountinfo has a line that is none: {line!r}")
-        kind = _unescaped(rest[0]).decode("ascii", "replace")
-        source = _unescaped(rest[1]) if len(rest) > 1 else b""
+    for row in mount_table.parse_mountinfo(text):
+        kind = row.type.decode("ascii", "replace")
+        is_web = kind == "fuse" and row.source.startswith((b"http://", b"https://"))
         mounts.append(
             Mount(
-                path=_unescaped(fields[4]),
-                device=os.makedev(int(major), int(minor)),
+                path=row.path,
+                device=row.device,
                 type=kind,
-                is_network=kind in NETWORK_TYPES or (kind == "fuse" and source.startswith((b"http://", b"https://"))),
-                source=source,
-                root=_unescaped(fields[3]),
+                is_network=kind in NETWORK_TYPES or is_web,
+                source=row.source,
+                root=row.root,
+                number=row.number,
             )
         )
     return mounts
@@ -100,7 +98,7 @@ def parse_mountinfo(text: bytes) -> list[Mount]:
 def parse_swaps(text: bytes) -> list[bytes]:
     """The files, not the partitions, of /proc/swaps (proc_swaps(5))."""
     rows = [line.split() for line in text.splitlines()[1:]]
-    return [_unescaped(row[0]) for row in rows if len(row) > 1 and row[1] == b"file"]
+    return [mount_table.unescaped(row[0]) for row in rows if len(row) > 1 and row[1] == b"file"]
 
 
 def parse_statfs(raw: bytes) -> list[Mount]:
@@ -134,5 +132,46 @@ def _getfsstat() -> bytes:
     return buffer.raw[: found * _STATFS.size]
 
 
-def _unescaped(field: bytes) -> bytes:
-    return _OCTAL.sub(lambda match: bytes([int(match[1], 8)]), field)
+def shown_elsewhere(mount: Mount, mounts: Iterable[Mount]) -> bytes | None:
+    """The place at which the same files show by a mount with a shorter path, as those of a bind mount do."""
+    for one in mounts:
+        above = one.root.rstrip(b"/") + b"/"
+        if one.device == mount.device and (mount.root + b"/").startswith(above) and len(one.path) < len(mount.path):
+            return os.path.normpath(one.path + b"/" + mount.root[len(above) - 1 :]).replace(b"//", b"/")
+    return None
+
+
+def shows(mount: Mount) -> bool:
+    """Whether a mount is the one that shows at its path: another one may have been mounted over it."""
+    number = mount_number(mount.path)
+    return mount.number == number if number else True
+
+
+def mount_at(path: bytes, mounts: Sequence[Mount]) -> int | None:
+    """Index of the mount on which a path lies; None: there is none."""
+    number = mount_number(path)
+    if number:
+        return next((at for at, mount in enumerate(mounts) if mount.number == number), None)
+    try:
+        device = os.stat(path, follow_symlinks=False).st_dev
+    except OSError:
+        return None
+    # Of firm links the device alone tells where they lead.
+    found = [at for at, mount in enumerate(mounts) if mount.device == device]
+    return max(found, key=lambda at: len(mounts[at].path), default=None)
+
+
+def mount_number(path: bytes) -> int:
+    """Number of the mount that shows at a path; 0 where that can't be told."""
+    try:
+        fd = os.open(path, getattr(os, "O_PATH", 0) | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
+            rows = [line.split() for line in file.read().splitlines()]
+    except OSError:
+        return 0
+    finally:
+        os.close(fd)
+    return next((int(row[1]) for row in rows if len(row) == 2 and row[0] == b"mnt_id:" and row[1].isdigit()), 0)

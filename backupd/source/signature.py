@@ -29,6 +29,14 @@ def signature(stat: os.stat_result) -> bytes:
     )
 
 
+def shape_of(signature: bytes) -> tuple[int, int, int] | None:
+    """(mode, size, links) in a signature; None where that is none, as of what is not to be trusted."""
+    if len(signature) != _SIGNATURE.size:
+        return None
+    mode, _, _, size, links, *_ = _SIGNATURE.unpack(signature)
+    return mode, size, links
+
+
 def is_young(stat: os.stat_result, began_ns: int, margin_ns: int = YOUNG_NS) -> bool:
     """Whether a later change could bear the same stamps.
 

@@ -128,13 +128,14 @@ class NodeBuilder:
         self._push(level + 1, Child(children[0].first_name, node, sum(c.entries for c in children)), False)
 
 
-def iterate_entries(root: bytes, load: Load) -> Iterator[Entry]:
-    """All entries of a directory in byte order of names; nodes are loaded as they are reached.
+def iterate_entries(root: bytes, load: Load, first: bytes = b"") -> Iterator[Entry]:
+    """Entries of a directory in byte order of names; nodes are loaded as they are reached.
 
+    first: nodes that hold earlier names alone are passed over.
     Raises DamageError of a node that can't be had; FormatError when the nodes break the rules of order, height or size.
     """
     last = b""
-    for entries in _leaves(root, load, MAX_HEIGHT):
+    for entries in _leaves(root, load, MAX_HEIGHT, first):
         for entry in entries:
             check(entry)
             if entry.name <= last:
@@ -180,7 +181,7 @@ def decode_node(data: bytes) -> _Leaf | _Inner:
     return node
 
 
-def _leaves(root: bytes, load: Load, limit: int) -> Iterator[list[Entry]]:
+def _leaves(root: bytes, load: Load, limit: int, first: bytes) -> Iterator[list[Entry]]:
     node = decode_node(load(root))
     if isinstance(node, _Leaf):
         # Only a directory without entries has such a leaf; below inner nodes, millions of it would be told of nothing.
@@ -189,8 +190,10 @@ def _leaves(root: bytes, load: Load, limit: int) -> Iterator[list[Entry]]:
         yield node.entries
         return
     limit = _check_height(node, limit)
-    for child in node.children:
-        yield from _leaves(child.node, load, limit)
+    following = [*(child.first_name for child in node.children[1:]), None]
+    for child, end in zip(node.children, following, strict=True):
+        if end is None or end > first:
+            yield from _leaves(child.node, load, limit, first)
 
 
 def _check_height(node: _Inner, limit: int) -> int:

@@ -8,8 +8,8 @@ import click
 import msgspec
 
 from backupd.model.api import Change, ConfigView, EditSetting, Nothing
+from backupd.model.config_orders import ConfigCheckOrder
 from backupd.model.destination_orders import ProxyTestOrder
-from backupd.model.orders import ConfigCheckOrder
 from backupd.model.store_access import StoreAccess
 from bkctl import options
 from bkctl.applying import apply_texts, applying_options, export_texts

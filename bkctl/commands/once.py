@@ -51,6 +51,7 @@ _UNAUTHENTICATED = re.compile(r"ecb|cbc")
     "--filter-file", metavar="FILE", multiple=True, type=click.Path(), help="Filters from a file, a line each."
 )
 @click.option("--one-file-system", is_flag=True, help="Don't enter other file systems.")
+@click.option("--follow-links", is_flag=True, help="Store also what links lead to outside PATHs.")
 @filter_options
 @click.option("--existing", is_flag=True, help="Never make a repository; exit 10 instead.")
 @click.option(
@@ -107,6 +108,7 @@ def once(ctx: click.Context, /, **given: Any) -> Reply:
         host_name=given["host"],
         filters=[_filter_word(kind, value) for kind, value in ctx.meta["filters"]],
         one_file_system=given["one_file_system"],
+        follow_links=given["follow_links"],
         existing=given["existing"],
         if_running=given["if_running"],
         tags=options.tags(given["tag"]),

@@ -16,13 +16,15 @@ from backupd.model.sets import SetText
 from bkctl import options, stream_words
 from bkctl.applying import apply_texts, applying_options, export_texts
 from bkctl.commands.destination import named_destination
+from bkctl.commands.searching import coverage, suggest
+from bkctl.condition_options import with_conditions
 from bkctl.daemon_client import DaemonClient
 from bkctl.daemon_job import DaemonJob
 from bkctl.dispatch import client_of
 from bkctl.grammar import FilteringVerb, Noun, Verb
 from bkctl.hooks import hook_option, with_hooks
 from bkctl.perform import View, follow, perform, reply_of
-from bkctl.places import absolute_path, absolute_text, stored_place
+from bkctl.places import absolute_path, absolute_text, source_text, stored_place
 from bkctl.render import sets as render
 from bkctl.render.estimate import estimate_lines
 from bkctl.render.explained import explained_lines
@@ -33,6 +35,10 @@ from bkctl.set_options import given_set_fields, set_options
 @click.group("set", cls=Noun, short_help="What is backed up, where to, how.")
 def set_noun() -> None:
     """Backup sets: what is backed up, where to, how."""
+
+
+set_noun.add_command(suggest)
+set_noun.add_command(coverage)
 
 
 @set_noun.command(
@@ -52,7 +58,7 @@ def set_noun() -> None:
     metavar="PATH",
     multiple=True,
     type=click.Path(readable=False),
-    help="What to back up; may be repeated.",
+    help="What to back up: paths, or home, documents, music; may be repeated.",
 )
 @click.option("--stream", metavar="NAME=KIND:WHAT", multiple=True, help=stream_words.HELP)
 @click.option("--to", metavar="DEST", multiple=True, help="Where to store: a destination, or a directory.")
@@ -69,7 +75,7 @@ def create(ctx: click.Context, /, **given: Any) -> Reply:
     to = [named_destination(client, word, is_dry=given["dry_run"]) for word in given["to"]]
     text = SetText(
         name=given["name"],
-        sources=[absolute_text(path) for path in given["source"]],
+        sources=[source_text(word) for word in given["source"]],
         to=to,
         filters=_filters(ctx),
         commands=with_hooks([], given["hook"]),
@@ -77,6 +83,8 @@ def create(ctx: click.Context, /, **given: Any) -> Reply:
     fields = given_set_fields(given)
     if given["stream"]:
         fields["streams"] = stream_words.with_streams([], given["stream"], ())
+    if (conditions := with_conditions(None, given)) is not None:
+        fields["conditions"] = conditions
     said = [*fields, *(name for name in ("filters", "commands") if getattr(text, name))]
     edit = EditSet(text=msgspec.structs.replace(text, **fields), dry_run=given["dry_run"], said=said)
     made = client.request("POST", "/v1/sets", edit, SetChange)
@@ -97,12 +105,21 @@ def list_sets(session: Session) -> Reply:
     )
 
 
-@set_noun.command("show", cls=Verb, short_help="Show a set.", examples=["bkctl set show home"])
+@set_noun.command(
+    "show",
+    cls=Verb,
+    short_help="Show a set.",
+    examples=["bkctl set show home", "bkctl set show home --origins"],
+)
 @click.argument("name", metavar="SET")
+@click.option("--origins", is_flag=True, help="Each setting as it holds, defaults too, with where it comes from.")
 @click.pass_obj
-def show(session: Session, /, name: str) -> Reply:
+def show(session: Session, /, name: str, *, origins: bool) -> Reply:
     """Show all of a set's settings and where it is stored."""
     found = _get(client_of(session), name)
+    if origins:
+        result = {"set": render.document(found), "origins": msgspec.to_builtins(found.origins or [])}
+        return Reply(0, result, lines=render.origin_lines(found))
     return Reply(0, {"set": render.document(found)}, lines=render.show_lines(found))
 
 
@@ -139,12 +156,12 @@ def edit(ctx: click.Context, /, **given: Any) -> Reply:
     client = client_of(session)
     stored = _get(client, given["name"])
     text = stored.text
-    removed = {absolute_text(path) for path in given["remove_source"]}
+    removed = {source_text(word) for word in given["remove_source"]}
     unknown = removed - set(text.sources)
     if unknown:
         raise UsageError(f"{min(unknown)} is no source of {text.name}", hint=f"bkctl set show {text.name}")
     sources = [path for path in text.sources if path not in removed]
-    sources += [absolute_text(path) for path in given["add_source"] if absolute_text(path) not in sources]
+    sources += [word for word in map(source_text, given["add_source"]) if word not in sources]
     gone = {named_destination(client, word, is_dry=True) for word in given["remove_to"]}
     if gone - set(text.to):
         raise UsageError(f"{min(gone - set(text.to))} is no destination of {text.name}")
@@ -156,6 +173,7 @@ def edit(ctx: click.Context, /, **given: Any) -> Reply:
     fields["streams"] = stream_words.with_streams(text.streams, given["stream"], given["remove_stream"])
     fields["retention_at"] = {name: policy for name, policy in text.retention_at.items() if name in to}
     fields["commands"] = with_hooks(text.commands, given["hook"])
+    fields["conditions"] = with_conditions(text.conditions, given)
     text = msgspec.structs.replace(text, sources=sources, to=to, filters=filters, **fields)
     return _put(client, stored, text, is_dry=given["dry_run"])
 

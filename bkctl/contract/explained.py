@@ -29,6 +29,7 @@ class ExplainedPath(Shown, kw_only=True):
     reason: Literal[
         "source",
         "no_source",
+        "followed",
         "filter",
         "left_out",
         "marker",
@@ -46,6 +47,10 @@ class ExplainedPath(Shown, kw_only=True):
     """The directory above it for which that was decided; null: the path itself."""
     source: str | None
     """That it lies in."""
+    shortcut: str | None
+    """By which the set names that source; null: by its path."""
+    link: str | None
+    """That leads to that source, which is stored for it alone."""
 
 
 class Explained(Shown, kw_only=True):

@@ -267,6 +267,7 @@ class Setting(Shown, kw_only=True):
     key: str
     value: Any
     origin: str
+    """`default`, `set`, a file with or without the line, of policy.yaml also the kind of rule."""
 
 
 class ConfigFile(Shown, kw_only=True):

@@ -54,6 +54,12 @@ class Problems(Shown, kw_only=True):
 
     count: Count
     first: list[Problem]
+    kinds: dict[str, Count] | UnsetType = UNSET
+    """How many of each kind."""
+    flagged: Count | UnsetType = UNSET
+    """Among them those that make no difference to how the run ends, by a rule of the set."""
+    tolerated: dict[str, Count] | UnsetType = UNSET
+    """Beside them, by kind: what the set's rules say to be well."""
 
 
 class Requests(Shown, kw_only=True):

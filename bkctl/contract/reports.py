@@ -56,6 +56,10 @@ class Report(Shown, kw_only=True):
     free_bytes: Bytes | None
     freed_bytes: Bytes | None
     problems: Count
+    problem_kinds: dict[str, Count]
+    """How many of a backup's are of each kind."""
+    tolerated: dict[str, Count]
+    """Beside them, by kind: what the set's rules say to be well."""
 
 
 class ReportList(Shown, kw_only=True):

@@ -141,6 +141,23 @@ class CommandDone(Shown, kw_only=True):
     """Empty: it ended with 0."""
 
 
+class FewerFiles(Shown, kw_only=True):
+    """Files of the last snapshot and of this run."""
+
+    before: Count
+    now: Count
+    snapshot: SnapshotId
+    """The last one."""
+
+
+class Links(Shown, kw_only=True):
+    """Symbolic links that lead outside the sources."""
+
+    outside: Count
+    followed: Count
+    """What is stored only because links lead to it, where they are followed."""
+
+
 class Run(Shown, kw_only=True):
     """One run of one set."""
 
@@ -153,6 +170,8 @@ class Run(Shown, kw_only=True):
     exit: ExitCode
     files: Files | UnsetType = UNSET
     problems: Problems | UnsetType = UNSET
+    links: Links | UnsetType = UNSET
+    """Where all was looked at."""
     migrate: ReadAgain | UnsetType = UNSET
     """Where it was asked for."""
     snapshot: SnapshotId | None
@@ -162,6 +181,8 @@ class Run(Shown, kw_only=True):
     restore_one_command: str | None | UnsetType = UNSET
     key: Key | UnsetType = UNSET
     incomplete: bool | UnsetType = UNSET
+    fewer_files: FewerFiles | UnsetType = UNSET
+    """Where far fewer files are there than in the last snapshot."""
     error: Error | None | UnsetType = UNSET
     retention_command: str | UnsetType = UNSET
     """Drops what the set's policy does not keep, where the run was not asked to."""

@@ -6,13 +6,18 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType
 
+from backupd.model.cache_modes import CacheMode
 from backupd.model.commands import CommandText
+from backupd.model.conditions import ConditionsText
 from backupd.model.filters import FilterText
+from backupd.model.fs_snapshot_words import FsSnapshot, FsSnapshotFallback
 from backupd.model.retention import RetentionText
 from backupd.model.schedules import ScheduleText
 from backupd.model.secret_references import SecretReference
 from backupd.model.sets import ContinuousText
 from backupd.model.streams import StreamText
+from backupd.model.tolerance import ToleranceText
+from bkctl.contract.kept import Setting
 from bkctl.contract.parts import (
     Changed,
     Count,
@@ -33,6 +38,17 @@ class StoredIn(Shown, kw_only=True):
     destination: str
     repository: RepositoryId
     place: str
+
+
+class ShortcutMeaning(Shown, kw_only=True):
+    """What a shortcut means on the machine of the set."""
+
+    word: str
+    paths: list[str]
+    left_out: list[str]
+    """Directories that are taken out of `home`."""
+    message: str
+    """Why it means nothing, or not all; else empty."""
 
 
 class BackupSet(Shown, kw_only=True):
@@ -80,10 +96,26 @@ class BackupSet(Shown, kw_only=True):
     markers: list[str]
     cachedir_tag: bool
     gitignore: bool
+    tolerate: list[ToleranceText]
+    drop_warning: str | bool
+    """Share of the last snapshot's files that has to be gone for a warning; `off`, or false."""
+    follow_links: bool
+    cache: CacheMode
+    cache_min_size: str | None
+    """With `cache: auto`; null: 500KB."""
     continuous: bool | ContinuousText
     """Whether its sources are watched, or when it runs then."""
     commands: list[CommandText]
     streams: list[StreamText]
+    without: list[str]
+    """Shortcuts that `home` does not take in."""
+    shortcuts: list[ShortcutMeaning] | UnsetType = UNSET
+    """What those among the sources mean now; of `set list` not told."""
+    fs_snapshot: FsSnapshot
+    """Of which kind of file system snapshots are made, from which runs read."""
+    fs_snapshot_fallback: FsSnapshotFallback
+    conditions: ConditionsText | None
+    """Under which it runs by itself."""
     kept_in: str | None
     """File of conf.d; null: made by command."""
     created: Time
@@ -101,6 +133,8 @@ class OneSet(Shown, kw_only=True):
     """Of `set show`."""
 
     set: BackupSet
+    origins: list[Setting] | UnsetType = UNSET
+    """With `--origins`: each setting as it holds."""
 
 
 class ChangedSet(Changed, kw_only=True):

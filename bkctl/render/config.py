@@ -41,7 +41,7 @@ def export_lines(config: ConfigText) -> list[str]:
 def show_lines(found: ConfigView) -> list[str]:
     """The settings in force with their origin, then the files that sets came from."""
     lines = [f"Settings in {found.directory}:"]
-    lines += table(["KEY", "VALUE", "FROM"], [[one.key, _in_force(one.value), one.origin] for one in found.settings])
+    lines += table(["KEY", "VALUE", "FROM"], [[one.key, in_force(one.value), one.origin] for one in found.settings])
     if found.policy:
         rules = [[f"{one.area}.{one.option}", one.kind, _values(one), one.origin] for one in found.policy]
         lines += ["", *table(["LAID DOWN", "AS", "VALUE", "BY"], rules)]
@@ -74,7 +74,7 @@ def _thing_lines(thing: str, fields: Mapping[str, Any]) -> list[str]:
     return [f"  {thing}: {name}: {_shown(one['from'])} -> {_shown(one['to'])}" for name, one in fields.items()]
 
 
-def _in_force(value: object) -> str:
+def in_force(value: object) -> str:
     """`-` for what is not set: beside the origin `default` the word would stand for a value."""
     return "-" if value is None or value in ("", [], {}) else _shown(value)
 

@@ -18,6 +18,8 @@ def explained_lines(result: Mapping[str, Any]) -> Iterator[str]:
 def _reason(found: Mapping[str, Any]) -> str:
     rule = found["rule"]
     said = escape(found["message"])
+    if found["reason"] == "source" and found["shortcut"] is not None:
+        said = f"{said} ({escape(found['shortcut'])})"
     if rule is not None and rule["name"] is not None:
         said = f"'{escape(rule['name'])}', {said}"
     if found["reason"] == "type":

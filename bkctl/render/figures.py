@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bkctl.text import count
+from bkctl.text import count, escape
 
 _REASONS = {
     "Permission denied": "no permission",
@@ -29,6 +29,20 @@ def common_reason(problems: Mapping[str, Any]) -> str:
     first = problems.get("first") or []
     reasons = {_REASONS.get(problem["message"], problem["message"]) for problem in first}
     return f" ({reasons.pop()})" if len(reasons) == 1 and len(first) == problems.get("count") else ""
+
+
+def by_kind(counts: Mapping[str, int]) -> str:
+    """As `2 changed, 1 vanished`."""
+    return joined(f"{number:,} {escape(kind)}" for kind, number in sorted(counts.items()))
+
+
+def kind_lines(problems: Mapping[str, Any]) -> list[str]:
+    """How many problems there are of each kind, where there are several, and what the set's rules pass over."""
+    kinds, tolerated = problems.get("kinds") or {}, problems.get("tolerated") or {}
+    flagged = problems.get("flagged", 0)
+    lines = [f"  problems: {by_kind(kinds)}"] if len(kinds) > 1 else []
+    lines += [f"  by rule no failure: {flagged:,} of them"] if flagged else []
+    return [*lines, f"  tolerated by rule: {by_kind(tolerated)}"] if tolerated else lines
 
 
 def problem_lines(problems: Mapping[str, Any]) -> list[str]:

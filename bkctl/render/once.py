@@ -8,7 +8,7 @@ from typing import Any
 
 from backupd.model.places import is_place
 from backupd.sizes import format_bytes, format_seconds
-from bkctl.render.figures import common_reason, counted, joined, problem_lines
+from bkctl.render.figures import common_reason, counted, joined, kind_lines, problem_lines
 from bkctl.render.migration import migration_lines
 from bkctl.render.retention import left_words
 from bkctl.text import count, escape, moment
@@ -76,6 +76,7 @@ def _run_lines(run: Mapping[str, Any], is_dry: bool) -> list[str]:
         lines.append("Stopped before the end: what is stored stays, the next run goes on from there.")
     if not is_first or problems.get("count", 0) != files.get("left_out", 0) or not common_reason(problems):
         lines += problem_lines(problems)
+    lines += kind_lines(problems)
     lines += [
         f"  {destination['name']}: {destination['verdict']}: {_message(destination['error'])}"
         for destination in run.get("destinations", [])
@@ -87,7 +88,17 @@ def _run_lines(run: Mapping[str, Any], is_dry: bool) -> list[str]:
         for destination in run.get("destinations", [])
         if destination.get("locked")
     ]
-    return [*lines, *migration_lines(run, is_dry)]
+    return [*lines, *_link_lines(run.get("links") or {}), *migration_lines(run, is_dry)]
+
+
+def _link_lines(links: Mapping[str, Any]) -> list[str]:
+    outside, followed = links.get("outside", 0), links.get("followed", 0)
+    if not outside:
+        return []
+    lead = f"  {count(outside, 'link')} lead{'s' * (outside == 1)} outside"
+    if not followed:
+        return [f"{lead}: --follow-links"]
+    return [f"{lead}, to {count(followed, 'file or directory', 'files or directories')} stored as well"]
 
 
 def _retention_lines(destination: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from backupd.model.reports import OneReport, Report, ReportPage, ReportStatus
 from backupd.model.status import SetStatus
 from backupd.sizes import format_bytes, format_seconds
 from bkctl.render import areas, forecast
-from bkctl.render.figures import joined
+from bkctl.render.figures import by_kind, joined
 from bkctl.render.jobs import log_document, log_line
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
@@ -66,6 +66,8 @@ def document(one: Report) -> dict[str, Any]:
         "free_bytes": one.free_bytes,
         "freed_bytes": one.freed_bytes,
         "problems": one.problems,
+        "problem_kinds": one.problem_kinds,
+        "tolerated": one.tolerated,
     }
 
 
@@ -183,8 +185,15 @@ def _facts(one: Report) -> list[tuple[str, str]]:
         ("snapshot", one.snapshot or ""),
         ("files", _files(one, is_whole=True)),
         ("stored", joined([_moved(one), _in_all(one)])),
-        ("problems", f"{one.problems:,}" if one.problems else ""),
+        ("problems", _problems(one)),
     ]
+
+
+def _problems(one: Report) -> str:
+    kinds = by_kind(one.problem_kinds)
+    met = f"{one.problems:,}" + f" ({kinds})" * bool(kinds) if one.problems else ""
+    tolerated = by_kind(one.tolerated)
+    return "; ".join(part for part in (met, f"tolerated: {tolerated}" if tolerated else "") if part)
 
 
 def _files(one: Report, *, is_whole: bool = False) -> str:

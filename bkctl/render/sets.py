@@ -10,8 +10,10 @@ from backupd.model.api import Change, SetChange, SetList, SetView
 from backupd.model.retention import policy_of
 from backupd.model.retention_words import meaning, policy_words
 from backupd.model.sets import SetText
+from bkctl.render.config import in_force
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
+from bkctl.text import escape
 
 
 def document(found: SetView) -> dict[str, Any]:
@@ -21,6 +23,7 @@ def document(found: SetView) -> dict[str, Any]:
     return {
         "id": found.id,
         **built,
+        **({"shortcuts": msgspec.to_builtins(found.shortcuts)} if found.shortcuts is not None else {}),
         "kept_in": found.file,
         "created": rfc3339(found.created_ns),
         "repositories": msgspec.to_builtins(found.repositories),
@@ -53,7 +56,24 @@ def show_lines(found: SetView) -> list[str]:
     head = [f"# Set {found.text.name}, {found.id[:9]}" + f", kept in {found.file}" * bool(found.file)]
     for one in found.repositories:
         head.append(f"# stored in {one.destination}: {one.place}")
+    head += [f"# {line}" for line in shortcut_lines(found)]
     return [*head, *msgspec.yaml.encode(found.text).decode().splitlines()]
+
+
+def origin_lines(found: SetView) -> list[str]:
+    """Each setting as it holds, and where it comes from."""
+    rows = [[one.key, in_force(one.value), escape(one.origin)] for one in found.origins or ()]
+    return [f"# Set {found.text.name}, {found.id[:9]}", *table(["KEY", "VALUE", "FROM"], rows)]
+
+
+def shortcut_lines(found: SetView) -> list[str]:
+    """What the shortcuts among the sources mean now."""
+    lines: list[str] = []
+    for one in found.shortcuts or ():
+        said = [*map(escape, one.paths), *(f"without {escape(path)}" for path in one.left_out)]
+        said += [escape(one.message)] if one.message else []
+        lines.append(f"{one.word}: {', '.join(said)}")
+    return lines
 
 
 def created_lines(made: SetChange) -> list[str]:
@@ -63,6 +83,7 @@ def created_lines(made: SetChange) -> list[str]:
         return [f"Set {name} would be made."]
     return [
         f"Set {name}: {', '.join(what_of(made.set.text))} to {', '.join(made.set.text.to)}.",
+        *(f"  {line}" for line in shortcut_lines(made.set)),
         *retention_lines(made.set.text),
         f"Run it: bkctl backup {name}",
     ]

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from backupd.errors import AccessError, BackupError, ConflictError
 from backupd.model.api import DestinationList, SetList
 from backupd.model.places import is_url
+from backupd.model.secret_references import SecretReference
 from bkctl.daemon_client import DaemonClient
 from bkctl.service.mount_points import mount_points_in
 from bkctl.service.scope import Scope
 from bkctl.service.unit_credentials import credential_files
 
+_PATH_IN_WORD = re.compile(r"/[^\s'\"=:;,|&<>()`]*")
 _PROVED = "# proved: yes"
 _REPOSITORY = frozenset({"once.json", "repository.json", "repository.json.2"})
 """Files by which a repository is known; one twin may be lost."""
@@ -29,16 +32,25 @@ class Known:
 
     places: list[str] = field(default_factory=list)
     """Of all destinations."""
-    password_files: Mapping[str, str] = field(default_factory=dict)
-    """Name of a set -> the file with the password of its repositories."""
+    password_files: Sequence[tuple[str, str]] = ()
+    """Name of a set, and a file that the password of its repositories comes from."""
 
 
 def known_to(client: DaemonClient) -> Known:
     """Ask the daemon. Raises BackupError."""
     destinations = client.get("/v1/destinations", DestinationList).destinations
     sets = [one.text for one in client.get("/v1/sets", SetList).sets]
-    files = {one.name: one.password.file for one in sets if one.password is not None and one.password.file is not None}
+    files = [(one.name, file) for one in sets if one.password is not None for file in _files_of(one.password)]
     return Known([one.text.place for one in destinations], files)
+
+
+def _files_of(secret: SecretReference) -> list[str]:
+    """Paths that a secret may come from: its file, or what its command names, in a word or as one."""
+    named = [secret.file] if secret.file is not None else []
+    for word in secret.command or ():
+        at = word.find("/")
+        named += [word[at:]] * (at >= 0) + _PATH_IN_WORD.findall(word)
+    return list(dict.fromkeys(named))
 
 
 def directories(scope: Scope) -> list[str]:
@@ -76,13 +88,13 @@ def refuse_loss(scope: Scope, known: Known) -> None:
                 raise ConflictError(
                     f"the destination {place} lies in {directory}", hint="move it away first: data is never removed"
                 )
-        for name, file in credential_files(scope.unit_directory()):
+        for name, file in credential_files(scope):
             if os.path.exists(file) and _lies_in(file, above):
                 raise ConflictError(
                     f"the service's credential {name} lies in {file}, and may be its only copy",
                     hint="move the file away first",
                 )
-        for name, file in known.password_files.items():
+        for name, file in known.password_files:
             if os.path.exists(file) and _lies_in(file, above):
                 raise ConflictError(
                     f"the password of {name} lies in {file}: without it nobody reads that backup again",

@@ -117,7 +117,7 @@ def rules_for(machine: Machine, top: Path, filters: list[FilterText], words: Fil
 
 def walk(rules: WalkRules, cache: FileCache | None, path: str) -> tuple[float, int]:
     """(CPU seconds, files seen) of one walk; its cache is left at the path."""
-    tally = Tally(lambda _: None, lambda _: None, FileStates(None, lambda _: None))
+    tally = Tally(lambda *_: None, lambda _: None, FileStates(None, lambda _: None))
     writer = FileCacheWriter(path, bytes(16), set())
     tools = BuildTools(bytes(32), lambda _: bytes(32), writer, lambda build: walking.finished(build))  # noqa: PLW0108
     caches = Caches([cache] if cache is not None else [], {0} if cache is not None else set())

@@ -86,6 +86,12 @@ def test_the_mail_server_is_tried_without_a_mail(daemon: Daemon, tmp_path: Path)
         assert looked(daemon, "mail server")["verdict"] == "ok"
         point_at(daemon, encrypted.port, security="tls")
         assert "its certificate is refused" in looked(daemon, "mail server")["message"]
+        (tmp_path / "none.pem").write_text("no certificate\n")
+        for name in ("none.pem", "gone.pem"):
+            point_at(daemon, encrypted.port, security="tls", ca_file=str(tmp_path / name))
+            found = looked(daemon, "mail server")
+            assert f"{tmp_path / name} gives no certificates" in found["message"]
+            assert "bkctl config set smtp.ca_file" in found["mend"]
 
 
 @pytest.mark.parametrize(

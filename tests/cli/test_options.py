@@ -51,7 +51,8 @@ def test_every_parameter_is_read(name: str) -> None:
     assert callback is not None
     read = _names_read(inspect.getsource(callback)) | set(set_options._SET_FIELDS) | _PUT_TOGETHER
     ours = (shared.__name__, set_options.__name__)
-    used = ("passwords", "applying", "policies", "destination_options", "purging", "schedule_options", "filter_options")
+    used = ["passwords", "applying", "policies", "destination_options", "purging", "schedule_options"]
+    used += ["filter_options", "condition_options"]
     for module in (callback.__module__, *ours, *(f"bkctl.{name}" for name in used)):
         read |= _names_read_in(module)
     unread = {one.name for one in own(command)} - read - (_BY_FILTERS if "filters" in read else set())

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from backupd.model.api import EditSet, SetChange
+from bkctl.daemon_client import DaemonClient
 from tests.support.daemon import Daemon, running_daemon
 
 _POLICY = """\
@@ -105,6 +110,21 @@ def test_changes_and_documents_are_refused_too(shared: Daemon) -> None:
     assert shared.json("destination", "edit", place, "--allow-plaintext")["exit"] == 17
 
 
+def test_the_locked_value_in_another_spelling_is_taken(daemon: Daemon) -> None:
+    """By the API for a new set, a change and a document: what is refused must be something else."""
+    _lay_down(daemon, "sets: {retention: {lock: {rules: [{weekly: 4, when: SAT}]}}}")
+    again = {"rules": [{"weekly": 4, "when": "Sat"}]}
+    daemon.good("set", "apply", "-f", "-", stdin=_document("text", to=["to-text"], retention=again))
+    text = {"name": "api", "sources": ["/etc"], "to": ["to-text"], "retention": again}
+    client = DaemonClient(str(daemon.socket), "")
+    for method, path in (("POST", "/v1/sets"), ("PUT", "/v1/sets/api")):
+        client.request(method, path, msgspec.convert({"text": text}, EditSet), SetChange)
+    assert _set(daemon, "api")["retention"] == {"rules": [{"weekly": 4, "when": "sat"}]}
+    again["rules"] = [{"weekly": 4, "when": "sun"}]
+    document = _document("text", to=["to-text"], retention=again)
+    assert daemon.json("set", "apply", "-f", "-", stdin=document)["exit"] == 17
+
+
 def test_settings_are_held_to_it_and_show_it(shared: Daemon) -> None:
     """A setting that is laid down is in force without backupd.yaml, and can't be written there otherwise."""
     found = shared.good("config", "show")
@@ -145,9 +165,13 @@ def test_a_policy_with_a_fault_leaves_the_last_one_in_force(daemon: Daemon) -> N
     failed = daemon.json("config", "reload")
     assert (failed["exit"], failed["error"]["hint"]) == (2, "did you mean compression?")
     assert f"{path}, line 1: compresion:" in failed["error"]["message"]
-    daemon.stop()
-    daemon.start()
-    assert _create(daemon, "docs", "--compression", "none")["exit"] == 17
+    for settings in ("", "{}", '{"of_another_version": 1}'):
+        daemon.stop()
+        with closing(sqlite3.connect(daemon.state / "catalog.sqlite")) as catalog, catalog:
+            # The policy does not go with settings that are not understood.
+            catalog.execute("UPDATE facts SET value = ? WHERE key = 'settings'", (settings,))
+        daemon.start()
+        assert _create(daemon, "docs", "--compression", "none")["exit"] == 17, settings
     path.write_text("sets: {compression: {lock: best}}")
     os.chmod(path, 0o664)
     failed = daemon.json("config", "reload")

@@ -41,9 +41,21 @@ FIRST: dict[str, tuple[tuple[str, ...], object]] = {
     "markers": (("--marker", ".nobackup"), [".nobackup"]),
     "cachedir_tag": (("--cachedir-tag",), True),
     "gitignore": (("--gitignore",), True),
+    "fs_snapshot": (("--fs-snapshot", "auto"), "auto"),
+    "fs_snapshot_fallback": (("--fs-snapshot-fallback", "live"), "live"),
+    "conditions": (
+        ("--not-on-battery", "--not-on-metered", "--in-network", "Home: 5", "--if-present", "/n", "--if-mounted", "/m"),
+        {"battery": False, "metered": False, "networks": ["Home: 5"], "present": ["/n"], "mounted": ["/m"]},
+    ),
+    "follow_links": (("--follow-links",), True),
+    "cache": (("--cache", "auto"), "auto"),
+    "cache_min_size": (("--cache-min-size", "1M"), "1M"),
 }
 """Field of a set -> the words that give it, and what it then is."""
 CHANGED: dict[str, tuple[tuple[str, ...], object]] = {
+    "follow_links": (("--no-follow-links",), False),
+    "cache_min_size": (("--cache-min-size", ""), None),
+    "cache": (("--cache", "none"), "none"),
     "max_concurrent": (("--max-concurrent", ""), None),
     "mode": (("--mode", "sequential"), "sequential"),
     "one_file_system": (("--all-file-systems",), False),
@@ -72,6 +84,12 @@ CHANGED: dict[str, tuple[tuple[str, ...], object]] = {
     "markers": (("--marker", ""), []),
     "cachedir_tag": (("--no-cachedir-tag",), False),
     "gitignore": (("--no-gitignore",), False),
+    "fs_snapshot": (("--fs-snapshot", "off"), "off"),
+    "fs_snapshot_fallback": (("--fs-snapshot-fallback", "fail"), "fail"),
+    "conditions": (
+        ("--on-battery", "--on-metered", "--in-network", "", "--if-present", "/a", "--if-present", "/b"),
+        {"present": ["/a", "/b"], "mounted": ["/m"]},
+    ),
 }
 
 

@@ -15,17 +15,12 @@ import msgspec
 import pytest
 
 from bkctl.contract.runs import BackedUp
-from tests.support.commanded import Scene, is_dead, until
-from tests.support.daemon import running_daemon
-from tests.support.servers.hook_server import hook_server
+from tests.support.commanded import Scene, is_dead, running_scene, until
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Generator[Scene, None, None]:
-    with hook_server() as hook, running_daemon(tmp_path_factory.mktemp("d")) as daemon:
-        made = Scene(daemon, hook)
-        made.source.mkdir()
-        (made.source / "letter").write_text("dear")
+    with running_scene(tmp_path_factory.mktemp("d")) as made:
         yield made
 
 
@@ -148,10 +143,11 @@ def test_what_a_command_is_told(scene: Scene) -> None:
     run = scene.daemon.good("backup", "home")["runs"][0]
     found = dict(line.split("=", 1) for line in told.read_text().splitlines())
     account = pwd.getpwuid(os.geteuid())
-    assert {name: found.pop(name) for name in ("MINE", "PATH", "HOME", "USER", "PWD")} == {
+    assert {name: found.pop(name) for name in ("MINE", "PATH", "HOME", "USER", "LOGNAME", "PWD")} == {
         **mine,
         "HOME": account.pw_dir,
         "USER": account.pw_name,
+        "LOGNAME": account.pw_name,
         "PWD": "/usr",
     }
     assert found.pop("LANG")

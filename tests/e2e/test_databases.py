@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -11,12 +12,19 @@ from pathlib import Path
 
 import pytest
 
+from backupd.errors import DamageError
+from backupd.model.events import FromJob, Log
+from backupd.model.streams import StreamOrder, StreamText
 from tests.support.daemon import Daemon, running_daemon
+from tests.support.filling import filling_below
 from tests.support.servers import mariadb, postgres
-from tests.support.servers.mariadb import MariaDB, running_mariadb
-from tests.support.servers.postgres import Postgres, running_postgres
+from tests.support.servers.database_server import running
+from tests.support.servers.mariadb import MariaDB
+from tests.support.servers.postgres import Postgres
 
 _ROWS = 2000
+_AT_ONCE = 50
+"""Transactions by one client: to start it takes longer than they do."""
 
 
 @pytest.fixture(scope="module")
@@ -27,17 +35,17 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Generator[Daemon, None, 
 
 @contextmanager
 def _seen_processes() -> Generator[list[bytes], None, None]:
-    """Arguments and environment of all processes, as often as can be, while the block runs."""
+    """Arguments and environment of all that is started while the block runs, as often as can be."""
     found: list[bytes] = []
     is_over = threading.Event()
+    before = set(os.listdir("/proc"))
 
     def look() -> None:
-        while not is_over.is_set():
-            for name in ("cmdline", "environ"):
-                for path in Path("/proc").glob(f"[0-9]*/{name}"):
+        while not is_over.wait(0.005):
+            for pid in filter(str.isdigit, set(os.listdir("/proc")) - before):
+                for name in ("cmdline", "environ"):
                     with suppress(OSError):
-                        found.append(path.read_bytes())
-            time.sleep(0.005)
+                        found.append(Path(f"/proc/{pid}/{name}").read_bytes())
 
     looking = threading.Thread(target=look)
     looking.start()
@@ -55,7 +63,8 @@ def _writing(write: Callable[[int], object]) -> Generator[None, None, None]:
 
     def work() -> None:
         number = 0
-        while not is_over.is_set():
+        # With a pause, for it is the others whom the test waits for.
+        while not is_over.wait(0.002):
             number += 1
             write(number)
 
@@ -87,7 +96,7 @@ def _no_secret(seen: list[bytes], secret: str, program: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def postgresql() -> Generator[Postgres, None, None]:
-    with running_postgres() as server:
+    with running(Postgres) as server:
         server.sql("create database shop")
         server.sql(
             f"create table item(id serial primary key, name text); create view names as select name from item;"
@@ -105,7 +114,7 @@ def test_postgresql_comes_back_as_it_was_at_one_moment(daemon: Daemon, postgresq
         f"postgresql: shop, host: {postgresql.folder}, login: owner, user: {postgres.USER}",
         secret=postgres.PASSWORD,
     )
-    update = "begin; update pair set a = {0}; select pg_sleep(0.001); update pair set b = {0}; commit;"
+    update = "begin; update pair set a = {0}; select pg_sleep(0.001); update pair set b = {0}; commit;" * _AT_ONCE
     rows = "select md5(string_agg(id || name, ',' order by id)) from item"
     before = postgresql.sql(rows, "shop")
     with _seen_processes() as seen, _writing(lambda n: postgresql.sql(update.format(n), "shop")):
@@ -151,9 +160,9 @@ def test_a_wrong_password_is_a_failed_run_without_a_snapshot(daemon: Daemon, pos
     assert listed is None or listed["snapshots"] == []
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def maria() -> Generator[MariaDB, None, None]:
-    with running_mariadb() as server:
+    with running(MariaDB) as server:
         server.sql("create database shop character set utf8mb4")
         server.sql(
             "create table item(id int auto_increment primary key, name varchar(50), raw blob);"
@@ -171,7 +180,7 @@ def test_mariadb_comes_back_as_it_was_at_one_moment(daemon: Daemon, maria: Maria
     rows = "select md5(group_concat(id, name, hex(raw) order by id)) from item"
     sized = f"set group_concat_max_len = 10000000; {rows}"
     before = maria.sql(sized, "shop")
-    update = "begin; update pair set a = {0}; update pair set b = {0}; commit;"
+    update = "begin; update pair set a = {0}; update pair set b = {0}; commit;" * _AT_ONCE
     with _seen_processes() as seen, _writing(lambda n: maria.sql(update.format(n), "shop")):
         daemon.good("backup", "my")
     full = daemon.json("restore", "my", "--into-database", "shop")
@@ -184,6 +193,32 @@ def test_mariadb_comes_back_as_it_was_at_one_moment(daemon: Daemon, maria: Maria
     assert maria.sql("call twice(21)", "other") == "42"
     _no_secret(seen, mariadb.PASSWORD, b"mariadb-dump")
     _no_secret(seen_back, mariadb.PASSWORD, b"mariadb")
+
+
+def test_a_restore_into_mariadb_that_breaks_off_says_so_and_runs_no_half_statement(
+    maria: MariaDB, tmp_path: Path
+) -> None:
+    """What stands there is a part, and the client would take the end of its input for the end of the dump."""
+    maria.sql("create database half")
+    text = StreamText(name="data", mysql="shop", host=str(maria.socket), login="dumper")
+    order = StreamOrder(text=text, secret=mariadb.PASSWORD.encode())
+    told: list[FromJob] = []
+    filling, context = filling_below(tmp_path, order, "half", told.append)
+
+    def pieces() -> Generator[bytes, None, None]:
+        yield b"create table t(a int);\ninsert into t values (1);\ninsert into t values (2)"
+        end = time.monotonic() + 20
+        while maria.sql("select count(*) from information_schema.tables where table_schema = 'half'") == "0":
+            assert time.monotonic() < end
+        lines = [one.message for one in told if isinstance(one, Log)]
+        assert lines[-1] == "until all is in half, it holds a part of the dump", "also who is killed has said so"
+        raise DamageError("a block is damaged")
+
+    with pytest.raises(DamageError):
+        filling.fill(pieces())
+    assert context.warnings == ["part of it may be in half: drop that database before you try again"]
+    time.sleep(0.3)
+    assert maria.sql("select count(*) from t where a = 2", "half") == "0"
 
 
 def test_sqlite_in_wal_mode_comes_back_as_it_was_at_one_moment(daemon: Daemon) -> None:

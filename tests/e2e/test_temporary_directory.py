@@ -18,7 +18,7 @@ from backupd.model.orders import CheckOrder, InfoOrder, Order, ReplicateOrder
 from backupd.operations import temporary
 from backupd.operations.context import JobContext
 from backupd.operations.temporary import Wish, temporary_directory
-from backupd.settings import directories
+from backupd.settings import directories, private_directories
 from tests.support.daemon import Daemon, running_daemon
 from tests.support.machine import Machine
 from tests.support.mounting import tmpfs
@@ -112,7 +112,7 @@ def test_a_directory_that_is_just_made_is_nobodys_leftover(tmp_path: Path, monke
     def another_job_looks(fd: int, how: int) -> None:
         if not seen:
             seen.append(fd)
-            temporary._remove_dead(str(tmp_path))
+            private_directories.remove_dead(str(tmp_path))
         real(fd, how)
 
     monkeypatch.setattr(fcntl, "flock", another_job_looks)

@@ -150,6 +150,28 @@ def test_a_command_of_another_user_is_run_and_ended_under_the_unit(tmp_path: Pat
             assert daemon.answers()
 
 
+@needs_systemd
+@pytest.mark.root
+@pytest.mark.platform("linux")
+def test_a_stream_of_another_user_is_ended_under_the_unit(tmp_path: Path) -> None:
+    """In time, and with the job that would end it."""
+    with caged(tmp_path / "home") as daemon:
+        for timeout in ("1s", "60s"):
+            text = "trap '' TERM; echo as $(id -un) $$ $PPID >&2; while :; do sleep 1; done"
+            hangs = {"name": "hang", "run": ["sh", "-c", text], "user": "nobody", "timeout": timeout}
+            places = [{"name": "repo", "place": str(tmp_path / "place")}]
+            a_set = {"name": "home", "to": ["repo"], "streams": [hangs]}
+            document = json.dumps({"destinations": places, "sets": [a_set]}).encode()
+            daemon.good("config", "apply", "-f", "-", stdin=document)
+            job = daemon.good("backup", "home", "--detach", "--if-running", "wait")["jobs"][0]["id"]
+            until(partial(_pids_of, daemon, job))
+            command, above = _pids_of(daemon, job)
+            if timeout == "60s":
+                os.kill(above, signal.SIGKILL)
+            until(partial(is_dead, command))
+            assert daemon.json("job", "wait", job)["exit"] == (1 if timeout == "1s" else 5)
+
+
 def _pids_of(daemon: Daemon, job: str) -> list[int]:
     """Of a command and of the process above it, as it says them."""
     said = daemon.bkctl("job", "log", job).stdout.decode().partition("hang: as nobody ")[2]

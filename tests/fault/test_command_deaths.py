@@ -10,18 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.support import slow_set
-from tests.support.commanded import Scene, is_dead, until
-from tests.support.daemon import running_daemon
+from tests.support.commanded import Scene, is_dead, running_scene, until
 from tests.support.running import children
-from tests.support.servers.hook_server import hook_server
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Generator[Scene, None, None]:
-    with hook_server() as hook, running_daemon(tmp_path_factory.mktemp("d")) as daemon:
-        made = Scene(daemon, hook)
-        made.source.mkdir()
-        (made.source / "letter").write_text("dear")
+    with running_scene(tmp_path_factory.mktemp("d")) as made:
         yield made
 
 
@@ -61,9 +56,8 @@ def test_the_death_of_the_run_itself_is_a_failure_as_any_other(scene: Scene) -> 
 
 def test_a_daemon_that_is_killed_undoes_when_it_is_back(tmp_path: Path) -> None:
     """And does not power the machine off that somebody has just switched on."""
-    with hook_server() as hook, running_daemon(tmp_path) as daemon:
-        scene = Scene(daemon, hook)
-        scene.source.mkdir()
+    with running_scene(tmp_path) as scene:
+        daemon = scene.daemon
         pid = scene.home / "pid"
         scene.make([scene.noting("stop", "pre", f"echo $$ > {pid}; exec sleep 300"), *scene.all_kinds()[:4]])
         job = scene.begin()
@@ -76,9 +70,8 @@ def test_a_daemon_that_is_killed_undoes_when_it_is_back(tmp_path: Path) -> None:
 
 
 def test_a_daemon_that_is_stopped_undoes_and_goes_on_later(tmp_path: Path) -> None:
-    with hook_server() as hook, running_daemon(tmp_path) as daemon:
-        scene = Scene(daemon, hook)
-        scene.source.mkdir()
+    with running_scene(tmp_path) as scene:
+        daemon = scene.daemon
         gate, pid = scene.home / "gate", scene.home / "pid"
         pre = scene.noting("stop", "pre", f"echo $$ > {pid}; test -e {gate} || exec sleep 300")
         scene.make([pre, *scene.all_kinds()[:4]])

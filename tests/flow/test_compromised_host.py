@@ -114,7 +114,7 @@ class Household(Shelf):
     def die_without_a_checkpoint(self) -> None:
         """A session of this state that was announced, and nothing else."""
         records = self.machine.records(self.place(_LOCK), self.clock, access=self.access)
-        known = read_host(str(self.machine.home / "state" / "backupd"))
+        known = read_host(str(self.machine.home / "state" / "backupd"), "")
         name = records.listed_snapshot_names()[0]
         ids = (bytes.fromhex(known.host_id), bytes.fromhex(known.state_id))
         who = WriterIdentity(*ids, known.boot_id, bytes.fromhex(name.set_id[1:]))

@@ -4,53 +4,29 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from backupd.cancel import Cancel
 from backupd.errors import DamageError, StoppedError, UsageError
-from backupd.house import run
 from backupd.index.layout import BlockRow
-from backupd.model import events
-from backupd.model.orders import CheckOrder, KeyOrder, MigrateOrder
+from backupd.model.orders import CheckOrder, KeyOrder
 from backupd.model.quotas import SpaceLimits
 from backupd.model.store_access import NO_ACCESS
-from backupd.operations.context import JobContext
 from backupd.repository.block_facts import BlockFacts, FactsReader
 from backupd.repository.block_listing import list_blocks
 from backupd.repository.index_loading import epoch_of
 from backupd.repository.reader import worker_setup
-from backupd.settings import directories
 from backupd.sizes import MIB
 from backupd.store_errors import QuotaError
 from tests.support.backing_up import counts, read_bytes, run_of
 from tests.support.damaging import flip
 from tests.support.histories import History
+from tests.support.migrating import StopsAt, migrate, migrate_as_told, migrate_here
 
 
 @pytest.fixture(name="history")
 def _history(tmp_path: Path) -> History:
     return History(tmp_path, 29)
-
-
-def _order(history: History, **options: Any) -> MigrateOrder:
-    (set_id,) = {name.set_id for name in history.records().snapshot_names()}
-    order: MigrateOrder = MigrateOrder(place=str(history.bench.place), set_id=set_id, **options)
-    return order
-
-
-def _migrate_as_told(history: History, **options: Any) -> events.Done:
-    bench = history.bench
-    bench.clock.ahead_seconds += 120
-    return bench.machine.run(_order(history, **options), bench.clock).done
-
-
-def _migrate(history: History, **options: Any) -> dict[str, Any]:
-    done = _migrate_as_told(history, **options)
-    assert done.exit_code == 0, done
-    assert done.result is not None
-    return done.result
 
 
 def _rotate(history: History) -> None:
@@ -83,9 +59,9 @@ def test_after_a_rotation_nothing_is_left_that_the_old_key_opens(history: Histor
     _rotate(history)
     history.back_up({"new": MIB})
     new = history.records().repository.keyring.current.name.text
-    said = _migrate(history, dry_run=True)
+    said = migrate(history, dry_run=True)
     assert 5.2 * MIB > said["planned"]["bytes"] == said["planned"]["reasons"]["epoch"] > 5 * MIB
-    done = _migrate(history)
+    done = migrate(history)
     assert done["planned"] == said["planned"]
     assert done["migrated"]["bytes"] == said["planned"]["bytes"]
     assert done["left"]["blocks"] == done["lost_chunks"] == 0
@@ -98,7 +74,7 @@ def test_after_a_rotation_nothing_is_left_that_the_old_key_opens(history: Histor
     history.free()
     assert _epochs_of(history, "index") == {new}
     history.check_all()
-    again = _migrate(history)
+    again = migrate(history)
     assert again["planned"]["blocks"] == again["stored_bytes"] == 0
 
 
@@ -106,7 +82,7 @@ def test_the_next_run_builds_on_what_was_stored_anew(history: History) -> None:
     """Else each migration costs a full backup."""
     history.back_up({"old": 3 * MIB, "d/old": 40_000})
     _rotate(history)
-    _migrate(history)
+    migrate(history)
     for _ in range(2):
         before = history.bench.stored_bytes()
         snapshot = history.bench.back_up()
@@ -124,14 +100,14 @@ def test_what_is_compressed_less_than_the_set_wants_is_compressed_anew(history: 
     bench.write("random", history.random.randbytes(MIB))
     history.note(run_of(bench.back_up(compression="none"))["snapshot"])
     before = bench.stored_bytes()
-    assert _migrate(history, compression="none")["planned"]["blocks"] == 0
-    assert _migrate(history, compression="best")["planned"]["reasons"].keys() == {"compression"}
+    assert migrate(history, compression="none")["planned"]["blocks"] == 0
+    assert migrate(history, compression="best")["planned"]["reasons"].keys() == {"compression"}
     history.free()
     assert bench.stored_bytes() < before - 0.7 * len(text)
     history.check_all()
     # What does not shrink is not tried again, and nothing is made larger.
     for level in ("best", "normal", "fast", "none"):
-        assert _migrate(history, compression=level)["planned"]["blocks"] == 0
+        assert migrate(history, compression=level)["planned"]["blocks"] == 0
 
 
 def test_files_are_cut_and_named_as_the_set_wants_now(history: History) -> None:
@@ -186,7 +162,7 @@ class _Hit:
 def test_what_is_damaged_is_told_and_stays_and_all_else_goes_on(history: History) -> None:
     """Else damage is sealed anew as if it were whole, or one bad sector keeps all the rest under the old key."""
     hit = _Hit(history)
-    done = _migrate_as_told(history)
+    done = migrate_as_told(history)
     assert (done.exit_code, done.error and done.error["code"]) == (20, "damage.found")
     assert done.result is not None
     assert done.result["lost_chunks"] > 0
@@ -194,13 +170,13 @@ def test_what_is_damaged_is_told_and_stays_and_all_else_goes_on(history: History
     assert done.result["migrated"]["bytes"] > 2 * MIB
     # The good segments beside it were stored anew, too.
     assert done.result["stored_bytes"] > 2.7 * MIB
-    again = _migrate_as_told(history)
+    again = migrate_as_told(history)
     assert (again.exit_code, again.result and again.result["planned"]["blocks"]) == (20, 1)
     assert again.result is not None
     assert again.result["stored_bytes"] == 0
     # Known as damage, it is stored again by the next run, though no file changed.
     history.note(run_of(history.bench.back_up(no_cache=True))["snapshot"])
-    done = _migrate_as_told(history)
+    done = migrate_as_told(history)
     assert (done.exit_code, done.result and done.result["left"]["blocks"]) == (0, 0)
     history.free()
     assert not hit.block.exists()
@@ -212,7 +188,7 @@ def test_where_the_new_copy_is_lost_the_old_one_stays(history: History) -> None:
     history.back_up({"a": 3 * MIB, "b": 40_000})
     old = {path: path.read_bytes() for path in history.bench.place.glob("r*/blocks/*/*")}
     _rotate(history)
-    _migrate(history)
+    migrate(history)
     for path in history.bench.place.glob("r*/blocks/*/*"):
         if path not in old:
             flip(0.5)(path)
@@ -220,7 +196,7 @@ def test_where_the_new_copy_is_lost_the_old_one_stays(history: History) -> None:
     history.free()
     assert history.bench.differences() == []
     # What was retired and is needed again is stored anew once more.
-    assert _migrate(history)["migrated"]["blocks"] > 0
+    assert migrate(history)["migrated"]["blocks"] > 0
     history.free()
     assert {epoch for epoch, _, _ in _sealings(history)} == {history.records().repository.keyring.current.name.text}
     history.check_all()
@@ -230,41 +206,22 @@ _CHECKS = 5
 """So often it is asked whether to stop while a segment or two is carried."""
 
 
-class _StopsSoon(Cancel):
-    """A stop that is asked for in the middle of a step."""
-
-    checks_left: int | None = None
-
-    def check(self) -> None:
-        """Counts down."""
-        if self.checks_left is not None:
-            self.checks_left -= 1
-            if self.checks_left <= 0:
-                self.request(StoppedError("enough"))
-        super().check()
-
-
 def test_a_run_that_is_stopped_goes_on_from_there(history: History) -> None:
     """Else a migration that takes longer than a night never ends."""
     bench = history.bench
     history.back_up({f"{number}": 3 * MIB for number in range(4)})
     _rotate(history)
-    cancel = _StopsSoon()
+    cancel = StopsAt()
 
-    def tell(event: object) -> None:
-        if isinstance(event, events.Step):
-            cancel.checks_left = _CHECKS if event.name.startswith("store anew") else None
+    def hear(step: str) -> None:
+        cancel.checks_left = _CHECKS if step.startswith("store anew") else None
 
-    bench.clock.ahead_seconds += 120
-    context = JobContext(
-        _order(history), bench.clock, cancel, bench.machine.environ, directories.find(bench.machine.environ), tell
-    )
     before = bench.stored_bytes()
     with pytest.raises(StoppedError):
-        run(context.order, context)
+        migrate_here(history, hear, cancel)
     stored = bench.stored_bytes() - before
     assert 0 < stored < 11 * MIB
-    rest = _migrate(history)
+    rest = migrate(history)
     assert rest["left"]["blocks"] == 0
     assert rest["stored_bytes"] + stored < 12.3 * MIB
     history.free()
@@ -277,12 +234,12 @@ def test_no_room_is_told_and_nothing_is_removed(history: History) -> None:
     _rotate(history)
     space = SpaceLimits(set_name="docs", destination="usb", set_quota_bytes=4 * MIB)
     with pytest.raises(QuotaError) as caught:
-        _migrate(history, space=space)
+        migrate(history, space=space)
     assert caught.value.exit_code == 16
     history.free()
     assert set(before) <= {*history.bench.place.glob("r*/blocks/*/*")}
     history.check_all()
-    assert _migrate(history)["left"]["blocks"] == 0
+    assert migrate(history)["left"]["blocks"] == 0
 
 
 def test_a_part_of_the_index_that_cant_be_read_ends_it(history: History) -> None:
@@ -293,4 +250,4 @@ def test_a_part_of_the_index_that_cant_be_read_ends_it(history: History) -> None
     (path,) = history.bench.place.glob("r*/index/*")
     flip(0.5)(path)
     with pytest.raises(DamageError, match="damaged|authentication"):
-        _migrate(history)
+        migrate(history)

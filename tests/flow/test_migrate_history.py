@@ -8,22 +8,10 @@ from typing import Any
 
 import pytest
 
-from backupd.cancel import Cancel
 from backupd.errors import SnapshotNotFoundError, StoppedError
-from backupd.house import run
-from backupd.model import events
-from backupd.model.orders import (
-    MigrateOrder,
-    RestoreOrder,
-    RetentionOrder,
-    Selection,
-    SnapshotListOrder,
-    SnapshotShowOrder,
-)
+from backupd.model.orders import RestoreOrder, RetentionOrder, Selection, SnapshotShowOrder
 from backupd.model.retention import RetentionText
-from backupd.operations.context import JobContext
 from backupd.repository.notes import write_note
-from backupd.settings import directories
 from backupd.sizes import KIB, MIB
 from backupd.snapshot.notes import PIN
 from backupd.snapshot.records import Drop, Note
@@ -31,8 +19,18 @@ from tests.support.backing_up import read_bytes, run_of
 from tests.support.compare import compare_trees
 from tests.support.damaging import flip
 from tests.support.histories import History
-
-_COARSE, _FINE = 1 << 20, 16 << 10
+from tests.support.migrating import (
+    COARSE,
+    FINE,
+    Killed,
+    StopsAt,
+    back_up,
+    listed,
+    migrate,
+    migrate_as_told,
+    migrate_here,
+    rename,
+)
 
 
 @pytest.fixture(name="history")
@@ -40,30 +38,10 @@ def _history(tmp_path: Path) -> History:
     return History(tmp_path, 41)
 
 
-def _order(history: History, **options: Any) -> MigrateOrder:
-    (set_id,) = {name.set_id for name in history.records().snapshot_names()}
-    order: MigrateOrder = MigrateOrder(place=str(history.bench.place), set_id=set_id, **options)
-    return order
-
-
-def _migrate_as_told(history: History, **options: Any) -> events.Done:
-    history.bench.clock.ahead_seconds += 120
-    return history.bench.machine.run(_order(history, **options), history.bench.clock).done
-
-
 def _migrate(history: History, **options: Any) -> dict[str, Any]:
     """What it says of the history."""
-    done = _migrate_as_told(history, **options)
-    assert done.exit_code == 0, done
-    assert done.result is not None
-    found: dict[str, Any] = done.result["history"]
+    found: dict[str, Any] = migrate(history, **options)["history"]
     return found
-
-
-def _back_up(history: History, **options: Any) -> str:
-    snapshot = str(run_of(history.bench.back_up(**options))["snapshot"])
-    history.note(snapshot)
-    return snapshot
 
 
 def _live_through(history: History, count: int = 5, **options: Any) -> list[str]:
@@ -79,29 +57,17 @@ def _live_through(history: History, count: int = 5, **options: Any) -> list[str]
         history.bench.write(f"gone{number}", history.random.randbytes(300_000))
         if number:
             history.remove(f"gone{number - 1}")
-        snapshots.append(_back_up(history, **options))
+        snapshots.append(back_up(history, **options))
     return snapshots
-
-
-def _rename(history: History, found: dict[str, Any]) -> None:
-    """What the old ones held, the new ones hold."""
-    for one in found["rewritten"]:
-        history.trees[one["new"]] = history.trees.pop(one["old"])
-
-
-def _listed(history: History) -> list[dict[str, Any]]:
-    place = str(history.bench.place)
-    found: list[dict[str, Any]] = history.bench.machine.run(SnapshotListOrder(place=place)).result["snapshots"]
-    return found
 
 
 def test_old_snapshots_get_the_new_chunk_size_and_hold_what_they_held(history: History) -> None:
     """Else a chunk size that was chosen late makes the repository larger for ever."""
-    old = _live_through(history, chunk_size_bytes=_COARSE)
-    before = {one["id"]: one for one in _listed(history)}
-    newest = _back_up(history, chunk_size_bytes=_FINE, migrate=True)
-    said = _migrate(history, chunk_size_bytes=_FINE, dry_run=True)
-    done = _migrate(history, chunk_size_bytes=_FINE)
+    old = _live_through(history, chunk_size_bytes=COARSE)
+    before = {one["id"]: one for one in listed(history)}
+    newest = back_up(history, chunk_size_bytes=FINE, migrate=True)
+    said = _migrate(history, chunk_size_bytes=FINE, dry_run=True)
+    done = _migrate(history, chunk_size_bytes=FINE)
     assert done["planned"] == said["planned"]
     assert said["planned"]["snapshots"] == 5
     assert said["planned"]["files"] == 5 + 1 + 5
@@ -109,9 +75,9 @@ def test_old_snapshots_get_the_new_chunk_size_and_hold_what_they_held(history: H
     assert done["stored_bytes"] < 6 * MIB
     assert [one["old"] for one in done["rewritten"]] == old[::-1]
     assert done["left"] == []
-    _rename(history, done)
+    rename(history, done)
     new = {one["new"]: one["old"] for one in done["rewritten"]}
-    for one in _listed(history):
+    for one in listed(history):
         if one["id"] != newest:
             was = before[new[one["id"]]]
             assert {**one, "id": was["id"], "short": was["short"]} == was
@@ -121,9 +87,9 @@ def test_old_snapshots_get_the_new_chunk_size_and_hold_what_they_held(history: H
     assert history.bench.stored_bytes() < stored - 25 * MIB
     assert history.bench.stored_bytes() < 13 * MIB
     history.check_all()
-    again = _migrate(history, chunk_size_bytes=_FINE)
+    again = _migrate(history, chunk_size_bytes=FINE)
     assert (again["planned"]["snapshots"], again["rewritten"], again["read_bytes"]) == (0, [], 0)
-    kept = history.bench.back_up(chunk_size_bytes=_FINE, migrate=True)
+    kept = history.bench.back_up(chunk_size_bytes=FINE, migrate=True)
     history.note(run_of(kept)["snapshot"])
     assert read_bytes(kept) == 0
     history.check_all()
@@ -143,10 +109,10 @@ def test_old_snapshots_get_the_new_scope(history: History, before: str, after: s
     history.bench.write("a/one", twice)
     history.bench.write("b/one", twice)
     _live_through(history, 2, deduplication=before)
-    _back_up(history, deduplication=after, migrate=True)
+    back_up(history, deduplication=after, migrate=True)
     done = _migrate(history, deduplication=after)
     assert len(done["rewritten"]) == 2
-    _rename(history, done)
+    rename(history, done)
     history.free()
     history.check_all()
     assert _migrate(history, deduplication=after)["planned"]["snapshots"] == 0
@@ -159,15 +125,15 @@ def _blocks(history: History) -> set[Path]:
 def test_a_snapshot_with_damage_stays_and_is_told(history: History) -> None:
     """Else one bad sector is carried into the new snapshot as if it were whole, or keeps all the others from it."""
     history.bench.write("stays", history.random.randbytes(MIB))
-    first = _back_up(history, chunk_size_bytes=_COARSE)
+    first = back_up(history, chunk_size_bytes=COARSE)
     before = _blocks(history)
     history.bench.write("hit", history.random.randbytes(2 * MIB))
-    hit = _back_up(history, chunk_size_bytes=_COARSE)
+    hit = back_up(history, chunk_size_bytes=COARSE)
     history.remove("hit")
     (block,) = (path for path in _blocks(history) - before if path.stat().st_size > MIB)
-    _back_up(history, chunk_size_bytes=_FINE, migrate=True)
+    back_up(history, chunk_size_bytes=FINE, migrate=True)
     flip(0.5)(block)
-    done = _migrate_as_told(history, chunk_size_bytes=_FINE)
+    done = migrate_as_told(history, chunk_size_bytes=FINE)
     assert (done.exit_code, done.error and done.error["code"]) == (20, "damage.found")
     assert done.result is not None
     found = done.result["history"]
@@ -175,27 +141,27 @@ def test_a_snapshot_with_damage_stays_and_is_told(history: History) -> None:
     assert [one["old"] for one in found["rewritten"]] == [first]
     assert done.error is not None
     assert done.error["context"]["snapshots"] == [hit]
-    _rename(history, found)
-    assert {one["id"] for one in _listed(history)} == set(history.trees)
-    again = _migrate_as_told(history, chunk_size_bytes=_FINE)
+    rename(history, found)
+    assert {one["id"] for one in listed(history)} == set(history.trees)
+    again = migrate_as_told(history, chunk_size_bytes=FINE)
     assert again.result is not None
     assert (again.exit_code, len(again.result["history"]["left"])) == (20, 1)
     history.drop(hit)
     history.free()
     history.check_all()
-    assert _migrate(history, chunk_size_bytes=_FINE)["left"] == []
+    assert _migrate(history, chunk_size_bytes=FINE)["left"] == []
 
 
 def test_nothing_is_written_anew_while_a_drop_record_cant_be_read(history: History) -> None:
     """It may have dropped the old one: what the new one would take over from that may be deleted already."""
     history.bench.write("a", history.random.randbytes(1000))
-    old = _back_up(history)
+    old = back_up(history)
     history.bench.write("b", history.random.randbytes(1000))
-    _back_up(history)
+    back_up(history)
     name = history.records().drop(Drop(["snapshots/another"], 1, bytes(16), "a test"))
     (path,) = history.bench.place.glob(f"r*/{name}")
     flip(0.5)(path)
-    found = _migrate_as_told(history, deduplication="repository").result
+    found = migrate_as_told(history, deduplication="repository").result
     assert found is not None
     assert found["history"]["rewritten"] == []
     assert [one["snapshot"] for one in found["history"]["left"]][-1:] == [old]
@@ -215,7 +181,7 @@ def test_pins_tags_and_metadata_go_along(history: History) -> None:
     os.link(bench.source / "one", bench.source / "other")
     (bench.source / "link").symlink_to("one")
     (bench.source / "empty").touch(mode=0o640)
-    old = _back_up(history, chunk_size_bytes=_COARSE, tags={"of": "may"})
+    old = back_up(history, chunk_size_bytes=COARSE, tags={"of": "may"})
     records = history.records()
     note = Note(bench.clock.now_ns(), bytes(16), bytes.fromhex(old[1:]), PIN, "the wedding")
     write_note(records, note)
@@ -223,15 +189,15 @@ def test_pins_tags_and_metadata_go_along(history: History) -> None:
     was = bench.above / "was"
     shown.rename(was)
     bench.write("new", b"something else")
-    _back_up(history, chunk_size_bytes=_FINE, migrate=True)
-    done = _migrate(history, chunk_size_bytes=_FINE)
-    _rename(history, done)
+    back_up(history, chunk_size_bytes=FINE, migrate=True)
+    done = _migrate(history, chunk_size_bytes=FINE)
+    rename(history, done)
     history.free()
     (new,) = (one["new"] for one in done["rewritten"])
     facts = bench.machine.run(SnapshotShowOrder(place=str(bench.place), selection=Selection(as_of=new))).result
     assert (facts["pinned"], facts["pin_reason"], facts["tags"]) == (True, "the wedding", {"of": "may"})
     assert facts["rewritten"]["from"] == old
-    assert facts["settings"]["stored_as"] == [["set", str(_FINE)]]
+    assert facts["settings"]["stored_as"] == [["set", str(FINE)]]
     target = bench.above / "back"
     bench.machine.run(RestoreOrder(place=str(bench.place), selection=Selection(as_of=new), to=bytes(target)))
     assert compare_trees(was, target / str(bench.source)[1:]) == []
@@ -240,48 +206,29 @@ def test_pins_tags_and_metadata_go_along(history: History) -> None:
     history.check_all()
 
 
-class _StopsAt(Cancel):
-    """A stop that is asked for at the so-manieth question in the middle of a snapshot."""
-
-    checks_left: int | None = None
-
-    def check(self) -> None:
-        """Counts down."""
-        if self.checks_left is not None:
-            self.checks_left -= 1
-            if self.checks_left <= 0:
-                self.request(StoppedError("enough"))
-        super().check()
-
-
 def test_a_run_that_is_stopped_goes_on_from_there(history: History) -> None:
     """Else a history that takes longer than a night is never cut anew."""
     bench = history.bench
-    old = _live_through(history, 3, chunk_size_bytes=_COARSE)
-    _back_up(history, chunk_size_bytes=_FINE, migrate=True)
+    old = _live_through(history, 3, chunk_size_bytes=COARSE)
+    back_up(history, chunk_size_bytes=FINE, migrate=True)
     rewritten: list[str] = []
     for number in (1, 2):
-        cancel = _StopsAt()
+        cancel = StopsAt()
 
-        def tell(event: object, cancel: _StopsAt = cancel, number: int = number) -> None:
-            if isinstance(event, events.Step):
-                cancel.checks_left = 6 if event.name.startswith(f"write snapshot {number} of") else None
+        def hear(step: str, cancel: StopsAt = cancel, number: int = number) -> None:
+            cancel.checks_left = 6 if step.startswith(f"write snapshot {number} of") else None
 
-        bench.clock.ahead_seconds += 120
-        order = _order(history, chunk_size_bytes=_FINE)
-        environ = bench.machine.environ
-        context = JobContext(order, bench.clock, cancel, environ, directories.find(environ), tell)
         with pytest.raises(StoppedError) as stopped:
-            run(order, context)
+            migrate_here(history, hear, cancel, chunk_size_bytes=FINE)
         assert "goes on from there" in stopped.value.hint
-        listed = {one["id"] for one in _listed(history)}
-        assert len(listed) == 4
-        rewritten = [one for one in old if one not in listed]
+        left = {one["id"] for one in listed(history)}
+        assert len(left) == 4
+        rewritten = [one for one in old if one not in left]
         assert len(rewritten) == number - 1
         assert not list(bench.place.glob("r*/sessions/*"))
-    done = _migrate(history, chunk_size_bytes=_FINE)
+    done = _migrate(history, chunk_size_bytes=FINE)
     assert [one["old"] for one in done["rewritten"]] == old[1::-1]
-    for one in _listed(history):
+    for one in listed(history):
         shown = bench.machine.run(SnapshotShowOrder(place=str(bench.place), selection=Selection(as_of=one["id"])))
         stands_for = shown.result["rewritten"]
         if stands_for is not None:
@@ -294,25 +241,18 @@ def test_one_that_was_killed_before_the_old_one_was_dropped_is_ended(history: Hi
     """Else a snapshot stands there twice for ever, or a policy keeps the old one and drops the new one."""
     bench = history.bench
     history.bench.write("large", history.random.randbytes(MIB))
-    old = _back_up(history, chunk_size_bytes=_COARSE)
-    _back_up(history, chunk_size_bytes=_FINE, migrate=True)
-    before = {path: path.read_bytes() for path in bench.place.glob("r*/snapshots/*/*")}
-    drops = set(bench.place.glob("r*/gc/drop-*"))
-    done = _migrate(history, chunk_size_bytes=_FINE)
-    # As the kill would have left it.
-    for path in {*bench.place.glob("r*/gc/drop-*")} - drops:
-        path.unlink()
-    for path, data in before.items():
-        path.write_bytes(data)
-    assert len(_listed(history)) == 3
+    old = back_up(history, chunk_size_bytes=COARSE)
+    back_up(history, chunk_size_bytes=FINE, migrate=True)
+    killed = Killed(history, chunk_size_bytes=FINE)
+    assert len(listed(history)) == 3
     (set_id,) = {name.set_id for name in history.records().snapshot_names()}
     order = RetentionOrder(place=str(bench.place), set_name=set_id, policy=RetentionText(jobs=2), apply=True)
     kept = bench.machine.run(order, bench.clock).result
-    assert (kept["kept_count"], kept["dropped_count"], len(_listed(history))) == (2, 0, 3)
-    again = _migrate(history, chunk_size_bytes=_FINE)
-    assert again["rewritten"] == done["rewritten"]
+    assert (kept["kept_count"], kept["dropped_count"], len(listed(history))) == (2, 0, 3)
+    again = _migrate(history, chunk_size_bytes=FINE)
+    assert again["rewritten"] == killed.said["rewritten"]
     assert again["read_bytes"] == again["stored_bytes"] == 0
     assert [one["old"] for one in again["rewritten"]] == [old]
-    _rename(history, done)
+    rename(history, again)
     history.free()
     history.check_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from collections.abc import Callable
@@ -23,11 +24,25 @@ from backupd.daemon.routes import ROUTES as API
 from backupd.errors import BackupError
 from backupd.index.reader import decode_all
 from backupd.index.writer import encode_index
-from backupd.model import api, events, filters, notice_api, notices, orders, purge_orders, sets, steering, work
+from backupd.model import (
+    api,
+    config_orders,
+    events,
+    filters,
+    notice_api,
+    notices,
+    orders,
+    purge_orders,
+    sets,
+    steering,
+    work,
+)
 from backupd.model.any_order import AnyOrder, ToJob
 from backupd.model.areas import Area, SetAreas, Statistics, areas_of
 from backupd.model.files import FileState
 from backupd.model.traffic import Requests, Traffic
+from backupd.rules.user_dirs import parse_user_dirs
+from backupd.source.signature import shape_of, signature
 from backupd.wire.channel import Channel
 from backupd.wire.malformed import MALFORMED
 from bkctl import daemon_client, daemon_job
@@ -265,7 +280,7 @@ _ORDERS: tuple[AnyOrder, ...] = (
     orders.ReplicateOrder(place="/p", to="/q", set_names=["documents"], latest=True),
     orders.SnapshotDiffOrder(place="/p", selection=_SELECTION),
     orders.KeyOrder(place="/p", verb="add", new_secret=b"secret"),
-    orders.ConfigCheckOrder(place="", documents=[sets.ConfigDocument(name="x", text="sets: []")]),
+    config_orders.ConfigCheckOrder(place="", documents=[sets.ConfigDocument(name="x", text="sets: []")]),
 )
 _BODIES: dict[Any, tuple[object, ...]] = {
     api.EditSet: (api.EditSet(text=_SET),),
@@ -368,6 +383,11 @@ ROWS = (
                  journal.JournalPublished([bytes(32)]), journal.JournalCheckpoint(1, 4096))),
         "msgpack",
     ),
+    Decoder(
+        "user-dirs.dirs",
+        lambda data, _: parse_user_dirs(data, b"/home/anna"),
+        (b'# mine\nXDG_MUSIC_DIR="$HOME/My \\"Music\\""\nXDG_VIDEOS_DIR="/srv/films"\n',),
+    ),
     Decoder("states of files", _states, (_made(_write_states, "states"),)),
     Decoder(
         "frame of states of files",
@@ -383,6 +403,7 @@ ROWS = (
         (msgspec.msgpack.encode([Row(b"a", b"s", ENCODED[1])]),),
         "msgpack",
     ),
+    Decoder("stamps in a file cache", lambda data, _: shape_of(data), (signature(os.lstat("/")),)),
     Decoder("largest sizes", _sizes, (_SIZES,)),
     Decoder(
         "largest sizes' notes under their checksum",

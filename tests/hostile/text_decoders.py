@@ -23,7 +23,10 @@ from backupd.model.policies import PolicyArea
 from backupd.model.sets import ConfigDocument, DestinationText, SetText
 from backupd.model.striking import strike
 from backupd.operations import bare_blocks, snapshots
+from backupd.operations.backup import sudden_drop
 from backupd.operations.context import JobContext
+from backupd.operations.fs_snapshots.lvm import parse_volumes
+from backupd.operations.fs_snapshots.record import parse_record
 from backupd.operations.notices import certificates
 from backupd.operations.restore import sparing
 from backupd.operations.restore.versions import pick_versions
@@ -54,6 +57,8 @@ from tests.hostile.decoder import Decoder
 from tests.support.people import person
 
 _REPOSITORY = "r" + "0" * 32
+_STANDING = b'[{"kind": "btrfs", "place": "/a/.backupd-snapshots/b\\udc80", "name": "b", "mounted_at": "", "date": ""}]'
+_VOLUMES = b'{"report": [{"lv": [{"vg_name": "vg", "lv_name": "home", "lv_size": "4194304"}]}]}'
 _IDENTITY = json.dumps(
     {"magic": "backupd repository", "version": 1, "required": [], "optional": [], "id": _REPOSITORY,
      "keyring": "1-0011223344556677", "created": "2026-11-21T21:07:10+00:00"}
@@ -209,7 +214,7 @@ def _policy(data: bytes, _: Path) -> object:
     ]
     for area, text in texts:
         made.append(option_policy.locked(text, area, rules))
-        made.append(option_policy.by_policy(text, area, rules, []))
+        made.append(option_policy.by_policy(text, area, rules, [], lambda one: one))
         option_policy.refuse(text, area, rules)
     return made
 
@@ -290,16 +295,25 @@ def _lock(data: bytes, path: Path) -> object:
     return None
 
 
+def _standing(data: bytes, _: Path) -> object:
+    return [one.name for one in parse_record(data)]
+
+
+def _volumes(data: bytes, _: Path) -> object:
+    return parse_volumes(data)
+
+
 def _host(data: bytes, path: Path) -> object:
-    for name in ("host.id", "state.id"):
+    for name in ("host.id", "state.id", "machine.id"):
         _write(path / name, data)
-    return host.read_host(str(path))
+    return host.read_host(str(path), "a" * 32)
 
 
 def _made_with(data: bytes, _: Path) -> object:
     text = data.decode(errors="replace")
     snapshot = Snapshot(b"", b"", "", b"", "", 0, 0, True, b"", [], settings=text)
-    return sparing.omission_of(snapshot), into_database.described(text), msgspec.json.encode(snapshots._settings(text))
+    told = sudden_drop.is_otherwise(text, "{}"), msgspec.json.encode(snapshots._settings(text))
+    return sparing.omission_of(snapshot), into_database.described(text), *told
 
 
 def _of_text(parse: Callable[[str], object]) -> Callable[[bytes, Path], object]:
@@ -383,5 +397,7 @@ ROWS = (
     Decoder("name of a set", _of_text(_name), (b"documents", "Bücher:x".encode()), "text"),
     Decoder("text with secrets", _of_text(strike), (b"ftp://anna:secret@host/x " + b"A" * 44,), "text"),
     Decoder("holder of a lock", _lock, (b'{"pid": 1, "since_ns": 1795000000000000000}',), "json", gives_error=True),
+    Decoder("snapshots of file systems that stand", _standing, (_STANDING, b"[]"), "json"),
+    Decoder("rows of lvs", _volumes, (_VOLUMES,), "json"),
     Decoder("id of a host", _host, (b"0123456789abcdef" * 2 + b"\n",), "text"),
 )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from backupd.operations import followed_links
 from backupd.operations.backup import lineage
 from backupd.repository import opening, parity_setting
 from backupd.repository.block_listing import block_id_of
@@ -190,6 +191,12 @@ ROWS = (
         "as what files were stored",
         lambda data, _: lineage.lineage_of([replace(_SNAPSHOT, settings=data.decode(errors="replace"))]),
         (b'{"sources": ["/home"], "stored_as": [["set", "auto"], ["path", "65536"]]}',),
+        "json",
+    ),
+    Decoder(
+        "what links lead to",
+        lambda data, _: followed_links.named_sources(replace(_SNAPSHOT, settings=data.decode(errors="replace"))),
+        (b'{"sources": ["/home"], "followed": ["/srv/x", "/mnt"]}',),
         "json",
     ),
     Decoder(

@@ -2,7 +2,7 @@
 
 It is the same program from its words to its exit code, with the descriptors, the directory and the variables that a
 process of its own would have; a job that it starts is a process as ever. What is about that process itself (signals, a
-terminal, arguments that others see, standard input, text) uses `Daemon.bkctl`, `Machine.bkctl` or `Run`.
+terminal, arguments that others see, text) uses `Daemon.bkctl`, `Machine.bkctl` or `Run`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -34,13 +35,14 @@ def can_run() -> bool:
 
 
 def bkctl(
-    words: Sequence[str], environ: Mapping[str, str], folder: Path, seconds: float = 120
+    words: Sequence[str], environ: Mapping[str, str], folder: Path, seconds: float = 120, stdin: bytes = b""
 ) -> subprocess.CompletedProcess[bytes]:
     """Run it with these words. folder: its working directory. After so many seconds it is told to end."""
     variables = [f"{name}={value}" for name, value in environ.items()]
     environment = replace(read_environment(environ), job_command=("/usr/bin/env", "-i", *variables, *JOB_COMMAND))
     with ExitStack() as stack:
         said = [stack.enter_context(_descriptor(number)) for number in _STANDARD]
+        stack.enter_context(_standard_input(stdin))
         stack.enter_context(_ended_after(seconds))
         stack.enter_context(chdir(folder))
         code = run(list(words), environment)
@@ -59,6 +61,19 @@ def _descriptor(number: int) -> Generator[int, None, None]:
     finally:
         os.dup2(kept, number)
         os.close(kept)
+
+
+@contextmanager
+def _standard_input(content: bytes) -> Generator[None, None, None]:
+    """What stands under descriptor 0 is this, for `sys.stdin`, too."""
+    os.write(0, content)
+    os.lseek(0, 0, os.SEEK_SET)
+    kept = sys.stdin
+    try:
+        with open(0, encoding="utf-8", closefd=False) as sys.stdin:  # noqa: PTH123 - a descriptor
+            yield
+    finally:
+        sys.stdin = kept
 
 
 def _all_of(descriptor: int) -> bytes:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.daemon import Daemon
-from tests.support.servers.hook_server import HookServer
+from tests.support.daemon import Daemon, running_daemon
+from tests.support.servers.hook_server import HookServer, hook_server
 
 KINDS = ("pre", "success", "failure", "finally", "post")
 
@@ -73,6 +74,16 @@ class Scene:
         until(lambda: self.daemon.good("job", "show", job)["job"]["exit"] is not None)
         found: dict[str, Any] = self.daemon.good("job", "show", job)["job"]
         return found
+
+
+@contextmanager
+def running_scene(home: Path) -> Generator[Scene, None, None]:
+    """A daemon with a source that holds one file, and a server that takes its notices in."""
+    with hook_server() as hook, running_daemon(home) as daemon:
+        scene = Scene(daemon, hook)
+        scene.source.mkdir()
+        (scene.source / "letter").write_text("dear")
+        yield scene
 
 
 def until(look: Callable[[], object], seconds: float = 20.0) -> None:

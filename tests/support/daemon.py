@@ -125,19 +125,19 @@ class Daemon:
             command, input=stdin, capture_output=True, env=environ, cwd=self.home, check=False, timeout=seconds
         )
 
-    def json(self, *words: str | Path, stdin: bytes | None = None) -> dict[str, Any]:
+    def json(self, *words: str | Path, stdin: bytes = b"") -> dict[str, Any]:
         """Its document with `--json`; in this process where that can be."""
-        if stdin is not None or not bkctl_here.can_run():
-            done = self.bkctl(*words, "--json", stdin=stdin or b"")
+        if bkctl_here.can_run():
+            done = bkctl_here.bkctl([*map(str, words), "--json"], self.environ, self.home, stdin=stdin)
         else:
-            done = bkctl_here.bkctl([*map(str, words), "--json"], self.environ, self.home)
+            done = self.bkctl(*words, "--json", stdin=stdin)
         try:
             document: dict[str, Any] = json.loads(done.stdout)
         except ValueError:
             raise AssertionError(f"exit {done.returncode}: {done.stdout!r} {done.stderr!r}") from None
         return document
 
-    def good(self, *words: str | Path, stdin: bytes | None = None) -> dict[str, Any]:
+    def good(self, *words: str | Path, stdin: bytes = b"") -> dict[str, Any]:
         """The same, which has to end with 0; its result."""
         document = self.json(*words, stdin=stdin)
         assert document["exit"] == 0, document

@@ -35,6 +35,7 @@ class Outcome:
     done: events.Done
     items: list[dict[str, Any]] = field(default_factory=list)
     data: bytes = b""
+    log: list[events.Log] = field(default_factory=list)
 
     @property
     def result(self) -> dict[str, Any]:
@@ -81,7 +82,8 @@ class Machine:
         sent: list[events.FromJob] = []
         done = run(order, self._context(order, clock, sent.append))
         items = [event.item for event in sent if isinstance(event, events.Item)]
-        return Outcome(done, items, b"".join(event.data for event in sent if isinstance(event, events.Data)))
+        log = [event for event in sent if isinstance(event, events.Log)]
+        return Outcome(done, items, b"".join(event.data for event in sent if isinstance(event, events.Data)), log)
 
     def records(self, place: str, clock: Clock | None = None, access: StoreAccess = NO_ACCESS) -> Records:
         """Of the repository at a place as it is now. Raises BackupError."""

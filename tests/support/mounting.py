@@ -45,6 +45,25 @@ def exfat(path: Path, image: Path, size_bytes: int) -> Iterator[Path]:
         subprocess.run(["losetup", "--detach", device], check=True)
 
 
+@contextmanager
+def btrfs(path: Path, image: Path, size_bytes: int = 160 << 20) -> Iterator[Path]:
+    """A new btrfs in an image file, mounted at the path; what is mounted of it elsewhere goes first."""
+    path.mkdir()
+    with image.open("wb") as file:
+        file.truncate(size_bytes)
+    subprocess.run(["mkfs.btrfs", "-q", image], check=True, capture_output=True)
+    found = subprocess.run(["losetup", "--find", "--show", image], check=True, capture_output=True, text=True)
+    device = found.stdout.strip()
+    try:
+        subprocess.run(["mount", device, path], check=True)
+        try:
+            yield path
+        finally:
+            unmount(path)
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
 class Drive:
     """A drive that is plugged in: ext4 in an image file. It may be mounted here and there."""
 

@@ -11,7 +11,7 @@ from backupd.clock import to_datetime
 from backupd.daemon.child import ChildJob
 from backupd.daemon.definitions import Definitions
 from backupd.errors import BackupError
-from backupd.model.events import Item
+from backupd.model.events import Done, Item
 from backupd.model.notice_orders import CertificateOrder
 from backupd.model.notices import ContactText, NearEnd
 from backupd.settings.mail import MailSettings
@@ -27,7 +27,8 @@ class Certificates:
 
     def __init__(self, known: Definitions, environment: Mapping[str, str]) -> None:
         self._known, self._environment = known, environment
-        self._found: dict[str, Mapping[str, Any]] = {}
+        self._found: dict[str, Mapping[str, Any]] | None = None
+        """By path, as they were looked at last; None: not looked at since the start."""
         self._paths: tuple[list[str], list[str]] = ([], [])
         self._looked_ns: int | None = None
         self._task: asyncio.Task[None] | None = None
@@ -42,12 +43,14 @@ class Certificates:
         self._paths, self._looked_ns = paths, now_ns
         self._task = asyncio.create_task(self._look(paths))
 
-    def near(self, contacts: Sequence[ContactText], mail: MailSettings, until_ns: int) -> list[NearEnd]:
-        """Those that end by then, or have ended. contacts: those in force."""
+    def near(self, contacts: Sequence[ContactText], mail: MailSettings, until_ns: int) -> list[NearEnd] | None:
+        """Those that end by then, or have ended; None: nobody has looked yet. contacts: those in force."""
         readers, servers = _by_certificate(contacts), self._by_authority(mail)
-        found: list[NearEnd] = []
+        if self._found is None and (readers or servers):
+            return None
+        looked, found = self._found or {}, list[NearEnd]()
         for path in sorted({*readers, *servers}):
-            ends_ns = self._found.get(path, {}).get("ends_ns")
+            ends_ns = looked.get(path, {}).get("ends_ns")
             if isinstance(ends_ns, int) and ends_ns <= until_ns:
                 whose, where = readers.get(path, []), servers.get(path, [])
                 found.append(NearEnd(path=path, ends_ns=ends_ns, contacts=whose, servers=where))
@@ -66,8 +69,9 @@ class Certificates:
     def warnings(self, now_ns: int) -> list[str]:
         """For `status`: certificates that hold no longer, or not much longer, or that nobody can use."""
         told: list[str] = []
+        looked = self._found or {}
         for one in self._known.contacts:
-            found = self._found.get(one.text.certificate or "") if one.text.encrypt else None
+            found = looked.get(one.text.certificate or "") if one.text.encrypt else None
             if found is None:
                 continue
             ends_ns = found.get("ends_ns")
@@ -86,11 +90,15 @@ class Certificates:
         try:
             if any(paths):
                 order = CertificateOrder(place="", paths=paths[0], authorities=paths[1])
+                is_done = False
                 child = await ChildJob.start(order, self._environment)
                 async for event in child.events():
                     if isinstance(event, Item):
                         found[str(event.item.get("path"))] = event.item
-                await child.end()
+                    is_done = is_done or isinstance(event, Done)
+                ending = await child.end()
+                if not is_done:
+                    raise ending.error()
         except BackupError as error:
             _log.warning("certificates can't be looked at: %s", error.message)
             return

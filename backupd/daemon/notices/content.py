@@ -51,6 +51,7 @@ _SAID = {
 }
 _TOLD = {"completed": "good", "warning": "with warnings", "missed": "missed", "running": "begun"}
 _DAMAGE = 20
+_FACTS = ("files", "bytes", "fewer_files")
 _KEY_USES = {
     "show": ("key shown", "was shown the key"),
     "sheet": ("key sheet printed", "printed the sheet with the key"),
@@ -105,7 +106,7 @@ def of_job(
         finished=time_of(job.finished_ns, place) if job.finished_ns is not None and event != "start" else None,
         exit=job.exit_code if event != "start" else None,
         snapshot=_word(run.get("snapshot")),
-        facts={part: run[part] for part in ("files", "bytes") if isinstance(run.get(part), dict)},
+        facts={part: run[part] for part in _FACTS if isinstance(run.get(part), dict)} | _kinds(problems),
         destinations=_with_last_good(_destinations(run), event, job, stands),
         error=error,
         problem_count=_count(problems.get("count")) if isinstance(problems, dict) else 0,
@@ -167,7 +168,7 @@ def of_digest(
     runs = sum(sum(counts.values()) for counts in counted.values())
     told = f"{len(bad)} of {len(lines)} sets need a look" if bad else f"all {len(lines)} sets are well"
     told = told if lines else "there is no set"
-    since, until = (time_of(one, place)[:16].replace("T", " ") for one in times_ns)
+    since, until = (minute_of(one, place) for one in times_ns)
     commands = [NoticeCommand(purpose="See how all sets stand", command="bkctl status")]
     commands += [
         NoticeCommand(purpose=f"See what went wrong with {line.set}", command=f"bkctl job list {line.set} --since 24h")
@@ -239,12 +240,14 @@ def encoded(content: NoticeContent) -> str:
 
 
 def _stands(copy: CopyStatus) -> NoticeDestination:
-    detail = copy.reason
-    if not detail and copy.age_seconds is not None:
-        detail = f"last good {format_seconds(max(copy.age_seconds, 0))} ago"
+    detail = copy.reason or _last_good(copy)
     return NoticeDestination(
         name=as_name(copy.destination), verdict=copy.verdict, detail=one_line(detail), is_of_run=False
     )
+
+
+def _last_good(copy: CopyStatus) -> str:
+    return f"last good {format_seconds(max(copy.age_seconds, 0))} ago" if copy.age_seconds is not None else ""
 
 
 def _run(job: StoredJob) -> dict[str, Any]:
@@ -278,7 +281,7 @@ def _with_last_good(
     made: list[NoticeDestination] = []
     for copy in stands.copies[:_MOST_LINES]:
         name = as_name(copy.destination)
-        age = f"last good {format_seconds(max(copy.age_seconds, 0))} ago" if copy.age_seconds is not None else ""
+        age = _last_good(copy)
         one = told.pop(name, None)
         if one is None and event == "missed":
             one = NoticeDestination(name=name, verdict="missed")
@@ -349,6 +352,14 @@ def as_name(text: str) -> str:
     return shown(text, NAME_LIMIT)
 
 
+def _kinds(problems: object) -> dict[str, Any]:
+    """How many problems there are of each kind, and how many the set's rules pass over."""
+    if not isinstance(problems, dict):
+        return {}
+    found = {name: problems.get(name) for name in ("kinds", "tolerated")}
+    return {f"problem_{name}": told for name, told in found.items() if isinstance(told, dict) and told}
+
+
 def _word(value: object) -> str | None:
     return one_line(value, 64) if isinstance(value, str) else None
 
@@ -361,3 +372,8 @@ def time_of(time_ns: int, place: Place) -> str:
     """A time as RFC 3339 in the zone of the place."""
     moment: datetime = to_datetime(time_ns).astimezone(place.zone)
     return moment.isoformat(timespec="seconds")
+
+
+def minute_of(time_ns: int, place: Place) -> str:
+    """A time of the zone of the place, as sentences have it."""
+    return time_of(time_ns, place)[:16].replace("T", " ")

@@ -238,10 +238,11 @@ class Notices:
         day = self._database.write(noting.digest, enabled, self._digest_at, self._told, now_ns)
         self._sending.tell_dropped(await asyncio.wrap_future(day))
         full = nearing.near_quotas(stands, ids, self._quota_share)
-        used = self._database.write(nearing.tell_quotas, full, self._told, now_ns)
+        used = self._database.write(nearing.tell_quotas, full, self._quota_share, self._told, now_ns)
         self._sending.tell_dropped(await asyncio.wrap_future(used))
         contacts, mail = self.definitions.in_force, self._sending.mail
         ends = self._certificates.near(contacts, mail, now_ns + nearing.SOON_NS)
-        ending = self._database.write(nearing.tell_ends, ends, self._told, now_ns)
-        self._sending.tell_dropped(await asyncio.wrap_future(ending))
+        if ends is not None:
+            ending = self._database.write(nearing.tell_ends, ends, self._told, now_ns)
+            self._sending.tell_dropped(await asyncio.wrap_future(ending))
         self._certificates.look_soon(contacts, mail, now_ns)

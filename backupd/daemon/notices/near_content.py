@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backupd.daemon.notices.content import MOST_TITLE, Place, as_name, one_line, time_of
+from backupd.daemon.notices.content import MOST_TITLE, Place, as_name, minute_of, one_line, time_of
 from backupd.model.notices import NearEnd, NearQuota, NoticeCommand, NoticeContent
 from backupd.sizes import format_bytes, format_seconds
 
@@ -58,7 +58,7 @@ def of_end(near: NearEnd, identity: str, place: Place, now_ns: int) -> NoticeCon
     """Of one certificate, and what will no longer be done."""
     left_seconds = (near.ends_ns - now_ns) // 10**9
     left = f"{left_seconds // 86400} days" if left_seconds >= 2 * 86400 else format_seconds(left_seconds)
-    when = time_of(near.ends_ns, place)[:16].replace("T", " ")
+    when = minute_of(near.ends_ns, place)
     verb = f"ends in {left}, on {when}" if left_seconds > 0 else f"ended on {when}"
     title = "ends" if left_seconds > 0 else "has ended"
     contacts, servers = ([as_name(one) for one in names] for names in (near.contacts, near.servers))

@@ -22,13 +22,17 @@ _SECOND_NS = 10**9
 _DAY_NS = 86400 * _SECOND_NS
 SOON_NS = 10 * _DAY_NS
 """So long before its end a certificate is told of."""
+_WELL_BELOW = 50
+"""Thousandths of a quota that less than its share must be used, that it counts as having been less: a set that is freed
+and stored to daily would else be told of daily."""
 
 
 def near_quotas(report: StatusReport, ids: Mapping[str, str], share: int) -> list[NearQuota]:
-    """The quotas of sets that are switched on, of destinations, and of the account, of which so much is used.
+    """The quotas of sets that are switched on, of destinations, and of the account, of which about so much is used.
 
     ids: of destinations, by name. share: in thousandths.
     """
+    share = max(share - _WELL_BELOW, 0)
     found: dict[str, NearQuota] = {}
     account = report.account
     every = [one.set for one in report.sets]
@@ -57,13 +61,15 @@ def near_quotas(report: StatusReport, ids: Mapping[str, str], share: int) -> lis
     return list(found.values())
 
 
-def tell_quotas(connection: Connection, near: Iterable[NearQuota], told: Told, now_ns: int) -> list[Dropped]:
-    """Tell of quotas that have become nearly used up; of one again once it was less for a while."""
+def tell_quotas(
+    connection: Connection, near: Iterable[NearQuota], share: int, told: Told, now_ns: int
+) -> list[Dropped]:
+    """Tell of quotas of which so much is used, in thousandths; of one again once it was well below that."""
     noted: list[Noted] = []
     still: set[str] = set()
     for one in near:
         still.add(key := _QUOTA + one.id)
-        if fact(connection, key) is not None:
+        if not _is_near(one.used_bytes, one.quota_bytes, share) or fact(connection, key) is not None:
             continue
         told_of = near_content.of_quota(one, f"quota-{one.id}-{now_ns // _SECOND_NS}", told.place, now_ns)
         # Who waits for news of some sets hears of what those are stored in.

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
 from backupd.clock import Clock, SystemClock
-from backupd.destination.contract import Buffers, ObjectInfo, Traits
+from backupd.destination.contract import Buffers, Keeping, LockRule, ObjectInfo, Traits
 from backupd.destination.pool import marks, policy
+from backupd.destination.pool.locking import PoolLocks
 from backupd.destination.pool.members import Member, Warn
-from backupd.destination.pool.policy import LEAD, Answer, Ask, Part, PoolId, Rules
+from backupd.destination.pool.policy import Answer, Ask, Part, PoolId, Rules
 from backupd.destination.pool.room import Room
-from backupd.errors import DestinationError, DestinationUnreachableError, ObjectExistsError, ObjectMissingError
-from backupd.store_errors import NotAMemberError
+from backupd.destination.pool.taking_part import Members
+from backupd.errors import DestinationError, ObjectExistsError, ObjectMissingError
+from backupd.store_errors import ObjectLockedError
 
 Result = TypeVar("Result")
 Numbers = list[int]
@@ -42,7 +43,8 @@ class PoolStore:
     ) -> None:
         self.called, self.rules, self.members = called, rules, members
         self._warn, self.at = warn, at
-        self._threads = ThreadPoolExecutor(min(_MOST_THREADS, _THREADS_A_MEMBER * len(members)))
+        self._who = Members(called, rules, members, at)
+        self._locks = PoolLocks(self._who)
         self._lock = threading.Lock()
         self._begun: set[str] = set()
         self._known_places: dict[str, int] = {}
@@ -60,10 +62,10 @@ class PoolStore:
         name matters to nobody, for names of blocks are random. In a failover pool each run has a member of its own to
         decide, so it promises nothing.
         """
-        lead = self._decider()
+        lead = self._who.decider()
         if lead is None or not self.members[lead].is_usable():
             return Traits(create_if_absent=False, parallel_calls=True, reports_space=False)
-        answers = self._all(self._usable(), lambda member: member.call(lambda store: store.traits))
+        answers = self._who.all(self._who.usable(), lambda member: member.call(lambda store: store.traits))
         known = {number: answer for number, answer in answers.items() if not isinstance(answer, DestinationError)}
         if lead not in known:
             return Traits(create_if_absent=False, parallel_calls=True, reports_space=False)
@@ -85,8 +87,7 @@ class PoolStore:
     @property
     def is_lead_trusted(self) -> bool:
         """Whether the first member was the lead when the pool was last made whole."""
-        _, lead = marks.newest_lead(self.called.id, [member.marks for member in self.members])
-        return lead == self.members[LEAD].described.id
+        return self._who.is_lead_trusted
 
     # Writing
 
@@ -114,19 +115,25 @@ class PoolStore:
             self._begun.discard(name)
 
     def delete(self, name: str) -> None:
-        """Remove at all members that answer. A key that may still stand somewhere is an error: it still opens."""
-        self._check_lead()
-        reached = self._reached(name)
-        answers = self._all(reached, lambda member: member.call(lambda store: store.delete(name), writes=True))
+        """Remove at all members that answer. A key that may still stand somewhere is an error: it still opens.
+
+        Raises ObjectLockedError where one of them retains it; the others have it no more.
+        """
+        self._who.check_lead()
+        reached = self._who.reached(name)
+        answers = self._who.all(reached, lambda member: member.call(lambda store: store.delete(name), writes=True))
         with self._lock:
             self._known_places.pop(name, None)
         failed = [answer for answer in answers.values() if isinstance(answer, DestinationError)]
+        locked = next((error for error in failed if isinstance(error, ObjectLockedError)), None)
+        if locked is not None:
+            raise locked
         if len(failed) == len(answers):
-            raise self._failure(f"{name} can't be deleted", failed)
+            raise self._who.failure(f"{name} can't be deleted", failed)
         left = [one for one in self.members if one.error is not None] if self.at is None else []
         if policy.is_identity(name) and (failed or left):
             errors = failed + [one.told(one.error) for one in left if one.error is not None]
-            raise self._failure(f"{name} is deleted, but not at each member", errors)
+            raise self._who.failure(f"{name} is deleted, but not at each member", errors)
 
     # Reading
 
@@ -144,9 +151,9 @@ class PoolStore:
             else:
                 self._remember(name, number)
                 return data
-        if self._may_tell_absence(name, answered):
+        if self._who.may_tell_absence(name, answered):
             raise ObjectMissingError(f"{name} is not in the pool {self.called.name}")
-        raise self._failure(f"whether {name} is there can't be told", errors)
+        raise self._who.failure(f"whether {name} is there can't be told", errors)
 
     def copies(self, name: str) -> Listed[Member]:
         """Of each member that has the object."""
@@ -181,9 +188,9 @@ class PoolStore:
                 self._remember(name, number)
                 return size
             answered.add(number)
-        if self._may_tell_absence(name, answered):
+        if self._who.may_tell_absence(name, answered):
             return None
-        raise self._failure(f"whether {name} is there can't be told", errors)
+        raise self._who.failure(f"whether {name} is there can't be told", errors)
 
     def top_names(self) -> list[str]:
         """At the top of any member."""
@@ -210,7 +217,7 @@ class PoolStore:
         if self.rules.kind == "mirror":
             return policy.room_for_copies(free, self.rules.copies)
         if self.rules.kind == "failover":
-            decider = self._decider()
+            decider = self._who.decider()
             return free.get(decider) if decider is not None else None
         told = [one for one in free.values() if one is not None]
         return sum(told) if told else None
@@ -219,43 +226,44 @@ class PoolStore:
 
     def remove_temporaries(self, folder: str, tag: str) -> int:
         """Remove a dead writer's at all members that answer."""
-        answers = self._all(self._usable(), lambda one: one.call(lambda store: store.remove_temporaries(folder, tag)))
+        who = self._who
+        answers = who.all(who.usable(), lambda one: one.call(lambda store: store.remove_temporaries(folder, tag)))
         return sum(answer for answer in answers.values() if isinstance(answer, int))
 
     def remove_empty_folders(self, name: str) -> None:
         """Remove empty folders at all members that answer."""
-        self._all(self._usable(), lambda one: one.call(lambda store: store.remove_empty_folders(name)))
+        self._who.all(self._who.usable(), lambda one: one.call(lambda store: store.remove_empty_folders(name)))
 
     def settle_deletions(self, folder: str) -> None:
         """At all members that answer and can."""
-        self._all(self._usable(), lambda one: one.settle_deletions(folder))
+        self._who.all(self._who.usable(), lambda one: one.settle_deletions(folder))
 
     def close(self) -> None:
         """Close all members."""
-        self._threads.shutdown()
+        self._who.threads.shutdown()
         for member in self.members:
             self._left_temporaries |= member.close()
 
+    # Locks (LocksObjects)
+
+    @property
+    def lock_rule(self) -> LockRule | None:
+        """The weakest of those of its members that lock; None where something may lie at none of these."""
+        return self._locks.rule
+
+    def locked_until(self, name: str) -> int | None:
+        """Until its last copy may go. Raises ObjectMissingError, DestinationError."""
+        return self._locks.locked_until(name)
+
+    def lock(self, name: str, until_ns: int) -> None:
+        """At each member that locks and has it. Raises ObjectMissingError, DestinationRefusedError."""
+        self._locks.lock(name, until_ns)
+
+    def keeping(self) -> Keeping:
+        """Whether its members lock."""
+        return self._locks.keeping()
+
     # Who takes part
-
-    def _usable(self) -> Numbers:
-        if self.at is not None:
-            return [self.at]
-        answers = self._all(range(len(self.members)), Member.is_usable)
-        return [number for number, answer in answers.items() if answer is True]
-
-    def _decider(self) -> int | None:
-        """Whose create-if-absent counts; None: nobody is there whose could."""
-        if self.rules.kind != "failover":
-            return LEAD
-        return next(iter(self._usable()), None)
-
-    def _reached(self, name: str) -> Numbers:
-        """Where something is changed: everywhere; of the identity also beyond the member that a job uses alone."""
-        if self.at is not None and policy.is_identity(name):
-            answers = self._all(range(len(self.members)), Member.is_usable)
-            return [self.at, *(n for n, answer in answers.items() if answer is True and n != self.at)]
-        return self._usable()
 
     def _reading_order(self, name: str) -> Numbers:
         if self.at is not None:
@@ -271,31 +279,11 @@ class PoolStore:
                     self._known_places.clear()
                 self._known_places[name] = number
 
-    def _may_tell_absence(self, name: str, answered: set[int]) -> bool:
-        if self.at is not None:
-            return self.at in answered
-        return self.rules.may_tell_absence(name, answered, is_lead_trusted=self.is_lead_trusted)
-
-    def _check_lead(self) -> None:
-        """Raises the lead's error where it can't decide just now."""
-        decider = self._decider()
-        if decider is None:
-            raise self._failure("no member is there", [])
-        member = self.members[decider]
-        if not member.is_usable():
-            hint = "nothing is stored without it; where it is gone for good, make another member the first, then heal"
-            raise self._failure("its lead is away", [member.told(member.error)] if member.error else [], hint)
-        if self.rules.kind != "failover" and not self.is_lead_trusted:
-            raise NotAMemberError(
-                f"pool {self.called.name}: {member.name} is its first member, but was not made the lead yet",
-                hint=f"bkctl destination heal {self.called.name}",
-            )
-
     def _part(self, name: str) -> Part:
-        self._check_lead()
-        decider = self._decider()
+        self._who.check_lead()
+        decider = self._who.decider()
         assert decider is not None  # noqa: S101 (just checked)
-        others = [number for number in self._reached(name) if number != decider]
+        others = [number for number in self._who.reached(name) if number != decider]
         if self.rules.kind == "failover":
             return Part(decider, others, others if policy.is_identity(name) else ())
         return Part(decider, others, others, self.rules.copies)
@@ -308,7 +296,7 @@ class PoolStore:
         try:
             asks = next(steps)
             while True:
-                answers = self._threads.map(partial(self._answer, name, buffers, errors), asks)
+                answers = self._who.threads.map(partial(self._answer, name, buffers, errors), asks)
                 asks = steps.send([*answers])
         except StopIteration as end:
             verdict: policy.Verdict = end.value
@@ -316,7 +304,7 @@ class PoolStore:
             raise ObjectExistsError(f"{name} exists already in the pool {self.called.name}")
         if verdict == "failed":
             errors += [one.told(one.error) for one in self.members if one.error is not None]
-            raise self._failure(f"{name} does not lie on enough members", errors)
+            raise self._who.failure(f"{name} does not lie on enough members", errors)
 
     def _answer(self, name: str, buffers: Buffers, errors: Errors, ask: Ask) -> Answer:
         member = self.members[ask.member]
@@ -340,7 +328,7 @@ class PoolStore:
 
     def _put_block(self, name: str, buffers: Buffers, *, was_begun: bool) -> None:
         """On one member, the next one where that fails."""
-        usable = self._usable()
+        usable = self._who.usable()
         errors: list[DestinationError] = []
         for number in self._room.choose(usable, sum(map(len, buffers))):
             others = [other for other in usable if other != number]
@@ -354,47 +342,19 @@ class PoolStore:
             else:
                 self._remember(name, number)
                 return
-        raise self._failure(f"no member takes {name}", errors)
+        raise self._who.failure(f"no member takes {name}", errors)
 
     def _gathered(self, prefix: str, work: Callable[[Member], Listed[Result]]) -> Listed[Listed[Result]]:
         """What all members have, in their order. Raises where what those that answer lack may lie elsewhere."""
-        answers = self._all(self._usable() if self.at is not None else range(len(self.members)), work)
+        answers = self._who.all(self._who.usable() if self.at is not None else range(len(self.members)), work)
         good = {number: answer for number, answer in answers.items() if not isinstance(answer, DestinationError)}
         errors = [answer for answer in answers.values() if isinstance(answer, DestinationError)]
-        if not self._may_tell_absence(prefix, set(good)):
+        if not self._who.may_tell_absence(prefix, set(good)):
             if self.rules.kind != "failover" or not good:
-                raise self._failure("what it holds can't be told", errors)
+                raise self._who.failure("what it holds can't be told", errors)
             self._warn("not all members answer; what only the others hold is not seen")
         return [*good.values()]
 
     def _free_by_member(self) -> dict[int, int | None]:
-        answers = self._all(self._usable(), lambda member: member.call(lambda store: store.free_bytes()))
+        answers = self._who.all(self._who.usable(), lambda member: member.call(lambda store: store.free_bytes()))
         return {number: free for number, free in answers.items() if not isinstance(free, DestinationError)}
-
-    def _all(
-        self, numbers: Iterable[int], work: Callable[[Member], Result]
-    ) -> dict[int, Result | DestinationError]:
-        """Have members do something side by side; the error of each that failed stands in place of its answer."""
-
-        def one(number: int) -> Result | DestinationError:
-            try:
-                return work(self.members[number])
-            except DestinationError as error:
-                return error
-
-        chosen = [*numbers]
-        if len(chosen) == 1:
-            return {chosen[0]: one(chosen[0])}
-        return dict(zip(chosen, self._threads.map(one, chosen), strict=True))
-
-    def _failure(self, what: str, errors: Sequence[DestinationError], hint: str = "") -> DestinationError:
-        """One error of several members' errors: of the kind of the first that is not worth trying again, if any."""
-        text = "; ".join(dict.fromkeys(error.message for error in errors))
-        message = f"pool {self.called.name}: {what}" + f": {text}" * bool(text)
-        first = next((e for e in errors if not e.retryable), errors[0] if errors else None)
-        kind = type(first) if first is not None else DestinationUnreachableError
-        return kind(
-            message,
-            hint=hint or (first.hint if first is not None else "bring its members back"),
-            context=dict(first.context) if first is not None else None,
-        )

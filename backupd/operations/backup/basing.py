@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -19,6 +19,7 @@ from backupd.operations.backup.ending import end_dead_session
 from backupd.operations.backup.lineage import Checked, Fitness, Lineage, lineage_of, with_lineage
 from backupd.operations.backup.session import WriterIdentity, recover_blocks
 from backupd.operations.backup.setting import SetUse
+from backupd.operations.backup.stored_rows import StoredRows
 from backupd.operations.backup.walk_rules import Caches
 from backupd.operations.context import JobContext
 from backupd.operations.places import AHEAD_NS, OpenPlace
@@ -28,6 +29,7 @@ from backupd.settings.directories import Directories, ensure
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
 from backupd.state_errors import translated
+from backupd.tree.nodes import Load
 
 _FULL_READ_NS = 31 * 86_400 * 1_000_000_000
 
@@ -46,6 +48,8 @@ class Base(msgspec.Struct):
     """When every file was last read, 0: in this run."""
     resumed_from_ns: int = 0
     """When the first of the interrupted runs began that this one goes on from."""
+    reads_tree: bool = False
+    """Whether a file that is read is cut and named as its snapshot has it."""
     lineage: Lineage = None
     """Of the entries of its snapshots."""
     relied: list[str] = []
@@ -96,10 +100,15 @@ class Base(msgspec.Struct):
             migrated=same,
         )
 
+    def stored_rows(self, use: SetUse, load: Load, warn: Callable[[str], None]) -> StoredRows:
+        """For the walk of a set that keeps nothing here. load: gives chunks of the snapshot."""
+        fitness = Fitness(self.lineage, use.stored_as, use.chosen_class) if use.is_migrating else None
+        return StoredRows([], set(), root=self.newest_root, load=load, warn=warn, fitness=fitness, nodes={})
+
     def settings(self, use: SetUse) -> str:
         """Of a snapshot that goes on from here."""
         # Where no cache is, every file is read, and a migration leaves nothing that was stored otherwise.
-        is_anew = use.is_migrating or not self.caches
+        is_anew = use.is_migrating or not (self.caches or self.reads_tree)
         return with_lineage(use.settings, frozenset() if is_anew else self.lineage, use.stored_as)
 
 

@@ -15,6 +15,7 @@ import msgspec
 from blake3 import blake3
 
 from backupd.cache.file_cache import CachedDirectory, FileCache, FileCacheWriter, PieceRef, Row
+from backupd.errors import DamagedCacheError
 from backupd.operations.backup.choosing import Within
 from backupd.source.metadata import Attributes, kept_mtime_ns
 from backupd.source.scanner import Seen
@@ -72,6 +73,8 @@ class BuildTools(msgspec.Struct, frozen=True):
     store: Store
     cache: FileCacheWriter
     on_done: Callable[[DirectoryBuild], None]
+    bare: Callable[[Row], Row] | None = None
+    """Makes of a row what is kept of it; None: all is."""
 
 
 class DirectoryBuild:
@@ -88,6 +91,8 @@ class DirectoryBuild:
         self.state = 0
         self.cache: FileCache | None = None
         """Where clean slices have their rows."""
+        self.cached_node = b""
+        """Top node of the directory that this cache knows."""
         self.is_whole = False
         """Whether its slices may be clean: the cache vouches for all that they reach."""
         self.candidate: tuple[FileCache, CachedDirectory] | None = None
@@ -103,6 +108,11 @@ class DirectoryBuild:
         self._builder: NodeBuilder | None = None
         self._pieces: list[PieceRef] = []
         self._is_listed = False
+
+    def know(self, known: tuple[FileCache, CachedDirectory, bool] | None) -> None:
+        """Take in what a cache knows of it."""
+        if known is not None:
+            self.cache, self.cached_node = known[0], known[1].node
 
     @property
     def open_slice(self) -> Slice:
@@ -218,7 +228,8 @@ class DirectoryBuild:
             return
         digest = _digest(rows) if piece.is_trusted and len(rows) == len(piece.names) else b""
         first = piece.names[0] if piece.names else b""
-        self._pieces.append(self._tools.cache.add_piece(first, digest, rows))
+        kept = rows if self._tools.bare is None else list(map(self._tools.bare, rows))
+        self._pieces.append(self._tools.cache.add_piece(first, digest, kept))
 
     def _rows(self, piece: Slice) -> Iterator[Row]:
         if piece.clean is None:
@@ -241,7 +252,11 @@ class DirectoryBuild:
     def _cached_rows(self, piece: PieceRef) -> list[Row]:
         if self.cache is None:
             raise AssertionError("a clean slice has no cache")
-        return self.cache.rows(piece)
+        rows = self.cache.rows(piece)
+        found = self.cache.filled(rows, self.cached_node)
+        if len(found) != len(rows):
+            raise DamagedCacheError(f"the file cache {self.cache.path} does not fit its snapshot")
+        return found
 
 
 def _with_node(entry: Entry, node: bytes) -> Entry:

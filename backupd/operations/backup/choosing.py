@@ -109,6 +109,11 @@ class Choosing:
         return is_filtered or self._left_out.is_left_out(path) is not None
 
     @property
+    def left_out(self) -> LeftOut:
+        """What is left out of every backup."""
+        return self._left_out
+
+    @property
     def unmatched_rules(self) -> list[Rule]:
         """Filters that decided nothing so far."""
         return [rule for index, rule in enumerate(self._filters.rules) if not self._filters.hits[index]]

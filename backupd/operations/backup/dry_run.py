@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Collection
 from contextlib import suppress
 
 from backupd.cache.file_cache import FileCacheWriter, Row, open_cache
@@ -21,12 +22,13 @@ from backupd.operations.backup.sampling import Samples
 from backupd.operations.backup.setting import SetUse
 from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk import TreeWalk
+from backupd.operations.backup.walk_telling import tell_walk
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import OpenPlace
 from backupd.settings.directories import ensure
 from backupd.snapshot import naming
 from backupd.source.scanner import Seen
-from backupd.tree.entry import Stored, decode
+from backupd.tree.entry import Entry, Kind, Stored, decode, encode
 
 _NO_NODE = bytes(32)
 
@@ -92,7 +94,7 @@ def run(
         tally = _count(context, use, base, missing, began_ns, samples)
     finally:
         base.forget_caches()
-    exit_code = 3 if tally.problem_count else 0
+    exit_code = 3 if tally.beyond else 0
     return events.Done(
         exit_code=exit_code,
         result=summary.dry_result(context, opened, use, tally, began_ns, exit_code),
@@ -107,19 +109,25 @@ def _base(place: OpenPlace, use: SetUse) -> Base:
     if names:
         cache = open_cache(cache_path(place, use.set_id, names[-1].session))
         if cache is not None:
+            cache.entries = _any_entries
             base.caches.append(cache)
         with suppress(DamageError, ObjectMissingError):
             base.lineage = lineage_of([place.records.snapshot(names[-1].name)])
     return base
 
 
+def _any_entries(_: bytes, names: Collection[bytes]) -> dict[bytes, bytes]:
+    """Of what the cache keeps no entry of: nothing is stored, so any will do."""
+    return {name: encode(Entry(name, Kind.FILE, 0, 0, 0, 0, 0, None)) for name in names}
+
+
 def _count(
     context: JobContext, use: SetUse, base: Base, missing: list[Problem], began_ns: int, samples: Samples | None
 ) -> Tally:
-    def tell(problem: Problem) -> None:
-        context.tell("warning", problem.message, path=problem.path)
+    def tell(problem: Problem, severity: events.Severity) -> None:
+        context.tell(severity, problem.message, path=problem.path, verbosity=int(severity == "information"))
 
-    tally = Tally(tell, context.warn, FileStates(None, context.warn))
+    tally = Tally(tell, context.warn, FileStates(None, context.warn), use.rules.tolerances)
     for problem in missing:
         tally.problem(problem.path, problem.kind, problem.message)
     folder = tempfile.mkdtemp(dir=ensure(context.directories.temporary))
@@ -137,8 +145,7 @@ def _count(
                 )
             )
         writer.discard()
-        for warning in walk.live.sentences(use.rules.stream_kinds):
-            context.warn(warning)
+        tell_walk(context, use, walk, tally, is_whole=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return tally

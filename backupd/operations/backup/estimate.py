@@ -18,6 +18,7 @@ from backupd.model.orders import BackupOrder, Unlock
 from backupd.model.results import Problem
 from backupd.model.store_access import NO_ACCESS
 from backupd.operations.backup import dry_run
+from backupd.operations.backup.follow import followed
 from backupd.operations.backup.opening import OpenedForWriting, open_for_writing
 from backupd.operations.backup.sampling import Samples
 from backupd.operations.backup.setting import SetUse, describe
@@ -49,7 +50,7 @@ class Rates(NamedTuple):
 def run(order: BackupOrder, context: JobContext, sources: list[bytes], missing: list[Problem]) -> events.Done:
     """Walk, count, and hold it against what is free. Exit 16 where it won't fit."""
     with _opened(order, context) as (opened, is_new):
-        use = describe(order, context, opened.place, sources)
+        use, missing = followed(order, context, describe(order, context, opened.place, sources), missing)
         samples = Samples()
         done = dry_run.run(context, opened, use, missing, samples)
         if done.result is None:

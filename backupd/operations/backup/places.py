@@ -14,6 +14,7 @@ from backupd.destination.stores import canonical
 from backupd.errors import BackupError, StoppedError
 from backupd.model.orders import BackupOrder, FurtherPlace, OwnRepository
 from backupd.model.places import inside
+from backupd.operations import cache_place
 from backupd.operations.backup.opening import OpenedForWriting, open_for_writing
 from backupd.operations.backup.part import Part
 from backupd.operations.backup.parts import Parts
@@ -93,6 +94,15 @@ class Places:
         addresses = [self.order.place, *(place.place for place in self.order.also)]
         self._parts = Parts(parts, addresses, self._errors, self.context.clock)
         return self._parts
+
+    def forget_kept(self, use: SetUse) -> None:
+        """Where the set keeps nothing here any more: what earlier runs kept of it. The caller holds the set's lock."""
+        if self.order.cache.mode != "none" or self.order.dry_run:
+            return
+        for opened in self._opened.values():
+            repository, tag = opened.place.repository.text_id, os.path.basename(opened.place.cache)
+            # Other sets go by the index of a repository that several share.
+            cache_place.forget(self.context, repository, tag, None if self.order.own is not None else use.set_id)
 
     def _order_at(self, place: FurtherPlace) -> BackupOrder:
         return msgspec.structs.replace(

@@ -20,7 +20,7 @@ from backupd.operations.backup.large_file import LargeFile
 from backupd.operations.backup.link_groups import LinkGroups
 from backupd.operations.backup.tally import Tally
 from backupd.repository.engine import StoreEngine
-from backupd.seal.compression import Compressor
+from backupd.repository.sampling import Sampler
 from backupd.source import reader
 from backupd.source.chain import DirectoryChain
 from backupd.source.extents import ExtentMap, map_extents, may_be_sparse
@@ -59,8 +59,8 @@ class FileReading:
         self, engine: StoreEngine, policy: StorePolicy, tally: Tally, has_many: Callable[[bytes], bytearray], load: Load
     ) -> None:
         self._engine, self._policy, self._tally, self._has_many, self._load = engine, policy, tally, has_many, load
-        self._chain = DirectoryChain()
-        self._sampler = Compressor("fast")
+        self._chain = DirectoryChain(engine.grafts)
+        self._sampler = Sampler()
         self._batch: list[tuple[FileOrder, Target]] = []
         self._directories: list[bytes] = []
         self._batch_bytes = 0
@@ -297,7 +297,9 @@ class FileReading:
         if self._begin(large):
             if is_regrown:
                 target.piece.signatures[target.index] = b""
-            target.piece.unfinished[target.index] = large.unfinished
+            if target.piece.signatures[target.index] or not self._engine.grafts:
+                # A change right after a snapshot of its file system may bear the same stamps: then nothing tells.
+                target.piece.unfinished[target.index] = large.unfinished
             self._dispatch(large)
 
     def _begin(self, large: LargeFile) -> bool:
@@ -326,9 +328,9 @@ class FileReading:
 
     def choose(self, fd: int, size: int, extents: ExtentMap, known: Entry | None) -> tuple[int, bool]:
         """(size class, whether it can be compressed) of a large file, by three samples of its content."""
-        last = max(0, extents.content_bytes - SAMPLE_BYTES)
-        samples = [reader.read_content(fd, extents, at, at + SAMPLE_BYTES) for at in (0, last // 2, last)]
-        is_compressible = any(self._sampler.shrinks(sample) for sample in samples)
+        is_compressible = self._sampler.is_compressible(
+            extents.content_bytes, lambda at: reader.read_content(fd, extents, at, at + SAMPLE_BYTES)
+        )
         previous = self._known_class(known) or None
         return choose_class(size, not is_compressible, previous, self._policy.chosen_class), is_compressible
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from backupd import __version__
 from backupd.cache.file_cache import FileCacheWriter
+from backupd.cache.no_file_cache import NoFileCache
 from backupd.destination.stores import local_paths
 from backupd.errors import (
     AccessError,
@@ -28,20 +29,22 @@ from backupd.model.results import Problem, shown
 from backupd.operations.backup import account, basing, dry_run, estimate, locking, priority, retaining, summary
 from backupd.operations.backup.checkpoints import Checkpoints
 from backupd.operations.backup.file_states import FileStates
+from backupd.operations.backup.follow import followed
 from backupd.operations.backup.opening import with_untold_key
 from backupd.operations.backup.part import Part
 from backupd.operations.backup.places import Places
 from backupd.operations.backup.setting import SetUse, describe, real_path
+from backupd.operations.backup.shortcuts import expanded, tell_meanings
 from backupd.operations.backup.space import mark_failed
 from backupd.operations.backup.storing import Storing
+from backupd.operations.backup.sudden_drop import sudden_drop
 from backupd.operations.backup.tally import Tally
+from backupd.operations.backup.walk_telling import tell_walk
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import split_place
 from backupd.settings.lock import FOREVER, SetLock
 from backupd.snapshot import naming
 from backupd.store_errors import BlocksLostError
-
-_MOST_TOLD = 20
 
 
 def run(order: BackupOrder, context: JobContext) -> events.Done:
@@ -50,7 +53,8 @@ def run(order: BackupOrder, context: JobContext) -> events.Done:
     Raises BackupError where nothing was stored that could be restored.
     """
     order = retaining.checked(order)
-    sources, missing = find_sources(order, context)
+    order, named = expanded(order, context)
+    sources, missing = find_sources(order, context, tell_meanings(named, context))
     if order.limits.polite:
         priority.lower()
     context.stop_after(order.limits.stop_after_seconds)
@@ -76,6 +80,8 @@ def _run_locked(places: Places, use: SetUse, session_id: bytes, missing: list[Pr
             raise SkippedError(f"{use.name}: a run is under way already", hint=error.message) from error
         raise
     with lock:
+        use, missing = followed(order, context, use, missing)
+        places.forget_kept(use)
         if order.dry_run:
             return dry_run.run(context, places.first, use, missing)
         try:
@@ -89,17 +95,20 @@ def _run_locked(places: Places, use: SetUse, session_id: bytes, missing: list[Pr
             return _Run(places, use, os.urandom(16), error).run(missing)
 
 
-def find_sources(order: BackupOrder, context: JobContext) -> tuple[list[bytes], list[Problem]]:
+def find_sources(
+    order: BackupOrder, context: JobContext, nameless: list[Problem]
+) -> tuple[list[bytes], list[Problem]]:
     """(paths that are there, as the file system has them; a problem for each that is not).
 
-    Directories above a source may be reached by symlinks, which are resolved; the source itself is taken as it is.
+    nameless: of sources that mean no path. Directories above a source may be reached by symlinks, which are resolved;
+    the source itself is taken as it is.
     Raises SourceNotFoundError when none is there, UsageError for one that lies in the place it is to be stored in.
     """
     places = [(order.place, order.access), *((one.place, one.access) for one in order.also)]
     directories = [path for place, access in places for path in local_paths(split_place(place)[0], access)]
     own = tuple(os.fsencode(directory).rstrip(b"/") + b"/" for directory in directories)
     found: list[bytes] = []
-    missing: list[Problem] = []
+    missing = list(nameless)
     for source in order.sources:
         path = real_path(source)
         try:
@@ -136,7 +145,7 @@ class _Run:
         self._parts = places.parts(use)
         self._session_id = session_id
         self._states = FileStates(self._order.file_states, self._context.warn)
-        self._tally = Tally(self._tell, self._context.warn, self._states)
+        self._tally = self._new_tally([])
 
     def run(self, missing: list[Problem]) -> events.Done:
         """All steps."""
@@ -152,7 +161,8 @@ class _Run:
             repository, set_id = part.place.repository.text_id, naming.set_id_text(self._use.set_id)
             context.send(events.Opened(repository=repository, set_id=set_id, number=part.number))
         context.step("fetch and verify the index")
-        parts.each(list(parts), lambda part: part.load(no_cache=self._order.no_cache))
+        is_cacheless = self._order.cache.mode == "none"
+        parts.each(list(parts), lambda part: part.load(no_cache=is_cacheless or self._order.no_cache))
         account.refuse(self._order.account, parts.account_bytes)
         parts.leave_laggards()
         lead = parts.lead
@@ -166,8 +176,9 @@ class _Run:
             while done is None:
                 storing = Storing(self._order, context, parts, self._use, self._tally)
                 damage = {name for part in parts for name in part.damage}
-                writer = FileCacheWriter(cache_path, self._use.options, damage)
-                draft = self._draft_of(base)
+                made = FileCacheWriter if not is_cacheless else NoFileCache
+                writer = made(cache_path, self._use.options, damage)
+                draft = self._draft_of(base, reads_tree=is_cacheless)
                 checkpoints = Checkpoints(storing, parts, draft, context)
                 try:
                     done = self._store(storing, writer, base, checkpoints, draft)
@@ -197,7 +208,8 @@ class _Run:
         for part in self._parts.all:
             part.close_index()
 
-    def _draft_of(self, base: basing.Base) -> summary.Draft:
+    def _draft_of(self, base: basing.Base, *, reads_tree: bool) -> summary.Draft:
+        base.reads_tree = reads_tree
         lead = self._parts.lead
         draft = summary.Draft(
             self._order, self._context, lead.place, self._use, self._session_id, self._started_ns, self._tally
@@ -209,7 +221,7 @@ class _Run:
         return draft
 
     def _new_tally(self, missing: list[Problem]) -> Tally:
-        tally = Tally(self._tell, self._context.warn, self._states)
+        tally = Tally(self._tell, self._context.warn, self._states, self._use.rules.tolerances)
         for problem in missing:
             tally.problem(problem.path, problem.kind, problem.message)
             tally.fail(problem.path, b"", problem.message)
@@ -238,10 +250,10 @@ class _Run:
                 checkpoints.turn()
             storing.engine.drain(lambda: None)
             storing.tell_files()
-            for warning in walk.live.sentences(self._use.rules.stream_kinds):
-                context.warn(warning)
-            if self._order.watched is None or not self._order.watched.since:
-                self._tell_unmatched()
+            is_whole = self._order.watched is None or not self._order.watched.since
+            tell_walk(context, self._use, walk, self._tally, is_whole=is_whole)
+            permille = self._order.tolerance.drop_permille
+            draft.drop = sudden_drop(context, self._use, self._tally, base.newest, permille)
         except DamagedCacheError:
             raise
         except BackupError as stop:
@@ -261,12 +273,10 @@ class _Run:
             raise
         self._keep_cache(writer, root, storing)
         self._warn_of_quotas()
-        return self._done(storing, draft, 3 if self._tally.problem_count or self._lost is not None else 0)
-
-    def _tell_unmatched(self) -> None:
-        """Of filters that decided nothing in a whole run, for the log: misspelled, perhaps."""
-        for rule in self._use.rules.choosing.unmatched_rules[:_MOST_TOLD]:
-            self._context.tell("information", f"no file or directory was met that the filter {rule.label} is about")
+        if draft.drop is not None:
+            context.warn(draft.drop.message)
+        is_odd = self._tally.beyond or self._lost is not None or draft.drop is not None
+        return self._done(storing, draft, 3 if is_odd else 0)
 
     def _finish(self, storing: Storing, draft: summary.Draft, root: bytes) -> None:
         """Each destination gets its snapshot as soon as it has all blocks, whatever becomes of the others."""
@@ -331,7 +341,7 @@ class _Run:
     def _done(
         self, storing: Storing, draft: summary.Draft, exit_code: int, stop: BackupError | None = None
     ) -> events.Done:
-        parts, error = self._parts, stop or (summary.look(self._tally, self._lost) if exit_code else None)
+        parts, error = self._parts, stop or (summary.look(self._tally, self._lost, draft.drop) if exit_code else None)
         if stop is None and parts.errors:
             error = parts.some()
             exit_code = error.exit_code
@@ -341,5 +351,5 @@ class _Run:
         fields = error_fields(error) if error is not None else None
         return events.Done(exit_code=exit_code, result=result, warnings=self._context.warnings, error=fields)
 
-    def _tell(self, problem: Problem) -> None:
-        self._context.tell("warning", problem.message, path=problem.path, verbosity=1)
+    def _tell(self, problem: Problem, severity: events.Severity) -> None:
+        self._context.tell(severity, problem.message, path=problem.path, verbosity=1)

@@ -19,18 +19,23 @@ from backupd.model.orders import BackupOrder, FilterWord
 from backupd.model.results import shown
 from backupd.model.store_access import StoreAccess
 from backupd.model.streams import DATABASES, STREAMS_PATH, StreamText
+from backupd.model.tolerance import ToleranceText
 from backupd.operations.backup.choosing import Choosing
+from backupd.operations.backup.following import Followed
 from backupd.operations.backup.lineage import StoredAs, stored_as
-from backupd.operations.backup.walk_rules import Untouched, WalkRules, options_digest
+from backupd.operations.backup.walk_rules import Untouched, WalkRules, in_order, options_digest
 from backupd.operations.context import JobContext
+from backupd.operations.followed_links import named_sources
 from backupd.operations.places import OpenPlace, list_snapshots
 from backupd.rules import names
 from backupd.rules.filter_rules import Rule, file_of, rules_of
 from backupd.rules.filter_settings import as_setting
 from backupd.rules.filtering import Filters
 from backupd.rules.left_out import LeftOut, pseudo_mounts
-from backupd.settings.directories import Directories
+from backupd.rules.link_targets import Outside
+from backupd.rules.tolerance import Tolerances
 from backupd.snapshot.naming import SnapshotName
+from backupd.source.grafts import NO_GRAFTS, Grafts, snapshot_directories
 from backupd.source.mounts import read_mounts, swap_files
 
 _FILTER_FILE_BYTES = 1 << 20
@@ -52,6 +57,8 @@ class SetUse(msgspec.Struct, frozen=True):
     chosen_class: int | None
     compression: str
     nested: list[bytes]
+    followed: list[bytes] = []
+    """Among the sources: what links alone lead to."""
     is_migrating: bool = False
     """Whether files are read again that were cut or named otherwise than they would be now."""
 
@@ -87,9 +94,11 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
     one_file_system = b"one file system" if order.one_file_system else b""
     # Who migrates takes over whole directories from other migrations to the same settings alone.
     migrating = [f"migrated: {stored_as(deduplication, chosen)}".encode()] if order.migrate else []
+    # In a cache that keeps less, or more, all rows are to be made anew.
+    kept = [f"auto: {order.cache.min_bytes}".encode()] if order.cache.mode == "auto" else []
     words = msgspec.msgpack.encode(order.filter_words)
     digest = options_digest(
-        [b"2", Filters(filter_rules).fingerprint(), words, one_file_system, *sorted(rules.named), *migrating]
+        [b"2", Filters(filter_rules).fingerprint(), words, one_file_system, *sorted(rules.named), *migrating, *kept]
     )
     return SetUse(
         name,
@@ -103,7 +112,7 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
         chosen,
         order.compression or "fast",
         sorted(rules.named),
-        order.migrate,
+        is_migrating=order.migrate,
     )
 
 
@@ -117,22 +126,20 @@ def read_rules(words: Sequence[FilterWord]) -> list[Rule]:
     ]
 
 
-def what_is_left_out(directories: Directories, places: Sequence[tuple[str, StoreAccess]]) -> tuple[LeftOut, bool]:
+def what_is_left_out(context: JobContext, places: Sequence[tuple[str, StoreAccess]]) -> tuple[LeftOut, bool]:
     """(what is left out of every backup, whether single files may be among it). places: where is stored to."""
     mounts = read_mounts()
-    own = [directories.state, directories.cache, directories.temporary, os.path.join(directories.data, "keys")]
+    own = [os.path.join(context.directories.data, "keys")]
+    # A job may have others of its own.
+    for one in (context.directories, context.own_directories):
+        own += [one.state, one.cache, one.temporary]
     own += [path for address, access in places for path in local_paths(address, access)]
     swaps = swap_files()
+    own += map(os.fsdecode, snapshot_directories(mounts))
     own_paths = [os.fsencode(os.path.realpath(path)) for path in own]
     left_out = LeftOut(own_paths, pseudo_mounts((m.path, m.type) for m in mounts), swaps)
     # Namespaces are mounted on files.
     return left_out, bool(swaps) or any(mount.type == "nsfs" for mount in mounts)
-
-
-def in_order(sources: Sequence[bytes]) -> tuple[list[bytes], set[bytes]]:
-    """(sources that lie in no other, those that do)."""
-    tops = [s for s in sources if not any(s != o and s.startswith(o.rstrip(b"/") + b"/") for o in sources)]
-    return tops, {source for source in sources if source not in tops}
 
 
 def filter_places(rules: Sequence[Rule], sources: Sequence[bytes]) -> list[bytes]:
@@ -152,7 +159,7 @@ def walk_rules(
     rules: list[Rule],
 ) -> WalkRules:
     """What a walk goes by. stores: places that are stored to. Raises UsageError."""
-    left_out, leaves_out_files = what_is_left_out(context.directories, stores)
+    left_out, leaves_out_files = what_is_left_out(context, stores)
     for path in left_out.inside(sources):
         context.tell("information", f"{shown(path)} is never backed up: {left_out.is_left_out(path)}")
     places = filter_places(rules, sources)
@@ -165,6 +172,8 @@ def walk_rules(
     if places or order.filter_words.gitignore or any(rule.has_age for rule in rules):
         # What is in may change where nothing was touched: a file grows old, a .gitignore file lies above.
         untouched = None
+    # By both spellings, for links bear the one that people use.
+    outside = Outside([*sources, *order.sources], left_out.is_within) if untouched is None else None
     return WalkRules(
         tops,
         nested,
@@ -176,6 +185,32 @@ def walk_rules(
         untouched,
         sorted(os.fsencode(stream.text.name) for stream in order.streams),
         [str(stream.text.kind) for stream in order.streams],
+        Tolerances([_with_real_place(text) for text in order.tolerance.rules]),
+        Grafts(order.grafts) if order.grafts else NO_GRAFTS,
+        outside,
+    )
+
+
+def with_followed(use: SetUse, followed: Followed) -> SetUse:
+    """The set with what links lead to as sources of this run."""
+    if not followed.targets:
+        return use
+    tops = followed.tops
+    rules = msgspec.structs.replace(
+        use.rules,
+        sources=tops.sources,
+        named=tops.named,
+        leading={above for source in tops.named for above in _above(source)},
+        places=tops.places,
+    )
+    settings = {**json.loads(use.settings), "followed": [shown(path) for path in sorted(followed.targets)]}
+    return msgspec.structs.replace(
+        use,
+        rules=rules,
+        options=options_digest([use.options, *sorted(tops.named)]),
+        settings=json.dumps(settings, indent=1, ensure_ascii=False),
+        nested=sorted(tops.named),
+        followed=sorted(followed.targets),
     )
 
 
@@ -183,6 +218,11 @@ def real_path(path: bytes) -> bytes:
     """A path with all symlinks above its last name resolved; the last one is taken as it is. path: absolute."""
     parent, name = os.path.split(path.rstrip(b"/"))
     return os.path.join(os.path.realpath(parent or b"/"), name) if name else b"/"
+
+
+def _with_real_place(text: ToleranceText) -> ToleranceText:
+    below = os.path.realpath(text.below) if text.below is not None else None
+    return msgspec.structs.replace(text, below=below)
 
 
 def _above(path: bytes) -> list[bytes]:
@@ -210,7 +250,7 @@ def _known_sets(place: OpenPlace, host_name: str) -> dict[str, bytes]:
         except (DamageError, ObjectMissingError):
             continue
         if snapshot.host_name == host_name:
-            known[snapshot.set_name] = names.common_path(snapshot.sources)
+            known[snapshot.set_name] = names.common_path(named_sources(snapshot))
     return known
 
 
@@ -223,9 +263,11 @@ def _stored_id(place: OpenPlace, host_name: str, name: str) -> bytes | None:
 def _settings_text(order: BackupOrder, sources: list[bytes], rules: list[Rule], deduplication: str) -> str:
     settings = {
         "sources": [shown(source) for source in sources],
+        **({"shortcuts": msgspec.to_builtins(order.shortcuts)} if order.shortcuts.words else {}),
         "filters": [as_setting(rule) for rule in rules],
         **({"filter_words": words} if (words := msgspec.to_builtins(order.filter_words)) != _NO_WORDS else {}),
         "one_file_system": order.one_file_system,
+        **({"follow_links": True} if order.follow_links else {}),
         "compression": order.compression or "fast",
         "deduplication": deduplication,
         "chunk_size": order.chunk_size_bytes or "auto",

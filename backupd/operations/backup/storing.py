@@ -17,11 +17,13 @@ from backupd.operations.backup.lineage import tell_stale
 from backupd.operations.backup.parts import Parts
 from backupd.operations.backup.reading import FileReading, StorePolicy
 from backupd.operations.backup.setting import SetUse
+from backupd.operations.backup.stored_rows import entries_in, small_files_bare
 from backupd.operations.backup.stream_files import StreamFiles
 from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk import TreeWalk
 from backupd.operations.context import JobContext
-from backupd.repository.engine import EngineOptions, StoreEngine
+from backupd.repository.engine import StoreEngine
+from backupd.repository.engine_options import EngineOptions
 from backupd.repository.reader import ChunkReader
 from backupd.repository.spool import Spool
 from backupd.repository.workforce import default_count
@@ -51,6 +53,7 @@ class Storing:
             use.compression,
             order.check_before_sending,
             order.chunk_size_bytes or 0,
+            use.rules.grafts.paths,
         )
         self._order, self._context, self._use, self.tally = order, context, use, tally
         self._streams: StreamFiles | None = None
@@ -85,8 +88,12 @@ class Storing:
         if self._order.streams:
             self._streams = StreamFiles(self._order.streams, self._context, self.engine, reading, use.chosen_class)
             reading.streams = self._streams
-        tools = BuildTools(self._node_key, self.engine.store_node, writer, lambda build: walk.finished(build))  # noqa: PLW0108
-        caches = base.to_caches(use)
+        cached = self._order.cache
+        bare = small_files_bare(cached.min_bytes) if cached.mode == "auto" else None
+        tools = BuildTools(self._node_key, self.engine.store_node, writer, lambda build: walk.finished(build), bare)  # noqa: PLW0108
+        caches = base.stored_rows(use, self._load, self._context.warn) if cached.mode == "none" else base.to_caches(use)
+        for cache in base.caches:
+            cache.entries = entries_in(self._load)
         tell_stale(self._context, caches, self.tally)
         walk = TreeWalk(tools, use.rules, caches, reading, self.tally, began_ns)
         return walk

@@ -19,7 +19,8 @@ from backupd.operations.backup.building import Target
 from backupd.operations.backup.large_file import LargeReader
 from backupd.operations.context import JobContext
 from backupd.operations.streams.commands import dump_command
-from backupd.operations.streams.process import Fifo, StreamProcess
+from backupd.operations.streams.fifo import Fifo
+from backupd.operations.streams.process import StreamProcess
 from backupd.repository.engine import StoreEngine
 from backupd.settings.directories import ensure
 from backupd.source.scanner import Seen
@@ -129,14 +130,13 @@ class _Stream:
         number = 1 + self._is_second
         try:
             command = dump_command(order, files.directory, files.context.environ.get("PATH", ""))
-            self._uid, self._gid = (
-                (command.user.uid, command.user.gid) if command.user is not None else (os.geteuid(), os.getegid())
-            )
+            found = command.identity
+            self._uid, self._gid = (found.uid, found.gid) if found is not None else (os.geteuid(), os.getegid())
             self._fifo = fifo = Fifo(os.path.join(files.directory, f"{order.text.name}.{number}"))
-            self._process = StreamProcess(order.text, order.timeout_seconds, command, files.context)
+            self._process = StreamProcess(order.text, order.timeout_seconds, command, files.context, fifo)
             if fifo.write_fd is None:
                 raise AssertionError("a new FIFO can be written to")
-            self._process.start(stdout=fifo.write_fd, on_end=fifo.end_writing)
+            self._process.start(stdout=fifo.write_fd)
         except StreamError as error:
             self._fail(f"{error.message}; {error.hint}" if error.hint else error.message)
             return
@@ -177,12 +177,10 @@ class _Stream:
         if process is None:
             raise AssertionError("nothing was started, and read")
         if not result.entry:
-            failure: str | None = f"what it writes can't be read: {result.problem}"
-            process.end("a worker ended")
-        else:
-            failure = process.failure
-            if failure is None and not result.read_bytes:
-                failure = "its command wrote nothing"
+            process.end(f"what it writes can't be read: {result.problem}")
+        failure = process.failure
+        if failure is None and not result.read_bytes:
+            failure = "its command wrote nothing"
         self.close()
         if not result.entry and result.problem_kind == "vanished" and not self._is_second:
             # Its reader died with what it had read; a command can begin anew.

@@ -16,14 +16,15 @@ from backupd.operations.backup.opening import OpenedForWriting
 from backupd.operations.backup.part import Part
 from backupd.operations.backup.parts import Parts
 from backupd.operations.backup.setting import SetUse
+from backupd.operations.backup.sudden_drop import SuddenDrop
 from backupd.operations.backup.tally import Tally
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import OpenPlace
 from backupd.rules import moments, names
 from backupd.snapshot import naming
-from backupd.snapshot.records import Snapshot
+from backupd.snapshot.records import FEWER, Snapshot
 from backupd.source.owners import Owners
-from backupd.store_errors import BlocksLostError, StoredAgainError
+from backupd.store_errors import BlocksLostError, FewerFilesError, StoredAgainError
 
 FIRST_PROBLEMS = 20
 _ENCRYPTION = {"clear": "none", "key": "default", "password": "password"}
@@ -46,6 +47,7 @@ class Draft:
         self.session, self.started_ns, self.tally = session, started_ns, tally
         self.read_all_ns = started_ns
         self.settings = use.settings
+        self.drop: SuddenDrop | None = None
         self._owners = Owners()
         self._known_owners: tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]] = ([], [])
 
@@ -72,6 +74,7 @@ class Draft:
             "left_out": tally.left_out,
             "problems": tally.problem_count,
             "read_all_ns": self.read_all_ns,
+            **({FEWER: self.drop.before} if self.drop is not None else {}),
         }
         return Snapshot(
             id=self.session,
@@ -96,11 +99,16 @@ class Draft:
         )
 
 
-def look(tally: Tally, lost: BlocksLostError | None = None) -> BackupError:
-    """The error that says to look at what was left out, or else at a destination that lost blocks."""
-    if lost is not None and not tally.problem_count:
+def look(tally: Tally, lost: BlocksLostError | None = None, drop: SuddenDrop | None = None) -> BackupError:
+    """The error that says to look at a source that lost files, what was left out, or a destination that lost blocks."""
+    if drop is not None:
+        return FewerFilesError(
+            drop.message,
+            hint="were they deleted on purpose, all is well; retention keeps that snapshot for 30 days all the same",
+        )
+    if lost is not None and not tally.beyond:
         return StoredAgainError.after(lost.message)
-    count = tally.problem_count
+    count = tally.beyond
     return LeftOutError(
         f"{count} {'entry' if count == 1 else 'entries'} left out or flagged",
         hint="`-v` names each; all else is stored",
@@ -124,6 +132,7 @@ def result(draft: Draft, parts: Parts, new_bytes: int, exit_code: int) -> dict[s
         "restore_one_command": _restore_one(draft, snapshot, place),
         "key": _key(opened),
         "incomplete": not snapshot.is_complete,
+        **({"fewer_files": draft.drop.fields} if draft.drop is not None else {}),
     }
     return {"runs": [run], "repository": repository(opened, place)}
 
@@ -191,14 +200,21 @@ def _run_fields(context: JobContext, use: SetUse, tally: Tally, began_ns: int, e
         "exit": exit_code,
         "files": msgspec.to_builtins(tally.file_counts()),
         "problems": problems(tally),
+        **({"links": {"outside": tally.links_outside, "followed": len(use.followed)}} if use.rules.outside else {}),
         **({"migrate": {"files": tally.stale_files, "bytes": tally.stale_bytes}} if use.is_migrating else {}),
     }
 
 
 def problems(tally: Tally) -> dict[str, Any]:
-    """Count and the first ones."""
+    """Count and the first ones, how many there are of each kind, and what the set's rules make of others."""
     first = [{**path_fields(p.path), "kind": p.kind, "message": p.message} for p in tally.problems[:FIRST_PROBLEMS]]
-    return {"count": tally.problem_count, "first": first}
+    return {
+        "count": tally.problem_count,
+        "first": first,
+        "kinds": dict(sorted(tally.kinds.items())),
+        "flagged": tally.flagged,
+        "tolerated": dict(sorted(tally.tolerated.items())),
+    }
 
 
 def repository(opened: OpenedForWriting, place: OpenPlace) -> dict[str, Any]:

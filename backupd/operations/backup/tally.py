@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
+from backupd.model.events import Severity
 from backupd.model.files import FileStateName
 from backupd.model.results import ByteCounts, FileCounts, Problem, ProblemKind
 from backupd.operations.backup.file_states import FileStates
+from backupd.rules.tolerance import Tolerances
 from backupd.tree import entry as entries
 
 KEPT_PROBLEMS = 1000
@@ -15,9 +18,16 @@ KEPT_PROBLEMS = 1000
 class Tally:
     """Counters of one run; the coordinator's thread alone changes them."""
 
-    def __init__(self, tell: Callable[[Problem], None], warn: Callable[[str], None], states: FileStates) -> None:
+    def __init__(
+        self,
+        tell: Callable[[Problem, Severity], None],
+        warn: Callable[[str], None],
+        states: FileStates,
+        tolerances: Tolerances | None = None,
+    ) -> None:
         """tell: of a problem. warn: of what the whole run is to know."""
         self._tell, self.warn, self.states = tell, warn, states
+        self._tolerances = tolerances if tolerances is not None else Tolerances()
         self.seen = self.new = self.changed = self.same = self.gone = self.left_out = 0
         self.attributes = self.failed = 0
         """Among `changed` those whose content is as it was; what is not stored, for it could not be read."""
@@ -27,7 +37,12 @@ class Tally:
         self.directories = 0
         self.seen_bytes = self.read_bytes = self.kept_bytes = 0
         """In the source; read in this run; of files taken over unread."""
-        self.problem_count = 0
+        self.problem_count = self.flagged = 0
+        """What is to be looked at, and how much of that makes no difference to how the run ends."""
+        self.first_flagged: Problem | None = None
+        self.kinds: Counter[ProblemKind] = Counter()
+        self.tolerated: Counter[ProblemKind] = Counter()
+        """Beside the problems: what the set has said to be well."""
         self.problems: list[Problem] = []
         self.links_outside = 0
         self.has_loose_links = False
@@ -41,12 +56,26 @@ class Tally:
         self.gids: set[int] = set()
 
     def problem(self, path: bytes, kind: ProblemKind, message: str) -> None:
-        """Count a problem and tell it."""
+        """Count a problem and tell it, as the set's rules have it."""
         found = Problem(path=path, kind=kind, message=message)
+        tolerance = self._tolerances.of(path, kind) if kind in ("changed", "vanished", "unreadable") else None
+        if tolerance == "ok":
+            self.tolerated[kind] += 1
+            self._tell(found, "information")
+            return
+        if tolerance == "warn":
+            self.flagged += 1
+            self.first_flagged = self.first_flagged or found
         self.problem_count += 1
+        self.kinds[kind] += 1
         if len(self.problems) < KEPT_PROBLEMS:
             self.problems.append(found)
-        self._tell(found)
+        self._tell(found, "warning")
+
+    @property
+    def beyond(self) -> int:
+        """Problems by which the run does not end well."""
+        return self.problem_count - self.flagged
 
     def count(self, former: bytes, encoded: bytes, byte_count: int) -> bool:
         """Count a file by its entries, before (empty: there was none) and now; whether they are the same.

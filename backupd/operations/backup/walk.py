@@ -15,7 +15,7 @@ from backupd.operations.backup.special_entry import make_special
 from backupd.operations.backup.stream_files import seen_streams, stat_of
 from backupd.operations.backup.stretches import Stretch, cut_stretches
 from backupd.operations.backup.tally import Tally
-from backupd.operations.backup.walk_counting import count_gone, count_slice
+from backupd.operations.backup.walk_counting import count_gone, count_outside, count_slice
 from backupd.operations.backup.walk_rules import Caches, Reading, WalkRules
 from backupd.rules.live_files import LiveFiles
 from backupd.source import metadata, reader, scanner
@@ -37,7 +37,7 @@ class TreeWalk:
         self._tools, self._rules, self._caches = tools, rules, caches
         self._reading, self._tally, self._began_ns = reading, tally, began_ns
         self.root: DirectoryBuild | None = None
-        self.live = LiveFiles()
+        self.live = LiveFiles(rules.tolerances, rules.grafts.paths)
         self.open: dict[bytes, DirectoryBuild] = {}
         """Directories begun and not finished, by path, parents before children."""
         self._fds: dict[bytes, int] = {}
@@ -50,7 +50,7 @@ class TreeWalk:
 
     def run(self) -> Iterator[None]:
         """Walk all. The root's node is there when the last file was read."""
-        yield from self._walk(self._ancestor_root(), self._ancestor_steps(b"/"))
+        yield from self._walk(self._ancestor_root(), self._rules.steps_below(b"/"))
 
     def finished(self, build: DirectoryBuild) -> None:
         """A directory is whole: it takes its place in its parent."""
@@ -81,15 +81,10 @@ class TreeWalk:
         self.open[b"/"] = self.root
         return self.root
 
-    def _ancestor_steps(self, path: bytes) -> list[bytes]:
-        """Names below a directory above sources that lead to them."""
-        below = path if path == b"/" else path + b"/"
-        sources = [*self._rules.sources, *self._rules.named]
-        return sorted({s[len(below) :].split(b"/")[0] for s in sources if s.startswith(below)})
-
     def _walk(self, root: DirectoryBuild, steps: list[bytes]) -> Iterator[None]:
         """Depth first with a stack of our own: trees may be deeper than Python's."""
-        fd = scanner.open_directory(b"/")
+        fd = self._rules.grafts.open_directory(b"/", b"/", None)
+        root.stat = os.fstat(fd)
         is_source = b"/" in self._rules.sources
         stack = [self._directory(root, fd) if is_source else self._ancestor(root, fd, steps)]
         while stack:
@@ -103,7 +98,7 @@ class TreeWalk:
     def _enter(self, build: DirectoryBuild) -> Iterator[DirectoryBuild | bool]:
         fd = self._fds.pop(build.path)
         if build.state & ANCESTOR:
-            return self._ancestor(build, fd, self._ancestor_steps(build.path))
+            return self._ancestor(build, fd, self._rules.steps_below(build.path))
         if self._is_streams(build.path):
             return self._streams(build)
         return self._directory(build, fd)
@@ -112,7 +107,7 @@ class TreeWalk:
         try:
             build.state = ANCESTOR
             known = self._caches.directory(build.path)
-            build.cache = known[0] if known is not None else None
+            build.know(known)
             seen = self._look(build, fd, names)
             yield from self._slice(build, fd, seen, Stretch(names, b"", None, None))
         finally:
@@ -126,7 +121,7 @@ class TreeWalk:
 
     def _streams(self, build: DirectoryBuild) -> Iterator[DirectoryBuild | bool]:
         known = self._caches.directory(build.path)
-        build.cache = known[0] if known is not None else None
+        build.know(known)
         names = self._rules.streams
         yield from self._slice(build, _NO_FD, seen_streams(names, self._began_ns), Stretch(names, b"", None, None))
         build.end_listing()
@@ -139,7 +134,7 @@ class TreeWalk:
             self._tally.current = build.path
             known = self._caches.directory(build.path)
             if known is not None:
-                build.cache = known[0]
+                build.know(known)
                 build.is_whole = known[2]
                 if known[1].node and known[2] and not known[1].problems:
                     build.candidate = (known[0], known[1])
@@ -175,7 +170,8 @@ class TreeWalk:
 
     def _look(self, build: DirectoryBuild, fd: int, names: list[bytes]) -> list[Seen]:
         has_streams = build.path == b"/" and bool(self._rules.streams) and STREAMS_NAME in names
-        seen, failed = scanner.look(fd, [name for name in names if name != STREAMS_NAME] if has_streams else names)
+        of_disk = [name for name in names if name != STREAMS_NAME] if has_streams else names
+        seen, failed = self._rules.grafts.look(build.path, fd, of_disk)
         if has_streams:
             seen = sorted([*seen, Seen(STREAMS_NAME, stat_of(modes.S_IFDIR | 0o755, 0, self._began_ns))])
         for name, error in failed:
@@ -234,6 +230,7 @@ class TreeWalk:
         digest, signatures = scanner.digest(seen)
         names = [found.name for found in seen]
         self.live.look(build.path, names)
+        self._rules.tolerances.see(build.path, seen)
         cached = stretch.cached if build.is_whole else None
         if cached is not None and (cached.digest != digest or not self._has_groups(build, cached, seen)):
             cached = None
@@ -246,6 +243,7 @@ class TreeWalk:
             rows = self._caches.rows(build.path, stretch.low, stretch.high)
         below: list[DirectoryBuild] = []
         count_slice(self._tally, build, seen, is_clean=is_clean)
+        count_outside(self._tally, self._rules.outside, build.path, seen, fd)
         for index, found in enumerate(seen):
             if modes.S_ISDIR(found.stat.st_mode):
                 child = self._child(build, piece, index, found, rows.get(found.name))
@@ -284,7 +282,7 @@ class TreeWalk:
         self.open[child.path] = child
         is_named = child.path in rules.named or (not is_inside and child.path in rules.sources)
         above = build.stat if rules.one_file_system and is_inside and not is_named else None
-        is_other = above is not None and above.st_dev != found.stat.st_dev
+        is_other = above is not None and rules.grafts.is_other(above, found.stat)
         is_way = child.path in self._only_ways or (is_other and child.path in rules.leading)
         if is_way or not (is_inside or is_named):
             child.state = ANCESTOR
@@ -311,7 +309,7 @@ class TreeWalk:
             self._not_opened(child, name, fd, OSError(TOO_DEEP))
             return
         try:
-            child_fd = scanner.open_directory(name, fd)
+            child_fd = self._rules.grafts.open_directory(child.path, name, fd)
         except OSError as error:
             self._not_opened(child, name, fd, error)
             return
@@ -381,8 +379,8 @@ class TreeWalk:
         piece.set(index, encoded, b"" if losses else piece.signatures[index])
 
     def _is_young(self, stat: os.stat_result) -> bool:
-        is_network = stat.st_dev in self._rules.network_devices
-        return is_young(stat, self._began_ns, YOUNG_ON_NETWORK_NS if is_network else YOUNG_NS)
+        margin = YOUNG_ON_NETWORK_NS if stat.st_dev in self._rules.network_devices else YOUNG_NS
+        return is_young(stat, self._rules.grafts.began_ns(self._began_ns), margin)
 
     def _problem(self, build: DirectoryBuild, name: bytes, error: OSError) -> None:
         path = build.path.rstrip(b"/") + b"/" + name if name else build.path

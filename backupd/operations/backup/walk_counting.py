@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat as modes
 
 from backupd.cache.file_cache import Row
@@ -9,6 +10,7 @@ from backupd.operations.backup.building import DirectoryBuild
 from backupd.operations.backup.link_groups import has_links
 from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk_rules import Caches
+from backupd.rules.link_targets import Outside
 from backupd.source.scanner import Seen
 from backupd.tree import entry as entries
 
@@ -30,6 +32,18 @@ def count_slice(tally: Tally, build: DirectoryBuild, seen: list[Seen], *, is_cle
         tally.unchanged(build.path, len(files))
 
 
+def count_outside(tally: Tally, outside: Outside | None, directory: bytes, seen: list[Seen], fd: int) -> None:
+    """Count the links of a stretch that lead outside the sources. fd: of the directory."""
+    if outside is None:
+        return
+    for name in [name for name, stat in seen if modes.S_ISLNK(stat.st_mode)]:
+        try:
+            tally.links_outside += outside.leads_out(directory, os.readlink(name, dir_fd=fd))
+        except OSError:
+            # Gone, or another thing now: who reads it says so.
+            continue
+
+
 def count_gone(
     tally: Tally,
     caches: Caches,
@@ -49,7 +63,4 @@ def count_gone(
             known = caches.directory(path)
             if looks_for_links:
                 tally.has_loose_links |= has_links(row.entry, known[0] if known is not None else None, path)
-            if known is not None:
-                tally.lose(known[1].files, known[1].byte_count)
-            else:
-                tally.lose(1, entries.decode(row.entry).size)
+            tally.lose(*(caches.counts(path) or (1, entries.decode(row.entry).size)))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Protocol
 
 import msgspec
@@ -13,6 +15,9 @@ from backupd.cache.file_cache import CachedDirectory, FileCache, Row
 from backupd.model.watching import WatchedSince
 from backupd.operations.backup.building import DirectoryBuild, Slice
 from backupd.operations.backup.choosing import Choosing
+from backupd.rules.link_targets import Outside
+from backupd.rules.tolerance import Tolerances
+from backupd.source.grafts import NO_GRAFTS, Grafts
 from backupd.source.scanner import Seen
 from backupd.tree.entry import Stored
 
@@ -72,7 +77,7 @@ def _ways(path: bytes) -> Iterator[bytes]:
         path = path.rpartition(b"/")[0]
 
 
-class WalkRules(msgspec.Struct, frozen=True):
+class WalkRules(msgspec.Struct, frozen=True, dict=True):
     """What is taken in, and how far the cache counts."""
 
     sources: list[bytes]
@@ -91,6 +96,27 @@ class WalkRules(msgspec.Struct, frozen=True):
     streams: list[bytes] = []
     """Names of files that commands write, in byte order."""
     stream_kinds: list[str] = []
+    tolerances: Tolerances = msgspec.field(default_factory=Tolerances)
+    grafts: Grafts = NO_GRAFTS
+    outside: Outside | None = None
+    """Tells of links that lead outside; None: nobody asks."""
+
+    @cached_property
+    def _ends(self) -> list[bytes]:
+        return sorted({*self.sources, *self.named})
+
+    def steps_below(self, path: bytes) -> list[bytes]:
+        """Names below a directory above sources that lead to them, in byte order."""
+        ends, below = self._ends, path if path == b"/" else path + b"/"
+        steps: list[bytes] = []
+        at = bisect_left(ends, below)
+        while at < len(ends) and ends[at].startswith(below):
+            step = ends[at][len(below) :].split(b"/")[0]
+            if step:
+                steps.append(step)
+            # The sign after the slash: only what lies below the step comes before it.
+            at = at + 1 if ends[at] == below + step else bisect_left(ends, below + step + b"0")
+        return sorted({*steps})
 
 
 class Caches(msgspec.Struct, frozen=True):
@@ -127,12 +153,33 @@ class Caches(msgspec.Struct, frozen=True):
                 if ends_before or (high is not None and ref.first_name >= high):
                     continue
                 rows = [row for row in cache.rows(ref) if low <= row.name and (high is None or row.name < high)]
+                rows = cache.filled(rows, known.node)
                 found.update({row.name: row for row in self.fresh(place, rows)})
         return found
+
+    def counts(self, path: bytes) -> tuple[int, int] | None:
+        """(files, bytes) below a directory; None of what was none."""
+        known = self.directory(path)
+        return (known[1].files, known[1].byte_count) if known is not None else None
 
     def fresh(self, place: int, rows: Sequence[Row]) -> Sequence[Row]:
         """Rows of one of the caches, as far as this run goes by them."""
         return rows
+
+
+def in_order(sources: Sequence[bytes]) -> tuple[list[bytes], set[bytes]]:
+    """(sources that lie in no other, those that do)."""
+    tops: set[bytes] = set()
+    above: bytes | None = None
+    for source in sorted({*sources}, key=_with_slash):
+        if above is None or not source.startswith(above):
+            tops.add(source)
+            above = _with_slash(source)
+    return [source for source in dict.fromkeys(sources) if source in tops], {*sources} - tops
+
+
+def _with_slash(path: bytes) -> bytes:
+    return path.rstrip(b"/") + b"/"
 
 
 def options_digest(parts: list[bytes]) -> bytes:

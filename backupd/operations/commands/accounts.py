@@ -1,14 +1,13 @@
-"""As whom a command runs, and what has to be there for it."""
+"""What has to be there for a command."""
 
 from __future__ import annotations
 
 import os
-import pwd
 
 from backupd.command_errors import CommandRefusedError
 from backupd.model.commands import CommandText
-from backupd.operations.commands.process import Identity
-from backupd.operations.commands.vouching import vouch
+from backupd.operations.programs.accounts import account_of
+from backupd.operations.programs.vouching import vouch
 
 _SHELL = "/bin/sh"
 
@@ -26,27 +25,6 @@ def directory_of(command: CommandText) -> str:
     if not os.path.isdir(directory):
         raise CommandRefusedError(f"its directory {directory} is not there", hint="make it, or name another")
     return directory
-
-
-def account_of(user: str | None) -> tuple[pwd.struct_passwd | None, Identity | None]:
-    """(the account, how to become it; None: as we are). Raises CommandRefusedError."""
-    uid = os.geteuid()
-    if user is None:
-        try:
-            return pwd.getpwuid(uid), None
-        except KeyError:
-            return None, None
-    try:
-        account = pwd.getpwnam(user)
-    except KeyError as error:
-        raise CommandRefusedError(f"there is no user {user}", hint="the name is that of a login") from error
-    if account.pw_uid == uid:
-        return account, None
-    if uid != 0:
-        hint = "leave user out, or have root's backupd do it"
-        raise CommandRefusedError(f"it can't run as {user}: only a backupd of root can do that", hint=hint)
-    groups = tuple(os.getgrouplist(user, account.pw_gid))
-    return account, Identity(account.pw_uid, account.pw_gid, groups)
 
 
 def fault_of(command: CommandText) -> CommandRefusedError | None:

@@ -6,7 +6,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import IO, Literal, NamedTuple
@@ -14,24 +13,17 @@ from typing import IO, Literal, NamedTuple
 from backupd.cancel import Cancel
 from backupd.clock import Clock
 from backupd.command_errors import CommandRefusedError
-from backupd.operations.commands.output import Lines
+from backupd.operations.programs.accounts import Identity, rights_of
+from backupd.operations.programs.groups import REAP_SECONDS, code_of, signal_group
+from backupd.operations.programs.output import Lines
 
 TIMEOUT_GRACE_SECONDS = 10.0
 """Between TERM and KILL."""
 CANCEL_GRACE_SECONDS = 5.0
 """The same for who cancels: the job's own end is near."""
 _DRAIN_SECONDS = 1.0
-_REAP_SECONDS = 5.0
 _TURN_SECONDS = 0.1
 _PIECE_BYTES = 64 << 10
-
-
-class Identity(NamedTuple):
-    """As whom a command runs, where that is another user than ours."""
-
-    uid: int
-    gid: int
-    groups: tuple[int, ...]
 
 
 class Program(NamedTuple):
@@ -82,7 +74,7 @@ def run_program(
         finally:
             lines.end()
     try:
-        code = process.wait(_REAP_SECONDS)
+        code = process.wait(REAP_SECONDS)
     except subprocess.TimeoutExpired:
         # Stuck in the kernel, at a dead mount perhaps, or we lack the right to end it.
         return Ended(128 + signal.SIGKILL, because, is_left_behind=True)
@@ -127,19 +119,9 @@ class _Running:
             self._listen()
         self.signal_group(signal.SIGKILL)
 
-    def signal_group(self, number: int) -> None:
-        """Send a signal to all of the group, with the right of its user, too: root may lack that to signal others."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
-        if self._identity is None:
-            return
-        own = os.geteuid()
-        os.seteuid(self._identity.uid)
-        try:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, number)
-        finally:
-            os.seteuid(own)
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to all of the group."""
+        signal_group(self._process.pid, self._identity.uid if self._identity is not None else None, number)
 
     def drain(self) -> bool:
         """Read what is there yet; whether somebody holds the pipe open after that."""
@@ -149,9 +131,7 @@ class _Running:
         return self._is_open
 
     def _has_ended(self) -> bool:
-        if sys.platform == "darwin":
-            return self._process.poll() is not None
-        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        return code_of(self._process) is not None
 
     def _listen(self) -> None:
         if not self._is_open:
@@ -170,7 +150,6 @@ class _Running:
 
 
 def _start(program: Program) -> subprocess.Popen[bytes]:
-    identity = program.identity
     try:
         return subprocess.Popen(
             program.argv,
@@ -181,9 +160,7 @@ def _start(program: Program) -> subprocess.Popen[bytes]:
             env=dict(program.environment),
             # In our session: who ends a job at once ends its groups, too.
             process_group=0,
-            user=identity.uid if identity is not None else None,
-            group=identity.gid if identity is not None else None,
-            extra_groups=identity.groups if identity is not None else None,
+            **rights_of(program.identity),
         )
     except OSError as error:
         what = program.directory if error.filename == program.directory else program.argv[0]

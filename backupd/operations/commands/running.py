@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Mapping
 from typing import Any
@@ -11,13 +10,13 @@ from backupd.errors import BackupError
 from backupd.model import events
 from backupd.model.command_orders import CommandOrder
 from backupd.model.commands import POLITE_EXIT, CommandStatus, CommandText
-from backupd.operations.commands.accounts import account_of, argv_of, directory_of
-from backupd.operations.commands.output import Lines
+from backupd.operations.commands.accounts import argv_of, directory_of
 from backupd.operations.commands.process import Ended, Program, run_program
 from backupd.operations.context import JobContext
-from backupd.rules.command_rules import timeout_seconds
+from backupd.operations.programs.accounts import account_of, base_environment
+from backupd.operations.programs.output import Lines
+from backupd.rules.command_rules import ends_run, timeout_seconds
 
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _USUAL_LANGUAGE = "C.UTF-8"
 
 
@@ -32,15 +31,10 @@ def run(order: CommandOrder, context: JobContext) -> events.Done:
             found = _told(command, "not_run", None, "it was not begun", 0.0)
         else:
             found = _carry_out(command, order.environment, context)
-            is_ended = command.when == "pre" and ends_run(command, found["status"])
+            is_ended = command.when == "pre" and ends_run(command, found["status"]) is not None
         told.append(found)
         context.send(events.Item(item={"command": found}))
     return events.Done(exit_code=0, result={}, warnings=context.warnings)
-
-
-def ends_run(command: CommandText, status: CommandStatus) -> bool:
-    """Whether a command before the run that ended so keeps it from being made."""
-    return status == "skipped" or (status != "done" and command.on_error != "warn")
 
 
 def _carry_out(command: CommandText, environment: Mapping[str, str], context: JobContext) -> dict[str, Any]:
@@ -111,9 +105,7 @@ def _program(command: CommandText, told: Mapping[str, str], ours: Mapping[str, s
     """Raises CommandRefusedError."""
     account, identity = account_of(command.user)
     environment = {
-        "PATH": _PATH,
-        "HOME": account.pw_dir if account is not None else "/",
-        "USER": account.pw_name if account is not None else str(os.geteuid()),
+        **base_environment(account),
         "LANG": ours.get("LANG") or _USUAL_LANGUAGE,
         **command.environment,
         **told,

@@ -25,7 +25,7 @@ from backupd.repository.dropping import drop_snapshots
 from backupd.repository.live_chunks import Marked
 from backupd.repository.looking import Look, newest_of_sets, roots_in_order
 from backupd.repository.notes import note_names, read_notes
-from backupd.repository.retaining import dated_of
+from backupd.repository.retaining import dated_of, objects_by_id
 from backupd.rules import moments, names, picking
 from backupd.rules.space_target import (
     HOLDERS,
@@ -42,7 +42,6 @@ from backupd.rules.space_target import (
 from backupd.settings.lock import SetLock
 from backupd.sizes import format_bytes
 from backupd.snapshot import naming
-from backupd.snapshot.notes import NOTHING
 from backupd.snapshot.records import Snapshot
 from backupd.store_errors import PlanOutdatedError
 from backupd.tree.sameness import content_name
@@ -79,7 +78,9 @@ class Targeting:
         self.held: dict[Holder, HeldBy] = {}
         self._set_ids: list[str] = []
         self._by_id: dict[str, list[tuple[str, Snapshot]]] = {}
-        """All objects of each snapshot of the sets, by their names."""
+        """All objects of each snapshot of the sets, by their names; of one that was written anew those of both."""
+        self._ids: dict[str, str] = {}
+        """Under which id each of these objects is there, by its name."""
         self._sets: dict[str, str] = {}
         """Names of sets by id."""
         self._notes: list[str] = []
@@ -92,19 +93,25 @@ class Targeting:
         self._choose(look)
         going = [one.id for one in reversed(self._ordered.droppable)]
         gone = set(going)
-        staying = {name: one for name, one in look.snapshots.items() if _id(one) not in gone}
+        staying = {name: one for name, one in look.snapshots.items() if self._ids.get(name, _id(one)) not in gone}
+        ids = {id(one): self._ids[name] for name, one in look.snapshots.items() if name in self._ids}
         held: dict[Holder, HeldBy] = {holder: HeldBy() for holder in HOLDERS}
         self._contents = {}
 
         def mark(one: Snapshot) -> Marked:
             marked = walk.mark(one)
             areas.add(one, marked, None)
-            if _id(one) in self._by_id and (one.is_complete or _id(one) not in self._contents):
-                self._contents[_id(one)] = content_name(one.root, one.sources, walk.load)
+            known_as = ids.get(id(one))
+            is_meant = one.is_complete and _id(one) == known_as
+            if known_as is not None and (is_meant or known_as not in self._contents):
+                self._contents[known_as] = content_name(one.root, one.sources, walk.load)
             return marked
 
+        counted: set[str] = set()
         for holder, one in self._in_order(staying, look):
-            held[holder].snapshots += 1
+            known_as = ids.get(id(one), _id(one))
+            held[holder].snapshots += known_as not in counted
+            counted.add(known_as)
             held[holder].bytes += mark(one).stored_bytes
         self._shares = {id_: sum(mark(one).stored_bytes for _, one in self._by_id[id_]) for id_ in going}
         self.held = {holder: by for holder, by in held.items() if by.snapshots}
@@ -238,10 +245,9 @@ class Targeting:
         chosen = {picking.choose_set(records, name, own_host=own_host) for name in self._order.set_names}
         self._set_ids = sorted(chosen)
         self._sets = {record.set_id: record.set_name for record in records}
-        self._by_id = {}
-        for at in living:
-            if naming.set_id_text(at.snapshot.set_id) in chosen:
-                self._by_id.setdefault(_id(at.snapshot), []).append((at.name, at.snapshot))
+        of_sets = [at for at in living if naming.set_id_text(at.snapshot.set_id) in chosen]
+        self._by_id = objects_by_id((at.name, at.snapshot) for at in of_sets)
+        self._ids = {name: id_ for id_, found in self._by_id.items() for name, _ in found}
         if not self._order.dry_run:
             self._refuse_busy()
         self._notes = note_names(self._place.records)
@@ -255,9 +261,7 @@ class Targeting:
                 Named(
                     set_id=set_id,
                     policy=self._policy_of(set_id),
-                    snapshots=[
-                        dated_of(self._by_id[id_], notes.get(self._by_id[id_][0][1].id, NOTHING)) for id_ in ids
-                    ],
+                    snapshots=[dated_of(self._by_id[id_], notes) for id_ in ids],
                     built_on=[id_ for id_ in ids if any(name in bases for name, _ in self._by_id[id_])],
                 )
                 for set_id, ids in named.items()
@@ -275,11 +279,12 @@ class Targeting:
         living = {name: one for name, one in look.snapshots.items() if name not in look.void}
         newest = {id(one) for one in newest_of_sets(living).values()}
         void = {id(one) for name, one in staying.items() if name in look.void}
+        ids = {id(one): self._ids.get(name, "") for name, one in staying.items()}
 
         def holder(one: Snapshot) -> Holder:
             if naming.set_id_text(one.set_id) not in self._set_ids:
                 return "other_sets"
-            return "writer" if id(one) in void else self._ordered.held.get(_id(one), "unfinished")
+            return "writer" if id(one) in void else self._ordered.held.get(ids[id(one)], "unfinished")
 
         ordered = [(holder(one), one) for one in roots_in_order(staying)]
         return sorted(ordered, key=lambda at: (id(at[1]) not in newest, HOLDERS.index(at[0])))

@@ -9,8 +9,8 @@ from backupd.index.layout import BlockRow
 from backupd.operations.backup.session import Publishing
 from backupd.operations.context import JobContext
 from backupd.operations.migrate.report import Report
-from backupd.operations.migrate.ticker import Ticker
 from backupd.operations.places import OpenPlace
+from backupd.operations.ticker import Ticker
 from backupd.repository.block_facts import Wanted
 from backupd.repository.copied_blocks import CopiedBlocks, SealedSegment
 from backupd.repository.repacking import Repacker

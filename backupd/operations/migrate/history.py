@@ -7,6 +7,7 @@ is a step by itself: a run that is broken off goes on with the next one (docs/pr
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -23,19 +24,26 @@ from backupd.operations.backup.session import Publishing, RunningSession, Writer
 from backupd.operations.backup.space import SpaceGuard
 from backupd.operations.context import JobContext
 from backupd.operations.migrate.history_report import HistoryReport
-from backupd.operations.migrate.new_chunks import NewChunks
 from backupd.operations.migrate.recutting import Naming, Recutter
 from backupd.operations.migrate.retreeing import TreeRecutter
 from backupd.operations.migrate.surveying import Left, Survey
-from backupd.operations.migrate.ticker import Ticker
+from backupd.operations.new_chunks import NewChunks
 from backupd.operations.places import OpenPlace, SnapshotAt
-from backupd.operations.writing_anew import GivenUpError, WritingAnew, rewritten_id
+from backupd.operations.ticker import Ticker
+from backupd.operations.writing_anew import (
+    DROPPED_MEANWHILE,
+    GivenUpError,
+    Replaced,
+    WritingAnew,
+    look_again,
+    rewritten_id,
+)
 from backupd.repository.dropping import drop_snapshots
 from backupd.repository.index_loading import LoadedIndex
-from backupd.repository.notes import read_notes, write_note
+from backupd.repository.notes import carry_notes, read_notes
 from backupd.repository.reader import ChunkReader
-from backupd.snapshot.notes import NOTHING, PIN, Noted
-from backupd.snapshot.records import Note, Rewriting, Snapshot
+from backupd.snapshot.notes import NOTHING, Noted
+from backupd.snapshot.records import Rewriting, Snapshot
 from backupd.state_errors import translated
 
 _DROPPED_TOGETHER = 32
@@ -46,14 +54,6 @@ _MOST_RELIED = 200
 """So many of the new snapshots a session names as bases at most; then what was made for them is forgotten."""
 _ID_BYTES = 16
 _LIMIT_BYTES = 16 << 20
-
-
-class _Replaced(NamedTuple):
-    """An old snapshot, and the name and id of the one that stands in for it."""
-
-    old: SnapshotAt
-    name: str
-    new_id: bytes
 
 
 class _Step(NamedTuple):
@@ -89,6 +89,8 @@ class History:
         )
         self._survey = Survey(self._naming, self._now, chosen_class, self._reader.load, self._look)
         self._ticker: Ticker | None = None
+        self._notes: Mapping[bytes, Noted] = {}
+        """By snapshot, as they were when it began."""
         self._relied: list[str] = []
         """Names of the snapshots that were written here: what is known of what was made of what holds by them."""
         self._damage: set[str] = set()
@@ -105,7 +107,7 @@ class History:
         for left in planned.left:
             self._report.leave(self._context, left)
         # Not while one may stand beside what it stands in for: it has to be read then.
-        if not is_dry and not planned.chosen and planned.well != known:
+        if not (is_dry or planned.chosen or planned.leftovers) and planned.well != known:
             self._save_well(planned.well)
 
     def run(self, who: WriterIdentity) -> None:
@@ -115,28 +117,29 @@ class History:
         those that were written until then stand, and the old ones are dropped.
         """
         planned, report, context = self._report.planned, self._report, self._context
-        if not planned.chosen:
+        if not planned.chosen and not planned.leftovers:
             return
-        notes = read_notes(self._records)
+        self._notes = read_notes(self._records)
         if not self._may_drop(who):
             for at, _ in planned.chosen:
                 report.leave(context, Left(at, "this login may add to the repository, but drop nothing there"))
             return
+        gone = self._end_leftovers(who)
+        chosen = [(at, fitness) for at, fitness in planned.chosen if at.name not in gone]
+        if not chosen:
+            return
         guard = SpaceGuard(self._order.space, None, self._place, self._index.tables, context.clock)
         guard.refuse(lambda: [])
-        replaced: list[_Replaced] = []
+        replaced: list[Replaced] = []
         dropped_at = context.clock.monotonic()
         try:
-            for number, (at, fitness) in enumerate(planned.chosen, 1):
-                context.step(f"write snapshot {number} of {len(planned.chosen)} anew")
-                new_id = self._new_id(at.snapshot)
-                # One that stands already was written by a run that was broken off before it dropped the old one.
-                name = planned.standing.get(new_id)
-                if name is None:
-                    name = self._rewrite(_Step(at, fitness, new_id, notes.get(at.snapshot.id, NOTHING)), who, guard)
-                if name is None:
+            for number, (at, fitness) in enumerate(chosen, 1):
+                context.step(f"write snapshot {number} of {len(chosen)} anew")
+                step = _Step(at, fitness, self._new_id(at.snapshot), self._notes.get(at.snapshot.id, NOTHING))
+                new = self._rewrite(step, who, guard)
+                if new is None:
                     continue
-                replaced.append(_Replaced(at, name, new_id))
+                replaced.append(Replaced(at, new, is_fresh=True))
                 now = context.clock.monotonic()
                 if len(replaced) >= _DROPPED_TOGETHER or now - dropped_at >= _DROPPED_AFTER_SECONDS:
                     dropping, replaced, dropped_at = replaced, [], now
@@ -144,20 +147,39 @@ class History:
         finally:
             self._drop(replaced, who)
 
-    def _rewrite(self, step: _Step, who: WriterIdentity, guard: SpaceGuard) -> str | None:
-        """The name of the new one; None: it is told why the old one stays."""
-        noted, clock = step.noted, self._context.clock
-        reason = ""
-        if noted.unknown:
-            reason = f"a note of kind '{min(noted.unknown)}' on it is not known here; install the newer backupd"
-        elif noted.loss is not None:
-            reason = "a part of it was given up as lost"
+    def _end_leftovers(self, who: WriterIdentity) -> set[str]:
+        """What a run has written anew that was broken off before it dropped the old one; names of what is settled.
+
+        Whoever wrote it may have slept through all of a freeing before it stood there, or never have looked after it.
+        """
+        gone: set[str] = set()
+        replaced: list[Replaced] = []
+        writing = WritingAnew(self._context, self._place, self._index, who)
+        if self._report.planned.leftovers:
+            self._context.step("look at what an earlier run has written anew")
+        try:
+            for old, new in self._report.planned.leftovers:
+                if gone & {old.name, new.name}:
+                    continue
+                try:
+                    if writing.is_whole(old, new):
+                        replaced.append(Replaced(old, new, is_fresh=False))
+                        gone.add(old.name)
+                    else:
+                        gone.add(new.name)
+                except (ConflictError, NewerVersionError) as error:
+                    self._report.leave(self._context, Left(old, error.message))
+                    gone.add(old.name)
+        finally:
+            self._drop(replaced, who)
+        return gone
+
+    def _rewrite(self, step: _Step, who: WriterIdentity, guard: SpaceGuard) -> SnapshotAt | None:
+        """The new one; None: it is told why the old one stays."""
+        reason = _reason_to_stay(step.noted)
         if reason:
             self._report.leave(self._context, Left(step.at, reason))
             return None
-        if noted.is_pinned:
-            # Before there is anything that a policy could drop.
-            write_note(self._records, Note(clock.now_ns(), who.host_id, step.new_id, PIN, noted.reason))
 
         def fill(publishing: Publishing, session: RunningSession) -> Snapshot:
             self._see_what_stands()
@@ -168,15 +190,15 @@ class History:
             self._relied = []
         writing = WritingAnew(self._context, self._place, self._index, who)
         try:
-            name = writing.write(step.at, fill, self._relied).name
+            new = writing.write(step.at, step.new_id, step.noted, fill, self._relied)
         except GivenUpError as error:
             self._report.leave(self._context, Left(step.at, error.reason.message, is_damaged=True))
         except ConflictError as error:
             self._report.leave(self._context, Left(step.at, error.message))
         else:
             self._tree.keep()
-            self._relied.append(name)
-            return name
+            self._relied.append(new.name)
+            return new
         finally:
             self._tree.undo()
         return None
@@ -187,6 +209,7 @@ class History:
         damage = {info.name for info in self._records.place.list("damage/")}
         if not standing.issuperset(self._relied) or not damage <= self._damage:
             self._tree.clear()
+            self._relied = []
             self._damage = damage
 
     def _store(
@@ -250,27 +273,44 @@ class History:
         session.abandon(now_ns)
         return not session.may_only_add
 
-    def _drop(self, replaced: list[_Replaced], who: WriterIdentity) -> None:
-        """The old ones, but for those whose new one was dropped meanwhile: who did it saw both, and chose one."""
+    def _drop(self, replaced: list[Replaced], who: WriterIdentity) -> None:
+        """The old ones, but for those that are not to go, or whose new one was dropped meanwhile."""
         if not replaced:
             return
-        standing = {name.name for name in self._records.snapshot_names()}
-        names: list[str] = []
-        for one in replaced:
-            if one.name in standing:
-                names.append(one.old.name)
-                self._report.rewritten.append((one.old.snapshot, one.new_id))
-            else:
-                self._report.leave(self._context, Left(one.old, "what stands in for it was dropped meanwhile"))
+        records, report, context = self._records, self._report, self._context
+        found = look_again(records, self._with_notes(replaced, who))
+        for one in found.new_gone:
+            report.leave(context, Left(one.old, "what stands in for it was dropped meanwhile"))
+        for one in found.old_gone:
+            report.leave(context, Left(one.old, "it was dropped meanwhile, and what stands in for it goes, too"))
+        if found.old_gone:
+            names = [one.new.name for one in found.old_gone]
+            drop_snapshots(records, names, context.clock.now_ns(), who.host_id, DROPPED_MEANWHILE)
+        names = [one.old.name for one in found.both]
         if not names:
             return
-        count = drop_snapshots(self._records, names, self._context.clock.now_ns(), who.host_id, "cut and stored anew")
+        count = drop_snapshots(records, names, context.clock.now_ns(), who.host_id, "cut and stored anew")
+        report.rewritten += [(one.old.snapshot, one.new.snapshot.id) for one in found.both]
         if count < len(names):
-            self._context.tell(
+            context.tell(
                 "information",
                 f"{len(names) - count} of the old snapshots are locked at the store or in use: they count for nothing "
                 "and go with a later freeing",
             )
+
+    def _with_notes(self, replaced: list[Replaced], who: WriterIdentity) -> list[Replaced]:
+        """Those whose old one may go still, once what was noted of it meanwhile is noted of the new one."""
+        notes, kept = read_notes(self._records), []
+        for one in replaced:
+            old, new = one.old.snapshot, one.new.snapshot
+            reason = _reason_to_stay(notes.get(old.id, NOTHING)) or _reason_to_stay(notes.get(new.id, NOTHING))
+            if reason:
+                self._report.leave(self._context, Left(one.old, reason))
+                continue
+            was = self._notes.get(old.id, NOTHING) if one.is_fresh else NOTHING
+            carry_notes(self._records, notes, old, new, was, (self._context.clock.now_ns(), who.host_id))
+            kept.append(one)
+        return kept
 
     def _read(self, byte_count: int) -> None:
         self._report.read_bytes += byte_count
@@ -303,3 +343,10 @@ class History:
             durable_io.replace(self._well_path, [b"".join(sorted(ids))])
         except OSError as error:
             raise translated(error, self._well_path) from error
+
+
+def _reason_to_stay(noted: Noted) -> str:
+    """Why a snapshot is not replaced of which this is noted; nothing: it may be."""
+    if noted.unknown:
+        return f"a note of kind '{min(noted.unknown)}' on it is not known here; install the newer backupd"
+    return "a part of it was given up as lost" if noted.loss is not None else ""

@@ -16,7 +16,7 @@ from backupd.errors import FormatError
 from backupd.operations.backup.lineage import Fitness
 from backupd.operations.backup.reading import BATCH_BYTES
 from backupd.operations.migrate.known import Known
-from backupd.seal.compression import Compressor
+from backupd.repository.sampling import Sampler
 from backupd.sizes import MIB
 from backupd.tree.entry import Chunks, ChunkTree, Content, Entry, Extra
 from backupd.tree.lists import iterate_chunks, make_content
@@ -64,7 +64,7 @@ class Recutter:
         """load: chunks as they are stored, verified. turn: hears between two of them how many bytes were read."""
         self._naming, self._seed, self._chosen_class = naming, seed, chosen_class
         self._load, self._turn = load, turn
-        self._sampler = Compressor("fast")
+        self._sampler = Sampler()
         self.known: Known[Content] = Known(_KNOWN_BYTES)
         """New content by the old one."""
 
@@ -88,8 +88,7 @@ class Recutter:
         is_whole = old.byte_count <= WHOLE_FILE_BYTES and entry.size <= BATCH_BYTES
         is_compressible = True
         if not is_whole:
-            last = max(0, old.byte_count - SAMPLE_BYTES)
-            is_compressible = any(self._sampler.shrinks(old.sample(at)) for at in (0, last // 2, last))
+            is_compressible = self._sampler.is_compressible(old.byte_count, old.sample)
             size_class = choose_class(entry.size, not is_compressible, None, self._chosen_class)
         cutter = None if is_whole else Cutter(average_bytes(size_class), self._seed)
         for parts in _pieces(old.stream(self._turn), cutter):

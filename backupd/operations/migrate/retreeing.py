@@ -11,8 +11,8 @@ from backupd.chunk.identity import Identity, node_key
 from backupd.errors import FormatError
 from backupd.operations.backup.lineage import Fitness
 from backupd.operations.migrate.known import Known
-from backupd.operations.migrate.new_chunks import NewChunks
 from backupd.operations.migrate.recutting import Recutter
+from backupd.operations.new_chunks import NewChunks
 from backupd.sizes import MIB
 from backupd.tree.depth import TOO_DEEP, is_too_deep
 from backupd.tree.entry import Chunks, ChunkTree, Entry, Kind, encode

@@ -18,8 +18,8 @@ from backupd.operations.context import JobContext
 from backupd.operations.migrate.carrying import Carrying
 from backupd.operations.migrate.history import History
 from backupd.operations.migrate.report import Report
-from backupd.operations.migrate.ticker import Ticker
 from backupd.operations.places import OpenPlace, load_place_index, open_place, writing
+from backupd.operations.ticker import Ticker
 from backupd.repository import block_facts
 from backupd.repository.bad_places import BadPlaces, retired_in
 from backupd.repository.block_facts import FactsReader, Wanted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import msgspec
 
@@ -14,6 +15,7 @@ from backupd.operations.places import SnapshotAt
 from backupd.repository.records import Records
 from backupd.sizes import MIB
 from backupd.snapshot.naming import set_id_text
+from backupd.snapshot.records import Rewriting, Snapshot
 from backupd.tree.depth import TOO_DEEP, is_too_deep
 from backupd.tree.entry import Entry, Kind
 from backupd.tree.nodes import Load, iterate_entries
@@ -39,8 +41,8 @@ class Planned(msgspec.Struct):
     left: list[Left] = []
     unread: list[str] = []
     """Why the record of a snapshot can't be read."""
-    standing: dict[bytes, str] = {}
-    """Names of the complete snapshots that were read, by their ids."""
+    leftovers: list[tuple[SnapshotAt, SnapshotAt]] = []
+    """Old ones that a run did not get to drop, each with what stands in for it; in that order."""
     files: int = 0
     bytes: int = 0
     """To be read, and to be stored at most; what several snapshots have once, as far as that is known."""
@@ -66,12 +68,15 @@ class Survey:
         planned = Planned()
         set_id = set_id_text(self._naming.set_id)
         is_newest = is_newest_left
+        read: list[SnapshotAt] = []
+        unasked: list[str] = []
         for name in reversed(records.snapshot_names()):
             if name.set_id != set_id:
                 continue
             self._turn()
             if name.session in known:
                 planned.well.add(name.session)
+                unasked.append(name.name)
                 is_newest = False
                 continue
             try:
@@ -81,14 +86,39 @@ class Survey:
                 continue
             if not snapshot.is_complete:
                 continue
-            planned.standing[snapshot.id] = name.name
+            read.append(SnapshotAt(name.name, snapshot))
             fitness = Fitness(lineage_of([snapshot]), self._now, self._chosen_class)
             if fitness.lineage == frozenset({self._now}):
                 planned.well.add(name.session)
             elif not is_newest:
                 self._sort(SnapshotAt(name.name, snapshot), name.session, fitness, planned)
             is_newest = False
+        planned.leftovers = self._leftovers(records, read, unasked)
         return planned
+
+    def _leftovers(
+        self, records: Records, read: list[SnapshotAt], unasked: list[str]
+    ) -> list[tuple[SnapshotAt, SnapshotAt]]:
+        """Whatever the settings were by which one was written anew: else it would be written anew twice."""
+        rewritings = [at.snapshot.rewriting for at in read if at.snapshot.rewriting is not None]
+        if {one.snapshot_id for one in rewritings} - {at.snapshot.id for at in read}:
+            for name in unasked:
+                self._turn()
+                # As above: what can't be read is none that stands there twice.
+                with suppress(DamageError, NewerVersionError, ObjectMissingError):
+                    read.append(SnapshotAt(name, records.snapshot(name)))
+        by_id: dict[bytes, list[SnapshotAt]] = {}
+        for at in read:
+            by_id.setdefault(at.snapshot.id, []).append(at)
+        pairs = [
+            (old, new)
+            for new in read
+            if new.snapshot.rewriting is not None
+            for old in by_id.get(new.snapshot.rewriting.snapshot_id, [])
+            if _stands_in(new.snapshot.rewriting, old.snapshot)
+        ]
+        stand_ins = {new.name for _, new in pairs}
+        return sorted(pairs, key=lambda pair: pair[0].name in stand_ins)
 
     def _sort(self, at: SnapshotAt, session: bytes, fitness: Fitness, planned: Planned) -> None:
         """What becomes of one snapshot."""
@@ -145,3 +175,8 @@ class Survey:
             self._counted.add(key, True, 0)
             planned.files += 1
             planned.bytes += entry.size
+
+
+def _stands_in(rewriting: Rewriting, old: Snapshot) -> bool:
+    """Whether one is the other, cut anew: what a purge wrote lacks paths, and more of them than the old one."""
+    return rewriting.path_count == (old.rewriting.path_count if old.rewriting is not None else 0)

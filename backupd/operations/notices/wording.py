@@ -48,7 +48,10 @@ def facts_of(content: NoticeContent) -> list[tuple[str, str]]:
     if isinstance(bytes_.get("new"), int):
         found.append(("New data", format_bytes(bytes_["new"])))
     if content.problem_count:
-        found.append(("Left out", f"{content.problem_count:,} entries that could not be read"))
+        kinds = _by_kind(content.facts.get("problem_kinds"))
+        found.append(("Problems", f"{content.problem_count:,} entries" + f": {kinds}" * bool(kinds)))
+    if tolerated := _by_kind(content.facts.get("problem_tolerated")):
+        found.append(("Tolerated", tolerated))
     if content.job is not None:
         found.append(("Job", content.job[:9]))
     return [(name, value) for name, value in found if value]
@@ -120,6 +123,12 @@ def _wrapped(text: str, first: str = "", other: str = "") -> list[str]:
 def _moment(text: str | None) -> str:
     """`2026-11-26T22:10:05+01:00` as people read it."""
     return text[:19].replace("T", " ") + f" ({text[19:]})" if text else ""
+
+
+def _by_kind(counts: object) -> str:
+    """As `2 changed, 1 vanished`."""
+    kinds = sorted(counts.items()) if isinstance(counts, dict) else []
+    return ", ".join(f"{number:,} {kind}" for kind, number in kinds if isinstance(number, int))
 
 
 def _count(counts: dict[str, object], name: str) -> int:

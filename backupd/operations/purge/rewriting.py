@@ -10,23 +10,21 @@ from collections.abc import Sequence
 
 import msgspec
 
-from backupd.block.layout import TREE
-from backupd.chunk.identity import ZERO_SALT, Identity, node_key
+from backupd.chunk.identity import node_key
 from backupd.operations.backup import basing
 from backupd.operations.backup.posting import Posts
 from backupd.operations.backup.session import Publishing, RunningSession, WriterIdentity, validate
 from backupd.operations.context import JobContext
-from backupd.operations.places import OpenPlace
+from backupd.operations.new_chunks import NewChunks
+from backupd.operations.places import OpenPlace, SnapshotAt
 from backupd.operations.purge.choosing import Wish, remaining_sources
-from backupd.operations.writing_anew import WritingAnew, rewritten_id
-from backupd.repository.copied_blocks import CopiedBlocks
+from backupd.operations.ticker import Ticker
+from backupd.operations.writing_anew import Replaced, WritingAnew, rewritten_id
 from backupd.repository.index_loading import LoadedIndex, load_index
-from backupd.repository.notes import write_note
 from backupd.repository.reader import ChunkReader
-from backupd.repository.repacking import Repacker
 from backupd.settings.directories import ensure
-from backupd.snapshot.notes import PIN, Noted
-from backupd.snapshot.records import Note, Rewriting, Snapshot
+from backupd.snapshot.notes import Noted
+from backupd.snapshot.records import Rewriting, Snapshot
 from backupd.tree.omitting import Omission
 
 
@@ -41,7 +39,6 @@ class Rewriter:
         self._who = WriterIdentity(*ids, host.boot_id, set_id)
         keyring = place.repository.keyring
         self._chunk_id_key = keyring.chunk_id_key
-        self._identity = Identity(keyring.chunk_id_key)
         self._omission = Omission(node_key(keyring.chunk_id_key), paths)
         self._index: LoadedIndex = load_index(place.repository, ensure(os.path.join(place.cache, "index")))
         # What a dead run of this state stored, and its session, are ended as by the set's next backup.
@@ -52,44 +49,35 @@ class Rewriter:
         """Close the tables."""
         self._index.tables.close()
 
-    def rewrite(self, wish: Wish, noted: Noted, standing: dict[bytes, str]) -> Snapshot:
+    def rewrite(self, wish: Wish, noted: Noted, standing: dict[bytes, SnapshotAt]) -> Replaced:
         """The snapshot that stands in for the old one, which is not dropped here; it may be there from an earlier call.
 
-        standing: names of the set's snapshots by id. Raises ConflictError where the old one was dropped meanwhile.
+        standing: the set's snapshots by id. Raises ConflictError where the old one was dropped meanwhile.
         """
         old = wish.snapshot
         new_id = rewritten_id(self._chunk_id_key, old.id, self._omission.paths)
-        name = standing.get(new_id)
-        if name is not None:
-            return self._records.snapshot(name)
-        if noted.is_pinned:
-            # Before there is anything that a policy could drop.
-            note = Note(self._context.clock.now_ns(), self._who.host_id, new_id, PIN, noted.reason)
-            write_note(self._records, note)
+        writing = WritingAnew(self._context, self._place, self._index, self._who)
+        stand_in = standing.get(new_id)
+        if stand_in is not None and writing.is_whole(wish.at, stand_in, wish.new_root):
+            return Replaced(wish.at, stand_in, is_fresh=False)
 
         def fill(publishing: Publishing, session: RunningSession) -> Snapshot:
             root = self._store_nodes(wish.snapshot.root, publishing, session)
             return self._stand_in(wish, new_id, root, noted)
 
-        writing = WritingAnew(self._context, self._place, self._index, self._who)
-        return writing.write(wish.at, fill).snapshot
+        return Replaced(wish.at, writing.write(wish.at, new_id, noted, fill), is_fresh=True)
 
     def _store_nodes(self, root: bytes, publishing: Publishing, session: RunningSession) -> bytes:
         """Store the nodes on the way to the paths; gives the new top node."""
         tables, context = self._index.tables, self._context
-        ticker = _Ticker(context, session)
-        blocks = CopiedBlocks(self._place.repository, publishing.announce, ticker.turn)
-        repacker = Repacker(self._place.setup(), "normal", TREE)
+        ticker = Ticker(context, Posts(session, context.clock), None, None)
+        chunks = NewChunks(self._place, tables, publishing, ticker, "normal")
         made: dict[bytes, bytes] = {}
         reader = ChunkReader(self._place.segments(), tables)
 
         def store(node: bytes) -> bytes:
-            ticker.turn()
-            node_id = self._identity.chunk_id(node)
-            if node_id not in made and not tables.has_many(node_id)[0]:
-                made[node_id] = node
-                for segment in repacker.add_chunk(node, node_id, ZERO_SALT, is_compressible=True):
-                    blocks.add(segment)
+            node_id = chunks.add_node(node)
+            made[node_id] = node
             return node_id
 
         def load(node_id: bytes) -> bytes:
@@ -97,16 +85,11 @@ class Rewriter:
 
         try:
             new_root, _ = self._omission.apply(root, load, store)
-            for segment in repacker.flush():
-                blocks.add(segment)
-            blocks.finish()
-            publishing.publish(blocks.take_safe())
-            sizes = publishing.unmeasured(blocks.sizes)
-            validate(self._records, sizes, context.warn, context.clock.now_ns(), self._who.host_id)
+            chunks.finish()
+            validate(self._records, chunks.unmeasured, context.warn, context.clock.now_ns(), self._who.host_id)
         finally:
-            self.stored_bytes += blocks.stored_bytes
-            repacker.close()
-            blocks.close()
+            self.stored_bytes += chunks.stored_bytes
+            chunks.close()
         return new_root
 
     def _stand_in(self, wish: Wish, new_id: bytes, root: bytes, noted: Noted) -> Snapshot:
@@ -122,16 +105,3 @@ class Rewriter:
             tags=noted.tags_over(old.tags),
             rewriting=Rewriting(old.id, self._context.clock.now_ns(), self._who.host_id, paths),
         )
-
-
-class _Ticker:
-    """Asked between all steps: is the job to end, to wait, to announce its session again?"""
-
-    def __init__(self, context: JobContext, session: RunningSession) -> None:
-        self._context, self._posts = context, Posts(session, context.clock)
-
-    def turn(self) -> None:
-        """Raises the stop that was asked for, DestinationError."""
-        self._posts.post_if_due()
-        self._context.cancel.check()
-        self._context.wait_while_paused(tick=self._posts.post_if_due)

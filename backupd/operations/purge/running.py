@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from backupd.errors import AnswerNeededError, BackupError, DamageError, DestinationError, StateError
+from backupd.errors import AnswerNeededError, BackupError, ConflictError, DamageError, DestinationError, StateError
 from backupd.model import events
 from backupd.model.purge_orders import PurgeOrder
 from backupd.operations.backup import priority
@@ -16,15 +16,17 @@ from backupd.operations.freeing.cleaning import Cleaner
 from backupd.operations.freeing.clearing import clear
 from backupd.operations.freeing.report import Report, Waiting
 from backupd.operations.freeing.sessions import Sessions
-from backupd.operations.places import OpenPlace, open_place, writing
+from backupd.operations.places import OpenPlace, SnapshotAt, open_place, writing
 from backupd.operations.purge import traces, whole
 from backupd.operations.purge.choosing import Action, Wish, check_order, reason_of
 from backupd.operations.purge.evidence import Evidence
 from backupd.operations.purge.report import document
 from backupd.operations.purge.rewriting import Rewriter
-from backupd.operations.purge.survey import Survey, Surveyor
+from backupd.operations.purge.survey import Survey, Surveyor, refuse_unknown_notes
+from backupd.operations.writing_anew import DROPPED_MEANWHILE, Replaced, look_again
 from backupd.repository import reserve
 from backupd.repository.dropping import delete_void, drop_snapshots
+from backupd.repository.notes import carry_notes, read_notes
 from backupd.settings.lock import SetLock
 from backupd.snapshot import naming
 from backupd.snapshot.notes import NOTHING
@@ -61,6 +63,7 @@ class _Purge:
 
     def __init__(self, order: PurgeOrder, context: JobContext, place: OpenPlace) -> None:
         self._order, self._context, self._place = order, context, place
+        self._host_id = bytes.fromhex(context.host.host_id)
         self._report = Report()
         self._rewritten_bytes = 0
         self._stopped: BackupError | None = None
@@ -129,29 +132,50 @@ class _Purge:
         for set_id, wishes in by_set.items():
             text = naming.set_id_text(set_id)
             names = [name.name for name in place.records.snapshot_names() if name.set_id == text]
-            standing = {place.records.snapshot(name).id: name for name in names}
+            read = [SnapshotAt(name, place.records.snapshot(name)) for name in names]
+            standing = {at.snapshot.id: at for at in read}
             rewriter = Rewriter(context, place, set_id, self._order.paths)
-            replaced: list[str] = []
+            replaced: list[Replaced] = []
             try:
                 for wish in wishes:
                     done += 1
                     context.step(f"write snapshot {done} of {total} anew")
-                    rewriter.rewrite(wish, survey.notes.get(wish.snapshot.id, NOTHING), standing)
+                    replaced.append(rewriter.rewrite(wish, survey.notes.get(wish.snapshot.id, NOTHING), standing))
                     self._is_changed = True
-                    replaced.append(wish.at.name)
                     if len(replaced) >= _DROPPED_TOGETHER:
-                        self._drop(place, replaced, "rewrite")
+                        self._drop_replaced(place, replaced, survey)
                         replaced = []
-                self._drop(place, replaced, "rewrite")
+                self._drop_replaced(place, replaced, survey)
             finally:
                 self._rewritten_bytes += rewriter.stored_bytes
                 rewriter.close()
 
+    def _drop_replaced(self, place: OpenPlace, replaced: list[Replaced], survey: Survey) -> None:
+        """The old ones. Raises ConflictError where one stays, for what stands in for it was dropped meanwhile."""
+        records, now_ns = place.records, self._context.clock.now_ns()
+        if not replaced:
+            return
+        notes = read_notes(records)
+        for at in (at for one in replaced for at in (one.old, one.new)):
+            refuse_unknown_notes(at.snapshot, notes.get(at.snapshot.id, NOTHING))
+        for one in replaced:
+            was = survey.notes.get(one.old.snapshot.id, NOTHING) if one.is_fresh else NOTHING
+            carry_notes(records, notes, one.old.snapshot, one.new.snapshot, was, (now_ns, self._host_id))
+        found = look_again(records, replaced)
+        self._drop(place, [one.old.name for one in found.both], "rewrite")
+        if found.old_gone:
+            drop_snapshots(records, [one.new.name for one in found.old_gone], now_ns, self._host_id, DROPPED_MEANWHILE)
+        if found.new_gone:
+            raise ConflictError(
+                "what was written without the paths was dropped meanwhile, so the old snapshot stays",
+                hint="look what is there now: the same command with --dry-run",
+            )
+
     def _drop(self, place: OpenPlace, names: list[str], action: Action) -> None:
         if names:
-            host_id, reason = bytes.fromhex(self._context.host.host_id), reason_of(self._order, action)
             self._is_changed = True
-            drop_snapshots(place.records, names, self._context.clock.now_ns(), host_id, reason)
+            now_ns, reason = self._context.clock.now_ns(), reason_of(self._order, action)
+            drop_snapshots(place.records, names, now_ns, self._host_id, reason)
 
     def _delete_void(self, place: OpenPlace, survey: Survey) -> None:
         """Objects of these sets that are void and stand there still, as of an earlier call that was broken off."""

@@ -92,7 +92,7 @@ class Surveyor:
         standing = {name: one for name, one in look.snapshots.items() if name not in look.void}
         chosen, sets = choose(self._order, self._context, records, standing)
         for at in chosen:
-            _refuse_unknown_notes(at.snapshot, notes.get(at.snapshot.id, NOTHING))
+            refuse_unknown_notes(at.snapshot, notes.get(at.snapshot.id, NOTHING))
         load = self._loader(look)
         wishes = [wish for wish in (self._wish(Wish(at=at), load) for at in chosen) if wish is not None]
         refuse_unknown_paths(self._order, records, wishes)
@@ -237,8 +237,11 @@ def _stored(marks: LiveChunks) -> int:
     return sum(use.live_stored_bytes for use in marks.uses().values())
 
 
-def _refuse_unknown_notes(snapshot: Snapshot, noted: Noted) -> None:
-    """Who does not know what is noted of a snapshot drops nothing of its set (docs/format.md)."""
+def refuse_unknown_notes(snapshot: Snapshot, noted: Noted) -> None:
+    """Who does not know what is noted of a snapshot drops nothing of its set (docs/format.md).
+
+    Raises NewerVersionError.
+    """
     if noted.unknown:
         raise NewerVersionError(
             f"a note of kind '{min(noted.unknown)}' on {naming.snapshot_id_text(snapshot.id)[:9]} is not known here",

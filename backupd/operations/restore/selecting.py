@@ -11,6 +11,7 @@ from backupd.model.orders import RestoreOrder
 from backupd.model.streams import STREAMS_PATH
 from backupd.operations.context import JobContext
 from backupd.operations.file_versions import versions_of
+from backupd.operations.followed_links import named_sources
 from backupd.operations.places import Listing
 from backupd.operations.restore import choosing
 from backupd.operations.restore.choosing import Chosen
@@ -48,10 +49,12 @@ def select(
         found = _versions(order, context, snapshot, listing, trees, damaged)
         return Selected(lambda: found, _origin, False)
     if order.strip:
-        stripped, origins = choosing.choose_stripped(
-            root, paths or snapshot.sources, trees, damaged, may_miss=not paths
-        )
-        return Selected(lambda: stripped, _stripped_origins(origins), trees.shows_all and not paths)
+        named = named_sources(snapshot)
+        left = len(snapshot.sources) - len(named)
+        if left and not paths:
+            context.tell("information", f"{left} more, which links lead to, come without --strip, or by their paths")
+        stripped, origins = choosing.choose_stripped(root, paths or named, trees, damaged, may_miss=not paths)
+        return Selected(lambda: stripped, _stripped_origins(origins), trees.shows_all and not paths and not left)
     if paths:
         chosen = choosing.choose_paths(root, paths, trees, damaged)
         return Selected(lambda: chosen, _origin, False)

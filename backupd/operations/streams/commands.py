@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import sys
 from collections.abc import Sequence
 
 import msgspec
 
+from backupd.command_errors import CommandRefusedError
 from backupd.model.streams import ALL_DATABASES, StreamOrder, StreamText
+from backupd.operations.programs.accounts import SEARCH_PATH, Identity, account_of, base_environment
+from backupd.operations.programs.vouching import vouch
 from backupd.operations.streams.secret_files import (
     SecretFile,
     mongodb_configuration,
@@ -19,7 +21,6 @@ from backupd.operations.streams.secret_files import (
 )
 from backupd.store_errors import StreamError
 
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PACKAGES = {
     "pg_dump": "postgresql-client (Debian), postgresql (Fedora)",
     "pg_dumpall": "postgresql-client (Debian), postgresql (Fedora)",
@@ -32,22 +33,13 @@ _PACKAGES = {
 }
 
 
-class User(msgspec.Struct, frozen=True):
-    """As whom a command runs."""
-
-    name: str
-    uid: int
-    gid: int
-    home: str
-    groups: list[int]
-
-
 class Command(msgspec.Struct):
     """A command that can be started."""
 
     words: list[str]
     environment: dict[str, str]
-    user: User | None
+    identity: Identity | None
+    """As whom it runs; None: as we do."""
     secrets: list[SecretFile]
 
     @property
@@ -67,21 +59,24 @@ class Making:
     def __init__(self, order: StreamOrder, temporary: str, search_path: str) -> None:
         """temporary: a directory for what the command puts aside. search_path: of programs. Raises StreamError."""
         self.order, text = order, order.text
-        self.user = find_user(text.user) if text.user is not None else None
-        own = pwd.getpwuid(os.geteuid())
+        try:
+            account, self.identity = account_of(text.user)
+        except CommandRefusedError as error:
+            raise StreamError(error.message, hint=error.hint) from error
         self.environment = {
-            "PATH": search_path or _PATH,
-            "HOME": self.user.home if self.user is not None else own.pw_dir,
-            "LOGNAME": self.user.name if self.user is not None else own.pw_name,
-            "USER": self.user.name if self.user is not None else own.pw_name,
+            **base_environment(account),
+            "PATH": search_path or SEARCH_PATH,
             "LANG": "C.UTF-8",
-            "TMPDIR": temporary if self.user is None else "/tmp",  # noqa: S108
-            "BACKUPD_STREAM": text.name,
+            "TMPDIR": temporary if self.identity is None else "/tmp",  # noqa: S108
             **text.environment,
+            "BACKUPD_STREAM": text.name,
         }
 
     def command(self, programs: Sequence[str], words: Sequence[str]) -> Command:
-        """The command of the first of the programs that is installed. Raises StreamError."""
+        """The command of the first of the programs that is installed. Raises StreamError.
+
+        Also where that could have been changed by others; whoever could change our own interpreter, has changed us.
+        """
         found = next((path for one in programs if (path := self._which(one)) is not None), None)
         if found is None:
             package = _PACKAGES.get(programs[0])
@@ -89,12 +84,17 @@ class Making:
                 f"{programs[0]} is not installed",
                 hint=f"install {package}" if package else "is it in the PATH of the stream's environment?",
             )
-        return Command([found, *words], self.environment, self.user, [])
+        if found != sys.executable:
+            try:
+                vouch(found, {0, os.geteuid()})
+            except CommandRefusedError as error:
+                raise StreamError(error.message, hint=error.hint) from error
+        return Command([found, *words], self.environment, self.identity, [])
 
     def with_secret(self, command: Command, content: bytes) -> SecretFile:
         """A file that the command alone can open. Raises StreamError."""
         try:
-            made = SecretFile(content, self.user.uid if self.user is not None else None)
+            made = SecretFile(content, self.identity.uid if self.identity is not None else None)
         except OSError as error:
             raise StreamError(f"its password can't be handed over: {error.strerror}") from error
         command.secrets.append(made)
@@ -103,22 +103,7 @@ class Making:
     def _which(self, program: str) -> str | None:
         if os.path.isabs(program):
             return program
-        return shutil.which(program, path=f"{self.environment['PATH']}:{_PATH}")
-
-
-def find_user(name: str) -> User:
-    """A user of this machine. Raises StreamError."""
-    try:
-        found = pwd.getpwnam(name)
-    except KeyError:
-        hint = "`user:` names whom it runs as"
-        raise StreamError(f"this machine has no user '{name}'", hint=hint) from None
-    if os.geteuid() not in (0, found.pw_uid):
-        raise StreamError(
-            f"only root can run a command as {name}", hint="leave `user:` out, or have root's daemon do it"
-        )
-    groups = os.getgrouplist(name, found.pw_gid)
-    return User(name, found.pw_uid, found.pw_gid, found.pw_dir, groups)
+        return shutil.which(program, path=f"{self.environment['PATH']}:{SEARCH_PATH}")
 
 
 def dump_command(order: StreamOrder, temporary: str, search_path: str) -> Command:
@@ -140,7 +125,7 @@ def dump_command(order: StreamOrder, temporary: str, search_path: str) -> Comman
             value = {"sqlite": text.sqlite, "device": text.device}.get(str(kind))
             words = ["-P", "-m", "backupd.dump", str(kind)]
             made = making.command([sys.executable], [*words, value] if value else words)
-            made.environment["PATH"] = f"{making.environment['PATH']}:{_PATH}"
+            made.environment["PATH"] = f"{making.environment['PATH']}:{SEARCH_PATH}"
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sqlite3
@@ -10,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Protocol
 
-from backupd.errors import UsageError
+from backupd import durable_io
+from backupd.errors import BackupError, UsageError
 from backupd.model.streams import ALL_DATABASES, StreamOrder
 from backupd.operations.context import JobContext
 from backupd.operations.streams.commands import Making, connection, give_password
@@ -62,7 +64,7 @@ class _Programs:
     """The programs of one server, with the stream's connection."""
 
     def __init__(self, order: StreamOrder, context: JobContext, folder: str) -> None:
-        self.order, self._context, self._folder = order, context, folder
+        self.order, self.context, self._folder = order, context, folder
 
     def answer(self, programs: list[str], words: list[str], text: str) -> str:
         """What a program says to a text on its standard input. Raises StreamError."""
@@ -93,24 +95,27 @@ class _Programs:
             os.close(null)
 
     def _run(self, programs: list[str], words: list[str], pieces: Iterator[bytes], stdout: int) -> None:
-        making = Making(self.order, self._folder, self._context.environ.get("PATH", ""))
+        making = Making(self.order, self._folder, self.context.environ.get("PATH", ""))
         command = give_password(making, making.command(programs, words))
-        process = StreamProcess(self.order.text, self.order.timeout_seconds, command, self._context)
+        process = StreamProcess(self.order.text, self.order.timeout_seconds, command, self.context)
         read_fd, write_fd = os.pipe()
         try:
-            process.start(stdin=read_fd, stdout=stdout, on_end=lambda: None)
+            process.start(stdin=read_fd, stdout=stdout, feeds=write_fd)
             os.close(read_fd)
             read_fd = -1
-            with suppress(BrokenPipeError), os.fdopen(write_fd, "wb", buffering=0) as pipe:
-                write_fd = -1
+            with suppress(BrokenPipeError):
                 for piece in pieces:
                     view = memoryview(piece)
                     while view:
-                        view = view[pipe.write(view) or 0 :]
+                        view = view[os.write(write_fd, view) :]
+            process.end_input()
+            os.close(write_fd)
+            write_fd = -1
             process.wait()
             if process.failure is not None:
                 raise StreamError(f"{self.order.text.name}: {process.failure}", hint="what it said is in the job's log")
         except BaseException:
+            # Before its input ends: what is cut off there might be taken for a whole statement, and for all.
             process.close()
             raise
         finally:
@@ -177,11 +182,17 @@ class _Mysql:
         self._programs.answer(["mariadb", "mysql"], self._words(), text)
 
     def fill(self, pieces: Iterator[bytes]) -> None:
+        # For who finds a job that was killed, which can't say anything more.
+        self._programs.context.tell("information", f"until all is in {self._name}, it holds a part of the dump")
         try:
             self._programs.feed(["mariadb", "mysql"], [*self._words(), f"--database={self._name}"], pieces)
-        except StreamError as error:
-            hint = f"part of it may be in {self._name}: drop that database before you try again"
-            raise StreamError(error.message, hint=hint) from error
+        except BackupError as error:
+            told = f"part of it may be in {self._name}: drop that database before you try again"
+            # Whatever ended it, and however that is told.
+            self._programs.context.warn(told)
+            if isinstance(error, StreamError):
+                raise StreamError(error.message, hint=told) from error
+            raise
 
 
 class _Sqlite:
@@ -210,10 +221,10 @@ class _Sqlite:
                     for piece in pieces:
                         file.write(piece)
                     file.flush()
-                    os.fsync(file.fileno())
+                    durable_io.sync_file(file.fileno())
                 self._check(part)
                 self.refuse_full()
-                os.rename(part, self._path)
+                self._publish(part)
             except BaseException:
                 with suppress(OSError):
                     os.unlink(part)
@@ -221,6 +232,20 @@ class _Sqlite:
         except OSError as error:
             hint = "may you write there, and is there space?"
             raise StreamError(f"{self._path}: {error.strerror}", hint=hint) from error
+
+    def _publish(self, part: str) -> None:
+        """Give it its name where nobody has made another database meanwhile; an empty one gives way."""
+        try:
+            try:
+                durable_io.publish_new(part, self._path)
+            except OSError as error:
+                if error.errno != errno.EOPNOTSUPP:
+                    raise
+                durable_io.publish_weakly(part, self._path)
+        except FileExistsError:
+            self.refuse_full()
+            os.rename(part, self._path)
+            durable_io.sync_directory(os.path.dirname(self._path))
 
     @staticmethod
     def _check(path: str) -> None:

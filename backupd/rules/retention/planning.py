@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from itertools import pairwise
 
 import msgspec
 
@@ -18,6 +19,9 @@ from backupd.rules.retention.marks import marks_of
 
 NEWEST, PINNED, TAGGED, FUTURE = "newest", "pinned", "tag ", "dated in the future"
 """Reasons why a snapshot stays whatever the rest of the policy says; `tag ` goes on with the tag."""
+BEFORE_DROP, DROP = "last before far fewer files", "far fewer files than before"
+"""Reasons for a month: until then somebody has seen that a disk was not mounted."""
+_DROP_DAYS = 30
 _DAY_NS = 86_400 * 10**9
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -34,6 +38,8 @@ class DatedSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     is_complete: bool = True
     is_pinned: bool = False
     tags: Mapping[str, str] = {}
+    is_far_fewer: bool = False
+    """Its run found far fewer files than the one before."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -79,6 +85,11 @@ def plan(
             reasons[one.id].append(FUTURE)
     if past:
         reasons[past[-1].id].insert(0, NEWEST)
+    for before, one in pairwise(past):
+        # Were only the first kept, it would go as soon as the policy drops the one that says why.
+        if one.is_far_fewer and now_ns < one.made_ns + _DROP_DAYS * _DAY_NS:
+            reasons[before.id].append(BEFORE_DROP)
+            reasons[one.id].append(DROP)
     over: dict[str, list[str]] = {one.id: [] for one in past}
     for part in (_by_days, _by_jobs):
         for one, is_kept, reason in part(policy, past, now_ns, zone):

@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 USER = "mysql"
@@ -63,17 +60,3 @@ class MariaDB:
         if self._process is not None:
             self._process.terminate()
             self._process.wait(30)
-
-
-@contextmanager
-def running_mariadb() -> Generator[MariaDB, None, None]:
-    """A started server; its directory is one that its user can reach, and a path short enough for a socket."""
-    folder = Path(tempfile.mkdtemp(prefix="my-", dir="/tmp"))  # noqa: S108
-    folder.chmod(0o755)
-    server = MariaDB(folder)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)

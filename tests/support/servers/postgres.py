@@ -6,9 +6,6 @@ import os
 import pwd
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 USER = "postgres"
@@ -74,17 +71,3 @@ class Postgres:
     def stop(self) -> None:
         """Stop it at once."""
         self.run("pg_ctl", "-D", self._data, "-m", "immediate", "stop")
-
-
-@contextmanager
-def running_postgres() -> Generator[Postgres, None, None]:
-    """A started server; its directory is one that its user can reach, and a path short enough for a socket."""
-    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # noqa: S108
-    folder.chmod(0o755)
-    server = Postgres(folder)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count
+from dataclasses import replace
+from itertools import count, permutations
 
 import msgspec
 from hypothesis import given
@@ -16,6 +17,7 @@ from backupd.model.notices import NoticeText
 from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SetText
 from backupd.rules.notice_rules import shown_text
 from backupd.settings.config_documents import read
+from backupd.settings.policy_file import parse_policy
 
 USB = DestinationText(name="usb", place="/usb")
 NOTHING = Known([], [], frozenset())
@@ -29,10 +31,12 @@ def make(
     kept: bool = True,
     prune: bool = False,
     notices: Sequence[NoticeText] = (),
+    policy: str = "",
 ) -> tuple[Plan, list[BackupError]]:
     text = msgspec.yaml.encode(ConfigText(destinations=[USB], sets=list(sets), notices=list(notices))).decode()
-    way = Way(is_kept=kept, prune=prune, new_id=lambda letter: f"{letter}{next(_numbers):032x}", now_ns=1)
-    return plan(read([ConfigDocument(name=file, text=text)]), known, way)
+    rules = parse_policy(policy, "p")
+    way = Way(kept, prune, rules, new_id=lambda letter: f"{letter}{next(_numbers):032x}", now_ns=1)
+    return plan(read([ConfigDocument(name=file, text=text)], rules), known, way)
 
 
 def after(known: Known, made: Plan) -> Known:
@@ -144,3 +148,39 @@ def test_an_address_that_is_not_shown_whole_is_judged_as_it_is() -> None:
     assert "unencrypted" in error.message
     assert "T0ken" not in error.message
     assert made.notices == []
+
+
+def test_locks_that_need_each_other_hold_in_whatever_order_they_stand() -> None:
+    """Brought one by one, the first would not fit what the second is about to change."""
+    known = after(NOTHING, make(NOTHING, a_set("home"), kept=False)[0])
+    locks = ("max_concurrent: {lock: 2}", "mode: {lock: concurrent}", "compression: {lock: best}")
+    for order in permutations(locks):
+        made, errors = make(known, policy=f"sets: {{{', '.join(order)}}}")
+        assert (errors, made.against_policy) == ([], [])
+        home = by_name(after(known, made))["home"].text
+        assert (home.mode, home.max_concurrent, home.compression) == ("concurrent", 2, "best")
+
+
+def test_what_a_set_can_not_follow_holds_up_no_other_lock() -> None:
+    """It is told, once, and the rest holds as if it did not stand there."""
+    known = after(NOTHING, make(NOTHING, a_set("home", encryption="none"), kept=False)[0])
+    known = replace(known, stored={by_name(known)["home"].id})
+    locks = ("max_concurrent: {lock: 2}", "encryption: {lock: default}", "mode: {lock: concurrent}")
+    for order in permutations(locks):
+        made, _ = make(known, policy=f"sets: {{{', '.join(order)}}}")
+        (told,) = made.against_policy
+        assert told.startswith("home: encryption is none since")
+        home = by_name(after(known, made))["home"].text
+        assert (home.mode, home.max_concurrent, home.encryption) == ("concurrent", 2, "none")
+
+
+def test_a_set_whose_file_was_taken_away_follows_the_policy_too() -> None:
+    """It is switched on again some day, and would be as nobody may have it."""
+    known = after(NOTHING, make(NOTHING, a_set("home"))[0])
+    made, _ = make(known, policy="sets: {compression: {lock: best}}")
+    assert made.changes["set/home"] == {
+        "enabled": {"from": True, "to": False},
+        "compression": {"from": "fast", "to": "best"},
+    }
+    (home,) = made.sets
+    assert (home.text.enabled, home.text.compression) == (False, "best")

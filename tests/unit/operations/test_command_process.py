@@ -14,8 +14,8 @@ from backupd.cancel import Cancel
 from backupd.clock import SystemClock
 from backupd.command_errors import CommandRefusedError
 from backupd.errors import CancelledError
-from backupd.operations.commands.output import Lines
 from backupd.operations.commands.process import Ended, Program, run_program
+from backupd.operations.programs.output import Lines
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 

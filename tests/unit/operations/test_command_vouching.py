@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backupd.command_errors import CommandRefusedError
-from backupd.operations.commands.vouching import vouch
+from backupd.operations.programs.vouching import vouch
 
 US = {0, os.geteuid()}
 

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from backupd.errors import ConfigError
-from backupd.model.commands import CommandText
-from backupd.rules.command_rules import check_commands, timeout_seconds
+from backupd.model.commands import CommandStatus, CommandText, OnError
+from backupd.rules.command_rules import check_commands, ends_run, timeout_seconds
 
 GOOD: dict[str, Any] = {"name": "dump", "when": "pre", "run": ["/usr/bin/pg_dump", "shop"]}
 
@@ -71,3 +71,15 @@ def test_all_that_may_be_said_is_taken() -> None:
     command = msgspec.convert({**GOOD, **more}, CommandText)
     check_commands("home", [command])
     assert timeout_seconds(command) == 5400
+
+
+@pytest.mark.parametrize("status", ["failed", "timed_out", "refused", "stopped"])
+@pytest.mark.parametrize(("on_error", "end"), [("warn", None), ("skip", "skip"), ("fail", "fail")])
+def test_what_a_command_before_the_run_comes_to_for_it(
+    status: CommandStatus, on_error: OnError, end: str | None
+) -> None:
+    command = CommandText(name="a", when="pre", shell="x", on_error=on_error)
+    assert ends_run(command, status) == end
+    assert ends_run(command, "done") is None
+    assert ends_run(command, "not_run") is None
+    assert ends_run(command, "skipped") == "skip"

@@ -73,7 +73,7 @@ def walked(family: Family, top: Path, machine: Machine) -> set[bytes]:
         filter_words=msgspec.convert(family.words, FilterWords),
     )
     context = machine._context(order, None, lambda _: None)
-    tally = Tally(lambda _: None, context.warn, FileStates(None, context.warn))
+    tally = Tally(lambda *_: None, context.warn, FileStates(None, context.warn))
     reading = _Taken(tally)
     sources = [real_path(one) for one in order.sources]
     rules = walk_rules(order, context, [(order.place, order.access)], sources, read_rules(order.filters))

@@ -52,6 +52,7 @@ def snapshot(text: str, zone: ZoneInfo = VIENNA) -> DatedSnapshot:
         is_complete="partial" not in words,
         is_pinned="pinned" in words,
         tags=dict(word.split("=") for word in words if "=" in word),
+        is_far_fewer="fewer" in words,
     )
 
 
@@ -214,6 +215,15 @@ CASES = [
     # Pins and tags
     Case("pinned", policy(days=7), "2020-01-01 pinned, 2020-02-01, 2020-03-01, 2026-11-24", WEDNESDAY_NOON,
          "2020-01-01, 2020-03-01, 2026-11-24"),
+    Case("far fewer files, and what was before them", policy(jobs=1),
+         "2026-11-01, 2026-11-02, 2026-11-03 fewer, 2026-11-04, 2026-11-24", WEDNESDAY_NOON,
+         "2026-11-02, 2026-11-03, 2026-11-24"),
+    Case("of two months ago, long seen", policy(jobs=1), "2026-09-02, 2026-09-03 fewer, 2026-11-24", WEDNESDAY_NOON,
+         "2026-11-24"),
+    Case("fewer each day", policy(jobs=1), "2026-11-01, 2026-11-02, 2026-11-03 fewer, 2026-11-04 fewer, 2026-11-24",
+         WEDNESDAY_NOON, "2026-11-02, 2026-11-03, 2026-11-04, 2026-11-24"),
+    Case("the first of all has nothing before it", policy(jobs=1), "2026-11-23 fewer, 2026-11-24", WEDNESDAY_NOON,
+         "2026-11-24"),
     Case("a pinned incomplete one is no business of this", policy(days=7), "2020-01-01 partial pinned, 2026-11-24",
          WEDNESDAY_NOON, "2026-11-24"),
     Case("a tag of that value", policy(jobs=1, keep_tags=["why=upgrade"]),

@@ -75,6 +75,7 @@ def histories(draw: st.DrawFn) -> list[DatedSnapshot]:
                 is_complete=draw(st.integers(0, 5)) > 0,
                 is_pinned=draw(st.integers(0, 9)) == 0,
                 tags=draw(st.sampled_from(({}, {}, {"why": "upgrade"}, {"why": "test", "who": "me"}))),
+                is_far_fewer=draw(st.integers(0, 7)) == 0,
             )
         )
     return made

@@ -90,7 +90,7 @@ def test_a_password_where_the_name_of_its_file_belongs_is_not_repeated() -> None
     documents = read([ConfigDocument(name="0.yaml", text=text)])
     [error] = check(documents, {})[2]
     assert error.message == "0.yaml, line 7: a: the secret's file is no absolute path"
-    assert "Zr4" not in f"{error.hint} {error.context} {documents.missing_secrets}"
+    assert "Zr4" not in f"{error.hint} {error.context} {documents.missing}"
 
 
 def test_a_missing_secret_is_told_with_its_line(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_missing_secret_is_told_with_its_line(tmp_path: Path) -> None:
         for name in ("there", "gone")
     )
     found = read([ConfigDocument(name="f", text=text)])
-    assert found.missing_secrets == [f"f, line 5: the secret's file {tmp_path}/gone is not there"]
+    assert found.missing == [f"f, line 5: the secret's file {tmp_path}/gone is not there"]
 
 
 @pytest.mark.parametrize(

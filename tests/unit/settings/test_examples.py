@@ -36,7 +36,7 @@ def test_the_example_of_sets_is_read() -> None:
     destinations, sets, errors = check(read([ConfigDocument(name=str(path), text=path.read_text())]), {})
     assert errors == []
     assert [one.text.name for one in destinations] == ["usb", "nas", "off-site"]
-    assert [one.text.name for one in sets] == ["home", "etc", "shop"]
+    assert [one.text.name for one in sets] == ["home", "people", "etc", "shop"]
 
 
 @pytest.mark.parametrize("shape", [SetText, DestinationText, DaemonSettings, QueueSettings, BandwidthText])

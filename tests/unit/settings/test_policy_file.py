@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from backupd.errors import BackupError, ConfigError, KeptInFileError
-from backupd.model.sets import SetText
-from backupd.rules.option_policy import filled, refuse
+from backupd.model.retention import RetentionRule, RetentionText
+from backupd.model.sets import ConfigDocument, SetText
+from backupd.rules.definition_rules import check_set
+from backupd.rules.option_policy import by_policy, filled, refuse
+from backupd.settings import config_documents
 from backupd.settings.daemon_settings import parse_settings
 from backupd.settings.policy_file import parse_policy, read_policies, with_policy
 
@@ -65,13 +69,27 @@ def test_options_that_need_others_can_be_laid_down(text: str) -> None:
 
 
 def test_one_spelling_of_a_value_is_as_good_as_another() -> None:
-    """A retention written otherwise, yet the same, is no breach."""
+    """A retention written otherwise, yet the same, is no breach: by command as in a document."""
     rules = parse_policy("sets: {retention: {lock: {rules: [{weekly: 4, when: 'SAT'}]}}}", "p")
-    text = SetText(name="docs", sources=["/etc"], to=["usb"])
-    held = filled(text, "sets", rules, lambda option: False)
-    refuse(held, "sets", rules)
+
+    def set_of(when: str) -> SetText:
+        retention = RetentionText(rules=[RetentionRule(weekly=4, when=when)])
+        return SetText(name="docs", sources=["/etc"], to=["usb"], retention=retention)
+
+    def check(text: SetText) -> SetText:
+        return check_set(text, {"usb": None})
+
+    def faults(when: str) -> list[str]:
+        written = msgspec.json.encode({"sets": [set_of(when)]}).decode()
+        found = config_documents.read([ConfigDocument(name="d", text=written)], rules)
+        return [one.message for one in config_documents.check(found, {"usb": None})[2]]
+
+    for when in ("SAT", "sat", "Sat"):
+        assert by_policy(set_of(when), "sets", rules, None, check) == check(set_of(when))
+        assert faults(when) == []
     with pytest.raises(KeptInFileError, match="docs: retention is locked to"):
-        refuse(text, "sets", rules)
+        by_policy(set_of("sun"), "sets", rules, None, check)
+    assert "retention is locked to" in faults("sun")[0]
 
 
 def test_the_first_of_those_allowed_stands_where_nobody_chose() -> None:

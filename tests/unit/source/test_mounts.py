@@ -9,6 +9,7 @@ import pytest
 
 from backupd.errors import BackupError
 from backupd.source import mounts
+from backupd.source.grafts import snapshot_directories
 from backupd.source.mounts import Mount
 
 MOUNTINFO = rb"""22 27 0:21 / /proc rw,relatime shared:12 - proc proc rw
@@ -18,19 +19,20 @@ MOUNTINFO = rb"""22 27 0:21 / /proc rw,relatime shared:12 - proc proc rw
 42 27 0:52 / /mnt/ntfs rw - fuseblk /dev/sdb1 rw
 43 27 0:53 / /mnt/ssh rw - fuse.sshfs anna@host: rw
 44 27 0:54 / /mnt/noname rw - tmpfs  rw
-"""
+""" + b"45 27 0:55 / /mnt/a\rb\x0bc rw - ext4 /dev/sdc1 rw\n"
 
 
 def test_mountinfo_is_read_with_its_escapes() -> None:
     found = {mount.path: mount for mount in mounts.parse_mountinfo(MOUNTINFO)}
     assert found[b"/proc"] == Mount(
-        path=b"/proc", device=os.makedev(0, 21), type="proc", is_network=False, source=b"proc", root=b"/"
+        path=b"/proc", device=os.makedev(0, 21), type="proc", is_network=False, source=b"proc", root=b"/", number=22
     )
     assert found[b"/"].device == os.makedev(8, 1)
     assert {path for path, mount in found.items() if mount.is_network} == {
         b"/mnt/my disk\\x", b"/mnt/dav", b"/mnt/ssh",
     }  # fmt: skip
-    assert len(found) == 7
+    assert found[b"/mnt/a\rb\x0bc"].source == b"/dev/sdc1", "names hold what ends lines elsewhere"
+    assert len(found) == 8
 
 
 @pytest.mark.parametrize("line", [b"nonsense", b"1 2 x / /p rw - ext4 d rw", b"1 2 0:1 / /p rw ext4"])
@@ -69,3 +71,12 @@ def test_the_macos_table_is_read() -> None:
         Mount(path=b"/Volumes/x", device=5, type="smbfs", is_network=True, source=b"from"),
         Mount(path=b"/m", device=6, type="macfuse", is_network=True, source=b"from"),
     ]
+
+
+def test_snapshots_of_btrfs_are_known_at_each_path_that_shows_them() -> None:
+    """The top of the disk and a subvolume of it are mounted, and a directory of that, and another disk."""
+    rows = (b"/ /mnt/top /dev/a", b"/@ / /dev/a", b"/@/x /x /dev/a", b"/ /b /dev/b")
+    table = b"".join(b"5 1 0:50 %s %s rw - btrfs %s rw\n" % tuple(row.split()) for row in rows)
+    ours = b"/.backupd-snapshots"
+    wanted = [b"", b"/b", b"/mnt/top", b"/mnt/top/@", b"/mnt/top/@/x", b"/x"]
+    assert snapshot_directories(mounts.parse_mountinfo(table)) == [one + ours for one in wanted]

@@ -14,11 +14,12 @@ import pytest
 
 from backupd.model.areas import Area, Areas, Savings
 from backupd.model.reports import Report
-from backupd.model.status import CopyStatus, Grade, SetStatus
+from backupd.model.status import SetStatus
 from bkctl.render import charts, forecast, report_page
 from bkctl.render.report_charts import copy_charts
 from bkctl.render.report_page import Frame
 from bkctl.render.reports import WORDS
+from tests.support.standing import a_copy, a_set
 from tests.support.written_reports import BEGIN_NS, DAY_NS, HOSTILE, figures_of, mixed, report
 
 _VOID = {"meta"}
@@ -77,14 +78,7 @@ def page(reports: Sequence[Report], sets: Sequence[SetStatus] | None = None, day
 
 
 def standing(**fields: object) -> list[SetStatus]:
-    copy = CopyStatus(destination="usb", place="/usb", verdict="good", **fields)  # type: ignore[arg-type]
-    grade = Grade(automatic=True, versioned=True, verified=True, restored=True, off_site=False)
-    return [
-        SetStatus(
-            set="home", id="b1", is_enabled=True, max_age=None, max_age_seconds=None, underway=None, last_run=None,
-            key="proved", grade=grade, copies=[copy], next_ns=None, next_schedule=None,
-        )
-    ]  # fmt: skip
+    return [a_set(msgspec.structs.replace(a_copy("usb", "good"), **fields))]
 
 
 def test_no_report_is_said() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import pytest
 
 from backupd.errors import AccessError, BackupError, ConflictError
 from backupd.settings.keys import KeptKey, render
+from bkctl.daemon_client import DaemonClient
 from bkctl.service import purging
 from bkctl.service.mount_points import mount_points_in
 from bkctl.service.purging import Known
 from bkctl.service.scope import Scope
 from bkctl.session import Environment
+from tests.support.daemon import running_daemon
 from tests.support.mounting import unmount
 from tests.support.ordinary_user import directory_of_user, run_as_user
 
@@ -114,8 +117,8 @@ def test_homes_that_are_one_are_removed_once(tmp_path: Path) -> None:
 def test_a_table_of_mounts_that_is_none_is_an_error_not_an_empty_one(tmp_path: Path) -> None:
     """What is not understood forbids a removal."""
     table = tmp_path / "mountinfo"
-    table.write_text("22 27 8:1 / /a/b\\040c rw - ext4 /dev/sda1 rw\n23 27 8:1 / /ab rw - ext4 /dev/sda1 rw\n")
-    assert mount_points_in("/a", str(table)) == ["/a/b c"]
+    table.write_bytes(b"22 27 8:1 / /a/b\\040c rw - ext4 /dev/sda1 rw\n23 27 8:1 / /a/d\re rw - ext4 /dev/sda1 rw\n")
+    assert mount_points_in("/a", str(table)) == ["/a/b c", "/a/d\re"]
     assert mount_points_in("/a/b c", str(table)) == ["/a/b c"]
     for line in ("nonsense\n", "22 27 8:1 / none rw - ext4 x rw\n"):
         table.write_text(line)
@@ -132,9 +135,9 @@ def test_a_password_of_a_set_is_kept(tmp_path: Path) -> None:
     link.symlink_to(file)
     for path in (file, link):
         with pytest.raises(ConflictError, match=f"the password of home lies in {path}"):
-            purging.refuse_loss(scope, Known(password_files={"home": str(path)}))
+            purging.refuse_loss(scope, Known(password_files=[("home", str(path))]))
     file.rename(tmp_path / "elsewhere")
-    purging.refuse_loss(scope, Known(password_files={"home": str(file), "etc": str(tmp_path / "elsewhere")}))
+    purging.refuse_loss(scope, Known(password_files=[("home", str(file)), ("etc", str(tmp_path / "elsewhere"))]))
 
 
 def test_a_secret_that_systemd_gives_to_the_service_is_kept(tmp_path: Path) -> None:
@@ -149,6 +152,52 @@ def test_a_secret_that_systemd_gives_to_the_service_is_kept(tmp_path: Path) -> N
         purging.refuse_loss(scope, Known())
     file.rename(tmp_path / "elsewhere")
     purging.refuse_loss(scope, Known())
+
+
+@pytest.mark.parametrize("path", ["%E/backupd/secret", "%E/%p/secret", "%h/../conf/backupd/secret", "%S/backupd/s"])
+def test_a_secret_of_a_path_with_specifiers_is_kept(tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are what systemd's own examples are written with."""
+    monkeypatch.setenv("HOME", str(tmp_path / "data"))
+    scope = scope_at(tmp_path)
+    (tmp_path / "conf" / "backupd" / "secret").write_text("correct horse")
+    (tmp_path / "state" / "backupd" / "s").write_text("correct horse")
+    _write_unit(tmp_path, f"LoadCredential=vault:{path}")
+    with pytest.raises(ConflictError, match=f"credential vault lies in {tmp_path}/.*/backupd/s"):
+        purging.refuse_loss(scope, Known())
+
+
+def test_a_secret_whose_path_only_systemd_knows_forbids_a_purge(tmp_path: Path) -> None:
+    """It may lie there; a per cent sign is one."""
+    scope = scope_at(tmp_path)
+    _write_unit(tmp_path, "LoadCredential=vault:/%%E/%b/secret")
+    with pytest.raises(ConflictError, match="only systemd knows where %b is") as refused:
+        purging.refuse_loss(scope, Known())
+    assert "systemctl edit backupd" in (refused.value.hint or "")
+    _write_unit(tmp_path, "LoadCredential=vault:/%%E/secret")
+    purging.refuse_loss(scope, Known())
+
+
+def _write_unit(home: Path, line: str) -> None:
+    unit = home / "conf" / "systemd" / "user" / "backupd.service"
+    unit.parent.mkdir(parents=True, exist_ok=True)
+    unit.write_text(f"[Service]\n{line}\n")
+
+
+def test_a_file_that_a_command_reads_the_password_from_is_kept(tmp_path: Path) -> None:
+    """The daemon tells the command; what it reads may be the only copy."""
+    with running_daemon(tmp_path / "d") as daemon:
+        commands = {
+            "word": ["cat", f"{daemon.config}/pass word"],
+            "shell": ["sh", "-c", f"cat '{daemon.config}/password' | tr -d x"],
+            "option": ["tool", f"--file={daemon.config}/password"],
+        }
+        text = {"sources": ["/etc"], "to": ["usb"], "encryption": "password"}
+        sets = [{**text, "name": name, "password": {"command": command}} for name, command in commands.items()]
+        document = {"destinations": [{"name": "usb", "place": "/usb"}], "sets": sets}
+        daemon.good("config", "apply", "-f", "-", stdin=json.dumps(document).encode())
+        found = purging.known_to(DaemonClient(str(daemon.socket), "")).password_files
+        assert ("word", f"{daemon.config}/pass word") in found
+        assert {("shell", f"{daemon.config}/password"), ("option", f"{daemon.config}/password")} <= set(found)
 
 
 @pytest.mark.parametrize("folder", ["conf", "data", "state", "cache"])

@@ -14,7 +14,7 @@ from backupd.tree.entry import Entry, Kind
 _ONE = Entry(b"a", Kind.FILE, 0o644, 0, 0, 1, 10, os.urandom(32))
 
 
-def _nothing(_: object) -> None:
+def _nothing(*_: object) -> None:
     pass
 
 

@@ -8,8 +8,8 @@ from backupd.block.layout import DATA, TREE
 from backupd.cache.index_tables import IndexTables
 from backupd.chunk.identity import ZERO_SALT, Identity
 from backupd.operations.backup.session import Publishing
-from backupd.operations.migrate.ticker import Ticker
 from backupd.operations.places import OpenPlace
+from backupd.operations.ticker import Ticker
 from backupd.repository.copied_blocks import CopiedBlocks
 from backupd.repository.repacking import Repacker
 from backupd.sizes import MIB

@@ -1,4 +1,4 @@
-"""What a migration asks between its steps: is it to end, to wait, to announce its session, to tell where it is?"""
+"""What who stores anew asks between steps: is it to end, to wait, to announce its session, to tell where it is?"""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from backupd.repository.copied_blocks import CopiedBlocks
 class Ticker:
     """Of one session."""
 
-    def __init__(self, context: JobContext, posts: Posts, guard: SpaceGuard, total_bytes: int) -> None:
-        """total_bytes: that are to be done, of blocks or of files."""
+    def __init__(self, context: JobContext, posts: Posts, guard: SpaceGuard | None, total_bytes: int | None) -> None:
+        """guard: None: it takes what room there is. total_bytes: to be done, of blocks or files; None: is not told."""
         self._context, self._posts, self._guard, self._total_bytes = context, posts, guard, total_bytes
         self.blocks: CopiedBlocks | None = None
         self.done_bytes = 0
@@ -37,13 +37,14 @@ class Ticker:
             return
         context = self._context
         context.cancel.check()
-        if self.blocks is not None:
+        if self.blocks is not None and self._guard is not None:
             self._guard.look_at_copy(self.blocks.stored_bytes, self.blocks.unsafe_bytes)
         context.wait_while_paused(tick=self._posts.post_if_due)
-        context.progress(self._progress)
+        if self._total_bytes is not None:
+            total = self._total_bytes
+            context.progress(lambda elapsed: self._progress(elapsed, total))
 
-    def _progress(self, elapsed: float) -> events.Progress:
-        total = self._total_bytes
+    def _progress(self, elapsed: float, total: int) -> events.Progress:
         left = elapsed * max(0, total - self.done_bytes) / self.done_bytes if self.done_bytes else None
         return events.Progress(
             step="migrate",

@@ -1,0 +1,139 @@
+"""Snapshots of file systems around a set's runs: made by a process of their own, read from, removed.
+
+What a former daemon left is removed once at the start, and before each run of the set that it was for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import msgspec
+
+from backupd.catalog.definitions import StoredDestination, StoredSet
+from backupd.clock import Clock
+from backupd.daemon.child import ChildJob
+from backupd.daemon.live_job import LiveJob
+from backupd.daemon.outcome import Outcome
+from backupd.errors import BackupError
+from backupd.model.events import Done, Failed, Item, Log, Step
+from backupd.model.fs_snapshots import FsSnapshotOrder
+from backupd.model.grafts import Graft
+from backupd.model.shortcuts import paths_among, shortcuts_among
+from backupd.operations.fs_snapshots.record import Records
+from backupd.rules.filter_checking import filter_word
+
+Keep = Callable[[LiveJob, StoredSet, StoredDestination, Outcome, int], Awaitable[None]]
+
+_log = logging.getLogger("backupd.jobs")
+
+
+class FsSnapshots:
+    """All on the event loop."""
+
+    def __init__(self, clock: Clock, environment: Mapping[str, str]) -> None:
+        """environment: of job processes."""
+        self._clock, self._environment = clock, environment
+        self._sweeping: asyncio.Task[None] | None = None
+
+    def sweep(self, state: str) -> None:
+        """Remove what a former daemon left; runs with snapshots wait for that. state: directory."""
+        self._sweeping = asyncio.create_task(self._sweep(state))
+
+    async def _sweep(self, state: str) -> None:
+        if not await asyncio.to_thread(Records(state).jobs):
+            return
+        try:
+            child = await ChildJob.start(FsSnapshotOrder(place="", verb="sweep"), self._environment)
+        except BackupError as error:
+            _log.warning("%s", error.message)
+            return
+        try:
+            async for event in child.events():
+                if isinstance(event, Log):
+                    _log.warning("%s", event.message)
+                if isinstance(event, Done | Failed):
+                    break
+        finally:
+            await child.end()
+
+    async def around(
+        self,
+        job: LiveJob,
+        stored: StoredSet,
+        destinations: Sequence[StoredDestination],
+        run: Callable[[], Awaitable[Outcome]],
+        keep: Keep,
+    ) -> Outcome:
+        """Have a run read its sources from snapshots. destinations: where it is kept how one ended that can't be made.
+
+        Raises BackupError where no process can be started.
+        """
+        if self._sweeping is not None:
+            await asyncio.shield(self._sweeping)
+        began_ns = self._clock.now_ns()
+        failed, warnings = await self._make(job, stored)
+        try:
+            if failed is None:
+                outcome = await run()
+                return msgspec.structs.replace(outcome, warnings=[*warnings, *outcome.warnings])
+            job.is_cut_short = goes_on = failed.was_stopped and job.ending is not None and not job.asked_to_end
+            for destination in [] if goes_on else destinations:
+                await keep(job, stored, destination, failed, began_ns)
+            return failed
+        finally:
+            job.grafts = []
+            await self._remove(job)
+
+    async def _make(self, job: LiveJob, stored: StoredSet) -> tuple[Outcome | None, list[str]]:
+        """(how the run ended before it was begun, or None where it may be made; warnings)."""
+        if job.ending is not None:
+            return Outcome.interrupted("stopped before anything was read"), []
+        text = stored.text
+        order = FsSnapshotOrder(
+            place="",
+            verb="make",
+            kind=text.fs_snapshot,
+            fallback=text.fs_snapshot_fallback,
+            set_id=stored.id,
+            job_id=job.stored.id,
+            sources=[os.fsencode(path) for path in paths_among(text.sources)],
+            shortcuts=shortcuts_among(text.sources, text.without),
+            filters=[filter_word(one) for one in text.filters],
+            one_file_system=text.one_file_system,
+        )
+        return await self._ask(job, order)
+
+    async def _remove(self, job: LiveJob) -> None:
+        """What can't be removed is in the log, and removed later."""
+        try:
+            await self._ask(job, FsSnapshotOrder(place="", verb="remove", job_id=job.stored.id))
+        except BackupError as error:
+            job.log("warning", f"the snapshots of file systems could not be removed: {error.message}")
+
+    async def _ask(self, job: LiveJob, order: FsSnapshotOrder) -> tuple[Outcome | None, list[str]]:
+        """Run its process: None, it did as it was told; warnings. What it removes it removes to the end."""
+        child = await ChildJob.start(order, self._environment)
+        last: Done | Failed | None = None
+        is_making = order.verb == "make"
+        try:
+            if is_making:
+                job.child = child
+                if job.ending is not None:
+                    await child.send(job.ending)
+            async for event in child.events():
+                if isinstance(event, Done | Failed):
+                    last = event
+                    break
+                if isinstance(event, Item):
+                    job.grafts = msgspec.convert(event.item["grafts"], list[Graft])
+                elif is_making or not isinstance(event, Step):
+                    job.hear(event)
+        finally:
+            job.child = None
+            ending = await child.end()
+        if isinstance(last, Failed):
+            return Outcome.said(last).stopped("stopped before anything was read"), []
+        return (None, last.warnings) if last is not None else (Outcome.of(ending.error()), [])

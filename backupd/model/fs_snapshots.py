@@ -1,0 +1,27 @@
+"""The order that makes snapshots of file systems around a run, and removes them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from backupd.model.fs_snapshot_words import FsSnapshot, FsSnapshotFallback
+from backupd.model.orders import FilterWord, Order
+from backupd.model.shortcuts import NO_SHORTCUTS, ShortcutWords
+
+
+class FsSnapshotOrder(Order, frozen=True, kw_only=True, tag="fs_snapshots"):
+    """Make snapshots of the file systems of some sources, or remove them; `place` is empty.
+
+    An item with `grafts`, where a run is to read, once all are made.
+    """
+
+    verb: Literal["make", "remove", "sweep"]
+    """`sweep`: what jobs left behind that are not under way."""
+    kind: FsSnapshot = "auto"
+    fallback: FsSnapshotFallback = "fail"
+    set_id: str = ""
+    job_id: str = ""
+    sources: list[bytes] = []
+    shortcuts: ShortcutWords = NO_SHORTCUTS
+    filters: list[FilterWord] = []
+    one_file_system: bool = False

@@ -1,0 +1,223 @@
+"""Makes snapshots of the file systems of a run's sources, says where it is to read, and removes them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import msgspec
+
+from backupd.command_errors import FsSnapshotError
+from backupd.errors import BackupError
+from backupd.model import events
+from backupd.model.fs_snapshots import FsSnapshotOrder
+from backupd.model.grafts import Graft
+from backupd.model.results import shown
+from backupd.operations.backup.setting import filter_places, read_rules, real_path
+from backupd.operations.backup.shortcuts import expanded
+from backupd.operations.context import JobContext
+from backupd.operations.fs_snapshots.apfs import Apfs
+from backupd.operations.fs_snapshots.btrfs import Btrfs
+from backupd.operations.fs_snapshots.contract import Kind, Made, Target, below, snapshot_name
+from backupd.operations.fs_snapshots.lvm import Lvm
+from backupd.operations.fs_snapshots.programs import Programs, SystemPrograms
+from backupd.operations.fs_snapshots.record import Records
+from backupd.operations.fs_snapshots.zfs import Zfs
+from backupd.rules.left_out import PSEUDO_TYPES
+from backupd.source.mounts import Mount, mount_at, read_mounts, shows
+
+
+def run(order: FsSnapshotOrder, context: JobContext) -> events.Done:
+    """Make, remove, or sweep. Raises BackupError."""
+    records = Records(context.directories.state)
+    cancel = context.cancel if order.verb == "make" else None
+    programs = SystemPrograms(context.environ, context.clock, cancel)
+    kinds = kinds_of(programs, records.mounts)
+    if order.verb == "make":
+        Making(expanded(order, context)[0], context, records, kinds).run()
+    else:
+        removing = Removing(context, records, kinds)
+        for job_id in [order.job_id] if order.verb == "remove" else records.jobs():
+            removing.job(job_id, is_left=order.verb == "sweep")
+    return events.Done(exit_code=0, result={}, warnings=context.warnings)
+
+
+def kinds_of(programs: Programs, mounts: str) -> list[Kind]:
+    """All kinds there are. mounts: directory for those that have to be mounted."""
+    return [Btrfs(programs), Zfs(programs), Lvm(programs, mounts), Apfs(programs, mounts)]
+
+
+class Removing:
+    """Removes what a job made, or left."""
+
+    def __init__(self, context: JobContext, records: Records, kinds: Sequence[Kind]) -> None:
+        self._context, self._records = context, records
+        self._kinds = {kind.name: kind for kind in kinds}
+
+    def job(self, job_id: str, *, is_left: bool = False) -> None:
+        """All that stands of a job; what can't be removed is warned about, and tried again later.
+
+        is_left: whether its daemon ended before it could.
+        """
+        try:
+            made = self._records.read(job_id)
+            left = [one for one in reversed(made) if not self.one(one, is_left=is_left)]
+            self._records.write(job_id, left[::-1])
+        except BackupError as error:
+            self._context.warn(error.message)
+
+    def one(self, made: Made, *, is_left: bool) -> bool:
+        """Whether it is gone."""
+        kind = self._kinds.get(made.kind)
+        if kind is None:
+            self._context.warn(f"a snapshot of the kind {made.kind} stands that nobody here knows: {made.place}")
+            return False
+        try:
+            was_there = kind.remove(made)
+        except FsSnapshotError as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            self._context.warn(f"{error.message}{hint}; it is tried again before the set's next run")
+            return False
+        if was_there and is_left:
+            text = f"removed a snapshot of {made.kind} that a run left behind: {made.name} of {made.place}"
+            self._context.tell("warning", text)
+        elif was_there:
+            self._context.tell("information", f"removed the snapshot of {made.kind} {made.name}", verbosity=1)
+        return True
+
+
+class Making:
+    """Makes the snapshots of one run."""
+
+    def __init__(
+        self, order: FsSnapshotOrder, context: JobContext, records: Records, kinds: Sequence[Kind]
+    ) -> None:
+        self._order, self._context, self._records = order, context, records
+        self._removing = Removing(context, records, kinds)
+        self._kinds = [kind for kind in kinds if order.kind in ("auto", kind.name)]
+        self._began_ns = context.clock.now_ns()
+        self._made: list[Made] = []
+        self._places: dict[tuple[str, str], Made] = {}
+        self._grafts: dict[bytes, Graft] = {}
+
+    def run(self) -> None:
+        """Make all, and say where to read; what was made goes again where one can't be. Raises BackupError."""
+        context, order = self._context, self._order
+        context.step("make snapshots of file systems")
+        for job_id in self._records.jobs():
+            if any(order.set_id in one.name for one in self._known(job_id)):
+                self._removing.job(job_id, is_left=True)
+        sources = [real_path(path) for path in order.sources]
+        sources += filter_places(read_rules(order.filters), sources)
+        sources = [path for path in sources if os.path.lexists(path)]
+        mounts = [mount for mount in read_mounts() if b"/.zfs/snapshot/" not in mount.path]
+        try:
+            self._all(sources, mounts)
+            self._add_others(sources, mounts)
+        except BackupError:
+            self._removing.job(order.job_id)
+            raise
+        grafts = [msgspec.to_builtins(self._grafts[path], builtin_types=(bytes,)) for path in sorted(self._grafts)]
+        context.send(events.Item(item={"grafts": grafts}))
+
+    def _known(self, job_id: str) -> list[Made]:
+        try:
+            return self._records.read(job_id)
+        except BackupError as error:
+            self._context.warn(error.message)
+            return []
+
+    def _all(self, sources: Sequence[bytes], mounts: Sequence[Mount]) -> None:
+        holding: dict[int, list[bytes]] = {}
+        for source in sources:
+            at = mount_at(source, mounts)
+            if at is None:
+                self._give_up(FsSnapshotError(f"nobody can tell on which file system {shown(source)} lies"))
+            else:
+                holding.setdefault(at, []).append(source)
+        for number, mount in enumerate(mounts):
+            if number in holding:
+                self._mount(mount, mounts, holding[number])
+            elif not self._order.one_file_system and any(below(mount.path, one) for one in sources) and shows(mount):
+                self._mount(mount, mounts, [])
+
+    def _mount(self, mount: Mount, mounts: Sequence[Mount], sources: Sequence[bytes]) -> None:
+        """A mounted file system that holds sources, or lies below one."""
+        self._context.cancel.check()
+        kind = next((one for one in self._kinds if one.takes(mount)), None)
+        if kind is None:
+            if sources:
+                which = "no snapshots" if self._order.kind == "auto" else f"no snapshots of {self._order.kind}"
+                self._give_up(
+                    FsSnapshotError(
+                        f"{shown(sources[0])} lies on {mount.type}, which has {which}",
+                        hint="set fs_snapshot_fallback: live, or leave fs_snapshot out",
+                    )
+                )
+            elif mount.type not in PSEUDO_TYPES:
+                text = f"{shown(mount.path)} is read as it is: {mount.type} has no snapshots that are wanted"
+                self._context.tell("information", text, verbosity=1)
+            return
+        try:
+            found = kind.find(mount, mounts, sources, nested=not self._order.one_file_system)
+        except FsSnapshotError as error:
+            self._give_up(error)
+            return
+        for path, why in found.left:
+            self._graft(path, path)
+            self._context.tell("information", f"{shown(path)} is read as it is: {why}", verbosity=1)
+        for target in found.targets:
+            try:
+                self._target(kind, target)
+            except FsSnapshotError as error:
+                self._give_up(error)
+                self._graft(target.path, target.path)
+
+    def _target(self, kind: Kind, target: Target) -> None:
+        made = self._places.get((kind.name, target.place))
+        if made is None:
+            order = self._order
+            for one in kind.leftovers(target, order.set_id):
+                if one.name not in {known.name for known in self._made}:
+                    self._removing.one(one, is_left=True)
+            made = kind.plan(target, snapshot_name(order.set_id, order.job_id, os.urandom(4).hex()))
+            self._keep([*self._made, made])
+            made = kind.make(target, made)
+            self._keep([*self._made[:-1], made])
+            kind.mount(target, made)
+            self._places[kind.name, target.place] = made
+            text = f"made the snapshot of {kind.name} {made.name} of {shown(target.path)}"
+            self._context.tell("information", text, verbosity=1)
+        self._graft(target.path, kind.read_at(target, made))
+
+    def _keep(self, made: list[Made]) -> None:
+        self._records.write(self._order.job_id, made)
+        self._made = made
+
+    def _graft(self, path: bytes, read_at: bytes) -> None:
+        if read_at == path and path in self._grafts:
+            return
+        try:
+            device = os.stat(path, follow_symlinks=False).st_dev
+            os.stat(read_at, follow_symlinks=False)
+        except OSError as error:
+            raise FsSnapshotError(f"{shown(read_at)} can't be read: {error.strerror}") from error
+        self._grafts[path] = Graft(path=path, read_at=read_at, device=device, made_ns=self._began_ns)
+
+    def _add_others(self, sources: Sequence[bytes], mounts: Sequence[Mount]) -> None:
+        """What is mounted below a snapshot is not in it."""
+        snapshots = [path for path, graft in self._grafts.items() if graft.read_at != path]
+        for mount in mounts:
+            is_of_sources = any(
+                below(mount.path, one) is not None or below(one, mount.path) is not None for one in sources
+            )
+            is_below = any(below(mount.path, path) for path in snapshots)
+            if is_of_sources and is_below and os.path.isdir(mount.path):
+                self._graft(mount.path, mount.path)
+
+    def _give_up(self, error: FsSnapshotError) -> None:
+        """Raises it unless the set says that its sources are read as they are then."""
+        if self._order.fallback == "fail":
+            raise error
+        hint = f" ({error.hint})" if error.hint and "fallback" not in error.hint else ""
+        self._context.warn(f"{error.message}{hint}: read as it is, while it may change")

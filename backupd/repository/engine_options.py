@@ -1,0 +1,35 @@
+"""How a storing run works, and what that means for each of its workers."""
+
+from __future__ import annotations
+
+import msgspec
+
+from backupd.model.work import RepositorySetup, StoreSetup
+
+
+class EngineOptions(msgspec.Struct, frozen=True):
+    """How a storing run works."""
+
+    workers: int
+    compression: str
+    is_checked: bool
+    average_bytes: int
+    grafts: dict[bytes, bytes] = {}
+    """Directory -> the one that is read in its place."""
+
+
+def worker_setups(setup: RepositorySetup, chunker_seed: int, options: EngineOptions, part: int) -> list[StoreSetup]:
+    """The first message to each worker. part: bytes of the shared memory that are its own."""
+    return [
+        StoreSetup(
+            setup,
+            chunker_seed,
+            options.compression,
+            options.is_checked,
+            options.average_bytes,
+            number * part,
+            part,
+            options.grafts,
+        )
+        for number in range(options.workers)
+    ]

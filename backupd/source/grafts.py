@@ -1,0 +1,96 @@
+"""Directories that are read elsewhere than they show: from snapshots of their file systems (docs/fs-snapshots.md)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from backupd.model.fs_snapshot_words import SNAPSHOTS_NAME
+from backupd.model.grafts import Graft
+from backupd.source import scanner
+from backupd.source.chain import OPEN_DIRECTORY, open_through
+from backupd.source.mounts import Mount
+from backupd.source.scanner import Seen
+
+_BTRFS_STUB = 2
+"""Inode number of what shows in a snapshot of btrfs where another subvolume lay."""
+
+
+class Grafts:
+    """Those of one run; with none of them all is read where it shows."""
+
+    def __init__(self, grafts: Sequence[Graft] = ()) -> None:
+        self.paths = {one.path: one.read_at for one in grafts}
+        self._parents = {os.path.dirname(path) for path in self.paths}
+        self._made_ns = min((one.made_ns for one in grafts), default=None)
+        self._devices: dict[int, int] = {}
+        self._stats: dict[bytes, os.stat_result | OSError] = {}
+        for one in grafts:
+            try:
+                stat = os.stat(one.read_at, follow_symlinks=False)
+            except OSError as error:
+                self._stats[one.path] = error
+                continue
+            self._stats[one.path] = stat
+            if stat.st_dev != one.device:
+                self._devices[stat.st_dev] = one.device
+
+    def open_directory(self, path: bytes, name: bytes, parent_fd: int | None) -> int:
+        """Descriptor of a directory, symlinks refused. name: its path, or its name in the parent. Raises OSError."""
+        found = self.paths.get(path)
+        if found is not None:
+            return open_through(found, OPEN_DIRECTORY)
+        fd = scanner.open_directory(name, parent_fd)
+        if self._devices:
+            stat = os.fstat(fd)
+            if stat.st_ino == _BTRFS_STUB and parent_fd is not None:
+                above = os.fstat(parent_fd)
+                if above.st_dev in self._devices and above.st_dev != stat.st_dev:
+                    os.close(fd)
+                    raise OSError("a subvolume that is in no snapshot of this run")
+        return fd
+
+    def look(
+        self, directory: bytes, fd: int, names: list[bytes]
+    ) -> tuple[list[Seen], list[tuple[bytes, OSError]]]:
+        """What is in a directory, as `scanner.look` has it. directory: its path."""
+        seen, failed = scanner.look(fd, names)
+        if directory not in self._parents:
+            return seen, failed
+        top = directory.rstrip(b"/") + b"/"
+        found: list[Seen] = []
+        for one in seen:
+            stat = self._stats.get(top + one.name, one.stat)
+            if isinstance(stat, OSError):
+                failed.append((one.name, stat))
+            else:
+                found.append(Seen(one.name, stat))
+        return found, failed
+
+    def began_ns(self, began_ns: int) -> int:
+        """When what is read was as it is read. began_ns: when the run began."""
+        return began_ns if self._made_ns is None else min(began_ns, self._made_ns)
+
+    def is_other(self, above: os.stat_result, stat: os.stat_result) -> bool:
+        """Whether an entry lies on another file system than the directory above it, where they show."""
+        return above.st_dev != stat.st_dev and self._device(above) != self._device(stat)
+
+    def _device(self, stat: os.stat_result) -> int:
+        return self._devices.get(stat.st_dev, stat.st_dev)
+
+
+def snapshot_directories(mounts: Sequence[Mount]) -> list[bytes]:
+    """Where snapshots of btrfs stand, at each path that shows them: never backed up."""
+    found: set[bytes] = set()
+    ours = os.fsencode(SNAPSHOTS_NAME)
+    known = [mount for mount in mounts if mount.type == "btrfs"]
+    for mount in known:
+        for other in known:
+            top = mount.root.rstrip(b"/") + b"/"
+            root = other.root.rstrip(b"/") + b"/"
+            if other.source == mount.source and root.startswith(top):
+                found.add(os.path.join(mount.path, root[len(top) :], ours))
+    return sorted(found)
+
+
+NO_GRAFTS = Grafts()

@@ -1,0 +1,306 @@
+"""Runs that read from snapshots of btrfs, on a loop device: what comes back, what is read again, what is removed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from backupd.cancel import Cancel
+from backupd.command_errors import FsSnapshotError, FsSnapshotProgramError, FsSnapshotRightError
+from backupd.errors import BackupError
+from backupd.model import events
+from backupd.model.fs_snapshot_words import SNAPSHOTS_NAME
+from backupd.model.fs_snapshots import FsSnapshotOrder
+from backupd.model.grafts import Graft
+from backupd.operations.context import JobContext
+from backupd.operations.fs_snapshots import running
+from backupd.operations.fs_snapshots.contract import Made
+from backupd.operations.fs_snapshots.record import Records
+from backupd.settings import directories
+from tests.support.backing_up import Bench, counts, problems, read_bytes, run_of
+from tests.support.mounting import btrfs, unmount
+
+pytestmark = [
+    pytest.mark.platform("linux"),
+    pytest.mark.root,
+    pytest.mark.needs("mkfs.btrfs", "btrfs", "losetup", "mount", "umount"),
+]
+SET, JOB, OTHER_JOB = "b" + "5" * 32, "j" + "1" * 32, "j" + "2" * 32
+
+
+class Scene:
+    """A btrfs with a bench whose source is a directory in it."""
+
+    def __init__(self, above: Path, top: Path) -> None:
+        self.bench, self.top = Bench(above), top
+        self.bench.source = top / "data"
+        subvolume(self.bench.source)
+        self.told: list[events.FromJob] = []
+        self.variables: dict[str, str] = {}
+
+    def run(self, verb: Any = "make", job: str = JOB, **options: Any) -> list[Graft]:
+        """Carry out an order; the grafts it tells."""
+        sources = options.pop("sources", [bytes(self.bench.source)])
+        order = FsSnapshotOrder(place="", verb=verb, set_id=SET, job_id=job, sources=sources, **options)
+        environ, self.told = {**self.bench.machine.environ, **self.variables}, []
+        found = directories.find(environ)
+        self.context = JobContext(order, self.bench.clock, Cancel(), environ, found, self.told.append)
+        self.records = Records(found.state)
+        running.run(order, self.context)
+        items = [event.item["grafts"] for event in self.told if isinstance(event, events.Item)]
+        return msgspec.convert(items[0], list[Graft]) if items else []
+
+    @contextmanager
+    def made(self, **options: Any) -> Iterator[list[Graft]]:
+        """Snapshots stand while the block runs."""
+        yield self.run(**options)
+        self.run("remove")
+        assert self.standing() == [] == self.records.jobs()
+
+    def standing(self) -> list[str]:
+        """Names of what lies in the directory of ours."""
+        holder = self.top / SNAPSHOTS_NAME
+        return sorted(os.listdir(holder)) if holder.exists() else []
+
+    def said(self) -> str:
+        return "\n".join(event.message for event in self.told if isinstance(event, events.Log))
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Generator[Scene, None, None]:
+    with btrfs(tmp_path / "top", tmp_path / "image") as top:
+        yield Scene(tmp_path, top)
+
+
+def subvolume(path: Path) -> None:
+    subprocess.run(["btrfs", "subvolume", "create", path], check=True, capture_output=True)
+
+
+def test_what_comes_back_is_as_of_the_snapshot(scene: Scene) -> None:
+    """Small and large files, links, a subvolume below and what is mounted there, at the paths where they show."""
+    source = scene.bench.source
+    subvolume(source / "below")
+    wanted = {source / "letter": b"old", source / "below" / "note": b"old", source / "large": os.urandom(9 << 20)}
+    for path, content in wanted.items():
+        path.write_bytes(content)
+    os.link(source / "letter", source / "twin")
+    (source / "usb").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", source / "usb"], check=True)
+    try:
+        (source / "usb" / "live").write_bytes(b"old")
+        with scene.made() as grafts:
+            assert {one.path for one in grafts if one.read_at != one.path} == {bytes(source), bytes(source / "below")}
+            for path in wanted:
+                path.write_bytes(b"rewritten")
+            (source / "later").write_bytes(b"new")
+            (source / "usb" / "live").write_bytes(b"new")
+            outcome = scene.bench.back_up(grafts=grafts)
+        assert outcome.done.exit_code == 0
+        restored = scene.bench.restore()
+        assert {path: (restored / path.relative_to(source)).read_bytes() for path in wanted} == wanted
+        assert (restored / "letter").stat().st_ino == (restored / "twin").stat().st_ino
+        assert (restored / "usb" / "live").read_bytes() == b"new"
+        assert sorted(os.listdir(restored)) == ["below", "large", "letter", "twin", "usb"]
+    finally:
+        unmount(source / "usb")
+
+
+def test_what_did_not_change_is_not_read_again(scene: Scene) -> None:
+    """A snapshot has another device number each time, and a run with one follows a run without."""
+    subvolume(scene.bench.source / "below")
+    for number in range(20):
+        scene.bench.write(f"{number % 3}/{number}")
+        scene.bench.write(f"below/{number}")
+    roots = set()
+    for is_in_snapshot in (False, True, True):
+        with scene.made() as grafts:
+            outcome = scene.bench.back_up(grafts=grafts if is_in_snapshot else [])
+        roots.add(run_of(outcome)["bytes"]["new"] > 0)
+        assert (counts(outcome)["same"], read_bytes(outcome)) in ((0, 400), (40, 0))
+    assert counts(outcome)["same"] == 40
+    scene.bench.write("0/0", b"something else")
+    with scene.made() as grafts:
+        assert (counts(outcome := scene.bench.back_up(grafts=grafts))["changed"], read_bytes(outcome)) == (1, 14)
+
+
+def test_a_change_right_after_the_snapshot_is_not_missed_however_late_the_run_begins(scene: Scene) -> None:
+    """A file with the stamps of the moment of the snapshot may have been written to in that very moment."""
+    scene.bench.write("file", b"one")
+    scene.bench.clock.ahead_seconds = 0
+    read = []
+    for _ in range(3):
+        with scene.made() as grafts:
+            # Another destination came first.
+            scene.bench.clock.ahead_seconds += 3600
+            read.append(read_bytes(scene.bench.back_up(grafts=grafts)))
+    assert read == [3, 3, 0]
+
+
+def test_other_file_systems_are_those_that_show(scene: Scene) -> None:
+    """With one_file_system a subvolume below is left out as before, and no snapshot made of it."""
+    subvolume(scene.bench.source / "below")
+    scene.bench.write("below/out")
+    scene.bench.write("in/file")
+    with scene.made(one_file_system=True) as grafts:
+        assert len(scene.standing()) == 1
+        outcome = scene.bench.back_up(grafts=grafts, one_file_system=True)
+    assert counts(outcome)["left_out"] == 1
+    restored = scene.bench.restore()
+    assert (sorted(os.listdir(restored)), os.listdir(restored / "below")) == (["below", "in"], [])
+
+
+def test_the_root_is_a_source_like_any_other(scene: Scene) -> None:
+    """Read elsewhere than at /; what is mounted below is another file system, directories of the root, too."""
+    scene.bench.write("deep/file")
+    subvolume(scene.bench.source / "other")
+    stat = os.stat(scene.bench.source)
+    graft = Graft(path=b"/", read_at=bytes(scene.bench.source), device=stat.st_dev, made_ns=0)
+    outcome = scene.bench.back_up(sources=[b"/"], grafts=[graft], one_file_system=True)
+    assert (counts(outcome)["seen"], counts(outcome)["left_out"]) == (1, 1)
+    assert outcome.done.exit_code == 0
+
+
+def test_the_directory_of_ours_is_in_no_backup(scene: Scene) -> None:
+    """Of a set without snapshots neither, while another one's stand there."""
+    scene.bench.write("file")
+    with scene.made() as grafts:
+        assert scene.standing() != []
+        for taken in (grafts, []):
+            scene.bench.back_up(sources=[bytes(scene.top)], grafts=taken)
+            restored = scene.bench.restore().parent
+            assert [path.name for path in restored.rglob("*")] == ["data", "file"]
+
+
+def test_a_subvolume_that_no_snapshot_holds_is_a_problem(scene: Scene) -> None:
+    """It shows as an empty directory in the snapshot of the one above: that would be taken for the truth."""
+    with scene.made() as grafts:
+        pass
+    subvolume(scene.bench.source / "unseen")
+    with scene.made(sources=[bytes(scene.bench.source)]) as grafts:
+        outcome = scene.bench.back_up(grafts=[one for one in grafts if not one.path.endswith(b"unseen")])
+    assert outcome.done.exit_code == 3
+    assert "in no snapshot" in problems(outcome)[0]["message"]
+
+
+def test_parts_and_read_only_subvolumes_and_mounts_of_both(scene: Scene) -> None:
+    """A bind mount of a directory has the snapshot of the subvolume that it lies in; what can't change has none."""
+    bound = scene.bench.above / "bound"
+    bound.mkdir()
+    scene.bench.write("dir/file", b"old")
+    fixed = scene.bench.source / "fixed"
+    command = ["btrfs", "subvolume", "snapshot", "-r", str(scene.bench.source), str(fixed)]
+    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(["mount", "--bind", scene.bench.source / "dir", bound], check=True)
+    try:
+        with scene.made(sources=[bytes(bound), bytes(scene.bench.source)]) as grafts:
+            at = {one.path: one.read_at for one in grafts}
+            assert at[bytes(fixed)] == bytes(fixed)
+            assert at[bytes(bound)] == at[bytes(scene.bench.source)] + b"/dir"
+            assert len(scene.standing()) == 1
+            (bound / "file").write_bytes(b"new")
+            outcome = scene.bench.back_up(sources=[bytes(bound)], grafts=grafts)
+        assert read_bytes(outcome) == 3
+        scene.bench.restore()
+        (restored,) = scene.bench.above.glob("restored*/**/bound/file")
+        assert restored.read_bytes() == b"old"
+    finally:
+        unmount(bound)
+
+
+def test_leftovers_go_by_name_and_place_and_nothing_else_does(scene: Scene) -> None:
+    """With a record of the former job and without; of another set, of a person, of a name that only looks like ours."""
+    scene.bench.write("file")
+    scene.run(job=OTHER_JOB)
+    (left,) = scene.standing()
+    holder = scene.top / SNAPSHOTS_NAME
+    others = [left.replace(SET, "b" + "6" * 32), f"{left}0", "mine"]
+    for name in others:
+        subvolume(holder / name)
+    record = scene.records.read(OTHER_JOB)
+    scene.records.write(OTHER_JOB, [])
+    # Without a record: found by its name before the next snapshot of the set is made.
+    scene.run()
+    assert "left behind" in scene.said()
+    assert left not in scene.standing()
+    scene.run("remove")
+    # By its record, whatever is there; twice is once.
+    scene.run(job=OTHER_JOB)
+    scene.run("sweep")
+    assert "left behind" in scene.said()
+    assert scene.records.jobs() == []
+    for place in (str(scene.bench.source), str(holder / "mine"), str(scene.top / left)):
+        scene.records.write(OTHER_JOB, [msgspec.structs.replace(record[0], place=place)])
+        scene.run("sweep")
+        assert "no place of ours" in scene.context.warnings[0]
+    assert sorted(scene.standing()) == sorted(others)
+    assert (scene.bench.source / "file").exists()
+    scene.records.write(OTHER_JOB, [Made(kind="vss", place="C:", name="x")])
+    scene.run("sweep")
+    assert "nobody here knows" in scene.context.warnings[0]
+
+
+def test_a_directory_of_ours_that_is_not_ours_is_refused(scene: Scene) -> None:
+    holder = scene.top / SNAPSHOTS_NAME
+    holder.mkdir()
+    holder.chmod(0o777)
+    with pytest.raises(FsSnapshotError, match="not a directory of backupd's alone"):
+        scene.run()
+    holder.rmdir()
+    elsewhere = scene.bench.above / "elsewhere"
+    elsewhere.mkdir()
+    holder.symlink_to(elsewhere)
+    with pytest.raises(FsSnapshotError, match="not a directory of backupd's alone"):
+        scene.run()
+    assert os.listdir(elsewhere) == []
+    assert scene.records.jobs() == []
+
+
+def test_where_none_can_be_made_the_set_says_what_then(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that has none, another kind than is wanted, no right, a read-only mount; half of two sources."""
+    plain = scene.bench.above / "plain"
+    plain.mkdir()
+    both = [bytes(scene.bench.source), bytes(plain)]
+    with pytest.raises(FsSnapshotError, match="which has no snapshots"):
+        scene.run(sources=both)
+    assert scene.standing() == []
+    with scene.made(sources=both, fallback="live") as grafts:
+        assert [one.path for one in grafts] == [bytes(scene.bench.source)]
+        assert "read as it is" in scene.context.warnings[0]
+    with pytest.raises(FsSnapshotError, match="no snapshots of zfs"):
+        scene.run(kind="zfs")
+    subprocess.run(["mount", "-o", "remount,ro", scene.top], check=True)
+    with pytest.raises(FsSnapshotError, match="[Rr]ead-only"):
+        scene.run()
+    monkeypatch.setattr("backupd.operations.fs_snapshots.btrfs.may_administrate", lambda: False)
+    with pytest.raises(FsSnapshotRightError) as refused:
+        scene.run()
+    assert "--with fs-snapshots" in refused.value.hint
+
+
+def test_a_missing_program_is_named_with_its_package(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backupd.operations.fs_snapshots.programs._PATH", "/nowhere")
+    scene.variables["PATH"] = "/nowhere"
+    with pytest.raises(FsSnapshotProgramError, match="btrfs is not installed") as missing:
+        scene.run()
+    assert "btrfs-progs" in missing.value.hint
+    assert scene.run(fallback="live") == []
+
+
+def test_a_record_that_nobody_can_read_stops_nothing(scene: Scene) -> None:
+    scene.run("sweep")
+    path = Path(scene.records.directory)
+    path.mkdir()
+    (path / f"{OTHER_JOB}.json").write_bytes(b'[{"kind": 5}]')
+    with pytest.raises(BackupError):
+        scene.records.read(OTHER_JOB)
+    assert scene.run() != []
+    assert "can't be read" in scene.context.warnings[0]
+    scene.run("remove")
+    assert scene.standing() == []
