@@ -80,7 +80,7 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/destination/sftp/session.py:Session._frame": "frames by length; tests/unit/destination",
     "backupd/destination/stores.py:open_once": _ADDRESS,
     "backupd/destination/volumes.py:parse_disk_information": "macOS says it; tests/unit/destination/test_volumes.py",
-    "backupd/operations/backup/session.py:_stand_in": _ENCODES,
+    "backupd/operations/backup/ending.py:_stand_in": _ENCODES,
     "backupd/model/traffic.py:Traffic.of": "of a job of our own; others: tests/unit/daemon/test_traffic.py",
     "backupd/operations/backup/opening.py:_make": _ENCODES,
     "backupd/operations/backup/opening.py:_open_own": _ENCODES,
