@@ -12,7 +12,7 @@ from typing import Any, cast
 from backupd.errors import NotFoundError
 from backupd.model import (
     command_orders,
-    config_order,
+    config_orders,
     destination_orders,
     events,
     explain_order,
@@ -56,7 +56,7 @@ OPERATIONS: dict[type[orders.Order], str] = {
     destination_orders.DestinationSessionsOrder: "backupd.operations.destination_sessions:run",
     destination_orders.DestinationAdoptOrder: "backupd.operations.destination_adopt:run",
     watch_orders.WatchOrder: "backupd.operations.watching:run",
-    config_order.ConfigCheckOrder: "backupd.operations.config_check:run",
+    config_orders.ConfigCheckOrder: "backupd.operations.config_check:run",
     explain_order.ExplainOrder: "backupd.operations.explain:run",
     search_orders.SuggestOrder: "backupd.operations.suggest:run",
     search_orders.CoverageOrder: "backupd.operations.coverage:run",

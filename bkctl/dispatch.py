@@ -8,7 +8,7 @@ from urllib.parse import quote
 from backupd.errors import AccessError, DaemonUnreachableError, UsageError
 from backupd.model.any_order import AnyOrder
 from backupd.model.api import DestinationList, DestinationView, Overview, Started, StartRestore
-from backupd.model.config_order import ConfigCheckOrder
+from backupd.model.config_orders import ConfigCheckOrder
 from backupd.model.destination_orders import ProxyTestOrder
 from backupd.model.orders import (
     BackupOrder,

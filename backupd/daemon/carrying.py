@@ -237,16 +237,15 @@ class Carrier:
         snapshot: str,
     ) -> Outcome:
         """Copy the snapshot that the job has made at the source. Raises BackupError where that can't be begun."""
-        request = job.request.backup
-        if request is None:
+        if (request := job.request.backup) is None:
             raise SourceNotFoundError("the job names nothing to do")
         limits = limits_of(job, stored, request, self._clock.now_ns())
         is_there = self._known.repository(stored.id, destination.id) is not None
         order = copy_order(stored, source, known, destination.text, limits=limits, snapshot=snapshot, existing=is_there)
         order = await asyncio.to_thread(with_secrets, order, stored.text)
         space = await quotas.limits(self._database, self._known, stored, destination)
-        order = msgspec.structs.replace(order, space=space)
-        return await self._converse(job, order, self._note_for(stored.id, destination))
+        note = self._note_for(stored.id, destination)
+        return await self._converse(job, msgspec.structs.replace(order, space=space), note)
 
     async def _keep_ended(
         self, job: LiveJob, stored: StoredSet, destination: StoredDestination, outcome: Outcome, began_ns: int
@@ -371,8 +370,7 @@ class Carrier:
                 else:
                     job.hear(event)
         finally:
-            job.child = None
-            job.open_ask = None
+            job.child = job.open_ask = None
             ending = await child.end()
             self._bandwidth.release(order)
             if last is None:

@@ -97,9 +97,7 @@ async def _assemble(
 ) -> tuple[Services, Server]:
     definitions = Definitions(database, clock)
     await definitions.reload()
-    for_jobs = {name: value for name, value in environment.items() if name not in OWN_VARIABLES}
-    if places.owns_state:
-        for_jobs["BACKUPD_STATE"] = places.state
+    for_jobs = _environment_of_jobs(environment, places)
     notices = Notices(database, definitions, clock, for_jobs)
     told = partial(tell_credentials, notices)
     configuration = Configuration(places.config, database, definitions, clock, told)
@@ -172,6 +170,11 @@ async def _assemble(
 
     await jobs.restore_from_catalog(free_of_orphans)
     return services, Server(ROUTES, gate, services)
+
+
+def _environment_of_jobs(environment: Mapping[str, str], places: DaemonPlaces) -> dict[str, str]:
+    found = {name: value for name, value in environment.items() if name not in OWN_VARIABLES}
+    return {**found, "BACKUPD_STATE": places.state} if places.owns_state else found
 
 
 async def _metrics(services: Services) -> str:

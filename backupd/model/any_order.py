@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backupd.model.command_orders import CommandOrder
-from backupd.model.config_order import ConfigCheckOrder
+from backupd.model.config_orders import ConfigCheckOrder
 from backupd.model.destination_orders import (
     DestinationAdoptOrder,
     DestinationHealOrder,

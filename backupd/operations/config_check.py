@@ -6,7 +6,7 @@ from typing import Any
 
 from backupd.errors import BackupError, ConfigError
 from backupd.model import events
-from backupd.model.config_order import ConfigCheckOrder
+from backupd.model.config_orders import ConfigCheckOrder
 from backupd.model.sets import DestinationText
 from backupd.operations.context import JobContext, error_fields
 from backupd.settings.config_documents import check, check_noticed, raise_all, read, remarks, sentences

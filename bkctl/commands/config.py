@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from backupd.model.api import Change, ConfigView, EditSetting, Nothing
-from backupd.model.config_order import ConfigCheckOrder
+from backupd.model.config_orders import ConfigCheckOrder
 from backupd.model.destination_orders import ProxyTestOrder
 from backupd.model.store_access import StoreAccess
 from bkctl import options

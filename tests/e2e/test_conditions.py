@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 from collections.abc import Generator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -135,6 +136,10 @@ def test_a_source_on_a_drive_that_is_away_is_skipped_by_hand_too(daemon: Roaming
         assert document["error"]["message"] == f"docs is skipped: nothing is mounted on {source}"
         assert "bkctl set edit docs --if-mounted ''" in document["error"]["hint"]
     assert {report["status"] for report in daemon.good("report", "list")["reports"]} == {"skipped"}
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    away = daemon.home / "away"
+    daemon.good("set", "create", "mine", "--source", f"home@{user}", "--to", place, "--if-present", away)
+    assert daemon.json("backup", "mine")["exit"] == 75, "a shortcut means a source"
     daemon.good("set", "edit", "docs", "--if-mounted", "/", "--add-source", source)
     assert daemon.json("backup", "docs")["exit"] == 3
 

@@ -26,7 +26,7 @@ from backupd.index.reader import decode_all
 from backupd.index.writer import encode_index
 from backupd.model import (
     api,
-    config_order,
+    config_orders,
     events,
     filters,
     notice_api,
@@ -280,7 +280,7 @@ _ORDERS: tuple[AnyOrder, ...] = (
     orders.ReplicateOrder(place="/p", to="/q", set_names=["documents"], latest=True),
     orders.SnapshotDiffOrder(place="/p", selection=_SELECTION),
     orders.KeyOrder(place="/p", verb="add", new_secret=b"secret"),
-    config_order.ConfigCheckOrder(place="", documents=[sets.ConfigDocument(name="x", text="sets: []")]),
+    config_orders.ConfigCheckOrder(place="", documents=[sets.ConfigDocument(name="x", text="sets: []")]),
 )
 _BODIES: dict[Any, tuple[object, ...]] = {
     api.EditSet: (api.EditSet(text=_SET),),

@@ -66,6 +66,7 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/destination/pacing.py:Pace._rates": _TABLE,
     "backupd/destination/pacing.py:Pace._try": _TABLE,
     "backupd/destination/pacing.py:Pace.give_back": _TABLE,
+    "backupd/destination/pool/locking.py:_says_lock": _ADDRESS,
     "backupd/destination/pool/opening.py:assembled": _ADDRESS,
     "backupd/daemon/area_figures.py:_told": "of our own catalog; others: tests/unit/daemon/test_area_figures.py",
     "backupd/daemon/volumes.py:keep": _OWN,

@@ -264,7 +264,7 @@ class _Finding:
 
 
 def _listed(directory: bytes, name: bytes) -> bytes:
-    """A name that is there as its directory lists it: on some volumes neither case nor composition of letters counts."""
+    """A name that is there as its directory lists it: on some volumes neither case nor composition of letters count."""
     if name.isascii():
         if name.swapcase() == name:
             return name

@@ -1,4 +1,4 @@
-"""The order that checks documents of settings."""
+"""What a process of the settings is told to do."""
 
 from __future__ import annotations
 
