@@ -8,8 +8,7 @@ from collections.abc import Collection
 
 from backupd.cache.file_states import FileStatesPart, forget_oldest, read_file_states
 from backupd.errors import BackupError
-from backupd.model.files import FileStateName
-from backupd.model.orders import KeptStates
+from backupd.model.files import FileStateName, KeptStates
 from backupd.settings.directories import ensure
 
 _log = logging.getLogger("backupd.jobs")

@@ -79,7 +79,7 @@ async def create_set(call: Call) -> SetChange:
     warnings = await _about_places(made.text, shortcuts, known)
     warnings += await asyncio.to_thread(command_warnings, made.text)
     warnings += await asyncio.to_thread(filter_warnings, made.text)
-    warnings += await _live_warnings(made.text)
+    warnings += await _live_warnings(with_paths(made.text, shortcuts))
     warnings += await untold([made.text], call.services.environment)
     change = Change(changed=True, dry_run=edit.dry_run, warnings=warnings)
     return SetChange(set=view(made, known, shortcuts), change=change)
@@ -102,8 +102,8 @@ async def edit_set(call: Call) -> SetChange:
         warnings += await asyncio.to_thread(command_warnings, made.text)
     if changes.keys() & {"filters", "unmatched", "only_types", "never_types"}:
         warnings += await asyncio.to_thread(filter_warnings, made.text)
-    if changes.keys() & {"sources", "filters", "streams", "tolerate"}:
-        warnings += await _live_warnings(made.text)
+    if changes.keys() & {"sources", "without", "filters", "streams", "tolerate"}:
+        warnings += await _live_warnings(with_paths(made.text, shortcuts))
     if "conditions" in changes:
         warnings += await untold([made.text], call.services.environment)
     call.services.scheduler.nudge()

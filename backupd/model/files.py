@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from backupd.model.structs import Struct
+from backupd.model.structs import Strict, Struct
 
 FileStateName = Literal["waiting", "running", "stored", "unchanged", "left_out", "failed"]
 
@@ -21,3 +21,12 @@ class FileState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How many it stands for."""
     destination: str = ""
     """Where this run of the set stores."""
+
+
+class KeptStates(Strict, frozen=True, kw_only=True):
+    """Where a run keeps the states of its files."""
+
+    path: str
+    """Absolute; appended to, so that the parts of one job share it."""
+    destination: str
+    """Name of the destination that this part of the job stores in."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from backupd.model.cache_modes import FULL, CacheUse
+from backupd.model.files import KeptStates
 from backupd.model.filters import FilterText, FilterWords
 from backupd.model.grafts import Graft
 from backupd.model.quotas import AccountLimit, SpaceLimits
@@ -83,15 +84,6 @@ class FurtherPlace(Strict, frozen=True, kw_only=True):
     own: OwnRepository
     existing: bool = False
     space: SpaceLimits | None = None
-
-
-class KeptStates(Strict, frozen=True, kw_only=True):
-    """Where a run keeps the states of its files."""
-
-    path: str
-    """Absolute; appended to, so that the parts of one job share it."""
-    destination: str
-    """Name of the destination that this part of the job stores in."""
 
 
 class Order(Strict, frozen=True, kw_only=True):

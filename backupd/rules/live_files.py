@@ -36,9 +36,13 @@ _WORDS = {
 class LiveFiles:
     """Counts them by kind while a walk looks at names."""
 
-    def __init__(self, tolerances: Tolerances) -> None:
-        """tolerances: of the set, which may say that some of them are well."""
+    def __init__(self, tolerances: Tolerances, frozen: Collection[bytes] = ()) -> None:
+        """tolerances: of the set, which may say that some of them are well.
+
+        frozen: directories that are read as of one moment: a database recovers from that as from a power cut.
+        """
         self._tolerances = tolerances
+        self._frozen = tuple(path.rstrip(b"/") + b"/" for path in frozen)
         self._found: dict[str, tuple[list[bytes], int]] = {}
         self._hints: dict[str, tuple[list[bytes], int]] = {}
 
@@ -89,7 +93,7 @@ class LiveFiles:
 
     def _count(self, into: dict[str, tuple[list[bytes], int]], kind: str, directory: bytes, name: bytes) -> None:
         path = directory.rstrip(b"/") + b"/" + name
-        if self._tolerances.of(path, "live") == "ok":
+        if path.startswith(self._frozen) or self._tolerances.of(path, "live") == "ok":
             return
         paths, count = into.setdefault(kind, ([], 0))
         if count < _MOST_NAMED:

@@ -23,9 +23,10 @@ _MOST_NAMES = 10_000
 def live_warnings(text: SetText) -> list[str]:
     """A sentence for each kind of database whose files lie in a set's sources, not far below them; reads directories.
 
-    What can't be read says nothing, nor does a set with filter files: its runs warn. text: one that was checked.
+    What can't be read says nothing, nor does a set with filter files: its runs warn. Nothing is told of a set that
+    reads from snapshots of file systems. text: one that was checked, with paths in place of shortcuts.
     """
-    if any(one.file is not None for one in text.filters):
+    if text.fs_snapshot != "off" or any(one.file is not None for one in text.filters):
         return []
     try:
         filters = Filters(rules_of([FilterWord(kind="text", text=one) for one in text.filters], {}))

@@ -53,6 +53,7 @@ def test_all_of_once_reaches_the_job(bkctl: Bkctl, tmp_path: Path) -> None:
     order = bkctl.order(
         *("once", "src", "--to", "./p", "--name", "docs", "--host", "h", "--existing", "--if-running", "skip"),
         *("--tag", "a=b=c", "--tag", "d=", "--dry-run", "--one-file-system", "--jobs", "3", "--no-cache"),
+        "--follow-links",
         *("--limit-upload", "20 Mbit/s", "--limit-download", "2MiB/s"),
         *("--compression", "best", "--deduplication", "path", "--chunk-size", "64K", "--encryption", "custom"),
         *("--cipher", "AES_128_GCM", "--block-size", "64M", "--no-check-before-sending", "--stop-after", "4h"),
@@ -69,6 +70,7 @@ def test_all_of_once_reaches_the_job(bkctl: Bkctl, tmp_path: Path) -> None:
         "tags": {"a": "b=c", "d": ""},
         "dry_run": True,
         "one_file_system": True,
+        "follow_links": True,
         "filter_words": {
             "unmatched": "exclude",
             "only_types": ["images", ".psd"],

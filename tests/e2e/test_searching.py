@@ -35,10 +35,12 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Generator[Machine, None
     (disk / os.fsdecode(b"caf\xe9.pst")).write_bytes(b"x" * 50)
     (disk / "link.pst").symlink_to("old.pst")
     os.utime(disk / "old.pst", (SystemClock().now_ns() / 10**9 - 400 * DAY,) * 2)
-    daemon.start()
-    daemon.good("set", "create", "home", "--source", disk / "sub", "--to", top / "to")
-    yield made
-    daemon.stop()
+    try:
+        daemon.start()
+        daemon.good("set", "create", "home", "--source", disk / "sub", "--to", top / "to")
+        yield made
+    finally:
+        daemon.stop()
 
 
 def _names(result: dict[str, Any]) -> list[str]:

@@ -30,9 +30,11 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Generator[Machine, None
     made.add("alice", 'Doku"mente/letter', "notes", f"$(touch {apart}/run)/film", says=says)
     bob = made.add("bob", "Documents/thesis", "Videos/film", ".config/x")
     os.mkfifo(bob / ".config" / "user-dirs.dirs")
-    made.daemon.start()
-    yield made
-    made.daemon.stop()
+    try:
+        made.daemon.start()
+        yield made
+    finally:
+        made.daemon.stop()
 
 
 @OF_ROOT
@@ -120,13 +122,15 @@ def test_a_users_own_daemon_means_its_user() -> None:
             daemon.prefix += [f"--inh-caps={capability}", f"--ambient-caps={capability}"]
             os.chown(daemon.config, UID, UID)
         daemon.start()
-        write(home / "Documents" / "letter")
-        write(home / "documents" / "other")
-        words = ("--source", "documents", "--source", "./documents", "--to", home / "to")
-        made = daemon.good("set", "create", "mine", *words)["set"]
-        assert made["sources"] == ["documents", f"{home}/documents"]
-        assert [one["paths"] for one in made["shortcuts"]] == [[f"{home}/Documents"]]
-        daemon.good("backup", "mine")
-        daemon.good("restore", "mine", "--to", home / "out", "--owner", "me")
-        assert sorted(path.name for path in (home / "out").rglob("*") if path.is_file()) == ["letter", "other"]
-        daemon.stop()
+        try:
+            write(home / "Documents" / "letter")
+            write(home / "documents" / "other")
+            words = ("--source", "documents", "--source", "./documents", "--to", home / "to")
+            made = daemon.good("set", "create", "mine", *words)["set"]
+            assert made["sources"] == ["documents", f"{home}/documents"]
+            assert [one["paths"] for one in made["shortcuts"]] == [[f"{home}/Documents"]]
+            daemon.good("backup", "mine")
+            daemon.good("restore", "mine", "--to", home / "out", "--owner", "me")
+            assert sorted(path.name for path in (home / "out").rglob("*") if path.is_file()) == ["letter", "other"]
+        finally:
+            daemon.stop()

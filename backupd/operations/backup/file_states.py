@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from backupd.cache.file_states import FileStatesWriter
 from backupd.errors import BackupError
 from backupd.model.events import FilesUnderWay
-from backupd.model.files import FileStateName
-from backupd.model.orders import KeptStates
+from backupd.model.files import FileStateName, KeptStates
 from backupd.model.work import FilesTask, RegionTask, StreamTask
 from backupd.repository.redoing import is_answered
 from backupd.repository.tasks import Assigned

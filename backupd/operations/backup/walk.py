@@ -37,7 +37,7 @@ class TreeWalk:
         self._tools, self._rules, self._caches = tools, rules, caches
         self._reading, self._tally, self._began_ns = reading, tally, began_ns
         self.root: DirectoryBuild | None = None
-        self.live = LiveFiles(rules.tolerances)
+        self.live = LiveFiles(rules.tolerances, rules.grafts.paths)
         self.open: dict[bytes, DirectoryBuild] = {}
         """Directories begun and not finished, by path, parents before children."""
         self._fds: dict[bytes, int] = {}

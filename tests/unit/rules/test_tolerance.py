@@ -141,6 +141,11 @@ def test_what_may_be_open_is_for_the_log_alone_and_lists_are_bounded() -> None:
     live.look(b"/s", [b"mail.pst", b"vm.QCOW2"])
     live.look(b"/s/known", [b"ibdata1"])
     assert (live.sentences([]), len(live.examples([]))) == ([], 2)
+    frozen = LiveFiles(Tolerances(), [b"/s/frozen"])
+    frozen.look(b"/s/frozen/db", [b"ibdata1"])
+    assert frozen.sentences([]) == []
+    frozen.look(b"/s/frozen2", [b"ibdata1"])
+    assert len(frozen.sentences([])) == 1
     live.look(b"/s/db", [b"t%d.ibd" % number for number in range(50)])
     assert live.sentences([])[0].startswith("/s/db/t0.ibd and 49 more: ")
     assert len(live.examples([])) == 12
@@ -162,4 +167,5 @@ def test_a_set_that_is_made_is_warned_of(tmp_path: Path) -> None:
     assert told(tolerate=[{"path": "app", "live": "ok"}]) == ["mysql"]
     assert told(streams=[{"name": "x", "sqlite": str(tmp_path / "app/x.db")}]) == ["mysql"]
     assert told(sources=[str(tmp_path / "none")]) == []
+    assert told(fs_snapshot="auto") == []
     assert told(filters=[{"file": "/none"}]) == []
