@@ -18,7 +18,7 @@ from backupd.errors import (
 )
 from backupd.model import events
 from backupd.model.destination_orders import DestinationSessionsOrder
-from backupd.operations.backup.session import end_dead_session
+from backupd.operations.backup.ending import end_dead_session
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, open_repository, split_place, writing
 from backupd.repository import identity, reserve

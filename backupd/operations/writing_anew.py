@@ -142,6 +142,7 @@ class WritingAnew:
     def _posted(self, at: SnapshotAt, also: Sequence[str]) -> Iterator[_Run]:
         """A session that is based on the old one, which stood there still after that. Raises ConflictError."""
         context, records = self._context, self._records
+        self._refuse_dropped(at.name)
         session = RunningSession(os.urandom(16), records, self._who, [at.name, *also], at.snapshot.started_ns)
         session.post(context.clock.now_ns())
         state, _ = mark_absent(self._tables, records)
@@ -150,9 +151,12 @@ class WritingAnew:
         publishing = Publishing(records, self._tables, journal, context.warn, honouring, state.generation)
         run = _Run(context, session, publishing)
         try:
-            if not self._stands(at.name):
+            try:
+                self._refuse_dropped(at.name)
+            except ConflictError:
                 run.abandon()
-                raise _dropped()
+                raise
+            session.relied = [at.name]
             yield run
         finally:
             # Where it did not end, the next run of the set ends the session by the journal.
@@ -172,6 +176,17 @@ class WritingAnew:
                 raise
             return True
         return False
+
+    def _refuse_dropped(self, name: str) -> None:
+        """Of one that was dropped what it holds may go at any moment. Raises ConflictError."""
+        if not self._stands(name):
+            raise _dropped()
+        _, unread = self._records.readable_void_names()
+        if unread:
+            raise ConflictError(
+                f"{min(unread)} can't be read: it may have dropped the snapshot that is to be written anew",
+                hint="bkctl check SET says what helps against that record",
+            )
 
     def _stands(self, name: str) -> bool:
         return name not in self._records.readable_void_names()[0] and self._records.place.size(name) is not None

@@ -83,6 +83,7 @@ class Looking:
         """
         records = self._records
         self._refuse_unknown()
+        records.forget_drops()
         gc, void = records.gc_state(), records.void_names()
         bad, damage = BadPlaces(), records.damage().values()
         bad.add_records(damage, gc.deleted)

@@ -144,6 +144,10 @@ class Records:
         """All drop records by name. Raises DamageError and others for one that can't be read."""
         return self._again(lambda: {name: self._drop_at(name) for name in self._drop_names()})
 
+    def forget_drops(self) -> None:
+        """Read them anew: who deletes goes by no record that can't be read any more, for then it may be given up."""
+        self._drops.clear()
+
     def void_names(self) -> set[str]:
         """Names that were dropped, void for ever. Raises as `drops`."""
         return {name for drop in self.drops().values() for name in drop.names}

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from backupd import durable_io
+from backupd.errors import ConflictError
 from backupd.index.layout import IndexContents
 from backupd.index.merge import merge_all
-from backupd.operations.backup.session import RunningSession, WriterIdentity, end_dead_session
+from backupd.operations.backup.ending import end_dead_session
+from backupd.operations.backup.session import RunningSession, WriterIdentity
 from backupd.operations.freeing import sessions
 from backupd.repository import index_loading
 from backupd.rules import space_plan
@@ -137,6 +139,23 @@ def test_a_writer_that_wakes_up_is_not_dropped(above: Path, faults: Faults, monk
     # Its put arrives after its name was taken: it is told that another run took it for dead.
     assert sleeper.wake() is not None
     stage.check_all()
+
+
+def test_a_run_whose_base_went_meanwhile_is_not_told_as_good(above: Path, faults: Faults) -> None:
+    """What it took over from that one unasked may be deleted: no root reached it any more."""
+    stage = Stage(above, Random(faults.seed))
+    one = stage.host("one")
+    one.edit()
+    one.back_up()
+    (base,) = (path for path in stage.place.objects.rglob("snapshots/*/*") if path.is_file())
+    one.edit()
+    stage.place.set_faults(Fault("hold", "put", "snapshots/"))
+    sleeper = Sleeper(stage.place, one.back_up)
+    assert sleeper.was_held
+    base.unlink()
+    error = sleeper.wake()
+    assert isinstance(error, ConflictError)
+    assert "goes on from is gone" in str(error)
 
 
 def test_a_block_that_was_cut_short_is_no_copy(above: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,17 +6,18 @@ import os
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
+from backupd import durable_io
 from backupd.errors import ConflictError
 from backupd.model.orders import CheckOrder
-from backupd.operations.backup.session import RunningSession, WriterIdentity, end_dead_session
-from backupd.repository.dropping import drop_snapshots
+from backupd.operations.backup.ending import end_dead_session
+from backupd.operations.backup.session import RunningSession, WriterIdentity
 from backupd.repository.index_loading import load_index
 from backupd.repository.records import Records
 from backupd.seal.header import ObjectKind
 from backupd.snapshot import naming
+from backupd.snapshot.naming import SnapshotName
 from backupd.snapshot.records import BlockList, Checkpoint, Drop
 from tests.support import damaging
 from tests.support.asleep import Asleep
@@ -51,10 +52,10 @@ class Writer:
         """Announce again."""
         return self.session.post(self.now_ns)
 
-    def checkpoint(self) -> None:
-        """Announce that all that the first snapshot holds was stored."""
-        draft = msgspec.structs.replace(self._content, id=self.session.id, is_complete=False)
-        self.session.post(self.now_ns, Checkpoint(draft.root, 0, 0), draft)
+    def check_point(self) -> int:
+        """Announce what a partial snapshot can be made of: of it all is there."""
+        content = self._content
+        return self.session.post(self.now_ns, Checkpoint(content.root, 1, 1000), content)
 
     def commit(self) -> None:
         """Under its own name, what the first snapshot holds."""
@@ -114,36 +115,70 @@ def test_an_announcement_of_who_was_ended_right_before_it_is_taken_back(history:
     assert other.sessions() == {}
 
 
+@pytest.mark.parametrize("is_own", [False, True])
+def test_what_a_writer_announced_after_its_end_makes_no_snapshot(history: History, is_own: bool) -> None:
+    """What it names may be deleted by then, and one that was killed right there takes nothing back."""
+    writer, other = Writer(history), history.records()
+    writer.check_point()
+    writer.check_point()
+    ended = (writer.session.id, writer.session.name, writer.now_ns, bytes(16))
+
+    def end() -> None:
+        # What was made of it was dropped, and nobody knows any more that it was.
+        assert end_dead_session(other, *ended, is_own=False) == writer.session.name
+        other.place.delete(writer.session.name)
+
+    writer.records.before, writer.records.after = end, _die
+    with pytest.raises(_KilledError):
+        writer.post()
+    assert len(other.sessions()[writer.session.id]) == 1
+    assert end_dead_session(other, *ended, is_own=is_own) is None
+    assert writer.session.name in other.void_names()
+    assert other.sessions() == {}
+    assert len(other.snapshot_names()) == 1
+
+
 class _KilledError(Exception):
     pass
 
 
-def _kill() -> None:
+def _die() -> None:
     raise _KilledError
 
 
-@pytest.mark.parametrize("is_own", [True, False])
-def test_nothing_is_made_of_what_was_announced_after_the_end(history: History, *, is_own: bool) -> None:
-    """Else a partial snapshot stands there of what was deleted, and a check tells of damage for ever."""
-    writer, other = Writer(history), history.records()
-    writer.checkpoint()
-    writer.post()
-    name = writer.session.name
+def test_where_listings_lag_a_writer_stays_announced_until_its_snapshot_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a cleaner whose two days are over just then sees neither, and deletes what the snapshot needs."""
 
-    def end() -> None:
-        assert end_dead_session(other, writer.session.id, name, writer.now_ns, bytes(16), is_own=False) == name
-        drop_snapshots(other, [name], writer.now_ns, bytes(16), "a test")
-        (record,) = [info.name for info in other.place.list("gc/")]
-        other.place.delete(record)
+    def refused(*_: object) -> None:
+        raise OSError(95, "not supported")
 
-    writer.records.before, writer.records.after = end, _kill
-    with pytest.raises(_KilledError):
-        writer.post()
-    assert len(other.sessions()[writer.session.id]) == 1
-    assert end_dead_session(other, writer.session.id, name, writer.now_ns, bytes(16), is_own=is_own) is None
-    assert other.sessions() == {}
-    assert name in other.readable_void_names()[0]
-    assert len(other.snapshot_names()) == 1
+    monkeypatch.setattr(durable_io, "publish_new", refused)
+    history = History(tmp_path, 71)
+    history.back_up({"a": 1000})
+    records = history.records()
+    ((first, numbers),) = records.sessions().items()
+    assert numbers[0] == 1, "no older one goes either, for newer ones may not be listed"
+    history.back_up({"b": 1000})
+    (second,) = records.sessions()
+    assert second != first, "the next run forgets the one before"
+    unlisted = _Unlisted(records.repository)
+    name = unlisted.readable_session(second, unlisted.sessions()[second])
+    assert name is not None
+    end_dead_session(unlisted, second, name.snapshot_name, 1, bytes(16))
+    assert second in records.sessions()
+    history.free(confirmed=records.repository.text_id[:9])
+    assert records.sessions() == {}
+    history.check_all()
+
+
+class _Unlisted(Records):
+    """Snapshots are not listed yet."""
+
+    def listed_snapshot_names(self) -> list[SnapshotName]:
+        """None."""
+        return []
 
 
 def _give_free(records: Records) -> None:

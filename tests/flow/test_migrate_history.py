@@ -14,7 +14,7 @@ from backupd.model.retention import RetentionText
 from backupd.repository.notes import write_note
 from backupd.sizes import KIB, MIB
 from backupd.snapshot.notes import PIN
-from backupd.snapshot.records import Note
+from backupd.snapshot.records import Drop, Note
 from tests.support.backing_up import read_bytes, run_of
 from tests.support.compare import compare_trees
 from tests.support.damaging import flip
@@ -150,6 +150,23 @@ def test_a_snapshot_with_damage_stays_and_is_told(history: History) -> None:
     history.free()
     history.check_all()
     assert _migrate(history, chunk_size_bytes=FINE)["left"] == []
+
+
+def test_nothing_is_written_anew_while_a_drop_record_cant_be_read(history: History) -> None:
+    """It may have dropped the old one: what the new one would take over from that may be deleted already."""
+    history.bench.write("a", history.random.randbytes(1000))
+    old = back_up(history)
+    history.bench.write("b", history.random.randbytes(1000))
+    back_up(history)
+    name = history.records().drop(Drop(["snapshots/another"], 1, bytes(16), "a test"))
+    (path,) = history.bench.place.glob(f"r*/{name}")
+    flip(0.5)(path)
+    found = migrate_as_told(history, deduplication="repository").result
+    assert found is not None
+    assert found["history"]["rewritten"] == []
+    assert [one["snapshot"] for one in found["history"]["left"]][-1:] == [old]
+    assert "can't be read" in str(found["history"]["left"])
+    assert history.records().sessions() == {}
 
 
 def test_pins_tags_and_metadata_go_along(history: History) -> None:

@@ -15,6 +15,7 @@ from backupd.errors import AnswerNeededError, BackupError, ConflictError, Damage
 from backupd.model.destination_orders import DestinationSessionsOrder
 from backupd.model.orders import CheckOrder, SnapshotListOrder
 from backupd.operations.backup.session import RunningSession, WriterIdentity
+from backupd.repository.looking import Looking
 from backupd.repository.notes import read_notes, write_note
 from backupd.repository.records import Records
 from backupd.seal.header import ObjectKind
@@ -239,6 +240,36 @@ def test_a_drop_record_goes_where_all_that_stands_is_whole(history: History) -> 
     assert (exit_code, len(_healed(result))) == (0, 1)
     assert history.free()["deleted"]["blocks"] >= 1
     history.check_all()
+
+
+def test_no_drop_record_is_done_without_while_space_is_freed(history: History) -> None:
+    """Whoever began that has read it, and deletes what comes back to sight."""
+    first = history.back_up({"gone": 300_000})
+    history.remove("gone")
+    history.back_up({"a": 1000})
+    history.drop(first)
+    records, given = history.records(), BlockList(1, [os.urandom(32)])
+    records.put(ObjectKind.CANDIDATES, naming.gc_name(1, "candidates"), given)
+    damaging.flip(0.5)(_one(history, "gc/drop-*"))
+    wanted: dict[str, Any] = {"repair": True, "confirmed": _SET, "accept_rollback": True}
+    assert _healed(_check(history, **wanted)[1]) == []
+    records.put(ObjectKind.DELETED, naming.gc_name(1, "deleted"), given)
+    assert len(_healed(_check(history, **wanted)[1])) == 1
+    history.check_all()
+
+
+def test_a_cleaner_goes_by_no_drop_record_that_cant_be_read_any_more(history: History) -> None:
+    """It may have been done without since he read it: then what it dropped is needed."""
+    first = history.back_up({"gone": 300_000})
+    history.back_up({"a": 1000})
+    history.drop(first)
+    folder = history.bench.above / "index"
+    folder.mkdir()
+    looking = Looking(history.records(), str(folder), lambda: None)
+    looking.look().index.tables.close()
+    damaging.flip(0.5)(_one(history, "gc/drop-*"))
+    with pytest.raises(DamageError, match="drop-"):
+        looking.look()
 
 
 def test_a_session_that_nobody_can_read_is_given_up_when_asked(history: History) -> None:

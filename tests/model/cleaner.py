@@ -1,12 +1,12 @@
-"""Freeing (DESIGN 8.3), compaction, merging of index objects, and the check that records damage."""
+"""Freeing (DESIGN 8.3), compaction, and merging of index objects."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from tests.model.dropping import merge_drops
-from tests.model.looking import Lists, load_damage, load_index, load_lists, load_retired, load_roots, load_sessions
-from tests.model.store import BAD, Delete, Get, Steps, Value, Wait, create, listed, read_all
+from tests.model.looking import Lists, load_damage, load_index, load_lists, load_roots, load_sessions
+from tests.model.store import BAD, Delete, Get, Steps, UnreadableError, Value, Wait, create, listed, read_all
 from tests.model.world import HOUR, World
 from tests.model.writer import end_dead_session
 
@@ -32,29 +32,32 @@ class _View:
 
 
 def free(world: World, *, compacts: bool) -> Steps:
-    """One generation: begin it or finish what another began."""
-    lists: Lists = yield from load_lists(world)
+    """One generation: begin it or finish what another began. Raises UnreadableError."""
+    known: dict[str, Value] = {}
+    lists: Lists = yield from load_lists(world, known, is_strict=True)
     yield from _finish_deleting(world, lists)
     number = max(lists.open, default=lists.newest + 1)
     view: _View | None = None
     if number not in lists.open:
-        view = yield from _look(world)
+        view = yield from _look(world, known)
         if compacts:
-            view = (yield from _compact(world, view)) or view
+            view = (yield from _compact(world, view, known)) or view
         candidates = yield from _candidates(world, view)
         if candidates is None or not candidates:
             return
         value: Value = {"by": world.draw("g"), "blocks": sorted(candidates)}
         # Where another one's stands, that is what we finish.
         yield from create(f"gc/{number:05d}.candidates", value)
-    if world.protocol.cleaner_waits and not (yield from _wait_for_sessions(world, number)):
+    if world.protocol.cleaner_waits and not (yield from _wait_for_sessions(world, number, known)):
         return
     standing = yield Get(f"gc/{number:05d}.candidates")
     if standing is None:
         # Closed and covered meanwhile.
         return
+    if standing is BAD:
+        raise UnreadableError
     if world.protocol.looks_twice or view is None:
-        view = yield from _look(world)
+        view = yield from _look(world, known)
     keeps = {block for session in view.sessions.values() for block in session["keeps"]}
     wanted = set(standing["blocks"]) - keeps
     last = _last_copies(view, wanted)
@@ -65,24 +68,28 @@ def free(world: World, *, compacts: bool) -> Steps:
     # Where listings lag, lists are never put together: whoever misses one would miss all.
     covers = sorted(view.lists.closed.keys() - {number}) if not world.is_lagging else []
     covers = covers if len(covers) >= _COVERS_FROM else []
-    gone = set().union(*view.lists.closed.values()) if covers else set()
+    gone = view.lists.deleted if covers and world.protocol.covering_lists_say_all else set()
     mine: Value = {"by": world.draw("g"), "blocks": sorted(wanted | gone), "covers": covers}
     is_ours = yield from create(f"gc/{number:05d}.deleted", mine)
     final = (yield Get(f"gc/{number:05d}.deleted")) if world.protocol.obeys_standing_list else mine
+    if final is BAD:
+        raise UnreadableError
     for block in final["blocks"]:
         yield Delete(f"blocks/{block}")
     for covered in covers if is_ours else []:
         # Its `.deleted` stays: a name is never free again.
         yield Delete(f"gc/{covered:05d}.candidates")
+        if not world.protocol.covered_lists_stay:
+            yield Delete(f"gc/{covered:05d}.deleted")
+    yield from _forget_ended(view)
     yield from _remove_void(view)
     yield from merge_drops(world)
 
 
-def _look(world: World) -> Steps:
-    """In this order: gc, damage, index, sessions, snapshots."""
-    lists = yield from load_lists(world)
-    _, bad = yield from load_damage()
-    retired = yield from load_retired()
+def _look(world: World, known: dict[str, Value]) -> Steps:
+    """In this order: gc, damage, index, sessions, snapshots. Raises UnreadableError."""
+    lists = yield from load_lists(world, None if world.protocol.reads_drops_anew else known, is_strict=True)
+    _, bad, retired = yield from load_damage(is_strict=True)
     places = yield from load_index()
     if world.protocol.reads_sessions_first:
         sessions = yield from load_sessions()
@@ -123,13 +130,13 @@ def _last_copies(view: _View, wanted: set[str]) -> set[str] | None:
     return last
 
 
-def _wait_for_sessions(world: World, number: int) -> Steps:
+def _wait_for_sessions(world: World, number: int, known: dict[str, Value]) -> Steps:
     """Until each posted session has ended or honours the list. False: not within a day and a half."""
     if world.is_lagging and world.protocol.settles_before_second_look:
         # Whoever posts later is sure to see the list; whoever posted before is sure to be seen.
         yield Wait(48 * HOUR)
     for _ in range(6):
-        lists: Lists = yield from load_lists(world)
+        lists: Lists = yield from load_lists(world, known, is_strict=True)
         sessions = yield from load_sessions()
         taken = set((yield from listed("snapshots/"))) | lists.void
         waiting = [
@@ -141,15 +148,24 @@ def _wait_for_sessions(world: World, number: int) -> Steps:
             yield Wait(6 * HOUR)
         else:
             for session in waiting:
-                yield from end_dead_session(world, session)
+                yield from end_dead_session(world, session, sessions[session]["name"])
     return False
 
 
 def _finish_deleting(world: World, lists: Lists) -> Steps:
     """What a cleaner that was killed had no time to delete."""
     there = {name[7:] for name in (yield from listed("blocks/"))}
-    for block in sorted(there & set().union(*lists.closed.values()) if lists.closed else set()):
+    for block in sorted(there & lists.deleted):
         yield Delete(f"blocks/{block}")
+
+
+def _forget_ended(view: _View) -> Steps:
+    """Posts of sessions whose name is taken or void."""
+    taken = set((yield from listed("snapshots/"))) | view.lists.void
+    for session, post in sorted(view.sessions.items()):
+        if post["name"] in taken:
+            for name in (yield from listed(f"sessions/{session}/")):
+                yield Delete(name)
 
 
 def _remove_void(view: _View) -> Steps:
@@ -160,7 +176,7 @@ def _remove_void(view: _View) -> Steps:
             yield Delete(name)
 
 
-def _compact(world: World, view: _View) -> Steps:
+def _compact(world: World, view: _View, known: dict[str, Value]) -> Steps:
     """Copy what lives in one block that is partly dead, or two small ones, into a new one; its index comes first."""
     good: dict[str, list[str]] = {}
     for block, value in sorted((yield from read_all("blocks/")).items()):
@@ -176,7 +192,7 @@ def _compact(world: World, view: _View) -> Steps:
     world.contents[block] = chunks
     yield from create(f"blocks/{block}", {"chunks": chunks})
     yield from create(f"index/{world.draw('i')}", {"entries": [(c, block) for c in chunks], "replaces": []})
-    seen = yield from _look(world)
+    seen = yield from _look(world, known)
     # Of several copies the new one is to stay.
     for chunk in chunks:
         if chunk in seen.places:
@@ -195,14 +211,3 @@ def merge(world: World) -> Steps:
         if (yield Get(name)) is not None:
             for old in sorted(found):
                 yield Delete(old)
-
-
-def check(world: World) -> Steps:
-    """Read every block; what is bad gets a damage record, once."""
-    _, known = yield from load_damage()
-    for name in (yield from listed("blocks/")):
-        value = yield Get(name)
-        if value is BAD and name[7:] not in known:
-            record = f"damage/{world.draw('m')}"
-            yield from create(record, {"block": name[7:]})
-            world.rotten[name[7:]] = record

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.model.looking import load_drops, load_sessions
-from tests.model.store import Delete, Get, Steps, create
+from tests.model.store import BAD, Delete, Get, Steps, UnreadableError, create
 from tests.model.world import World
 
 _MERGED_FROM = 2
@@ -18,7 +18,11 @@ def drop(world: World, names: list[str], sparing: str = "", stands_in: str = "")
     if world.is_lagging and world.protocol.drops_spare_bases:
         # A session that was posted just now may not be listed yet: the cleaner deletes them after its wait.
         return
-    sessions = yield from load_sessions()
+    try:
+        sessions = yield from load_sessions()
+    except UnreadableError:
+        # What it is based on can't be known.
+        return
     needed = {base for key, session in sessions.items() if key != sparing for base in session["bases"]}
     for name in names:
         if name not in needed or not world.protocol.drops_spare_bases:
@@ -30,10 +34,10 @@ def merge_drops(world: World) -> Steps:
     if world.is_lagging:
         return
     drops = yield from load_drops(world)
-    if len(drops) < _MERGED_FROM:
+    if len(drops) < _MERGED_FROM or BAD in drops.values():
         return
     merged = f"gc/drop-{world.draw('d')}"
     yield from create(merged, {"names": sorted({name for value in drops.values() for name in value["names"]})})
-    if (yield Get(merged)) is not None:
+    if (yield Get(merged)) not in (None, BAD):
         for name in sorted(drops):
             yield Delete(name)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.model.store import Get, Steps, Value, listed, read_all
-from tests.model.world import World, dropped_names
+from tests.model.store import BAD, Get, Steps, UnreadableError, Value, dropped_names, listed, read_all
+from tests.model.world import World
 
 
 @dataclass
@@ -16,37 +16,45 @@ class Lists:
     """Blocks of candidates lists that have no deleted list yet, by generation."""
     closed: dict[int, set[str]] = field(default_factory=dict)
     void: set[str] = field(default_factory=set)
+    unread: set[str] = field(default_factory=set)
+    """Drop records that can't be read."""
+    drops: set[str] = field(default_factory=set)
+    """Names of all drop records."""
 
     @property
     def newest(self) -> int:
         """Highest generation that was begun, -1 for none."""
         return max([*self.open, *self.closed], default=-1)
 
+    @property
+    def deleted(self) -> set[str]:
+        """Blocks that closed lists name."""
+        return set().union(*self.closed.values())
+
     def absent(self) -> set[str]:
         """Blocks that no writer relies on anew."""
         return set().union(*self.open.values(), *self.closed.values())
 
 
-def load_lists(world: World) -> Steps:
-    """Lists."""
-    names = yield from listed("gc/")
+def load_lists(world: World, known: dict[str, Value] | None = None, *, is_strict: bool = False) -> Steps:
+    """Lists. known: drop records that this process has read before, and reads now.
+
+    Raises UnreadableError for a gc list that can't be read, where it is strict for a drop record, too.
+    """
     lists = Lists()
-    # The newest first: what it covers need not be read, and stands for ever all the same.
-    for name in reversed(names):
-        number, _, kind = name[3:].partition(".")
-        if kind == "deleted" and int(number) not in lists.closed:
-            value = yield Get(name)
-            for covered in (int(number), *value["covers"]):
-                lists.closed[covered] = set(value["blocks"])
-    for name in names:
-        number, _, kind = name[3:].partition(".")
-        if kind == "candidates" and int(number) not in lists.closed:
-            value = yield Get(name)
+    names = yield from _closed_lists(world, lists)
+    for number, kind in _numbers(names):
+        if kind == "candidates" and number not in lists.closed:
+            value = yield from _read(f"gc/{number:05d}.candidates")
             # Closed and covered since it was listed.
             if value is not None:
-                lists.open[int(number)] = set(value["blocks"])
-    drops = yield from load_drops(world)
-    lists.void = dropped_names(drops.items())
+                lists.open[number] = set(value["blocks"])
+    drops = yield from load_drops(world, known)
+    lists.drops = set(drops)
+    lists.unread = {name for name, value in drops.items() if value is BAD}
+    if lists.unread and is_strict:
+        raise UnreadableError
+    lists.void = dropped_names((name, value) for name, value in drops.items() if value is not BAD)
     if not world.protocol.deleted_lists_hold and len(lists.closed) > 1:
         # As if the older ones were tidied away.
         newest = max(lists.closed)
@@ -54,30 +62,57 @@ def load_lists(world: World) -> Steps:
     return lists
 
 
-def load_drops(world: World) -> Steps:
+def _closed_lists(world: World, lists: Lists) -> Steps:
+    """What closed ones say; the names below gc/ by which they were found."""
+    bare: set[int] = set()
+    while True:
+        names = yield from listed("gc/")
+        own: set[int] = set()
+        # The newest first: what it covers need not be read, and stands for ever all the same.
+        for number, kind in reversed(_numbers(names)):
+            if kind == "deleted" and number not in lists.closed:
+                value = yield from _read(f"gc/{number:05d}.deleted")
+                if value is None:
+                    # Only where the broken protocol deletes such.
+                    continue
+                own.add(number)
+                for covered in (number, *value["covers"]):
+                    lists.closed[covered] = set(value["blocks"])
+        fresh = own - {number for number, kind in _numbers(names) if kind == "candidates"} - bare
+        if not fresh or not world.protocol.lists_again_for_bare_lists:
+            return names
+        # Its candidates are in an open list that came before it, and that this listing may have missed.
+        bare |= fresh
+
+
+def load_drops(world: World, known: dict[str, Value] | None = None) -> Steps:
     """Drop records by name. One that is gone was put into another one, which the listing may not have had yet."""
+    known = {} if known is None else known
     while True:
         names = yield from listed("gc/drop-")
         found: dict[str, Value] = {}
         for name in names:
-            value = yield Get(name)
+            value = known.get(name) or (yield Get(name))
             if value is not None:
                 found[name] = value
+                if value is not BAD:
+                    known[name] = value
         if len(found) == len(names) or not world.protocol.looks_again_for_drops:
             return found
 
 
-def load_damage() -> Steps:
-    """(ids of damage records, blocks that they name)."""
-    found = yield from read_all("damage/")
-    bad = {name: value["block"] for name, value in found.items() if not value.get("is_retired")}
-    return frozenset(bad), set(bad.values())
+def load_damage(*, is_strict: bool = False) -> Steps:
+    """(ids of damage records, blocks that they name, blocks that were given up, for all they hold was stored anew).
 
-
-def load_retired() -> Steps:
-    """Blocks that were given up, for all that they hold was stored anew."""
+    Raises UnreadableError where it is strict and one can't be read; else such a one says nothing.
+    """
     found = yield from read_all("damage/")
-    return {value["block"] for value in found.values() if value.get("is_retired")}
+    if is_strict and BAD in found.values():
+        raise UnreadableError
+    said = {name: value for name, value in found.items() if value is not BAD}
+    bad = {name: value["block"] for name, value in said.items() if not value.get("is_retired")}
+    retired = {value["block"] for value in said.values() if value.get("is_retired")}
+    return frozenset(bad), set(bad.values()), retired
 
 
 def load_index() -> Steps:
@@ -96,12 +131,25 @@ def merged(indexes: object) -> dict[str, set[str]]:
 
 
 def load_sessions() -> Steps:
-    """The newest post of each session."""
-    found = yield from read_all("sessions/")
+    """The newest post of each session. Raises UnreadableError for one that can't be read."""
     newest: dict[str, Value] = {}
-    for name, value in sorted(found.items()):
-        newest[name.split("/")[1]] = value
+    for session, listed_posts in _posts((yield from listed("sessions/"))).items():
+        posts = listed_posts
+        while posts:
+            value = yield from _read(posts[-1])
+            if value is not None:
+                newest[session] = value
+                break
+            # It went on, or ended, since it was listed.
+            posts = yield from listed(f"sessions/{session}/")
     return newest
+
+
+def _posts(names: list[str]) -> dict[str, list[str]]:
+    posts: dict[str, list[str]] = {}
+    for name in names:
+        posts.setdefault(name.split("/")[1], []).append(name)
+    return posts
 
 
 def load_roots(lists: Lists, sessions: dict[str, Value]) -> Steps:
@@ -109,3 +157,15 @@ def load_roots(lists: Lists, sessions: dict[str, Value]) -> Steps:
     found = yield from read_all("snapshots/")
     bases = {base for session in sessions.values() for base in session["bases"]}
     return {name: value["files"] for name, value in found.items() if name not in lists.void or name in bases}
+
+
+def _numbers(names: list[str]) -> list[tuple[int, str]]:
+    parsed = [name[3:].partition(".") for name in names if not name.startswith("gc/drop-")]
+    return [(int(number), kind) for number, _, kind in parsed]
+
+
+def _read(name: str) -> Steps:
+    value = yield Get(name)
+    if value is BAD:
+        raise UnreadableError
+    return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.model.looking import Lists, load_damage, load_index, load_lists, load_retired
+from tests.model.looking import Lists, load_damage, load_index, load_lists
 from tests.model.store import BAD, Get, Steps, create
 from tests.model.world import World
 
@@ -10,8 +10,7 @@ from tests.model.world import World
 def migrate(world: World, which: int) -> Steps:
     """One block. It posts no session: whoever lists the new block meanwhile need not wait for anybody."""
     lists: Lists = yield from load_lists(world)
-    _, bad = yield from load_damage()
-    retired = yield from load_retired()
+    _, bad, retired = yield from load_damage()
     places = yield from load_index()
     named = sorted(set().union(*places.values()) - lists.absent() - bad - retired) if places else []
     if not named:

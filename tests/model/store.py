@@ -6,7 +6,7 @@ so every interleaving of several actors' steps can be had.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,7 +53,11 @@ class Wait:
 Operation = Names | Get | Create | Delete | Wait
 Steps = Generator[Operation, Any, Any]
 BAD: Value = {"bad": True}
-"""What stands in a block whose bytes were lost."""
+"""What stands in a block, or a record, whose bytes were lost."""
+
+
+class UnreadableError(Exception):
+    """An actor can't read what it would have to go by, and ends there."""
 
 
 @dataclass
@@ -64,6 +68,10 @@ class Store:
     born: dict[str, float] = field(default_factory=dict)
     void_since: dict[str, float] = field(default_factory=dict)
     """When the first drop record came that names a snapshot; for who judges."""
+    dropped: set[str] = field(default_factory=set)
+    """Names that were ever void: of some it is not known any more."""
+    rotten: dict[str, Value] = field(default_factory=dict)
+    """What stood in records whose bytes were lost, while they lie there."""
     lag_seconds: float = 0.0
     """How long a listing may leave out what is new."""
 
@@ -86,16 +94,28 @@ class Store:
                 self.objects[step.name], self.born[step.name] = step.value, now
                 if step.name.startswith("gc/drop-"):
                     self.void_since = dict.fromkeys(step.value["names"], now) | self.void_since
+                    self.dropped |= self.void_since.keys()
                 return True
             case Delete():
                 self.objects.pop(step.name, None)
+                if self.rotten.pop(step.name, {}).get("names"):
+                    # Given up: what it alone said is not so any more.
+                    said = dropped_names(self.below("gc/").items())
+                    self.void_since = {name: since for name, since in self.void_since.items() if name in said}
                 return None
             case Wait():
                 return None
 
     def below(self, prefix: str) -> dict[str, Value]:
-        """What truly is there, for who judges."""
-        return {name: value for name, value in self.objects.items() if name.startswith(prefix)}
+        """What truly is there, for who judges; of records what they said."""
+        return {
+            name: self.rotten.get(name, value) for name, value in self.objects.items() if name.startswith(prefix)
+        }
+
+    def rot(self, name: str) -> None:
+        """A record's bytes are lost."""
+        self.rotten.setdefault(name, self.objects[name])
+        self.objects[name] = BAD
 
 
 def listed(prefix: str) -> Steps:
@@ -127,4 +147,11 @@ def create(name: str, value: Value) -> Steps:
 
 
 def _half(name: str) -> int:
-    return sum(name.encode()) % 2
+    """Of two posts in a row one is in each half; of two gc lists in a row any may be in either."""
+    data = name.encode()
+    return (sum(data) + (sum(byte >> 1 for byte in data) if name.startswith("gc/") else 0)) % 2
+
+
+def dropped_names(records: Iterable[tuple[str, Value]]) -> set[str]:
+    """Names that drop records make void."""
+    return {name for key, value in records if key.startswith("gc/drop-") for name in value["names"]}

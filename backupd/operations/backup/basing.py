@@ -15,8 +15,9 @@ from backupd.cache.index_tables import IndexTables
 from backupd.cache.journal import read_journal
 from backupd.clock import to_name
 from backupd.errors import AccessError, DamageError, ObjectMissingError, StateError
+from backupd.operations.backup.ending import end_dead_session
 from backupd.operations.backup.lineage import Checked, Fitness, Lineage, lineage_of, with_lineage
-from backupd.operations.backup.session import WriterIdentity, end_dead_session, recover_blocks
+from backupd.operations.backup.session import WriterIdentity, recover_blocks
 from backupd.operations.backup.setting import SetUse
 from backupd.operations.backup.stored_rows import StoredRows
 from backupd.operations.backup.walk_rules import Caches
@@ -51,6 +52,8 @@ class Base(msgspec.Struct):
     """Whether a file that is read is cut and named as its snapshot has it."""
     lineage: Lineage = None
     """Of the entries of its snapshots."""
+    relied: list[str] = []
+    """Of its snapshots those of which the caches are believed."""
 
     @property
     def newest_ns(self) -> int:
@@ -75,6 +78,8 @@ class Base(msgspec.Struct):
         for cache in caches:
             if cache.root not in listed or damage - cache.damage:
                 self.is_asked = True
+        believed = set() if self.is_asked else {cache.root for cache in caches}
+        self.relied = [name for name, root in self.roots.items() if root in believed]
 
     def forget_caches(self) -> None:
         """Use none: every file is read."""

@@ -152,6 +152,7 @@ class Part:
     def check_base(self, base: basing.Base) -> None:
         """Whether a base, perhaps another destination's, counts fully here, too."""
         self.base.check_after_posting(self._records, self.damage, self.index, base.caches)
+        self.session.relied = self.base.relied
 
     @property
     def keys(self) -> tuple[object, ...]:

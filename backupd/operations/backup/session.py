@@ -23,11 +23,11 @@ from backupd.errors import (
     ConflictError,
     DamageError,
     DestinationRefusedError,
-    KeyMissingError,
     ObjectExistsError,
     ObjectMissingError,
 )
 from backupd.index.layout import BlockContents, Frame
+from backupd.operations.backup.ending import remove_session
 from backupd.operations.backup.honouring import Honouring
 from backupd.repository.dropping import drop_snapshots
 from backupd.repository.index_loading import publish, to_contents
@@ -72,6 +72,9 @@ class RunningSession:
         """Whether the login was refused a deletion or a drop: what should go is left to a cleaner (DESIGN 8.6)."""
         self.honouring: Honouring | None = None
         """What is made of gc lists, once the index is loaded."""
+        self._is_committed = False
+        self.relied: list[str] = []
+        """Bases that stood after it was announced, of which something was taken over unasked."""
 
     def post(self, now_ns: int, checkpoint: Checkpoint | None = None, draft: Snapshot | None = None) -> int:
         """Announce; with a checkpoint once its chunks are in the index. Older announcements but one go.
@@ -111,7 +114,8 @@ class RunningSession:
             # Who was ended between that look and this announcement takes it back: nobody else knows that it is none.
             self._see_that_nobody_ended_it()
         older, self._standing = self._standing[:-1], [*self._standing[-1:], self._n]
-        if older:
+        # Where listings lag, the newer ones may not be listed yet: a cleaner has to see that somebody writes.
+        if older and self._records.is_exact:
             self._remove(list(range(older[0], self._standing[0])))
         return self._n
 
@@ -156,11 +160,18 @@ class RunningSession:
                 "another run ended this one while its snapshot was stored, which may lack what was deleted then",
                 hint="run the backup again; bkctl check SET says whether the snapshot that stands there is whole",
             )
+        if any(self._records.place.size(base) is None for base in self.relied):
+            # Nobody deletes them while this is announced, but who slept until nobody knew any more what was dropped.
+            raise ConflictError(
+                "a snapshot that this one goes on from is gone, and what only that one held may have been deleted",
+                hint="run the backup again; bkctl check SET says whether the snapshot that stands there is whole",
+            )
         if not self._records.holds(self.name, snapshot):
             self._drop(now_ns, "not stored as it was sent")
             raise BlocksLostError(
                 "the snapshot is missing or other than it was sent at the destination", hint="run the backup again"
             )
+        self._is_committed = True
 
     def _see_that_nobody_ended_it(self) -> None:
         """Before and after each announcement but the first, and before the commit. Raises ConflictError."""
@@ -190,8 +201,14 @@ class RunningSession:
         return False
 
     def end(self) -> None:
-        """Remove the announcements: the name is taken."""
-        oldest = self._standing[0] if self._standing else max(1, self._n)
+        """Remove the announcements: the name is taken.
+
+        Where listings lag, and the snapshot was committed just now, a cleaner that sees no announcement may not see the
+        snapshot either: they are left to the next run of the set, or to the cleaner once it has seen it.
+        """
+        if self._is_committed and not self._records.is_exact:
+            return
+        oldest = self._standing[0] if self._standing and self._records.is_exact else 1
         self._remove(list(range(oldest, self._n + 1)))
 
     def abandon(self, now_ns: int) -> None:
@@ -209,7 +226,7 @@ class RunningSession:
 
     def _remove(self, numbers: list[int]) -> None:
         if not self.may_only_add:
-            self.may_only_add = not _remove_session(self._records, self.id, numbers)
+            self.may_only_add = not remove_session(self._records, self.id, numbers)
 
 
 class Publishing:
@@ -288,75 +305,6 @@ def recover_blocks(records: Records, tables: IndexTables, state: JournalState, a
     if found:
         publish(records.repository, tables, found, 0)
     return len(found)
-
-
-def end_dead_session(
-    records: Records, session: bytes, snapshot_name: str, now_ns: int, host_id: bytes, *, is_own: bool = True
-) -> str | None:
-    """End a session whose writer is gone: its last checkpoint becomes a partial snapshot, or its name void.
-
-    is_own: the caller holds the set's lock in the state that posted it, so nobody writes there any more. Else the
-    writer may wake up: creating its very name is what decides, and nothing is dropped that another created. A lone
-    announcement that is not the first one says nothing: two stand of a run that is under way. Returns the partial
-    snapshot's name.
-    """
-    numbers = records.sessions().get(session, [])
-    draft: Snapshot | None = None
-    # Of who was ended before he announced it, and killed before he took it back; what it relies on may be deleted.
-    is_after_its_end = records.is_exact and len(numbers) == 1 and numbers[0] > 1
-    for n in reversed([] if is_after_its_end else numbers):
-        with suppress(DamageError, ObjectMissingError):
-            posted = records.session(session, n)
-            if posted.checkpoint is not None and posted.draft is not None:
-                draft = posted.draft
-                break
-    taken = records.place.size(snapshot_name) is not None
-    if draft is None and not taken and not is_own:
-        stand_in = _stand_in(records, session, snapshot_name)
-        if stand_in is not None:
-            try:
-                records.commit(snapshot_name, stand_in)
-            except ObjectExistsError:
-                # It woke up and has committed: that is never to be dropped.
-                taken = True
-    if draft is not None and not taken:
-        try:
-            records.commit(snapshot_name, draft)
-        except ObjectExistsError:
-            # Whoever was first has committed it: that is never to be dropped.
-            draft = None
-        taken = True
-    if not taken:
-        try:
-            records.drop(Drop([snapshot_name], now_ns, host_id, "ended without a checkpoint"))
-        except DestinationRefusedError:
-            # A login that may only add: a cleaner ends it.
-            return None
-    _remove_session(records, session, numbers)
-    return snapshot_name if draft is not None else None
-
-
-def _remove_session(records: Records, session: bytes, numbers: list[int]) -> bool:
-    """Remove announcements; False where the login may not: a cleaner forgets them once the name is taken or void."""
-    try:
-        records.remove_session(session, numbers)
-    except DestinationRefusedError:
-        return False
-    return True
-
-
-def _stand_in(records: Records, session: bytes, snapshot_name: str) -> Snapshot | None:
-    """A partial snapshot that can be created under a name, to be dropped at once: of what another one reaches.
-
-    None where there is no other: then nobody frees anything either.
-    """
-    own = naming.parse_snapshot_name(snapshot_name)
-    for name in records.snapshot_names() if own is not None else []:
-        with suppress(DamageError, ObjectMissingError, KeyMissingError):
-            other = records.snapshot(name.name)
-            set_id = bytes.fromhex(own.set_id[1:]) if own is not None else other.set_id
-            return msgspec.structs.replace(other, id=session, set_id=set_id, is_complete=False)
-    return None
 
 
 def drop_partials(records: Records, set_id: bytes, committed: str, now_ns: int, host_id: bytes) -> int | None:

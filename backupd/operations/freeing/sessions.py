@@ -7,7 +7,8 @@ import os
 from backupd.cache import first_seen
 from backupd.errors import BusyError
 from backupd.operations.backup import basing
-from backupd.operations.backup.session import POST_SECONDS, WriterIdentity, end_dead_session
+from backupd.operations.backup.ending import end_dead_session
+from backupd.operations.backup.session import POST_SECONDS, WriterIdentity
 from backupd.operations.context import JobContext
 from backupd.operations.freeing.report import Waiting
 from backupd.operations.places import OpenPlace

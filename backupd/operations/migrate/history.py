@@ -183,6 +183,7 @@ class History:
 
         def fill(publishing: Publishing, session: RunningSession) -> Snapshot:
             self._see_what_stands()
+            session.relied = [*session.relied, *self._relied]
             return self._stand_in(step, who, self._store(step, publishing, session, guard, who))
 
         if len(self._relied) >= _MOST_RELIED:

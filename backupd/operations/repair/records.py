@@ -32,6 +32,7 @@ class RecordRepair:
 
     def __init__(self, order: CheckOrder, context: JobContext, place: OpenPlace, objects: SmallObjects) -> None:
         self._order, self._context, self._place = order, context, place
+        self._objects = objects
         self._living: list[Snapshot] = [one for name, one in objects.snapshots.items() if name not in objects.void]
 
     def before_reading(self, problems: Sequence[ObjectProblem]) -> dict[str, str]:
@@ -56,7 +57,7 @@ class RecordRepair:
             if problem.name.startswith("damage/") and has_read:
                 ways[problem.name] = _without_damage
             elif problem.name.startswith("gc/drop-") and is_whole and self._is_confirmed:
-                ways[problem.name] = _without_drop
+                ways[problem.name] = self._without_drop
         healed = self._do(findings.problems, ways)
         findings.problems = [one for one in findings.problems if one.name not in healed]
         return healed
@@ -137,6 +138,20 @@ class RecordRepair:
                 "this store does not say which of two writers was first: what another host wrote may not be seen yet"
             )
 
+    def _without_drop(self, records: Records, name: str) -> str:
+        """All that stands was found whole, by the lists that this check knows.
+
+        Raises ConflictError where a session is announced: its name may be one of those, and then it must not commit. So
+        where a list is open, or came meanwhile: who began it may have read this record, and go by it.
+        """
+        gc = records.gc_state()
+        if gc.open_lists or not gc.deleted <= self._objects.deleted:
+            raise ConflictError("space is being freed by what it may have said; end that first: bkctl free SET")
+        if records.sessions():
+            raise ConflictError("it may have ended a run that is still announced: bkctl destination sessions shows it")
+        records.place.delete(name)
+        return "nothing: what it dropped and still stands is listed again"
+
     # Notes
 
     def _without_note(self, records: Records, name: str) -> str:
@@ -183,11 +198,3 @@ def _number(name: str) -> int:
 def _without_damage(records: Records, name: str) -> str:
     records.place.delete(name)
     return "what this check found of all blocks"
-
-
-def _without_drop(records: Records, name: str) -> str:
-    """Raises ConflictError where a session is announced: its name may be one of those, and then it must not commit."""
-    if records.sessions():
-        raise ConflictError("it may have ended a run that is still announced: bkctl destination sessions shows it")
-    records.place.delete(name)
-    return "nothing: what it dropped and still stands is listed again"

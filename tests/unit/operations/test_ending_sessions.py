@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from backupd.operations.backup.session import RunningSession, WriterIdentity, end_dead_session
+from backupd.operations.backup.ending import end_dead_session
+from backupd.operations.backup.session import RunningSession, WriterIdentity
 from backupd.repository.records import Records
 from backupd.snapshot.records import Checkpoint, Snapshot
 from tests.support.small_repository import START_NS, SmallRepository, directory
