@@ -103,6 +103,7 @@ class FsSnapshots:
             shortcuts=shortcuts_among(text.sources, text.without),
             filters=[filter_word(one) for one in text.filters],
             one_file_system=text.one_file_system,
+            follow_links=text.follow_links,
         )
         return await self._ask(job, order)
 

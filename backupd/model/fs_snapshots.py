@@ -25,3 +25,5 @@ class FsSnapshotOrder(Order, frozen=True, kw_only=True, tag="fs_snapshots"):
     shortcuts: ShortcutWords = NO_SHORTCUTS
     filters: list[FilterWord] = []
     one_file_system: bool = False
+    follow_links: bool = False
+    """Whether the run also goes where links lead, which is not known yet."""

@@ -178,6 +178,24 @@ def test_the_directory_of_ours_is_in_no_backup(scene: Scene) -> None:
             assert [path.name for path in restored.rglob("*")] == ["data", "file"]
 
 
+def test_where_links_lead_is_read_where_it_shows(scene: Scene) -> None:
+    """Beside the source something else is mounted: in the snapshot of what is above both it is an empty directory."""
+    beside = scene.top / "beside"
+    beside.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", beside], check=True)
+    try:
+        (beside / "there").write_bytes(b"led to")
+        source = scene.top / "plain"
+        source.mkdir()
+        (source / "link").symlink_to(beside)
+        with scene.made(sources=[bytes(source)], follow_links=True) as grafts:
+            outcome = scene.bench.back_up(sources=[bytes(source)], grafts=grafts, follow_links=True)
+        assert (outcome.done.exit_code, read_bytes(outcome)) == (0, 6)
+        assert (scene.bench.restore().parent / "beside" / "there").read_bytes() == b"led to"
+    finally:
+        unmount(beside)
+
+
 def test_a_subvolume_that_no_snapshot_holds_is_a_problem(scene: Scene) -> None:
     """It shows as an empty directory in the snapshot of the one above: that would be taken for the truth."""
     with scene.made() as grafts:

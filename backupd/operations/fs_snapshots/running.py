@@ -208,7 +208,7 @@ class Making:
         """What is mounted below a snapshot is not in it."""
         snapshots = [path for path, graft in self._grafts.items() if graft.read_at != path]
         for mount in mounts:
-            is_of_sources = any(
+            is_of_sources = self._order.follow_links or any(
                 below(mount.path, one) is not None or below(one, mount.path) is not None for one in sources
             )
             is_below = any(below(mount.path, path) for path in snapshots)
