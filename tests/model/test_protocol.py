@@ -52,10 +52,9 @@ def test_a_broken_protocol_is_found_out(broken: str, faults: Faults) -> None:
         play(faults, _MOST, replace(Protocol(), **{broken: False}))
 
 
+@pytest.mark.nightly
 def test_more_broken_protocols_are_found_out(faults: Faults) -> None:
     """The same, which takes minutes."""
-    if not faults.is_full:
-        pytest.skip("needs --full-size")
     for broken, lag_seconds in _SHOW_LATE.items():
         with pytest.raises(BrokenError):
             play(faults, _MOST, replace(Protocol(), **{broken: False}), lag_seconds)
