@@ -156,7 +156,8 @@ class WritingAnew:
             except ConflictError:
                 run.abandon()
                 raise
-            session.relied = [at.name]
+            # What was made for those is taken over unasked; of one that is gone already it is forgotten.
+            session.relied = [name for name in (at.name, *also) if self._stands(name)]
             yield run
         finally:
             # Where it did not end, the next run of the set ends the session by the journal.
