@@ -28,7 +28,7 @@ def test_a_repository_on_exfat_is_as_good_as_any(tmp_path: Path) -> None:
     with exfat(tmp_path / "mount", tmp_path / "image", 300 * MIB) as mount:
         ledger = Ledger(Machine(tmp_path / "home"), mount / "place")
         ledger.note(ledger.machine.json("once", source, "--to", ledger.place), hash_tree(source))
-        ledger.check_all(tmp_path, source)
+        ledger.check_all(tmp_path, source, is_exact=False)
         first = ledger.good.copy()
         (source / "new").write_bytes(b"new" * 1000)
         document = ledger.machine.json("once", source, "--to", ledger.place)
