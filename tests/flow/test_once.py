@@ -82,7 +82,7 @@ def test_result_and_text_of_a_first_and_a_second_run(bench: Bench) -> None:
     assert run["files"] == {"seen": 2, "new": 2, "changed": 0, "same": 0, "gone": 0, "left_out": 0, **NO_MORE}
     assert (run["bytes"]["seen"], run["bytes"]["read"]) == (1500, 1500)
     assert run["bytes"]["new"] >= 1500
-    assert run["problems"] == {"count": 0, "first": []}
+    assert run["problems"] == {"count": 0, "first": [], "kinds": {}, "flagged": 0, "tolerated": {}}
     assert (run["set"], run["exit"], run["job"], run["incomplete"]) == ("source", 0, None, False)
     assert run["snapshot"].startswith("s")
     (destination,) = run["destinations"]
