@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +71,7 @@ def test_two_runs_of_once_are_of_one_set(bench: Bench) -> None:
     assert (len(listed), len({one["set_id"] for one in listed})) == (2, 1)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+@pytest.mark.root
 def test_another_file_system_is_left_alone_where_the_set_stays_on_one(bench: Bench) -> None:
     with tmpfs(bench.above / "other", "1m") as other:
         (other / "file").write_bytes(b"there")
@@ -84,8 +83,8 @@ def test_another_file_system_is_left_alone_where_the_set_stays_on_one(bench: Ben
         assert "other/file" in _paths(bench)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
-@pytest.mark.skipif(shutil.which("mkfs.exfat") is None, reason="needs exFAT")
+@pytest.mark.root
+@pytest.mark.needs("mkfs.exfat")
 def test_two_spellings_are_stored_once_where_case_does_not_count(bench: Bench) -> None:
     with exfat(bench.above / "stick", bench.above / "image", 8 << 20) as stick:
         (stick / "Photos").mkdir()

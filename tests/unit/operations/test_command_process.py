@@ -82,7 +82,7 @@ def test_a_timeout_ends_its_whole_group() -> None:
     run = Run("sleep 300 & sleep 300", seconds=0.3)
     assert (run.ended.because, run.ended.exit) == ("timeout", 143)
     assert run.seconds < 4
-    assert run.is_gone()
+    assert until(run.is_gone)
 
 
 @pytest.mark.platform("linux")
@@ -107,7 +107,7 @@ def test_a_cancel_ends_it() -> None:
     threading.Timer(0.3, lambda: cancel.request(CancelledError("cancelled"))).start()
     run = Run("sleep 300", cancel=cancel)
     assert run.ended.because == "cancel"
-    assert run.is_gone()
+    assert until(run.is_gone)
 
 
 def test_what_stays_in_the_background_and_holds_the_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:
