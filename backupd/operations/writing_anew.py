@@ -20,7 +20,7 @@ from backupd.operations.backup.session import Publishing, RunningSession, Writer
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, SnapshotAt
 from backupd.operations.ticker import Ticker
-from backupd.repository.dropping import drop_snapshots
+from backupd.repository.dropping import drop_snapshots, is_meant
 from backupd.repository.index_loading import LoadedIndex, mark_absent
 from backupd.repository.notes import write_note
 from backupd.repository.reader import ChunkReader
@@ -107,7 +107,7 @@ class WritingAnew:
                 raise
             remember_seen(context, self._place, session.name)
             run.end()
-            if at.name in records.readable_void_names()[0]:
+            if is_meant(records, at.name):
                 # Who dropped the old one meant what it holds.
                 self._drop(session.name, DROPPED_MEANWHILE)
                 raise _dropped()
@@ -217,7 +217,7 @@ class Standing(NamedTuple):
 
     both: list[Replaced]
     old_gone: list[Replaced]
-    """The old one was dropped, which meant what it holds: so the new one goes, too."""
+    """The old one was dropped for what it holds: so the new one goes, too."""
     new_gone: list[Replaced]
     """The new one was dropped: who did it saw both, and chose one."""
 
@@ -225,7 +225,8 @@ class Standing(NamedTuple):
 def look_again(records: Records, replaced: Sequence[Replaced]) -> Standing:
     """Which of them stand, right before the old ones are dropped.
 
-    Of one that was dropped beside a stand-in from an earlier run, that stays: who did it saw both, and chose one.
+    Of one that was dropped beside a stand-in from an earlier run, that stays: who did it saw both, and chose one. So it
+    does where another host has taken the stand-in over, and dropped the old one for it.
     """
     standing = {name.name for name in records.snapshot_names()}
     found = Standing([], [], [])
@@ -234,7 +235,7 @@ def look_again(records: Records, replaced: Sequence[Replaced]) -> Standing:
             found.new_gone.append(one)
         elif one.old.name in standing:
             found.both.append(one)
-        elif one.is_fresh:
+        elif one.is_fresh and is_meant(records, one.old.name):
             found.old_gone.append(one)
     return found
 

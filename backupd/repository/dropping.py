@@ -19,6 +19,10 @@ from backupd.snapshot.records import Drop
 from backupd.store_errors import ObjectLockedError
 
 PURGE_REASON = "purge"
+"""First line of what a purge says; the last one is REWRITE where another snapshot stands in for it."""
+REWRITE = "rewrite"
+CUT_ANEW = "cut and stored anew"
+_TOGETHER = "drop records put together"
 """First line of the reason in a drop record that a purge wrote."""
 _MERGED_FROM = 8
 _NAMES_MOST = 100_000
@@ -32,6 +36,19 @@ def drop_snapshots(records: Records, names: list[str], now_ns: int, host_id: byt
     """
     records.drop(Drop(names, now_ns, host_id, reason))
     return delete_void(records, names)
+
+
+def is_meant(records: Records, name: str) -> bool:
+    """Whether somebody dropped a snapshot for what it holds, and not for one that stands in for it.
+
+    In doubt not: one snapshot too many is no loss.
+    """
+    for drop in records.readable_drops().values():
+        lines = drop.reason.split("\n")
+        is_stood_in_for = drop.reason in (CUT_ANEW, _TOGETHER) or (lines[0] == PURGE_REASON and lines[-1] == REWRITE)
+        if name in drop.names and not is_stood_in_for:
+            return True
+    return False
 
 
 def delete_void(records: Records, names: Iterable[str]) -> int:
@@ -75,7 +92,7 @@ def merge_drops(records: Records, now_ns: int, host_id: bytes) -> int:
     by_reason: dict[str, dict[str, Drop]] = {}
     for name, drop in sorted(records.drops().items(), key=lambda item: len(item[1].names)):
         is_purge = drop.reason.partition("\n")[0] == PURGE_REASON
-        alike = by_reason.setdefault(drop.reason if is_purge else "drop records put together", {})
+        alike = by_reason.setdefault(drop.reason if is_purge else _TOGETHER, {})
         if sum(len(one.names) for one in alike.values()) + len(drop.names) <= _NAMES_MOST:
             alike[name] = drop
     count = 0

@@ -148,6 +148,14 @@ class Records:
         """Read them anew: who deletes goes by no record that can't be read any more, for then it may be given up."""
         self._drops.clear()
 
+    def readable_drops(self) -> dict[str, Drop]:
+        """Those drop records that can be read, by name."""
+        found: dict[str, Drop] = {}
+        for name in self._drop_names():
+            with suppress(DamageError, NewerVersionError, KeyMissingError, ObjectMissingError):
+                found[name] = self._drop_at(name)
+        return found
+
     def void_names(self) -> set[str]:
         """Names that were dropped, void for ever. Raises as `drops`."""
         return {name for drop in self.drops().values() for name in drop.names}

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from backupd.errors import StoppedError
 from backupd.model import events
 from backupd.model.orders import Selection, SnapshotNoteOrder, SnapshotShowOrder
 from backupd.model.purge_orders import PurgeOrder
+from backupd.repository.dropping import drop_snapshots
 from backupd.repository.notes import write_note
 from backupd.seal.header import ObjectKind
 from backupd.snapshot import naming
@@ -35,14 +37,17 @@ def _staged(history: History) -> list[str]:
 
 def _purge(history: History, hear: Callable[[str], None] = lambda _: None) -> events.Done:
     """The secret, from all of them. hear: is told of each step of what is carried out, before it begins."""
+    bench, order = history.bench, _wanted(history)
+    plan = bench.machine.run(msgspec.structs.replace(order, dry_run=True), bench.clock).result["plan"]
+    return run_here(history, msgspec.structs.replace(order, plan=plan), hear)
+
+
+def _wanted(history: History) -> PurgeOrder:
     bench = history.bench
-    wanted: dict[str, Any] = {
-        "place": str(bench.place),
-        "set_names": ["source"],
-        "paths": [bytes(bench.source) + b"/d/secret"],
-    }
-    plan = bench.machine.run(PurgeOrder(dry_run=True, **wanted), bench.clock).result["plan"]
-    return run_here(history, PurgeOrder(plan=plan, **wanted), hear)
+    order: PurgeOrder = PurgeOrder(
+        place=str(bench.place), set_names=["source"], paths=[bytes(bench.source) + b"/d/secret"]
+    )
+    return order
 
 
 def _at(step: str, act: Callable[[], None]) -> Callable[[str], None]:
@@ -114,6 +119,24 @@ def test_an_old_one_that_is_dropped_meanwhile_takes_along_what_stands_in(history
     _rename(history)
     assert len(history.trees) == 2
     history.check_all()
+
+
+def test_another_host_that_takes_over_what_stands_in_loses_nothing(history: History) -> None:
+    """It dropped the old one for that, with the same purge: dropping the new one as well would lose what is to stay."""
+    first, *_ = _staged(history)
+    (name,) = [one.name for one in history.records().snapshot_names() if _id(history, one.name) == first]
+
+    def drop_there() -> None:
+        drop_snapshots(history.records(), [name], history.bench.clock.now_ns(), bytes(16), "purge\nset x\nrewrite")
+
+    assert _purge(history, _at("write snapshot 3 of 3 anew", drop_there)).exit_code == 0
+    _rename(history)
+    assert len(history.trees) == 3
+    history.check_all()
+
+
+def _id(history: History, name: str) -> str:
+    return naming.snapshot_id_text(history.records().snapshot(name).id)
 
 
 def test_where_what_stands_in_is_dropped_meanwhile_the_old_one_stays(history: History) -> None:

@@ -38,7 +38,7 @@ from backupd.operations.writing_anew import (
     look_again,
     rewritten_id,
 )
-from backupd.repository.dropping import drop_snapshots
+from backupd.repository.dropping import CUT_ANEW, drop_snapshots
 from backupd.repository.index_loading import LoadedIndex
 from backupd.repository.notes import carry_notes, read_notes
 from backupd.repository.reader import ChunkReader
@@ -289,7 +289,7 @@ class History:
         names = [one.old.name for one in found.both]
         if not names:
             return
-        count = drop_snapshots(records, names, context.clock.now_ns(), who.host_id, "cut and stored anew")
+        count = drop_snapshots(records, names, context.clock.now_ns(), who.host_id, CUT_ANEW)
         report.rewritten += [(one.old.snapshot, one.new.snapshot.id) for one in found.both]
         if count < len(names):
             context.tell(
