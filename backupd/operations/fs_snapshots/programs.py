@@ -30,6 +30,8 @@ _MOST_SAID = 500
 _TURN_SECONDS = 0.1
 _GRACE_SECONDS = 5.0
 """For a program under way when the job is cancelled."""
+_NEVER_KILLED = ("lvcreate", "lvremove")
+"""Killed in its course, one leaves the volume suspended: whoever writes to it hangs."""
 _PACKAGES = {
     "btrfs": "btrfs-progs",
     "zfs": "zfsutils-linux (Debian), zfs (OpenZFS's own repository)",
@@ -64,7 +66,7 @@ class SystemPrograms:
     def __init__(
         self, environment: Mapping[str, str], clock: Clock, cancel: Cancel | None = None, seconds: float = _SECONDS
     ) -> None:
-        """environment: where PATH may be. seconds: for each, then it is killed; soon after a job is cancelled, too."""
+        """environment: where PATH may be. seconds: for each, then it is ended; soon after a job is cancelled, too."""
         self._path, self._seconds = f"{environment.get('PATH', '')}:{_PATH}".lstrip(":"), seconds
         self._clock, self._cancel = clock, cancel
 
@@ -108,9 +110,11 @@ class SystemPrograms:
             if not is_cancelled and self._cancel is not None and self._cancel.is_requested:
                 end, is_cancelled = min(end, now + _GRACE_SECONDS), True
             if now >= end or os.fstat(output.fileno()).st_size > _MOST_BYTES:
-                signal_group(process.pid, None, signal.SIGKILL)
+                is_asked = name in _NEVER_KILLED
+                signal_group(process.pid, None, signal.SIGTERM if is_asked else signal.SIGKILL)
                 with suppress(subprocess.TimeoutExpired):
-                    process.wait(1)
+                    if process.wait(_GRACE_SECONDS if is_asked else 1) == 0:
+                        return
                 raise FsSnapshotError(
                     f"{name} did not come to its end in time",
                     hint="does the disk answer? what it began is removed at the next run",
