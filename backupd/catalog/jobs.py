@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -112,6 +112,13 @@ def put_run(connection: Connection, run: StoredRun, of_others: Iterable[str] = (
     for set_id in of_others:
         _put_run(connection, msgspec.structs.replace(run, set_id=set_id), ("newest_runs",))
     sizes.note(connection, (run.set_id, run.destination_id), run.finished_ns, run.kind, run.facts)
+
+
+def put_backup(connection: Connection, run: StoredRun, good: Collection[int]) -> None:
+    """The same of a backup; what the job stored there before a restart stays what it came to. good: exit codes."""
+    before = {one.destination_id: one.exit_code for one in runs_of(connection, run.job_id)}
+    if run.exit_code in good or before.get(run.destination_id) not in good:
+        put_run(connection, run)
 
 
 def _put_run(connection: Connection, run: StoredRun, tables: Iterable[str]) -> None:

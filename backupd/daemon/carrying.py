@@ -384,7 +384,7 @@ class Carrier:
     ) -> None:
         times_ns = (began_ns, self._clock.now_ns())
         run = run_records.run_of(job.stored, stored, destination, outcome, run_records.backup_facts(outcome), times_ns)
-        await asyncio.wrap_future(self._database.write_always(rows.put_run, run))
+        await asyncio.wrap_future(self._database.write_always(rows.put_backup, run, GOOD))
 
     async def _keep_other_run(self, job: LiveJob, order: Order, outcome: Outcome, began_ns: int) -> None:
         """Keep what any other job of a known set at a known destination came to."""

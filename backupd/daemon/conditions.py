@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -14,6 +12,7 @@ import msgspec
 from backupd.catalog.definitions import StoredDestination, StoredSet
 from backupd.clock import Clock
 from backupd.daemon import surroundings
+from backupd.daemon.hanging import Asking
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import Outcome
 from backupd.daemon.run_commands import Keep
@@ -23,7 +22,9 @@ from backupd.errors import BackupError, SkippedError
 from backupd.model.conditions import ConditionsText
 from backupd.model.places import lies_in
 from backupd.model.sets import SetText
+from backupd.model.shortcuts import ALL_USERS, shortcuts_among
 from backupd.model.status import Finding
+from backupd.settings.user_directories import HOMES
 from backupd.source.mounts import read_mounts
 
 _SECONDS = 5.0
@@ -46,7 +47,7 @@ class Conditions:
     def __init__(self, environment: Mapping[str, str], supplies: str = SUPPLIES) -> None:
         """environment: in which programs are asked. supplies: where Linux shows what feeds the machine."""
         self._environment, self._supplies = environment, supplies
-        self._looking: dict[tuple[str, ...], Future[dict[str, str]]] = {}
+        self._asking = Asking()
 
     async def look(self, text: ConditionsText) -> Met:
         """How those of a set stand."""
@@ -68,25 +69,15 @@ class Conditions:
             except TimeoutError:
                 met.away.extend([*text.present, *text.mounted])
                 met.unmet.append(f"{' or '.join(met.away)} does not answer")
-            except BackupError as error:
-                met.untold.append(f"what is mounted can't be told here: {error.message}")
+            except (BackupError, OSError) as error:
+                reason = error.message if isinstance(error, BackupError) else error.strerror
+                met.untold.append(f"what is mounted can't be told here: {reason}")
         return met
 
     async def _missing(self, text: ConditionsText) -> dict[str, str]:
-        """The paths that are not as they have to be, with what is wrong. Raises TimeoutError, BackupError.
-
-        In a thread of its own, one for the same paths: what never answers would use up those that all share.
-        """
+        """The paths that are not as they have to be, with what is wrong. Raises TimeoutError, BackupError, OSError."""
         key = (*text.present, "", *text.mounted)
-        looking = self._looking.get(key)
-        if looking is None or looking.done():
-            looking = self._looking[key] = Future()
-            threading.Thread(target=_answer, args=(looking, text), daemon=True).start()
-        try:
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(looking)), _SECONDS)
-        finally:
-            if looking.done():
-                self._looking.pop(key, None)
+        return await self._asking.answered(key, partial(_missing, text.present, text.mounted), _SECONDS)
 
 
 async def untold(sets: Iterable[SetText], environment: Mapping[str, str]) -> list[str]:
@@ -141,7 +132,8 @@ class RunConditions:
         if met.unmet and (is_by_itself or is_source_away):
             hint = f"by hand it runs all the same: bkctl backup {stored.text.name}"
             if is_source_away:
-                hint = f"plug in or mount what the set backs up, or: bkctl set edit {stored.text.name} --if-mounted ''"
+                option = "--if-mounted" if {*met.away} & {*text.mounted} else "--if-present"
+                hint = f"plug in or mount what the set backs up, or: bkctl set edit {stored.text.name} {option} ''"
             skipped = Outcome.of(SkippedError(f"{stored.text.name} is skipped: {'; '.join(met.unmet)}", hint=hint))
             for destination in [] if request.dry_run else destinations:
                 await keep(job, stored, destination, skipped, began_ns)
@@ -160,6 +152,9 @@ class RunConditions:
         if not paths:
             return False
         sources = with_paths(text, await views_of(text, self._environment)).sources
+        if any(word.endswith(f"@{ALL_USERS}") for word in shortcuts_among(text.sources, []).words):
+            # Who is away with all homes is none of the users that are found.
+            sources = [*sources, HOMES]
         return any(lies_in(path, one) or lies_in(one, path) for path in paths for one in sources)
 
 
@@ -174,13 +169,6 @@ def _judge_network(text: ConditionsText, found: Network | None, met: Met) -> Non
         met.untold.append("whether the network is metered can't be told here: NetworkManager does not know")
     elif not text.metered and found.is_metered:
         met.unmet.append("the network is metered")
-
-
-def _answer(looking: Future[dict[str, str]], text: ConditionsText) -> None:
-    try:
-        looking.set_result(_missing(text.present, text.mounted))
-    except BackupError as error:
-        looking.set_exception(error)
 
 
 def _missing(present: Iterable[str], mounted: Iterable[str]) -> dict[str, str]:

@@ -6,7 +6,9 @@ import os
 
 from backupd.daemon.definitions import Definitions
 from backupd.model.explain_order import ExplainedStore, ExplainOrder
+from backupd.model.places import is_url
 from backupd.model.search_orders import KnownSet
+from backupd.model.sets import DestinationText, SetText
 from backupd.model.shortcuts import paths_among, shortcuts_among
 from backupd.rules.filter_checking import filter_word
 
@@ -24,9 +26,15 @@ def explain_order(known: Definitions, asked: ExplainOrder) -> ExplainOrder:
         filter_words=text.filter_words,
         one_file_system=text.one_file_system,
         follow_links=text.follow_links,
-        stores=[ExplainedStore(place=known.destination(name).text.place) for name in text.to],
+        stores=[ExplainedStore(place=one.place) for one in _of_this_machine(known, text)],
         time_zone=text.time_zone,
     )
+
+
+def _of_this_machine(known: Definitions, text: SetText) -> list[DestinationText]:
+    """Destinations that may lie in a source; a pool's members may. Of no other a login has to be read for it."""
+    found = [known.destination(name).text for name in text.to]
+    return [one for one in found if one.pool is not None or not is_url(one.place)]
 
 
 def known_sets(known: Definitions) -> list[KnownSet]:

@@ -13,6 +13,7 @@ from backupd.daemon.command_facts import command_warnings
 from backupd.daemon.conditions import untold
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import ADMINS, EVERYONE
+from backupd.daemon.hanging import Asking
 from backupd.daemon.route import Call, Route
 from backupd.daemon.set_origins import origins_of
 from backupd.daemon.shortcuts import refuse_unknown, views_of, with_paths
@@ -27,6 +28,7 @@ from backupd.rules.option_policy import by_policy, refuse
 from backupd.source.live_search import live_warnings
 
 _LOOK_SECONDS = 2.0
+_asking = Asking()
 
 
 def view(stored: StoredSet, known: Definitions, shortcuts: list[ShortcutView] | None = None) -> SetView:
@@ -121,7 +123,7 @@ async def _about_places(text: SetText, shortcuts: list[ShortcutView], known: Def
 async def _live_warnings(text: SetText) -> list[str]:
     """Of a share whose server is gone nobody waits for an answer."""
     try:
-        return await asyncio.wait_for(asyncio.to_thread(live_warnings, text), _LOOK_SECONDS)
+        return await _asking.answered(text.name, functools.partial(live_warnings, text), _LOOK_SECONDS)
     except TimeoutError:
         return []
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 
+from backupd.daemon.hanging import Asking
 from backupd.errors import ConfigError
 from backupd.model.sets import SetText
 from backupd.model.shortcuts import ShortcutView, is_shortcut, paths_among, shortcut_of, shortcuts_among
 from backupd.settings.user_directories import meanings, unknown
 
 _SECONDS = 5.0
+_asking = Asking()
 
 
 async def views_of(text: SetText, environ: Mapping[str, str]) -> list[ShortcutView]:
@@ -21,7 +23,7 @@ async def views_of(text: SetText, environ: Mapping[str, str]) -> list[ShortcutVi
     if not words.words:
         return []
     try:
-        found = await asyncio.wait_for(asyncio.to_thread(meanings, words, environ), _SECONDS)
+        found = await _asking.answered((*words.words, "", *words.without), partial(meanings, words, environ), _SECONDS)
     except TimeoutError:
         message = "the system does not tell in time where that is"
         return [ShortcutView(word=word, paths=[], message=message) for word in words.words]
@@ -34,7 +36,7 @@ async def refuse_unknown(text: SetText, old: SetText | None = None) -> None:
         if not is_shortcut(word) or (old is not None and word in old.sources):
             continue
         try:
-            trouble = await asyncio.wait_for(asyncio.to_thread(unknown, word), _SECONDS)
+            trouble = await _asking.answered(word, partial(unknown, word), _SECONDS)
         except TimeoutError:
             continue
         if trouble:

@@ -104,13 +104,15 @@ def _mounts(order: CoverageOrder) -> tuple[list[dict[str, str]], list[_Place]]:
     stores = list(_stored_to(order))
     left_out: list[dict[str, str]] = []
     places: list[_Place] = []
+    table = list(mounts.values())
     for path, mount in sorted(mounts.items()):
-        if path in pseudo or not os.path.isdir(path):
+        if path in pseudo:
             continue
-        reason = _why_not(mount, list(mounts.values()), stores)
+        # By the table first: of another machine's that is gone nobody gets an answer.
+        reason = _why_not(mount, table, stores)
         if reason:
             left_out.append({"path": shown(path), "reason": reason})
-        else:
+        elif os.path.isdir(path):
             places.append(_Place("mount", path, mount.type))
     return left_out, places
 

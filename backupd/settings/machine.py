@@ -11,7 +11,7 @@ import sys
 
 from blake3 import blake3
 
-_CONTAINERS = ("run/.containerenv", ".dockerenv")
+_CONTAINERS = ("run/.containerenv", ".dockerenv", "var/run/secrets/kubernetes.io")
 _INSTALLED = ("etc/machine-id", "var/lib/dbus/machine-id")
 _HARDWARE = "sys/class/dmi/id/product_uuid"
 """That only root may read; a copied virtual machine has another one."""

@@ -25,7 +25,7 @@ _LOGIN_DEFS = "/etc/login.defs"
 _UID_RANGE = re.compile(rb"^[ \t]*(UID_MIN|UID_MAX)[ \t]+([0-9]{1,10})\b", re.MULTILINE)
 _MACOS_UIDS = (501, 65533)
 _MOST_HOMES = 100_000
-_HOMES = "/Users" if sys.platform == "darwin" else "/home"
+HOMES = "/Users" if sys.platform == "darwin" else "/home"
 _MACOS_NAMES = {**DEFAULTS, "movies": b"Movies", "library": b"Library"}
 
 
@@ -80,12 +80,17 @@ def unknown(word: str) -> str:
     return f"this machine has no user {shortcut.user}" if _entry(shortcut.user) is None else ""
 
 
-def people(environ: Mapping[str, str]) -> list[Person]:
-    """Root and all who may log in, by name; those too whom only their directory below /home tells."""
+def people(environ: Mapping[str, str], notes: list[str] | None = None) -> list[Person]:
+    """Root and all who may log in, by name; those too whom only their directory below /home tells.
+
+    notes: gets whose homes are passed over, and why.
+    """
     first, last = _MACOS_UIDS if sys.platform == "darwin" else _uid_range()
     found: dict[int, Person] = {}
-    for entry in [*pwd.getpwall(), *_owners_of_homes()]:
-        if (entry.pw_uid == 0 or first <= entry.pw_uid <= last) and entry.pw_uid not in found:
+    listed = [entry for entry in pwd.getpwall() if entry.pw_uid == 0 or first <= entry.pw_uid <= last]
+    # Name services that list nobody have numbers above those of this machine.
+    for entry in [*listed, *_owners_of_homes(first, notes if notes is not None else [])]:
+        if entry.pw_uid not in found:
             person = _person(entry, environ)
             if person.home != b"/" and os.path.isdir(person.home):
                 found[entry.pw_uid] = person
@@ -97,7 +102,7 @@ def _meaning(word: str, without: Sequence[str], environ: Mapping[str, str]) -> M
     if shortcut is None:
         raise AssertionError(f"{word} is no shortcut")
     if shortcut.user == ALL_USERS:
-        for person in people(environ):
+        for person in people(environ, made.notes):
             _add(made, person, shortcut.name, without, is_named=False)
         if not made.paths:
             made.trouble = "no user of this machine has such a directory"
@@ -150,7 +155,7 @@ def _own_directory(person: Person, name: str, notes: list[str]) -> bytes | None:
     if path == person.home:
         return None
     if not path.startswith(person.home + b"/") and not _is_his(path, person):
-        notes.append(f"the {name} of {person.name} are said to be {shown(path)}, which is not {person.name}'s")
+        notes.append(f"the {name} of {person.name} are said to be {shown(written)}, which is not there or another's")
         return None
     return path
 
@@ -161,24 +166,27 @@ def _is_his(path: bytes, person: Person) -> bool:
     try:
         return os.lstat(path).st_uid == person.uid
     except OSError:
-        return not os.path.lexists(path)
+        # What comes there later may be anybody's.
+        return False
 
 
 def _said(person: Person) -> dict[str, bytes]:
     """What the person's user-dirs.dirs says; a file that is none, too large or another's says nothing."""
     try:
-        fd = os.open(os.path.join(person.config, b"user-dirs.dirs"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        # Opened to be read, a device that a user has linked there would act.
+        handle = os.open(os.path.join(person.config, b"user-dirs.dirs"), os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return {}
     try:
-        stat = os.fstat(fd)
+        stat = os.fstat(handle)
         if not modes.S_ISREG(stat.st_mode) or stat.st_size > MOST_BYTES or stat.st_uid not in (0, person.uid):
             return {}
-        return parse_user_dirs(os.read(fd, MOST_BYTES), person.home)
+        with open(f"/proc/self/fd/{handle}", "rb") as file:
+            return parse_user_dirs(file.read(MOST_BYTES), person.home)
     except OSError:
         return {}
     finally:
-        os.close(fd)
+        os.close(handle)
 
 
 def _person(entry: pwd.struct_passwd, environ: Mapping[str, str]) -> Person:
@@ -206,16 +214,26 @@ def _entry(user: str | None) -> pwd.struct_passwd | None:
         return None
 
 
-def _owners_of_homes() -> Iterator[pwd.struct_passwd]:
-    """Users of name services that list nobody: who owns a directory there that is said to be his home."""
+def _owners_of_homes(first: int, notes: list[str]) -> Iterator[pwd.struct_passwd]:
+    """Users of name services that list nobody: who owns a directory there that is said to be his home.
+
+    first: the least number of a user. notes: gets the directories of whom nobody knows just now.
+    """
     try:
-        with os.scandir(_HOMES) as found:
+        with os.scandir(HOMES) as found:
             for _, one in zip(range(_MOST_HOMES), found, strict=False):
                 try:
-                    entry = pwd.getpwuid(one.stat(follow_symlinks=False).st_uid)
-                except (KeyError, OSError):
+                    stat = one.stat(follow_symlinks=False)
+                except OSError:
                     continue
-                if os.path.normpath(entry.pw_dir) == one.path:
+                try:
+                    entry = pwd.getpwuid(stat.st_uid)
+                except KeyError:
+                    if stat.st_uid >= first and modes.S_ISDIR(stat.st_mode):
+                        who = f"user {stat.st_uid}, whom nobody knows here"
+                        notes.append(f"{shown(os.fsencode(one.path))} belongs to {who}")
+                    continue
+                if (entry.pw_uid == 0 or entry.pw_uid >= first) and os.path.normpath(entry.pw_dir) == one.path:
                     yield entry
     except OSError:
         return
