@@ -178,6 +178,15 @@ def test_the_directory_of_ours_is_in_no_backup(scene: Scene) -> None:
             assert [path.name for path in restored.rglob("*")] == ["data", "file"]
 
 
+def test_a_link_of_its_name_leaves_nothing_out(scene: Scene) -> None:
+    """Who owns the top of a file system could have anything left out of everybody's backups."""
+    scene.bench.source = scene.bench.above / "letters"
+    scene.bench.write("dir/file")
+    (scene.top / SNAPSHOTS_NAME).symlink_to(scene.bench.source / "dir")
+    scene.bench.back_up()
+    assert (scene.bench.restore() / "dir" / "file").exists()
+
+
 def test_where_links_lead_is_read_where_it_shows(scene: Scene) -> None:
     """Beside the source something else is mounted: in the snapshot of what is above both it is an empty directory."""
     beside = scene.top / "beside"
