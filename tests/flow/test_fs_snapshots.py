@@ -21,7 +21,7 @@ from backupd.model.fs_snapshots import FsSnapshotOrder
 from backupd.model.grafts import Graft
 from backupd.operations.context import JobContext
 from backupd.operations.fs_snapshots import running
-from backupd.operations.fs_snapshots.contract import Made
+from backupd.operations.fs_snapshots.contract import Made, snapshot_name
 from backupd.operations.fs_snapshots.record import Records
 from backupd.settings import directories
 from tests.support.backing_up import Bench, counts, problems, read_bytes, run_of
@@ -239,6 +239,20 @@ def test_parts_and_read_only_subvolumes_and_mounts_of_both(scene: Scene) -> None
         assert restored.read_bytes() == b"old"
     finally:
         unmount(bound)
+
+
+def test_what_another_job_has_mounted_is_no_origin(scene: Scene) -> None:
+    """By its name: the other one may belong to another daemon, and go at any time."""
+    subvolume(scene.top / "other")
+    mounted = scene.bench.source / snapshot_name(SET, OTHER_JOB, "0badcafe")
+    mounted.mkdir()
+    subprocess.run(["mount", "--bind", scene.top / "other", mounted], check=True)
+    try:
+        with scene.made() as grafts:
+            assert [one.path for one in grafts] == [bytes(scene.bench.source)]
+            assert len(scene.standing()) == 1
+    finally:
+        unmount(mounted)
 
 
 def test_leftovers_go_by_name_and_place_and_nothing_else_does(scene: Scene) -> None:
