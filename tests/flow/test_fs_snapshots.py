@@ -303,6 +303,28 @@ def test_a_directory_of_ours_that_is_not_ours_is_refused(scene: Scene) -> None:
     assert scene.records.jobs() == []
 
 
+def test_a_directory_that_is_exchanged_meanwhile_loses_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner of the top can do so at the moment after the look: what is removed lies where was looked."""
+    scene.run()
+    (name,) = scene.standing()
+    holder, away = scene.top / SNAPSHOTS_NAME, scene.top / "away"
+    with pytest.raises(OSError, match="Read-only"):
+        (holder / name / "file").touch()
+    stat = os.stat
+
+    def exchanged(path: Any, **options: Any) -> os.stat_result:
+        found = stat(path, **options)
+        if path == os.fsencode(name) and not away.exists():
+            holder.rename(away)
+            holder.mkdir()
+            subvolume(holder / name)
+        return found
+
+    monkeypatch.setattr("backupd.operations.fs_snapshots.btrfs.os.stat", exchanged)
+    scene.run("remove")
+    assert (os.listdir(away), scene.standing()) == ([], [name])
+
+
 def test_where_none_can_be_made_the_set_says_what_then(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system that has none, another kind than is wanted, no right, a read-only mount; half of two sources."""
     plain = scene.bench.above / "plain"
