@@ -24,6 +24,7 @@ from backupd.operations.fs_snapshots import running
 from backupd.operations.fs_snapshots.contract import Made, snapshot_name
 from backupd.operations.fs_snapshots.record import Records
 from backupd.settings import directories
+from backupd.source.mounts import read_mounts
 from tests.support.backing_up import Bench, counts, problems, read_bytes, run_of
 from tests.support.mounting import btrfs, unmount
 
@@ -285,6 +286,19 @@ def test_leftovers_go_by_name_and_place_and_nothing_else_does(scene: Scene) -> N
     scene.records.write(OTHER_JOB, [Made(kind="vss", place="C:", name="x")])
     scene.run("sweep")
     assert "nobody here knows" in scene.context.warnings[0]
+
+
+def test_one_of_a_file_system_that_is_not_mounted_stays_on_record(scene: Scene) -> None:
+    """A disk that was unplugged comes back with it."""
+    scene.run()
+    device = next(mount.source for mount in read_mounts() if mount.path == bytes(scene.top))
+    unmount(scene.top)
+    scene.run("sweep")
+    assert "no btrfs is mounted at" in scene.context.warnings[0]
+    assert scene.records.jobs() == [JOB]
+    subprocess.run(["mount", device, scene.top], check=True)
+    scene.run("sweep")
+    assert scene.standing() == [] == scene.records.jobs()
 
 
 def test_a_directory_of_ours_that_is_not_ours_is_refused(scene: Scene) -> None:

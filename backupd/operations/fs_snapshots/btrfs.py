@@ -18,7 +18,7 @@ from backupd.model.results import shown
 from backupd.operations.fs_snapshots.contract import MOST_TARGETS, Found, Made, Target, below, is_ours, joined
 from backupd.operations.fs_snapshots.programs import Ended, Programs, done, failure, no_right
 from backupd.rights import may_administrate
-from backupd.source.mounts import Mount, mount_number
+from backupd.source.mounts import Mount, mount_number, read_mounts
 
 _TOP_INODE = 256
 """Of each subvolume's top directory."""
@@ -136,6 +136,9 @@ class Btrfs:
         what = f"the snapshot {shown(place)} could not be removed"
         if os.path.basename(holder) != _SNAPSHOTS or os.fsdecode(name) != made.name or not is_ours(made.name):
             raise FsSnapshotError(f"{what}: that is no place of ours")
+        top = os.path.dirname(holder)
+        if not any((mount.path, mount.type) == (top, self.name) for mount in read_mounts()):
+            raise FsSnapshotError(f"{what}: no btrfs is mounted at {shown(top)}", hint="mount it again")
         if not os.path.lexists(place):
             return False
         with _holding(holder, what) as fd:
