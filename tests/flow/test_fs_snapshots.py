@@ -206,6 +206,20 @@ def test_where_links_lead_is_read_where_it_shows(scene: Scene) -> None:
         unmount(beside)
 
 
+def test_what_another_mount_hides_is_read_from_the_snapshot(scene: Scene) -> None:
+    """At the path of a mount that does not show lies a directory like any other."""
+    usb = scene.bench.source / "usb"
+    usb.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", usb], check=True)
+    subprocess.run(["mount", "--bind", scene.top, scene.top], check=True)
+    try:
+        with scene.made() as grafts:
+            assert [one.path for one in grafts] == [bytes(scene.bench.source)]
+    finally:
+        unmount(scene.top)
+        unmount(usb)
+
+
 def test_a_subvolume_that_no_snapshot_holds_is_a_problem(scene: Scene) -> None:
     """It shows as an empty directory in the snapshot of the one above: that would be taken for the truth."""
     with scene.made() as grafts:

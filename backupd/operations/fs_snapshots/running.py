@@ -212,7 +212,7 @@ class Making:
                 below(mount.path, one) is not None or below(one, mount.path) is not None for one in sources
             )
             is_below = any(below(mount.path, path) for path in snapshots)
-            if is_of_sources and is_below and os.path.isdir(mount.path):
+            if is_of_sources and is_below and os.path.isdir(mount.path) and shows(mount):
                 self._graft(mount.path, mount.path)
 
     def _give_up(self, error: FsSnapshotError) -> None:
