@@ -21,9 +21,10 @@ from backupd.model.fs_snapshots import FsSnapshotOrder
 from backupd.model.grafts import Graft
 from backupd.operations.context import JobContext
 from backupd.operations.fs_snapshots import running
-from backupd.operations.fs_snapshots.contract import Made
+from backupd.operations.fs_snapshots.contract import Made, snapshot_name
 from backupd.operations.fs_snapshots.record import Records
 from backupd.settings import directories
+from backupd.source.mounts import read_mounts
 from tests.support.backing_up import Bench, counts, problems, read_bytes, run_of
 from tests.support.mounting import btrfs, unmount
 
@@ -178,6 +179,15 @@ def test_the_directory_of_ours_is_in_no_backup(scene: Scene) -> None:
             assert [path.name for path in restored.rglob("*")] == ["data", "file"]
 
 
+def test_a_link_of_its_name_leaves_nothing_out(scene: Scene) -> None:
+    """Who owns the top of a file system could have anything left out of everybody's backups."""
+    scene.bench.source = scene.bench.above / "letters"
+    scene.bench.write("dir/file")
+    (scene.top / SNAPSHOTS_NAME).symlink_to(scene.bench.source / "dir")
+    scene.bench.back_up()
+    assert (scene.bench.restore() / "dir" / "file").exists()
+
+
 def test_where_links_lead_is_read_where_it_shows(scene: Scene) -> None:
     """Beside the source something else is mounted: in the snapshot of what is above both it is an empty directory."""
     beside = scene.top / "beside"
@@ -194,6 +204,20 @@ def test_where_links_lead_is_read_where_it_shows(scene: Scene) -> None:
         assert (scene.bench.restore().parent / "beside" / "there").read_bytes() == b"led to"
     finally:
         unmount(beside)
+
+
+def test_what_another_mount_hides_is_read_from_the_snapshot(scene: Scene) -> None:
+    """At the path of a mount that does not show lies a directory like any other."""
+    usb = scene.bench.source / "usb"
+    usb.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", usb], check=True)
+    subprocess.run(["mount", "--bind", scene.top, scene.top], check=True)
+    try:
+        with scene.made() as grafts:
+            assert [one.path for one in grafts] == [bytes(scene.bench.source)]
+    finally:
+        unmount(scene.top)
+        unmount(usb)
 
 
 def test_a_subvolume_that_no_snapshot_holds_is_a_problem(scene: Scene) -> None:
@@ -232,6 +256,20 @@ def test_parts_and_read_only_subvolumes_and_mounts_of_both(scene: Scene) -> None
         unmount(bound)
 
 
+def test_what_another_job_has_mounted_is_no_origin(scene: Scene) -> None:
+    """By its name: the other one may belong to another daemon, and go at any time."""
+    subvolume(scene.top / "other")
+    mounted = scene.bench.source / snapshot_name(SET, OTHER_JOB, "0badcafe")
+    mounted.mkdir()
+    subprocess.run(["mount", "--bind", scene.top / "other", mounted], check=True)
+    try:
+        with scene.made() as grafts:
+            assert [one.path for one in grafts] == [bytes(scene.bench.source)]
+            assert len(scene.standing()) == 1
+    finally:
+        unmount(mounted)
+
+
 def test_leftovers_go_by_name_and_place_and_nothing_else_does(scene: Scene) -> None:
     """With a record of the former job and without; of another set, of a person, of a name that only looks like ours."""
     scene.bench.write("file")
@@ -264,6 +302,19 @@ def test_leftovers_go_by_name_and_place_and_nothing_else_does(scene: Scene) -> N
     assert "nobody here knows" in scene.context.warnings[0]
 
 
+def test_one_of_a_file_system_that_is_not_mounted_stays_on_record(scene: Scene) -> None:
+    """A disk that was unplugged comes back with it."""
+    scene.run()
+    device = next(mount.source for mount in read_mounts() if mount.path == bytes(scene.top))
+    unmount(scene.top)
+    scene.run("sweep")
+    assert "no btrfs is mounted at" in scene.context.warnings[0]
+    assert scene.records.jobs() == [JOB]
+    subprocess.run(["mount", device, scene.top], check=True)
+    scene.run("sweep")
+    assert scene.standing() == [] == scene.records.jobs()
+
+
 def test_a_directory_of_ours_that_is_not_ours_is_refused(scene: Scene) -> None:
     holder = scene.top / SNAPSHOTS_NAME
     holder.mkdir()
@@ -278,6 +329,28 @@ def test_a_directory_of_ours_that_is_not_ours_is_refused(scene: Scene) -> None:
         scene.run()
     assert os.listdir(elsewhere) == []
     assert scene.records.jobs() == []
+
+
+def test_a_directory_that_is_exchanged_meanwhile_loses_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner of the top can do so at the moment after the look: what is removed lies where was looked."""
+    scene.run()
+    (name,) = scene.standing()
+    holder, away = scene.top / SNAPSHOTS_NAME, scene.top / "away"
+    with pytest.raises(OSError, match="Read-only"):
+        (holder / name / "file").touch()
+    stat = os.stat
+
+    def exchanged(path: Any, **options: Any) -> os.stat_result:
+        found = stat(path, **options)
+        if path == os.fsencode(name) and not away.exists():
+            holder.rename(away)
+            holder.mkdir()
+            subvolume(holder / name)
+        return found
+
+    monkeypatch.setattr("backupd.operations.fs_snapshots.btrfs.os.stat", exchanged)
+    scene.run("remove")
+    assert (os.listdir(away), scene.standing()) == ([], [name])
 
 
 def test_where_none_can_be_made_the_set_says_what_then(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,7 +172,11 @@ class _Finding:
             return
         self._links += bool(reached)
         for path in reached:
-            found = self._known.get(path) or os.lstat(path)
+            try:
+                found = self._known.get(path) or os.lstat(path)
+            except OSError:
+                # A link on the way that vanished meanwhile.
+                continue
             if self._tops.one_file_system and found.st_dev != stat.st_dev:
                 continue
             if not self._is_taken(path):

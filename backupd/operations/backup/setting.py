@@ -135,8 +135,8 @@ def what_is_left_out(context: JobContext, places: Sequence[tuple[str, StoreAcces
         own += [one.state, one.cache, one.temporary]
     own += [path for address, access in places for path in local_paths(address, access)]
     swaps = swap_files()
-    own += map(os.fsdecode, snapshot_directories(mounts))
-    own_paths = [os.fsencode(os.path.realpath(path)) for path in own]
+    # Of the mounts' own tops, where whoever owns one could have put a link to anywhere.
+    own_paths = [*(os.fsencode(os.path.realpath(path)) for path in own), *snapshot_directories(mounts)]
     left_out = LeftOut(own_paths, pseudo_mounts((m.path, m.type) for m in mounts), swaps)
     # Namespaces are mounted on files.
     return left_out, bool(swaps) or any(mount.type == "nsfs" for mount in mounts)

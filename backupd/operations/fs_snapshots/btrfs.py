@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import re
 import stat as modes
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from backupd.command_errors import FsSnapshotError
 from backupd.model.fs_snapshot_words import SNAPSHOTS_NAME
 from backupd.model.results import shown
 from backupd.operations.fs_snapshots.contract import MOST_TARGETS, Found, Made, Target, below, is_ours, joined
-from backupd.operations.fs_snapshots.programs import Programs, done, no_right
+from backupd.operations.fs_snapshots.programs import Ended, Programs, done, failure, no_right
 from backupd.rights import may_administrate
-from backupd.source.mounts import Mount, mount_number
+from backupd.source.mounts import Mount, mount_number, read_mounts
 
 _TOP_INODE = 256
 """Of each subvolume's top directory."""
 _ROW = re.compile(rb"ID \d+ gen \d+ top level \d+ path (.+)")
 _SNAPSHOTS = os.fsencode(SNAPSHOTS_NAME)
+# Of linux/btrfs.h: requests, and the structures that they take.
+_WRITES = 4 << 29 if os.uname().machine.startswith(("ppc", "mips", "sparc", "alpha")) else 1 << 30
+_DESTROY, _CREATE = _WRITES | 0x1000940F, _WRITES | 0x10009417
+_DESTROY_ARGS, _CREATE_ARGS = struct.Struct("=q4088s"), struct.Struct("=qQQ32x4040s")
+_READ_ONLY = 2
 
 
 class Btrfs:
-    """Made and removed by `btrfs subvolume`."""
+    """Found by `btrfs`; made and removed by the kernel's own requests, in a directory that nobody can exchange."""
 
     name = "btrfs"
 
@@ -97,13 +106,20 @@ class Btrfs:
         """Make it, and the directory of ours where that is missing. Raises FsSnapshotError."""
         what = f"no snapshot of {shown(target.path)} could be made"
         try:
-            os.mkdir(target.holder, 0o700)
-        except FileExistsError:
-            _check_holder(target.holder, what)
+            with suppress(FileExistsError):
+                os.mkdir(target.holder, 0o700)
         except OSError as error:
             raise FsSnapshotError(f"{what}: {shown(target.holder)}: {error.strerror}") from error
-        words = ["btrfs", "subvolume", "snapshot", "-r", target.place, made.place]
-        done(self._programs, what, words)
+        with _holding(target.holder, what) as holder:
+            try:
+                origin = os.open(target.place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    args = _CREATE_ARGS.pack(origin, 0, _READ_ONLY, os.fsencode(made.name))
+                    fcntl.ioctl(holder, _CREATE, bytearray(args))
+                finally:
+                    os.close(origin)
+            except OSError as error:
+                raise _failed(what, error) from error
         return made
 
     def mount(self, target: Target, made: Made) -> None:
@@ -120,12 +136,20 @@ class Btrfs:
         what = f"the snapshot {shown(place)} could not be removed"
         if os.path.basename(holder) != _SNAPSHOTS or os.fsdecode(name) != made.name or not is_ours(made.name):
             raise FsSnapshotError(f"{what}: that is no place of ours")
+        top = os.path.dirname(holder)
+        if not any((mount.path, mount.type) == (top, self.name) for mount in read_mounts()):
+            raise FsSnapshotError(f"{what}: no btrfs is mounted at {shown(top)}", hint="mount it again")
         if not os.path.lexists(place):
             return False
-        _check_holder(holder, what)
-        if not _is_subvolume(place):
-            raise FsSnapshotError(f"{what}: it is no subvolume")
-        done(self._programs, what, ["btrfs", "subvolume", "delete", place])
+        with _holding(holder, what) as fd:
+            try:
+                if not _is_top(os.stat(name, dir_fd=fd, follow_symlinks=False)):
+                    raise FsSnapshotError(f"{what}: it is no subvolume")
+                fcntl.ioctl(fd, _DESTROY, bytearray(_DESTROY_ARGS.pack(0, name)))
+            except FileNotFoundError:
+                return False
+            except OSError as error:
+                raise _failed(what, error) from error
         return True
 
     def leftovers(self, target: Target, set_id: str) -> list[Made]:
@@ -180,9 +204,12 @@ def _subvolume_of(path: bytes, top: bytes) -> bytes:
 
 def _is_subvolume(path: bytes) -> bool:
     try:
-        stat = os.lstat(path)
+        return _is_top(os.lstat(path))
     except OSError:
         return False
+
+
+def _is_top(stat: os.stat_result) -> bool:
     return modes.S_ISDIR(stat.st_mode) and stat.st_ino == _TOP_INODE
 
 
@@ -193,11 +220,28 @@ def _is_same(one: bytes, other: bytes) -> bool:
         return False
 
 
-def _check_holder(holder: bytes, what: str) -> None:
-    """Raises FsSnapshotError unless the directory is in our hands alone."""
-    stat = os.lstat(holder)
-    if not modes.S_ISDIR(stat.st_mode) or stat.st_uid != os.geteuid() or stat.st_mode & 0o077:
-        raise FsSnapshotError(
-            f"{what}: {shown(holder)} is not a directory of backupd's alone",
-            hint="remove it if it is yours; backupd makes it anew",
-        )
+@contextmanager
+def _holding(holder: bytes, what: str) -> Iterator[int]:
+    """Its descriptor: the owner of the directory above may put another one in its place at any time.
+
+    Raises FsSnapshotError unless the directory is in our hands alone.
+    """
+    refused = FsSnapshotError(
+        f"{what}: {shown(holder)} is not a directory of backupd's alone",
+        hint="remove it if it is yours; backupd makes it anew",
+    )
+    try:
+        fd = os.open(holder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise (refused if error.errno in (errno.ENOTDIR, errno.ELOOP) else _failed(what, error)) from error
+    try:
+        stat = os.fstat(fd)
+        if stat.st_uid != os.geteuid() or stat.st_mode & 0o077:
+            raise refused
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _failed(what: str, error: OSError) -> FsSnapshotError:
+    return failure(what, "btrfs", Ended(1, b"", os.fsencode(error.strerror or str(error))))

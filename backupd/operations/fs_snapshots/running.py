@@ -18,7 +18,7 @@ from backupd.operations.backup.shortcuts import expanded
 from backupd.operations.context import JobContext
 from backupd.operations.fs_snapshots.apfs import Apfs
 from backupd.operations.fs_snapshots.btrfs import Btrfs
-from backupd.operations.fs_snapshots.contract import Kind, Made, Target, below, snapshot_name
+from backupd.operations.fs_snapshots.contract import Kind, Made, Target, below, is_ours, snapshot_name
 from backupd.operations.fs_snapshots.lvm import Lvm
 from backupd.operations.fs_snapshots.programs import Programs, SystemPrograms
 from backupd.operations.fs_snapshots.record import Records
@@ -110,7 +110,7 @@ class Making:
         sources = [real_path(path) for path in order.sources]
         sources += filter_places(read_rules(order.filters), sources)
         sources = [path for path in sources if os.path.lexists(path)]
-        mounts = [mount for mount in read_mounts() if b"/.zfs/snapshot/" not in mount.path]
+        mounts = [mount for mount in read_mounts() if not _is_snapshot(mount)]
         try:
             self._all(sources, mounts)
             self._add_others(sources, mounts)
@@ -212,7 +212,7 @@ class Making:
                 below(mount.path, one) is not None or below(one, mount.path) is not None for one in sources
             )
             is_below = any(below(mount.path, path) for path in snapshots)
-            if is_of_sources and is_below and os.path.isdir(mount.path):
+            if is_of_sources and is_below and os.path.isdir(mount.path) and shows(mount):
                 self._graft(mount.path, mount.path)
 
     def _give_up(self, error: FsSnapshotError) -> None:
@@ -221,3 +221,8 @@ class Making:
             raise error
         hint = f" ({error.hint})" if error.hint and "fallback" not in error.hint else ""
         self._context.warn(f"{error.message}{hint}: read as it is, while it may change")
+
+
+def _is_snapshot(mount: Mount) -> bool:
+    """Also one of another job's, or another daemon's: nobody makes a snapshot of it in turn."""
+    return b"/.zfs/snapshot/" in mount.path or is_ours(os.fsdecode(os.path.basename(mount.path)))

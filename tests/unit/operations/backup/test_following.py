@@ -11,7 +11,7 @@ import pytest
 
 from backupd.model.filters import FilterText, FilterWords
 from backupd.operations.backup.choosing import Choosing
-from backupd.operations.backup.following import Followed, Tops, find_targets
+from backupd.operations.backup.following import Followed, Tops, _Finding, find_targets
 from backupd.operations.backup.walk_rules import in_order
 from backupd.rules.filter_checking import filter_word
 from backupd.rules.filter_rules import rules_of
@@ -123,6 +123,21 @@ def test_targets_are_bounded_and_the_rest_is_a_problem(tmp_path: Path) -> None:
     assert sorted(found.targets) == [bytes(tmp_path / f"out/f{number}") for number in range(3)]
     (problem,) = found.problems
     assert "more than 3" in problem.message
+
+
+def test_a_link_on_the_way_that_vanishes_ends_no_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies beside it in its directory is searched as before."""
+    _make(tmp_path, {"s/a": "../out/way", "s/b": "../out/g", "out/way": "f", "out/f": None, "out/g": None})
+    steps = _Finding._steps
+
+    def vanishing(*given: Any) -> list[bytes]:
+        found = steps(*given)
+        (tmp_path / "out/way").unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(_Finding, "_steps", vanishing)
+    found = _found(tmp_path, Case("", {}, []))
+    assert sorted(found.targets) == [bytes(tmp_path / "out/f"), bytes(tmp_path / "out/g")]
 
 
 def test_a_target_that_nobody_may_look_at_is_a_problem(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from backupd.operations.fs_snapshots.lvm import Lvm
 from backupd.operations.fs_snapshots.programs import Ended, SystemPrograms, done
 from backupd.operations.fs_snapshots.zfs import Zfs
 from backupd.source.mounts import Mount
+from tests.support.commanded import until
 
 SET = "b" + "5" * 32
 NAME = snapshot_name(SET, "j" + "1" * 32, "0badcafe")
@@ -235,3 +236,22 @@ def test_programs_are_heard_within_bounds_and_end_in_time(tmp_path: Path) -> Non
         programs.run(["fail"])
     with pytest.raises(FsSnapshotProgramError, match="lvs9 is not installed"):
         programs.run(["lvs9"])
+
+
+def test_programs_of_lvm_are_never_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A volume whose snapshot is half made would stay suspended: what is late is asked to end, and left to it."""
+    ended = tmp_path / "ended"
+    (tmp_path / "lvcreate").write_text(f"#!/bin/sh\ntrap '' TERM; sleep 1; : > {ended}\n")
+    (tmp_path / "lvremove").write_text("#!/bin/sh\ntrap 'exit 5' TERM; sleep 60 & wait\n")
+    for name in ("lvcreate", "lvremove"):
+        (tmp_path / name).chmod(0o755)
+    programs = SystemPrograms({"PATH": str(tmp_path)}, SystemClock(), seconds=0.3)
+    assert programs.run(["lvcreate"]).exit == 0
+    assert ended.exists()
+    ended.unlink()
+    with pytest.raises(FsSnapshotError, match="did not come to its end"):
+        programs.run(["lvremove"])
+    monkeypatch.setattr("backupd.operations.fs_snapshots.programs._GRACE_SECONDS", 0.1)
+    with pytest.raises(FsSnapshotError, match="did not come to its end"):
+        programs.run(["lvcreate"])
+    until(ended.exists)
