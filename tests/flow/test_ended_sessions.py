@@ -181,6 +181,18 @@ class _Unlisted(Records):
         return []
 
 
+def test_a_wrong_answer_about_a_name_replaces_no_snapshot(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where of two creators of a name both succeed, the draft would stand where the complete snapshot stood."""
+    writer, other = Writer(history), history.records()
+    writer.check_point()
+    writer.commit()
+    created: list[str] = []
+    monkeypatch.setattr(other.place, "size", lambda _: None)
+    monkeypatch.setattr(other, "commit", lambda name, _: created.append(name))
+    end_dead_session(other, writer.session.id, writer.session.name, writer.now_ns, bytes(16))
+    assert (created, other.sessions(), other.void_names()) == ([], {}, set())
+
+
 def _give_free(records: Records) -> None:
     """As another cleaner, which finds nobody announced; what the list names does not matter to who finds it."""
     given = BlockList(1, [os.urandom(32)])
