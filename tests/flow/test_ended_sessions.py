@@ -16,6 +16,8 @@ from backupd.operations.backup.session import RunningSession, WriterIdentity
 from backupd.repository.index_loading import load_index
 from backupd.repository.records import Records
 from backupd.seal.header import ObjectKind
+from backupd.settings import directories
+from backupd.settings.lock import SetLock
 from backupd.snapshot import naming
 from backupd.snapshot.naming import SnapshotName
 from backupd.snapshot.records import BlockList, Checkpoint, Drop
@@ -150,11 +152,7 @@ def test_where_listings_lag_a_writer_stays_announced_until_its_snapshot_is_liste
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a cleaner whose two days are over just then sees neither, and deletes what the snapshot needs."""
-
-    def refused(*_: object) -> None:
-        raise OSError(95, "not supported")
-
-    monkeypatch.setattr(durable_io, "publish_new", refused)
+    _lag(monkeypatch)
     history = History(tmp_path, 71)
     history.back_up({"a": 1000})
     records = history.records()
@@ -191,6 +189,34 @@ def test_a_wrong_answer_about_a_name_replaces_no_snapshot(history: History, monk
     monkeypatch.setattr(other, "commit", lambda name, _: created.append(name))
     end_dead_session(other, writer.session.id, writer.session.name, writer.now_ns, bytes(16))
     assert (created, other.sessions(), other.void_names()) == ([], {}, set())
+
+
+def test_where_listings_lag_a_run_that_has_committed_holds_nothing_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what it was based on stays for ever while a purge holds the lock of the set, and the purge ends well."""
+    _lag(monkeypatch)
+    history = History(tmp_path, 73)
+    first = history.back_up({"a": 3_000_000})
+    history.remove("a")
+    history.back_up({"b": 1000})
+    history.drop(first)
+    records = history.records()
+    (name, *_) = records.snapshot_names()
+    lock = SetLock(directories.find(history.bench.machine.environ).state, name.set_id)
+    lock.acquire(history.bench.clock)
+    with lock:
+        found = history.free(confirmed=records.repository.text_id[:9])
+    assert [one["what"] for one in found["waiting"]] == ["store"], "what only the first one held is to go"
+    assert records.sessions() == {}
+    history.check_all()
+
+
+def _lag(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(95, "not supported")
+
+    monkeypatch.setattr(durable_io, "publish_new", refused)
 
 
 def _give_free(records: Records) -> None:
