@@ -262,6 +262,25 @@ def test_a_drop_record_that_came_meanwhile_and_cant_be_read_may_be_its_own(histo
     assert other.place.size(writer.session.name) is not None
 
 
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_bases_are_looked_for_by_one_listing(history: History, monkeypatch: pytest.MonkeyPatch, is_gone: bool) -> None:
+    """A migration has hundreds of them, and each was a request; one that is not listed may stand all the same."""
+    history.back_up({"b": 1000})
+    writer = Writer(history)
+    first, second = (one.name for one in writer.records.snapshot_names())
+    writer.session.relied = [first, second]
+    asked: list[str] = []
+    size = writer.records.place.size
+    monkeypatch.setattr(writer.records.place, "size", lambda name: (asked.append(name), size(name))[1])
+    if is_gone:
+        writer.records.place.delete(second)
+        with pytest.raises(ConflictError, match="goes on from is gone"):
+            writer.commit()
+    else:
+        writer.commit()
+    assert [name for name in asked if name in (first, second)] == [second] * is_gone
+
+
 def test_no_drop_record_is_done_without_while_a_run_is_announced(history: History) -> None:
     """It may have ended that very run, which finds that by the record alone."""
     first = history.back_up({"b": 1000})
