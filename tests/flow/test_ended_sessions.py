@@ -294,3 +294,19 @@ def test_no_drop_record_is_done_without_while_a_run_is_announced(history: Histor
     writer.session.end()
     assert len(_repair(history, confirmed=_SET)) == 1
     assert not path.exists()
+
+
+def test_where_listings_lag_a_drop_record_is_done_without_beside_runs_that_have_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each stays announced there until the next one, so that record could never be done without."""
+    _lag(monkeypatch)
+    history = History(tmp_path, 79)
+    history.back_up({"a": 1000})
+    history.drop(history.back_up({"b": 1000}))
+    (path,) = history.bench.place.glob("r*/gc/drop-*")
+    damaging.flip(0.5)(path)
+    history.back_up({"c": 1000})
+    assert history.records().sessions()
+    assert len(_repair(history, confirmed=_SET, accept_rollback=True)) == 1
+    assert not path.exists()
