@@ -271,7 +271,12 @@ def test_bases_are_looked_for_by_one_listing(history: History, monkeypatch: pyte
     writer.session.relied = [first, second]
     asked: list[str] = []
     size = writer.records.place.size
-    monkeypatch.setattr(writer.records.place, "size", lambda name: (asked.append(name), size(name))[1])
+
+    def ask(name: str) -> int | None:
+        asked.append(name)
+        return size(name)
+
+    monkeypatch.setattr(writer.records.place, "size", ask)
     if is_gone:
         writer.records.place.delete(second)
         with pytest.raises(ConflictError, match="goes on from is gone"):
