@@ -157,7 +157,7 @@ class WritingAnew:
                 run.abandon()
                 raise
             # What was made for those is taken over unasked; of one that is gone already it is forgotten.
-            session.relied = [name for name in (at.name, *also) if self._stands(name)]
+            session.relied = [at.name, *self._standing(also)]
             yield run
         finally:
             # Where it did not end, the next run of the set ends the session by the journal.
@@ -180,14 +180,21 @@ class WritingAnew:
 
     def _refuse_dropped(self, name: str) -> None:
         """Of one that was dropped what it holds may go at any moment. Raises ConflictError."""
-        if not self._stands(name):
+        # In this order: an object goes after the record of it, and not while a session is based on it.
+        is_there = self._records.place.size(name) is not None
+        void, unread = self._records.readable_void_names()
+        if name in void or not is_there:
             raise _dropped()
-        _, unread = self._records.readable_void_names()
         if unread:
             raise ConflictError(
                 f"{min(unread)} can't be read: it may have dropped the snapshot that is to be written anew",
                 hint="bkctl check SET says what helps against that record",
             )
+
+    def _standing(self, names: Sequence[str]) -> list[str]:
+        """Those that stand, by one listing; where that lags each other one is asked for."""
+        listed = {one.name for one in self._records.snapshot_names()} if names else set()
+        return [name for name in names if name in listed or self._stands(name)]
 
     def _stands(self, name: str) -> bool:
         return name not in self._records.readable_void_names()[0] and self._records.place.size(name) is not None

@@ -15,7 +15,7 @@ from backupd.clock import SystemClock
 from backupd.destination.contract import Store
 from backupd.destination.s3.condition import proof_name
 from backupd.destination.s3.store import TimeLimits
-from backupd.errors import DestinationRefusedError, DestinationUnreachableError
+from backupd.errors import DestinationError, DestinationRefusedError, DestinationUnreachableError
 from backupd.store_errors import StoreAnswerError
 from tests.support.servers.s3_places import impatient
 from tests.support.servers.scripted_http import Script, answer, scripted
@@ -109,6 +109,31 @@ def test_a_proof_that_was_copied_from_elsewhere_proves_nothing() -> None:
     with _store(script) as store:
         store.put("r1/keys/k", [b"1"])
         assert not store.traits.create_if_absent
+
+
+def test_a_server_that_never_says_whether_it_keeps_versions_deletes_all_the_same() -> None:
+    """Else no session there ever ends, and nothing is given free; one that is unwell for a moment is asked again."""
+    deleted: list[str] = []
+    asked: list[str] = []
+
+    def script(method: str, path: str) -> bytes:
+        if "versioning" in path:
+            asked.append(path)
+            return answer(500)
+        if method == "DELETE":
+            deleted.append(urlsplit(path).path)
+            return answer(204)
+        return EMPTY if method == "GET" else answer(200)
+
+    with _store(script) as store:
+        with pytest.raises(DestinationError) as caught:
+            store.delete("r1/sessions/a")
+        assert caught.value.retryable
+        assert not deleted
+        for name in ("a", "b"):
+            store.delete(f"r1/sessions/{name}")
+    assert deleted == ["/bucket/r1/sessions/a", "/bucket/r1/sessions/b"]
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("prefix", ["r1/", ""])

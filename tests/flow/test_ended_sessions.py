@@ -16,6 +16,8 @@ from backupd.operations.backup.session import RunningSession, WriterIdentity
 from backupd.repository.index_loading import load_index
 from backupd.repository.records import Records
 from backupd.seal.header import ObjectKind
+from backupd.settings import directories
+from backupd.settings.lock import SetLock
 from backupd.snapshot import naming
 from backupd.snapshot.naming import SnapshotName
 from backupd.snapshot.records import BlockList, Checkpoint, Drop
@@ -150,11 +152,7 @@ def test_where_listings_lag_a_writer_stays_announced_until_its_snapshot_is_liste
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a cleaner whose two days are over just then sees neither, and deletes what the snapshot needs."""
-
-    def refused(*_: object) -> None:
-        raise OSError(95, "not supported")
-
-    monkeypatch.setattr(durable_io, "publish_new", refused)
+    _lag(monkeypatch)
     history = History(tmp_path, 71)
     history.back_up({"a": 1000})
     records = history.records()
@@ -179,6 +177,46 @@ class _Unlisted(Records):
     def listed_snapshot_names(self) -> list[SnapshotName]:
         """None."""
         return []
+
+
+def test_a_wrong_answer_about_a_name_replaces_no_snapshot(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where of two creators of a name both succeed, the draft would stand where the complete snapshot stood."""
+    writer, other = Writer(history), history.records()
+    writer.check_point()
+    writer.commit()
+    created: list[str] = []
+    monkeypatch.setattr(other.place, "size", lambda _: None)
+    monkeypatch.setattr(other, "commit", lambda name, _: created.append(name))
+    end_dead_session(other, writer.session.id, writer.session.name, writer.now_ns, bytes(16))
+    assert (created, other.sessions(), other.void_names()) == ([], {}, set())
+
+
+def test_where_listings_lag_a_run_that_has_committed_holds_nothing_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what it was based on stays for ever while a purge holds the lock of the set, and the purge ends well."""
+    _lag(monkeypatch)
+    history = History(tmp_path, 73)
+    first = history.back_up({"a": 3_000_000})
+    history.remove("a")
+    history.back_up({"b": 1000})
+    history.drop(first)
+    records = history.records()
+    (name, *_) = records.snapshot_names()
+    lock = SetLock(directories.find(history.bench.machine.environ).state, name.set_id)
+    lock.acquire(history.bench.clock)
+    with lock:
+        found = history.free(confirmed=records.repository.text_id[:9])
+    assert [one["what"] for one in found["waiting"]] == ["store"], "what only the first one held is to go"
+    assert records.sessions() == {}
+    history.check_all()
+
+
+def _lag(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(95, "not supported")
+
+    monkeypatch.setattr(durable_io, "publish_new", refused)
 
 
 def _give_free(records: Records) -> None:
@@ -224,6 +262,30 @@ def test_a_drop_record_that_came_meanwhile_and_cant_be_read_may_be_its_own(histo
     assert other.place.size(writer.session.name) is not None
 
 
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_bases_are_looked_for_by_one_listing(history: History, monkeypatch: pytest.MonkeyPatch, is_gone: bool) -> None:
+    """A migration has hundreds of them, and each was a request; one that is not listed may stand all the same."""
+    history.back_up({"b": 1000})
+    writer = Writer(history)
+    first, second = (one.name for one in writer.records.snapshot_names())
+    writer.session.relied = [first, second]
+    asked: list[str] = []
+    size = writer.records.place.size
+
+    def ask(name: str) -> int | None:
+        asked.append(name)
+        return size(name)
+
+    monkeypatch.setattr(writer.records.place, "size", ask)
+    if is_gone:
+        writer.records.place.delete(second)
+        with pytest.raises(ConflictError, match="goes on from is gone"):
+            writer.commit()
+    else:
+        writer.commit()
+    assert [name for name in asked if name in (first, second)] == [second] * is_gone
+
+
 def test_no_drop_record_is_done_without_while_a_run_is_announced(history: History) -> None:
     """It may have ended that very run, which finds that by the record alone."""
     first = history.back_up({"b": 1000})
@@ -236,4 +298,20 @@ def test_no_drop_record_is_done_without_while_a_run_is_announced(history: Histor
     assert path.exists()
     writer.session.end()
     assert len(_repair(history, confirmed=_SET)) == 1
+    assert not path.exists()
+
+
+def test_where_listings_lag_a_drop_record_is_done_without_beside_runs_that_have_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each stays announced there until the next one, so that record could never be done without."""
+    _lag(monkeypatch)
+    history = History(tmp_path, 79)
+    history.back_up({"a": 1000})
+    history.drop(history.back_up({"b": 1000}))
+    (path,) = history.bench.place.glob("r*/gc/drop-*")
+    damaging.flip(0.5)(path)
+    history.back_up({"c": 1000})
+    assert history.records().sessions()
+    assert len(_repair(history, confirmed=_SET, accept_rollback=True)) == 1
     assert not path.exists()

@@ -25,6 +25,7 @@ from backupd.errors import (
 from backupd.model import events
 from backupd.model.orders import BackupOrder, CheckOrder, KeyOrder, ReplicateOrder, Unlock
 from backupd.model.quotas import SpaceLimits
+from backupd.operations.backup.session import RunningSession
 from backupd.operations.context import JobContext
 from backupd.operations.places import secret_of
 from backupd.repository import opening
@@ -231,6 +232,25 @@ def test_a_dropped_base_vouches_for_nothing(history: History) -> None:
     found = history.replicate()
     assert found["snapshots"]["copied"] == 1, found
     history.check_copy(made)
+
+
+def test_a_base_that_goes_while_a_snapshot_is_copied_ends_that(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who slept on a deletion may do so, and what only the base held is given free then."""
+    history.live(2)
+    history.replicate()
+    history.write("one more", 1000)
+    history.back_up()
+    commit, (newest, *_) = RunningSession.commit, sorted(history.new.glob("r*/snapshots/*/*"), reverse=True)
+
+    def pass_by(session: RunningSession, snapshot: Snapshot, now_ns: int) -> None:
+        newest.unlink()
+        commit(session, snapshot, now_ns)
+
+    monkeypatch.setattr(RunningSession, "commit", pass_by)
+    found = history.replicate()
+    assert "goes on from is gone" in str(found), found
 
 
 def test_several_epochs(history: History) -> None:

@@ -44,6 +44,8 @@ class Holding:
         self._is_versioned: bool | None = None
         """None: it is not known yet, or the login may not ask."""
         self._has_asked = False
+        self._is_unwell = False
+        """Whether the store has answered once that it can't say so now."""
 
     # Locking
 
@@ -155,7 +157,13 @@ class Holding:
     def _may_have_versions(self) -> bool:
         with self._mutex:
             if not self._has_asked:
-                self._is_versioned = versions_of(self._client, self._bucket)
+                try:
+                    self._is_versioned = versions_of(self._client, self._bucket)
+                except ClientError:
+                    # Some servers answer so each time, and nothing could ever be deleted there.
+                    if not self._is_unwell:
+                        self._is_unwell = True
+                        raise
                 self._has_asked = True
         return self._is_versioned is not False
 

@@ -15,7 +15,7 @@ from backupd.cache.index_tables import IndexTables
 from backupd.cache.journal import read_journal
 from backupd.clock import to_name
 from backupd.errors import AccessError, DamageError, ObjectMissingError, StateError
-from backupd.operations.backup.ending import end_dead_session
+from backupd.operations.backup.ending import end_dead_session, remove_session
 from backupd.operations.backup.lineage import Checked, Fitness, Lineage, lineage_of, with_lineage
 from backupd.operations.backup.session import WriterIdentity, recover_blocks
 from backupd.operations.backup.setting import SetUse
@@ -269,25 +269,34 @@ def end_dead(
     ended: list[bytes] = []
     path = journal_path(context, place, set_id)
     state = read_journal(path)
+    sessions = records.sessions()
     if state is not None:
         count = recover_blocks(records, tables, state, records.gc_state().absent)
         if count:
             context.tell("information", f"{count} blocks of an interrupted run are used", verbosity=1)
         if state.checkpoint is not None:
             adopt_part(state.session.cache_path.removesuffix(".part"), state.checkpoint.cache_bytes)
-        partial = end_dead_session(records, state.session.session, state.session.snapshot_name, now_ns, who.host_id)
+        session = state.session.session
+        numbers = sessions.pop(session, [])
+        name = state.session.snapshot_name
+        partial = end_dead_session(records, session, name, now_ns, who.host_id, numbers=numbers)
         if partial is not None:
             context.tell("information", "the last run was interrupted; this one goes on from its last checkpoint")
-        ended.append(state.session.session)
+        ended.append(session)
         try:
             os.unlink(path)
         except OSError as error:
             raise translated(error, path) from error
-    for session, numbers in records.sessions().items():
+    # After the sessions: what one of them has committed before it was listed is among these.
+    listed = {name.name for name in records.listed_snapshot_names()} if sessions else set()
+    for session, numbers in sessions.items():
         posted = records.readable_session(session, numbers)
         if posted is None:
             continue
         if posted.state_id == who.state_id and posted.set_id == set_id:
-            end_dead_session(records, session, posted.snapshot_name, now_ns, who.host_id)
+            if posted.snapshot_name in listed:
+                remove_session(records, session, numbers)
+            else:
+                end_dead_session(records, session, posted.snapshot_name, now_ns, who.host_id, numbers=numbers)
             ended.append(session)
     return ended

@@ -21,15 +21,23 @@ from backupd.snapshot.records import Drop, Snapshot
 
 
 def end_dead_session(
-    records: Records, session: bytes, snapshot_name: str, now_ns: int, host_id: bytes, *, is_own: bool = True
+    records: Records,
+    session: bytes,
+    snapshot_name: str,
+    now_ns: int,
+    host_id: bytes,
+    *,
+    is_own: bool = True,
+    numbers: list[int] | None = None,
 ) -> str | None:
     """End a session whose writer is gone: its last checkpoint becomes a partial snapshot, or its name void.
 
     is_own: the caller holds the set's lock in the state that posted it, so nobody writes there any more. Else the
-    writer may wake up: creating its very name is what decides, and nothing is dropped that another created. Returns the
-    partial snapshot's name.
+    writer may wake up: creating its very name is what decides, and nothing is dropped that another created.
+    numbers: of its announcements; None: they are listed here. Returns the partial snapshot's name.
     """
-    numbers = records.sessions().get(session, [])
+    if numbers is None:
+        numbers = records.sessions().get(session, [])
     draft: Snapshot | None = None
     for n in reversed(numbers) if not _is_afterthought(records, numbers) else []:
         try:
@@ -39,7 +47,8 @@ def end_dead_session(
         if posted.checkpoint is not None and posted.draft is not None:
             draft = posted.draft
             break
-    taken = records.place.size(snapshot_name) is not None
+    # Asked twice: where two may create one name, a wrong answer has the draft replace what was committed.
+    taken = records.place.size(snapshot_name) is not None or _is_listed(records, snapshot_name)
     if draft is None and not taken and not is_own:
         stand_in = _stand_in(records, session, snapshot_name)
         if stand_in is not None:

@@ -160,7 +160,7 @@ class RunningSession:
                 "another run ended this one while its snapshot was stored, which may lack what was deleted then",
                 hint="run the backup again; bkctl check SET says whether the snapshot that stands there is whole",
             )
-        if any(self._records.place.size(base) is None for base in self.relied):
+        if self._is_base_gone():
             # Nobody deletes them while this is announced, but who slept until nobody knew any more what was dropped.
             raise ConflictError(
                 "a snapshot that this one goes on from is gone, and what only that one held may have been deleted",
@@ -172,6 +172,11 @@ class RunningSession:
                 "the snapshot is missing or other than it was sent at the destination", hint="run the backup again"
             )
         self._is_committed = True
+
+    def _is_base_gone(self) -> bool:
+        """Whether one of `relied` is gone: many are looked for by one listing, and each that it lacks is asked for."""
+        listed = {one.name for one in self._records.listed_snapshot_names()} if len(self.relied) > 1 else set()
+        return any(base not in listed and self._records.place.size(base) is None for base in self.relied)
 
     def _see_that_nobody_ended_it(self) -> None:
         """Before and after each announcement but the first, and before the commit. Raises ConflictError."""

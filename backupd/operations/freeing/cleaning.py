@@ -119,7 +119,7 @@ class Cleaner:
         Raises DamageError and others for what can't be read: then nothing more is deleted.
         """
         self.refuse_second_cleaner()
-        self._report.ended_sessions += self._sessions.end_own()
+        self._report.ended_sessions += self._sessions.end_own() + self._sessions.forget_taken()
         for _ in range(_GENERATIONS_MOST):
             if not self._generation():
                 break

@@ -52,6 +52,18 @@ class Sessions:
                     index.tables.close()
         return ended
 
+    def forget_taken(self) -> int:
+        """Forget those that have committed, or whose name is void: nobody needs their bases; returns how many.
+
+        Where listings lag a finished run stays announced (docs/protocol.md), and would keep what its bases alone hold.
+        """
+        sessions = list(self._records.posted())
+        if not sessions:
+            return 0
+        # After the sessions, for each look: whoever is forgotten is one whose snapshot every later look finds.
+        taken = {name.name for name in self._records.listed_snapshot_names()}
+        return self.forget_ended(sessions, taken, self._records.void_names())
+
     def forget_ended(self, sessions: list[Posted], taken: set[str], void: set[str]) -> int:
         """Remove the announcements of those whose snapshot's name is taken or void; returns how many sessions."""
         over = [one for one in sessions if one.said.snapshot_name in taken or one.said.snapshot_name in void]

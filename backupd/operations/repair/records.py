@@ -141,13 +141,17 @@ class RecordRepair:
     def _without_drop(self, records: Records, name: str) -> str:
         """All that stands was found whole, by the lists that this check knows.
 
-        Raises ConflictError where a session is announced: its name may be one of those, and then it must not commit. So
-        where a list is open, or came meanwhile: who began it may have read this record, and go by it.
+        Raises ConflictError where a session is announced whose snapshot is not among what was found whole: its name may
+        be one of those, and then it must not commit. So where a list is open, or came meanwhile: who began it may have
+        read this record, and go by it.
         """
         gc = records.gc_state()
         if gc.open_lists or not gc.deleted <= self._objects.deleted:
             raise ConflictError("space is being freed by what it may have said; end that first: bkctl free SET")
-        if records.sessions():
+        walked = self._objects.snapshots.keys() - self._objects.void
+        # Where listings lag, each run stays announced when it has committed.
+        posted = (records.readable_session(*one) for one in records.sessions().items())
+        if any(one is None or one.snapshot_name not in walked for one in posted):
             raise ConflictError("it may have ended a run that is still announced: bkctl destination sessions shows it")
         records.place.delete(name)
         return "nothing: what it dropped and still stands is listed again"

@@ -160,6 +160,8 @@ class SetReplication:
             honouring = session.begin_honouring(index.tables, state, context.clock.now_ns())
             if base is not None and not self._is_whole(base, index, state.absent):
                 base = None
+            # What it reaches is taken over unasked.
+            session.relied = [base.name] if base is not None else []
         journal = begin_journal(self._journal_path, session, "")
         publishing = Publishing(self._records, index.tables, journal, context.warn, honouring, state.generation)
         ticker = Ticker(context, session, report, guard)
