@@ -53,11 +53,12 @@ class Sessions:
         return ended
 
     def forget_taken(self) -> int:
-        """Forget those that have committed, or whose name is void: nobody needs their bases; returns how many.
+        """Where listings lag: forget those that have committed, or whose name is void; returns how many.
 
-        Where listings lag a finished run stays announced (docs/protocol.md), and would keep what its bases alone hold.
+        A finished run stays announced there (docs/protocol.md), and would keep what its bases alone hold. Elsewhere it is
+        under way still, and would have to take the loss of its posts for its end.
         """
-        sessions = list(self._records.posted())
+        sessions = [] if self._records.is_exact else list(self._records.posted())
         if not sessions:
             return 0
         # After the sessions, for each look: whoever is forgotten is one whose snapshot every later look finds.
