@@ -55,8 +55,8 @@ class Sessions:
     def forget_taken(self) -> int:
         """Where listings lag: forget those that have committed, or whose name is void; returns how many.
 
-        A finished run stays announced there (docs/protocol.md), and would keep what its bases alone hold. Elsewhere it is
-        under way still, and would have to take the loss of its posts for its end.
+        A finished run stays announced there (docs/protocol.md), and would keep what its bases alone hold. Elsewhere one
+        is under way still, and would have to take the loss of its posts for its end.
         """
         sessions = [] if self._records.is_exact else list(self._records.posted())
         if not sessions:
