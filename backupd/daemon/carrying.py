@@ -253,7 +253,7 @@ class Carrier:
         """Keep a run, but one that goes on when the daemon is there again, and what stored nothing on purpose."""
         now_ns, asked = self._clock.now_ns(), (self._converse, self._known, self._database)
         outcome = await follow_up(*asked, job, stored, destination, outcome, now_ns)
-        goes_on = outcome.was_stopped and job.ending is not None and not job.asked_to_end
+        goes_on = job.goes_on(was_stopped=outcome.was_stopped)
         if not goes_on and (job.request.backup is None or not job.request.backup.dry_run):
             await self._keep_run(job, stored, destination, outcome, began_ns)
         return outcome

@@ -15,9 +15,9 @@ from backupd.daemon import surroundings
 from backupd.daemon.hanging import Asking
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import Outcome
-from backupd.daemon.run_commands import Keep
 from backupd.daemon.shortcuts import views_of, with_paths
 from backupd.daemon.surroundings import SUPPLIES, Network
+from backupd.daemon.unbegun import Keep, keep_unbegun
 from backupd.errors import BackupError, SkippedError
 from backupd.model.conditions import ConditionsText
 from backupd.model.places import lies_in
@@ -135,8 +135,7 @@ class RunConditions:
                 option = "--if-mounted" if {*met.away} & {*text.mounted} else "--if-present"
                 hint = f"plug in or mount what the set backs up, or: bkctl set edit {stored.text.name} {option} ''"
             skipped = Outcome.of(SkippedError(f"{stored.text.name} is skipped: {'; '.join(met.unmet)}", hint=hint))
-            for destination in [] if request.dry_run else destinations:
-                await keep(job, stored, destination, skipped, began_ns)
+            await keep_unbegun(keep, job, stored, [] if request.dry_run else destinations, skipped, began_ns)
             return skipped
         if met.unmet:
             warnings.append(f"by itself {stored.text.name} would be skipped now: {'; '.join(met.unmet)}")

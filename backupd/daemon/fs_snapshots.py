@@ -17,6 +17,7 @@ from backupd.clock import Clock
 from backupd.daemon.child import ChildJob
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import Outcome
+from backupd.daemon.unbegun import Keep, keep_unbegun
 from backupd.errors import BackupError
 from backupd.model.events import Done, Failed, Item, Log, Step
 from backupd.model.fs_snapshots import FsSnapshotOrder
@@ -24,8 +25,6 @@ from backupd.model.grafts import Graft
 from backupd.model.shortcuts import paths_among, shortcuts_among
 from backupd.operations.fs_snapshots.record import Records
 from backupd.rules.filter_checking import filter_word
-
-Keep = Callable[[LiveJob, StoredSet, StoredDestination, Outcome, int], Awaitable[None]]
 
 _log = logging.getLogger("backupd.jobs")
 
@@ -79,9 +78,7 @@ class FsSnapshots:
             if failed is None:
                 outcome = await run()
                 return msgspec.structs.replace(outcome, warnings=[*warnings, *outcome.warnings])
-            job.is_cut_short = goes_on = failed.was_stopped and job.ending is not None and not job.asked_to_end
-            for destination in [] if goes_on else destinations:
-                await keep(job, stored, destination, failed, began_ns)
+            await keep_unbegun(keep, job, stored, destinations, failed, began_ns)
             return failed
         finally:
             job.grafts = []

@@ -76,6 +76,10 @@ class LiveJob:
         user = caller.uid if caller is not None else None
         return Waiting(self.stored.id, self.stored.kind, self.stored.set_id, user, destinations)  # type: ignore[arg-type]
 
+    def goes_on(self, *, was_stopped: bool) -> bool:
+        """Whether a run that ended so is to be gone on with when the daemon is there again: nobody wanted its end."""
+        return was_stopped and self.ending is not None and not self.asked_to_end
+
     def follow(self) -> Follower:
         """A new follower; it hears first where the job stands."""
         follower = Follower()

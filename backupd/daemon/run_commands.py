@@ -28,6 +28,7 @@ from backupd.daemon.definitions import Definitions
 from backupd.daemon.fs_snapshots import FsSnapshots
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import Outcome
+from backupd.daemon.unbegun import Keep, keep_unbegun
 from backupd.errors import BackupError
 from backupd.model.command_orders import CommandOrder
 from backupd.model.commands import CommandText, When
@@ -43,7 +44,6 @@ _STOPPING_SECONDS = 10.0
 _GOOD, _SKIPPED = (0, 3), 75
 
 Check = Callable[[LiveJob, StoredSet, Sequence[StoredDestination]], Awaitable[None]]
-Keep = Callable[[LiveJob, StoredSet, StoredDestination, Outcome, int], Awaitable[None]]
 
 _log = logging.getLogger("backupd.jobs")
 
@@ -103,11 +103,9 @@ class RunCommands(FollowUp):
         job.around = stored
         ended = await self._before(job, stored)
         outcome = ended if ended is not None else await self._made(run)
-        goes_on = outcome.was_stopped and job.ending is not None and not job.asked_to_end
+        goes_on = job.goes_on(was_stopped=outcome.was_stopped)
         if ended is not None:
-            job.is_cut_short = goes_on
-            for destination in [] if goes_on else destinations:
-                await keep(job, stored, destination, ended, began_ns)
+            await keep_unbegun(keep, job, stored, destinations, ended, began_ns)
         await self._after(job, stored, outcome, ("finally",) if goes_on else _kinds_after(outcome))
         await self._note(job)
         return with_commands(job.stored, outcome, job.commands)
