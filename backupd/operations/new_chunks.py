@@ -96,9 +96,6 @@ class NewChunks:
     def _publish(self) -> None:
         """Name what is safe."""
         self._flush()
-        safe = self._blocks.take_safe()
-        if safe:
-            self._publishing.publish(safe)
-            self._blocks.forget(safe)
+        self._publishing.publish_safe(self._blocks)
         self._taken &= self._blocks.placed
         self._publish_at = (self._blocks.stored_bytes + _PUBLISH_BYTES, len(self._taken) + _PUBLISH_CHUNKS)

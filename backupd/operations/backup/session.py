@@ -29,6 +29,7 @@ from backupd.errors import (
 from backupd.index.layout import BlockContents, Frame
 from backupd.operations.backup.ending import remove_session
 from backupd.operations.backup.honouring import Honouring
+from backupd.repository.copied_blocks import CopiedBlocks
 from backupd.repository.dropping import drop_snapshots
 from backupd.repository.index_loading import publish, to_contents
 from backupd.repository.measuring import missing
@@ -272,6 +273,12 @@ class Publishing:
             self._add(JournalPublished([block.block_id for block in there]))
         if lost:
             raise _lost(len(lost), len(blocks))
+
+    def publish_safe(self, blocks: CopiedBlocks) -> None:
+        """The same of all that are safe, which are forgotten there then."""
+        safe = blocks.take_safe()
+        self.publish(safe)
+        blocks.forget(safe)
 
     def unmeasured(self, sizes: Mapping[bytes, int]) -> dict[bytes, int]:
         """Of a run's blocks those that are to be measured before the commit: all but what `publish` just did."""

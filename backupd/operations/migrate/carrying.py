@@ -144,11 +144,8 @@ class Carrying:
     def _publish(self) -> None:
         """Name what is safe."""
         self._flush()
-        safe = self._blocks.take_safe()
+        self._publishing.publish_safe(self._blocks)
         self._published_bytes = self._blocks.stored_bytes
-        if safe:
-            self._publishing.publish(safe)
-            self._blocks.forget(safe)
         self._taken &= self._blocks.placed
 
     def _retire(self) -> None:

@@ -176,9 +176,7 @@ class ContentCopy:
 
     def _publish(self) -> None:
         """Name what is safe in an index object. Raises the new place's error."""
-        safe = self._blocks.take_safe()
-        self._publishing.publish(safe)
-        self._blocks.forget(safe)
+        self._publishing.publish_safe(self._blocks)
 
     def _load(self, node: bytes) -> bytes:
         """A node from the old place, else from the new one. Raises DamageError of the old one."""
