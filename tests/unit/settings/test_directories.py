@@ -70,7 +70,7 @@ def test_directories_that_others_can_write_to_are_refused_with_the_mend(tmp_path
     assert caught.value.hint == f"chmod go-w {path}"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a directory away")
+@pytest.mark.root
 def test_root_never_trusts_or_fills_a_users_directories(tmp_path: Path) -> None:
     os.mkdir(tmp_path / "anna")
     os.chown(tmp_path / "anna", 12345, 12345)

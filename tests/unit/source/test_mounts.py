@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import pytest
 
@@ -50,7 +49,7 @@ def test_swap_partitions_are_no_files() -> None:
     assert mounts.parse_swaps(b"") == []
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's /proc")
+@pytest.mark.platform("linux")
 def test_this_machines_root_and_proc_are_seen() -> None:
     found = {mount.path: mount for mount in mounts.read_mounts()}
     assert found[b"/proc"].type == "proc"
