@@ -84,11 +84,15 @@ async def untold(sets: Iterable[SetText], environment: Mapping[str, str]) -> lis
     """A sentence for each condition of sets that can't be told here, and so keeps no run from being made."""
     found: list[str] = []
     conditions = Conditions(environment)
+    told: dict[tuple[bool, ...], list[str]] = {}
     for one in sets:
         if one.conditions is not None:
-            # Paths tell by themselves, or after a while.
-            met = await conditions.look(msgspec.structs.replace(one.conditions, present=[], mounted=[]))
-            found += [f"{one.name}: {line}" for line in met.untold]
+            asked = (one.conditions.battery, one.conditions.metered, bool(one.conditions.networks))
+            if asked not in told:
+                # Paths tell by themselves, or after a while.
+                met = await conditions.look(msgspec.structs.replace(one.conditions, present=[], mounted=[]))
+                told[asked] = met.untold
+            found += [f"{one.name}: {line}" for line in told[asked]]
     return found
 
 
@@ -144,7 +148,6 @@ class RunConditions:
         job.checked_ns += self._clock.now_ns() - began_ns
         outcome = await run()
         return msgspec.structs.replace(outcome, warnings=[*warnings, *outcome.warnings])
-
 
     async def _is_source_among(self, paths: Sequence[str], text: SetText) -> bool:
         """Whether one of the paths is a source, lies in one, or holds one."""

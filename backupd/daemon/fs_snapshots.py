@@ -75,14 +75,14 @@ class FsSnapshots:
         began_ns = self._clock.now_ns()
         failed, warnings = await self._make(job, stored)
         try:
-            if failed is None:
-                outcome = await run()
-                return msgspec.structs.replace(outcome, warnings=[*warnings, *outcome.warnings])
-            await keep_unbegun(keep, job, stored, destinations, failed, began_ns)
-            return failed
+            if failed is not None:
+                await keep_unbegun(keep, job, stored, destinations, failed, began_ns)
+            outcome = failed if failed is not None else await run()
         finally:
             job.grafts = []
-            await self._remove(job)
+            # Also that one ran full while the run read from it.
+            warnings += await self._remove(job)
+        return msgspec.structs.replace(outcome, warnings=[*warnings, *outcome.warnings])
 
     async def _make(self, job: LiveJob, stored: StoredSet) -> tuple[Outcome | None, list[str]]:
         """(how the run ended before it was begun, or None where it may be made; warnings)."""
@@ -104,12 +104,14 @@ class FsSnapshots:
         )
         return await self._ask(job, order)
 
-    async def _remove(self, job: LiveJob) -> None:
-        """What can't be removed is in the log, and removed later."""
+    async def _remove(self, job: LiveJob) -> list[str]:
+        """Warnings: what can't be removed is in the log, too, and removed later."""
         try:
-            await self._ask(job, FsSnapshotOrder(place="", verb="remove", job_id=job.stored.id))
+            _, warnings = await self._ask(job, FsSnapshotOrder(place="", verb="remove", job_id=job.stored.id))
         except BackupError as error:
-            job.log("warning", f"the snapshots of file systems could not be removed: {error.message}")
+            warnings = [f"the snapshots of file systems could not be removed: {error.message}"]
+            job.log("warning", warnings[0])
+        return warnings
 
     async def _ask(self, job: LiveJob, order: FsSnapshotOrder) -> tuple[Outcome | None, list[str]]:
         """Run its process: None, it did as it was told; warnings. What it removes it removes to the end."""

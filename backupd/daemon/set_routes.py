@@ -104,7 +104,7 @@ async def edit_set(call: Call) -> SetChange:
         warnings += await asyncio.to_thread(command_warnings, made.text)
     if changes.keys() & {"filters", "unmatched", "only_types", "never_types"}:
         warnings += await asyncio.to_thread(filter_warnings, made.text)
-    if changes.keys() & {"sources", "without", "filters", "streams", "tolerate"}:
+    if changes.keys() & {"sources", "without", "filters", "streams", "tolerate", "fs_snapshot"}:
         warnings += await _live_warnings(with_paths(made.text, shortcuts))
     if "conditions" in changes:
         warnings += await untold([made.text], call.services.environment)

@@ -7,8 +7,8 @@ from collections import deque
 
 from backupd.clock import SystemClock
 from backupd.errors import UsageError
-from backupd.model.orders import FilterWord
 from backupd.model.sets import SetText
+from backupd.rules.filter_checking import filter_word
 from backupd.rules.filter_rules import rules_of
 from backupd.rules.filtering import Filters
 from backupd.rules.live_files import LiveFiles
@@ -29,7 +29,7 @@ def live_warnings(text: SetText) -> list[str]:
     if text.fs_snapshot != "off" or any(one.file is not None for one in text.filters):
         return []
     try:
-        filters = Filters(rules_of([FilterWord(kind="text", text=one) for one in text.filters], {}))
+        filters = Filters(rules_of([filter_word(one) for one in text.filters], {}))
         live = LiveFiles(Tolerances(text.tolerate))
     except UsageError:
         return []

@@ -12,6 +12,7 @@ import msgspec
 
 from backupd.errors import BackupError
 from backupd.model import mount_table
+from backupd.mount_identity import mount_number
 
 NETWORK_TYPES = frozenset(
     {
@@ -143,13 +144,13 @@ def shown_elsewhere(mount: Mount, mounts: Iterable[Mount]) -> bytes | None:
 
 def shows(mount: Mount) -> bool:
     """Whether a mount is the one that shows at its path: another one may have been mounted over it."""
-    number = mount_number(mount.path)
+    number = number_at(mount.path)
     return mount.number == number if number else True
 
 
 def mount_at(path: bytes, mounts: Sequence[Mount]) -> int | None:
     """Index of the mount on which a path lies; None: there is none."""
-    number = mount_number(path)
+    number = number_at(path)
     if number:
         return next((at for at, mount in enumerate(mounts) if mount.number == number), None)
     try:
@@ -161,17 +162,13 @@ def mount_at(path: bytes, mounts: Sequence[Mount]) -> int | None:
     return max(found, key=lambda at: len(mounts[at].path), default=None)
 
 
-def mount_number(path: bytes) -> int:
+def number_at(path: bytes) -> int:
     """Number of the mount that shows at a path; 0 where that can't be told."""
     try:
         fd = os.open(path, getattr(os, "O_PATH", 0) | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return 0
     try:
-        with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
-            rows = [line.split() for line in file.read().splitlines()]
-    except OSError:
-        return 0
+        return mount_number(fd)
     finally:
         os.close(fd)
-    return next((int(row[1]) for row in rows if len(row) == 2 and row[0] == b"mnt_id:" and row[1].isdigit()), 0)

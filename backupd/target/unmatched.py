@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import stat as modes
-import sys
 from collections.abc import Callable, Container
 from typing import NamedTuple
 
 from backupd.errors import BackupError, TargetError
+from backupd.mount_identity import mount_number
 from backupd.target.directories import Directories, make_writable
 from backupd.target.losses import explained
 from backupd.target.placing import release, remove
@@ -112,12 +112,4 @@ def _remove_directory(parent_fd: int, name: bytes) -> None:
 
 def _mount(fd: int) -> int:
     """What tells mounts apart, bind mounts too where the system says it."""
-    if sys.platform != "darwin":
-        try:
-            with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
-                for line in file:
-                    if line.startswith(b"mnt_id:"):
-                        return int(line.split()[1])
-        except OSError:
-            pass
-    return os.fstat(fd).st_dev
+    return mount_number(fd) or os.fstat(fd).st_dev

@@ -198,7 +198,7 @@ def copy(session: Session, /, name: str, new_name: str) -> Reply:
     client = client_of(session)
     text = msgspec.structs.replace(_get(client, name).text, name=new_name)
     made = client.request("POST", "/v1/sets", EditSet(text=text), SetChange)
-    return Reply(0, _changed(made), lines=render.created_lines(made))
+    return Reply(0, _changed(made), warnings=made.change.warnings, lines=render.created_lines(made))
 
 
 @set_noun.command("enable", cls=Verb, short_help="Let a set run.", examples=["bkctl set enable home"])

@@ -375,8 +375,17 @@ def test_where_none_can_be_made_the_set_says_what_then(scene: Scene, monkeypatch
     assert "--with fs-snapshots" in refused.value.hint
 
 
+def test_of_too_many_subvolumes_none_is_read_as_it_is_unasked(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    subvolume(scene.bench.source / "below")
+    monkeypatch.setattr("backupd.operations.fs_snapshots.btrfs.MOST_TARGETS", 1)
+    with pytest.raises(FsSnapshotError, match="below is one of more than"):
+        scene.run()
+    with scene.made(fallback="live"):
+        assert "read as it is" in scene.context.warnings[0]
+
+
 def test_a_missing_program_is_named_with_its_package(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backupd.operations.fs_snapshots.programs._PATH", "/nowhere")
+    monkeypatch.setattr("backupd.operations.fs_snapshots.programs.SEARCH_PATH", "/nowhere")
     scene.variables["PATH"] = "/nowhere"
     with pytest.raises(FsSnapshotProgramError, match="btrfs is not installed") as missing:
         scene.run()

@@ -11,14 +11,14 @@ import os
 import stat as modes
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import msgspec
 
 from backupd.model.results import Problem, shown
 from backupd.model.streams import STREAMS_PATH
 from backupd.operations.backup.choosing import Choosing, Within
-from backupd.operations.backup.walk_rules import in_order
+from backupd.operations.backup.walk_rules import in_order, ways
 from backupd.source import scanner
 from backupd.source.chain import DirectoryChain
 from backupd.source.scanner import Seen
@@ -239,12 +239,12 @@ class _Finding:
         self._known[path] = found
 
     def _is_inside(self, path: bytes) -> bool:
-        return any(way in self._all for way in _ways(path))
+        return any(way in self._all for way in ways(path))
 
     def _is_taken(self, path: bytes) -> bool:
         """Whether filters let a path in that no source holds: it, and all directories above it."""
         within = self._choosing.begin()
-        for way in reversed([*_ways(path)][:-1]):
+        for way in reversed([*ways(path)][:-1]):
             directory, name = os.path.split(way)
             try:
                 fd = self._chain.open(directory)
@@ -291,14 +291,6 @@ def _folded(path: bytes) -> str:
 
 def _is_in(path: bytes, tops: list[bytes]) -> bool:
     return (path.rstrip(b"/") + b"/").startswith(tuple(top.rstrip(b"/") + b"/" for top in tops))
-
-
-def _ways(path: bytes) -> Iterator[bytes]:
-    """A path and all directories above it, from the path up to the root."""
-    while path.strip(b"/"):
-        yield path
-        path = os.path.dirname(path)
-    yield b"/"
 
 
 def told(followed: Followed) -> str:

@@ -56,7 +56,6 @@ class SetUse(msgspec.Struct, frozen=True):
     scope_salt: bytes
     chosen_class: int | None
     compression: str
-    nested: list[bytes]
     followed: list[bytes] = []
     """Among the sources: what links alone lead to."""
     is_migrating: bool = False
@@ -111,7 +110,6 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
         set_salt(set_id) if deduplication == "set" else ZERO_SALT,
         chosen,
         order.compression or "fast",
-        sorted(rules.named),
         is_migrating=order.migrate,
     )
 
@@ -209,7 +207,6 @@ def with_followed(use: SetUse, followed: Followed) -> SetUse:
         rules=rules,
         options=options_digest([use.options, *sorted(tops.named)]),
         settings=json.dumps(settings, indent=1, ensure_ascii=False),
-        nested=sorted(tops.named),
         followed=sorted(followed.targets),
     )
 

@@ -16,7 +16,7 @@ from backupd.snapshot.records import Snapshot
 
 _LEAST_GONE = 100
 """Files; less is told of no set, however small it is."""
-_SHAPING = ("sources", "filters", "filter_words", "one_file_system")
+_SHAPING = ("sources", "filters", "filter_words", "one_file_system", "follow_links")
 """Settings by which a set may take in less than before."""
 
 

@@ -86,7 +86,7 @@ class Draft:
             finished_ns=context.clock.now_ns(),
             is_complete=is_complete,
             root=root,
-            sources=sorted([*use.rules.sources, *use.nested]),
+            sources=sorted([*use.rules.sources, *use.rules.named]),
             owners=sorted((uid, name) for uid, name in self._owners.users.items() if name),
             groups=sorted((gid, name) for gid, name in self._owners.groups.items() if name),
             file_count=tally.seen,

@@ -60,21 +60,21 @@ class Untouched:
     def __init__(self, known: WatchedSince) -> None:
         self._since = known.since
         self._trees = frozenset(known.trees)
-        self._touched = {way for path in (*known.directories, *known.trees) for way in _ways(path)}
+        self._touched = {way for path in (*known.directories, *known.trees) for way in ways(path)}
 
     def holds(self, path: bytes, cache: FileCache) -> bool:
         """Whether a directory is as a cache has it, with all that is below it."""
         if not self._since or cache.token != self._since or path in self._touched:
             return False
-        return not any(way in self._trees for way in _ways(path))
+        return not any(way in self._trees for way in ways(path))
 
 
-def _ways(path: bytes) -> Iterator[bytes]:
-    """A path and all directories above it."""
-    yield b"/"
+def ways(path: bytes) -> Iterator[bytes]:
+    """A path and all directories above it, from the path up to the root."""
     while path.strip(b"/"):
         yield path
         path = path.rpartition(b"/")[0]
+    yield b"/"
 
 
 class WalkRules(msgspec.Struct, frozen=True, dict=True):

@@ -18,7 +18,7 @@ from backupd.model.results import shown
 from backupd.operations.fs_snapshots.contract import MOST_TARGETS, Found, Made, Target, below, is_ours, joined
 from backupd.operations.fs_snapshots.programs import Ended, Programs, done, failure, no_right
 from backupd.rights import may_administrate
-from backupd.source.mounts import Mount, mount_number, read_mounts
+from backupd.source.mounts import Mount, number_at, read_mounts
 
 _TOP_INODE = 256
 """Of each subvolume's top directory."""
@@ -52,7 +52,7 @@ class Btrfs:
         within = [path for path in (below(one, mount.path) for one in sources) if path is not None]
         # A mount that lies below a source is wanted as a whole.
         wanted = [joined(view.at, path) for path in within] if within else [view.at]
-        found, holding = Found([], []), {_subvolume_of(path, view.top.path) for path in wanted}
+        found, holding = Found([], [], []), {_subvolume_of(path, view.top.path) for path in wanted}
         seen: set[bytes] = set()
         waiting = sorted(holding)
         while waiting:
@@ -78,7 +78,7 @@ class Btrfs:
         if done(self._programs, what, ["btrfs", "property", "get", "-ts", subvolume, "ro"]).strip() == b"ro=true":
             found.left.append((target.path, "it can't be changed, and needs no snapshot"))
         elif len(found.targets) >= MOST_TARGETS:
-            found.left.append((target.path, f"there are more than {MOST_TARGETS} subvolumes"))
+            found.beyond.append(target.path)
         else:
             found.targets.append(target)
 
@@ -94,7 +94,7 @@ class Btrfs:
             if not inside or _SNAPSHOTS in inside.split(b"/"):
                 continue
             path = joined(subvolume, inside)
-            if _is_subvolume(path) and mount_number(path) == top.number:
+            if _is_subvolume(path) and number_at(path) == top.number:
                 found.append(path)
         return sorted(found)
 

@@ -10,10 +10,9 @@ import msgspec
 
 from backupd.source.mounts import Mount
 
-PREFIX = "backupd-"
 _NAME = re.compile(r"backupd-(b[0-9a-f]{32})-(j[0-9a-f]{32})-[0-9a-f]{8}")
 MOST_TARGETS = 200
-"""Snapshots of one run."""
+"""Snapshots of one mounted file system in a run."""
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,6 +48,8 @@ class Found(NamedTuple):
     targets: list[Target]
     left: list[tuple[bytes, str]]
     """(path, why it is read where it shows)."""
+    beyond: list[bytes]
+    """What could be, and there are too many."""
 
 
 class Kind(Protocol):
@@ -100,7 +101,7 @@ def is_ours(name: str, set_id: str = "") -> bool:
 
 def snapshot_name(set_id: str, job_id: str, token: str) -> str:
     """Of a new snapshot. token: eight hex digits. Raises AssertionError for ids that are none."""
-    name = f"{PREFIX}{set_id}-{job_id}-{token}"
+    name = f"backupd-{set_id}-{job_id}-{token}"
     if not is_ours(name, set_id):
         raise AssertionError(f"{name} would not be known again")
     return name

@@ -20,10 +20,10 @@ from backupd.command_errors import (
     FsSnapshotRightError,
 )
 from backupd.model.results import shown
+from backupd.operations.programs.accounts import SEARCH_PATH
 from backupd.operations.programs.groups import signal_group
 from backupd.operations.programs.vouching import vouch
 
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SECONDS = 300.0
 _MOST_BYTES = 8 << 20
 _MOST_SAID = 500
@@ -67,7 +67,7 @@ class SystemPrograms:
         self, environment: Mapping[str, str], clock: Clock, cancel: Cancel | None = None, seconds: float = _SECONDS
     ) -> None:
         """environment: where PATH may be. seconds: for each, then it is ended; soon after a job is cancelled, too."""
-        self._path, self._seconds = f"{environment.get('PATH', '')}:{_PATH}".lstrip(":"), seconds
+        self._path, self._seconds = f"{environment.get('PATH', '')}:{SEARCH_PATH}".lstrip(":"), seconds
         self._clock, self._cancel = clock, cancel
 
     def run(self, words: Sequence[str | bytes]) -> Ended:

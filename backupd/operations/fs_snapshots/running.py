@@ -18,7 +18,7 @@ from backupd.operations.backup.shortcuts import expanded
 from backupd.operations.context import JobContext
 from backupd.operations.fs_snapshots.apfs import Apfs
 from backupd.operations.fs_snapshots.btrfs import Btrfs
-from backupd.operations.fs_snapshots.contract import Kind, Made, Target, below, is_ours, snapshot_name
+from backupd.operations.fs_snapshots.contract import MOST_TARGETS, Kind, Made, Target, below, is_ours, snapshot_name
 from backupd.operations.fs_snapshots.lvm import Lvm
 from backupd.operations.fs_snapshots.programs import Programs, SystemPrograms
 from backupd.operations.fs_snapshots.record import Records
@@ -76,7 +76,7 @@ class Removing:
             was_there = kind.remove(made)
         except FsSnapshotError as error:
             hint = f" ({error.hint})" if error.hint else ""
-            self._context.warn(f"{error.message}{hint}; it is tried again before the set's next run")
+            self._context.warn(f"{error.message}{hint}; it is looked for again before the set's next run")
             return False
         if was_there and is_left:
             text = f"removed a snapshot of {made.kind} that a run left behind: {made.name} of {made.place}"
@@ -166,6 +166,14 @@ class Making:
         for path, why in found.left:
             self._graft(path, path)
             self._context.tell("information", f"{shown(path)} is read as it is: {why}", verbosity=1)
+        for path in found.beyond:
+            self._give_up(
+                FsSnapshotError(
+                    f"{shown(path)} is one of more than {MOST_TARGETS} subvolumes, and can have no snapshot",
+                    hint="name fewer as sources, or set fs_snapshot_fallback: live",
+                )
+            )
+            self._graft(path, path)
         for target in found.targets:
             try:
                 self._target(kind, target)
