@@ -71,9 +71,12 @@ class _Run:
 class WritingAnew:
     """Of one set, whose lock is held, at one place, of which it is a writer. One thread calls everything here."""
 
-    def __init__(self, context: JobContext, place: OpenPlace, index: LoadedIndex, who: WriterIdentity) -> None:
-        """index: sessions of dead runs of this state were ended with it."""
+    def __init__(
+        self, context: JobContext, place: OpenPlace, index: LoadedIndex, who: WriterIdentity, ours: str
+    ) -> None:
+        """index: sessions of dead runs of this state were ended with it. ours: as of `is_meant`."""
         self._context, self._place, self._tables, self._who = context, place, index.tables, who
+        self._ours = ours
         self._records = place.records
 
     def write(self, at: SnapshotAt, new_id: bytes, noted: Noted, fill: Fill, also: Sequence[str] = ()) -> SnapshotAt:
@@ -107,8 +110,8 @@ class WritingAnew:
                 raise
             remember_seen(context, self._place, session.name)
             run.end()
-            if is_meant(records, at.name):
-                # Who dropped the old one meant what it holds.
+            if is_meant(records, at.name, self._ours):
+                # Who dropped the old one meant what it holds, or has something else standing in for it.
                 self._drop(session.name, DROPPED_MEANWHILE)
                 raise _dropped()
         return SnapshotAt(session.name, snapshot)
@@ -224,16 +227,16 @@ class Standing(NamedTuple):
 
     both: list[Replaced]
     old_gone: list[Replaced]
-    """The old one was dropped for what it holds: so the new one goes, too."""
+    """The old one was dropped for what it holds, or something else stands in for it: so the new one goes, too."""
     new_gone: list[Replaced]
     """The new one was dropped: who did it saw both, and chose one."""
 
 
-def look_again(records: Records, replaced: Sequence[Replaced]) -> Standing:
+def look_again(records: Records, replaced: Sequence[Replaced], ours: str) -> Standing:
     """Which of them stand, right before the old ones are dropped.
 
     Of one that was dropped beside a stand-in from an earlier run, that stays: who did it saw both, and chose one. So it
-    does where another host has taken the stand-in over, and dropped the old one for it.
+    does where another host has taken the stand-in over, and dropped the old one for it. ours: as of `is_meant`.
     """
     standing = {name.name for name in records.snapshot_names()}
     found = Standing([], [], [])
@@ -242,7 +245,7 @@ def look_again(records: Records, replaced: Sequence[Replaced]) -> Standing:
             found.new_gone.append(one)
         elif one.old.name in standing:
             found.both.append(one)
-        elif one.is_fresh and is_meant(records, one.old.name):
+        elif one.is_fresh and is_meant(records, one.old.name, ours):
             found.old_gone.append(one)
     return found
 

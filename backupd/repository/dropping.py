@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import msgspec
 
@@ -19,11 +20,12 @@ from backupd.snapshot.records import Drop
 from backupd.store_errors import ObjectLockedError
 
 PURGE_REASON = "purge"
-"""First line of what a purge says; the last one is REWRITE where another snapshot stands in for it."""
-REWRITE = "rewrite"
-CUT_ANEW = "cut and stored anew"
-_TOGETHER = "drop records put together"
 """First line of the reason in a drop record that a purge wrote."""
+REWRITE: Final = "rewrite"
+"""Its last line where another snapshot stands in for those that are dropped."""
+CUT_ANEW = "cut and stored anew"
+"""The reason of a migration, which stores a snapshot anew."""
+_TOGETHER = "drop records put together"
 _MERGED_FROM = 8
 _NAMES_MOST = 100_000
 """Of a record that is written here: 10 MiB at most. Larger ones are left alone."""
@@ -38,17 +40,24 @@ def drop_snapshots(records: Records, names: list[str], now_ns: int, host_id: byt
     return delete_void(records, names)
 
 
-def is_meant(records: Records, name: str) -> bool:
-    """Whether somebody dropped a snapshot for what it holds, and not for one that stands in for it.
+def is_meant(records: Records, name: str, ours: str) -> bool:
+    """Whether somebody dropped a snapshot for what it holds, or because another one stands in for it than ours.
 
-    In doubt not: one snapshot too many is no loss.
+    Not where who dropped it took over what stands in, or does not say why: one snapshot too many is no loss. ours: the
+    line by which such a reason is known.
     """
     for drop in records.readable_drops().values():
         lines = drop.reason.split("\n")
-        is_stood_in_for = drop.reason in (CUT_ANEW, _TOGETHER) or (lines[0] == PURGE_REASON and lines[-1] == REWRITE)
-        if name in drop.names and not is_stood_in_for:
+        is_ours = drop.reason == _TOGETHER or (ours in lines and lines[-1] in (CUT_ANEW, REWRITE))
+        if name in drop.names and not is_ours:
             return True
     return False
+
+
+def is_written_anew(records: Records, name: str) -> bool:
+    """Whether another snapshot stands in for one that was dropped, as far as anybody says so."""
+    reasons = (drop.reason.split("\n")[-1] for drop in records.readable_drops().values() if name in drop.names)
+    return any(last in (CUT_ANEW, REWRITE) for last in reasons)
 
 
 def delete_void(records: Records, names: Iterable[str]) -> int:

@@ -13,7 +13,8 @@ from backupd.errors import StoppedError
 from backupd.model import events
 from backupd.model.orders import Selection, SnapshotNoteOrder, SnapshotShowOrder
 from backupd.model.purge_orders import PurgeOrder
-from backupd.repository.dropping import drop_snapshots
+from backupd.operations.purge.choosing import reason_of
+from backupd.repository.dropping import CUT_ANEW, drop_snapshots
 from backupd.repository.notes import write_note
 from backupd.seal.header import ObjectKind
 from backupd.snapshot import naming
@@ -124,15 +125,29 @@ def test_an_old_one_that_is_dropped_meanwhile_takes_along_what_stands_in(history
 def test_another_host_that_takes_over_what_stands_in_loses_nothing(history: History) -> None:
     """It dropped the old one for that, with the same purge: dropping the new one as well would lose what is to stay."""
     first, *_ = _staged(history)
-    (name,) = [one.name for one in history.records().snapshot_names() if _id(history, one.name) == first]
-
-    def drop_there() -> None:
-        drop_snapshots(history.records(), [name], history.bench.clock.now_ns(), bytes(16), "purge\nset x\nrewrite")
-
-    assert _purge(history, _at("write snapshot 3 of 3 anew", drop_there)).exit_code == 0
+    reason = reason_of(_wanted(history), "rewrite")
+    assert _purge(history, _at("write snapshot 3 of 3 anew", lambda: _drop(history, first, reason))).exit_code == 0
     _rename(history)
     assert len(history.trees) == 3
     history.check_all()
+
+
+@pytest.mark.parametrize("reason", ["purge\nset x\npaths of others\nplan p\nrewrite", CUT_ANEW])
+def test_what_somebody_else_wrote_anew_meanwhile_is_not_all_that_is_left(history: History, reason: str) -> None:
+    """What stands in for it there may hold the paths of this purge, and what stands in here those of the other one."""
+    first, *_ = _staged(history)
+    done = _purge(history, _at("write snapshot 3 of 3 anew", lambda: _drop(history, first, reason)))
+    assert done.error is not None
+    assert "was written anew by somebody else" in done.error["message"]
+    del history.trees[first]
+    _rename(history)
+    assert len(history.trees) == 2
+    history.check_all()
+
+
+def _drop(history: History, snapshot: str, reason: str) -> None:
+    (name,) = [one.name for one in history.records().snapshot_names() if _id(history, one.name) == snapshot]
+    drop_snapshots(history.records(), [name], history.bench.clock.now_ns(), bytes(16), reason)
 
 
 def _id(history: History, name: str) -> str:

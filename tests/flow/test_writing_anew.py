@@ -52,7 +52,7 @@ def test_who_was_ended_and_freed_under_right_before_its_commit_leaves_the_old_on
 
         index = load_index(place.repository, str(tmp_path))
         try:
-            anew = WritingAnew(context, msgspec.structs.replace(place, records=records), index, who)
+            anew = WritingAnew(context, msgspec.structs.replace(place, records=records), index, who, "ours")
             with pytest.raises(ConflictError, match="may lack"):
                 anew.write(at, new_id, NOTHING, fill)
         finally:

@@ -154,7 +154,7 @@ class History:
         """
         gone: set[str] = set()
         replaced: list[Replaced] = []
-        writing = WritingAnew(self._context, self._place, self._index, who)
+        writing = WritingAnew(self._context, self._place, self._index, who, CUT_ANEW)
         if self._report.planned.leftovers:
             self._context.step("look at what an earlier run has written anew")
         try:
@@ -188,7 +188,7 @@ class History:
         if len(self._relied) >= _MOST_RELIED:
             self._tree.clear()
             self._relied = []
-        writing = WritingAnew(self._context, self._place, self._index, who)
+        writing = WritingAnew(self._context, self._place, self._index, who, CUT_ANEW)
         try:
             new = writing.write(step.at, step.new_id, step.noted, fill, self._relied)
         except GivenUpError as error:
@@ -278,7 +278,7 @@ class History:
         if not replaced:
             return
         records, report, context = self._records, self._report, self._context
-        found = look_again(records, self._with_notes(replaced, who))
+        found = look_again(records, self._with_notes(replaced, who), CUT_ANEW)
         for one in found.new_gone:
             report.leave(context, Left(one.old, "what stands in for it was dropped meanwhile"))
         for one in found.old_gone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -123,9 +124,13 @@ def reason_of(order: PurgeOrder, action: Action) -> str:
     return "\n".join([PURGE_REASON, *words_of(order), *_paths_word(order), f"plan {order.plan}", action])
 
 
+def paths_word(paths: Iterable[bytes]) -> str:
+    """The line of a reason that tells paths, by a hash: what was deleted is not to be named for ever."""
+    return f"paths {plan_id(*(path.hex() for path in outermost(paths)))}"
+
+
 def _paths_word(order: PurgeOrder) -> list[str]:
-    """Paths are told by a hash: what was deleted is not to be named for ever."""
-    return [f"paths {plan_id(*(path.hex() for path in outermost(order.paths)))}"] if order.paths else []
+    return [paths_word(order.paths)] if order.paths else []
 
 
 def _reasons(records: Records) -> dict[str, list[str]]:

@@ -17,7 +17,7 @@ from backupd.operations.backup.session import Publishing, RunningSession, Writer
 from backupd.operations.context import JobContext
 from backupd.operations.new_chunks import NewChunks
 from backupd.operations.places import OpenPlace, SnapshotAt
-from backupd.operations.purge.choosing import Wish, remaining_sources
+from backupd.operations.purge.choosing import Wish, paths_word, remaining_sources
 from backupd.operations.ticker import Ticker
 from backupd.operations.writing_anew import Replaced, WritingAnew, rewritten_id
 from backupd.repository.index_loading import LoadedIndex, load_index
@@ -56,7 +56,8 @@ class Rewriter:
         """
         old = wish.snapshot
         new_id = rewritten_id(self._chunk_id_key, old.id, self._omission.paths)
-        writing = WritingAnew(self._context, self._place, self._index, self._who)
+        ours = paths_word(self._omission.paths)
+        writing = WritingAnew(self._context, self._place, self._index, self._who, ours)
         stand_in = standing.get(new_id)
         if stand_in is not None and writing.is_whole(wish.at, stand_in, wish.new_root):
             return Replaced(wish.at, stand_in, is_fresh=False)

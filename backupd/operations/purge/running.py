@@ -18,14 +18,14 @@ from backupd.operations.freeing.report import Report, Waiting
 from backupd.operations.freeing.sessions import Sessions
 from backupd.operations.places import OpenPlace, SnapshotAt, open_place, writing
 from backupd.operations.purge import traces, whole
-from backupd.operations.purge.choosing import Action, Wish, check_order, reason_of
+from backupd.operations.purge.choosing import Action, Wish, check_order, paths_word, reason_of
 from backupd.operations.purge.evidence import Evidence
 from backupd.operations.purge.report import document
 from backupd.operations.purge.rewriting import Rewriter
 from backupd.operations.purge.survey import Survey, Surveyor, refuse_unknown_notes
 from backupd.operations.writing_anew import DROPPED_MEANWHILE, Replaced, look_again
 from backupd.repository import reserve
-from backupd.repository.dropping import delete_void, drop_snapshots
+from backupd.repository.dropping import REWRITE, delete_void, drop_snapshots, is_written_anew
 from backupd.repository.notes import carry_notes, read_notes
 from backupd.settings.lock import SetLock
 from backupd.snapshot import naming
@@ -126,7 +126,7 @@ class _Purge:
         context = self._context
         by_set: dict[bytes, list[Wish]] = {}
         for wish in survey.wishes:
-            if wish.action == "rewrite":
+            if wish.action == REWRITE:
                 by_set.setdefault(wish.snapshot.set_id, []).append(wish)
         total, done = sum(map(len, by_set.values())), 0
         for set_id, wishes in by_set.items():
@@ -161,10 +161,15 @@ class _Purge:
         for one in replaced:
             was = survey.notes.get(one.old.snapshot.id, NOTHING) if one.is_fresh else NOTHING
             carry_notes(records, notes, one.old.snapshot, one.new.snapshot, was, (now_ns, self._host_id))
-        found = look_again(records, replaced)
-        self._drop(place, [one.old.name for one in found.both], "rewrite")
+        found = look_again(records, replaced, paths_word(self._order.paths))
+        self._drop(place, [one.old.name for one in found.both], REWRITE)
         if found.old_gone:
             drop_snapshots(records, [one.new.name for one in found.old_gone], now_ns, self._host_id, DROPPED_MEANWHILE)
+        if any(is_written_anew(records, one.old.name) for one in found.old_gone):
+            raise ConflictError(
+                "a snapshot was written anew by somebody else meanwhile, and may hold the paths still",
+                hint="run the same command again",
+            )
         if found.new_gone:
             raise ConflictError(
                 "what was written without the paths was dropped meanwhile, so the old snapshot stays",
