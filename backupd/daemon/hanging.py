@@ -21,8 +21,9 @@ class Asking:
 
     async def answered(self, key: Hashable, ask: Callable[[], Answer], seconds: float) -> Answer:
         """On the event loop. key: says what is asked. Raises TimeoutError, and what `ask` raises."""
+        self._asked = {one: waiting for one, waiting in self._asked.items() if not waiting.done()}
         asked = self._asked.get(key)
-        if asked is None or asked.done():
+        if asked is None:
             asked = Future()
             threading.Thread(target=_answer, args=(asked, ask), name="asked", daemon=True).start()
             self._asked[key] = asked

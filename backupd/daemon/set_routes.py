@@ -123,7 +123,7 @@ async def _about_places(text: SetText, shortcuts: list[ShortcutView], known: Def
 async def _live_warnings(text: SetText) -> list[str]:
     """Of a share whose server is gone nobody waits for an answer."""
     try:
-        return await _asking.answered(text.name, functools.partial(live_warnings, text), _LOOK_SECONDS)
+        return await _asking.answered(msgspec.json.encode(text), functools.partial(live_warnings, text), _LOOK_SECONDS)
     except TimeoutError:
         return []
 

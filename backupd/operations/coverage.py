@@ -106,13 +106,13 @@ def _mounts(order: CoverageOrder) -> tuple[list[dict[str, str]], list[_Place]]:
     places: list[_Place] = []
     table = list(mounts.values())
     for path, mount in sorted(mounts.items()):
-        if path in pseudo:
+        # Of another machine that is gone nobody gets an answer: it is not asked.
+        if path in pseudo or not (mount.is_network or os.path.isdir(path)):
             continue
-        # By the table first: of another machine's that is gone nobody gets an answer.
         reason = _why_not(mount, table, stores)
         if reason:
             left_out.append({"path": shown(path), "reason": reason})
-        elif os.path.isdir(path):
+        else:
             places.append(_Place("mount", path, mount.type))
     return left_out, places
 

@@ -102,7 +102,8 @@ def _meaning(word: str, without: Sequence[str], environ: Mapping[str, str]) -> M
     if shortcut is None:
         raise AssertionError(f"{word} is no shortcut")
     if shortcut.user == ALL_USERS:
-        for person in people(environ, made.notes):
+        # Of the others each would tell the same.
+        for person in people(environ, made.notes if shortcut.name == HOME else None):
             _add(made, person, shortcut.name, without, is_named=False)
         if not made.paths:
             made.trouble = "no user of this machine has such a directory"
@@ -155,7 +156,7 @@ def _own_directory(person: Person, name: str, notes: list[str]) -> bytes | None:
     if path == person.home:
         return None
     if not path.startswith(person.home + b"/") and not _is_his(path, person):
-        notes.append(f"the {name} of {person.name} are said to be {shown(written)}, which is not there or another's")
+        notes.append(f"the {name} of {person.name} are said to be {shown(written)}, which is not {person.name}'s")
         return None
     return path
 
@@ -166,8 +167,8 @@ def _is_his(path: bytes, person: Person) -> bool:
     try:
         return os.lstat(path).st_uid == person.uid
     except OSError:
-        # What comes there later may be anybody's.
-        return False
+        # A disk that is away: a run that passed it over would show all of it as deleted.
+        return not os.path.lexists(path)
 
 
 def _said(person: Person) -> dict[str, bytes]:
@@ -230,7 +231,7 @@ def _owners_of_homes(first: int, notes: list[str]) -> Iterator[pwd.struct_passwd
                     entry = pwd.getpwuid(stat.st_uid)
                 except KeyError:
                     if stat.st_uid >= first and modes.S_ISDIR(stat.st_mode):
-                        who = f"user {stat.st_uid}, whom nobody knows here"
+                        who = f"user {stat.st_uid}, whom nobody knows here: name it as a source if it counts"
                         notes.append(f"{shown(os.fsencode(one.path))} belongs to {who}")
                     continue
                 if (entry.pw_uid == 0 or entry.pw_uid >= first) and os.path.normpath(entry.pw_dir) == one.path:

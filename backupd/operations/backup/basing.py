@@ -287,13 +287,15 @@ def end_dead(
             os.unlink(path)
         except OSError as error:
             raise translated(error, path) from error
-    # After the sessions: what one of them has committed before it was listed is among these.
-    listed = {name.name for name in records.listed_snapshot_names()} if sessions else set()
+    listed: set[str] | None = None
     for session, numbers in sessions.items():
         posted = records.readable_session(session, numbers)
         if posted is None:
             continue
         if posted.state_id == who.state_id and posted.set_id == set_id:
+            if listed is None:
+                # After the sessions: what one of them has committed before it was listed is among these.
+                listed = {name.name for name in records.listed_snapshot_names()}
             if posted.snapshot_name in listed:
                 remove_session(records, session, numbers)
             else:

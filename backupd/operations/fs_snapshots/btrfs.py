@@ -138,7 +138,10 @@ class Btrfs:
             raise FsSnapshotError(f"{what}: that is no place of ours")
         top = os.path.dirname(holder)
         if not any((mount.path, mount.type) == (top, self.name) for mount in read_mounts()):
-            raise FsSnapshotError(f"{what}: no btrfs is mounted at {shown(top)}", hint="mount it again")
+            raise FsSnapshotError(
+                f"{what}: no btrfs is mounted at {shown(top)}",
+                hint="mount it; if it is gone for good, remove its record: fs-snapshots in backupd's state directory",
+            )
         if not os.path.lexists(place):
             return False
         with _holding(holder, what) as fd:
