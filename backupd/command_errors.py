@@ -46,3 +46,9 @@ class FsSnapshotRightError(FsSnapshotError):
     """backupd lacks the right to make snapshots of a file system."""
 
     code = "source.fs_snapshot_right"
+
+
+class RunAsError(BackupError):
+    """The sources can't be read with the rights of the user whom the set names; nothing is backed up."""
+
+    code = "source.run_as"

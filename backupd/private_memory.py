@@ -6,7 +6,7 @@ import ctypes
 import resource
 import sys
 
-_PR_SET_DUMPABLE = 4
+_PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4
 
 
 def keep_private() -> None:
@@ -17,3 +17,10 @@ def keep_private() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def is_private() -> bool:
+    """Whether no process of the same user may look into this one's memory, as far as Linux tells."""
+    if not sys.platform.startswith("linux"):
+        return True
+    return int(ctypes.CDLL(None).prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0)) == 0

@@ -24,6 +24,7 @@ from backupd.repository.storing import StoreWorker
 from backupd.repository.verifying import CheckWorker
 from backupd.rights import Rights
 from backupd.shared_memory import map_memory
+from backupd.source.user_rights import rights_of
 from backupd.wire.channel import Channel
 
 
@@ -41,7 +42,8 @@ def main() -> None:
     try:
         setup = channel.receive()
         if isinstance(setup, work.StoreSetup):
-            StoreWorker(channel, setup, map_memory(int(sys.argv[2]))).run()
+            with rights_of(setup.reads_as) as rights:
+                StoreWorker(channel, setup, map_memory(int(sys.argv[2])), rights).run()
         elif isinstance(setup, work.FetchSetup):
             place = _place_for(setup, _Gone(end), meter)
             FetchWorker(channel, setup, place, int(sys.argv[2]), meter).run()

@@ -213,6 +213,7 @@ class Continuous:
         return WatchOrder(
             place="",
             sources=[os.fsencode(path) for path in text.paths or paths_among(stored.text.sources)],
+            run_as=stored.text.run_as,
             shortcuts=NO_SHORTCUTS if text.paths else shortcuts_among(stored.text.sources, stored.text.without),
             filters=[filter_word(one) for one in stored.text.filters],
             one_file_system=stored.text.one_file_system,

@@ -26,6 +26,7 @@ def explain_order(known: Definitions, asked: ExplainOrder) -> ExplainOrder:
         filter_words=text.filter_words,
         one_file_system=text.one_file_system,
         follow_links=text.follow_links,
+        run_as=text.run_as,
         stores=[ExplainedStore(place=one.place) for one in _of_this_machine(known, text)],
         time_zone=text.time_zone,
     )

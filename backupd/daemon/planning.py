@@ -86,6 +86,7 @@ def backup_order(
         filter_words=text.filter_words,
         tolerance=ToleranceOrder(rules=text.tolerate, drop_permille=drop_permille(text.drop_warning)),
         cache=cache_use(text),
+        run_as=text.run_as,
     )
 
 

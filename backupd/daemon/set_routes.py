@@ -15,6 +15,7 @@ from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import ADMINS, EVERYONE
 from backupd.daemon.hanging import Asking
 from backupd.daemon.route import Call, Route
+from backupd.daemon.run_as import refuse_user
 from backupd.daemon.set_origins import origins_of
 from backupd.daemon.shortcuts import refuse_unknown, views_of, with_paths
 from backupd.errors import BusyError
@@ -76,6 +77,7 @@ async def create_set(call: Call) -> SetChange:
     # Patterns by the thousand take seconds.
     text = await asyncio.to_thread(by_policy, edit.text, "sets", policy, edit.said, check)
     await refuse_unknown(text)
+    await refuse_user(text)
     made = await known.add_set(text, dry_run=edit.dry_run)
     shortcuts = await views_of(made.text, call.services.environment)
     warnings = await _about_places(made.text, shortcuts, known)
@@ -95,6 +97,7 @@ async def edit_set(call: Call) -> SetChange:
     text = await asyncio.to_thread(check_set, edit.text, known.places)
     refuse(text, "sets", call.services.configuration.policy, stored.text)
     await refuse_unknown(text, stored.text)
+    await refuse_user(text, stored.text)
     made, changes = await known.change_set(stored, edit.text, dry_run=edit.dry_run)
     shortcuts = await views_of(made.text, call.services.environment)
     warnings: list[str] = []

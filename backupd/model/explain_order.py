@@ -32,3 +32,5 @@ class ExplainOrder(Order, frozen=True, kw_only=True, tag="explain"):
     stores: list[ExplainedStore] = []
     shortcuts: ShortcutWords = NO_SHORTCUTS
     follow_links: bool = False
+    run_as: str | None = None
+    """With whose rights the set's runs look at the sources."""

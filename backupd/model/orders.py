@@ -167,6 +167,8 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     tolerance: ToleranceOrder = ToleranceOrder()
     shortcuts: ShortcutWords = NO_SHORTCUTS
     grafts: list[Graft] = []
+    run_as: str | None = None
+    """Login name of the user with whose rights the sources are read; None: with the job's own."""
 
 
 class Selection(Strict, frozen=True, kw_only=True):

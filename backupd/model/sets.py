@@ -182,6 +182,8 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """What is kept on this machine to be quick."""
     cache_min_size: str | None = None
     """A size; with `cache: auto` the chunks of smaller files are not kept; none: 500KB."""
+    run_as: str | None = None
+    """Login name: its sources are read with that user's rights; none: with the daemon's."""
 
     @property
     def filter_words(self) -> FilterWords:

@@ -24,3 +24,5 @@ class WatchOrder(Order, frozen=True, kw_only=True, tag="watch"):
     apart: list[Apart] = []
     """What lies there is not watched."""
     shortcuts: ShortcutWords = NO_SHORTCUTS
+    run_as: str | None = None
+    """With whose rights the set's runs look at the sources."""

@@ -47,6 +47,8 @@ class StoreSetup(Message, frozen=True, array_like=True, tag=1):
     ring_offset: int
     ring_bytes: int
     grafts: dict[bytes, bytes] = {}  # directory -> the one that is read in its place
+    reads_as: Caller | None = None
+    """With whose rights files are read; None: the job's own."""
 
 
 class FetchSetup(Message, frozen=True, array_like=True, tag=2):

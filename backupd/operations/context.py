@@ -23,6 +23,7 @@ from backupd.settings.directories import Directories
 from backupd.settings.host import Host, read_host
 from backupd.settings.machine import machine_fingerprint
 from backupd.settings.zone import find_zone
+from backupd.source.user_rights import OWN_RIGHTS
 
 _MOST_WARNINGS = 1000
 _TOLD_PAUSE_SECONDS = 3.0
@@ -55,6 +56,8 @@ class JobContext:
         """Those of this step of the order, and those of all of it."""
         self.environ = environ
         self.rights = Rights(order.caller)
+        self.source_rights = OWN_RIGHTS
+        """With which the sources of a backup are read."""
         self.zone: tzinfo = find_zone(order.time_zone, environ)
         self._send = send
         self._host: Host | None = None

@@ -20,10 +20,12 @@ from backupd.operations.backup.setting import filter_places, read_rules, real_pa
 from backupd.operations.backup.shortcuts import expanded, tell_meanings
 from backupd.operations.backup.walk_rules import in_order
 from backupd.operations.context import JobContext
+from backupd.operations.run_as import user_of
 from backupd.rules.filter_rules import Rule
 from backupd.rules.filtering import Filters
 from backupd.source import scanner
 from backupd.source.scanner import Seen
+from backupd.source.user_rights import rights_of
 
 Taken = Literal["whole", "part", "none"]
 
@@ -67,14 +69,16 @@ class Explaining:
     """Goes down from a source to a path, as the walk does; of an order without shortcuts."""
 
     def __init__(self, order: ExplainOrder, context: JobContext) -> None:
+        self._reader = user_of(order.run_as)
         rules = read_rules(order.filters)
         self._warn = context.warn
         self._now_ns = context.clock.now_ns()
         self._one_file_system = order.one_file_system
         stores = [(one.place, one.access) for one in order.stores]
         left_out, _ = what_is_left_out(context, stores)
-        sources = [real_path(source) for source in order.sources]
-        self._places = set(filter_places(rules, sources))
+        with rights_of(self._reader) as rights:
+            sources = rights.do(lambda: [real_path(source) for source in order.sources])
+            self._places = set(rights.do(filter_places, rules, sources))
         self._sources = [*sources, *self._places]
         self._tops, self._named = in_order(self._sources)
         self._follows, self._check = order.follow_links, context.cancel.check
@@ -91,7 +95,11 @@ class Explaining:
         return "part" if any(one.startswith(path.rstrip(b"/") + b"/") for one in self._sources) else "none"
 
     def explain(self, given: bytes) -> Explained:
-        """One path. given: absolute."""
+        """One path. given: absolute. Raises RunAsError."""
+        with rights_of(self._reader) as rights:
+            return rights.do(self._explain, given)
+
+    def _explain(self, given: bytes) -> Explained:
         path = real_path(os.path.normpath(given).replace(b"//", b"/"))
         above = self._above(path)
         if not above and self._follows:

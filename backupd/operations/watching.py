@@ -10,6 +10,7 @@ from backupd.model.watch_orders import WatchOrder
 from backupd.operations.backup.setting import read_rules, real_path, what_is_left_out
 from backupd.operations.backup.shortcuts import expanded
 from backupd.operations.context import JobContext
+from backupd.operations.run_as import rights_to_read
 from backupd.rules.filter_rules import by_names_alone
 from backupd.rules.filtering import Filters
 from backupd.source.mounts import read_mounts
@@ -26,8 +27,9 @@ _SNAPSHOTS = (b"/.zfs/snapshot/", b"/fs-snapshots/mounts/")
 def run(order: WatchOrder, context: JobContext) -> events.Done:
     """Watch. Raises StoppedError at the end, BackupError where the system lets nobody watch."""
     try:
-        while True:
-            _watch(expanded(order, context)[0], order, context)
+        with rights_to_read(order.run_as) as context.source_rights:
+            while True:
+                _watch(expanded(order, context)[0], order, context)
     except OSError as error:
         raise BackupError(
             f"the sources can't be watched: {error.strerror}", hint="raise fs.inotify.max_user_instances with sysctl"
@@ -36,22 +38,24 @@ def run(order: WatchOrder, context: JobContext) -> events.Done:
 
 def _watch(order: WatchOrder, written: WatchOrder, context: JobContext) -> None:
     """Tell of changes until other things lie where the sources are: then all is to be watched anew."""
-    where = _where(order)
+    rights = context.source_rights
+    where = rights.do(_where, order)
     # As runs walk them: what is told of goes by the paths of their caches.
-    sources = [real_path(source) for source in order.sources]
+    sources = rights.do(lambda: [real_path(source) for source in order.sources])
     clock, is_out = context.clock, _rules(order, sources, context)
-    tree = TreeWatch(sources, is_out, clock.monotonic, one_file_system=order.one_file_system)
+    # What that user may not read it can't watch: the run says so of it.
+    tree = rights.do(TreeWatch, sources, is_out, clock.monotonic, one_file_system=order.one_file_system)
     try:
         context.send(_told(Changes(is_lost=True), tree))
         look_again, look_up = clock.monotonic() + _WHERE_SECONDS, clock.monotonic() + _MEANING_SECONDS
         while True:
-            changes = tree.wait(_SECONDS)
+            changes = rights.do(tree.wait, _SECONDS)
             if changes:
                 context.send(_told(changes, tree))
             context.cancel.check()
             if clock.monotonic() >= look_again:
                 look_again = clock.monotonic() + _WHERE_SECONDS
-                if _where(order) != where:
+                if rights.do(_where, order) != where:
                     return
             if clock.monotonic() >= look_up:
                 look_up = clock.monotonic() + _MEANING_SECONDS

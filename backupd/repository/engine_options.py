@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from backupd.model.orders import Caller
 from backupd.model.work import RepositorySetup, StoreSetup
 
 
@@ -16,6 +17,8 @@ class EngineOptions(msgspec.Struct, frozen=True):
     average_bytes: int
     grafts: dict[bytes, bytes] = {}
     """Directory -> the one that is read in its place."""
+    reads_as: Caller | None = None
+    """With whose rights workers read files; None: the job's own."""
 
 
 def worker_setups(setup: RepositorySetup, chunker_seed: int, options: EngineOptions, part: int) -> list[StoreSetup]:
@@ -30,6 +33,7 @@ def worker_setups(setup: RepositorySetup, chunker_seed: int, options: EngineOpti
             number * part,
             part,
             options.grafts,
+            options.reads_as,
         )
         for number in range(options.workers)
     ]

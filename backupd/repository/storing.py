@@ -21,9 +21,10 @@ from backupd.repository.ring import RingAllocator
 from backupd.repository.sampling import Sampler
 from backupd.repository.stream_reading import StreamReader
 from backupd.source import metadata, reader
-from backupd.source.chain import DirectoryChain
+from backupd.source.chain import DirectoryChain, held
 from backupd.source.extents import ExtentMap, map_extents, may_be_sparse
 from backupd.source.signature import signature
+from backupd.source.user_rights import OWN_RIGHTS, SourceRights
 from backupd.tree import entry as entries
 from backupd.tree.entry import Chunks, Content, Entry, Extra, Kind, Stored
 from backupd.tree.lists import INLINE_CHUNKS
@@ -37,10 +38,14 @@ _UNDER_WAY = 2
 class StoreWorker:
     """Reads what it is told to, seals what is lacking."""
 
-    def __init__(self, channel: Channel[work.ToWorker], setup: StoreSetup, memory: mmap.mmap) -> None:
+    def __init__(
+        self, channel: Channel[work.ToWorker], setup: StoreSetup, memory: mmap.mmap, rights: SourceRights = OWN_RIGHTS
+    ) -> None:
+        """rights: with which files are read."""
         self._channel, self._setup = channel, setup
         self._identity = Identity(setup.repository.chunk_id_key)
-        self._chain = DirectoryChain(setup.grafts)
+        self._rights = rights
+        self._chain = DirectoryChain(held(setup.grafts, rights))
         self._ring = RingAllocator(setup.ring_offset, setup.ring_bytes)
         self._segments = OpenSegments(
             lambda mask: SegmentPacker(
@@ -52,6 +57,7 @@ class StoreWorker:
         self._tasks: deque[FilesTask | RegionTask | StreamTask] = deque()
         self._asked: deque[Asked] = deque()
         self._answers: dict[tuple[int, int], bytes] = {}
+        self._region_rights = OWN_RIGHTS
         self._region: Iterator[Asked | None] | None = None
         """None of it: its command has nothing yet, and there is a message to take in meanwhile."""
         self._is_flushing = self._is_paused = False
@@ -118,13 +124,15 @@ class StoreWorker:
                 self._has_begun = True
                 self._channel.send(work.Begun(task.task))
             if isinstance(task, FilesTask):
-                return self._read_files(task)
+                return self._rights.do(self._read_files, task)
+            # What a command writes comes through a directory of ours.
+            self._region_rights = OWN_RIGHTS if isinstance(task, StreamTask) else self._rights
             if isinstance(task, StreamTask):
                 self._region = StreamReader(task, self._channel, self._setup.chunker_seed, self._add).steps()
             else:
                 self._region = self._read_region(task)
         try:
-            return next(self._region)
+            return self._region_rights.do(next, self._region)
         except StopIteration:
             self._region = None
             return None

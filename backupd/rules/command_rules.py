@@ -37,6 +37,12 @@ def check_commands(set_name: str, commands: list[CommandText]) -> None:
         seen.add(command.name)
 
 
+def check_login(user: str) -> None:
+    """Raises UsageError for what can be no login name."""
+    if _USER.fullmatch(user) is None:
+        raise UsageError(f"'{_shown(user)}' is no login name", hint="run_as: alice")
+
+
 def timeout_seconds(command: CommandText) -> int:
     """How long it may take. Raises UsageError."""
     return parse_duration(command.timeout)

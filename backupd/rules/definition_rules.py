@@ -19,7 +19,7 @@ from backupd.model.proxies import ProxyUrl
 from backupd.model.sets import CONCURRENT, DestinationText, ProxyText, SetText
 from backupd.model.shortcuts import paths_among
 from backupd.rules import names
-from backupd.rules.command_rules import check_commands
+from backupd.rules.command_rules import check_commands, check_login
 from backupd.rules.condition_rules import check_conditions
 from backupd.rules.continuous import check_continuous
 from backupd.rules.filter_checking import check_filters
@@ -45,6 +45,7 @@ _CHECKED_FIELDS = (
     "temp_dir",
     "drop_warning",
     "cache_min_size",
+    "run_as",
 )
 CIPHERS = ("aes-256-gcm", "aes-128-gcm", "chacha20-poly1305")
 
@@ -272,6 +273,8 @@ def _check_field(field: str, value: Any) -> None:
             check_directory(value)
         case "drop_warning":
             drop_permille(value)
+        case "run_as":
+            check_login(value)
 
 
 def _unknown(

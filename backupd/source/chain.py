@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from backupd.source.user_rights import OWN_RIGHTS, SourceRights
+
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _SEARCH = getattr(os, "O_PATH", 0x4000_0000)
 """O_PATH; on macOS O_SEARCH, which Python does not name."""
@@ -18,8 +20,8 @@ class DirectoryChain:
     Works deeper than PATH_MAX. Not for several threads at once.
     """
 
-    def __init__(self, grafts: Mapping[bytes, bytes] | None = None) -> None:
-        """grafts: absolute path of a directory -> that of the one that is opened in its place."""
+    def __init__(self, grafts: Mapping[bytes, bytes | int] | None = None) -> None:
+        """grafts: absolute path of a directory -> that, or a descriptor, of the one that is opened in its place."""
         self._names: list[bytes] = []
         self._path = b""
         self._grafts = dict(grafts or {})
@@ -52,7 +54,7 @@ class DirectoryChain:
         self._path = path
         return self._fds[-1]
 
-    def _graft(self, name: bytes) -> bytes | None:
+    def _graft(self, name: bytes) -> bytes | int | None:
         return self._grafts.get(b"/" + b"/".join([*self._names, name]))
 
     def close(self) -> None:
@@ -63,11 +65,30 @@ class DirectoryChain:
         self._names.clear()
 
 
-def open_through(path: bytes, flags: int = OPEN_WAY) -> int:
-    """Descriptor of an absolute directory, no symlink on the way. Raises OSError."""
+def open_through(path: bytes | int, flags: int = OPEN_WAY) -> int:
+    """Descriptor of an absolute directory, no symlink on the way, or of an open one. Raises OSError."""
+    if isinstance(path, int):
+        return os.open(b".", flags, dir_fd=path)
     chain = DirectoryChain()
     try:
         fd = chain.open(path)
         return os.open(b".", flags, dir_fd=fd)
     finally:
         chain.close()
+
+
+def held(grafts: Mapping[bytes, bytes], rights: SourceRights) -> dict[bytes, bytes | int]:
+    """The grafts for who reads with those rights: of another user's each is opened now, with our own.
+
+    The directories that lead to a snapshot are nobody's but ours; what lies in it is read with the user's rights.
+    """
+    if rights is OWN_RIGHTS:
+        return dict(grafts)
+    found: dict[bytes, bytes | int] = {}
+    for path, read_at in grafts.items():
+        try:
+            found[path] = open_through(read_at)
+        except OSError:
+            # Who comes to it says so.
+            found[path] = read_at
+    return found

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from backupd.model.fs_snapshot_words import SNAPSHOTS_NAME
 from backupd.model.grafts import Graft
 from backupd.source import scanner
-from backupd.source.chain import OPEN_DIRECTORY, open_through
+from backupd.source.chain import OPEN_DIRECTORY, held, open_through
 from backupd.source.mounts import Mount
 from backupd.source.scanner import Seen
+from backupd.source.user_rights import OWN_RIGHTS, SourceRights
 
 _BTRFS_STUB = 2
 """Inode number of what shows in a snapshot of btrfs where another subvolume lay."""
@@ -19,8 +20,10 @@ _BTRFS_STUB = 2
 class Grafts:
     """Those of one run; with none of them all is read where it shows."""
 
-    def __init__(self, grafts: Sequence[Graft] = ()) -> None:
+    def __init__(self, grafts: Sequence[Graft] = (), rights: SourceRights = OWN_RIGHTS) -> None:
+        """rights: with which all is opened and looked at; where the grafts lie is reached with our own."""
         self.paths = {one.path: one.read_at for one in grafts}
+        self._opened = held(self.paths, rights)
         self._parents = {os.path.dirname(path) for path in self.paths}
         self._made_ns = min((one.made_ns for one in grafts), default=None)
         self._devices: dict[int, int] = {}
@@ -37,7 +40,7 @@ class Grafts:
 
     def open_directory(self, path: bytes, name: bytes, parent_fd: int | None) -> int:
         """Descriptor of a directory, symlinks refused. name: its path, or its name in the parent. Raises OSError."""
-        found = self.paths.get(path)
+        found = self._opened.get(path)
         if found is not None:
             return open_through(found, OPEN_DIRECTORY)
         fd = scanner.open_directory(name, parent_fd)

@@ -16,7 +16,7 @@ from backupd.cache.journal import read_journal
 from backupd.clock import to_name
 from backupd.errors import AccessError, DamageError, ObjectMissingError, StateError
 from backupd.operations.backup.ending import end_dead_session, remove_session
-from backupd.operations.backup.lineage import Checked, Fitness, Lineage, lineage_of, with_lineage
+from backupd.operations.backup.lineage import Checked, Fitness, Lineage, is_read_by, lineage_of, with_lineage
 from backupd.operations.backup.session import WriterIdentity, recover_blocks
 from backupd.operations.backup.setting import SetUse
 from backupd.operations.backup.stored_rows import StoredRows
@@ -31,6 +31,7 @@ from backupd.snapshot.records import Snapshot
 from backupd.state_errors import translated
 from backupd.tree.nodes import Load
 
+OTHER_READER = "the last runs read the sources with the rights of another user"
 _FULL_READ_NS = 31 * 86_400 * 1_000_000_000
 
 
@@ -194,6 +195,9 @@ def find(
         if not 0 <= context.clock.now_ns() - read_all_ns <= _FULL_READ_NS:
             # After now: the clock was set back, and by that time no month would ever be over.
             is_due = True
+            continue
+        if not is_read_by(snapshot, use.rules.rights.user):
+            context.tell("information", f"every file is read again: {OTHER_READER}")
             continue
         cache = open_cache(cache_path(place, use.set_id, snapshot.id))
         if cache is not None and cache.root != snapshot.root:

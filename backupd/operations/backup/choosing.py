@@ -19,6 +19,7 @@ from backupd.rules.filtering import Filters
 from backupd.rules.gitignore import MOST_BYTES, parse_gitignore
 from backupd.rules.left_out import LeftOut
 from backupd.source.scanner import Seen
+from backupd.source.user_rights import OWN_RIGHTS, SourceRights
 
 _CACHEDIR_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
 _CACHEDIR_TAG = b"CACHEDIR.TAG"
@@ -54,10 +55,19 @@ class Choosing:
     """Decides for the entries of directories. Of one thread."""
 
     def __init__(
-        self, filters: Filters, left_out: LeftOut, words: FilterWords, *, leaves_out_files: bool = True
+        self,
+        filters: Filters,
+        left_out: LeftOut,
+        words: FilterWords,
+        rights: SourceRights = OWN_RIGHTS,
+        *,
+        leaves_out_files: bool = True,
     ) -> None:
-        """leaves_out_files: whether `left_out` may have files. Raises UsageError for types that are none."""
-        self._filters, self._left_out, self._words = filters, left_out, words
+        """rights: with which it looks into directories and files.
+
+        leaves_out_files: whether `left_out` may have files. Raises UsageError for types that are none.
+        """
+        self._filters, self._left_out, self._words, self._rights = filters, left_out, words, rights
         self._leaves_out_files = leaves_out_files
         self._types = TypeRules(words.only_types, words.never_types)
         self._markers = [os.fsencode(name) for name in words.markers]
@@ -96,9 +106,9 @@ class Choosing:
             if reason is not None and (at not in decided or decided[at].is_in):
                 decided[at] = Choice(False, "left_out", reason)
         if self._markers or self._words.cachedir_tag:
-            for at in directories:
-                if at not in decided and (choice := self._marked(seen[at].name, fd)) is not None:
-                    decided[at] = choice
+            undecided = [at for at in directories if at not in decided]
+            marked = self._rights.do(lambda: [self._marked(seen[at].name, fd) for at in undecided])
+            decided.update((at, choice) for at, choice in zip(undecided, marked, strict=True) if choice is not None)
         if not self._types.is_empty or within.ignores or not within.takes_unmatched:
             self._choose_rest(within, directory, seen, decided)
         return decided
@@ -152,7 +162,7 @@ class Choosing:
 
     def _read_gitignore(self, path: bytes, fd: int, warn: Callable[[str], None]) -> list[Rule]:
         try:
-            text = _read(_GITIGNORE, fd, MOST_BYTES + 1)
+            text = self._rights.do(_read, _GITIGNORE, fd, MOST_BYTES + 1)
         except OSError as error:
             warn(f"{shown(path)} can't be read, and nothing is left out by it: {error.strerror}")
             return []

@@ -16,7 +16,7 @@ from backupd.operations.backup import summary
 from backupd.operations.backup.basing import Base, cache_path
 from backupd.operations.backup.building import BuildTools, DirectoryBuild, Slice
 from backupd.operations.backup.file_states import FileStates
-from backupd.operations.backup.lineage import lineage_of, tell_stale
+from backupd.operations.backup.lineage import is_read_by, lineage_of, tell_stale
 from backupd.operations.backup.opening import OpenedForWriting
 from backupd.operations.backup.sampling import Samples
 from backupd.operations.backup.setting import SetUse
@@ -27,6 +27,7 @@ from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import OpenPlace
 from backupd.settings.directories import ensure
 from backupd.snapshot import naming
+from backupd.snapshot.records import Snapshot
 from backupd.source.scanner import Seen
 from backupd.tree.entry import Entry, Kind, Stored, decode, encode
 
@@ -107,12 +108,15 @@ def _base(place: OpenPlace, use: SetUse) -> Base:
     base = Base({}, [], use.options, None, [])
     names = [n for n in place.records.snapshot_names() if n.set_id == naming.set_id_text(use.set_id)]
     if names:
-        cache = open_cache(cache_path(place, use.set_id, names[-1].session))
+        last: Snapshot | None = None
+        with suppress(DamageError, ObjectMissingError):
+            last = place.records.snapshot(names[-1].name)
+            base.lineage = lineage_of([last])
+        is_same = last is None or is_read_by(last, use.rules.rights.user)
+        cache = open_cache(cache_path(place, use.set_id, names[-1].session)) if is_same else None
         if cache is not None:
             cache.entries = _any_entries
             base.caches.append(cache)
-        with suppress(DamageError, ObjectMissingError):
-            base.lineage = lineage_of([place.records.snapshot(names[-1].name)])
     return base
 
 

@@ -51,7 +51,7 @@ def run(order: BackupOrder, context: JobContext, sources: list[bytes], missing: 
     """Walk, count, and hold it against what is free. Exit 16 where it won't fit."""
     with _opened(order, context) as (opened, is_new):
         use, missing = followed(order, context, describe(order, context, opened.place, sources), missing)
-        samples = Samples()
+        samples = Samples(context.source_rights)
         done = dry_run.run(context, opened, use, missing, samples)
         if done.result is None:
             return done

@@ -18,7 +18,7 @@ def followed(
     context.step("look where links lead")
     rules = use.rules
     tops = Tops(rules.sources, rules.named, rules.places, rules.one_file_system)
-    found = find_targets(tops, rules.choosing, context.cancel.check)
+    found = rules.rights.do(find_targets, tops, rules.choosing, context.cancel.check)
     if found.links:
         context.tell("information", told(found))
     return with_followed(use, found), [*missing, *found.problems]

@@ -14,7 +14,9 @@ from backupd.model.work import FileOrder, FileResult, RegionTask
 from backupd.operations.backup.building import Target
 from backupd.operations.backup.known_parts import KnownPart, covered
 from backupd.operations.backup.tally import Tally
-from backupd.source.extents import ExtentMap
+from backupd.source import reader
+from backupd.source.chain import DirectoryChain
+from backupd.source.extents import ExtentMap, map_extents, may_be_sparse
 from backupd.source.metadata import kept_mtime_ns
 from backupd.source.reader import CHANGED_TEXT
 from backupd.source.signature import signature
@@ -85,6 +87,12 @@ class _Region:
         """All of them were given."""
         self.is_done = True
         self._large.region_done(result)
+
+
+def open_large(chain: DirectoryChain, directory: bytes, name: bytes) -> tuple[int, os.stat_result, bytes]:
+    """(descriptor, stat, data extents) of a file to read. Raises OSError."""
+    fd, stat = reader.open_file(chain.open(directory), name)
+    return fd, stat, map_extents(fd, stat.st_size) if may_be_sparse(stat) else b""
 
 
 class LargeFile:

@@ -13,6 +13,7 @@ import msgspec
 
 from backupd.cache.file_cache import STALE, Row
 from backupd.chunk.size_class import INCOMPRESSIBLE_CLASS, WHOLE_FILE_BYTES, average_bytes, choose_class
+from backupd.model.orders import Caller
 from backupd.model.structs import Struct
 from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk_rules import Caches
@@ -38,6 +39,7 @@ class _Settings(Struct, frozen=True):
     """Of the settings of a snapshot what is read here."""
 
     stored_as: list[StoredAs] | None = None
+    run_as_uid: int | None = None
 
 
 Lineage = frozenset[StoredAs] | None
@@ -69,6 +71,23 @@ def with_lineage(settings: str, lineage: Lineage, now: StoredAs) -> str:
         return settings
     pairs = [[one.deduplication, one.chunk_size] for one in sorted({*lineage, now})]
     return json.dumps({**json.loads(settings), "stored_as": pairs}, indent=1, ensure_ascii=False)
+
+
+def with_reader(settings: str, name: str | None, user: Caller | None) -> str:
+    """The settings of a snapshot whose sources were read with a user's rights. name: as its set names the user."""
+    if name is None:
+        return settings
+    said = {"run_as": name, **({"run_as_uid": user.uid} if user is not None else {})}
+    return json.dumps({**json.loads(settings), **said}, indent=1, ensure_ascii=False)
+
+
+def is_read_by(snapshot: Snapshot, user: Caller | None) -> bool:
+    """Whether the sources of a snapshot were read with that user's rights; None: with our own."""
+    try:
+        said = msgspec.json.decode(snapshot.settings, type=_Settings).run_as_uid
+    except MALFORMED:
+        return False
+    return said == (user.uid if user is not None else None)
 
 
 class Fitness(msgspec.Struct, frozen=True):

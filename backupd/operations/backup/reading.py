@@ -16,17 +16,18 @@ from backupd.model.results import ProblemKind
 from backupd.model.work import FileOrder, FileResult, FilesTask
 from backupd.operations.backup.building import DirectoryBuild, Slice, Target, TargetReader
 from backupd.operations.backup.known_parts import KnownPart, known_parts
-from backupd.operations.backup.large_file import LargeFile
+from backupd.operations.backup.large_file import LargeFile, open_large
 from backupd.operations.backup.link_groups import LinkGroups
 from backupd.operations.backup.tally import Tally
 from backupd.repository.engine import StoreEngine
 from backupd.repository.sampling import Sampler
 from backupd.source import reader
-from backupd.source.chain import DirectoryChain
-from backupd.source.extents import ExtentMap, map_extents, may_be_sparse
+from backupd.source.chain import DirectoryChain, held
+from backupd.source.extents import ExtentMap
 from backupd.source.metadata import kept_mtime_ns
 from backupd.source.scanner import Seen
 from backupd.source.signature import YOUNG_ON_NETWORK_NS, is_young, signature
+from backupd.source.user_rights import SourceRights
 from backupd.tree import entry as entries
 from backupd.tree.entry import CHANGED, UNFINISHED, Chunks, ChunkTree, Entry, Extra, Stored
 from backupd.tree.lists import iterate_chunks, list_references, make_content
@@ -35,6 +36,7 @@ from backupd.tree.nodes import Load
 BATCH_FILES = 256
 BATCH_BYTES = 8 << 20
 _SHARED_LINKS_MOST = 100_000
+HasMany = Callable[[bytes], bytearray]
 
 
 class StorePolicy(msgspec.Struct, frozen=True):
@@ -56,10 +58,10 @@ class FileReading:
     """Gives files to the engine and their entries to the directories."""
 
     def __init__(
-        self, engine: StoreEngine, policy: StorePolicy, tally: Tally, has_many: Callable[[bytes], bytearray], load: Load
+        self, engine: StoreEngine, policy: StorePolicy, tally: Tally, has_many: HasMany, load: Load, reads: SourceRights
     ) -> None:
         self._engine, self._policy, self._tally, self._has_many, self._load = engine, policy, tally, has_many, load
-        self._chain = DirectoryChain(engine.grafts)
+        self._rights, self._chain = reads, DirectoryChain(held(engine.grafts, reads))
         self._sampler = Sampler()
         self._batch: list[tuple[FileOrder, Target]] = []
         self._directories: list[bytes] = []
@@ -306,9 +308,9 @@ class FileReading:
         """Open and look at a large file; False: it can't be read, and that is settled."""
         target = large.target
         try:
-            fd, stat = reader.open_file(self._chain.open(target.build.path), target.seen.name)
+            fd, stat, extents = self._rights.do(open_large, self._chain, target.build.path, target.seen.name)
             try:
-                large.begin(fd, stat, map_extents(fd, stat.st_size) if may_be_sparse(stat) else b"")
+                large.begin(fd, stat, extents)
             finally:
                 os.close(fd)
         except OSError as error:

@@ -42,6 +42,7 @@ from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk_telling import tell_walk
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import split_place
+from backupd.operations.run_as import rights_to_read
 from backupd.settings.lock import FOREVER, SetLock
 from backupd.snapshot import naming
 from backupd.store_errors import BlocksLostError
@@ -52,9 +53,14 @@ def run(order: BackupOrder, context: JobContext) -> events.Done:
 
     Raises BackupError where nothing was stored that could be restored.
     """
+    with rights_to_read(order.run_as) as context.source_rights:
+        return _run_order(order, context)
+
+
+def _run_order(order: BackupOrder, context: JobContext) -> events.Done:
     order = retaining.checked(order)
     order, named = expanded(order, context)
-    sources, missing = find_sources(order, context, tell_meanings(named, context))
+    sources, missing = context.source_rights.do(find_sources, order, context, tell_meanings(named, context))
     if order.limits.polite:
         priority.lower()
     context.stop_after(order.limits.stop_after_seconds)

@@ -10,6 +10,7 @@ from backupd.cache.file_cache import Row
 from backupd.seal.compression import Compressor
 from backupd.source import reader
 from backupd.source.metadata import kept_mtime_ns
+from backupd.source.user_rights import OWN_RIGHTS, SourceRights
 from backupd.tree.entry import decode
 
 _FILES = 64
@@ -21,7 +22,9 @@ _USUAL = 1.0
 class Samples:
     """Chosen while a walk goes by (weighted reservoir: Efraimidis and Spirakis 2006), read afterwards."""
 
-    def __init__(self) -> None:
+    def __init__(self, rights: SourceRights = OWN_RIGHTS) -> None:
+        """rights: with which files are read."""
+        self._rights = rights
         # The same tree gives the same figures.
         self._random = Random(1)
         self._chosen: list[tuple[float, bytes, int]] = []
@@ -47,7 +50,7 @@ class Samples:
         compressor = Compressor(level)
         plain = small = 0
         for _, path, size in self._chosen:
-            for stretch in _stretches(path, size):
+            for stretch in self._rights.do(_stretches, path, size):
                 plain += len(stretch)
                 small += len(compressor.compress(stretch)[1])
         return small / plain if plain else _USUAL

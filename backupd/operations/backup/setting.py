@@ -22,7 +22,7 @@ from backupd.model.streams import DATABASES, STREAMS_PATH, StreamText
 from backupd.model.tolerance import ToleranceText
 from backupd.operations.backup.choosing import Choosing
 from backupd.operations.backup.following import Followed
-from backupd.operations.backup.lineage import StoredAs, stored_as
+from backupd.operations.backup.lineage import StoredAs, stored_as, with_reader
 from backupd.operations.backup.walk_rules import Untouched, WalkRules, in_order, options_digest
 from backupd.operations.context import JobContext
 from backupd.operations.followed_links import named_sources
@@ -95,17 +95,18 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
     migrating = [f"migrated: {stored_as(deduplication, chosen)}".encode()] if order.migrate else []
     # In a cache that keeps less, or more, all rows are to be made anew.
     kept = [f"auto: {order.cache.min_bytes}".encode()] if order.cache.mode == "auto" else []
+    # Another user may read other things.
+    reader = [f"read by {rules.rights.user.uid}".encode()] if rules.rights.user is not None else []
     words = msgspec.msgpack.encode(order.filter_words)
-    digest = options_digest(
-        [b"2", Filters(filter_rules).fingerprint(), words, one_file_system, *sorted(rules.named), *migrating, *kept]
-    )
+    shaping = [*sorted(rules.named), *migrating, *kept, *reader]
+    digest = options_digest([b"2", Filters(filter_rules).fingerprint(), words, one_file_system, *shaping])
     return SetUse(
         name,
         set_id,
         host_name,
         rules,
         digest,
-        _settings_text(order, sources, filter_rules, deduplication),
+        with_reader(_settings_text(order, sources, filter_rules, deduplication), order.run_as, rules.rights.user),
         deduplication,
         set_salt(set_id) if deduplication == "set" else ZERO_SALT,
         chosen,
@@ -160,12 +161,13 @@ def walk_rules(
     left_out, leaves_out_files = what_is_left_out(context, stores)
     for path in left_out.inside(sources):
         context.tell("information", f"{shown(path)} is never backed up: {left_out.is_left_out(path)}")
-    places = filter_places(rules, sources)
+    places = context.source_rights.do(filter_places, rules, sources)
     tops, nested = in_order([*sources, *places])
     network = {mount.device for mount in read_mounts() if mount.is_network}
     leading = {above for source in nested for above in _above(source)}
     filters = Filters(rules, context.clock.now_ns())
-    choosing = Choosing(filters, left_out, order.filter_words, leaves_out_files=leaves_out_files)
+    rights = context.source_rights
+    choosing = Choosing(filters, left_out, order.filter_words, rights, leaves_out_files=leaves_out_files)
     untouched = Untouched(order.watched) if order.watched is not None and not order.migrate else None
     if places or order.filter_words.gitignore or any(rule.has_age for rule in rules):
         # What is in may change where nothing was touched: a file grows old, a .gitignore file lies above.
@@ -184,8 +186,9 @@ def walk_rules(
         sorted(os.fsencode(stream.text.name) for stream in order.streams),
         [str(stream.text.kind) for stream in order.streams],
         Tolerances([_with_real_place(text) for text in order.tolerance.rules]),
-        Grafts(order.grafts) if order.grafts else NO_GRAFTS,
+        Grafts(order.grafts, rights) if order.grafts else NO_GRAFTS,
         outside,
+        rights,
     )
 
 

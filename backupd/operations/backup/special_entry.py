@@ -10,6 +10,7 @@ from collections.abc import Callable
 from backupd.source import metadata
 from backupd.source.reader import BECAME_ANOTHER, ChangedTypeError
 from backupd.source.scanner import Seen
+from backupd.source.user_rights import OWN_RIGHTS, SourceRights
 from backupd.tree.entry import Device, Entry, Extra, Kind, Stored
 
 _KINDS = {
@@ -22,22 +23,27 @@ _KINDS = {
 
 
 def make_special(
-    fd: int, found: Seen, group: bytes | None, stored: Callable[[bytes], bytes | Stored]
+    fd: int,
+    found: Seen,
+    group: bytes | None,
+    stored: Callable[[bytes], bytes | Stored],
+    rights: SourceRights = OWN_RIGHTS,
 ) -> tuple[Entry, list[str]]:
     """(its entry, what of its metadata could not be read, a line each). Raises OSError when it is gone.
 
     fd: of its directory. group: of its hard links. stored: gives a value as entries hold it.
+    rights: with which it is looked at.
     """
     name, stat = found
     kind = _KINDS[modes.S_IFMT(stat.st_mode)]
     content: bytes | Device | None = None
     size = 0
     if kind is Kind.SYMLINK:
-        content = _target(fd, name)
+        content = rights.do(_target, fd, name)
         size = len(content)
     elif kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE):
         content = Device(os.major(stat.st_rdev), os.minor(stat.st_rdev))
-    attributes = metadata.read_attributes_at(fd, name, stat)
+    attributes = rights.do(metadata.read_attributes_at, fd, name, stat)
     extra = None
     if group or attributes.xattrs or attributes.flags or attributes.birth_ns:
         xattrs = [(n, stored(v)) for n, v in attributes.xattrs]

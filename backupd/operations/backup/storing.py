@@ -54,6 +54,7 @@ class Storing:
             order.check_before_sending,
             order.chunk_size_bytes or 0,
             use.rules.grafts.paths,
+            use.rules.rights.user,
         )
         self._order, self._context, self._use, self.tally = order, context, use, tally
         self._streams: StreamFiles | None = None
@@ -83,7 +84,9 @@ class Storing:
             self._expected = (base.newest.file_count, base.newest.byte_count)
         else:
             self.engine.start_first_worker()
-        reading = FileReading(self.engine, policy, self.tally, self._are_everywhere, self._load)
+        reading = FileReading(
+            self.engine, policy, self.tally, self._are_everywhere, self._load, use.rules.rights
+        )
         self.reading = reading
         if self._order.streams:
             self._streams = StreamFiles(self._order.streams, self._context, self.engine, reading, use.chosen_class)

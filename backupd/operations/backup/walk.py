@@ -18,7 +18,8 @@ from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk_counting import count_gone, count_outside, count_slice
 from backupd.operations.backup.walk_rules import Caches, Reading, WalkRules
 from backupd.rules.live_files import LiveFiles
-from backupd.source import metadata, reader, scanner
+from backupd.source import reader, scanner
+from backupd.source.entering import enter
 from backupd.source.scanner import Seen
 from backupd.source.signature import YOUNG_NS, YOUNG_ON_NETWORK_NS, is_young
 from backupd.tree import entry as entries
@@ -36,6 +37,7 @@ class TreeWalk:
     ) -> None:
         self._tools, self._rules, self._caches = tools, rules, caches
         self._reading, self._tally, self._began_ns = reading, tally, began_ns
+        self._do = rules.rights.do
         self.root: DirectoryBuild | None = None
         self.live = LiveFiles(rules.tolerances, rules.grafts.paths)
         self.open: dict[bytes, DirectoryBuild] = {}
@@ -83,8 +85,7 @@ class TreeWalk:
 
     def _walk(self, root: DirectoryBuild, steps: list[bytes]) -> Iterator[None]:
         """Depth first with a stack of our own: trees may be deeper than Python's."""
-        fd = self._rules.grafts.open_directory(b"/", b"/", None)
-        root.stat = os.fstat(fd)
+        fd, root.stat, _ = self._do(enter, self._rules.grafts, b"/", b"/", None)
         is_source = b"/" in self._rules.sources
         stack = [self._directory(root, fd) if is_source else self._ancestor(root, fd, steps)]
         while stack:
@@ -143,7 +144,7 @@ class TreeWalk:
                         build.end_listing()
                         return
             try:
-                names = scanner.list_names(fd)
+                names = self._do(scanner.list_names, fd)
                 if build.path == b"/" and self._rules.streams:
                     names = sorted({*names, STREAMS_NAME})
             except OSError as error:
@@ -171,7 +172,7 @@ class TreeWalk:
     def _look(self, build: DirectoryBuild, fd: int, names: list[bytes]) -> list[Seen]:
         has_streams = build.path == b"/" and bool(self._rules.streams) and STREAMS_NAME in names
         of_disk = [name for name in names if name != STREAMS_NAME] if has_streams else names
-        seen, failed = self._rules.grafts.look(build.path, fd, of_disk)
+        seen, failed = self._do(self._rules.grafts.look, build.path, fd, of_disk)
         if has_streams:
             seen = sorted([*seen, Seen(STREAMS_NAME, stat_of(modes.S_IFDIR | 0o755, 0, self._began_ns))])
         for name, error in failed:
@@ -243,7 +244,7 @@ class TreeWalk:
             rows = self._caches.rows(build.path, stretch.low, stretch.high)
         below: list[DirectoryBuild] = []
         count_slice(self._tally, build, seen, is_clean=is_clean)
-        count_outside(self._tally, self._rules.outside, build.path, seen, fd)
+        count_outside(self._tally, self._rules, build.path, seen, fd)
         for index, found in enumerate(seen):
             if modes.S_ISDIR(found.stat.st_mode):
                 child = self._child(build, piece, index, found, rows.get(found.name))
@@ -308,18 +309,20 @@ class TreeWalk:
             # Told at each backup, for no restore would enter it.
             self._not_opened(child, name, fd, OSError(TOO_DEEP))
             return
+        is_new = not child.cached_entry and (child.parent_slice is None or child.parent_slice.clean is None)
         try:
-            child_fd = self._rules.grafts.open_directory(child.path, name, fd)
+            child_fd, stat, attributes = self._do(
+                enter, self._rules.grafts, child.path, name, fd, reads_attributes=is_new
+            )
         except OSError as error:
             self._not_opened(child, name, fd, error)
             return
-        stat = os.fstat(child_fd)
         if child.stat is not None and (stat.st_dev, stat.st_ino) != (child.stat.st_dev, child.stat.st_ino):
             child.signature = b""
         child.stat = stat
-        if not child.cached_entry and (child.parent_slice is None or child.parent_slice.clean is None):
-            child.attributes = metadata.read_attributes(child_fd, stat)
-            for text in child.attributes.problems:
+        if attributes is not None:
+            child.attributes = attributes
+            for text in attributes.problems:
                 child.signature = b""
                 self._tally.problem(child.path, "metadata", text)
         self._fds[child.path] = child_fd
@@ -333,7 +336,7 @@ class TreeWalk:
         if child.state & ANCESTOR and isinstance(error, PermissionError):
             # Who may not list a directory above a source may still pass through it.
             try:
-                self._fds[child.path] = scanner.open_way(name, fd)
+                self._fds[child.path] = self._do(scanner.open_way, name, fd)
             except OSError:
                 self._problem(child, b"", error)
             else:
@@ -367,7 +370,7 @@ class TreeWalk:
             return
         try:
             group = self._reading.link_group(found.stat, build.path, found.name)
-            special, losses = make_special(fd, found, group, self._reading.stored)
+            special, losses = make_special(fd, found, group, self._reading.stored, self._rules.rights)
         except OSError as error:
             self._problem(build, found.name, error)
             return

@@ -9,8 +9,7 @@ from backupd.cache.file_cache import Row
 from backupd.operations.backup.building import DirectoryBuild
 from backupd.operations.backup.link_groups import has_links
 from backupd.operations.backup.tally import Tally
-from backupd.operations.backup.walk_rules import Caches
-from backupd.rules.link_targets import Outside
+from backupd.operations.backup.walk_rules import Caches, WalkRules
 from backupd.source.scanner import Seen
 from backupd.tree import entry as entries
 
@@ -32,16 +31,24 @@ def count_slice(tally: Tally, build: DirectoryBuild, seen: list[Seen], *, is_cle
         tally.unchanged(build.path, len(files))
 
 
-def count_outside(tally: Tally, outside: Outside | None, directory: bytes, seen: list[Seen], fd: int) -> None:
+def count_outside(tally: Tally, rules: WalkRules, directory: bytes, seen: list[Seen], fd: int) -> None:
     """Count the links of a stretch that lead outside the sources. fd: of the directory."""
-    if outside is None:
-        return
-    for name in [name for name, stat in seen if modes.S_ISLNK(stat.st_mode)]:
+    outside = rules.outside
+    links = [name for name, stat in seen if modes.S_ISLNK(stat.st_mode)] if outside is not None else []
+    if outside is not None and links:
+        texts = rules.rights.do(_texts, fd, links)
+        tally.links_outside += sum(outside.leads_out(directory, text) for text in texts)
+
+
+def _texts(fd: int, links: list[bytes]) -> list[bytes]:
+    """What links say; those are passed over that are gone, or another thing now: who reads them says so."""
+    found: list[bytes] = []
+    for name in links:
         try:
-            tally.links_outside += outside.leads_out(directory, os.readlink(name, dir_fd=fd))
+            found.append(os.readlink(name, dir_fd=fd))
         except OSError:
-            # Gone, or another thing now: who reads it says so.
             continue
+    return found
 
 
 def count_gone(

@@ -19,6 +19,7 @@ from backupd.rules.link_targets import Outside
 from backupd.rules.tolerance import Tolerances
 from backupd.source.grafts import NO_GRAFTS, Grafts
 from backupd.source.scanner import Seen
+from backupd.source.user_rights import OWN_RIGHTS, SourceRights
 from backupd.tree.entry import Stored
 
 
@@ -100,6 +101,8 @@ class WalkRules(msgspec.Struct, frozen=True, dict=True):
     grafts: Grafts = NO_GRAFTS
     outside: Outside | None = None
     """Tells of links that lead outside; None: nobody asks."""
+    rights: SourceRights = OWN_RIGHTS
+    """With which all of the sources is looked at and read."""
 
     @cached_property
     def _ends(self) -> list[bytes]:
