@@ -8,7 +8,7 @@ from backupd.command_errors import RunAsError
 from backupd.daemon.hanging import Asking
 from backupd.errors import ConfigError
 from backupd.model.sets import SetText
-from backupd.operations.run_as import user_of
+from backupd.settings.accounts import reader_of
 
 _SECONDS = 5.0
 _asking = Asking()
@@ -19,7 +19,7 @@ async def refuse_user(text: SetText, old: SetText | None = None) -> None:
     if text.run_as is None or (old is not None and text.run_as == old.run_as):
         return
     try:
-        await _asking.answered(text.run_as, partial(user_of, text.run_as), _SECONDS)
+        await _asking.answered(text.run_as, partial(reader_of, text.run_as), _SECONDS)
     except TimeoutError:
         return
     except RunAsError as error:

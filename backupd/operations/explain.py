@@ -20,9 +20,9 @@ from backupd.operations.backup.setting import filter_places, read_rules, real_pa
 from backupd.operations.backup.shortcuts import expanded, tell_meanings
 from backupd.operations.backup.walk_rules import in_order
 from backupd.operations.context import JobContext
-from backupd.operations.run_as import user_of
 from backupd.rules.filter_rules import Rule
 from backupd.rules.filtering import Filters
+from backupd.settings.accounts import reader_of
 from backupd.source import scanner
 from backupd.source.scanner import Seen
 from backupd.source.user_rights import rights_of
@@ -69,7 +69,7 @@ class Explaining:
     """Goes down from a source to a path, as the walk does; of an order without shortcuts."""
 
     def __init__(self, order: ExplainOrder, context: JobContext) -> None:
-        self._reader = user_of(order.run_as)
+        self._reader = reader_of(order.run_as)
         rules = read_rules(order.filters)
         self._warn = context.warn
         self._now_ns = context.clock.now_ns()

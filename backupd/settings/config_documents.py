@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from backupd.command_errors import RunAsError
 from backupd.destination.stores import check_known
 from backupd.errors import BackupError, ConfigError, ConflictError
 from backupd.model.notices import ContactText, NoticeText
@@ -17,6 +18,7 @@ from backupd.rules.definition_rules import check_destination, check_set, places_
 from backupd.rules.filter_checking import filter_warnings
 from backupd.rules.notice_rules import check_contact, check_notice
 from backupd.rules.option_policy import filled, refuse
+from backupd.settings.accounts import reader_of
 from backupd.settings.user_directories import unknown
 from backupd.settings.yaml_text import Located, load_located
 from backupd.settings.zone import find_zone
@@ -198,6 +200,10 @@ def _look_around(written: Written[SetText], found: Documents) -> None:
         located = written.explained(type(error)(error.message, hint=error.hint, context={"at": ["time_zone"]}))
         found.errors.append(located)
     _look_for_secret(written, "password", written.text.password, found)
+    try:
+        reader_of(written.text.run_as)
+    except RunAsError as error:
+        found.missing.append(f"{written.document.where(*written.steps, 'run_as')}: {error.message}")
     for at, word in enumerate(written.text.sources):
         trouble = unknown(word)
         if trouble:

@@ -116,6 +116,8 @@ class BackupSet(Shown, kw_only=True):
     fs_snapshot_fallback: FsSnapshotFallback
     conditions: ConditionsText | None
     """Under which it runs by itself."""
+    run_as: str | None
+    """User with whose rights its sources are read; null: the daemon's."""
     kept_in: str | None
     """File of conf.d; null: made by command."""
     created: Time

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.backing_up import NO_MORE, Bench, counts, problems, run_of
+from tests.support.backing_up import Bench, counts, problems
 from tests.support.ordinary_user import UID, directory_of_user
 from tests.support.user_mount import user_mount
 

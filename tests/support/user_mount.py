@@ -1,7 +1,7 @@
 """A FUSE file system as a user mounts it, without allow_other: to the kernel it is that user's alone, not even root's.
 
-What `fusermount` does with root's rights, which needs a /dev/fuse that the user may open, is done by the test: the mount
-names the user as its owner. A process of that user's serves a few files from memory.
+What `fusermount` does with root's rights, for users who may open /dev/fuse, is done by the test: the mount names the user
+as its owner. A process of that user's serves a few files from memory.
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ def _answer(
     if operation == _LOOKUP:
         name = body.rstrip(b"\0").decode()
         found = next((number for number, (one, _) in nodes.items() if one == name), None)
-        return errno.ENOENT if found is None else struct.pack("<QQQQII", found, 0, 60, 60, 0, 0) + _stat(found, uid, nodes)
+        if found is None:
+            return errno.ENOENT
+        return struct.pack("<QQQQII", found, 0, 60, 60, 0, 0) + _stat(found, uid, nodes)
     if operation == _GETATTR:
         return struct.pack("<QII", 60, 0, 0) + _stat(node, uid, nodes)
     if operation in (_OPEN, _OPENDIR):

@@ -6,8 +6,8 @@ import os
 
 from backupd.command_errors import CommandRefusedError
 from backupd.model.commands import CommandText
-from backupd.operations.programs.accounts import account_of
 from backupd.operations.programs.vouching import vouch
+from backupd.settings.accounts import account_of
 
 _SHELL = "/bin/sh"
 

@@ -13,9 +13,10 @@ from typing import IO, Literal, NamedTuple
 from backupd.cancel import Cancel
 from backupd.clock import Clock
 from backupd.command_errors import CommandRefusedError
-from backupd.operations.programs.accounts import Identity, rights_of
+from backupd.operations.programs.accounts import rights_of
 from backupd.operations.programs.groups import REAP_SECONDS, code_of, signal_group
 from backupd.operations.programs.output import Lines
+from backupd.settings.accounts import Identity
 
 TIMEOUT_GRACE_SECONDS = 10.0
 """Between TERM and KILL."""

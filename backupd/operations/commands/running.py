@@ -13,9 +13,10 @@ from backupd.model.commands import POLITE_EXIT, CommandStatus, CommandText
 from backupd.operations.commands.accounts import argv_of, directory_of
 from backupd.operations.commands.process import Ended, Program, run_program
 from backupd.operations.context import JobContext
-from backupd.operations.programs.accounts import account_of, base_environment
+from backupd.operations.programs.accounts import base_environment
 from backupd.operations.programs.output import Lines
 from backupd.rules.command_rules import ends_run, timeout_seconds
+from backupd.settings.accounts import account_of
 
 _USUAL_LANGUAGE = "C.UTF-8"
 

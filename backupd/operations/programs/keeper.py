@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 from contextlib import suppress
 
-from backupd.operations.programs.accounts import Identity, rights_of
+from backupd.operations.programs.accounts import rights_of
 from backupd.operations.programs.groups import REAP_SECONDS
+from backupd.settings.accounts import Identity
 
 _LISTEN = "read -r word || kill -s KILL -- -$$"
 _SCRIPT = f"trap '' TERM INT HUP; {_LISTEN}; exec >/dev/null; {_LISTEN}"

@@ -11,7 +11,7 @@ import msgspec
 
 from backupd.command_errors import CommandRefusedError
 from backupd.model.streams import ALL_DATABASES, StreamOrder, StreamText
-from backupd.operations.programs.accounts import SEARCH_PATH, Identity, account_of, base_environment
+from backupd.operations.programs.accounts import SEARCH_PATH, base_environment
 from backupd.operations.programs.vouching import vouch
 from backupd.operations.streams.secret_files import (
     SecretFile,
@@ -19,6 +19,7 @@ from backupd.operations.streams.secret_files import (
     mysql_options,
     postgresql_passwords,
 )
+from backupd.settings.accounts import Identity, account_of
 from backupd.store_errors import StreamError
 
 _PACKAGES = {
