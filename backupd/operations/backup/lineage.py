@@ -39,7 +39,7 @@ class _Settings(Struct, frozen=True):
     """Of the settings of a snapshot what is read here."""
 
     stored_as: list[StoredAs] | None = None
-    run_as_uid: int | None = None
+    run_as_uid: str | None = None
 
 
 Lineage = frozenset[StoredAs] | None
@@ -77,7 +77,7 @@ def with_reader(settings: str, name: str | None, user: Caller | None) -> str:
     """The settings of a snapshot whose sources were read with a user's rights. name: as its set names the user."""
     if name is None:
         return settings
-    said = {"run_as": name, **({"run_as_uid": user.uid} if user is not None else {})}
+    said = {"run_as": name, **({"run_as_uid": str(user.uid)} if user is not None else {})}
     return json.dumps({**json.loads(settings), **said}, indent=1, ensure_ascii=False)
 
 
@@ -87,7 +87,7 @@ def is_read_by(snapshot: Snapshot, user: Caller | None) -> bool:
         said = msgspec.json.decode(snapshot.settings, type=_Settings).run_as_uid
     except MALFORMED:
         return False
-    return said == (user.uid if user is not None else None)
+    return said == (str(user.uid) if user is not None else None)
 
 
 class Fitness(msgspec.Struct, frozen=True):

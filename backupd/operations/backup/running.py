@@ -53,6 +53,9 @@ def run(order: BackupOrder, context: JobContext) -> events.Done:
 
     Raises BackupError where nothing was stored that could be restored.
     """
+    if order.limits.polite:
+        # Each thread has a priority of its own, and takes its maker's.
+        priority.lower()
     with rights_to_read(order.run_as) as context.source_rights:
         return _run_order(order, context)
 
@@ -61,8 +64,6 @@ def _run_order(order: BackupOrder, context: JobContext) -> events.Done:
     order = retaining.checked(order)
     order, named = expanded(order, context)
     sources, missing = context.source_rights.do(find_sources, order, context, tell_meanings(named, context))
-    if order.limits.polite:
-        priority.lower()
     context.stop_after(order.limits.stop_after_seconds)
     if order.estimate:
         return estimate.run(order, context, sources, missing)
