@@ -40,15 +40,13 @@ class StoreSetup(Message, frozen=True, array_like=True, tag=1):
     repository: RepositorySetup
     chunker_seed: int
     compression: str
-    is_checked: bool
-    """Check before sending."""
+    is_checked: bool  # before sending
     average_bytes: int
     """Chosen chunk size, 0: by the file's size."""
     ring_offset: int
     ring_bytes: int
     grafts: dict[bytes, bytes] = {}  # directory -> the one that is read in its place
-    reads_as: Caller | None = None
-    """With whose rights files are read; None: the job's own."""
+    reads_as: Caller | None = None  # with whose rights files are read; None: the job's own
 
 
 class FetchSetup(Message, frozen=True, array_like=True, tag=2):

@@ -185,8 +185,9 @@ def test_only_root_reads_for_others() -> None:
             return [str(reader_of(USER)), error.message, error.hint]
         return []
 
-    own, message, hint = run_as_user(ask)  # type: ignore[misc]
-    assert own == "None"
-    assert "only a backupd of root" in message
-    assert "run_as" in hint
+    said = run_as_user(ask)
+    assert isinstance(said, list)
+    assert said[0] == "None"
+    assert "only a backupd of root" in said[1]
+    assert "run_as" in said[2]
     assert reader_of("root") is None

@@ -1,7 +1,7 @@
 """A FUSE file system as a user mounts it, without allow_other: to the kernel it is that user's alone, not even root's.
 
-What `fusermount` does with root's rights, for users who may open /dev/fuse, is done by the test: the mount names the user
-as its owner. A process of that user's serves a few files from memory.
+What `fusermount` does with root's rights, for users who may open /dev/fuse, the test does: the mount names the user as
+its owner. A process of that user's serves a few files from memory.
 """
 
 from __future__ import annotations

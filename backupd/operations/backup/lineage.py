@@ -55,10 +55,8 @@ def lineage_of(snapshots: Iterable[Snapshot]) -> Lineage:
     """What the entries of these snapshots may have been made under."""
     found: set[StoredAs] = set()
     for snapshot in snapshots:
-        try:
-            said = msgspec.json.decode(snapshot.settings, type=_Settings).stored_as
-        except MALFORMED:
-            return None
+        settings = _settings_of(snapshot)
+        said = settings.stored_as if settings is not None else None
         if said is None or len(said) > _MOST_PAIRS:
             return None
         found.update(said)
@@ -73,21 +71,19 @@ def with_lineage(settings: str, lineage: Lineage, now: StoredAs) -> str:
     return json.dumps({**json.loads(settings), "stored_as": pairs}, indent=1, ensure_ascii=False)
 
 
-def with_reader(settings: str, name: str | None, user: Caller | None) -> str:
-    """The settings of a snapshot whose sources were read with a user's rights. name: as its set names the user."""
-    if name is None:
-        return settings
-    said = {"run_as": name, **({"run_as_uid": str(user.uid)} if user is not None else {})}
-    return json.dumps({**json.loads(settings), **said}, indent=1, ensure_ascii=False)
-
-
 def is_read_by(snapshot: Snapshot, user: Caller | None) -> bool:
     """Whether the sources of a snapshot were read with that user's rights; None: with our own."""
-    try:
-        said = msgspec.json.decode(snapshot.settings, type=_Settings).run_as_uid
-    except MALFORMED:
-        return False
+    settings = _settings_of(snapshot)
+    said = settings.run_as_uid if settings is not None else None
     return said == (str(user.uid) if user is not None else None)
+
+
+def _settings_of(snapshot: Snapshot) -> _Settings | None:
+    """None: nobody can read them."""
+    try:
+        return msgspec.json.decode(snapshot.settings, type=_Settings)
+    except MALFORMED:
+        return None
 
 
 class Fitness(msgspec.Struct, frozen=True):

@@ -15,14 +15,14 @@ from backupd.chunk.size_class import class_of_average
 from backupd.destination.stores import local_paths
 from backupd.errors import DamageError, ObjectMissingError, UsageError
 from backupd.model.filters import FilterWords
-from backupd.model.orders import BackupOrder, FilterWord
+from backupd.model.orders import BackupOrder, Caller, FilterWord
 from backupd.model.results import shown
 from backupd.model.store_access import StoreAccess
 from backupd.model.streams import DATABASES, STREAMS_PATH, StreamText
 from backupd.model.tolerance import ToleranceText
 from backupd.operations.backup.choosing import Choosing
 from backupd.operations.backup.following import Followed
-from backupd.operations.backup.lineage import StoredAs, stored_as, with_reader
+from backupd.operations.backup.lineage import StoredAs, stored_as
 from backupd.operations.backup.walk_rules import Untouched, WalkRules, in_order, options_digest
 from backupd.operations.context import JobContext
 from backupd.operations.followed_links import named_sources
@@ -106,7 +106,7 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
         host_name,
         rules,
         digest,
-        with_reader(_settings_text(order, sources, filter_rules, deduplication), order.run_as, rules.rights.user),
+        _settings_text(order, sources, filter_rules, deduplication, rules.rights.user),
         deduplication,
         set_salt(set_id) if deduplication == "set" else ZERO_SALT,
         chosen,
@@ -260,7 +260,9 @@ def _stored_id(place: OpenPlace, host_name: str, name: str) -> bytes | None:
     return next((s.set_id for s in found if s.set_name == name and s.host_name == host_name), None)
 
 
-def _settings_text(order: BackupOrder, sources: list[bytes], rules: list[Rule], deduplication: str) -> str:
+def _settings_text(
+    order: BackupOrder, sources: list[bytes], rules: list[Rule], deduplication: str, reader: Caller | None
+) -> str:
     settings = {
         "sources": [shown(source) for source in sources],
         **({"shortcuts": msgspec.to_builtins(order.shortcuts)} if order.shortcuts.words else {}),
@@ -273,6 +275,8 @@ def _settings_text(order: BackupOrder, sources: list[bytes], rules: list[Rule], 
         "chunk_size": order.chunk_size_bytes or "auto",
         "check_before_sending": order.check_before_sending,
         **({"streams": [_stream_fields(one.text) for one in order.streams]} if order.streams else {}),
+        **({"run_as": order.run_as} if order.run_as is not None else {}),
+        **({"run_as_uid": str(reader.uid)} if reader is not None else {}),
         # Of one that is no set of a daemon's the repository says it.
         **({"parity": order.parity} if order.own is not None and order.parity is not None else {}),
     }
