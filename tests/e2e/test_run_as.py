@@ -1,4 +1,4 @@
-"""A set of root's daemon that reads with the rights of a user of the machine who is not logged in."""
+"""A set of root's daemon, under its unit, that reads with the rights of a user of the machine who is not logged in."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.machine import TOP
 from tests.support.ordinary_user import directory_of_user
 from tests.support.peopled_machine import PEOPLE, Machine
 from tests.support.raw_http import Raw, post
+from tests.support.unit_cage import Unit
 from tests.support.user_mount import user_mount
 
-pytestmark = [pytest.mark.platform("linux"), pytest.mark.root, pytest.mark.needs("unshare", "mount", "umount")]
+pytestmark = [pytest.mark.platform("linux"), pytest.mark.root, pytest.mark.needs("systemd-analyze")]
+SERVICE = TOP / "systemd" / "backupd.service"
 
 
 @pytest.fixture
@@ -22,6 +25,7 @@ def machine() -> Generator[Machine, None, None]:
     with directory_of_user() as top:
         top.chmod(0o711)
         made = Machine(top)
+        made.daemon.prefix += Unit(SERVICE).prefix()
         home = made.add("alice", "letter")
         (home / "letter").chmod(0o600)
         (home / "roots").write_text("root's alone")
