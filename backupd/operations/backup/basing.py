@@ -31,7 +31,6 @@ from backupd.snapshot.records import Snapshot
 from backupd.state_errors import translated
 from backupd.tree.nodes import Load
 
-OTHER_READER = "the last runs read the sources with the rights of another user"
 _FULL_READ_NS = 31 * 86_400 * 1_000_000_000
 
 
@@ -197,7 +196,8 @@ def find(
             is_due = True
             continue
         if not is_read_by(snapshot, use.rules.rights.user):
-            context.tell("information", f"every file is read again: {OTHER_READER}")
+            said = "every file is read again: the last run read the sources with the rights of another user"
+            context.tell("information", said)
             continue
         cache = open_cache(cache_path(place, use.set_id, snapshot.id))
         if cache is not None and cache.root != snapshot.root:

@@ -63,7 +63,7 @@ def run(order: BackupOrder, context: JobContext) -> events.Done:
 def _run_order(order: BackupOrder, context: JobContext) -> events.Done:
     order = retaining.checked(order)
     order, named = expanded(order, context)
-    sources, missing = context.source_rights.do(find_sources, order, context, tell_meanings(named, context))
+    sources, missing = find_sources(order, context, tell_meanings(named, context))
     context.stop_after(order.limits.stop_after_seconds)
     if order.estimate:
         return estimate.run(order, context, sources, missing)
@@ -115,12 +115,12 @@ def find_sources(
     directories = [path for place, access in places for path in local_paths(split_place(place)[0], access)]
     own = tuple(os.fsencode(directory).rstrip(b"/") + b"/" for directory in directories)
     found: list[bytes] = []
-    missing = list(nameless)
+    missing, do = list(nameless), context.source_rights.do
     for source in order.sources:
-        path = real_path(source)
+        path = do(real_path, source)
         try:
-            if modes.S_ISLNK(os.lstat(path).st_mode):
-                target = shown(os.readlink(path))
+            if modes.S_ISLNK(do(os.lstat, path).st_mode):
+                target = shown(do(os.readlink, path))
                 context.warn(f"{shown(path)} is a symbolic link and is stored as one; to back up {target}, name it")
         except OSError as error:
             reason = "does not exist" if isinstance(error, FileNotFoundError) else os.strerror(error.errno or 0).lower()

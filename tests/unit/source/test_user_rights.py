@@ -20,6 +20,7 @@ from tests.support.ordinary_user import UID, directory_of_user, run_as, run_as_u
 pytestmark = [pytest.mark.platform("linux"), pytest.mark.root]
 USER = Caller(uid=UID, gid=UID, groups=[UID, 4321])
 _PTRACE_SEIZE = 0x4206
+_PR_SET_SECUREBITS, _NO_SETUID_FIXUP = 28, 4
 
 
 def _ids() -> dict[str, str]:
@@ -110,15 +111,22 @@ def _trace(thread: int) -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def test_it_is_refused_where_it_can_not_be_or_is_not_safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def attempt() -> str:
-        try:
-            with rights_of(Caller(uid=0, gid=0, groups=[])):
-                return ""
-        except RunAsError as error:
-            return f"{error.message}; {error.hint}"
+def _refusal(user: Caller) -> str:
+    try:
+        with rights_of(user):
+            return ""
+    except RunAsError as error:
+        return f"{error.message}; {error.hint}"
 
-    assert "can't become user 0" in str(run_as_user(attempt))
+
+def _refusal_with_kept_capabilities() -> str:
+    ctypes.CDLL(None).prctl(_PR_SET_SECUREBITS, _NO_SETUID_FIXUP, 0, 0, 0)
+    return _refusal(USER)
+
+
+def test_it_is_refused_where_it_can_not_be_or_is_not_safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "can't become user 0" in str(run_as_user(lambda: _refusal(Caller(uid=0, gid=0, groups=[]))))
+    assert "securebits" in str(run_as(0, 0, [], _refusal_with_kept_capabilities))
     (tmp_path / "suid_dumpable").write_text("1\n")
     monkeypatch.setattr(user_rights, "_DUMPABLE", str(tmp_path / "suid_dumpable"))
     with pytest.raises(RunAsError, match="suid_dumpable"), rights_of(USER):
