@@ -35,6 +35,7 @@ from backupd.model.watch_orders import Apart, WatchOrder
 from backupd.model.watching import WatchedSince
 from backupd.rules.continuous import Pace, pace_of, text_of
 from backupd.rules.filter_checking import filter_word
+from backupd.source.true_paths import path_of
 
 _TICK_SECONDS = 0.5
 _AGAIN_SECONDS = (5.0, 60.0, 600.0, 3600.0)
@@ -48,6 +49,8 @@ _WHOLE_SECONDS = 86_400.0
 _RETENTION_SECONDS = 3600.0
 """Between two runs after which the policy is applied."""
 
+_WATCHING = ("linux", "darwin")
+"""Systems of which backupd.source.watchers has a way."""
 _log = logging.getLogger("backupd.continuous")
 
 
@@ -197,8 +200,8 @@ class Continuous:
         one = _Watched(stored, key, pace_of(text))
         one.is_partly_watched = bool(text.paths)
         self._watched[set_id] = one
-        if sys.platform != "linux":
-            one.trouble = "sources are watched on Linux alone; give it a schedule, as every: 15m"
+        if sys.platform not in _WATCHING:
+            one.trouble = "sources are watched on Linux and macOS alone; give it a schedule, as every: 15m"
             return
         one.task = asyncio.create_task(self._watch(one, order))
 
@@ -311,7 +314,7 @@ def _own_logs() -> list[str]:
     for number in (1, 2):
         with suppress(OSError):
             if stat.S_ISREG(os.fstat(number).st_mode):
-                found.append(os.readlink(f"/proc/self/fd/{number}"))
+                found.append(os.fsdecode(path_of(number)))
     return found
 
 

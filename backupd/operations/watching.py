@@ -13,8 +13,9 @@ from backupd.operations.context import JobContext
 from backupd.operations.run_as import rights_to_read
 from backupd.rules.filter_rules import by_names_alone
 from backupd.rules.filtering import Filters
+from backupd.source.changes import Changes, IsOut, SourceWatch
 from backupd.source.mounts import read_mounts
-from backupd.source.watching import Changes, IsOut, TreeWatch
+from backupd.source.watchers import OwnWatch
 
 _SECONDS = 1.0
 _WHERE_SECONDS = 5.0
@@ -44,7 +45,7 @@ def _watch(order: WatchOrder, written: WatchOrder, context: JobContext) -> None:
     sources = rights.do(lambda: [real_path(source) for source in order.sources])
     clock, is_out = context.clock, _rules(order, sources, context)
     # What that user may not read it can't watch: the run says so of it.
-    tree = rights.do(TreeWatch, sources, is_out, clock.monotonic, one_file_system=order.one_file_system)
+    tree: SourceWatch = rights.do(OwnWatch, sources, is_out, clock.monotonic, one_file_system=order.one_file_system)
     try:
         context.send(_told(Changes(is_lost=True), tree))
         look_again, look_up = clock.monotonic() + _WHERE_SECONDS, clock.monotonic() + _MEANING_SECONDS
@@ -86,7 +87,7 @@ def _where(order: WatchOrder) -> tuple[object, ...]:
     return tuple(found)
 
 
-def _told(changes: Changes, tree: TreeWatch) -> events.Changed:
+def _told(changes: Changes, tree: SourceWatch) -> events.Changed:
     return events.Changed(
         directories=sorted(changes.directories),
         trees=sorted(changes.trees),

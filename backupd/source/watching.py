@@ -12,8 +12,9 @@ import stat as modes
 from collections.abc import Callable, Iterable
 
 import inotify_simple
-import msgspec
 from inotify_simple import flags
+
+from backupd.source.changes import Changes, IsOut
 
 _MASK = (
     flags.CREATE
@@ -36,34 +37,6 @@ _ABSENT_SECONDS = 5.0
 """Between two looks whether a source that was not there has come."""
 _GATHER_MILLISECONDS = 100
 """What comes within that time is read at once: a file that is written tells of each of its parts."""
-MOST_DIRECTORIES = 2000
-"""More that changed at once are no longer told one by one."""
-
-IsOut = Callable[[bytes, bytes, bool], bool]
-"""Path, name and whether it is a directory -> whether runs leave it out."""
-
-
-class Changes(msgspec.Struct):
-    """What changed since it was last told."""
-
-    directories: set[bytes] = msgspec.field(default_factory=set)
-    """Of which entries came, went or changed."""
-    trees: set[bytes] = msgspec.field(default_factory=set)
-    """Of directories that came: nothing below them is known."""
-    is_lost: bool = False
-    """Anything may have changed."""
-
-    def __bool__(self) -> bool:
-        return bool(self.directories or self.trees or self.is_lost)
-
-    def note(self, directory: bytes) -> None:
-        """An entry of it changed."""
-        if directory in self.directories:
-            return
-        if len(self.directories) < MOST_DIRECTORIES:
-            self.directories.add(directory)
-        else:
-            self.is_lost = True
 
 
 class _Node:
@@ -243,9 +216,7 @@ class TreeWatch:
         if mask & _COME or (mask & flags.ATTRIB and name not in node.children):
             node.children[name] = new = _Node(node, name)
             self._watch(new)
-            self._changes.trees.add(child)
-            if len(self._changes.trees) > MOST_DIRECTORIES:
-                self._changes.is_lost = True
+            self._changes.note_tree(child)
 
     def _leave(self, node: _Node) -> None:
         """A watched directory is no more where it was."""
@@ -288,4 +259,4 @@ class TreeWatch:
         for source in sorted(self._absent):
             if self._begin(source):
                 self._changes.note(source.rpartition(b"/")[0] or b"/")
-                self._changes.trees.add(source)
+                self._changes.note_tree(source)

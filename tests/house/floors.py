@@ -46,6 +46,7 @@ FLOORS: dict[str, int] = {
     "job": 6,
     "worker": 6,
     "dump": 6,
+    "watcher": 6,
     "house": 6,
 }
 """Room -> floor; `backupd` is the package itself, which holds the version."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import inotify_simple
 import pytest
 
-from backupd.source import watching
-from backupd.source.watching import Changes, TreeWatch
+from backupd.source.changes import MOST_DIRECTORIES, Changes
+from backupd.source.watching import TreeWatch
 
 pytestmark = pytest.mark.platform("linux")
 
@@ -114,7 +114,7 @@ def test_more_than_the_system_keeps_is_told_as_lost(tmp_path: Path, make: Make) 
 def test_many_directories_at_once_are_told_as_lost() -> None:
     """An order must not grow without end."""
     changes = Changes()
-    for number in range(watching.MOST_DIRECTORIES):
+    for number in range(MOST_DIRECTORIES):
         changes.note(b"/%d" % number)
     assert not changes.is_lost
     changes.note(b"/one more")
