@@ -18,10 +18,6 @@ from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 from backupd.model.heard import Heard, Listen
 from backupd.wire.channel import Channel
 
-_STEP_MILLISECONDS = 200
-"""How often the library looks whether something came."""
-_GATHER_MILLISECONDS = 400
-"""What goes on for so long is told in parts."""
 _MOST_PATHS = 20_000
 """In one message."""
 
@@ -41,7 +37,7 @@ def main() -> None:
     channel.send(Heard())
     sending = threading.Lock()
     for one in watching:
-        threading.Thread(target=_tell, args=(one, channel, sending), daemon=True).start()
+        threading.Thread(target=_tell, args=(one, order.milliseconds, channel, sending), daemon=True).start()
     channel.receive()
     # The library's own threads are waited for else, which may hang at what nobody reads any more.
     os._exit(0)
@@ -59,11 +55,11 @@ def _watch(paths: list[bytes], *, is_recursive: bool) -> RustNotify:
     )
 
 
-def _tell(watching: RustNotify, channel: Channel[Listen], sending: threading.Lock) -> None:
+def _tell(watching: RustNotify, step: int, channel: Channel[Listen], sending: threading.Lock) -> None:
     while True:
         try:
             # Without an end: what comes just as its time is over, it forgets.
-            found = watching.watch(_GATHER_MILLISECONDS, _STEP_MILLISECONDS, 0, None)
+            found = watching.watch(2 * step, step, 0, None)
             heard = _heard(found) if isinstance(found, set) else Heard(error=f"watchfiles ended by {found}")
         except WatchfilesRustInternalError as error:
             heard = Heard(error=str(error))

@@ -12,6 +12,8 @@ class Listen(Strict, frozen=True, kw_only=True):
     """Directories of which all below them counts."""
     directories: list[bytes]
     """Of which only their own entries count."""
+    milliseconds: int = 200
+    """How often it is looked whether something came; what goes on for twice as long is told in parts."""
 
 
 class Heard(Strict, frozen=True, kw_only=True):

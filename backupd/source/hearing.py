@@ -48,8 +48,11 @@ class Told(msgspec.Struct):
 class Hearing:
     """Somebody who hears of changes. Not for several threads."""
 
-    def __init__(self, trees: Sequence[bytes], directories: Sequence[bytes]) -> None:
-        """trees: with all below them. directories: their entries alone. Raises OSError where it can't be."""
+    def __init__(self, trees: Sequence[bytes], directories: Sequence[bytes], *, milliseconds: int = 200) -> None:
+        """trees: with all below them. directories: their entries alone. milliseconds: between two looks.
+
+        Raises OSError where it can't be.
+        """
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -72,7 +75,7 @@ class Hearing:
         """The last one, which may not be whole."""
         self._ended = ""
         try:
-            self._channel.send(Listen(trees=list(trees), directories=list(directories)))
+            self._channel.send(Listen(trees=list(trees), directories=list(directories), milliseconds=milliseconds))
             self._begin()
         except BaseException:
             self.close()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support import slow_set
-from tests.support.daemon import Daemon, running_daemon
+from tests.support.daemon import Daemon, running_daemon, watch_by_events
 from tests.support.ledger import hash_tree
 from tests.support.running import children
 
@@ -33,8 +33,11 @@ def source(tmp_path: Path) -> Path:
     return found
 
 
-@pytest.fixture
-def daemon(tmp_path: Path) -> Generator[Daemon, None, None]:
+@pytest.fixture(params=["inotify", pytest.param("watchfiles", marks=pytest.mark.nightly)])
+def daemon(tmp_path: Path, request: pytest.FixtureRequest) -> Generator[Daemon, None, None]:
+    """One that watches as on Linux, by night also one that does as on macOS."""
+    if request.param == "watchfiles":
+        watch_by_events(tmp_path / "home")
     with running_daemon(tmp_path / "home") as started:
         yield started
 

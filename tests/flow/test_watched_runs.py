@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
+from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from backupd.model.watching import WatchedSince
+from backupd.source.changes import Changes, SourceWatch
+from backupd.source.event_watching import EventWatch
+from backupd.source.hearing import Hearing
 from backupd.source.watching import TreeWatch
 from backupd.tree.entry import Entry
 from tests.support.backing_up import Bench
@@ -20,16 +26,37 @@ pytestmark = pytest.mark.platform("linux")
 class Watched:
     """A source that is watched, and runs that are told."""
 
-    def __init__(self, above: Path) -> None:
+    def __init__(self, above: Path, watch: Callable[..., SourceWatch]) -> None:
         self.bench = Bench(above)
-        self.tree = TreeWatch(
-            [bytes(self.bench.source)], lambda *_: False, self.bench.clock.monotonic, one_file_system=False
-        )
+        self._last = above / "last"
+        self._last.mkdir()
+        self._heard: set[bytes] = set()
+        sources = [bytes(self.bench.source), bytes(self._last)]
+        self.tree = watch(sources, self._is_out, self.bench.clock.monotonic, one_file_system=False)
         self.token = b""
+
+    def _is_out(self, path: bytes, name: bytes, _: bool) -> bool:
+        if not path.startswith(bytes(self._last) + b"/"):
+            return False
+        self._heard.add(name)
+        return True
+
+    def hear(self) -> Changes:
+        """All that changed until now."""
+        name, changes = f"{len(self._heard)}", Changes()
+        (self._last / name).touch()
+        end = time.monotonic() + 30
+        while os.fsencode(name) not in self._heard:
+            assert time.monotonic() < end
+            found = self.tree.wait(1)
+            changes.directories |= found.directories
+            changes.trees |= found.trees
+            changes.is_lost |= found.is_lost
+        return changes
 
     def told(self) -> WatchedSince:
         """What is to be said to the next run, which has a token of its own."""
-        changes = self.tree.wait(0.2)
+        changes = self.hear()
         since, self.token = b"" if changes.is_lost else self.token, os.urandom(16)
         return WatchedSince(
             token=self.token, since=since, directories=sorted(changes.directories), trees=sorted(changes.trees)
@@ -49,15 +76,21 @@ class Watched:
         return found
 
 
+_EVENTS = partial(EventWatch, hear=partial(Hearing, milliseconds=20))
+_BOTH = [pytest.param(TreeWatch, id="inotify"), pytest.param(_EVENTS, id="watchfiles")]
+_NIGHTLY = [_BOTH[0], pytest.param(_EVENTS, id="watchfiles", marks=pytest.mark.nightly)]
+
+
 @pytest.fixture
-def watched(tmp_path: Path) -> Watched:
-    found = Watched(tmp_path)
+def watched(tmp_path: Path, watch: Callable[..., SourceWatch]) -> Generator[Watched, None, None]:
+    found = Watched(tmp_path, watch)
     for number in range(12):
         found.bench.write(f"d{number % 3}/e{number % 2}/f{number}", b"%d" % number)
     found.run(found.told())
     # What was young then is looked at once more.
     found.run(found.told())
-    return found
+    yield found
+    found.tree.close()
 
 
 def _edit(source: Path, random: Random) -> None:
@@ -87,7 +120,14 @@ def _edit(source: Path, random: Random) -> None:
             os.link(random.choice(files), random.choice(folders) / f"hard{random.randrange(10**6)}")
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    ("watch", "seed"),
+    [
+        *(pytest.param(TreeWatch, seed, id=f"inotify-{seed}") for seed in range(6)),
+        pytest.param(_EVENTS, 0, id="watchfiles-0"),
+        *(pytest.param(_EVENTS, seed, id=f"watchfiles-{seed}", marks=pytest.mark.nightly) for seed in range(1, 12)),
+    ],
+)
 def test_whatever_is_edited_the_tree_is_that_of_a_look_at_everything(watched: Watched, seed: int) -> None:
     """Hard links whose other names lie elsewhere are whole at the next run at the latest."""
     random = Random(seed)
@@ -105,6 +145,7 @@ def test_whatever_is_edited_the_tree_is_that_of_a_look_at_everything(watched: Wa
         watched.run(watched.told())
 
 
+@pytest.mark.parametrize("watch", _NIGHTLY)
 @pytest.mark.parametrize("is_tree", [False, True])
 def test_a_file_loses_a_name_where_another_one_is_not_looked_at(watched: Watched, is_tree: bool) -> None:
     """The one that stays is a plain file again at the next run at the latest."""
@@ -125,12 +166,13 @@ def test_a_file_loses_a_name_where_another_one_is_not_looked_at(watched: Watched
     assert watched.stored == stored
 
 
+@pytest.mark.parametrize("watch", _NIGHTLY)
 def test_only_what_changed_is_looked_at(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is changed behind the watch's back stays as it was: nobody looked."""
     source = watched.bench.source
     watched.run(watched.told())
     (source / "d0" / "e0" / "f0").write_bytes(b"unseen")
-    watched.tree.wait(0.2)
+    watched.hear()
     (source / "d1" / "e1" / "f1").write_bytes(b"seen")
     counts = watched.run(watched.told())
     assert (counts["seen"], counts["changed"], counts["same"]) == (12, 1, 11)
@@ -139,6 +181,7 @@ def test_only_what_changed_is_looked_at(watched: Watched, monkeypatch: pytest.Mo
     assert (counts["seen"], counts["changed"], counts["same"]) == (12, 1, 11)
 
 
+@pytest.mark.parametrize("watch", _BOTH)
 def test_a_tree_that_was_put_in_anothers_place_is_looked_at(watched: Watched) -> None:
     """Its name was known, and nothing in it is."""
     source = watched.bench.source

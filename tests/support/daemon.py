@@ -16,6 +16,7 @@ from typing import Any
 
 from tests.support import bkctl_here
 from tests.support.machine import PYTHON_PATH
+from tests.support.plugins.sitecustomize import WATCHES_BY_EVENTS
 
 
 class Daemon:
@@ -143,6 +144,12 @@ class Daemon:
         assert document["exit"] == 0, document
         result: dict[str, Any] = document["result"]
         return result
+
+
+def watch_by_events(home: Path) -> None:
+    """Have the daemon that will start below a home watch sources as it does on macOS."""
+    home.mkdir(parents=True, exist_ok=True)
+    (home / WATCHES_BY_EVENTS).touch()
 
 
 @contextmanager

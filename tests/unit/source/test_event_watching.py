@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ def make() -> Generator[Make, None, None]:
                 lambda _, name, __: name == b"out",
                 lambda: next(ticks),
                 one_file_system=one_file_system,
+                hear=partial(Hearing, milliseconds=20),
             )
         )
         return made[-1]
@@ -79,7 +81,7 @@ def test_what_is_left_out_is_not_told(tmp_path: Path, make: Make) -> None:
     (tmp_path / "out" / "file").write_text("x")
     (tmp_path / "new" / "out" / "file").write_text("x")
     shutil.rmtree(tmp_path / "out" / "below")
-    assert not tree.wait(1)
+    assert not tree.wait(0.5)
 
 
 def test_what_comes_moves_and_goes_is_followed(tmp_path: Path, make: Make) -> None:
@@ -133,7 +135,7 @@ def test_a_line_of_the_library_that_is_no_change_is_doubt(
     """Only in these lines it says that something was lost."""
     tree = make(tmp_path)
     Path(f"/proc/{_child()}/fd/2").write_text(f"{line}\n")
-    assert tree.wait(1).is_lost == is_lost
+    assert tree.wait(0.3).is_lost == is_lost
 
 
 def test_a_source_may_be_a_file_or_come_later(tmp_path: Path, make: Make) -> None:
@@ -143,7 +145,7 @@ def test_a_source_may_be_a_file_or_come_later(tmp_path: Path, make: Make) -> Non
     tree = make(tmp_path / "file", tmp_path / "file2", tmp_path / "later")
     assert tree.count == 1
     (tmp_path / "other").write_text("x")
-    assert not tree.wait(0.7)
+    assert not tree.wait(0.3)
     (tmp_path / "new").write_text("y")
     (tmp_path / "new").rename(tmp_path / "file2")
     assert _told(tree, tmp_path) == ({"."}, set(), False)
