@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from backupd.errors import BackupError
@@ -32,9 +33,8 @@ def run(order: WatchOrder, context: JobContext) -> events.Done:
             while True:
                 _watch(expanded(order, context)[0], order, context)
     except OSError as error:
-        raise BackupError(
-            f"the sources can't be watched: {error.strerror}", hint="raise fs.inotify.max_user_instances with sysctl"
-        ) from error
+        hint = "raise fs.inotify.max_user_instances with sysctl" if error.errno == errno.EMFILE else ""
+        raise BackupError(f"the sources can't be watched: {error.strerror}", hint=hint) from error
 
 
 def _watch(order: WatchOrder, written: WatchOrder, context: JobContext) -> None:

@@ -12,20 +12,25 @@ import selectors
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from backupd.clock import SystemClock
 from backupd.errors import FormatError
 from backupd.model.heard import Heard, Listen
 from backupd.wire.channel import Channel
 
+_CLOCK = SystemClock()
 _COMMAND = (sys.executable, "-P", "-m", "backupd.watcher")
 _BEGIN_SECONDS = 120.0
 """For all to be watched: on Linux that is a walk of the sources."""
 _GATHER_SECONDS = 0.1
 _READ_BYTES = 1 << 18
+_MOST_READS = 256
+"""At once, however much is written."""
+_MOST_SAID = 300
+"""Characters of a line that go on to people."""
 _LINE_BYTES = 1 << 16
 """Of a path with all its bytes escaped, and more."""
 
@@ -48,11 +53,19 @@ class Told(msgspec.Struct):
 class Hearing:
     """Somebody who hears of changes. Not for several threads."""
 
-    def __init__(self, trees: Sequence[bytes], directories: Sequence[bytes], *, milliseconds: int = 200) -> None:
+    def __init__(
+        self,
+        trees: Sequence[bytes],
+        directories: Sequence[bytes],
+        *,
+        milliseconds: int = 200,
+        monotonic: Callable[[], float] = _CLOCK.monotonic,
+    ) -> None:
         """trees: with all below them. directories: their entries alone. milliseconds: between two looks.
 
         Raises OSError where it can't be.
         """
+        self._monotonic = monotonic
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -73,6 +86,8 @@ class Hearing:
         self._messages = self._lines = 0
         self._line = b""
         """The last one, which may not be whole."""
+        self._doubt = ""
+        """The last line that was none of a change."""
         self._ended = ""
         try:
             self._channel.send(Listen(trees=list(trees), directories=list(directories), milliseconds=milliseconds))
@@ -92,18 +107,18 @@ class Hearing:
 
     def wait(self, seconds: float) -> Told:
         """What changed; empty where nothing did for that long. Raises OSError when it hears no more."""
-        end, is_gathering = time.monotonic() + seconds, False
-        while (left := end - time.monotonic()) > 0:
+        end, is_gathering = self._monotonic() + seconds, False
+        while (left := end - self._monotonic()) > 0:
             self._hear(left)
             if self._told and not is_gathering:
-                end, is_gathering = min(end, time.monotonic() + _GATHER_SECONDS), True
+                end, is_gathering = min(end, self._monotonic() + _GATHER_SECONDS), True
         told, self._told = self._told, Told()
         return told
 
     def _begin(self) -> None:
-        end = time.monotonic() + _BEGIN_SECONDS
+        end = self._monotonic() + _BEGIN_SECONDS
         while not self._messages:
-            if time.monotonic() > end:
+            if self._monotonic() > end:
                 raise OSError(errno.ETIMEDOUT, "it takes too long until all is watched")
             self._hear(1)
 
@@ -116,7 +131,9 @@ class Hearing:
                 for heard in self._channel.receive_ready():
                     self._take(heard)
             except EOFError:
-                self._ended = self._ended or "the process that hears of changes ended"
+                self._read_lines()
+                said = f"; it said: {self._doubt}" if self._doubt else ""
+                self._ended = self._ended or f"the process that hears of changes ended{said}"
             except FormatError as error:
                 self._ended = error.message
         self._read_lines()
@@ -134,7 +151,9 @@ class Hearing:
         self._ended = heard.error or self._ended
 
     def _read_lines(self) -> None:
-        while any(key.fd == self._errors for key, _ in self._selector.select(0)):
+        for _ in range(_MOST_READS):
+            if all(key.fd != self._errors for key, _ in self._selector.select(0)):
+                return
             part = os.read(self._errors, _READ_BYTES)
             if not part:
                 self._selector.unregister(self._errors)
@@ -151,3 +170,4 @@ class Hearing:
             self._lines += 1
         elif not line.startswith(_HARMLESS):
             self._told.is_lost = True
+            self._doubt = line.decode(errors="backslashreplace")[:_MOST_SAID]

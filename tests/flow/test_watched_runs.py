@@ -77,8 +77,10 @@ class Watched:
 
 
 _EVENTS = partial(EventWatch, hear=partial(Hearing, milliseconds=20))
-_BOTH = [pytest.param(TreeWatch, id="inotify"), pytest.param(_EVENTS, id="watchfiles")]
-_NIGHTLY = [_BOTH[0], pytest.param(_EVENTS, id="watchfiles", marks=pytest.mark.nightly)]
+_BOTH = [
+    pytest.param(TreeWatch, id="inotify"),
+    pytest.param(_EVENTS, id="watchfiles", marks=pytest.mark.nightly),
+]
 
 
 @pytest.fixture
@@ -145,7 +147,7 @@ def test_whatever_is_edited_the_tree_is_that_of_a_look_at_everything(watched: Wa
         watched.run(watched.told())
 
 
-@pytest.mark.parametrize("watch", _NIGHTLY)
+@pytest.mark.parametrize("watch", _BOTH)
 @pytest.mark.parametrize("is_tree", [False, True])
 def test_a_file_loses_a_name_where_another_one_is_not_looked_at(watched: Watched, is_tree: bool) -> None:
     """The one that stays is a plain file again at the next run at the latest."""
@@ -166,7 +168,7 @@ def test_a_file_loses_a_name_where_another_one_is_not_looked_at(watched: Watched
     assert watched.stored == stored
 
 
-@pytest.mark.parametrize("watch", _NIGHTLY)
+@pytest.mark.parametrize("watch", _BOTH)
 def test_only_what_changed_is_looked_at(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is changed behind the watch's back stays as it was: nobody looked."""
     source = watched.bench.source

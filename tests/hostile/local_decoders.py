@@ -29,6 +29,7 @@ from backupd.model import (
     config_orders,
     events,
     filters,
+    heard,
     notice_api,
     notices,
     orders,
@@ -448,6 +449,8 @@ ROWS = (
     *_frames("from a job", events.FromJob, _EVENTS),
     *_frames("to a worker", work.ToWorker, _WORK),
     *_frames("from a worker", work.FromWorker, _RESULTS),
+    *_frames("to who hears of changes", heard.Listen, (heard.Listen(trees=[b"/a"], directories=[b"/b"]),)),
+    *_frames("from who hears of changes", heard.Heard, (heard.Heard(come=[b"/a/b"], changed=[b"/a/c"], error="e"),)),
     *_bodies(),
     Decoder(
         "answer of a daemon",

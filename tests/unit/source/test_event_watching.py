@@ -14,6 +14,7 @@ import pytest
 
 from backupd.source.event_watching import EventWatch
 from backupd.source.hearing import Hearing, Told
+from tests.support.mounting import tmpfs
 from tests.support.running import children
 
 Make = Callable[..., EventWatch]
@@ -149,13 +150,13 @@ def test_a_source_may_be_a_file_or_come_later(tmp_path: Path, make: Make) -> Non
     (tmp_path / "new").write_text("y")
     (tmp_path / "new").rename(tmp_path / "file2")
     assert _told(tree, tmp_path) == ({"."}, set(), False)
-    for _ in range(2):
-        (tmp_path / "later" / "below").mkdir(parents=True)
-        assert _told(tree, tmp_path)[2]
-        (tmp_path / "later" / "below" / "file").write_text("x")
-        assert _told(tree, tmp_path)[0] == {"later/below"}
-        shutil.rmtree(tmp_path / "later")
-        assert _told(tree, tmp_path)[2]
+    (tmp_path / "later" / "below").mkdir(parents=True)
+    assert _told(tree, tmp_path)[2]
+    shutil.rmtree(tmp_path / "later")
+    (tmp_path / "later" / "below").mkdir(parents=True)
+    assert _told(tree, tmp_path)[2]
+    (tmp_path / "later" / "below" / "file").write_text("x")
+    assert _told(tree, tmp_path) == ({"later/below"}, set(), False)
 
 
 def test_whoever_hears_no_more_says_so(tmp_path: Path, make: Make) -> None:
@@ -239,6 +240,19 @@ def test_what_is_gone_counts_unless_it_is_left_out_whatever_it_was(tmp_path: Pat
     assert not watch.wait(0)
     ear.told = Told(come={os.fsencode(tmp_path / "docs" / "cache")})
     assert _shown(watch.wait(0).directories, tmp_path) == {"docs"}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("is_one", [True, False])
+def test_another_file_system_is_told_where_runs_enter_it(tmp_path: Path, is_one: bool) -> None:
+    """The system tells of all that lies below; of the directory on which it is mounted in either case."""
+    (tmp_path / "docs").mkdir()
+    with tmpfs(tmp_path / "docs" / "drive", "1m") as drive:
+        watch, ear = _recorded(tmp_path, "docs", is_one=is_one)
+        ear.told = Told(come={os.fsencode(drive / "file")})
+        assert bool(watch.wait(0)) != is_one
+        ear.told = Told(changed={os.fsencode(drive)})
+        assert "docs" in _shown(watch.wait(0).directories, tmp_path)
 
 
 def test_sources_within_sources_are_told_once(tmp_path: Path) -> None:
