@@ -196,7 +196,7 @@ class EventWatch:
 
     def _is_below_out(self, top: _Top, directory: bytes) -> bool:
         """Whether a directory below a source, or one above it, is left out."""
-        if len(directory) <= len(top.path):
+        if len(directory.rstrip(b"/")) <= len(top.path):
             return False
         known = self._out.get(directory)
         if known is None:

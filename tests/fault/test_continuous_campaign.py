@@ -19,7 +19,7 @@ import pytest
 from tests.fault import conftest as shared
 from tests.fault.conftest import Faults
 from tests.support import slow_set
-from tests.support.daemon import Daemon, running_daemon
+from tests.support.daemon import Daemon, running_daemon, watch_by_events
 from tests.support.ledger import hash_tree
 from tests.support.running import children
 
@@ -34,8 +34,11 @@ _MOST_AT_REST = 0.005
 """Of one processor."""
 
 
-@pytest.fixture
-def daemon(tmp_path: Path) -> Generator[Daemon, None, None]:
+@pytest.fixture(params=["inotify", "watchfiles"])
+def daemon(tmp_path: Path, request: pytest.FixtureRequest) -> Generator[Daemon, None, None]:
+    """One that watches as on Linux, and one that does as on macOS."""
+    if request.param == "watchfiles":
+        watch_by_events(tmp_path / "home")
     with running_daemon(tmp_path / "home") as started:
         yield started
 
@@ -95,7 +98,8 @@ def _processor_seconds(daemon: Daemon) -> float:
     """Of the daemon, all that it runs, and all that it ran."""
     assert daemon.process is not None
     ticks = 0
-    for pid in (daemon.process.pid, *children(daemon.process.pid)):
+    below = children(daemon.process.pid)
+    for pid in (daemon.process.pid, *below, *(deeper for one in below for deeper in children(one))):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         ticks += sum(map(int, fields[11:15]))
     return ticks / os.sysconf("SC_CLK_TCK")

@@ -200,7 +200,7 @@ def _recorded(top: Path, *sources: str, is_one: bool = False) -> tuple[EventWatc
 
     def true(path: bytes) -> bytes:
         found = b"/"
-        for name in path.split(b"/")[1:]:
+        for name in filter(None, path.split(b"/")):
             listed = [one for one in os.listdir(found) if one.lower() == name.lower()]
             if not listed:
                 raise FileNotFoundError(path)
@@ -237,6 +237,14 @@ def test_what_is_told_of_no_source_is_doubt(tmp_path: Path) -> None:
     assert watch.wait(0).is_lost
     ear.told = Told(changed={os.fsencode(tmp_path) + b"/docs2/file"})
     assert watch.wait(0).is_lost
+
+
+def test_all_of_the_machine_may_be_a_source(tmp_path: Path) -> None:
+    """Its path ends with a slash as no other one does."""
+    watch, ear = _recorded(Path("/"), "")
+    ear.told = Told(come={os.fsencode(tmp_path / "file"), b"/there is no such thing"})
+    changes = watch.wait(0)
+    assert (changes.directories, changes.is_lost) == ({os.fsencode(tmp_path), b"/"}, False)
 
 
 def test_what_is_gone_counts_unless_it_is_left_out_whatever_it_was(tmp_path: Path) -> None:
