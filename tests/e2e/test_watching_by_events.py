@@ -13,7 +13,7 @@ from tests.support.daemon import Daemon, running_daemon, watch_by_events
 from tests.support.ledger import hash_tree
 from tests.support.running import children
 
-pytestmark = pytest.mark.platform("linux")
+pytestmark = [pytest.mark.platform("linux"), pytest.mark.nightly]
 
 
 def _listeners(daemon: Daemon) -> list[int]:
