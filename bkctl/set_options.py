@@ -10,6 +10,7 @@ import click
 from backupd.model.secret_references import SecretReference
 from bkctl.condition_options import condition_options
 from bkctl.filter_options import filter_options, given_filter_fields
+from bkctl.fs_snapshot_options import fs_snapshot_options
 from bkctl.options import Decorated, tags
 from bkctl.places import absolute_text
 from bkctl.words import number
@@ -17,7 +18,7 @@ from bkctl.words import number
 
 def set_options(command: Decorated) -> Decorated:
     """All settings of a backup set but its name, sources and destinations."""
-    command = filter_options(condition_options(command))
+    command = filter_options(condition_options(fs_snapshot_options(command)))
     for option in reversed(_SET_OPTIONS):
         command = option(command)
     return command
@@ -124,14 +125,4 @@ _SET_OPTIONS = (
     click.option("--tag", metavar="K=V", multiple=True, help="Tag of each snapshot."),
     click.option("--without", metavar="NAME", multiple=True, help="Leave movies, library, ... out of the source home."),
     click.option("--time-zone", metavar="ZONE", help="IANA name; default: the system's."),
-    click.option(
-        "--fs-snapshot",
-        type=click.Choice(["off", "auto", "btrfs", "zfs", "lvm", "apfs"]),
-        help="Read from snapshots of the sources' file systems, made before each run; default: off.",
-    ),
-    click.option(
-        "--fs-snapshot-fallback",
-        type=click.Choice(["fail", "live"]),
-        help="Where none can be made: end the run, or read files as they are; default: fail.",
-    ),
 )

@@ -23,7 +23,7 @@ from backupd.model.events import Done, Failed, Item, Log, Step
 from backupd.model.fs_snapshots import FsSnapshotOrder
 from backupd.model.grafts import Graft
 from backupd.model.shortcuts import paths_among, shortcuts_among
-from backupd.operations.fs_snapshots.record import Records
+from backupd.operations.fs_snapshots.record import has_leftovers
 from backupd.rules.filter_checking import filter_word
 
 _log = logging.getLogger("backupd.jobs")
@@ -42,7 +42,7 @@ class FsSnapshots:
         self._sweeping = asyncio.create_task(self._sweep(state))
 
     async def _sweep(self, state: str) -> None:
-        if not await asyncio.to_thread(Records(state).jobs):
+        if not await asyncio.to_thread(has_leftovers, state):
             return
         try:
             child = await ChildJob.start(FsSnapshotOrder(place="", verb="sweep"), self._environment)

@@ -11,6 +11,7 @@ from typing import Literal
 from backupd.model.cache_modes import FULL, CacheUse
 from backupd.model.files import KeptStates
 from backupd.model.filters import FilterText, FilterWords
+from backupd.model.fs_snapshot_words import FsSnapshot, FsSnapshotFallback
 from backupd.model.grafts import Graft
 from backupd.model.quotas import AccountLimit, SpaceLimits
 from backupd.model.retention import RetentionText
@@ -169,6 +170,9 @@ class BackupOrder(Order, frozen=True, kw_only=True, tag="backup"):
     grafts: list[Graft] = []
     run_as: str | None = None
     """Login name of the user with whose rights the sources are read; None: with the job's own."""
+    fs_snapshot: FsSnapshot = "off"
+    """Of `once`, which makes them itself; a daemon does so for its sets, and says by `grafts` where to read."""
+    fs_snapshot_fallback: FsSnapshotFallback = "fail"
 
 
 class Selection(Strict, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from backupd.sizes import MIB
 from bkctl import options
 from bkctl.dispatch import place_of
 from bkctl.filter_options import filter_options, given_filter_fields
+from bkctl.fs_snapshot_options import fs_snapshot_options
 from bkctl.grammar import Duration, FilteringVerb, Parity, Size
 from bkctl.passwords import ask_new_secret, given_new_secret
 from bkctl.perform import View, perform
@@ -53,6 +54,7 @@ _UNAUTHENTICATED = re.compile(r"ecb|cbc")
 @click.option("--one-file-system", is_flag=True, help="Don't enter other file systems.")
 @click.option("--follow-links", is_flag=True, help="Store also what links lead to outside PATHs.")
 @filter_options
+@fs_snapshot_options
 @click.option("--existing", is_flag=True, help="Never make a repository; exit 10 instead.")
 @click.option(
     "--if-running",
@@ -129,6 +131,8 @@ def once(ctx: click.Context, /, **given: Any) -> Reply:
         ephemeral=session.environment.is_ci,
         retention=_retention(given),
         filter_words=FilterWords(**given_filter_fields(given)),
+        fs_snapshot=given["fs_snapshot"] or "off",
+        fs_snapshot_fallback=given["fs_snapshot_fallback"] or "fail",
     )
     return perform(session, order, View(once_lines))
 

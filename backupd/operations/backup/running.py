@@ -41,6 +41,7 @@ from backupd.operations.backup.sudden_drop import sudden_drop
 from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk_telling import tell_walk
 from backupd.operations.context import JobContext, error_fields
+from backupd.operations.fs_snapshots.of_once import reading_from, remove_leftovers
 from backupd.operations.places import split_place
 from backupd.operations.run_as import rights_to_read
 from backupd.settings.lock import FOREVER, SetLock
@@ -62,6 +63,7 @@ def run(order: BackupOrder, context: JobContext) -> events.Done:
 
 def _run_order(order: BackupOrder, context: JobContext) -> events.Done:
     order = retaining.checked(order)
+    remove_leftovers(order, context)
     order, named = expanded(order, context)
     sources, missing = find_sources(order, context, tell_meanings(named, context))
     context.stop_after(order.limits.stop_after_seconds)
@@ -91,15 +93,21 @@ def _run_locked(places: Places, use: SetUse, session_id: bytes, missing: list[Pr
         places.forget_kept(use)
         if order.dry_run:
             return dry_run.run(context, places.first, use, missing)
-        try:
-            return _Run(places, use, session_id).run(missing)
-        except BlocksLostError as error:
-            # Of several destinations one that lost blocks is filled from the others.
-            if order.also:
-                raise
-            context.cancel.check()
-            context.warn(f"{error.message}; what was lost is stored again")
-            return _Run(places, use, os.urandom(16), error).run(missing)
+        with reading_from(order, context, use, session_id) as held:
+            return _run_held(places, held, session_id, missing)
+
+
+def _run_held(places: Places, use: SetUse, session_id: bytes, missing: list[Problem]) -> events.Done:
+    order, context = places.order, places.context
+    try:
+        return _Run(places, use, session_id).run(missing)
+    except BlocksLostError as error:
+        # Of several destinations one that lost blocks is filled from the others.
+        if order.also:
+            raise
+        context.cancel.check()
+        context.warn(f"{error.message}; what was lost is stored again")
+        return _Run(places, use, os.urandom(16), error).run(missing)
 
 
 def find_sources(

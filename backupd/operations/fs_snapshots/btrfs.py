@@ -16,7 +16,7 @@ from backupd.command_errors import FsSnapshotError
 from backupd.model.fs_snapshot_words import SNAPSHOTS_NAME
 from backupd.model.results import shown
 from backupd.operations.fs_snapshots.contract import MOST_TARGETS, Found, Made, Target, below, is_ours, joined
-from backupd.operations.fs_snapshots.programs import Ended, Programs, done, failure, no_right
+from backupd.operations.fs_snapshots.programs import OR_LIVE, Ended, Programs, done, failure, no_right
 from backupd.rights import may_administrate
 from backupd.source.mounts import Mount, number_at, read_mounts
 
@@ -194,7 +194,7 @@ def _view(mount: Mount, mounts: Sequence[Mount]) -> _View:
             return _View(mount, other, at)
     raise FsSnapshotError(
         f"{shown(mount.path)} shows a directory of btrfs whose subvolume is mounted nowhere",
-        hint="mount the subvolume, too, or set fs_snapshot_fallback: live",
+        hint=f"mount the subvolume, too, {OR_LIVE}",
     )
 
 

@@ -99,6 +99,12 @@ def is_ours(name: str, set_id: str = "") -> bool:
     return found is not None and set_id in ("", found[1])
 
 
+def set_of(name: str) -> str | None:
+    """Id of the set that a snapshot bears in its name; None: the name is none of ours."""
+    found = _NAME.fullmatch(name)
+    return found[1] if found is not None else None
+
+
 def snapshot_name(set_id: str, job_id: str, token: str) -> str:
     """Of a new snapshot. token: eight hex digits. Raises AssertionError for ids that are none."""
     name = f"backupd-{set_id}-{job_id}-{token}"

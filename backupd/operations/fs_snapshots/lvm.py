@@ -12,7 +12,7 @@ from backupd.command_errors import FsSnapshotError
 from backupd.model.results import shown
 from backupd.operations.fs_snapshots.contract import Found, Made, Target, is_ours, joined
 from backupd.operations.fs_snapshots.mounting import mount_device, unmount
-from backupd.operations.fs_snapshots.programs import Programs, done, no_right
+from backupd.operations.fs_snapshots.programs import OR_LIVE, Programs, done, no_right
 from backupd.rights import may_administrate
 from backupd.source.mounts import Mount
 
@@ -142,7 +142,7 @@ def _room(facts: Mapping[str, str], what: str) -> int:
     if room <= 0:
         raise FsSnapshotError(
             f"{what}: the volume group {facts.get('vg_name', '')} has no space left for it",
-            hint="leave a fifth of the volume free in its group, or set fs_snapshot_fallback: live",
+            hint=f"leave a fifth of the volume free in its group, {OR_LIVE}",
         )
     return room
 

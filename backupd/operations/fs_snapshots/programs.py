@@ -41,7 +41,9 @@ _PACKAGES = {
 }
 _RIGHT_WORDS = (b"operation not permitted", b"permission denied", b"must be root", b"requires root", b"not privileged")
 _SPACE_WORDS = (b"no space left", b"insufficient free space", b"out of space", b"quota exceeded")
-_RIGHT_HINT = "have root's backupd do it; as a service it wants `bkctl daemon install --with fs-snapshots`"
+_RIGHT_HINT = "have root do it; a service wants `bkctl daemon install --with fs-snapshots`"
+OR_LIVE = "or have files read as they are: --fs-snapshot-fallback live"
+"""What always helps, at the end of a hint."""
 
 
 class Ended(NamedTuple):
@@ -145,7 +147,7 @@ def failure(what: str, name: str, ended: Ended) -> FsSnapshotError:
     if any(word in lower for word in _RIGHT_WORDS):
         return FsSnapshotRightError(f"{what}: {name}: {said}", hint=_RIGHT_HINT)
     if any(word in lower for word in _SPACE_WORDS):
-        return FsSnapshotError(f"{what}: {name}: {said}", hint="make space there, or set fs_snapshot_fallback: live")
+        return FsSnapshotError(f"{what}: {name}: {said}", hint=f"make space there, {OR_LIVE}")
     return FsSnapshotError(f"{what}: {name}: {said}")
 
 

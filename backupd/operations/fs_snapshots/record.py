@@ -21,11 +21,13 @@ _MOST_BYTES = 1 << 20
 
 
 class Records:
-    """One file a job, in a directory of the daemon's state."""
+    """One file a job, in a directory of the state."""
 
-    def __init__(self, state: str) -> None:
-        self.directory = os.path.join(state, "fs-snapshots")
-        self.mounts = os.path.join(self.directory, "mounts")
+    def __init__(self, state: str, *, of_once: bool = False) -> None:
+        """of_once: those of jobs that no daemon looks after; they are left over where nobody holds their set's lock."""
+        above = os.path.join(state, "fs-snapshots")
+        self.directory = os.path.join(above, "once") if of_once else above
+        self.mounts = os.path.join(above, "mounts")
         """Where snapshots are mounted that show nowhere by themselves."""
 
     def jobs(self) -> list[str]:
@@ -62,6 +64,11 @@ class Records:
 
     def _path(self, job_id: str) -> str:
         return os.path.join(self.directory, f"{job_id}.json")
+
+
+def has_leftovers(state: str) -> bool:
+    """Whether something stands, perhaps, that jobs with this state made."""
+    return any(Records(state, of_once=one).jobs() for one in (False, True))
 
 
 def parse_record(text: bytes) -> list[Made]:

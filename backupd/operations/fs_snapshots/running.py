@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 import msgspec
 
 from backupd.command_errors import FsSnapshotError
-from backupd.errors import BackupError
+from backupd.errors import BackupError, BusyError
 from backupd.model import events
 from backupd.model.fs_snapshots import FsSnapshotOrder
 from backupd.model.grafts import Graft
@@ -18,12 +19,22 @@ from backupd.operations.backup.shortcuts import expanded
 from backupd.operations.context import JobContext
 from backupd.operations.fs_snapshots.apfs import Apfs
 from backupd.operations.fs_snapshots.btrfs import Btrfs
-from backupd.operations.fs_snapshots.contract import MOST_TARGETS, Kind, Made, Target, below, is_ours, snapshot_name
+from backupd.operations.fs_snapshots.contract import (
+    MOST_TARGETS,
+    Kind,
+    Made,
+    Target,
+    below,
+    is_ours,
+    set_of,
+    snapshot_name,
+)
 from backupd.operations.fs_snapshots.lvm import Lvm
-from backupd.operations.fs_snapshots.programs import Programs, SystemPrograms
+from backupd.operations.fs_snapshots.programs import OR_LIVE, Programs, SystemPrograms
 from backupd.operations.fs_snapshots.record import Records
 from backupd.operations.fs_snapshots.zfs import Zfs
 from backupd.rules.left_out import PSEUDO_TYPES
+from backupd.settings.lock import SetLock
 from backupd.source.mounts import Mount, mount_at, read_mounts, shows
 
 
@@ -34,17 +45,39 @@ def run(order: FsSnapshotOrder, context: JobContext) -> events.Done:
     programs = SystemPrograms(context.environ, context.clock, cancel)
     kinds = kinds_of(programs, records.mounts)
     if order.verb == "make":
-        Making(expanded(order, context)[0], context, records, kinds).run()
+        grafts = Making(expanded(order, context)[0], context, records, kinds).run()
+        told = [msgspec.to_builtins(graft, builtin_types=(bytes,)) for graft in grafts]
+        context.send(events.Item(item={"grafts": told}))
     else:
         removing = Removing(context, records, kinds)
         for job_id in [order.job_id] if order.verb == "remove" else records.jobs():
             removing.job(job_id, is_left=order.verb == "sweep")
+        if order.verb == "sweep":
+            sweep_once(context, kinds)
     return events.Done(exit_code=0, result={}, warnings=context.warnings)
 
 
 def kinds_of(programs: Programs, mounts: str) -> list[Kind]:
     """All kinds there are. mounts: directory for those that have to be mounted."""
     return [Btrfs(programs), Zfs(programs), Lvm(programs, mounts), Apfs(programs, mounts)]
+
+
+def sweep_once(context: JobContext, kinds: Sequence[Kind]) -> None:
+    """Remove what runs of `once` left behind with this state; a run that is under way holds the lock of its set."""
+    state = context.directories.state
+    records = Records(state, of_once=True)
+    removing = Removing(context, records, kinds)
+    for job_id in records.jobs():
+        with ExitStack() as stack:
+            try:
+                for set_id in sorted({set_of(one.name) or "" for one in records.read(job_id)} - {""}):
+                    stack.enter_context(SetLock(state, set_id)).acquire(context.clock)
+            except BusyError:
+                continue
+            except BackupError as error:
+                context.warn(error.message)
+                continue
+            removing.job(job_id, is_left=True)
 
 
 class Removing:
@@ -100,8 +133,8 @@ class Making:
         self._places: dict[tuple[str, str], Made] = {}
         self._grafts: dict[bytes, Graft] = {}
 
-    def run(self) -> None:
-        """Make all, and say where to read; what was made goes again where one can't be. Raises BackupError."""
+    def run(self) -> list[Graft]:
+        """Make all; where to read. What was made goes again where one can't be. Raises BackupError."""
         context, order = self._context, self._order
         context.step("make snapshots of file systems")
         for job_id in self._records.jobs():
@@ -117,8 +150,7 @@ class Making:
         except BackupError:
             self._removing.job(order.job_id)
             raise
-        grafts = [msgspec.to_builtins(self._grafts[path], builtin_types=(bytes,)) for path in sorted(self._grafts)]
-        context.send(events.Item(item={"grafts": grafts}))
+        return [self._grafts[path] for path in sorted(self._grafts)]
 
     def _known(self, job_id: str) -> list[Made]:
         try:
@@ -151,7 +183,7 @@ class Making:
                 self._give_up(
                     FsSnapshotError(
                         f"{shown(sources[0])} lies on {mount.type}, which has {which}",
-                        hint="set fs_snapshot_fallback: live, or leave fs_snapshot out",
+                        hint=f"make none (fs_snapshot: off), {OR_LIVE}",
                     )
                 )
             elif mount.type not in PSEUDO_TYPES:
@@ -170,7 +202,7 @@ class Making:
             self._give_up(
                 FsSnapshotError(
                     f"{shown(path)} is one of more than {MOST_TARGETS} subvolumes, and can have no snapshot",
-                    hint="name fewer as sources, or set fs_snapshot_fallback: live",
+                    hint=f"name fewer as sources, {OR_LIVE}",
                 )
             )
             self._graft(path, path)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from backupd.command_errors import FsSnapshotError
 from backupd.model.results import shown
 from backupd.operations.fs_snapshots.contract import Found, Made, Target, is_ours, joined
-from backupd.operations.fs_snapshots.programs import Programs, done
+from backupd.operations.fs_snapshots.programs import OR_LIVE, Programs, done
 from backupd.source.mounts import Mount
 
 
@@ -30,7 +30,7 @@ class Zfs:
         if whole is None or whole.type != mount.type:
             raise FsSnapshotError(
                 f"{shown(mount.path)} shows a directory of {shown(mount.source)}, which is mounted nowhere as a whole",
-                hint="mount it, too, or set fs_snapshot_fallback: live",
+                hint=f"mount it, too, {OR_LIVE}",
             )
         return Found([Target(mount.path, os.fsdecode(mount.source), mount.root, whole.path)], [], [])
 

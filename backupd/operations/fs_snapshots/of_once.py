@@ -1,0 +1,58 @@
+"""Snapshots of file systems around a run of `once`, which no daemon makes for it: by its own process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from backupd.model.fs_snapshots import FsSnapshotOrder
+from backupd.model.orders import BackupOrder
+from backupd.operations.backup.setting import SetUse
+from backupd.operations.context import JobContext
+from backupd.operations.fs_snapshots.programs import SystemPrograms
+from backupd.operations.fs_snapshots.record import Records
+from backupd.operations.fs_snapshots.running import Making, Removing, kinds_of, sweep_once
+from backupd.snapshot import naming
+from backupd.source.grafts import Grafts
+
+
+def remove_leftovers(order: BackupOrder, context: JobContext) -> None:
+    """Remove what earlier runs of `once` left behind when they were killed; a daemon's run leaves that to it."""
+    records = Records(context.directories.state, of_once=True)
+    if order.own is None and records.jobs():
+        sweep_once(context, kinds_of(SystemPrograms(context.environ, context.clock), records.mounts))
+
+
+@contextmanager
+def reading_from(order: BackupOrder, context: JobContext, use: SetUse, session_id: bytes) -> Iterator[SetUse]:
+    """The set, read from snapshots that stand while the block runs, where the order wants some.
+
+    Its lock is held: what bears its id is left over. Raises BackupError.
+    """
+    if order.fs_snapshot == "off":
+        yield use
+        return
+    records, job_id = Records(context.directories.state, of_once=True), f"j{session_id.hex()}"
+    wanted = FsSnapshotOrder(
+        place="",
+        verb="make",
+        kind=order.fs_snapshot,
+        fallback=order.fs_snapshot_fallback,
+        set_id=naming.set_id_text(use.set_id),
+        job_id=job_id,
+        sources=order.sources,
+        filters=order.filters,
+        one_file_system=order.one_file_system,
+        follow_links=order.follow_links,
+    )
+    environ, clock = context.environ, context.clock
+    making = kinds_of(SystemPrograms(environ, clock, context.cancel), records.mounts)
+    # What is removed is removed to its end, whoever cancels.
+    removing = Removing(context, records, kinds_of(SystemPrograms(environ, clock), records.mounts))
+    try:
+        grafts = Making(wanted, context, records, making).run()
+        yield msgspec.structs.replace(use, rules=msgspec.structs.replace(use.rules, grafts=Grafts(grafts)))
+    finally:
+        removing.job(job_id)
