@@ -101,6 +101,7 @@ class FsSnapshots:
             filters=[filter_word(one) for one in text.filters],
             one_file_system=text.one_file_system,
             follow_links=text.follow_links,
+            filter_words=text.filter_words,
         )
         return await self._ask(job, order)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from backupd.model.filters import FilterWords
 from backupd.model.fs_snapshot_words import FsSnapshot, FsSnapshotFallback
 from backupd.model.orders import FilterWord, Order
 from backupd.model.shortcuts import NO_SHORTCUTS, ShortcutWords
@@ -27,3 +28,4 @@ class FsSnapshotOrder(Order, frozen=True, kw_only=True, tag="fs_snapshots"):
     one_file_system: bool = False
     follow_links: bool = False
     """Whether the run also goes where links lead, which is not known yet."""
+    filter_words: FilterWords = FilterWords()

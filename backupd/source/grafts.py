@@ -23,7 +23,7 @@ class Grafts:
     def __init__(self, grafts: Sequence[Graft] = (), rights: SourceRights = OWN_RIGHTS) -> None:
         """rights: with which all is opened and looked at; where the grafts lie is reached with our own."""
         self.paths = {one.path: one.read_at for one in grafts}
-        self._opened = held(self.paths, rights)
+        self.opened = held(self.paths, rights)
         self._parents = {os.path.dirname(path) for path in self.paths}
         self._made_ns = min((one.made_ns for one in grafts), default=None)
         self._devices: dict[int, int] = {}
@@ -40,7 +40,7 @@ class Grafts:
 
     def open_directory(self, path: bytes, name: bytes, parent_fd: int | None) -> int:
         """Descriptor of a directory, symlinks refused. name: its path, or its name in the parent. Raises OSError."""
-        found = self._opened.get(path)
+        found = self.opened.get(path)
         if found is not None:
             return open_through(found, OPEN_DIRECTORY)
         fd = scanner.open_directory(name, parent_fd)

@@ -16,9 +16,11 @@ from backupd.cancel import Cancel
 from backupd.command_errors import FsSnapshotError, FsSnapshotProgramError, FsSnapshotRightError
 from backupd.errors import BackupError
 from backupd.model import events
+from backupd.model.filters import FilterWords
 from backupd.model.fs_snapshot_words import SNAPSHOTS_NAME
 from backupd.model.fs_snapshots import FsSnapshotOrder
 from backupd.model.grafts import Graft
+from backupd.model.orders import FilterWord
 from backupd.operations.context import JobContext
 from backupd.operations.fs_snapshots import running
 from backupd.operations.fs_snapshots.contract import Made, snapshot_name
@@ -377,11 +379,39 @@ def test_where_none_can_be_made_the_set_says_what_then(scene: Scene, monkeypatch
 
 def test_of_too_many_subvolumes_none_is_read_as_it_is_unasked(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     subvolume(scene.bench.source / "below")
-    monkeypatch.setattr("backupd.operations.fs_snapshots.btrfs.MOST_TARGETS", 1)
+    monkeypatch.setattr("backupd.operations.fs_snapshots.running.MOST_TARGETS", 1)
     with pytest.raises(FsSnapshotError, match="below is one of more than"):
         scene.run()
     with scene.made(fallback="live"):
         assert "read as it is" in scene.context.warnings[0]
+
+
+def test_of_what_is_left_out_no_snapshot_is_made(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a filter or a marker, itself or what it lies in; nor does it count as one of many."""
+    for name in ("out", "in", "marked", "deep", "deep/below"):
+        subvolume(scene.bench.source / name)
+        (scene.bench.source / name / "file").write_bytes(name.encode())
+    (scene.bench.source / "marked" / ".nobackup").touch()
+    bound = scene.bench.source / "bound"
+    bound.mkdir()
+    subprocess.run(["mount", "--bind", scene.bench.source / "in", bound], check=True)
+    monkeypatch.setattr("backupd.operations.fs_snapshots.running.MOST_TARGETS", 4)
+    filters = [FilterWord(kind="exclude", value=b"out"), FilterWord(kind="exclude", value=b"deep")]
+    filters += [FilterWord(kind="exclude", value=b"bound")]
+    options: Any = {"filters": filters, "filter_words": FilterWords(markers=[".nobackup"])}
+    try:
+        with scene.made(sources=[bytes(scene.bench.source)], **options) as grafts:
+            assert len(scene.standing()) == 2
+            assert "is left out" in scene.said()
+            outcome = scene.bench.back_up(grafts=grafts, **options)
+        assert (outcome.done.exit_code, problems(outcome)) == (0, [])
+        assert os.listdir(scene.bench.restore()) == ["in"]
+        # A source in what is left out is read all the same.
+        sources = [bytes(scene.bench.source), bytes(scene.bench.source / "deep" / "below")]
+        with scene.made(sources=sources, **options):
+            assert len(scene.standing()) == 4
+    finally:
+        unmount(bound)
 
 
 def test_a_missing_program_is_named_with_its_package(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

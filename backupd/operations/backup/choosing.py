@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat as modes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from backupd.model.filters import FilterWords
@@ -71,6 +71,8 @@ class Choosing:
         self._leaves_out_files = leaves_out_files
         self._types = TypeRules(words.only_types, words.never_types)
         self._markers = [os.fsencode(name) for name in words.markers]
+        self.read_at: Mapping[bytes, bytes | int] = {}
+        """Path of a directory that is read elsewhere than it shows -> that place or its descriptor: its markers are there."""
 
     def begin(self, *, takes_unmatched: bool = True) -> Within:
         """At a source."""
@@ -107,7 +109,7 @@ class Choosing:
                 decided[at] = Choice(False, "left_out", reason)
         if self._markers or self._words.cachedir_tag:
             undecided = [at for at in directories if at not in decided]
-            marked = self._rights.do(lambda: [self._marked(seen[at].name, fd) for at in undecided])
+            marked = self._rights.do(lambda: [self._marked(top, seen[at].name, fd) for at in undecided])
             decided.update((at, choice) for at, choice in zip(undecided, marked, strict=True) if choice is not None)
         if not self._types.is_empty or within.ignores or not within.takes_unmatched:
             self._choose_rest(within, directory, seen, decided)
@@ -149,7 +151,9 @@ class Choosing:
             if choice is not None:
                 decided[at] = choice
 
-    def _marked(self, name: bytes, fd: int) -> Choice | None:
+    def _marked(self, above: bytes, name: bytes, fd: int) -> Choice | None:
+        place = self.read_at.get(above + b"/" + name, name)
+        name, fd = (b".", place) if isinstance(place, int) else (place, fd)
         for marker in self._markers:
             try:
                 os.stat(name + b"/" + marker, dir_fd=fd, follow_symlinks=False)

@@ -168,6 +168,8 @@ def walk_rules(
     filters = Filters(rules, context.clock.now_ns())
     rights = context.source_rights
     choosing = Choosing(filters, left_out, order.filter_words, rights, leaves_out_files=leaves_out_files)
+    grafts = Grafts(order.grafts, rights) if order.grafts else NO_GRAFTS
+    choosing.read_at = grafts.opened
     untouched = Untouched(order.watched) if order.watched is not None and not order.migrate else None
     if places or order.filter_words.gitignore or any(rule.has_age for rule in rules):
         # What is in may change where nothing was touched: a file grows old, a .gitignore file lies above.
@@ -186,7 +188,7 @@ def walk_rules(
         sorted(os.fsencode(stream.text.name) for stream in order.streams),
         [str(stream.text.kind) for stream in order.streams],
         Tolerances([_with_real_place(text) for text in order.tolerance.rules]),
-        Grafts(order.grafts, rights) if order.grafts else NO_GRAFTS,
+        grafts,
         outside,
         rights,
     )

@@ -42,7 +42,7 @@ class Apfs:
         place = os.fsdecode(mount.path)
         linked = [source for source in sources if below(source, mount.path) is None]
         found = [Target(path, place, path) for path in (_directory_of(source) for source in linked)]
-        return Found([Target(mount.path, place), *found], [], [])
+        return Found([Target(mount.path, place), *found], [])
 
     def plan(self, target: Target, name: str) -> Made:
         """Its date is not known yet."""

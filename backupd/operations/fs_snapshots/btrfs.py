@@ -15,7 +15,7 @@ from typing import NamedTuple
 from backupd.command_errors import FsSnapshotError
 from backupd.model.fs_snapshot_words import SNAPSHOTS_NAME
 from backupd.model.results import shown
-from backupd.operations.fs_snapshots.contract import MOST_TARGETS, Found, Made, Target, below, is_ours, joined
+from backupd.operations.fs_snapshots.contract import Found, Made, Target, below, is_ours, joined
 from backupd.operations.fs_snapshots.programs import OR_LIVE, Ended, Programs, done, failure, no_right
 from backupd.rights import may_administrate
 from backupd.source.mounts import Mount, number_at, read_mounts
@@ -52,7 +52,7 @@ class Btrfs:
         within = [path for path in (below(one, mount.path) for one in sources) if path is not None]
         # A mount that lies below a source is wanted as a whole.
         wanted = [joined(view.at, path) for path in within] if within else [view.at]
-        found, holding = Found([], [], []), {_subvolume_of(path, view.top.path) for path in wanted}
+        found, holding = Found([], []), {_subvolume_of(path, view.top.path) for path in wanted}
         seen: set[bytes] = set()
         waiting = sorted(holding)
         while waiting:
@@ -77,8 +77,6 @@ class Btrfs:
         what = f"what {shown(subvolume)} is can't be told"
         if done(self._programs, what, ["btrfs", "property", "get", "-ts", subvolume, "ro"]).strip() == b"ro=true":
             found.left.append((target.path, "it can't be changed, and needs no snapshot"))
-        elif len(found.targets) >= MOST_TARGETS:
-            found.beyond.append(target.path)
         else:
             found.targets.append(target)
 

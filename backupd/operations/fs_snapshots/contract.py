@@ -48,8 +48,6 @@ class Found(NamedTuple):
     targets: list[Target]
     left: list[tuple[bytes, str]]
     """(path, why it is read where it shows)."""
-    beyond: list[bytes]
-    """What could be, and there are too many."""
 
 
 class Kind(Protocol):

@@ -41,7 +41,7 @@ class Lvm:
             raise no_right(f"{shown(mount.path)} is a logical volume, whose snapshots root alone can make")
         group, _, volume = self._fact(mount, "name").replace("--", "\0").partition("-")
         place = f"{group}/{volume}".replace("\0", "-")
-        return Found([Target(mount.path, place, mount.root, os.fsencode(mount.type))], [], [])
+        return Found([Target(mount.path, place, mount.root, os.fsencode(mount.type))], [])
 
     def plan(self, target: Target, name: str) -> Made:
         """Named by group and origin."""

@@ -46,13 +46,15 @@ def reading_from(order: BackupOrder, context: JobContext, use: SetUse, session_i
         filters=order.filters,
         one_file_system=order.one_file_system,
         follow_links=order.follow_links,
+        filter_words=order.filter_words,
     )
     environ, clock = context.environ, context.clock
     making = kinds_of(SystemPrograms(environ, clock, context.cancel), records.mounts)
     # What is removed is removed to its end, whoever cancels.
     removing = Removing(context, records, kinds_of(SystemPrograms(environ, clock), records.mounts))
     try:
-        grafts = Making(wanted, context, records, making).run()
-        yield msgspec.structs.replace(use, rules=msgspec.structs.replace(use.rules, grafts=Grafts(grafts)))
+        grafts = Grafts(Making(wanted, context, records, making).run(), context.source_rights)
+        use.rules.choosing.read_at = grafts.opened
+        yield msgspec.structs.replace(use, rules=msgspec.structs.replace(use.rules, grafts=grafts))
     finally:
         removing.job(job_id)

@@ -31,6 +31,7 @@ from backupd.operations.fs_snapshots.contract import (
 )
 from backupd.operations.fs_snapshots.lvm import Lvm
 from backupd.operations.fs_snapshots.programs import OR_LIVE, Programs, SystemPrograms
+from backupd.operations.fs_snapshots.reading import Reading
 from backupd.operations.fs_snapshots.record import Records
 from backupd.operations.fs_snapshots.zfs import Zfs
 from backupd.rules.left_out import PSEUDO_TYPES
@@ -125,7 +126,12 @@ class Making:
     def __init__(
         self, order: FsSnapshotOrder, context: JobContext, records: Records, kinds: Sequence[Kind]
     ) -> None:
+        """Raises UsageError for filters that are none."""
         self._order, self._context, self._records = order, context, records
+        sources = [real_path(path) for path in order.sources]
+        sources += filter_places(read_rules(order.filters), sources)
+        self._sources = [path for path in sources if os.path.lexists(path)]
+        self._reading = Reading(order, context, self._sources)
         self._removing = Removing(context, records, kinds)
         self._kinds = [kind for kind in kinds if order.kind in ("auto", kind.name)]
         self._began_ns = context.clock.now_ns()
@@ -140,13 +146,10 @@ class Making:
         for job_id in self._records.jobs():
             if any(order.set_id in one.name for one in self._known(job_id)):
                 self._removing.job(job_id, is_left=True)
-        sources = [real_path(path) for path in order.sources]
-        sources += filter_places(read_rules(order.filters), sources)
-        sources = [path for path in sources if os.path.lexists(path)]
         mounts = [mount for mount in read_mounts() if not _is_snapshot(mount)]
         try:
-            self._all(sources, mounts)
-            self._add_others(sources, mounts)
+            self._all(mounts)
+            self._add_others(mounts)
         except BackupError:
             self._removing.job(order.job_id)
             raise
@@ -159,9 +162,9 @@ class Making:
             self._context.warn(error.message)
             return []
 
-    def _all(self, sources: Sequence[bytes], mounts: Sequence[Mount]) -> None:
+    def _all(self, mounts: Sequence[Mount]) -> None:
         holding: dict[int, list[bytes]] = {}
-        for source in sources:
+        for source in self._sources:
             at = mount_at(source, mounts)
             if at is None:
                 self._give_up(FsSnapshotError(f"nobody can tell on which file system {shown(source)} lies"))
@@ -170,8 +173,11 @@ class Making:
         for number, mount in enumerate(mounts):
             if number in holding:
                 self._mount(mount, mounts, holding[number])
-            elif not self._order.one_file_system and any(below(mount.path, one) for one in sources) and shows(mount):
+            elif not self._order.one_file_system and self._lies_below(mount) and shows(mount):
                 self._mount(mount, mounts, [])
+
+    def _lies_below(self, mount: Mount) -> bool:
+        return any(below(mount.path, one) for one in self._sources)
 
     def _mount(self, mount: Mount, mounts: Sequence[Mount], sources: Sequence[bytes]) -> None:
         """A mounted file system that holds sources, or lies below one."""
@@ -190,6 +196,9 @@ class Making:
                 text = f"{shown(mount.path)} is read as it is: {mount.type} has no snapshots that are wanted"
                 self._context.tell("information", text, verbosity=1)
             return
+        if not self._reading.enters(mount.path):
+            self._tell_left_out(mount.path)
+            return
         try:
             found = kind.find(mount, mounts, sources, nested=not self._order.one_file_system)
         except FsSnapshotError as error:
@@ -198,20 +207,26 @@ class Making:
         for path, why in found.left:
             self._graft(path, path)
             self._context.tell("information", f"{shown(path)} is read as it is: {why}", verbosity=1)
-        for path in found.beyond:
-            self._give_up(
-                FsSnapshotError(
-                    f"{shown(path)} is one of more than {MOST_TARGETS} subvolumes, and can have no snapshot",
-                    hint=f"name fewer as sources, {OR_LIVE}",
-                )
-            )
-            self._graft(path, path)
+        count = 0
         for target in found.targets:
+            if not self._reading.enters(target.path):
+                self._graft(target.path, target.path)
+                self._tell_left_out(target.path)
+                continue
+            count += 1
             try:
+                if count > MOST_TARGETS:
+                    raise FsSnapshotError(
+                        f"{shown(target.path)} is one of more than {MOST_TARGETS} subvolumes, and can have no snapshot",
+                        hint=f"leave some out by filters, {OR_LIVE}",
+                    )
                 self._target(kind, target)
             except FsSnapshotError as error:
                 self._give_up(error)
                 self._graft(target.path, target.path)
+
+    def _tell_left_out(self, path: bytes) -> None:
+        self._context.tell("information", f"no snapshot of {shown(path)} is made: it is left out", verbosity=1)
 
     def _target(self, kind: Kind, target: Target) -> None:
         made = self._places.get((kind.name, target.place))
@@ -244,12 +259,12 @@ class Making:
             raise FsSnapshotError(f"{shown(read_at)} can't be read: {error.strerror}") from error
         self._grafts[path] = Graft(path=path, read_at=read_at, device=device, made_ns=self._began_ns)
 
-    def _add_others(self, sources: Sequence[bytes], mounts: Sequence[Mount]) -> None:
+    def _add_others(self, mounts: Sequence[Mount]) -> None:
         """What is mounted below a snapshot is not in it."""
         snapshots = [path for path, graft in self._grafts.items() if graft.read_at != path]
         for mount in mounts:
             is_of_sources = self._order.follow_links or any(
-                below(mount.path, one) is not None or below(one, mount.path) is not None for one in sources
+                below(mount.path, one) is not None or below(one, mount.path) is not None for one in self._sources
             )
             is_below = any(below(mount.path, path) for path in snapshots)
             if is_of_sources and is_below and os.path.isdir(mount.path) and shows(mount):

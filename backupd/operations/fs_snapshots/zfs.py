@@ -32,7 +32,7 @@ class Zfs:
                 f"{shown(mount.path)} shows a directory of {shown(mount.source)}, which is mounted nowhere as a whole",
                 hint=f"mount it, too, {OR_LIVE}",
             )
-        return Found([Target(mount.path, os.fsdecode(mount.source), mount.root, whole.path)], [], [])
+        return Found([Target(mount.path, os.fsdecode(mount.source), mount.root, whole.path)], [])
 
     def plan(self, target: Target, name: str) -> Made:
         """Named by its file system."""
