@@ -102,7 +102,7 @@ class Explaining:
     def _explain(self, given: bytes) -> Explained:
         path = real_path(os.path.normpath(given).replace(b"//", b"/"))
         above = self._above(path)
-        if not above and self._follows:
+        if self._follows and self._places.issuperset(above):
             self._follow_links()
             above = self._above(path)
         if not above:
@@ -133,7 +133,7 @@ class Explaining:
         found = find_targets(tops, self._choosing, self._check)
         self._follows, self._links = False, found.targets
         self._sources += found.targets
-        self._named = found.tops.named
+        self._named, self._places = found.tops.named, found.tops.places
 
     def _with_way(self, path: bytes, found: Explained) -> Explained:
         """A directory that is left out is still passed through where it leads to a source."""

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from backupd.model.orders import Selection, SnapshotLsOrder
+from backupd.model.explain_order import ExplainOrder
+from backupd.model.filters import FilterText
+from backupd.model.orders import FilterWord, Selection, SnapshotLsOrder
 from backupd.operations.backup.follow import followed
 from tests.support.backing_up import Bench, counts, read_bytes, run_of
 from tests.support.compare import compare_trees
@@ -60,6 +62,27 @@ def test_what_links_lead_to_is_stored_once_under_its_real_path(bench: Bench) -> 
     assert compare_trees(bench.above / "far/dir", source.parent / "far/dir") == []
     assert (source.parent / "far/file").read_bytes() == b"333"
     assert os.readlink(source / "to-dir") == "../far/dir"
+
+
+def test_a_link_to_what_filters_take_in_only_in_part(bench: Bench) -> None:
+    """Filters about a directory outside make a source of what they match there; links bring the rest."""
+    take = FilterText(action="include", exact=["other"], below=str(bench.above / "far"))
+    for _ in range(2):
+        outcome = bench.back_up(set_name="home", follow_links=True, filters=[FilterWord(kind="text", text=take)])
+        assert outcome.done.exit_code == 0
+        assert _paths(bench) == LINKS | TARGETS | {"far/other"}
+    order = ExplainOrder(
+        place="",
+        set_name="",
+        paths=[bytes(bench.above / "far/file"), bytes(bench.above / "far/dir/one")],
+        sources=[bytes(bench.source)],
+        filters=[FilterWord(kind="text", text=take)],
+        follow_links=True,
+    )
+    assert {one["link"] for one in bench.machine.run(order).result["paths"]} == {
+        str(bench.source / "to-file"),
+        str(bench.source / "to-dir"),
+    }
 
 
 def test_two_runs_of_once_are_of_one_set(bench: Bench) -> None:

@@ -72,6 +72,7 @@ class _Finding:
         """What was met on the way to targets, and is no link."""
         self._targets: dict[bytes, bytes] = {}
         self._all = {*tops.sources, *tops.named}
+        self._places = {*tops.places, *(self._spelled(path) for path in tops.places)}
         self._waiting: deque[bytes] = deque()
         self._problems: list[Problem] = []
         self._links = self._beyond = 0
@@ -113,7 +114,7 @@ class _Finding:
         if modes.S_ISLNK(stat.st_mode):
             self._follow(parent, name, stat)
         elif modes.S_ISDIR(stat.st_mode):
-            within = self._choosing.begin(takes_unmatched=top not in self._tops.places)
+            within = self._choosing.begin(takes_unmatched=top not in self._tops.places or top in self._targets)
             self._look_below(top, within, stat.st_dev)
 
     def _look_below(self, top: bytes, within: Within, device: int) -> None:
@@ -239,12 +240,21 @@ class _Finding:
         self._known[path] = found
 
     def _is_inside(self, path: bytes) -> bool:
-        return any(way in self._all for way in ways(path))
+        """Whether a path is stored as it is: below a place all of it has to be what a filter takes in there."""
+        above = [way for way in ways(path) if way in self._all]
+        if any(way not in self._places or way in self._targets for way in above):
+            return True
+        return any(self._is_let_in(path, below=place) for place in above)
 
     def _is_taken(self, path: bytes) -> bool:
         """Whether filters let a path in that no source holds: it, and all directories above it."""
-        within = self._choosing.begin()
-        for way in reversed([*ways(path)][:-1]):
+        return self._is_let_in(path, below=None)
+
+    def _is_let_in(self, path: bytes, *, below: bytes | None) -> bool:
+        """below: the place where the way begins, and where a filter has to say so; None: /."""
+        within = self._choosing.begin(takes_unmatched=below is None)
+        is_in = below is None
+        for way in reversed([way for way in ways(path) if len(way) > len(below or b"/")]):
             directory, name = os.path.split(way)
             try:
                 fd = self._chain.open(directory)
@@ -254,7 +264,9 @@ class _Finding:
             choice = self._choosing.choose(within, directory, seen, fd).get(0) if seen else None
             if choice is not None and not choice.is_in:
                 return False
-        return True
+            if choice is not None:
+                is_in, within = True, within._replace(takes_unmatched=True)
+        return is_in
 
     # Two spellings of one path
 

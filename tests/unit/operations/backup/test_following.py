@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec import convert
 
 from backupd.model.filters import FilterText, FilterWords
 from backupd.operations.backup.choosing import Choosing
@@ -33,6 +34,8 @@ class Case(NamedTuple):
     left_out: Sequence[str] = ()
     named: Sequence[str] = ()
     """Sources that lie in others in the end."""
+    places: Sequence[str] = ()
+    """Sources that are there for filters alone, which are about `*.txt`."""
 
 
 CASES = [
@@ -75,6 +78,15 @@ CASES = [
          filters=[{"include": "l"}]),
     Case("a source that is a link", {"l": "out/f", "out/f": None}, ["out/f"], sources=("l",)),
     Case("above the root", {"s/l": "../" * 40 + "ABOVE/out/f", "out/f": None}, ["out/f"]),
+    Case("what no filter takes in", {"s/l": "../p/f", "p/f": None}, ["p/f"], places=["p"], named=["p/f"]),
+    Case("what one takes in", {"s/l": "../p/f.txt", "p/f.txt": None}, [], places=["p"]),
+    Case("a directory of a place", {"s/l": "../p/d", "p/d/f": None}, ["p/d"], places=["p"], named=["p/d"]),
+    Case("what a place leaves out", {"s/l": "../p/no/f", "p/no/f": None}, [], places=["p"],
+         filters=[{"exclude": "no"}]),
+    Case("a place itself", {"s/l": "../p", "p/f": None, "p/d/m": "../../out", "out/f": None}, ["p", "out"],
+         places=["p"]),
+    Case("what a place takes in whole", {"s/l": "../p/d/f", "p/d/f": None}, [], places=["p"],
+         filters=[{"include": "d", "of": "directories"}]),
     Case("names beside names", {"s/l": "../s-b/f", "s/m": "../s.d", "s-b/f": None, "s.d/": None}, ["s-b/f", "s.d"]),
 ]  # fmt: skip
 
@@ -90,11 +102,13 @@ def _make(above: Path, tree: dict[str, str | None]) -> None:
 
 
 def _found(above: Path, case: Case, **options: Any) -> Followed:
-    words = [filter_word(FilterText(**one)) for one in case.filters]
+    places = [{"include": "*.txt", "in": str(above / one)} for one in case.places]
+    words = [filter_word(convert(one, FilterText)) for one in (*case.filters, *places)]
     left_out = LeftOut([bytes(above / one) for one in case.left_out])
     choosing = Choosing(Filters(rules_of(words, {})), left_out, case.words)
-    sources, named = in_order([bytes(above / one) for one in case.sources])
-    return find_targets(Tops(sources, named, set(), False), choosing, lambda: None, **options)
+    own = {bytes(above / one) for one in case.places}
+    sources, named = in_order([*(bytes(above / one) for one in case.sources), *own])
+    return find_targets(Tops(sources, named, own, False), choosing, lambda: None, **options)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
@@ -105,7 +119,8 @@ def test_links(tmp_path: Path, case: Case) -> None:
     assert found.problems == []
     assert found.tops.named == {bytes(tmp_path / one) for one in case.named}
     named = {*found.tops.named}
-    assert {*found.tops.sources} == {*found.targets, *(bytes(tmp_path / one) for one in case.sources)} - named
+    own = [bytes(tmp_path / one) for one in (*case.sources, *case.places)]
+    assert {*found.tops.sources} == {*found.targets, *own} - named
 
 
 def test_one_link_of_each_target_is_told(tmp_path: Path) -> None:
