@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backupd.model.structs import Strict
+from backupd.model.structs import Number, Strict
 
 
 class Graft(Strict, frozen=True, kw_only=True):
@@ -15,3 +15,5 @@ class Graft(Strict, frozen=True, kw_only=True):
     """st_dev of what shows there."""
     made_ns: int
     """No change before that is missing."""
+    read_device: Number = 0
+    """st_dev of what is to be read; 0: of what can come to have another one, and nobody but us can exchange."""

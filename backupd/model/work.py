@@ -45,7 +45,7 @@ class StoreSetup(Message, frozen=True, array_like=True, tag=1):
     """Chosen chunk size, 0: by the file's size."""
     ring_offset: int
     ring_bytes: int
-    grafts: dict[bytes, bytes] = {}  # directory -> the one that is read in its place
+    grafts: dict[bytes, tuple[bytes, int]] = {}  # directory -> the one that is read in its place, its st_dev or 0
     reads_as: Caller | None = None  # with whose rights files are read; None: the job's own
 
 

@@ -15,8 +15,8 @@ class EngineOptions(msgspec.Struct, frozen=True):
     compression: str
     is_checked: bool
     average_bytes: int
-    grafts: dict[bytes, bytes] = {}
-    """Directory -> the one that is read in its place."""
+    grafts: dict[bytes, tuple[bytes, int]] = {}
+    """Directory -> the one that is read in its place, and its st_dev or 0."""
     reads_as: Caller | None = None
     """With whose rights workers read files; None: the job's own."""
 

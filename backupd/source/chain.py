@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 
 from backupd.source.user_rights import OWN_RIGHTS, SourceRights
+
+ReadAt = tuple[bytes | int, int]
+"""A directory that is read in place of another one: its absolute path, or a descriptor; its st_dev, or 0 for any."""
 
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _SEARCH = getattr(os, "O_PATH", 0x4000_0000)
@@ -20,14 +24,14 @@ class DirectoryChain:
     Works deeper than PATH_MAX. Not for several threads at once.
     """
 
-    def __init__(self, grafts: Mapping[bytes, bytes | int] | None = None) -> None:
-        """grafts: absolute path of a directory -> that, or a descriptor, of the one that is opened in its place."""
+    def __init__(self, grafts: Mapping[bytes, ReadAt] | None = None) -> None:
+        """grafts: absolute path of a directory -> the one that is opened in its place."""
         self._names: list[bytes] = []
         self._path = b""
         self._grafts = dict(grafts or {})
         top = self._grafts.get(b"/")
         if top is not None:
-            self._fds = [open_through(top)]
+            self._fds = [open_read_at(top)]
             return
         self._fds = [os.open(b"/", OPEN_WAY)]
 
@@ -48,13 +52,13 @@ class DirectoryChain:
             self._names.pop()
         for name in names[same:]:
             graft = self._graft(name) if self._grafts else None
-            fd = os.open(name, OPEN_WAY, dir_fd=self._fds[-1]) if graft is None else open_through(graft)
+            fd = os.open(name, OPEN_WAY, dir_fd=self._fds[-1]) if graft is None else open_read_at(graft)
             self._fds.append(fd)
             self._names.append(name)
         self._path = path
         return self._fds[-1]
 
-    def _graft(self, name: bytes) -> bytes | int | None:
+    def _graft(self, name: bytes) -> ReadAt | None:
         return self._grafts.get(b"/" + b"/".join([*self._names, name]))
 
     def close(self) -> None:
@@ -77,18 +81,28 @@ def open_through(path: bytes | int, flags: int = OPEN_WAY) -> int:
         chain.close()
 
 
-def held(grafts: Mapping[bytes, bytes], rights: SourceRights) -> dict[bytes, bytes | int]:
+def open_read_at(place: ReadAt, flags: int = OPEN_WAY) -> int:
+    """Descriptor of a directory that is read in place of another one. Raises OSError, also where it was exchanged."""
+    where, device = place
+    fd = open_through(where, flags)
+    if device and os.fstat(fd).st_dev != device:
+        os.close(fd)
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+    return fd
+
+
+def held(grafts: Mapping[bytes, ReadAt], rights: SourceRights) -> dict[bytes, ReadAt]:
     """The grafts for who reads with those rights: of another user's each is opened now, with our own.
 
     The directories that lead to a snapshot are nobody's but ours; what lies in it is read with the user's rights.
     """
     if rights is OWN_RIGHTS:
         return dict(grafts)
-    found: dict[bytes, bytes | int] = {}
-    for path, read_at in grafts.items():
+    found: dict[bytes, ReadAt] = {}
+    for path, place in grafts.items():
         try:
-            found[path] = open_through(read_at)
+            found[path] = (open_read_at(place), place[1])
         except OSError:
             # Who comes to it says so.
-            found[path] = read_at
+            found[path] = place
     return found

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from backupd.command_errors import FsSnapshotError
 from backupd.model.fs_snapshot_words import SNAPSHOTS_NAME
 from backupd.model.grafts import Graft
+from backupd.model.results import shown
 from backupd.source import scanner
-from backupd.source.chain import OPEN_DIRECTORY, held, open_through
+from backupd.source.chain import OPEN_DIRECTORY, held, open_read_at
 from backupd.source.mounts import Mount
 from backupd.source.scanner import Seen
 from backupd.source.user_rights import OWN_RIGHTS, SourceRights
@@ -23,7 +25,8 @@ class Grafts:
     def __init__(self, grafts: Sequence[Graft] = (), rights: SourceRights = OWN_RIGHTS) -> None:
         """rights: with which all is opened and looked at; where the grafts lie is reached with our own."""
         self.paths = {one.path: one.read_at for one in grafts}
-        self.opened = held(self.paths, rights)
+        self.places: dict[bytes, tuple[bytes, int]] = {one.path: (one.read_at, one.read_device) for one in grafts}
+        self.opened = held(self.places, rights)
         self._parents = {os.path.dirname(path) for path in self.paths}
         self._made_ns = min((one.made_ns for one in grafts), default=None)
         self._devices: dict[int, int] = {}
@@ -42,7 +45,7 @@ class Grafts:
         """Descriptor of a directory, symlinks refused. name: its path, or its name in the parent. Raises OSError."""
         found = self.opened.get(path)
         if found is not None:
-            return open_through(found, OPEN_DIRECTORY)
+            return open_read_at(found, OPEN_DIRECTORY)
         fd = scanner.open_directory(name, parent_fd)
         if self._devices:
             stat = os.fstat(fd)
@@ -69,6 +72,19 @@ class Grafts:
             else:
                 found.append(Seen(one.name, stat))
         return found, failed
+
+    def see_that_all_stand(self) -> None:
+        """After all was read: of a snapshot that went meanwhile not all was. Raises FsSnapshotError."""
+        for path, place in self.places.items():
+            if place[0] == path:
+                continue
+            try:
+                os.close(open_read_at(place))
+            except OSError as error:
+                raise FsSnapshotError(
+                    f"the snapshot in which {shown(path)} was read is not there any more, so that some may be missing",
+                    hint="see who removes snapshots of file systems, then run the backup again",
+                ) from error
 
     def began_ns(self, began_ns: int) -> int:
         """When what is read was as it is read. began_ns: when the run began."""

@@ -18,6 +18,7 @@ from backupd.rules.filter_rules import Rule
 from backupd.rules.filtering import Filters
 from backupd.rules.gitignore import MOST_BYTES, parse_gitignore
 from backupd.rules.left_out import LeftOut
+from backupd.source.chain import ReadAt
 from backupd.source.scanner import Seen
 from backupd.source.user_rights import OWN_RIGHTS, SourceRights
 
@@ -71,8 +72,8 @@ class Choosing:
         self._leaves_out_files = leaves_out_files
         self._types = TypeRules(words.only_types, words.never_types)
         self._markers = [os.fsencode(name) for name in words.markers]
-        self.read_at: Mapping[bytes, bytes | int] = {}
-        """Path of a directory that is read elsewhere than it shows -> that place or its descriptor: its markers are there."""
+        self.read_at: Mapping[bytes, ReadAt] = {}
+        """Path of a directory that is read elsewhere than it shows -> where; its markers lie there."""
 
     def begin(self, *, takes_unmatched: bool = True) -> Within:
         """At a source."""
@@ -152,7 +153,7 @@ class Choosing:
                 decided[at] = choice
 
     def _marked(self, above: bytes, name: bytes, fd: int) -> Choice | None:
-        place = self.read_at.get(above + b"/" + name, name)
+        place, _ = self.read_at.get(above + b"/" + name, (name, 0))
         name, fd = (b".", place) if isinstance(place, int) else (place, fd)
         for marker in self._markers:
             try:

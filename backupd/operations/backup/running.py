@@ -281,6 +281,7 @@ class _Run:
             raise AssertionError("all is read, and the tree has no top")
         context.step("publish the index, count and measure what was stored, commit the snapshot")
         try:
+            self._use.rules.grafts.see_that_all_stand()
             storing.refuse_nothing()
             self._finish(storing, draft, root)
         except BackupError:

@@ -53,7 +53,7 @@ class Storing:
             use.compression,
             order.check_before_sending,
             order.chunk_size_bytes or 0,
-            use.rules.grafts.paths,
+            use.rules.grafts.places,
             use.rules.rights.user,
         )
         self._order, self._context, self._use, self.tally = order, context, use, tally

@@ -11,7 +11,7 @@ import msgspec
 from backupd.command_errors import FsSnapshotError
 from backupd.model.results import shown
 from backupd.operations.fs_snapshots.contract import Found, Made, Target, below, is_ours, joined
-from backupd.operations.fs_snapshots.mounting import make_mount_point, unmount
+from backupd.operations.fs_snapshots.mounting import make_mount_point, mounted_device, unmount
 from backupd.operations.fs_snapshots.programs import Programs, done, no_right
 from backupd.source.mounts import Mount
 
@@ -66,6 +66,10 @@ class Apfs:
     def read_at(self, target: Target, made: Made) -> bytes:
         """Where it is mounted."""
         return joined(os.fsencode(made.mounted_at), target.inside)
+
+    def device(self, made: Made) -> int:
+        """Of the mounted file system. Raises FsSnapshotError."""
+        return mounted_device(made)
 
     def remove(self, made: Made) -> bool:
         """Unmount and remove it. Raises FsSnapshotError."""

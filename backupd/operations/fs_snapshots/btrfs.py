@@ -127,6 +127,16 @@ class Btrfs:
         """Below the snapshot's own directory."""
         return joined(os.fsencode(made.place), target.inside)
 
+    def device(self, made: Made) -> int:
+        """Of the subvolume: nobody who owns the directory above can make another one that has it."""
+        holder, name = os.path.split(os.fsencode(made.place))
+        what = f"the snapshot {made.name} can't be looked at"
+        with _holding(holder, what) as fd:
+            try:
+                return os.stat(name, dir_fd=fd, follow_symlinks=False).st_dev
+            except OSError as error:
+                raise _failed(what, error) from error
+
     def remove(self, made: Made) -> bool:
         """Remove it where it is ours by name, place and kind. Raises FsSnapshotError."""
         place = os.fsencode(made.place)

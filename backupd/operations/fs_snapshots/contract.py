@@ -82,6 +82,10 @@ class Kind(Protocol):
         """Where what shows at the target's path is read."""
         ...
 
+    def device(self, made: Made) -> int:
+        """st_dev of what was made, by which it is known again; 0: it has none that lasts. Raises FsSnapshotError."""
+        ...
+
     def remove(self, made: Made) -> bool:
         """Remove it, whatever became of it; False where it is not there. Raises FsSnapshotError."""
         ...

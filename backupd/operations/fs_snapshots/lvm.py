@@ -11,7 +11,7 @@ from typing import Any
 from backupd.command_errors import FsSnapshotError
 from backupd.model.results import shown
 from backupd.operations.fs_snapshots.contract import Found, Made, Target, is_ours, joined
-from backupd.operations.fs_snapshots.mounting import mount_device, unmount
+from backupd.operations.fs_snapshots.mounting import mount_device, mounted_device, unmount
 from backupd.operations.fs_snapshots.programs import OR_LIVE, Programs, done, no_right
 from backupd.rights import may_administrate
 from backupd.source.mounts import Mount
@@ -70,6 +70,10 @@ class Lvm:
     def read_at(self, target: Target, made: Made) -> bytes:
         """Where it is mounted."""
         return joined(os.fsencode(made.mounted_at), target.inside)
+
+    def device(self, made: Made) -> int:
+        """Of the mounted file system. Raises FsSnapshotError."""
+        return mounted_device(made)
 
     def remove(self, made: Made) -> bool:
         """Unmount and remove it where it is a snapshot of that origin with a name of ours. Raises FsSnapshotError."""

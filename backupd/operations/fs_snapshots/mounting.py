@@ -25,6 +25,14 @@ def mount_device(programs: Programs, what: str, device: str, path: str, kind: st
     done(programs, what, ["mount", "-t", kind, "-o", f"{options},nosuid,nodev,noexec", device, path])
 
 
+def mounted_device(made: Made) -> int:
+    """st_dev of a snapshot that is mounted in a directory of ours. Raises FsSnapshotError."""
+    try:
+        return os.stat(made.mounted_at, follow_symlinks=False).st_dev
+    except OSError as error:
+        raise FsSnapshotError(f"{made.mounted_at} can't be looked at: {error.strerror}") from error
+
+
 def unmount(programs: Programs, what: str, made: Made, directory: str) -> None:
     """Unmount a snapshot where it is mounted, and only in the directory of ours. Raises FsSnapshotError."""
     path = made.mounted_at

@@ -243,13 +243,13 @@ class Making:
             self._places[kind.name, target.place] = made
             text = f"made the snapshot of {kind.name} {made.name} of {shown(target.path)}"
             self._context.tell("information", text, verbosity=1)
-        self._graft(target.path, kind.read_at(target, made))
+        self._graft(target.path, kind.read_at(target, made), kind.device(made))
 
     def _keep(self, made: list[Made]) -> None:
         self._records.write(self._order.job_id, made)
         self._made = made
 
-    def _graft(self, path: bytes, read_at: bytes) -> None:
+    def _graft(self, path: bytes, read_at: bytes, read_device: int = 0) -> None:
         if read_at == path and path in self._grafts:
             return
         try:
@@ -257,7 +257,9 @@ class Making:
             os.stat(read_at, follow_symlinks=False)
         except OSError as error:
             raise FsSnapshotError(f"{shown(read_at)} can't be read: {error.strerror}") from error
-        self._grafts[path] = Graft(path=path, read_at=read_at, device=device, made_ns=self._began_ns)
+        self._grafts[path] = Graft(
+            path=path, read_at=read_at, device=device, made_ns=self._began_ns, read_device=read_device
+        )
 
     def _add_others(self, mounts: Sequence[Mount]) -> None:
         """What is mounted below a snapshot is not in it."""

@@ -50,6 +50,10 @@ class Zfs:
         """The kernel mounts it there when somebody enters."""
         return joined(joined(target.holder, b".zfs/snapshot/" + os.fsencode(made.name)), target.inside)
 
+    def device(self, made: Made) -> int:
+        """None: the kernel mounts it anew after a while, and nobody can put anything else there."""
+        return 0
+
     def remove(self, made: Made) -> bool:
         """Remove it where it bears a name of ours. Raises FsSnapshotError."""
         what = f"the snapshot {_full(made)} could not be removed"

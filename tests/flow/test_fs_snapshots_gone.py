@@ -1,0 +1,76 @@
+"""A snapshot of a file system that goes, or another in its place, while a run reads from it: nothing is committed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backupd.command_errors import FsSnapshotError
+from backupd.model.fs_snapshot_words import SNAPSHOTS_NAME
+from backupd.source.grafts import Grafts
+from tests.support.fs_snapshot_scene import Scene
+from tests.support.mounting import btrfs
+
+pytestmark = [
+    pytest.mark.platform("linux"),
+    pytest.mark.root,
+    pytest.mark.needs("mkfs.btrfs", "btrfs", "losetup", "mount", "umount"),
+]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Generator[Scene, None, None]:
+    with btrfs(tmp_path / "top", tmp_path / "image") as top:
+        found = Scene(tmp_path, top)
+        for number in range(3):
+            found.bench.write(f"{number}/file", b"as it was")
+        yield found
+
+
+def exchanged(scene: Scene) -> None:
+    """What the owner of the top of a file system can do at any time: another directory in place of ours."""
+    (name,) = scene.standing()
+    (scene.top / SNAPSHOTS_NAME).rename(scene.top / "away")
+    forged = scene.top / SNAPSHOTS_NAME / name
+    for number in range(3):
+        (forged / str(number)).mkdir(parents=True)
+        (forged / str(number) / "file").write_bytes(b"forged")
+
+
+def removed(scene: Scene) -> None:
+    (name,) = scene.standing()
+    command = ["btrfs", "subvolume", "delete", str(scene.top / SNAPSHOTS_NAME / name)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("happens", [exchanged, removed])
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_nothing_is_committed(scene: Scene, monkeypatch: pytest.MonkeyPatch, happens: Any, when: str) -> None:
+    scene.bench.back_up()
+    grafts = scene.run()
+    if when == "before":
+        happens(scene)
+    else:
+        opened = Grafts.open_directory
+
+        def opening(self: Grafts, path: bytes, name: bytes, parent_fd: int | None) -> int:
+            found = opened(self, path, name, parent_fd)
+            if path == bytes(scene.bench.source):
+                happens(scene)
+            return found
+
+        monkeypatch.setattr(Grafts, "open_directory", opening)
+    scene.bench.write("1/file", b"written since")
+    with pytest.raises(FsSnapshotError, match="is not there any more"):
+        scene.bench.back_up(grafts=grafts)
+    monkeypatch.undo()
+    if happens is exchanged:
+        subprocess.run(["rm", "-r", scene.top / SNAPSHOTS_NAME], check=True)
+        os.rename(scene.top / "away", scene.top / SNAPSHOTS_NAME)
+    scene.run("remove")
+    assert (scene.bench.restore() / "1" / "file").read_bytes() == b"as it was"
