@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from functools import partial
 
 from backupd.daemon.definitions import Definitions
+from backupd.daemon.hanging import Asking
 from backupd.model.places import is_url
 from backupd.model.sets import SetText
 
 _SECONDS = 2.0
 """How long file systems are waited for: a share whose server is gone never answers."""
+_asking = Asking()
 
 
 async def warnings(text: SetText, known: Definitions) -> list[str]:
@@ -19,11 +21,12 @@ async def warnings(text: SetText, known: Definitions) -> list[str]:
     places = [place for name in text.to for place in _places(known, name)]
     if not places or any(map(is_url, places)):
         return []
-    try:
-        source = await asyncio.wait_for(asyncio.to_thread(_shared, text.sources, places), _SECONDS)
-    except TimeoutError:
-        return []
-    if source is None:
+    paths = dict.fromkeys([*places, *text.sources])
+    found = await asyncio.gather(*(_device_in_time(path) for path in paths))
+    devices = dict(zip(paths, found, strict=True))
+    of_places = {devices[place] for place in places}
+    source = next((source for source in text.sources if of_places == {devices[source]}), None)
+    if source is None or devices[source] is None:
         return []
     where = " and ".join(text.to)
     return [
@@ -39,10 +42,12 @@ def _places(known: Definitions, name: str) -> list[str]:
     return [known.destination(member).text.place for member in text.pool.members]
 
 
-def _shared(sources: Iterable[str], places: Iterable[str]) -> str | None:
-    """The first source whose file system all places are on."""
-    devices = {_device(place) for place in places}
-    return next((source for source in sources if devices == {_device(source)}), None)
+async def _device_in_time(path: str) -> int | None:
+    """None: nobody tells, perhaps in time."""
+    try:
+        return await _asking.answered(path, partial(_device, path), _SECONDS)
+    except TimeoutError:
+        return None
 
 
 def _device(path: str) -> int | None:

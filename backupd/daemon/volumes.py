@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 
@@ -11,6 +12,7 @@ from backupd.catalog import definitions as rows
 from backupd.catalog.database import Connection, Database
 from backupd.catalog.definitions import StoredDestination
 from backupd.catalog.facts import drop_fact, fact, put_fact
+from backupd.daemon.hanging import Asking
 from backupd.destination.volumes import ROOTS, remember
 from backupd.errors import ConfigError, StateFullError
 from backupd.model.places import is_url
@@ -19,6 +21,7 @@ from backupd.model.store_access import Volume
 from backupd.store_errors import DestinationAbsentError
 
 _ANSWER_SECONDS = 10.0
+_asking = Asking()
 
 
 async def volume_of(database: Database, stored: StoredDestination) -> Volume | None:
@@ -85,10 +88,9 @@ def remove_destination(connection: Connection, destination_id: str) -> None:
 
 async def _look(text: DestinationText) -> Volume | None:
     """None where a dead share does not answer."""
+    ask = partial(remember, text.place, is_removable=text.removable)
     try:
-        return await asyncio.wait_for(
-            asyncio.to_thread(remember, text.place, is_removable=text.removable), _ANSWER_SECONDS
-        )
+        return await _asking.answered((text.place, text.removable), ask, _ANSWER_SECONDS)
     except TimeoutError:
         return None
 
