@@ -29,6 +29,7 @@ def explain_order(known: Definitions, asked: ExplainOrder) -> ExplainOrder:
         run_as=text.run_as,
         stores=[ExplainedStore(place=one.place) for one in _of_this_machine(known, text)],
         time_zone=text.time_zone,
+        tolerate=text.tolerate,
     )
 
 

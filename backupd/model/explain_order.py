@@ -7,6 +7,7 @@ from backupd.model.orders import FilterWord, Order
 from backupd.model.shortcuts import NO_SHORTCUTS, ShortcutWords
 from backupd.model.store_access import NO_ACCESS, StoreAccess
 from backupd.model.structs import Strict
+from backupd.model.tolerance import ToleranceText
 
 MOST_PATHS = 10_000
 """Asked for at once."""
@@ -34,3 +35,4 @@ class ExplainOrder(Order, frozen=True, kw_only=True, tag="explain"):
     follow_links: bool = False
     run_as: str | None = None
     """With whose rights the set's runs look at the sources."""
+    tolerate: list[ToleranceText] = []

@@ -16,7 +16,7 @@ from backupd.model.explain_order import MOST_PATHS, ExplainOrder
 from backupd.model.results import path_fields, shown
 from backupd.operations.backup.choosing import Choice, Choosing, Within
 from backupd.operations.backup.following import Tops, find_targets
-from backupd.operations.backup.setting import filter_places, read_rules, real_path, what_is_left_out
+from backupd.operations.backup.setting import filter_places, read_rules, real_path, tolerances_of, what_is_left_out
 from backupd.operations.backup.shortcuts import expanded, tell_meanings
 from backupd.operations.backup.walk_rules import in_order
 from backupd.operations.context import JobContext
@@ -60,7 +60,7 @@ def run(order: ExplainOrder, context: JobContext) -> events.Done:
         context.cancel.check()
         if not os.path.isabs(path) or b"\0" in path:
             raise UsageError(f"{shown(path)} is no absolute path", hint="begin it with /")
-        found.append(_document(path, explaining.explain(path), words))
+        found.append({**_document(path, explaining.explain(path), words), "tolerance": explaining.tolerance(path)})
     result = {"set": order.set_name, "paths": found}
     return events.Done(exit_code=0, result=result, warnings=context.warnings)
 
@@ -81,6 +81,7 @@ class Explaining:
             self._places = set(rights.do(filter_places, rules, sources))
         self._sources = [*sources, *self._places]
         self._tops, self._named = in_order(self._sources)
+        self._tolerances = tolerances_of(order.tolerate)
         self._follows, self._check = order.follow_links, context.cancel.check
         self._links: dict[bytes, bytes] = {}
         """What links lead to -> one of those; found when a path is asked for that no source holds."""
@@ -94,13 +95,28 @@ class Explaining:
             return "whole"
         return "part" if any(one.startswith(path.rstrip(b"/") + b"/") for one in self._sources) else "none"
 
+    def tolerance(self, given: bytes) -> list[dict[str, Any]]:
+        """The rules by which trouble with a path goes, were it in. given: absolute. Raises RunAsError."""
+        with rights_of(self._reader) as rights:
+            path = rights.do(_real, given)
+        return [
+            {
+                "kind": one.kind,
+                "tolerance": one.tolerance,
+                "place": one.place,
+                "name": one.rule.name,
+                "text": one.rule.origin,
+            }
+            for one in self._tolerances.applied(path)
+        ]
+
     def explain(self, given: bytes) -> Explained:
         """One path. given: absolute. Raises RunAsError."""
         with rights_of(self._reader) as rights:
             return rights.do(self._explain, given)
 
     def _explain(self, given: bytes) -> Explained:
-        path = real_path(os.path.normpath(given).replace(b"//", b"/"))
+        path = _real(given)
         above = self._above(path)
         if self._follows and self._places.issuperset(above):
             self._follow_links()
@@ -206,6 +222,10 @@ class Explaining:
         return os.stat_result(
             (mode, 0, 0, 1, 0, 0, 0, seconds, seconds, seconds), {"st_mtime_ns": self._now_ns}
         )
+
+
+def _real(given: bytes) -> bytes:
+    return real_path(os.path.normpath(given).replace(b"//", b"/"))
 
 
 @contextmanager

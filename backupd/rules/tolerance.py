@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from backupd.errors import UsageError
 from backupd.model.filters import PATTERN_KINDS
@@ -17,12 +18,23 @@ from backupd.rules.filtering import Filters
 _NO_PLACE = b""
 
 
+class Applied(NamedTuple):
+    """The rule that decides of one kind of trouble with a path."""
+
+    kind: TolerableKind
+    tolerance: Tolerance
+    place: int
+    """Among the set's rules, from 1, those counted that are switched off."""
+    rule: Rule
+
+
 class Tolerances:
     """The rules of a set, compiled. Of one thread."""
 
     def __init__(self, texts: Sequence[ToleranceText] = ()) -> None:
         """texts: in their order. Raises UsageError."""
         self._texts = [one for one in texts if one.enabled]
+        self._numbers = [at + 1 for at, one in enumerate(texts) if one.enabled]
         self._rules = [rule_of(one) for one in self._texts]
         self._waiting = set(range(len(self._rules)))
         """Places of rules that nothing was about so far."""
@@ -37,6 +49,15 @@ class Tolerances:
         self._waiting.discard(found)
         word: Tolerance = getattr(self._texts[found], kind)
         return word
+
+    def applied(self, path: bytes) -> list[Applied]:
+        """Of each kind that a rule speaks of for a path. path: absolute."""
+        found = [(kind, self._of_kind[kind].first(path)) for kind in TOLERABLE]
+        return [
+            Applied(kind, getattr(self._texts[at], kind), self._numbers[at], self._rules[at])
+            for kind, at in found
+            if at is not None
+        ]
 
     def see(self, directory: bytes, seen: Sequence[tuple[bytes, os.stat_result]]) -> None:
         """Note which rules are about entries of a directory; costs nothing once each was about one."""

@@ -19,6 +19,17 @@ class ExplainedRule(Shown, kw_only=True):
     line: Count | None
 
 
+class ExplainedTolerance(Shown, kw_only=True):
+    """The tolerance rule that decides of one kind of trouble."""
+
+    kind: Literal["changed", "vanished", "unreadable", "live"]
+    tolerance: Literal["ok", "warn", "fail"]
+    place: Count
+    """Of the rule in the set's `tolerate`, from 1."""
+    name: str | None
+    text: str
+
+
 class ExplainedPath(Shown, kw_only=True):
     """What becomes of one path."""
 
@@ -51,6 +62,8 @@ class ExplainedPath(Shown, kw_only=True):
     """By which the set names that source; null: by its path."""
     link: str | None
     """That leads to that source, which is stored for it alone."""
+    tolerance: list[ExplainedTolerance]
+    """Of kinds that a rule speaks of; all else fails, and of files of running databases a run warns."""
 
 
 class Explained(Shown, kw_only=True):

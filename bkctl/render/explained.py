@@ -9,10 +9,17 @@ from bkctl.text import escape
 
 
 def explained_lines(result: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each path."""
+    """A line for each path, and below it one for each tolerance rule."""
     for found in result["paths"]:
         verdict = "in " if found["included"] else "out"
         yield f"{verdict}  {escape(found['path'])}: {_reason(found)}" + " (does not exist)" * (not found["exists"])
+        for one in found["tolerance"] if found["included"] else []:
+            yield f"     {one['kind']}: {one['tolerance']}, by tolerance rule {one['place']}, {_rule(one)}"
+
+
+def _rule(found: Mapping[str, Any]) -> str:
+    said = escape(found["text"])
+    return f"'{escape(found['name'])}': {said}" if found["name"] is not None else said
 
 
 def _reason(found: Mapping[str, Any]) -> str:

@@ -41,6 +41,10 @@ sets:
   - {{name: old logs, action: exclude, ends_with: [.log], in: {home}/src/a, of: files}}
   - {{file: {home}/rules}}
   - {{action: exclude, regex: ['^core\\.\\d+$']}}
+  tolerate:
+  - {{path: docs, vanished: ok, enabled: false}}
+  - {{path: docs, vanished: warn, name: office}}
+  - {{in: {home}/src/docs, changed: ok, vanished: ok}}
 """
 
 
@@ -109,3 +113,16 @@ def test_filters_that_leave_out_all_are_warned_about(daemon: Daemon) -> None:
         assert [one for one in warnings if one.startswith("empty: ") and "runs leave" not in one], given
     fine = ("--include", "*.odt", "--exclude", "*", "--only-type", ".a")
     assert not any("leaves out all" in one for one in daemon.json("set", "create", "fine", *words, *fine)["warnings"])
+
+
+def test_the_tolerance_rules_of_a_path_are_named(daemon: Daemon) -> None:
+    """The first that speaks of a kind, also by a directory above, with its place in the set."""
+    source = daemon.home / "src"
+    found = daemon.good("set", "explain", "home", source / "docs/a.odt", source / "y.log", "/etc/passwd")["paths"]
+    rules = [[(rule["kind"], rule["tolerance"], rule["place"]) for rule in one["tolerance"]] for one in found]
+    assert rules == [[("changed", "ok", 3), ("vanished", "warn", 2)], [], []]
+    said = daemon.bkctl("set", "explain", "home", source / "docs/a.odt").stdout.decode().splitlines()
+    assert said[1:] == [
+        f"     changed: ok, by tolerance rule 3, in {source}/docs, changed ok, vanished ok",
+        "     vanished: warn, by tolerance rule 2, 'office': docs, vanished warn",
+    ]

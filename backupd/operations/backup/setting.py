@@ -187,7 +187,7 @@ def walk_rules(
         untouched,
         sorted(os.fsencode(stream.text.name) for stream in order.streams),
         [str(stream.text.kind) for stream in order.streams],
-        Tolerances([_with_real_place(text) for text in order.tolerance.rules]),
+        tolerances_of(order.tolerance.rules),
         grafts,
         outside,
         rights,
@@ -220,6 +220,11 @@ def real_path(path: bytes) -> bytes:
     """A path with all symlinks above its last name resolved; the last one is taken as it is. path: absolute."""
     parent, name = os.path.split(path.rstrip(b"/"))
     return os.path.join(os.path.realpath(parent or b"/"), name) if name else b"/"
+
+
+def tolerances_of(texts: Sequence[ToleranceText]) -> Tolerances:
+    """A set's tolerance rules as they hold for the paths of a walk, which are real ones. Raises UsageError."""
+    return Tolerances([_with_real_place(text) for text in texts])
 
 
 def _with_real_place(text: ToleranceText) -> ToleranceText:
