@@ -12,10 +12,14 @@ import sys
 from blake3 import blake3
 
 _CONTAINERS = ("run/.containerenv", ".dockerenv", "var/run/secrets/kubernetes.io")
+_MOUNTS = "proc/self/mountinfo"
+_SNAPSHOTTER = b"io.containerd."
+"""containerd by itself leaves no mark in a container, but in where the root's files lie."""
 _INSTALLED = ("etc/machine-id", "var/lib/dbus/machine-id")
 _HARDWARE = "sys/class/dmi/id/product_uuid"
 """That only root may read; a copied virtual machine has another one."""
 _MOST_BYTES = 256
+_MOST_MOUNT_BYTES = 1 << 20
 _UNSET = frozenset({b"", b"uninitialized"})
 
 
@@ -26,10 +30,20 @@ def machine_fingerprint(root: str = "/") -> str:
     """
     if sys.platform == "darwin":
         return _digest(_hardware_of_macos())
-    if any(os.path.lexists(os.path.join(root, name)) for name in _CONTAINERS):
+    if any(os.path.lexists(os.path.join(root, name)) for name in _CONTAINERS) or _is_of_containerd(root):
         return ""
     installed = next((text for name in _INSTALLED if (text := _read(root, name)) not in _UNSET), b"")
     return _digest(installed + b"\0" + _read(root, _HARDWARE)) if installed else ""
+
+
+def _is_of_containerd(root: str) -> bool:
+    """Whether the root directory is one that containerd made: an overlay of its directories, or one of them."""
+    try:
+        with open(os.path.join(root, _MOUNTS), "rb") as file:
+            lines = file.read(_MOST_MOUNT_BYTES).split(b"\n")
+    except OSError:
+        return False
+    return any(line.split(b" ", 5)[4:5] == [b"/"] and _SNAPSHOTTER in line for line in lines)
 
 
 def _digest(identity: bytes) -> str:

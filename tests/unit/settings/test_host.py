@@ -16,6 +16,7 @@ from backupd.errors import UsageError
 from backupd.settings.host import Host, read_host
 from backupd.settings.machine import machine_fingerprint
 
+_LAYERS = "/var/lib/containerd/io.containerd.snapshotter.v1"
 _MACHINE, _OTHER = "a" * 32, "b" * 32
 
 
@@ -88,3 +89,11 @@ def test_a_machine_is_told_by_its_installation_and_hardware(tmp_path: Path) -> N
     assert all(re.fullmatch("[0-9a-f]{32}", one) for one in known)
     assert tell(id="1" * 32 + "\n") == known[0]
     assert [tell(), tell(id="uninitialized\n"), tell(id="1" * 32, **{".dockerenv": ""})] == [""] * 3
+    # As the kernel shows it: an overlay's layers, a directory of another file system; and the host of such containers.
+    layers = f"{_LAYERS}.overlayfs/snapshots/"
+    overlay = f"overlay overlay rw,lowerdir={layers}1/fs,upperdir={layers}2/fs,workdir={layers}2/work"
+    mounts, disk = "proc|self|mountinfo", "rw - ext4 /dev/vda rw\n"
+    within = [f"66 42 0:40 / / rw - {overlay}\n", f"66 42 254:1 {_LAYERS}.native/snapshots/5 / {disk}"]
+    assert [tell(id="1" * 32, **{mounts: "67 66 0:5 / /proc rw - proc proc rw\n" + one}) for one in within] == [""] * 2
+    host = f"25 1 254:0 / / {disk}66 42 0:40 / /run/containerd/x/rootfs rw - {overlay}\n"
+    assert tell(id="1" * 32, **{mounts: host}) == known[0]
