@@ -26,15 +26,14 @@ from backupd.daemon.definitions import Definitions
 from backupd.daemon.jobs import Jobs
 from backupd.daemon.outcome import GOOD
 from backupd.daemon.requests import BackupRequest, JobRequest
+from backupd.daemon.source_fields import watched_fields
 from backupd.errors import BackupError
 from backupd.model.events import Changed, Failed
 from backupd.model.sets import ContinuousText
-from backupd.model.shortcuts import NO_SHORTCUTS, paths_among, shortcuts_among
 from backupd.model.store_access import StoreAccess
 from backupd.model.watch_orders import Apart, WatchOrder
 from backupd.model.watching import WatchedSince
 from backupd.rules.continuous import Pace, pace_of, text_of
-from backupd.rules.filter_checking import filter_word
 from backupd.source.true_paths import path_of
 
 _TICK_SECONDS = 0.5
@@ -215,11 +214,8 @@ class Continuous:
                 apart.append(Apart(place=one.text.place, access=access))
         return WatchOrder(
             place="",
-            sources=[os.fsencode(path) for path in text.paths or paths_among(stored.text.sources)],
             run_as=stored.text.run_as,
-            shortcuts=NO_SHORTCUTS if text.paths else shortcuts_among(stored.text.sources, stored.text.without),
-            filters=[filter_word(one) for one in stored.text.filters],
-            one_file_system=stored.text.one_file_system,
+            **watched_fields(stored.text, text.paths),
             apart=apart,
         )
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 from backupd.daemon.definitions import Definitions
+from backupd.daemon.source_fields import read_fields
 from backupd.model.explain_order import ExplainedStore, ExplainOrder
 from backupd.model.places import is_url
 from backupd.model.search_orders import KnownSet
 from backupd.model.sets import DestinationText, SetText
-from backupd.model.shortcuts import paths_among, shortcuts_among
-from backupd.rules.filter_checking import filter_word
 
 
 def explain_order(known: Definitions, asked: ExplainOrder) -> ExplainOrder:
@@ -20,12 +17,7 @@ def explain_order(known: Definitions, asked: ExplainOrder) -> ExplainOrder:
         place="",
         set_name=text.name,
         paths=asked.paths,
-        sources=[os.fsencode(path) for path in paths_among(text.sources)],
-        shortcuts=shortcuts_among(text.sources, text.without),
-        filters=[filter_word(one) for one in text.filters],
-        filter_words=text.filter_words,
-        one_file_system=text.one_file_system,
-        follow_links=text.follow_links,
+        **read_fields(text),
         run_as=text.run_as,
         stores=[ExplainedStore(place=one.place) for one in _of_this_machine(known, text)],
         time_zone=text.time_zone,

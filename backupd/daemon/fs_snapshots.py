@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
@@ -17,14 +16,13 @@ from backupd.clock import Clock
 from backupd.daemon.child import ChildJob
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import Outcome
+from backupd.daemon.source_fields import read_fields
 from backupd.daemon.unbegun import Keep, keep_unbegun
 from backupd.errors import BackupError
 from backupd.model.events import Done, Failed, Item, Log, Step
 from backupd.model.fs_snapshots import FsSnapshotOrder
 from backupd.model.grafts import Graft
-from backupd.model.shortcuts import paths_among, shortcuts_among
 from backupd.operations.fs_snapshots.record import has_leftovers
-from backupd.rules.filter_checking import filter_word
 
 _log = logging.getLogger("backupd.jobs")
 
@@ -96,12 +94,7 @@ class FsSnapshots:
             fallback=text.fs_snapshot_fallback,
             set_id=stored.id,
             job_id=job.stored.id,
-            sources=[os.fsencode(path) for path in paths_among(text.sources)],
-            shortcuts=shortcuts_among(text.sources, text.without),
-            filters=[filter_word(one) for one in text.filters],
-            one_file_system=text.one_file_system,
-            follow_links=text.follow_links,
-            filter_words=text.filter_words,
+            **read_fields(text),
         )
         return await self._ask(job, order)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ import msgspec
 
 from backupd.catalog.definitions import StoredDestination, StoredRepository, StoredSet
 from backupd.daemon.definitions import Definitions
+from backupd.daemon.source_fields import read_fields
 from backupd.model.cache_modes import DEFAULT_MIN_SIZE, CacheUse
 from backupd.model.orders import (
     BackupOrder,
@@ -25,10 +25,8 @@ from backupd.model.orders import (
 from backupd.model.places import inside
 from backupd.model.purge_orders import PurgeOrder
 from backupd.model.sets import DestinationText, SetText
-from backupd.model.shortcuts import paths_among, shortcuts_among
 from backupd.model.streams import StreamOrder, StreamText
 from backupd.model.tolerance import ToleranceOrder
-from backupd.rules.filter_checking import filter_word
 from backupd.rules.tolerance_checking import drop_permille
 from backupd.settings.secrets import read_secret
 from backupd.sizes import parse_duration, parse_parity, parse_size
@@ -59,15 +57,11 @@ def backup_order(
         unlock=Unlock(secret=secret),
         new_secret=secret if text.encryption == "password" else None,
         time_zone=text.time_zone,
-        sources=[os.fsencode(path) for path in paths_among(text.sources)],
-        shortcuts=shortcuts_among(text.sources, text.without),
+        **read_fields(text),
         set_name=text.name,
         set_id=bytes.fromhex(identity[1:]),
         own=own,
         existing=known is not None,
-        filters=[filter_word(one) for one in text.filters],
-        one_file_system=text.one_file_system,
-        follow_links=text.follow_links,
         if_running="wait",
         tags={**text.tags, **tags},
         dry_run=dry_run,
@@ -83,7 +77,6 @@ def backup_order(
         block_size_bytes=parse_size(text.block_size) if text.block_size is not None else None,
         parity=parity_of(text),
         streams=stream_orders(text.streams),
-        filter_words=text.filter_words,
         tolerance=ToleranceOrder(rules=text.tolerate, drop_permille=drop_permille(text.drop_warning)),
         cache=cache_use(text),
         run_as=text.run_as,
