@@ -8,13 +8,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from backupd.model.orders import FurtherPlace, OwnRepository
 from backupd.model.retention import RetentionText
 from backupd.model.tolerance import ToleranceOrder, ToleranceText
 from backupd.operations.backup.sudden_drop import is_sudden
 from backupd.tree.entry import CHANGED
 from tests.support.backing_up import Bench, problems, run_of
+from tests.support.machine import Outcome
 from tests.support.ordinary_user import run_without_override
 
 
@@ -84,6 +87,31 @@ def test_far_fewer_files_are_told_and_the_snapshot_before_stays(bench: Bench) ->
     bench.clock.ahead_seconds += 31 * 86_400
     assert bench.back_up(retention=retention).done.exit_code == 0
     assert _files(bench) == [5]
+
+
+def test_of_several_destinations_the_newest_snapshot_counts_wherever_it_lies(bench: Bench) -> None:
+    """Two were away while a third one got more files: what most have is what the run goes on from."""
+    own = OwnRepository(repository="r" + "7" * 32, adopts=True)
+    names = ("one", "two", "three")
+    places = {name: FurtherPlace(place=str(bench.above / name), own=own) for name in names}
+
+    def back_up(*names: str) -> Outcome:
+        bench.clock.ahead_seconds += 120
+        also = [places[name] for name in names[1:]]
+        order = bench.order(set_name="home", set_id=b"7" * 16, own=own, also=also)
+        return bench.machine.run(msgspec.structs.replace(order, place=places[names[0]].place), bench.clock)
+
+    _make(bench, 10)
+    assert back_up(*names).done.exit_code == 0
+    _make(bench, 220)
+    assert back_up("three").done.exit_code == 0
+    for number in range(215):
+        (bench.source / f"d/{number}").unlink()
+    outcome = back_up(*names)
+    told = run_of(outcome)["fewer_files"]
+    assert (told["before"], told["now"]) == (220, 5)
+    assert outcome.done.exit_code == 4
+    assert "fewer_files" not in run_of(back_up(*names))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from backupd.operations.backup.basing import Base
 from backupd.operations.backup.part import Part
 from backupd.repository.engine import StoreEngine
 from backupd.repository.lanes import OF_A_LANE, Lanes
+from backupd.snapshot.records import Snapshot
 from backupd.store_errors import StoreLaggingError
 
 Step = Callable[[Part], None]
@@ -28,6 +29,8 @@ class Parts:
         self.lanes: Lanes | None = None
         """Of the engine that runs now."""
         self._busy: dict[int, _Work] = {}
+        self.newest: list[Snapshot] = []
+        """The newest complete snapshot of those in step, and that of all where it is another one."""
 
     def __iter__(self) -> Iterator[Part]:
         """The healthy ones."""
@@ -109,6 +112,9 @@ class Parts:
             return part.base.newest is not None, votes[part.base.newest_root], part.base.newest_ns
 
         front = max(self, key=rank)
+        newest = max((part.base for part in self), key=lambda base: base.newest_ns)
+        # What the set held last may lie where most have not got it yet.
+        self.newest = [base.newest for base in (front.base, newest) if base.newest is not None]
         for part in list(self):
             if part.base.newest_root != front.base.newest_root or part.keys != front.keys:
                 place = part.place.whole.shown

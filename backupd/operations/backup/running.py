@@ -267,8 +267,8 @@ class _Run:
             storing.tell_files()
             is_whole = self._order.watched is None or not self._order.watched.since
             tell_walk(context, self._use, walk, self._tally, is_whole=is_whole)
-            permille = self._order.tolerance.drop_permille
-            draft.drop = sudden_drop(context, self._use, self._tally, base.newest, permille)
+            parts, permille = self._parts, self._order.tolerance.drop_permille
+            draft.drop = sudden_drop(context, self._use, self._tally, parts.newest, permille)
         except DamagedCacheError:
             raise
         except BackupError as stop:

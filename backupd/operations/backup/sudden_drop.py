@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -36,9 +37,13 @@ class SuddenDrop(msgspec.Struct, frozen=True):
 
 
 def sudden_drop(
-    context: JobContext, use: SetUse, tally: Tally, newest: Snapshot | None, permille: int
+    context: JobContext, use: SetUse, tally: Tally, known: Sequence[Snapshot], permille: int
 ) -> SuddenDrop | None:
-    """Whether so many files are gone since the newest complete snapshot that somebody should know."""
+    """Whether so many files are gone that somebody should know.
+
+    known: the newest complete snapshots, of several destinations perhaps more than one; none: it is the first run.
+    """
+    newest = max(known, key=lambda one: one.file_count, default=None)
     if newest is None or not is_sudden(newest.file_count, tally.seen, permille):
         return None
     before, now = newest.file_count, tally.seen
