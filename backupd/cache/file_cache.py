@@ -59,6 +59,8 @@ class PieceRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
     length: int
     check: bytes
     """16 bytes of BLAKE3 of the record."""
+    plain: int = 0
+    """By which list of names of databases' files (`rules.live_files`) none is among its own; 0: nobody knows."""
 
 
 class CachedDirectory(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -241,10 +243,10 @@ class FileCacheWriter:
         self._table_end = 0
         self._damage = sorted(damage)
 
-    def add_piece(self, first_name: bytes, digest: bytes, rows: list[Row]) -> PieceRef:
+    def add_piece(self, first_name: bytes, digest: bytes, rows: list[Row], plain: int = 0) -> PieceRef:
         """Write the rows of a stretch of a directory."""
         data = _encoder.encode(rows)
-        return PieceRef(first_name, digest, self._append(data), len(data), blake3(data).digest(16))
+        return PieceRef(first_name, digest, self._append(data), len(data), blake3(data).digest(16), plain)
 
     def add_directory(self, path: bytes, directory: CachedDirectory) -> None:
         """Name a directory's pieces."""

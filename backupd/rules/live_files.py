@@ -22,6 +22,8 @@ _HINT_ENDS = (*_HINTS, *(end.upper() for end in _HINTS))
 _LAST = 4
 _MARKS = frozenset(name[-_LAST:] for name in (*_ENDS, *_HINT_ENDS, *_EXACT))
 """The last bytes of all of them: nearly every directory has none that ends so."""
+LOOK = 1
+"""Number of this list, which is another one with each change: caches keep by which one there is nothing."""
 _END = itemgetter(slice(-_LAST, None))
 _MOST_NAMED = 10
 _WORDS = {
@@ -46,10 +48,13 @@ class LiveFiles:
         self._found: dict[str, tuple[list[bytes], int]] = {}
         self._hints: dict[str, tuple[list[bytes], int]] = {}
 
-    def look(self, directory: bytes, names: list[bytes]) -> None:
-        """Look at names of a directory; asked for every entry of a source, so it does little."""
+    def look(self, directory: bytes, names: list[bytes]) -> int:
+        """Look at names of a directory: the number of the list by which there is nothing, or 0.
+
+        Asked for every new entry of a source, so it does little.
+        """
         if _MARKS.isdisjoint(map(_END, names)):
-            return
+            return LOOK
         for name in [name for name in names if name.endswith(_ENDS)]:
             if name.endswith(_WAL):
                 if name[: -len(_WAL)] in names:
@@ -62,6 +67,7 @@ class LiveFiles:
             beside, kind = _BESIDE.get(name, (name, "mysql"))
             if beside in names:
                 self._count(self._found, kind, directory, name)
+        return 0
 
     def sentences(self, streams: Collection[str]) -> list[str]:
         """A warning for each kind that was found. streams: kinds that the set stores otherwise."""

@@ -15,6 +15,7 @@ from backupd.model.orders import FurtherPlace, OwnRepository
 from backupd.model.retention import RetentionText
 from backupd.model.tolerance import ToleranceOrder, ToleranceText
 from backupd.operations.backup.sudden_drop import is_sudden
+from backupd.rules.live_files import LOOK, LiveFiles
 from backupd.tree.entry import CHANGED
 from tests.support.backing_up import Bench, problems, run_of
 from tests.support.machine import Outcome
@@ -65,6 +66,40 @@ def _files(bench: Bench) -> list[int]:
     """Of the snapshots, oldest first."""
     records = bench.machine.records(str(bench.place))
     return [records.snapshot(name.name).file_count for name in records.snapshot_names()]
+
+
+def test_names_are_looked_at_once_for_databases_and_these_are_warned_of_each_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file cache knows which stretches of directories had none, by which list of names; also by an older one."""
+    for name in ("plain/a", "plain/b", "pg/PG_VERSION", "pg/base/1"):
+        bench.write(name)
+    (bench.source / "empty").mkdir()
+    looked: list[bytes] = []
+    look = LiveFiles.look
+
+    def looking(self: LiveFiles, directory: bytes, names: list[bytes]) -> int:
+        looked.extend(names)
+        return look(self, directory, names)
+
+    monkeypatch.setattr(LiveFiles, "look", looking)
+
+    def back_up() -> tuple[set[bytes], bool]:
+        looked.clear()
+        outcome = bench.back_up()
+        warned = any("(postgresql)" in one for one in outcome.done.warnings)
+        return {name for name in looked if (bench.source / "plain" / os.fsdecode(name)).exists()}, warned
+
+    assert back_up() == ({b"a", b"b"}, True)
+    assert back_up() == (set(), True)
+    # A newer list, whose answers are kept from the first run on, though nothing else changed.
+    for module in ("backupd.operations.backup.walk", "backupd.rules.live_files"):
+        monkeypatch.setattr(f"{module}.LOOK", LOOK + 1)
+    assert back_up() == ({b"a", b"b"}, True)
+    assert back_up() == (set(), True)
+    bench.write("plain/sales.fdb")
+    assert back_up() == ({b"a", b"b", b"sales.fdb"}, True)
+    assert any("sales.fdb" in one for one in bench.back_up().done.warnings)
 
 
 def test_far_fewer_files_are_told_and_the_snapshot_before_stays(bench: Bench) -> None:

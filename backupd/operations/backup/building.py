@@ -27,9 +27,11 @@ from backupd.tree.nodes import NodeBuilder, Store
 class Slice:
     """A stretch of a directory's names, in order."""
 
-    __slots__ = ("children", "clean", "encoded", "is_trusted", "names", "pending", "signatures", "unfinished")
+    __slots__ = ("children", "clean", "encoded", "is_trusted", "names", "pending", "plain", "signatures", "unfinished")
 
-    def __init__(self, names: list[bytes], signatures: list[bytes], clean: PieceRef | None) -> None:
+    def __init__(self, names: list[bytes], signatures: list[bytes], clean: PieceRef | None, plain: int = 0) -> None:
+        """plain: as of `PieceRef`."""
+        self.plain = plain
         self.names, self.signatures = names, signatures
         self.clean = clean
         """The cached piece that equals this slice."""
@@ -203,7 +205,7 @@ class DirectoryBuild:
         if self.candidate is not None and all(c.is_reused for s in self._slices for c in s.children.values()):
             cache, known = self.candidate
             self.node, self.is_reused = known.node, True
-            self._tools.cache.carry(cache, self.path, known)
+            self._tools.cache.carry(cache, self.path, self._with_plain(known))
         else:
             while self._slices:
                 self._flush(self._slices.popleft())
@@ -214,6 +216,14 @@ class DirectoryBuild:
         self._slices.clear()
         self._builder = None
         self._tools.on_done(self)
+
+    def _with_plain(self, known: CachedDirectory) -> CachedDirectory:
+        """With what this run found out about the names."""
+        plain, refs = [piece.plain for piece in self._slices], known.pieces
+        if len(plain) != len(refs) or plain == [ref.plain for ref in refs]:
+            return known
+        pieces = [msgspec.structs.replace(ref, plain=one) for ref, one in zip(refs, plain, strict=True)]
+        return msgspec.structs.replace(known, pieces=pieces)
 
     def _new_builder(self) -> NodeBuilder:
         return NodeBuilder(self._tools.hash_key, self._tools.store)
@@ -229,7 +239,7 @@ class DirectoryBuild:
         digest = _digest(rows) if piece.is_trusted and len(rows) == len(piece.names) else b""
         first = piece.names[0] if piece.names else b""
         kept = rows if self._tools.bare is None else list(map(self._tools.bare, rows))
-        self._pieces.append(self._tools.cache.add_piece(first, digest, kept))
+        self._pieces.append(self._tools.cache.add_piece(first, digest, kept, piece.plain))
 
     def _rows(self, piece: Slice) -> Iterator[Row]:
         if piece.clean is None:

@@ -17,7 +17,7 @@ from backupd.operations.backup.stretches import Stretch, cut_stretches
 from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk_counting import count_gone, count_outside, count_slice
 from backupd.operations.backup.walk_rules import Caches, Reading, WalkRules
-from backupd.rules.live_files import LiveFiles
+from backupd.rules.live_files import LOOK, LiveFiles
 from backupd.source import reader, scanner
 from backupd.source.entering import enter
 from backupd.source.scanner import Seen
@@ -230,13 +230,17 @@ class TreeWalk:
     ) -> Iterator[DirectoryBuild | bool]:
         digest, signatures = scanner.digest(seen)
         names = [found.name for found in seen]
-        self.live.look(build.path, names)
         self._rules.tolerances.see(build.path, seen)
         cached = stretch.cached if build.is_whole else None
-        if cached is not None and (cached.digest != digest or not self._has_groups(build, cached, seen)):
+        if cached is not None and cached.digest != digest:
+            cached = None
+        # The digest is of the names, too.
+        is_plain = cached is not None and cached.plain == LOOK
+        plain = LOOK if is_plain else self.live.look(build.path, names)
+        if cached is not None and not self._has_groups(build, cached, seen):
             cached = None
         is_clean = cached is not None
-        piece = Slice(names, signatures, cached)
+        piece = Slice(names, signatures, cached, plain)
         build.add_slice(piece)
         piece.pending = 1
         rows: dict[bytes, Row] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from backupd.errors import ConfigError
 from backupd.model.sets import DestinationText, SetText
 from backupd.model.tolerance import TolerableKind, ToleranceText
+from backupd.rules import live_files
 from backupd.rules.definition_rules import check_set
 from backupd.rules.live_files import LiveFiles
 from backupd.rules.tolerance import Tolerances
@@ -134,6 +136,12 @@ def test_files_of_databases_are_known_by_names(names: str, told: str | None, way
     sentences = live.sentences([])
     assert [f"({told})" in one and way in one for one in sentences] == ([True] if told else [])
     assert live.sentences([told or ""]) == [], "a stream of that kind stores it"
+
+
+def test_the_list_of_names_has_another_number_when_it_changes() -> None:
+    """Caches keep by which one there is nothing: with the old number nobody would look for the new names."""
+    names = b"\0".join(sorted(live_files._MARKS))
+    assert (live_files.LOOK, hashlib.sha256(names).hexdigest()[:16]) == (1, "89f32cbcf074f161")
 
 
 def test_what_may_be_open_is_for_the_log_alone_and_lists_are_bounded() -> None:
