@@ -105,6 +105,7 @@ def test_what_a_killed_run_left_without_a_record_goes_by_its_name(top: Path, mac
     assert (machine.json(*words, "home")["exit"], standing(top)) == (0, [])
 
 
+@pytest.mark.nightly
 def test_a_daemon_that_does_it_removes_at_its_start_what_was_left(top: Path, tmp_path: Path) -> None:
     """It takes over `once` at a place that it knows."""
     (top / "file").write_bytes(b"some")

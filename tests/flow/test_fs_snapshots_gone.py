@@ -1,4 +1,4 @@
-"""A snapshot of a file system that goes, or another in its place, while a run reads from it: nothing is committed."""
+"""Snapshots of file systems that go, or are exchanged, while a run reads from them; and what runs of `once` left."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ import pytest
 
 from backupd.command_errors import FsSnapshotError
 from backupd.model.fs_snapshot_words import SNAPSHOTS_NAME
+from backupd.operations.fs_snapshots.record import Records, has_leftovers
+from backupd.settings import directories
+from backupd.settings.lock import SetLock
 from backupd.source.grafts import Grafts
-from tests.support.fs_snapshot_scene import Scene
+from tests.support.fs_snapshot_scene import JOB, SET, Scene
 from tests.support.mounting import btrfs
 
 pytestmark = [
@@ -74,3 +77,19 @@ def test_nothing_is_committed(scene: Scene, monkeypatch: pytest.MonkeyPatch, hap
         os.rename(scene.top / "away", scene.top / SNAPSHOTS_NAME)
     scene.run("remove")
     assert (scene.bench.restore() / "1" / "file").read_bytes() == b"as it was"
+
+
+def test_a_daemon_removes_at_its_start_what_once_left_and_nobody_reads_from(scene: Scene) -> None:
+    """Who reads holds the lock of the set."""
+    scene.run()
+    state = directories.find(scene.bench.machine.environ).state
+    once = Records(state, of_once=True)
+    once.write(JOB, scene.records.read(JOB))
+    scene.records.write(JOB, [])
+    assert has_leftovers(state)
+    with SetLock(state, SET) as lock:
+        lock.acquire(scene.bench.clock)
+        scene.run("sweep")
+        assert len(scene.standing()) == 1
+    scene.run("sweep")
+    assert (scene.standing(), has_leftovers(state)) == ([], False)
