@@ -25,21 +25,24 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(volumes, "_ANSWER_SECONDS", 0.05)
 
 
-def _ask_again_and_again(path: Path, ask: Callable[[str], Awaitable[Any]]) -> None:
-    """The threads that all share still answer afterwards."""
+def _all_else_goes_on(path: Path, ask: Callable[[str], Awaitable[Any]]) -> bool:
+    """Whether the threads that all share still answer, after more questions than there are of them."""
 
-    async def work() -> None:
+    async def work() -> bool:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_SHARED_THREADS))
         with dead_share(path):
             for _ in range(2 * _SHARED_THREADS):
                 assert not await ask(str(path / "backups"))
-            await asyncio.wait_for(asyncio.to_thread(int), 5)
+            return await asyncio.wait_for(asyncio.to_thread(bool, 1), 5)
 
-    asyncio.run(work())
+    return asyncio.run(work())
 
 
 def test_a_destination_on_one(tmp_path: Path) -> None:
-    _ask_again_and_again(tmp_path / "share", lambda place: volumes.look(DestinationText(name="nas", place=place)))
+    def ask(place: str) -> Awaitable[Any]:
+        return volumes.look(DestinationText(name="nas", place=place))
+
+    assert _all_else_goes_on(tmp_path / "share", ask)
 
 
 def test_a_set_that_stores_on_one_and_a_set_that_reads_from_one(tmp_path: Path) -> None:
@@ -52,4 +55,4 @@ def test_a_set_that_stores_on_one_and_a_set_that_reads_from_one(tmp_path: Path) 
             source, place = (path, str(tmp_path)) if dead_is_source else (str(tmp_path), path)
             return one_disk.warnings(SetText(name="home", sources=[source], to=["nas"]), known(place))
 
-        _ask_again_and_again(tmp_path / name, ask)
+        assert _all_else_goes_on(tmp_path / name, ask)
