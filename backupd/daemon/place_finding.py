@@ -29,6 +29,8 @@ def find_place(known: Definitions, word: str, set_name: str | None) -> Found:
     Raises SetNotFoundError, DestinationNotFoundError, RepositoryNotFoundError: nothing was stored yet.
     """
     stored = _known_set(known, set_name)
+    if stored is None and set_name is not None and (of_other := _of_other(known, word, set_name)) is not None:
+        return of_other
     if word:
         destination, rest = _destination(known, word)
         found = known.repository(stored.id, destination.id) if stored is not None else None
@@ -36,12 +38,54 @@ def find_place(known: Definitions, word: str, set_name: str | None) -> Found:
             return Found(inside(destination.text.place, found.repository), found.stored_set_id)
         if rest:
             return Found(inside(destination.text.place, rest), set_name)
+        if found is None and stored is not None and (host := _stored_by(known, stored)):
+            return Found(destination.text.place, f"{host}:{stored.text.name}")
         there = [one.repository for one in known.repositories if one.destination_id == destination.id]
         whole = destination.text.place
         return Found(inside(whole, there[0]) if len(there) == 1 else whole, set_name)
     if stored is None:
         stored = known.set(set_name) if set_name else _only_set(known)
+    if (host := _stored_by(known, stored)) and not any(one.set_id == stored.id for one in known.repositories):
+        return Found(known.destination(stored.text.to[0]).text.place, f"{host}:{stored.text.name}")
     return places_of(known, stored)[0]
+
+
+def set_of(known: Definitions, word: str | None) -> StoredSet | None:
+    """The set that SET or HOST:SET means, where it is known here."""
+    stored = _known_set(known, word)
+    if stored is not None or word is None:
+        return stored
+    host, name = names.split_host(word)
+    stored = _known_set(known, name) if host is not None else None
+    return stored if stored is not None and host in _hosts_of(known, stored) else None
+
+
+def _hosts_of(known: Definitions, stored: StoredSet) -> list[str]:
+    """Names of the machines that a set belongs to or belonged to, this one too."""
+    owner = known.owners.view(stored)
+    return [known.owners.name, owner.name, *owner.after]
+
+
+def _stored_by(known: Definitions, stored: StoredSet) -> str:
+    """The machine that stores a set, or did last, where this one did not; empty: this one does."""
+    owner = known.owners.view(stored)
+    return (owner.after[0] if owner.after else "") if owner.is_here else owner.name
+
+
+def _of_other(known: Definitions, word: str, set_name: str) -> Found | None:
+    """HOST:SET of a set that is known here; its repository at the place is found by who opens it.
+
+    None: it is not known, or a repository is named.
+    """
+    stored = set_of(known, set_name)
+    if stored is None:
+        return None
+    host, name = names.split_host(set_name)
+    if host == known.owners.name:
+        found = find_place(known, word, stored.text.name)
+        return found if found.set_name is None or ":" in found.set_name else Found(found[0], f"{host}:{found[1]}")
+    destination, rest = _destination(known, word or stored.text.to[0])
+    return Found(destination.text.place, f"{host}:{name}") if not rest else None
 
 
 async def find_home(call: Call, word: str, set_name: str | None) -> Found:

@@ -83,6 +83,8 @@ async def retention_order(known: Definitions, order: RetentionOrder) -> Retentio
     Raises SetNotFoundError, DestinationNotFoundError, RepositoryNotFoundError, KeyMissingError.
     """
     stored = known.set(order.set_name)
+    if order.apply:
+        known.owners.refuse_others(stored, "apply the retention policy of")
     name = order.place or stored.text.to[0]
     destination = known.destination(name)
     repository = known.repository(stored.id, destination.id)

@@ -11,12 +11,14 @@ from backupd.errors import (
     DamageError,
     DestinationUnreachableError,
     FormatError,
+    KeyMissingError,
     NewerVersionError,
     ObjectExistsError,
+    RepositoryNotFoundError,
 )
 from backupd.model.orders import BackupOrder, OwnRepository
 from backupd.operations.context import JobContext
-from backupd.operations.places import list_snapshots, open_repository, split_place
+from backupd.operations.places import readable_repositories, split_place
 from backupd.repository import identity
 from backupd.repository.any_copy import Source, distinct, of_any_copy
 from backupd.repository.opening import OpenRepository, parse_epoch
@@ -35,25 +37,50 @@ def lost(path: str) -> DestinationUnreachableError:
     )
 
 
-def find_own(context: JobContext, order: BackupOrder, whole: Destination, names: list[str]) -> str | None:
-    """The repository at a place that holds this host's set of the order's name, where its key is at hand.
+def find_own(
+    context: JobContext, order: BackupOrder, own: OwnRepository, whole: Destination, names: list[str]
+) -> str | None:
+    """The repository at a place that holds the order's set, of this host or a former owner, where its key is at hand.
 
-    Says so; None: there is none.
+    Says so; None: there is none. Raises KeyMissingError, RepositoryNotFoundError where a former owner's was to go on.
     """
-    kept = set(KeyStore(context.directories.data).repository_ids())
-    host_name = order.host_name or context.host.name
-    for repository in identity.list_repositories(whole, names):
-        if repository not in kept and order.unlock.secret is None:
+    hosts = [*own.after, order.host_name or context.host.name]
+    newest: dict[str, tuple[int, str]] = {}
+    closed: list[str] = []
+    for repository, listing in readable_repositories(context, whole, order.place, order.access, names):
+        if listing is None:
+            closed.append(repository)
             continue
-        try:
-            listing = list_snapshots(open_repository(context, whole, order.place, repository, order.access))
-        except BackupError as error:
-            context.warn(f"{order.place}/{repository} is passed over: {error.message}")
-            continue
-        if any(s.set_name == order.set_name and s.host_name == host_name for _, s in listing.found):
-            context.warn(f"{order.set_name}: what lies in {order.place}/{repository} is taken over and goes on")
-            return repository
+        for _, one in listing.found:
+            if one.set_name == order.set_name and one.host_name in hosts:
+                newest[one.host_name] = max(newest.get(one.host_name, (0, "")), (one.started_ns, repository))
+    host = next((one for one in hosts if one in newest), None)
+    if host is not None:
+        found = newest[host][1]
+        whose = f"{host}:{order.set_name}" if host in own.after else order.set_name
+        context.warn(f"{whose}: what lies in {order.place}/{found} is taken over and goes on")
+        return found
+    if own.after:
+        raise _not_found(context, order, own, closed)
     return None
+
+
+def _not_found(context: JobContext, order: BackupOrder, own: OwnRepository, closed: list[str]) -> BackupError:
+    """Nothing is begun beside what a former owner stored: that would be stored a second time, under another key."""
+    what = f"{own.after[0]}:{order.set_name}"
+    if closed:
+        directory = KeyStore(context.directories.data).directory
+        return KeyMissingError(
+            f"{what} is in none of the repositories in {order.place} that the keys of this machine open",
+            hint=f"copy its .key file from {own.after[0]} to {directory}: bkctl key show {order.set_name} says there "
+            "where it is",
+            context={"key_directory": directory, "repositories": closed},
+        )
+    return RepositoryNotFoundError(
+        f"nothing of {what} is in {order.place}",
+        hint=f"is the right disk mounted there? To begin anew, give the set's text: owner: {{name: "
+        f"{context.host.name}, after: []}}",
+    )
 
 
 def copy_identity_from(context: JobContext, own: OwnRepository, origin: str, whole: Destination) -> None:
