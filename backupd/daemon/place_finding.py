@@ -13,6 +13,7 @@ from backupd.errors import DestinationNotFoundError, RepositoryNotFoundError
 from backupd.model.places import inside, split_inside
 from backupd.repository.identity import is_id_text
 from backupd.rules import names
+from backupd.rules.owner_rules import read_owner
 
 
 class Found(NamedTuple):
@@ -68,8 +69,9 @@ def _hosts_of(known: Definitions, stored: StoredSet) -> list[str]:
 
 def _stored_by(known: Definitions, stored: StoredSet) -> str:
     """The machine that stores a set, or did last, where this one did not; empty: this one does."""
-    owner = known.owners.view(stored)
-    return (owner.after[0] if owner.after else "") if owner.is_here else owner.name
+    owner = read_owner(stored.text.owner or "")
+    former = (owner.after or [""])[0]
+    return former if known.owners.is_own(stored) else owner.name or former
 
 
 def _of_other(known: Definitions, word: str, set_name: str) -> Found | None:
@@ -109,9 +111,13 @@ def places_of(known: Definitions, stored: StoredSet) -> list[Found]:
         if one is not None
     ]
     if not found:
-        raise RepositoryNotFoundError(
-            f"nothing of {stored.text.name} is stored yet", hint=f"run it first: bkctl backup {stored.text.name}"
-        )
+        name, owner = stored.text.name, known.owners.view(stored)
+        if not owner.is_here:
+            raise RepositoryNotFoundError(
+                f"{name} belongs to {owner.name}, and nothing of it was stored from here",
+                hint=f"bkctl snapshot list {owner.name}:{name} shows what there is",
+            )
+        raise RepositoryNotFoundError(f"nothing of {name} is stored yet", hint=f"run it first: bkctl backup {name}")
     return found
 
 

@@ -102,8 +102,6 @@ async def edit_set(call: Call) -> SetChange:
     await refuse_unknown(text, stored.text)
     await refuse_user(text, stored.text)
     made, changes = await known.change_set(stored, edit.text, dry_run=edit.dry_run)
-    if "owner" in changes and not edit.dry_run:
-        call.services.jobs.turn()
     shortcuts = await views_of(made.text, call.services.environment)
     warnings: list[str] = []
     if changes.keys() & {"sources", "to", "without"}:

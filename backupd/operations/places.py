@@ -195,7 +195,7 @@ def _holder(context: JobContext, whole: Destination, address: str, top_names: li
         times = [
             one.started_ns
             for _, one in (listing.found if listing is not None else ())
-            if one.host_name == host and name in (one.set_name, naming.set_id_text(one.set_id))
+            if picking.is_of_host(one.host_name, host) and name in (one.set_name, naming.set_id_text(one.set_id))
         ]
         if times:
             newest[repository] = max(times)

@@ -100,7 +100,7 @@ def _of_set(context: JobContext, order: SnapshotListOrder, found: Sequence[Snaps
     chosen = picking.choose_set(records, order.set_name, order.host_name, own_host=context.host.name)
     host = picking.host_of(order.set_name, order.host_name)
     of_set = [at.snapshot for at in found if naming.set_id_text(at.snapshot.set_id) == chosen]
-    return [one for one in of_set if host in (None, one.host_name)]
+    return [one for one in of_set if picking.is_of_host(one.host_name, host)]
 
 
 def _notes(context: JobContext, place: OpenPlace) -> dict[bytes, Noted]:

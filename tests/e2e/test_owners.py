@@ -88,7 +88,7 @@ def test_a_set_goes_from_one_machine_to_another(two: tuple[Daemon, Daemon], tmp_
     # Retention drops what its policy drops, but not the last that alpha had.
     beta.good("retention", "set", "home", "--jobs", "1")
     beta.good("backup", "home")
-    (kept,) = beta.good("retention", "apply", "home")["destinations"]
+    (kept,) = beta.good("retention", "apply", "home", "--yes")["destinations"]
     assert [(one["kept"], one["reasons"][0]) for one in kept["snapshots"]] == [
         (True, "newest of alpha"),
         (False, "jobs 1: 1 newer"),

@@ -44,7 +44,7 @@ def find_own(
 
     Says so; None: there is none. Raises KeyMissingError, RepositoryNotFoundError where a former owner's was to go on.
     """
-    hosts = [*own.after, order.host_name or context.host.name]
+    hosts = [host.casefold() for host in (*own.after, order.host_name or context.host.name)]
     newest: dict[str, tuple[int, str]] = {}
     closed: list[str] = []
     for repository, listing in readable_repositories(context, whole, order.place, order.access, names):
@@ -52,12 +52,13 @@ def find_own(
             closed.append(repository)
             continue
         for _, one in listing.found:
-            if one.set_name == order.set_name and one.host_name in hosts:
-                newest[one.host_name] = max(newest.get(one.host_name, (0, "")), (one.started_ns, repository))
-    host = next((one for one in hosts if one in newest), None)
-    if host is not None:
-        found = newest[host][1]
-        whose = f"{host}:{order.set_name}" if host in own.after else order.set_name
+            host = one.host_name.casefold()
+            if one.set_name == order.set_name and host in hosts:
+                newest[host] = max(newest.get(host, (0, "")), (one.started_ns, repository))
+    at = next((at for at, one in enumerate(hosts) if one in newest), None)
+    if at is not None:
+        found = newest[hosts[at]][1]
+        whose = f"{own.after[at]}:{order.set_name}" if at < len(own.after) else order.set_name
         context.warn(f"{whose}: what lies in {order.place}/{found} is taken over and goes on")
         return found
     if own.after:

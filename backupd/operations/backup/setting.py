@@ -33,6 +33,7 @@ from backupd.rules.filter_settings import as_setting
 from backupd.rules.filtering import Filters
 from backupd.rules.left_out import LeftOut, pseudo_mounts
 from backupd.rules.link_targets import Outside
+from backupd.rules.picking import is_of_host
 from backupd.rules.tolerance import Tolerances
 from backupd.snapshot.naming import SnapshotName
 from backupd.source.grafts import NO_GRAFTS, Grafts, snapshot_directories
@@ -259,7 +260,7 @@ def _stored_id(place: OpenPlace, hosts: Sequence[str], name: str) -> bytes | Non
     """Id of the set of that name in the repository, of the first of these hosts that has one there."""
     found = [at.snapshot for at in list_snapshots(place).found if at.snapshot.set_name == name]
     found.sort(key=lambda one: one.started_ns, reverse=True)
-    return next((one.set_id for host in hosts for one in found if one.host_name == host), None)
+    return next((one.set_id for host in hosts for one in found if is_of_host(one.host_name, host)), None)
 
 
 def _settings_text(
