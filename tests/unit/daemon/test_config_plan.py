@@ -184,3 +184,19 @@ def test_a_set_whose_file_was_taken_away_follows_the_policy_too() -> None:
     }
     (home,) = made.sets
     assert (home.text.enabled, home.text.compression) == (False, "best")
+
+
+def test_a_text_with_an_owner_is_the_same_on_every_machine() -> None:
+    """From Git to all: applied again it changes nothing; a new owner goes on with what the one before stored."""
+    for here in ("alpha", "beta"):
+        known = replace(after(NOTHING, make(NOTHING, a_set("home", owner="alpha"))[0]), here=here)
+        again, errors = make(known, a_set("home", owner="alpha"))
+        assert (again.changes, again.warnings, errors) == ({}, [], [])
+        made = make(known, a_set("home", owner="beta"))[0]
+        assert made.changes == {
+            "set/home": {"owner": {"from": "alpha", "to": {"name": "beta", "after": ["alpha"]}}}
+        }
+        assert made.warnings == ["home belongs to beta from now on: no other machine runs it"]
+        moved = replace(after(known, made), here=here)
+        assert not make(moved, a_set("home", owner="beta"))[0].changes
+        assert not make(moved, moved.sets[0].text)[0].changes, "and so does what was exported there"
