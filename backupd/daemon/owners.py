@@ -16,7 +16,7 @@ import msgspec
 from backupd.catalog.database import Database
 from backupd.catalog.definitions import StoredSet
 from backupd.catalog.facts import fact, put_fact
-from backupd.errors import BackupError
+from backupd.errors import BackupError, RepositoryNotFoundError
 from backupd.model.api import OwnerView
 from backupd.model.sets import OwnerText, SetText
 from backupd.rules.owner_rules import read_owner, shown
@@ -108,6 +108,17 @@ class Owners:
         """Raises OtherOwnerError for a set of another machine. what: is done there alone, as `run`."""
         if not self.is_own(stored):
             raise _refusal(stored.text, what, self.name)
+
+    def nothing_stored(self, stored: StoredSet, where: str = "") -> RepositoryNotFoundError:
+        """For a set that this machine has stored nowhere yet, or not there. where: as `in usb`."""
+        name, owner = stored.text.name, self.view(stored)
+        if not owner.is_here:
+            return RepositoryNotFoundError(
+                f"{name} belongs to {owner.name}, and nothing of it was stored from here",
+                hint=f"bkctl snapshot list {owner.name}:{name} shows what there is",
+            )
+        message = f"nothing of {name} is stored {where} yet" if where else f"nothing of {name} is stored yet"
+        return RepositoryNotFoundError(message, hint=f"run it first: bkctl backup {name}")
 
     def warnings(self, sets: Sequence[StoredSet]) -> list[str]:
         """A sentence for each set that belongs to a machine called as this one is, and not to this one."""

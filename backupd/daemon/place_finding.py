@@ -9,7 +9,7 @@ from backupd.catalog import jobs as rows
 from backupd.catalog.definitions import StoredDestination, StoredSet
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.route import Call
-from backupd.errors import DestinationNotFoundError, RepositoryNotFoundError
+from backupd.errors import DestinationNotFoundError
 from backupd.model.places import inside, split_inside
 from backupd.repository.identity import is_id_text
 from backupd.rules import names
@@ -87,6 +87,10 @@ def _of_other(known: Definitions, word: str, set_name: str) -> Found | None:
         found = find_place(known, word, stored.text.name)
         return found if found.set_name is None or ":" in found.set_name else Found(found[0], f"{host}:{found[1]}")
     destination, rest = _destination(known, word or stored.text.to[0])
+    at = known.repository(stored.id, destination.id)
+    if at is not None and known.owners.is_own(stored) and not rest:
+        # Its history goes on there.
+        return Found(inside(destination.text.place, at.repository), f"{host}:{at.stored_set_id}")
     return Found(destination.text.place, f"{host}:{name}") if not rest else None
 
 
@@ -111,13 +115,7 @@ def places_of(known: Definitions, stored: StoredSet) -> list[Found]:
         if one is not None
     ]
     if not found:
-        name, owner = stored.text.name, known.owners.view(stored)
-        if not owner.is_here:
-            raise RepositoryNotFoundError(
-                f"{name} belongs to {owner.name}, and nothing of it was stored from here",
-                hint=f"bkctl snapshot list {owner.name}:{name} shows what there is",
-            )
-        raise RepositoryNotFoundError(f"nothing of {name} is stored yet", hint=f"run it first: bkctl backup {name}")
+        raise known.owners.nothing_stored(stored)
     return found
 
 

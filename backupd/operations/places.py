@@ -33,7 +33,7 @@ from backupd.model.work import RepositorySetup
 from backupd.operations import rollback_alarm
 from backupd.operations.context import JobContext
 from backupd.operations.healed import HealedBlocks
-from backupd.operations.unlocking import unlock
+from backupd.operations.unlocking import not_here, unlock
 from backupd.repository import identity
 from backupd.repository.index_loading import LoadedIndex, load_index
 from backupd.repository.opening import OpenRepository
@@ -183,23 +183,34 @@ def readable_repositories(
 
 
 def _holder(context: JobContext, whole: Destination, address: str, top_names: list[str]) -> str | None:
-    """Of several repositories at a place the one that holds the order's HOST:SET; None where it names none."""
+    """Of several repositories at a place the one that holds the order's HOST:SET; None where it names none.
+
+    Raises KeyMissingError, RepositoryNotFoundError.
+    """
     order = context.order
     asked = order if isinstance(order, SnapshotListOrder) else getattr(order, "selection", None)
-    word = asked.set_name if asked is not None else None
+    words = [asked.set_name] if asked is not None else getattr(order, "set_names", [])
+    word = words[0] if len(words) == 1 else None
     host, name = names.split_host(word) if word is not None else (None, "")
-    if host is None or len(identity.list_repositories(whole, top_names)) < 2:
+    if word is None or host is None or len(identity.list_repositories(whole, top_names)) < 2:
         return None
     newest: dict[str, int] = {}
+    closed: list[str] = []
     for repository, listing in readable_repositories(context, whole, address, order.access, top_names):
+        if listing is None:
+            closed.append(repository)
+            continue
         times = [
             one.started_ns
-            for _, one in (listing.found if listing is not None else ())
-            if picking.is_of_host(one.host_name, host) and name in (one.set_name, naming.set_id_text(one.set_id))
+            for _, one in listing.found
+            if picking.is_of_host(one.host_name, host)
+            and (name == one.set_name or (names.is_id(name, "b") and naming.set_id_text(one.set_id).startswith(name)))
         ]
         if times:
             newest[repository] = max(times)
-    return max(newest, key=lambda one: newest[one]) if newest else None
+    if not newest:
+        raise not_here(context, word, address, closed)
+    return max(newest, key=lambda one: newest[one])
 
 
 def open_repository(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from backupd.destination.contract import Destination
-from backupd.errors import KeyMissingError
+from backupd.errors import BackupError, KeyMissingError, RepositoryNotFoundError
 from backupd.operations.context import JobContext
 from backupd.repository import opening
 from backupd.repository.opening import OpenRepository
+from backupd.rules import names
 from backupd.seal.slot import secret_from_text
 from backupd.settings.keys import KeyStore, key_in
 
@@ -44,3 +47,16 @@ def secret_of(given: bytes) -> bytes:
     """A given secret: the key in it where it is the text of a key file, else as it is."""
     key = key_in(given.decode(errors="replace"))
     return key.encode() if secret_from_text(key) is not None else given
+
+
+def not_here(context: JobContext, what: str, place: str, closed: Sequence[str]) -> BackupError:
+    """For HOST:SET that no repository at a place holds, as far as they can be read. closed: those that can't be."""
+    host, name = names.split_host(what)
+    if not closed:
+        return RepositoryNotFoundError(f"nothing of {what} is in {place}", hint="is the right disk mounted there?")
+    directory = KeyStore(context.directories.data).directory
+    return KeyMissingError(
+        f"{what} is in none of the repositories in {place} that can be read with the keys of this machine",
+        hint=f"copy its .key file from {host} to {directory}; where it is, says there: bkctl key show {name}",
+        context={"key_directory": directory, "repositories": [*closed]},
+    )

@@ -100,23 +100,64 @@ def test_a_set_goes_from_one_machine_to_another(two: tuple[Daemon, Daemon], tmp_
         assert {path.name for path in (tmp_path / host / str(source)[1:]).iterdir()} == names, found
 
 
-def test_a_set_is_taken_back_and_stays_with_its_machine(two: tuple[Daemon, Daemon], tmp_path: Path) -> None:
-    """Who takes it hears when the other one wrote last. A new name of a machine changes nothing."""
-    alpha, beta = two
-    _hand_over(alpha, beta)
-    _bring_key(alpha, beta)
-    beta.good("backup", "home")
+    # Taken back, with the other one's last word told; and it stays when its machine is renamed.
     taken = alpha.json("set", "edit", "home", "--owner", "alpha", "--yes")
     assert any("beta last wrote to disk" in one and "may still" in one for one in taken["warnings"]), taken
     assert taken["result"]["set"]["owner"] == {"name": "alpha", "after": ["beta"]}
-    assert alpha.good("schedule", "next")["runs"], "and it runs by itself again"
-    beta.good("set", "edit", "home", "--owner", "alpha", "--yes")
-    for daemon, name, is_own in ((alpha, "gamma", True), (beta, "alpha", False)):
-        daemon.stop()
-        _start(daemon, name)
-        assert daemon.good("set", "show", "home")["set"]["runs_here"] is is_own
+    alpha.stop()
+    _start(alpha, "gamma")
+    assert alpha.good("set", "show", "home")["set"]["runs_here"]
+    assert alpha.good("schedule", "next", "home")["runs"], "and it runs by itself again"
+
+
+@pytest.mark.nightly
+def test_a_machine_that_is_called_alike_later_gets_no_set(two: tuple[Daemon, Daemon]) -> None:
+    """Both would run it. Where it is said outright, it is meant."""
+    alpha, beta = two
+    beta.good("set", "apply", "-f", "-", stdin=_text_of(alpha, "alpha"))
+    beta.stop()
+    _start(beta, "alpha")
+    assert not beta.good("set", "show", "home")["set"]["runs_here"]
     (warning,) = beta.good("status")["settings_warnings"]
     assert warning.endswith("bkctl set edit home --owner alpha")
-    assert alpha.good("status")["settings_warnings"] == []
     beta.good("set", "edit", "home", "--owner", "alpha", "--yes")
-    assert beta.good("set", "show", "home")["set"]["runs_here"], "where it is said outright, it is meant"
+    assert beta.good("set", "show", "home")["set"]["runs_here"]
+    assert beta.good("status")["settings_warnings"] == []
+
+
+@pytest.mark.nightly
+def test_runs_that_wait_are_given_up_and_say_why(two: tuple[Daemon, Daemon], tmp_path: Path) -> None:
+    """What is under way ends as it would have."""
+    alpha, _ = two
+    slow = tmp_path / "slow"
+    slow.write_text("#!/bin/sh\nwhile test ! -e $0.go; do sleep 0.05; done\n")
+    slow.chmod(0o755)
+    text = _text_of(alpha, "alpha") + b"  commands:\n  - {name: slow, when: pre, run: [%s]}\n" % bytes(slow)
+    alpha.good("set", "apply", "-f", "-", stdin=text)
+    jobs = [alpha.good("backup", "home", "--detach", "--if-running", "wait")["jobs"][0]["id"] for _ in range(2)]
+    alpha.good("set", "edit", "home", "--owner", "beta", "--yes")
+    Path(f"{slow}.go").touch()
+    ended = [alpha.json("job", "wait", job) for job in jobs]
+    assert [one["exit"] for one in ended] == [0, 17], ended
+    assert "belongs to beta" in ended[1]["error"]["message"]
+
+
+@pytest.mark.nightly
+def test_others_sets_are_found_among_several_repositories(two: tuple[Daemon, Daemon], tmp_path: Path) -> None:
+    """Each set has a repository of its own; whose key is lacking is said, and a purge of a host takes its own alone."""
+    alpha, beta = two
+    beta.good("set", "apply", "-f", "-", stdin=_text_of(alpha, "alpha"))
+    beta.good("set", "create", "own", "--source", tmp_path / "src", "--to", "disk")
+    beta.good("backup", "--all")
+    assert beta.json("restore", "home", "--to", tmp_path / "no")["error"]["code"] == "key.missing"
+    _bring_key(alpha, beta)
+    for word in ("home", "alpha:home"):
+        assert beta.good("snapshot", "list", word)["snapshots"][0]["host"] == "alpha"
+    beta.good("set", "edit", "home", "--owner", "beta", "--yes")
+    beta.good("backup", "home")
+    beta.good("purge", "alpha:home", "--from", "disk", "--confirm", "alpha:home")
+    assert [one["host"] for one in beta.good("snapshot", "list", "home")["snapshots"]] == ["beta"]
+
+
+def _text_of(daemon: Daemon, owner: str) -> bytes:
+    return daemon.bkctl("set", "export", "home").stdout + f"  owner: {owner}\n".encode()

@@ -11,7 +11,6 @@ from backupd.errors import (
     DamageError,
     DestinationUnreachableError,
     FormatError,
-    KeyMissingError,
     NewerVersionError,
     ObjectExistsError,
     RepositoryNotFoundError,
@@ -19,12 +18,12 @@ from backupd.errors import (
 from backupd.model.orders import BackupOrder, OwnRepository
 from backupd.operations.context import JobContext
 from backupd.operations.places import readable_repositories, split_place
+from backupd.operations.unlocking import not_here
 from backupd.repository import identity
 from backupd.repository.any_copy import Source, distinct, of_any_copy
 from backupd.repository.opening import OpenRepository, parse_epoch
 from backupd.seal.keyring import open_keyring
 from backupd.seal.slot import read_slot
-from backupd.settings.keys import KeyStore
 
 _FOLDERS = ("keys/", "keyring/")
 
@@ -68,20 +67,11 @@ def find_own(
 
 def _not_found(context: JobContext, order: BackupOrder, own: OwnRepository, closed: list[str]) -> BackupError:
     """Nothing is begun beside what a former owner stored: that would be stored a second time, under another key."""
-    what = f"{own.after[0]}:{order.set_name}"
+    error = not_here(context, f"{own.after[0]}:{order.set_name}", order.place, closed)
     if closed:
-        directory = KeyStore(context.directories.data).directory
-        return KeyMissingError(
-            f"{what} is in none of the repositories in {order.place} that the keys of this machine open",
-            hint=f"copy its .key file from {own.after[0]} to {directory}: bkctl key show {order.set_name} says there "
-            "where it is",
-            context={"key_directory": directory, "repositories": closed},
-        )
-    return RepositoryNotFoundError(
-        f"nothing of {what} is in {order.place}",
-        hint=f"is the right disk mounted there? To begin anew, give the set's text: owner: {{name: "
-        f"{context.host.name}, after: []}}",
-    )
+        return error
+    anew = f"owner: {{name: {context.host.name}, after: []}}"
+    return RepositoryNotFoundError(error.message, hint=f"{error.hint} To begin anew, its text has to say: {anew}")
 
 
 def copy_identity_from(context: JobContext, own: OwnRepository, origin: str, whole: Destination) -> None:
