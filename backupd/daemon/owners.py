@@ -45,18 +45,23 @@ class Owners:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.name, self.id = "", ""
-        """Of this machine."""
+        """Of this machine; no id: it is not known, nor kept what names mean."""
         self._meant: dict[str, _Meant] | None = None
         """By set id; None: the catalog was not read yet."""
 
     async def find_out(self, environment: Mapping[str, str]) -> None:
-        """Learn who this machine is. environment: of job processes. Raises UsageError, AccessError, StateFullError."""
-        state = directories.find(environment).state
-        self.id = await asyncio.to_thread(lambda: read_host_id(state, machine_fingerprint()))
-        self.name = host_name()
+        """Learn who this machine is. environment: of job processes."""
+        self.name, state = host_name(), directories.find(environment).state
+        try:
+            self.id = await asyncio.to_thread(lambda: read_host_id(state, machine_fingerprint()))
+        except BackupError as error:
+            # Jobs say so, too; who looks at the daemon is to find it running.
+            _log.error("the id of this machine can't be read: %s", error.message)
 
     async def learn(self, sets: Sequence[StoredSet]) -> None:
         """Find out what names in the texts of sets mean that were not there before."""
+        if not self.id:
+            return
         if self._meant is None:
             self._meant = await self._kept()
         owners = {one.id: read_owner(one.text.owner) for one in sets if one.text.owner is not None}
@@ -84,6 +89,8 @@ class Owners:
         owner = read_owner(stored.text.owner)
         if owner.id is not None:
             return owner.id == self.id
+        if not self.id:
+            return self._is_called(owner.name)
         meant = self._meaning(stored.id, owner)
         # A machine that was moved has another id than before, and is called as before; a copy of it is not.
         return bool(meant.id) and (meant.id == self.id or self._is_called(owner.name))

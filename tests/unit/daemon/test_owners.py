@@ -75,6 +75,13 @@ def test_a_machine_keeps_its_sets_when_it_is_renamed_and_gets_no_others(database
     assert on(database, "beta", ID, "beta").warnings([a_set(None), a_set("delta")]) == []
 
 
+def test_where_the_id_cannot_be_read_nothing_is_kept(database: Database) -> None:
+    """Else a machine with a damaged file of its id would lose its sets for good."""
+    assert on(database, "alpha", "", "alpha").is_own(a_set("alpha"))
+    assert not on(database, "alpha", "", "beta").is_own(a_set("beta"))
+    assert on(database, "alpha", ID, "alpha").is_own(a_set("alpha"))
+
+
 def test_a_machine_that_moved_goes_on_and_a_renamed_copy_of_it_does_not(database: Database) -> None:
     """Both have the catalog, and ids of their own."""
     on(database, "alpha", ID, "alpha")
