@@ -14,9 +14,11 @@ from backupd.catalog.definitions import StoredDestination, StoredNotice, StoredS
 from backupd.daemon.config_plan import Known, Plan, Way, plan
 from backupd.errors import BackupError
 from backupd.model.notices import NoticeText
+from backupd.model.secret_references import SecretReference
 from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SetText
 from backupd.rules.notice_rules import shown_text
 from backupd.settings.config_documents import read
+from backupd.settings.host import host_name
 from backupd.settings.policy_file import parse_policy
 
 USB = DestinationText(name="usb", place="/usb")
@@ -200,3 +202,18 @@ def test_a_text_with_an_owner_is_the_same_on_every_machine() -> None:
         moved = replace(after(known, made), here=here)
         assert not make(moved, a_set("home", owner="beta"))[0].changes
         assert not make(moved, moved.sets[0].text)[0].changes, "and so does what was exported there"
+
+
+def test_what_only_the_owner_has_is_missed_by_no_other_machine() -> None:
+    """One text for all: the password file lies on the machine that runs the set."""
+    missing = {
+        owner: read([ConfigDocument(name="f", text=_with_password(owner))], ()).missing
+        for owner in ("another-machine", host_name())
+    }
+    assert missing["another-machine"] == []
+    assert "/nowhere/password" in missing[host_name()][0]
+
+
+def _with_password(owner: str) -> str:
+    text = a_set("home", owner=owner, encryption="password", password=SecretReference(file="/nowhere/password"))
+    return msgspec.yaml.encode(ConfigText(destinations=[USB], sets=[text])).decode()
