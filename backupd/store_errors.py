@@ -293,6 +293,12 @@ class FewerFilesError(BackupError):
     exit_code = 3
 
 
+class OtherOwnerError(ConflictError):
+    """The set belongs to another machine: that one alone runs it, and changes what it stored."""
+
+    code = "set.other_owner"
+
+
 class DatabaseInUseError(ConflictError):
     """A database that is to be filled holds something."""
 

@@ -89,6 +89,7 @@ class Carrier:
     async def carry(self, job: LiveJob) -> Outcome:
         """Do all that a job is about. Raises BackupError where it can't be begun."""
         request = job.request
+        self._known.refuse_other_owner(job.stored.set_id, request.owners_verb)
         order = request.restore or request.check or request.replicate or request.free or request.purge
         if order is not None:
             began_ns = self._clock.now_ns()
@@ -99,8 +100,7 @@ class Carrier:
             await self._keep_other_run(job, order, outcome, began_ns)
             return outcome
         stored = self._known.set_by_id(job.stored.set_id or "")
-        wanted = (request.backup.to if request.backup is not None else []) or stored.text.to
-        destinations = [self._known.destination(one) for one in wanted]
+        destinations = [self._known.destination(one) for one in request.destinations or stored.text.to]
         is_seed = request.backup is not None and request.backup.seed_place is not None
         run = partial(self._seed, job, stored) if is_seed else partial(self._store, job, stored, destinations)
         at = [] if is_seed else destinations

@@ -25,8 +25,15 @@ Decided = Callable[[str, ScheduleText], datetime | None]
 class ComingRuns:
     """Looks ahead; decides nothing."""
 
-    def __init__(self, clock: Clock, environment: Mapping[str, str], decided: Decided) -> None:
-        self._clock, self._environment, self._decided = clock, environment, decided
+    def __init__(
+        self,
+        clock: Clock,
+        environment: Mapping[str, str],
+        decided: Decided,
+        runs: Callable[[StoredSet], bool] = lambda stored: stored.text.enabled,
+    ) -> None:
+        """runs: whether a set runs by itself at all."""
+        self._clock, self._environment, self._decided, self.runs = clock, environment, decided, runs
         self._default_zone: str | None = None
         self._zones: dict[str | None, tzinfo] = {}
         self._gaps: dict[str, tuple[tuple[Any, ...], timedelta | None]] = {}
@@ -49,7 +56,7 @@ class ComingRuns:
 
     def schedules_of(self, stored: StoredSet) -> list[Schedule]:
         """Those of a set that are on, as they were understood."""
-        if not stored.text.enabled:
+        if not self.runs(stored):
             return []
         return [schedule_of(one) for one in stored.text.schedules if one.enabled]
 
@@ -76,12 +83,17 @@ class ComingRuns:
     def longest_gap(self, stored: StoredSet) -> timedelta | None:
         """The longest time between two runs of a set; None: it does not run twice by itself."""
         zone = self.zone_of(stored.text)
-        rules = (str(zone), stored.text.enabled, *stored.text.schedules)
+        rules = (str(zone), self.runs(stored), *stored.text.schedules)
         known = self._gaps.get(stored.id)
         if known is None or known[0] != rules:
             gap = coming.longest_gap(self.schedules_of(stored), self.now(), zone)
             self._gaps[stored.id] = known = (rules, gap)
         return known[1]
+
+    def gap_of(self, text: SetText) -> timedelta | None:
+        """The longest time between two runs by what a text says, whoever runs it. Raises UsageError."""
+        schedules = [schedule_of(one) for one in text.schedules if one.enabled]
+        return coming.longest_gap(schedules, self.now(), self.zone_of(text))
 
     def refuse_past(self, text: SetText, old: SetText) -> None:
         """Raises ConfigError for a new schedule of one day that is over. old: the set's text so far."""

@@ -27,6 +27,7 @@ from backupd.rules.definition_rules import check_set, difference
 from backupd.rules.fixed_settings import refuse_fixed
 from backupd.rules.notice_rules import check_notice, notice_difference, unmasked
 from backupd.rules.option_policy import locked, refuse
+from backupd.rules.owner_rules import is_same, moved_sentence, succeeding
 from backupd.rules.pool_rules import check_members, with_place
 from backupd.settings.config_documents import Documents, Written, check, check_noticed, remarks
 
@@ -43,6 +44,8 @@ class Known:
     contacts: Sequence[StoredContact] = ()
     stored: Collection[str] = frozenset()
     """Ids of sets that have a repository somewhere."""
+    here: str = ""
+    """Name of this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,10 @@ def _take(
             return
         _put(_new(text, file, way), made, {**_difference(None, text), **_moved(None, file)})
         return
+    if isinstance(text, SetText):
+        text = succeeding(text, old.text, known.here)
+        if not is_same(text.owner, old.text.owner):
+            made.warnings.append(moved_sentence(text))
     changes = _difference(old.text, text)
     if not way.is_kept and old.file is not None and old.id not in known.left:
         if changes:

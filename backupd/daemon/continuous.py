@@ -179,7 +179,7 @@ class Continuous:
         wanted: dict[str, tuple[StoredSet, ContinuousText]] = {}
         for stored in self._known.sets:
             text = text_of(stored.text.continuous)
-            if text is not None and stored.text.enabled:
+            if text is not None and self._known.owners.runs(stored):
                 wanted[stored.id] = (stored, text)
         for set_id in [one for one in self._watched if one not in wanted]:
             await self._end(self._watched.pop(set_id))

@@ -21,55 +21,26 @@ from backupd.catalog.definitions import (
 from backupd.clock import Clock
 from backupd.daemon import seeding, volumes
 from backupd.daemon.config_plan import Known, Plan
+from backupd.daemon.naming import new_id, pick, refuse_taken
+from backupd.daemon.owners import Owners
 from backupd.destination.stores import check_known
 from backupd.errors import (
     ConflictError,
     DestinationNotFoundError,
     KeptInFileError,
-    NameTakenError,
-    NotFoundError,
     SetNotFoundError,
 )
 from backupd.model.places import is_place, lies_in
 from backupd.model.sets import DestinationText, ProxyText, SetText
 from backupd.model.store_access import Volume
-from backupd.rules import names
 from backupd.rules.definition_rules import check_destination, check_set, difference
 from backupd.rules.fixed_settings import refuse_fixed
+from backupd.rules.owner_rules import succeeding
 from backupd.rules.pool_rules import check_members, pools_with, renamed_member, with_place
 from backupd.settings.daemon_settings import DaemonSettings
 
-Stored = TypeVar("Stored", StoredSet, StoredDestination, StoredNotice, StoredContact)
 Write = Callable[[Connection], None]
 _Made = TypeVar("_Made")
-_NOUNS = {"b": "set", "d": "destination", "n": "notice", "c": "contact"}
-
-
-def pick(word: str, stored: Sequence[Stored], letter: str, missing: type[NotFoundError]) -> Stored:
-    """By name, id or the begin of one. letter: of ids of its kind. Raises `missing`, AmbiguousNameError."""
-    for one in stored:
-        if one.text.name == word:
-            return one
-    if names.is_id(word, letter):
-        identity = names.match_prefix(word, [one.id for one in stored], missing)
-        return next(one for one in stored if one.id == identity)
-    what = _NOUNS[letter]
-    raise missing(
-        f"no {what} is called '{word}'",
-        hint=f"bkctl {what} list shows what there is",
-        context={"candidates": [one.text.name for one in stored]},
-    )
-
-
-def refuse_taken(name: str, others: Sequence[StoredDefinition]) -> None:
-    """Raises NameTakenError where one of the others is called so."""
-    if any(one.text.name.casefold() == name.casefold() for one in others):
-        raise NameTakenError(f"the name {name} is taken", hint="choose another one")
-
-
-def new_id(letter: str, *, is_dry: bool) -> str:
-    """A new id; of what is only shown, none that could be taken for one."""
-    return letter + "0" * 32 if is_dry else rows.new_id(letter)
 
 
 class Definitions:
@@ -77,6 +48,7 @@ class Definitions:
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
+        self.owners = Owners(database)
         self._changing = asyncio.Lock()
         self.sets: list[StoredSet] = []
         self.destinations: list[StoredDestination] = []
@@ -106,6 +78,7 @@ class Definitions:
         self.sets, self.destinations, self.repositories, self.seedings = found
         self.notices = await asyncio.wrap_future(self._database.read(rows.notices))
         self.contacts = await asyncio.wrap_future(self._database.read(rows.contacts))
+        await self.owners.learn(self.sets)
 
     def adopt(self, settings: DaemonSettings) -> None:
         """Take over what new settings say of all destinations and sets."""
@@ -133,6 +106,12 @@ class Definitions:
     def find_set(self, set_id: str | None) -> StoredSet | None:
         """A set by its whole id. None: it was removed meanwhile, or none is meant."""
         return next((stored for stored in self.sets if stored.id == set_id), None)
+
+    def refuse_other_owner(self, set_id: str | None, what: str) -> None:
+        """Raises OtherOwnerError where it is a set of another machine, which alone can do that; empty: all can."""
+        stored = self.find_set(set_id)
+        if stored is not None and what:
+            self.owners.refuse_others(stored, what)
 
     def set_by_id(self, set_id: str) -> StoredSet:
         """A set by its whole id. Raises SetNotFoundError: it was removed meanwhile."""
@@ -167,7 +146,9 @@ class Definitions:
         make: runs on another thread.
         """
         async with self._changing:
-            known = Known(self.sets, self.destinations, self.left, self.notices, self.contacts, self._stored)
+            known = Known(
+                self.sets, self.destinations, self.left, self.notices, self.contacts, self._stored, self.owners.name
+            )
             plan = await asyncio.to_thread(make, known)
             if not dry_run:
                 if plan.changes:
@@ -213,7 +194,7 @@ class Definitions:
         """
         async with self._changing:
             self.refuse_kept(stored := self.set_by_id(stored.id))
-            text = await asyncio.to_thread(check_set, text, self.places)
+            text = succeeding(await asyncio.to_thread(check_set, text, self.places), stored.text, self.owners.name)
             if stored.id in self._stored:
                 refuse_fixed(stored.text, text)
             refuse_taken(text.name, [one for one in self.sets if one.id != stored.id])

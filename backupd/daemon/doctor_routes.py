@@ -29,29 +29,28 @@ async def examine(call: Call) -> Examination:
     """State, socket, clock, keys and settings of the daemon, each with its mend."""
     services = call.services
     sets, repositories = list(services.definitions.sets), list(services.definitions.repositories)
-    runs = await asyncio.wrap_future(services.database.read(rows.last_runs))
-    newest_ns = max((run.started_ns for run in runs if run.snapshot), default=0)
+    last = await asyncio.wrap_future(services.database.read(rows.last_runs))
+    newest_ns = max((run.started_ns for run in last if run.snapshot), default=0)
     keys, unreadable = await asyncio.to_thread(key_states, services.environment, sets, repositories)
-    scheduled = [one.text.name for one in sets if one.text.enabled and any(s.enabled for s in one.text.schedules)]
+    runs = [one for one in sets if services.definitions.owners.runs(one)]
+    scheduled = [one.text.name for one in runs if any(s.enabled for s in one.text.schedules)]
     notices = [one.text for one in services.definitions.notices]
     findings = [
         *await asyncio.to_thread(_of_places, services.places),
-        *await asyncio.to_thread(sleeping.findings, services.environment, _waking(sets)),
+        *await asyncio.to_thread(sleeping.findings, services.environment, _waking(runs)),
         *await asyncio.to_thread(other_starters.findings, services.environment, scheduled),
-        *await conditions.findings([one.text for one in sets if one.text.enabled], services.environment),
+        *await conditions.findings([one.text for one in runs], services.environment),
         *await try_mail(services.configuration.settings.smtp, services.definitions.proxy, notices, services.clock),
         _of_clock(services.clock.now_ns(), newest_ns),
         *_of_keys([(one.text.name, keys[one.id]) for one in sets if one.id in keys], unreadable),
-        *_of_settings([*services.warnings, *services.notices.warnings]),
-        *_of_sets(sorted(one.text.name for one in sets if one.text.enabled)),
+        *_of_settings([*services.warnings, *services.notices.warnings, *services.definitions.owners.warnings(sets)]),
+        *_of_sets(sorted(one.text.name for one in runs)),
     ]
     return Examination(findings=findings)
 
 
 def _waking(sets: Iterable[StoredSet]) -> list[str]:
-    return sorted(
-        one.text.name for one in sets if one.text.enabled and any(s.wake and s.enabled for s in one.text.schedules)
-    )
+    return sorted(one.text.name for one in sets if any(s.wake and s.enabled for s in one.text.schedules))
 
 
 def _of_places(places: DaemonPlaces) -> list[Finding]:

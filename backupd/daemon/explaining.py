@@ -37,7 +37,7 @@ def known_sets(known: Definitions) -> list[KnownSet]:
         KnownSet(
             taken_in=explain_order(known, ExplainOrder(place="", set_name=one.id, paths=[])),
             streams=[str(stream.kind) for stream in one.text.streams],
-            enabled=one.text.enabled,
+            enabled=known.owners.runs(one),
         )
         for one in known.sets
     ]

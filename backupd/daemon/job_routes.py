@@ -13,7 +13,7 @@ from backupd.catalog.definitions import StoredSet
 from backupd.catalog.jobs import JobFilter, StoredJob
 from backupd.daemon.gate import ACTORS, ADMINS, EVERYONE, RESTORERS, RUNNERS, WATCHERS, caller_of, check
 from backupd.daemon.outcome import Outcome
-from backupd.daemon.place_finding import find_home
+from backupd.daemon.place_finding import find_home, set_of
 from backupd.daemon.requests import BackupRequest, JobRequest
 from backupd.daemon.route import Call, Route
 from backupd.daemon.web_server import web
@@ -55,7 +55,9 @@ async def start_backup(call: Call) -> Started:
     known, jobs = call.services.definitions, call.services.jobs
     if wanted.all == bool(wanted.sets):
         raise UsageError("name sets, or all of them", hint="bkctl backup SET..., or bkctl backup --all")
-    named = [one for one in known.sets if one.text.enabled] if wanted.all else [known.set(w) for w in wanted.sets]
+    named = [one for one in known.sets if known.owners.runs(one)] if wanted.all else [known.set(w) for w in wanted.sets]
+    for one in named if not (wanted.dry_run or wanted.estimate) else ():
+        known.owners.refuse_others(one, "run")
     stored = list({one.id: one for one in named}.values())
     if not stored:
         raise SetNotFoundError("no set is enabled", hint="bkctl set create makes one, bkctl set enable lets one run")
@@ -124,7 +126,7 @@ async def start_restore(call: Call) -> Started:
     place, word = await find_home(call, order.place, set_name)
     selection = msgspec.structs.replace(order.selection, set_name=word)
     order = msgspec.structs.replace(order, place=place, selection=selection, caller=caller, streams=[])
-    stored = next((one for one in known.sets if set_name in (one.text.name, one.id)), None)
+    stored = set_of(known, set_name)
     made = await call.services.jobs.add(
         JobRequest(kind="restore", restore=order),
         set_id=stored.id if stored is not None else None,

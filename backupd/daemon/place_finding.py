@@ -9,10 +9,11 @@ from backupd.catalog import jobs as rows
 from backupd.catalog.definitions import StoredDestination, StoredSet
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.route import Call
-from backupd.errors import DestinationNotFoundError, RepositoryNotFoundError
+from backupd.errors import DestinationNotFoundError
 from backupd.model.places import inside, split_inside
 from backupd.repository.identity import is_id_text
 from backupd.rules import names
+from backupd.rules.owner_rules import read_owner
 
 
 class Found(NamedTuple):
@@ -29,6 +30,8 @@ def find_place(known: Definitions, word: str, set_name: str | None) -> Found:
     Raises SetNotFoundError, DestinationNotFoundError, RepositoryNotFoundError: nothing was stored yet.
     """
     stored = _known_set(known, set_name)
+    if stored is None and set_name is not None and (of_other := _of_other(known, word, set_name)) is not None:
+        return of_other
     if word:
         destination, rest = _destination(known, word)
         found = known.repository(stored.id, destination.id) if stored is not None else None
@@ -36,12 +39,59 @@ def find_place(known: Definitions, word: str, set_name: str | None) -> Found:
             return Found(inside(destination.text.place, found.repository), found.stored_set_id)
         if rest:
             return Found(inside(destination.text.place, rest), set_name)
+        if found is None and stored is not None and (host := _stored_by(known, stored)):
+            return Found(destination.text.place, f"{host}:{stored.text.name}")
         there = [one.repository for one in known.repositories if one.destination_id == destination.id]
         whole = destination.text.place
         return Found(inside(whole, there[0]) if len(there) == 1 else whole, set_name)
     if stored is None:
         stored = known.set(set_name) if set_name else _only_set(known)
+    if (host := _stored_by(known, stored)) and not any(one.set_id == stored.id for one in known.repositories):
+        return Found(known.destination(stored.text.to[0]).text.place, f"{host}:{stored.text.name}")
     return places_of(known, stored)[0]
+
+
+def set_of(known: Definitions, word: str | None) -> StoredSet | None:
+    """The set that SET or HOST:SET means, where it is known here."""
+    stored = _known_set(known, word)
+    if stored is not None or word is None:
+        return stored
+    host, name = names.split_host(word)
+    stored = _known_set(known, name) if host is not None else None
+    return stored if stored is not None and host in _hosts_of(known, stored) else None
+
+
+def _hosts_of(known: Definitions, stored: StoredSet) -> list[str]:
+    """Names of the machines that a set belongs to or belonged to, this one too."""
+    owner = known.owners.view(stored)
+    return [known.owners.name, owner.name, *owner.after]
+
+
+def _stored_by(known: Definitions, stored: StoredSet) -> str:
+    """The machine that stores a set, or did last, where this one did not; empty: this one does."""
+    owner = read_owner(stored.text.owner or "")
+    former = (owner.after or [""])[0]
+    return former if known.owners.is_own(stored) else owner.name or former
+
+
+def _of_other(known: Definitions, word: str, set_name: str) -> Found | None:
+    """HOST:SET of a set that is known here; its repository at the place is found by who opens it.
+
+    None: it is not known, or a repository is named.
+    """
+    stored = set_of(known, set_name)
+    if stored is None:
+        return None
+    host, name = names.split_host(set_name)
+    if host == known.owners.name:
+        found = find_place(known, word, stored.text.name)
+        return found if found.set_name is None or ":" in found.set_name else Found(found[0], f"{host}:{found[1]}")
+    destination, rest = _destination(known, word or stored.text.to[0])
+    at = known.repository(stored.id, destination.id)
+    if at is not None and known.owners.is_own(stored) and not rest:
+        # Its history goes on there.
+        return Found(inside(destination.text.place, at.repository), f"{host}:{at.stored_set_id}")
+    return Found(destination.text.place, f"{host}:{name}") if not rest else None
 
 
 async def find_home(call: Call, word: str, set_name: str | None) -> Found:
@@ -65,9 +115,7 @@ def places_of(known: Definitions, stored: StoredSet) -> list[Found]:
         if one is not None
     ]
     if not found:
-        raise RepositoryNotFoundError(
-            f"nothing of {stored.text.name} is stored yet", hint=f"run it first: bkctl backup {stored.text.name}"
-        )
+        raise known.owners.nothing_stored(stored)
     return found
 
 

@@ -27,6 +27,7 @@ from backupd.model.purge_orders import PurgeOrder
 from backupd.model.sets import DestinationText, SetText
 from backupd.model.streams import StreamOrder, StreamText
 from backupd.model.tolerance import ToleranceOrder
+from backupd.rules.owner_rules import read_owner
 from backupd.rules.tolerance_checking import drop_permille
 from backupd.settings.secrets import read_secret
 from backupd.sizes import parse_duration, parse_parity, parse_size
@@ -174,7 +175,8 @@ def own_repository(
             place = definitions.destination(sibling.destination_id).text.place
             origin = inside(place, sibling.repository)
             return OwnRepository(repository=sibling.repository, copied_from=origin), sibling.stored_set_id
-    return OwnRepository(repository="r" + stored.id[1:], adopts=True), stored.id
+    former = read_owner(stored.text.owner).after if stored.text.owner is not None else None
+    return OwnRepository(repository="r" + stored.id[1:], adopts=True, after=former or []), stored.id
 
 
 def unlocked(order: Unlocked, text: SetText) -> Unlocked:

@@ -30,6 +30,7 @@ async def start_purge(call: Call) -> Started:
         )
     stored = stored_set(known, order)
     request = JobRequest(kind="purge", purge=order)
+    known.refuse_other_owner(stored.id if stored is not None else None, request.owners_verb)
     made = await call.services.jobs.add(
         request,
         set_id=stored.id if stored is not None else None,

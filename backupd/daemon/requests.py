@@ -63,6 +63,20 @@ class JobRequest(Struct, frozen=True, kw_only=True):
         """Whether a restarted daemon begins it again: not what gives so much space back, which would be done twice."""
         return self.free is None or not self.free.has_target
 
+    @property
+    def destinations(self) -> list[str]:
+        """Ids of those of a backup; empty: all of the set's."""
+        return self.backup.to if self.backup is not None else []
+
+    @property
+    def owners_verb(self) -> str:
+        """What only the machine can do that the set belongs to; empty: any machine can do it."""
+        if self.backup is not None and not self.backup.dry_run:
+            return "run"
+        if self.free is not None and not self.free.dry_run:
+            return "free"
+        return "purge" if self.purge is not None and self.purge.set_names else ""
+
     def stored(self) -> bytes:
         """For the catalog; a secret that came with the order stays in memory alone."""
         kept = self

@@ -14,7 +14,7 @@ from backupd.catalog.definitions import StoredDestination, StoredRepository, Sto
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.live_job import LiveJob
 from backupd.daemon.outcome import GOOD, Outcome, fields, with_part
-from backupd.errors import BackupError, RepositoryNotFoundError
+from backupd.errors import BackupError
 from backupd.model.orders import RetentionOrder, Unlock
 from backupd.model.places import inside
 from backupd.model.retention import RetentionText, policy_of
@@ -83,14 +83,13 @@ async def retention_order(known: Definitions, order: RetentionOrder) -> Retentio
     Raises SetNotFoundError, DestinationNotFoundError, RepositoryNotFoundError, KeyMissingError.
     """
     stored = known.set(order.set_name)
+    if order.apply:
+        known.owners.refuse_others(stored, "apply the retention policy of")
     name = order.place or stored.text.to[0]
     destination = known.destination(name)
     repository = known.repository(stored.id, destination.id)
     if repository is None:
-        raise RepositoryNotFoundError(
-            f"nothing of {stored.text.name} is stored in {destination.text.name} yet",
-            hint=f"run it first: bkctl backup {stored.text.name}",
-        )
+        raise known.owners.nothing_stored(stored, f"in {destination.text.name}")
     made = await asyncio.to_thread(order_at, stored, destination, repository)
     unlock = order.unlock if order.unlock.secret is not None else made.unlock
     return msgspec.structs.replace(made, apply=order.apply, plan=order.plan, unlock=unlock)

@@ -96,8 +96,9 @@ async def _assemble(
     places: DaemonPlaces, clock: Clock, environment: Mapping[str, str], database: Database, signals: _Signals
 ) -> tuple[Services, Server]:
     definitions = Definitions(database, clock)
-    await definitions.reload()
     for_jobs = _environment_of_jobs(environment, places)
+    await definitions.owners.find_out(for_jobs)
+    await definitions.reload()
     notices = Notices(database, definitions, clock, for_jobs)
     told = partial(tell_credentials, notices)
     configuration = Configuration(places.config, database, definitions, clock, told)

@@ -33,7 +33,7 @@ async def next_runs(call: Call) -> NextRuns:
 
 
 def _view(call: Call, stored: StoredSet, text: ScheduleText) -> ScheduleView:
-    ahead, is_on = call.services.scheduler.ahead, text.enabled and stored.text.enabled
+    ahead, is_on = call.services.scheduler.ahead, text.enabled and call.services.scheduler.ahead.runs(stored)
     zone = ahead.zone_of(stored.text)
     begins = ahead.begins(stored, schedule_of(text)) if is_on else None
     return ScheduleView(

@@ -61,7 +61,7 @@ class Scheduler:
         self, database: Database, known: Definitions, jobs: Jobs, clock: Clock, environment: Mapping[str, str]
     ) -> None:
         self._database, self._definitions, self._jobs, self._clock = database, known, jobs, clock
-        self.ahead = ComingRuns(clock, environment, self._decided)
+        self.ahead = ComingRuns(clock, environment, self._decided, known.owners.runs)
         self._due = DueRuns(database, jobs, clock, self._why_held)
         self._retries = Retries(jobs, known, self.ahead)
         self._handled: dict[tuple[str, str], Handled] = {}
@@ -155,7 +155,7 @@ class Scheduler:
     async def _understood(self, stored: StoredSet, text: ScheduleText, zone: tzinfo, now: datetime) -> _Known:
         """What a schedule says; one that is new, or says something else than before, begins now."""
         key = (stored.id, text.name)
-        is_on = text.enabled and stored.text.enabled
+        is_on = text.enabled and self.ahead.runs(stored)
         when = next(kind for kind in WHEN if getattr(text, kind) is not None)
         rule = f"{when} {getattr(text, when)} {text.days or ''} {zone} {'on' if is_on else 'off'}"
         known = self._known.get(key)

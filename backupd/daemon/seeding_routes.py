@@ -38,6 +38,7 @@ async def start_seeding(call: Call) -> Started:
     runs = await asyncio.wrap_future(services.database.read(rows.last_runs))
     wanted = _wanted(known, destination, asked.sets, runs)
     for one in wanted:
+        known.owners.refuse_others(one, "store")
         busy = services.jobs.is_busy(one.id)
         if busy is not None:
             raise BusyError(

@@ -19,7 +19,7 @@ class ServiceStatus:
         services = self._services
         counts = services.jobs.counts()
         running, waiting = counts["running"], counts["queued"]
-        parts = [_count(sum(one.text.enabled for one in services.definitions.sets), "set")]
+        parts = [_count(sum(map(services.definitions.owners.runs, services.definitions.sets)), "set")]
         if running or waiting:
             parts.append(f"{_count(running, 'job')} running, {waiting} waiting")
         else:

@@ -50,6 +50,7 @@ def view(stored: StoredSet, known: Definitions, shortcuts: list[ShortcutView] | 
             if one.set_id == stored.id and one.destination_id in places
         ],
         shortcuts=shortcuts,
+        owner=known.owners.view(stored),
     )
 
 
@@ -66,7 +67,9 @@ async def show_set(call: Call) -> SetView:
     shown = view(stored, known, await views_of(stored.text, call.services.environment))
     configuration = call.services.configuration
     origins = origins_of(stored, configuration.policy, configuration.setting_views())
-    return msgspec.structs.replace(shown, origins=origins)
+    gap = call.services.scheduler.ahead.gap_of(stored.text)
+    limit = 2 * int(gap.total_seconds()) if gap is not None else None
+    return msgspec.structs.replace(shown, origins=origins, limit_seconds=limit)
 
 
 async def create_set(call: Call) -> SetChange:

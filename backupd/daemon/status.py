@@ -14,6 +14,7 @@ from backupd.daemon import area_figures, deciding, growth, quotas
 from backupd.daemon.run_records import traffic_of
 from backupd.daemon.seeding import Seedings
 from backupd.errors import AttentionError, DamageError, NotFoundError
+from backupd.model.api import OwnerView
 from backupd.model.quotas import AccountUse
 from backupd.model.sets import SetText
 from backupd.model.status import (
@@ -73,6 +74,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     repositories: Sequence[StoredRepository] = ()
     discarded: deciding.Discarded = frozenset()
     growths: growth.Growths = {}
+    owners: Mapping[str, OwnerView] = {}
+    """By set id; what is not in it is this machine's."""
 
 
 def report(facts: Facts, now_ns: int, max_age_seconds: int | None = None) -> StatusReport:
@@ -97,12 +100,13 @@ def _set_status(
     now_ns: int,
     max_age_seconds: int | None,
 ) -> SetStatus:
-    text = stored.text
+    text, owner = stored.text, facts.owners.get(stored.id)
+    is_enabled = text.enabled and (owner is None or owner.is_here)
     coming = facts.coming.get(stored.id)
     limit = max_age_seconds if max_age_seconds is not None else _own_limit(text, coming)
     runs = [run for run in facts.runs if run.set_id == stored.id]
     copies = [
-        _copy(stored, destinations[name], runs, now_ns, limit, facts)
+        _copy(stored, destinations[name], runs, now_ns, (limit, is_enabled), facts)
         for name in text.to
         if name in destinations
     ]
@@ -117,17 +121,18 @@ def _set_status(
     return SetStatus(
         set=text.name,
         id=stored.id,
-        is_enabled=text.enabled,
+        is_enabled=is_enabled,
         max_age=text.max_age,
         max_age_seconds=limit,
         underway=facts.underway.get(stored.id),
         next_ns=coming.next_ns if coming is not None else None,
-        is_continuous=bool(text.continuous) and text.enabled,
+        is_continuous=bool(text.continuous) and is_enabled,
         next_schedule=coming.schedule if coming is not None else None,
         last_run=_fact_of_job(ended) if ended is not None else None,
         key=facts.keys.get(stored.id, "unmade"),
         grade=grade,
         copies=copies,
+        owner=owner.name if owner is not None and not owner.is_here else None,
     )
 
 
@@ -151,9 +156,10 @@ def _copy(
     destination: StoredDestination,
     runs: Sequence[StoredRun],
     now_ns: int,
-    limit: int | None,
+    asked: tuple[int | None, bool],
     facts: Facts,
 ) -> CopyStatus:
+    """asked: how old its newest snapshot may be, and whether anything is asked of it at all."""
     here = sorted((run for run in runs if run.destination_id == destination.id), key=lambda run: run.finished_ns)
     backups = [run for run in here if run.kind == "backup"]
     # What was purged is no backup any more.
@@ -163,7 +169,7 @@ def _copy(
     verified = next((run for run in reversed(here) if run.kind == "check" and run.exit_code == 0), None)
     snapshot_ns = _began_ns(good) if good is not None else None
     age = (now_ns - snapshot_ns) // 1_000_000_000 if snapshot_ns is not None else None
-    verdict, reason = _judge(age, limit, _damage(here), is_enabled=stored.text.enabled)
+    verdict, reason = _judge(age, asked[0], _damage(here), is_enabled=asked[1])
     newest = next((entry for run in reversed(backups) for entry in _places(run) if "free_bytes" in entry), {})
     grown = facts.growths.get((stored.id, destination.id))
     seeding = facts.seedings.get(destination.id)

@@ -71,6 +71,7 @@ async def report_of(
             *services.warnings,
             *services.notices.warnings,
             *services.continuous.warnings,
+            *known.owners.warnings(known.sets),
             *filter(None, [services.metrics_port.problem]),
             *problems,
         ],
@@ -79,6 +80,7 @@ async def report_of(
         repositories=known.repositories,
         discarded=discarded,
         growths=growths,
+        owners={one.id: known.owners.view(one) for one in sets},
     )
     return status.report(facts, now_ns, max_age_seconds)
 

@@ -26,6 +26,8 @@ async def overview(call: Call) -> Overview:
         jobs_queued=counts["queued"],
         warnings=services.warnings,
         roles=sorted(call.peer.roles),
+        host=services.definitions.owners.name,
+        host_id=services.definitions.owners.id,
     )
 
 

@@ -116,7 +116,9 @@ def _with_policy(call: Call, stored: StoredSet, order: FreeOrder) -> FreeOrder:
 
 async def start_free(call: Call) -> Started:
     """Queue a freeing for each set at each place where it is stored, or at the one that the order names."""
-    order = call.body.order
+    order, known = call.body.order, call.services.definitions
+    for one in map(known.set, order.set_names if not order.dry_run else ()):
+        known.owners.refuse_others(one, "free")
     if order.has_target:
         return await _start_target(call, order)
 
@@ -133,7 +135,7 @@ async def _start_target(call: Call, order: FreeOrder) -> Started:
     if not order.dry_run:
         check(call.peer, ADMINS)
     known = call.services.definitions
-    sets = {one.id: one for one in ([known.set(word) for word in order.set_names] or known.sets)}
+    sets = {one.id: one for one in ([known.set(word) for word in order.set_names] or _freed(call))}
     if len(sets) > 1:
         raise UsageError(
             f"--target is about one set, and {len(sets)} are named",
@@ -159,7 +161,8 @@ async def _queue(
     """For each set that the order names, at each of its places. Raises RepositoryNotFoundError."""
     known, jobs = call.services.definitions, call.services.jobs
     named = [known.set(word) for word in order.set_names]
-    wanted = [(one, found) for one in named or known.sets for found in _where(call, one, order.place, bool(named))]
+    every = _freed(call) if isinstance(order, FreeOrder) else known.sets
+    wanted = [(one, found) for one in named or every for found in _where(call, one, order.place, bool(named))]
     if not wanted:
         raise RepositoryNotFoundError("nothing is stored yet", hint="run a set first: bkctl backup --all")
     started: list[JobView] = []
@@ -167,6 +170,12 @@ async def _queue(
         made = await jobs.add(request(one, found), set_id=one.id, set_name=one.text.name, uid=call.peer.uid)
         started.append(view(made.stored, call))
     return Started(jobs=started)
+
+
+def _freed(call: Call) -> list[StoredSet]:
+    """Those that a freeing of all sets is about."""
+    known = call.services.definitions
+    return [one for one in known.sets if known.owners.is_own(one)]
 
 
 def _where(call: Call, stored: StoredSet, word: str, is_named: bool) -> list[Found]:

@@ -45,6 +45,19 @@ class SettingView(Struct, frozen=True, kw_only=True):
     """File and line, or `default`."""
 
 
+class OwnerView(Struct, frozen=True, kw_only=True):
+    """The machine that a set belongs to."""
+
+    name: str
+    """Its host name, else the begin of its host id."""
+    id: str | None
+    """Its host id, where it is known."""
+    after: list[str]
+    """Hosts that it belonged to before, whose snapshots its own go on with."""
+    is_here: bool
+    """Whether it is the machine of this daemon, and the set runs here."""
+
+
 class SetView(Struct, frozen=True, kw_only=True):
     """A backup set."""
 
@@ -59,6 +72,9 @@ class SetView(Struct, frozen=True, kw_only=True):
     """What those among its sources mean now; None: that was not looked up."""
     origins: list[SettingView] | None = None
     """Each setting as it holds, with where it comes from; None: nobody asked."""
+    owner: OwnerView | None = None
+    limit_seconds: int | None = None
+    """Two of its longest intervals, whoever runs it; None: that was not looked up, or it has none."""
 
 
 class SetList(Struct, frozen=True, kw_only=True):
@@ -325,6 +341,10 @@ class Overview(Struct, frozen=True, kw_only=True):
     warnings: list[str]
     roles: list[str]
     """Of the caller."""
+    host: str = ""
+    """Name of the machine."""
+    host_id: str = ""
+    """32 hex digits."""
 
 
 class Nothing(Strict, frozen=True, kw_only=True):

@@ -75,6 +75,8 @@ class OwnRepository(Strict, frozen=True, kw_only=True):
     """PLACE/ID where the set has it already: keys and keyring are taken from there."""
     copied_access: StoreAccess = NO_ACCESS
     """To that place."""
+    after: list[str] = []
+    """With `adopts`: hosts that the set belonged to before; what one of them stored goes on, or nothing begins."""
 
 
 class FurtherPlace(Strict, frozen=True, kw_only=True):

@@ -94,6 +94,17 @@ class ContinuousText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What of the sources is watched; empty: all of them."""
 
 
+class OwnerText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The machine that a set belongs to: the only one that runs it."""
+
+    name: str = ""
+    """First label of its host name."""
+    id: str | None = None
+    """Its host id, 32 hex digits; then the name is only shown."""
+    after: list[str] | None = None
+    """Hosts that it belonged to before, the last one first: what they stored of it goes on. `[]`: it begins anew."""
+
+
 class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A backup set: what, where to, how."""
 
@@ -184,6 +195,8 @@ class SetText(Text, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """A size; with `cache: auto` the chunks of smaller files are not kept; none: 500KB."""
     run_as: str | None = None
     """Login name: its sources are read with that user's rights; none: with the daemon's."""
+    owner: str | OwnerText | None = None
+    """The machine that it belongs to, by name or host id; none: this one."""
 
     @property
     def filter_words(self) -> FilterWords:

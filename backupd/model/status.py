@@ -144,6 +144,8 @@ class SetStatus(Struct, frozen=True, kw_only=True):
     grade: Grade
     copies: list[CopyStatus]
     """One for each of its destinations, in the set's order."""
+    owner: str | None = None
+    """The machine that it belongs to and that alone runs it; None: this one."""
 
 
 class StatusReport(Struct, frozen=True, kw_only=True):

@@ -26,7 +26,8 @@ from backupd.model.store_access import NO_ACCESS
 from backupd.operations.context import JobContext
 from backupd.operations.healed import HealedBlocks
 from backupd.operations.index_rebuild import read_missing
-from backupd.operations.places import OpenPlace, unlock
+from backupd.operations.places import OpenPlace
+from backupd.operations.unlocking import unlock
 from backupd.repository import identity
 from backupd.repository.block_listing import list_blocks
 from backupd.repository.index_loading import publish

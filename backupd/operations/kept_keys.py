@@ -6,7 +6,7 @@ import msgspec
 
 from backupd.errors import BackupError
 from backupd.operations.context import JobContext
-from backupd.operations.places import secret_of
+from backupd.operations.unlocking import secret_of
 from backupd.repository.key_management import slots_of
 from backupd.repository.opening import OpenRepository
 from backupd.seal.slot import Slot, secret_from_text, secret_to_text

@@ -9,7 +9,8 @@ from backupd.model import events
 from backupd.model.orders import KeyOrder
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.kept_keys import slots_of_kept
-from backupd.operations.places import open_place, secret_of, writing
+from backupd.operations.places import open_place, writing
+from backupd.operations.unlocking import secret_of
 from backupd.repository import key_management
 from backupd.repository.opening import NewSlot, OpenRepository, epoch_number, list_slots
 from backupd.seal.slot import new_secret, secret_from_text, secret_to_text

@@ -26,14 +26,15 @@ from backupd.errors import (
     SnapshotNotFoundError,
     StateError,
 )
-from backupd.model.orders import Selection
+from backupd.model.orders import Selection, SnapshotListOrder
 from backupd.model.places import is_url, split_inside
 from backupd.model.store_access import StoreAccess
 from backupd.model.work import RepositorySetup
 from backupd.operations import rollback_alarm
 from backupd.operations.context import JobContext
 from backupd.operations.healed import HealedBlocks
-from backupd.repository import identity, opening
+from backupd.operations.unlocking import not_here, unlock
+from backupd.repository import identity
 from backupd.repository.index_loading import LoadedIndex, load_index
 from backupd.repository.opening import OpenRepository
 from backupd.repository.ranged_index import RangedIndex
@@ -41,9 +42,8 @@ from backupd.repository.reader import ChunkPlaces, ChunkReader, SegmentReader, w
 from backupd.repository.records import Records
 from backupd.rules import names, picking
 from backupd.rules.picking import SnapshotRecord
-from backupd.seal.slot import secret_from_text
 from backupd.settings.directories import ensure
-from backupd.settings.keys import KeyStore, key_in
+from backupd.settings.keys import KeyStore
 from backupd.settings.writer_mark import WriterMark
 from backupd.sizes import format_seconds
 from backupd.snapshot import naming
@@ -156,11 +156,61 @@ def open_place(context: JobContext) -> OpenPlace:
         address, repository = split_place(context.order.place)
         opened = context.open_store(address, "reader", context.order.access)
         if repository is None:
-            repository = identity.choose(opened, opened.top_names())
+            top_names = opened.top_names()
+            repository = _holder(context, opened, address, top_names) or identity.choose(opened, top_names)
     whole: Destination = opened
     if context.order.caller is not None:
         whole = ReadWithOwnRights(whole, context.rights)
     return open_repository(context, whole, address, repository, context.order.access)
+
+
+def readable_repositories(
+    context: JobContext, whole: Destination, address: str, access: StoreAccess, top_names: list[str]
+) -> Iterator[tuple[str, Listing | None]]:
+    """Each repository at a place with what it holds; None where no key of it is at hand, or it can't be read: told."""
+    kept = set(KeyStore(context.directories.data).repository_ids())
+    for repository in identity.list_repositories(whole, top_names):
+        if repository not in kept and context.order.unlock.secret is None:
+            yield repository, None
+            continue
+        try:
+            listing = list_snapshots(open_repository(context, whole, address, repository, access))
+        except BackupError as error:
+            context.warn(f"{address}/{repository} is passed over: {error.message}")
+            yield repository, None
+            continue
+        yield repository, listing
+
+
+def _holder(context: JobContext, whole: Destination, address: str, top_names: list[str]) -> str | None:
+    """Of several repositories at a place the one that holds the order's HOST:SET; None where it names none.
+
+    Raises KeyMissingError, RepositoryNotFoundError.
+    """
+    order = context.order
+    asked = order if isinstance(order, SnapshotListOrder) else getattr(order, "selection", None)
+    words = [asked.set_name] if asked is not None else getattr(order, "set_names", [])
+    word = words[0] if len(words) == 1 else None
+    host, name = names.split_host(word) if word is not None else (None, "")
+    if word is None or host is None or len(identity.list_repositories(whole, top_names)) < 2:
+        return None
+    newest: dict[str, int] = {}
+    closed: list[str] = []
+    for repository, listing in readable_repositories(context, whole, address, order.access, top_names):
+        if listing is None:
+            closed.append(repository)
+            continue
+        times = [
+            one.started_ns
+            for _, one in listing.found
+            if picking.is_of_host(one.host_name, host)
+            and (name == one.set_name or (names.is_id(name, "b") and naming.set_id_text(one.set_id).startswith(name)))
+        ]
+        if times:
+            newest[repository] = max(times)
+    if not newest:
+        raise not_here(context, word, address, closed)
+    return max(newest, key=lambda one: newest[one])
 
 
 def open_repository(
@@ -180,41 +230,6 @@ def open_repository(
     place = OpenPlace(address, access, whole, opened, Records(opened), ensure(cache), healed)
     rollback_alarm.look(context, place.records, seen_snapshots_path(context, place), whole.shown)
     return place
-
-
-def unlock(context: JobContext, below: Destination, repository: str) -> OpenRepository:
-    """Open with the given secret, else the kept key, else as unencrypted. Raises KeyMissingError, WrongKeyError."""
-    repository_id = bytes.fromhex(repository[1:])
-    given = context.order.unlock.secret
-    if given is not None:
-        return opening.unlock(below, repository_id, secret_of(given))
-    store = KeyStore(context.directories.data)
-    with context.rights.raised():
-        kept = store.load(repository)
-    if kept is not None:
-        if kept.warning:
-            context.warn(kept.warning)
-        secret = secret_from_text(kept.secret)
-        if secret is None:
-            raise KeyMissingError(
-                f"the key in {store.path_of(repository)} is not whole: a character of it is wrong",
-                hint="compare its last line with the key sheet, or give the key by --password-file",
-            )
-        return opening.unlock(below, repository_id, secret, kept.slot)
-    opened = opening.unlock_clear(below, repository_id)
-    if opened is None:
-        raise KeyMissingError(
-            f"no key for repository {repository[:9]} is kept here",
-            hint=f"copy its .key file to {store.directory}, or give password or key by --password-file",
-            context={"key_directory": store.directory, "repository": repository},
-        )
-    return opened
-
-
-def secret_of(given: bytes) -> bytes:
-    """A given secret: the key in it where it is the text of a key file, else as it is."""
-    key = key_in(given.decode(errors="replace"))
-    return key.encode() if secret_from_text(key) is not None else given
 
 
 def seen_snapshots_path(context: JobContext, place: OpenPlace) -> str:

@@ -33,11 +33,11 @@ def run(order: SnapshotVersionsOrder, context: JobContext) -> events.Done:
     choice = order.selection
     records = [to_record(at) for at in listing.found]
     set_id = picking.choose_set(records, choice.set_name, choice.host_name, choice.paths, context.host.name)
-    snapshots = [
-        at.snapshot
-        for at in listing.found
-        if naming.set_id_text(at.snapshot.set_id) == set_id and (at.snapshot.is_complete or choice.incomplete)
-    ]
+    host = picking.host_of(choice.set_name, choice.host_name)
+    of_set = [at.snapshot for at in listing.found if naming.set_id_text(at.snapshot.set_id) == set_id]
+    last = max((one for one in of_set if picking.is_of_host(one.host_name, host)), key=lambda one: one.started_ns)
+    # Of another machine the same path is another file.
+    snapshots = [one for one in of_set if one.is_of_machine(last) and (one.is_complete or choice.incomplete)]
     trees = snapshot_tree.open_trees(context, place)
     damaged: dict[str, str] = {}
     found = versions_of(choice.paths, snapshots, trees, partial(note_damage, context, damaged))

@@ -98,7 +98,9 @@ def _of_set(context: JobContext, order: SnapshotListOrder, found: Sequence[Snaps
         return [at.snapshot for at in found if order.host_name in (None, at.snapshot.host_name)]
     records = [to_record(at) for at in found]
     chosen = picking.choose_set(records, order.set_name, order.host_name, own_host=context.host.name)
-    return [at.snapshot for at in found if naming.set_id_text(at.snapshot.set_id) == chosen]
+    host = picking.host_of(order.set_name, order.host_name)
+    of_set = [at.snapshot for at in found if naming.set_id_text(at.snapshot.set_id) == chosen]
+    return [one for one in of_set if picking.is_of_host(one.host_name, host)]
 
 
 def _notes(context: JobContext, place: OpenPlace) -> dict[bytes, Noted]:

@@ -201,4 +201,6 @@ def dated_of(found: Sequence[tuple[str, Snapshot]], notes: Mapping[bytes, Noted]
         is_pinned=any(noted.is_pinned for noted in by_id.values()),
         tags=tags,
         is_far_fewer=bool(snapshot.statistics.get(FEWER)),
+        host_id=snapshot.host_id.hex(),
+        host=snapshot.host_name,
     )

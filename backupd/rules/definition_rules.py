@@ -23,6 +23,7 @@ from backupd.rules.command_rules import check_commands, check_login
 from backupd.rules.condition_rules import check_conditions
 from backupd.rules.continuous import check_continuous
 from backupd.rules.filter_checking import check_filters
+from backupd.rules.owner_rules import check_owner
 from backupd.rules.pool_rules import check_pool_text, places_of, refuse_members
 from backupd.rules.retention.checking import check_retention
 from backupd.rules.schedules.checking import check_schedules
@@ -146,7 +147,7 @@ def check_set(text: SetText, destinations: Mapping[str, DestinationText | None])
     check_continuous(name, text.continuous, sources, follows_links=text.follow_links)
     retention, retention_at = check_retention(name, text.retention, text.retention_at, text.to)
     sources = list(dict.fromkeys(sources))
-    kept = {"retention": retention, "retention_at": retention_at}
+    kept = {"retention": retention, "retention_at": retention_at, "owner": check_owner(name, text.owner)}
     return msgspec.structs.replace(
         text, name=name, sources=sources, schedules=check_schedules(name, text.schedules), **kept
     )

@@ -48,7 +48,8 @@ def pick(
     set_name, host_name = selection.set_name, selection.host_name
     if not (by_id and set_name is None and host_name is None):
         set_id = choose_set(records, set_name, host_name, selection.paths, own_host)
-        records = [record for record in records if record.set_id == set_id]
+        host = host_of(set_name, host_name)
+        records = [one for one in records if one.set_id == set_id and is_of_host(one.host, host)]
     if by_id:
         found = names.match_prefix(selection.as_of, (record.id for record in records), SnapshotNotFoundError)
         return max((record for record in records if record.id == found), key=lambda record: record.is_complete)
@@ -62,6 +63,19 @@ def pick(
     if selection.as_of == "latest":
         return max(fit, key=_order)
     return _as_of(fit, moments.parse(selection.as_of, now, zone), zone)
+
+
+def host_of(set_name: str | None, host_name: str | None) -> str | None:
+    """The host whose snapshots are meant: of HOST:SET, else as it is named apart; None: whoever made them.
+
+    A set that moved from one machine to another has snapshots of both. Raises UsageError.
+    """
+    return (names.split_host(set_name)[0] if set_name is not None else None) or host_name
+
+
+def is_of_host(name: str, wanted: str | None) -> bool:
+    """Whether a host of that name is meant; None: each is. Names of hosts mind no case."""
+    return wanted is None or name.casefold() == wanted.casefold()
 
 
 def _by_id_alone(records: Sequence[SnapshotRecord], selection: Selection) -> Selection:
@@ -89,7 +103,7 @@ def choose_set(
     if set_name is not None:
         prefix, wanted = names.split_host(set_name)
         wanted_host = prefix or host_name
-    of_host = [record for record in records if wanted_host is None or record.host == wanted_host]
+    of_host = [record for record in records if is_of_host(record.host, wanted_host)]
     if not of_host:
         where = "is here" if wanted_host is None else f"of the host {wanted_host} is here"
         raise SetNotFoundError(f"no snapshot {where}", context=_candidates(records))

@@ -1,8 +1,8 @@
 """Which snapshots are dropped so that so much space is given back (`free --target`); pure (FEATURES 7.6).
 
 First those that the policies drop anyway, then the others, each time the oldest first. Never: a set's newest complete
-snapshot, what is pinned or has a tag that the policy keeps, what is dated in the future, what a writer under way builds
-on, anything of a set that nobody named.
+snapshot, nor that of a machine which it belonged to before, what is pinned or has a tag that the policy keeps, what is
+dated in the future, what a writer under way builds on, anything of a set that nobody named.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 
 from backupd.model.retention import RetentionText
 from backupd.rules.retention.plan_ids import plan_id
-from backupd.rules.retention.planning import FUTURE, NEWEST, PINNED, TAGGED, DatedSnapshot, plan
+from backupd.rules.retention.planning import FUTURE, NEWEST, OF_HOST, PINNED, TAGGED, DatedSnapshot, plan
 
 Holder = Literal["newest", "future", "pinned", "tagged", "writer", "unfinished", "other_sets"]
 """Why a snapshot is not dropped, whatever the target."""
@@ -112,7 +112,7 @@ def order_of(sets: Sequence[Named], now: datetime, zone: tzinfo) -> Order:
 
 
 def _holder(reasons: Sequence[str]) -> Holder | None:
-    if NEWEST in reasons:
+    if NEWEST in reasons or any(reason.startswith(OF_HOST) for reason in reasons):
         return "newest"
     if FUTURE in reasons:
         return "future"

@@ -18,7 +18,9 @@ from backupd.rules.definition_rules import check_destination, check_set, places_
 from backupd.rules.filter_checking import filter_warnings
 from backupd.rules.notice_rules import check_contact, check_notice
 from backupd.rules.option_policy import filled, refuse
+from backupd.rules.owner_rules import read_owner
 from backupd.settings.accounts import reader_of
+from backupd.settings.host import host_name
 from backupd.settings.user_directories import unknown
 from backupd.settings.yaml_text import Located, load_located
 from backupd.settings.zone import find_zone
@@ -199,6 +201,9 @@ def _look_around(written: Written[SetText], found: Documents) -> None:
     except BackupError as error:
         located = written.explained(type(error)(error.message, hint=error.hint, context={"at": ["time_zone"]}))
         found.errors.append(located)
+    if _is_elsewhere(written.text):
+        # Of its users, and where its secrets lie, only that machine can tell.
+        return
     _look_for_secret(written, "password", written.text.password, found)
     try:
         reader_of(written.text.run_as)
@@ -208,6 +213,12 @@ def _look_around(written: Written[SetText], found: Documents) -> None:
         trouble = unknown(word)
         if trouble:
             found.missing.append(f"{written.document.where(*written.steps, 'sources', at)}: {word}: {trouble}")
+
+
+def _is_elsewhere(text: SetText) -> bool:
+    """Whether a set names another machine as its owner."""
+    name = read_owner(text.owner).name if text.owner is not None else ""
+    return bool(name) and name.casefold() != host_name().casefold()
 
 
 def _look_for_secret(

@@ -16,6 +16,7 @@ from backupd.settings.directories import ensure
 from backupd.state_errors import translated
 
 _ID = re.compile(rb"[0-9a-f]{32}")
+_PLAIN = ("host.id", "state.id")
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -41,15 +42,26 @@ def read_host(state: str, machine: str) -> Host:
     another one, to which the directory was copied or which shares it, others are drawn and kept beside them.
     Raises UsageError for a damaged id, AccessError, StateFullError.
     """
-    ensure(state)
-    names, is_new_copy = ("host.id", "state.id"), False
-    if machine and _read_or_draw(os.path.join(state, "machine.id"), machine) != machine:
-        names = (f"host-{machine}.id", f"state-{machine}.id")
-        is_new_copy = not os.path.exists(os.path.join(state, names[0]))
+    names = _names(state, machine)
+    # The daemon may have drawn the host's before.
+    is_new_copy = names != _PLAIN and not os.path.exists(os.path.join(state, names[1]))
     host_id, state_id = (_read_or_draw(os.path.join(state, name)) for name in names)
     return Host(
         host_id=host_id, state_id=state_id, boot_id=_boot_id(), name=host_name(), is_new_copy=is_new_copy
     )
+
+
+def read_host_id(state: str, machine: str) -> str:
+    """The host's id alone, drawn where it is not there. Arguments and errors as of `read_host`."""
+    return _read_or_draw(os.path.join(state, _names(state, machine)[0]))
+
+
+def _names(state: str, machine: str) -> tuple[str, str]:
+    """Files of the ids of the host and of the state."""
+    ensure(state)
+    if machine and _read_or_draw(os.path.join(state, "machine.id"), machine) != machine:
+        return f"host-{machine}.id", f"state-{machine}.id"
+    return _PLAIN
 
 
 def host_name() -> str:

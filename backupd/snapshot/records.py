@@ -57,6 +57,10 @@ class Snapshot(Record, frozen=True, array_like=True):
     rewriting: Rewriting | None = None
     """How it was last written anew."""
 
+    def is_of_machine(self, other: Snapshot) -> bool:
+        """Whether both are of one machine: one that was renamed has its id still, one set up anew its name."""
+        return self.host_id == other.host_id or self.host_name == other.host_name
+
 
 class Checkpoint(Record, frozen=True, array_like=True):
     """A root whose chunks are all in index objects that exist."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 from urllib.parse import quote
 
@@ -9,11 +10,11 @@ import click
 import msgspec
 
 from backupd.errors import UsageError
-from backupd.model.api import Change, EditSet, SetChange, SetList, SetView, StartBackup, Started
+from backupd.model.api import Change, EditSet, Overview, SetChange, SetList, SetView, StartBackup, Started
 from backupd.model.explain_order import ExplainOrder
 from backupd.model.filters import FilterText
 from backupd.model.sets import SetText
-from bkctl import options, stream_words
+from bkctl import options, owning, stream_words
 from bkctl.applying import apply_texts, applying_options, export_texts
 from bkctl.commands.destination import named_destination
 from bkctl.commands.searching import coverage, suggest
@@ -147,6 +148,7 @@ def show(session: Session, /, name: str, *, origins: bool) -> Reply:
 @click.option("--remove-stream", metavar="NAME", multiple=True, help="Store this one no longer; what is there stays.")
 @click.option("--add-to", metavar="DEST", multiple=True, help="Store there, too.")
 @click.option("--remove-to", metavar="DEST", multiple=True, help="Store there no longer; what is there stays.")
+@click.option("--owner", metavar="HOST", help="The machine that alone runs it from now on, by name or host id; asked.")
 @click.option("--no-filters", is_flag=True, help="Take all filters away; those given now come instead.")
 @click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
 @click.pass_context
@@ -175,7 +177,24 @@ def edit(ctx: click.Context, /, **given: Any) -> Reply:
     fields["commands"] = with_hooks(text.commands, given["hook"])
     fields["conditions"] = with_conditions(text.conditions, given)
     text = msgspec.structs.replace(text, sources=sources, to=to, filters=filters, **fields)
+    if given["owner"] is not None:
+        return _move(session, stored, text, given["owner"], is_dry=given["dry_run"])
     return _put(client, stored, text, is_dry=given["dry_run"])
+
+
+def _move(session: Session, stored: SetView, text: SetText, word: str, *, is_dry: bool) -> Reply:
+    """Change a set whose owner is named, asked where that is another one."""
+    client = client_of(session)
+    here = client.get("/v1/daemon", Overview)
+    text = msgspec.structs.replace(text, owner=owning.wanted_owner(here, stored, word))
+    # First as it would be: who is meant is known to the daemon.
+    would = client.request("PUT", f"/v1/sets/{stored.id}", EditSet(text=text, dry_run=True), SetChange)
+    warnings: list[str] = []
+    if would.change.changed:
+        warnings = owning.confirm_move(session, stored, would.set, client, here, is_dry=is_dry)
+    reply = _put(client, stored, text, is_dry=is_dry)
+    lines = [*reply.lines, *([] if is_dry else owning.next_lines(stored, would.set, here))]
+    return dataclasses.replace(reply, warnings=[*warnings, *reply.warnings], lines=lines)
 
 
 @set_noun.command("rename", cls=Verb, short_help="Rename a set.", examples=["bkctl set rename home homes"])
@@ -196,7 +215,7 @@ def rename(session: Session, /, name: str, new_name: str) -> Reply:
 def copy(session: Session, /, name: str, new_name: str) -> Reply:
     """Make a new set with the settings of another; it shares nothing that is stored."""
     client = client_of(session)
-    text = msgspec.structs.replace(_get(client, name).text, name=new_name)
+    text = msgspec.structs.replace(_get(client, name).text, name=new_name, owner=None)
     made = client.request("POST", "/v1/sets", EditSet(text=text), SetChange)
     return Reply(0, _changed(made), warnings=made.change.warnings, lines=render.created_lines(made))
 

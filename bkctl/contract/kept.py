@@ -229,6 +229,8 @@ class SetStatus(Shown, kw_only=True):
     key: KeyState
     grade: Grade
     destinations: list[Copy]
+    owner: str | None
+    """The machine that it belongs to and that alone runs it; null: this one."""
 
 
 class Status(Shown, kw_only=True):

@@ -14,7 +14,7 @@ from backupd.model.fs_snapshot_words import FsSnapshot, FsSnapshotFallback
 from backupd.model.retention import RetentionText
 from backupd.model.schedules import ScheduleText
 from backupd.model.secret_references import SecretReference
-from backupd.model.sets import ContinuousText
+from backupd.model.sets import ContinuousText, OwnerText
 from backupd.model.streams import StreamText
 from backupd.model.tolerance import ToleranceText
 from bkctl.contract.kept import Setting
@@ -118,6 +118,10 @@ class BackupSet(Shown, kw_only=True):
     """Under which it runs by itself."""
     run_as: str | None
     """User with whose rights its sources are read; null: the daemon's."""
+    owner: str | OwnerText | None
+    """The machine that it belongs to; null: this one."""
+    runs_here: bool
+    """Whether that is this machine."""
     kept_in: str | None
     """File of conf.d; null: made by command."""
     created: Time

@@ -24,6 +24,7 @@ def document(found: SetView) -> dict[str, Any]:
         "id": found.id,
         **built,
         **({"shortcuts": msgspec.to_builtins(found.shortcuts)} if found.shortcuts is not None else {}),
+        "runs_here": found.owner is None or found.owner.is_here,
         "kept_in": found.file,
         "created": rfc3339(found.created_ns),
         "repositories": msgspec.to_builtins(found.repositories),
@@ -34,16 +35,18 @@ def list_lines(found: SetList) -> list[str]:
     """A table."""
     if not found.sets:
         return ["No set yet. Make one: bkctl set create NAME --source PATH --to DIRECTORY"]
+    has_others = any(one.owner is not None and not one.owner.is_here for one in found.sets)
     rows = [
         [
             one.text.name,
             ", ".join(what_of(one.text)),
             ", ".join(one.text.to),
+            *([one.owner.name if one.owner is not None and not one.owner.is_here else ""] if has_others else []),
             "" if one.text.enabled else "off",
         ]
         for one in found.sets
     ]
-    return table(["SET", "SOURCES", "TO", ""], rows)
+    return table(["SET", "SOURCES", "TO", *(["OWNER"] if has_others else []), ""], rows)
 
 
 def what_of(text: SetText) -> list[str]:
@@ -54,6 +57,8 @@ def what_of(text: SetText) -> list[str]:
 def show_lines(found: SetView) -> list[str]:
     """The set as its text, with where it is stored."""
     head = [f"# Set {found.text.name}, {found.id[:9]}" + f", kept in {found.file}" * bool(found.file)]
+    if found.owner is not None and not found.owner.is_here:
+        head.append(f"# belongs to {found.owner.name}, which alone runs it")
     for one in found.repositories:
         head.append(f"# stored in {one.destination}: {one.place}")
     head += [f"# {line}" for line in shortcut_lines(found)]

@@ -100,6 +100,8 @@ def ago(seconds: int) -> str:
 def _row(one: SetStatus, copy: CopyStatus, now_ns: int) -> list[str]:
     verified = (now_ns - copy.verified_ns) // 1_000_000_000 if copy.verified_ns is not None else None
     state = copy.verdict.upper() if copy.verdict in ("overdue", "damaged") else copy.verdict
+    if one.owner is not None:
+        state = f"of {clip(one.owner, _NAME_CELLS)}"
     if copy.seeding_ns is not None:
         state += f", seeding since {ago((now_ns - copy.seeding_ns) // 1_000_000_000)}"
     if one.underway is not None and one.is_enabled:
@@ -245,8 +247,10 @@ def _grade_lines(sets: Sequence[SetStatus]) -> list[str]:
 
 def _sum_line(report: StatusReport) -> str:
     copies = [(one, copy) for one in report.sets if one.is_enabled for copy in one.copies]
-    off = sum(not one.is_enabled for one in report.sets)
-    return _counted(copies) + (f"; {count(off, 'set')} off" if off else "") + "."
+    others = sum(one.owner is not None for one in report.sets)
+    off = sum(not one.is_enabled for one in report.sets) - others
+    rest = (f"; {count(off, 'set')} off" if off else "") + (f"; {others} of other machines" if others else "")
+    return f"{_counted(copies)}{rest}."
 
 
 def _counted(copies: Sequence[tuple[SetStatus, CopyStatus]]) -> str:
@@ -290,6 +294,7 @@ def _set_document(one: SetStatus) -> dict[str, Any]:
         "key": one.key,
         "grade": _fields(one.grade),
         "destinations": [_copy_document(copy) for copy in one.copies],
+        "owner": one.owner,
     }
 
 

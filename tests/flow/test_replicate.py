@@ -27,7 +27,7 @@ from backupd.model.orders import BackupOrder, CheckOrder, KeyOrder, ReplicateOrd
 from backupd.model.quotas import SpaceLimits
 from backupd.operations.backup.session import RunningSession
 from backupd.operations.context import JobContext
-from backupd.operations.places import secret_of
+from backupd.operations.unlocking import secret_of
 from backupd.repository import opening
 from backupd.repository.opening import NewSlot
 from backupd.repository.records import Records

@@ -13,7 +13,8 @@ from backupd.catalog import outbox
 from backupd.catalog.database import Database
 from backupd.catalog.definitions import StoredContact, StoredNotice
 from backupd.clock import Clock
-from backupd.daemon.definitions import Definitions, Write, new_id, pick, refuse_taken
+from backupd.daemon.definitions import Definitions, Write
+from backupd.daemon.naming import new_id, pick, refuse_taken
 from backupd.model.notices import ContactText, NoticeText
 from backupd.notice_errors import ContactNotFoundError, NoticeNotFoundError
 from backupd.rules.definition_rules import difference

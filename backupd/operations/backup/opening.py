@@ -170,7 +170,7 @@ def _open_own(order: BackupOrder, own: OwnRepository, context: JobContext, whole
         names = whole.top_names()
         if own.repository in identity.list_repositories(whole, names):
             return OpenedForWriting(_opened(order, context, whole, path, own.repository), whole, None)
-        adopted = find_own(context, order, whole, names) if own.adopts else None
+        adopted = find_own(context, order, own, whole, names) if own.adopts else None
         if adopted is not None:
             return OpenedForWriting(_opened(order, context, whole, path, adopted), whole, None)
         if order.existing:

@@ -13,16 +13,17 @@ from backupd.errors import (
     FormatError,
     NewerVersionError,
     ObjectExistsError,
+    RepositoryNotFoundError,
 )
 from backupd.model.orders import BackupOrder, OwnRepository
 from backupd.operations.context import JobContext
-from backupd.operations.places import list_snapshots, open_repository, split_place
+from backupd.operations.places import readable_repositories, split_place
+from backupd.operations.unlocking import not_here
 from backupd.repository import identity
 from backupd.repository.any_copy import Source, distinct, of_any_copy
 from backupd.repository.opening import OpenRepository, parse_epoch
 from backupd.seal.keyring import open_keyring
 from backupd.seal.slot import read_slot
-from backupd.settings.keys import KeyStore
 
 _FOLDERS = ("keys/", "keyring/")
 
@@ -35,25 +36,42 @@ def lost(path: str) -> DestinationUnreachableError:
     )
 
 
-def find_own(context: JobContext, order: BackupOrder, whole: Destination, names: list[str]) -> str | None:
-    """The repository at a place that holds this host's set of the order's name, where its key is at hand.
+def find_own(
+    context: JobContext, order: BackupOrder, own: OwnRepository, whole: Destination, names: list[str]
+) -> str | None:
+    """The repository at a place that holds the order's set, of this host or a former owner, where its key is at hand.
 
-    Says so; None: there is none.
+    Says so; None: there is none. Raises KeyMissingError, RepositoryNotFoundError where a former owner's was to go on.
     """
-    kept = set(KeyStore(context.directories.data).repository_ids())
-    host_name = order.host_name or context.host.name
-    for repository in identity.list_repositories(whole, names):
-        if repository not in kept and order.unlock.secret is None:
+    hosts = [host.casefold() for host in (*own.after, order.host_name or context.host.name)]
+    newest: dict[str, tuple[int, str]] = {}
+    closed: list[str] = []
+    for repository, listing in readable_repositories(context, whole, order.place, order.access, names):
+        if listing is None:
+            closed.append(repository)
             continue
-        try:
-            listing = list_snapshots(open_repository(context, whole, order.place, repository, order.access))
-        except BackupError as error:
-            context.warn(f"{order.place}/{repository} is passed over: {error.message}")
-            continue
-        if any(s.set_name == order.set_name and s.host_name == host_name for _, s in listing.found):
-            context.warn(f"{order.set_name}: what lies in {order.place}/{repository} is taken over and goes on")
-            return repository
+        for _, one in listing.found:
+            host = one.host_name.casefold()
+            if one.set_name == order.set_name and host in hosts:
+                newest[host] = max(newest.get(host, (0, "")), (one.started_ns, repository))
+    at = next((at for at, one in enumerate(hosts) if one in newest), None)
+    if at is not None:
+        found = newest[hosts[at]][1]
+        whose = f"{own.after[at]}:{order.set_name}" if at < len(own.after) else order.set_name
+        context.warn(f"{whose}: what lies in {order.place}/{found} is taken over and goes on")
+        return found
+    if own.after:
+        raise _not_found(context, order, own, closed)
     return None
+
+
+def _not_found(context: JobContext, order: BackupOrder, own: OwnRepository, closed: list[str]) -> BackupError:
+    """Nothing is begun beside what a former owner stored: that would be stored a second time, under another key."""
+    error = not_here(context, f"{own.after[0]}:{order.set_name}", order.place, closed)
+    if closed:
+        return error
+    anew = f"owner: {{name: {context.host.name}, after: []}}"
+    return RepositoryNotFoundError(error.message, hint=f"{error.hint} To begin anew, its text has to say: {anew}")
 
 
 def copy_identity_from(context: JobContext, own: OwnRepository, origin: str, whole: Destination) -> None:

@@ -326,12 +326,18 @@ def drop_partials(records: Records, set_id: bytes, committed: str, now_ns: int, 
     """
     mine = [n for n in records.snapshot_names() if n.set_id == naming.set_id_text(set_id) and n.name != committed]
     partial: list[str] = []
+    try:
+        last = records.snapshot(committed)
+    except (DamageError, ObjectMissingError):
+        return 0
     for name in mine:
         try:
-            if not records.snapshot(name.name).is_complete:
-                partial.append(name.name)
+            one = records.snapshot(name.name)
         except (DamageError, ObjectMissingError):
             continue
+        # What the set had on another machine is in no snapshot of this one.
+        if not one.is_complete and one.is_of_machine(last):
+            partial.append(name.name)
     if not partial:
         return 0
     try:

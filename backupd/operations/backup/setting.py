@@ -33,6 +33,7 @@ from backupd.rules.filter_settings import as_setting
 from backupd.rules.filtering import Filters
 from backupd.rules.left_out import LeftOut, pseudo_mounts
 from backupd.rules.link_targets import Outside
+from backupd.rules.picking import is_of_host
 from backupd.rules.tolerance import Tolerances
 from backupd.snapshot.naming import SnapshotName
 from backupd.source.grafts import NO_GRAFTS, Grafts, snapshot_directories
@@ -78,7 +79,8 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
         name = names.default_set_name(host_name, sources, _known_sets(place, host_name))
     set_id = blake3(f"{host}\0{name}".encode(errors="surrogateescape"), key=key).digest(16)
     if order.own is not None:
-        set_id = (order.own.adopts and _stored_id(place, host_name, name)) or order.set_id or set_id
+        hosts = [*order.own.after, host_name]
+        set_id = (order.own.adopts and _stored_id(place, hosts, name)) or order.set_id or set_id
     filter_rules = read_rules(order.filters)
     stores = [(place.address, place.access), *((one.place, one.access) for one in order.also)]
     walked = [*sources, STREAMS_PATH] if order.streams else sources
@@ -261,10 +263,11 @@ def _known_sets(place: OpenPlace, host_name: str) -> dict[str, bytes]:
     return known
 
 
-def _stored_id(place: OpenPlace, host_name: str, name: str) -> bytes | None:
-    """Id of the set of that host and name in the repository, where it is there."""
-    found = (at.snapshot for at in reversed(list_snapshots(place).found))
-    return next((s.set_id for s in found if s.set_name == name and s.host_name == host_name), None)
+def _stored_id(place: OpenPlace, hosts: Sequence[str], name: str) -> bytes | None:
+    """Id of the set of that name in the repository, of the first of these hosts that has one there."""
+    found = [at.snapshot for at in list_snapshots(place).found if at.snapshot.set_name == name]
+    found.sort(key=lambda one: one.started_ns, reverse=True)
+    return next((one.set_id for host in hosts for one in found if is_of_host(one.host_name, host)), None)
 
 
 def _settings_text(

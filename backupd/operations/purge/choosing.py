@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
@@ -76,7 +76,7 @@ def choose(
     """
     found = [SnapshotAt(name, one) for name, one in snapshots.items()]
     wanted = _sets(order, context, records, found)
-    chosen = [at for at in found if naming.set_id_text(at.snapshot.set_id) in wanted]
+    chosen = [at for at in found if _is_meant(at.snapshot, wanted)]
     if order.snapshots:
         # Those that are void already are no mistake: the same purge may have been broken off.
         void = (naming.parse_snapshot_name(name) for name in records.void_names())
@@ -87,29 +87,45 @@ def choose(
     return sorted(chosen, key=lambda at: (at.snapshot.set_id, at.snapshot.started_ns, at.name)), sorted(wanted)
 
 
+def _is_meant(snapshot: Snapshot, wanted: Mapping[str, set[str | None]]) -> bool:
+    hosts = wanted.get(naming.set_id_text(snapshot.set_id), set())
+    return any(picking.is_of_host(snapshot.host_name, host) for host in hosts)
+
+
 def words_of(order: PurgeOrder) -> list[str]:
     """What the order calls what it is about."""
     return [f"host {order.host_name}"] if order.host_name is not None else list(order.set_names)
 
 
-def _sets(order: PurgeOrder, context: JobContext, records: Records, found: list[SnapshotAt]) -> set[str]:
+def _sets(
+    order: PurgeOrder, context: JobContext, records: Records, found: list[SnapshotAt]
+) -> dict[str, set[str | None]]:
+    """Ids of the sets that are meant, and whose snapshots of them; None: whoever made them.
+
+    A set that went from one machine to another has snapshots of both.
+    """
     if order.host_name is not None:
-        of_host = {naming.set_id_text(at.snapshot.set_id) for at in found if at.snapshot.host_name == order.host_name}
+        of_host: dict[str, set[str | None]] = {
+            naming.set_id_text(at.snapshot.set_id): {order.host_name}
+            for at in found
+            if picking.is_of_host(at.snapshot.host_name, order.host_name)
+        }
         if not of_host and not _was_purged(records, words_of(order)):
             hosts = sorted({at.snapshot.host_name for at in found})
             raise SetNotFoundError(f"no set of the host {order.host_name} is here", context={"candidates": hosts})
         return of_host
-    sets: set[str] = set()
+    sets: dict[str, set[str | None]] = {}
     as_known = [to_record(at) for at in found]
     for word in order.set_names:
         try:
-            sets.add(picking.choose_set(as_known, word, own_host=context.host.name))
+            chosen = picking.choose_set(as_known, word, own_host=context.host.name)
+            sets.setdefault(chosen, set()).add(picking.host_of(word, None))
         except SetNotFoundError:
             # Its snapshots were dropped; the space that they took may not be given back yet.
             if not _was_purged(records, [word]):
                 raise
             if names.is_id(word, "b"):
-                sets.add(word)
+                sets.setdefault(word, set()).add(None)
     return sets
 
 

@@ -86,6 +86,7 @@ def _versions(
             at.snapshot
             for at in listing.found
             if at.snapshot.set_id == snapshot.set_id
+            and at.snapshot.is_of_machine(snapshot)
             and at.snapshot.started_ns <= snapshot.started_ns
             and (at.snapshot.is_complete or order.selection.incomplete)
         ),

@@ -19,6 +19,8 @@ from backupd.rules.retention.marks import marks_of
 
 NEWEST, PINNED, TAGGED, FUTURE = "newest", "pinned", "tag ", "dated in the future"
 """Reasons why a snapshot stays whatever the rest of the policy says; `tag ` goes on with the tag."""
+OF_HOST = "newest of "
+"""Goes on with the machine: that of one to which the set belonged before."""
 BEFORE_DROP, DROP = "last before far fewer files", "far fewer files than before"
 """Reasons for a month: until then somebody has seen that a disk was not mounted."""
 _DROP_DAYS = 30
@@ -40,6 +42,9 @@ class DatedSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     tags: Mapping[str, str] = {}
     is_far_fewer: bool = False
     """Its run found far fewer files than the one before."""
+    host_id: str = ""
+    host: str = ""
+    """The machine that made it, by id and name."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -85,6 +90,8 @@ def plan(
             reasons[one.id].append(FUTURE)
     if past:
         reasons[past[-1].id].insert(0, NEWEST)
+    for one in _newest_of_others(past):
+        reasons[one.id].append(f"{OF_HOST}{one.host}")
     for before, one in pairwise(past):
         # Were only the first kept, it would go as soon as the policy drops the one that says why.
         if one.is_far_fewer and now_ns < one.made_ns + _DROP_DAYS * _DAY_NS:
@@ -104,6 +111,19 @@ def plan(
     return RetentionPlan(
         [Verdict(one, bool(reasons[one.id]), reasons[one.id] or over[one.id]) for one in complete]
     )
+
+
+def _newest_of_others(past: Sequence[DatedSnapshot]) -> Iterator[DatedSnapshot]:
+    """The newest of each machine but that of the newest: no later one has what that machine had.
+
+    past: oldest first. A machine that was renamed has its id still, one that was set up anew its name.
+    """
+    seen: set[tuple[str, str]] = set()
+    for one in reversed(past):
+        ways = {("id", one.host_id), ("name", one.host)}
+        if seen and not ways & seen:
+            yield one
+        seen |= ways
 
 
 def _reasons_of_its_own(policy: RetentionText, one: DatedSnapshot) -> Iterator[str]:

@@ -14,9 +14,11 @@ from backupd.catalog.definitions import StoredDestination, StoredNotice, StoredS
 from backupd.daemon.config_plan import Known, Plan, Way, plan
 from backupd.errors import BackupError
 from backupd.model.notices import NoticeText
+from backupd.model.secret_references import SecretReference
 from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SetText
 from backupd.rules.notice_rules import shown_text
 from backupd.settings.config_documents import read
+from backupd.settings.host import host_name
 from backupd.settings.policy_file import parse_policy
 
 USB = DestinationText(name="usb", place="/usb")
@@ -184,3 +186,34 @@ def test_a_set_whose_file_was_taken_away_follows_the_policy_too() -> None:
     }
     (home,) = made.sets
     assert (home.text.enabled, home.text.compression) == (False, "best")
+
+
+def test_a_text_with_an_owner_is_the_same_on_every_machine() -> None:
+    """From Git to all: applied again it changes nothing; a new owner goes on with what the one before stored."""
+    for here in ("alpha", "beta"):
+        known = replace(after(NOTHING, make(NOTHING, a_set("home", owner="alpha"))[0]), here=here)
+        again, errors = make(known, a_set("home", owner="alpha"))
+        assert (again.changes, again.warnings, errors) == ({}, [], [])
+        made = make(known, a_set("home", owner="beta"))[0]
+        assert made.changes == {
+            "set/home": {"owner": {"from": "alpha", "to": {"name": "beta", "after": ["alpha"]}}}
+        }
+        assert made.warnings == ["home belongs to beta from now on: no other machine runs it"]
+        moved = replace(after(known, made), here=here)
+        assert not make(moved, a_set("home", owner="beta"))[0].changes
+        assert not make(moved, moved.sets[0].text)[0].changes, "and so does what was exported there"
+
+
+def test_what_only_the_owner_has_is_missed_by_no_other_machine() -> None:
+    """One text for all: the password file lies on the machine that runs the set."""
+    missing = {
+        owner: read([ConfigDocument(name="f", text=_with_password(owner))], ()).missing
+        for owner in ("another-machine", host_name())
+    }
+    assert missing["another-machine"] == []
+    assert "/nowhere/password" in missing[host_name()][0]
+
+
+def _with_password(owner: str) -> str:
+    text = a_set("home", owner=owner, encryption="password", password=SecretReference(file="/nowhere/password"))
+    return msgspec.yaml.encode(ConfigText(destinations=[USB], sets=[text])).decode()

@@ -115,3 +115,23 @@ def test_an_id_in_the_place_of_a_set_means_that_snapshot_unless_a_set_has_that_n
     assert pick([*RECORDS[1:], named], Selection(set_name="s000100"), NOW, UTC).set_name == "s000100"
     with pytest.raises(SnapshotNotFoundError):
         pick(RECORDS, Selection(set_name="sffff"), NOW, UTC)
+
+
+def test_a_set_that_moved_has_snapshots_of_both_machines() -> None:
+    """With its name alone the newest is meant, with HOST:SET that host's; else a restore gives the other's files."""
+    moved = [
+        *(msgspec.structs.replace(record(n, "b2222", f"2026-11-2{n}T10:00"), host="laptop") for n in (0, 1)),
+        msgspec.structs.replace(record(2, "b2222", "2026-11-22T10:00"), host="desk"),
+    ]
+
+    def found(word: str, **fields: Any) -> str:
+        return pick(moved, Selection(set_name=word, **fields), NOW, UTC, "laptop").id
+
+    assert [found(word) for word in ("etc", "laptop:etc", "Laptop:etc", "desk:etc")] == [
+        "s000200",
+        "s000100",
+        "s000100",
+        "s000200",
+    ]
+    assert found("etc", host_name="laptop") == "s000100"
+    assert found("laptop:b2222") == "s000100"

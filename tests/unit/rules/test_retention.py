@@ -323,3 +323,17 @@ def test_a_run_that_took_long_does_not_outlive_a_younger_one() -> None:
     kept_first = plan(policy(days=7), found, at(WEDNESDAY_NOON), VIENNA).kept
     assert [one.id for one in kept_first] == [one.id for one in found]
     assert plan(policy(days=7), kept_first, at(WEDNESDAY_NOON), VIENNA).dropped == []
+
+
+def test_the_newest_of_each_machine_stays() -> None:
+    """What was only on the machine that a set belonged to before is in no snapshot of the next one."""
+    machines = [("id1", "old"), ("id1", "old"), ("id2", "mid"), ("id1", "new"), ("id3", "new"), ("id4", "last")]
+    found = [
+        msgspec.structs.replace(snapshot(f"2026-11-0{day}"), host_id=host_id, host=host)
+        for day, (host_id, host) in enumerate(machines, start=1)
+    ]
+    found.append(msgspec.structs.replace(snapshot("2026-11-07 partial"), host_id="id5", host="lone"))
+    made = plan(policy(jobs=1), found, at("2026-11-20"), VIENNA)
+    kept_for = {one.snapshot.id: one.reasons[0] for one in made.verdicts if one.is_kept}
+    # A machine that was renamed, or set up anew under its name, is the same.
+    assert kept_for == {"2026-11-03": "newest of mid", "2026-11-05": "newest of new", "2026-11-06": "newest"}
