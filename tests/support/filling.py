@@ -24,4 +24,4 @@ def filling_below(
     found = directories.find(environ)
     wished = RestoreOrder(place="", selection=Selection(), to=None)
     context = JobContext(wished, SystemClock(), Cancel(), environ, found, hear)
-    return filling_of(order, name, context, str(folder), keeps_owners=False), context
+    return filling_of(order, name, context, str(folder), owner="name"), context
