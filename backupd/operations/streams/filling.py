@@ -19,6 +19,7 @@ from backupd.operations.streams.database_programs import DatabasePrograms, in_us
 from backupd.operations.streams.filling_all import MysqlServer, PostgresqlServer
 from backupd.operations.streams.psql import Psql
 from backupd.store_errors import StreamError
+from backupd.target.placing import lock_temporary, remove_leftovers, temporary_name
 
 _NAME = re.compile(r"[^-\s=/\\:\0'\"`][^\s=/\\:\0'\"`]{0,127}")
 
@@ -152,22 +153,25 @@ class _Sqlite:
             raise StreamError(f"{os.path.dirname(self._path)} is no directory", hint="make it, or name another file")
 
     def fill(self, pieces: Iterator[bytes]) -> None:
-        part = f"{self._path}.part"
+        folder = os.path.dirname(self._path)
+        part = os.path.join(folder, os.fsdecode(temporary_name()))
         try:
+            _tidy(folder)
             fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            try:
-                with os.fdopen(fd, "wb") as file:
+            with os.fdopen(fd, "wb") as file:
+                lock_temporary(fd)
+                try:
                     for piece in pieces:
                         file.write(piece)
                     file.flush()
-                    durable_io.sync_file(file.fileno())
-                self._check(part)
-                self.refuse_full()
-                self._publish(part)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(part)
-                raise
+                    durable_io.sync_file(fd)
+                    self._check(part)
+                    self.refuse_full()
+                    self._publish(part)
+                except BaseException:
+                    with suppress(OSError):
+                        os.unlink(part)
+                    raise
         except OSError as error:
             hint = "may you write there, and is there space?"
             raise StreamError(f"{self._path}: {error.strerror}", hint=hint) from error
@@ -198,3 +202,12 @@ class _Sqlite:
             raise StreamError(f"what is stored is no database of SQLite: {error}") from error
         if found != ("ok",):
             raise StreamError("what is stored is no whole database of SQLite")
+
+
+def _tidy(folder: str) -> None:
+    """Take away what restores that were killed had begun there."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        remove_leftovers(fd)
+    finally:
+        os.close(fd)
