@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from backupd.operations.programs.accounts import SEARCH_PATH
 from tests.support.commanded import is_dead, until
 from tests.support.daemon import Daemon, running_daemon
 
@@ -195,6 +197,24 @@ def test_the_system_is_described_and_a_password_comes_by_a_file(daemon: Daemon, 
     assert "=== users: getent passwd\nroot:x:0:0" in text
     assert "=== /etc/os-release\n" in text
     assert (tmp_path / "out" / ".streams" / "own").read_text() == "emases nepo\n"
+
+
+def test_what_others_may_have_put_in_the_path_does_not_describe_the_system(daemon: Daemon, tmp_path: Path) -> None:
+    """It would run with all rights of the daemon."""
+    above = tmp_path / "bin"
+    above.mkdir()
+    above.chmod(0o777)
+    absent = next(name for name in ("apk", "pacman", "brew") if shutil.which(name, path=SEARCH_PATH) is None)
+    for name in (absent, "getent"):
+        (above / name).write_text(f"#!/bin/sh\ntouch {tmp_path}/ran-{name}\necho forged\n")
+        (above / name).chmod(0o755)
+    _apply(daemon, "forged", [{"name": "machine", "system": True, "environment": {"PATH": f"{above}:/nowhere"}}])
+    run = daemon.good("backup", "forged")["runs"][0]
+    text = daemon.bkctl("snapshot", "cat", "forged", "/.streams/machine").stdout.decode()
+    assert ("forged" in text, list(tmp_path.glob("ran-*"))) == (False, [])
+    assert "=== users: getent passwd\nroot:x:0:0" in text, "that of the system answers instead"
+    lines = [line["message"] for line in daemon.good("job", "log", run["job"])["lines"]]
+    assert [line for line in lines if f"what {absent} says is left out: others than its owner" in line], lines
 
 
 def test_streams_are_edited_shown_and_never_go_back_to_the_root(daemon: Daemon, tmp_path: Path) -> None:
