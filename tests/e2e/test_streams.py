@@ -78,6 +78,7 @@ def test_what_fails_is_left_out_and_all_else_stored(daemon: Daemon, tmp_path: Pa
         _shell("exits", "echo part; echo why >&2; exit 7"),
         _shell("nothing", "exit 0"),
         _shell("hangs", "echo part; sleep 1000 & echo $! > hung; sleep 1000", timeout="1s"),
+        _shell("loud", "echo part; while :; do echo loud >&2; done", timeout="1s"),
         {"name": "absent", "run": ["no-such-program-here"]},
         {"name": "nobody", "run": ["true"], "user": "no-such-user"},
     ]
@@ -87,20 +88,21 @@ def test_what_fails_is_left_out_and_all_else_stored(daemon: Daemon, tmp_path: Pa
     assert document["exit"] == 3, document
     run = document["result"]["runs"][0]
     told = {one["path"].rpartition("/")[2]: one["message"] for one in run["problems"]["first"]}
-    assert sorted(told) == ["absent", "exits", "half", "hangs", "nobody", "nothing"]
+    assert sorted(told) == ["absent", "exits", "half", "hangs", "loud", "nobody", "nothing"]
     assert "signal 9" in told["half"]
     assert told["exits"] == "sh ended with exit code 7: why"
     assert "wrote nothing" in told["nothing"]
-    assert "time limit of 1 s" in told["hangs"]
+    assert ["time limit of 1 s" in told[name] for name in ("hangs", "loud")] == [True, True]
     assert "not installed" in told["absent"]
     assert "no user" in told["nobody"]
     assert _names(daemon, "mixed") == {"good": 5}
     assert is_dead(int((tmp_path / "hung").read_text())), "what it had started went with it"
     lines = daemon.good("job", "log", run["job"])["lines"]
-    said = [line["message"] for line in lines if line["message"].startswith("good: ")]
-    assert said[:2] == ["good: \\x1b[31mred", "good: 1"]
-    assert said[-1].endswith(" more lines left out"), "a flood is cut"
-    assert sum(map(len, said)) < 64 << 10
+    heard = {n: [x["message"] for x in lines if x["message"].startswith(f"{n}: ")] for n in ("good", "loud")}
+    assert heard["good"][:2] == ["good: \\x1b[31mred", "good: 1"]
+    for said in heard.values():
+        assert said[-1].endswith(" more lines left out"), "a flood is cut"
+        assert sum(map(len, said)) < 64 << 10
 
 
 def test_nothing_of_a_command_outlives_it_and_who_holds_its_output_fails_it(daemon: Daemon, tmp_path: Path) -> None:
@@ -191,7 +193,9 @@ def test_the_system_is_described_and_a_password_comes_by_a_file(daemon: Daemon, 
     word = f"{sys.executable} -c 'import os; print(open(os.environ[\"BACKUPD_PASSWORD_FILE\"]).read()[::-1])'"
     streams = [{"name": "machine", "system": True}, _shell("own", word, password={"file": str(secret)})]
     _apply(daemon, "system", streams)
-    daemon.good("backup", "system")
+    assert daemon.json("backup", "system")["warnings"] == []
+    secret.chmod(0o644)
+    assert daemon.json("backup", "system")["warnings"] == [f"own: everybody can read {secret}: chmod 600 {secret}"]
     daemon.good("restore", "system", "--to", tmp_path / "out")
     text = (tmp_path / "out" / ".streams" / "machine").read_text()
     assert "=== users: getent passwd\nroot:x:0:0" in text

@@ -128,6 +128,8 @@ class _Stream:
         self._ids, self._lengths = bytearray(), array("I")
         self._began_ns = files.context.clock.now_ns()
         number = 1 + self._is_second
+        if order.warning and not self._is_second:
+            files.context.warn(f"{order.text.name}: {order.warning}")
         try:
             command = dump_command(order, files.directory, files.context.environ.get("PATH", ""))
             found = command.identity

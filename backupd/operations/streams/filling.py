@@ -8,6 +8,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from typing import Protocol
 
 from backupd import durable_io
@@ -22,6 +23,9 @@ from backupd.store_errors import StreamError
 from backupd.target.placing import lock_temporary, remove_leftovers, temporary_name
 
 _NAME = re.compile(r"[^-\s=/\\:\0'\"`][^\s=/\\:\0'\"`]{0,127}")
+_BEGUN = re.compile(rb"^(?:(USE |CREATE DATABASE )|DROP |CREATE |INSERT )", re.MULTILINE | re.IGNORECASE)
+"""The first statement of a dump that does something, and in its group if that chooses a database."""
+_MOST_HEAD_BYTES = 1 << 20
 
 
 class Filling(Protocol):
@@ -122,10 +126,11 @@ class _Mysql:
         self._programs.answer(["mariadb", "mysql"], self._words(), text)
 
     def fill(self, pieces: Iterator[bytes]) -> None:
+        dump = self._into_it_alone(pieces)
         # For who finds a job that was killed, which can't say anything more.
         self._programs.context.tell("information", f"until all is in {self._name}, it holds a part of the dump")
         try:
-            self._programs.feed(["mariadb", "mysql"], [*self._words(), f"--database={self._name}"], pieces)
+            self._programs.feed(["mariadb", "mysql"], [*self._words(), f"--database={self._name}"], dump)
         except BackupError as error:
             told = f"part of it may be in {self._name}: drop that database before you try again"
             # Whatever ended it, and however that is told.
@@ -133,6 +138,22 @@ class _Mysql:
             if isinstance(error, StreamError):
                 raise StreamError(error.message, hint=told) from error
             raise
+
+
+    def _into_it_alone(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The pieces; their head is read for that. Raises StreamError for a dump that chooses databases by itself."""
+        head = b""
+        for piece in pieces:
+            head += piece
+            if _BEGUN.search(head) is not None or len(head) > _MOST_HEAD_BYTES:
+                break
+        begun = _BEGUN.search(head)
+        if begun is not None and begun[1]:
+            raise StreamError(
+                f"the dump goes where it came from, not into {self._name}: it was made with --databases",
+                hint="bkctl restore SET /.streams/NAME --strip --to DIR gives it back as a file; look into it",
+            )
+        return chain([head], pieces)
 
 
 class _Sqlite:
