@@ -63,7 +63,7 @@ def filling_of(order: StreamOrder, name: str, context: JobContext, folder: str, 
     if kind == "mongodb":
         raise UsageError(
             f"{order.text.name} can't be put into one database that is sure to be empty",
-            hint=f"bkctl restore SET /.streams/{order.text.name} --strip --to DIR, then mongorestore",
+            hint=f"bkctl restore SET /.streams/{order.text.name} --strip --to DIR, then mongorestore --archive=FILE",
         )
     if is_of_all != (name == ALL_DATABASES):
         what = "all databases" if is_of_all else "one database"
