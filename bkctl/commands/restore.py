@@ -105,7 +105,7 @@ def restore(session: Session, /, **given: Any) -> Reply:
 def _refuse_of_files(given: dict[str, Any]) -> None:
     """Raise UsageError for options that say how files are written."""
     names = ("strip", "all_versions", "pick", "delete_unmatched", "delete_excluded", "verify")
-    found = next((name for name in names if given[name]), None)
+    found = next((name for name in names if given[name]), "overwrite" if given["overwrite"] != "if-changed" else None)
     if found is not None:
         raise UsageError(
             f"--{found.replace('_', '-')} does not go with --into-database",
