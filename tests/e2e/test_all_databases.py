@@ -159,6 +159,7 @@ def _held(lock: Callable[[], object], is_held: Callable[[], object], let_go: Cal
         holding.join()
 
 
+@pytest.mark.nightly
 def test_a_dump_that_breaks_off_half_way_is_none(daemon: Daemon, postgresql: Postgres) -> None:
     """Of pg_dumpall all that came before is written then."""
     sql, user = postgresql.sql, postgres.USER
