@@ -5,8 +5,13 @@ The bytes go to standard output; what goes wrong is a line on standard error and
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 
+from backupd.command_errors import CommandRefusedError
+from backupd.operations.programs.accounts import SEARCH_PATH
+from backupd.operations.programs.vouching import vouch
 from backupd.source import dumping
 
 
@@ -20,13 +25,31 @@ def main() -> int:
             case "device", [path]:
                 dumping.dump_device(path, sys.stdout.fileno())
             case "system", []:
-                dumping.dump_system(sys.stdout.fileno())
+                dumping.dump_system(sys.stdout.fileno(), _find)
             case _:
                 raise ValueError("sqlite PATH, device PATH or system")
     except (OSError, ValueError, dumping.DumpError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
+
+
+def _find(program: str) -> str | None:
+    """The first in the PATH, else that of the system: one in which nobody else has a hand."""
+    refusal = ""
+    for path in (None, SEARCH_PATH):
+        found = shutil.which(program, path=path)
+        if found is None:
+            continue
+        try:
+            vouch(found, {0, os.geteuid()})
+        except CommandRefusedError as error:
+            refusal = refusal or error.message
+        else:
+            return found
+    if refusal:
+        sys.stderr.write(f"what {program} says is left out: {refusal}\n")
+    return None
 
 
 if __name__ == "__main__":

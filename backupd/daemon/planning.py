@@ -29,7 +29,7 @@ from backupd.model.streams import StreamOrder, StreamText
 from backupd.model.tolerance import ToleranceOrder
 from backupd.rules.owner_rules import read_owner
 from backupd.rules.tolerance_checking import drop_permille
-from backupd.settings.secrets import read_secret
+from backupd.settings.secrets import exposure_of, read_secret
 from backupd.sizes import parse_duration, parse_parity, parse_size
 
 _STREAM_SECONDS = 86400
@@ -98,6 +98,7 @@ def stream_orders(streams: list[StreamText]) -> list[StreamOrder]:
             text=text,
             timeout_seconds=parse_duration(text.timeout) if text.timeout is not None else _STREAM_SECONDS,
             secret=read_secret(text.password) if text.password is not None else None,
+            warning=exposure_of(text.password) if text.password is not None else "",
         )
         for text in streams
     ]

@@ -24,6 +24,8 @@ class MountRow(NamedTuple):
     source: bytes
     number: int = 0
     """Of the mount, while the machine is up."""
+    is_writable: bool = True
+    """Whether anybody may write to the file system, at this mount or at another."""
 
 
 def parse_mountinfo(text: bytes) -> Iterator[MountRow]:
@@ -42,6 +44,7 @@ def parse_mountinfo(text: bytes) -> Iterator[MountRow]:
             type=unescaped(rest[0]),
             source=unescaped(rest[1]) if len(rest) > 1 else b"",
             number=int(fields[0]) if fields[0].isdigit() and len(fields[0]) < 12 else 0,
+            is_writable=len(rest) < 3 or rest[2].partition(b",")[0] != b"ro",
         )
 
 

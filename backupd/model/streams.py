@@ -68,3 +68,5 @@ class StreamOrder(Strict, frozen=True, kw_only=True):
     text: StreamText
     timeout_seconds: Seconds = 86400
     secret: bytes | None = None
+    warning: str = ""
+    """Of how its secret is kept."""

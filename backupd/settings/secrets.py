@@ -40,6 +40,17 @@ def read_secret(reference: SecretReference) -> bytes:
     return secret
 
 
+def exposure_of(reference: SecretReference) -> str:
+    """A warning for a secret in a file that everybody can read; empty: it lies in none. It works all the same."""
+    if reference.file is None:
+        return ""
+    try:
+        mode = os.stat(reference.file).st_mode
+    except OSError:
+        return ""
+    return f"everybody can read {reference.file}: chmod 600 {reference.file}" if mode & stat.S_IROTH else ""
+
+
 def _from_file(path: str) -> bytes:
     try:
         with open(path, "rb") as file:

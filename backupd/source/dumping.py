@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 import stat as modes
 import subprocess
 import tempfile
+from collections.abc import Callable
 from urllib.parse import quote
 
 _READ_BYTES = 1 << 20
@@ -87,10 +87,13 @@ def dump_device(path: str, out: int) -> None:
     _copy(path, out)
 
 
-def dump_system(out: int) -> None:
-    """Write a text of what this machine is made of: packages, partitions, mounts, users, boot settings."""
+def dump_system(out: int, find: Callable[[str], str | None]) -> None:
+    """Write a text of what this machine is made of: packages, partitions, mounts, users, boot settings.
+
+    find: the path of a program that may be run; None: there is none, and what it would say is left out.
+    """
     for title, words in _SYSTEM_COMMANDS:
-        program = shutil.which(words[0])
+        program = find(words[0])
         if program is None:
             continue
         try:

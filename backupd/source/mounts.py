@@ -26,6 +26,7 @@ NETWORK_TYPES = frozenset(
 """File systems that another machine may change without this one's time stamps or caches knowing at once."""
 
 _MACOS_SWAP = b"/private/var/vm"
+_MNT_RDONLY = 0x1
 _MNT_LOCAL = 0x1000
 _MNT_NOWAIT = 2
 # struct statfs of macOS with 64-bit inodes: the fields up to f_fssubtype, then type, mount point, mounted from.
@@ -46,6 +47,8 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True):
     """The directory of the file system that shows at the path; another one of bind mounts and subvolumes."""
     number: int = 0
     """As /proc/self/mountinfo has it; 0: the system has none."""
+    is_writable: bool = True
+    """Whether the file system may be written to, here or elsewhere."""
 
 
 def read_mounts() -> list[Mount]:
@@ -91,6 +94,7 @@ def parse_mountinfo(text: bytes) -> list[Mount]:
                 source=row.source,
                 root=row.root,
                 number=row.number,
+                is_writable=row.is_writable,
             )
         )
     return mounts
@@ -115,6 +119,7 @@ def parse_statfs(raw: bytes) -> list[Mount]:
                 type=name,
                 is_network=name in NETWORK_TYPES or not flags & _MNT_LOCAL,
                 source=fields[15].partition(b"\0")[0],
+                is_writable=not flags & _MNT_RDONLY,
             )
         )
     return mounts

@@ -28,6 +28,7 @@ _OWNERS = ("name", "number", "me")
         "bkctl restore --from /media/usb/backup --to restored",
         "bkctl restore Documents /home/anna/Documents/letter.odt --from /media/usb/backup --strip --to .",
         "bkctl restore shop /.streams/shop --into-database shop2",
+        "bkctl restore shop /.streams/cluster --into-database all",
         "bkctl restore Documents --from /media/usb/backup --as-of '3d ago' --original --dry-run",
     ],
 )
@@ -35,7 +36,7 @@ _OWNERS = ("name", "number", "me")
 @options.reading_options
 @click.option("--to", metavar="DIR", type=click.Path(readable=False), help="Directory to restore into; made if absent.")
 @click.option("--original", is_flag=True, help="Restore to where it came from.")
-@click.option("--into-database", metavar="NAME", help="Fill this database, empty or new, from a stream.")
+@click.option("--into-database", metavar="NAME", help="Fill this database, empty or new; all: a server.")
 @options.choosing_options
 @click.option("--strip", is_flag=True, help="Each PATH, or each source, straight into DIR, without its parents.")
 @click.option("--all-versions", is_flag=True, help="All versions; older ones get a time stamp in their names.")
@@ -104,7 +105,7 @@ def restore(session: Session, /, **given: Any) -> Reply:
 def _refuse_of_files(given: dict[str, Any]) -> None:
     """Raise UsageError for options that say how files are written."""
     names = ("strip", "all_versions", "pick", "delete_unmatched", "delete_excluded", "verify")
-    found = next((name for name in names if given[name]), None)
+    found = next((name for name in names if given[name]), "overwrite" if given["overwrite"] != "if-changed" else None)
     if found is not None:
         raise UsageError(
             f"--{found.replace('_', '-')} does not go with --into-database",

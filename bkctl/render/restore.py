@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from backupd.model.streams import ALL_DATABASES
 from backupd.sizes import format_bytes, format_seconds
 from bkctl.render.figures import joined, problem_lines
 from bkctl.text import count, moment
@@ -32,10 +33,13 @@ def restore_lines(result: Mapping[str, Any]) -> list[str]:
 
 def _database_lines(result: Mapping[str, Any], database: Mapping[str, Any]) -> list[str]:
     words = f"{_origin(result)}{database['stream']}"
+    is_server = database["name"] == ALL_DATABASES and database["kind"] != "sqlite"
     if result.get("dry_run"):
-        return [f"Dry run, nothing written: {words} can go into {database['name']}, which is empty or new."]
+        to = "onto its server, which is empty" if is_server else f"into {database['name']}, which is empty or new"
+        return [f"Dry run, nothing written: {words} can go {to}."]
     facts = f"{format_bytes(result['bytes']['restored'])}, {format_seconds(result.get('seconds', 0.0))}"
-    return [f"{words} is in the database {database['name']}: {facts}."]
+    to = "on its server" if is_server else f"in the database {database['name']}"
+    return [f"{words} is {to}: {facts}."]
 
 
 def _plan_lines(result: Mapping[str, Any]) -> list[str]:

@@ -122,6 +122,9 @@ def test_postgresql_comes_back_as_it_was_at_one_moment(daemon: Daemon, postgresq
     assert run["problems"]["count"] == 0
     daemon.good("restore", "pg", "--into-database", "again", "--dry-run")
     assert postgresql.sql("select count(*) from pg_database where datname = 'again'") == "0", "a dry run makes nothing"
+    for words in (("again", "--owner", "number"), ("all",)):
+        refused = daemon.json("restore", "pg", "--into-database", *words)
+        assert refused["exit"] == 2, refused
     full = daemon.json("restore", "pg", "--into-database", "shop")
     assert (full["exit"], full["error"]["code"]) == (17, "target.database_in_use"), full
     postgresql.sql("drop database shop")
@@ -133,21 +136,6 @@ def test_postgresql_comes_back_as_it_was_at_one_moment(daemon: Daemon, postgresq
     assert postgresql.sql("select a = b from pair", "shop") == "t", "half of a transaction was dumped"
     _no_secret(seen, postgres.PASSWORD, b"pg_dump")
     _no_secret(seen_back, postgres.PASSWORD, b"pg_restore")
-
-
-def test_all_of_postgresql_is_text(daemon: Daemon, postgresql: Postgres) -> None:
-    _apply(
-        daemon,
-        "pgall",
-        f"postgresql: all, host: {postgresql.folder}, login: owner, user: {postgres.USER}",
-        secret=postgres.PASSWORD,
-    )
-    daemon.good("backup", "pgall")
-    out = daemon.home.parent / "pgall-out"
-    daemon.good("restore", "pgall", "--to", out, "--strip")
-    assert b"CREATE ROLE owner" in (out / ".streams" / "data").read_bytes()
-    refused = daemon.json("restore", "pgall", "--into-database", "x")
-    assert refused["exit"] == 2, refused
 
 
 def test_a_wrong_password_is_a_failed_run_without_a_snapshot(daemon: Daemon, postgresql: Postgres) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +15,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from backupd.operations.programs.accounts import SEARCH_PATH
 from tests.support.commanded import is_dead, until
 from tests.support.daemon import Daemon, running_daemon
+from tests.support.mounting import drive
 
 _MIB = 1 << 20
 
@@ -76,6 +79,7 @@ def test_what_fails_is_left_out_and_all_else_stored(daemon: Daemon, tmp_path: Pa
         _shell("exits", "echo part; echo why >&2; exit 7"),
         _shell("nothing", "exit 0"),
         _shell("hangs", "echo part; sleep 1000 & echo $! > hung; sleep 1000", timeout="1s"),
+        _shell("loud", "echo part; while :; do echo loud >&2; done", timeout="1s"),
         {"name": "absent", "run": ["no-such-program-here"]},
         {"name": "nobody", "run": ["true"], "user": "no-such-user"},
     ]
@@ -85,20 +89,21 @@ def test_what_fails_is_left_out_and_all_else_stored(daemon: Daemon, tmp_path: Pa
     assert document["exit"] == 3, document
     run = document["result"]["runs"][0]
     told = {one["path"].rpartition("/")[2]: one["message"] for one in run["problems"]["first"]}
-    assert sorted(told) == ["absent", "exits", "half", "hangs", "nobody", "nothing"]
+    assert sorted(told) == ["absent", "exits", "half", "hangs", "loud", "nobody", "nothing"]
     assert "signal 9" in told["half"]
     assert told["exits"] == "sh ended with exit code 7: why"
     assert "wrote nothing" in told["nothing"]
-    assert "time limit of 1 s" in told["hangs"]
+    assert ["time limit of 1 s" in told[name] for name in ("hangs", "loud")] == [True, True]
     assert "not installed" in told["absent"]
     assert "no user" in told["nobody"]
     assert _names(daemon, "mixed") == {"good": 5}
     assert is_dead(int((tmp_path / "hung").read_text())), "what it had started went with it"
     lines = daemon.good("job", "log", run["job"])["lines"]
-    said = [line["message"] for line in lines if line["message"].startswith("good: ")]
-    assert said[:2] == ["good: \\x1b[31mred", "good: 1"]
-    assert said[-1].endswith(" more lines left out"), "a flood is cut"
-    assert sum(map(len, said)) < 64 << 10
+    heard = {n: [x["message"] for x in lines if x["message"].startswith(f"{n}: ")] for n in ("good", "loud")}
+    assert heard["good"][:2] == ["good: \\x1b[31mred", "good: 1"]
+    for said in heard.values():
+        assert said[-1].endswith(" more lines left out"), "a flood is cut"
+        assert sum(map(len, said)) < 64 << 10
 
 
 def test_nothing_of_a_command_outlives_it_and_who_holds_its_output_fails_it(daemon: Daemon, tmp_path: Path) -> None:
@@ -182,19 +187,50 @@ def test_zeros_of_a_device_are_holes(daemon: Daemon, tmp_path: Path) -> None:
     assert back.stat().st_blocks * 512 < 3 * _MIB
 
 
+@pytest.mark.platform("linux")
+@pytest.mark.root
+@pytest.mark.needs("mkfs.ext4", "losetup", "mount", "umount")
+def test_a_device_comes_back_and_one_that_is_written_to_is_warned_of(daemon: Daemon, tmp_path: Path) -> None:
+    with drive(tmp_path / "image", 16 << 20) as plugged:
+        plugged.mount(tmp_path / "mounted").joinpath("file").write_bytes(b"x" * 100_000)
+        daemon.good("set", "create", "loop", "--stream", f"disk=device:{plugged.device}", "--to", tmp_path / "place")
+        warned = daemon.json("backup", "loop")["warnings"]
+        told = f"disk: {plugged.device} is mounted to be written at {tmp_path / 'mounted'}: its image may be of no use"
+        assert [one.startswith(told) for one in warned] == [True]
+        plugged.unmount()
+        subprocess.run(["mount", "-o", "ro", plugged.device, tmp_path / "mounted"], check=True)
+        assert daemon.json("backup", "loop")["warnings"] == []
+        subprocess.run(["umount", tmp_path / "mounted"], check=True)
+        content = Path(plugged.device).read_bytes()
+        Path(plugged.device).write_bytes(bytes(len(content)))
+        Path(plugged.device).write_bytes(daemon.bkctl("snapshot", "cat", "loop", "/.streams/disk").stdout)
+        assert Path(plugged.device).read_bytes() == content
+        assert (plugged.mount(tmp_path / "mounted") / "file").read_bytes() == b"x" * 100_000
+
+
 def test_the_system_is_described_and_a_password_comes_by_a_file(daemon: Daemon, tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
+    secret, above = tmp_path / "secret", tmp_path / "bin"
     secret.write_text("open sesame\n")
-    secret.chmod(0o600)
+    secret.chmod(0o644)
+    above.mkdir()
+    above.chmod(0o777)
+    absent = next(name for name in ("apk", "pacman", "brew") if shutil.which(name, path=SEARCH_PATH) is None)
+    for name in (absent, "getent"):
+        (above / name).write_text(f"#!/bin/sh\ntouch {tmp_path}/ran-{name}\necho forged\n")
+        (above / name).chmod(0o755)
     word = f"{sys.executable} -c 'import os; print(open(os.environ[\"BACKUPD_PASSWORD_FILE\"]).read()[::-1])'"
-    streams = [{"name": "machine", "system": True}, _shell("own", word, password={"file": str(secret)})]
-    _apply(daemon, "system", streams)
-    daemon.good("backup", "system")
+    machine = {"name": "machine", "system": True, "environment": {"PATH": f"{above}:/nowhere"}}
+    _apply(daemon, "system", [machine, _shell("own", word, password={"file": str(secret)})])
+    document = daemon.json("backup", "system")
+    assert document["warnings"] == [f"own: everybody can read {secret}: chmod 600 {secret}"]
     daemon.good("restore", "system", "--to", tmp_path / "out")
     text = (tmp_path / "out" / ".streams" / "machine").read_text()
-    assert "=== users: getent passwd\nroot:x:0:0" in text
+    assert "=== users: getent passwd\nroot:x:0:0" in text, "by the system's own program"
     assert "=== /etc/os-release\n" in text
     assert (tmp_path / "out" / ".streams" / "own").read_text() == "emases nepo\n"
+    assert ("forged" in text, list(tmp_path.glob("ran-*"))) == (False, []), "it would run with the daemon's rights"
+    lines = [line["message"] for line in daemon.good("job", "log", document["result"]["runs"][0]["job"])["lines"]]
+    assert [line for line in lines if f"what {absent} says is left out: others than its owner" in line], lines
 
 
 def test_streams_are_edited_shown_and_never_go_back_to_the_root(daemon: Daemon, tmp_path: Path) -> None:
@@ -215,6 +251,8 @@ def test_streams_are_edited_shown_and_never_go_back_to_the_root(daemon: Daemon, 
     assert not Path("/.streams").exists()
     refused = daemon.json("restore", "edited", "/.streams/disk", "--original")
     assert refused["exit"] == 2, refused
+    refused = daemon.json("restore", "edited", "--into-database", "x", "--overwrite", "always")
+    assert (refused["exit"], "--overwrite does not go with" in refused["error"]["message"]) == (2, True), refused
     refused = daemon.json("restore", "edited", "/.streams/disk", "--into-database", "x")
     assert (refused["exit"], "no dump of a database" in refused["error"]["message"]) == (2, True), refused
 

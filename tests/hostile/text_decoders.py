@@ -31,6 +31,8 @@ from backupd.operations.notices import certificates
 from backupd.operations.restore import sparing
 from backupd.operations.restore.versions import pick_versions
 from backupd.operations.streams import into_database
+from backupd.operations.streams.cluster_text import Known, without_known
+from backupd.operations.streams.database_programs import names_of
 from backupd.repository import identity, opening, purge_marker
 from backupd.rules import globs, moments, names, notice_rules, option_policy, picking
 from backupd.rules.digest import minutes_of
@@ -56,6 +58,14 @@ from backupd.snapshot.records import Note, Snapshot
 from tests.hostile.decoder import Decoder
 from tests.support.people import person
 
+_CLUSTER = b"""-- Roles
+\\restrict x
+CREATE ROLE owner;
+ALTER ROLE "a""b" WITH SUPERUSER PASSWORD 'x''y';
+COMMENT ON ROLE b IS E'it\\'s';
+CREATE TABLESPACE fast LOCATION '/x';
+\\connect template1
+"""
 _REPOSITORY = "r" + "0" * 32
 _STANDING = b'[{"kind": "btrfs", "place": "/a/.backupd-snapshots/b\\udc80", "name": "b", "mounted_at": "", "date": ""}]'
 _VOLUMES = b'{"report": [{"lv": [{"vg_name": "vg", "lv_name": "home", "lv_size": "4194304"}]}]}'
@@ -320,6 +330,11 @@ def _of_text(parse: Callable[[str], object]) -> Callable[[bytes, Path], object]:
     return lambda data, _: parse(_text(data))
 
 
+def _cluster(data: bytes, _: Path) -> object:
+    known = Known(frozenset([b"owner", b'a"b']), frozenset([b"fast"]))
+    return b"".join(without_known(iter([data[:40], data[40:]]), known))
+
+
 def _loss(text: str) -> object:
     return noted([Note(1, bytes(16), bytes(16), LOST, text)])[bytes(16)].loss
 
@@ -399,5 +414,7 @@ ROWS = (
     Decoder("holder of a lock", _lock, (b'{"pid": 1, "since_ns": 1795000000000000000}',), "json", gives_error=True),
     Decoder("snapshots of file systems that stand", _standing, (_STANDING, b"[]"), "json"),
     Decoder("rows of lvs", _volumes, (_VOLUMES,), "json"),
+    Decoder("names in an answer of a server", _of_text(names_of), (b"73686f70\n6f776e6572", b""), "text"),
+    Decoder("text of pg_dumpall", _cluster, (_CLUSTER, b"\\connect x\n"), "text"),
     Decoder("id of a host", _host, (b"0123456789abcdef" * 2 + b"\n",), "text"),
 )  # fmt: skip

@@ -17,11 +17,11 @@ from tests.support.machine import Machine
 
 
 def filling_below(
-    folder: Path, order: StreamOrder, name: str, hear: Callable[[FromJob], None] = lambda _: None
+    folder: Path, order: StreamOrder, name: str, hear: Callable[[FromJob], None] = lambda _: None, owner: str = "name"
 ) -> tuple[Filling, JobContext]:
     """What fills the database, and the job that does; folder: for all that they put aside."""
     environ = Machine(folder / "machine").environ
     found = directories.find(environ)
     wished = RestoreOrder(place="", selection=Selection(), to=None)
     context = JobContext(wished, SystemClock(), Cancel(), environ, found, hear)
-    return filling_of(order, name, context, str(folder), keeps_owners=False), context
+    return filling_of(order, name, context, str(folder), owner=owner), context

@@ -19,6 +19,7 @@ from backupd.operations.backup.building import Target
 from backupd.operations.backup.large_file import LargeReader
 from backupd.operations.context import JobContext
 from backupd.operations.streams.commands import dump_command
+from backupd.operations.streams.doubts import doubts_of
 from backupd.operations.streams.fifo import Fifo
 from backupd.operations.streams.process import StreamProcess
 from backupd.repository.engine import StoreEngine
@@ -128,6 +129,8 @@ class _Stream:
         self._ids, self._lengths = bytearray(), array("I")
         self._began_ns = files.context.clock.now_ns()
         number = 1 + self._is_second
+        for doubt in doubts_of(order) if not self._is_second else ():
+            files.context.warn(f"{order.text.name}: {doubt}")
         try:
             command = dump_command(order, files.directory, files.context.environ.get("PATH", ""))
             found = command.identity

@@ -6,29 +6,30 @@ import errno
 import os
 import re
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from typing import Protocol
 
 from backupd import durable_io
 from backupd.errors import BackupError, UsageError
 from backupd.model.streams import ALL_DATABASES, StreamOrder
 from backupd.operations.context import JobContext
-from backupd.operations.streams.commands import Making, connection, give_password
-from backupd.operations.streams.process import StreamProcess
-from backupd.store_errors import DatabaseInUseError, StreamError
+from backupd.operations.streams.commands import connection
+from backupd.operations.streams.database_programs import DatabasePrograms, in_use
+from backupd.operations.streams.filling_all import MysqlServer, PostgresqlServer
+from backupd.operations.streams.psql import Psql
+from backupd.store_errors import StreamError
+from backupd.target.placing import lock_temporary, remove_leftovers, temporary_name
 
 _NAME = re.compile(r"[^-\s=/\\:\0'\"`][^\s=/\\:\0'\"`]{0,127}")
-_MOST_ANSWER = 1 << 16
-_POSTGRESQL_OBJECTS = (
-    "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-    " where n.nspname not in ('pg_catalog', 'information_schema') and n.nspname !~ '^pg_(toast|temp)';\n"
-)
+_BEGUN = re.compile(rb"^(?:(USE |CREATE DATABASE )|DROP |CREATE |INSERT )", re.MULTILINE | re.IGNORECASE)
+"""The first statement of a dump that does something, and in its group if that chooses a database."""
+_MOST_HEAD_BYTES = 1 << 20
 
 
 class Filling(Protocol):
-    """One database that is to be filled."""
+    """One database that is to be filled, or all of a server."""
 
     def refuse_full(self) -> None:
         """Raise DatabaseInUseError where it holds anything; StreamError where that can't be seen."""
@@ -43,112 +44,55 @@ class Filling(Protocol):
         ...
 
 
-def filling_of(order: StreamOrder, name: str, context: JobContext, folder: str, *, keeps_owners: bool) -> Filling:
-    """What fills a database of a stream's kind. folder: for what programs put aside. Raises UsageError."""
+def filling_of(order: StreamOrder, name: str, context: JobContext, folder: str, *, owner: str) -> Filling:
+    """What fills a database of a stream's kind, or all of its server. folder: for what programs put aside.
+
+    owner: as of a restore. Raises UsageError.
+    """
     kind = order.text.kind
+    is_of_all = ALL_DATABASES in (order.text.postgresql, order.text.mysql)
+    if owner != "name" and (owner, kind, is_of_all) != ("me", "postgresql", False):
+        raise UsageError(
+            f"--owner {owner} is not for a database of {order.text.name}",
+            hint="a dump of one database of PostgreSQL has owners that --owner me leaves out",
+        )
     if kind == "sqlite":
         return _Sqlite(name)
     if _NAME.fullmatch(name) is None:
         raise UsageError(f"'{name}' is no database's name", hint="its name alone; the server is that of the stream")
-    if kind == "mongodb" or ALL_DATABASES in (order.text.postgresql, order.text.mysql):
-        program = {"postgresql": "psql -f FILE postgres", "mysql": "mariadb < FILE"}.get(str(kind), "mongorestore")
+    if kind == "mongodb":
         raise UsageError(
             f"{order.text.name} can't be put into one database that is sure to be empty",
-            hint=f"bkctl restore SET /.streams/{order.text.name} --strip --to DIR, then {program}",
+            hint=f"bkctl restore SET /.streams/{order.text.name} --strip --to DIR, then mongorestore --archive=FILE",
         )
-    programs = _Programs(order, context, folder)
-    return _Postgresql(programs, name, keeps_owners) if kind == "postgresql" else _Mysql(programs, name)
-
-
-class _Programs:
-    """The programs of one server, with the stream's connection."""
-
-    def __init__(self, order: StreamOrder, context: JobContext, folder: str) -> None:
-        self.order, self.context, self._folder = order, context, folder
-
-    def answer(self, programs: list[str], words: list[str], text: str) -> str:
-        """What a program says to a text on its standard input. Raises StreamError."""
-        found: list[bytes] = []
-
-        def read(fd: int) -> None:
-            with os.fdopen(fd, "rb") as file:
-                found.append(file.read(_MOST_ANSWER))
-                while file.read(_MOST_ANSWER):
-                    pass
-
-        read_fd, write_fd = os.pipe()
-        reader = threading.Thread(target=read, args=(read_fd,), daemon=True)
-        reader.start()
-        try:
-            self._run(programs, words, iter([text.encode()]), write_fd)
-        finally:
-            os.close(write_fd)
-            reader.join()
-        return found[0].decode(errors="replace").strip()
-
-    def feed(self, programs: list[str], words: list[str], pieces: Iterator[bytes]) -> None:
-        """Give a program bytes on its standard input. Raises StreamError."""
-        null = os.open(os.devnull, os.O_WRONLY)
-        try:
-            self._run(programs, words, pieces, null)
-        finally:
-            os.close(null)
-
-    def _run(self, programs: list[str], words: list[str], pieces: Iterator[bytes], stdout: int) -> None:
-        making = Making(self.order, self._folder, self.context.environ.get("PATH", ""))
-        command = give_password(making, making.command(programs, words))
-        process = StreamProcess(self.order.text, self.order.timeout_seconds, command, self.context)
-        read_fd, write_fd = os.pipe()
-        try:
-            process.start(stdin=read_fd, stdout=stdout, feeds=write_fd)
-            os.close(read_fd)
-            read_fd = -1
-            with suppress(BrokenPipeError):
-                for piece in pieces:
-                    view = memoryview(piece)
-                    while view:
-                        view = view[os.write(write_fd, view) :]
-            process.end_input()
-            os.close(write_fd)
-            write_fd = -1
-            process.wait()
-            if process.failure is not None:
-                raise StreamError(f"{self.order.text.name}: {process.failure}", hint="what it said is in the job's log")
-        except BaseException:
-            # Before its input ends: what is cut off there might be taken for a whole statement, and for all.
-            process.close()
-            raise
-        finally:
-            for fd in (read_fd, write_fd):
-                if fd >= 0:
-                    os.close(fd)
+    if is_of_all != (name == ALL_DATABASES):
+        what = "all databases" if is_of_all else "one database"
+        hint = "--into-database all: the server must have none yet" if is_of_all else "--into-database NAME: its name"
+        raise UsageError(f"{order.text.name} is a dump of {what}", hint=hint)
+    programs = DatabasePrograms(order, context, folder)
+    if is_of_all:
+        return PostgresqlServer(programs) if kind == "postgresql" else MysqlServer(programs)
+    return _Postgresql(programs, name, owner != "me") if kind == "postgresql" else _Mysql(programs, name)
 
 
 class _Postgresql:
-    def __init__(self, programs: _Programs, name: str, keeps_owners: bool) -> None:
+    def __init__(self, programs: DatabasePrograms, name: str, keeps_owners: bool) -> None:
         self._programs, self._name, self._keeps_owners = programs, name, keeps_owners
+        self._psql = Psql(programs)
         self._is_there = False
 
-    def _words(self, database: str) -> list[str]:
-        return ["--no-password", *connection(self._programs.order.text, "--username"), f"--dbname={database}"]
-
-    def _ask(self, database: str, text: str) -> str:
-        words = ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]
-        words.append(f"--set=name={self._name}")
-        return self._programs.answer(["psql"], [*words, *self._words(database)], text)
-
     def refuse_full(self) -> None:
-        found = self._ask("postgres", "select count(*) from pg_database where datname = :'name';\n")
+        found = self._psql.ask("select count(*) from pg_database where datname = :'name';\n", name=self._name)
         self._is_there = found != "0"
-        if self._is_there and (count := self._ask(self._name, _POSTGRESQL_OBJECTS)) != "0":
-            raise _in_use(self._name, f"{count} tables, indexes and the like")
+        if self._is_there:
+            self._psql.refuse_full(self._name)
 
     def make(self) -> None:
         if not self._is_there:
-            self._ask("postgres", 'create database :"name" template template0;\n')
+            self._psql.ask('create database :"name" template template0;\n', name=self._name)
 
     def fill(self, pieces: Iterator[bytes]) -> None:
-        words = ["--exit-on-error", "--single-transaction", *self._words(self._name)]
+        words = ["--exit-on-error", "--single-transaction", *self._psql.connected(self._name)]
         if not self._keeps_owners:
             words += ["--no-owner", "--no-privileges"]
         try:
@@ -161,7 +105,7 @@ class _Postgresql:
 
 
 class _Mysql:
-    def __init__(self, programs: _Programs, name: str) -> None:
+    def __init__(self, programs: DatabasePrograms, name: str) -> None:
         self._programs, self._name = programs, name
 
     def _words(self) -> list[str]:
@@ -175,17 +119,18 @@ class _Mysql:
         words = ["--batch", "--skip-column-names", *self._words()]
         counts = self._programs.answer(["mariadb", "mysql"], words, text).split()
         if counts != ["0", "0"]:
-            raise _in_use(self._name, f"{counts[0] if counts else 'some'} tables")
+            raise in_use(f"the database {self._name} holds {counts[0] if counts else 'some'} tables")
 
     def make(self) -> None:
         text = f"create database if not exists `{self._name}`;\n"
         self._programs.answer(["mariadb", "mysql"], self._words(), text)
 
     def fill(self, pieces: Iterator[bytes]) -> None:
+        dump = self._into_it_alone(pieces)
         # For who finds a job that was killed, which can't say anything more.
         self._programs.context.tell("information", f"until all is in {self._name}, it holds a part of the dump")
         try:
-            self._programs.feed(["mariadb", "mysql"], [*self._words(), f"--database={self._name}"], pieces)
+            self._programs.feed(["mariadb", "mysql"], [*self._words(), f"--database={self._name}"], dump)
         except BackupError as error:
             told = f"part of it may be in {self._name}: drop that database before you try again"
             # Whatever ended it, and however that is told.
@@ -193,6 +138,22 @@ class _Mysql:
             if isinstance(error, StreamError):
                 raise StreamError(error.message, hint=told) from error
             raise
+
+
+    def _into_it_alone(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The pieces; their head is read for that. Raises StreamError for a dump that chooses databases by itself."""
+        head = b""
+        for piece in pieces:
+            head += piece
+            if _BEGUN.search(head) is not None or len(head) > _MOST_HEAD_BYTES:
+                break
+        begun = _BEGUN.search(head)
+        if begun is not None and begun[1]:
+            raise StreamError(
+                f"the dump goes where it came from, not into {self._name}: it was made with --databases",
+                hint="bkctl restore SET /.streams/NAME --strip --to DIR gives it back as a file; look into it",
+            )
+        return chain([head], pieces)
 
 
 class _Sqlite:
@@ -206,29 +167,32 @@ class _Sqlite:
     def refuse_full(self) -> None:
         beside = [self._path + end for end in ("-wal", "-journal")]
         if any(os.path.lexists(path) and os.lstat(path).st_size for path in (self._path, *beside)):
-            raise _in_use(self._path, "something")
+            raise in_use(f"the database {self._path} holds something")
 
     def make(self) -> None:
         if not os.path.isdir(os.path.dirname(self._path)):
             raise StreamError(f"{os.path.dirname(self._path)} is no directory", hint="make it, or name another file")
 
     def fill(self, pieces: Iterator[bytes]) -> None:
-        part = f"{self._path}.part"
+        folder = os.path.dirname(self._path)
+        part = os.path.join(folder, os.fsdecode(temporary_name()))
         try:
+            _tidy(folder)
             fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            try:
-                with os.fdopen(fd, "wb") as file:
+            with os.fdopen(fd, "wb") as file:
+                lock_temporary(fd)
+                try:
                     for piece in pieces:
                         file.write(piece)
                     file.flush()
-                    durable_io.sync_file(file.fileno())
-                self._check(part)
-                self.refuse_full()
-                self._publish(part)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(part)
-                raise
+                    durable_io.sync_file(fd)
+                    self._check(part)
+                    self.refuse_full()
+                    self._publish(part)
+                except BaseException:
+                    with suppress(OSError):
+                        os.unlink(part)
+                    raise
         except OSError as error:
             hint = "may you write there, and is there space?"
             raise StreamError(f"{self._path}: {error.strerror}", hint=hint) from error
@@ -261,8 +225,10 @@ class _Sqlite:
             raise StreamError("what is stored is no whole database of SQLite")
 
 
-def _in_use(name: str, what: str) -> DatabaseInUseError:
-    return DatabaseInUseError(
-        f"the database {name} holds {what}",
-        hint="name one that is empty or not there yet, and compare; nothing was changed",
-    )
+def _tidy(folder: str) -> None:
+    """Take away what restores that were killed had begun there."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        remove_leftovers(fd)
+    finally:
+        os.close(fd)

@@ -56,7 +56,7 @@ def run(order: RestoreOrder, context: JobContext) -> events.Done:
     trees.refuse_unreadable(entry, path)
     context.step(f"look at the database {name}")
     with tempfile.TemporaryDirectory(prefix="fill-", dir=ensure(context.directories.temporary)) as folder:
-        filling = filling_of(stream, name, context, folder, keeps_owners=order.owner != "me")
+        filling = filling_of(stream, name, context, folder, owner=order.owner)
         filling.refuse_full()
         if not order.dry_run:
             context.step(f"fill the database {name} from {stream.text.name}")
@@ -108,7 +108,9 @@ def _stream(order: RestoreOrder, snapshot: Snapshot) -> StreamOrder:
         )
     now = next((one for one in order.streams if one.text.name == names[0] and one.text.kind == found.kind), None)
     if now is not None:
-        return now
+        # What was dumped then may have been all of them, or one.
+        text = msgspec.structs.replace(now.text, **{found.kind: found.database or getattr(now.text, found.kind)})
+        return msgspec.structs.replace(now, text=text)
     return StreamOrder(text=msgspec.structs.replace(StreamText(name=names[0]), **{found.kind: found.database}))
 
 
