@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support import cheap_passwords
+
 PLATFORM = "platform: "
 """How the reason of a skip begins that no package can mend."""
 
@@ -22,6 +24,7 @@ for _ignored, _default in ((signal.SIGINT, signal.default_int_handler), (signal.
 
 settings.register_profile("shared machine", deadline=None, print_blob=True)
 settings.load_profile("shared machine")
+cheap_passwords.use()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

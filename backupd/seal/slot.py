@@ -33,6 +33,10 @@ class Argon2(msgspec.Struct, frozen=True, array_like=True):
     lanes: int = 1
 
 
+PASSWORD_COST = Argon2()
+"""Of new slots; each keeps its own."""
+
+
 class Slot(msgspec.Struct, frozen=True, array_like=True):
     """One key slot; added and deleted, never changed."""
 
@@ -53,7 +57,6 @@ class SlotMaker(msgspec.Struct, frozen=True):
     label: str
     created_ns: int
     keyring: str
-    kdf: Argon2 = Argon2()
 
 
 def new_secret() -> bytes:
@@ -78,7 +81,7 @@ def secret_from_text(text: str) -> bytes | None:
 
 def make_slot(repository_id: bytes, name: str, secret: bytes, keyring_key: bytes, maker: SlotMaker) -> bytes:
     """The object `keys/<name>`. `secret`: 32 bytes of a key, or the bytes of a password."""
-    kdf = maker.kdf if maker.kind == "password" else None
+    kdf = PASSWORD_COST if maker.kind == "password" else None
     salt, nonce = os.urandom(32), os.urandom(12)
     wrapping_key = _wrapping_key(secret, kdf, salt)
     wrapped = AESGCM(wrapping_key).encrypt(nonce, keyring_key, _associated(repository_id, name))
