@@ -7,12 +7,17 @@ import shutil
 import signal
 import sys
 from collections.abc import Generator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests.support import cheap_passwords
+from tests.support.nursery import FirstNursery, in_use
+
+_TESTS = Path(__file__).parent
+_PLAIN = {"fault", "hostile"}
 
 PLATFORM = "platform: "
 """How the reason of a skip begins that no package can mend."""
@@ -117,6 +122,23 @@ def _home_apart(tmp_path_factory: pytest.TempPathFactory) -> Generator[None, Non
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def _programs_to_fork() -> Generator[FirstNursery, None, None]:
+    """See tests/support/nursery.py."""
+    nursery = FirstNursery()
+    yield nursery
+    nursery.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forked_programs(request: pytest.FixtureRequest, _programs_to_fork: FirstNursery) -> Generator[None, None, None]:
+    """Programs are forked; in tests of kills, attacks and processes themselves they start as a user's do."""
+    marks = {mark.name for mark in request.node.iter_markers()}
+    is_plain = bool({"alone", "started"} & marks) or request.path.relative_to(_TESTS).parts[0] in _PLAIN
+    with in_use(_programs_to_fork) if sys.platform == "linux" and not is_plain else nullcontext():
+        yield
 
 
 def _made(path: Path) -> Path:
