@@ -91,7 +91,15 @@ def _spoil(path: Path) -> None:
         flip(share)(path)
 
 
-@pytest.mark.parametrize("spoil", [flip(0.5), _spoil, zero(0.0, 1.0), _newer], ids=["bit", "bits", "zeros", "version"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(flip(0.5), id="bit"),
+        pytest.param(_spoil, id="bits", marks=pytest.mark.nightly),
+        pytest.param(zero(0.0, 1.0), id="zeros", marks=pytest.mark.nightly),
+        pytest.param(_newer, id="version"),
+    ],
+)
 def test_a_mirror_reads_past_what_is_damaged_at_a_member(
     daemon: Daemon, source: Path, tmp_path: Path, spoil: Damage
 ) -> None:

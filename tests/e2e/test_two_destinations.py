@@ -83,8 +83,15 @@ def test_a_damaged_first_place_hands_nothing_on(daemon: Daemon, tmp_path: Path) 
     assert compare_trees(tmp_path / "source", tmp_path / "out" / str(tmp_path / "source")[1:]) == []
 
 
-@pytest.mark.parametrize("mode", ["sequential", "concurrent"])
-@pytest.mark.parametrize("times", [1, 1000])
+@pytest.mark.parametrize(
+    ("times", "mode"),
+    [
+        (1, "sequential"),
+        (1000, "concurrent"),
+        pytest.param(1, "concurrent", marks=pytest.mark.nightly),
+        pytest.param(1000, "sequential", marks=pytest.mark.nightly),
+    ],
+)
 def test_a_place_that_loses_blocks_harms_no_other(daemon: Daemon, tmp_path: Path, mode: str, times: int) -> None:
     """A single loss is made good in the same run, which says so; where all is lost, that one's run alone failed."""
     folder = tmp_path / "memory"

@@ -38,7 +38,7 @@ def test_a_full_destination_ends_with_16_and_the_next_run_goes_on(tmp_path: Path
     assert len(_fill_destination(tmp_path, source, size).good) == 1
 
 
-@pytest.mark.parametrize("inodes", [8, 16])
+@pytest.mark.parametrize("inodes", [pytest.param(8, marks=pytest.mark.nightly), 16])
 def test_a_destination_without_inodes_is_full(tmp_path: Path, source: Path, inodes: int) -> None:
     """Else only who asks for free bytes first learns that it is full: quotas and inodes end before they do."""
     assert len(_fill_destination(tmp_path, source, _LARGE, inodes).good) == 1
