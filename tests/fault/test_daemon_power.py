@@ -19,7 +19,6 @@ from tests.support.power_cut import CutDisk, kill_all, taken_away
 from tests.support.running import show
 
 pytestmark = [
-    pytest.mark.alone,
     pytest.mark.platform("linux"),
     pytest.mark.root,
     pytest.mark.needs("mount", "umount", "mkfs.ext4", "e2fsck"),

@@ -26,7 +26,7 @@ from tests.support.orphans import Orphans, adopting
 from tests.support.running import children, is_there, kill
 from tests.support.seeded_tree import MIB
 
-pytestmark = [pytest.mark.alone, pytest.mark.platform("linux")]
+pytestmark = pytest.mark.platform("linux")
 
 _ERA_KILLS = 60
 """Of one household: its place grows, and the first backup into a new one is of interest, too."""
