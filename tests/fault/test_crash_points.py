@@ -161,22 +161,6 @@ def freed(scene: Scene) -> Callable[[], int]:
     return _free(scene, FreeOrder(place=str(scene.place), limits=Limits(jobs=1, polite=False)))
 
 
-def freed_apart(scene: Scene) -> Callable[[], int]:
-    """The same with many blocks that nobody needs: they are deleted while what is needed of others is copied."""
-    for number in range(4):
-        scene.write("gone", 9000)
-        scene.write(f"few/{number}", 600)
-        scene.back_up()
-    (scene.source / "gone").unlink()
-    for _ in range(6):
-        scene.write("changing", 5000)
-        scene.back_up()
-    records = scene.machine.records(str(scene.place), scene.clock)
-    drop_snapshots(records, [name.name for name in records.snapshot_names()][:-1], scene.clock.now_ns(), bytes(16), "")
-    scene.note_what_is_there()
-    return _free(scene, FreeOrder(place=str(scene.place), limits=Limits(jobs=1, polite=False)))
-
-
 def freed_with_policy(scene: Scene) -> Callable[[], int]:
     """The same, but the set's policy says what is dropped, as it does where a daemon frees."""
     _live_through(scene)
@@ -237,8 +221,8 @@ def migrated(scene: Scene) -> Callable[[], int]:
 
 OPERATIONS: list[Operation] = [
     first_backup, incremental, nothing_new_to_store, resumed, index_merge, index_rebuild, key_added, key_changed,
-    key_rotated, key_removed, replicated, replicated_again, freed, freed_apart, freed_with_policy, freed_for_target,
-    migrated, repaired_from_sibling, repaired_by_parity, small_objects_repaired, records_repaired,
+    key_rotated, key_removed, replicated, replicated_again, freed, freed_with_policy, freed_for_target, migrated,
+    repaired_from_sibling, repaired_by_parity, small_objects_repaired, records_repaired,
 ]  # fmt: skip
 _BY_NIGHT = (key_changed, repaired_by_parity, small_objects_repaired, records_repaired)
 """Where passwords alone open the repository, each look takes seconds; of repairs one is tried at every change."""
@@ -339,8 +323,8 @@ def test_a_call_that_fails_is_told_and_loses_nothing(tmp_path: Path, operation: 
 
 
 SLOW = (
-    key_changed, replicated, replicated_again, freed, freed_apart, freed_with_policy, freed_for_target,
-    migrated, repaired_from_sibling, repaired_by_parity, small_objects_repaired, records_repaired,
+    key_changed, replicated, replicated_again, freed, freed_with_policy, freed_for_target, migrated,
+    repaired_from_sibling, repaired_by_parity, small_objects_repaired, records_repaired,
 )  # fmt: skip
 """Opening by passwords alone takes seconds, and so does what is done again before each look."""
 KEY_OPERATIONS = (key_added, key_changed, key_rotated, key_removed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 
 from backupd.errors import DamageError, ObjectExistsError, StoppedError
@@ -40,9 +40,6 @@ _BLOCKS_MOST = 200_000
 _COVERS_FROM = 8
 """From so many closed lists on a new one says what they said, and they go."""
 _SPARE_BYTES = 64 * MIB
-_MANY_BLOCKS = 8
-_MANY_SHARE = 0.1
-"""Of all blocks: where more go than these, deleting them takes longer than another look at what is needed."""
 
 
 class Cleaner:
@@ -132,6 +129,8 @@ class Cleaner:
 
     def _generation(self) -> bool:
         """Whether another one may free more."""
+        # What the last one began to delete is free space for this one.
+        self._deleting.end()
         gc = self._records.gc_state()
         if gc.open_lists:
             # Begun here before, or by another cleaner: it is ended as it stands.
@@ -139,7 +138,7 @@ class Cleaner:
         look, marks = self._survey.look(drops=True)
         try:
             # What a cleaner that was killed had no time to delete.
-            self._deleting.begin(look.gc.deleted, look.blocks, 0)
+            self._deleting.delete(look.gc.deleted, look.blocks)
             if look.gc.open_lists:
                 # Another cleaner has begun it since: two lists are never open at once.
                 return True
@@ -148,47 +147,15 @@ class Cleaner:
             if not planned.dead and not planned.rewritten:
                 self._forget(look)
                 return False
-            is_apart = self._goes_apart(look, planned)
-            n = self._begun(look, marks, planned if not is_apart else SpacePlan(planned.dead, []))
+            if planned.rewritten and not self._compact(look, marks, planned.rewritten):
+                return True
+            n = look.gc.newest + 1
+            blocks = [use.block_id for use in (*planned.dead, *planned.rewritten)]
+            self._propose(n, blocks[:_BLOCKS_MOST])
         finally:
             look.index.tables.close()
-        if n is None:
-            return True
-        is_more = planned.put_off > 0 or len(planned.dead) + len(planned.rewritten) > _BLOCKS_MOST
-        if is_apart:
-            return self._close_and_copy(n, is_more=is_more)
+        is_more = planned.put_off > 0 or len(blocks) > _BLOCKS_MOST
         return self._close(n) and is_more
-
-    def _begun(self, look: Look, marks: LiveChunks, planned: SpacePlan) -> int | None:
-        """Copy what is needed of what goes, and begin a generation; None where another cleaner took some of it."""
-        if planned.rewritten and not self._compact(look, marks, planned.rewritten):
-            return None
-        n = look.gc.newest + 1
-        blocks = [use.block_id for use in (*planned.dead, *planned.rewritten)]
-        self._propose(n, blocks[:_BLOCKS_MOST])
-        return n
-
-    def _close_and_copy(self, n: int, *, is_more: bool) -> bool:
-        """End generation n, and the next one, for which is copied by the same look while blocks are being deleted."""
-        following: list[int | None] = []
-
-        def copy(look: Look, marks: LiveChunks) -> None:
-            planned = self._planned(look, marks)
-            if planned.dead or planned.rewritten:
-                following.append(self._begun(look, marks, planned))
-
-        if not self._close(n, copy):
-            return False
-        following_n = following[0] if following else None
-        # Where nothing was copied another look says why.
-        return following_n is None or (self._close(following_n) and is_more)
-
-    def _goes_apart(self, look: Look, planned: SpacePlan) -> bool:
-        """Whether what nobody needs goes in a generation of its own, and the rest is copied while it is deleted."""
-        if not planned.rewritten or self.wanted_bytes or look.sessions:
-            return False
-        are_many = len(planned.dead) >= max(_MANY_BLOCKS, _MANY_SHARE * len(look.blocks))
-        return are_many and self._deleting.goes_beside(sum(use.live_bytes for use in planned.rewritten))
 
     def _compact(self, look: Look, marks: LiveChunks, uses: list[Use]) -> bool:
         """Copy what is needed of these blocks; False where another cleaner took one of them away meanwhile."""
@@ -230,24 +197,14 @@ class Cleaner:
         return now.absent != look.gc.absent or now.deleted != look.gc.deleted
 
     def _planned(self, look: Look, marks: LiveChunks) -> SpacePlan:
-        if self.wanted_bytes:
-            # What was given back is known then.
-            self._deleting.end()
-        planned = self._plan(look, marks)
-        if planned.put_off and self._deleting.is_under_way:
-            # What goes makes room for copies.
-            self._deleting.end()
-            planned = self._plan(look, marks)
-        self._report.put_off_blocks = planned.put_off
-        return planned
-
-    def _plan(self, look: Look, marks: LiveChunks) -> SpacePlan:
         known = self._survey.known(look, marks)
         free = self._records.place.free_bytes()
         room = max(0, free - _SPARE_BYTES) if free is not None else None
         block_bytes = self._place.repository.keyring.configuration.block_bytes
         wanted = self.wanted_bytes - self._report.freed_bytes
-        return self._locks.leave_out(known, lambda uses: space_plan.plan(uses, block_bytes, room, wanted))
+        planned = self._locks.leave_out(known, lambda uses: space_plan.plan(uses, block_bytes, room, wanted))
+        self._report.put_off_blocks = planned.put_off
+        return planned
 
     def _propose(self, n: int, blocks: list[bytes]) -> None:
         """Begin generation n; where another one has begun it, that stands."""
@@ -255,8 +212,8 @@ class Cleaner:
         with suppress(ObjectExistsError):
             self._records.put(ObjectKind.CANDIDATES, naming.gc_name(n, "candidates"), BlockList(n, sorted(blocks)))
 
-    def _close(self, n: int, then: Callable[[Look, LiveChunks], None] | None = None) -> bool:
-        """End generation n; False where something holds it back. then: called with what it went by, in the end."""
+    def _close(self, n: int) -> bool:
+        """End generation n; False where something holds it back."""
         report, records = self._report, self._records
         standing = records.get(ObjectKind.CANDIDATES, naming.gc_name(n, "candidates"), BlockList)
         if not records.is_exact and not self._is_settled(n):
@@ -268,16 +225,9 @@ class Cleaner:
         look, marks = self._survey.look()
         try:
             needed = {use.block_id for use in marks.uses().values() if use.live_chunks}
-            self._decide(n, look, set(standing.blocks) - look.kept - needed)
-            if then is not None:
-                then(look, marks)
         finally:
             look.index.tables.close()
-        return True
-
-    def _decide(self, n: int, look: Look, wanted: set[bytes]) -> None:
-        """Close generation n, and begin to delete what it names. wanted: blocks that are to go."""
-        records = self._records
+        wanted = set(standing.blocks) - look.kept - needed
         name = naming.gc_name(n, "deleted")
         covers = [one for one in look.gc.closed_lists if one != n] if self._covers(look) else []
         gone = look.gc.deleted if covers else set()
@@ -288,10 +238,9 @@ class Cleaner:
         final = records.get(ObjectKind.DELETED, name, BlockList)
         self._begin("delete blocks that nobody needs")
         self._deleting.begin(look.gc.deleted.union(final.blocks), look.blocks, sum(look.index.sizes.values()))
-        # Who copies by this look takes no copy of a chunk that is about to go.
-        look.index.tables.absent_blocks.update(final.blocks)
         self._forget_covered(covers)
         self._forget(look)
+        return True
 
     def _covers(self, look: Look) -> bool:
         """Whether the new list is to say what the closed ones said: they are many, and nobody lags behind."""

@@ -26,10 +26,9 @@ class Deleting:
         """locks: told of what the store refuses to delete. tick: called after each block."""
         self._context, self._place, self._report = context, place.records.place, report
         self._locks, self._tick = locks, tick
-        self._under_way: list[Deletions] = []
+        self._under_way: Deletions | None = None
         self._named: dict[str, bytes] = {}
         self._sizes: dict[bytes, int] = {}
-        """Of all blocks that were begun, which are not begun again."""
 
     def begin(self, blocks: Collection[bytes], there: dict[bytes, int], meanwhile_bytes: int) -> None:
         """Have what of these blocks lies there deleted, until `end`. there: sizes by block.
@@ -38,50 +37,38 @@ class Deleting:
         this is killed before the last one is. meanwhile_bytes: written then; where there is no room for that, and where
         the store does not say, all is deleted at once.
         """
-        sizes = {block_id: there[block_id] for block_id in there.keys() & blocks if block_id not in self._sizes}
-        named = {block_name(block_id): block_id for block_id in sizes}
-        self._sizes |= sizes
-        self._named |= named
-        if named:
-            self._under_way.append(Deletions(self._place, named, self._context.cancel.check))
-        if not self._has_room(meanwhile_bytes):
-            self.end()
-
-    def goes_beside(self, meanwhile_bytes: int) -> bool:
-        """Whether blocks are deleted while something else is done, for which there is room."""
-        return self._place.traits.parallel_calls and self._has_room(meanwhile_bytes)
-
-    def _has_room(self, meanwhile_bytes: int) -> bool:
+        self.end()
+        self._sizes = {block_id: there[block_id] for block_id in there.keys() & blocks}
+        self._named = {block_name(block_id): block_id for block_id in self._sizes}
+        self._under_way = Deletions(self._place, self._named, self._context.cancel.check)
         free = self._place.free_bytes()
-        return free is not None and free >= meanwhile_bytes + _SPARE_BYTES
+        if free is None or free < meanwhile_bytes + _SPARE_BYTES:
+            self.end()
 
     def end(self) -> None:
         """Wait for what was begun, and count it. Raises DestinationError, and the stop that was asked for."""
         try:
-            for deletions in self._under_way:
-                for name, locked in deletions.ends():
-                    self._note(name, locked)
-                    self._tick()
+            for name, locked in self._under_way.ends() if self._under_way is not None else ():
+                self._note(name, locked)
+                self._tick()
         finally:
             self.stop()
 
     def stop(self) -> None:
         """Leave what was not begun: the next freeing deletes it. What came to its end is counted."""
-        under_way, self._under_way = self._under_way, []
-        for deletions in under_way:
-            for name, locked in deletions.stop():
-                self._note(name, locked)
+        deletions, self._under_way = self._under_way, None
+        for name, locked in deletions.stop() if deletions is not None else ():
+            self._note(name, locked)
 
     def note_ended(self) -> None:
         """Count what came to its end by now, while something else is done."""
-        for deletions in self._under_way:
-            for name, locked in deletions.ended_by_now():
-                self._note(name, locked)
+        for name, locked in self._under_way.ended_by_now() if self._under_way is not None else ():
+            self._note(name, locked)
 
     @property
     def is_under_way(self) -> bool:
         """Whether something is left to wait for."""
-        return any(not deletions.is_over for deletions in self._under_way)
+        return self._under_way is not None and not self._under_way.is_over
 
     def _note(self, name: str, locked: ObjectLockedError | None) -> None:
         block_id = self._named[name]
