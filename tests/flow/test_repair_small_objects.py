@@ -10,7 +10,7 @@ import pytest
 
 from backupd.block.layout import DATA
 from backupd.errors import BackupError
-from backupd.model.orders import KeyOrder
+from backupd.model.orders import KeyOrder, ReplicateOrder
 from tests.flow.test_repair import Pair
 from tests.support import damaging
 
@@ -39,6 +39,19 @@ def test_a_damaged_snapshot_is_copied_again(pair: Pair, damage: Callable[[Path],
     shutil.rmtree(pair.sibling)
     pair.history.check_all()
     pair.history.free()
+    pair.history.check_all()
+
+
+def test_a_damaged_snapshot_that_was_copied_before_is_given_up(pair: Pair) -> None:
+    """By a repair that was killed before it dropped the damaged name; else every check tells of that name for ever."""
+    victims = sorted(pair.bench.place.glob("r*/snapshots/*/*"))
+    for path in victims:
+        damaging.flip(0.5)(path)
+    order = ReplicateOrder(place=str(pair.sibling), to=str(pair.bench.place))
+    assert pair.bench.machine.run(order, pair.bench.clock).done.exit_code == 0
+    repaired = pair.repair(pair.sibling, crc=False)
+    assert (repaired.exit_code, repaired.result["problems"]) == (0, [])
+    assert {Path(one["object"]).name for one in repaired.result["healed_objects"]} == {path.name for path in victims}
     pair.history.check_all()
 
 

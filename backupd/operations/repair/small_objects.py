@@ -131,7 +131,8 @@ class SmallObjectRepair:
             try:
                 with writing(context, self._place) as writable:
                     SetReplication(context, source, writable, report, wanted, order).run()
-                    self._drop(writable, called, damaged, [at for at in wanted if report.has_copied(at.snapshot)])
+                    copied = {at.snapshot.id for at in wanted if report.has_copied(at.snapshot)}
+                    self._drop(writable, called, damaged, wanted, copied)
             except BackupError as error:
                 context.cancel.check()
                 context.warn(f"a damaged snapshot could not be copied from {called}: {error.message}")
@@ -140,16 +141,27 @@ class SmallObjectRepair:
         words = self._order.set_names
         return not words or set_id in words or any(at.snapshot.set_name in words for at in wanted)
 
-    def _drop(self, place: OpenPlace, called: str, damaged: list[SnapshotName], copied: list[SnapshotAt]) -> None:
-        """A name is given up for a copy of that moment which was not here before; one for one."""
-        left = [parsed.start for at in copied if (parsed := parse_snapshot_name(at.name)) is not None]
+    def _drop(
+        self, place: OpenPlace, called: str, damaged: list[SnapshotName], wanted: list[SnapshotAt], copied: set[bytes]
+    ) -> None:
+        """A name is given up where what it held is here; a copy's name does not tell what that was.
+
+        So for a copy of that moment which was not here before, one for one. copied: ids.
+        """
+        # A repair that was killed after it copied, or a replication, has brought these before.
+        here = {at.snapshot.id for at in wanted}
+        told = {one.session for one in damaged} & here
+        others = [at.name for at in wanted if at.snapshot.id in copied - told]
+        left = [parsed.start for name in others if (parsed := parse_snapshot_name(name)) is not None]
         host_id = bytes.fromhex(self._context.host.host_id)
         for one in damaged:
-            if one.start in left:
+            if one.session not in told:
+                if one.start not in left:
+                    continue
                 left.remove(one.start)
-                now_ns = self._context.clock.now_ns()
-                drop_snapshots(place.records, [one.name], now_ns, host_id, f"damaged; copied again from {called}")
-                self._healed[one.name] = called
+            now_ns = self._context.clock.now_ns()
+            drop_snapshots(place.records, [one.name], now_ns, host_id, f"damaged; copied again from {called}")
+            self._healed[one.name] = called
 
 
 def _readable(source: OpenPlace, set_id: str, starts: set[str]) -> Iterator[SnapshotAt]:
