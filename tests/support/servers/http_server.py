@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from backupd.clock import SystemClock
+from tests.support.servers.process_tree import stop_group
 
 _READY_SECONDS = 60
 
@@ -56,9 +57,12 @@ class HttpServer:
             assert clock.monotonic() < until, self.log()
 
     def signal(self, number: int) -> None:
-        """Send a signal to it and its children."""
+        """Send a signal to it and its children; where it stops them they have stopped."""
         assert self._process is not None
-        os.killpg(self._process.pid, number)
+        if number == signal.SIGSTOP:
+            stop_group(self._process.pid)
+        else:
+            os.killpg(self._process.pid, number)
 
     def kill(self) -> None:
         """End it and its children at once."""

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
+from tests.support.servers.process_tree import stop_group
+
 
 class ServerProcess:
     """Runs a program in a process group of its own."""
@@ -54,7 +56,7 @@ class ServerProcess:
 
     def stall(self) -> None:
         """Keep its connections, and have it do nothing more."""
-        os.killpg(self._process.pid, signal.SIGSTOP)
+        stop_group(self._process.pid)
 
     def go_on(self) -> None:
         """After a stall."""
