@@ -95,6 +95,7 @@ class FsSnapshots:
             set_id=stored.id,
             job_id=job.stored.id,
             **read_fields(text),
+            run_as=text.run_as,
         )
         return await self._ask(job, order)
 

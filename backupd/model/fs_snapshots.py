@@ -29,3 +29,5 @@ class FsSnapshotOrder(Order, frozen=True, kw_only=True, tag="fs_snapshots"):
     follow_links: bool = False
     """Whether the run also goes where links lead, which is not known yet."""
     filter_words: FilterWords = FilterWords()
+    run_as: str | None = None
+    """With whose rights the run looks at the sources; the snapshots themselves are made with our own."""

@@ -33,7 +33,9 @@ class Grafts:
         self._stats: dict[bytes, os.stat_result | OSError] = {}
         for one in grafts:
             try:
-                stat = os.stat(one.read_at, follow_symlinks=False)
+                # What is read where it shows may be the user's alone, even to us.
+                reads = rights if one.read_at == one.path else OWN_RIGHTS
+                stat = reads.do(os.stat, one.read_at, follow_symlinks=False)
             except OSError as error:
                 self._stats[one.path] = error
                 continue

@@ -13,6 +13,7 @@ import msgspec
 from backupd.errors import BackupError
 from backupd.model import mount_table
 from backupd.mount_identity import mount_number
+from backupd.source.user_rights import OWN_RIGHTS, SourceRights
 
 NETWORK_TYPES = frozenset(
     {
@@ -153,13 +154,13 @@ def shows(mount: Mount) -> bool:
     return mount.number == number if number else True
 
 
-def mount_at(path: bytes, mounts: Sequence[Mount]) -> int | None:
-    """Index of the mount on which a path lies; None: there is none."""
-    number = number_at(path)
+def mount_at(path: bytes, mounts: Sequence[Mount], rights: SourceRights = OWN_RIGHTS) -> int | None:
+    """Index of the mount on which a path lies; None: there is none. rights: with which the path is looked at."""
+    number = number_at(path, rights)
     if number:
         return next((at for at, mount in enumerate(mounts) if mount.number == number), None)
     try:
-        device = os.stat(path, follow_symlinks=False).st_dev
+        device = rights.do(os.stat, path, follow_symlinks=False).st_dev
     except OSError:
         return None
     # Of firm links the device alone tells where they lead.
@@ -167,10 +168,10 @@ def mount_at(path: bytes, mounts: Sequence[Mount]) -> int | None:
     return max(found, key=lambda at: len(mounts[at].path), default=None)
 
 
-def number_at(path: bytes) -> int:
+def number_at(path: bytes, rights: SourceRights = OWN_RIGHTS) -> int:
     """Number of the mount that shows at a path; 0 where that can't be told."""
     try:
-        fd = os.open(path, getattr(os, "O_PATH", 0) | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = rights.do(os.open, path, getattr(os, "O_PATH", 0) | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return 0
     try:

@@ -47,6 +47,7 @@ def reading_from(order: BackupOrder, context: JobContext, use: SetUse, session_i
         one_file_system=order.one_file_system,
         follow_links=order.follow_links,
         filter_words=order.filter_words,
+        run_as=order.run_as,
     )
     environ, clock = context.environ, context.clock
     making = kinds_of(SystemPrograms(environ, clock, context.cancel), records.mounts)

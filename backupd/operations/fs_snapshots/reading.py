@@ -24,6 +24,7 @@ class Reading:
             filters=order.filters,
             filter_words=order.filter_words,
             one_file_system=order.one_file_system,
+            run_as=order.run_as,
         )
         self._explaining = Explaining(wanted, context)
 

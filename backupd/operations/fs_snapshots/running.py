@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat as modes
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import msgspec
 
@@ -34,8 +35,11 @@ from backupd.operations.fs_snapshots.programs import OR_LIVE, Programs, SystemPr
 from backupd.operations.fs_snapshots.reading import Reading
 from backupd.operations.fs_snapshots.record import Records
 from backupd.operations.fs_snapshots.zfs import Zfs
+from backupd.operations.run_as import rights_to_read
+from backupd.rules.filter_rules import Rule
 from backupd.rules.left_out import PSEUDO_TYPES
 from backupd.settings.lock import SetLock
+from backupd.source.chain import OPEN_WAY
 from backupd.source.mounts import Mount, mount_at, read_mounts, shows
 
 
@@ -46,7 +50,8 @@ def run(order: FsSnapshotOrder, context: JobContext) -> events.Done:
     programs = SystemPrograms(context.environ, context.clock, cancel)
     kinds = kinds_of(programs, records.mounts)
     if order.verb == "make":
-        grafts = Making(expanded(order, context)[0], context, records, kinds).run()
+        with rights_to_read(order.run_as) as context.source_rights:
+            grafts = Making(expanded(order, context)[0], context, records, kinds).run()
         told = [msgspec.to_builtins(graft, builtin_types=(bytes,)) for graft in grafts]
         context.send(events.Item(item={"grafts": told}))
     else:
@@ -128,9 +133,8 @@ class Making:
     ) -> None:
         """Raises UsageError for filters that are none."""
         self._order, self._context, self._records = order, context, records
-        sources = [real_path(path) for path in order.sources]
-        sources += filter_places(read_rules(order.filters), sources)
-        self._sources = [path for path in sources if os.path.lexists(path)]
+        self._rights = context.source_rights
+        self._sources = self._rights.do(_standing, order.sources, read_rules(order.filters))
         self._reading = Reading(order, context, self._sources)
         self._removing = Removing(context, records, kinds)
         self._kinds = [kind for kind in kinds if order.kind in ("auto", kind.name)]
@@ -165,7 +169,7 @@ class Making:
     def _all(self, mounts: Sequence[Mount]) -> None:
         holding: dict[int, list[bytes]] = {}
         for source in self._sources:
-            at = mount_at(source, mounts)
+            at = mount_at(source, mounts, self._rights)
             if at is None:
                 self._give_up(FsSnapshotError(f"nobody can tell on which file system {shown(source)} lies"))
             else:
@@ -269,8 +273,17 @@ class Making:
                 below(mount.path, one) is not None or below(one, mount.path) is not None for one in self._sources
             )
             is_below = any(below(mount.path, path) for path in snapshots)
-            if is_of_sources and is_below and os.path.isdir(mount.path) and shows(mount):
-                self._graft(mount.path, mount.path)
+            if is_of_sources and is_below and _is_directory(mount.path) and shows(mount):
+                self._graft_live(mount)
+
+    def _graft_live(self, mount: Mount) -> None:
+        try:
+            self._graft(mount.path, mount.path)
+        except FsSnapshotError:
+            # At a user's own mount not even root may look, and one may not answer: who reads it says so.
+            self._grafts[mount.path] = Graft(
+                path=mount.path, read_at=mount.path, device=mount.device, made_ns=self._began_ns
+            )
 
     def _give_up(self, error: FsSnapshotError) -> None:
         """Raises it unless the set says that its sources are read as they are then."""
@@ -278,6 +291,23 @@ class Making:
             raise error
         hint = f" ({error.hint})" if error.hint and "fallback" not in error.hint else ""
         self._context.warn(f"{error.message}{hint}: read as it is, while it may change")
+
+
+def _standing(given: Sequence[bytes], rules: Sequence[Rule]) -> list[bytes]:
+    """Real paths of what is a source and there, with what filters take in."""
+    sources = [real_path(path) for path in given]
+    return [path for path in [*sources, *filter_places(rules, sources)] if os.path.lexists(path)]
+
+
+def _is_directory(path: bytes) -> bool:
+    """Whether one shows at a mount's path, also where what is mounted there is shut to us, or does not answer."""
+    try:
+        return modes.S_ISDIR(os.stat(path, follow_symlinks=False).st_mode)
+    except OSError:
+        with suppress(OSError):
+            os.close(os.open(path, OPEN_WAY))
+            return True
+    return False
 
 
 def _is_snapshot(mount: Mount) -> bool:
