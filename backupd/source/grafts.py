@@ -43,6 +43,13 @@ class Grafts:
             if stat.st_dev != one.device:
                 self._devices[stat.st_dev] = one.device
 
+    def close(self) -> None:
+        """Leave the snapshots, so that they can be unmounted."""
+        for path, (place, _) in self.opened.items():
+            if isinstance(place, int):
+                os.close(place)
+                self.opened[path] = self.places[path]
+
     def open_directory(self, path: bytes, name: bytes, parent_fd: int | None) -> int:
         """Descriptor of a directory, symlinks refused. name: its path, or its name in the parent. Raises OSError."""
         found = self.opened.get(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,13 @@ def scene() -> Generator[Scene, None, None]:
         scene.bench.source.chmod(0o700)
         os.chown(scene.bench.write("beside", b"on the disk"), UID, UID)
         yield scene
+        assert [one for one in map(_opened, os.listdir("/proc/self/fd")) if one.startswith(str(top))] == []
+
+
+def _opened(number: str) -> str:
+    with suppress(FileNotFoundError):
+        return os.readlink(f"/proc/self/fd/{number}")
+    return ""
 
 
 @pytest.fixture

@@ -19,15 +19,15 @@ from backupd.operations.backup.known_parts import KnownPart, known_parts
 from backupd.operations.backup.large_file import LargeFile, open_large
 from backupd.operations.backup.link_groups import LinkGroups
 from backupd.operations.backup.tally import Tally
+from backupd.operations.backup.walk_rules import WalkRules
 from backupd.repository.engine import StoreEngine
 from backupd.repository.sampling import Sampler
 from backupd.source import reader
-from backupd.source.chain import DirectoryChain, held
+from backupd.source.chain import DirectoryChain
 from backupd.source.extents import ExtentMap
 from backupd.source.metadata import kept_mtime_ns
 from backupd.source.scanner import Seen
 from backupd.source.signature import YOUNG_ON_NETWORK_NS, is_young, signature
-from backupd.source.user_rights import SourceRights
 from backupd.tree import entry as entries
 from backupd.tree.entry import CHANGED, UNFINISHED, Chunks, ChunkTree, Entry, Extra, Stored
 from backupd.tree.lists import iterate_chunks, list_references, make_content
@@ -58,10 +58,10 @@ class FileReading:
     """Gives files to the engine and their entries to the directories."""
 
     def __init__(
-        self, engine: StoreEngine, policy: StorePolicy, tally: Tally, has_many: HasMany, load: Load, reads: SourceRights
+        self, engine: StoreEngine, policy: StorePolicy, tally: Tally, has_many: HasMany, load: Load, rules: WalkRules
     ) -> None:
         self._engine, self._policy, self._tally, self._has_many, self._load = engine, policy, tally, has_many, load
-        self._rights, self._chain = reads, DirectoryChain(held(engine.grafts, reads))
+        self._rights, self._chain = rules.rights, DirectoryChain(rules.grafts.opened)
         self._sampler = Sampler()
         self._batch: list[tuple[FileOrder, Target]] = []
         self._directories: list[bytes] = []

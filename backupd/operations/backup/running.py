@@ -76,6 +76,7 @@ def _run_order(order: BackupOrder, context: JobContext) -> events.Done:
         with places.all_told():
             places.open(stack)
             use = describe(order, context, places.first.place, sources)
+            stack.callback(use.rules.grafts.close)
             return _run_locked(places, use, session_id, missing)
 
 

@@ -85,7 +85,7 @@ class Storing:
         else:
             self.engine.start_first_worker()
         reading = FileReading(
-            self.engine, policy, self.tally, self._are_everywhere, self._load, use.rules.rights
+            self.engine, policy, self.tally, self._are_everywhere, self._load, use.rules
         )
         self.reading = reading
         if self._order.streams:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import msgspec
 
@@ -54,8 +54,8 @@ def reading_from(order: BackupOrder, context: JobContext, use: SetUse, session_i
     # What is removed is removed to its end, whoever cancels.
     removing = Removing(context, records, kinds_of(SystemPrograms(environ, clock), records.mounts))
     try:
-        grafts = Grafts(Making(wanted, context, records, making).run(), context.source_rights)
-        use.rules.choosing.read_at = grafts.opened
-        yield msgspec.structs.replace(use, rules=msgspec.structs.replace(use.rules, grafts=grafts))
+        with closing(Grafts(Making(wanted, context, records, making).run(), context.source_rights)) as grafts:
+            use.rules.choosing.read_at = grafts.opened
+            yield msgspec.structs.replace(use, rules=msgspec.structs.replace(use.rules, grafts=grafts))
     finally:
         removing.job(job_id)
