@@ -65,10 +65,14 @@ def _serve(device: int, uid: int, files: Mapping[str, bytes]) -> None:
         nodes = {number: (name, content) for number, (name, content) in enumerate(files.items(), start=2)}
         while True:
             asked = os.read(device, _MOST_BYTES + 4096)
-            _, operation, number, node, *_ = _HEADER.unpack_from(asked)
+            _, operation, number, node, asking, *_ = _HEADER.unpack_from(asked)
             if operation in _NO_ANSWER:
                 continue
-            answer = _answer(operation, node, asked[_HEADER.size :], uid, nodes)
+            if operation == _READ and asking != uid:
+                # As a server does that goes by who reads, not by who opened.
+                answer: bytes | int = errno.EACCES
+            else:
+                answer = _answer(operation, node, asked[_HEADER.size :], uid, nodes)
             error = -answer if isinstance(answer, int) else 0
             body = answer if isinstance(answer, bytes) else b""
             os.write(device, struct.pack("<IiQ", 16 + len(body), error, number) + body)

@@ -330,8 +330,9 @@ class FileReading:
 
     def choose(self, fd: int, size: int, extents: ExtentMap, known: Entry | None) -> tuple[int, bool]:
         """(size class, whether it can be compressed) of a large file, by three samples of its content."""
+        do = self._rights.do
         is_compressible = self._sampler.is_compressible(
-            extents.content_bytes, lambda at: reader.read_content(fd, extents, at, at + SAMPLE_BYTES)
+            extents.content_bytes, lambda at: do(reader.read_content, fd, extents, at, at + SAMPLE_BYTES)
         )
         previous = self._known_class(known) or None
         return choose_class(size, not is_compressible, previous, self._policy.chosen_class), is_compressible
