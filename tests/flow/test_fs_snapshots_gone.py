@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Generator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from backupd.command_errors import FsSnapshotError
+from backupd.errors import BackupError, StoppedError
 from backupd.model.fs_snapshot_words import SNAPSHOTS_NAME
+from backupd.operations.backup.storing import Storing
 from backupd.operations.fs_snapshots.record import Records, has_leftovers
+from backupd.operations.fs_snapshots.running import Removing
 from backupd.settings import directories
 from backupd.settings.lock import SetLock
 from backupd.source.grafts import Grafts
-from tests.support.fs_snapshot_scene import JOB, SET, Scene
+from tests.support.fs_snapshot_scene import JOB, SET, Scene, opened_below
 from tests.support.mounting import btrfs
 
 pytestmark = [
@@ -77,6 +81,32 @@ def test_nothing_is_committed(scene: Scene, monkeypatch: pytest.MonkeyPatch, hap
         os.rename(scene.top / "away", scene.top / SNAPSHOTS_NAME)
     scene.run("remove")
     assert (scene.bench.restore() / "1" / "file").read_bytes() == b"as it was"
+
+
+@pytest.mark.parametrize("error", [StoppedError("enough"), BackupError("broken")])
+def test_a_run_that_ends_early_has_left_the_snapshot_when_it_is_removed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, error: BackupError
+) -> None:
+    """Else what is mounted could not be unmounted: it ends between two directories, the inner one not begun."""
+    scene.bench.write("a/b/c/file")
+    turn, remove, opened = Storing.turn, Removing.job, []
+
+    def turning(self: Storing) -> None:
+        turn(self)
+        if self.tally.current.endswith(b"/a/b"):
+            assert opened_below(scene.top)
+            raise error
+
+    def removing(self: Removing, job_id: str, *, is_left: bool = False) -> None:
+        opened.append(opened_below(scene.top))
+        remove(self, job_id, is_left=is_left)
+
+    monkeypatch.setattr(Storing, "turn", turning)
+    monkeypatch.setattr(Removing, "job", removing)
+    # What is stopped keeps a partial snapshot.
+    with nullcontext() if isinstance(error, StoppedError) else pytest.raises(BackupError, match="broken"):
+        assert scene.bench.back_up(fs_snapshot="auto").done.exit_code == error.exit_code
+    assert (opened, scene.standing()) == ([[]], [])
 
 
 def test_a_daemon_removes_at_its_start_what_once_left_and_nobody_reads_from(scene: Scene) -> None:

@@ -1,17 +1,16 @@
-"""Sources that are read with a user's rights, from snapshots of btrfs, with a mount in them that is the user's alone."""
+"""Sources read with a user's rights from snapshots of btrfs, with a mount in them that is the user's alone."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from backupd.command_errors import FsSnapshotError
 from tests.support.backing_up import problems
-from tests.support.fs_snapshot_scene import Scene
+from tests.support.fs_snapshot_scene import Scene, opened_below
 from tests.support.mounting import btrfs
 from tests.support.ordinary_user import UID, directory_of_user
 from tests.support.user_mount import user_mount
@@ -35,13 +34,7 @@ def scene() -> Generator[Scene, None, None]:
         scene.bench.source.chmod(0o700)
         os.chown(scene.bench.write("beside", b"on the disk"), UID, UID)
         yield scene
-        assert [one for one in map(_opened, os.listdir("/proc/self/fd")) if one.startswith(str(top))] == []
-
-
-def _opened(number: str) -> str:
-    with suppress(FileNotFoundError):
-        return os.readlink(f"/proc/self/fd/{number}")
-    return ""
+        assert opened_below(top) == []
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,15 @@ class Scene:
 
     def said(self) -> str:
         return "\n".join(event.message for event in self.told if isinstance(event, events.Log))
+
+
+def opened_below(top: Path) -> list[str]:
+    """What this process has open there, for which nobody could unmount it."""
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            found.append(os.readlink(f"/proc/self/fd/{number}"))
+    return [path for path in found if path.startswith(f"{top}/")]
 
 
 def subvolume(path: Path) -> None:

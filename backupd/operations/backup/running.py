@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat as modes
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 
 from backupd import __version__
@@ -257,9 +257,11 @@ class _Run:
         checkpoints.walk, checkpoints.cache = walk, writer
         storing.engine.on_wait = checkpoints.turn
         try:
-            for _ in walk.run():
-                storing.turn()
-                checkpoints.turn()
+            # At once, not when nobody has the error any more: what snapshots lie on is unmounted next.
+            with closing(walk.run()) as steps:
+                for _ in steps:
+                    storing.turn()
+                    checkpoints.turn()
             storing.flush()
             while storing.engine.has_work:
                 storing.engine.finish_step()

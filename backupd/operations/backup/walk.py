@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat as modes
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from backupd.cache.file_cache import CachedDirectory, FileCache, PieceRef, Row
 from backupd.model.streams import STREAMS_NAME, STREAMS_PATH
@@ -25,6 +25,8 @@ from backupd.source.signature import YOUNG_NS, YOUNG_ON_NETWORK_NS, is_young
 from backupd.tree import entry as entries
 from backupd.tree.depth import TOO_DEEP, is_too_deep
 from backupd.tree.entry import ANCESTOR
+
+Steps = Generator[DirectoryBuild | bool, None, None]
 
 _NO_FD = -1
 
@@ -50,8 +52,8 @@ class TreeWalk:
         self._wanted: set[bytes] = set()
         """Directories that a filter takes in, until they are entered."""
 
-    def run(self) -> Iterator[None]:
-        """Walk all. The root's node is there when the last file was read."""
+    def run(self) -> Generator[None, None, None]:
+        """Walk all. The root's node is there when the last file was read. Closed early, it leaves nothing open."""
         yield from self._walk(self._ancestor_root(), self._rules.steps_below(b"/"))
 
     def finished(self, build: DirectoryBuild) -> None:
@@ -83,28 +85,31 @@ class TreeWalk:
         self.open[b"/"] = self.root
         return self.root
 
-    def _walk(self, root: DirectoryBuild, steps: list[bytes]) -> Iterator[None]:
+    def _walk(self, root: DirectoryBuild, steps: list[bytes]) -> Generator[None, None, None]:
         """Depth first with a stack of our own: trees may be deeper than Python's."""
-        fd, root.stat, _ = self._do(enter, self._rules.grafts, b"/", b"/", None)
-        is_source = b"/" in self._rules.sources
-        stack = [self._directory(root, fd) if is_source else self._ancestor(root, fd, steps)]
-        while stack:
-            below = next(stack[-1], None)
-            if below is None:
-                stack.pop()
-            elif isinstance(below, DirectoryBuild):
-                stack.append(self._enter(below))
-            yield
+        self._fds[b"/"], root.stat, _ = self._do(enter, self._rules.grafts, b"/", b"/", None)
+        stack = [self._directory(root) if b"/" in self._rules.sources else self._ancestor(root, steps)]
+        try:
+            while stack:
+                below = next(stack[-1], None)
+                if below is None:
+                    stack.pop()
+                elif isinstance(below, DirectoryBuild):
+                    stack.append(self._enter(below))
+                yield
+        finally:
+            for one in reversed(stack):
+                one.close()
+            for fd in self._fds.values():
+                os.close(fd)
 
-    def _enter(self, build: DirectoryBuild) -> Iterator[DirectoryBuild | bool]:
-        fd = self._fds.pop(build.path)
+    def _enter(self, build: DirectoryBuild) -> Steps:
         if build.state & ANCESTOR:
-            return self._ancestor(build, fd, self._rules.steps_below(build.path))
-        if self._is_streams(build.path):
-            return self._streams(build)
-        return self._directory(build, fd)
+            return self._ancestor(build, self._rules.steps_below(build.path))
+        return self._streams(build) if self._is_streams(build.path) else self._directory(build)
 
-    def _ancestor(self, build: DirectoryBuild, fd: int, names: list[bytes]) -> Iterator[DirectoryBuild | bool]:
+    def _ancestor(self, build: DirectoryBuild, names: list[bytes]) -> Steps:
+        fd = self._fds.pop(build.path)
         try:
             build.state = ANCESTOR
             known = self._caches.directory(build.path)
@@ -120,7 +125,7 @@ class TreeWalk:
     def _is_streams(self, path: bytes) -> bool:
         return path == STREAMS_PATH and bool(self._rules.streams)
 
-    def _streams(self, build: DirectoryBuild) -> Iterator[DirectoryBuild | bool]:
+    def _streams(self, build: DirectoryBuild) -> Steps:
         known = self._caches.directory(build.path)
         build.know(known)
         names = self._rules.streams
@@ -129,7 +134,8 @@ class TreeWalk:
 
     # Directories of the sources
 
-    def _directory(self, build: DirectoryBuild, fd: int) -> Iterator[DirectoryBuild | bool]:
+    def _directory(self, build: DirectoryBuild) -> Steps:
+        fd = self._fds.pop(build.path)
         try:
             self._tally.directories += 1
             self._tally.current = build.path
@@ -225,9 +231,7 @@ class TreeWalk:
             return True
         return path in self._rules.named
 
-    def _slice(
-        self, build: DirectoryBuild, fd: int, seen: list[Seen], stretch: Stretch
-    ) -> Iterator[DirectoryBuild | bool]:
+    def _slice(self, build: DirectoryBuild, fd: int, seen: list[Seen], stretch: Stretch) -> Steps:
         digest, signatures = scanner.digest(seen)
         names = [found.name for found in seen]
         self._rules.tolerances.see(build.path, seen)
@@ -258,13 +262,11 @@ class TreeWalk:
                 self._entry(build, piece, index, found, rows.get(found.name), fd)
         if rows and not build.state & ANCESTOR:
             looks_for_links = self._rules.untouched is not None
-            count_gone(
-                self._tally, self._caches, build, set(stretch.names), rows, looks_for_links=looks_for_links
-            )
+            count_gone(self._tally, self._caches, build, set(stretch.names), rows, looks_for_links=looks_for_links)
         build.settled(piece)
         for child in below:
             self._open_child(child, fd)
-            if child.path in self._fds:
+            if child.path in self._fds or self._is_streams(child.path):
                 yield child
 
     def _has_groups(self, build: DirectoryBuild, cached: PieceRef, seen: list[Seen]) -> bool:
@@ -307,7 +309,6 @@ class TreeWalk:
         """Open a subdirectory right before it is walked; one that can't be opened is stored empty, as a problem."""
         name = child.path.rpartition(b"/")[2]
         if self._is_streams(child.path):
-            self._fds[child.path] = _NO_FD
             return
         if is_too_deep(child.path):
             # Told at each backup, for no restore would enter it.
@@ -392,8 +393,7 @@ class TreeWalk:
     def _problem(self, build: DirectoryBuild, name: bytes, error: OSError) -> None:
         path = build.path.rstrip(b"/") + b"/" + name if name else build.path
         build.has_problems = True
-        if build.candidate is not None:
-            build.candidate = None
+        build.candidate = None
         kind, message = reader.describe(error)
         self._tally.problem(path, kind, message)
         self._tally.fail(path, b"", message)
