@@ -238,9 +238,11 @@ class Part:
     def tidy_up(self) -> None:
         """After a complete snapshot. What fails here the next run does: the snapshot stands."""
         context, use = self._context, self.use
+        if self.snapshot is None:
+            raise AssertionError("nothing is tidied up before the snapshot stands")
         try:
-            now_ns = context.clock.now_ns()
-            left = drop_partials(self._records, use.set_id, self.session.name, now_ns, self._who.host_id) is None
+            now_ns, committed = context.clock.now_ns(), (self.session.name, self.snapshot)
+            left = drop_partials(self._records, use.set_id, committed, now_ns, self._who.host_id) is None
             if left or self.session.may_only_add:
                 context.tell("information", f"{self.place.whole.shown}: {ADDS_ONLY}", verbosity=1)
             merge_levels(self._records, self.index)

@@ -319,17 +319,16 @@ def recover_blocks(records: Records, tables: IndexTables, state: JournalState, a
     return len(found)
 
 
-def drop_partials(records: Records, set_id: bytes, committed: str, now_ns: int, host_id: bytes) -> int | None:
+def drop_partials(
+    records: Records, set_id: bytes, committed: tuple[str, Snapshot], now_ns: int, host_id: bytes
+) -> int | None:
     """After a complete snapshot of the set: its older partial ones become void and go; returns how many.
 
-    None: the login may only add, and they are left to a cleaner.
+    committed: its name, and what it says. None: the login may only add, and they are left to a cleaner.
     """
-    mine = [n for n in records.snapshot_names() if n.set_id == naming.set_id_text(set_id) and n.name != committed]
+    last_name, last = committed
+    mine = [n for n in records.snapshot_names() if n.set_id == naming.set_id_text(set_id) and n.name != last_name]
     partial: list[str] = []
-    try:
-        last = records.snapshot(committed)
-    except (DamageError, ObjectMissingError):
-        return 0
     for name in mine:
         try:
             one = records.snapshot(name.name)

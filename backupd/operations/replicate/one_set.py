@@ -244,7 +244,7 @@ class SetReplication:
             return
         now_ns = context.clock.now_ns()
         try:
-            drop_partials(self._records, self._set_id, last.name, now_ns, self._who.host_id)
+            drop_partials(self._records, self._set_id, (last.name, found), now_ns, self._who.host_id)
             forget_lost(index)
             if self._keeps_reserve:
                 reserve.keep(self._records.place, self._new.cache, now_ns)
