@@ -79,9 +79,9 @@ class Explaining:
         with rights_of(self._reader) as rights:
             sources = rights.do(lambda: [real_path(source) for source in order.sources])
             self._places = set(rights.do(filter_places, rules, sources))
+            self._tolerances = rights.do(tolerances_of, order.tolerate)
         self._sources = [*sources, *self._places]
         self._tops, self._named = in_order(self._sources)
-        self._tolerances = tolerances_of(order.tolerate)
         self._follows, self._check = order.follow_links, context.cancel.check
         self._links: dict[bytes, bytes] = {}
         """What links lead to -> one of those; found when a path is asked for that no source holds."""

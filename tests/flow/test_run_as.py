@@ -20,6 +20,7 @@ from backupd.model.grafts import Graft
 from backupd.model.orders import SnapshotListOrder
 from backupd.model.retention import RetentionText
 from backupd.model.streams import StreamOrder, StreamText
+from backupd.model.tolerance import ToleranceOrder, ToleranceText
 from backupd.model.watch_orders import WatchOrder
 from backupd.operations import watching
 from backupd.operations.context import JobContext
@@ -27,7 +28,7 @@ from backupd.settings import directories
 from backupd.settings.accounts import reader_of
 from tests.support.backing_up import Bench, counts, problems, read_bytes
 from tests.support.ordinary_user import UID, directory_of_user, run_as_user
-from tests.support.user_mount import user_mount
+from tests.support.user_mount import LINK, user_mount
 
 pytestmark = [pytest.mark.platform("linux"), pytest.mark.root]
 USER = "nobody"
@@ -101,7 +102,20 @@ def test_a_mount_of_the_users_that_root_can_not_read(bench: Bench) -> None:
     assert (restored / "large").read_bytes() == b"x" * (9 << 20)
 
 
-def explain(bench: Bench, path: Path, user: str | None) -> list[dict[str, Any]]:
+def test_a_rule_of_tolerance_names_its_place_by_a_link_that_only_the_user_reads(bench: Bench) -> None:
+    """As a source may be named."""
+    mounted, kept = bench.source / "mount", bench.source / "kept"
+    mounted.mkdir()
+    owned(bench.write("kept/roots"), 0o600, 0)
+    rules = [ToleranceText(below=f"{mounted}/{LINK}", unreadable="ok")]
+    with user_mount(mounted, UID, {LINK: bytes(kept)}):
+        assert bench.back_up(run_as=USER).done.exit_code == 3
+        assert bench.back_up(run_as=USER, tolerance=ToleranceOrder(rules=rules)).done.exit_code == 0
+        (explained,) = explain(bench, kept / "roots", USER, tolerate=rules)
+    assert [one["tolerance"] for one in explained["tolerance"] if one["kind"] == "unreadable"] == ["ok"]
+
+
+def explain(bench: Bench, path: Path, user: str | None, **options: Any) -> list[dict[str, Any]]:
     """What `set explain` says of a path."""
     order = ExplainOrder(
         place="",
@@ -110,6 +124,7 @@ def explain(bench: Bench, path: Path, user: str | None) -> list[dict[str, Any]]:
         paths=[bytes(path)],
         filter_words=FilterWords(gitignore=True),
         run_as=user,
+        **options,
     )
     found: list[dict[str, Any]] = bench.machine.run(order).result["paths"]
     return found

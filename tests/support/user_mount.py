@@ -18,10 +18,12 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-_LOOKUP, _FORGET, _GETATTR, _OPEN, _READ = 1, 2, 3, 14, 15
+_LOOKUP, _FORGET, _GETATTR, _READLINK, _OPEN, _READ = 1, 2, 3, 5, 14, 15
 _RELEASE, _FLUSH, _INIT, _OPENDIR, _READDIR, _RELEASEDIR = 18, 25, 26, 27, 28, 29
 _NO_ANSWER = (_FORGET, 42)
 _MOST_BYTES = 1 << 17
+LINK = "link-"
+"""Names that begin so are of symlinks, their content is where they lead."""
 _HEADER = struct.Struct("<IIQQIIII")
 """Length, operation, number, node, uid, gid, pid, padding."""
 
@@ -96,8 +98,8 @@ def _answer(
         return struct.pack("<QII", 60, 0, 0) + _stat(node, uid, nodes)
     if operation in (_OPEN, _OPENDIR):
         return struct.pack("<QII", 0, 0, 0)
-    if operation == _READ:
-        _, offset, size = struct.unpack_from("<QQI", body)
+    if operation in (_READ, _READLINK):
+        _, offset, size = struct.unpack_from("<QQI", body) if operation == _READ else (0, 0, _MOST_BYTES)
         return nodes[node][1][offset : offset + size]
     if operation == _READDIR:
         return b"" if struct.unpack_from("<QQ", body)[1] else _listed(nodes)
@@ -108,7 +110,8 @@ def _listed(nodes: dict[int, tuple[str, bytes]]) -> bytes:
     entries = b""
     for at, (number, (name, _)) in enumerate(nodes.items(), start=1):
         raw = name.encode()
-        entry = struct.pack("<QQII", number, at, len(raw), modes.S_IFREG >> 12) + raw
+        kind = modes.S_IFLNK if name.startswith(LINK) else modes.S_IFREG
+        entry = struct.pack("<QQII", number, at, len(raw), kind >> 12) + raw
         entries += entry + b"\0" * (-len(entry) % 8)
     return entries
 
@@ -116,6 +119,7 @@ def _listed(nodes: dict[int, tuple[str, bytes]]) -> bytes:
 def _stat(node: int, uid: int, nodes: dict[int, tuple[str, bytes]]) -> bytes:
     is_top = node == 1
     size = 0 if is_top else len(nodes[node][1])
-    mode = modes.S_IFDIR | 0o700 if is_top else modes.S_IFREG | 0o600
+    is_link = not is_top and nodes[node][0].startswith(LINK)
+    mode = modes.S_IFDIR | 0o700 if is_top else modes.S_IFLNK | 0o777 if is_link else modes.S_IFREG | 0o600
     when = 1_600_000_000
     return struct.pack("<QQQQQQIIIIIIIIII", node, size, 1, when, when, when, 0, 0, 0, mode, 1, uid, uid, 0, 4096, 0)

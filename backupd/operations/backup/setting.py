@@ -189,7 +189,7 @@ def walk_rules(
         untouched,
         sorted(os.fsencode(stream.text.name) for stream in order.streams),
         [str(stream.text.kind) for stream in order.streams],
-        tolerances_of(order.tolerance.rules),
+        rights.do(tolerances_of, order.tolerance.rules),
         grafts,
         outside,
         rights,
