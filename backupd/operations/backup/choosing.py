@@ -110,8 +110,9 @@ class Choosing:
                 decided[at] = Choice(False, "left_out", reason)
         if self._markers or self._words.cachedir_tag:
             undecided = [at for at in directories if at not in decided]
-            marked = self._rights.do(lambda: [self._marked(top, seen[at].name, fd) for at in undecided])
-            decided.update((at, choice) for at, choice in zip(undecided, marked, strict=True) if choice is not None)
+            if undecided:
+                marked = self._rights.do(lambda: [self._marked(top, seen[at].name, fd) for at in undecided])
+                decided.update((at, choice) for at, choice in zip(undecided, marked, strict=True) if choice is not None)
         if not self._types.is_empty or within.ignores or not within.takes_unmatched:
             self._choose_rest(within, directory, seen, decided)
         return decided

@@ -36,21 +36,25 @@ def make_special(
     """
     name, stat = found
     kind = _KINDS[modes.S_IFMT(stat.st_mode)]
-    content: bytes | Device | None = None
-    size = 0
-    if kind is Kind.SYMLINK:
-        content = rights.do(_target, fd, name)
-        size = len(content)
-    elif kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE):
+    target, attributes = rights.do(_look, fd, found)
+    content: bytes | Device | None = target
+    if kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE):
         content = Device(os.major(stat.st_rdev), os.minor(stat.st_rdev))
-    attributes = rights.do(metadata.read_attributes_at, fd, name, stat)
     extra = None
     if group or attributes.xattrs or attributes.flags or attributes.birth_ns:
         xattrs = [(n, stored(v)) for n, v in attributes.xattrs]
         extra = Extra(group, xattrs or None, attributes.birth_ns, attributes.flags)
     mode, mtime_ns = stat.st_mode & 0o7777, metadata.kept_mtime_ns(stat)
+    size = len(target) if target is not None else 0
     entry = Entry(name, kind, mode, stat.st_uid, stat.st_gid, mtime_ns, size, content, extra)
     return entry, attributes.problems
+
+
+def _look(fd: int, found: Seen) -> tuple[bytes | None, metadata.Attributes]:
+    """(target of a symlink, attributes), at once: to hand something over to another thread takes longer than this."""
+    name, stat = found
+    target = _target(fd, name) if modes.S_ISLNK(stat.st_mode) else None
+    return target, metadata.read_attributes_at(fd, name, stat)
 
 
 def _target(fd: int, name: bytes) -> bytes:
