@@ -15,10 +15,14 @@ from backupd.command_errors import FsSnapshotError
 from backupd.errors import BackupError, StoppedError
 from backupd.model.fs_snapshot_words import SNAPSHOTS_NAME
 from backupd.operations.backup.storing import Storing
+from backupd.operations.fs_snapshots.contract import Made, Target
+from backupd.operations.fs_snapshots.lvm import Lvm
+from backupd.operations.fs_snapshots.programs import SystemPrograms
 from backupd.operations.fs_snapshots.record import Records, has_leftovers
 from backupd.operations.fs_snapshots.running import Removing
 from backupd.settings import directories
 from backupd.settings.lock import SetLock
+from backupd.source.chain import open_read_at
 from backupd.source.grafts import Grafts
 from tests.support.fs_snapshot_scene import JOB, SET, Scene, opened_below
 from tests.support.mounting import btrfs
@@ -107,6 +111,16 @@ def test_a_run_that_ends_early_has_left_the_snapshot_when_it_is_removed(
     with nullcontext() if isinstance(error, StoppedError) else pytest.raises(BackupError, match="broken"):
         assert scene.bench.back_up(fs_snapshot="auto").done.exit_code == error.exit_code
     assert (opened, scene.standing()) == ([[]], [])
+
+
+def test_a_mounted_snapshot_is_known_by_the_subvolume_that_is_read(scene: Scene) -> None:
+    """Of a btrfs on a logical volume: the top of what is mounted has another device number."""
+    lvm = Lvm(SystemPrograms({}, scene.bench.clock), str(scene.top.parent))
+    made = Made(kind="lvm", place="group/volume", name="any", mounted_at=str(scene.top))
+    target = Target(b"/shown", "group/volume", b"/data")
+    place = (lvm.read_at(target, made), lvm.device(target, made))
+    assert place[0] == bytes(scene.bench.source)
+    os.close(open_read_at(place))
 
 
 def test_a_daemon_removes_at_its_start_what_once_left_and_nobody_reads_from(scene: Scene) -> None:

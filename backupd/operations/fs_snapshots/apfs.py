@@ -67,9 +67,9 @@ class Apfs:
         """Where it is mounted."""
         return joined(os.fsencode(made.mounted_at), target.inside)
 
-    def device(self, made: Made) -> int:
+    def device(self, target: Target, made: Made) -> int:
         """Of the mounted file system. Raises FsSnapshotError."""
-        return mounted_device(made)
+        return mounted_device(self.read_at(target, made))
 
     def remove(self, made: Made) -> bool:
         """Unmount and remove it. Raises FsSnapshotError."""

@@ -127,7 +127,7 @@ class Btrfs:
         """Below the snapshot's own directory."""
         return joined(os.fsencode(made.place), target.inside)
 
-    def device(self, made: Made) -> int:
+    def device(self, target: Target, made: Made) -> int:
         """Of the subvolume: nobody who owns the directory above can make another one that has it."""
         holder, name = os.path.split(os.fsencode(made.place))
         what = f"the snapshot {made.name} can't be looked at"

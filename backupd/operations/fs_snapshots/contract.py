@@ -82,8 +82,11 @@ class Kind(Protocol):
         """Where what shows at the target's path is read."""
         ...
 
-    def device(self, made: Made) -> int:
-        """st_dev of what was made, by which it is known again; 0: it has none that lasts. Raises FsSnapshotError."""
+    def device(self, target: Target, made: Made) -> int:
+        """st_dev of what is read for the target, by which it is known again; 0: it has none that lasts.
+
+        Raises FsSnapshotError.
+        """
         ...
 
     def remove(self, made: Made) -> bool:

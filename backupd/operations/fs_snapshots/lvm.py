@@ -71,9 +71,9 @@ class Lvm:
         """Where it is mounted."""
         return joined(os.fsencode(made.mounted_at), target.inside)
 
-    def device(self, made: Made) -> int:
-        """Of the mounted file system. Raises FsSnapshotError."""
-        return mounted_device(made)
+    def device(self, target: Target, made: Made) -> int:
+        """Of what is read there: each subvolume of a mounted btrfs has one of its own. Raises FsSnapshotError."""
+        return mounted_device(self.read_at(target, made))
 
     def remove(self, made: Made) -> bool:
         """Unmount and remove it where it is a snapshot of that origin with a name of ours. Raises FsSnapshotError."""

@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 
 from backupd.command_errors import FsSnapshotError
+from backupd.model.results import shown
 from backupd.operations.fs_snapshots.contract import Made
 from backupd.operations.fs_snapshots.programs import Programs, done
 from backupd.source.mounts import read_mounts
@@ -25,12 +26,12 @@ def mount_device(programs: Programs, what: str, device: str, path: str, kind: st
     done(programs, what, ["mount", "-t", kind, "-o", f"{options},nosuid,nodev,noexec", device, path])
 
 
-def mounted_device(made: Made) -> int:
-    """st_dev of a snapshot that is mounted in a directory of ours. Raises FsSnapshotError."""
+def mounted_device(path: bytes) -> int:
+    """st_dev of a directory in a snapshot that is mounted in a directory of ours. Raises FsSnapshotError."""
     try:
-        return os.stat(made.mounted_at, follow_symlinks=False).st_dev
+        return os.stat(path, follow_symlinks=False).st_dev
     except OSError as error:
-        raise FsSnapshotError(f"{made.mounted_at} can't be looked at: {error.strerror}") from error
+        raise FsSnapshotError(f"{shown(path)} can't be looked at: {error.strerror}") from error
 
 
 def unmount(programs: Programs, what: str, made: Made, directory: str) -> None:

@@ -247,7 +247,7 @@ class Making:
             self._places[kind.name, target.place] = made
             text = f"made the snapshot of {kind.name} {made.name} of {shown(target.path)}"
             self._context.tell("information", text, verbosity=1)
-        self._graft(target.path, kind.read_at(target, made), kind.device(made))
+        self._graft(target.path, kind.read_at(target, made), kind.device(target, made))
 
     def _keep(self, made: list[Made]) -> None:
         self._records.write(self._order.job_id, made)

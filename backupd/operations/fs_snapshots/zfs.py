@@ -50,7 +50,7 @@ class Zfs:
         """The kernel mounts it there when somebody enters."""
         return joined(joined(target.holder, b".zfs/snapshot/" + os.fsencode(made.name)), target.inside)
 
-    def device(self, made: Made) -> int:
+    def device(self, target: Target, made: Made) -> int:
         """None: the kernel mounts it anew after a while, and nobody can put anything else there."""
         return 0
 
