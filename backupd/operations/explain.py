@@ -73,7 +73,7 @@ class Explaining:
         rules = read_rules(order.filters)
         self._warn = context.warn
         self._now_ns = context.clock.now_ns()
-        self._one_file_system = order.one_file_system
+        self._one_file_system, self._reads_names = order.one_file_system, order.filter_words.gitignore
         stores = [(one.place, one.access) for one in order.stores]
         left_out, _ = what_is_left_out(context, stores)
         with rights_of(self._reader) as rights:
@@ -191,7 +191,9 @@ class Explaining:
         """(what is decided of an entry, its stat where it exists, what holds below it)."""
         found: os.stat_result | None = None
         if fd != _NO_FD:
-            within = self._choosing.enter(within, directory, scanner.list_names(fd), fd, self._warn)
+            # Of a directory of a million files nobody has to know all names for anything else.
+            names = scanner.list_names(fd) if self._reads_names else []
+            within = self._choosing.enter(within, directory, names, fd, self._warn)
             seen, failed = scanner.look(fd, [name])
             found = seen[0].stat if seen else None
             if failed and not isinstance(failed[0][1], FileNotFoundError):

@@ -18,6 +18,7 @@ from backupd.model.fs_snapshot_words import SNAPSHOTS_NAME
 from backupd.model.grafts import Graft
 from backupd.model.orders import FilterWord
 from backupd.operations.fs_snapshots.contract import Made, snapshot_name
+from backupd.source import scanner
 from backupd.source.mounts import read_mounts
 from tests.support.backing_up import counts, problems, read_bytes, run_of
 from tests.support.fs_snapshot_scene import JOB, OTHER_JOB, SET, Scene, subvolume
@@ -362,6 +363,17 @@ def test_of_what_is_left_out_no_snapshot_is_made(scene: Scene, monkeypatch: pyte
             assert len(scene.standing()) == 4
     finally:
         unmount(bound)
+
+
+def test_no_directory_is_listed_for_that(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for .gitignore files: one on the way may have a million files."""
+    subvolume(scene.bench.source / "below")
+    told: dict[int, list[bytes]] = {}
+    monkeypatch.setattr(scanner, "list_names", lambda _: told.setdefault(len(told), []))
+    for gitignore, times in ((False, 0), (True, 1)):
+        with scene.made(filter_words=FilterWords(gitignore=gitignore)):
+            assert len(scene.standing()) == 2
+        assert len(told) == times
 
 
 def test_a_missing_program_is_named_with_its_package(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
