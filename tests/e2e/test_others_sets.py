@@ -11,16 +11,30 @@ import pytest
 from tests.support.daemon import Daemon, running_daemon
 
 
-@pytest.fixture
-def daemon(tmp_path: Path) -> Generator[Daemon, None, None]:
-    """With a set of its own and one of `omega`, on one disk; what omega stored there stands under a key of its own."""
+pytestmark = [pytest.mark.root, pytest.mark.platform("linux")]
+
+HERE = socket.gethostname().partition(".")[0]
+
+
+@pytest.fixture(scope="module", name="daemon")
+def _daemon(tmp_path_factory: pytest.TempPathFactory) -> Generator[Daemon, None, None]:
+    """With a set of its own and one of `omega`, on one disk; what omega stored there has a password that it knows."""
+    tmp_path = tmp_path_factory.mktemp("others")
     source = tmp_path / "source"
     source.mkdir()
     (source / "letter").write_text("of both")
-    with running_daemon(tmp_path / "omega") as omega:
-        omega.good("set", "create", "home", "--source", source, "--to", tmp_path / "disk")
+    (password := tmp_path / "password").write_text("of both")
+    password.chmod(0o600)
+    omega = Daemon(tmp_path / "omega")
+    omega.prefix = ["unshare", "--uts", "sh", "-c", 'hostname omega && exec "$@"', "sh"]
+    omega.start()
+    try:
+        words = ("--encryption", "password", "--password-file", password)
+        omega.good("set", "create", "home", "--source", source, "--to", tmp_path / "disk", *words)
         omega.good("backup", "home")
         text = omega.bkctl("set", "export", "home").stdout
+    finally:
+        omega.stop()
     with running_daemon(tmp_path / "home") as started:
         started.good("set", "apply", "-f", "-", stdin=text + b"  owner: omega\n")
         started.good("set", "create", "own", "--source", source, "--to", "disk")
@@ -30,9 +44,29 @@ def daemon(tmp_path: Path) -> Generator[Daemon, None, None]:
 
 def test_upkeep_of_a_destination_is_of_what_was_stored_from_here(daemon: Daemon) -> None:
     """What a machine takes over has stored nothing from here before its first run."""
-    for owner in ("omega", socket.gethostname().partition(".")[0]):
+    for owner in ("omega", HERE):
         daemon.good("set", "edit", "home", "--owner", owner, "--yes")
         for verb in ("check", "free"):
             before = {one["id"] for one in daemon.good("job", "list")["jobs"]}
             daemon.good(verb, "--from", "disk")
             assert [one["set"] for one in daemon.good("job", "list")["jobs"] if one["id"] not in before] == ["own"]
+
+
+def test_what_a_machine_stored_of_a_set_is_purged_by_its_owner_alone(daemon: Daemon) -> None:
+    """Its own history of before, too: what the owner stores builds on it."""
+
+    def refused(word: str) -> bool:
+        said = daemon.json("purge", word, "--from", "disk", "--confirm", word)
+        return (said["exit"], said["error"]["code"]) == (17, "set.other_owner")
+
+    daemon.good("set", "edit", "home", "--owner", "omega", "--yes")
+    assert refused("omega:home")
+    daemon.good("set", "edit", "home", "--owner", HERE, "--yes")
+    daemon.good("backup", "home")
+    daemon.good("set", "edit", "home", "--owner", "omega", "--yes")
+    assert all(map(refused, ("home", "omega:home", f"{HERE}:home")))
+    daemon.good("set", "edit", "home", "--owner", HERE, "--yes")
+    daemon.good("purge", "omega:home", "--from", "disk", "--confirm", "omega:home")
+    assert daemon.good("job", "list", "home")["jobs"][0]["kind"] == "purge"
+    words = ("snapshot", "list", "home", "--password-file", daemon.home.parent / "password")
+    assert [one["host"] for one in daemon.good(*words)["snapshots"]] == [HERE]
