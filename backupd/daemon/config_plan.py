@@ -150,7 +150,8 @@ def _take(
         return
     if isinstance(text, SetText):
         try:
-            text = succeeding(text, old.text, known.here if old.id in known.own else "")
+            here = known.here if old.id in known.own else ""
+            text = succeeding(text, old.text, here, is_whole=old.file is not None)
         except BackupError as error:
             errors.append(written.explained(error))
             return

@@ -82,12 +82,13 @@ def moved_sentence(text: SetText) -> str:
     return f"{text.name} belongs to {shown(text.owner) or 'this machine'} from now on: no other machine runs it"
 
 
-def succeeding(text: SetText, old: SetText, here: str) -> SetText:
+def succeeding(text: SetText, old: SetText, here: str, *, is_whole: bool = False) -> SetText:
     """A set's new text, with what it need not say of the owners before.
 
     here: name of this machine where the set was its own, else empty. A text that says just the owner that is known says
     nothing new of it: so the same document can be applied again and again. Without an owner it belongs to the machine
-    where it is. Raises ConfigError where nobody can tell whose history is to go on.
+    where it is. is_whole: the old text stood in a file, so that an id that is left out of it was taken out.
+    Raises ConfigError where nobody can tell whose history is to go on.
     """
     if text.owner is None:
         return text
@@ -96,7 +97,8 @@ def succeeding(text: SetText, old: SetText, here: str) -> SetText:
         return text
     if is_same(text.owner, old.owner) and old.owner is not None:
         known = read_owner(old.owner)
-        owner = OwnerText(name=new.name or known.name, id=new.id or known.id, after=known.after)
+        kept_id = None if is_whole and new.name else known.id
+        owner = OwnerText(name=new.name or known.name, id=new.id or kept_id, after=known.after)
         return msgspec.structs.replace(text, owner=written(owner))
     former = read_owner(old.owner) if old.owner is not None else OwnerText()
     # Snapshots bear the name that the machine has now, or had.

@@ -1,15 +1,13 @@
-"""Sets of other machines that a daemon knows by their text: only what is named outright is looked at, nothing deleted."""
+"""Sets of other machines that a daemon knows by their text: what is named outright is looked at, nothing deleted."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Generator
-from pathlib import Path
 
 import pytest
 
 from tests.support.daemon import Daemon, running_daemon
-
 
 pytestmark = [pytest.mark.root, pytest.mark.platform("linux")]
 

@@ -45,6 +45,13 @@ def test_a_new_owner_goes_on_after_the_one_before(old: Owner | None, new: Owner 
     assert succeeding(made, made, "beta") == made
 
 
+def test_an_id_is_taken_out_of_a_file_and_nowhere_else() -> None:
+    """A text that is applied says what it is about; a file is all that there is."""
+    old = text(OwnerText(name="alpha", id=ID, after=["omega"]))
+    assert succeeding(text("alpha"), old, "").owner == old.owner
+    assert succeeding(text("alpha"), old, "", is_whole=True).owner == OwnerText(name="alpha", after=["omega"])
+
+
 def test_of_another_machine_only_what_the_text_says_is_known() -> None:
     """Of one that is told by its id alone nobody knows how its snapshots are called: a second history would begin."""
     assert succeeding(text("beta"), text("omega"), "").owner == OwnerText(name="beta", after=["omega"])
