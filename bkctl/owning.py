@@ -151,7 +151,7 @@ def next_lines(stored: SetView, moved: SetView, here: Overview) -> list[str]:
     old, new, name = stored.owner, moved.owner, moved.text.name
     if old is None or new is None or old.is_here == new.is_here:
         return []
-    word, host = shlex.quote(name), shlex.quote(new.name)
+    word, host = shlex.quote(name), shlex.quote(new.name) if is_named(new) else "HOST"
     if new.is_here:
         lines = [f"{name} runs here from now on. Its next run goes on with what {old.name} stored:"]
         lines.append(f"  bkctl backup {word}")

@@ -19,7 +19,7 @@ from backupd.catalog.facts import fact, put_fact
 from backupd.errors import BackupError, RepositoryNotFoundError
 from backupd.model.api import OwnerView
 from backupd.model.sets import OwnerText, SetText
-from backupd.rules.owner_rules import read_owner, shown
+from backupd.rules.owner_rules import host_word, read_owner, shown
 from backupd.settings import directories
 from backupd.settings.host import host_name, read_host_id
 from backupd.settings.machine import machine_fingerprint
@@ -110,8 +110,9 @@ class Owners:
 
     def view(self, stored: StoredSet) -> OwnerView:
         """The owner of a set as the API shows it."""
-        owner = read_owner(stored.text.owner or OwnerText(name=self.name, id=self.id))
-        return OwnerView(name=shown(owner), id=owner.id, after=owner.after or [], is_here=self.is_own(stored))
+        owner, is_here = read_owner(stored.text.owner or OwnerText(name=self.name, id=self.id)), self.is_own(stored)
+        name = owner.name or (self.name if is_here else shown(owner))
+        return OwnerView(name=name, id=owner.id, after=owner.after or [], is_here=is_here)
 
     def refuse_others(self, stored: StoredSet, what: str) -> None:
         """Raises OtherOwnerError for a set of another machine. what: is done there alone, as `run`."""
@@ -124,7 +125,7 @@ class Owners:
         if not owner.is_here:
             return RepositoryNotFoundError(
                 f"{name} belongs to {owner.name}, and nothing of it was stored from here",
-                hint=f"bkctl snapshot list {owner.name}:{name} shows what there is",
+                hint=f"bkctl snapshot list {host_word(stored.text.owner or '')}:{name} shows what there is",
             )
         message = f"nothing of {name} is stored {where} yet" if where else f"nothing of {name} is stored yet"
         return RepositoryNotFoundError(message, hint=f"run it first: bkctl backup {name}")

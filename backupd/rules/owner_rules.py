@@ -39,6 +39,11 @@ def shown(owner: Owner | None) -> str:
     return found.name or (found.id or "")[:8]
 
 
+def host_word(owner: Owner) -> str:
+    """Its name as a command takes it; HOST where only its id is known."""
+    return read_owner(owner).name or "HOST"
+
+
 def check_host(name: str) -> None:
     """Raises UsageError for what can't be the first label of a host's name."""
     if not name or len(name) > _MOST_NAME or not name.isprintable() or any(c.isspace() or c in "/:.\\" for c in name):

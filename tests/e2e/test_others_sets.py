@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from collections.abc import Generator
 
@@ -16,23 +17,21 @@ HERE = socket.gethostname().partition(".")[0]
 
 @pytest.fixture(scope="module", name="daemon")
 def _daemon(tmp_path_factory: pytest.TempPathFactory) -> Generator[Daemon, None, None]:
-    """With a set of its own and one of `omega`, on one disk; what omega stored there has a password that it knows."""
+    """With a set of its own and one of `omega`, on one disk, and the keys of both."""
     tmp_path = tmp_path_factory.mktemp("others")
     source = tmp_path / "source"
     source.mkdir()
     (source / "letter").write_text("of both")
-    (password := tmp_path / "password").write_text("of both")
-    password.chmod(0o600)
     omega = Daemon(tmp_path / "omega")
     omega.prefix = ["unshare", "--uts", "sh", "-c", 'hostname omega && exec "$@"', "sh"]
     omega.start()
     try:
-        words = ("--encryption", "password", "--password-file", password)
-        omega.good("set", "create", "home", "--source", source, "--to", tmp_path / "disk", *words)
+        omega.good("set", "create", "home", "--source", source, "--to", tmp_path / "disk")
         omega.good("backup", "home")
         text = omega.bkctl("set", "export", "home").stdout
     finally:
         omega.stop()
+    shutil.copytree(omega.state / "keys", tmp_path / "home" / "state" / "keys")
     with running_daemon(tmp_path / "home") as started:
         started.good("set", "apply", "-f", "-", stdin=text + b"  owner: omega\n")
         started.good("set", "create", "own", "--source", source, "--to", "disk")
@@ -66,5 +65,15 @@ def test_what_a_machine_stored_of_a_set_is_purged_by_its_owner_alone(daemon: Dae
     daemon.good("set", "edit", "home", "--owner", HERE, "--yes")
     daemon.good("purge", "omega:home", "--from", "disk", "--confirm", "omega:home")
     assert daemon.good("job", "list", "home")["jobs"][0]["kind"] == "purge"
-    words = ("snapshot", "list", "home", "--password-file", daemon.home.parent / "password")
-    assert [one["host"] for one in daemon.good(*words)["snapshots"]] == [HERE]
+    assert [one["host"] for one in daemon.good("snapshot", "list", "home")["snapshots"]] == [HERE]
+
+
+def test_commands_name_no_machine_that_is_known_by_its_id_alone(daemon: Daemon) -> None:
+    """Else they are typed, and go to nowhere."""
+    said = daemon.bkctl("set", "edit", "own", "--owner", "f" * 32, "--yes")
+    assert b"bkctl set export own | ssh HOST bkctl set apply -f -" in said.stdout
+    assert b"of own by" not in said.stderr
+    text = daemon.bkctl("set", "export", "own").stdout.replace(b"name: own", b"name: other")
+    daemon.good("set", "apply", "-f", "-", stdin=text)
+    said = daemon.bkctl("check", "other")
+    assert b"bkctl snapshot list HOST:other" in said.stderr

@@ -59,6 +59,7 @@ def test_with_an_id_the_id_decides(database: Database) -> None:
     """Two machines of one name."""
     owners = on(database, "alpha", ID, None)
     assert owners.is_own(a_set(OwnerText(name="other", id=ID)))
+    assert [owners.view(a_set(one)).name for one in (ID, OTHER)] == ["alpha", OTHER[:8]]
     assert not owners.is_own(a_set(OwnerText(name="alpha", id=OTHER)))
 
 
