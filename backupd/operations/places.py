@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -33,6 +33,7 @@ from backupd.model.work import RepositorySetup
 from backupd.operations import rollback_alarm
 from backupd.operations.context import JobContext
 from backupd.operations.healed import HealedBlocks
+from backupd.operations.newest import newest_ns
 from backupd.operations.unlocking import is_without_key, not_here, unlock
 from backupd.repository import identity
 from backupd.repository.index_loading import LoadedIndex, load_index
@@ -48,6 +49,7 @@ from backupd.sizes import format_seconds
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
 
+Seen = TypeVar("Seen")
 _FETCHED_INDEX_BYTES = 8 << 20
 
 AHEAD_NS = 300 * 1_000_000_000
@@ -164,20 +166,25 @@ def open_place(context: JobContext) -> OpenPlace:
 
 
 def readable_repositories(
-    context: JobContext, whole: Destination, address: str, access: StoreAccess, top_names: list[str]
-) -> Iterator[tuple[OpenPlace, Listing] | str]:
-    """Each repository at a place, with what it holds; its id where no key is at hand, or it can't be read: told."""
+    context: JobContext,
+    whole: Destination,
+    address: str,
+    access: StoreAccess,
+    top_names: list[str],
+    look: Callable[[OpenPlace], Seen],
+) -> Iterator[tuple[OpenPlace, Seen] | str]:
+    """Each repository at a place, with what a look says; its id where no key is at hand, or it can't be read: told."""
     for repository in identity.list_repositories(whole, top_names):
         try:
             place = open_repository(context, whole, address, repository, access)
-            listing = list_snapshots(place)
+            seen = look(place)
         except BackupError as error:
             # That the key of another machine's repository is not kept here is nothing to tell.
             if not is_without_key(error):
                 context.warn(f"{address}/{repository} is passed over: {error.message}")
             yield repository
             continue
-        yield place, listing
+        yield place, seen
 
 
 def _holder(context: JobContext, whole: Destination, address: str, top_names: list[str]) -> str | None:
@@ -193,21 +200,20 @@ def _holder(context: JobContext, whole: Destination, address: str, top_names: li
     host, name = names.split_host(word) if word is not None else (None, "")
     if word is None or host is None or len(identity.list_repositories(whole, top_names)) < 2:
         return None
+
+    def is_meant(one: Snapshot) -> bool:
+        is_set = name == one.set_name or (names.is_id(name, "b") and naming.set_id_text(one.set_id).startswith(name))
+        return is_set and picking.is_of_host(one.host_name, host)
+
     newest: dict[str, tuple[bool, int]] = {}
     closed: list[str] = []
-    for one in readable_repositories(context, whole, address, order.access, top_names):
+    for one in readable_repositories(
+        context, whole, address, order.access, top_names, lambda place: newest_ns(place.records, is_meant)
+    ):
         if isinstance(one, str):
             closed.append(one)
-            continue
-        place, listing = one
-        times = [
-            each.started_ns
-            for _, each in listing.found
-            if picking.is_of_host(each.host_name, host)
-            and (name == each.set_name or (names.is_id(name, "b") and naming.set_id_text(each.set_id).startswith(name)))
-        ]
-        if times:
-            newest[place.repository.text_id] = (not place.repository.is_clear, max(times))
+        elif one[1] is not None:
+            newest[one[0].repository.text_id] = (not one[0].repository.is_clear, one[1])
     if not newest:
         raise not_here(context, word, address, closed)
     return max(newest, key=lambda one: newest[one])

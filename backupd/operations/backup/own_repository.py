@@ -17,7 +17,7 @@ from backupd.errors import (
 )
 from backupd.model.orders import BackupOrder, OwnRepository
 from backupd.operations.context import JobContext
-from backupd.operations.places import readable_repositories, split_place
+from backupd.operations.places import list_snapshots, readable_repositories, split_place
 from backupd.operations.unlocking import not_here
 from backupd.repository import identity
 from backupd.repository.any_copy import Source, distinct, of_any_copy
@@ -46,7 +46,7 @@ def find_own(
     hosts = [host.casefold() for host in (*own.after, order.host_name or context.host.name)]
     newest: dict[str, tuple[int, str]] = {}
     closed: list[str] = []
-    for found in readable_repositories(context, whole, order.place, order.access, names):
+    for found in readable_repositories(context, whole, order.place, order.access, names, list_snapshots):
         if isinstance(found, str):
             closed.append(found)
             continue
