@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from backupd.errors import BackupError, UsageError
-from backupd.model.api import Overview, SetView
+from backupd.model.api import Overview, OwnerView, SetView
 from backupd.model.destination_orders import DestinationSessionsOrder
 from backupd.model.events import Failed
 from backupd.model.orders import SnapshotListOrder
@@ -45,19 +45,6 @@ class Seen:
         return f"{self.host} last wrote to {self.destination} {format_seconds(max(0, self.age_seconds))} ago"
 
 
-@dataclass(slots=True)
-class Traces:
-    """What the destinations of a set tell of the machines that stored it."""
-
-    seen: list[Seen] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    """Of destinations that could not be asked."""
-
-    def of(self, host: str) -> list[Seen]:
-        """Those of one machine."""
-        return [one for one in self.seen if one.host.casefold() == host.casefold()]
-
-
 def wanted_owner(here: Overview, stored: SetView, word: str) -> str | OwnerText:
     """What the set's text is to say. Raises UsageError."""
     if not word:
@@ -74,19 +61,18 @@ def wanted_owner(here: Overview, stored: SetView, word: str) -> str | OwnerText:
     return here.host if word == here.host_id else word
 
 
-def traces(client: DaemonClient, here: Overview, stored: SetView) -> Traces:
-    """Ask each destination of a set for its newest snapshots by machine, and for runs under way."""
-    found, now_ns = Traces(), client.get("/v1/status", StatusReport).now_ns
-    hosts = [stored.owner.name, *stored.owner.after] if stored.owner is not None else []
+def traces(client: DaemonClient, stored: SetView, host: str) -> tuple[list[Seen], list[str]]:
+    """What each destination of a set tells of a machine, and a warning for each that could not be asked."""
+    seen: list[Seen] = []
+    warnings: list[str] = []
+    now_ns = client.get("/v1/status", StatusReport).now_ns
     for destination in stored.text.to:
-        for host in dict.fromkeys([*hosts, here.host]):
-            order = SnapshotListOrder(place=destination, set_name=f"{host}:{stored.text.name}", incomplete=True)
-            for one in _asked(client, order, destination, found.warnings).get("snapshots", []):
-                age = now_ns // 1_000_000_000 - int(datetime.fromisoformat(one["finished_at"]).timestamp())
-                found.seen.append(Seen(destination, one["host"], age))
-        found.seen += _sessions(client, stored, destination)
-    found.warnings = list(dict.fromkeys(found.warnings))
-    return found
+        order = SnapshotListOrder(place=destination, set_name=f"{host}:{stored.text.name}", incomplete=True)
+        for one in _asked(client, order, destination, warnings).get("snapshots", []):
+            age = now_ns // 1_000_000_000 - int(datetime.fromisoformat(one["finished_at"]).timestamp())
+            seen.append(Seen(destination, one["host"], age))
+        seen += _sessions(client, stored, destination)
+    return [one for one in seen if one.host.casefold() == host.casefold()], list(dict.fromkeys(warnings))
 
 
 def _sessions(client: DaemonClient, stored: SetView, destination: str) -> Iterator[Seen]:
@@ -108,7 +94,7 @@ def _asked(client: DaemonClient, order: Any, destination: str, warnings: list[st
 
 
 def confirm_move(
-    session: Session, stored: SetView, moved: SetView, client: DaemonClient, here: Overview, *, is_dry: bool
+    session: Session, stored: SetView, moved: SetView, client: DaemonClient, *, is_dry: bool
 ) -> list[str]:
     """Have the user agree to a set's new owner; warnings. Raises AnswerNeededError, CancelledError.
 
@@ -117,23 +103,28 @@ def confirm_move(
     old, new, name = stored.owner, moved.owner, stored.text.name
     if old is None or new is None or old == new or (new.is_here and old.is_here):
         return []
-    found = traces(client, here, stored)
-    warnings = [*found.warnings]
+    asked = old if new.is_here else new
+    found, warnings = traces(client, stored, asked.name) if is_named(asked) else ([], [])
     if new.is_here:
-        told = _told_of(found.of(old.name), name, stored.limit_seconds or _SOON_SECONDS)
+        told = _told_of(found, name, stored.limit_seconds or _SOON_SECONDS)
         warnings += [f"{told}: see that it stops there"] if "may still" in told else []
         question = f"{name} belongs to {old.name}, and this machine would run it from now on."
         question += f" As it looks, {told}." if told else ""
     else:
-        if not found.of(new.name):
+        if is_named(new) and not found and not warnings:
             warnings.append(
-                f"no destination of {name} knows a machine called {new.name}: does `hostname -s` say that there?"
+                f"nothing of {name} by {new.name} is there yet: make sure that `hostname -s` says {new.name} there"
             )
         what = f"nothing of {name} would run here any more" if old.is_here else f"{old.name} would run it no more"
         question = f"{name} would belong to {new.name}, and {what}."
     if not is_dry:
         options.must_agree(session, f"{question} Go on?")
     return warnings
+
+
+def is_named(owner: OwnerView) -> bool:
+    """Whether the name of a machine is known, and not its host id alone."""
+    return owner.id is None or owner.name != owner.id[:8]
 
 
 def _told_of(found: list[Seen], name: str, limit_seconds: int) -> str:
@@ -160,7 +151,7 @@ def next_lines(stored: SetView, moved: SetView, here: Overview) -> list[str]:
     old, new, name = stored.owner, moved.owner, moved.text.name
     if old is None or new is None or old.is_here == new.is_here:
         return []
-    word, host = shlex.quote(name), shlex.quote(new.name)
+    word, host = shlex.quote(name), shlex.quote(new.name) if is_named(new) else "HOST"
     if new.is_here:
         lines = [f"{name} runs here from now on. Its next run goes on with what {old.name} stored:"]
         lines.append(f"  bkctl backup {word}")

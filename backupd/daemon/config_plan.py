@@ -46,6 +46,8 @@ class Known:
     """Ids of sets that have a repository somewhere."""
     here: str = ""
     """Name of this machine."""
+    own: Collection[str] = frozenset()
+    """Ids of the sets that belong to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,12 @@ def _take(
         _put(_new(text, file, way), made, {**_difference(None, text), **_moved(None, file)})
         return
     if isinstance(text, SetText):
-        text = succeeding(text, old.text, known.here)
+        try:
+            here = known.here if old.id in known.own else ""
+            text = succeeding(text, old.text, here, is_whole=old.file is not None)
+        except BackupError as error:
+            errors.append(written.explained(error))
+            return
         if not is_same(text.owner, old.text.owner):
             made.warnings.append(moved_sentence(text))
     changes = _difference(old.text, text)

@@ -147,7 +147,14 @@ class Definitions:
         """
         async with self._changing:
             known = Known(
-                self.sets, self.destinations, self.left, self.notices, self.contacts, self._stored, self.owners.name
+                self.sets,
+                self.destinations,
+                self.left,
+                self.notices,
+                self.contacts,
+                self._stored,
+                self.owners.name,
+                frozenset(one.id for one in self.sets if self.owners.is_own(one)),
             )
             plan = await asyncio.to_thread(make, known)
             if not dry_run:
@@ -194,7 +201,8 @@ class Definitions:
         """
         async with self._changing:
             self.refuse_kept(stored := self.set_by_id(stored.id))
-            text = succeeding(await asyncio.to_thread(check_set, text, self.places), stored.text, self.owners.name)
+            here = self.owners.name if self.owners.is_own(stored) else ""
+            text = succeeding(await asyncio.to_thread(check_set, text, self.places), stored.text, here)
             if stored.id in self._stored:
                 refuse_fixed(stored.text, text)
             refuse_taken(text.name, [one for one in self.sets if one.id != stored.id])

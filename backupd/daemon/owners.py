@@ -19,7 +19,7 @@ from backupd.catalog.facts import fact, put_fact
 from backupd.errors import BackupError, RepositoryNotFoundError
 from backupd.model.api import OwnerView
 from backupd.model.sets import OwnerText, SetText
-from backupd.rules.owner_rules import read_owner, shown
+from backupd.rules.owner_rules import host_word, read_owner, shown
 from backupd.settings import directories
 from backupd.settings.host import host_name, read_host_id
 from backupd.settings.machine import machine_fingerprint
@@ -32,11 +32,14 @@ _log = logging.getLogger("backupd.sets")
 
 
 class _Meant(msgspec.Struct, frozen=True):
-    """What a name in a set's text was found to mean."""
+    """What an owner in a set's text was found to mean."""
 
     name: str
+    """As the text says it: the id, else the name."""
     id: str
     """Host id of this machine; empty: another one's."""
+    called: str = ""
+    """Name of this machine then."""
 
 
 class Owners:
@@ -65,7 +68,7 @@ class Owners:
         if self._meant is None:
             self._meant = await self._kept()
         owners = {one.id: read_owner(one.text.owner) for one in sets if one.text.owner is not None}
-        meant = {set_id: self._meaning(set_id, owner) for set_id, owner in owners.items() if owner.id is None}
+        meant = {set_id: self._meaning(set_id, owner) for set_id, owner in owners.items()}
         if meant != self._meant:
             self._meant = meant
             try:
@@ -87,20 +90,19 @@ class Owners:
         if stored.text.owner is None:
             return True
         owner = read_owner(stored.text.owner)
-        if owner.id is not None:
-            return owner.id == self.id
         if not self.id:
-            return self._is_called(owner.name)
+            return owner.id is None and self._is_called(owner.name)
         meant = self._meaning(stored.id, owner)
         # A machine that was moved has another id than before, and is called as before; a copy of it is not.
-        return bool(meant.id) and (meant.id == self.id or self._is_called(owner.name))
+        return bool(meant.id) and (meant.id == self.id or self._is_called(owner.name or meant.called))
 
     def _meaning(self, set_id: str, owner: OwnerText) -> _Meant:
         """As it was found out before, unless the text names another machine by now."""
-        known = (self._meant or {}).get(set_id)
-        if known is not None and known.name.casefold() == owner.name.casefold():
+        said, known = owner.id or owner.name, (self._meant or {}).get(set_id)
+        if known is not None and known.name.casefold() == said.casefold():
             return known
-        return _Meant(owner.name, self.id if self._is_called(owner.name) else "")
+        is_this = owner.id == self.id if owner.id is not None else self._is_called(owner.name)
+        return _Meant(said, self.id if is_this else "", self.name)
 
     def runs(self, stored: StoredSet) -> bool:
         """Whether it runs by itself, and with all others."""
@@ -108,8 +110,9 @@ class Owners:
 
     def view(self, stored: StoredSet) -> OwnerView:
         """The owner of a set as the API shows it."""
-        owner = read_owner(stored.text.owner or OwnerText(name=self.name, id=self.id))
-        return OwnerView(name=shown(owner), id=owner.id, after=owner.after or [], is_here=self.is_own(stored))
+        owner, is_here = read_owner(stored.text.owner or OwnerText(name=self.name, id=self.id)), self.is_own(stored)
+        name = owner.name or (self.name if is_here else shown(owner))
+        return OwnerView(name=name, id=owner.id, after=owner.after or [], is_here=is_here)
 
     def refuse_others(self, stored: StoredSet, what: str) -> None:
         """Raises OtherOwnerError for a set of another machine. what: is done there alone, as `run`."""
@@ -122,23 +125,31 @@ class Owners:
         if not owner.is_here:
             return RepositoryNotFoundError(
                 f"{name} belongs to {owner.name}, and nothing of it was stored from here",
-                hint=f"bkctl snapshot list {owner.name}:{name} shows what there is",
+                hint=f"bkctl snapshot list {host_word(stored.text.owner or '')}:{name} shows what there is",
             )
         message = f"nothing of {name} is stored {where} yet" if where else f"nothing of {name} is stored yet"
         return RepositoryNotFoundError(message, hint=f"run it first: bkctl backup {name}")
 
     def warnings(self, sets: Sequence[StoredSet]) -> list[str]:
-        """A sentence for each set that belongs to a machine called as this one is, and not to this one."""
+        """A sentence for each set that another machine runs where this one may be meant: it is called so, or ran it."""
+        doubts = ((one, self._doubt(one)) for one in sets if one.text.owner is not None and not self.is_own(one))
         return [
-            f"{one.text.name} does not run here, for it belongs to another machine called {self.name}; if this one is "
+            f"{one.text.name} does not run here, for it belongs to {whose}; if this one is "
             + (
                 f"meant, write into {one.file}: owner: {{name: {self.name}, id: {self.id}}}"
                 if one.file is not None
                 else f"meant: bkctl set edit {one.text.name} --owner {self.name}"
             )
-            for one in sets
-            if not self.is_own(one) and one.text.owner is not None and self._is_called(read_owner(one.text.owner).name)
+            for one, whose in doubts
+            if whose
         ]
+
+    def _doubt(self, stored: StoredSet) -> str:
+        """What another machine has to do with this one that owns a set; empty: nothing."""
+        owner = read_owner(stored.text.owner or "")
+        if self.id and self._meaning(stored.id, owner).id:
+            return f"the machine {shown(owner)}, whose state was moved or copied to this one"
+        return f"another machine called {self.name}" if self._is_called(owner.name) else ""
 
     def _is_called(self, name: str) -> bool:
         return bool(name) and name.casefold() == self.name.casefold()

@@ -14,6 +14,7 @@ from backupd.model.places import inside, split_inside
 from backupd.repository.identity import is_id_text
 from backupd.rules import names
 from backupd.rules.owner_rules import read_owner
+from backupd.rules.picking import is_of_host
 
 
 class Found(NamedTuple):
@@ -58,13 +59,11 @@ def set_of(known: Definitions, word: str | None) -> StoredSet | None:
         return stored
     host, name = names.split_host(word)
     stored = _known_set(known, name) if host is not None else None
-    return stored if stored is not None and host in _hosts_of(known, stored) else None
-
-
-def _hosts_of(known: Definitions, stored: StoredSet) -> list[str]:
-    """Names of the machines that a set belongs to or belonged to, this one too."""
+    if stored is None:
+        return None
     owner = known.owners.view(stored)
-    return [known.owners.name, owner.name, *owner.after]
+    hosts = [known.owners.name, owner.name, *owner.after]
+    return stored if any(is_of_host(one, host) for one in hosts) else None
 
 
 def _stored_by(known: Definitions, stored: StoredSet) -> str:
@@ -83,7 +82,7 @@ def _of_other(known: Definitions, word: str, set_name: str) -> Found | None:
     if stored is None:
         return None
     host, name = names.split_host(set_name)
-    if host == known.owners.name:
+    if is_of_host(known.owners.name, host):
         found = find_place(known, word, stored.text.name)
         return found if found.set_name is None or ":" in found.set_name else Found(found[0], f"{host}:{found[1]}")
     destination, rest = _destination(known, word or stored.text.to[0])

@@ -10,7 +10,7 @@ from backupd.catalog.definitions import StoredSet
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import ADMINS, Peer
 from backupd.daemon.job_routes import view
-from backupd.daemon.place_finding import find_place
+from backupd.daemon.place_finding import find_place, set_of
 from backupd.daemon.planning import unlocked
 from backupd.daemon.requests import JobRequest
 from backupd.daemon.route import Call, Route
@@ -28,7 +28,7 @@ async def start_purge(call: Call) -> Started:
         raise UsageError(
             "what is purged has to be shown before", hint="ask for its plan first: POST the order to /v1/questions"
         )
-    stored = stored_set(known, order)
+    stored = stored_set(known, call.body.order, order.place)
     request = JobRequest(kind="purge", purge=order)
     known.refuse_other_owner(stored.id if stored is not None else None, request.owners_verb)
     made = await call.services.jobs.add(
@@ -44,9 +44,9 @@ async def plan_order(known: Definitions, order: PurgeOrder, peer: Peer) -> Purge
     """What a client asks for a plan of, with the set's password. Raises UsageError for anything but a plan."""
     if not order.dry_run:
         raise UsageError("a purge is a job", hint="POST it to /v1/purges, with the plan that was shown")
-    order = placed(known, order, peer)
-    stored = stored_set(known, order)
-    return await asyncio.to_thread(unlocked, order, stored.text) if stored is not None else order
+    made = placed(known, order, peer)
+    stored = stored_set(known, order, made.place)
+    return await asyncio.to_thread(unlocked, made, stored.text) if stored is not None else made
 
 
 def placed(known: Definitions, order: PurgeOrder, peer: Peer) -> PurgeOrder:
@@ -69,16 +69,14 @@ def placed(known: Definitions, order: PurgeOrder, peer: Peer) -> PurgeOrder:
     )
 
 
-def stored_set(known: Definitions, order: PurgeOrder) -> StoredSet | None:
-    """The first set whose repository is that of the order's place."""
-    destination = known.destination_of(order.place)
-    repository = split_inside(order.place)[1]
-    for one in known.repositories if destination is not None else []:
-        is_there = one.destination_id == (destination.id if destination is not None else "")
-        is_meant = not order.set_names or one.stored_set_id in order.set_names
-        if is_there and is_meant and one.repository == repository:
-            return known.find_set(one.set_id)
-    return None
+def stored_set(known: Definitions, asked: PurgeOrder, place: str) -> StoredSet | None:
+    """The set that a client's order names, where it is known here; else the first whose repository is at the place."""
+    if asked.set_names:
+        return set_of(known, asked.set_names[0])
+    destination = known.destination_of(place)
+    at = (destination.id if destination is not None else "", split_inside(place)[1])
+    set_ids = (one.set_id for one in known.repositories if (one.destination_id, one.repository) == at)
+    return known.find_set(next(set_ids, None))
 
 
 ROUTES = [

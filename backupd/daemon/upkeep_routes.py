@@ -185,7 +185,9 @@ def _where(call: Call, stored: StoredSet, word: str, is_named: bool) -> list[Fou
         if not word:
             return places_of(known, stored)
         found = find_place(known, word, stored.text.name)
-        return [found] if is_named or found.set_name != stored.text.name else []
+        # What only other machines stored is found by its name alone, and is not looked after unasked.
+        ids = {one.stored_set_id for one in known.repositories if one.set_id == stored.id}
+        return [found] if is_named or found.set_name in ids else []
     except RepositoryNotFoundError:
         if is_named:
             raise

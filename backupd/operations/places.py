@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -33,7 +33,8 @@ from backupd.model.work import RepositorySetup
 from backupd.operations import rollback_alarm
 from backupd.operations.context import JobContext
 from backupd.operations.healed import HealedBlocks
-from backupd.operations.unlocking import not_here, unlock
+from backupd.operations.newest import newest_ns
+from backupd.operations.unlocking import is_without_key, not_here, unlock
 from backupd.repository import identity
 from backupd.repository.index_loading import LoadedIndex, load_index
 from backupd.repository.opening import OpenRepository
@@ -43,12 +44,12 @@ from backupd.repository.records import Records
 from backupd.rules import names, picking
 from backupd.rules.picking import SnapshotRecord
 from backupd.settings.directories import ensure
-from backupd.settings.keys import KeyStore
 from backupd.settings.writer_mark import WriterMark
 from backupd.sizes import format_seconds
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
 
+Seen = TypeVar("Seen")
 _FETCHED_INDEX_BYTES = 8 << 20
 
 AHEAD_NS = 300 * 1_000_000_000
@@ -165,26 +166,31 @@ def open_place(context: JobContext) -> OpenPlace:
 
 
 def readable_repositories(
-    context: JobContext, whole: Destination, address: str, access: StoreAccess, top_names: list[str]
-) -> Iterator[tuple[str, Listing | None]]:
-    """Each repository at a place with what it holds; None where no key of it is at hand, or it can't be read: told."""
-    kept = set(KeyStore(context.directories.data).repository_ids())
+    context: JobContext,
+    whole: Destination,
+    address: str,
+    access: StoreAccess,
+    top_names: list[str],
+    look: Callable[[OpenPlace], Seen],
+) -> Iterator[tuple[OpenPlace, Seen] | str]:
+    """Each repository at a place, with what a look says; its id where no key is at hand, or it can't be read: told."""
     for repository in identity.list_repositories(whole, top_names):
-        if repository not in kept and context.order.unlock.secret is None:
-            yield repository, None
-            continue
         try:
-            listing = list_snapshots(open_repository(context, whole, address, repository, access))
+            place = open_repository(context, whole, address, repository, access)
+            seen = look(place)
         except BackupError as error:
-            context.warn(f"{address}/{repository} is passed over: {error.message}")
-            yield repository, None
+            # That the key of another machine's repository is not kept here is nothing to tell.
+            if not is_without_key(error):
+                context.warn(f"{address}/{repository} is passed over: {error.message}")
+            yield repository
             continue
-        yield repository, listing
+        yield place, seen
 
 
 def _holder(context: JobContext, whole: Destination, address: str, top_names: list[str]) -> str | None:
     """Of several repositories at a place the one that holds the order's HOST:SET; None where it names none.
 
+    An encrypted one goes first: without a key anybody could have written what lies there.
     Raises KeyMissingError, RepositoryNotFoundError.
     """
     order = context.order
@@ -194,20 +200,20 @@ def _holder(context: JobContext, whole: Destination, address: str, top_names: li
     host, name = names.split_host(word) if word is not None else (None, "")
     if word is None or host is None or len(identity.list_repositories(whole, top_names)) < 2:
         return None
-    newest: dict[str, int] = {}
+
+    def is_meant(one: Snapshot) -> bool:
+        is_set = name == one.set_name or (names.is_id(name, "b") and naming.set_id_text(one.set_id).startswith(name))
+        return is_set and picking.is_of_host(one.host_name, host)
+
+    newest: dict[str, tuple[bool, int]] = {}
     closed: list[str] = []
-    for repository, listing in readable_repositories(context, whole, address, order.access, top_names):
-        if listing is None:
-            closed.append(repository)
-            continue
-        times = [
-            one.started_ns
-            for _, one in listing.found
-            if picking.is_of_host(one.host_name, host)
-            and (name == one.set_name or (names.is_id(name, "b") and naming.set_id_text(one.set_id).startswith(name)))
-        ]
-        if times:
-            newest[repository] = max(times)
+    for one in readable_repositories(
+        context, whole, address, order.access, top_names, lambda place: newest_ns(place.records, is_meant)
+    ):
+        if isinstance(one, str):
+            closed.append(one)
+        elif one[1] is not None:
+            newest[one[0].repository.text_id] = (not one[0].repository.is_clear, one[1])
     if not newest:
         raise not_here(context, word, address, closed)
     return max(newest, key=lambda one: newest[one])

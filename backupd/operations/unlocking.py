@@ -43,6 +43,11 @@ def unlock(context: JobContext, below: Destination, repository: str) -> OpenRepo
     return opened
 
 
+def is_without_key(error: BackupError) -> bool:
+    """Whether `unlock` found no key of the repository, good or bad, and it is encrypted."""
+    return isinstance(error, KeyMissingError) and "key_directory" in error.context
+
+
 def secret_of(given: bytes) -> bytes:
     """A given secret: the key in it where it is the text of a key file, else as it is."""
     key = key_in(given.decode(errors="replace"))

@@ -46,6 +46,11 @@ class OpenRepository(msgspec.Struct, frozen=True):
         """`r` and 32 hex digits."""
         return identity.id_text(self.id)
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether it was opened without any key: it is not encrypted."""
+        return self.slot.kind == "clear"
+
 
 class NewSlot(msgspec.Struct, frozen=True):
     """What a new repository's first key slot is made of."""

@@ -39,6 +39,11 @@ def shown(owner: Owner | None) -> str:
     return found.name or (found.id or "")[:8]
 
 
+def host_word(owner: Owner) -> str:
+    """Its name as a command takes it; HOST where only its id is known."""
+    return read_owner(owner).name or "HOST"
+
+
 def check_host(name: str) -> None:
     """Raises UsageError for what can't be the first label of a host's name."""
     if not name or len(name) > _MOST_NAME or not name.isprintable() or any(c.isspace() or c in "/:.\\" for c in name):
@@ -82,11 +87,13 @@ def moved_sentence(text: SetText) -> str:
     return f"{text.name} belongs to {shown(text.owner) or 'this machine'} from now on: no other machine runs it"
 
 
-def succeeding(text: SetText, old: SetText, here: str) -> SetText:
+def succeeding(text: SetText, old: SetText, here: str, *, is_whole: bool = False) -> SetText:
     """A set's new text, with what it need not say of the owners before.
 
-    here: name of this machine. A text that says just the owner that is known says nothing new of it: so the same
-    document can be applied again and again. Without an owner it belongs to the machine where it is.
+    here: name of this machine where the set was its own, else empty. A text that says just the owner that is known says
+    nothing new of it: so the same document can be applied again and again. Without an owner it belongs to the machine
+    where it is. is_whole: the old text stood in a file, so that an id that is left out of it was taken out.
+    Raises ConfigError where nobody can tell whose history is to go on.
     """
     if text.owner is None:
         return text
@@ -95,14 +102,18 @@ def succeeding(text: SetText, old: SetText, here: str) -> SetText:
         return text
     if is_same(text.owner, old.owner) and old.owner is not None:
         known = read_owner(old.owner)
-        owner = OwnerText(name=new.name or known.name, id=new.id or known.id, after=known.after)
+        kept_id = None if is_whole and new.name else known.id
+        owner = OwnerText(name=new.name or known.name, id=new.id or kept_id, after=known.after)
         return msgspec.structs.replace(text, owner=written(owner))
-    return msgspec.structs.replace(text, owner=written(with_former(new, old.owner, here)))
-
-
-def with_former(new: OwnerText, old: Owner | None, here: str) -> OwnerText:
-    """A new owner, with those before it. here: name of this machine, whose set it was where no owner is said."""
-    former = read_owner(old) if old is not None else OwnerText(name=here)
-    names = [former.name, *(former.after or ())]
-    kept = [name for name in dict.fromkeys(names) if name and name.casefold() != new.name.casefold()]
-    return OwnerText(name=new.name, id=new.id, after=kept[:MOST_AFTER] or None)
+    former = read_owner(old.owner) if old.owner is not None else OwnerText()
+    # Snapshots bear the name that the machine has now, or had.
+    names = list(filter(None, dict.fromkeys([here, former.name, *(former.after or ())])))
+    if not names:
+        raise ConfigError(
+            f"{text.name}: owner: the one before is known by its id alone, and what it stored by its name",
+            hint="say what it was called: `owner: {name: NEW, after: [OLD]}`; or to begin anew: `after: []`",
+            context={"at": ["owner"]},
+        )
+    kept = [name for name in names if name.casefold() != new.name.casefold()]
+    owner = OwnerText(name=new.name, id=new.id, after=kept[:MOST_AFTER] or None)
+    return msgspec.structs.replace(text, owner=written(owner))

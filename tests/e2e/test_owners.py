@@ -41,7 +41,9 @@ def two(tmp_path: Path) -> Generator[tuple[Daemon, Daemon], None, None]:
 
 def _hand_over(alpha: Daemon, beta: Daemon) -> bytes:
     """As alpha tells it: the text and the key; gives the text."""
-    alpha.good("set", "edit", "home", "--owner", "beta", "--yes")
+    said = alpha.json("set", "edit", "home", "--owner", "beta", "--yes")
+    warning = "nothing of home by beta is there yet: make sure that `hostname -s` says beta there"
+    assert (said["exit"], said["warnings"]) == (0, [warning])
     text = alpha.bkctl("set", "export", "home").stdout
     assert beta.good("set", "apply", "-f", "-", stdin=text)["changed"]
     return text

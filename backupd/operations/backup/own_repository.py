@@ -17,7 +17,7 @@ from backupd.errors import (
 )
 from backupd.model.orders import BackupOrder, OwnRepository
 from backupd.operations.context import JobContext
-from backupd.operations.places import readable_repositories, split_place
+from backupd.operations.places import list_snapshots, readable_repositories, split_place
 from backupd.operations.unlocking import not_here
 from backupd.repository import identity
 from backupd.repository.any_copy import Source, distinct, of_any_copy
@@ -46,20 +46,24 @@ def find_own(
     hosts = [host.casefold() for host in (*own.after, order.host_name or context.host.name)]
     newest: dict[str, tuple[int, str]] = {}
     closed: list[str] = []
-    for repository, listing in readable_repositories(context, whole, order.place, order.access, names):
-        if listing is None:
-            closed.append(repository)
+    for found in readable_repositories(context, whole, order.place, order.access, names, list_snapshots):
+        if isinstance(found, str):
+            closed.append(found)
+            continue
+        place, listing = found
+        if place.repository.is_clear and order.encryption != "none":
+            # Who can write to the place may have laid it there, to read what is stored from now on.
             continue
         for _, one in listing.found:
             host = one.host_name.casefold()
             if one.set_name == order.set_name and host in hosts:
-                newest[host] = max(newest.get(host, (0, "")), (one.started_ns, repository))
+                newest[host] = max(newest.get(host, (0, "")), (one.started_ns, place.repository.text_id))
     at = next((at for at, one in enumerate(hosts) if one in newest), None)
     if at is not None:
-        found = newest[hosts[at]][1]
+        repository = newest[hosts[at]][1]
         whose = f"{own.after[at]}:{order.set_name}" if at < len(own.after) else order.set_name
-        context.warn(f"{whose}: what lies in {order.place}/{found} is taken over and goes on")
-        return found
+        context.warn(f"{whose}: what lies in {order.place}/{repository} is taken over and goes on")
+        return repository
     if own.after:
         raise _not_found(context, order, own, closed)
     return None

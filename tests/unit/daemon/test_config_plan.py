@@ -15,7 +15,7 @@ from backupd.daemon.config_plan import Known, Plan, Way, plan
 from backupd.errors import BackupError
 from backupd.model.notices import NoticeText
 from backupd.model.secret_references import SecretReference
-from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, SetText
+from backupd.model.sets import ConfigDocument, ConfigText, DestinationText, OwnerText, SetText
 from backupd.rules.notice_rules import shown_text
 from backupd.settings.config_documents import read
 from backupd.settings.host import host_name
@@ -110,6 +110,17 @@ def test_a_destination_is_not_moved_around_the_source_of_another_set() -> None:
     user = StoredSet(id="b1", text=a_set("other", sources=["/usb/data"]), file=None, created_ns=0)
     [error] = make(Known([user], [old], frozenset()), a_set("home"), kept=False)[1]
     assert "/usb/data lies in usb" in error.message
+
+
+def test_whose_history_a_set_goes_on_with_is_said_where_nobody_can_tell() -> None:
+    """Else its new owner would begin a second one."""
+    known = replace(after(NOTHING, make(NOTHING, a_set("home", owner="a" * 32))[0]), here="alpha")
+    [error] = make(known, a_set("home", owner="beta"))[1]
+    assert (error.code, error.hint.endswith("`after: []`")) == ("config.invalid", True)
+    assert error.message.startswith("f.yaml, line")
+    own = replace(known, own={one.id for one in known.sets})
+    [made] = make(own, a_set("home", owner="beta"))[0].sets
+    assert made.text.owner == OwnerText(name="beta", after=["alpha"])
 
 
 _names = st.sampled_from(["a", "b", "c", "d"])

@@ -59,6 +59,7 @@ def test_with_an_id_the_id_decides(database: Database) -> None:
     """Two machines of one name."""
     owners = on(database, "alpha", ID, None)
     assert owners.is_own(a_set(OwnerText(name="other", id=ID)))
+    assert [owners.view(a_set(one)).name for one in (ID, OTHER)] == ["alpha", OTHER[:8]]
     assert not owners.is_own(a_set(OwnerText(name="alpha", id=OTHER)))
 
 
@@ -87,3 +88,18 @@ def test_a_machine_that_moved_goes_on_and_a_renamed_copy_of_it_does_not(database
     on(database, "alpha", ID, "alpha")
     assert on(database, "alpha", OTHER, "alpha").is_own(a_set("alpha"))
     assert not on(database, "copy", OTHER, "alpha").is_own(a_set("alpha"))
+
+
+@pytest.mark.parametrize("owner", ["alpha", ID, OwnerText(name="alpha", id=ID)])
+def test_it_does_so_whatever_the_text_says_of_it(database: Database, owner: Owner) -> None:
+    """Else its backups end on new hardware, and nobody is told; a copy that was renamed is told why it has none."""
+    on(database, "alpha", ID, owner)
+    for host_id in (OTHER, "c" * 32):
+        moved = on(database, "alpha", host_id, owner)
+        assert (moved.is_own(a_set(owner)), moved.warnings([a_set(owner)])) == (True, [])
+    copy = on(database, "copy", OTHER, owner)
+    assert not copy.is_own(a_set(owner))
+    (warning,) = copy.warnings([a_set(owner)])
+    assert "was moved or copied to this one" in warning
+    assert warning.endswith("bkctl set edit home --owner copy")
+    assert not on(database, "alpha", OTHER, "alpha2").warnings([a_set("alpha2")])

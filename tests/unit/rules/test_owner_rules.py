@@ -29,23 +29,47 @@ def text(owner: Owner | None) -> SetText:
         (OwnerText(name="alpha", id=ID), "Alpha", OwnerText(name="Alpha", id=ID)),
         (OwnerText(name="alpha", id=ID), OwnerText(name="alpha", id=OTHER), OwnerText(name="alpha", id=OTHER)),
         ("alpha", OwnerText(name="beta", after=[]), OwnerText(name="beta", after=[])),
-        (ID, OTHER, OTHER),
+        (ID, OTHER, OwnerText(id=OTHER, after=["alpha"])),
+        (ID, "beta", OwnerText(name="beta", after=["alpha"])),
+        (ID, "alpha", "alpha"),
+        ("omega", "beta", OwnerText(name="beta", after=["alpha", "omega"])),
         ("beta", None, None),
     ],
 )
 def test_a_new_owner_goes_on_after_the_one_before(old: Owner | None, new: Owner | None, found: Owner | None) -> None:
-    """On the machine `alpha`."""
-    made = succeeding(text(new), text(old), "alpha")
+    """On the machine `alpha`, whose set it was where not `beta` had it, whatever it was called then."""
+    here = "" if shown(old) == "beta" else "alpha"
+    made = succeeding(text(new), text(old), here)
     assert made.owner == found
-    assert succeeding(text(new), made, "alpha").owner == found, "the same text again changes nothing"
+    assert succeeding(text(new), made, here).owner == found, "the same text again changes nothing"
     assert succeeding(made, made, "beta") == made
+
+
+def test_an_id_is_taken_out_of_a_file_and_nowhere_else() -> None:
+    """A text that is applied says what it is about; a file is all that there is."""
+    old = text(OwnerText(name="alpha", id=ID, after=["omega"]))
+    assert succeeding(text("alpha"), old, "").owner == old.owner
+    assert succeeding(text("alpha"), old, "", is_whole=True).owner == OwnerText(name="alpha", after=["omega"])
+
+
+def test_of_another_machine_only_what_the_text_says_is_known() -> None:
+    """Of one that is told by its id alone nobody knows how its snapshots are called: a second history would begin."""
+    assert succeeding(text("beta"), text("omega"), "").owner == OwnerText(name="beta", after=["omega"])
+    told = OwnerText(id=ID, after=["omega"])
+    assert succeeding(text("beta"), text(told), "").owner == OwnerText(name="beta", after=["omega"])
+    for new in ("beta", OTHER):
+        with pytest.raises(ConfigError, match="id alone") as caught:
+            succeeding(text(new), text(ID), "")
+        assert "after: []" in caught.value.hint
+    anew = text(OwnerText(name="beta", after=[]))
+    assert succeeding(anew, text(ID), "") == anew
 
 
 def test_sixteen_former_owners_are_told_of() -> None:
     """A set that goes back and forth between many machines has no text that only grows."""
     made = text("m0")
     for number in range(1, 40):
-        made = succeeding(text(f"m{number}"), made, "m0")
+        made = succeeding(text(f"m{number}"), made, "")
     assert isinstance(made.owner, OwnerText)
     assert made.owner.after == [f"m{number}" for number in range(38, 22, -1)]
     assert check_set(made, {"usb": None}) == made
