@@ -1,6 +1,7 @@
 """Entry of processes that write out what no other program does: `python -m backupd.dump sqlite|device|system [PATH]`.
 
-The bytes go to standard output; what goes wrong is a line on standard error and an exit code that is not 0.
+The bytes go to standard output; what goes wrong is a line on standard error and an exit code that is not 0,
+but for a part that is left out: that is a line alone.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def main() -> int:
             case "device", [path]:
                 dumping.dump_device(path, sys.stdout.fileno())
             case "system", []:
-                dumping.dump_system(sys.stdout.fileno(), _find)
+                dumping.dump_system(sys.stdout.fileno(), _find, _tell)
             case _:
                 raise ValueError("sqlite PATH, device PATH or system")
     except (OSError, ValueError, dumping.DumpError) as error:
@@ -34,9 +35,16 @@ def main() -> int:
     return 0
 
 
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
 def _find(program: str) -> str | None:
-    """The first in the PATH, else that of the system: one in which nobody else has a hand."""
-    refusal = ""
+    """The first in the PATH, else that of the system: one in which nobody else has a hand.
+
+    Raises CommandRefusedError where there is one, and others have.
+    """
+    refusal: CommandRefusedError | None = None
     for path in (None, SEARCH_PATH):
         found = shutil.which(program, path=path)
         if found is None:
@@ -44,11 +52,11 @@ def _find(program: str) -> str | None:
         try:
             vouch(found, {0, os.geteuid()})
         except CommandRefusedError as error:
-            refusal = refusal or error.message
+            refusal = refusal or error
         else:
             return found
-    if refusal:
-        sys.stderr.write(f"what {program} says is left out: {refusal}\n")
+    if refusal is not None:
+        raise refusal
     return None
 
 

@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Callable
 from urllib.parse import quote
 
+from backupd.command_errors import CommandRefusedError
+
 _READ_BYTES = 1 << 20
 _BUSY_SECONDS = 60.0
 _COMMAND_SECONDS = 60
@@ -87,13 +89,21 @@ def dump_device(path: str, out: int) -> None:
     _copy(path, out)
 
 
-def dump_system(out: int, find: Callable[[str], str | None]) -> None:
+def dump_system(out: int, find: Callable[[str], str | None], tell: Callable[[str], None]) -> None:
     """Write a text of what this machine is made of: packages, partitions, mounts, users, boot settings.
 
-    find: the path of a program that may be run; None: there is none, and what it would say is left out.
+    find: the path of a program that may be run; None: there is none, and nothing is missing; raises
+    CommandRefusedError for one that is there and may not be run. tell: gets the line that stands in its place then.
     """
     for title, words in _SYSTEM_COMMANDS:
-        program = find(words[0])
+        head = f"=== {title}: {' '.join(words)}\n".encode()
+        try:
+            program = find(words[0])
+        except CommandRefusedError as error:
+            line = f"what {words[0]} says is left out: {error.message}" + f"; {error.hint}" * bool(error.hint)
+            tell(line)
+            _write(out, head + os.fsencode(line) + b"\n\n")
+            continue
         if program is None:
             continue
         try:
@@ -108,7 +118,7 @@ def dump_system(out: int, find: Callable[[str], str | None]) -> None:
         except (OSError, subprocess.TimeoutExpired):
             continue
         if done.stdout:
-            _write(out, f"=== {title}: {' '.join(words)}\n".encode() + done.stdout.rstrip(b"\n") + b"\n\n")
+            _write(out, head + done.stdout.rstrip(b"\n") + b"\n\n")
     for path in _SYSTEM_FILES:
         try:
             with open(path, "rb") as file:

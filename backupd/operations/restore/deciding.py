@@ -32,12 +32,15 @@ class Decider:
             return Verdict.CREATE
         stat = existing[0]
         owner = self._owners.resolve(entry.uid, entry.gid)
-        verdict = judge(existing, entry, self._order.overwrite, owner, self._step_ns(directory_fd))
+        step_ns = self._step_ns(directory_fd)
+        verdict = judge(existing, entry, self._order.overwrite, owner, step_ns)
         if verdict in (Verdict.NEWER, Verdict.SKIP) and self._note is not None and self._note.is_unfinished(stat):
             return Verdict.REPLACE
-        is_file = verdict == Verdict.SAME and entry.kind == Kind.FILE
-        if is_file and self._note is not None and self._note.is_doubtful(stat, directory_fd):
-            return Verdict.REPLACE
+        if self._note is not None and entry.kind == Kind.FILE and self._note.is_doubtful(stat, directory_fd):
+            # Under `never` what looks the same is skipped like all else.
+            seems = judge(existing, entry, "if-changed", owner, step_ns) if verdict == Verdict.SKIP else verdict
+            if seems == Verdict.SAME:
+                return Verdict.REPLACE
         if verdict == Verdict.REPLACE and entry.kind == Kind.DIRECTORY and not modes.S_ISDIR(stat.st_mode):
             return self._in_the_way(stat, entry)
         return verdict

@@ -4,7 +4,8 @@ A killed restore leaves a few files under their names with a time stamp of that 
 snapshot's. They have mode 0600 until they are finished, are the caller's own, and were last changed while it ran.
 
 A power cut leaves finished ones, too, of the right size and time, whose bytes never came to the disk: ext4 shows zeros
-(tried). So what a run that did not end changed is trusted only up to its last sync, or on the same mount.
+(tried). So what was changed since the last sync of a run that did not end is trusted only on the same mount. When that
+run was last alive is no end of it: while it waits for a slow disk its workers write, and nothing is noted.
 
 The note has a record a run, little-endian: when it began, when it was last alive, until when all is on the disk, three
 u64 of nanoseconds, and 16 bytes of `mount_identity`, zeros where nothing unsynced is to be trusted.
@@ -13,6 +14,7 @@ u64 of nanoseconds, and 16 bytes of `mount_identity`, zeros where nothing unsync
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import stat as modes
 import struct
@@ -115,11 +117,18 @@ class Note:
         )
 
     def is_doubtful(self, stat: os.stat_result, directory_fd: int) -> bool:
-        """Whether an earlier restore that did not end wrote this, and its bytes may have been lost since."""
+        """Whether an earlier restore that did not end may have written this, and its bytes may have been lost since."""
+        changed_ns = stat.st_ctime_ns
         return any(
-            synced - _EARLY_NS <= stat.st_ctime_ns <= alive + _LATE_NS and not self._is_on(mount, stat, directory_fd)
-            for _, alive, synced, mount in self._runs
+            synced - _EARLY_NS <= changed_ns <= self._end_ns(number) and not self._is_on(mount, stat, directory_fd)
+            for number, (_, _, synced, mount) in enumerate(self._runs)
         )
+
+    def _end_ns(self, number: int) -> float:
+        """Until when a run may have changed files: the next one began, if no clock was set back between them."""
+        alive_ns = self._runs[number][1]
+        next_ns = self._runs[number + 1][0] if number + 1 < len(self._runs) else 0
+        return next_ns + _LATE_NS if next_ns >= alive_ns else math.inf
 
     def _is_on(self, mount: bytes, stat: os.stat_result, directory_fd: int) -> bool:
         if stat.st_dev not in self._mounts:

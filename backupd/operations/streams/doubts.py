@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat as modes
+import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 from backupd.errors import BackupError
@@ -13,6 +15,7 @@ from backupd.source.mounts import read_mounts
 
 _BLOCK_DEVICES = "/sys/dev/block"
 _MOST_DEVICES = 1000
+_PATIENCE_SECONDS = 10.0
 
 
 def doubts_of(order: StreamOrder) -> list[str]:
@@ -27,17 +30,27 @@ def doubts_of(order: StreamOrder) -> list[str]:
 
 def _mounted_at(path: str) -> str:
     """Where a block device, a partition of it or what is made of them is mounted to be written; empty: not seen."""
-    number = _block_number(path)
+    number = _answered(lambda: _block_number(path))
     if number is None:
         return ""
     numbers = _with_all_on_it(number)
     with suppress(BackupError, OSError):
         for mount in read_mounts():
-            # That of btrfs is no device's.
-            is_on_it = mount.device in numbers or _block_number(mount.source) in numbers
+            # The number of a mount of btrfs is no device's. Other sources may be directories of dead shares.
+            source = mount.source if mount.source.startswith(b"/dev/") else b""
+            is_on_it = mount.device in numbers or _block_number(source) in numbers
             if is_on_it and mount.is_writable:
                 return shown(mount.path)
     return ""
+
+
+def _answered(ask: Callable[[], int | None]) -> int | None:
+    """What it says; None where it says nothing in time: an image may lie on a dead share."""
+    found: list[int | None] = []
+    asking = threading.Thread(target=lambda: found.append(ask()), name="asked", daemon=True)
+    asking.start()
+    asking.join(_PATIENCE_SECONDS)
+    return found[0] if found else None
 
 
 def _block_number(path: str | bytes) -> int | None:

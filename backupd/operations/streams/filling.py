@@ -13,6 +13,7 @@ from typing import Protocol
 
 from backupd import durable_io
 from backupd.errors import BackupError, UsageError
+from backupd.inode_io import sync_file_system
 from backupd.model.streams import ALL_DATABASES, StreamOrder
 from backupd.operations.context import JobContext
 from backupd.operations.streams.commands import connection
@@ -188,7 +189,7 @@ class _Sqlite:
                     durable_io.sync_file(fd)
                     self._check(part)
                     self.refuse_full()
-                    self._publish(part)
+                    self._publish_lastingly(part, fd)
                 except BaseException:
                     with suppress(OSError):
                         os.unlink(part)
@@ -196,6 +197,15 @@ class _Sqlite:
         except OSError as error:
             hint = "may you write there, and is there space?"
             raise StreamError(f"{self._path}: {error.strerror}", hint=hint) from error
+
+    def _publish_lastingly(self, part: str, fd: int) -> None:
+        try:
+            self._publish(part)
+        except PermissionError:
+            if os.path.lexists(part):
+                raise
+            # It has its name, but who may not list the directory can't bring that alone to the disk.
+            sync_file_system(fd)
 
     def _publish(self, part: str) -> None:
         """Give it its name where nobody has made another database meanwhile; an empty one gives way."""
@@ -226,9 +236,10 @@ class _Sqlite:
 
 
 def _tidy(folder: str) -> None:
-    """Take away what restores that were killed had begun there."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        remove_leftovers(fd)
-    finally:
-        os.close(fd)
+    """Take away what restores that were killed had begun there, if one may list it."""
+    with suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            remove_leftovers(fd)
+        finally:
+            os.close(fd)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import IO
 
 from backupd.model.results import shown
@@ -56,7 +57,9 @@ class StreamProcess:
         self._is_unwanted = threading.Event()
         self._is_closed = threading.Event()
         self._tail = b""
-        self._lines = Lines(lambda line: context.tell("information", f"{self.name}: {line}"))
+        # What is ours says only what is missing.
+        tell = context.warn if text.system else partial(context.tell, "information")
+        self._lines = Lines(lambda line: tell(f"{self.name}: {line}"))
         self._watcher: threading.Thread | None = None
 
     def start(self, *, stdin: int = subprocess.DEVNULL, stdout: int, feeds: int = subprocess.DEVNULL) -> None:

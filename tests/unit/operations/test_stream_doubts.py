@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 
 from backupd.operations.streams import doubts
+from tests.support.dead_share import dead_share
+from tests.support.mounting import drive, unmount
 
 
 def test_partitions_and_volumes_of_a_disk_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,6 +34,27 @@ def test_partitions_and_volumes_of_a_disk_are_found(tmp_path: Path, monkeypatch:
     on_it = _on("vda", numbers)
     assert {name for name in numbers if _device(numbers[name]) in on_it} == set(numbers) - {"vdb"}
     assert len(_on("vda1", numbers)) == len(_on("vdb", numbers)) == 1
+
+
+@pytest.mark.platform("linux")
+@pytest.mark.root
+@pytest.mark.needs("losetup", "mkfs.ext4", "mount", "umount")
+def test_a_dead_share_keeps_no_run_from_looking_at_its_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is mounted may call itself what it likes, as a directory of a share; and an image may lie on one."""
+    monkeypatch.setattr(doubts, "_PATIENCE_SECONDS", 0.2)
+    (tmp_path / "named").mkdir()
+    with drive(tmp_path / "image", 16 << 20) as plugged, dead_share(tmp_path / "share") as share:
+        subprocess.run(["mount", "-i", "-c", "-t", "tmpfs", share / "some", tmp_path / "named"], check=True)
+        try:
+            plugged.mount(tmp_path / "seen")
+            found: list[str] = []
+            for path in (plugged.device, str(share / "image")):
+                asking = threading.Thread(target=lambda asked: found.append(doubts._mounted_at(asked)), args=(path,))
+                asking.start()
+                asking.join(5)
+            assert found == [str(tmp_path / "seen"), ""]
+        finally:
+            unmount(tmp_path / "named")
 
 
 def _on(name: str, numbers: dict[str, str]) -> set[int]:
