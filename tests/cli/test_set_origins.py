@@ -36,7 +36,7 @@ def test_each_setting_says_where_it_comes_from(tmp_path: Path) -> None:
         assert (made["time_zone"], kept["time_zone"]) == (zone, zone)
         assert kept["stop_after"] == ("4h", "CONF/conf.d/kept.yaml")
         assert set(made) == set(daemon.good("set", "show", "made")["set"]) - {
-            "id", "name", "kept_in", "created", "repositories", "shortcuts",
+            "id", "name", "kept_in", "created", "repositories", "shortcuts", "runs_here",
         }  # fmt: skip
         daemon.good("set", "edit", "made", "--time-zone", "UTC")
         assert origins("made")["time_zone"] == ("UTC", "set")
