@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import urlencode
 
 import click
@@ -12,17 +12,14 @@ import msgspec
 from backupd.model.api import ApplyConfig, Change, ConfigExport
 from bkctl.dispatch import client_of
 from bkctl.documents import read_definitions
+from bkctl.options import Decorated, with_options
 from bkctl.render.config import applied_lines, change_document, export_lines
 from bkctl.session import Reply, Session
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
 
 
 def applying_options(command: Decorated) -> Decorated:
     """`-f`, `--prune`, `--dry-run`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _OPTIONS)
 
 
 def apply_texts(session: Session, given: Mapping[str, Any]) -> Reply:

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from backupd.model.conditions import ConditionsText
-from bkctl.options import Decorated
+from bkctl.options import Decorated, with_options
 from bkctl.places import absolute_text
 
 _OPTIONS = (
@@ -35,9 +35,7 @@ _OPTIONS = (
 
 def condition_options(command: Decorated) -> Decorated:
     """The options of conditions."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _OPTIONS)
 
 
 def with_conditions(former: ConditionsText | None, given: Mapping[str, Any]) -> ConditionsText | None:

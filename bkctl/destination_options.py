@@ -11,7 +11,7 @@ from backupd.errors import UsageError
 from backupd.model.proxies import ProxyUrl
 from backupd.model.secret_references import SecretReference
 from backupd.model.sets import PoolText, ProxyText
-from bkctl.options import Decorated
+from bkctl.options import Decorated, with_options
 from bkctl.passwords import words_of_command
 from bkctl.places import absolute_text
 from bkctl.words import number
@@ -19,9 +19,7 @@ from bkctl.words import number
 
 def destination_options(command: Decorated) -> Decorated:
     """What opens a destination's store, read by the daemon at each run; an empty word takes a setting away."""
-    for option in reversed(_DESTINATION_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _DESTINATION_OPTIONS)
 
 
 def given_pool(given: Mapping[str, Any], stored: PoolText | None) -> PoolText | None:
@@ -40,9 +38,7 @@ def given_pool(given: Mapping[str, Any], stored: PoolText | None) -> PoolText | 
 
 def pool_options(command: Decorated) -> Decorated:
     """What makes a destination of others."""
-    for option in reversed(_POOL_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _POOL_OPTIONS)
 
 
 def given_destination_fields(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bkctl.options import Decorated
+from bkctl.options import Decorated, with_options
 
 _OPTIONS = (
     click.option("--only-type", metavar="T", multiple=True, help="Only files of this type: documents, images, .psd."),
@@ -25,9 +25,7 @@ _OPTIONS = (
 
 def filter_options(command: Decorated) -> Decorated:
     """The options of what is left out."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _OPTIONS)
 
 
 def given_filter_fields(given: Mapping[str, Any]) -> dict[str, Any]:

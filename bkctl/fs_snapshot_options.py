@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bkctl.options import Decorated
+from bkctl.options import Decorated, with_options
 
 _OPTIONS = (
     click.option(
@@ -22,6 +22,4 @@ _OPTIONS = (
 
 def fs_snapshot_options(command: Decorated) -> Decorated:
     """The options of snapshots of file systems; those not given are None."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _OPTIONS)

@@ -21,6 +21,13 @@ from bkctl.words import Words
 Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
 
 
+def with_options(command: Decorated, options: Sequence[Callable[[Decorated], Decorated]]) -> Decorated:
+    """A command with these options, in their order in its help."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 class Common(TypedDict):
     """Fields that all orders have."""
 
@@ -118,9 +125,7 @@ def reading_options(command: Decorated) -> Decorated:
 
 def store_options(command: Decorated) -> Decorated:
     """What a store elsewhere needs: its login, its keys, how patient to be."""
-    for option in reversed(_STORE_OPTIONS):
-        command = option(command)
-    return _secret_options(command, "credentials", "The store's login")
+    return _secret_options(with_options(command, _STORE_OPTIONS), "credentials", "The store's login")
 
 
 def secret_options(command: Decorated) -> Decorated:

@@ -10,7 +10,7 @@ import click
 
 from backupd.errors import UsageError
 from backupd.model.retention import KEEP_ALL, RetentionRule, RetentionText
-from bkctl.options import Decorated
+from bkctl.options import Decorated, with_options
 from bkctl.text import escape
 
 _EXAMPLES = {"daily": "7", "weekly": "sat:4", "monthly": "1:3", "quarterly": "jan,apr,jul,oct/1:4", "yearly": "jan/1:7"}
@@ -18,9 +18,7 @@ _EXAMPLES = {"daily": "7", "weekly": "sat:4", "monthly": "1:3", "quarterly": "ja
 
 def policy_options(command: Decorated) -> Decorated:
     """What a policy may consist of."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _OPTIONS)
 
 
 def given_policy(given: Mapping[str, Any]) -> RetentionText | None:

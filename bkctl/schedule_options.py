@@ -7,14 +7,12 @@ from typing import Any
 
 import click
 
-from bkctl.options import Decorated
+from bkctl.options import Decorated, with_options
 
 
 def schedule_options(command: Decorated) -> Decorated:
     """When a set runs, and how."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _OPTIONS)
 
 
 def given_schedule_fields(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from backupd.model.secret_references import SecretReference
 from bkctl.condition_options import condition_options
 from bkctl.filter_options import filter_options, given_filter_fields
 from bkctl.fs_snapshot_options import fs_snapshot_options
-from bkctl.options import Decorated, tags
+from bkctl.options import Decorated, tags, with_options
 from bkctl.places import absolute_text
 from bkctl.words import number
 
@@ -19,9 +19,7 @@ from bkctl.words import number
 def set_options(command: Decorated) -> Decorated:
     """All settings of a backup set but its name, sources and destinations."""
     command = filter_options(condition_options(fs_snapshot_options(command)))
-    for option in reversed(_SET_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _SET_OPTIONS)
 
 
 def given_set_fields(given: Mapping[str, Any]) -> dict[str, Any]:
