@@ -26,7 +26,7 @@ def device_ids(by_id: str = _BY_ID, devices: str = _DEVICES, database: str = _DA
     except OSError:
         with suppress(OSError):
             for name in os.listdir(devices):
-                number = _listed_number(f"{devices}/{name}/dev")
+                number = listed_number(f"{devices}/{name}/dev")
                 known = _id_in(f"{database}/b{os.major(number)}:{os.minor(number)}") if number is not None else None
                 if number is not None and known:
                     found[number] = known
@@ -41,7 +41,7 @@ def device_number(path: bytes, devices: str = _DEVICES) -> int | None:
         name = os.fsdecode(os.path.basename(path))
         if path.startswith(_MAPPED):
             return _mapped_number(name, devices)
-        return _listed_number(f"{devices}/{name}/dev")
+        return listed_number(f"{devices}/{name}/dev")
 
 
 def _mapped_number(name: str, devices: str) -> int | None:
@@ -50,11 +50,12 @@ def _mapped_number(name: str, devices: str) -> int | None:
         for listed in os.listdir(devices):
             with suppress(OSError), open(f"{devices}/{listed}/dm/name", "rb") as file:
                 if os.fsdecode(file.read(_MOST_BYTES).removesuffix(b"\n")) == name:
-                    return _listed_number(f"{devices}/{listed}/dev")
+                    return listed_number(f"{devices}/{listed}/dev")
     return None
 
 
-def _listed_number(path: str) -> int | None:
+def listed_number(path: str) -> int | None:
+    """The number that a `dev` file of the system says; None: it says none."""
     try:
         with open(path, "rb") as file:
             major, _, minor = file.read(64).partition(b":")

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from backupd.destination.device_ids import listed_number
 from backupd.errors import BackupError
 from backupd.model.results import shown
 from backupd.model.streams import StreamOrder
@@ -71,7 +72,7 @@ def _with_all_on_it(number: int) -> set[int]:
         folder = os.path.realpath(f"{_BLOCK_DEVICES}/{os.major(one)}:{os.minor(one)}")
         for above in (folder, f"{folder}/holders"):
             for name in _listed(above):
-                found = _number_in(f"{above}/{name}/dev")
+                found = listed_number(f"{above}/{name}/dev")
                 if found is not None and found not in known:
                     known.add(found)
                     waiting.append(found)
@@ -83,12 +84,3 @@ def _listed(folder: str) -> list[str]:
         return os.listdir(folder)
     except OSError:
         return []
-
-
-def _number_in(path: str) -> int | None:
-    try:
-        with open(path, "rb") as file:
-            major, _, minor = file.read(64).partition(b":")
-        return os.makedev(int(major), int(minor))
-    except (OSError, ValueError, OverflowError):
-        return None
