@@ -322,21 +322,26 @@ def recover_blocks(records: Records, tables: IndexTables, state: JournalState, a
 def drop_partials(
     records: Records, set_id: bytes, committed: tuple[str, Snapshot], now_ns: int, host_id: bytes
 ) -> int | None:
-    """After a complete snapshot of the set: its older partial ones become void and go; returns how many.
+    """After a complete snapshot of the set: the partial ones since the complete one before it become void and go.
 
+    Returns how many. Older ones went after that one; what was left of them a freeing drops (`old_partials`).
     committed: its name, and what it says. None: the login may only add, and they are left to a cleaner.
     """
     last_name, last = committed
     mine = [n for n in records.snapshot_names() if n.set_id == naming.set_id_text(set_id) and n.name != last_name]
     partial: list[str] = []
-    for name in mine:
+    for name in reversed(mine):
         try:
             one = records.snapshot(name.name)
         except (DamageError, ObjectMissingError):
             continue
         # What the set had on another machine is in no snapshot of this one.
-        if not one.is_complete and one.is_of_machine(last):
+        if not one.is_of_machine(last):
+            continue
+        if not one.is_complete:
             partial.append(name.name)
+        elif one.started_ns < last.started_ns:
+            break
     if not partial:
         return 0
     try:
