@@ -13,14 +13,10 @@ from tests.support import slow_set
 from tests.support.commanded import until
 from tests.support.daemon import running_daemon
 from tests.support.machine import Machine
-from tests.support.mounting import btrfs
+from tests.support.mounting import BTRFS_MARKS, btrfs
 from tests.support.running import Run
 
-pytestmark = [
-    pytest.mark.platform("linux"),
-    pytest.mark.root,
-    pytest.mark.needs("mkfs.btrfs", "btrfs", "losetup", "mount", "umount"),
-]
+pytestmark = BTRFS_MARKS
 
 
 @pytest.fixture

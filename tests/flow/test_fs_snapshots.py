@@ -22,13 +22,9 @@ from backupd.source import scanner
 from backupd.source.mounts import read_mounts
 from tests.support.backing_up import counts, problems, read_bytes, run_of
 from tests.support.fs_snapshot_scene import JOB, OTHER_JOB, SET, Scene, subvolume
-from tests.support.mounting import btrfs, unmount
+from tests.support.mounting import BTRFS_MARKS, btrfs, unmount
 
-pytestmark = [
-    pytest.mark.platform("linux"),
-    pytest.mark.root,
-    pytest.mark.needs("mkfs.btrfs", "btrfs", "losetup", "mount", "umount"),
-]
+pytestmark = BTRFS_MARKS
 
 
 @pytest.fixture

@@ -25,13 +25,9 @@ from backupd.settings.lock import SetLock
 from backupd.source.chain import open_read_at
 from backupd.source.grafts import Grafts
 from tests.support.fs_snapshot_scene import JOB, SET, Scene, opened_below
-from tests.support.mounting import btrfs
+from tests.support.mounting import BTRFS_MARKS, btrfs
 
-pytestmark = [
-    pytest.mark.platform("linux"),
-    pytest.mark.root,
-    pytest.mark.needs("mkfs.btrfs", "btrfs", "losetup", "mount", "umount"),
-]
+pytestmark = BTRFS_MARKS
 
 
 @pytest.fixture

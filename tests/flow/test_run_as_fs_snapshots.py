@@ -11,15 +11,11 @@ import pytest
 from backupd.command_errors import FsSnapshotError
 from tests.support.backing_up import problems
 from tests.support.fs_snapshot_scene import Scene, opened_below
-from tests.support.mounting import btrfs
+from tests.support.mounting import BTRFS_MARKS, btrfs
 from tests.support.ordinary_user import UID, directory_of_user
 from tests.support.user_mount import user_mount
 
-pytestmark = [
-    pytest.mark.platform("linux"),
-    pytest.mark.root,
-    pytest.mark.needs("mkfs.btrfs", "btrfs", "losetup", "mount", "umount"),
-]
+pytestmark = BTRFS_MARKS
 USER = "nobody"
 
 

@@ -8,6 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+BTRFS_MARKS = [
+    pytest.mark.platform("linux"),
+    pytest.mark.root,
+    pytest.mark.needs("mkfs.btrfs", "btrfs", "losetup", "mount", "umount"),
+]
+"""Of a module whose tests mount a btrfs."""
+
 
 @contextmanager
 def tmpfs(path: Path, size: str, inodes: int = 0) -> Iterator[Path]:

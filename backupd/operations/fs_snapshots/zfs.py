@@ -51,7 +51,7 @@ class Zfs:
         return joined(joined(target.holder, b".zfs/snapshot/" + os.fsencode(made.name)), target.inside)
 
     def device(self, target: Target, made: Made) -> int:
-        """None: the kernel mounts it anew after a while, and nobody can put anything else there."""
+        """Any: the kernel mounts it anew after a while, and nobody can put anything else there."""
         return 0
 
     def remove(self, made: Made) -> bool:
