@@ -111,12 +111,13 @@ def confirm_move(
         question = f"{name} belongs to {old.name}, and this machine would run it from now on."
         question += f" As it looks, {told}." if told else ""
     else:
+        doubt = ""
         if is_named(new) and not found and not warnings:
-            warnings.append(
-                f"nothing of {name} by {new.name} is there yet: make sure that `hostname -s` says {new.name} there"
-            )
+            doubt = f"nothing of {name} by {new.name} is there yet: make sure that `hostname -s` says {new.name} there"
+            warnings.append(doubt)
         what = f"nothing of {name} would run here any more" if old.is_here else f"{old.name} would run it no more"
         question = f"{name} would belong to {new.name}, and {what}."
+        question += f" As it looks, {doubt}." if doubt else ""
     if not is_dry:
         options.must_agree(session, f"{question} Go on?")
     return warnings
