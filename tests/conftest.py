@@ -7,17 +7,12 @@ import shutil
 import signal
 import sys
 from collections.abc import Generator
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests.support import cheap_passwords
-from tests.support.nursery import FirstNursery, in_use
-
-_TESTS = Path(__file__).parent
-_PLAIN = {"fault", "hostile"}
 
 PLATFORM = "platform: "
 """How the reason of a skip begins that no package can mend."""
@@ -130,44 +125,6 @@ def _home_apart(tmp_path_factory: pytest.TempPathFactory) -> Generator[None, Non
     yield
     os.environ.clear()
     os.environ.update(before)
-
-
-@pytest.fixture(scope="session")
-def _programs_to_fork() -> Generator[FirstNursery, None, None]:
-    """See tests/support/nursery.py."""
-    nursery = FirstNursery()
-    yield nursery
-    nursery.close()
-
-
-@pytest.fixture(scope="session")
-def _plain_modules(request: pytest.FixtureRequest) -> set[Path]:
-    return {item.path for item in request.session.items if _starts_plainly(item)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _forked_for_all(
-    request: pytest.FixtureRequest, _programs_to_fork: FirstNursery, _plain_modules: set[Path]
-) -> Generator[None, None, None]:
-    """What a module's tests share is started as the strictest of them wants it."""
-    with _forking(_programs_to_fork, request.path not in _plain_modules):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def _forked_programs(request: pytest.FixtureRequest, _programs_to_fork: FirstNursery) -> Generator[None, None, None]:
-    """Programs are forked; in tests of kills, attacks and processes themselves they start as a user's do."""
-    with _forking(_programs_to_fork, not _starts_plainly(request.node)):
-        yield
-
-
-def _starts_plainly(item: pytest.Item) -> bool:
-    is_marked = any(item.get_closest_marker(name) for name in ("alone", "started"))
-    return is_marked or item.path.relative_to(_TESTS).parts[0] in _PLAIN
-
-
-def _forking(nursery: FirstNursery, is_wanted: bool) -> AbstractContextManager[None]:
-    return in_use(nursery) if sys.platform == "linux" and is_wanted else nullcontext()
 
 
 def _made(path: Path) -> Path:

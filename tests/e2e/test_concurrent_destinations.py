@@ -17,7 +17,6 @@ import pytest
 from tests.support import slow_set
 from tests.support.compare import compare_trees
 from tests.support.daemon import Daemon, running_daemon
-from tests.support.running import with_nursery
 from tests.support.servers import seaweedfs
 from tests.support.servers.seaweedfs import SeaweedFs
 from tests.support.servers.sshd import Sshd, fingerprint, sshd
@@ -90,8 +89,7 @@ def _check_that_part_was_there(document: dict[str, Any], mib: int, names: Sequen
 def _watched(daemon: Daemon, log: Path) -> Generator[None, None, None]:
     """Which files the daemon and all that it starts open meanwhile."""
     assert daemon.process is not None
-    command = ["strace", "-f", "-qq", "-e", "trace=openat,openat2,open", "-o", str(log)]
-    command += [word for process in with_nursery(daemon.process.pid) for word in ("-p", str(process))]
+    command = ["strace", "-f", "-qq", "-e", "trace=openat,openat2,open", "-o", str(log), "-p", str(daemon.process.pid)]
     status = Path(f"/proc/{daemon.process.pid}/status")
     with subprocess.Popen(command) as tracing:
         slow_set.wait_for(lambda: "TracerPid:\t0\n" not in status.read_text())

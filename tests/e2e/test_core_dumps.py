@@ -14,7 +14,7 @@ from tests.support.daemon import running_daemon
 from tests.support.ordinary_user import directory_of_user, run_as_reading_user
 from tests.support.running import Run, children, is_there
 
-pytestmark = [pytest.mark.started, pytest.mark.platform("linux")]
+pytestmark = pytest.mark.platform("linux")
 
 
 def _core_limit(process: int) -> str:

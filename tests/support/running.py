@@ -15,7 +15,6 @@ from typing import Any
 
 from tests.support.daemon import Daemon
 from tests.support.machine import Machine
-from tests.support.nursery import NAME
 
 
 class Run:
@@ -84,26 +83,10 @@ def kill(process: int, number: int = signal.SIGKILL) -> None:
 
 
 def children(process: int) -> Iterator[int]:
-    """Process ids of those that a process started; not its nursery (nursery.py)."""
-    return (child for child in _all_children(process) if not _is_nursery(child))
-
-
-def with_nursery(process: int) -> list[int]:
-    """The process and its nursery, if it has one: what traces both, and what they fork, sees all that it starts."""
-    return [process, *filter(_is_nursery, _all_children(process))]
-
-
-def _all_children(process: int) -> Iterator[int]:
+    """Process ids of those that a process started."""
     with contextlib.suppress(OSError):
         for task in os.listdir(f"/proc/{process}/task"):
             yield from map(int, Path(f"/proc/{process}/task/{task}/children").read_text().split())
-
-
-def _is_nursery(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/comm").read_bytes() == NAME + b"\n"
-    except OSError:
-        return False
 
 
 def is_there(process: int) -> bool:

@@ -1,4 +1,4 @@
-"""What forked programs can't show, for they share one start and end in short: order of hashing, and a whole end."""
+"""What no one process shows: that the order of hashing, which each draws anew, is in nothing that is stored."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import os
 import shutil
 from pathlib import Path
 from random import Random
-
-import pytest
 
 from backupd.cancel import Cancel
 from backupd.clock import SystemClock
@@ -20,7 +18,6 @@ from backupd.tree.nodes import find_entry
 from tests.support.machine import Machine
 from tests.support.seeded_tree import build_tree
 
-pytestmark = pytest.mark.started
 _SIZE_BYTES = 3 << 20
 _OF_DIRECTORIES_ABOVE_BYTES = 16 << 10
 """Others change their times meanwhile."""
