@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -21,6 +18,7 @@ from tests.support.servers import mariadb, postgres
 from tests.support.servers.database_server import running
 from tests.support.servers.mariadb import MariaDB
 from tests.support.servers.postgres import Postgres
+from tests.support.while_it_runs import is_seen, no_secret, seen_processes, writing
 
 _ROWS = 2000
 _AT_ONCE = 50
@@ -33,50 +31,6 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Generator[Daemon, None, 
         yield started
 
 
-@contextmanager
-def _seen_processes() -> Generator[list[bytes], None, None]:
-    """Arguments and environment of all that is started while the block runs, as often as can be."""
-    found: list[bytes] = []
-    is_over = threading.Event()
-    before = set(os.listdir("/proc"))
-
-    def look() -> None:
-        while not is_over.wait(0.005):
-            for pid in filter(str.isdigit, set(os.listdir("/proc")) - before):
-                for name in ("cmdline", "environ"):
-                    with suppress(OSError):
-                        found.append(Path(f"/proc/{pid}/{name}").read_bytes())
-
-    looking = threading.Thread(target=look)
-    looking.start()
-    try:
-        yield found
-    finally:
-        is_over.set()
-        looking.join()
-
-
-@contextmanager
-def _writing(write: Callable[[int], object]) -> Generator[None, None, None]:
-    """Somebody else writes all the time while the block runs."""
-    is_over = threading.Event()
-
-    def work() -> None:
-        number = 0
-        # With a pause, for it is the others whom the test waits for.
-        while not is_over.wait(0.002):
-            number += 1
-            write(number)
-
-    worker = threading.Thread(target=work)
-    worker.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        worker.join()
-
-
 def _apply(daemon: Daemon, name: str, stream: str, *, secret: str = "") -> None:
     """A set of one stream."""
     above = daemon.home.parent
@@ -87,15 +41,6 @@ def _apply(daemon: Daemon, name: str, stream: str, *, secret: str = "") -> None:
     text = f"destinations: [{{name: {name}-place, place: {above / name}}}]\n"
     text += f"sets: [{{name: {name}, to: [{name}-place], streams: [{{name: data, {stream}}}]}}]\n"
     daemon.good("set", "apply", "-f", "-", stdin=text.encode())
-
-
-def _no_secret(seen: list[bytes], secret: str, program: bytes) -> None:
-    assert _is_seen(seen, program), "the program was seen at work"
-    assert not [one for one in seen if secret.encode() in one]
-
-
-def _is_seen(seen: list[bytes], program: bytes) -> bool:
-    return any(program in one for one in seen)
 
 
 @pytest.fixture(scope="module")
@@ -121,11 +66,11 @@ def test_postgresql_comes_back_as_it_was_at_one_moment(daemon: Daemon, postgresq
     update = "begin; update pair set a = {0}; select pg_sleep(0.001); update pair set b = {0}; commit;" * _AT_ONCE
     rows = "select md5(string_agg(id || name, ',' order by id)) from item"
     before = postgresql.sql(rows, "shop")
-    with _seen_processes() as seen, _writing(lambda n: postgresql.sql(update.format(n), "shop")):
+    with seen_processes() as seen, writing(lambda n: postgresql.sql(update.format(n), "shop")):
         # On a busy machine a small dump is over before anybody has looked.
         for _ in range(5):
             run = daemon.good("backup", "pg")["runs"][0]
-            if _is_seen(seen, b"pg_dump"):
+            if is_seen(seen, b"pg_dump"):
                 break
     assert run["problems"]["count"] == 0
     daemon.good("restore", "pg", "--into-database", "again", "--dry-run")
@@ -136,14 +81,14 @@ def test_postgresql_comes_back_as_it_was_at_one_moment(daemon: Daemon, postgresq
     full = daemon.json("restore", "pg", "--into-database", "shop")
     assert (full["exit"], full["error"]["code"]) == (17, "target.database_in_use"), full
     postgresql.sql("drop database shop")
-    with _seen_processes() as seen_back:
+    with seen_processes() as seen_back:
         filled = daemon.good("restore", "pg", "/.streams/data", "--into-database", "shop")
     assert filled["database"] == {"kind": "postgresql", "name": "shop", "stream": "data"}
     assert postgresql.sql(rows, "shop") == before
     assert postgresql.sql("select count(*) from names", "shop") == str(_ROWS)
     assert postgresql.sql("select a = b from pair", "shop") == "t", "half of a transaction was dumped"
-    _no_secret(seen, postgres.PASSWORD, b"pg_dump")
-    _no_secret(seen_back, postgres.PASSWORD, b"pg_restore")
+    no_secret(seen, postgres.PASSWORD, b"pg_dump")
+    no_secret(seen_back, postgres.PASSWORD, b"pg_restore")
 
 
 def test_a_wrong_password_is_a_failed_run_without_a_snapshot(daemon: Daemon, postgresql: Postgres) -> None:
@@ -177,21 +122,21 @@ def test_mariadb_comes_back_as_it_was_at_one_moment(daemon: Daemon, maria: Maria
     sized = f"set group_concat_max_len = 10000000; {rows}"
     before = maria.sql(sized, "shop")
     update = "begin; update pair set a = {0}; update pair set b = {0}; commit;" * _AT_ONCE
-    with _seen_processes() as seen, _writing(lambda n: maria.sql(update.format(n), "shop")):
+    with seen_processes() as seen, writing(lambda n: maria.sql(update.format(n), "shop")):
         for _ in range(5):
             daemon.good("backup", "my")
-            if _is_seen(seen, b"mariadb-dump"):
+            if is_seen(seen, b"mariadb-dump"):
                 break
     full = daemon.json("restore", "my", "--into-database", "shop")
     assert (full["exit"], full["error"]["code"]) == (17, "target.database_in_use"), full
     maria.sql("drop database shop")
-    with _seen_processes() as seen_back:
+    with seen_processes() as seen_back:
         daemon.good("restore", "my", "--into-database", "other")
     assert maria.sql(sized, "other") == before
     assert maria.sql("select a = b from pair", "other") == "1", "half of a transaction was dumped"
     assert maria.sql("call twice(21)", "other") == "42"
-    _no_secret(seen, mariadb.PASSWORD, b"mariadb-dump")
-    _no_secret(seen_back, mariadb.PASSWORD, b"mariadb")
+    no_secret(seen, mariadb.PASSWORD, b"mariadb-dump")
+    no_secret(seen_back, mariadb.PASSWORD, b"mariadb")
 
 
 def test_a_restore_into_mariadb_that_breaks_off_says_so_and_runs_no_half_statement(
@@ -237,7 +182,7 @@ def test_sqlite_in_wal_mode_comes_back_as_it_was_at_one_moment(daemon: Daemon) -
         writer.close()
 
     daemon.good("set", "create", "lite", "--stream", f"data=sqlite:{path}", "--to", daemon.home.parent / "lite")
-    with _writing(write):
+    with writing(write):
         daemon.good("backup", "lite")
     back = daemon.home.parent / "back.db"
     daemon.good("restore", "lite", "--into-database", back)

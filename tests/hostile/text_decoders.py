@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ from backupd.operations.restore.versions import pick_versions
 from backupd.operations.streams import into_database
 from backupd.operations.streams.cluster_text import Known, without_known
 from backupd.operations.streams.database_programs import names_of
+from backupd.operations.streams.mongodb_archive import read_head
 from backupd.repository import identity, opening, purge_marker
 from backupd.rules import globs, moments, names, notice_rules, option_policy, picking
 from backupd.rules.digest import minutes_of
@@ -56,8 +58,10 @@ from backupd.settings.lock import SetLock
 from backupd.snapshot.notes import LOST, noted
 from backupd.snapshot.records import Note, Snapshot
 from tests.hostile.decoder import Decoder
+from tests.support.mongodb_archives import archive
 from tests.support.people import person
 
+_ARCHIVE = archive(("shop", "item"), ("", "oplog"), documents=1)
 _CLUSTER = b"""-- Roles
 \\restrict x
 CREATE ROLE owner;
@@ -335,6 +339,11 @@ def _cluster(data: bytes, _: Path) -> object:
     return b"".join(without_known(iter([data[:40], data[40:]]), known))
 
 
+def _archive(data: bytes, _: Path) -> object:
+    head, whole = read_head(iter([data[:40], data[40:]]))
+    return head, b"".join(whole)
+
+
 def _loss(text: str) -> object:
     return noted([Note(1, bytes(16), bytes(16), LOST, text)])[bytes(16)].loss
 
@@ -416,5 +425,6 @@ ROWS = (
     Decoder("rows of lvs", _volumes, (_VOLUMES,), "json"),
     Decoder("names in an answer of a server", _of_text(names_of), (b"73686f70\n6f776e6572", b""), "text"),
     Decoder("text of pg_dumpall", _cluster, (_CLUSTER, b"\\connect x\n"), "text"),
+    Decoder("head of an archive of mongodump", _archive, (_ARCHIVE, gzip.compress(_ARCHIVE))),
     Decoder("id of a host", _host, (b"0123456789abcdef" * 2 + b"\n",), "text"),
 )  # fmt: skip

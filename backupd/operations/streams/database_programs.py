@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
 
+from backupd.errors import BackupError
 from backupd.model.streams import StreamOrder
 from backupd.operations.context import JobContext
 from backupd.operations.streams.commands import Making, give_password
@@ -14,6 +16,8 @@ from backupd.operations.streams.process import StreamProcess
 from backupd.store_errors import DatabaseInUseError, StreamError
 
 _MOST_ANSWER = 1 << 20
+_READ_BYTES = 64 << 10
+T = TypeVar("T")
 
 
 class DatabasePrograms:
@@ -52,10 +56,36 @@ class DatabasePrograms:
         finally:
             os.close(null)
 
-    def _run(self, programs: list[str], words: list[str], pieces: Iterator[bytes], stdout: int) -> None:
+    def beginning(self, programs: list[str], words: list[str], read: Callable[[Iterator[bytes]], T]) -> T:
+        """What `read` makes of the beginning of a program's output; the rest isn't waited for. Raises StreamError."""
+        process = self._process(programs, words)
+        read_fd, write_fd = os.pipe()
+        try:
+            with os.fdopen(read_fd, "rb", buffering=0) as file:
+                try:
+                    process.start(stdout=write_fd)
+                finally:
+                    os.close(write_fd)
+                try:
+                    return read(iter(lambda: file.read(_READ_BYTES), b""))
+                except StreamError:
+                    process.wait()
+                    if process.failure is not None:
+                        raise self._failed(process) from None
+                    raise
+        finally:
+            process.close()
+
+    def _process(self, programs: list[str], words: list[str]) -> StreamProcess:
         making = Making(self.order, self._folder, self.context.environ.get("PATH", ""))
         command = give_password(making, making.command(programs, words))
-        process = StreamProcess(self.order.text, self.order.timeout_seconds, command, self.context)
+        return StreamProcess(self.order.text, self.order.timeout_seconds, command, self.context)
+
+    def _failed(self, process: StreamProcess) -> StreamError:
+        return StreamError(f"{self.order.text.name}: {process.failure}", hint="what it said is in the job's log")
+
+    def _run(self, programs: list[str], words: list[str], pieces: Iterator[bytes], stdout: int) -> None:
+        process = self._process(programs, words)
         read_fd, write_fd = os.pipe()
         try:
             process.start(stdin=read_fd, stdout=stdout, feeds=write_fd)
@@ -71,7 +101,7 @@ class DatabasePrograms:
             write_fd = -1
             process.wait()
             if process.failure is not None:
-                raise StreamError(f"{self.order.text.name}: {process.failure}", hint="what it said is in the job's log")
+                raise self._failed(process)
         except BaseException:
             # Before its input ends: what is cut off there might be taken for a whole statement, and for all.
             process.close()
@@ -80,6 +110,22 @@ class DatabasePrograms:
             for fd in (read_fd, write_fd):
                 if fd >= 0:
                     os.close(fd)
+
+
+@contextmanager
+def telling_what_is_left(context: JobContext, where: str, left: Callable[[], str]) -> Generator[None, None, None]:
+    """While the block fills what can't be taken back: whatever ends it, it is told what is there then."""
+    # For who finds a job that was killed, which can't say anything more.
+    context.tell("information", f"until all is {where}, it holds a part of the dump")
+    try:
+        yield
+    except BackupError as error:
+        told = left()
+        # Whatever ended it, and however that is told.
+        context.warn(told)
+        if isinstance(error, StreamError):
+            raise StreamError(error.message, hint=told) from error
+        raise
 
 
 def in_use(what: str) -> DatabaseInUseError:

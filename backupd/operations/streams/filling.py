@@ -12,13 +12,14 @@ from itertools import chain
 from typing import Protocol
 
 from backupd import durable_io
-from backupd.errors import BackupError, UsageError
+from backupd.errors import UsageError
 from backupd.inode_io import sync_file_system
 from backupd.model.streams import ALL_DATABASES, StreamOrder
 from backupd.operations.context import JobContext
 from backupd.operations.streams.commands import connection
-from backupd.operations.streams.database_programs import DatabasePrograms, in_use
+from backupd.operations.streams.database_programs import DatabasePrograms, in_use, telling_what_is_left
 from backupd.operations.streams.filling_all import MysqlServer, PostgresqlServer
+from backupd.operations.streams.filling_mongodb import MongodbDatabase, MongodbServer
 from backupd.operations.streams.psql import Psql
 from backupd.store_errors import StreamError
 from backupd.target.placing import lock_temporary, remove_leftovers, temporary_name
@@ -51,7 +52,7 @@ def filling_of(order: StreamOrder, name: str, context: JobContext, folder: str, 
     owner: as of a restore. Raises UsageError.
     """
     kind = order.text.kind
-    is_of_all = ALL_DATABASES in (order.text.postgresql, order.text.mysql)
+    is_of_all = ALL_DATABASES in (order.text.postgresql, order.text.mysql, order.text.mongodb)
     if owner != "name" and (owner, kind, is_of_all) != ("me", "postgresql", False):
         raise UsageError(
             f"--owner {owner} is not for a database of {order.text.name}",
@@ -61,19 +62,18 @@ def filling_of(order: StreamOrder, name: str, context: JobContext, folder: str, 
         return _Sqlite(name)
     if _NAME.fullmatch(name) is None:
         raise UsageError(f"'{name}' is no database's name", hint="its name alone; the server is that of the stream")
-    if kind == "mongodb":
-        raise UsageError(
-            f"{order.text.name} can't be put into one database that is sure to be empty",
-            hint=f"bkctl restore SET /.streams/{order.text.name} --strip --to DIR, then mongorestore --archive=FILE",
-        )
     if is_of_all != (name == ALL_DATABASES):
         what = "all databases" if is_of_all else "one database"
         hint = "--into-database all: the server must have none yet" if is_of_all else "--into-database NAME: its name"
         raise UsageError(f"{order.text.name} is a dump of {what}", hint=hint)
     programs = DatabasePrograms(order, context, folder)
-    if is_of_all:
-        return PostgresqlServer(programs) if kind == "postgresql" else MysqlServer(programs)
-    return _Postgresql(programs, name, owner != "me") if kind == "postgresql" else _Mysql(programs, name)
+    match kind:
+        case "postgresql":
+            return PostgresqlServer(programs) if is_of_all else _Postgresql(programs, name, owner != "me")
+        case "mongodb":
+            return MongodbServer(programs) if is_of_all else MongodbDatabase(programs, name)
+        case _:
+            return MysqlServer(programs) if is_of_all else _Mysql(programs, name)
 
 
 class _Postgresql:
@@ -128,18 +128,9 @@ class _Mysql:
 
     def fill(self, pieces: Iterator[bytes]) -> None:
         dump = self._into_it_alone(pieces)
-        # For who finds a job that was killed, which can't say anything more.
-        self._programs.context.tell("information", f"until all is in {self._name}, it holds a part of the dump")
-        try:
+        told = f"part of it may be in {self._name}: drop that database before you try again"
+        with telling_what_is_left(self._programs.context, f"in {self._name}", lambda: told):
             self._programs.feed(["mariadb", "mysql"], [*self._words(), f"--database={self._name}"], dump)
-        except BackupError as error:
-            told = f"part of it may be in {self._name}: drop that database before you try again"
-            # Whatever ended it, and however that is told.
-            self._programs.context.warn(told)
-            if isinstance(error, StreamError):
-                raise StreamError(error.message, hint=told) from error
-            raise
-
 
     def _into_it_alone(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """The pieces; their head is read for that. Raises StreamError for a dump that chooses databases by itself."""

@@ -10,9 +10,8 @@ from backupd.errors import BackupError
 from backupd.model.results import shown
 from backupd.operations.streams.cluster_text import Known, without_known
 from backupd.operations.streams.commands import connection
-from backupd.operations.streams.database_programs import DatabasePrograms, in_use, names_of
+from backupd.operations.streams.database_programs import DatabasePrograms, in_use, names_of, telling_what_is_left
 from backupd.operations.streams.psql import MAINTENANCE, Psql
-from backupd.store_errors import StreamError
 
 _MOST_NAMED = 5
 _DATABASES = (
@@ -41,11 +40,11 @@ class PostgresqlServer:
     def refuse_full(self) -> None:
         """Raise DatabaseInUseError where it has a database but its own, empty ones; StreamError."""
         if found := self._names(_DATABASES):
-            raise in_use(f"the server has {_listed('database', found)} already")
+            raise in_use(f"the server has {listed('database', found)} already")
         for database in (MAINTENANCE, "template1"):
             self._psql.refuse_full(database)
         if roles := self._names(_OTHER_ROLES):
-            self._context.warn(f"there already, and left as found, passwords too: {_listed('role', roles)}")
+            self._context.warn(f"there already, and left as found, passwords too: {listed('role', roles)}")
 
     def make(self) -> None:
         """The dump makes its databases."""
@@ -54,16 +53,8 @@ class PostgresqlServer:
         """Give it the dump. Raises StreamError."""
         # Before anything is there: so who was there is known from who came.
         known = Known(frozenset(self._names(_ROLES)), frozenset(self._names(_TABLESPACES)))
-        # For who finds a job that was killed, which can't say anything more.
-        self._context.tell("information", "until all is on the server, it holds a part of the dump")
-        try:
+        with telling_what_is_left(self._context, "on the server", lambda: self._what_is_there(known)):
             self._psql.feed(without_known(pieces, known))
-        except BackupError as error:
-            told = self._what_is_there(known)
-            self._context.warn(told)
-            if isinstance(error, StreamError):
-                raise StreamError(error.message, hint=told) from error
-            raise
 
     def _what_is_there(self, known: Known) -> str:
         """All that it has now, it did not have before."""
@@ -72,7 +63,7 @@ class PostgresqlServer:
         with suppress(BackupError):
             databases = self._names(_DATABASES)
             roles = [name for name in self._names(_ROLES) if name not in known.roles]
-            parts = [_listed(kind, found) for kind, found in (("database", databases), ("role", roles)) if found]
+            parts = [listed(kind, found) for kind, found in (("database", databases), ("role", roles)) if found]
         found = ", ".join(parts) or "databases, roles, tables in postgres and template1"
         return f"part of it may be on the server ({found}): drop what is there before you try again"
 
@@ -91,7 +82,7 @@ class MysqlServer:
         words = ["--batch", "--skip-column-names", *self._words()]
         answer = self._programs.answer(["mariadb", "mysql"], words, f"{_MYSQL_DATABASES};\n")
         if found := names_of(answer):
-            raise in_use(f"the server has {_listed('database', found)} already, and not empty")
+            raise in_use(f"the server has {listed('database', found)} already, and not empty")
         self._context.warn("accounts of the server: those of the dump take their place, passwords too")
 
     def make(self) -> None:
@@ -99,22 +90,17 @@ class MysqlServer:
 
     def fill(self, pieces: Iterator[bytes]) -> None:
         """Give it the dump. Raises StreamError."""
-        self._context.tell("information", "until all is on the server, it holds a part of the dump")
-        try:
+        told = "part of it may be on the server, half of its accounts too: make it anew before you try again"
+        with telling_what_is_left(self._context, "on the server", lambda: told):
             # Else its accounts are those from before until it is started anew.
             self._programs.feed(["mariadb", "mysql"], self._words(), chain(pieces, [b"\nflush privileges;\n"]))
-        except BackupError as error:
-            told = "part of it may be on the server, half of its accounts too: make it anew before you try again"
-            self._context.warn(told)
-            if isinstance(error, StreamError):
-                raise StreamError(error.message, hint=told) from error
-            raise
 
     def _words(self) -> list[str]:
         return connection(self._programs.order.text)
 
 
-def _listed(kind: str, names: list[bytes]) -> str:
+def listed(kind: str, names: list[bytes]) -> str:
+    """The first of these databases or roles, by their names."""
     named = ", ".join(shown(name) for name in names[:_MOST_NAMED])
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return f"the {kind}{'s' if len(names) > 1 else ''} {named}{more}"
