@@ -55,7 +55,9 @@ class MongodbDatabase:
                 f"the archive is of {', '.join(map(repr, others))}, not of {self._dumped} alone",
                 hint="bkctl restore SET /.streams/NAME --strip --to DIR gives it back as a file; look into it",
             )
-        words = [f"--nsInclude={self._dumped}.*", f"--nsFrom={self._dumped}.*", f"--nsTo={self._name}.*"]
+        # A star in a name would stand for many there.
+        dumped = self._dumped.replace("*", r"\*")
+        words = [f"--nsInclude={dumped}.*", f"--nsFrom={dumped}.*", f"--nsTo={self._name}.*"]
         told = f"part of it may be in {self._name}: drop that database before you try again"
         with telling_what_is_left(self._programs.context, f"in {self._name}", lambda: told):
             _feed(self._programs, head, whole, words)

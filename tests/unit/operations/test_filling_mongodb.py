@@ -54,6 +54,9 @@ def test_one_database_goes_into_that_and_nothing_else(tmp_path: Path) -> None:
     assert _words(tmp_path / "called") == ["--archive", "--stopOnError", *connected, *renamed]
     assert (tmp_path / "fed").read_bytes() == data
     assert warnings == []
+    filling, _ = _filling(tmp_path, archive(), "again", mongodb="a*b")
+    filling.fill(iter([archive(("a*b", "item"))]))
+    assert _words(tmp_path / "called")[-3:] == [r"--nsInclude=a\*b.*", r"--nsFrom=a\*b.*", "--nsTo=again.*"]
 
 
 def test_of_the_options_of_a_dump_it_gets_those_that_connect(tmp_path: Path) -> None:
