@@ -56,7 +56,10 @@ class _Taking:
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = filter(None, pieces)
-        first = next(self._pieces, b"") + next(self._pieces, b"")
+        first = b""
+        # No more than is needed: who writes may wait with the rest, or have much of it.
+        while len(first) < len(_GZIP_MAGIC) and (piece := next(self._pieces, None)) is not None:
+            first += piece
         self.read = [first]
         self.is_gzip = first.startswith(_GZIP_MAGIC)
         self._plain = self._inflated() if self.is_gzip else chain([first], self._next())

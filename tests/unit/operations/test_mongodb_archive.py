@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterator
 
 import bson
 import pytest
@@ -24,6 +25,16 @@ def test_it_says_what_it_is_of_and_nothing_is_lost(piece_bytes: int, is_gzip: bo
     assert head == (frozenset(_NAMES), is_gzip)
     assert head.has_oplog
     assert b"".join(whole) == data
+
+
+def test_it_waits_for_no_more_than_the_head() -> None:
+    """A dump may be at its first collection for hours."""
+
+    def pieces() -> Iterator[bytes]:
+        yield archive(("shop", "item"))
+        pytest.fail("more was asked for")
+
+    assert read_head(pieces())[0].namespaces == {("shop", "item")}
 
 
 def test_of_nothing_it_has_no_collections() -> None:
