@@ -127,10 +127,10 @@ class Pace:
         count = min(most, self._piece(DOWN))
         return count, self._move(DOWN, count)
 
-    def may_move(self, way: int) -> int:
-        """Wait for a piece that another program moves for us; its bytes."""
+    def may_move(self, way: int, ended: threading.Event | None = None) -> int:
+        """Wait for a piece that another program moves for us, or until that has ended; its bytes."""
         count = self._piece(way)
-        self._move(way, count)
+        self._move(way, count, ended)
         return count
 
     def fit(self, connection: socket.socket) -> None:
@@ -182,16 +182,16 @@ class Pace:
             mask ^= lowest
         return lanes
 
-    def _move(self, way: int, byte_count: int) -> float:
-        waited = 0.0
-        while self._rates(way):
+    def _move(self, way: int, byte_count: int, ended: threading.Event | None = None) -> float:
+        waited, wait = 0.0, self._wait if ended is None else ended.wait
+        while self._rates(way) and (ended is None or not ended.is_set()):
             with self._locked():
                 pause = self._try(way, byte_count)
             if pause <= 0:
                 break
             self._check_cancel(self._grace_seconds if way == UP else 0.0)
             pause = min(pause, _SLICE_SECONDS)
-            self._wait(pause)
+            wait(pause)
             waited += pause
         return waited
 

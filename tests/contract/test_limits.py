@@ -6,6 +6,7 @@ The low side is wide: a machine with too much to do is slower, never faster.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -96,6 +97,8 @@ def test_the_server_sees_no_more_than_the_limit(
         relay.begin()
         assert [*threads.map(lambda number: store.get(f"r1/blocks/{number}"), range(2))] == halves
         _check(relay, "down")
+    store.close()
+    assert "rclone-limit" not in [one.name for one in threading.enumerate()], "it draws from a table that goes"
 
 
 @pytest.mark.alone

@@ -33,6 +33,8 @@ class Limiter:
         self._pace, self._tell = pace, tell
         self._clock = SystemClock()
         self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._threads: list[threading.Thread] = []
         self._calls = [0, 0]
         self._idle_since = [0.0, 0.0]
         self._is_drawing = [False, False]
@@ -45,7 +47,7 @@ class Limiter:
         """Rclone moves bytes of objects that way within the block. Raises BackupError."""
         with self._lock:
             self._calls[way] += 1
-            if not self._is_drawing[way]:
+            if not self._is_drawing[way] and not self._ended.is_set():
                 self._is_drawing[way] = True
                 rates = self._pace.rates()
                 for one in (UP, DOWN):
@@ -53,7 +55,7 @@ class Limiter:
                         self._shares[one] = self._share(one, rates[one] / _FIRST_SHARE)
                 try:
                     self._say()
-                    threading.Thread(target=self._draw, args=(way,), name="rclone-limit", daemon=True).start()
+                    self._start(way)
                 except BaseException:
                     # The next call begins anew: else nobody draws, and it moves bytes without a limit.
                     self._calls[way] -= 1
@@ -66,22 +68,36 @@ class Limiter:
                 self._calls[way] -= 1
                 self._idle_since[way] = self._clock.monotonic()
 
+    def close(self) -> None:
+        """Draw no more; rclone has ended. Who lent the pace may take it back then; may be called again."""
+        with self._lock:
+            self._ended.set()
+            threads, self._threads = self._threads, []
+        for thread in threads:
+            thread.join()
+
+    def _start(self, way: int) -> None:
+        thread = threading.Thread(target=self._draw, args=(way,), name="rclone-limit", daemon=True)
+        thread.start()
+        self._threads = [*(one for one in self._threads if one.is_alive()), thread]
+
     def _draw(self, way: int) -> None:
-        pause = threading.Event()
         while not self._has_ended(way):
             began = self._clock.monotonic()
             drawn, seconds = 0, 0.0
-            while seconds < _TURN_SECONDS:
+            while seconds < _TURN_SECONDS and not self._ended.is_set():
                 if self._pace.rates()[way]:
                     try:
-                        drawn += self._pace.may_move(way)
+                        drawn += self._pace.may_move(way, self._ended)
                     except BackupError:
                         # Cancelled: whoever asked for the call hears of it where it is.
-                        pause.wait(_TURN_SECONDS)
+                        self._ended.wait(_TURN_SECONDS)
                 else:
-                    pause.wait(_TURN_SECONDS)
+                    self._ended.wait(_TURN_SECONDS)
                 seconds = self._clock.monotonic() - began
             with self._lock:
+                if self._ended.is_set():
+                    return
                 self._shares[way] = self._share(way, drawn / seconds)
                 try:
                     self._say()

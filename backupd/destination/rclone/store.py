@@ -155,8 +155,10 @@ class RcloneStore:
         return self._free() if self._reports_space else None
 
     def close(self) -> None:
-        """End rclone."""
+        """End rclone, and then who tells it how fast it may."""
         self._calls.close()
+        if self._limiter is not None:
+            self._limiter.close()
 
     def remove_temporaries(self, folder: str, tag: str) -> int:
         """Remove what a dead writer of that tag left in `<folder>/tmp`."""
