@@ -13,6 +13,7 @@ from backupd.model.files import KeptStates
 from backupd.model.filters import FilterText, FilterWords
 from backupd.model.fs_snapshot_words import FsSnapshot, FsSnapshotFallback
 from backupd.model.grafts import Graft
+from backupd.model.known_as import KnownAs
 from backupd.model.quotas import AccountLimit, SpaceLimits
 from backupd.model.retention import RetentionText
 from backupd.model.shortcuts import NO_SHORTCUTS, ShortcutWords
@@ -241,6 +242,8 @@ class CheckOrder(Order, frozen=True, kw_only=True, tag="check"):
     """With `crc`: only so much of the blocks is read, those first that were read longest ago; None: all."""
     blocks_only: bool = False
     """Trees are walked only where damage is found in the blocks that are read."""
+    known_as: KnownAs | None = None
+    """In the daemon that asks; None: no daemon does."""
     limits: Limits = Limits()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from backupd.errors import BackupError, DamageError, NewerVersionError, RollbackError
 from backupd.model.results import path_fields
+from backupd.operations.check_commands import Commands
 from backupd.operations.check_losses import Losses
 from backupd.repository.object_check import ObjectProblem
 from backupd.repository.tree_check import Hit
@@ -58,8 +59,8 @@ class Findings:
         self.hits, self.hit_count, self._last_hit = [], 0, None
         self.losses.forget()
 
-    def error(self, place: str) -> BackupError | None:
-        """What the result's error is, None when all is well."""
+    def error(self, place: str, commands: Commands) -> BackupError | None:
+        """What the result's error is, None when all is well. commands: that go on from here."""
         if self.outdated is not None:
             return self.outdated
         if not self.problems:
@@ -70,12 +71,12 @@ class Findings:
             return RollbackError(
                 self.problems[0].message,
                 hint="ask who has access to the place; if it was you, accept it with: "
-                f"bkctl check --from {place} --accept-rollback",
+                f"{commands.check} --accept-rollback",
             )
         if codes == {NewerVersionError.code}:
             return NewerVersionError(f"{count}: {self.problems[0].message}", hint="update this program")
         undecided = f"; {self.undecided}" if self.undecided else ""
-        return DamageError(f"{count} in {place}; {self._reach()}{undecided}", hint=self._hint(place))
+        return DamageError(f"{count} in {place}; {self._reach()}{undecided}", hint=self._hint(commands))
 
     def _reach(self) -> str:
         if not self.hit_count:
@@ -83,17 +84,16 @@ class Findings:
         files = "1 file is hit" if self.hit_count == 1 else f"{self.hit_count} files are hit, counted in each snapshot"
         return f"{files}, everything else can be restored"
 
-    def _hint(self, place: str) -> str:
+    def _hint(self, commands: Commands) -> str:
         hints = [f"give it up: {self.decided_by}"] if self.decided_by else []
         if any(problem.name.startswith("index") for problem in self.problems):
-            hints.append(f"make the index anew: bkctl check --from {place} --rebuild-index")
-        hints += dict.fromkeys(way for problem in self.problems if (way := way_out(problem.name)))
+            hints.append(f"make the index anew: {commands.check} --rebuild-index")
+        hints += dict.fromkeys(way for one in self.problems if (way := way_out(one.name, commands.check)))
+        again = f"the next `{commands.backup}` stores what is lost again where the source still has it"
         if self.recorded_blocks or self.recorded_chunks:
-            hints.append(
-                "the damage was recorded: the next `bkctl once` stores what is lost again where the source still has it"
-            )
+            hints.append(f"the damage was recorded: {again}")
         elif self.hit_count:
-            hints.append("the next `bkctl once` stores what is lost again where the source still has it")
+            hints.append(again)
         if self.hit_count and not self.was_repaired:
-            hints.append(f"what its parity or another destination has, this heals: bkctl check --from {place} --repair")
+            hints.append(f"what its parity or another destination has, this heals: {commands.check} --repair")
         return "; ".join(hints) or "copy what is damaged from another destination of this repository, if there is one"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from backupd.cache import seen_snapshots
 from backupd.errors import AccessError, DestinationError, RollbackError, StateError
 from backupd.model import events
@@ -43,7 +45,7 @@ def alarm(gone: list[str], place: str) -> RollbackError:
     return RollbackError(
         f"{count} seen at {place} {are} gone, and nobody dropped {'it' if len(gone) == 1 else 'them'}: {named}",
         hint="is an older copy of that disk in its place? Ask who has access to it; if it was you, accept it with: "
-        f"bkctl check --from {place} --accept-rollback",
+        f"bkctl check --from {shlex.quote(place)} --accept-rollback",
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-_REPAIR = "bkctl check SET --repair"
+_CHECK = "bkctl check SET"
+_REPAIR = f"{_CHECK} --repair"
 _WAYS = {
     "sessions/": "a run that goes on announces itself anew within ten minutes, the next run of its host ends a dead "
     "one; or: bkctl destination sessions DEST --revoke ID",
@@ -15,6 +16,6 @@ _WAYS = {
 }
 
 
-def way_out(name: str) -> str:
-    """A hint for an object of this name; empty where nothing is known."""
-    return next((way for start, way in _WAYS.items() if name.startswith(start)), "")
+def way_out(name: str, check: str = _CHECK) -> str:
+    """A hint for an object of this name; empty where nothing is known. check: how the place is checked from here."""
+    return next((way for start, way in _WAYS.items() if name.startswith(start)), "").replace(_CHECK, check)

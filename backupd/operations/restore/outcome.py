@@ -7,9 +7,9 @@ from typing import Any
 
 from backupd.errors import BackupError, DamageError, RestoreLossError
 from backupd.model import events
-from backupd.model.results import Problem, ProblemKind, path_fields, shown
+from backupd.model.results import Problem, ProblemKind, path_fields
 from backupd.operations.context import JobContext
-from backupd.operations.healed import HealedBlocks
+from backupd.operations.places import OpenPlace
 
 FIRST_PROBLEMS = 20
 KEPT_NAMES = 1000
@@ -19,10 +19,10 @@ class Outcome:
     """Counters of one restore; the coordinator's thread alone changes them."""
 
     def __init__(
-        self, context: JobContext, target: bytes, healed: HealedBlocks, on_progress: Callable[[], None]
+        self, context: JobContext, target: bytes, place: OpenPlace, on_progress: Callable[[], None]
     ) -> None:
-        """healed: of the place that is read. on_progress: called often, as a sign of life."""
-        self.healed = healed
+        """place: that is read. on_progress: called often, as a sign of life."""
+        self.healed, self._check = place.healed, f"bkctl check {place.from_words}"
         self._context, self._target, self._on_progress = context, target.rstrip(b"/"), on_progress
         self.restored = self.same = self.skipped = self.failed = self.deleted = 0
         self.restored_bytes = self.fetched_bytes = self.read_back_bytes = 0
@@ -57,8 +57,7 @@ class Outcome:
         if len(self._first) < FIRST_PROBLEMS:
             self._first.append(problem)
         severity: events.Severity = "error" if is_damage else "warning"
-        text = f"{shown(problem.path)}: {message}"
-        self._context.tell(severity, text, path=problem.path, verbosity=0 if is_damage else 1)
+        self._context.tell(severity, message, path=problem.path, verbosity=0 if is_damage else 1)
 
     def progress(self, path: bytes) -> None:
         """Tell how far the restore is, waiting while it is paused; path: what was written last. Raises StoppedError."""
@@ -90,7 +89,7 @@ class Outcome:
             count = len(self.damaged)
             return DamageError(
                 f"{count} {'entry is' if count == 1 else 'entries are'} damaged and not restored whole; all else is",
-                hint="an older snapshot may hold them whole: --as-of; `bkctl check` says what is hit",
+                hint=f"an older snapshot may hold them whole: --as-of; `{self._check}` says what is hit",
                 context={"damaged": [path_fields(p.path)["path"] for p in self.damaged[:100]]},
             )
         if self.problem_count:

@@ -118,7 +118,7 @@ class _Run:
             )
         self._owners = owner_map(order.owner, dict(snapshot.owners), dict(snapshot.groups))
         self.note = Note(context, place.repository.id, snapshot.id, self.target)
-        self._outcome = Outcome(context, self.target, place.healed, self.note.beat)
+        self._outcome = Outcome(context, self.target, place, self.note.beat)
         self._outcome.is_read_back = order.verify
         self._decider = Decider(order, context, self._owners, self.note)
         self._is_spared: IsSpared | None = None

@@ -1,0 +1,12 @@
+"""What a daemon calls a set and a destination that an order is about."""
+
+from __future__ import annotations
+
+from backupd.model.structs import Strict
+
+
+class KnownAs(Strict, frozen=True, kw_only=True):
+    """For commands that hints name."""
+
+    set: str
+    destination: str
