@@ -10,7 +10,7 @@ from bkctl.runs import rank
 from bkctl.session import Reply
 
 _ADDED = ("snapshots", "blocks", "chunks", "bytes_read", "seconds", "files_hit_count")
-_JOINED = ("problems", "files_hit", "skipped", "decisions", "healed_objects")
+_JOINED = ("problems", "files_hit", "skipped", "decisions", "given_up", "healed_objects")
 
 
 _REPLICATED = ("snapshots", "bytes")

@@ -249,6 +249,16 @@ def runs_of(connection: Connection, job_id: str) -> list[StoredRun]:
     return _runs(connection.execute(f"SELECT {columns} FROM runs WHERE job_id = ?", (job_id,)))
 
 
+def checks_after(connection: Connection, run: StoredRun) -> list[StoredRun]:
+    """Checks of the same set at the same destination that ended after this run, in the order of their ends."""
+    rows = connection.execute(
+        f"SELECT {', '.join(StoredRun.__struct_fields__)} FROM runs WHERE set_id = ? AND destination_id = ?"
+        " AND kind = 'check' AND finished_ns > ? ORDER BY finished_ns",
+        (run.set_id, run.destination_id, run.finished_ns),
+    )
+    return _runs(rows)
+
+
 def view(job: StoredJob, caller: str) -> JobView:
     """A stored job as the API shows it."""
     return JobView(

@@ -13,6 +13,7 @@ import msgspec
 from backupd.daemon.requests import JobRequest
 from backupd.daemon.seeding import Seeding
 from backupd.model.areas import Statistics
+from backupd.model.decisions import GivenUp
 from backupd.model.notices import NoticeContent
 from backupd.model.policies import PolicyRule, PolicyText
 from backupd.model.sets import ConfigText
@@ -29,6 +30,7 @@ SHARED: tuple[Any, ...] = (
     PolicyRule,
     Statistics,
     Coverage,
+    GivenUp,
     Traffic,
     Volume,
     Seeding,

@@ -27,6 +27,7 @@ from backupd.daemon.siblings import siblings_of
 from backupd.daemon.store_access import access_at
 from backupd.errors import BackupError, BusyError
 from backupd.model.jobs import LogLine, ended_state
+from backupd.model.known_as import KnownAs
 from backupd.model.orders import CheckOrder, Limits, SiblingPlace
 from backupd.model.places import inside
 from backupd.rules import names
@@ -157,6 +158,7 @@ class PeriodicChecks:
                 download_rate=request.download_rate if request is not None else None,
             ),
             time_zone=text.time_zone,
+            known_as=KnownAs(set=text.name, destination=destination.text.name),
         )
         return await asyncio.to_thread(unlocked, order, text)
 

@@ -11,12 +11,15 @@ from backupd.catalog.jobs import StoredJob, StoredRun
 from backupd.daemon import deciding, purging
 from backupd.daemon.outcome import Outcome
 from backupd.daemon.requests import JobRequest
+from backupd.errors import DamageError
 from backupd.model.jobs import ended_state
 from backupd.model.traffic import Traffic
 
 _OF_CHECK = ("snapshots", "blocks", "chunks", "bytes_read", "seconds", "files_hit_count")
 _OF_RESTORE = ("files", "bytes", "snapshot")
 """What is kept of a result; its lists of paths stay with the job."""
+_DECIDED = (0, DamageError.exit_code)
+"""A check that was to carry a decision out, and did."""
 
 
 def run_of(
@@ -63,7 +66,7 @@ def other_facts(request: JobRequest, outcome: Outcome) -> dict[str, Any]:
         is_whole = request.check.crc and request.check.share_permille is None
         facts |= {name: result[name] for name in ("coverage", "trigger") if name in result}
         facts |= {"crc": is_whole, "problems": len(result.get("problems") or [])}
-        facts |= deciding.facts_of(result)
+        facts |= deciding.facts_of(result, request.check.decided if outcome.exit_code in _DECIDED else "")
         if result.get("areas"):
             facts["statistics"] = result["areas"]
     if request.replicate is not None:

@@ -15,6 +15,7 @@ from backupd.daemon.run_records import traffic_of
 from backupd.daemon.seeding import Seedings
 from backupd.errors import AttentionError, DamageError, NotFoundError
 from backupd.model.api import OwnerView
+from backupd.model.decisions import GivenUp
 from backupd.model.quotas import AccountUse
 from backupd.model.sets import SetText
 from backupd.model.status import (
@@ -188,6 +189,7 @@ def _copy(
         verified_bytes=verified is not None and bool(verified.facts.get("crc")),
         coverage=_coverage(here),
         needs_decision=waiting.job_id if waiting is not None else None,
+        given_up=_given_up([run for run in here if run.finished_ns > emptied_ns]),
         stored_bytes=stored_bytes,
         free_bytes=newest.get("free_bytes"),
         files=area_figures.seen(good, "files") if good is not None else None,
@@ -217,6 +219,20 @@ def _coverage(here: Sequence[StoredRun]) -> Coverage | None:
         return msgspec.convert(told, Coverage) if told is not None else None
     except msgspec.ValidationError:
         return None
+
+
+def _given_up(here: Sequence[StoredRun]) -> GivenUp | None:
+    """As the newest check told it."""
+    told = next((run.facts["given_up"] for run in reversed(here) if _has_told(run)), None)
+    try:
+        return msgspec.convert(told, GivenUp) if told is not None else None
+    except msgspec.ValidationError:
+        return None
+
+
+def _has_told(run: StoredRun) -> bool:
+    """Whether it looked at the set at all."""
+    return "given_up" in run.facts and run.exit_code not in _UNSAID
 
 
 def _judge(age: int | None, limit: int | None, damage: str, *, is_enabled: bool) -> tuple[Verdict, str]:

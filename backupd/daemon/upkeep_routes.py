@@ -21,7 +21,9 @@ from backupd.daemon.route import Call, Route
 from backupd.daemon.siblings import siblings_of
 from backupd.errors import RepositoryNotFoundError, UsageError
 from backupd.model.api import Change, Nothing, StartCheck, Started, StartFree
+from backupd.model.decisions import CheckDecision
 from backupd.model.jobs import JobView
+from backupd.model.known_as import KnownAs
 from backupd.model.orders import CheckOrder, FreeOrder
 from backupd.model.places import lies_in
 from backupd.rules import names
@@ -49,6 +51,7 @@ async def start_check(call: Call) -> Started:
 
 def _checking(known: Definitions, order: CheckOrder, stored: StoredSet, found: Found) -> JobRequest:
     """A check of a set at a place, with the set's other destinations where it repairs."""
+    destination = known.destination_of(found.place)
     names_of = [found.set_name] if found.set_name is not None else []
     # Who confirms names the set as it is called here; at the place it may have had another name.
     is_confirmed = order.confirmed is not None and order.confirmed in (stored.text.name, stored.id)
@@ -59,14 +62,15 @@ def _checking(known: Definitions, order: CheckOrder, stored: StoredSet, found: F
         siblings=siblings_of(known, stored, found.place) if order.repair else [],
         confirmed=found.set_name if is_confirmed else None,
         caller=None,
+        known_as=KnownAs(set=stored.text.name, destination=destination.text.name) if destination is not None else None,
     )
     return JobRequest(kind="check", check=made)
 
 
 async def _apply(call: Call, order: CheckOrder) -> Started:
     """Queue what a check's job left to be decided about. Raises JobNotFoundError, DecisionOutdatedError."""
-    job, run, discarded = await _decided(call)
-    known, plan = call.services.definitions, deciding.plan_of(job, discarded)
+    job, run, decision = await _decided(call)
+    known, plan = call.services.definitions, deciding.open_plan(job, decision)
     stored = known.set_by_id(run.set_id)
     destination = known.destination(run.destination_id)
     found = next((one for one in places_of(known, stored) if lies_in(one.place, destination.text.place)), None)
@@ -78,18 +82,24 @@ async def _apply(call: Call, order: CheckOrder) -> Started:
     return Started(jobs=[view(queued.stored, call)])
 
 
+async def show_decision(call: Call) -> CheckDecision:
+    """How it stands with what a check's job found lost. Raises JobNotFoundError, DecisionOutdatedError."""
+    return (await _decided(call))[2]
+
+
 async def discard(call: Call) -> Change:
     """Note that what a check's job found is not to be given up. Raises JobNotFoundError, DecisionOutdatedError."""
-    job, run, discarded = await _decided(call)
-    if job.id in discarded:
+    job, run, decision = await _decided(call)
+    if decision.state in ("discarded", "healed"):
         return Change(changed=False)
-    deciding.plan_of(job, discarded)
-    await asyncio.wrap_future(call.services.database.write(deciding.discard, run))
+    deciding.open_plan(job, decision)
+    database, now_ns = call.services.database, call.services.clock.now_ns()
+    await asyncio.wrap_future(database.write(deciding.discard, job, run, now_ns))
     return Change(changed=True, diff={"decision": {"from": "open", "to": "discarded"}})
 
 
-async def _decided(call: Call) -> tuple[StoredJob, StoredRun, deciding.Discarded]:
-    """A check's job that has ended, and what it came to."""
+async def _decided(call: Call) -> tuple[StoredJob, StoredRun, CheckDecision]:
+    """A check's job that has ended, what it came to, and what was decided since."""
     services = call.services
     job = await services.jobs.find(call.body.apply if isinstance(call.body, StartCheck) else call.path["job"])
     runs = await asyncio.wrap_future(services.database.read(rows.runs_of, job.id))
@@ -97,7 +107,7 @@ async def _decided(call: Call) -> tuple[StoredJob, StoredRun, deciding.Discarded
         raise DecisionOutdatedError(
             f"job {names.short(job.id)} is no check that has ended", hint="bkctl status shows what needs a decision"
         )
-    return job, runs[0], await asyncio.wrap_future(services.database.read(deciding.discarded, runs))
+    return job, runs[0], await asyncio.wrap_future(services.database.read(deciding.read_decision, job, runs[0]))
 
 
 def _with_policy(call: Call, stored: StoredSet, order: FreeOrder) -> FreeOrder:
@@ -196,6 +206,10 @@ def _where(call: Call, stored: StoredSet, word: str, is_named: bool) -> list[Fou
 
 ROUTES = [
     Route("POST", "/v1/checks", "check", RUNNERS, StartCheck, Started, start_check, "Verify."),
+    Route(
+        "GET", "/v1/checks/{job}/decision", "check decision", RUNNERS, None, CheckDecision, show_decision,
+        "How it stands with what a check found lost.",
+    ),
     Route("POST", "/v1/checks/{job}/discard", "check discard", RUNNERS, Nothing, Change, discard, "Give up nothing."),
     Route("POST", "/v1/freeings", "free", RUNNERS, StartFree, Started, start_free, "Give space back."),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from backupd.model.areas import Areas
+from backupd.model.decisions import GivenUp
 from backupd.model.jobs import JobKind, JobState
 from backupd.model.quotas import AccountUse
 from backupd.model.structs import Struct
@@ -84,6 +85,8 @@ class CopyStatus(Struct, frozen=True, kw_only=True):
     """None: no check has told."""
     needs_decision: str | None = None
     """Job of the last check, where what it would give up as lost is beyond the limits."""
+    given_up: GivenUp | None = None
+    """None: nothing, as far as checks have told."""
     stored_bytes: int | None = None
     free_bytes: int | None = None
     """What the repository took there, and what was left, at the end of the last run that told."""

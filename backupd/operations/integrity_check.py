@@ -15,6 +15,7 @@ from backupd.model import events
 from backupd.model.orders import CheckOrder
 from backupd.operations import check_log, index_rebuild
 from backupd.operations.backup import priority
+from backupd.operations.check_commands import commands_of
 from backupd.operations.check_findings import Findings
 from backupd.operations.check_rollback import check_rollback
 from backupd.operations.check_stored import StoredCheck
@@ -93,9 +94,9 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
     result["rebuilt"] = rebuilt
     result["healed"] = healed
     result["healed_objects"] = [{"object": name, "place": origin} for name, origin in healed_objects.items()]
-    result["decisions"] = decisions
+    result["decisions"], result["given_up"] = decisions, giving_up.standing()
     result["areas"] = stored.areas.result(context) if stored.areas is not None else None
-    return _end(context, place, findings, result)
+    return _end(order, context, place, findings, result)
 
 
 def read_objects(context: JobContext, place: OpenPlace, findings: Findings) -> SmallObjects:
@@ -184,7 +185,9 @@ def _record(context: JobContext, place: OpenPlace, stored: StoredCheck, findings
     return True
 
 
-def _end(context: JobContext, place: OpenPlace, findings: Findings, result: dict[str, object]) -> events.Done:
+def _end(
+    order: CheckOrder, context: JobContext, place: OpenPlace, findings: Findings, result: dict[str, object]
+) -> events.Done:
     result["seconds"] = round(context.elapsed_seconds, 3)
     result["problems"] = [
         {"object": problem.name, "code": problem.code, "message": problem.message} for problem in findings.problems
@@ -194,7 +197,7 @@ def _end(context: JobContext, place: OpenPlace, findings: Findings, result: dict
     result["skipped"] = [{"set": name, "reason": error.message} for name, error in findings.skipped.items()]
     for line in check_log.statistics_lines(result):
         context.tell("information", line, verbosity=1)
-    error: BackupError | None = findings.error(place.whole.shown)
+    error: BackupError | None = findings.error(place.whole.shown, commands_of(order, place))
     done = events.Done(
         exit_code=error.exit_code if error is not None else 0,
         result=result,

@@ -46,6 +46,8 @@ class Noted(msgspec.Struct, frozen=True):
     """None: taken away."""
     loss: LossNote | None = None
     """What was given up as lost of it."""
+    lost_ns: int = 0
+    """Since when; 0: nothing was given up."""
     newest_ns: int = 0
     """When the last one was written: who says otherwise comes after it, whatever his clock says."""
     unknown: frozenset[str] = frozenset()
@@ -63,9 +65,13 @@ def noted(notes: Iterable[Note]) -> dict[bytes, Noted]:
     """By snapshot id what its notes say; any order. Of two words of one moment the one that keeps more counts."""
     found: dict[bytes, Noted] = {}
     for note in sorted(notes, key=lambda one: (one.written_ns, one.kind not in _TAKES_AWAY, one.text)):
-        before = found.get(note.snapshot_id, NOTHING)
-        found[note.snapshot_id] = msgspec.structs.replace(_with(before, note), newest_ns=note.written_ns)
+        found[note.snapshot_id] = with_note(found.get(note.snapshot_id, NOTHING), note)
     return found
+
+
+def with_note(before: Noted, note: Note) -> Noted:
+    """What is noted of a snapshot with one more note, written after all others of it."""
+    return msgspec.structs.replace(_with(before, note), newest_ns=note.written_ns)
 
 
 def _with(before: Noted, note: Note) -> Noted:
@@ -80,7 +86,8 @@ def _with(before: Noted, note: Note) -> Noted:
         case "untag":
             return msgspec.structs.replace(before, tags={**before.tags, note.text: None})
         case "lost":
-            return msgspec.structs.replace(before, loss=LossNote.parse(note.text))
+            since_ns = before.lost_ns if before.loss is not None else note.written_ns
+            return msgspec.structs.replace(before, loss=LossNote.parse(note.text), lost_ns=since_ns)
         case "whole":
-            return msgspec.structs.replace(before, loss=None)
+            return msgspec.structs.replace(before, loss=None, lost_ns=0)
     return msgspec.structs.replace(before, unknown=before.unknown | {note.kind})

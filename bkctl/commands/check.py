@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
 
 from backupd.errors import UsageError
 from backupd.model.api import Change, Nothing, StartCheck, Started
-from backupd.model.jobs import JobView
+from backupd.model.decisions import CheckDecision
 from backupd.model.orders import CheckOrder, SiblingPlace
-from backupd.sizes import format_bytes, parse_share
+from backupd.sizes import parse_share
+from backupd.store_errors import DecisionOutdatedError
 from bkctl import options
 from bkctl.checks import together
 from bkctl.commands.job import find
+from bkctl.daemon_client import DaemonClient
 from bkctl.dispatch import client_of, daemon_for
 from bkctl.grammar import Verb
 from bkctl.perform import View, follow_each, perform
 from bkctl.places import from_place, stored_place
 from bkctl.render.check import check_lines
+from bkctl.render.decision import decision_document, decision_lines, discarded_lines, question_of
 from bkctl.session import Reply, Session
 
 
@@ -56,7 +60,8 @@ def check(session: Session, /, **given: Any) -> Reply:
     source still has. Nothing else is changed, unless --rebuild-index or --repair asks for it. All repaired: exit 0.
 
     What nobody can give, --repair notes as lost: up to 1,000 files, 512 MiB and 10 % of the files by itself; what is
-    more wants --confirm SET beforehand, or --apply JOB afterwards.
+    more wants --confirm SET beforehand, or --apply JOB afterwards. To apply or discard once more what was decided
+    changes nothing and asks nothing: exit 0; but 17 where it was decided the other way.
     """
     if given["is_all"] and given["sets"]:
         raise UsageError("--all and a SET are both given", hint="name sets, or give --all")
@@ -98,19 +103,33 @@ def _decided(session: Session, given: dict[str, Any]) -> Reply:
     job = find(client, given["apply_job"] or given["discard_job"])
     if given["sets"] not in ((), (job.set_name,), (job.set_id,)):
         raise UsageError(f"job {job.id[:9]} is about {job.set_name}", hint="leave SET out")
+    decision = client.get(f"/v1/checks/{job.id}/decision", CheckDecision)
     if given["discard_job"] is not None:
-        change = client.request("POST", f"/v1/checks/{job.id}/discard", Nothing(), Change)
-        line = f"Nothing of what job {job.id[:9]} found is given up." if change.changed else "It was discarded already."
-        result = {"changed": change.changed, "diff": change.diff, "dry_run": False, "job": job.id, "set": job.set_name}
-        return Reply(0, result, lines=[line])
-    if session.confirmed is None or session.confirmed != job.set_name:
-        options.must_agree(session, _question(job))
+        return _discarded(client, decision)
+    if decision.state in ("applied", "healed"):
+        return _reply(decision, decision_lines(decision), changed=False)
+    if decision.state == "open" and session.confirmed != (job.set_name or ""):
+        options.must_agree(session, question_of(decision))
     order = CheckOrder(**options.common(session, "", given), limits=options.limits(given))
     jobs = client.request("POST", "/v1/checks", StartCheck(order=order, apply=job.id), Started).jobs
     return together(follow_each(session, client, jobs, check_lines))
 
 
-def _question(job: JobView) -> str:
-    decisions = (job.result or {}).get("decisions") or []
-    files, size = (sum(one.get(name, 0) for one in decisions) for name in ("files", "bytes"))
-    return f"Repair {job.set_name}, and give up as lost what stays of {files:,} files ({format_bytes(size)})?"
+def _discarded(client: DaemonClient, decision: CheckDecision) -> Reply:
+    """Have nothing given up of what a check found. Raises DecisionOutdatedError where it is given up already."""
+    if decision.state == "applied":
+        raise DecisionOutdatedError(
+            " ".join(decision_lines(decision)[:1]),
+            hint="what comes back to light may still be healed: bkctl check "
+            f"{shlex.quote(decision.set or 'SET')} --from {shlex.quote(decision.destination)} --repair",
+        )
+    change = client.request("POST", f"/v1/checks/{decision.job}/discard", Nothing(), Change)
+    now = client.get(f"/v1/checks/{decision.job}/decision", CheckDecision)
+    return _reply(now, discarded_lines(now) if change.changed else decision_lines(now), change.changed, change.diff)
+
+
+def _reply(
+    decision: CheckDecision, lines: list[str], changed: bool, diff: dict[str, Any] | None = None
+) -> Reply:
+    result = {"changed": changed, "diff": diff or {}, "dry_run": False, **decision_document(decision)}
+    return Reply(0, result, lines=lines)

@@ -6,8 +6,22 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType
 
+from backupd.model.decisions import DecisionState
 from bkctl.contract.areas import RecountedAreas
-from bkctl.contract.parts import Base64, Bytes, Changed, Count, Escaped, JobId, Seconds, SetId, Shown, Time, Traffic
+from bkctl.contract.parts import (
+    Base64,
+    Bytes,
+    Changed,
+    Count,
+    Escaped,
+    JobId,
+    Seconds,
+    SetId,
+    Shown,
+    SnapshotId,
+    Time,
+    Traffic,
+)
 from bkctl.contract.runs import SkippedSet
 
 
@@ -85,6 +99,28 @@ class Decision(Shown, kw_only=True):
     """That repairs and gives up the rest."""
 
 
+class GivenUpLoss(Shown, kw_only=True):
+    """What of a set's snapshots at a destination is given up as lost."""
+
+    files: Count
+    """Counted in each snapshot."""
+    bytes: Bytes
+    snapshots: Count
+    """That have lost something."""
+    newest: list[SnapshotId]
+    """The newest twenty of them."""
+    since: Time
+    """When the first of it was given up."""
+
+
+class GivenUp(GivenUpLoss, kw_only=True):
+    """The same with whose it is, by this check or before."""
+
+    set: str
+    set_id: SetId
+    destination: str
+
+
 class Counted(Shown, kw_only=True):
     """Stored blocks."""
 
@@ -113,10 +149,19 @@ class Coverage(Shown, kw_only=True):
 
 
 class CheckDiscarded(Changed, kw_only=True):
-    """Of `check --discard`."""
+    """Of `check --discard`, and of `check --apply` where that was decided before."""
 
     job: JobId
     set: str | None
+    destination: str
+    decision: DecisionState
+    decided: Time | None
+    """None: nobody noted when."""
+    by: JobId | None
+    """The job that gave it up, or found it whole."""
+    files: Count
+    bytes: Bytes
+    """What the job found; of `applied` what was given up."""
 
 
 class Healed(Shown, kw_only=True):
@@ -165,6 +210,8 @@ class Checked(Shown, kw_only=True):
     """Snapshots, keys and texts that `--repair` healed, or named anew; records that it put something in place of."""
     decisions: list[Decision]
     """One for each set that has lost something that was not given up before."""
+    given_up: list[GivenUp]
+    """One for each set of which something is given up."""
     statistics: Statistics
     areas: RecountedAreas | None
     """None: not all was walked, or something is lost; of several sets: see `checks`."""

@@ -12,7 +12,7 @@ from backupd.model.sets import ConfigText
 from backupd.model.status import KeyState, Verdict
 from bkctl.contract.account import AccountQuota
 from bkctl.contract.areas import CountedAreas
-from bkctl.contract.checks import Coverage
+from bkctl.contract.checks import Coverage, GivenUpLoss
 from bkctl.contract.parts import (
     Base64,
     Bytes,
@@ -173,6 +173,8 @@ class Copy(Shown, kw_only=True):
     """As the last check told it; null: none has."""
     needs_decision: JobId | None
     """Job of the last check, where what it would give up as lost is beyond the limits."""
+    given_up: GivenUpLoss | None
+    """As the last check told it; null: nothing."""
     stored_bytes: Bytes | None
     free_bytes: Bytes | None
     files: Count | None

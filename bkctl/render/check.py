@@ -7,6 +7,7 @@ from typing import Any
 
 from backupd.sizes import format_bytes, format_seconds
 from bkctl.render.figures import joined
+from bkctl.render.given_up import given_up_text, lost_text
 from bkctl.text import count
 
 _SHORT_ID = 9
@@ -41,12 +42,17 @@ def check_lines(result: Mapping[str, Any]) -> list[str]:
         lines.append(_healed_line(healed))
     lines += [_healed_object(one["object"], one["place"]) for one in result.get("healed_objects") or []]
     lines += [line for one in result.get("decisions") or [] for line in _decision_lines(one)]
+    now = {one["set_id"]: one["files"] for one in result.get("decisions") or [] if one["state"] == "given_up"}
+    for one in result.get("given_up") or []:
+        # What was told as given up by this check is not told once more.
+        if now.get(one["set_id"]) != one["files"]:
+            lines.append(f"Given up as lost so far of {one['set']} in {one['destination']}: {given_up_text(one)}.")
     return [*lines, f"{facts}: {verdict}."]
 
 
 def _decision_lines(decision: Mapping[str, Any]) -> list[str]:
     """What is lost of a set, and what becomes of that."""
-    files = f"{count(decision['files'], 'file')} ({format_bytes(decision['bytes'])}) of {decision['of_files']:,}"
+    files = f"{lost_text(decision['files'], decision['bytes'])} of {decision['of_files']:,}"
     where = f"{decision['set']} in {decision['destination']}"
     if decision["state"] == "given_up":
         return [f"Given up as lost: {files} of {where}."]

@@ -12,6 +12,7 @@ from backupd.model.quotas import AccountUse
 from backupd.model.status import CopyStatus, Coverage, Grade, QuotaUse, RunFact, SetStatus, StatusReport, Underway
 from backupd.sizes import format_bytes, parse_duration
 from bkctl.render import areas, forecast
+from bkctl.render.given_up import given_up_text, ways_to_see
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
 from bkctl.text import clip, count, moment
@@ -165,6 +166,10 @@ def _notes(one: SetStatus) -> list[str]:
                 f"{one.set} on {copy.destination}: needs a decision: what the last check would give up as lost",
                 f"  give it up: bkctl check --apply {job}; leave it: bkctl check --discard {job}",
             ]
+        if copy.given_up is not None:
+            lost = given_up_text(msgspec.to_builtins(copy.given_up))
+            notes += [f"{one.set} on {copy.destination}: given up as lost: {lost}"]
+            notes += [ways_to_see(one.set, copy.destination)]
     seeded = [copy.destination for copy in one.copies if copy.seeding_ns is not None]
     notes += [f"{one.set}: when its copy has arrived: bkctl destination adopt {name}" for name in seeded]
     run = one.last_run
@@ -316,6 +321,7 @@ def _copy_document(copy: CopyStatus) -> dict[str, Any]:
         "verified_bytes": copy.verified_bytes,
         "coverage": _fields(copy.coverage) if copy.coverage is not None else None,
         "needs_decision": copy.needs_decision,
+        "given_up": msgspec.to_builtins(copy.given_up),
         "stored_bytes": copy.stored_bytes,
         "free_bytes": copy.free_bytes,
         "files": copy.files,

@@ -138,11 +138,25 @@ def test_a_large_loss_waits_for_somebody(house: House) -> None:
     lost = [one["lost"] for one in house.daemon.good("snapshot", "list", "docs", "--from", "one")["snapshots"]]
     assert lost == [{"files": 20, "bytes": 100_000}, None, None]
     assert house.copy("one")["needs_decision"] is None
+    told = house.copy("one")["given_up"]
+    assert (told["files"], told["bytes"], told["snapshots"], len(told["newest"])) == (20, 100_000, 1, 1)
+    assert house.copy("two")["given_up"] is None
+    assert "given up as lost: 20 files" in house.daemon.bkctl("status").stdout.decode()
+    # Nobody is asked once more about what is settled.
+    again = house.daemon.good("check", "--apply", waiting["one"])
+    by = applied["result"]["job"]
+    assert (again["changed"], again["decision"], again["by"], again["files"]) == (False, "applied", by, 20)
+    assert again["decided"] >= told["since"]
+    other = house.daemon.json("check", "--discard", waiting["one"])
+    assert (other["exit"], other["error"]["code"]) == (17, "check.outdated")
+    for word in ("--apply", "--discard"):
+        empty = house.daemon.json("check", word, by)
+        assert (empty["exit"], empty["error"]["code"]) == (17, "check.outdated"), "it left nothing to decide"
 
     assert house.daemon.good("check", "--discard", waiting["two"])["changed"] is True
     assert house.daemon.good("check", "--discard", waiting["two"])["changed"] is False
     assert house.copy("two")["needs_decision"] is None
-    again = house.daemon.json("check", "--apply", waiting["two"], "--yes")
+    again = house.daemon.json("check", "--apply", waiting["two"])
     assert (again["exit"], again["error"]["code"]) == (17, "check.outdated")
     confirmed = house.daemon.json("check", "docs", "--from", "two", "--repair", "--confirm", "docs")
     assert confirmed["result"]["decisions"][0]["state"] == "given_up"
@@ -154,6 +168,9 @@ def test_without_healing_it_looks_and_changes_nothing(house: House) -> None:
     """`heal: false` is for who wants to see the damage first."""
     house.daemon.good("set", "edit", "docs", "--no-heal", "--remove-to", "two")
     house.lose("one")
+    hint = house.daemon.json("check", "docs")["error"]["hint"]
+    assert "`bkctl backup docs`" in hint
+    assert "bkctl check docs --from one --repair" in hint
     assert house.next_week()["exit"] == 3
     assert house.checks()[0]["exit"] == 20
     result = house.result(decisions=[])

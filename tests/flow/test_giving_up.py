@@ -54,7 +54,7 @@ def test_a_small_loss_is_given_up_and_noted_once(tmp_path: Path) -> None:
     history = _history(tmp_path)
     _lose(history, largest=False)
     exit_code, result, _ = _check(history)
-    assert (exit_code, [one["state"] for one in result["decisions"]]) == (20, ["found"])
+    assert (exit_code, [one["state"] for one in result["decisions"]], result["given_up"]) == (20, ["found"], [])
     assert _lost(history) == [None, None]
     exit_code, result, _ = _check(history, repair=True)
     (decision,) = result["decisions"]
@@ -63,8 +63,11 @@ def test_a_small_loss_is_given_up_and_noted_once(tmp_path: Path) -> None:
     assert decision["statistics_agree"] is False
     assert _lost(history) == [None, 1]
     notes = len(list(history.bench.place.glob("r*/notes/*")))
-    exit_code, result, _ = _check(history, repair=True)
-    assert (exit_code, result["decisions"]) == (20, [])
+    (told,) = result["given_up"]
+    exit_code, result, error = _check(history, repair=True)
+    assert (exit_code, result["decisions"], result["given_up"]) == (20, [], [told]), "what is lost is not told any more"
+    assert (told["files"], told["bytes"], told["snapshots"], len(told["newest"])) == (1, 50_000, 1, 1)
+    assert "`bkctl once`" in error["hint"]
     assert len(list(history.bench.place.glob("r*/notes/*"))) == notes
 
 
@@ -142,6 +145,7 @@ def test_what_was_given_up_may_still_be_healed(tmp_path: Path) -> None:
     assert done.exit_code == 0
     healed = done.result["healed"]
     assert len(healed["healed_files"]) == healed["files"] > 0
+    assert done.result["given_up"] == []
     assert _lost(pair.history) == [None, None]
     pair.history.check_all()
 

@@ -17,10 +17,11 @@ from backupd.operations.check_losses import SetLoss
 from backupd.operations.check_stored import StoredCheck
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, SnapshotAt, writing
+from backupd.operations.repair.given_up import given_up_of
 from backupd.repository.notes import readable_notes, write_note
 from backupd.sizes import format_bytes
 from backupd.snapshot import naming
-from backupd.snapshot.notes import LOST, NOTHING, WHOLE, Noted
+from backupd.snapshot.notes import LOST, NOTHING, WHOLE, Noted, with_note
 from backupd.snapshot.records import Note, Snapshot
 from backupd.store_errors import DecisionOutdatedError
 
@@ -72,6 +73,10 @@ class GivingUp:
                 f"to give up {_files(files)} ({format_bytes(size)}) as lost is beyond the limits and needs a decision"
             )
         return told
+
+    def standing(self) -> list[dict[str, Any]]:
+        """What is given up of the checked snapshots now, by this check or before, set by set."""
+        return given_up_of(self._snapshots, self._noted, self._place.whole.shown, self._context.zone)
 
     def _losses(self) -> Iterator[SetLoss]:
         known = {(one, noted.loss.of) for one, noted in self._noted.items() if noted.loss is not None}
@@ -129,7 +134,9 @@ class GivingUp:
                     # After all that was noted before, whatever the clocks of those who noted it said.
                     before = self._noted.get(snapshot.id, NOTHING).newest_ns
                     written_ns = max(self._context.clock.now_ns(), before + 1)
-                    write_note(writable.records, Note(written_ns, host_id, snapshot.id, kind, text))
+                    note = Note(written_ns, host_id, snapshot.id, kind, text)
+                    write_note(writable.records, note)
+                    self._noted[snapshot.id] = with_note(self._noted.get(snapshot.id, NOTHING), note)
         except DestinationError as error:
             self._context.warn(f"what is lost could not be noted there: {error.message}")
             return False

@@ -9,6 +9,7 @@ import pytest
 from backupd.catalog.jobs import StoredJob, StoredRun
 from backupd.daemon import deciding
 from backupd.daemon.outcome import Outcome
+from backupd.model.decisions import CheckDecision
 from backupd.store_errors import DecisionOutdatedError
 
 _JOB = "j" + "1" * 32
@@ -69,16 +70,54 @@ def _job(kind: str = "check", **result: Any) -> StoredJob:
     )  # fmt: skip
 
 
+_WAITS = {"state": "waits", "plan": "p1", "files": 5, "bytes": 6}
+
+
+def _decided(job: StoredJob, *later: StoredRun, noted: deciding.Discard | None = None) -> CheckDecision:
+    return deciding.decision_of(job, _run(1, 20, snapshots=1), later, noted)
+
+
 def test_only_what_is_open_can_be_applied() -> None:
     """Else a job that gave up already, or never looked, stands for a decision."""
-    waits, found = ({"state": state, "plan": "p1"} for state in ("waits", "found"))
-    assert deciding.plan_of(_job(decisions=[waits]), frozenset()) == "p1"
-    assert deciding.plan_of(_job(decisions=[found]), frozenset()) == "p1"
-    for job in (_job(), _job(decisions=[]), _job(decisions=[{"state": "given_up"}]), _job("backup", decisions=[waits])):
+    for state in ("waits", "found"):
+        job = _job(decisions=[{**_WAITS, "state": state}])
+        decision = _decided(job)
+        assert (decision.state, decision.files, decision.bytes) == ("open", 5, 6)
+        assert deciding.open_plan(job, decision) == "p1"
+    given_up = {**_WAITS, "state": "given_up"}
+    for job in (_job(), _job(decisions=[]), _job(decisions=[given_up]), _job("backup", decisions=[_WAITS])):
+        assert (_decided(job).state, _decided(job).files) == ("none", 0)
         with pytest.raises(DecisionOutdatedError):
-            deciding.plan_of(job, frozenset())
-    with pytest.raises(DecisionOutdatedError):
-        deciding.plan_of(_job(decisions=[waits]), frozenset({_JOB}))
+            deciding.open_plan(job, _decided(job))
+
+
+def test_what_was_decided_is_not_decided_once_more() -> None:
+    """A script that applies twice, or somebody who comes late, is asked about what is settled, or gives up anew."""
+    job = _job(decisions=[_WAITS])
+    settled = deciding.facts_of({"decisions": [{**_WAITS, "state": "given_up", "files": 3}]}, "p1")
+    repaired = deciding.facts_of({"decisions": []}, "p1")
+    kept = deciding.facts_of({"decisions": [_WAITS]}, "p1")
+    other = deciding.facts_of({"decisions": [{**_WAITS, "state": "given_up", "plan": "p2"}]}, "")
+    good = _run(7, 0, snapshots=1)
+    cases = [
+        ([_run(5, 20, snapshots=1, **settled)], None, ("applied", "j5", 3, True)),
+        ([_run(5, 0, snapshots=1, **repaired)], None, ("applied", "j5", 0, False)),
+        ([_run(5, 20, snapshots=1, **kept)], None, ("open", None, 5, False)),
+        ([_run(5, 20, snapshots=1, **other)], None, ("open", None, 5, False)),
+        ([good], None, ("healed", "j7", 5, False)),
+        ([good, _run(8, 20, snapshots=1)], None, ("open", None, 5, False)),
+        ([], deciding.Discard(_JOB, "p1", 9), ("discarded", None, 5, False)),
+        # Of a later check that found just the same.
+        ([], deciding.Discard("j6", "p1", 9), ("discarded", None, 5, False)),
+        ([], deciding.Discard("j0", "p1", 0), ("open", None, 5, False)),
+        ([], deciding.Discard("j6", "p2", 9), ("open", None, 5, False)),
+    ]
+    for later, noted, expected in cases:
+        found = _decided(job, *later, noted=noted)
+        assert (found.state, found.by, found.files, found.is_given_up) == expected
+        if found.state != "open":
+            with pytest.raises(DecisionOutdatedError):
+                deciding.open_plan(job, found)
 
 
 def test_the_commands_name_the_job() -> None:
