@@ -229,9 +229,10 @@ class Purging:
         lines = [f"{name} leaves {count(len(self._patterns), 'path')} out from now on." for name in excluded]
         if not excluded:
             words = " ".join(f"--exclude {shlex.quote(escape(_glob(path)))}" for path in self._paths)
-            name = self._given["sets"][0] if self._given["sets"] else "SET"
+            host, _, name = (self._given["sets"][0] if self._given["sets"] else "SET").rpartition(":")
             by = f"give the next `bkctl once` {words}" if self._client is None else f"bkctl set edit {name} {words}"
-            lines = [f"What still lies in a source comes back with the next backup. To leave it out: {by}"]
+            where = f", on {escape(host)}" if host else ""
+            lines = [f"What still lies in a source comes back with the next backup. To leave it out{where}: {by}"]
         return Reply(reply.exit_code, result, reply.error, reply.warnings, [*reply.lines, *lines])
 
     def _together(self, names: list[str], replies: list[Reply], *, is_dry: bool) -> Reply:

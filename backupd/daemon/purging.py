@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from backupd.catalog import definitions, job_names
 from backupd.catalog.database import Database
@@ -11,6 +12,8 @@ from backupd.daemon.job_files import JobFiles
 from backupd.daemon.outcome import Outcome
 from backupd.model.places import split_inside
 from backupd.model.purge_orders import PurgeOrder
+from backupd.rules import names
+from backupd.rules.picking import is_of_host
 
 _WAITS = 23
 """What was meant can't be restored any more where anything was changed at all; a part of its space waits."""
@@ -28,7 +31,8 @@ async def forget(database: Database, known: Definitions, files: JobFiles, order:
         return []
     repository = split_inside(order.place)[1]
     there = [one for one in known.repositories if (one.destination_id, one.repository) == (destination.id, repository)]
-    meant = [one for one in there if not order.set_names or one.stored_set_id in order.set_names]
+    ids = _of_this_machine(known, order.set_names)
+    meant = [one for one in there if not order.set_names or one.stored_set_id in ids]
     if order.host_name is not None:
         of_host = {one["id"] for one in (outcome.result or {}).get("sets") or []}
         meant = [one for one in there if one.stored_set_id in of_host]
@@ -40,3 +44,9 @@ async def forget(database: Database, known: Definitions, files: JobFiles, order:
         await asyncio.wrap_future(database.write_always(definitions.remove_repository, destination.id, repository))
         await known.reload()
     return [one.set_id for one in meant]
+
+
+def _of_this_machine(known: Definitions, words: Sequence[str]) -> set[str]:
+    """Ids of an order's sets that were purged of what this machine stored. words: ID or HOST:ID."""
+    pairs = map(names.split_host, words)
+    return {set_id for host, set_id in pairs if host is None or is_of_host(known.owners.name, host)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,37 @@ def test_what_jobs_said_of_files_goes_too(daemon: Daemon) -> None:
     purge = daemon.good("job", "list", "named")["jobs"][0]
     assert "letter" not in str(purge)
     assert _newest(daemon, "named") is not None
-    daemon.good("purge", "named", "--confirm", "named")
+    # Also where the set is named with its machine, this one.
+    daemon.good("backup", "named")
+    job = daemon.good("job", "list", "named")["jobs"][0]["id"]
+    assert daemon.good("job", "show", job, "--files")["files"] != []
+    here = f"{socket.gethostname()}:named"
+    told = daemon.bkctl(
+        "purge", here, "--from", "one", "--path", daemon.home / "source" / "secret", "--confirm", here
+    ).stdout.decode()
+    assert "bkctl set edit named --exclude" in told
+    assert daemon.good("job", "show", job, "--files")["files"] == []
+    assert "secret" not in str(daemon.good("job", "show", job))
+    daemon.good("purge", here, "--from", "one", "--confirm", here)
     assert _newest(daemon, "named") is None
+
+
+def test_a_check_of_all_sets_passes_over_those_without_a_snapshot(daemon: Daemon) -> None:
+    """Else one set that is new, or was purged, fails the check of all others, and nobody knows which one it was."""
+    for name in ("emptied", "fresh"):
+        daemon.good("set", "create", name, "--source", daemon.home / "source", "--to", "one")
+    daemon.good("backup", "emptied")
+    daemon.good("purge", "emptied", "--confirm", "emptied")
+    told = daemon.good("check")
+    skipped = {one["set"]: one["reason"] for one in told["skipped"]}
+    assert (skipped["emptied"], skipped["fresh"]) == ("no snapshot in one yet", "nothing is stored yet")
+    assert daemon.good("job", "list", "emptied")["jobs"][0]["state"] == "skipped"
+    assert daemon.good("status", "emptied")["sets"][0]["destinations"][0]["verified"] is None
+    for name in ("emptied", "fresh"):
+        alone = daemon.json("check", name)
+        assert alone["exit"] == 10
+        assert name in alone["error"]["message"]
+        daemon.good("set", "delete", name, "--yes")
 
 
 def _newest(daemon: Daemon, name: str) -> str | None:
