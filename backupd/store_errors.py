@@ -249,6 +249,12 @@ class PurgeWaitsError(BackupError):
     retryable = True
 
 
+class NoSnapshotError(SkippedError):
+    """The set has no snapshot there yet, so nothing of it can be checked; others are."""
+
+    code = "check.no_data"
+
+
 class DecisionOutdatedError(ConflictError):
     """What is lost now is not what was decided about: nothing was given up."""
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from backupd.errors import RepositoryNotFoundError
+from backupd.store_errors import NoSnapshotError
 from bkctl.render.traffic import summed
 from bkctl.runs import rank
 from bkctl.session import Reply
@@ -68,6 +71,33 @@ def together(replies: Sequence[Reply]) -> Reply:
         result["traffic"] = summed(costs)
     result["checks"] = results
     return _joined(worst, result, replies)
+
+
+def all_together(replies: Sequence[Reply], sets: Sequence[str], unstored: Sequence[str]) -> Reply:
+    """The same of a check of all sets: those without a snapshot are told, and fail nothing.
+
+    sets: the name of each reply's set. unstored: those for which there is no reply.
+    Raises RepositoryNotFoundError where no set has a snapshot.
+    """
+    empty = [{"set": name, "reason": "nothing is stored yet"} for name in unstored]
+    kept: list[Reply] = []
+    for reply, name in zip(replies, sets, strict=True):
+        error = reply.error or {}
+        if error.get("code") == NoSnapshotError.code:
+            empty.append({"set": name, "reason": error["message"]})
+        else:
+            kept.append(reply)
+    empty.sort(key=lambda one: one["set"])
+    names = ", ".join(dict.fromkeys(one["set"] for one in empty))
+    if not kept:
+        text = f"no set has a snapshot yet: {names}"
+        raise RepositoryNotFoundError(text, hint="run a set first: bkctl backup --all", context={"skipped": empty})
+    whole = together(kept)
+    if not empty:
+        return whole
+    result = {**whole.result, "skipped": [*whole.result["skipped"], *empty]} if whole.result is not None else None
+    lines = [*whole.lines, *(f"Skipped: {one['set']}: {one['reason']}." for one in empty)]
+    return replace(whole, result=result, lines=lines)
 
 
 _FREED = ("deleted", "rewritten", "removed", "before", "after")

@@ -46,10 +46,18 @@ async def start_check(call: Call) -> Started:
         check(call.peer, ADMINS)
 
     known = call.services.definitions
-    return await _queue(call, order, lambda one, found: _checking(known, order, one, found))
+    is_named = bool(order.set_names)
+    started = await _queue(call, order, lambda one, found: _checking(known, order, one, found, is_named))
+    if is_named or order.place:
+        return started
+    stored = {job.set_id for job in started.jobs}
+    unstored = [one.text.name for one in known.sets if one.id not in stored and known.owners.is_own(one)]
+    return Started(jobs=started.jobs, unstored=unstored)
 
 
-def _checking(known: Definitions, order: CheckOrder, stored: StoredSet, found: Found) -> JobRequest:
+def _checking(
+    known: Definitions, order: CheckOrder, stored: StoredSet, found: Found, is_named: bool = True
+) -> JobRequest:
     """A check of a set at a place, with the set's other destinations where it repairs."""
     destination = known.destination_of(found.place)
     names_of = [found.set_name] if found.set_name is not None else []
@@ -62,7 +70,9 @@ def _checking(known: Definitions, order: CheckOrder, stored: StoredSet, found: F
         siblings=siblings_of(known, stored, found.place) if order.repair else [],
         confirmed=found.set_name if is_confirmed else None,
         caller=None,
-        known_as=KnownAs(set=stored.text.name, destination=destination.text.name) if destination is not None else None,
+        known_as=KnownAs(set=stored.text.name, destination=destination.text.name, is_named=is_named)
+        if destination is not None
+        else None,
     )
     return JobRequest(kind="check", check=made)
 

@@ -271,6 +271,8 @@ class Started(Struct, frozen=True, kw_only=True):
 
     jobs: list[JobView]
     skipped: list[SkippedSet] = []
+    unstored: list[str] = []
+    """Of a check of all sets: names of those of which nothing is stored yet."""
 
 
 class Question(Strict, frozen=True, kw_only=True):

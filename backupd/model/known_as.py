@@ -10,3 +10,5 @@ class KnownAs(Strict, frozen=True, kw_only=True):
 
     set: str
     destination: str
+    is_named: bool = True
+    """Whether who asked named the set; else it is skipped where it has no snapshot."""

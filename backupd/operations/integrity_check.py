@@ -10,12 +10,12 @@ import os
 from contextlib import ExitStack
 
 from backupd.destination.contract import Forwarding
-from backupd.errors import BackupError, BusyError, DamageError, DestinationError
+from backupd.errors import BackupError, BusyError, DamageError, DestinationError, SetNotFoundError
 from backupd.model import events
 from backupd.model.orders import CheckOrder
 from backupd.operations import check_log, index_rebuild
 from backupd.operations.backup import priority
-from backupd.operations.check_commands import commands_of
+from backupd.operations.check_commands import commands_of, no_snapshot
 from backupd.operations.check_findings import Findings
 from backupd.operations.check_rollback import check_rollback
 from backupd.operations.check_stored import StoredCheck
@@ -128,7 +128,14 @@ def _choose(
     if order.set_names:
         records = [to_record(at) for at in living]
         own_host = context.host.name
-        asked = {picking.choose_set(records, name, own_host=own_host) for name in order.set_names}
+        try:
+            asked = {picking.choose_set(records, name, own_host=own_host) for name in order.set_names}
+        except SetNotFoundError as error:
+            if context.alarm is not None:
+                raise context.alarm from error
+            if order.known_as is None or findings.problems or objects.locked:
+                raise
+            raise no_snapshot(order.known_as) from error
         wanted = {bytes.fromhex(text[1:]) for text in asked}
     elif not names:
         context.tell("information", f"{place.whole.shown} holds no snapshot yet: no data")

@@ -14,7 +14,7 @@ from backupd.model.orders import CheckOrder, SiblingPlace
 from backupd.sizes import parse_share
 from backupd.store_errors import DecisionOutdatedError
 from bkctl import options
-from bkctl.checks import together
+from bkctl.checks import all_together, together
 from bkctl.commands.job import find
 from bkctl.daemon_client import DaemonClient
 from bkctl.dispatch import client_of, daemon_for
@@ -56,6 +56,8 @@ from bkctl.session import Reply, Session
 def check(session: Session, /, **given: Any) -> Reply:
     """Verify that all that snapshots need is there, with --crc byte by byte; without SET and --from, all of them.
 
+    Of all of them, sets without a snapshot are named as skipped; where no set has one: exit 10.
+
     Damage found: exit 20, with the files it hits; it is recorded there, so that the next backup stores again what the
     source still has. Nothing else is changed, unless --rebuild-index or --repair asks for it. All repaired: exit 0.
 
@@ -85,8 +87,11 @@ def check(session: Session, /, **given: Any) -> Reply:
     client = daemon_for(session, order)
     if client is None:
         return perform(session, order, View(check_lines))
-    jobs = client.request("POST", "/v1/checks", StartCheck(order=order), Started).jobs
-    return together(follow_each(session, client, jobs, check_lines))
+    started = client.request("POST", "/v1/checks", StartCheck(order=order), Started)
+    replies = follow_each(session, client, started.jobs, check_lines)
+    if given["sets"]:
+        return together(replies)
+    return all_together(replies, [job.set_name or "" for job in started.jobs], started.unstored)
 
 
 _WITH_A_JOB = ("from_place", "crc", "share", "rebuild_index", "repair", "with_places", "accept_rollback", "is_all")

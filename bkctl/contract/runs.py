@@ -285,7 +285,7 @@ class Restored(Shown, kw_only=True):
 
 
 class SkippedSet(Shown, kw_only=True):
-    """A set on which a job was running."""
+    """A set on which a job was running; of a check of all sets one that has no snapshot yet, too."""
 
     set: str
     reason: str
