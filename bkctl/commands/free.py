@@ -22,7 +22,7 @@ from bkctl.session import Reply, Session
 @click.command(
     "free",
     cls=Verb,
-    short_help="Give space back that no snapshot needs.",
+    short_help="Drop what the policy drops, and give the space back.",
     examples=[
         "bkctl free --all",
         "bkctl free Documents --dry-run",
@@ -37,11 +37,16 @@ from bkctl.session import Reply, Session
     "--target", type=Size(), metavar="SIZE", help="Give so much back: the SETs' oldest snapshots go, too; asks."
 )
 @click.option("--apply", "plan_id", metavar="PLAN", help="Do just what that plan of --target --dry-run showed, or 17.")
-@click.option("--dry-run", is_flag=True, help="Only say what could be freed.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be dropped and freed.")
 @options.limit_options
 @click.pass_obj
 def free(session: Session, /, **given: Any) -> Reply:
-    """Delete blocks that no snapshot needs any more, and write those anew that are mostly dead.
+    """Drop the snapshots that the set's policy does not keep, then give back the space that no snapshot needs.
+
+    First the policy: what `bkctl retention plan SET` says is dropped, without a question, and can't be restored any
+    more; a set that keeps all, and a place without its daemon, lose no snapshot. Then blocks that no snapshot needs are
+    deleted, and those that are mostly dead are written anew. --dry-run says before how many snapshots and how much
+    space would go, and changes nothing.
 
     SET says whose repositories are meant; sets that share one have their space given back together.
     Backups go on meanwhile, of any host. What a running one may still need is told as waiting, and deleted by the next

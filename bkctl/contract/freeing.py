@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import UNSET, UnsetType
 
 from bkctl.contract.areas import StoredStatistics
-from bkctl.contract.parts import Bytes, Count, JobId, Seconds, Shown, Time, Traffic
+from bkctl.contract.parts import Bytes, Count, JobId, Seconds, Shown, SnapshotId, Time, Traffic
 
 
 class Deleted(Shown, kw_only=True):
@@ -57,6 +57,10 @@ class Kept(Shown, kw_only=True):
     policy: str
     kept: Count
     dropped: Count
+    left: Count
+    """Were to go, and this host's login may not drop them."""
+    oldest_dropped: list[SnapshotId]
+    """The first twenty."""
     plan: str
     changed: bool
 

@@ -9,6 +9,9 @@ from backupd.sizes import format_bytes, format_seconds
 from bkctl.render.figures import joined
 from bkctl.text import count, escape, moment, table
 
+_SHORT_ID = 9
+_MOST_NAMED = 5
+
 
 def free_lines(result: Mapping[str, Any]) -> Iterator[str]:
     """What was freed, what is held, what waits and until when."""
@@ -17,10 +20,8 @@ def free_lines(result: Mapping[str, Any]) -> Iterator[str]:
         yield from _target_lines(result["target"], is_dry=result["dry_run"])
         if result["dry_run"]:
             return
-    retained = result.get("retention")
-    if retained and retained["dropped"]:
-        would = "would be dropped" if result["dry_run"] else "dropped"
-        yield f"{count(retained['dropped'], 'snapshot')} {would}, {retained['kept']:,} kept ({retained['policy']})."
+    elif not any(waiting["what"] == "set" for waiting in result["waiting"]):
+        yield _policy_line(result.get("retention"), is_dry=result["dry_run"])
     if result["dry_run"]:
         planned = result["planned_bytes"]
         yield f"{format_bytes(planned)} of {format_bytes(before['stored_bytes'])} can be freed; nothing was changed."
@@ -40,6 +41,25 @@ def free_lines(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"{count(rewritten['put_off'], 'block')} could not be written anew: there is too little room for copies."
 
 
+def _policy_line(retained: Mapping[str, Any] | None, *, is_dry: bool) -> str:
+    """What the set's policy drops before anything is freed. retained: None: no policy says what goes."""
+    if retained is None:
+        return f"No snapshot {'would be' if is_dry else 'was'} dropped: no policy of the set says so."
+    policy = f"the set's policy ({retained['policy']})"
+    if retained.get("left"):
+        left = count(retained["left"], "snapshot")
+        return f"{left} left that {policy} does not keep: this login may not drop them; who may, frees the space."
+    if not retained["dropped"]:
+        was = "would be" if is_dry else "was"
+        return f"No snapshot {was} dropped: {policy} keeps all there are ({retained['kept']:,})."
+    named = [one[:_SHORT_ID] for one in retained.get("oldest_dropped", ())][:_MOST_NAMED]
+    more = retained["dropped"] - len(named)
+    which = ", ".join(named) + (f" and {more:,} more" if named and more else "")
+    would = "would be dropped" if is_dry else "dropped"
+    text = f"{count(retained['dropped'], 'snapshot')} {would} by {policy}, {retained['kept']:,} kept"
+    return f"{text}: {which}." if which else f"{text}."
+
+
 def _waits(result: Mapping[str, Any]) -> Iterator[str]:
     """What is held back, until when, and what gives it free then."""
     for waiting in result["waiting"]:
@@ -47,7 +67,7 @@ def _waits(result: Mapping[str, Any]) -> Iterator[str]:
         until = f" (until {waiting['until']})" if waiting["until"] and waiting["what"] != "lock" else ""
         yield f"Waits{until}: {waiting['reason']}."
     if result["waiting"]:
-        yield "What waits is given free by a `bkctl free` after that."
+        yield "What waits is given free by the same command after that."
 
 
 def _held(held: Mapping[str, int]) -> str:

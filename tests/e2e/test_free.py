@@ -51,8 +51,16 @@ def test_all_sets_at_all_destinations(daemon: Daemon, tmp_path: Path) -> None:
     assert said["planned_bytes"] > 8 * _MIB
     text = daemon.bkctl("free", "docs", "--dry-run").stdout.decode()
     assert "can be freed; nothing was changed" in text
+    planned = [one["retention"] for one in said["freeings"]]
+    assert all(f"1 snapshot would be dropped by the set's policy (jobs 1), 1 kept: {name}." in text for name in (
+        one["oldest_dropped"][0][:9] for one in planned
+    ))
     freed = daemon.good("free", "docs")
     assert freed["freed_bytes"] > 8 * _MIB
+    done = [one["retention"] for one in freed["freeings"]]
+    assert [one["oldest_dropped"] for one in done] == [one["oldest_dropped"] for one in planned], "else than was shown"
+    log = daemon.good("job", "log", freed["freeings"][0]["job"])["lines"]
+    assert any("drops 1 of 2 snapshots now" in line["message"] for line in log), "nobody is told what a freeing drops"
     for name in ("one", "two"):
         assert _held(tmp_path, name) < before[name] - 4 * _MIB + 10_000
         assert daemon.json("check", "docs", "--from", name, "--crc")["exit"] == 0
@@ -60,6 +68,7 @@ def test_all_sets_at_all_destinations(daemon: Daemon, tmp_path: Path) -> None:
     assert (latest["kind"], latest["state"]) == ("check", "completed")
     shown = daemon.bkctl("free", "--all").stdout.decode()
     assert "0 B freed" in shown
+    assert "No snapshot was dropped: the set's policy (jobs 1) keeps all there are (1)." in shown
     words = daemon.json("free", "docs", "--all")
     assert (words["exit"], words["error"]["code"]) == (2, "usage.invalid")
     assert daemon.json("free")["exit"] == 2

@@ -109,6 +109,7 @@ _LEFT_OUT: dict[str, str] = {
     "backupd/operations/integrity_check.py:_choose": _ENCODES,
     "backupd/operations/integrity_check.py:_record": _ENCODES,
     "backupd/daemon/status.py:_coverage": _OWN,
+    "backupd/daemon/status.py:_given_up": _OWN,
     "backupd/operations/repair/giving_up.py:GivingUp._note": _ENCODES,
     "backupd/operations/repair/records.py:RecordRepair._without_note": _ENCODES,
     "backupd/operations/repair/small_objects.py:SmallObjectRepair._drop": _ENCODES,

@@ -14,6 +14,8 @@ from backupd.repository.retaining import Decision, Retained, carry_out, decide
 from backupd.rules import names
 from backupd.settings.lock import SetLock
 
+_MOST_NAMED = 20
+
 
 def planned(context: JobContext, place: OpenPlace, order: FreeOrder) -> Decision | None:
     """What would be dropped; None where no policy says so. Raises as `repository.retaining.decide`."""
@@ -38,6 +40,13 @@ def dropped(context: JobContext, place: OpenPlace, order: FreeOrder, report: Rep
         decision = planned(context, place, order)
         if decision is None:
             return None
+        if decision.plan.dropped:
+            many = len(decision.plan.dropped)
+            context.tell(
+                "information",
+                f"the set's policy ({policy_words(order.policy)}) drops {many} of {many + len(decision.plan.kept)} "
+                f"snapshots now: {', '.join(map(names.short, _ids(decision)))}{' …' if many > _MOST_NAMED else ''}",
+            )
         host_id = bytes.fromhex(context.host.host_id)
         retained = carry_out(place.records, decision, context.clock.now_ns(), host_id)
     return document(order, decision, retained)
@@ -51,6 +60,13 @@ def document(order: FreeOrder, decision: Decision | None, retained: Retained | N
         "policy": policy_words(order.policy),
         "kept": len(decision.plan.kept),
         "dropped": len(decision.plan.dropped if retained is None else retained.dropped),
+        "left": len(retained.left) if retained is not None else 0,
+        "oldest_dropped": _ids(decision) if retained is None or retained.dropped else [],
         "plan": decision.id,
         "changed": retained is not None and bool(retained.dropped),
     }
+
+
+def _ids(decision: Decision) -> list[str]:
+    """Of the oldest snapshots that go."""
+    return [one.id for one in decision.plan.dropped[:_MOST_NAMED]]
