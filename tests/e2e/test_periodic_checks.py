@@ -9,9 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from backupd.block.layout import DATA
+from bkctl.contract.checks import CheckDiscarded
+from bkctl.contract.kept import Copy
 from tests.support.daemon import Daemon
 from tests.support.damaging import blocks_of
 from tests.support.fake_clock import FakeClock, fake_clock
@@ -147,6 +150,8 @@ def test_a_large_loss_waits_for_somebody(house: House) -> None:
     by = applied["result"]["job"]
     assert (again["changed"], again["decision"], again["by"], again["files"]) == (False, "applied", by, 20)
     assert again["decided"] >= told["since"]
+    msgspec.convert(again, CheckDiscarded)
+    msgspec.convert(house.copy("one"), Copy)
     other = house.daemon.json("check", "--discard", waiting["one"])
     assert (other["exit"], other["error"]["code"]) == (17, "check.outdated")
     for word in ("--apply", "--discard"):

@@ -50,6 +50,9 @@ def test_damaged_segment_costs_only_its_files_and_they_are_named(kept: Kept) -> 
     assert files(outcome) == {"restored": 81 - len(damaged), "failed": len(damaged)}
     lines = compare_trees(kept.source, kept.restored)
     assert sorted(lines) == sorted(f"{path.relative_to(kept.restored)}: only in the first" for path in damaged)
+    told = [line for line in outcome.log if line.path is not None]
+    assert {Path(os.fsdecode(line.path or b"")) for line in told} == damaged
+    assert not [line for line in told if str(kept.restored) in line.message], "who shows the log names the path"
 
 
 def test_chunk_that_lies_twice_is_taken_from_its_other_place(tmp_path: Path) -> None:

@@ -56,7 +56,8 @@ def _is_held_back(history: History, hint: str) -> None:
     assert (caught.value.exit_code, hint in caught.value.hint) == (20, True), caught.value.hint
     assert sorted(history.bench.place.glob("r*/blocks/*/*")) == before
     done = history.bench.machine.run(CheckOrder(place=str(history.bench.place)), history.bench.clock).done
-    assert (done.exit_code, hint in (done.error or {})["hint"]) == (20, True), done.error
+    here = hint.replace("bkctl check SET", f"bkctl check --from {history.bench.place}")
+    assert (done.exit_code, here in (done.error or {})["hint"]) == (20, True), done.error
 
 
 def test_a_list_of_candidates_is_ended_by_one_that_gives_nothing_free(history: History) -> None:
