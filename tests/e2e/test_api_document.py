@@ -78,16 +78,22 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Generator[Daemon, None, 
         yield made
 
 
+@pytest.fixture
+def is_night(request: pytest.FixtureRequest) -> bool:
+    """Each operation is asked more often then."""
+    return bool(request.config.getoption("--nightly") or request.config.getoption("--full-size"))
+
+
 @pytest.mark.parametrize("label", OPERATIONS)
-def test_answers_are_as_the_document_says(daemon: Daemon, label: str) -> None:
+def test_answers_are_as_the_document_says(daemon: Daemon, label: str, is_night: bool) -> None:
     """Who writes a client from the document must be able to read each answer, and find the daemon alive."""
-    check_answers(daemon, label, GenerationMode.POSITIVE, 12)
+    check_answers(daemon, label, GenerationMode.POSITIVE, 12 if is_night else 7)
 
 
 @pytest.mark.parametrize("label", [name for name, one in OPERATIONS.items() if one.body or one.query])
-def test_what_the_document_does_not_allow_is_refused(daemon: Daemon, label: str) -> None:
+def test_what_the_document_does_not_allow_is_refused(daemon: Daemon, label: str, is_night: bool) -> None:
     """A client's mistake must come out at once, not as something else that is done."""
-    check_answers(daemon, label, GenerationMode.NEGATIVE, 8)
+    check_answers(daemon, label, GenerationMode.NEGATIVE, 8 if is_night else 5)
 
 
 def check_answers(daemon: Daemon, label: str, mode: GenerationMode, times: int) -> None:

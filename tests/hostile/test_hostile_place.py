@@ -188,7 +188,16 @@ def test_an_object_without_end(kind: str, harmed: Harmed, usual: int) -> None:
         assert used < usual + _MOST_MORE_BYTES, f"{words[0]}: {used // MIB} MiB, usually {usual // MIB}"
 
 
-@pytest.mark.parametrize("folder", ["sessions/" + "5" * 32, "snapshots/" + "b" + "5" * 32, "gc", "damage", "index"])
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "sessions/" + "5" * 32,
+        "gc",
+        "index",
+        pytest.param("snapshots/" + "b" + "5" * 32, marks=pytest.mark.nightly),
+        pytest.param("damage", marks=pytest.mark.nightly),
+    ],
+)
 def test_five_thousand_strange_names(folder: str, harmed: Harmed, before: Path, usual: int) -> None:
     """Whoever may write there can make names; they must neither be believed nor take the memory."""
     (harmed.folder / folder).mkdir(parents=True, exist_ok=True)
