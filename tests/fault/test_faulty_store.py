@@ -247,8 +247,17 @@ def test_each_fault_is_told_or_harmless(life: Life, faults: Faults) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("kind", ["lie", "cut"])
-@pytest.mark.parametrize("part", ["blocks", "index", "snapshots"])
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [
+        ("blocks", "lie"),
+        ("index", "cut"),
+        ("snapshots", "lie"),
+        pytest.param("blocks", "cut", marks=pytest.mark.nightly),
+        pytest.param("index", "lie", marks=pytest.mark.nightly),
+        pytest.param("snapshots", "cut", marks=pytest.mark.nightly),
+    ],
+)
 def test_what_the_store_swallows_before_the_commit_is_sent_again(life: Life, part: str, kind: Kind) -> None:
     """Else a store that says "taken" and drops one object has a snapshot that nobody can read, found by the restore."""
     for times in (1, 1000):
