@@ -25,6 +25,8 @@ _HUGE_BYTES = 64 << 30
 _MOST_MORE_BYTES = 64 * MIB
 _SMALL = Limits(jobs=1, polite=False)
 _KINDS = ("blocks/*/*", "index/*", "snapshots/*/*", "keys/*", "keyring/*", "repository.json", "../once.json")
+_READ_AT_ONCE = ("keyring/*", "repository.json", "../once.json")
+"""Small texts that are read with one call, as a key slot is."""
 _TOLD = {3, 10, 12, 15, 17, 18, 20, 21}
 """Exit codes that say that something is wrong, of whatever kind."""
 
@@ -178,7 +180,9 @@ def usual(before: Path) -> int:
     return used
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.nightly] * (kind in _READ_AT_ONCE)) for kind in _KINDS]
+)
 def test_an_object_without_end(kind: str, harmed: Harmed, usual: int) -> None:
     """Else one answer of 64 GiB takes all memory of every machine that looks at the place."""
     os.truncate(harmed.newest(kind), _HUGE_BYTES)

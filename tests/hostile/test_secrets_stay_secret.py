@@ -248,7 +248,7 @@ def _die(life: Life) -> None:
     assert daemon.process is not None
     own = daemon.process.pid
     for depth in (2, 1, 0):
-        fill(life.source / f"large-{depth}", 16, seed=depth)
+        fill(life.source / f"large-{depth}", 12, seed=depth)
         with begun(daemon, "two") as job:
             go_on_until_stored(daemon, job)
             below = [own]
