@@ -20,6 +20,8 @@ from backupd.model.orders import CheckOrder, Limits, Order, RestoreOrder, Select
 from tests.support.compare import compare_trees
 from tests.support.machine import Machine
 
+pytestmark = pytest.mark.usefixtures("quick_workers")
+
 MIB = 1 << 20
 _HUGE_BYTES = 64 << 30
 _MOST_MORE_BYTES = 64 * MIB
