@@ -117,7 +117,7 @@ def test_text_names_destinations_and_moves_no_cursor(daemon: Daemon) -> None:
 
 def test_waiting_running_and_stored_while_a_job_runs(daemon: Daemon) -> None:
     """Else who waits for one file can't see whether it is under way."""
-    source = slow_set.make(daemon, "slow", daemon.home / "slow-place", mib=40)
+    source = slow_set.make(daemon, "slow", daemon.home / "slow-place", mib=24)
     seen: dict[str, set[str]] = {}
 
     def has_all() -> bool:

@@ -153,6 +153,8 @@ class TestSftp(StoreContract):
 class TestSftpOfAnotherKind(StoreContract):
     """rclone's server: rename overwrites, there is no fsync, and the login is a password."""
 
+    late_seconds = 30.0
+
     @pytest.fixture
     def open_place(self, other_server: RcloneSftp) -> Open:
         path = f"/place{next(_places)}"

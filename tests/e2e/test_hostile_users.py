@@ -262,8 +262,12 @@ def test_a_hangup_while_it_starts_is_no_end(tmp_path: Path) -> None:
         process.wait(30)
 
 
-@pytest.mark.parametrize("answer", [b'{"jobs":' + b"[" * 100_000, b"x" * (65 << 20)], ids=["deep", "endless"])
-def test_what_answers_in_the_daemons_place_costs_an_error_and_no_more(tmp_path: Path, answer: bytes) -> None:
+@pytest.mark.parametrize(
+    ("piece", "times"), [(b'{"jobs":' + b"[" * 100_000, 1), (b"x" * (1 << 20), 65)], ids=["deep", "endless"]
+)
+def test_what_answers_in_the_daemons_place_costs_an_error_and_no_more(
+    tmp_path: Path, piece: bytes, times: int
+) -> None:
     """A socket given by BACKUPD_SOCKET may be anyone's."""
     path = tmp_path / "s"
     with closing(socket.socket(socket.AF_UNIX)) as listener:
@@ -274,7 +278,9 @@ def test_what_answers_in_the_daemons_place_costs_an_error_and_no_more(tmp_path: 
             end, _ = listener.accept()
             with closing(end), suppress(ConnectionError):
                 end.recv(1 << 16)
-                end.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + answer)
+                end.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+                for _ in range(times):
+                    end.sendall(piece)
 
         server = threading.Thread(target=serve)
         server.start()

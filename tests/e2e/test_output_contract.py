@@ -20,7 +20,7 @@ from tests.support import slow_set
 from tests.support.contract import strict
 from tests.support.daemon import Daemon, running_daemon
 from tests.support.locked_shelf import BUCKET, make_bucket
-from tests.support.machine import TOP
+from tests.support.machine import PYTHON_PATH, TOP
 from tests.support.servers import seaweedfs
 
 FILE = TOP / "docs" / "output.schema.json"
@@ -56,7 +56,7 @@ class Client:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Generator[Client, None, None]:
     before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(TOP)
+    os.environ["PYTHONPATH"] = PYTHON_PATH
     with running_daemon(tmp_path_factory.mktemp("d")) as daemon:
         source = daemon.home / "src"
         (source / "sub").mkdir(parents=True)

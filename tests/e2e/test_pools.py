@@ -97,7 +97,7 @@ def _spoil(path: Path) -> None:
         pytest.param(flip(0.5), id="bit"),
         pytest.param(_spoil, id="bits", marks=pytest.mark.nightly),
         pytest.param(zero(0.0, 1.0), id="zeros", marks=pytest.mark.nightly),
-        pytest.param(_newer, id="version"),
+        pytest.param(_newer, id="version", marks=pytest.mark.nightly),
     ],
 )
 def test_a_mirror_reads_past_what_is_damaged_at_a_member(

@@ -29,11 +29,13 @@ class Faults:
     damages: int
     """Of each kind and mutation; 0: one of each kind."""
     is_full: bool
+    is_night: bool
+    """Also at full size."""
 
     @property
     def daemon_cuts(self) -> int:
         """How many of the cuts hit a daemon; a round of these takes longer."""
-        return max(2, self.cuts // 8)
+        return max(1, self.cuts // 8)
 
     def random(self) -> Random:
         """A new source of the same numbers."""
@@ -48,9 +50,11 @@ def faults(request: pytest.FixtureRequest) -> Faults:
     print(f"replay with --fault-seed {seed}")  # noqa: T201 - shown by pytest when the test fails
     kills = request.config.getoption("--kills")
     cuts, full_disks = request.config.getoption("--cuts"), request.config.getoption("--full-disks")
-    sequences, is_full = request.config.getoption("--sequences") or 100, request.config.getoption("--full-size")
+    sequences, is_full = request.config.getoption("--sequences"), request.config.getoption("--full-size")
+    is_night = is_full or request.config.getoption("--nightly")
     damages = request.config.getoption("--damages") or (12 if is_full else 0)
-    return Faults(seed, kills or 5, kills or 8, cuts or 8, full_disks or 6, sequences, damages, is_full)
+    sequences = sequences or (100 if is_night else 40)
+    return Faults(seed, kills or 3, kills or 5, cuts or 5, full_disks or 4, sequences, damages, is_full, is_night)
 
 
 @pytest.fixture

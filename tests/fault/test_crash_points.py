@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.platform("linux"), pytest.mark.usefixtures("quick_work
 Operation = Callable[[Scene], Callable[[], int]]
 """Prepares a scene; gives what is then listened to."""
 _FEW = 2
-"""So many crash points of each operation are looked at in CI, drawn anew each time; with --full-size all of them."""
+"""So many crash points of each operation are looked at by night, one at every change; with --full-size all of them."""
 _CUTS = 3
 """Power cuts at each point, of whose unsynced writes others are lost each time; one in CI."""
 _OLD_PASSWORD = b"what opened it before"
@@ -224,8 +224,11 @@ OPERATIONS: list[Operation] = [
     key_rotated, key_removed, replicated, replicated_again, freed, freed_with_policy, freed_for_target, migrated,
     repaired_from_sibling, repaired_by_parity, small_objects_repaired, records_repaired,
 ]  # fmt: skip
-_BY_NIGHT = (key_changed, repaired_by_parity, small_objects_repaired, records_repaired)
-"""Where passwords alone open the repository, each look takes seconds; of repairs one is tried at every change."""
+_BY_NIGHT = (
+    key_changed, key_removed, replicated_again, freed_with_policy, freed_for_target,
+    repaired_by_parity, small_objects_repaired, records_repaired,
+)  # fmt: skip
+"""Of keys, copies, freeings and repairs some are tried at every change."""
 _AT_THEIR_TIME = [pytest.param(one, marks=[pytest.mark.nightly] * (one in _BY_NIGHT)) for one in OPERATIONS]
 
 
@@ -246,7 +249,7 @@ def test_a_crash_at_any_point_loses_nothing(tmp_path: Path, operation: Operation
         assert {"link", "unlink"} <= done, f"nothing was written anew and deleted: {done}"
     last = scene.hash_of_source()
     points = range(len(trace.steps) + 1)
-    chosen = set(points if faults.is_full else random.sample(points, 1 if operation in SLOW else _FEW))
+    chosen = set(points if faults.is_full else random.sample(points, _points(operation, faults)))
     cuts = _CUTS if faults.is_full else 1
     counted: Counter[str] = Counter(calls=len(trace.steps))
     disk = Disk(trace.roots)
@@ -305,7 +308,7 @@ def test_a_call_that_fails_is_told_and_loses_nothing(tmp_path: Path, operation: 
         for number in (errno.EIO, errno.ENOSPC)
         for is_lasting in (False, True)
     ]
-    for fault in every if faults.is_full else random.sample(every, 1 if operation in SLOW else _FEW):
+    for fault in every if faults.is_full else random.sample(every, _points(operation, faults)):
         before.lay()
         good = dict(scene.good)
         _, failed = scene.record(function, fault)
@@ -329,6 +332,11 @@ SLOW = (
 """Opening by passwords alone takes seconds, and so does what is done again before each look."""
 KEY_OPERATIONS = (key_added, key_changed, key_rotated, key_removed)
 BACKUPS = (first_backup, incremental, nothing_new_to_store, resumed, index_merge)
+
+
+def _points(operation: Operation, faults: Faults) -> int:
+    """How many are looked at where not all are."""
+    return _FEW if faults.is_night and operation not in SLOW else 1
 
 
 def _secrets(operation: Operation) -> list[Unlock]:

@@ -40,7 +40,11 @@ _CODES = {
 }
 
 
-@pytest.mark.parametrize("prepare", [nothing_kept, changed, kept], ids=["first", "incremental", "restore"])
+@pytest.mark.parametrize(
+    "prepare",
+    [nothing_kept, pytest.param(changed, marks=pytest.mark.nightly), kept],
+    ids=["first", "incremental", "restore"],
+)
 def test_an_fsync_that_fails_is_told(
     tmp_path: Path, images: Path, faults: Faults, prepare: Callable[[Ground], None]
 ) -> None:

@@ -44,7 +44,7 @@ _LIES: tuple[tuple[Method, Kind], ...] = (
 )  # fmt: skip
 """What no honest store does: there it is enough that nothing wrong is ever given back or told as good for long."""
 _TREE_BYTES = 3 << 20
-_IN_CI = 24
+_IN_CI, _BY_NIGHT = 12, 24
 _SMALL = Limits(jobs=1, polite=False)
 _QUICK = StoreAccess(retry_seconds=2)
 
@@ -235,7 +235,7 @@ def test_each_fault_is_told_or_harmless(life: Life, faults: Faults) -> None:
     """Else a connection that breaks at the wrong moment, or a store that says what is not, costs a backup unheard."""
     random = faults.random()
     cases = _cases(life, random, 3 if faults.is_full else 1)
-    chosen = cases if faults.is_full else random.sample(cases, _IN_CI)
+    chosen = cases if faults.is_full else random.sample(cases, _BY_NIGHT if faults.is_night else _IN_CI)
     ends: Counter[str] = Counter()
     wrong: list[str] = []
     for case in chosen:
@@ -247,8 +247,17 @@ def test_each_fault_is_told_or_harmless(life: Life, faults: Faults) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("kind", ["lie", "cut"])
-@pytest.mark.parametrize("part", ["blocks", "index", "snapshots"])
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [
+        ("blocks", "lie"),
+        ("index", "cut"),
+        ("snapshots", "lie"),
+        pytest.param("blocks", "cut", marks=pytest.mark.nightly),
+        pytest.param("index", "lie", marks=pytest.mark.nightly),
+        pytest.param("snapshots", "cut", marks=pytest.mark.nightly),
+    ],
+)
 def test_what_the_store_swallows_before_the_commit_is_sent_again(life: Life, part: str, kind: Kind) -> None:
     """Else a store that says "taken" and drops one object has a snapshot that nobody can read, found by the restore."""
     for times in (1, 1000):

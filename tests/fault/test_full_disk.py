@@ -26,13 +26,13 @@ _LARGE = "400m"
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tree of 100 MiB, of which about 55 MiB are stored."""
+    """A tree of 50 MiB, of which about 28 MiB are stored."""
     path = tmp_path_factory.mktemp("full") / "source"
-    build_tree(path, Random(4), 100 * MIB)
+    build_tree(path, Random(4), 50 * MIB)
     return path
 
 
-@pytest.mark.parametrize("size", ["16k", "40m"])
+@pytest.mark.parametrize("size", ["16k", "20m"])
 def test_a_full_destination_ends_with_16_and_the_next_run_goes_on(tmp_path: Path, source: Path, size: str) -> None:
     """Else a full disk is reported as a good backup, or has to be cleaned by hand before the next one."""
     assert len(_fill_destination(tmp_path, source, size).good) == 1
@@ -75,11 +75,11 @@ def _fill_destination(tmp_path: Path, source: Path, size: str, inodes: int = 0) 
 
 def test_a_disk_that_fills_up_later_keeps_what_was_good(tmp_path: Path, source: Path) -> None:
     """Else the backup of yesterday is lost with the space for today's."""
-    with tmpfs(tmp_path / "mount", "110m") as mount:
+    with tmpfs(tmp_path / "mount", "60m") as mount:
         ledger = Ledger(Machine(tmp_path / "home"), mount / "place")
         ledger.note(ledger.machine.json("once", source, "--to", ledger.place), hash_tree(source))
         first_hash = ledger.good.copy()
-        (source / "more").write_bytes(Random(5).randbytes(60 * MIB))
+        (source / "more").write_bytes(Random(5).randbytes(40 * MIB))
         document = ledger.machine.json("once", source, "--to", ledger.place)
         assert document["exit"] == 16, document
         assert ledger.good == first_hash

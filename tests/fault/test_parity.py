@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.platform("linux"), pytest.mark.usefixtures("quick_work
 
 PERCENT = 5
 _LARGE_BYTES = 5 << 20
-_SMALL_FILES = 1500
+_SMALL_FILES = 900
 
 Strike = Callable[[bytearray, Geometry, int, Random], None]
 """Damages a block's bytes; the number is where its directory begins."""
@@ -141,7 +141,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> _Place:
     return _Place(tmp_path_factory.mktemp("parity"), Random(5))
 
 
-@pytest.mark.parametrize("name", STRIKES)
+_BY_NIGHT = ("a run over the end", "trailer")
+"""What hits them and more is tried at every change: cut ends, and header, directory and trailer at once."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.nightly] * (name in _BY_NIGHT)) for name in STRIKES]
+)
 def test_damage_within_the_strength_costs_nothing(made: _Place, faults: Faults, name: str) -> None:
     """The only copy lies on a disk that loses sectors: else each loses the files that lay there."""
     random = faults.random()

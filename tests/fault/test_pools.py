@@ -143,7 +143,9 @@ def test_a_server_that_is_killed_in_the_middle(kind: PoolKind, tmp_path: Path) -
 @pytest.mark.platform("linux")
 @pytest.mark.root
 @pytest.mark.needs("mount", "umount")
-@pytest.mark.parametrize(("kind", "copies"), [("mirror", 2), ("mirror", 3), ("spread", 1)])
+@pytest.mark.parametrize(
+    ("kind", "copies"), [("mirror", 2), ("spread", 1), pytest.param("mirror", 3, marks=pytest.mark.nightly)]
+)
 def test_a_member_that_is_full(kind: PoolKind, copies: int, tmp_path: Path) -> None:
     """One full disk must not end what the others can hold, nor count as a copy."""
     with tmpfs(tmp_path / "m2", "1m"):

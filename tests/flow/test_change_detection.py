@@ -21,7 +21,7 @@ from tests.support.ordinary_user import run_without_override
 pytestmark = pytest.mark.platform("linux")
 
 SEED = 20261121
-EDITS, EDITS_A_ROUND = 240, 80
+EDITS, EDITS_A_ROUND = 160, 80
 BY_NIGHT = (400, 80)
 AT_FULL_SIZE = (10_000, 200)
 FILTERS = ("*.log", "e1", "u*", "wide", "n0?1*", "link*")
@@ -60,7 +60,7 @@ def test_filters_may_change_between_runs(bench: Bench, request: pytest.FixtureRe
     """A tree taken over under other filters would lack what is in now, or keep what is out."""
     editor = Editor(bench.source, SEED + 1)
     editor.build()
-    for _ in range(5 if request.config.getoption("--nightly") else 3):
+    for _ in range(5 if request.config.getoption("--nightly") else 2):
         chosen = editor.random.sample(FILTERS, editor.random.randrange(4))
         words = [FilterWord(kind="exclude", value=glob.encode()) for glob in chosen]
 

@@ -174,7 +174,7 @@ def test_older_snapshots_stay_where_none_may_be_dropped(weed: SeaweedFs, tmp_pat
     assert home.is_whole(_LOCK)
 
 
-@pytest.mark.parametrize("are_known", [True, False])
+@pytest.mark.parametrize("are_known", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_locks_that_can_not_be_extended_are_told(weed: SeaweedFs, tmp_path: Path, are_known: bool) -> None:
     """Else somebody relies on locks that run out; the backup is whole all the same, and the next run tries again.
 

@@ -1,7 +1,7 @@
-"""What the hostile tests share: the seed of the fault tests, printed and replayed by the same option."""
+"""What the hostile tests share: the seed of the fault tests, replayed by the same option, and forked workers."""
 
 from __future__ import annotations
 
-from tests.fault.conftest import faults
+from tests.fault.conftest import faults, quick_workers, workers_to_fork
 
-__all__ = ["faults"]
+__all__ = ["faults", "quick_workers", "workers_to_fork"]

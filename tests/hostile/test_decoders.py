@@ -17,7 +17,7 @@ from tests.hostile.inputs import hostile
 from tests.hostile.table import DECODERS
 from tests.hostile.watched import watched
 
-_FEW, _MANY = 100, 10_000
+_FEW, _BY_NIGHT, _MANY = 40, 100, 10_000
 _TOLD = {row.name: row for row in DECODERS}
 
 
@@ -25,7 +25,7 @@ _TOLD = {row.name: row for row in DECODERS}
 def test_gives_a_value_or_a_typed_error(name: str, faults: Faults, tmp_path: Path) -> None:
     """A snapshot that can't be read, a daemon that is gone, where one line of a message was due."""
     decoder = _TOLD[name]
-    count = _MANY if faults.is_full else _FEW
+    count = _MANY if faults.is_full else _BY_NIGHT if faults.is_night else _FEW
     phases = (Phase.generate, Phase.shrink)
 
     @seed(faults.seed)

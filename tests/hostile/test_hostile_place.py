@@ -20,11 +20,15 @@ from backupd.model.orders import CheckOrder, Limits, Order, RestoreOrder, Select
 from tests.support.compare import compare_trees
 from tests.support.machine import Machine
 
+pytestmark = pytest.mark.usefixtures("quick_workers")
+
 MIB = 1 << 20
 _HUGE_BYTES = 64 << 30
 _MOST_MORE_BYTES = 64 * MIB
 _SMALL = Limits(jobs=1, polite=False)
 _KINDS = ("blocks/*/*", "index/*", "snapshots/*/*", "keys/*", "keyring/*", "repository.json", "../once.json")
+_READ_AT_ONCE = ("keyring/*", "repository.json", "../once.json")
+"""Small texts that are read with one call, as a key slot is."""
 _TOLD = {3, 10, 12, 15, 17, 18, 20, 21}
 """Exit codes that say that something is wrong, of whatever kind."""
 
@@ -178,7 +182,9 @@ def usual(before: Path) -> int:
     return used
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.nightly] * (kind in _READ_AT_ONCE)) for kind in _KINDS]
+)
 def test_an_object_without_end(kind: str, harmed: Harmed, usual: int) -> None:
     """Else one answer of 64 GiB takes all memory of every machine that looks at the place."""
     os.truncate(harmed.newest(kind), _HUGE_BYTES)
@@ -188,7 +194,16 @@ def test_an_object_without_end(kind: str, harmed: Harmed, usual: int) -> None:
         assert used < usual + _MOST_MORE_BYTES, f"{words[0]}: {used // MIB} MiB, usually {usual // MIB}"
 
 
-@pytest.mark.parametrize("folder", ["sessions/" + "5" * 32, "snapshots/" + "b" + "5" * 32, "gc", "damage", "index"])
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "sessions/" + "5" * 32,
+        "gc",
+        "index",
+        pytest.param("snapshots/" + "b" + "5" * 32, marks=pytest.mark.nightly),
+        pytest.param("damage", marks=pytest.mark.nightly),
+    ],
+)
 def test_five_thousand_strange_names(folder: str, harmed: Harmed, before: Path, usual: int) -> None:
     """Whoever may write there can make names; they must neither be believed nor take the memory."""
     (harmed.folder / folder).mkdir(parents=True, exist_ok=True)

@@ -11,5 +11,5 @@ COST = slot.Argon2(memory_kib=64 << 10, passes=1)
 
 
 def use() -> None:
-    """From now on, in new slots that this process makes."""
+    """From now on, in new slots that this process makes: the test's own, or a job of a program that it starts."""
     vars(slot)["PASSWORD_COST"] = COST

@@ -64,11 +64,12 @@ def read_bytes(daemon: Daemon, job_id: str) -> int:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + seconds
+    """Wait until something is so; what takes long is looked at less often, for looking takes a processor, too."""
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
+        waited = time.monotonic() - began
+        assert waited < seconds, "waited in vain"
+        time.sleep(min(0.15, max(0.02, waited / 10)))
 
 
 def wait_until_announced(place: Path) -> None:
@@ -151,15 +152,12 @@ def go_on_until(daemon: UnderWay, condition: Callable[[], bool], seconds: float 
     What is so after they read a certain amount is seen soon after, and not at the end of the run.
     """
 
-    def is_so() -> bool:
-        if condition():
-            return True
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
         _signal_workers(daemon, signal.SIGCONT)
         time.sleep(_SLICE_SECONDS)
         _signal_workers(daemon, signal.SIGSTOP)
-        return False
-
-    wait_for(is_so, seconds)
 
 
 def _signal_workers(daemon: UnderWay, number: int) -> set[int]:

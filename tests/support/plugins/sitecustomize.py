@@ -1,7 +1,8 @@
 """Runs as each program of a test starts: what the test says by files below the programs' home.
 
 A worker waits at the gate that a test may have closed (slow_set.gate); clocks are ahead where it has a fake one
-(fake_clock.py); jobs watch sources as they do on macOS where it says so.
+(fake_clock.py); jobs watch sources as they do on macOS where it says so. New passwords of jobs are as cheap as those of
+the test itself.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ _HOME = os.environ.get("HOME", "/")
 if "backupd.worker" in sys.orig_argv:
     with suppress(OSError), open(os.path.join(_HOME, GATE), "rb") as _gate:
         fcntl.flock(_gate, fcntl.LOCK_SH)
+
+if "backupd.job" in sys.orig_argv:
+    from tests.support import cheap_passwords
+
+    cheap_passwords.use()
 
 if "backupd.job" in sys.orig_argv and os.path.exists(os.path.join(_HOME, WATCHES_BY_EVENTS)):
     from backupd.source import event_watching, watchers

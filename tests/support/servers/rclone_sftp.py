@@ -38,6 +38,8 @@ def rclone_sftp(folder: Path) -> Generator[RcloneSftp, None, None]:
     assert program is not None, "rclone is not installed"
     command = [program, "serve", "sftp", str(folder / "served"), "--addr", f"127.0.0.1:{port}", "--key"]
     command += [str(folder / "host"), "--user", USER, "--pass", PASSWORD, "--vfs-cache-mode", "off"]
+    # What several renamed to one name at once lies on the disk, but may be missing in its picture of a directory.
+    command += ["--dir-cache-time", "1s"]
     environ = {**os.environ, "RCLONE_CONFIG": str(folder / "rclone.conf"), "HOME": str(folder)}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ)

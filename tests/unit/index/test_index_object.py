@@ -175,7 +175,7 @@ def test_a_newer_version_is_said_so() -> None:
         decode_all(SEAL, newer)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_damaged_objects_fail_by_name(data: st.DataObject) -> None:
     """Whatever happened to the bytes, reading ends with an error people understand, or gives what was written."""
@@ -191,7 +191,7 @@ def test_damaged_objects_fail_by_name(data: st.DataObject) -> None:
     assert contents in (tabulate(LARGE, ["a" * 32], 7), tabulate(SMALL, [], 0))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_malformed_tails_fail_by_name_even_when_sealed_rightly(data: st.DataObject) -> None:
     """A faulty writer's tail is an error too, not a crash."""

@@ -70,7 +70,7 @@ _GLOB = st.builds(
 _PATH = st.lists(st.text("ab.é", min_size=1, max_size=4), min_size=1, max_size=5).map(lambda p: "/" + "/".join(p))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), _GLOB), max_size=6), _PATH, st.booleans())
 def test_fast_filters_decide_as_the_definition_does(
     rules: list[tuple[bool, str]], path: str, is_directory: bool
