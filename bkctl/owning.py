@@ -93,6 +93,19 @@ def _asked(client: DaemonClient, order: Any, destination: str, warnings: list[st
     return (last.result if last is not None else None) or {}
 
 
+def going_on(client: DaemonClient, stored: SetView, moved: SetView) -> str | OwnerText | None:
+    """The owner that a set is to have, said with the one before where its destinations hold what that one stored.
+
+    moved: as it would be. A daemon whose state was lost knows of no run, nor whether another machine did one.
+    """
+    old, new = stored.owner, moved.owner
+    if old is None or new is None or old == new or old.name in new.after or not is_named(old):
+        return moved.text.owner
+    if new.name.casefold() == old.name.casefold() or not traces(client, stored, old.name)[0]:
+        return moved.text.owner
+    return OwnerText(name=new.name if is_named(new) else "", id=new.id, after=[old.name, *new.after])
+
+
 def confirm_move(
     session: Session, stored: SetView, moved: SetView, client: DaemonClient, *, is_dry: bool
 ) -> list[str]:
@@ -154,16 +167,19 @@ def next_lines(stored: SetView, moved: SetView, here: Overview) -> list[str]:
         return []
     word, host = shlex.quote(name), shlex.quote(new.name) if is_named(new) else "HOST"
     if new.is_here:
-        lines = [f"{name} runs here from now on. Its next run goes on with what {old.name} stored:"]
-        lines.append(f"  bkctl backup {word}")
-        if not stored.repositories:
+        goes_on = old.name in new.after
+        then = f". Its next run goes on with what {old.name} stored" if goes_on else ""
+        lines = [f"{name} runs here from now on{then}:", f"  bkctl backup {word}"]
+        if goes_on and not stored.repositories:
             lines.append("Its key has to be in the key directory of this machine for that; where it is, says there:")
             lines.append(f"  bkctl key show {word}")
-        lines.append(f"So that {old.name} leaves it alone, there:")
+        so_that = f"So that {old.name} leaves it alone" if goes_on else f"If {old.name} was given its text, too"
+        lines.append(f"{so_that}, there:")
         return [*lines, f"  bkctl set edit {word} --owner {host}"]
-    lines = [f"Nothing of {name} runs here any more. What it stored stays:"]
-    lines.append(f"  bkctl restore {shlex.quote(here.host)}:{word} --to restored")
+    lines = [f"Nothing of {name} runs here any more."]
     if stored.repositories:
+        lines = [f"{lines[0]} What it stored stays:"]
+        lines.append(f"  bkctl restore {shlex.quote(here.host)}:{word} --to restored")
         lines.append(f"{new.name} needs its key in the key directory there; where it is here, says:")
         lines.append(f"  bkctl key show {word}")
     lines.append("Then give it the text, and have it run:")

@@ -177,7 +177,8 @@ def own_repository(
             origin = inside(place, sibling.repository)
             return OwnRepository(repository=sibling.repository, copied_from=origin), sibling.stored_set_id
     former = read_owner(stored.text.owner).after if stored.text.owner is not None else None
-    return OwnRepository(repository="r" + stored.id[1:], adopts=True, after=former or []), stored.id
+    lent = definitions.owners.lent(stored)
+    return OwnRepository(repository="r" + stored.id[1:], adopts=True, after=former or [], lent=lent), stored.id
 
 
 def unlocked(order: Unlocked, text: SetText) -> Unlocked:

@@ -14,6 +14,7 @@ from backupd.model.filters import FilterText, FilterWords
 from backupd.model.fs_snapshot_words import FsSnapshot, FsSnapshotFallback
 from backupd.model.grafts import Graft
 from backupd.model.known_as import KnownAs
+from backupd.model.lending import NOT_LENT, Lending
 from backupd.model.quotas import AccountLimit, SpaceLimits
 from backupd.model.retention import RetentionText
 from backupd.model.shortcuts import NO_SHORTCUTS, ShortcutWords
@@ -78,6 +79,8 @@ class OwnRepository(Strict, frozen=True, kw_only=True):
     """To that place."""
     after: list[str] = []
     """With `adopts`: hosts that the set belonged to before; what one of them stored goes on, or nothing begins."""
+    lent: Lending = NOT_LENT
+    """With `adopts`: what one of its hosts stored goes on, where one did."""
 
 
 class FurtherPlace(Strict, frozen=True, kw_only=True):

@@ -191,6 +191,8 @@ def _move(session: Session, stored: SetView, text: SetText, word: str, *, is_dry
     would = client.request("PUT", f"/v1/sets/{stored.id}", EditSet(text=text, dry_run=True), SetChange)
     warnings: list[str] = []
     if would.change.changed:
+        text = msgspec.structs.replace(text, owner=owning.going_on(client, stored, would.set))
+        would = client.request("PUT", f"/v1/sets/{stored.id}", EditSet(text=text, dry_run=True), SetChange)
         warnings = owning.confirm_move(session, stored, would.set, client, is_dry=is_dry)
     reply = _put(client, stored, text, is_dry=is_dry)
     lines = [*reply.lines, *([] if is_dry else owning.next_lines(stored, would.set, here))]
