@@ -18,6 +18,7 @@ from backupd.errors import (
     DestinationFullError,
     DestinationRefusedError,
     DestinationUnreachableError,
+    KeyMissingError,
     LeftOutError,
     RepositoryNotFoundError,
     SkippedError,
@@ -303,6 +304,12 @@ class OtherOwnerError(ConflictError):
     """The set belongs to another machine: that one alone runs it, and changes what it stored."""
 
     code = "set.other_owner"
+
+
+class KeyDirectoryError(KeyMissingError):
+    """Where the directory of kept keys belongs lies something else, mostly a key that was copied to its name."""
+
+    code = "key.directory"
 
 
 class DatabaseInUseError(ConflictError):

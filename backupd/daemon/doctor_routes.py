@@ -6,7 +6,7 @@ import asyncio
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from backupd.catalog import jobs as rows
 from backupd.catalog.definitions import StoredSet
@@ -16,8 +16,10 @@ from backupd.daemon.gate import WATCHERS
 from backupd.daemon.mail_reaching import try_mail
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.route import Call, Route
-from backupd.daemon.status_routes import key_states
+from backupd.daemon.status_routes import KeyTrouble, key_states
 from backupd.model.status import Examination, Finding, KeyState
+from backupd.settings import directories
+from backupd.settings.keys import KeyStore
 from backupd.sizes import format_bytes, format_seconds
 
 _SCARCE_BYTES = 512 << 20
@@ -31,7 +33,9 @@ async def examine(call: Call) -> Examination:
     sets, repositories = list(services.definitions.sets), list(services.definitions.repositories)
     last = await asyncio.wrap_future(services.database.read(rows.last_runs))
     newest_ns = max((run.started_ns for run in last if run.snapshot), default=0)
-    keys, unreadable = await asyncio.to_thread(key_states, services.environment, sets, repositories)
+    keys, troubles = await asyncio.to_thread(key_states, services.environment, sets, repositories)
+    store = KeyStore(directories.find(services.environment).data)
+    belongs = {one.text.name: store.path_of(r.repository) for one in sets for r in repositories if r.set_id == one.id}
     runs = [one for one in sets if services.definitions.owners.runs(one)]
     scheduled = [one.text.name for one in runs if any(s.enabled for s in one.text.schedules)]
     notices = [one.text for one in services.definitions.notices]
@@ -42,7 +46,7 @@ async def examine(call: Call) -> Examination:
         *await conditions.findings([one.text for one in runs], services.environment),
         *await try_mail(services.configuration.settings.smtp, services.definitions.proxy, notices, services.clock),
         _of_clock(services.clock.now_ns(), newest_ns),
-        *_of_keys([(one.text.name, keys[one.id]) for one in sets if one.id in keys], unreadable),
+        *_of_keys([(one.text.name, keys[one.id]) for one in sets if one.id in keys], troubles, belongs),
         *_of_settings([*services.warnings, *services.notices.warnings, *services.definitions.owners.warnings(sets)]),
         *_of_sets(sorted(one.text.name for one in runs)),
     ]
@@ -126,17 +130,22 @@ def _of_clock(now_ns: int, newest_ns: int) -> Finding:
     return Finding(check="clock", verdict="ok", message="not behind the newest run")
 
 
-def _of_keys(states: Sequence[tuple[str, KeyState]], unreadable: Sequence[str]) -> Iterator[Finding]:
-    for message in unreadable:
-        yield Finding(check="key", verdict="wrong", message=message, mend="take the key from its sheet: key prove")
-    told = {message.partition(":")[0] for message in unreadable}
+def _of_keys(
+    states: Sequence[tuple[str, KeyState]], troubles: Sequence[KeyTrouble], belongs: Mapping[str, str]
+) -> Iterator[Finding]:
+    """belongs: path of a set's key."""
+    for one in troubles:
+        mend = one.mend or "take the key from its sheet: key prove"
+        yield Finding(check="key", verdict="wrong", message=one.message, mend=mend)
+    is_all_told = any(one.mend for one in troubles)
+    told = {one.message.partition(":")[0] for one in troubles}
     for name, state in states:
-        if state == "missing" and name not in told:
+        if state == "missing" and name not in told and not is_all_told:
             yield Finding(
                 check="key",
                 verdict="wrong",
                 message=f"the key of {name} is not kept here: its next run can't write",
-                mend=f"put its .key file back into the key directory, then: bkctl key show {name}",
+                mend=f"put it back as {belongs[name]}, then: bkctl key show {name}",
             )
     unproved = [name for name, state in states if state == "unproved"]
     if unproved:

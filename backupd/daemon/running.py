@@ -43,8 +43,10 @@ from backupd.daemon.serving import Server
 from backupd.daemon.status_routes import coming_of, report_of, underway_of
 from backupd.daemon.supervisor import OWN_VARIABLES, Supervisor
 from backupd.errors import BackupError, BusyError, UsageError
+from backupd.settings import directories
 from backupd.settings.daemon_settings import DaemonSettings
 from backupd.settings.directories import ensure
+from backupd.settings.keys import KeyStore
 from backupd.settings.lock import SetLock
 from backupd.state_errors import translated
 
@@ -98,6 +100,7 @@ async def _assemble(
     definitions = Definitions(database, clock)
     for_jobs = _environment_of_jobs(environment, places)
     await definitions.owners.find_out(for_jobs)
+    await asyncio.to_thread(_make_key_directory, for_jobs)
     await definitions.reload()
     notices = Notices(database, definitions, clock, for_jobs)
     told = partial(tell_credentials, notices)
@@ -176,6 +179,15 @@ async def _assemble(
 def _environment_of_jobs(environment: Mapping[str, str], places: DaemonPlaces) -> dict[str, str]:
     found = {name: value for name, value in environment.items() if name not in OWN_VARIABLES}
     return {**found, "BACKUPD_STATE": places.state} if places.owns_state else found
+
+
+def _make_key_directory(environment: Mapping[str, str]) -> None:
+    """Who brings a key finds where it belongs: copied to a directory that is missing, it would become a file."""
+    try:
+        KeyStore(directories.find(environment).data).make()
+    except BackupError as error:
+        # Runs say so, and status; what is not encrypted needs none.
+        _log.warning("%s; %s", error.message, error.hint)
 
 
 async def _metrics(services: Services) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from backupd.catalog import jobs as rows
 from backupd.catalog.database import Connection
@@ -19,9 +20,11 @@ from backupd.daemon.route import Call, Route
 from backupd.daemon.services import Services
 from backupd.daemon.web_server import web
 from backupd.errors import BackupError, UsageError
+from backupd.model.sets import SetText
 from backupd.model.status import KeyState, StatusReport, Underway
 from backupd.settings import directories
 from backupd.settings.keys import KeyStore
+from backupd.store_errors import KeyDirectoryError
 from backupd.wire.malformed import MALFORMED
 
 _LOOKED_BACK = 20
@@ -57,7 +60,7 @@ async def report_of(
     now_ns, ids = services.clock.now_ns(), [one.id for one in sets]
     runs, ended, discarded = await asyncio.wrap_future(services.database.read(_rows, ids))
     growths = await asyncio.wrap_future(services.database.read(growth.read, now_ns))
-    keys, problems = await asyncio.to_thread(key_states, services.environment, sets, list(known.repositories))
+    keys, troubles = await asyncio.to_thread(key_states, services.environment, sets, list(known.repositories))
     facts = status.Facts(
         sets=sets,
         destinations=list(known.destinations),
@@ -73,7 +76,7 @@ async def report_of(
             *services.continuous.warnings,
             *known.owners.warnings(known.sets),
             *filter(None, [services.metrics_port.problem]),
-            *problems,
+            *("; ".join(filter(None, [one.message, one.mend])) for one in troubles),
         ],
         coming={one.id: coming for one in sets if (coming := coming_of(services.scheduler.ahead, one)) is not None},
         seedings=known.seedings,
@@ -108,29 +111,43 @@ def _is_dry(job: StoredJob) -> bool:
     return request.backup is not None and request.backup.dry_run
 
 
+class KeyTrouble(NamedTuple):
+    """A key file that can't be read, or that all of them can't."""
+
+    message: str
+    mend: str
+    """Empty: that is to be taken from the key sheet."""
+
+
 def key_states(
     environment: Mapping[str, str], sets: Sequence[StoredSet], repositories: Sequence[StoredRepository]
-) -> tuple[dict[str, KeyState], list[str]]:
+) -> tuple[dict[str, KeyState], list[KeyTrouble]]:
     """Of each set's repository, and which key files can't be read. Reads files."""
     store = KeyStore(directories.find(environment).data)
     found: dict[str, KeyState] = {}
-    problems: list[str] = []
+    troubles: list[KeyTrouble] = []
     for one in sets:
         names = {row.repository for row in repositories if row.set_id == one.id}
         for name in sorted(names):
             try:
                 kept = store.load(name)
+            except KeyDirectoryError as error:
+                found[one.id] = _unkept(one.text)
+                troubles += [KeyTrouble(error.message, error.hint)] if found[one.id] == "missing" else []
+                continue
             except BackupError as error:
-                problems.append(f"{one.text.name}: {error.message}")
+                troubles.append(KeyTrouble(f"{one.text.name}: {error.message}", ""))
                 found[one.id] = "missing"
                 continue
             if kept is not None:
                 found[one.id] = "proved" if kept.proved else "unproved"
-            elif one.text.encryption in ("default", "custom") and one.text.password is None:
-                found[one.id] = "missing"
             else:
-                found[one.id] = "unneeded"
-    return found, problems
+                found[one.id] = _unkept(one.text)
+    return found, list(dict.fromkeys(troubles))
+
+
+def _unkept(text: SetText) -> KeyState:
+    return "missing" if text.encryption in ("default", "custom") and text.password is None else "unneeded"
 
 
 def coming_of(ahead: ComingRuns, stored: StoredSet) -> status.Coming | None:

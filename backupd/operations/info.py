@@ -27,10 +27,19 @@ from backupd.rules import moments, names
 from backupd.settings.keys import KeyStore
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
+from backupd.store_errors import KeyDirectoryError
 
 LIBRARIES = ("blake3", "click", "cryptography", "msgspec", "numpy", "pyfastcdc", "segno", "zstandard")
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _NO_LIMIT = 1 << 60
+
+
+def _kept_keys(context: JobContext) -> int:
+    try:
+        return len(KeyStore(context.directories.data).repository_ids())
+    except KeyDirectoryError as error:
+        context.warn(f"{error.message}; {error.hint}")
+        return 0
 
 
 def run(order: InfoOrder, context: JobContext) -> events.Done:
@@ -41,7 +50,7 @@ def run(order: InfoOrder, context: JobContext) -> events.Done:
         **_machine(),
         "directories": _directories(context),
         "libraries": _libraries(),
-        "kept_keys": len(KeyStore(context.directories.data).repository_ids()),
+        "kept_keys": _kept_keys(context),
     }
     damaged = 0
     if order.place:

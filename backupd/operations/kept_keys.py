@@ -11,6 +11,7 @@ from backupd.repository.key_management import slots_of
 from backupd.repository.opening import OpenRepository
 from backupd.seal.slot import Slot, secret_from_text, secret_to_text
 from backupd.settings.keys import KeptKey, KeyStore
+from backupd.store_errors import KeyDirectoryError
 
 
 class KeyAtHand(msgspec.Struct, frozen=True):
@@ -50,14 +51,14 @@ def key_at_hand(context: JobContext, repository: OpenRepository) -> KeyAtHand | 
 
 def other_kept_secret(context: JobContext, repository: OpenRepository) -> bytes | None:
     """The kept key's secret where another secret opened the repository."""
-    kept = load_kept(context, repository.text_id)
-    if kept is None or context.order.unlock.secret is None:
-        return None
-    return secret_from_text(kept.secret)
+    kept = load_kept(context, repository.text_id) if context.order.unlock.secret is not None else None
+    return secret_from_text(kept.secret) if kept is not None else None
 
 
 def slots_of_kept(context: JobContext, repository: str, found: dict[str, Slot]) -> list[str]:
     """Names of the slots that the kept key opens; none where none is kept."""
+    if all(slot.kind == "clear" for slot in found.values()):
+        return []
     kept = load_kept(context, repository)
     secret = secret_from_text(kept.secret) if kept is not None else None
     return slots_of(bytes.fromhex(repository[1:]), found, secret) if secret is not None else []
@@ -72,6 +73,9 @@ def load_kept(context: JobContext, repository: str) -> KeptKey | None:
     """The kept key of a repository that is open: a file that can't be read must not stand in the way then."""
     try:
         return KeyStore(context.directories.data).load(repository)
+    except KeyDirectoryError as error:
+        context.warn(f"{error.message}; {error.hint}")
+        return None
     except BackupError as error:
         context.warn(error.message)
         return None

@@ -72,7 +72,7 @@ def _secrets(order: KeyOrder, context: JobContext, opened: OpenRepository) -> li
 
 def _update_kept(context: JobContext, opened: OpenRepository, done: Rotation) -> None:
     """Let the kept key's file name its new slot; the key itself is the same."""
-    kept = load_kept(context, opened.text_id)
+    kept = load_kept(context, opened.text_id) if opened.slot.kind != "clear" else None
     secret = secret_from_text(kept.secret) if kept is not None else None
     if kept is None or secret is None:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from backupd.destination.contract import Destination
@@ -12,6 +13,7 @@ from backupd.repository.opening import OpenRepository
 from backupd.rules import names
 from backupd.seal.slot import secret_from_text
 from backupd.settings.keys import KeyStore, key_in
+from backupd.store_errors import KeyDirectoryError
 
 
 def unlock(context: JobContext, below: Destination, repository: str) -> OpenRepository:
@@ -21,8 +23,13 @@ def unlock(context: JobContext, below: Destination, repository: str) -> OpenRepo
     if given is not None:
         return opening.unlock(below, repository_id, secret_of(given))
     store = KeyStore(context.directories.data)
+    unkept: KeyDirectoryError | None = None
     with context.rights.raised():
-        kept = store.load(repository)
+        try:
+            kept = store.load(repository)
+        except KeyDirectoryError as error:
+            # What is not encrypted needs none.
+            kept, unkept = None, error
     if kept is not None:
         if kept.warning:
             context.warn(kept.warning)
@@ -35,9 +42,11 @@ def unlock(context: JobContext, below: Destination, repository: str) -> OpenRepo
         return opening.unlock(below, repository_id, secret, kept.slot)
     opened = opening.unlock_clear(below, repository_id)
     if opened is None:
+        if unkept is not None:
+            raise unkept
         raise KeyMissingError(
             f"no key for repository {repository[:9]} is kept here",
-            hint=f"copy its .key file to {store.directory}, or give password or key by --password-file",
+            hint=f"its .key file belongs here: {store.path_of(repository)}; or give password or key by --password-file",
             context={"key_directory": store.directory, "repository": repository},
         )
     return opened
@@ -59,9 +68,13 @@ def not_here(context: JobContext, what: str, place: str, closed: Sequence[str]) 
     host, name = names.split_host(what)
     if not closed:
         return RepositoryNotFoundError(f"nothing of {what} is in {place}", hint="is the right disk mounted there?")
-    directory = KeyStore(context.directories.data).directory
+    store = KeyStore(context.directories.data)
+    with context.rights.raised():
+        store.refuse_file()
+    directory = store.directory
+    path = store.path_of(closed[0]) if len(closed) == 1 else os.path.join(directory, "")
     return KeyMissingError(
         f"{what} is in none of the repositories in {place} that can be read with the keys of this machine",
-        hint=f"copy its .key file from {host} to {directory}; where it is, says there: bkctl key show {name}",
+        hint=f"copy its .key file from {host} to {path}; where it is, says there: bkctl key show {name}",
         context={"key_directory": directory, "repositories": [*closed]},
     )

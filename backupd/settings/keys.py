@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 import sys
 import unicodedata
@@ -20,6 +21,7 @@ from backupd.clock import to_datetime
 from backupd.errors import AccessError, BackupError, KeyMissingError, StateFullError, UsageError
 from backupd.settings.directories import ensure
 from backupd.state_errors import translated
+from backupd.store_errors import KeyDirectoryError
 
 SECRET_LENGTH = 44
 
@@ -75,11 +77,45 @@ class KeyStore:
         except BackupError:
             return False
 
+    def make(self) -> None:
+        """Make the directory, so that a key that is copied to its path gets there. Raises as `save`."""
+        self.refuse_file()
+        ensure(self.directory)
+
+    def refuse_file(self) -> None:
+        """Raises KeyDirectoryError where the key directory is none, with what to do."""
+        if not os.path.lexists(self.directory) or os.path.isdir(self.directory):
+            return
+        free = next(path for path in (f"{self.directory}.{n}" for n in count(1)) if not os.path.lexists(path))
+        name, moved = shlex.quote(self.directory), shlex.quote(free)
+        message = f"{self.directory} is no directory, and keys are kept in one of that name"
+        hint = f"mv {name} {moved} && mkdir -m 700 {name}"
+        held = self._held()
+        if held is not None:
+            message = f"{self.directory} is a key that was copied there, and should be the directory of kept keys"
+            where = self.path_of(held) if held else os.path.join(self.directory, f"REPOSITORY{_SUFFIX}")
+            hint += f" && mv {moved} {shlex.quote(where)}"
+        raise KeyDirectoryError(message, hint=hint, context={"key_directory": self.directory})
+
+    def _held(self) -> str | None:
+        """Whose key the file is that lies in place of the directory; empty: it does not say. None: it holds no key."""
+        try:
+            if not stat.S_ISREG(os.stat(self.directory).st_mode):
+                return None
+            with open(self.directory, "rb") as file:
+                text = file.read(_LIMIT_BYTES).decode("utf-8", "surrogateescape")
+            parse(text, "", self.directory)
+        except (OSError, KeyMissingError):
+            return None
+        matches = (_FIELD.fullmatch(line.strip()) for line in text.splitlines())
+        found = next((match[2] for match in matches if match is not None and match[1] == "repository"), "")
+        return found if _REPOSITORY.fullmatch(found) else ""
+
     def load(self, repository_id: str) -> KeptKey | None:
         """The kept key of a repository; None: there is none.
 
         A file that others can read is told by the key's `warning`; it works, for a key that was carried over on a stick
-        lost its mode on the way. Raises KeyMissingError when the file holds no key, AccessError.
+        lost its mode on the way. Raises KeyMissingError when the file holds no key, KeyDirectoryError, AccessError.
         """
         path = self.path_of(repository_id)
         try:
@@ -89,6 +125,7 @@ class KeyStore:
         except FileNotFoundError:
             return None
         except OSError as error:
+            self.refuse_file()
             raise AccessError(f"can't read the key {path}: {error.strerror}") from error
         warning = f"others can read the key {path}: chmod 600 {path}" if stat.S_IMODE(mode) & 0o077 else ""
         return parse(text, repository_id, path, warning)
@@ -97,9 +134,10 @@ class KeyStore:
         """Keep a key, on the disk when this returns; returns its path.
 
         Another key kept for the same repository goes on as `<repository id>.key.1`, `.2` …: it may be the only copy.
-        Raises AccessError, StateFullError, UsageError.
+        Raises KeyDirectoryError, AccessError, StateFullError, UsageError.
         """
         path = self.path_of(key.repository_id)
+        self.refuse_file()
         ensure(os.path.dirname(self.directory))
         ensure(self.directory)
         try:
@@ -111,10 +149,11 @@ class KeyStore:
         return path
 
     def repository_ids(self) -> list[str]:
-        """The repositories whose key is kept, in order."""
+        """The repositories whose key is kept, in order. Raises KeyDirectoryError, AccessError."""
+        self.refuse_file()
         try:
             names = os.listdir(self.directory)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return []
         except OSError as error:
             raise AccessError(f"can't read {self.directory}: {error.strerror}") from error
@@ -130,6 +169,7 @@ class KeyStore:
         except FileNotFoundError:
             return False
         except OSError as error:
+            self.refuse_file()
             raise translated(error, path) from error
         return True
 

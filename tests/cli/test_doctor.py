@@ -130,8 +130,33 @@ def test_doctor_sees_a_lost_key(daemon: Daemon) -> None:
         assert (code, found["key"]["verdict"]) == (21, "wrong")
         assert "etc" in found["key"]["message"]
         assert "Key not kept here: etc" in daemon.bkctl("status").stdout.decode()
+        assert str(path) in found["key"]["mend"]
+        assert str(path) in daemon.json("key", "show", "etc")["error"]["hint"]
     finally:
         kept.rename(path)
+
+
+def test_a_key_that_was_copied_in_place_of_the_key_directory_is_told(daemon: Daemon) -> None:
+    """By whatever is asked; what is not encrypted needs none, and goes on."""
+    path = Path(daemon.good("key", "show", "etc")["file"])
+    daemon.good("set", "create", "clear", "--source", daemon.home / "source", "--to", "repo", "--encryption", "none")
+    away = path.parent.rename(daemon.home / "keys.away")
+    path.parent.write_bytes((away / path.name).read_bytes())
+    try:
+        said = daemon.json("key", "show", "etc")["error"]
+        assert (said["code"], said["hint"][:3], str(path) in said["hint"]) == ("key.directory", "mv ", True)
+        code, found = findings(daemon)
+        assert (code, found["key"]["mend"]) == (21, said["hint"])
+        told = daemon.bkctl("status").stdout.decode()
+        assert said["hint"] in told
+        assert daemon.json("backup", "clear")["warnings"] == []
+        (row,) = [one for one in daemon.good("status")["sets"] if one["set"] == "clear"]
+        assert row["key"] == "unneeded"
+        assert daemon.json("key", "list", "clear")["warnings"] == []
+    finally:
+        path.parent.unlink()
+        away.rename(path.parent)
+        daemon.good("set", "delete", "clear", "--yes")
 
 
 def test_bundle_holds_no_secret(daemon: Daemon) -> None:

@@ -270,6 +270,8 @@ def _choose_secret(order: BackupOrder, context: JobContext, store: KeyStore) -> 
         hint = "give it by --new-password-file or --new-password-command"
         raise AnswerNeededError("a new password is needed", hint=hint)
     if order.key_out is None and (order.ephemeral or not store.is_writable()):
+        if not order.ephemeral:
+            store.refuse_file()
         raise AnswerNeededError(
             "a new random key would be lost: there is nowhere to keep it",
             hint=f"give --key-out FILE, or a password by --new-password-file, or make {store.directory} writable",

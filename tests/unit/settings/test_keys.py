@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from backupd.errors import KeyMissingError, UsageError
 from backupd.settings.keys import KeptKey, KeyStore, parse, render
+from backupd.store_errors import KeyDirectoryError
 
 SECRET = "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789-_AbCdE" + "F"
 KEY = KeptKey(
@@ -102,6 +104,37 @@ def test_another_key_of_the_repository_never_takes_the_place_of_the_only_copy(st
 def test_any_place_stays_on_its_line(place: str, proved: bool) -> None:
     key = msgspec.structs.replace(KEY, place=place.strip(), proved=proved)
     assert parse(render(key), key.repository_id, "f") == key
+
+
+def test_a_key_that_was_copied_in_place_of_the_directory_is_told_with_the_way_out(store: KeyStore) -> None:
+    """The only copy lies there: what is printed brings it to its place, run as it is."""
+    os.makedirs(os.path.dirname(store.directory))
+    Path(store.directory).write_text(render(KEY))
+    os.chmod(store.directory, 0o600)
+    for use in (
+        store.make,
+        store.repository_ids,
+        lambda: store.load(KEY.repository_id),
+        lambda: store.save(KEY),
+        lambda: store.remove(KEY.repository_id),
+    ):
+        with pytest.raises(KeyDirectoryError, match="is a key that was copied there") as caught:
+            use()
+        assert (caught.value.code, caught.value.exit_code) == ("key.directory", 12)
+    assert not store.is_writable()
+    subprocess.run(["sh", "-c", caught.value.hint], check=True)
+    assert store.load(KEY.repository_id) == KEY
+    assert stat.S_IMODE(os.stat(store.directory).st_mode) == 0o700
+    store.make()
+
+
+@pytest.mark.parametrize(("text", "said"), [("notes", "is no directory"), (SECRET, "REPOSITORY.key")])
+def test_what_else_lies_there_is_told_too(store: KeyStore, text: str, said: str) -> None:
+    os.makedirs(os.path.dirname(store.directory))
+    Path(store.directory).write_text(text)
+    with pytest.raises(KeyDirectoryError) as caught:
+        store.load(KEY.repository_id)
+    assert said in f"{caught.value.message} {caught.value.hint}"
 
 
 def test_a_repository_id_is_no_way_out_of_the_directory(store: KeyStore) -> None:
