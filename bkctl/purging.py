@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -123,6 +123,7 @@ class Purging:
             known = next((one for one in stored if word in (one.text.name, one.id)), None)
             if known is None:
                 if not self._place:
+                    self._refuse_placeless(stored, word)
                     raise SetNotFoundError(f"no set is called '{word}'", hint="bkctl set list shows them")
                 yield at or self._place, msgspec.structs.replace(order, set_names=[word])
                 continue
@@ -135,6 +136,16 @@ class Purging:
                 )
             for name in places:
                 yield name, msgspec.structs.replace(order, set_names=[known.text.name], place=name)
+
+    def _refuse_placeless(self, stored: Sequence[SetView], word: str) -> None:
+        """Raises UsageError for HOST:SET: what a machine stored is looked for at one destination."""
+        host, _, name = word.rpartition(":")
+        of_set = next((one for one in stored if name in (one.text.name, one.id)), None)
+        if host and of_set is not None:
+            raise UsageError(
+                f"say at which destination what {host} stored of {of_set.text.name} is to be deleted",
+                hint=f"bkctl purge {shlex.quote(word)} --from {shlex.quote(of_set.text.to[0])}",
+            )
 
     def _destination(self, client: DaemonClient) -> str | None:
         """The name of the destination of `--from`; None for a place below one."""

@@ -22,7 +22,7 @@ from backupd.clock import Clock
 from backupd.daemon import seeding, volumes
 from backupd.daemon.config_plan import Known, Plan
 from backupd.daemon.naming import new_id, pick, refuse_taken
-from backupd.daemon.owners import Owners
+from backupd.daemon.owners import Owners, refuse_host
 from backupd.destination.stores import check_known
 from backupd.errors import (
     ConflictError,
@@ -89,6 +89,7 @@ class Definitions:
 
     def set(self, word: str) -> StoredSet:
         """A set by name, id or the begin of an id. Raises SetNotFoundError, AmbiguousNameError."""
+        refuse_host(word, self.sets, self.owners)
         return pick(word, self.sets, "b", SetNotFoundError)
 
     def destination(self, word: str) -> StoredDestination:

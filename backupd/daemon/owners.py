@@ -17,11 +17,13 @@ from backupd.catalog.database import Database
 from backupd.catalog.definitions import StoredSet, untouched_sets
 from backupd.catalog.facts import fact, put_fact
 from backupd.clock import Clock
-from backupd.errors import BackupError, RepositoryNotFoundError
+from backupd.daemon.naming import pick
+from backupd.errors import BackupError, RepositoryNotFoundError, SetNotFoundError
 from backupd.model.api import OwnerView
 from backupd.model.lending import NOT_LENT, Lending
 from backupd.model.sets import OwnerText, SetText
 from backupd.rules.owner_rules import MOST_AFTER, host_word, read_owner, shown
+from backupd.rules.picking import is_of_host
 from backupd.settings import directories
 from backupd.settings.host import host_name, read_host_id
 from backupd.settings.machine import machine_fingerprint
@@ -191,6 +193,25 @@ class Owners:
 
     def _is_called(self, name: str) -> bool:
         return bool(name) and name.casefold() == self.name.casefold()
+
+
+def refuse_host(word: str, sets: Sequence[StoredSet], owners: Owners) -> None:
+    """Raises SetNotFoundError for HOST:SET where that is no name of a set, and says which half is unknown."""
+    host, _, name = word.rpartition(":")
+    if not host:
+        return
+    stored = pick(name, sets, "b", SetNotFoundError)
+    name, owner = stored.text.name, owners.view(stored)
+    hosts = list(dict.fromkeys([owner.name, *owner.after, owners.name]))
+    if any(is_of_host(one, host) for one in hosts):
+        message = f"{word} means what a machine stored of {name}, and here the set is meant"
+        raise SetNotFoundError(message, hint=f"leave the machine out: {name}")
+    known = [f"{one}:{name}" for one in hosts]
+    raise SetNotFoundError(
+        f"no machine called '{host}' is known to {name}",
+        hint=f"there is {', '.join(known)}; who stored of it, says: bkctl snapshot list {name}",
+        context={"candidates": known},
+    )
 
 
 def _refusal(text: SetText, what: str, here: str) -> OtherOwnerError:

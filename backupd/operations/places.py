@@ -203,10 +203,11 @@ def _holder(context: JobContext, whole: Destination, address: str, top_names: li
 
     def is_meant(one: Snapshot) -> bool:
         is_set = name == one.set_name or (names.is_id(name, "b") and naming.set_id_text(one.set_id).startswith(name))
+        hosts.update({one.host_name} if is_set else ())
         return is_set and picking.is_of_host(one.host_name, host)
 
     newest: dict[str, tuple[bool, int]] = {}
-    closed: list[str] = []
+    closed, hosts = list[str](), set[str]()
     for one in readable_repositories(
         context, whole, address, order.access, top_names, lambda place: newest_ns(place.records, is_meant)
     ):
@@ -215,7 +216,7 @@ def _holder(context: JobContext, whole: Destination, address: str, top_names: li
         elif one[1] is not None:
             newest[one[0].repository.text_id] = (not one[0].repository.is_clear, one[1])
     if not newest:
-        raise not_here(context, word, address, closed)
+        raise not_here(context, word, address, closed, hosts)
     return max(newest, key=lambda one: newest[one])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from backupd.destination.contract import Destination
 from backupd.errors import BackupError, KeyMissingError, RepositoryNotFoundError
@@ -63,18 +63,26 @@ def secret_of(given: bytes) -> bytes:
     return key.encode() if secret_from_text(key) is not None else given
 
 
-def not_here(context: JobContext, what: str, place: str, closed: Sequence[str]) -> BackupError:
-    """For HOST:SET that no repository at a place holds, as far as they can be read. closed: those that can't be."""
+def not_here(
+    context: JobContext, what: str, place: str, closed: Sequence[str], others: Collection[str] = ()
+) -> BackupError:
+    """For HOST:SET that no repository at a place holds, as far as they can be read. closed: those that can't be.
+
+    others: hosts that stored a set of that name there.
+    """
     host, name = names.split_host(what)
+    known = ", ".join(f"{one}:{name}" for one in sorted(others))
     if not closed:
-        return RepositoryNotFoundError(f"nothing of {what} is in {place}", hint="is the right disk mounted there?")
+        hint = f"there is {known}" if known else "is the right disk mounted there?"
+        return RepositoryNotFoundError(f"nothing of {what} is in {place}", hint=hint)
     store = KeyStore(context.directories.data)
     with context.rights.raised():
         store.refuse_file()
     directory = store.directory
     path = store.path_of(closed[0]) if len(closed) == 1 else os.path.join(directory, "")
+    beside = f". There is {known}" if known else ""
     return KeyMissingError(
         f"{what} is in none of the repositories in {place} that can be read with the keys of this machine",
-        hint=f"copy its .key file from {host} to {path}; where it is, says there: bkctl key show {name}",
+        hint=f"copy its .key file from {host} to {path}; where it is, says there: bkctl key show {name}{beside}",
         context={"key_directory": directory, "repositories": [*closed]},
     )

@@ -12,6 +12,9 @@ from backupd.model.orders import Selection
 from backupd.model.results import shown
 from backupd.rules import moments, names
 
+_MOST_TOLD = 8
+"""Of sets that there are, where none is the one that was named."""
+
 
 class SnapshotRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What picking needs to know of a snapshot."""
@@ -106,7 +109,7 @@ def choose_set(
     of_host = [record for record in records if is_of_host(record.host, wanted_host)]
     if not of_host:
         where = "is here" if wanted_host is None else f"of the host {wanted_host} is here"
-        raise SetNotFoundError(f"no snapshot {where}", context=_candidates(records))
+        raise SetNotFoundError(f"no snapshot {where}", hint=_there_is(records), context=_candidates(records))
     if wanted is not None:
         return _by_name(of_host, wanted, own_host)
     hits = of_host if not paths else _holding(of_host, paths)
@@ -122,7 +125,7 @@ def _by_name(records: Sequence[SnapshotRecord], wanted: str, own_host: str | Non
         return _only(hits, own_host, f"several hosts have a set {wanted}; write HOST:SET")
     if names.is_id(wanted, "b"):
         return names.match_prefix(wanted, (record.set_id for record in records), SetNotFoundError)
-    raise SetNotFoundError(f"no set is named {wanted}", context=_candidates(records))
+    raise SetNotFoundError(f"no set is named {wanted}", hint=_there_is(records), context=_candidates(records))
 
 
 def _holding(records: Sequence[SnapshotRecord], paths: Sequence[bytes]) -> list[SnapshotRecord]:
@@ -184,6 +187,12 @@ def _labels(records: Sequence[SnapshotRecord]) -> list[str]:
     return sorted(
         label if labels.count(label) == 1 else f"{label} ({names.short(set_id)})" for set_id, label in of_set.items()
     )
+
+
+def _there_is(records: Sequence[SnapshotRecord]) -> str:
+    labels = sorted({f"{one.host}:{one.set_name}" for one in records})
+    more = f" and {len(labels) - _MOST_TOLD} more" if len(labels) > _MOST_TOLD else ""
+    return f"there is {', '.join(labels[:_MOST_TOLD])}{more}" if labels else ""
 
 
 def _candidates(records: Sequence[SnapshotRecord]) -> dict[str, list[str]]:

@@ -103,6 +103,12 @@ def test_a_set_goes_from_one_machine_to_another(two: tuple[Daemon, Daemon], tmp_
         assert {path.name for path in (tmp_path / host / str(source)[1:]).iterdir()} == names, found
 
 
+    refused = alpha.json("purge", "alpha:home")
+    assert (refused["exit"], refused["error"]["hint"]) == (2, "bkctl purge alpha:home --from disk")
+    for place in ((), ("--from", tmp_path / "disk")):
+        refused = alpha.json("snapshot", "list", "alhpa:home", *place)
+        assert (refused["exit"], "alpha:home" in refused["error"]["hint"]) == (10, True), refused
+
     # Taken back, with the other one's last word told.
     taken = alpha.json("set", "edit", "home", "--owner", "alpha", "--yes")
     assert any("beta last wrote to disk" in one and "may still" in one for one in taken["warnings"]), taken

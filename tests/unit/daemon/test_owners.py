@@ -12,7 +12,8 @@ from backupd.catalog import definitions as rows
 from backupd.catalog.database import Database
 from backupd.catalog.definitions import StoredRepository, StoredSet
 from backupd.clock import SystemClock
-from backupd.daemon.owners import Owners
+from backupd.daemon.owners import Owners, refuse_host
+from backupd.errors import SetNotFoundError
 from backupd.model.sets import OwnerText, SetText
 from backupd.rules.owner_rules import Owner
 from backupd.store_errors import OtherOwnerError
@@ -136,6 +137,23 @@ def test_who_gave_a_set_away_before_anything_of_it_was_stored_remembers_to_whom(
     assert not asyncio.run(unused(owners, "alpha"))
     asyncio.run(give(owners, "beta"))
     assert owners.lent(stored).hosts == [], "who has it now goes on with what was stored here"
+
+
+@pytest.mark.parametrize(
+    ("word", "said", "hint"),
+    [
+        ("alhpa:home", "no machine called 'alhpa' is known to home", "there is alpha:home, omega:home"),
+        ("alpha:hom", "no set is called 'hom'", "set list"),
+        ("OMEGA:home", "here the set is meant", "leave the machine out: home"),
+    ],
+)
+def test_of_host_and_set_it_is_said_which_is_unknown(database: Database, word: str, said: str, hint: str) -> None:
+    owner = OwnerText(name="alpha", after=["omega"])
+    owners = on(database, "alpha", ID, owner)
+    with pytest.raises(SetNotFoundError, match=said) as caught:
+        refuse_host(word, [a_set(owner)], owners)
+    assert hint in caught.value.hint
+    refuse_host("home", [], owners)
 
 
 def test_of_a_set_that_came_from_elsewhere_the_owner_before_has_to_be_named(database: Database) -> None:
