@@ -22,6 +22,7 @@ def explain_order(known: Definitions, asked: ExplainOrder) -> ExplainOrder:
         stores=[ExplainedStore(place=one.place) for one in _of_this_machine(known, text)],
         time_zone=text.time_zone,
         tolerate=text.tolerate,
+        streams={one.name: str(one.kind) for one in text.streams},
     )
 
 

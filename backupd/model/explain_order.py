@@ -36,3 +36,5 @@ class ExplainOrder(Order, frozen=True, kw_only=True, tag="explain"):
     run_as: str | None = None
     """With whose rights the set's runs look at the sources."""
     tolerate: list[ToleranceText] = []
+    streams: dict[str, str] = {}
+    """Kinds of the set's streams, by name."""

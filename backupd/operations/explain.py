@@ -20,7 +20,7 @@ from backupd.operations.backup.setting import filter_places, read_rules, real_pa
 from backupd.operations.backup.shortcuts import expanded, tell_meanings
 from backupd.operations.backup.walk_rules import in_order
 from backupd.operations.context import JobContext
-from backupd.rules.filter_rules import Rule
+from backupd.operations.explaining_access import Explained, of_streams, with_existence, with_reading
 from backupd.rules.filtering import Filters
 from backupd.settings.accounts import reader_of
 from backupd.source import scanner
@@ -30,21 +30,6 @@ from backupd.source.user_rights import rights_of
 Taken = Literal["whole", "part", "none"]
 
 _NO_FD = -1
-
-
-class Explained(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of one path."""
-
-    is_in: bool
-    reason: str
-    text: str
-    exists: bool = True
-    rule: Rule | None = None
-    decided_at: bytes | None = None
-    """The directory above that decided; None: the path itself."""
-    source: bytes | None = None
-    link: bytes | None = None
-    """That leads to the source, which is there for it alone."""
 
 
 def run(order: ExplainOrder, context: JobContext) -> events.Done:
@@ -60,7 +45,7 @@ def run(order: ExplainOrder, context: JobContext) -> events.Done:
         context.cancel.check()
         if not os.path.isabs(path) or b"\0" in path:
             raise UsageError(f"{shown(path)} is no absolute path", hint="begin it with /")
-        found.append({**_document(path, explaining.explain(path), words), "tolerance": explaining.tolerance(path)})
+        found.append({**_document(path, explaining.explain_read(path), words), "tolerance": explaining.tolerance(path)})
     result = {"set": order.set_name, "paths": found}
     return events.Done(exit_code=0, result=result, warnings=context.warnings)
 
@@ -69,7 +54,8 @@ class Explaining:
     """Goes down from a source to a path, as the walk does; of an order without shortcuts."""
 
     def __init__(self, order: ExplainOrder, context: JobContext) -> None:
-        self._reader = reader_of(order.run_as)
+        self._reader, self._streams = reader_of(order.run_as), order.streams
+        self._who = f" by the user {order.run_as}" if order.run_as is not None else ""
         rules = read_rules(order.filters)
         self._warn = context.warn
         self._now_ns = context.clock.now_ns()
@@ -114,6 +100,16 @@ class Explaining:
         """One path. given: absolute. Raises RunAsError."""
         with rights_of(self._reader) as rights:
             return rights.do(self._explain, given)
+
+    def explain_read(self, given: bytes) -> Explained:
+        """The same, with what a run could read of it; of a stream's path which stream that is. Raises RunAsError."""
+        with rights_of(self._reader) as rights:
+            path = rights.do(_real, given)
+            found = of_streams(path, self._streams, is_in_source=bool(self._above(path)))
+            if found is not None:
+                return found
+            found = rights.do(lambda: with_reading(path, self._explain(given), self._who))
+        return with_existence(path, found)
 
     def _explain(self, given: bytes) -> Explained:
         path = _real(given)
@@ -170,7 +166,7 @@ class Explaining:
                 with _opened(here if exists else None) as fd:
                     choice, found, within = self._step(within, here, step, fd, is_directory or not is_last)
             except OSError as error:
-                text = f"{shown(here)} can't be opened: {(error.strerror or str(error)).lower()}"
+                text = f"{shown(here)} can't be opened{self._who}: {(error.strerror or str(error)).lower()}"
                 return Explained(is_in=False, reason="unreadable", text=text, decided_at=here, exists=False)
             exists = exists and found is not None
             here = here.rstrip(b"/") + b"/" + step
@@ -254,6 +250,7 @@ def _document(path: bytes, found: Explained, words: Mapping[bytes, str]) -> dict
         **path_fields(path),
         "included": found.is_in,
         "exists": found.exists,
+        "hidden": found.is_hidden,
         "reason": found.reason,
         "message": found.text,
         "rule": {"name": rule.name, "text": rule.origin, "file": rule.file, "line": rule.line} if rule else None,

@@ -37,6 +37,8 @@ class ExplainedPath(Shown, kw_only=True):
     path_b64: str | UnsetType = UNSET
     included: bool
     exists: bool
+    hidden: bool
+    """Nobody who looked for it may see whether it exists."""
     reason: Literal[
         "source",
         "no_source",
@@ -50,6 +52,7 @@ class ExplainedPath(Shown, kw_only=True):
         "unmatched",
         "file_system",
         "unreadable",
+        "stream",
         "no_rule",
     ]
     message: str

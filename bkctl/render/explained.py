@@ -12,9 +12,15 @@ def explained_lines(result: Mapping[str, Any]) -> Iterator[str]:
     """A line for each path, and below it one for each tolerance rule."""
     for found in result["paths"]:
         verdict = "in " if found["included"] else "out"
-        yield f"{verdict}  {escape(found['path'])}: {_reason(found)}" + " (does not exist)" * (not found["exists"])
-        for one in found["tolerance"] if found["included"] else []:
+        yield f"{verdict}  {escape(found['path'])}: {_reason(found)}{_existence(found)}"
+        for one in found["tolerance"] if found["included"] or found["reason"] == "unreadable" else []:
             yield f"     {one['kind']}: {one['tolerance']}, by tolerance rule {one['place']}, {_rule(one)}"
+
+
+def _existence(found: Mapping[str, Any]) -> str:
+    if found["exists"]:
+        return ""
+    return " (whether it exists can't be seen)" if found["hidden"] else " (does not exist)"
 
 
 def _rule(found: Mapping[str, Any]) -> str:

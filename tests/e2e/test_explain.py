@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import stat
 from collections.abc import Generator
 from pathlib import Path
 
@@ -126,3 +128,37 @@ def test_the_tolerance_rules_of_a_path_are_named(daemon: Daemon) -> None:
         f"     changed: ok, by tolerance rule 3, in {source}/docs, changed ok, vanished ok",
         "     vanished: warn, by tolerance rule 2, 'office': docs, vanished warn",
     ]
+
+
+def test_a_streams_path_is_answered_with_its_stream(daemon: Daemon) -> None:
+    """Streams lie in snapshots alone: no directory of the machine holds them."""
+    daemon.good("set", "create", "app", "--stream", "users=postgresql:app", "--to", "disk")
+    found = daemon.good("set", "explain", "app", "/.streams", "/.streams/users", "/.streams/user", "/.streams/users/x")
+    assert [(one["included"], one["reason"], one["exists"]) for one in found["paths"]] == [
+        (True, "stream", True),
+        (True, "stream", True),
+        (False, "no_source", True),
+        (False, "no_source", True),
+    ]
+    assert found["paths"][2]["message"] == "no stream of the set is called user: it has users"
+    (none,) = daemon.good("set", "explain", "home", "/.streams/users")["paths"]
+    assert none["message"] == "no stream of the set is called users: it has none"
+    daemon.good("set", "delete", "app", "--yes")
+
+
+@pytest.mark.root
+@pytest.mark.platform("linux")
+def test_what_the_user_of_a_set_can_not_read_is_told(daemon: Daemon) -> None:
+    """Whether it exists is another question, which the daemon answers where it may look."""
+    source, text = daemon.home / "src", {"name": "hers", "sources": [str(daemon.home / "src")], "to": ["disk"]}
+    daemon.good("set", "apply", "-f", "-", stdin=json.dumps({"sets": [{**text, "run_as": "nobody"}]}).encode())
+    asked = [source / "docs" / "a.odt", source / "docs", source / "docs" / "nothing"]
+    assert stat.S_IMODE(daemon.home.stat().st_mode) & 0o007 == 0
+    shut = daemon.good("set", "explain", "hers", *asked)["paths"]
+    assert [(one["reason"], one["exists"], one["hidden"]) for one in shut] == [
+        ("unreadable", True, False),
+        ("unreadable", True, False),
+        ("unreadable", False, False),
+    ]
+    assert all("by the user nobody: permission denied" in one["message"] for one in shut)
+    daemon.good("set", "delete", "hers", "--yes")
