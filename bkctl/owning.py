@@ -141,6 +141,12 @@ def is_named(owner: OwnerView) -> bool:
     return owner.id is None or owner.name != owner.id[:8]
 
 
+def hand_over(name: str, owner: OwnerView) -> str:
+    """The command that gives a set's text to the machine that it belongs to."""
+    host = shlex.quote(owner.name) if is_named(owner) else "HOST"
+    return f"bkctl set export {shlex.quote(name)} | ssh {host} bkctl set apply -f -"
+
+
 def _told_of(found: list[Seen], name: str, limit_seconds: int) -> str:
     """When the machine that had the set wrote last; and what that may mean. Empty where it never did."""
     latest = _latest(found)
@@ -183,5 +189,5 @@ def next_lines(stored: SetView, moved: SetView, here: Overview) -> list[str]:
         lines.append(f"{new.name} needs its key in the key directory there; where it is here, says:")
         lines.append(f"  bkctl key show {word}")
     lines.append("Then give it the text, and have it run:")
-    lines.append(f"  bkctl set export {word} | ssh {host} bkctl set apply -f -")
+    lines.append(f"  {hand_over(name, new)}")
     return [*lines, f"  ssh {host} bkctl backup {word}"]

@@ -11,8 +11,10 @@ import msgspec
 from backupd.catalog import jobs as rows
 from backupd.catalog.definitions import StoredSet
 from backupd.catalog.jobs import JobFilter, StoredJob
+from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import ACTORS, ADMINS, EVERYONE, RESTORERS, RUNNERS, WATCHERS, caller_of, check
 from backupd.daemon.outcome import Outcome
+from backupd.daemon.owners import left_out, nothing_runs
 from backupd.daemon.place_finding import find_home, set_of
 from backupd.daemon.requests import BackupRequest, JobRequest
 from backupd.daemon.route import Call, Route
@@ -21,7 +23,6 @@ from backupd.errors import (
     BusyError,
     ConflictError,
     DaemonUnreachableError,
-    SetNotFoundError,
     UsageError,
 )
 from backupd.model.api import (
@@ -42,6 +43,7 @@ from backupd.model.files import FileStateName
 from backupd.model.jobs import ENDED, TRANSITIONS, JobView
 from backupd.rules import names
 from backupd.rules.definition_rules import check_migrating
+from backupd.store_errors import OtherOwnerError
 
 _PAGE = 50
 _MOST_A_PAGE = 1000
@@ -56,11 +58,12 @@ async def start_backup(call: Call) -> Started:
     if wanted.all == bool(wanted.sets):
         raise UsageError("name sets, or all of them", hint="bkctl backup SET..., or bkctl backup --all")
     named = [one for one in known.sets if known.owners.runs(one)] if wanted.all else [known.set(w) for w in wanted.sets]
-    for one in named if not (wanted.dry_run or wanted.estimate) else ():
-        known.owners.refuse_others(one, "run")
     stored = list({one.id: one for one in named}.values())
+    if not (wanted.dry_run or wanted.estimate):
+        _refuse_others(known, stored)
+    left = left_out(known.sets, known.owners) if wanted.all else []
     if not stored:
-        raise SetNotFoundError("no set is enabled", hint="bkctl set create makes one, bkctl set enable lets one run")
+        raise nothing_runs(left, known.owners.name)
     requests = [(one, _backup_request(call, one, wanted)) for one in stored]
     if wanted.if_running == "fail":
         # Before any is queued: the call does all of it or nothing.
@@ -76,7 +79,19 @@ async def start_backup(call: Call) -> Started:
         else:
             made = await jobs.add(request, set_id=one.id, set_name=one.text.name, uid=call.peer.uid)
             started.append(view(made.stored, call))
-    return Started(jobs=started, skipped=skipped)
+    return Started(jobs=started, skipped=skipped, left_out=left)
+
+
+def _refuse_others(known: Definitions, wanted: Sequence[StoredSet]) -> None:
+    """Raises OtherOwnerError, with what is left to run where several were named."""
+    own = [one.text.name for one in wanted if known.owners.is_own(one)]
+    try:
+        for one in wanted:
+            known.owners.refuse_others(one, "run")
+    except OtherOwnerError as error:
+        if own:
+            error.hint += f". Nothing was begun; the others by: bkctl backup {' '.join(own)}"
+        raise
 
 
 def _refuse_busy(call: Call, wanted: Sequence[StoredSet]) -> None:

@@ -19,7 +19,7 @@ from backupd.catalog.facts import fact, put_fact
 from backupd.clock import Clock
 from backupd.daemon.naming import pick
 from backupd.errors import BackupError, RepositoryNotFoundError, SetNotFoundError
-from backupd.model.api import OwnerView
+from backupd.model.api import LeftOutSet, OwnerView
 from backupd.model.lending import NOT_LENT, Lending
 from backupd.model.sets import OwnerText, SetText
 from backupd.rules.owner_rules import MOST_AFTER, host_word, read_owner, shown
@@ -212,6 +212,25 @@ def refuse_host(word: str, sets: Sequence[StoredSet], owners: Owners) -> None:
         hint=f"there is {', '.join(known)}; who stored of it, says: bkctl snapshot list {name}",
         context={"candidates": known},
     )
+
+
+def left_out(sets: Sequence[StoredSet], owners: Owners) -> list[LeftOutSet]:
+    """The sets that don't run when all are to."""
+    found = [(one, owners.view(one)) for one in sets if not owners.runs(one)]
+    return [LeftOutSet(set=one.text.name, owner=None if its.is_here else its.name) for one, its in found]
+
+
+def nothing_runs(left: Sequence[LeftOutSet], here: str) -> SetNotFoundError:
+    """Where all are left out, with why. here: name of this machine."""
+    if not left:
+        return SetNotFoundError("no set is enabled", hint="bkctl set create makes one")
+    said = [f"{one.set} belongs to {one.owner}" if one.owner else f"{one.set} is disabled" for one in left]
+    disabled = next((one.set for one in left if one.owner is None), None)
+    if disabled is not None:
+        hint = f"bkctl set enable {disabled} lets it run"
+    else:
+        hint = f"each runs where it belongs; one goes to this machine by: bkctl set edit {left[0].set} --owner {here}"
+    return SetNotFoundError(f"no set of this machine is enabled: {', '.join(said)}", hint=hint)
 
 
 def _refusal(text: SetText, what: str, here: str) -> OtherOwnerError:

@@ -29,7 +29,14 @@ async def next_runs(call: Call) -> NextRuns:
     ahead = call.services.scheduler.ahead
     each = [[_run(call, one, *found) for found in ahead.coming(one, count, name)] for one in sets]
     runs = islice(heapq.merge(*each, key=lambda run: (run.begins_ns, run.set)), count)
-    return NextRuns(runs=list(runs), without=[one.text.name for one, its in zip(sets, each, strict=True) if not its])
+    without = [one.text.name for one, its in zip(sets, each, strict=True) if not its]
+    others = {one.text.name: owner for one in sets if (owner := _owner(call, one)) is not None}
+    return NextRuns(runs=list(runs), without=without, of_others=others)
+
+
+def _owner(call: Call, stored: StoredSet) -> str | None:
+    owner = call.services.definitions.owners.view(stored)
+    return owner.name if not owner.is_here else None
 
 
 def _view(call: Call, stored: StoredSet, text: ScheduleText) -> ScheduleView:
@@ -43,6 +50,7 @@ def _view(call: Call, stored: StoredSet, text: ScheduleText) -> ScheduleView:
         time_zone=str(zone),
         next_ns=_ns(begins) if begins is not None else None,
         local=_local(begins, zone) if begins is not None else None,
+        owner=_owner(call, stored),
     )
 
 

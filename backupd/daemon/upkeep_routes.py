@@ -184,6 +184,10 @@ async def _queue(
     every = _freed(call) if isinstance(order, FreeOrder) else known.sets
     wanted = [(one, found) for one in named or every for found in _where(call, one, order.place, bool(named))]
     if not wanted:
+        others = [one for one in known.sets if not known.owners.is_own(one)]
+        if others and len(others) == len(known.sets):
+            message = "no set belongs to this machine, and nothing was stored from here"
+            raise RepositoryNotFoundError(message, hint="that is done where each belongs; bkctl set list")
         raise RepositoryNotFoundError("nothing is stored yet", hint="run a set first: bkctl backup --all")
     started: list[JobView] = []
     for one, found in wanted:

@@ -266,6 +266,14 @@ class SkippedSet(Struct, frozen=True, kw_only=True):
     job: str
 
 
+class LeftOutSet(Struct, frozen=True, kw_only=True):
+    """A set that a call for all of them does not mean."""
+
+    set: str
+    owner: str | None
+    """The machine that it belongs to; null: this one, where it is disabled."""
+
+
 class Started(Struct, frozen=True, kw_only=True):
     """Jobs that were queued, or joined."""
 
@@ -273,6 +281,8 @@ class Started(Struct, frozen=True, kw_only=True):
     skipped: list[SkippedSet] = []
     unstored: list[str] = []
     """Of a check of all sets: names of those of which nothing is stored yet."""
+    left_out: list[LeftOutSet] = []
+    """Where all were asked for."""
 
 
 class Question(Strict, frozen=True, kw_only=True):

@@ -58,6 +58,8 @@ class ScheduleView(Struct, frozen=True, kw_only=True):
     """When its next run begins; None: never again, or it is off."""
     local: str | None
     """The same in that zone, RFC 3339."""
+    owner: str | None = None
+    """The machine that the set belongs to, on which alone it runs; None: this one."""
 
 
 class ScheduleList(Struct, frozen=True, kw_only=True):
@@ -87,3 +89,5 @@ class NextRuns(Struct, frozen=True, kw_only=True):
     runs: list[NextRun]
     without: list[str]
     """Names of those asked for that never run by themselves."""
+    of_others: dict[str, str] = {}
+    """The machine that each of those belongs to that are not this one's; they run there."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from backupd.errors import CancelledError, DeadlineError, SkippedError, TerminatedError, UsageError
-from backupd.model.api import Change, Ending, SkippedSet, StartBackup, Started
+from backupd.model.api import Change, Ending, LeftOutSet, SkippedSet, StartBackup, Started
 from backupd.model.jobs import JobView
 from bkctl import options
 from bkctl.daemon_client import DaemonClient
@@ -77,8 +78,19 @@ def backup(session: Session, /, **given: Any) -> Reply:
     if given["detach"] and started.jobs:
         lines = [f"{job.set_name}: job {job.id[:9]} begun; follow it: bkctl watch {job.id[:9]}" for job in started.jobs]
         result = {"jobs": [{"id": job.id, "set": job.set_name} for job in started.jobs]}
-        return _detached(result, lines, skipped) if skipped else Reply(0, result, lines=lines)
-    return together([*_followed(session, client, started.jobs), *skipped])
+        reply = _detached(result, lines, skipped) if skipped else Reply(0, result, lines=lines)
+    else:
+        reply = together([*_followed(session, client, started.jobs), *skipped])
+    return _with_left_out(reply, started.left_out)
+
+
+def _with_left_out(reply: Reply, left_out: Sequence[LeftOutSet]) -> Reply:
+    """With the sets that `--all` does not mean."""
+    if not left_out:
+        return reply
+    said = ", ".join(f"{one.set} ({f'belongs to {one.owner}' if one.owner else 'disabled'})" for one in left_out)
+    result = {**(reply.result or {}), "left_out": [{"set": one.set, "owner": one.owner} for one in left_out]}
+    return replace(reply, result=result, lines=[*reply.lines, f"Not run here: {said}."])
 
 
 def _detached(result: dict[str, Any], lines: list[str], skipped: list[Reply]) -> Reply:

@@ -167,9 +167,11 @@ def _where(client: DaemonClient, name: str, word: str | None) -> tuple[SetView, 
     there = {one.destination for one in stored.repositories}
     names = [one for one in stored.text.to if one in there]
     if not names:
-        raise RepositoryNotFoundError(
-            f"nothing of {stored.text.name} is stored yet", hint=f"run it first: bkctl backup {stored.text.name}"
-        )
+        name, owner = stored.text.name, stored.owner
+        if owner is not None and not owner.is_here:
+            message = f"{name} belongs to {owner.name}, and nothing of it was stored from here"
+            raise RepositoryNotFoundError(message, hint="its retention is planned and applied there")
+        raise RepositoryNotFoundError(f"nothing of {name} is stored yet", hint=f"run it first: bkctl backup {name}")
     return stored, names
 
 

@@ -12,6 +12,7 @@ import msgspec
 from backupd.errors import ConflictError, NotFoundError, UsageError
 from backupd.model.api import EditSet, SetChange, SetView
 from backupd.model.schedules import WHEN, NextRuns, ScheduleList, ScheduleText
+from bkctl import owning
 from bkctl.daemon_client import DaemonClient
 from bkctl.dispatch import client_of
 from bkctl.grammar import Noun, Verb
@@ -159,7 +160,13 @@ def _change(
     if new is not None:
         if not its.enabled:
             warnings.append(f"{its.name} is disabled and runs no schedule: bkctl set enable {its.name}")
-        if not dry_run:
+        owner = made.set.owner
+        if owner is not None and not owner.is_here:
+            warnings.append(
+                f"{its.name} belongs to {owner.name}: its schedules run there alone, by the text that it has there: "
+                f"{owning.hand_over(its.name, owner)}"
+            )
+        elif not dry_run:
             found = client.get(_query("/v1/schedules/next", [made.set.id], 3, new.name), NextRuns)
             runs = [render.run(one) for one in found.runs]
             lines += render.next_lines(its.name, found.runs)

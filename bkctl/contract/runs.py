@@ -200,6 +200,14 @@ class Repository(Shown, kw_only=True):
     encryption: Literal["default", "password", "none"]
 
 
+class LeftOutSet(Shown, kw_only=True):
+    """A set that `--all` does not mean."""
+
+    set: str
+    owner: str | None
+    """The machine that it belongs to; null: this one, where it is disabled."""
+
+
 class BackedUp(Shown, kw_only=True):
     """Of `once`, `backup`, and jobs of that kind."""
 
@@ -207,6 +215,7 @@ class BackedUp(Shown, kw_only=True):
     repository: Repository | UnsetType = UNSET
     """Of a call with one run."""
     dry_run: bool | UnsetType = UNSET
+    left_out: list[LeftOutSet] | UnsetType = UNSET
 
 
 class BegunJob(Shown, kw_only=True):
@@ -222,6 +231,7 @@ class Begun(Shown, kw_only=True):
     jobs: list[BegunJob]
     runs: list[Run] | UnsetType = UNSET
     """Of sets that were passed over."""
+    left_out: list[LeftOutSet] | UnsetType = UNSET
 
 
 class RestoredFiles(Shown, kw_only=True):

@@ -37,6 +37,8 @@ class ScheduleOfSet(ScheduleSettings, kw_only=True):
     time_zone: str
     begins: Time | None
     """Its next run."""
+    owner: str | None
+    """The machine that the set belongs to, which alone runs it; null: this one."""
 
 
 class ScheduleList(Shown, kw_only=True):
@@ -59,12 +61,20 @@ class RunToCome(Shown, kw_only=True):
     window: str | None
 
 
+class SetOfOther(Shown, kw_only=True):
+    """A set that another machine runs."""
+
+    set: str
+    owner: str
+
+
 class RunsToCome(Shown, kw_only=True):
     """Runs to come, the soonest first."""
 
     runs: list[RunToCome]
     without: list[str]
     """Sets that never run by themselves."""
+    of_others: list[SetOfOther]
     next: Nothing
 
 

@@ -68,6 +68,7 @@ def document(found: ScheduleView) -> dict[str, Any]:
         "is_on": found.is_on,
         "time_zone": found.time_zone,
         "begins": found.local,
+        "owner": found.owner,
     }
 
 
@@ -85,7 +86,8 @@ def run(one: NextRun) -> dict[str, Any]:
 
 def coming(found: NextRuns) -> dict[str, Any]:
     """Runs to come as JSON output shows them."""
-    return {"runs": [run(one) for one in found.runs], "without": found.without, "next": None}
+    of_others = [{"set": name, "owner": owner} for name, owner in found.of_others.items()]
+    return {"runs": [run(one) for one in found.runs], "without": found.without, "of_others": of_others, "next": None}
 
 
 def list_lines(found: ScheduleList, words: Sequence[str]) -> list[str]:
@@ -99,19 +101,31 @@ def list_lines(found: ScheduleList, words: Sequence[str]) -> list[str]:
             one.text.name,
             when(one.text),
             ", ".join(ways(one.text)) or "-",
-            f"{_local(one.local)} {one.time_zone}" if one.local is not None else "never" if one.is_on else "off",
+            _next(one),
         ]
         for one in found.schedules
     ]
     return table(["SET", "SCHEDULE", "WHEN", "HOW", "NEXT"], rows)
 
 
+def _next(one: ScheduleView) -> str:
+    if one.owner is not None:
+        return f"on {one.owner}"
+    if one.local is None:
+        return "never" if one.is_on else "off"
+    return f"{_local(one.local)} {one.time_zone}"
+
+
 def coming_lines(found: NextRuns) -> list[str]:
     """A table, in each set's zone."""
     rows = [[_local(one.local), one.time_zone, one.set, one.schedule, _held(one)] for one in found.runs]
     lines = table(["BEGINS", "ZONE", "SET", "SCHEDULE", ""], rows) if rows else []
-    if found.without:
-        lines.append(f"Never by themselves: {', '.join(found.without)}. bkctl schedule add SET --daily 02:00")
+    without = [name for name in found.without if name not in found.of_others]
+    if without:
+        lines.append(f"Never by themselves: {', '.join(without)}. bkctl schedule add SET --daily 02:00")
+    if found.of_others:
+        said = ", ".join(f"{name} (on {owner})" for name, owner in found.of_others.items())
+        lines.append(f"Of other machines, which run them: {said}")
     return lines or ["No set yet. Make one: bkctl set create NAME --source PATH --to DIRECTORY"]
 
 

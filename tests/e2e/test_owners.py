@@ -71,8 +71,19 @@ def test_a_set_goes_from_one_machine_to_another(two: tuple[Daemon, Daemon], tmp_
         said = alpha.json(*words, "home")
         assert (said["exit"], said["error"]["code"]) == (17, "set.other_owner"), words
         assert said["error"]["hint"].endswith("bkctl set edit home --owner alpha")
-    assert alpha.json("backup", "--all")["exit"] == 10
-    assert alpha.good("schedule", "next")["runs"] == []
+    none = alpha.json("backup", "--all")
+    assert (none["exit"], "home belongs to beta" in none["error"]["message"]) == (10, True)
+    coming = alpha.good("schedule", "next")
+    assert (coming["runs"], coming["of_others"]) == ([], [{"set": "home", "owner": "beta"}])
+    (scheduled,) = alpha.good("schedule", "list")["schedules"]
+    assert (scheduled["is_on"], scheduled["owner"]) == (False, "beta")
+    late = alpha.json("schedule", "add", "home", "--daily", "02:00", "--dry-run")
+    assert late["warnings"][0].endswith("bkctl set export home | ssh beta bkctl set apply -f -")
+    alpha.good("set", "create", "own", "--source", source, "--to", "disk")
+    both = alpha.json("backup", "--all", "--dry-run")["result"]
+    assert both["left_out"] == [{"set": "home", "owner": "beta"}]
+    assert "others by: bkctl backup own" in alpha.json("backup", "own", "home")["error"]["hint"]
+    alpha.good("set", "delete", "own", "--yes")
     (standing,) = alpha.good("status")["sets"]
     assert (standing["owner"], standing["enabled"], standing["next_run"]) == ("beta", False, None)
 

@@ -12,7 +12,7 @@ from backupd.catalog import definitions as rows
 from backupd.catalog.database import Database
 from backupd.catalog.definitions import StoredRepository, StoredSet
 from backupd.clock import SystemClock
-from backupd.daemon.owners import Owners, refuse_host
+from backupd.daemon.owners import Owners, left_out, nothing_runs, refuse_host
 from backupd.errors import SetNotFoundError
 from backupd.model.sets import OwnerText, SetText
 from backupd.rules.owner_rules import Owner
@@ -154,6 +154,19 @@ def test_of_host_and_set_it_is_said_which_is_unknown(database: Database, word: s
         refuse_host(word, [a_set(owner)], owners)
     assert hint in caught.value.hint
     refuse_host("home", [], owners)
+
+
+def test_what_a_run_of_all_leaves_out_is_said_with_why(database: Database) -> None:
+    """Nothing to run is no reason to look for sets that are there."""
+    owners = on(database, "alpha", ID, None)
+    off, other = a_set(None, enabled=False), a_set("beta")
+    assert left_out([a_set(None)], owners) == []
+    left = left_out([off, other], owners)
+    assert [one.owner for one in left] == [None, "beta"]
+    said = nothing_runs(left, "alpha")
+    assert (said.exit_code, said.message.partition(": ")[2]) == (10, "home is disabled, home belongs to beta")
+    assert said.hint == "bkctl set enable home lets it run"
+    assert nothing_runs(left[1:], "alpha").hint.endswith("bkctl set edit home --owner alpha")
 
 
 def test_of_a_set_that_came_from_elsewhere_the_owner_before_has_to_be_named(database: Database) -> None:
