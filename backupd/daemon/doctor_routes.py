@@ -14,6 +14,7 @@ from backupd.catalog.reserve import RESERVE_BYTES
 from backupd.daemon import conditions, other_starters, sleeping
 from backupd.daemon.gate import WATCHERS
 from backupd.daemon.mail_reaching import try_mail
+from backupd.daemon.owners import Owners, left_out, nothing_runs
 from backupd.daemon.places import DaemonPlaces
 from backupd.daemon.route import Call, Route
 from backupd.daemon.status_routes import KeyTrouble, key_states
@@ -48,7 +49,7 @@ async def examine(call: Call) -> Examination:
         _of_clock(services.clock.now_ns(), newest_ns),
         *_of_keys([(one.text.name, keys[one.id]) for one in sets if one.id in keys], troubles, belongs),
         *_of_settings([*services.warnings, *services.notices.warnings, *services.definitions.owners.warnings(sets)]),
-        *_of_sets(sorted(one.text.name for one in runs)),
+        *_of_sets(runs, sets, services.definitions.owners),
     ]
     return Examination(findings=findings)
 
@@ -169,8 +170,14 @@ def _of_settings(warnings: Iterable[str]) -> Iterator[Finding]:
         yield Finding(check="settings", verdict="ok", message="read without complaint")
 
 
-def _of_sets(names: Sequence[str]) -> Iterator[Finding]:
-    if not names:
+def _of_sets(runs: Sequence[StoredSet], sets: Sequence[StoredSet], owners: Owners) -> Iterator[Finding]:
+    if not runs and sets:
+        told = nothing_runs(left_out(sets, owners), owners.name)
+        is_of_others = not any(owners.is_own(one) for one in sets)
+        yield Finding(
+            check="sets", verdict="look" if is_of_others else "wrong", message=told.message, mend=told.hint
+        )
+    elif not runs:
         yield Finding(
             check="sets",
             verdict="wrong",

@@ -176,7 +176,9 @@ def own_repository(
             place = definitions.destination(sibling.destination_id).text.place
             origin = inside(place, sibling.repository)
             return OwnRepository(repository=sibling.repository, copied_from=origin), sibling.stored_set_id
-    former = read_owner(stored.text.owner).after if stored.text.owner is not None else None
+    owner = read_owner(stored.text.owner or "")
+    # Another machine's set is never stored from here: a dry run goes by what that one stored.
+    former = owner.after if definitions.owners.is_own(stored) else [name for name in [owner.name] if name]
     lent = definitions.owners.lent(stored)
     return OwnRepository(repository="r" + stored.id[1:], adopts=True, after=former or [], lent=lent), stored.id
 

@@ -202,10 +202,16 @@ def _freed(call: Call) -> list[StoredSet]:
     return [one for one in known.sets if known.owners.is_own(one)]
 
 
+def _has_stored(known: Definitions, stored: StoredSet) -> bool:
+    return any(one.set_id == stored.id for one in known.repositories)
+
+
 def _where(call: Call, stored: StoredSet, word: str, is_named: bool) -> list[Found]:
     """The places to look after a set at; none for one that was not named and is not stored there."""
     known = call.services.definitions
     try:
+        if not word and is_named and not known.owners.is_own(stored) and not _has_stored(known, stored):
+            return [find_place(known, name, stored.text.name) for name in stored.text.to]
         if not word:
             return places_of(known, stored)
         found = find_place(known, word, stored.text.name)

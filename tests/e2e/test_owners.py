@@ -193,8 +193,13 @@ def test_others_sets_are_found_among_several_repositories(two: tuple[Daemon, Dae
     beta.good("set", "apply", "-f", "-", stdin=_text_of(alpha, "alpha"))
     beta.good("set", "create", "own", "--source", tmp_path / "src", "--to", "disk")
     beta.good("backup", "--all")
-    assert beta.json("restore", "home", "--to", tmp_path / "no")["error"]["code"] == "key.missing"
+    for words in (("restore", "home", "--to", tmp_path / "no"), ("backup", "home", "--dry-run"), ("check", "home")):
+        assert beta.json(*words)["error"]["code"] == "key.missing", words
+    beta.good("set", "estimate", "home")
     _bring_key(alpha, beta)
+    beta.good("check", "home")
+    assert beta.json("backup", "home", "--dry-run")["warnings"][0].endswith("would go on")
+    assert beta.json("free", "home")["error"]["code"] == "set.other_owner"
     for word in ("home", "alpha:home"):
         assert beta.good("snapshot", "list", word)["snapshots"][0]["host"] == "alpha"
     beta.good("set", "edit", "home", "--owner", "beta", "--yes")

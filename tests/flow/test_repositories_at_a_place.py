@@ -58,6 +58,9 @@ def test_what_is_not_encrypted_stands_not_in_for_what_is(bench: Bench, tmp_path:
     beta = Machine(tmp_path / "beta")
     with pytest.raises(KeyMissingError):
         _taken_over(bench, beta, "default")
+    own = OwnRepository(repository=NEW, adopts=True, after=["alpha"])
+    estimated = bench.order(set_name="home", host_name="beta", own=own, dry_run=True, estimate=True)
+    assert beta.run(estimated, bench.clock).done.exit_code == 0, "what it would take needs no key"
     beta.keys.parent.mkdir(parents=True)
     bench.machine.keys.rename(beta.keys)
     assert [one["id"] for one in _listed(beta, bench, "alpha:home").result["snapshots"]] == [stored["snapshot"]]
@@ -84,5 +87,5 @@ def test_what_who_had_a_set_for_a_while_stored_is_looked_for_and_not_asked_for(b
     alpha.keys.parent.mkdir(parents=True, exist_ok=True)
     bench.machine.keys.rename(alpha.keys)
     bench.clock.ahead_seconds += 120
-    told = [one.message for one in run(now_ns).log if "taken over" in one.message]
+    told = [one.message for one in run(now_ns).log if "would go on" in one.message]
     assert (len(told), ENCRYPTED in told[0], bool(stored["snapshot"])) == (1, True, True)

@@ -66,8 +66,12 @@ def find_own(
     if at is not None:
         repository = newest[hosts[at]][1]
         whose = f"{former[at]}:{order.set_name}" if at < len(former) else order.set_name
-        context.warn(f"{whose}: what lies in {order.place}/{repository} is taken over and goes on")
+        lying = f"{whose}: what lies in {order.place}/{repository}"
+        context.warn(f"{lying} would go on" if order.dry_run else f"{lying} is taken over and goes on")
         return repository
+    if order.estimate:
+        # Of what it would take there, if nothing of it is at hand.
+        return None
     if own.after:
         raise _not_found(context, order, own, closed)
     if own.lent.hosts and (unread := _made_since(whole, own.lent, closed)):
