@@ -27,6 +27,7 @@ from backupd.model.known_as import KnownAs
 from backupd.model.orders import CheckOrder, FreeOrder
 from backupd.model.places import lies_in
 from backupd.rules import names
+from backupd.rules.owner_rules import read_owner
 from backupd.store_errors import DecisionOutdatedError
 
 
@@ -202,15 +203,18 @@ def _freed(call: Call) -> list[StoredSet]:
     return [one for one in known.sets if known.owners.is_own(one)]
 
 
-def _has_stored(known: Definitions, stored: StoredSet) -> bool:
-    return any(one.set_id == stored.id for one in known.repositories)
+def _is_stored_by_other(known: Definitions, stored: StoredSet) -> bool:
+    """Whether another machine alone stored it, by whose name it is found."""
+    is_named = bool(read_owner(stored.text.owner or "").name)
+    is_stored = any(one.set_id == stored.id for one in known.repositories)
+    return is_named and not is_stored and not known.owners.is_own(stored)
 
 
 def _where(call: Call, stored: StoredSet, word: str, is_named: bool) -> list[Found]:
     """The places to look after a set at; none for one that was not named and is not stored there."""
     known = call.services.definitions
     try:
-        if not word and is_named and not known.owners.is_own(stored) and not _has_stored(known, stored):
+        if not word and is_named and _is_stored_by_other(known, stored):
             return [find_place(known, name, stored.text.name) for name in stored.text.to]
         if not word:
             return places_of(known, stored)
