@@ -20,7 +20,7 @@ from backupd.clock import Clock
 from backupd.daemon.naming import pick
 from backupd.errors import BackupError, RepositoryNotFoundError, SetNotFoundError
 from backupd.model.api import LeftOutSet, OwnerView
-from backupd.model.lending import NOT_LENT, Lending
+from backupd.model.own_repositories import NOT_LENT, Lending
 from backupd.model.sets import OwnerText, SetText
 from backupd.rules.owner_rules import MOST_AFTER, host_word, read_owner, shown
 from backupd.rules.picking import is_of_host

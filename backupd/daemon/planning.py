@@ -12,16 +12,8 @@ from backupd.catalog.definitions import StoredDestination, StoredRepository, Sto
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.source_fields import read_fields
 from backupd.model.cache_modes import DEFAULT_MIN_SIZE, CacheUse
-from backupd.model.orders import (
-    BackupOrder,
-    FreeOrder,
-    Limits,
-    Order,
-    OwnRepository,
-    ReplicateOrder,
-    RestoreOrder,
-    Unlock,
-)
+from backupd.model.orders import BackupOrder, FreeOrder, Limits, Order, ReplicateOrder, RestoreOrder, Unlock
+from backupd.model.own_repositories import OwnRepository
 from backupd.model.places import inside
 from backupd.model.purge_orders import PurgeOrder
 from backupd.model.sets import DestinationText, SetText

@@ -13,7 +13,8 @@ import pytest
 
 from backupd.cancel import Cancel
 from backupd.model.cache_modes import CacheUse
-from backupd.model.orders import OwnRepository, SnapshotListOrder
+from backupd.model.orders import SnapshotListOrder
+from backupd.model.own_repositories import OwnRepository
 from backupd.operations.context import JobContext
 from backupd.operations.places import list_snapshots, load_place_index, open_place, open_reader
 from backupd.settings import directories

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from backupd.errors import KeyMissingError, RepositoryNotFoundError
-from backupd.model.lending import Lending
-from backupd.model.orders import OwnRepository, SnapshotListOrder
+from backupd.model.orders import SnapshotListOrder
+from backupd.model.own_repositories import Lending, OwnRepository
 from tests.support.backing_up import Bench, run_of
 from tests.support.machine import Machine, Outcome
 

@@ -15,8 +15,8 @@ from backupd.errors import (
     ObjectExistsError,
     RepositoryNotFoundError,
 )
-from backupd.model.lending import Lending
-from backupd.model.orders import BackupOrder, OwnRepository
+from backupd.model.orders import BackupOrder
+from backupd.model.own_repositories import Lending, OwnRepository
 from backupd.operations.context import JobContext
 from backupd.operations.places import list_snapshots, readable_repositories, split_place
 from backupd.operations.unlocking import not_here
