@@ -281,10 +281,23 @@ def test_files_of_a_running_database_are_warned_of(daemon: Daemon, tmp_path: Pat
     assert not [one for one in told if "l.db" in one]
 
 
-_NO_STREAMS = ("a", "=system", "a=system:x", "a=postgresql", "a=postgresql:", "a=run:x", "a=mysql:-x")
+_NO_STREAMS = {
+    "a": "names it",
+    "=system": "names it",
+    "a=system:x": "a=system",
+    "a=postgresql": "a=postgresql:DB",
+    "a=postgresql:": "a=postgresql:DB",
+    "a=postgre:x": "mean postgresql?",
+    "a=MariaDB:x": "mean mariadb?",
+    "a=foo:x": "sqlite:PATH",
+    "a=run:x": "bkctl set apply",
+    "a=mysql:-x": "",
+}
 
 
 @pytest.mark.parametrize("word", _NO_STREAMS)
 def test_a_word_that_is_no_stream_is_refused(daemon: Daemon, tmp_path: Path, word: str) -> None:
     document = daemon.json("set", "create", "never", "--stream", word, "--to", tmp_path / "place")
-    assert document["exit"] == 2, document
+    assert (document["exit"], _NO_STREAMS[word] in document["error"]["hint"]) == (2, True), document
+    if word != "a=mysql:-x":
+        assert str(tmp_path) not in daemon.bkctl("destination", "list").stdout.decode(), "it is left by nothing"
