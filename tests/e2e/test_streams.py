@@ -257,6 +257,11 @@ def test_streams_are_edited_shown_and_never_go_back_to_the_root(daemon: Daemon, 
     assert refused["exit"] == 2, refused
     refused = daemon.json("restore", "edited", "--into-database", "x", "--overwrite", "always")
     assert (refused["exit"], "--overwrite does not go with" in refused["error"]["message"]) == (2, True), refused
+    refused = daemon.json("restore", "edited", "--into-database", "x", "--to", tmp_path / "out")
+    assert (refused["exit"], "--to does not go with --into-database" in refused["error"]["message"]) == (2, True)
+    assert not (tmp_path / "out").exists()
+    refused = daemon.json("restore", "edited", "--into-database", "x")
+    assert (refused["exit"], refused["error"]["hint"]) == (2, "bkctl snapshot ls edited shows what it holds"), refused
     refused = daemon.json("restore", "edited", "/.streams/disk", "--into-database", "x")
     assert (refused["exit"], "no dump of a database" in refused["error"]["message"]) == (2, True), refused
 
