@@ -69,13 +69,15 @@ def _run_lines(run: Mapping[str, Any], is_dry: bool) -> list[str]:
             format_seconds(run.get("seconds", 0.0)),
         ]
     )
-    end = _left_out(files, problems)
+    named = problem_lines(problems)
+    if is_first and problems.get("count", 0) == files.get("left_out", 0) and common_reason(problems):
+        named = []
+    end = _left_out(files, problems, "" if named else common_reason(problems))
     head = "Dry run, nothing stored: " if is_dry else ""
     lines = [f"{head}{run.get('set') or 'no set'}: {facts}{end}."]
     if run.get("incomplete"):
         lines.append("Stopped before the end: what is stored stays, the next run goes on from there.")
-    if not is_first or problems.get("count", 0) != files.get("left_out", 0) or not common_reason(problems):
-        lines += problem_lines(problems)
+    lines += named
     lines += kind_lines(problems)
     lines += [
         f"  {destination['name']}: {destination['verdict']}: {_message(destination['error'])}"
@@ -139,8 +141,8 @@ def _changes(run: Mapping[str, Any], is_dry: bool) -> str:
     return f" ({changes or 'nothing changed'})"
 
 
-def _left_out(files: Mapping[str, Any], problems: Mapping[str, Any]) -> str:
+def _left_out(files: Mapping[str, Any], problems: Mapping[str, Any], reason: str) -> str:
     left_out, met = files.get("left_out", 0), problems.get("count", 0)
     if left_out:
-        return f"; {left_out:,} left out{common_reason(problems) if met else ' by rule'}"
-    return f"; {counted(met, 'problem')}{common_reason(problems)}" if met else ""
+        return f"; {left_out:,} left out{reason if met else ' by rule'}"
+    return f"; {counted(met, 'problem')}{reason}" if met else ""

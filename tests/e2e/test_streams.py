@@ -129,9 +129,14 @@ def test_nothing_of_a_command_outlives_it_and_who_holds_its_output_fails_it(daem
 def test_the_last_good_version_stays_in_older_snapshots(daemon: Daemon) -> None:
     _apply(daemon, "alone", [_shell("data", "echo good")])
     daemon.good("backup", "alone")
-    _apply(daemon, "alone", [_shell("data", "echo bad; exit 1")])
+    _apply(daemon, "alone", [_shell("data", "echo bad; echo what is wrong >&2; exit 1")])
     document = daemon.json("backup", "alone")
     assert (document["exit"], document["error"]["code"]) == (1, "source.stream_failed"), document
+    shown = daemon.bkctl("backup", "alone")
+    assert (shown.stdout, shown.stderr.count(b"what is wrong")) == (b"", 1), shown
+    assert b"bkctl job log alone@latest" in shown.stderr
+    log = [line["message"] for line in daemon.good("job", "log", "alone@latest")["lines"]]
+    assert "data: what is wrong" in log
     assert len(daemon.good("snapshot", "list", "alone")["snapshots"]) == 1
     assert _names(daemon, "alone") == {"data": 5}
     daemon.good("check", "alone", "--crc")

@@ -129,7 +129,7 @@ def _count(
     context: JobContext, use: SetUse, base: Base, missing: list[Problem], began_ns: int, samples: Samples | None
 ) -> Tally:
     def tell(problem: Problem, severity: events.Severity) -> None:
-        context.tell(severity, problem.message, path=problem.path, verbosity=int(severity == "information"))
+        context.tell(severity, problem.message, path=problem.path, verbosity=1)
 
     tally = Tally(tell, context.warn, FileStates(None, context.warn), use.rules.tolerances)
     for problem in missing:

@@ -137,7 +137,7 @@ class Storing:
             more = f", and {len(streams.failed) - 1} more" * bool(streams.failed[1:])
             raise StreamError(
                 f"no stream could be stored: {streams.failed[0]}{more}",
-                hint="there is no new snapshot; what earlier ones hold stays",
+                hint=f"what earlier snapshots hold stays; bkctl job log {self._order.set_name}@latest has all that was said",
             )
 
     def close(self) -> None:
