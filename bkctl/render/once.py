@@ -80,7 +80,7 @@ def _run_lines(run: Mapping[str, Any], is_dry: bool) -> list[str]:
     lines += named
     lines += kind_lines(problems)
     lines += [
-        f"  {destination['name']}: {destination['verdict']}: {_message(destination['error'])}"
+        f"  {destination['name']}: {destination['verdict']}: {_of_place(destination)}"
         for destination in run.get("destinations", [])
         if destination.get("error")
     ]
@@ -116,6 +116,11 @@ def _retention_lines(destination: Mapping[str, Any]) -> list[str]:
     name = str(destination["name"])
     words = f"--from {shlex.quote(name)}" if is_place(name) else "--all"
     return [*lines, f"  Their space comes back with: bkctl free {words}"] if done["dropped"] else lines
+
+
+def _of_place(destination: Mapping[str, Any]) -> str:
+    """Its error, its name said once."""
+    return _message(destination["error"]).removeprefix(f"{destination['name']}: ")
 
 
 def _message(error: object) -> str:

@@ -99,6 +99,9 @@ def test_what_fails_is_left_out_and_all_else_stored(daemon: Daemon, tmp_path: Pa
     assert "no user" in told["nobody"]
     assert _names(daemon, "mixed") == {"good": 5}
     assert is_dead(int((tmp_path / "hung").read_text())), "what it had started went with it"
+    dry = daemon.json("backup", "mixed", "--dry-run")
+    found = [one["path"].rpartition("/")[2] for one in dry["result"]["runs"][0]["problems"]["first"]]
+    assert (dry["exit"], found) == (3, ["absent", "nobody"]), "what is sure to fail a dry run says"
     lines = daemon.good("job", "log", run["job"])["lines"]
     heard = {n: [x["message"] for x in lines if x["message"].startswith(f"{n}: ")] for n in ("good", "loud")}
     assert heard["good"][:2] == ["good: \\x1b[31mred", "good: 1"]
@@ -137,6 +140,9 @@ def test_the_last_good_version_stays_in_older_snapshots(daemon: Daemon) -> None:
     assert b"bkctl job log alone@latest" in shown.stderr
     log = [line["message"] for line in daemon.good("job", "log", "alone@latest")["lines"]]
     assert "data: what is wrong" in log
+    _apply(daemon, "alone", [{"name": "data", "run": ["no-such-program-here"]}])
+    dry = daemon.json("backup", "alone", "--dry-run")
+    assert (dry["exit"], dry["error"]["code"]) == (1, "source.stream_failed"), dry
     assert len(daemon.good("snapshot", "list", "alone")["snapshots"]) == 1
     assert _names(daemon, "alone") == {"data": 5}
     daemon.good("check", "alone", "--crc")

@@ -93,7 +93,7 @@ def _run_locked(places: Places, use: SetUse, session_id: bytes, missing: list[Pr
         use, missing = followed(order, context, use, missing)
         places.forget_kept(use)
         if order.dry_run:
-            return dry_run.run(context, places.first, use, missing)
+            return dry_run.run(context, places.first, use, missing, order=order)
         with reading_from(order, context, use, session_id) as held:
             return _run_held(places, held, session_id, missing)
 
