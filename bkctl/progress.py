@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from backupd.model.events import Progress
 from backupd.model.results import shown
-from backupd.sizes import format_bytes
-from bkctl.text import clip, count
+from backupd.sizes import count, format_bytes
+from bkctl.text import clip
 
 _SMOOTHING = 0.3
 _MOST_BAR_CELLS = 30

@@ -8,11 +8,11 @@ from backupd.model.api import DestinationChange, DestinationList, DestinationVie
 from backupd.model.places import PlaceUrl, is_url
 from backupd.model.secret_references import SecretReference
 from backupd.model.sets import DestinationText, PoolText, ProxyText
-from backupd.sizes import format_bytes, format_seconds
+from backupd.sizes import count, format_bytes, format_seconds
 from bkctl.render.sets import change_lines as lines_of_change
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339, shown
-from bkctl.text import count, escape
+from bkctl.text import escape
 
 
 def document(found: DestinationView) -> dict[str, Any]:

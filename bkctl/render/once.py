@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from backupd.model.places import is_place
-from backupd.sizes import format_bytes, format_seconds
+from backupd.sizes import count, format_bytes, format_seconds
 from bkctl.render.figures import common_reason, counted, joined, kind_lines, problem_lines
 from bkctl.render.migration import migration_lines
 from bkctl.render.retention import left_words
-from bkctl.text import count, escape, moment
+from bkctl.text import escape, moment
 
 _SEALED_WITH = {
     "default": "encrypted with a new random key",

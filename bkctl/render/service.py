@@ -6,11 +6,12 @@ import os
 import shlex
 from typing import Any
 
+from backupd.sizes import count
 from bkctl.render.times import rfc3339, shown
 from bkctl.service.installing import Change
 from bkctl.service.scope import Scope, linger_file, user_name
 from bkctl.service.standing import Stands
-from bkctl.text import count, pairs
+from bkctl.text import pairs
 
 
 def change_document(scope: Scope, change: Change, dry_run: bool) -> dict[str, Any]:

@@ -6,9 +6,9 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
-from backupd.sizes import format_bytes
+from backupd.sizes import count, format_bytes
 from bkctl.render.info import fact_lines
-from bkctl.text import count, moment, table
+from bkctl.text import moment, table
 
 _KIND_BITS = {
     "file": stat.S_IFREG,

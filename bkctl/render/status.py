@@ -10,12 +10,12 @@ import msgspec
 from backupd.model.jobs import JobKind
 from backupd.model.quotas import AccountUse
 from backupd.model.status import CopyStatus, Coverage, Grade, QuotaUse, RunFact, SetStatus, StatusReport, Underway
-from backupd.sizes import format_bytes, parse_duration
+from backupd.sizes import count, format_bytes, parse_duration
 from bkctl.render import areas, forecast
 from bkctl.render.given_up import given_up_text, ways_to_see
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
-from bkctl.text import clip, count, moment
+from bkctl.text import clip, moment
 
 OK, WARNING, CRITICAL, UNKNOWN = 0, 1, 2, 3
 """Exit codes of a Nagios plugin."""
