@@ -45,7 +45,7 @@ from backupd.rules import names, picking
 from backupd.rules.picking import SnapshotRecord
 from backupd.settings.directories import ensure
 from backupd.settings.writer_mark import WriterMark
-from backupd.sizes import format_seconds
+from backupd.sizes import count, format_seconds
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
 
@@ -349,7 +349,7 @@ def warn_of_unread(context: JobContext, listing: Listing) -> None:
     for message in listing.damaged.values():
         context.warn(message)
     if listing.locked:
-        context.warn(f"{len(listing.locked)} newer snapshots are not seen: {next(iter(listing.locked.values()))}")
+        context.warn(f"not seen: {count(len(listing.locked), 'newer snapshot')}: {next(iter(listing.locked.values()))}")
 
 
 def pick_from(context: JobContext, listing: Listing, selection: Selection) -> Snapshot:

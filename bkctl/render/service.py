@@ -114,7 +114,7 @@ def _state(found: Stands) -> str:
     standing = found.standing
     assert standing is not None
     parts: list[str] = [standing.activity]
-    parts += [f"restarted {standing.restarts} times by itself"] * bool(standing.restarts)
+    parts += [f"restarted {count(standing.restarts, 'time')} by itself"] * bool(standing.restarts)
     parts += ["starts when somebody asks"] * (standing.listens and standing.activity == "stopped")
     parts += [standing.status] * bool(standing.status)
     return "; ".join(parts)

@@ -81,6 +81,6 @@ def _remarks(snapshot: Mapping[str, Any]) -> str:
     tags = [f"{key}={value}" for key, value in (snapshot.get("tags") or {}).items()]
     words = ["incomplete"] * bool(snapshot.get("incomplete")) + ["pinned"] * bool(snapshot.get("pinned"))
     lost = snapshot.get("lost")
-    words += [f"{lost['files']:,} files lost"] if lost else []
+    words += [f"{count(lost['files'], 'file')} lost"] if lost else []
     words += [f"{count(snapshot.get('purged_paths', 0), 'path')} purged"] * bool(snapshot.get("purged_paths"))
     return " ".join(words + tags)

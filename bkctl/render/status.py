@@ -189,7 +189,8 @@ def _coverage_lines(one: SetStatus, copy: CopyStatus) -> Iterator[str]:
         oldest = f"the oldest read {covered.oldest[:10]}" if covered.oldest is not None else (
             f"{format_bytes(covered.never_bytes)} never read"
         )
-        yield f"{one.set} on {copy.destination}: {share:.0%} verified in the last {covered.days} days, {oldest}"
+        within = f"in the last {count(covered.days, 'day')}"
+        yield f"{one.set} on {copy.destination}: {share:.0%} verified {within}, {oldest}"
 
 
 def _quota_lines(sets: Sequence[SetStatus]) -> list[str]:
