@@ -25,7 +25,7 @@ class Screen:
         self._has_colour = is_terminal and session.environment.has_colour
         wants_progress = session.has_progress and not session.is_quiet and not session.is_jsonl
         self._is_live = wants_progress and is_terminal
-        self._is_sparse = wants_progress and not is_terminal
+        self._is_sparse = wants_progress and not is_terminal and not session.is_json
         self._is_unicode = (sys.stderr.encoding if sys.stderr else "").lower().startswith("utf")
         self._pace = Pace()
         self._sparse = Sparse()

@@ -46,6 +46,7 @@ def test_one_dead_destination_is_4_and_leaves_the_others_result_whole() -> None:
 
 def test_what_a_dry_run_says_is_what_would_be() -> None:
     named = good("one")
+    assert named[1].result is not None
     named[1].result["dry_run"] = True
     error = joined([named, ("two", Outcome.of(DestinationUnreachableError("two: no disk")))]).error
     assert error is not None
