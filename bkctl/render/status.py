@@ -100,7 +100,7 @@ def ago(seconds: int) -> str:
 
 def _row(one: SetStatus, copy: CopyStatus, now_ns: int) -> list[str]:
     verified = (now_ns - copy.verified_ns) // 1_000_000_000 if copy.verified_ns is not None else None
-    state = copy.verdict.upper() if copy.verdict in ("overdue", "damaged") else copy.verdict
+    state = copy.verdict.upper() if copy.verdict in ("overdue", "damaged") else _unalarming(copy)
     if one.owner is not None:
         state = f"of {clip(one.owner, _NAME_CELLS)}"
     if copy.seeding_ns is not None:
@@ -116,6 +116,16 @@ def _row(one: SetStatus, copy: CopyStatus, now_ns: int) -> list[str]:
         ago(verified) + " ago" if verified is not None else "never",
         state,
     ]
+
+
+def _unalarming(copy: CopyStatus) -> str:
+    """The verdict; where no age is asked of it, first that there is nothing there, and why."""
+    run = copy.last_run
+    if copy.verdict != "unchecked" or copy.snapshot is not None:
+        return copy.verdict
+    if run is None:
+        return "never backed up"
+    return run.state.replace("_", " ") if run.exit else "nothing stored"
 
 
 def _next_text(one: SetStatus, now_ns: int) -> str:
