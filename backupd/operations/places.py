@@ -132,12 +132,13 @@ def closed(whole: Store, mark: WriterMark) -> Iterator[Store]:
             mark.keep()
 
 
-def remove_dead_temporaries(mark: WriterMark, whole: Store, repository: str) -> None:
-    """Remove temporary files of writers of this state that were killed."""
+def remove_dead_temporaries(mark: WriterMark, whole: Store, repository: str) -> int:
+    """Remove temporary files of writers of this state that were killed; how many."""
+    removed = 0
     for tag in mark.dead_tags():
-        for folder in (".", repository):
-            whole.remove_temporaries(folder, tag)
+        removed += sum(whole.remove_temporaries(folder, tag) for folder in (".", repository))
         mark.forget(tag)
+    return removed
 
 
 def split_place(address: str) -> tuple[str, str | None]:

@@ -287,6 +287,8 @@ def end_dead(
         partial = end_dead_session(records, session, name, now_ns, who.host_id, numbers=numbers)
         if partial is not None:
             context.tell("information", "the last run was interrupted; this one goes on from its last checkpoint")
+        else:
+            context.tell("information", "ended what an earlier run left: it had come to no checkpoint", verbosity=1)
         ended.append(session)
         try:
             os.unlink(path)

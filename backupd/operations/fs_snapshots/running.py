@@ -193,7 +193,7 @@ class Making:
                 self._give_up(
                     FsSnapshotError(
                         f"{shown(sources[0])} lies on {mount.type}, which has {which}",
-                        hint=f"make none (fs_snapshot: off), {OR_LIVE}",
+                        hint=f"make none (--fs-snapshot off), {OR_LIVE}",
                     )
                 )
             elif mount.type not in PSEUDO_TYPES:
