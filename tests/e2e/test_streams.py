@@ -140,6 +140,7 @@ def test_the_last_good_version_stays_in_older_snapshots(daemon: Daemon) -> None:
     assert b"bkctl job log alone@latest" in shown.stderr
     log = [line["message"] for line in daemon.good("job", "log", "alone@latest")["lines"]]
     assert "data: what is wrong" in log
+    assert "ended what an earlier run left: it had come to no checkpoint" in log, "what goes is not silent"
     _apply(daemon, "alone", [{"name": "data", "run": ["no-such-program-here"]}])
     dry = daemon.json("backup", "alone", "--dry-run")
     assert (dry["exit"], dry["error"]["code"]) == (1, "source.stream_failed"), dry
