@@ -112,3 +112,8 @@ def format_seconds(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """As `1 file`, `3,412 files`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from backupd.model.events import Progress
 from backupd.model.results import shown
-from backupd.sizes import format_bytes
-from bkctl.text import clip, count
+from backupd.sizes import count, format_bytes
+from bkctl.text import clip
 
 _SMOOTHING = 0.3
 _MOST_BAR_CELLS = 30
 _LEAST_BAR_CELLS = 8
 _SPARSE_SECONDS = 60
+_SILENT_SECONDS = 10
+"""A job that is over by then has no line in a log."""
 _TENTHS = 10
 
 
@@ -51,7 +53,8 @@ class Sparse:
             self._step, self._tenth, self._seconds = progress.step, 0, progress.elapsed_seconds
         share = share_of(progress)
         tenth = int(share * _TENTHS) if share is not None else self._tenth
-        due = self._tenth < tenth < _TENTHS or progress.elapsed_seconds - self._seconds >= _SPARSE_SECONDS
+        is_further = self._tenth < tenth < _TENTHS or progress.elapsed_seconds - self._seconds >= _SPARSE_SECONDS
+        due = is_further and progress.elapsed_seconds >= _SILENT_SECONDS
         if due:
             self._tenth, self._seconds = tenth, progress.elapsed_seconds
         return due

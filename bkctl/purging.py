@@ -26,6 +26,7 @@ from backupd.model.filters import FilterText
 from backupd.model.places import is_place
 from backupd.model.purge_orders import PurgeOrder
 from backupd.model.retention import joined_plan
+from backupd.sizes import count
 from backupd.store_errors import PlanOutdatedError, error_of
 from bkctl import options
 from bkctl.commands.job import find
@@ -36,7 +37,7 @@ from bkctl.places import absolute_path, absolute_text, from_place
 from bkctl.render.purge import purge_lines
 from bkctl.runs import rank
 from bkctl.session import Reply, Session, described
-from bkctl.text import count, escape
+from bkctl.text import escape
 
 _SOME = "destination.some"
 _NOTHING_THERE = {kind.code for kind in (SetNotFoundError, SnapshotNotFoundError, PathNotFoundError)}

@@ -25,7 +25,7 @@ class Screen:
         self._has_colour = is_terminal and session.environment.has_colour
         wants_progress = session.has_progress and not session.is_quiet and not session.is_jsonl
         self._is_live = wants_progress and is_terminal
-        self._is_sparse = wants_progress and not is_terminal
+        self._is_sparse = wants_progress and not is_terminal and not session.is_json
         self._is_unicode = (sys.stderr.encoding if sys.stderr else "").lower().startswith("utf")
         self._pace = Pace()
         self._sparse = Sparse()
@@ -36,7 +36,11 @@ class Screen:
 
     def log(self, event: Log) -> None:
         """A message of the job, if it is loud enough."""
-        if event.severity == "information" and (self._is_quiet or event.verbosity > self._verbosity):
+        # What is wrong with single entries the result names, the first of them at least.
+        is_told_later = event.severity == "warning" and event.path is not None
+        if event.verbosity > self._verbosity and (event.severity == "information" or is_told_later):
+            return
+        if event.severity == "information" and self._is_quiet:
             return
         text = f"{shown(event.path)}: {event.message}" if event.path is not None else event.message
         self.say("" if event.severity == "information" else event.severity, text)

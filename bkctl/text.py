@@ -1,4 +1,4 @@
-"""Plain text for people: escaping, counting, clipping, tables. Nothing here knows a terminal or a command."""
+"""Plain text for people: escaping, clipping, tables. Nothing here knows a terminal or a command."""
 
 from __future__ import annotations
 
@@ -14,11 +14,6 @@ def escape(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else _escaped(c) for c in text)
-
-
-def count(number: int, noun: str, plural: str | None = None) -> str:
-    """As `1 file`, `3,412 files`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def width(text: str) -> int:

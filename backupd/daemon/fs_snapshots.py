@@ -82,14 +82,25 @@ class FsSnapshots:
             warnings += await self._remove(job)
         return msgspec.structs.replace(outcome, warnings=[*warnings, *outcome.warnings])
 
-    async def _make(self, job: LiveJob, stored: StoredSet) -> tuple[Outcome | None, list[str]]:
+    async def looked_for(self, job: LiveJob, stored: StoredSet, run: Callable[[], Awaitable[Outcome]]) -> Outcome:
+        """Have a dry run made, unless the run could not have its snapshots: then that is how it ends.
+
+        Raises BackupError where no process can be started.
+        """
+        failed, warnings = await self._make(job, stored, only_look=True)
+        outcome = failed if failed is not None else await run()
+        return msgspec.structs.replace(outcome, warnings=[*warnings, *outcome.warnings])
+
+    async def _make(
+        self, job: LiveJob, stored: StoredSet, *, only_look: bool = False
+    ) -> tuple[Outcome | None, list[str]]:
         """(how the run ended before it was begun, or None where it may be made; warnings)."""
         if job.ending is not None:
             return Outcome.interrupted("stopped before anything was read"), []
         text = stored.text
         order = FsSnapshotOrder(
             place="",
-            verb="make",
+            verb="look" if only_look else "make",
             kind=text.fs_snapshot,
             fallback=text.fs_snapshot_fallback,
             set_id=stored.id,
@@ -112,7 +123,7 @@ class FsSnapshots:
         """Run its process: None, it did as it was told; warnings. What it removes it removes to the end."""
         child = await ChildJob.start(order, self._environment)
         last: Done | Failed | None = None
-        is_making = order.verb == "make"
+        is_making = order.verb in ("make", "look")
         try:
             if is_making:
                 job.child = child

@@ -131,7 +131,10 @@ def joined(named: Sequence[tuple[str, Outcome]]) -> Outcome:
         exit_code, error = max(one.exit_code for one in good), next((o.error for o in good if o.error), None)
     elif good:
         name, worst = bad[0]
-        message = f"stored on {len(good)} of {len(counted)} destinations; {name}: {(worst.error or {}).get('message')}"
+        told = str((worst.error or {}).get("message")).removeprefix(f"{name}: ")
+        is_dry = result is not None and result.get("dry_run")
+        verb = "would be stored" if is_dry else "stored"
+        message = f"{verb} on {len(good)} of {len(counted)} destinations; {name}: {told}"
         failed = SomeDestinationsError(message, hint=(worst.error or {}).get("hint", ""))
         exit_code, error = failed.exit_code, fields(failed)
     else:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import msgspec
 
 from backupd.model.jobs import JobKind
+from backupd.sizes import count
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -64,20 +65,24 @@ def decide(
 _RANKS: dict[JobKind, int] = {"restore": 0, "backup": 1, "replicate": 2, "check": 3, "free": 4, "purge": 5}
 
 
+def _running(number: int, noun: str) -> str:
+    return f"{count(number, noun)} {'is' if number == 1 else 'are'} running"
+
+
 def _blocker(job: Waiting, under_way: Sequence[Waiting], most: int) -> str:
     for other in under_way:
         if other.set_id is not None and other.set_id == job.set_id and _excludes(job.kind, other.kind):
             return f"job {other.id[:9]}: a {other.kind} of the same set"
     if job.kind != "restore":
         busy = [other for other in under_way if other.kind != "restore"]
-        return f"a free place: {len(busy)} jobs are running" if len(busy) >= most else ""
+        return f"a free place: {_running(len(busy), 'job')}" if len(busy) >= most else ""
     restores = [other for other in under_way if other.kind == "restore"]
     mine = [other for other in restores if other.user == job.user]
     if len(mine) >= most:
-        return f"a free place: {len(mine)} restores are running"
+        return f"a free place: {_running(len(mine), 'restore')}"
     of_users = [other for other in restores if other.user is not None]
     if job.user is not None and len(of_users) >= most * _USERS_AT_ONCE:
-        return f"a free place: {len(of_users)} restores of users are running"
+        return f"a free place: {_running(len(of_users), 'restore')} for users"
     return ""
 
 

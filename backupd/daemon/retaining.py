@@ -19,6 +19,7 @@ from backupd.model.orders import RetentionOrder, Unlock
 from backupd.model.places import inside
 from backupd.model.retention import RetentionText, policy_of
 from backupd.settings.secrets import read_secret
+from backupd.sizes import count
 from backupd.store_errors import RetentionFailedError
 
 Converse = Callable[[LiveJob, RetentionOrder], Awaitable[Outcome]]
@@ -52,7 +53,7 @@ async def after_backup(
     if found.exit_code == 0:
         entry = told.result["runs"][0]["destinations"][0]["retention"] if told.result else {}
         left = f", {entry['left']} left to whoever frees space there" if entry["left"] else ""
-        dropped = f"{entry['dropped']} older snapshots dropped"
+        dropped = f"{count(entry['dropped'], 'older snapshot')} dropped"
         job.log("information", f"{dropped}, {entry['kept']} kept ({entry['policy']}){left}")
     else:
         job.log("warning", told.warnings[-1])

@@ -96,6 +96,8 @@ class RunCommands(FollowUp):
         if request is not None and not request.dry_run and stored.text.fs_snapshot != "off":
             # After the commands before the run, for these bring data into a state to be read.
             run = partial(self._with_snapshots, job, stored, destinations, run, check, keep)
+        if request is not None and request.dry_run and stored.text.fs_snapshot != "off":
+            return await self.fs_snapshots.looked_for(job, stored, run)
         if not stored.text.commands or request is None or request.dry_run:
             return await run()
         if any(one.when == "pre" for one in stored.text.commands):

@@ -16,6 +16,7 @@ import msgspec
 from backupd.clock import Clock
 from backupd.destination.contract import Forwarding, Store
 from backupd.errors import BackupError, DestinationError, ObjectExistsError, ObjectMissingError
+from backupd.sizes import count
 from backupd.store_errors import ObjectLockedError
 
 FOLDER = "backupd-probe"
@@ -159,7 +160,7 @@ class Trial:
             self._store.delete(name)
         except ObjectLockedError:
             rule = Forwarding(self._store).lock_rule
-            found = Finding("", "good", f"{rule.mode}, {rule.days} days" if rule is not None else "")
+            found = Finding("", "good", f"{rule.mode}, {count(rule.days, 'day')}" if rule is not None else "")
         except DestinationError as error:
             # A login that may delete nothing is no proof of the lock.
             found = Finding("", "good", f"taken; whether it holds this login can't try: {error.message}")

@@ -16,8 +16,9 @@ class FsSnapshotOrder(Order, frozen=True, kw_only=True, tag="fs_snapshots"):
     An item with `grafts`, where a run is to read, once all are made.
     """
 
-    verb: Literal["make", "remove", "sweep"]
-    """`sweep`: what jobs left behind that are not under way."""
+    verb: Literal["make", "look", "remove", "sweep"]
+    """`look`: none is made, but what can't be made is told as by `make`. `sweep`: what jobs left behind that are not
+    under way."""
     kind: FsSnapshot = "auto"
     fallback: FsSnapshotFallback = "fail"
     set_id: str = ""

@@ -22,7 +22,7 @@ from backupd.repository.grades import Grading
 from backupd.repository.live_chunks import LiveChunks, Marked
 from backupd.repository.object_check import SmallObjects
 from backupd.rules import moments
-from backupd.sizes import format_bytes
+from backupd.sizes import count, format_bytes
 from backupd.snapshot.records import Snapshot
 from backupd.tree.nodes import Load
 
@@ -139,7 +139,7 @@ def _figures(one: dict[str, Any]) -> str:
     for name in ("data", "retention"):
         area = one[name]
         sizes = f"{format_bytes(area['source_bytes'])} in {format_bytes(area['stored_bytes'])}"
-        told.append(f"{name} {area['files']:,} files, {sizes}")
+        told.append(f"{name} {count(area['files'], 'file')}, {sizes}")
     return ", ".join(told)
 
 

@@ -15,7 +15,7 @@ from backupd.model import events
 from backupd.operations import check_areas
 from backupd.operations.context import JobContext
 from backupd.rules import check_logs
-from backupd.sizes import format_bytes
+from backupd.sizes import count, format_bytes
 from backupd.state_errors import translated
 
 _MOST_LOGS = 400
@@ -50,7 +50,7 @@ def statistics_lines(result: dict[str, Any]) -> list[str]:
 
 def _statistics_line(statistics: Any) -> str:
     recorded, found = (
-        f"{statistics[name]['blocks']:,} blocks, {format_bytes(statistics[name]['bytes'])}"
+        f"{count(statistics[name]['blocks'], 'block')}, {format_bytes(statistics[name]['bytes'])}"
         for name in ("recorded", "found")
     )
     return f"statistics: recorded {recorded}; found {found}: {'right' if statistics['agree'] else 'wrong'}"
@@ -59,7 +59,8 @@ def _statistics_line(statistics: Any) -> str:
 def _lines(place: str, repository: str, done: events.Done) -> Iterator[str]:
     result = done.result
     yield f"information check of {repository} in {place}"
-    counted = f"{result['snapshots']:,} snapshots, {result['blocks']:,} blocks, {result['bytes_read']:,} bytes read"
+    counted = f"{count(result['snapshots'], 'snapshot')}, {count(result['blocks'], 'block')}"
+    counted += f", {result['bytes_read']:,} bytes read"
     yield f"information {counted}"
     is_wrong = not result["statistics"]["agree"]
     for line in statistics_lines(result):
@@ -68,17 +69,17 @@ def _lines(place: str, repository: str, done: events.Done) -> Iterator[str]:
     for one in result["problems"]:
         yield f"error {one['code']} {one['object']}: {one['message']}"
     if result["files_hit_count"]:
-        yield f"error {result['files_hit_count']:,} files are hit, counted in each snapshot"
+        yield f"error hit: {count(result['files_hit_count'], 'file')}, counted in each snapshot"
     for one in result["skipped"]:
         yield f"warning {one['set']} was skipped: {one['reason']}"
     for one in result["decisions"]:
         severity = "error" if one["state"] == "waits" else "warning"
-        lost = f"{one['files']:,} files, {one['bytes']:,} bytes lost"
+        lost = f"{count(one['files'], 'file')}, {one['bytes']:,} bytes lost"
         yield f"{severity} {one['set']}: {lost}: {one['state']}, {one['plan']}"
     healed = result["healed"]
     if healed is not None:
-        counted = f"{healed['chunks']:,} chunks, {healed['stored_bytes']:,} bytes, {healed['files']:,} files"
-        yield f"information healed: {counted}"
+        chunks, files = count(healed["chunks"], "chunk"), count(healed["files"], "file")
+        yield f"information healed: {chunks}, {healed['stored_bytes']:,} bytes, {files}"
     for message in done.warnings:
         yield f"warning {message}"
     ended = f": {done.error['message']}" if done.error else ""

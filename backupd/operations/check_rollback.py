@@ -9,6 +9,7 @@ from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, seen_snapshots_path
 from backupd.operations.rollback_alarm import alarm, is_gone
 from backupd.repository.object_check import SmallObjects
+from backupd.sizes import count
 
 
 def check_rollback(
@@ -24,7 +25,7 @@ def check_rollback(
     if gone and not is_accepted:
         findings.add("snapshots", RollbackError.code, alarm(gone, place.whole.shown).message)
     if gone and is_accepted:
-        context.tell("information", f"{len(gone)} snapshots seen before are gone; that is accepted from now on")
+        context.tell("information", f"accepted from now on: {count(len(gone), 'snapshot')} seen before, and gone")
     kept = listed | (seen - set(gone) if is_accepted else seen)
     if kept - objects.void != seen:
         seen_snapshots.keep(path, kept - objects.void)

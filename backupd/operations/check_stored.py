@@ -25,7 +25,7 @@ from backupd.repository.reader import ChunkReader, SegmentReader
 from backupd.repository.tree_check import Hit, TreeCheck
 from backupd.repository.verifying import BlockVerifier
 from backupd.repository.workforce import default_count
-from backupd.sizes import format_bytes
+from backupd.sizes import count, format_bytes
 from backupd.snapshot import naming
 
 _MOST_CHUNKS_NAMED = 10
@@ -226,7 +226,7 @@ class StoredCheck:
         if orphans:
             self._context.tell(
                 "information",
-                f"{len(orphans)} blocks ({format_bytes(sum(orphans.values()))}) stand in no index object: "
+                f"in no index object: {count(len(orphans), 'block')} ({format_bytes(sum(orphans.values()))}), "
                 "left by runs that were stopped, or a run is under way",
             )
 
@@ -248,7 +248,7 @@ class StoredCheck:
         share = self._order.share_permille
         chosen = self._verified.next_share(self._listed, share) if share is not None else list(self._listed)
         self._crc_bytes = sum(self._listed[block_id] for block_id in chosen)
-        shown = f"{format_bytes(self._crc_bytes)} in {len(chosen)} blocks"
+        shown = f"{format_bytes(self._crc_bytes)} in {count(len(chosen), 'block')}"
         self._context.tell("information", f"reading {shown} from {self._place.whole.shown}")
         done = self._block_problems.keys()
         todo = [(block_id, self._indexed.get(block_id, 0)) for block_id in chosen if block_id not in done]
@@ -357,11 +357,10 @@ class StoredCheck:
             text = f"{block_name(block_id)} {reason}, but snapshots need what lay in it"
             self._findings.add(block_name(block_id), ChunkLostError.code, text)
         if self.healable_blocks - stored_again:
-            count = len(self.healable_blocks - stored_again)
-            blocks = "1 damaged block is" if count == 1 else f"{count} damaged blocks are"
-            self._context.tell("information", f"{blocks} read whole by parity: no file is lost by that")
+            found = count(len(self.healable_blocks - stored_again), "damaged block")
+            self._context.tell("information", f"read whole by parity: {found}: no file is lost by that")
         if healed:
-            blocks = "1 damaged block" if healed == 1 else f"{healed} damaged blocks"
+            blocks = count(healed, "damaged block")
             what = "no snapshot that was checked needs what is lost in it any more"
             if not self.has_walked:
                 what = "a check of all snapshots says whether anything needs what is lost in it"
@@ -371,7 +370,7 @@ class StoredCheck:
             self._findings.add(
                 "index",
                 ChunkLostError.code,
-                f"{len(self._in_no_index)} chunks that snapshots name stand in no readable index object: {some}",
+                f"in no readable index object: {count(len(self._in_no_index), 'chunk')} of snapshots: {some}",
             )
 
     def _stored_again(self) -> set[bytes]:

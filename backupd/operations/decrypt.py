@@ -16,6 +16,7 @@ from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import Listing, OpenPlace, SnapshotAt, list_snapshots, warn_of_unread
 from backupd.operations.restore.running import restore_snapshot
 from backupd.settings.directories import ensure
+from backupd.sizes import count
 from backupd.snapshot import naming
 from backupd.state_errors import translated
 
@@ -38,7 +39,7 @@ def run(order: DecryptOrder, context: JobContext) -> events.Done:
         newest = _newest(listing)
         if not newest:
             raise SnapshotNotFoundError(
-                f"the blocks can be read and hold {chunks} chunks, but no snapshot says how they make files",
+                f"the blocks can be read and hold {count(chunks, 'chunk')}, but no snapshot says how they make files",
                 hint="copy snapshots/ of the repository beside its blocks; any destination of it will do",
             )
         return _restore(order, context, place, listing, newest)
@@ -105,8 +106,8 @@ def _together(order: DecryptOrder, context: JobContext, done: list[events.Done])
     problems: dict[str, Any] = {"count": 0, "first": []}
     for one in done:
         for total, part in ((files, one.result.get("files", {})), (sizes, one.result.get("bytes", {}))):
-            for name, count in part.items():
-                total[name] = total.get(name, 0) + count
+            for name, number in part.items():
+                total[name] = total.get(name, 0) + number
         found = one.result.get("problems") or {}
         problems["count"] += found.get("count", 0)
         problems["first"] += found.get("first", [])

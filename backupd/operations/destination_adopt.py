@@ -24,6 +24,7 @@ from backupd.repository.index_check import VerifiedIndex
 from backupd.repository.object_check import SmallObjects
 from backupd.repository.verifying import BlockVerifier
 from backupd.settings.lock import SetLock
+from backupd.sizes import count
 from backupd.snapshot import naming
 
 
@@ -97,7 +98,7 @@ def _check_blocks(
     missing = [block_id for block_id in listed if block_id not in there]
     whole = [block_id for block_id, size in listed.items() if there.get(block_id) == size]
     drawn = SystemRandom().sample(sorted(whole), min(order.sample, len(whole)))
-    context.step(f"verify every byte of {len(drawn)} of {len(listed)} blocks")
+    context.step(f"verify every byte of {len(drawn)} of {count(len(listed), 'block')}")
     verifier = BlockVerifier(place.repository.place, place.setup())
     places = PlaceCheck(index.tables, place.repository.place, place.setup())
     damaged = read_bytes = 0
@@ -112,7 +113,7 @@ def _check_blocks(
         damaged += bool(problems)
         for code, message in problems:
             findings.add(block_name(block_id), code, message)
-        context.tell("information", f"{number + 1} of {len(drawn)} blocks verified", verbosity=1)
+        context.tell("information", f"{number + 1} of {count(len(drawn), 'block')} verified", verbosity=1)
     return {
         "listed": len(listed),
         "listed_bytes": sum(listed.values()),

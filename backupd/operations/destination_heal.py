@@ -19,6 +19,7 @@ from backupd.operations.context import JobContext
 from backupd.operations.places import closed
 from backupd.repository import identity
 from backupd.settings.writer_mark import WriterMark
+from backupd.sizes import count
 
 _PARTLY = 4
 _EVERY = 200
@@ -35,7 +36,7 @@ def run(order: DestinationHealOrder, context: JobContext) -> events.Done:
     def tick(done: Healed) -> None:
         context.cancel.check()
         if done.objects % _EVERY == _EVERY - 1:
-            context.tell("information", f"{done.objects} objects copied", verbosity=1)
+            context.tell("information", f"{count(done.objects, 'object')} copied", verbosity=1)
 
     with (
         WriterMark(context.directories.state, identity.place_tag(canonical(order.place)), tag) as mark,
@@ -48,7 +49,7 @@ def run(order: DestinationHealOrder, context: JobContext) -> events.Done:
         context.warn(f"{pool.name} is not whole: {one}")
     if done.stale:
         named = ", ".join(done.stale[:5])
-        context.warn(f"{len(done.stale)} objects stay at a member although they were deleted at the lead: {named}")
+        context.warn(f"deleted at the lead, still at a member: {count(len(done.stale), 'object')}: {named}")
     result: dict[str, object] = {
         "destination": pool.name,
         "whole": not done.left,

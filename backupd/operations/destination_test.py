@@ -12,6 +12,7 @@ from backupd.model.destination_orders import DestinationTestOrder
 from backupd.model.places import is_url
 from backupd.operations.context import JobContext
 from backupd.operations.places import split_place
+from backupd.sizes import count
 
 _FAILED = 15
 
@@ -39,7 +40,7 @@ def run(order: DestinationTestOrder, context: JobContext) -> events.Done:
         trial.clean()
         store.close()
     if trial.left:
-        context.warn(f"{len(trial.left)} objects of the test stay, for the login may not delete them")
+        context.warn(f"the login may not delete what the test stored: {count(len(trial.left), 'object')}")
     is_usable = all(finding["verdict"] != "failed" for finding in findings)
     result: dict[str, object] = {
         "place": order.place,

@@ -25,6 +25,7 @@ from backupd.repository.looking import newest_of_sets
 from backupd.repository.opening import list_slots
 from backupd.rules import moments, names
 from backupd.settings.keys import KeyStore
+from backupd.sizes import count
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
 from backupd.store_errors import KeyDirectoryError
@@ -64,7 +65,7 @@ def run(order: InfoOrder, context: JobContext) -> events.Done:
         warnings=context.warnings,
         error={
             "code": DamageError.code,
-            "message": f"{damaged} snapshots or index objects are damaged",
+            "message": f"damaged: {count(damaged, 'snapshot or index object', 'snapshots or index objects')}",
             "hint": "`bkctl check` says what is hit",
             "retryable": False,
             "context": {},

@@ -31,6 +31,7 @@ from backupd.repository.object_check import SmallObjects, check_objects, check_t
 from backupd.rules import picking
 from backupd.settings.directories import ensure
 from backupd.settings.lock import SetLock
+from backupd.sizes import count
 from backupd.snapshot import naming
 
 
@@ -65,8 +66,8 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
         for name, error in index.damaged.items():
             findings.add(f"index/{name}", error.code, error.message)
         if index.locked or objects.locked:
-            count = len(index.locked) + len(objects.locked)
-            context.warn(f"{count} objects are of newer epochs, which the key at hand does not open")
+            closed = count(len(index.locked) + len(objects.locked), "object")
+            context.warn(f"the key at hand does not open what is of newer epochs: {closed}")
         stored = StoredCheck(order, context, place, index, objects, findings)
         context.step("verify every stored byte" if order.crc else "verify what snapshots need")
         try:

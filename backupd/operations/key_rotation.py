@@ -14,6 +14,7 @@ from backupd.repository.key_management import Rotation, check_newest, rotate, sl
 from backupd.repository.opening import NewSlot, OpenRepository, list_slots
 from backupd.seal.slot import CLEAR_SECRET, Slot, secret_from_text
 from backupd.settings.keys import KeyStore
+from backupd.sizes import count
 
 
 def run(order: KeyOrder, context: JobContext) -> events.Done:
@@ -39,7 +40,7 @@ def _rotate(order: KeyOrder, context: JobContext, opened: OpenRepository) -> eve
         context.warn(f"old key slot {name[:9]} still opens what was written before: {error.message}")
     if left:
         context.warn(
-            f"{len(left)} other keys open only what was written before: {', '.join(left)}; "
+            f"opens only what was written before: {count(len(left), 'other key')}: {', '.join(left)}; "
             "add them anew with `bkctl key add` and remove the old slots"
         )
     context.warn(

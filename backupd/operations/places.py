@@ -45,7 +45,7 @@ from backupd.rules import names, picking
 from backupd.rules.picking import SnapshotRecord
 from backupd.settings.directories import ensure
 from backupd.settings.writer_mark import WriterMark
-from backupd.sizes import format_seconds
+from backupd.sizes import count, format_seconds
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
 
@@ -132,12 +132,13 @@ def closed(whole: Store, mark: WriterMark) -> Iterator[Store]:
             mark.keep()
 
 
-def remove_dead_temporaries(mark: WriterMark, whole: Store, repository: str) -> None:
-    """Remove temporary files of writers of this state that were killed."""
+def remove_dead_temporaries(mark: WriterMark, whole: Store, repository: str) -> int:
+    """Remove temporary files of writers of this state that were killed; how many."""
+    removed = 0
     for tag in mark.dead_tags():
-        for folder in (".", repository):
-            whole.remove_temporaries(folder, tag)
+        removed += sum(whole.remove_temporaries(folder, tag) for folder in (".", repository))
         mark.forget(tag)
+    return removed
 
 
 def split_place(address: str) -> tuple[str, str | None]:
@@ -350,7 +351,7 @@ def warn_of_unread(context: JobContext, listing: Listing) -> None:
     for message in listing.damaged.values():
         context.warn(message)
     if listing.locked:
-        context.warn(f"{len(listing.locked)} newer snapshots are not seen: {next(iter(listing.locked.values()))}")
+        context.warn(f"not seen: {count(len(listing.locked), 'newer snapshot')}: {next(iter(listing.locked.values()))}")
 
 
 def pick_from(context: JobContext, listing: Listing, selection: Selection) -> Snapshot:

@@ -10,6 +10,7 @@ import msgspec
 from backupd.errors import ConfigError, ConflictError, DestinationNotFoundError, UsageError
 from backupd.model.places import is_pool, pool_place
 from backupd.model.sets import MOST_MEMBERS, DestinationText, PoolText, SetText
+from backupd.sizes import count
 
 Destinations = Mapping[str, DestinationText | None]
 """By name; None: nobody knows its place here."""
@@ -41,7 +42,7 @@ def check_pool_text(text: DestinationText) -> DestinationText:
                 context={"at": [field]},
             )
     if not 2 <= len(pool.members) <= MOST_MEMBERS:
-        raise _wrong(f"{name} has {len(pool.members)} members", f"a pool has 2 to {MOST_MEMBERS}")
+        raise _wrong(f"{name} has {count(len(pool.members), 'member')}", f"a pool has 2 to {MOST_MEMBERS}")
     if len(set(pool.members)) < len(pool.members):
         raise _wrong(f"{name} names a member twice", "name each once")
     if pool.copies is not None and pool.kind != "mirror":

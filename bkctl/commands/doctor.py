@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from backupd.errors import AttentionError, UsageError
+from backupd.sizes import count
 from bkctl.bundle import collected, write_bundle
 from bkctl.dispatch import client_of
 from bkctl.examining import examine
@@ -49,7 +50,7 @@ def doctor(session: Session, /, bundle: str | None, dry_run: bool) -> Reply:
         lines += render.bundle_lines(path, result["files"], dry_run=dry_run)
     error = None
     if found:
-        text = f"{len(found)} of {len(findings)} checks found something"
+        text = f"{len(found)} of {count(len(findings), 'check')} found something"
         error = described(AttentionError(text, hint="each line above says how to mend it"))
     return Reply(
         AttentionError.exit_code if found else 0, result, error, lines=[] if session.is_quiet else lines

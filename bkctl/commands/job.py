@@ -12,6 +12,7 @@ from backupd.errors import JobNotFoundError, UsageError
 from backupd.model.api import Change, Ending, JobList, LogPage, Nothing
 from backupd.model.files import FileStateName
 from backupd.model.jobs import ENDED, JobView
+from backupd.sizes import count
 from bkctl.daemon_client import DaemonClient
 from bkctl.daemon_job import DaemonJob
 from bkctl.dispatch import client_of
@@ -21,7 +22,6 @@ from bkctl.perform import View, follow, reply_of
 from bkctl.render import jobs as render
 from bkctl.render.files import FileLines, file_document
 from bkctl.session import Reply, Session
-from bkctl.text import count
 
 _FOLLOW_SECONDS = 0.5
 

@@ -71,11 +71,7 @@ def restore(session: Session, /, **given: Any) -> Reply:
     A word without / is the SET, words with / are source PATHs. Full source paths go below DIR: /etc/hosts to
     DIR/etc/hosts.
     """
-    if sum([given["original"], given["to"] is not None, given["into_database"] is not None]) != 1:
-        raise UsageError(
-            "one of --to, --original and --into-database must say where to",
-            hint="--to DIR, --original for the old place, or --into-database NAME for a stream",
-        )
+    _refuse_of_places(given)
     if given["into_database"] is not None:
         _refuse_of_files(given)
     if given["delete_excluded"] and not given["delete_unmatched"]:
@@ -100,6 +96,17 @@ def restore(session: Session, /, **given: Any) -> Reply:
         limits=options.limits(given),
     )
     return perform(session, order, View(restore_lines))
+
+
+def _refuse_of_places(given: dict[str, Any]) -> None:
+    """Raise UsageError unless just one option says where to."""
+    names = ("to", "original", "into_database")
+    said = [f"--{name.replace('_', '-')}" for name in names if given[name] not in (None, False)]
+    wheres = "--to DIR, --original for the old place, or --into-database NAME for a stream"
+    if not said:
+        raise UsageError("one of --to, --original and --into-database must say where to", hint=wheres)
+    if len(said) > 1:
+        raise UsageError(f"{said[0]} does not go with {said[1]}", hint=f"choose one: {wheres}")
 
 
 def _refuse_of_files(given: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from backupd.errors import RepositoryNotFoundError, UsageError
 from backupd.model.api import EditSet, SetChange, SetList, SetView
 from backupd.model.orders import RetentionOrder
+from backupd.sizes import count
 from backupd.store_errors import PlanOutdatedError, error_of
 from bkctl import options
 from bkctl.commands.destination import named_destination
@@ -23,7 +24,6 @@ from bkctl.policies import given_policy, policy_options
 from bkctl.render import retention as render
 from bkctl.render import sets
 from bkctl.session import Reply, Session
-from bkctl.text import count
 
 
 @click.group("retention", cls=Noun, short_help="Which snapshots are kept.")

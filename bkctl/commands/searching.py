@@ -14,7 +14,7 @@ import msgspec
 from backupd.errors import UsageError
 from backupd.model.api import EditSet, SetChange, SetView
 from backupd.model.search_orders import DEFAULT_HITS, MOST_EXTENSIONS, MOST_HITS, CoverageOrder, SuggestOrder
-from backupd.sizes import format_bytes
+from backupd.sizes import count, format_bytes
 from bkctl import options
 from bkctl.dispatch import client_of
 from bkctl.grammar import Duration, Size, Verb
@@ -22,7 +22,6 @@ from bkctl.perform import View, perform
 from bkctl.places import absolute_path
 from bkctl.render.searching import covered_lines, suggested_lines
 from bkctl.session import Reply, Session
-from bkctl.text import count
 
 
 @click.command(

@@ -73,11 +73,10 @@ def create(ctx: click.Context, /, **given: Any) -> Reply:
     client.check_version()
     if not (given["source"] or given["stream"]) or not given["to"]:
         raise UsageError("--source and --to are needed", hint="bkctl set create NAME --source PATH --to DEST")
-    to = [named_destination(client, word, is_dry=given["dry_run"]) for word in given["to"]]
     text = SetText(
         name=given["name"],
         sources=[source_text(word) for word in given["source"]],
-        to=to,
+        to=[],
         filters=_filters(ctx),
         commands=with_hooks([], given["hook"]),
     )
@@ -87,6 +86,8 @@ def create(ctx: click.Context, /, **given: Any) -> Reply:
     if (conditions := with_conditions(None, given)) is not None:
         fields["conditions"] = conditions
     said = [*fields, *(name for name in ("filters", "commands") if getattr(text, name))]
+    # Last: a word that is refused leaves no destination behind.
+    fields["to"] = [named_destination(client, word, is_dry=given["dry_run"]) for word in given["to"]]
     edit = EditSet(text=msgspec.structs.replace(text, **fields), dry_run=given["dry_run"], said=said)
     made = client.request("POST", "/v1/sets", edit, SetChange)
     lines = render.created_lines(made)
@@ -167,15 +168,16 @@ def edit(ctx: click.Context, /, **given: Any) -> Reply:
     gone = {named_destination(client, word, is_dry=True) for word in given["remove_to"]}
     if gone - set(text.to):
         raise UsageError(f"{min(gone - set(text.to))} is no destination of {text.name}")
-    to = [name for name in text.to if name not in gone]
-    added = [named_destination(client, word, is_dry=given["dry_run"]) for word in given["add_to"]]
-    to += [name for name in added if name not in to]
     filters = ([] if given["no_filters"] else text.filters) + _filters(ctx)
     fields = given_set_fields(given)
     fields["streams"] = stream_words.with_streams(text.streams, given["stream"], given["remove_stream"])
-    fields["retention_at"] = {name: policy for name, policy in text.retention_at.items() if name in to}
     fields["commands"] = with_hooks(text.commands, given["hook"])
     fields["conditions"] = with_conditions(text.conditions, given)
+    # Last: a word that is refused leaves no destination behind.
+    to = [name for name in text.to if name not in gone]
+    added = [named_destination(client, word, is_dry=given["dry_run"]) for word in given["add_to"]]
+    to += [name for name in added if name not in to]
+    fields["retention_at"] = {name: policy for name, policy in text.retention_at.items() if name in to}
     text = msgspec.structs.replace(text, sources=sources, to=to, filters=filters, **fields)
     if given["owner"] is not None:
         return _move(session, stored, text, given["owner"], is_dry=given["dry_run"])

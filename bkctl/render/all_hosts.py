@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from backupd.sizes import count
 from bkctl.all_hosts import AllHosts
 from bkctl.render.status import ago
 from bkctl.render.times import rfc3339
-from bkctl.text import clip, count, escape, table
+from bkctl.text import clip, escape, table
 
 _NAME_CELLS = 20
 

@@ -9,9 +9,8 @@ import msgspec
 
 from backupd.model.areas import Area, Areas
 from backupd.model.status import SetStatus
-from backupd.sizes import format_bytes
+from backupd.sizes import count, format_bytes
 from bkctl.render.times import rfc3339
-from bkctl.text import count
 
 
 def document(found: Areas | None) -> dict[str, Any] | None:

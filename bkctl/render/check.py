@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from backupd.sizes import format_bytes, format_seconds
+from backupd.sizes import count, format_bytes, format_seconds
 from bkctl.render.figures import joined
 from bkctl.render.given_up import given_up_text, lost_text
-from bkctl.text import count
 
 _SHORT_ID = 9
 """Letters of an id that lists show."""

@@ -10,8 +10,8 @@ import msgspec
 from backupd.model.api import Change, ConfigView
 from backupd.model.policies import PolicyRule
 from backupd.model.sets import ConfigText
+from backupd.sizes import count
 from bkctl.render.table import table
-from bkctl.text import count
 
 
 def change_document(change: Change) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from backupd.model.api import DestinationChange, DestinationList, DestinationVie
 from backupd.model.places import PlaceUrl, is_url
 from backupd.model.secret_references import SecretReference
 from backupd.model.sets import DestinationText, PoolText, ProxyText
-from backupd.sizes import format_bytes, format_seconds
+from backupd.sizes import count, format_bytes, format_seconds
 from bkctl.render.sets import change_lines as lines_of_change
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339, shown
-from bkctl.text import count, escape
+from bkctl.text import escape
 
 
 def document(found: DestinationView) -> dict[str, Any]:
@@ -50,6 +50,11 @@ def _lock(text: DestinationText) -> dict[str, Any] | None:
     if "lock" not in chosen:
         return None
     return {"mode": chosen["lock"], "days": int(chosen.get("lock_days", 0))}
+
+
+def _lock_text(text: DestinationText) -> str | None:
+    lock = _lock(text)
+    return f"{lock['mode']}, {count(lock['days'], 'day')}" if lock is not None else None
 
 
 def _seeding(found: DestinationView) -> dict[str, Any] | None:
@@ -124,7 +129,7 @@ def _door_lines(text: DestinationText) -> list[str]:
         "tried again for": text.retry_for,
         "proxy": _proxy(text),
         "quota": text.quota,
-        "objects are locked": f"{lock['mode']}, {lock['days']:,} days" if (lock := _lock(text)) is not None else None,
+        "objects are locked": _lock_text(text),
     }
     lines = [f"  {name}: {value}" for name, value in said.items() if value is not None]
     return lines + ["  login and data may cross the net unencrypted"] * text.allow_plaintext
@@ -185,7 +190,7 @@ def test_lines(found: dict[str, Any]) -> list[str]:
 def heal_lines(found: dict[str, Any]) -> list[str]:
     """What was copied."""
     size = format_bytes(found["copied_bytes"])
-    lines = [f"{found['destination']}: {found['copied_objects']:,} objects copied, {size}"]
+    lines = [f"{found['destination']}: {count(found['copied_objects'], 'object')} copied, {size}"]
     lines += [f"  {one['name']}: {one['copied_objects']:,}" for one in found["members"] if one["copied_objects"]]
     return [*lines, "All its members are whole." if found["whole"] else "Not all its members are whole; see above."]
 

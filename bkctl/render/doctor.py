@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backupd.model.status import Finding
-from backupd.sizes import format_bytes
-from bkctl.text import count
+from backupd.sizes import count, format_bytes
 
 _WORDS = {"ok": "ok", "look": "LOOK", "wrong": "WRONG"}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bkctl.text import count, escape
+from backupd.sizes import count
+from bkctl.text import escape
 
 _REASONS = {
     "Permission denied": "no permission",

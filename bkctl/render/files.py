@@ -6,7 +6,8 @@ from typing import Any
 
 from backupd.model.files import FileState
 from backupd.model.results import path_fields, shown
-from bkctl.text import count, escape
+from backupd.sizes import count
+from bkctl.text import escape
 
 _WORDS = {"left_out": "left out"}
 

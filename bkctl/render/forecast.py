@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from backupd.model.status import CopyStatus, SetStatus
-from backupd.sizes import format_bytes
+from backupd.sizes import count, format_bytes
 from bkctl.render.times import rfc3339
-from bkctl.text import count
 
 _DAY_NS = 86_400_000_000_000
 _SOON_DAYS = 30

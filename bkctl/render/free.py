@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from backupd.sizes import format_bytes, format_seconds
+from backupd.sizes import count, format_bytes, format_seconds
 from bkctl.render.figures import joined
-from bkctl.text import count, escape, moment, table
+from bkctl.text import escape, moment, table
 
 _SHORT_ID = 9
 _MOST_NAMED = 5

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from backupd.sizes import format_bytes
-from bkctl.text import count, moment
+from backupd.sizes import count, format_bytes
+from bkctl.text import moment
 
 _SHORT_ID = 9
 _MOST_NAMED = 3

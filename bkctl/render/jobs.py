@@ -8,7 +8,7 @@ from typing import Any
 from backupd.model.api import JobList
 from backupd.model.jobs import JobView, LogLine
 from backupd.model.results import path_fields, shown
-from backupd.sizes import format_bytes, format_seconds
+from backupd.sizes import count, format_bytes, format_seconds
 from bkctl.render.check import check_lines
 from bkctl.render.free import free_lines
 from bkctl.render.once import once_lines
@@ -82,7 +82,7 @@ def show_lines(job: JobView) -> list[str]:
     progress = job.progress
     if progress is not None and job.finished_ns is None:
         lines.append(
-            f"  {progress['step']}: {progress['files_done']:,} files, {format_bytes(progress['bytes_done'])},"
+            f"  {progress['step']}: {count(progress['files_done'], 'file')}, {format_bytes(progress['bytes_done'])},"
             f" {format_bytes(progress['bytes_stored'])} stored"
         )
     if job.error is not None:

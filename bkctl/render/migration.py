@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from backupd.model.migration_words import LACKING
-from backupd.sizes import format_bytes
-from bkctl.text import count, escape
+from backupd.sizes import count, format_bytes
+from bkctl.text import escape
 
 _SHOWN = 10
 """Snapshots of which the new id is told."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from backupd.model.status import SetStatus, StatusReport
+from backupd.sizes import count
 from bkctl.render.status import ago
-from bkctl.text import count
 
 _MOST_NAMED = 3
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from backupd.model.places import is_place
-from backupd.sizes import format_bytes, format_seconds
+from backupd.sizes import count, format_bytes, format_seconds
 from bkctl.render.figures import common_reason, counted, joined, kind_lines, problem_lines
 from bkctl.render.migration import migration_lines
 from bkctl.render.retention import left_words
-from bkctl.text import count, escape, moment
+from bkctl.text import escape, moment
 
 _SEALED_WITH = {
     "default": "encrypted with a new random key",
@@ -69,16 +69,18 @@ def _run_lines(run: Mapping[str, Any], is_dry: bool) -> list[str]:
             format_seconds(run.get("seconds", 0.0)),
         ]
     )
-    end = _left_out(files, problems)
+    named = problem_lines(problems)
+    if is_first and problems.get("count", 0) == files.get("left_out", 0) and common_reason(problems):
+        named = []
+    end = _left_out(files, problems, "" if named else common_reason(problems))
     head = "Dry run, nothing stored: " if is_dry else ""
     lines = [f"{head}{run.get('set') or 'no set'}: {facts}{end}."]
     if run.get("incomplete"):
         lines.append("Stopped before the end: what is stored stays, the next run goes on from there.")
-    if not is_first or problems.get("count", 0) != files.get("left_out", 0) or not common_reason(problems):
-        lines += problem_lines(problems)
+    lines += named
     lines += kind_lines(problems)
     lines += [
-        f"  {destination['name']}: {destination['verdict']}: {_message(destination['error'])}"
+        f"  {destination['name']}: {destination['verdict']}: {_of_place(destination)}"
         for destination in run.get("destinations", [])
         if destination.get("error")
     ]
@@ -116,6 +118,11 @@ def _retention_lines(destination: Mapping[str, Any]) -> list[str]:
     return [*lines, f"  Their space comes back with: bkctl free {words}"] if done["dropped"] else lines
 
 
+def _of_place(destination: Mapping[str, Any]) -> str:
+    """Its error, its name said once."""
+    return _message(destination["error"]).removeprefix(f"{destination['name']}: ")
+
+
 def _message(error: object) -> str:
     """What went wrong at a destination, as a person reads it."""
     message = error.get("message", error) if isinstance(error, Mapping) else error
@@ -139,8 +146,8 @@ def _changes(run: Mapping[str, Any], is_dry: bool) -> str:
     return f" ({changes or 'nothing changed'})"
 
 
-def _left_out(files: Mapping[str, Any], problems: Mapping[str, Any]) -> str:
+def _left_out(files: Mapping[str, Any], problems: Mapping[str, Any], reason: str) -> str:
     left_out, met = files.get("left_out", 0), problems.get("count", 0)
     if left_out:
-        return f"; {left_out:,} left out{common_reason(problems) if met else ' by rule'}"
-    return f"; {counted(met, 'problem')}{common_reason(problems)}" if met else ""
+        return f"; {left_out:,} left out{reason if met else ' by rule'}"
+    return f"; {counted(met, 'problem')}{reason}" if met else ""

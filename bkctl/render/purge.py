@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from backupd.sizes import format_bytes
+from backupd.sizes import count, format_bytes
 from bkctl.render.figures import joined
-from bkctl.text import count, escape, moment, table
+from bkctl.text import escape, moment, table
 
 _MOST_SNAPSHOTS = 20
 

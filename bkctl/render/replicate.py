@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from backupd.model.sets import SetText
-from backupd.sizes import format_bytes, format_seconds
+from backupd.sizes import count, format_bytes, format_seconds
 from bkctl.render.figures import counted, joined
-from bkctl.text import count, escape
+from bkctl.text import escape
 
 _MOST_FILES = 10
 

@@ -9,8 +9,7 @@ import msgspec
 
 from backupd.model.reports import Report, ReportStatus
 from backupd.model.status import CopyStatus, SetStatus
-from backupd.sizes import format_bytes, format_seconds
-from bkctl import text
+from backupd.sizes import count, format_bytes, format_seconds
 from bkctl.render.forecast import full_soon, growth_text
 from bkctl.render.markup import word
 from bkctl.render.report_charts import copy_charts, day_strips, days_a_bar
@@ -160,7 +159,7 @@ def _tiles(
     ]
     tiles = [
         (f"{figures.jobs:,}", f"{'job' if figures.jobs == 1 else 'jobs'} in this time"),
-        (_percent(good, ended), f"of {text.count(ended, 'backup')} {_were(ended)} good") if ended else None,
+        (_percent(good, ended), f"of {count(ended, 'backup')} {_were(ended)} good") if ended else None,
         (format_bytes(held), "stored now") if held else None,
         (growth_text(sum(rates)) or "", "is how it grows") if rates else None,
         (format_bytes(moved), "more than at its begin") if held and not rates and moved > 0 else None,

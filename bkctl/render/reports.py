@@ -9,14 +9,14 @@ import msgspec
 
 from backupd.model.reports import OneReport, Report, ReportPage, ReportStatus
 from backupd.model.status import SetStatus
-from backupd.sizes import format_bytes, format_seconds
+from backupd.sizes import count, format_bytes, format_seconds
 from bkctl.render import areas, forecast
 from bkctl.render.figures import by_kind, joined
 from bkctl.render.jobs import log_document, log_line
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
 from bkctl.render.times import shown as shown_time
-from bkctl.text import clip, count
+from bkctl.text import clip
 
 WORDS: dict[ReportStatus, str] = {
     "completed": "completed",

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from backupd.model.streams import ALL_DATABASES
-from backupd.sizes import format_bytes, format_seconds
+from backupd.sizes import count, format_bytes, format_seconds
 from bkctl.render.figures import joined, problem_lines
-from bkctl.text import count, moment
+from bkctl.text import moment
 
 
 def restore_lines(result: Mapping[str, Any]) -> list[str]:

@@ -10,10 +10,11 @@ import msgspec
 from backupd.model.api import SetView
 from backupd.model.retention import joined_plan, policy_of
 from backupd.model.retention_words import meaning, policy_words
+from backupd.sizes import count
 from backupd.store_errors import error_of
 from bkctl.runs import rank
 from bkctl.session import Reply, described
-from bkctl.text import count, escape, moment, table
+from bkctl.text import escape, moment, table
 
 _SOME = "destination.some"
 

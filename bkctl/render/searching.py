@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from backupd.sizes import format_bytes
+from backupd.sizes import count, format_bytes
 from bkctl.render.table import table
-from bkctl.text import count, escape
+from bkctl.text import escape
 
 _MOST_LINES = 3
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from backupd.model.api import DestinationView
 from backupd.model.jobs import JobView
-from backupd.sizes import format_bytes, format_seconds
+from backupd.sizes import count, format_bytes, format_seconds
 from bkctl.render.destinations import place_line
 from bkctl.session import Reply
-from bkctl.text import count, escape
+from bkctl.text import escape
 
 _MOST_PROBLEMS = 10
 

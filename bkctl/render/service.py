@@ -6,11 +6,12 @@ import os
 import shlex
 from typing import Any
 
+from backupd.sizes import count
 from bkctl.render.times import rfc3339, shown
 from bkctl.service.installing import Change
 from bkctl.service.scope import Scope, linger_file, user_name
 from bkctl.service.standing import Stands
-from bkctl.text import count, pairs
+from bkctl.text import pairs
 
 
 def change_document(scope: Scope, change: Change, dry_run: bool) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def _state(found: Stands) -> str:
     standing = found.standing
     assert standing is not None
     parts: list[str] = [standing.activity]
-    parts += [f"restarted {standing.restarts} times by itself"] * bool(standing.restarts)
+    parts += [f"restarted {count(standing.restarts, 'time')} by itself"] * bool(standing.restarts)
     parts += ["starts when somebody asks"] * (standing.listens and standing.activity == "stopped")
     parts += [standing.status] * bool(standing.status)
     return "; ".join(parts)

@@ -6,9 +6,9 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
-from backupd.sizes import format_bytes
+from backupd.sizes import count, format_bytes
 from bkctl.render.info import fact_lines
-from bkctl.text import count, moment, table
+from bkctl.text import moment, table
 
 _KIND_BITS = {
     "file": stat.S_IFREG,
@@ -81,6 +81,6 @@ def _remarks(snapshot: Mapping[str, Any]) -> str:
     tags = [f"{key}={value}" for key, value in (snapshot.get("tags") or {}).items()]
     words = ["incomplete"] * bool(snapshot.get("incomplete")) + ["pinned"] * bool(snapshot.get("pinned"))
     lost = snapshot.get("lost")
-    words += [f"{lost['files']:,} files lost"] if lost else []
+    words += [f"{count(lost['files'], 'file')} lost"] if lost else []
     words += [f"{count(snapshot.get('purged_paths', 0), 'path')} purged"] * bool(snapshot.get("purged_paths"))
     return " ".join(words + tags)

@@ -10,12 +10,12 @@ import msgspec
 from backupd.model.jobs import JobKind
 from backupd.model.quotas import AccountUse
 from backupd.model.status import CopyStatus, Coverage, Grade, QuotaUse, RunFact, SetStatus, StatusReport, Underway
-from backupd.sizes import format_bytes, parse_duration
+from backupd.sizes import count, format_bytes, parse_duration
 from bkctl.render import areas, forecast
 from bkctl.render.given_up import given_up_text, ways_to_see
 from bkctl.render.table import table
 from bkctl.render.times import rfc3339
-from bkctl.text import clip, count, moment
+from bkctl.text import clip, moment
 
 OK, WARNING, CRITICAL, UNKNOWN = 0, 1, 2, 3
 """Exit codes of a Nagios plugin."""
@@ -100,7 +100,7 @@ def ago(seconds: int) -> str:
 
 def _row(one: SetStatus, copy: CopyStatus, now_ns: int) -> list[str]:
     verified = (now_ns - copy.verified_ns) // 1_000_000_000 if copy.verified_ns is not None else None
-    state = copy.verdict.upper() if copy.verdict in ("overdue", "damaged") else copy.verdict
+    state = copy.verdict.upper() if copy.verdict in ("overdue", "damaged") else _unalarming(copy)
     if one.owner is not None:
         state = f"of {clip(one.owner, _NAME_CELLS)}"
     if copy.seeding_ns is not None:
@@ -116,6 +116,16 @@ def _row(one: SetStatus, copy: CopyStatus, now_ns: int) -> list[str]:
         ago(verified) + " ago" if verified is not None else "never",
         state,
     ]
+
+
+def _unalarming(copy: CopyStatus) -> str:
+    """The verdict; where no age is asked of it, first that there is nothing there, and why."""
+    run = copy.last_run
+    if copy.verdict != "unchecked" or copy.snapshot is not None:
+        return copy.verdict
+    if run is None:
+        return "never backed up"
+    return run.state.replace("_", " ") if run.exit else "nothing stored"
 
 
 def _next_text(one: SetStatus, now_ns: int) -> str:
@@ -189,7 +199,8 @@ def _coverage_lines(one: SetStatus, copy: CopyStatus) -> Iterator[str]:
         oldest = f"the oldest read {covered.oldest[:10]}" if covered.oldest is not None else (
             f"{format_bytes(covered.never_bytes)} never read"
         )
-        yield f"{one.set} on {copy.destination}: {share:.0%} verified in the last {covered.days} days, {oldest}"
+        within = f"in the last {count(covered.days, 'day')}"
+        yield f"{one.set} on {copy.destination}: {share:.0%} verified {within}, {oldest}"
 
 
 def _quota_lines(sets: Sequence[SetStatus]) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from backupd.errors import BackupError, ConflictError, NotFoundError
 from backupd.model.status import Finding
+from backupd.sizes import count
 from bkctl.daemon_client import DaemonClient
 from bkctl.service.files import differences
 from bkctl.service.installing import PROGRAM, manager_of, variables_of, warnings_of
@@ -74,7 +75,7 @@ def _of_boot(standing: Standing, install: str) -> Finding:
 def _of_run(scope: Scope, standing: Standing) -> Finding:
     whose = "" if scope.is_system else "--user "
     if standing.activity == "failed":
-        message = f"it failed, restarted {standing.restarts} times"
+        message = f"it failed, restarted {count(standing.restarts, 'time')}"
         mend = f"journalctl {whose}-e -u backupd says why; then: bkctl daemon start {scope.option}"
         return Finding(check="service", verdict="wrong", message=message, mend=mend)
     if standing.activity == "stopped" and not standing.listens:

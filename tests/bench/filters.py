@@ -81,7 +81,7 @@ class _Reading(_Counting):
     """Takes what it is given for read."""
 
     def __init__(self, tally: Tally) -> None:
-        super().__init__(tally, None)
+        super().__init__(tally, None, {})
 
     def read(self, build: DirectoryBuild, piece: Slice, index: int, seen: object, row: object) -> None:
         """An entry of no content."""

@@ -93,6 +93,7 @@ def _half(channel: Client, _order: orders.Order, _detail: str) -> None:
 def _partly(channel: Client, _order: orders.Order, detail: str) -> None:
     channel.send(events.Log(severity="warning", message="Permission denied", path=b"/etc/\xffshadow\n"))
     channel.send(events.Log(severity="information", message="told with -v", verbosity=1))
+    channel.send(events.Log(severity="warning", message="named with -v", path=b"/etc/one", verbosity=1))
     done = events.Done(exit_code=int(detail), result={"left": 1}, warnings=["one thing"], error=LOST)
     channel.send(done)
 

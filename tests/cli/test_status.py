@@ -202,6 +202,18 @@ def test_failed_run_is_a_warning_until_it_is_overdue(stored: Daemon) -> None:
             moved.rename(repo)
 
 
+def test_a_first_run_that_failed_is_called_so(empty: Daemon, tmp_path: Path) -> None:
+    """Else a set that never stored anything looks as one that only nobody asks anything of."""
+    empty.good("set", "create", "gone", "--source", tmp_path / "gone", "--to", tmp_path / "place")
+    try:
+        assert empty.bkctl("status").stdout.decode().splitlines()[1].endswith("  never backed up")
+        assert empty.bkctl("backup", "gone").returncode == 10
+        assert empty.bkctl("status").stdout.decode().splitlines()[1].endswith("  failed")
+        assert empty.good("status")["sets"][0]["destinations"][0]["verdict"] == "unchecked"
+    finally:
+        empty.good("set", "delete", "gone", "--yes")
+
+
 def test_the_message_at_log_in(stored: Daemon, empty: Daemon, tmp_path: Path) -> None:
     """Who logs in reads a line; more, only where something is wrong; and is never kept from it."""
 

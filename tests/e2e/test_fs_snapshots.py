@@ -69,6 +69,11 @@ def test_a_file_rewritten_during_the_run_comes_back_as_of_the_snapshot(top: Path
         assert (ended["exit"], ended["result"]["runs"][0]["files"]["seen"]) == (0, 1)
         assert restored(daemon, path) == b"frozen\n"
         assert (seen.read_text(), standing(top)) == ("after\n", [])
+        assert (daemon.json("backup", "home", "--dry-run")["exit"], standing(top)) == (0, [])
+        (tmp_path / "plain").mkdir()
+        make(daemon, tmp_path / "plain")
+        dry = daemon.json("backup", "home", "--dry-run")
+        assert (dry["exit"], dry["error"]["code"]) == (1, "source.no_fs_snapshot"), "as its run would end"
 
 
 def test_what_a_killed_daemon_left_is_gone_once_the_next_one_stands(top: Path, tmp_path: Path) -> None:

@@ -130,3 +130,5 @@ def test_where_none_can_be_made_the_option_says_what_then(machine: Machine) -> N
     document = machine.json(*words, "--fs-snapshot-fallback", "live")
     assert document["exit"] == 0
     assert any("read as it is" in warning for warning in document["warnings"])
+    dry = machine.json(*words, "--dry-run")
+    assert (dry["exit"], dry["error"]["code"]) == (1, "source.no_fs_snapshot"), "what is sure to fail a dry run says"

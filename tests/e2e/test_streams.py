@@ -99,6 +99,9 @@ def test_what_fails_is_left_out_and_all_else_stored(daemon: Daemon, tmp_path: Pa
     assert "no user" in told["nobody"]
     assert _names(daemon, "mixed") == {"good": 5}
     assert is_dead(int((tmp_path / "hung").read_text())), "what it had started went with it"
+    dry = daemon.json("backup", "mixed", "--dry-run")
+    found = [one["path"].rpartition("/")[2] for one in dry["result"]["runs"][0]["problems"]["first"]]
+    assert (dry["exit"], found) == (3, ["absent", "nobody"]), "what is sure to fail a dry run says"
     lines = daemon.good("job", "log", run["job"])["lines"]
     heard = {n: [x["message"] for x in lines if x["message"].startswith(f"{n}: ")] for n in ("good", "loud")}
     assert heard["good"][:2] == ["good: \\x1b[31mred", "good: 1"]
@@ -129,9 +132,18 @@ def test_nothing_of_a_command_outlives_it_and_who_holds_its_output_fails_it(daem
 def test_the_last_good_version_stays_in_older_snapshots(daemon: Daemon) -> None:
     _apply(daemon, "alone", [_shell("data", "echo good")])
     daemon.good("backup", "alone")
-    _apply(daemon, "alone", [_shell("data", "echo bad; exit 1")])
+    _apply(daemon, "alone", [_shell("data", "echo bad; echo what is wrong >&2; exit 1")])
     document = daemon.json("backup", "alone")
     assert (document["exit"], document["error"]["code"]) == (1, "source.stream_failed"), document
+    shown = daemon.bkctl("backup", "alone")
+    assert (shown.stdout, shown.stderr.count(b"what is wrong")) == (b"", 1), shown
+    assert b"bkctl job log alone@latest" in shown.stderr
+    log = [line["message"] for line in daemon.good("job", "log", "alone@latest")["lines"]]
+    assert "data: what is wrong" in log
+    assert "ended what an earlier run left: it had come to no checkpoint" in log, "what goes is not silent"
+    _apply(daemon, "alone", [{"name": "data", "run": ["no-such-program-here"]}])
+    dry = daemon.json("backup", "alone", "--dry-run")
+    assert (dry["exit"], dry["error"]["code"]) == (1, "source.stream_failed"), dry
     assert len(daemon.good("snapshot", "list", "alone")["snapshots"]) == 1
     assert _names(daemon, "alone") == {"data": 5}
     daemon.good("check", "alone", "--crc")
@@ -257,6 +269,11 @@ def test_streams_are_edited_shown_and_never_go_back_to_the_root(daemon: Daemon, 
     assert refused["exit"] == 2, refused
     refused = daemon.json("restore", "edited", "--into-database", "x", "--overwrite", "always")
     assert (refused["exit"], "--overwrite does not go with" in refused["error"]["message"]) == (2, True), refused
+    refused = daemon.json("restore", "edited", "--into-database", "x", "--to", tmp_path / "out")
+    assert (refused["exit"], "--to does not go with --into-database" in refused["error"]["message"]) == (2, True)
+    assert not (tmp_path / "out").exists()
+    refused = daemon.json("restore", "edited", "--into-database", "x")
+    assert (refused["exit"], refused["error"]["hint"]) == (2, "bkctl snapshot ls edited shows what it holds"), refused
     refused = daemon.json("restore", "edited", "/.streams/disk", "--into-database", "x")
     assert (refused["exit"], "no dump of a database" in refused["error"]["message"]) == (2, True), refused
 
@@ -281,10 +298,23 @@ def test_files_of_a_running_database_are_warned_of(daemon: Daemon, tmp_path: Pat
     assert not [one for one in told if "l.db" in one]
 
 
-_NO_STREAMS = ("a", "=system", "a=system:x", "a=postgresql", "a=postgresql:", "a=run:x", "a=mysql:-x")
+_NO_STREAMS = {
+    "a": "names it",
+    "=system": "names it",
+    "a=system:x": "a=system",
+    "a=postgresql": "a=postgresql:DB",
+    "a=postgresql:": "a=postgresql:DB",
+    "a=postgre:x": "mean postgresql?",
+    "a=MariaDB:x": "mean mariadb?",
+    "a=foo:x": "sqlite:PATH",
+    "a=run:x": "bkctl set apply",
+    "a=mysql:-x": "",
+}
 
 
 @pytest.mark.parametrize("word", _NO_STREAMS)
 def test_a_word_that_is_no_stream_is_refused(daemon: Daemon, tmp_path: Path, word: str) -> None:
     document = daemon.json("set", "create", "never", "--stream", word, "--to", tmp_path / "place")
-    assert document["exit"] == 2, document
+    assert (document["exit"], _NO_STREAMS[word] in document["error"]["hint"]) == (2, True), document
+    if word != "a=mysql:-x":
+        assert str(tmp_path) not in daemon.bkctl("destination", "list").stdout.decode(), "it is left by nothing"

@@ -307,8 +307,12 @@ def test_where_none_can_be_made_the_set_says_what_then(scene: Scene, monkeypatch
     plain = scene.bench.above / "plain"
     plain.mkdir()
     both = [bytes(scene.bench.source), bytes(plain)]
-    with pytest.raises(FsSnapshotError, match="which has no snapshots"):
+    with pytest.raises(FsSnapshotError, match="which has no snapshots") as refused:
         scene.run(sources=both)
+    assert "--fs-snapshot off" in refused.value.hint
+    with pytest.raises(FsSnapshotError, match="which has no snapshots"):
+        scene.run("look", sources=both)
+    assert (scene.run("look"), scene.standing(), scene.records.jobs()) == ([], [], []), "a look makes none"
     assert scene.standing() == []
     with scene.made(sources=both, fallback="live") as grafts:
         assert [one.path for one in grafts] == [bytes(scene.bench.source)]

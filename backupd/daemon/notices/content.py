@@ -24,7 +24,7 @@ from backupd.model.status import CopyStatus, SetStatus
 from backupd.model.striking import strike
 from backupd.rules.names import NAME_LIMIT, short
 from backupd.rules.notice_rules import shown
-from backupd.sizes import format_seconds
+from backupd.sizes import count, format_seconds
 
 _MOST_TEXT, MOST_TITLE = 600, 150
 _MOST_LINES = 20
@@ -150,10 +150,10 @@ def of_digest(
 ) -> NoticeContent:
     """Of what happened between two times. jobs: set's id, state and how many of its jobs ended so."""
     counted: dict[str, dict[str, int]] = {one.id: {} for one in sets}
-    for set_id, state, count in jobs:
+    for set_id, state, number in jobs:
         kind = _COUNTED.get(_EVENTS[state]) if state in _EVENTS else None
         if set_id in counted and kind is not None:
-            counted[set_id][kind] = counted[set_id].get(kind, 0) + count
+            counted[set_id][kind] = counted[set_id].get(kind, 0) + number
     lines = [
         DigestLine(
             set=as_name(one.set),
@@ -166,8 +166,8 @@ def of_digest(
     bad = [line for line in lines if needs_look(line)]
     good = sum(line.good + line.warned for line in lines)
     runs = sum(sum(counts.values()) for counts in counted.values())
-    told = f"{len(bad)} of {len(lines)} sets need a look" if bad else f"all {len(lines)} sets are well"
-    told = told if lines else "there is no set"
+    told = _stand(len(bad), len(lines))
+    good_runs = f"{good} of {count(runs, 'run')} {'was' if runs == 1 else 'were'} good"
     since, until = (minute_of(one, place) for one in times_ns)
     commands = [NoticeCommand(purpose="See how all sets stand", command="bkctl status")]
     commands += [
@@ -180,7 +180,7 @@ def of_digest(
         host=place.host,
         time=time_of(times_ns[1], place),
         title=one_line(f"Backups of {place.host}: {told}", MOST_TITLE),
-        summary=f"From {since} to {until}: {good} of {runs} runs were good; {told}.",
+        summary=f"From {since} to {until}: {good_runs}; {told}.",
         started=time_of(times_ns[0], place),
         finished=time_of(times_ns[1], place),
         digest=lines[:_MOST_SETS],
@@ -377,3 +377,12 @@ def time_of(time_ns: int, place: Place) -> str:
 def minute_of(time_ns: int, place: Place) -> str:
     """A time of the zone of the place, as sentences have it."""
     return time_of(time_ns, place)[:16].replace("T", " ")
+
+
+def _stand(bad: int, all_of_them: int) -> str:
+    """How sets stand, in words."""
+    if not all_of_them:
+        return "there is no set"
+    if bad:
+        return f"{bad} of {count(all_of_them, 'set')} {'needs' if bad == 1 else 'need'} a look"
+    return "the one set is well" if all_of_them == 1 else f"all {all_of_them} sets are well"

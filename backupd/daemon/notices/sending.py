@@ -28,6 +28,7 @@ from backupd.model.notice_orders import Letter
 from backupd.model.notices import MAIL, ContactText, NoticeContent
 from backupd.rules.notice_rules import contacts_at, keeps_order, pause_seconds, shown
 from backupd.settings.mail import MailSettings
+from backupd.sizes import count
 from backupd.wire.malformed import MALFORMED
 
 _MAIL = "mail"
@@ -219,7 +220,7 @@ class Sending:
                     break
                 except TimeoutError:
                     child.kill()
-                    yield f"nothing was heard of it for {int(most_seconds // 60)} minutes"
+                    yield f"nothing was heard of it for {count(int(most_seconds // 60), 'minute')}"
                     break
                 if isinstance(event, Item) and isinstance(event.item.get("id"), int):
                     yield event.item

@@ -26,6 +26,7 @@ from backupd.operations.places import AHEAD_NS, OpenPlace
 from backupd.repository.index_loading import LoadedIndex
 from backupd.repository.records import Records
 from backupd.settings.directories import Directories, ensure
+from backupd.sizes import count
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
 from backupd.state_errors import translated
@@ -275,9 +276,9 @@ def end_dead(
     state = read_journal(path)
     sessions = records.sessions()
     if state is not None:
-        count = recover_blocks(records, tables, state, records.gc_state().absent)
-        if count:
-            context.tell("information", f"{count} blocks of an interrupted run are used", verbosity=1)
+        found = recover_blocks(records, tables, state, records.gc_state().absent)
+        if found:
+            context.tell("information", f"used of an interrupted run: {count(found, 'block')}", verbosity=1)
         if state.checkpoint is not None:
             adopt_part(state.session.cache_path.removesuffix(".part"), state.checkpoint.cache_bytes)
         session = state.session.session
@@ -286,6 +287,8 @@ def end_dead(
         partial = end_dead_session(records, session, name, now_ns, who.host_id, numbers=numbers)
         if partial is not None:
             context.tell("information", "the last run was interrupted; this one goes on from its last checkpoint")
+        else:
+            context.tell("information", "ended what an earlier run left: it had come to no checkpoint", verbosity=1)
         ended.append(session)
         try:
             os.unlink(path)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
 from backupd.cache.file_cache import FileCacheWriter, Row, open_cache
 from backupd.errors import DamagedCacheError, DamageError, ObjectMissingError
 from backupd.model import events
+from backupd.model.orders import BackupOrder
 from backupd.model.results import Problem
 from backupd.operations.backup import summary
 from backupd.operations.backup.basing import Base, cache_path
@@ -20,6 +21,7 @@ from backupd.operations.backup.lineage import is_read_by, lineage_of, tell_stale
 from backupd.operations.backup.opening import OpenedForWriting
 from backupd.operations.backup.sampling import Samples
 from backupd.operations.backup.setting import SetUse
+from backupd.operations.backup.stream_files import faults_of, none_stored
 from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk import TreeWalk
 from backupd.operations.backup.walk_telling import tell_walk
@@ -37,8 +39,9 @@ _NO_NODE = bytes(32)
 class _Counting:
     """Reads nothing: a file that would be read is counted."""
 
-    def __init__(self, tally: Tally, samples: Samples | None) -> None:
-        self._tally, self._samples = tally, samples
+    def __init__(self, tally: Tally, samples: Samples | None, faults: Mapping[bytes, str]) -> None:
+        """faults: of streams that can't be had."""
+        self._tally, self._samples, self._faults = tally, samples, faults
 
     def link_group(self, stat: os.stat_result, directory: bytes, name: bytes) -> bytes | None:
         """Nothing is stored, so no name needs a group."""
@@ -73,7 +76,12 @@ class _Counting:
             self._tally.changed_file_bytes += seen.stat.st_size
 
     def read_stream(self, build: DirectoryBuild, piece: Slice, index: int, seen: Seen, row: Row | None) -> None:
-        """Count a stream as read; how much it would be, its last version says."""
+        """Count a stream as read, if its command can be started; how much it would be, its last version says."""
+        if seen.name in self._faults:
+            path = build.path.rstrip(b"/") + b"/" + seen.name
+            self._tally.problem(path, "unreadable", self._faults[seen.name])
+            self._tally.fail(path, b"", self._faults[seen.name])
+            return
         size = decode(row.entry).size if row is not None and row.entry else 0
         self._tally.read_bytes += size
         self._tally.new += row is None
@@ -82,17 +90,32 @@ class _Counting:
 
 
 def run(
-    context: JobContext, opened: OpenedForWriting, use: SetUse, missing: list[Problem], samples: Samples | None = None
+    context: JobContext,
+    opened: OpenedForWriting,
+    use: SetUse,
+    missing: list[Problem],
+    samples: Samples | None = None,
+    order: BackupOrder | None = None,
 ) -> events.Done:
-    """Walk and count. samples: sees each file that would be read."""
+    """Walk and count. samples: sees each file that would be read. order: whose streams' commands are looked for.
+
+    Raises StreamError where the set has nothing but streams, and none of them can be had.
+    """
     began_ns = context.clock.now_ns()
+    faults = faults_of(order.streams, context) if order is not None else {}
+    if order is not None and faults and len(faults) == len(order.streams) and not order.sources:
+        raise none_stored([f"{os.fsdecode(name)}: {fault}" for name, fault in faults.items()], use.name)
     base = _base(opened.place, use)
+
+    def counting(tally: Tally) -> _Counting:
+        return _Counting(tally, samples, faults)
+
     try:
-        tally = _count(context, use, base, missing, began_ns, samples)
+        tally = _count(context, use, base, missing, began_ns, counting)
     except DamagedCacheError as error:
         context.warn(f"{error.message}; as if every file were read")
         base.forget_caches()
-        tally = _count(context, use, base, missing, began_ns, samples)
+        tally = _count(context, use, base, missing, began_ns, counting)
     finally:
         base.forget_caches()
     exit_code = 3 if tally.beyond else 0
@@ -126,10 +149,15 @@ def _any_entries(_: bytes, names: Collection[bytes]) -> dict[bytes, bytes]:
 
 
 def _count(
-    context: JobContext, use: SetUse, base: Base, missing: list[Problem], began_ns: int, samples: Samples | None
+    context: JobContext,
+    use: SetUse,
+    base: Base,
+    missing: list[Problem],
+    began_ns: int,
+    counting: Callable[[Tally], _Counting],
 ) -> Tally:
     def tell(problem: Problem, severity: events.Severity) -> None:
-        context.tell(severity, problem.message, path=problem.path, verbosity=int(severity == "information"))
+        context.tell(severity, problem.message, path=problem.path, verbosity=1)
 
     tally = Tally(tell, context.warn, FileStates(None, context.warn), use.rules.tolerances)
     for problem in missing:
@@ -140,7 +168,7 @@ def _count(
         tools = BuildTools(_NO_NODE, lambda _: _NO_NODE, writer, lambda build: walk.finished(build))  # noqa: PLW0108
         caches = base.to_caches(use)
         tell_stale(context, caches, tally)
-        walk = TreeWalk(tools, use.rules, caches, _Counting(tally, samples), tally, began_ns)
+        walk = TreeWalk(tools, use.rules, caches, counting(tally), tally, began_ns)
         for _ in walk.run():
             context.cancel.check()
             context.progress(

@@ -26,6 +26,7 @@ from backupd.operations.failover import on_one_member
 from backupd.operations.places import closed, remove_dead_temporaries, split_place
 from backupd.repository import identity
 from backupd.settings.writer_mark import WriterMark
+from backupd.sizes import count
 
 
 class Places:
@@ -144,7 +145,10 @@ class Places:
         """Remove temporary files of writers of this state that were killed, and finish what a killed maker began."""
         text_id = opened.place.repository.text_id
         identity.complete_twins(opened.whole, text_id)
-        remove_dead_temporaries(mark, opened.whole, text_id)
+        removed = remove_dead_temporaries(mark, opened.whole, text_id)
+        if removed:
+            text = f"removed {count(removed, 'temporary file')} that killed jobs left in {opened.whole.shown}"
+            self.context.tell("information", text, verbosity=1)
         opened.whole.remove_empty_folders(f"{text_id}/sessions")
         state, data = self.context.directories.state, self.context.directories.data
         own = [state, *(os.path.join(state, name) for name in ("journals", "seen")), os.path.join(data, "keys")]

@@ -41,7 +41,7 @@ from backupd.operations.backup.sudden_drop import sudden_drop
 from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk_telling import tell_walk
 from backupd.operations.context import JobContext, error_fields
-from backupd.operations.fs_snapshots.of_once import reading_from, remove_leftovers
+from backupd.operations.fs_snapshots.of_once import look, reading_from, remove_leftovers
 from backupd.operations.places import split_place
 from backupd.operations.run_as import rights_to_read
 from backupd.settings.lock import FOREVER, SetLock
@@ -93,7 +93,8 @@ def _run_locked(places: Places, use: SetUse, session_id: bytes, missing: list[Pr
         use, missing = followed(order, context, use, missing)
         places.forget_kept(use)
         if order.dry_run:
-            return dry_run.run(context, places.first, use, missing)
+            look(order, context, use)
+            return dry_run.run(context, places.first, use, missing, order=order)
         with reading_from(order, context, use, session_id) as held:
             return _run_held(places, held, session_id, missing)
 

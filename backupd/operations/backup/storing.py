@@ -18,7 +18,7 @@ from backupd.operations.backup.parts import Parts
 from backupd.operations.backup.reading import FileReading, StorePolicy
 from backupd.operations.backup.setting import SetUse
 from backupd.operations.backup.stored_rows import entries_in, small_files_bare
-from backupd.operations.backup.stream_files import StreamFiles
+from backupd.operations.backup.stream_files import StreamFiles, none_stored
 from backupd.operations.backup.tally import Tally
 from backupd.operations.backup.walk import TreeWalk
 from backupd.operations.context import JobContext
@@ -28,7 +28,6 @@ from backupd.repository.reader import ChunkReader
 from backupd.repository.spool import Spool
 from backupd.repository.workforce import default_count
 from backupd.settings.directories import ensure
-from backupd.store_errors import StreamError
 
 _NOT = bytes([1]) + bytes(255)
 _SPOOL_BYTES = 8 << 30
@@ -134,11 +133,7 @@ class Storing:
         """Raise StreamError where the set has nothing but streams, and none of them gave anything to keep."""
         streams = self._streams
         if streams is not None and not streams.stored and not self._order.sources:
-            more = f", and {len(streams.failed) - 1} more" * bool(streams.failed[1:])
-            raise StreamError(
-                f"no stream could be stored: {streams.failed[0]}{more}",
-                hint="there is no new snapshot; what earlier ones hold stays",
-            )
+            raise none_stored(streams.failed, self._order.set_name)
 
     def close(self) -> None:
         """Stop commands, workers and uploader; leave the source."""

@@ -36,6 +36,31 @@ _LEAST_BYTES = 256 << 20
 class of chunks would find none of those of the last version."""
 
 
+def none_stored(failed: list[str], set_name: str | None) -> StreamError:
+    """What a run ends with of whose streams none could be stored, and that has nothing else."""
+    more = f", and {len(failed) - 1} more" * bool(failed[1:])
+    return StreamError(
+        f"no stream could be stored: {failed[0]}{more}",
+        hint=f"what earlier snapshots hold stays; bkctl job log {set_name}@latest has all that was said",
+    )
+
+
+def faults_of(orders: list[StreamOrder], context: JobContext) -> dict[bytes, str]:
+    """Why commands can't be started, by the streams' names, as far as that is known before they are."""
+    faults = {}
+    for order in orders:
+        try:
+            dump_command(order, context.directories.temporary, context.environ.get("PATH", "")).close()
+        except StreamError as error:
+            faults[os.fsencode(order.text.name)] = reason_of(error)
+    return faults
+
+
+def reason_of(error: StreamError) -> str:
+    """As a problem of the stream."""
+    return f"{error.message}; {error.hint}" if error.hint else error.message
+
+
 def seen_streams(names: list[bytes], now_ns: int) -> list[Seen]:
     """What a walk finds in the directory of streams; names: in byte order."""
     return [Seen(name, stat_of(modes.S_IFREG | 0o600, 0, now_ns)) for name in names]
@@ -141,7 +166,7 @@ class _Stream:
                 raise AssertionError("a new FIFO can be written to")
             self._process.start(stdout=fifo.write_fd)
         except StreamError as error:
-            self._fail(f"{error.message}; {error.hint}" if error.hint else error.message)
+            self._fail(reason_of(error))
             return
         except OSError as error:
             self._fail(f"no way for its output: {error.strerror}")

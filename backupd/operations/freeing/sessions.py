@@ -17,6 +17,7 @@ from backupd.repository.records import Posted
 from backupd.rules import moments, names
 from backupd.settings.directories import ensure
 from backupd.settings.lock import SetLock
+from backupd.sizes import count
 from backupd.snapshot import naming
 
 SILENT_SECONDS = 6 * 3600
@@ -134,4 +135,6 @@ class Sessions:
 
 def _duration(seconds: float) -> str:
     hours = int(seconds // 3600)
-    return f"{hours // 24} days" if hours >= 48 else f"{hours} hours" if hours else f"{int(seconds // 60)} minutes"
+    if hours >= 48:
+        return count(hours // 24, "day")
+    return count(hours, "hour") if hours else count(int(seconds // 60), "minute")

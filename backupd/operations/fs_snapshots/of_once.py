@@ -35,7 +35,30 @@ def reading_from(order: BackupOrder, context: JobContext, use: SetUse, session_i
         yield use
         return
     records, job_id = Records(context.directories.state, of_once=True), f"j{session_id.hex()}"
-    wanted = FsSnapshotOrder(
+    wanted = _wanted(order, use, job_id)
+    environ, clock = context.environ, context.clock
+    making = kinds_of(SystemPrograms(environ, clock, context.cancel), records.mounts)
+    # What is removed is removed to its end, whoever cancels.
+    removing = Removing(context, records, kinds_of(SystemPrograms(environ, clock), records.mounts))
+    try:
+        with closing(Grafts(Making(wanted, context, records, making).run(), context.source_rights)) as grafts:
+            use.rules.choosing.read_at = grafts.opened
+            yield msgspec.structs.replace(use, rules=msgspec.structs.replace(use.rules, grafts=grafts))
+    finally:
+        removing.job(job_id)
+
+
+def look(order: BackupOrder, context: JobContext, use: SetUse) -> None:
+    """Raise BackupError where a run of `once` could not make its snapshots, as far as that is known before."""
+    if order.fs_snapshot == "off":
+        return
+    records = Records(context.directories.state, of_once=True)
+    kinds = kinds_of(SystemPrograms(context.environ, context.clock, context.cancel), records.mounts)
+    Making(msgspec.structs.replace(_wanted(order, use, ""), verb="look"), context, records, kinds).run()
+
+
+def _wanted(order: BackupOrder, use: SetUse, job_id: str) -> FsSnapshotOrder:
+    return FsSnapshotOrder(
         place="",
         verb="make",
         kind=order.fs_snapshot,
@@ -49,13 +72,3 @@ def reading_from(order: BackupOrder, context: JobContext, use: SetUse, session_i
         filter_words=order.filter_words,
         run_as=order.run_as,
     )
-    environ, clock = context.environ, context.clock
-    making = kinds_of(SystemPrograms(environ, clock, context.cancel), records.mounts)
-    # What is removed is removed to its end, whoever cancels.
-    removing = Removing(context, records, kinds_of(SystemPrograms(environ, clock), records.mounts))
-    try:
-        with closing(Grafts(Making(wanted, context, records, making).run(), context.source_rights)) as grafts:
-            use.rules.choosing.read_at = grafts.opened
-            yield msgspec.structs.replace(use, rules=msgspec.structs.replace(use.rules, grafts=grafts))
-    finally:
-        removing.job(job_id)

@@ -44,12 +44,12 @@ from backupd.source.mounts import Mount, mount_at, read_mounts, shows
 
 
 def run(order: FsSnapshotOrder, context: JobContext) -> events.Done:
-    """Make, remove, or sweep. Raises BackupError."""
+    """Make, look, remove, or sweep. Raises BackupError."""
     records = Records(context.directories.state)
-    cancel = context.cancel if order.verb == "make" else None
+    cancel = context.cancel if order.verb in ("make", "look") else None
     programs = SystemPrograms(context.environ, context.clock, cancel)
     kinds = kinds_of(programs, records.mounts)
-    if order.verb == "make":
+    if order.verb in ("make", "look"):
         with rights_to_read(order.run_as) as context.source_rights:
             grafts = Making(expanded(order, context)[0], context, records, kinds).run()
         told = [msgspec.to_builtins(graft, builtin_types=(bytes,)) for graft in grafts]
@@ -144,8 +144,14 @@ class Making:
         self._grafts: dict[bytes, Graft] = {}
 
     def run(self) -> list[Graft]:
-        """Make all; where to read. What was made goes again where one can't be. Raises BackupError."""
+        """Make all; where to read. What was made goes again where one can't be. Raises BackupError.
+
+        Where the order is to look alone, there is nothing to read from.
+        """
         context, order = self._context, self._order
+        if order.verb == "look":
+            self._all([mount for mount in read_mounts() if not _is_snapshot(mount)])
+            return []
         context.step("make snapshots of file systems")
         for job_id in self._records.jobs():
             if any(order.set_id in one.name for one in self._known(job_id)):
@@ -193,7 +199,7 @@ class Making:
                 self._give_up(
                     FsSnapshotError(
                         f"{shown(sources[0])} lies on {mount.type}, which has {which}",
-                        hint=f"make none (fs_snapshot: off), {OR_LIVE}",
+                        hint=f"make none (--fs-snapshot off), {OR_LIVE}",
                     )
                 )
             elif mount.type not in PSEUDO_TYPES:
@@ -233,6 +239,8 @@ class Making:
         self._context.tell("information", f"no snapshot of {shown(path)} is made: it is left out", verbosity=1)
 
     def _target(self, kind: Kind, target: Target) -> None:
+        if self._order.verb == "look":
+            return
         made = self._places.get((kind.name, target.place))
         if made is None:
             order = self._order

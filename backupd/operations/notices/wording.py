@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from backupd.model.notices import DigestLine, NoticeContent, NoticeDestination
-from backupd.sizes import format_bytes
+from backupd.sizes import count, format_bytes
 
 _WIDTH = 76
 WORDS = {
@@ -49,7 +49,7 @@ def facts_of(content: NoticeContent) -> list[tuple[str, str]]:
         found.append(("New data", format_bytes(bytes_["new"])))
     if content.problem_count:
         kinds = _by_kind(content.facts.get("problem_kinds"))
-        found.append(("Problems", f"{content.problem_count:,} entries" + f": {kinds}" * bool(kinds)))
+        found.append(("Problems", count(content.problem_count, "entry", "entries") + f": {kinds}" * bool(kinds)))
     if tolerated := _by_kind(content.facts.get("problem_tolerated")):
         found.append(("Tolerated", tolerated))
     if content.job is not None:

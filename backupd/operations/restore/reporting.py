@@ -10,6 +10,7 @@ from backupd.operations.context import JobContext, error_fields
 from backupd.operations.restore.outcome import Outcome
 from backupd.operations.restore.survey import Survey
 from backupd.rules import moments
+from backupd.sizes import count
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
 
@@ -21,7 +22,7 @@ def report(
     if survey is not None:
         _take_over(context, outcome, survey)
     if outcome.changed_count:
-        context.warn(f"{outcome.changed_count:,} files changed while they were backed up and may mix two states")
+        context.warn(f"may mix two states: {count(outcome.changed_count, 'file')} changed during the backup")
     result: dict[str, Any] = {
         "set": snapshot.set_name,
         "host": snapshot.host_name,
@@ -48,4 +49,4 @@ def _take_over(context: JobContext, outcome: Outcome, survey: Survey) -> None:
         outcome.note(path, "damaged" if is_damage else "unwritable", message)
     outcome.same = survey.same_count
     if survey.more_steps:
-        context.warn(f"{survey.more_steps:,} more steps are not listed")
+        context.warn(f"not listed: {count(survey.more_steps, 'more step')}")

@@ -141,9 +141,10 @@ class _Mysql:
                 break
         begun = _BEGUN.search(head)
         if begun is not None and begun[1]:
+            stream = self._programs.order.text.name
             raise StreamError(
                 f"the dump goes where it came from, not into {self._name}: it was made with --databases",
-                hint="bkctl restore SET /.streams/NAME --strip --to DIR gives it back as a file; look into it",
+                hint=f"bkctl restore SET /.streams/{stream} --strip --to DIR gives it back as a file; look into it",
             )
         return chain([head], pieces)
 

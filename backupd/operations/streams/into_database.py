@@ -94,7 +94,9 @@ def _stream(order: RestoreOrder, snapshot: Snapshot) -> StreamOrder:
     if len(names) != 1:
         raise UsageError(
             f"{snapshot.set_name} holds {len(names) or 'no'} databases" + ": a path says which is meant" * bool(names),
-            hint=f"bkctl restore {snapshot.set_name} /.streams/NAME --into-database DB",
+            hint=f"bkctl restore {snapshot.set_name} /.streams/{names[0]} --into-database DB"
+            if names
+            else f"bkctl snapshot ls {snapshot.set_name} shows what it holds",
             context={"candidates": sorted(names)},
         )
     found = known.get(names[0])

@@ -57,8 +57,8 @@ class StreamProcess:
         self._is_unwanted = threading.Event()
         self._is_closed = threading.Event()
         self._tail = b""
-        # What is ours says only what is missing.
-        tell = context.warn if text.system else partial(context.tell, "information")
+        # What is ours says only what is missing; of others the failure has the end of it.
+        tell = context.warn if text.system else partial(context.tell, "information", verbosity=1)
         self._lines = Lines(lambda line: tell(f"{self.name}: {line}"))
         self._watcher: threading.Thread | None = None
 

@@ -59,8 +59,11 @@ def test_share_is_known_by_bytes_or_files_or_not_at_all() -> None:
 def test_a_log_gets_ten_lines_for_a_long_run_and_one_a_minute() -> None:
     """cron mails and journals are read by people."""
     sparse = Sparse()
-    seen = [Progress(step="s", bytes_done=n, bytes_total=1000, elapsed_seconds=n / 100) for n in range(1001)]
+    seen = [Progress(step="s", bytes_done=n, bytes_total=1000, elapsed_seconds=n / 10) for n in range(1001)]
     assert [p.bytes_done for p in seen if sparse.is_due(p)] == [100, 200, 300, 400, 500, 600, 700, 800, 900]
+    sparse = Sparse()
+    short = [Progress(step="s", bytes_done=n, bytes_total=1000, elapsed_seconds=n / 101) for n in range(1001)]
+    assert not [p for p in short if sparse.is_due(p)], "the result follows soon"
     sparse = Sparse()
     blind = [Progress(step="s", files_done=n, elapsed_seconds=float(n)) for n in range(200)]
     assert [p.files_done for p in blind if sparse.is_due(p)] == [60, 120, 180]

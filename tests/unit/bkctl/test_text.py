@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bkctl.text import clip, count, escape, moment, pairs, table, width
+from backupd.sizes import count
+from bkctl.text import clip, escape, moment, pairs, table, width
 
 
 def test_names_can_not_control_the_terminal() -> None:

@@ -59,7 +59,7 @@ def test_of_many_sets_the_last_one_that_fails_is_told() -> None:
     sets = [a_set(name=f"s{n}", identity=f"b{n}") for n in range(300)]
     jobs = [*((one.id, "completed", 1) for one in sets[:-1]), ("b299", "failed", 2)]
     found = content.of_digest(jobs, sets, "digest", PLACE, (NOW_NS, NOW_NS))
-    assert "1 of 300 sets need a look" in found.summary
+    assert "1 of 300 sets needs a look" in found.summary
     assert "299 of 301 runs were good" in found.summary
     assert (found.digest[0].set, found.digest[0].failed) == ("s299", 2)
     assert len(found.digest) == 200

@@ -78,5 +78,5 @@ def test_a_digest_counts_what_was_stored_under_any_name(database: Database) -> N
     put(database, "j2", "completed", dry_run=True)
     database.write(noting.digest, [HOUSE], 0, told, NOW_NS + DAY_NS).result()
     (found,) = contents(database)
-    assert "0 of 1 runs were good; 1 of 1 sets need a look" in found["summary"]
+    assert "0 of 1 run was good; 1 of 1 set needs a look" in found["summary"]
     assert (found["digest"][0]["set"], found["digest"][0]["failed"]) == ("house", 1)

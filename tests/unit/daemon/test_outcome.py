@@ -44,6 +44,15 @@ def test_one_dead_destination_is_4_and_leaves_the_others_result_whole() -> None:
         assert (run["snapshot"], run["exit"]) == ("s-one", 4)
 
 
+def test_what_a_dry_run_says_is_what_would_be() -> None:
+    named = good("one")
+    assert named[1].result is not None
+    named[1].result["dry_run"] = True
+    error = joined([named, ("two", Outcome.of(DestinationUnreachableError("two: no disk")))]).error
+    assert error is not None
+    assert error["message"] == "would be stored on 1 of 2 destinations; two: no disk", "its name once"
+
+
 def test_entries_left_out_are_3() -> None:
     assert joined([good("one"), good("two", 3)]).exit_code == 3
 

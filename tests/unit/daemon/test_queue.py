@@ -58,6 +58,7 @@ def test_what_belongs_to_no_known_set_excludes_nothing() -> None:
 def test_the_reason_names_what_is_waited_for() -> None:
     running = [Waiting("jr1", "backup", A), Waiting("jr2", "backup", B)]
     assert decide(jobs(("backup", C)), running, 2).waits_for == {"j0-backup": "a free place: 2 jobs are running"}
+    assert decide(jobs(("backup", C)), running[:1], 1).waits_for == {"j0-backup": "a free place: 1 job is running"}
 
 
 kinds = st.sampled_from(["backup", "restore", "check", "replicate"])

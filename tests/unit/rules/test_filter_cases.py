@@ -35,7 +35,7 @@ class _Taken(_Counting):
     """Keeps what a walk would read."""
 
     def __init__(self, tally: Tally) -> None:
-        super().__init__(tally, None)
+        super().__init__(tally, None, {})
         self.paths: set[bytes] = set()
 
     def read(self, build: Any, piece: Any, index: int, seen: Any, row: Any) -> None:
