@@ -58,7 +58,8 @@ class DatabasePrograms:
 
     def beginning(self, programs: list[str], words: list[str], read: Callable[[Iterator[bytes]], T]) -> T:
         """What `read` makes of the beginning of a program's output; the rest isn't waited for. Raises StreamError."""
-        process = self._process(programs, words)
+        # That it was ended before its time, it tells as a failure.
+        process = self._process(programs, words, is_told=False)
         read_fd, write_fd = os.pipe()
         try:
             with os.fdopen(read_fd, "rb", buffering=0) as file:
@@ -76,10 +77,10 @@ class DatabasePrograms:
         finally:
             process.close()
 
-    def _process(self, programs: list[str], words: list[str]) -> StreamProcess:
+    def _process(self, programs: list[str], words: list[str], *, is_told: bool = True) -> StreamProcess:
         making = Making(self.order, self._folder, self.context.environ.get("PATH", ""))
         command = give_password(making, making.command(programs, words))
-        return StreamProcess(self.order.text, self.order.timeout_seconds, command, self.context)
+        return StreamProcess(self.order.text, self.order.timeout_seconds, command, self.context, is_told=is_told)
 
     def _failed(self, process: StreamProcess) -> StreamError:
         return StreamError(f"{self.order.text.name}: {process.failure}", hint="what it said is in the job's log")

@@ -15,6 +15,7 @@ from backupd.operations.streams.commands import connection
 from backupd.operations.streams.database_programs import DatabasePrograms, in_use, telling_what_is_left
 from backupd.operations.streams.filling_all import listed
 from backupd.operations.streams.mongodb_archive import ArchiveHead, read_head
+from backupd.sizes import count
 from backupd.store_errors import StreamError
 
 _OWN = ("admin", "config", "local")
@@ -42,19 +43,17 @@ class MongodbDatabase:
         """Raise DatabaseInUseError where it holds anything; StreamError."""
         found = _there(self._programs, [f"--db={self._name}"])
         if found.namespaces:
-            raise in_use(f"the database {self._name} holds {_collections(found)}")
+            raise in_use(f"the database {self._name} holds {count(len(found.namespaces), 'collection')}")
 
     def make(self) -> None:
         """It is made with its first collection."""
 
     def fill(self, pieces: Iterator[bytes]) -> None:
         """Give it the archive. Raises StreamError."""
-        head, whole = read_head(pieces)
+        head, whole = _stored(self._programs, pieces)
         if others := sorted({database for database, _ in head.namespaces} - {self._dumped}):
-            raise StreamError(
-                f"the archive is of {', '.join(map(repr, others))}, not of {self._dumped} alone",
-                hint="bkctl restore SET /.streams/NAME --strip --to DIR gives it back as a file; look into it",
-            )
+            message = f"the archive is of {', '.join(map(repr, others))}, not of {self._dumped} alone"
+            raise StreamError(message, hint=_as_file(self._programs))
         # A star in a name would stand for many there.
         dumped = self._dumped.replace("*", r"\*")
         words = [f"--nsInclude={dumped}.*", f"--nsFrom={dumped}.*", f"--nsTo={self._name}.*"]
@@ -82,7 +81,7 @@ class MongodbServer:
 
     def fill(self, pieces: Iterator[bytes]) -> None:
         """Give it the archive. Raises StreamError."""
-        head, whole = read_head(pieces)
+        head, whole = _stored(self._programs, pieces)
         told = "part of it may be on the server, some of its users too: drop what is there before you try again"
         with telling_what_is_left(self._programs.context, "on the server", lambda: told):
             _feed(self._programs, head, whole, ["--oplogReplay"] if head.has_oplog else [])
@@ -92,6 +91,18 @@ def _there(programs: DatabasePrograms, words: list[str]) -> ArchiveHead:
     """What there is to be dumped; nothing is, but its list."""
     words = ["--archive", *_connected(programs), *words]
     return programs.beginning(["mongodump"], words, lambda pieces: read_head(pieces)[0])
+
+
+def _stored(programs: DatabasePrograms, pieces: Iterator[bytes]) -> tuple[ArchiveHead, Iterator[bytes]]:
+    try:
+        return read_head(pieces)
+    except StreamError as error:
+        raise StreamError(error.message, hint=_as_file(programs)) from error
+
+
+def _as_file(programs: DatabasePrograms) -> str:
+    stream = programs.order.text.name
+    return f"bkctl restore SET /.streams/{stream} --strip --to DIR gives it back as a file; look into it"
 
 
 def _feed(programs: DatabasePrograms, head: ArchiveHead, archive: Iterator[bytes], words: list[str]) -> None:
@@ -120,7 +131,3 @@ def _connected(programs: DatabasePrograms) -> list[str]:
 def _is_own(database: str, collection: str) -> bool:
     return database in _OWN and (database != "admin" or collection.startswith("system."))
 
-
-def _collections(found: ArchiveHead) -> str:
-    count = len(found.namespaces)
-    return f"{count} collection{'s' * (count != 1)}"

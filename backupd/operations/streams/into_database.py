@@ -16,7 +16,8 @@ from backupd.model.results import shown
 from backupd.model.streams import DATABASES, STREAMS_PATH, StreamOrder, StreamText
 from backupd.operations import snapshot_tree
 from backupd.operations.context import JobContext
-from backupd.operations.places import list_for_caller, open_place, pick_from, warn_of_unread
+from backupd.operations.places import open_place
+from backupd.operations.snapshot_listing import list_for_caller, pick_from, warn_of_unread
 from backupd.operations.snapshot_tree import Trees
 from backupd.operations.streams.filling import Filling, filling_of
 from backupd.rules import moments

@@ -129,5 +129,4 @@ def _strings(document: bytes) -> dict[str, str]:
 
 
 def _malformed(what: str) -> StreamError:
-    hint = "bkctl restore SET /.streams/NAME --strip --to DIR gives it back as a file; look into it"
-    return StreamError(f"that is no archive of mongodump: {what}", hint=hint)
+    return StreamError(f"that is no archive of mongodump: {what}")

@@ -46,8 +46,13 @@ class StreamProcess:
         command: Command,
         context: JobContext,
         fifo: Fifo | None = None,
+        *,
+        is_told: bool = True,
     ) -> None:
-        """fifo: that it writes to, where that is one; our own end of it is closed with the command's."""
+        """fifo: that it writes to, where that is one; our own end of it is closed with the command's.
+
+        is_told: whether what it says goes into the job's log; its failure has the end of it either way.
+        """
         self.name, self._timeout, self._command, self._context = text.name, timeout_seconds, command, context
         self._fifo = fifo
         self._process: subprocess.Popen[bytes] | None = None
@@ -59,7 +64,7 @@ class StreamProcess:
         self._tail = b""
         # What is ours says only what is missing; of others the failure has the end of it.
         tell = context.warn if text.system else partial(context.tell, "information", verbosity=1)
-        self._lines = Lines(lambda line: tell(f"{self.name}: {line}"))
+        self._lines = Lines(lambda line: tell(f"{self.name}: {line}") if is_told else None)
         self._watcher: threading.Thread | None = None
 
     def start(self, *, stdin: int = subprocess.DEVNULL, stdout: int, feeds: int = subprocess.DEVNULL) -> None:
