@@ -16,7 +16,8 @@ from backupd.errors import AccessError, DamageError, StateError, StateFullError
 from backupd.model.areas import Statistics
 from backupd.operations.context import JobContext
 from backupd.operations.freeing.walking import AreaCount, VersionCount, in_order
-from backupd.operations.places import OpenPlace, SnapshotAt
+from backupd.operations.places import OpenPlace
+from backupd.operations.snapshot_listing import SnapshotAt
 from backupd.repository.bad_places import BadPlaces, retired_in
 from backupd.repository.grades import Grading
 from backupd.repository.live_chunks import LiveChunks, Marked

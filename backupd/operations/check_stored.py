@@ -14,8 +14,9 @@ from backupd.operations.check_areas import AreaRecount
 from backupd.operations.check_findings import Findings
 from backupd.operations.check_progress import check_progress
 from backupd.operations.context import JobContext
-from backupd.operations.places import OpenPlace, SnapshotAt
+from backupd.operations.places import OpenPlace
 from backupd.operations.rolling import VerifiedBlocks
+from backupd.operations.snapshot_listing import SnapshotAt
 from backupd.repository.bad_places import BadPlaces, PlaceCheck, retired_in
 from backupd.repository.block_check import BlockCheck
 from backupd.repository.block_listing import list_blocks

@@ -13,8 +13,9 @@ from backupd.model.orders import DecryptOrder, RestoreOrder, Selection
 from backupd.model.results import shown
 from backupd.operations.bare_blocks import make_index, open_parts
 from backupd.operations.context import JobContext, error_fields
-from backupd.operations.places import Listing, OpenPlace, SnapshotAt, list_snapshots, warn_of_unread
+from backupd.operations.places import OpenPlace
 from backupd.operations.restore.running import restore_snapshot
+from backupd.operations.snapshot_listing import Listing, SnapshotAt, list_snapshots, warn_of_unread
 from backupd.settings.directories import ensure
 from backupd.sizes import count
 from backupd.snapshot import naming

@@ -16,7 +16,8 @@ from backupd.operations.check_rollback import check_rollback
 from backupd.operations.check_stored import StoredCheck
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.integrity_check import read_index, read_objects
-from backupd.operations.places import OpenPlace, SnapshotAt, open_place, split_place
+from backupd.operations.places import OpenPlace, open_place, split_place
+from backupd.operations.snapshot_listing import SnapshotAt
 from backupd.repository import identity
 from backupd.repository.bad_places import BadPlaces, PlaceCheck
 from backupd.repository.block_listing import list_blocks

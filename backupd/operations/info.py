@@ -19,7 +19,8 @@ from backupd.model.areas import areas_of
 from backupd.model.orders import InfoOrder
 from backupd.operations.cache_place import kept_in
 from backupd.operations.context import JobContext
-from backupd.operations.places import Listing, OpenPlace, list_snapshots, load_place_index, open_place, warn_of_unread
+from backupd.operations.places import OpenPlace, load_place_index, open_place
+from backupd.operations.snapshot_listing import Listing, list_snapshots, warn_of_unread
 from backupd.repository.key_management import newest_epoch
 from backupd.repository.looking import newest_of_sets
 from backupd.repository.opening import list_slots

@@ -20,11 +20,12 @@ from backupd.operations.check_findings import Findings
 from backupd.operations.check_rollback import check_rollback
 from backupd.operations.check_stored import StoredCheck
 from backupd.operations.context import JobContext, error_fields
-from backupd.operations.places import OpenPlace, SnapshotAt, open_place, to_record, writing
+from backupd.operations.places import OpenPlace, open_place, writing
 from backupd.operations.repair.giving_up import GivingUp
 from backupd.operations.repair.records import RecordRepair
 from backupd.operations.repair.running import Repair
 from backupd.operations.repair.small_objects import SmallObjectRepair
+from backupd.operations.snapshot_listing import SnapshotAt, to_record
 from backupd.repository.block_listing import list_blocks
 from backupd.repository.index_check import VerifiedIndex, verify_index
 from backupd.repository.object_check import SmallObjects, check_objects, check_texts

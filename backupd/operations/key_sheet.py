@@ -14,7 +14,8 @@ from backupd.model.orders import KeyOrder
 from backupd.model.places import inside, is_url
 from backupd.operations.context import JobContext
 from backupd.operations.kept_keys import KeyAtHand, key_at_hand
-from backupd.operations.places import OpenPlace, from_words, list_snapshots, open_place
+from backupd.operations.places import OpenPlace, from_words, open_place
+from backupd.operations.snapshot_listing import list_snapshots
 from backupd.repository import identity
 from backupd.rules import moments
 

@@ -11,7 +11,8 @@ from backupd.model.orders import RetentionOrder
 from backupd.model.retention import RetentionText, document
 from backupd.model.retention_words import policy_words
 from backupd.operations.context import JobContext
-from backupd.operations.places import OpenPlace, list_snapshots, open_place, to_record, writing
+from backupd.operations.places import OpenPlace, open_place, writing
+from backupd.operations.snapshot_listing import list_snapshots, to_record
 from backupd.repository.retaining import Decision, Retained, carry_out, decide
 from backupd.rules import moments, names, picking
 from backupd.rules.retention.checking import check_policy

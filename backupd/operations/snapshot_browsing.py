@@ -12,7 +12,8 @@ from backupd.model.orders import SnapshotCatOrder, SnapshotLsOrder
 from backupd.model.results import path_fields, shown
 from backupd.operations import snapshot_tree
 from backupd.operations.context import JobContext
-from backupd.operations.places import open_place, pick_snapshot
+from backupd.operations.places import open_place
+from backupd.operations.snapshot_listing import pick_snapshot
 from backupd.operations.snapshot_tree import Trees
 from backupd.operations.snapshots import end, identify
 from backupd.rules import moments, names

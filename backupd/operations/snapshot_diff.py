@@ -15,15 +15,10 @@ from backupd.model.orders import SnapshotDiffOrder
 from backupd.model.results import path_fields, shown
 from backupd.operations import snapshot_tree
 from backupd.operations.context import JobContext
-from backupd.operations.places import (
-    Listing,
-    list_for_caller,
-    open_place,
-    pick_from,
-    warn_of_unread,
-)
+from backupd.operations.places import open_place
 from backupd.operations.snapshot_browsing import moment_of, note_damage
 from backupd.operations.snapshot_changes import Change, walk_changes
+from backupd.operations.snapshot_listing import Listing, list_for_caller, pick_from, warn_of_unread
 from backupd.operations.snapshots import end, identify
 from backupd.rules import names
 from backupd.snapshot import naming

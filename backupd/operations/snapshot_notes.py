@@ -9,7 +9,8 @@ from backupd.errors import UsageError
 from backupd.model import events
 from backupd.model.orders import SnapshotNoteOrder
 from backupd.operations.context import JobContext
-from backupd.operations.places import open_place, pick_snapshot, writing
+from backupd.operations.places import open_place, writing
+from backupd.operations.snapshot_listing import pick_snapshot
 from backupd.operations.snapshots import identify
 from backupd.repository import reserve
 from backupd.repository.notes import read_notes, write_note

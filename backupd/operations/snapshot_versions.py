@@ -12,13 +12,9 @@ from backupd.model.results import path_fields
 from backupd.operations import snapshot_tree
 from backupd.operations.context import JobContext
 from backupd.operations.file_versions import Version, versions_of
-from backupd.operations.places import (
-    list_for_caller,
-    open_place,
-    to_record,
-    warn_of_unread,
-)
+from backupd.operations.places import open_place
 from backupd.operations.snapshot_browsing import moment_of, note_damage
+from backupd.operations.snapshot_listing import list_for_caller, to_record, warn_of_unread
 from backupd.operations.snapshots import end, identify
 from backupd.rules import picking
 from backupd.snapshot import naming

@@ -14,15 +14,8 @@ from backupd.model import events
 from backupd.model.orders import SnapshotListOrder, SnapshotShowOrder
 from backupd.model.results import path_fields
 from backupd.operations.context import JobContext, error_fields
-from backupd.operations.places import (
-    OpenPlace,
-    SnapshotAt,
-    list_for_caller,
-    open_place,
-    pick_snapshot,
-    to_record,
-    warn_of_unread,
-)
+from backupd.operations.places import OpenPlace, open_place
+from backupd.operations.snapshot_listing import SnapshotAt, list_for_caller, pick_snapshot, to_record, warn_of_unread
 from backupd.repository.notes import readable_notes
 from backupd.rules import moments, names, picking
 from backupd.snapshot import naming

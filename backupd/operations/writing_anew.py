@@ -18,7 +18,8 @@ from backupd.operations.backup.after_commit import end_session, remember_seen
 from backupd.operations.backup.posting import Posts
 from backupd.operations.backup.session import Publishing, RunningSession, WriterIdentity, begin_journal
 from backupd.operations.context import JobContext
-from backupd.operations.places import OpenPlace, SnapshotAt
+from backupd.operations.places import OpenPlace
+from backupd.operations.snapshot_listing import SnapshotAt
 from backupd.operations.ticker import Ticker
 from backupd.repository.dropping import drop_snapshots, is_meant
 from backupd.repository.index_loading import LoadedIndex, mark_absent

@@ -16,7 +16,8 @@ from backupd.model.cache_modes import CacheUse
 from backupd.model.orders import SnapshotListOrder
 from backupd.model.own_repositories import OwnRepository
 from backupd.operations.context import JobContext
-from backupd.operations.places import list_snapshots, load_place_index, open_place, open_reader
+from backupd.operations.places import load_place_index, open_place, open_reader
+from backupd.operations.snapshot_listing import list_snapshots
 from backupd.settings import directories
 from backupd.tree.nodes import find_entry
 from tests.support.backing_up import Bench, counts, read_bytes

@@ -12,7 +12,8 @@ from backupd.cancel import Cancel
 from backupd.errors import ConflictError
 from backupd.operations.backup.session import Publishing, RunningSession, WriterIdentity
 from backupd.operations.context import JobContext
-from backupd.operations.places import SnapshotAt, open_place, writing
+from backupd.operations.places import open_place, writing
+from backupd.operations.snapshot_listing import SnapshotAt
 from backupd.operations.writing_anew import WritingAnew
 from backupd.repository.index_loading import load_index
 from backupd.seal.header import ObjectKind

@@ -25,7 +25,8 @@ from backupd.model.orders import (
     SnapshotListOrder,
 )
 from backupd.operations.context import JobContext
-from backupd.operations.places import list_snapshots, open_place
+from backupd.operations.places import open_place
+from backupd.operations.snapshot_listing import list_snapshots
 from backupd.settings import directories
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot

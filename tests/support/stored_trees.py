@@ -11,7 +11,8 @@ from backupd.cancel import Cancel
 from backupd.clock import SystemClock
 from backupd.model.orders import SnapshotListOrder, Unlock
 from backupd.operations.context import JobContext
-from backupd.operations.places import list_snapshots, load_place_index, open_place, open_reader
+from backupd.operations.places import load_place_index, open_place, open_reader
+from backupd.operations.snapshot_listing import list_snapshots
 from backupd.repository.reader import ChunkReader
 from backupd.settings import directories
 from backupd.tree.entry import ANCESTOR, UNFINISHED, Kind

@@ -22,7 +22,8 @@ from backupd.operations.backup.setting import SetUse
 from backupd.operations.backup.stored_rows import StoredRows
 from backupd.operations.backup.walk_rules import Caches
 from backupd.operations.context import JobContext
-from backupd.operations.places import AHEAD_NS, OpenPlace
+from backupd.operations.places import OpenPlace
+from backupd.operations.snapshot_listing import AHEAD_NS
 from backupd.repository.index_loading import LoadedIndex
 from backupd.repository.records import Records
 from backupd.settings.directories import Directories, ensure

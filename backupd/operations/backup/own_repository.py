@@ -18,7 +18,8 @@ from backupd.errors import (
 from backupd.model.orders import BackupOrder
 from backupd.model.own_repositories import Lending, OwnRepository
 from backupd.operations.context import JobContext
-from backupd.operations.places import list_snapshots, readable_repositories, split_place
+from backupd.operations.places import readable_repositories, split_place
+from backupd.operations.snapshot_listing import list_snapshots
 from backupd.operations.unlocking import not_here
 from backupd.repository import identity
 from backupd.repository.any_copy import Source, distinct, of_any_copy

@@ -26,7 +26,8 @@ from backupd.operations.backup.lineage import StoredAs, stored_as
 from backupd.operations.backup.walk_rules import Untouched, WalkRules, in_order, options_digest
 from backupd.operations.context import JobContext
 from backupd.operations.followed_links import named_sources
-from backupd.operations.places import OpenPlace, list_snapshots
+from backupd.operations.places import OpenPlace
+from backupd.operations.snapshot_listing import list_snapshots
 from backupd.rules import names
 from backupd.rules.filter_rules import Rule, file_of, rules_of
 from backupd.rules.filter_settings import as_setting

@@ -29,7 +29,8 @@ from backupd.operations.freeing.cleaning import Cleaner
 from backupd.operations.freeing.clearing import clear
 from backupd.operations.freeing.report import Report
 from backupd.operations.freeing.targeting import Targeting
-from backupd.operations.places import OpenPlace, list_snapshots, open_place, to_record, writing
+from backupd.operations.places import OpenPlace, open_place, writing
+from backupd.operations.snapshot_listing import list_snapshots, to_record
 from backupd.repository import reserve
 from backupd.repository.parity_setting import wanted_there, with_parity
 from backupd.rules import moments, picking

@@ -19,7 +19,8 @@ from backupd.model.retention import RetentionText
 from backupd.operations.context import JobContext
 from backupd.operations.freeing.report import Report, Waiting
 from backupd.operations.freeing.walking import AreaCount, RootWalk
-from backupd.operations.places import OpenPlace, SnapshotAt, to_record
+from backupd.operations.places import OpenPlace
+from backupd.operations.snapshot_listing import SnapshotAt, to_record
 from backupd.repository import reserve
 from backupd.repository.dropping import drop_snapshots
 from backupd.repository.live_chunks import Marked

@@ -28,7 +28,8 @@ from backupd.operations.migrate.recutting import Naming, Recutter
 from backupd.operations.migrate.retreeing import TreeRecutter
 from backupd.operations.migrate.surveying import Left, Survey
 from backupd.operations.new_chunks import NewChunks
-from backupd.operations.places import OpenPlace, SnapshotAt
+from backupd.operations.places import OpenPlace
+from backupd.operations.snapshot_listing import SnapshotAt
 from backupd.operations.ticker import Ticker
 from backupd.operations.writing_anew import (
     DROPPED_MEANWHILE,

@@ -11,7 +11,7 @@ from backupd.errors import DamageError, FormatError, NewerVersionError, ObjectMi
 from backupd.operations.backup.lineage import Fitness, StoredAs, lineage_of
 from backupd.operations.migrate.known import Known
 from backupd.operations.migrate.recutting import Naming, content_key
-from backupd.operations.places import SnapshotAt
+from backupd.operations.snapshot_listing import SnapshotAt
 from backupd.repository.records import Records
 from backupd.sizes import MIB
 from backupd.snapshot.naming import set_id_text

@@ -11,7 +11,7 @@ from backupd.errors import PathNotFoundError, SetNotFoundError, SnapshotNotFound
 from backupd.model.purge_orders import PurgeOrder
 from backupd.model.results import shown
 from backupd.operations.context import JobContext
-from backupd.operations.places import SnapshotAt, to_record
+from backupd.operations.snapshot_listing import SnapshotAt, to_record
 from backupd.repository.dropping import PURGE_REASON
 from backupd.repository.records import Records
 from backupd.rules import names, picking

@@ -16,8 +16,9 @@ from backupd.operations.backup.posting import Posts
 from backupd.operations.backup.session import Publishing, RunningSession, WriterIdentity, validate
 from backupd.operations.context import JobContext
 from backupd.operations.new_chunks import NewChunks
-from backupd.operations.places import OpenPlace, SnapshotAt
+from backupd.operations.places import OpenPlace
 from backupd.operations.purge.choosing import Wish, paths_word, remaining_sources
+from backupd.operations.snapshot_listing import SnapshotAt
 from backupd.operations.ticker import Ticker
 from backupd.operations.writing_anew import Replaced, WritingAnew, rewritten_id
 from backupd.repository.index_loading import LoadedIndex, load_index

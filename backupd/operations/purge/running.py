@@ -16,13 +16,14 @@ from backupd.operations.freeing.cleaning import Cleaner
 from backupd.operations.freeing.clearing import clear
 from backupd.operations.freeing.report import Report, Waiting
 from backupd.operations.freeing.sessions import Sessions
-from backupd.operations.places import OpenPlace, SnapshotAt, open_place, writing
+from backupd.operations.places import OpenPlace, open_place, writing
 from backupd.operations.purge import traces, whole
 from backupd.operations.purge.choosing import Action, Wish, check_order, paths_word, reason_of
 from backupd.operations.purge.evidence import Evidence
 from backupd.operations.purge.report import document
 from backupd.operations.purge.rewriting import Rewriter
 from backupd.operations.purge.survey import Survey, Surveyor, refuse_unknown_notes
+from backupd.operations.snapshot_listing import SnapshotAt
 from backupd.operations.writing_anew import DROPPED_MEANWHILE, Replaced, look_again
 from backupd.repository import reserve
 from backupd.repository.dropping import REWRITE, delete_void, drop_snapshots, is_written_anew

@@ -32,18 +32,11 @@ from backupd.model.purge_orders import PurgeOrder
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.freeing.report import Waiting
 from backupd.operations.freeing.settling import settling_until
-from backupd.operations.places import (
-    OpenPlace,
-    list_snapshots,
-    open_repository,
-    remove_dead_temporaries,
-    split_place,
-    to_record,
-    writing,
-)
+from backupd.operations.places import OpenPlace, open_repository, remove_dead_temporaries, split_place, writing
 from backupd.operations.purge import traces
 from backupd.operations.purge.deleting import Deleting
 from backupd.operations.purge.evidence import Evidence
+from backupd.operations.snapshot_listing import list_snapshots, to_record
 from backupd.repository import identity, purge_marker, reserve
 from backupd.repository.purge_marker import Marker
 from backupd.rules import moments, names

@@ -16,8 +16,9 @@ from backupd.operations.check_findings import Findings
 from backupd.operations.check_losses import SetLoss
 from backupd.operations.check_stored import StoredCheck
 from backupd.operations.context import JobContext
-from backupd.operations.places import OpenPlace, SnapshotAt, writing
+from backupd.operations.places import OpenPlace, writing
 from backupd.operations.repair.given_up import given_up_of
+from backupd.operations.snapshot_listing import SnapshotAt
 from backupd.repository.notes import readable_notes, write_note
 from backupd.sizes import format_bytes
 from backupd.snapshot import naming

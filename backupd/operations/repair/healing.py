@@ -10,9 +10,10 @@ from backupd.errors import DamageError, DestinationError
 from backupd.model import events
 from backupd.operations.backup.space import SpaceGuard
 from backupd.operations.context import JobContext
-from backupd.operations.places import OpenPlace, SnapshotAt
+from backupd.operations.places import OpenPlace
 from backupd.operations.repair.source_files import NAME, SourceFiles
 from backupd.operations.repair.sources import RepairSource, RepairSources
+from backupd.operations.snapshot_listing import SnapshotAt
 from backupd.repository.bad_places import BadPlaces
 from backupd.repository.copied_blocks import CopiedBlocks
 from backupd.repository.tree_check import TreeCheck

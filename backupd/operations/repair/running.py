@@ -9,9 +9,10 @@ from backupd.model.orders import CheckOrder
 from backupd.operations.check_findings import Findings
 from backupd.operations.check_stored import StoredCheck
 from backupd.operations.context import JobContext
-from backupd.operations.places import OpenPlace, SnapshotAt, writing
+from backupd.operations.places import OpenPlace, writing
 from backupd.operations.repair.healing import Healing
 from backupd.operations.repair.sources import RepairSources
+from backupd.operations.snapshot_listing import SnapshotAt
 from backupd.repository.bad_places import BadPlaces
 from backupd.repository.index_check import VerifiedIndex
 from backupd.repository.object_check import SmallObjects

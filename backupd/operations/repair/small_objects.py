@@ -22,10 +22,11 @@ from backupd.errors import (
 )
 from backupd.model.orders import CheckOrder, ReplicateOrder
 from backupd.operations.context import JobContext
-from backupd.operations.places import OpenPlace, SnapshotAt, writing
+from backupd.operations.places import OpenPlace, writing
 from backupd.operations.repair.sources import open_sibling, passed_over
 from backupd.operations.replicate.one_set import SetReplication
 from backupd.operations.replicate.report import Report
+from backupd.operations.snapshot_listing import SnapshotAt
 from backupd.repository import identity
 from backupd.repository.dropping import drop_snapshots
 from backupd.repository.object_check import ObjectProblem, is_damage, is_whole_key

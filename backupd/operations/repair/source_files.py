@@ -16,7 +16,8 @@ from backupd.block.layout import DATA
 from backupd.chunk.identity import ZERO_SALT, Identity, set_salt
 from backupd.errors import DamageError
 from backupd.operations.context import JobContext
-from backupd.operations.places import OpenPlace, SnapshotAt
+from backupd.operations.places import OpenPlace
+from backupd.operations.snapshot_listing import SnapshotAt
 from backupd.repository.copied_blocks import SealedSegment
 from backupd.repository.repacking import Repacker
 from backupd.repository.tree_check import Hit

@@ -29,10 +29,11 @@ from backupd.operations.backup.session import (
 )
 from backupd.operations.backup.space import SpaceGuard, stored_in
 from backupd.operations.context import JobContext
-from backupd.operations.places import OpenPlace, SnapshotAt
+from backupd.operations.places import OpenPlace
 from backupd.operations.replicate.blame import blame, told_of
 from backupd.operations.replicate.content import ContentCopy, Ticker
 from backupd.operations.replicate.report import Report
+from backupd.operations.snapshot_listing import SnapshotAt
 from backupd.repository import reserve
 from backupd.repository.copied_blocks import CopiedBlocks
 from backupd.repository.index_loading import LoadedIndex, forget_lost, load_index, mark_absent, merge_levels

@@ -14,11 +14,12 @@ from backupd.operations.backup import priority
 from backupd.operations.backup.own_repository import lost
 from backupd.operations.context import JobContext
 from backupd.operations.failover import on_one_member
-from backupd.operations.places import OpenPlace, SnapshotAt, closed, open_place, to_record
+from backupd.operations.places import OpenPlace, closed, open_place
 from backupd.operations.replicate.blame import told_of
 from backupd.operations.replicate.one_set import SetReplication
 from backupd.operations.replicate.report import Report
 from backupd.operations.replicate.target import address_of, open_target, remove_leftovers
+from backupd.operations.snapshot_listing import SnapshotAt, to_record
 from backupd.repository import identity
 from backupd.repository.key_management import check_newest
 from backupd.rules import picking

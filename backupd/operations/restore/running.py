@@ -24,17 +24,7 @@ from backupd.model import events, work
 from backupd.model.orders import RestoreOrder
 from backupd.model.results import shown
 from backupd.operations.context import JobContext
-from backupd.operations.places import (
-    Listing,
-    Lookup,
-    OpenPlace,
-    list_for_caller,
-    open_lookup,
-    open_place,
-    open_reader,
-    pick_from,
-    warn_of_unread,
-)
+from backupd.operations.places import Lookup, OpenPlace, open_lookup, open_place, open_reader
 from backupd.operations.restore import confirming, sparing
 from backupd.operations.restore.crew import Crew
 from backupd.operations.restore.deciding import Decider
@@ -49,6 +39,7 @@ from backupd.operations.restore.survey import Survey
 from backupd.operations.restore.targeting import make_target, target_of
 from backupd.operations.restore.walking import walk
 from backupd.operations.restore.writing import Writing
+from backupd.operations.snapshot_listing import Listing, list_for_caller, pick_from, warn_of_unread
 from backupd.operations.snapshot_tree import trees_of
 from backupd.repository.index_loading import mark_absent
 from backupd.repository.workforce import default_count

@@ -12,11 +12,11 @@ from backupd.model.streams import STREAMS_PATH
 from backupd.operations.context import JobContext
 from backupd.operations.file_versions import versions_of
 from backupd.operations.followed_links import named_sources
-from backupd.operations.places import Listing
 from backupd.operations.restore import choosing
 from backupd.operations.restore.choosing import Chosen
 from backupd.operations.restore.versions import newest_numbers, pick_versions, place_versions
 from backupd.operations.snapshot_changes import OnDamage
+from backupd.operations.snapshot_listing import Listing
 from backupd.operations.snapshot_tree import Trees, root_entry
 from backupd.snapshot.records import Snapshot
 from backupd.tree.entry import Entry
