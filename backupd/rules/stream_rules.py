@@ -28,6 +28,8 @@ _SHORT_PASSWORDS = {
 _ANY_SHORT_PASSWORD = re.compile("-p.")
 _SECRET_WITHIN = re.compile(r"pass(word|phrase)\s*=|://[^@/?\s]*:.*@", re.IGNORECASE)
 """In the address of a server, or in what a connection is described with."""
+_ADDRESS_OF_ONE = re.compile(r"mongodb(\+srv)?://[^/\s]*/[^?\s]")
+"""Of one database, whatever else is asked for: programs of MongoDB then see no other, and say that all is well."""
 _PASSWORD_HINT = "password: {file: PATH}; the login is `login:`, the server `host:` and `port:`"
 _LONGEST_SECONDS = 30 * 86400
 
@@ -69,6 +71,11 @@ def _check(text: StreamText) -> None:
         if database is not None and database != ALL_DATABASES and _DATABASE.fullmatch(database) is None:
             hint = "the name alone, or all; the server is `host:`"
             raise UsageError(f"'{database}' is no database's name", hint=hint)
+    if any(_ADDRESS_OF_ONE.search(word) for word in (*text.options, text.host or "")):
+        raise UsageError(
+            f"the stream '{text.name}' has a database in its address",
+            hint="leave it out there: `mongodb: NAME` says which; where the login is: --authenticationDatabase=NAME",
+        )
     _check_fit(text, kind)
     for name, value in text.environment.items():
         if (fault := fault_of_variable(name, value)) is not None:

@@ -67,12 +67,22 @@ class DatabasePrograms:
                     process.start(stdout=write_fd)
                 finally:
                     os.close(write_fd)
+                has_ended = False
+
+                def pieces() -> Iterator[bytes]:
+                    nonlocal has_ended
+                    while piece := file.read(_READ_BYTES):
+                        yield piece
+                    has_ended = True
+
                 try:
-                    return read(iter(lambda: file.read(_READ_BYTES), b""))
+                    return read(pieces())
                 except StreamError:
-                    process.wait()
-                    if process.failure is not None:
-                        raise self._failed(process) from None
+                    # Who writes on, where nobody reads, would never end.
+                    if has_ended:
+                        process.wait()
+                        if process.failure is not None:
+                            raise self._failed(process, "may the stream's login read it there?") from None
                     raise
         finally:
             process.close()
@@ -82,8 +92,8 @@ class DatabasePrograms:
         command = give_password(making, making.command(programs, words))
         return StreamProcess(self.order.text, self.order.timeout_seconds, command, self.context, is_told=is_told)
 
-    def _failed(self, process: StreamProcess) -> StreamError:
-        return StreamError(f"{self.order.text.name}: {process.failure}", hint="what it said is in the job's log")
+    def _failed(self, process: StreamProcess, hint: str = "what it said is in the job's log") -> StreamError:
+        return StreamError(f"{self.order.text.name}: {process.failure}", hint=hint)
 
     def _run(self, programs: list[str], words: list[str], pieces: Iterator[bytes], stdout: int) -> None:
         process = self._process(programs, words)

@@ -22,9 +22,14 @@ _OWN = ("admin", "config", "local")
 _NAME = re.compile(r"[^/\\. \"$*<>:|?\0]{1,63}")
 """Without what MongoDB refuses on any system: a `*` would stand for many of them."""
 _CONNECTS = re.compile(
-    r"--(authentication|compressors|gssapi|host|port|ssl|tls|uri|username|\w+Timeout|TCPKeepAlive)\w*|-[uh]"
+    r"--(authentication|compressors|gssapi|host|port|ssl|tls|uri|username|\w+Timeout|TCPKeepAlive)\w*|-[uh]|mongodb.*://.*"
 )
-_FLAGS = re.compile(r"--(ssl|sslAllow\w+|sslFIPSMode|tlsInsecure)")
+_ALONE = re.compile(r"--(ssl|sslAllow\w+|sslFIPSMode|tlsInsecure)|mongodb.*://.*")
+"""Without a word that belongs to them."""
+_SAYS_WHERE = re.compile(
+    r"--(authenticationDatabase|uri)|mongodb.*://|--authenticationMechanism[= ]?(GSSAPI|MONGODB|PLAIN)"
+)
+"""Where the login is: there, or with whoever vouches for it."""
 
 
 class MongodbDatabase:
@@ -56,6 +61,9 @@ class MongodbDatabase:
             raise StreamError(message, hint=_as_file(self._programs))
         # A star in a name would stand for many there.
         dumped = self._dumped.replace("*", r"\*")
+        if any(name.startswith("$admin.") for _, name in head.namespaces):
+            hint = "mongorestore --restoreDbUsersAndRoles brings them from the file"
+            self._programs.context.warn(f"users and roles of {self._dumped} are left out: {hint}")
         words = [f"--nsInclude={dumped}.*", f"--nsFrom={dumped}.*", f"--nsTo={self._name}.*"]
         told = f"part of it may be in {self._name}: drop that database before you try again"
         with telling_what_is_left(self._programs.context, f"in {self._name}", lambda: told):
@@ -94,10 +102,15 @@ def _there(programs: DatabasePrograms, words: list[str]) -> ArchiveHead:
 
 
 def _stored(programs: DatabasePrograms, pieces: Iterator[bytes]) -> tuple[ArchiveHead, Iterator[bytes]]:
+    """The head of what is to be filled in, and all of it. Raises StreamError, of one that holds nothing, too."""
     try:
-        return read_head(pieces)
+        head, whole = read_head(pieces)
     except StreamError as error:
         raise StreamError(error.message, hint=_as_file(programs)) from error
+    if not head.namespaces:
+        # As mongodump dumps a database that is not there, too, and says that all is well.
+        raise StreamError("the archive holds no collection", hint="does the stream name the right database?")
+    return head, whole
 
 
 def _as_file(programs: DatabasePrograms) -> str:
@@ -119,10 +132,10 @@ def _connected(programs: DatabasePrograms) -> list[str]:
         if (found := _CONNECTS.match(word)) is None:
             continue
         chosen.append(word)
-        if word == found[0] and not _FLAGS.fullmatch(word):
+        if word == found[0] and not _ALONE.fullmatch(word):
             chosen += [value for value in (next(options, None),) if value is not None]
-    is_told = any(word.startswith(("--authentication", "--uri")) for word in chosen)
-    if text.login is not None and text.mongodb != ALL_DATABASES and not is_told:
+    has_login = text.login is not None or any(word.startswith(("-u", "--username")) for word in chosen)
+    if has_login and text.mongodb != ALL_DATABASES and not _SAYS_WHERE.search(" ".join(chosen)):
         # Where `mongodump --db` looks by itself for who dumps that.
         chosen.append(f"--authenticationDatabase={text.mongodb}")
     return [*connection(text, "--username"), *chosen]

@@ -17,6 +17,7 @@ _LENGTH = struct.Struct("<i")
 _MOST_DOCUMENT_BYTES = 32 << 20
 """The server's own limit is half of that."""
 _MOST_HEAD_BYTES = 256 << 20
+_MOST_COLLECTIONS = 1_000_000
 _INFLATED_BYTES = 1 << 20
 _FIXED_SIZES = {0x01: 8, 0x08: 1, 0x0A: 0, 0x10: 4, 0x12: 8}
 """Of values of BSON (bsonspec.org) by their type: double, boolean, null, two integers."""
@@ -48,6 +49,8 @@ def read_head(pieces: Iterator[bytes]) -> tuple[ArchiveHead, Iterator[bytes]]:
         if "db" not in described or "collection" not in described:
             raise _malformed("it has a collection without a name")
         found.add((described["db"], described["collection"]))
+        if len(found) > _MOST_COLLECTIONS:
+            raise _malformed("its head has no end")
     return ArchiveHead(frozenset(found), taking.is_gzip), chain(taking.read, pieces)
 
 
@@ -63,7 +66,7 @@ class _Taking:
         self.read = [first]
         self.is_gzip = first.startswith(_GZIP_MAGIC)
         self._plain = self._inflated() if self.is_gzip else chain([first], self._next())
-        self._buffer, self._taken_bytes = bytearray(), 0
+        self._buffer, self._taken_bytes, self._read_bytes = bytearray(), 0, len(first)
 
     def take(self, count: int) -> bytes:
         """So many bytes. Raises StreamError where there are fewer."""
@@ -89,6 +92,10 @@ class _Taking:
     def _next(self) -> Iterator[bytes]:
         for piece in self._pieces:
             self.read.append(piece)
+            # Of compressed pieces any number may hold nothing.
+            self._read_bytes += len(piece)
+            if self._read_bytes > _MOST_HEAD_BYTES:
+                raise _malformed("its head has no end")
             yield piece
 
     def _inflated(self) -> Iterator[bytes]:
@@ -100,6 +107,8 @@ class _Taking:
                 while rest:
                     yield inflating.decompress(rest, _INFLATED_BYTES)
                     rest = inflating.unconsumed_tail
+                if inflating.eof:
+                    return
         except zlib.error as error:
             raise _malformed(str(error)) from error
 

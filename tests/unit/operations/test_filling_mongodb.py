@@ -106,6 +106,42 @@ def test_a_tool_that_fails_is_told_with_what_it_said(tmp_path: Path) -> None:
     assert (caught.value.hint, warnings) == (left, [left])
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["mongodb+srv://me@cluster/", "--gzip"], ["mongodb+srv://me@cluster/"]),
+        (["--uri", "mongodb://me@a,b/?tls=true"], ["--uri", "mongodb://me@a,b/?tls=true"]),
+        (["-u", "me"], ["-u", "me", "--authenticationDatabase=shop"]),
+        (["-ume", "--authenticationMechanism=SCRAM-SHA-256"], None),
+        (["-ume", "--authenticationMechanism", "PLAIN"], ["-ume", "--authenticationMechanism", "PLAIN"]),
+    ],
+)
+def test_it_goes_to_the_server_that_was_dumped(tmp_path: Path, options: list[str], said: list[str] | None) -> None:
+    """Else to the one of this machine, which may be another's."""
+    filling, _ = _filling(tmp_path, archive(), "again", options=options)
+    filling.refuse_full()
+    expected = said if said is not None else [*options, "--authenticationDatabase=shop"]
+    assert _words(tmp_path / "asked") == ["--archive", *expected, "--db=again"]
+    filling.fill(iter([archive(("shop", "item"))]))
+    assert _words(tmp_path / "called")[: 2 + len(expected)] == ["--archive", "--stopOnError", *expected]
+
+
+def test_what_does_not_come_back_is_told(tmp_path: Path) -> None:
+    filling, warnings = _filling(tmp_path, archive(), "again")
+    filling.fill(iter([archive(("shop", "item"), ("shop", "$admin.system.users"))]))
+    (warning,) = warnings
+    assert warning.startswith("users and roles of shop are left out")
+    with pytest.raises(StreamError, match="the archive holds no collection") as caught:
+        filling.fill(iter([archive()]))
+    assert "right database" in (caught.value.hint or ""), "of a database that is not there it is all that there is"
+
+
+def test_a_tool_that_says_something_else_is_not_waited_for(tmp_path: Path) -> None:
+    filling, _ = _filling(tmp_path, b"a warning of a wrapper\n" * 10_000, "again")
+    with pytest.raises(StreamError, match="does not begin as one"):
+        filling.refuse_full()
+
+
 @pytest.mark.parametrize("into", ["admin", "local", "config", "a.b", "a*b", "$a", "x" * 64, "é" * 32])
 def test_names_that_are_none_are_refused(tmp_path: Path, into: str) -> None:
     with pytest.raises(UsageError):

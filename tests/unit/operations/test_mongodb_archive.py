@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator
 
 import bson
@@ -76,3 +77,13 @@ def test_a_head_without_an_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     for data in (endless, gzip.compress(endless)):
         with pytest.raises(StreamError, match="its head has no end"):
             read_head(iter([data]))
+    begun = gzip.compress(archive()[:-4])
+    with pytest.raises(StreamError, match="ends in its head"):
+        read_head(iter([begun, *[bytes(1 << 20)] * 8]))
+    empty = zlib.compressobj(wbits=31)
+    nothing = [empty.compress(archive()[:-4]) + empty.flush(zlib.Z_FULL_FLUSH), *[b"\0\0\0\xff\xff" * 100_000] * 12]
+    with pytest.raises(StreamError, match="its head has no end"):
+        read_head(iter(nothing))
+    monkeypatch.setattr(mongodb_archive, "_MOST_COLLECTIONS", 2)
+    with pytest.raises(StreamError, match="its head has no end"):
+        read_head(iter([archive(*((str(number), "item") for number in range(3)))]))

@@ -59,6 +59,8 @@ _BAD: list[tuple[dict[str, Any], str]] = [
     ({"postgresql": "a", "options": ["-d", "host=h password = secret"]}, "password among"),
     ({"postgresql": "all", "options": ["--dbname=postgresql://me:secret@host/db"]}, "password among"),
     ({"postgresql": "a", "options": ["postgres://host/db?password=secret"]}, "password among"),
+    ({"mongodb": "all", "options": ["--uri=mongodb://me@new/admin"]}, "database in its address"),
+    ({"mongodb": "a", "options": ["mongodb+srv://me@new/a?ssl=true"]}, "database in its address"),
     ({"postgresql": "a", "environment": {"BACKUPD_STREAM": "x"}}, "told by backupd itself"),
     ({"run": ["a"], "environment": {"A": "x" * 65537}}, "no variable can have"),
     ({"postgresql": "a", "environment": {"PGPASSWORD": "x"}}, "shows the password"),
