@@ -53,9 +53,12 @@ def facts_of(result: dict[str, Any], decided: str) -> dict[str, Any]:
     decided: the plan that the check was to carry out, where it did not end for being out of date.
     """
     decisions, facts = _decisions(result), dict[str, Any]()
+    if result.get("skipped") or not result.get("snapshots"):
+        # It looked at nothing of the set, whatever else it found: that settles nothing.
+        return {}
     waiting = [one for one in decisions if one.get("state") == "waits"]
     if waiting:
-        facts[_UNDECIDED] = _sums(waiting)
+        facts[_UNDECIDED] = {**_sums(waiting), "plan": _plan(waiting)}
     lost = [one for one in decisions if one.get("state") == "given_up"]
     plans = {decided, *(one.get("plan") for one in lost)} - {"", *(one.get("plan") for one in waiting)}
     if plans:
@@ -91,12 +94,18 @@ def decision_of(job: StoredJob, run: StoredRun, later: Sequence[StoredRun], note
             names_of = ("files", "bytes", "is_given_up")
             decided = msgspec.structs.replace(about, **{name: told[name] for name in names_of})
             return _settled(decided, "applied", one.finished_ns, one.job_id)
-    if noted is not None and (noted.job == job.id or (noted.plan == plan and noted.at_ns > run.finished_ns)):
+    if noted is not None and _covers(noted, job.id, plan, run.finished_ns):
         return _settled(about, "discarded", noted.at_ns or None)
-    checks = [one for one in later if is_finished_check(one)]
-    if checks and not checks[-1].exit_code:
+    checks = [one for one in later if is_finished_check(one) and one.facts.get("snapshots")]
+    # What was found in the bytes themselves, only who reads all of them misses for being whole.
+    if checks and not checks[-1].exit_code and (checks[-1].facts.get("crc") or not run.facts.get("has_read", True)):
         return _settled(about, "healed", checks[-1].finished_ns, checks[-1].job_id)
     return about
+
+
+def _covers(noted: Discard, job: str, plan: str, finished_ns: int) -> bool:
+    """Whether it was said of this check, or later of just what this one found."""
+    return noted.job == job or (noted.plan == plan != "" and noted.at_ns > finished_ns)
 
 
 def _settled(about: CheckDecision, state: DecisionState, at_ns: int | None, by: str | None = None) -> CheckDecision:
@@ -131,12 +140,16 @@ def discarded(connection: Connection, runs: Sequence[StoredRun]) -> Discarded:
     """Those of these runs whose losses are not to be given up."""
     waiting = [run for run in runs if _UNDECIDED in run.facts]
     noted = [(run, _noted(connection, run)) for run in waiting]
-    return frozenset(run.job_id for run, last in noted if last is not None and last.job == run.job_id)
+    return frozenset(
+        run.job_id
+        for run, last in noted
+        if last is not None and _covers(last, run.job_id, run.facts[_UNDECIDED].get("plan", ""), run.finished_ns)
+    )
 
 
 def undecided(here: Sequence[StoredRun], discarded: Discarded) -> StoredRun | None:
     """The check that waits for a decision. here: runs at one destination, in the order of their ends."""
-    checks = [run for run in here if is_finished_check(run)]
+    checks = [run for run in here if is_finished_check(run) and run.facts.get("snapshots")]
     last = checks[-1] if checks else None
     return last if last is not None and _UNDECIDED in last.facts and last.job_id not in discarded else None
 

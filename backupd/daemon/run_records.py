@@ -65,7 +65,7 @@ def other_facts(request: JobRequest, outcome: Outcome) -> dict[str, Any]:
     if request.check is not None:
         is_whole = request.check.crc and request.check.share_permille is None
         facts |= {name: result[name] for name in ("coverage", "trigger") if name in result}
-        facts |= {"crc": is_whole, "problems": len(result.get("problems") or [])}
+        facts |= {"crc": is_whole, "has_read": request.check.crc, "problems": len(result.get("problems") or [])}
         facts |= deciding.facts_of(result, request.check.decided if outcome.exit_code in _DECIDED else "")
         if result.get("areas"):
             facts["statistics"] = result["areas"]

@@ -10,7 +10,7 @@ import os
 from contextlib import ExitStack
 
 from backupd.destination.contract import Forwarding
-from backupd.errors import BackupError, BusyError, DamageError, DestinationError, SetNotFoundError
+from backupd.errors import BackupError, BusyError, DamageError, DestinationError, RollbackError, SetNotFoundError
 from backupd.model import events
 from backupd.model.orders import CheckOrder
 from backupd.operations import check_log, index_rebuild
@@ -53,8 +53,8 @@ def run(order: CheckOrder, context: JobContext) -> events.Done:
         if healed_objects:
             findings = Findings()
             objects = read_objects(context, place, findings)
-        chosen = _choose(order, context, place, objects, findings, held)
         check_rollback(context, place, objects, findings, is_accepted=order.accept_rollback)
+        chosen = _choose(order, context, place, objects, findings, held)
         context.step("fetch and verify the index")
         index = read_index(context, place)
         rebuilt = None
@@ -133,9 +133,12 @@ def _choose(
         try:
             asked = {picking.choose_set(records, name, own_host=own_host) for name in order.set_names}
         except SetNotFoundError as error:
-            if context.alarm is not None:
-                raise context.alarm from error
-            if order.known_as is None or findings.problems or objects.locked:
+            if order.known_as is not None and findings.problems:
+                # It may be what is damaged, or gone.
+                return []
+            if any(problem.code == RollbackError.code for problem in findings.problems):
+                raise findings.error(place.whole.shown, commands_of(order, place)) or error from error
+            if order.known_as is None or objects.locked:
                 raise
             raise no_snapshot(order.known_as) from error
         wanted = {bytes.fromhex(text[1:]) for text in asked}

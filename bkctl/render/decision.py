@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backupd.model.decisions import CheckDecision
-from bkctl.render.given_up import lost_text
+from bkctl.render.given_up import lost_text, ways_to_see
 from bkctl.render.times import rfc3339, shown
 
 _SHORT_ID = 9
@@ -25,7 +25,8 @@ def decision_lines(decision: CheckDecision) -> list[str]:
     if decision.is_given_up:
         return [
             f"What job {job} found was decided already: job {by} gave up {_files(decision)} of {where} as lost{at}.",
-            f"{_NOTHING_LEFT} Which snapshots: bkctl snapshot list {decision.set} --from {decision.destination}",
+            _NOTHING_LEFT,
+            ways_to_see(decision.set or "", decision.destination),
         ]
     if decision.state == "applied":
         return [f"What job {job} found was decided already: job {by} repaired {where}{at}. {_NOTHING_LEFT}"]

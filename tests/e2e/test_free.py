@@ -60,7 +60,7 @@ def test_all_sets_at_all_destinations(daemon: Daemon, tmp_path: Path) -> None:
     done = [one["retention"] for one in freed["freeings"]]
     assert [one["oldest_dropped"] for one in done] == [one["oldest_dropped"] for one in planned], "else than was shown"
     log = daemon.good("job", "log", freed["freeings"][0]["job"])["lines"]
-    assert any("drops 1 of 2 snapshots now" in line["message"] for line in log), "nobody is told what a freeing drops"
+    assert any("keeps 1 of 2 snapshots, not " in line["message"] for line in log), "nobody is told what a freeing drops"
     for name in ("one", "two"):
         assert _held(tmp_path, name) < before[name] - 4 * _MIB + 10_000
         assert daemon.json("check", "docs", "--from", name, "--crc")["exit"] == 0

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from backupd.errors import RollbackError
+from backupd.errors import DamageError, RollbackError, SetNotFoundError
+from backupd.model.known_as import KnownAs
 from backupd.model.orders import CheckOrder, RestoreOrder, Selection, SnapshotListOrder
 from tests.support.backing_up import Bench, run_of
 
@@ -69,3 +70,40 @@ def test_a_host_that_never_saw_the_place_tells_nothing(rolled_back: Bench) -> No
     other = type(rolled_back.machine)(rolled_back.above / "other")
     shutil.copytree(rolled_back.machine.keys, other.keys)
     assert other.run(SnapshotListOrder(place=str(rolled_back.place))).done.exit_code == 0
+
+
+def _set_name(bench: Bench) -> str:
+    listed = bench.machine.run(SnapshotListOrder(place=str(bench.place))).done.result["snapshots"]
+    return str(listed[0]["set"])
+
+
+def _checked(bench: Bench, set_name: str, *, is_accepted: bool = False, by_daemon: bool = True) -> tuple[int, object]:
+    known = KnownAs(set="docs", destination="usb") if by_daemon else None
+    order = CheckOrder(place=str(bench.place), set_names=[set_name], accept_rollback=is_accepted, known_as=known)
+    try:
+        done = bench.machine.run(order).done
+    except (RollbackError, SetNotFoundError) as error:
+        return error.exit_code, error.code
+    return done.exit_code, _code(done.error)
+
+
+def test_that_all_of_a_set_is_gone_is_told_and_can_be_accepted(rolled_back: Bench) -> None:
+    """A daemon checks set by set: who asks for one that is gone is told why, and not that nobody knows it."""
+    name = _set_name(rolled_back)
+    for snapshot in rolled_back.place.glob("r*/snapshots/*/*"):
+        snapshot.unlink()
+    for by_daemon in (True, False):
+        assert _checked(rolled_back, name, by_daemon=by_daemon) == (RollbackError.exit_code, RollbackError.code)
+    assert _checked(rolled_back, name, is_accepted=True)[0] == SetNotFoundError.exit_code
+    assert _checked(rolled_back, name)[0] == SetNotFoundError.exit_code
+
+
+def test_a_set_whose_snapshots_are_all_damaged_is_no_unknown_set(tmp_path: Path) -> None:
+    """The damage is what has to be told."""
+    bench = Bench(tmp_path)
+    bench.write("f", b"first")
+    bench.back_up()
+    name = _set_name(bench)
+    for snapshot in bench.place.glob("r*/snapshots/*/*"):
+        snapshot.write_bytes(b"no snapshot" + snapshot.read_bytes()[11:])
+    assert _checked(bench, name) == (DamageError.exit_code, DamageError.code)

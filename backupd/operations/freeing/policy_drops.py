@@ -42,11 +42,9 @@ def dropped(context: JobContext, place: OpenPlace, order: FreeOrder, report: Rep
             return None
         if decision.plan.dropped:
             many = len(decision.plan.dropped)
-            context.tell(
-                "information",
-                f"the set's policy ({policy_words(order.policy)}) drops {many} of {many + len(decision.plan.kept)} "
-                f"snapshots now: {', '.join(map(names.short, _ids(decision)))}{' …' if many > _MOST_NAMED else ''}",
-            )
+            first = ", ".join(map(names.short, _ids(decision))) + " …" * (many > _MOST_NAMED)
+            unkept = f"keeps {len(decision.plan.kept)} of {many + len(decision.plan.kept)} snapshots, not {first}"
+            context.tell("information", f"the set's policy ({policy_words(order.policy)}) {unkept}")
         host_id = bytes.fromhex(context.host.host_id)
         retained = carry_out(place.records, decision, context.clock.now_ns(), host_id)
     return document(order, decision, retained)

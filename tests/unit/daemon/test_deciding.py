@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from backupd.catalog.database import Database
 from backupd.catalog.jobs import StoredJob, StoredRun
 from backupd.daemon import deciding
 from backupd.daemon.outcome import Outcome
@@ -13,6 +17,13 @@ from backupd.model.decisions import CheckDecision
 from backupd.store_errors import DecisionOutdatedError
 
 _JOB = "j" + "1" * 32
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Generator[Database, None, None]:
+    made = Database(str(tmp_path))
+    yield made
+    made.close()
 
 
 def _run(number: int, exit_code: int, kind: str = "check", **facts: Any) -> StoredRun:
@@ -94,11 +105,14 @@ def test_only_what_is_open_can_be_applied() -> None:
 def test_what_was_decided_is_not_decided_once_more() -> None:
     """A script that applies twice, or somebody who comes late, is asked about what is settled, or gives up anew."""
     job = _job(decisions=[_WAITS])
-    settled = deciding.facts_of({"decisions": [{**_WAITS, "state": "given_up", "files": 3}]}, "p1")
-    repaired = deciding.facts_of({"decisions": []}, "p1")
-    kept = deciding.facts_of({"decisions": [_WAITS]}, "p1")
-    other = deciding.facts_of({"decisions": [{**_WAITS, "state": "given_up", "plan": "p2"}]}, "")
-    good = _run(7, 0, snapshots=1)
+    looked = {"snapshots": 1}
+    settled = deciding.facts_of({**looked, "decisions": [{**_WAITS, "state": "given_up", "files": 3}]}, "p1")
+    repaired = deciding.facts_of({**looked, "decisions": []}, "p1")
+    kept = deciding.facts_of({**looked, "decisions": [_WAITS]}, "p1")
+    other = deciding.facts_of({**looked, "decisions": [{**_WAITS, "state": "given_up", "plan": "p2"}]}, "")
+    for nothing in ({"snapshots": 0}, {"snapshots": 3, "skipped": [{"set": "docs"}]}):
+        assert deciding.facts_of({**nothing, "decisions": [], "given_up": []}, "p1") == {}, "it looked at nothing"
+    good = _run(7, 0, snapshots=1, crc=True)
     cases = [
         ([_run(5, 20, snapshots=1, **settled)], None, ("applied", "j5", 3, True)),
         ([_run(5, 0, snapshots=1, **repaired)], None, ("applied", "j5", 0, False)),
@@ -106,6 +120,9 @@ def test_what_was_decided_is_not_decided_once_more() -> None:
         ([_run(5, 20, snapshots=1, **other)], None, ("open", None, 5, False)),
         ([good], None, ("healed", "j7", 5, False)),
         ([good, _run(8, 20, snapshots=1)], None, ("open", None, 5, False)),
+        # Bytes that rotted are not seen by who does not read them, where they could not be recorded.
+        ([_run(7, 0, snapshots=1, crc=False)], None, ("open", None, 5, False)),
+        ([_run(7, 0, snapshots=0, crc=True)], None, ("open", None, 5, False)),
         ([], deciding.Discard(_JOB, "p1", 9), ("discarded", None, 5, False)),
         # Of a later check that found just the same.
         ([], deciding.Discard("j6", "p1", 9), ("discarded", None, 5, False)),
@@ -118,6 +135,31 @@ def test_what_was_decided_is_not_decided_once_more() -> None:
         if found.state != "open":
             with pytest.raises(DecisionOutdatedError):
                 deciding.open_plan(job, found)
+
+
+def test_of_what_only_walked_any_check_tells_that_it_is_whole() -> None:
+    job, run = _job(decisions=[_WAITS]), _run(1, 20, snapshots=1, has_read=False)
+    assert deciding.decision_of(job, run, [_run(7, 0, snapshots=1, crc=False)], None).state == "healed"
+
+
+def test_what_was_discarded_is_not_asked_about_by_a_check_that_found_the_same(database: Database) -> None:
+    """An old message names the older check, and status the newer one."""
+    jobs, runs = [], []
+    for number in (1, 2):
+        jobs.append(msgspec.structs.replace(_job(decisions=[_WAITS]), id=f"j{number}"))
+        facts = deciding.facts_of({"snapshots": 1, "decisions": [_WAITS]}, "")
+        runs.append(_run(number, 20, snapshots=1, **facts))
+    database.write(deciding.discard, jobs[0], runs[0], 9).result()
+    discarded = database.read(deciding.discarded, runs).result()
+    assert discarded == {"j1", "j2"}
+    assert deciding.undecided(runs, discarded) is None
+    later = _run(10, 20, snapshots=1, **deciding.facts_of({"snapshots": 1, "decisions": [_WAITS]}, ""))
+    assert deciding.undecided([*runs, later], database.read(deciding.discarded, [later]).result()) == later
+
+
+def test_a_check_that_looked_at_nothing_takes_no_question_back() -> None:
+    waits = _run(1, 20, snapshots=1, undecided={"files": 5, "bytes": 6, "plan": "p"})
+    assert deciding.undecided([waits, _run(2, 20, snapshots=0)], frozenset()) == waits
 
 
 def test_the_commands_name_the_job() -> None:
