@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.support import cheap_passwords
+from tests.support import cheap_passwords, drawn
 
 PLATFORM = "platform: "
 """How the reason of a skip begins that no package can mend."""
@@ -97,7 +97,8 @@ class FailuresAtOnce:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Failures are told at once; by the process that has the terminal."""
+    """Failures are told at once, by the process that has the terminal; properties know how much is to be tried."""
+    drawn.tell(is_night=config.getoption("--nightly") or config.getoption("--full-size"))
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(FailuresAtOnce(terminal))

@@ -455,8 +455,6 @@ def test_what_a_host_knew_before_another_one_freed(above: Path, faults: Faults) 
         two.back_up()
         stage.check_all()
         shutil.rmtree(stage.above)
-        if not faults.is_night:
-            break
 
 
 def test_an_index_that_is_merged_late(above: Path, faults: Faults) -> None:

@@ -163,7 +163,7 @@ def test_names_of_files_on_a_terminal(scene: Scene) -> None:
 
 def _in_turn(ways: Sequence[Way], turn: int, faults: Faults) -> Sequence[Way]:
     """Of each string's ways a third, so that each way has a third of the strings; all of them by night."""
-    return ways if faults.is_night else ways[turn % 3 :: 3]
+    return ways if faults.is_night else ways[(turn + faults.seed) % 3 :: 3]
 
 
 def test_words_of_set_and_destination(scene: Scene, faults: Faults) -> None:
@@ -360,8 +360,8 @@ def _is_utf8(name: bytes) -> bool:
     return True
 
 
-def test_nothing_of_it_was_run(scene: Scene, trap: Trap) -> None:
+def test_nothing_of_it_was_run(scene: Scene, trap: Trap, faults: Faults) -> None:
     """Last: the trap is in the PATH of the daemon, of each job and of bkctl."""
-    assert scene.client.calls > 700
+    assert scene.client.calls > (1000 if faults.is_night else 700)
     assert not trap.was_run()
     assert not [path for top in (scene.home, Path.cwd(), Path("/")) for path in top.glob("pwned-file")]

@@ -16,6 +16,7 @@ from backupd.index.parts import Parts
 from backupd.index.reader import IndexReader, decode_all, footer_range, tail_range
 from backupd.index.writer import encode_index, seal_index, split_blocks, tabulate
 from backupd.seal.cipher import EpochName
+from tests.support.drawn import drawn
 from tests.support.indexes import ids_of, make_block, make_ids, make_seal, split_ids
 
 SALT = bytes(range(32, 64))
@@ -175,7 +176,7 @@ def test_a_newer_version_is_said_so() -> None:
         decode_all(SEAL, newer)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=drawn(150, by_night=500), deadline=None)
 @given(data=st.data())
 def test_damaged_objects_fail_by_name(data: st.DataObject) -> None:
     """Whatever happened to the bytes, reading ends with an error people understand, or gives what was written."""
@@ -191,7 +192,7 @@ def test_damaged_objects_fail_by_name(data: st.DataObject) -> None:
     assert contents in (tabulate(LARGE, ["a" * 32], 7), tabulate(SMALL, [], 0))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=drawn(150, by_night=500), deadline=None)
 @given(data=st.data())
 def test_malformed_tails_fail_by_name_even_when_sealed_rightly(data: st.DataObject) -> None:
     """A faulty writer's tail is an error too, not a crash."""

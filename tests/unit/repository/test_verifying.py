@@ -20,6 +20,7 @@ from backupd.repository.verifying import BlockVerifier
 from backupd.seal.cipher import EpochName
 from backupd.seal.compression import Compressor
 from backupd.seal.segment_seal import SegmentSealer
+from tests.support.drawn import drawn
 
 REPOSITORY = bytes(range(16))
 EPOCHS = [(1, b"12345678", bytes([1]) * 32), (2, b"abcdefgh", bytes([2]) * 32)]
@@ -122,7 +123,7 @@ def test_a_missing_block_is_a_verdict() -> None:
     assert verdict.problems == [("destination.object_missing", f"{block_name(BLOCK.block_id)} is not there")]
 
 
-@settings(max_examples=400)
+@settings(max_examples=drawn(400, by_night=1500))
 @given(st.lists(st.tuples(st.integers(0, len(BYTES) - 1), st.integers(1, 255)), min_size=1, max_size=4))
 @example([(0, 1)])
 @example([(5, 8)])
@@ -133,14 +134,14 @@ def test_any_changed_bytes_are_found(changes: list[tuple[int, int]]) -> None:
     assert _is_fair(bytes(data))
 
 
-@settings(max_examples=200)
+@settings(max_examples=drawn(200, by_night=500))
 @given(st.integers(0, len(BYTES)), st.integers(0, len(BYTES)), st.binary(max_size=200))
 def test_any_cut_or_insertion_is_found(start: int, end: int, between: bytes) -> None:
     data = BYTES[:start] + between + BYTES[end:]
     assert _is_fair(data)
 
 
-@settings(max_examples=200)
+@settings(max_examples=drawn(200, by_night=500))
 @given(st.binary(max_size=1000), st.booleans())
 def test_foreign_bytes_are_refused(data: bytes, has_head: bool) -> None:
     data = BYTES[:176] + data if has_head else data

@@ -14,6 +14,7 @@ from backupd.errors import UsageError
 from backupd.model.orders import FilterWord
 from backupd.rules.filter_rules import Rule, parse_filter_file, rules_of
 from backupd.rules.filtering import Filters
+from tests.support.drawn import drawn
 
 
 def slow_match(glob: str, text: str) -> bool:
@@ -70,7 +71,7 @@ _GLOB = st.builds(
 _PATH = st.lists(st.text("ab.é", min_size=1, max_size=4), min_size=1, max_size=5).map(lambda p: "/" + "/".join(p))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=drawn(150, by_night=400), deadline=None)
 @given(st.lists(st.tuples(st.booleans(), _GLOB), max_size=6), _PATH, st.booleans())
 def test_fast_filters_decide_as_the_definition_does(
     rules: list[tuple[bool, str]], path: str, is_directory: bool
