@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from backupd.errors import BackupError, UsageError
 from backupd.model.api import Overview, OwnerView, SetView
 from backupd.model.destination_orders import DestinationSessionsOrder
@@ -93,19 +95,6 @@ def _asked(client: DaemonClient, order: Any, destination: str, warnings: list[st
     return (last.result if last is not None else None) or {}
 
 
-def going_on(client: DaemonClient, stored: SetView, moved: SetView) -> str | OwnerText | None:
-    """The owner that a set is to have, said with the one before where its destinations hold what that one stored.
-
-    moved: as it would be. A daemon whose state was lost knows of no run, nor whether another machine did one.
-    """
-    old, new = stored.owner, moved.owner
-    if old is None or new is None or old == new or old.name in new.after or not is_named(old):
-        return moved.text.owner
-    if new.name.casefold() == old.name.casefold() or not traces(client, stored, old.name)[0]:
-        return moved.text.owner
-    return OwnerText(name=new.name if is_named(new) else "", id=new.id, after=[old.name, *new.after])
-
-
 def confirm_move(
     session: Session, stored: SetView, moved: SetView, client: DaemonClient, *, is_dry: bool
 ) -> list[str]:
@@ -139,6 +128,19 @@ def confirm_move(
 def is_named(owner: OwnerView) -> bool:
     """Whether the name of a machine is known, and not its host id alone."""
     return owner.id is None or owner.name != owner.id[:8]
+
+
+def begun_anew(client: DaemonClient, stored: SetView, moved: SetView) -> OwnerText | None:
+    """The owner, where all destinations tell that none of those before stored any of the set; else None.
+
+    moved: as it would be. So a name with a typo that is taken back before the first run leaves no history to look for.
+    """
+    new, written = moved.owner, moved.text.owner
+    if new is None or not (new.is_here and new.after) or stored.repositories or not isinstance(written, OwnerText):
+        return None
+    if any(found for host in new.after for found in traces(client, stored, host)):
+        return None
+    return msgspec.structs.replace(written, after=[])
 
 
 def hand_over(name: str, owner: OwnerView) -> str:

@@ -109,17 +109,6 @@ def repositories(connection: Connection) -> list[StoredRepository]:
     return [StoredRepository(set_id=s, destination_id=d, repository=r, stored_set_id=o) for s, d, r, o in rows]
 
 
-def untouched_sets(connection: Connection) -> frozenset[str]:
-    """Ids of the sets that were stored nowhere, ran never, and are not about to."""
-    rows = connection.execute(
-        "SELECT id FROM sets WHERE id NOT IN (SELECT set_id FROM repositories)"
-        " AND id NOT IN (SELECT set_id FROM newest_runs)"
-        " AND id NOT IN (SELECT set_id FROM jobs WHERE set_id IS NOT NULL"
-        " AND kind = 'backup' AND state IN ('paused', 'queued', 'running'))"
-    )
-    return frozenset(row[0] for row in rows)
-
-
 def put_destination(connection: Connection, stored: StoredDestination) -> None:
     """Make or replace a destination, by id."""
     _put(connection, "destinations", stored.id, stored.text.name, stored)

@@ -48,8 +48,6 @@ class Known:
     """Name of this machine."""
     own: Collection[str] = frozenset()
     """Ids of the sets that belong to it."""
-    unused: Collection[str] = frozenset()
-    """As `Owners.unused`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +151,7 @@ def _take(
     if isinstance(text, SetText):
         try:
             here = known.here if old.id in known.own else ""
-            is_unused = old.id in known.unused
-            text = succeeding(text, old.text, here, is_whole=old.file is not None, is_unused=is_unused)
+            text = succeeding(text, old.text, here, is_whole=old.file is not None)
         except BackupError as error:
             errors.append(written.explained(error))
             return

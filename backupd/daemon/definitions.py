@@ -48,7 +48,7 @@ class Definitions:
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
-        self.owners = Owners(database, clock)
+        self.owners = Owners(database)
         self._changing = asyncio.Lock()
         self.sets: list[StoredSet] = []
         self.destinations: list[StoredDestination] = []
@@ -156,7 +156,6 @@ class Definitions:
                 self._stored,
                 self.owners.name,
                 frozenset(one.id for one in self.sets if self.owners.is_own(one)),
-                await self.owners.unused(self.sets),
             )
             plan = await asyncio.to_thread(make, known)
             if not dry_run:
@@ -204,9 +203,7 @@ class Definitions:
         async with self._changing:
             self.refuse_kept(stored := self.set_by_id(stored.id))
             here = self.owners.name if self.owners.is_own(stored) else ""
-            is_unused = stored.id in await self.owners.unused([stored])
-            text = await asyncio.to_thread(check_set, text, self.places)
-            text = succeeding(text, stored.text, here, is_unused=is_unused)
+            text = succeeding(await asyncio.to_thread(check_set, text, self.places), stored.text, here)
             if stored.id in self._stored:
                 refuse_fixed(stored.text, text)
             refuse_taken(text.name, [one for one in self.sets if one.id != stored.id])

@@ -14,15 +14,13 @@ from typing import Any
 import msgspec
 
 from backupd.catalog.database import Database
-from backupd.catalog.definitions import StoredSet, untouched_sets
+from backupd.catalog.definitions import StoredSet
 from backupd.catalog.facts import fact, put_fact
-from backupd.clock import Clock
 from backupd.daemon.naming import pick
 from backupd.errors import BackupError, RepositoryNotFoundError, SetNotFoundError
 from backupd.model.api import LeftOutSet, OwnerView
-from backupd.model.own_repositories import NOT_LENT, Lending
 from backupd.model.sets import OwnerText, SetText
-from backupd.rules.owner_rules import MOST_AFTER, host_word, read_owner, shown
+from backupd.rules.owner_rules import host_word, read_owner, shown
 from backupd.rules.picking import is_of_host
 from backupd.settings import directories
 from backupd.settings.host import host_name, read_host_id
@@ -44,20 +42,17 @@ class _Meant(msgspec.Struct, frozen=True):
     """Host id of this machine; empty: another one's."""
     called: str = ""
     """Name of this machine then."""
-    lent: Lending = NOT_LENT
 
 
 class Owners:
     """All on the event loop."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database, self._clock = database, clock
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self.name, self.id = "", ""
         """Of this machine; no id: it is not known, nor kept what names mean."""
         self._meant: dict[str, _Meant] | None = None
         """By set id; None: the catalog was not read yet."""
-        self._own: frozenset[str] = frozenset()
-        """Ids of this machine's sets, when it was last found out whose they are."""
 
     async def find_out(self, environment: Mapping[str, str]) -> None:
         """Learn who this machine is. environment: of job processes."""
@@ -72,15 +67,12 @@ class Owners:
         """Find out what names in the texts of sets mean that were not there before."""
         if not self.id:
             return
-        untouched = await self._untouched()
         if self._meant is None:
             self._meant = await self._kept()
         owners = {one.id: read_owner(one.text.owner) for one in sets if one.text.owner is not None}
         meant = {set_id: self._meaning(set_id, owner) for set_id, owner in owners.items()}
-        meant |= {one: self._lent(one, meant[one], owners[one].name) for one in untouched & meant.keys()}
-        is_new, self._meant = meant != self._meant, meant
-        self._own = frozenset(one.id for one in sets if self.is_own(one))
-        if is_new:
+        if meant != self._meant:
+            self._meant = meant
             try:
                 text = msgspec.json.encode(meant).decode()
                 await asyncio.wrap_future(self._database.write(put_fact, _FACT, text))
@@ -94,36 +86,6 @@ class Owners:
             return msgspec.json.decode(text, type=dict[str, _Meant]) if text is not None else {}
         except MALFORMED:
             return {}
-
-    def _lent(self, set_id: str, new: _Meant, name: str) -> _Meant:
-        """With who had the set since this machine did; that nothing was stored here then, only this one knows.
-
-        name: of the new owner; empty: it is not known, nor how its snapshots would be called.
-        """
-        known = (self._meant or {}).get(set_id)
-        lent = known.lent if known is not None else NOT_LENT
-        if new is known or not (lent.hosts or set_id in self._own) or not (new.id or name):
-            return new
-        if not new.id:
-            since_ns = lent.since_ns or self._clock.now_ns()
-            lent = Lending(hosts=list(dict.fromkeys([*lent.hosts, name]))[-MOST_AFTER:], since_ns=since_ns)
-        return msgspec.structs.replace(new, lent=lent)
-
-    async def _untouched(self) -> frozenset[str]:
-        return await asyncio.wrap_future(self._database.read(untouched_sets))
-
-    async def unused(self, sets: Sequence[StoredSet]) -> frozenset[str]:
-        """Ids of those that this machine has, or gave away, and of which nothing was stored or ran here.
-
-        Whoever has one next need not name the last owner: there is no history that has to go on.
-        """
-        untouched = await self._untouched()
-        return frozenset(one.id for one in sets if one.id in untouched and (self.is_own(one) or self.lent(one).hosts))
-
-    def lent(self, stored: StoredSet) -> Lending:
-        """Who had a set since this machine had it first; nobody where it had stored anything then."""
-        known = (self._meant or {}).get(stored.id)
-        return known.lent if known is not None else NOT_LENT
 
     def is_own(self, stored: StoredSet) -> bool:
         """Whether this machine runs it."""

@@ -12,8 +12,16 @@ from backupd.catalog.definitions import StoredDestination, StoredRepository, Sto
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.source_fields import read_fields
 from backupd.model.cache_modes import DEFAULT_MIN_SIZE, CacheUse
-from backupd.model.orders import BackupOrder, FreeOrder, Limits, Order, ReplicateOrder, RestoreOrder, Unlock
-from backupd.model.own_repositories import OwnRepository
+from backupd.model.orders import (
+    BackupOrder,
+    FreeOrder,
+    Limits,
+    Order,
+    OwnRepository,
+    ReplicateOrder,
+    RestoreOrder,
+    Unlock,
+)
 from backupd.model.places import inside
 from backupd.model.purge_orders import PurgeOrder
 from backupd.model.sets import DestinationText, SetText
@@ -169,10 +177,11 @@ def own_repository(
             origin = inside(place, sibling.repository)
             return OwnRepository(repository=sibling.repository, copied_from=origin), sibling.stored_set_id
     owner = read_owner(stored.text.owner or "")
-    # Another machine's set is never stored from here: a dry run goes by what that one stored.
-    former = owner.after if definitions.owners.is_own(stored) else [name for name in [owner.name] if name]
-    lent = definitions.owners.lent(stored)
-    return OwnRepository(repository="r" + stored.id[1:], adopts=True, after=former or [], lent=lent), stored.id
+    former = owner.after or []
+    if not definitions.owners.is_own(stored):
+        # It is never stored from here: a dry run goes by what its owner stored, or who had it before.
+        former = [name for name in (owner.name, *former) if name]
+    return OwnRepository(repository="r" + stored.id[1:], adopts=True, after=former), stored.id
 
 
 def unlocked(order: Unlocked, text: SetText) -> Unlocked:

@@ -8,8 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from backupd.model.explain_order import ExplainOrder
-from backupd.model.orders import BackupOrder, CheckOrder, Order, ReplicateOrder
-from backupd.model.own_repositories import OwnRepository
+from backupd.model.orders import BackupOrder, CheckOrder, Order, OwnRepository, ReplicateOrder
 from backupd.model.search_orders import CoverageOrder, SuggestOrder
 from backupd.model.store_access import StoreAccess
 

@@ -14,7 +14,6 @@ from backupd.model.filters import FilterText, FilterWords
 from backupd.model.fs_snapshot_words import FsSnapshot, FsSnapshotFallback
 from backupd.model.grafts import Graft
 from backupd.model.known_as import KnownAs
-from backupd.model.own_repositories import OwnRepository
 from backupd.model.quotas import AccountLimit, SpaceLimits
 from backupd.model.retention import RetentionText
 from backupd.model.shortcuts import NO_SHORTCUTS, ShortcutWords
@@ -64,6 +63,21 @@ class Caller(Strict, frozen=True, kw_only=True):
     gid: Number
     groups: list[Number]
     """All of the user's groups, the first one too."""
+
+
+class OwnRepository(Strict, frozen=True, kw_only=True):
+    """A set of the daemon has a repository of its own at each place, under one id."""
+
+    repository: str
+    """Id under which it is, or is to be made."""
+    adopts: bool = False
+    """Nothing is known of earlier runs: a repository there that holds this host's set of this name is taken over."""
+    copied_from: str | None = None
+    """PLACE/ID where the set has it already: keys and keyring are taken from there."""
+    copied_access: StoreAccess = NO_ACCESS
+    """To that place."""
+    after: list[str] = []
+    """With `adopts`: hosts that the set belonged to before; what one of them stored goes on, or nothing begins."""
 
 
 class FurtherPlace(Strict, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 from blake3 import blake3
@@ -94,17 +94,6 @@ def first_keyrings(below: Destination) -> set[str]:
         if isinstance(found, str) and found:
             names.add(found)
     return names
-
-
-def made_ns(place: Destination, repository: str) -> int | None:
-    """When a repository was made, by its maker's clock and its text objects; None: nobody can tell. Unauthenticated."""
-    for twin in TWINS:
-        try:
-            created = _read_text(place, f"{repository}/{twin}", "backupd repository").get("created")
-            return int(datetime.fromisoformat(str(created)).timestamp()) * 1_000_000_000
-        except (ObjectMissingError, FormatError, NewerVersionError, ValueError, OverflowError):
-            continue
-    return None
 
 
 def read_identity(place: Destination, repository: str) -> list[str]:

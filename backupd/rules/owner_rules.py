@@ -87,15 +87,12 @@ def moved_sentence(text: SetText) -> str:
     return f"{text.name} belongs to {shown(text.owner) or 'this machine'} from now on: no other machine runs it"
 
 
-def succeeding(
-    text: SetText, old: SetText, here: str, *, is_whole: bool = False, is_unused: bool = False
-) -> SetText:
+def succeeding(text: SetText, old: SetText, here: str, *, is_whole: bool = False) -> SetText:
     """A set's new text, with what it need not say of the owners before.
 
     here: name of this machine where the set was its own, else empty. A text that says just the owner that is known says
     nothing new of it: so the same document can be applied again and again. Without an owner it belongs to the machine
     where it is. is_whole: the old text stood in a file, so that an id that is left out of it was taken out.
-    is_unused: the owner before stored nothing of it, as far as this machine can know.
     Raises ConfigError where nobody can tell whose history is to go on.
     """
     if text.owner is None:
@@ -110,9 +107,8 @@ def succeeding(
         return msgspec.structs.replace(text, owner=written(owner))
     former = read_owner(old.owner) if old.owner is not None else OwnerText()
     # Snapshots bear the name that the machine has now, or had.
-    last = [] if is_unused else [here, former.name]
-    names = list(filter(None, dict.fromkeys([*last, *(former.after or ())])))
-    if not names and not is_unused:
+    names = list(filter(None, dict.fromkeys([here, former.name, *(former.after or ())])))
+    if not names:
         raise ConfigError(
             f"{text.name}: owner: the one before is known by its id alone, and what it stored by its name",
             hint="say what it was called: `owner: {name: NEW, after: [OLD]}`; or to begin anew: `after: []`",

@@ -191,10 +191,11 @@ def _move(session: Session, stored: SetView, text: SetText, word: str, *, is_dry
     text = msgspec.structs.replace(text, owner=owning.wanted_owner(here, stored, word))
     # First as it would be: who is meant is known to the daemon.
     would = client.request("PUT", f"/v1/sets/{stored.id}", EditSet(text=text, dry_run=True), SetChange)
+    if would.change.changed and (anew := owning.begun_anew(client, stored, would.set)) is not None:
+        text = msgspec.structs.replace(text, owner=anew)
+        would = client.request("PUT", f"/v1/sets/{stored.id}", EditSet(text=text, dry_run=True), SetChange)
     warnings: list[str] = []
     if would.change.changed:
-        text = msgspec.structs.replace(text, owner=owning.going_on(client, stored, would.set))
-        would = client.request("PUT", f"/v1/sets/{stored.id}", EditSet(text=text, dry_run=True), SetChange)
         warnings = owning.confirm_move(session, stored, would.set, client, is_dry=is_dry)
     reply = _put(client, stored, text, is_dry=is_dry)
     lines = [*reply.lines, *([] if is_dry else owning.next_lines(stored, would.set, here))]

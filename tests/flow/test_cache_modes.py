@@ -13,8 +13,7 @@ import pytest
 
 from backupd.cancel import Cancel
 from backupd.model.cache_modes import CacheUse
-from backupd.model.orders import SnapshotListOrder
-from backupd.model.own_repositories import OwnRepository
+from backupd.model.orders import OwnRepository, SnapshotListOrder
 from backupd.operations.context import JobContext
 from backupd.operations.places import load_place_index, open_place, open_reader
 from backupd.operations.snapshot_listing import list_snapshots

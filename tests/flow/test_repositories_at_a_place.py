@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from backupd.errors import KeyMissingError, RepositoryNotFoundError
-from backupd.model.orders import SnapshotListOrder
-from backupd.model.own_repositories import Lending, OwnRepository
+from backupd.errors import KeyMissingError
+from backupd.model.orders import OwnRepository, SnapshotListOrder
 from tests.support.backing_up import Bench, run_of
 from tests.support.machine import Machine, Outcome
 
@@ -65,27 +64,3 @@ def test_what_is_not_encrypted_stands_not_in_for_what_is(bench: Bench, tmp_path:
     bench.machine.keys.rename(beta.keys)
     assert [one["id"] for one in _listed(beta, bench, "alpha:home").result["snapshots"]] == [stored["snapshot"]]
     assert ENCRYPTED in _taken_over(bench, beta, "default")
-
-
-def test_what_who_had_a_set_for_a_while_stored_is_looked_for_and_not_asked_for(bench: Bench, tmp_path: Path) -> None:
-    """A machine named by a typo stored nothing, and other machines' repositories were there before; a real one did."""
-    _store(bench, OTHER, "default", "gamma", "other")
-    now_ns = bench.clock.now_ns()
-    alpha = Machine(tmp_path / "alpha")
-
-    def run(lent_ns: int) -> Outcome:
-        lent = Lending(hosts=["betta", "beta"], since_ns=lent_ns)
-        own = OwnRepository(repository=NEW, adopts=True, lent=lent)
-        return alpha.run(bench.order(set_name="home", host_name="alpha", own=own, dry_run=True), bench.clock)
-
-    with pytest.raises(RepositoryNotFoundError, match="no repository"):
-        run(now_ns + 2 * 86_400 * 10**9)
-    with pytest.raises(KeyMissingError, match="betta:home") as caught:
-        run(now_ns)
-    assert "after: []" in caught.value.hint
-    stored = run_of(_store(bench, ENCRYPTED, "default", "beta"))
-    alpha.keys.parent.mkdir(parents=True, exist_ok=True)
-    bench.machine.keys.rename(alpha.keys)
-    bench.clock.ahead_seconds += 120
-    told = [one.message for one in run(now_ns).log if "would go on" in one.message]
-    assert (len(told), ENCRYPTED in told[0], bool(stored["snapshot"])) == (1, True, True)

@@ -11,8 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from backupd.model.orders import FurtherPlace
-from backupd.model.own_repositories import OwnRepository
+from backupd.model.orders import FurtherPlace, OwnRepository
 from backupd.model.retention import RetentionText
 from backupd.model.tolerance import ToleranceOrder, ToleranceText
 from backupd.operations.backup.sudden_drop import is_sudden

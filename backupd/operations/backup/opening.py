@@ -19,8 +19,7 @@ from backupd.errors import (
     RepositoryNotFoundError,
     UsageError,
 )
-from backupd.model.orders import BackupOrder
-from backupd.model.own_repositories import OwnRepository
+from backupd.model.orders import BackupOrder, OwnRepository
 from backupd.operations.backup.own_repository import copy_identity_from, find_own, lost
 from backupd.operations.context import JobContext
 from backupd.operations.places import OpenPlace, open_repository, split_place

@@ -15,8 +15,7 @@ from backupd.errors import (
     ObjectExistsError,
     RepositoryNotFoundError,
 )
-from backupd.model.orders import BackupOrder
-from backupd.model.own_repositories import Lending, OwnRepository
+from backupd.model.orders import BackupOrder, OwnRepository
 from backupd.operations.context import JobContext
 from backupd.operations.places import readable_repositories, split_place
 from backupd.operations.snapshot_listing import list_snapshots
@@ -28,8 +27,6 @@ from backupd.seal.keyring import open_keyring
 from backupd.seal.slot import read_slot
 
 _FOLDERS = ("keys/", "keyring/")
-_CLOCKS_APART_NS = 86_400 * 10**9
-"""Of two machines, at most."""
 
 
 def lost(path: str) -> DestinationUnreachableError:
@@ -47,8 +44,7 @@ def find_own(
 
     Says so; None: there is none. Raises KeyMissingError, RepositoryNotFoundError where a former owner's was to go on.
     """
-    former = [*own.after, *own.lent.hosts]
-    hosts = [host.casefold() for host in (*former, order.host_name or context.host.name)]
+    hosts = [host.casefold() for host in (*own.after, order.host_name or context.host.name)]
     newest: dict[str, tuple[int, str]] = {}
     closed: list[str] = []
     for found in readable_repositories(context, whole, order.place, order.access, names, list_snapshots):
@@ -66,7 +62,7 @@ def find_own(
     at = next((at for at, one in enumerate(hosts) if one in newest), None)
     if at is not None:
         repository = newest[hosts[at]][1]
-        whose = f"{former[at]}:{order.set_name}" if at < len(former) else order.set_name
+        whose = f"{own.after[at]}:{order.set_name}" if at < len(own.after) else order.set_name
         lying = f"{whose}: what lies in {order.place}/{repository}"
         context.warn(f"{lying} would go on" if order.dry_run else f"{lying} is taken over and goes on")
         return repository
@@ -75,26 +71,15 @@ def find_own(
         return None
     if own.after:
         raise _not_found(context, order, own, closed)
-    if own.lent.hosts and (unread := _made_since(whole, own.lent, closed)):
-        raise _not_found(context, order, own, unread)
     return None
-
-
-def _made_since(whole: Destination, lent: Lending, closed: list[str]) -> list[str]:
-    """Repositories that may be those of who had the set for a while; older ones he can't have begun for it."""
-    since_ns = lent.since_ns - _CLOCKS_APART_NS
-    return [one for one in closed if (made_ns := identity.made_ns(whole, one)) is None or made_ns >= since_ns]
 
 
 def _not_found(context: JobContext, order: BackupOrder, own: OwnRepository, closed: list[str]) -> BackupError:
     """Nothing is begun beside what a former owner stored: that would be stored a second time, under another key."""
-    host = (own.after or own.lent.hosts)[0]
-    error = not_here(context, f"{host}:{order.set_name}", order.place, closed)
-    anew = f"owner: {{name: {context.host.name}, after: []}}"
+    error = not_here(context, f"{own.after[0]}:{order.set_name}", order.place, closed)
     if closed:
-        if not own.after:
-            error.hint += f". If {host} stored nothing of it, its text can say so: {anew}"
         return error
+    anew = f"owner: {{name: {context.host.name}, after: []}}"
     return RepositoryNotFoundError(error.message, hint=f"{error.hint} To begin anew, its text has to say: {anew}")
 
 

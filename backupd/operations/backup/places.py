@@ -12,8 +12,7 @@ from backupd import durable_io
 from backupd.cancel import Cancel, PartCancel
 from backupd.destination.stores import canonical
 from backupd.errors import BackupError, StoppedError
-from backupd.model.orders import BackupOrder, FurtherPlace
-from backupd.model.own_repositories import OwnRepository
+from backupd.model.orders import BackupOrder, FurtherPlace, OwnRepository
 from backupd.model.places import inside
 from backupd.operations import cache_place
 from backupd.operations.backup.opening import OpenedForWriting, open_for_writing

@@ -80,7 +80,7 @@ def describe(order: BackupOrder, context: JobContext, place: OpenPlace, sources:
         name = names.default_set_name(host_name, sources, _known_sets(place, host_name))
     set_id = blake3(f"{host}\0{name}".encode(errors="surrogateescape"), key=key).digest(16)
     if order.own is not None:
-        hosts = [*order.own.after, *order.own.lent.hosts, host_name]
+        hosts = [*order.own.after, host_name]
         set_id = (order.own.adopts and _stored_id(place, hosts, name)) or order.set_id or set_id
     filter_rules = read_rules(order.filters)
     stores = [(place.address, place.access), *((one.place, one.access) for one in order.also)]

@@ -14,8 +14,7 @@ from backupd.daemon.bandwidth import Bandwidth
 from backupd.daemon.definitions import Definitions
 from backupd.errors import UsageError
 from backupd.model.bandwidth import BandwidthText, RuleText
-from backupd.model.orders import BackupOrder, FurtherPlace, ReplicateOrder
-from backupd.model.own_repositories import OwnRepository
+from backupd.model.orders import BackupOrder, FurtherPlace, OwnRepository, ReplicateOrder
 from backupd.model.sets import DestinationText
 from backupd.model.store_access import Pool, PoolMember, StoreAccess
 from backupd.settings.daemon_settings import DaemonSettings

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from backupd.catalog import definitions as rows
 from backupd.catalog.database import Database
-from backupd.catalog.definitions import StoredRepository, StoredSet
-from backupd.clock import SystemClock
+from backupd.catalog.definitions import StoredSet
 from backupd.daemon.owners import Owners, left_out, nothing_runs, refuse_host
 from backupd.errors import SetNotFoundError
 from backupd.model.sets import OwnerText, SetText
@@ -35,7 +33,7 @@ def a_set(owner: Owner | None, *, enabled: bool = True) -> StoredSet:
 
 def on(database: Database, name: str, host_id: str, owner: Owner | None) -> Owners:
     """A daemon that has been started on such a machine, with a set of that owner."""
-    owners = Owners(database, SystemClock())
+    owners = Owners(database)
     owners.name, owners.id = name, host_id
     asyncio.run(owners.learn([a_set(owner)]))
     return owners
@@ -108,37 +106,6 @@ def test_it_does_so_whatever_the_text_says_of_it(database: Database, owner: Owne
     assert not on(database, "alpha", OTHER, "alpha2").warnings([a_set("alpha2")])
 
 
-def test_who_gave_a_set_away_before_anything_of_it_was_stored_remembers_to_whom(database: Database) -> None:
-    """A typo that is taken back names nobody; and what a real machine stored meanwhile is looked for all the same."""
-    stored = a_set(None)
-    database.write(rows.put_set, stored).result()
-
-    async def give(owners: Owners, *to: Owner | None) -> None:
-        for owner in to:
-            await owners.learn([a_set(owner)])
-
-    async def unused(owners: Owners, owner: Owner) -> bool:
-        return stored.id in await owners.unused([a_set(owner)])
-
-    owners = on(database, "alpha", ID, None)
-    asyncio.run(give(owners, "betta", OTHER, "gamma"))
-    assert owners.lent(stored).hosts == [], "of one that is known by its id alone nobody knows what to look for"
-    assert not asyncio.run(unused(owners, "gamma"))
-    asyncio.run(give(owners, "alpha", "betta"))
-    owners = on(database, "alpha", ID, "betta")
-    assert asyncio.run(unused(owners, "betta")), "after a start of the daemon, too"
-    asyncio.run(give(owners, "gamma", "alpha"))
-    assert owners.lent(stored).hosts == ["betta", "gamma"]
-    assert owners.lent(stored).since_ns > 0
-    assert asyncio.run(unused(owners, "alpha"))
-
-    there = StoredRepository(set_id=stored.id, destination_id="d1", repository="r1", stored_set_id=stored.id)
-    database.write(rows.put_repository, there).result()
-    assert not asyncio.run(unused(owners, "alpha"))
-    asyncio.run(give(owners, "beta"))
-    assert owners.lent(stored).hosts == [], "who has it now goes on with what was stored here"
-
-
 @pytest.mark.parametrize(
     ("word", "said", "hint"),
     [
@@ -167,10 +134,3 @@ def test_what_a_run_of_all_leaves_out_is_said_with_why(database: Database) -> No
     assert (said.exit_code, said.message.partition(": ")[2]) == (10, "home is disabled, home belongs to beta")
     assert said.hint == "bkctl set enable home lets it run"
     assert nothing_runs(left[1:], "alpha").hint.endswith("bkctl set edit home --owner alpha")
-
-
-def test_of_a_set_that_came_from_elsewhere_the_owner_before_has_to_be_named(database: Database) -> None:
-    """It ran there for years, though never here."""
-    database.write(rows.put_set, a_set("beta")).result()
-    owners = on(database, "alpha", ID, "beta")
-    assert asyncio.run(owners.unused([a_set("beta")])) == frozenset()

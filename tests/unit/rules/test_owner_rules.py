@@ -65,15 +65,6 @@ def test_of_another_machine_only_what_the_text_says_is_known() -> None:
     assert succeeding(anew, text(ID), "") == anew
 
 
-def test_an_owner_that_stored_nothing_is_not_named() -> None:
-    """A typo that is taken back before the first run would leave a set that no machine can begin."""
-    made = succeeding(text("betta"), text(None), "alpha", is_unused=True)
-    assert made.owner == "betta"
-    assert succeeding(text("alpha"), made, "", is_unused=True).owner == "alpha"
-    came = text(OwnerText(name="alpha", after=["omega"]))
-    assert succeeding(text("beta"), came, "alpha", is_unused=True).owner == OwnerText(name="beta", after=["omega"])
-
-
 def test_sixteen_former_owners_are_told_of() -> None:
     """A set that goes back and forth between many machines has no text that only grows."""
     made = text("m0")
