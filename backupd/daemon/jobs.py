@@ -208,21 +208,20 @@ class Jobs:
         await self._keep_up()
 
     async def _end(self, job: LiveJob, outcome: Outcome) -> None:
-        stored = job.stored
-        stored.exit_code, stored.result, stored.error = outcome.exit_code, outcome.result, outcome.error
-        stored.warnings = list(outcome.warnings)
+        stored, finished_ns = job.stored, self._clock.now_ns()
+        warnings = list(outcome.warnings)
         if job.passed_over:
-            took_ns = self._clock.now_ns() - (stored.started_ns or stored.created_ns)
-            stored.warnings.append(overrun(job.passed_over, took_ns / 1e9))
-            job.note("warning", stored.warnings[-1])
-        if stored.kind != "backup":
-            # Nobody needs it any more, and it may be large.
-            stored.orders = b""
-        stored.finished_ns = self._clock.now_ns()
+            took_ns = finished_ns - (stored.started_ns or stored.created_ns)
+            warnings.append(overrun(job.passed_over, took_ns / 1e9))
+            job.note("warning", warnings[-1])
         job.end_step()
         job.note("error" if outcome.error else "information", outcome.sentence)
         try:
-            await self._flush(job, is_last=True)
+            try:
+                await self._flush(job, is_last=True)
+            finally:
+                # Together with the state: who asks meanwhile sees no job that has ended and is running.
+                job.settle(outcome, warnings, finished_ns)
             await self._move(job, ended_state(outcome.exit_code, outcome.problem_count))
             self._tell_end(stored)
             outcome = await self.follow_up.after_end(job, outcome)

@@ -12,6 +12,7 @@ from backupd.catalog.jobs import StoredJob
 from backupd.clock import Clock
 from backupd.daemon.child import ChildJob
 from backupd.daemon.following import Follower
+from backupd.daemon.outcome import Outcome
 from backupd.daemon.queue import Waiting
 from backupd.daemon.requests import JobRequest
 from backupd.model.events import Ask, FilesUnderWay, FromJob, Log, Progress, Severity, Step
@@ -133,6 +134,15 @@ class LiveJob:
     def log(self, severity: Severity, message: str) -> None:
         """A line of the daemon's own, for the log and for all who follow."""
         self.hear(Log(severity=severity, message=message, verbosity=1))
+
+    def settle(self, outcome: Outcome, warnings: list[str], finished_ns: int) -> None:
+        """What is stored of it says how it ended."""
+        stored = self.stored
+        stored.exit_code, stored.result, stored.error = outcome.exit_code, outcome.result, outcome.error
+        stored.warnings, stored.finished_ns = warnings, finished_ns
+        if stored.kind != "backup":
+            # Nobody needs it any more, and it may be large.
+            stored.orders = b""
 
     def end(self, last: FromJob | None) -> None:
         """The last word; None: the job goes on with another daemon."""

@@ -26,6 +26,18 @@ MANY = 1100
 """More names than one answer of any store that answers by pages holds."""
 
 
+def _found_in_time(store: Store, name: str, late_seconds: float) -> bytes:
+    clock, pause = SystemClock(), threading.Event()
+    until = clock.monotonic() + late_seconds
+    while True:
+        try:
+            return store.get(name)
+        except ObjectMissingError:
+            if clock.monotonic() >= until:
+                raise
+            pause.wait(0.1)
+
+
 class StoreContract:
     """Needs a fixture `open_place` of the kind, which gives an `Open` and takes all away in the end."""
 
@@ -97,23 +109,12 @@ class StoreContract:
             thread.start()
         for thread in threads:
             thread.join()
-        found = self._found_in_time(stores[0], "r1/snapshots/s/n")
+        found = _found_in_time(stores[0], "r1/snapshots/s/n", self.late_seconds)
         assert found in [str(number).encode() * 100 for number in won]
         assert len(won) == 1 or not stores[0].traits.create_if_absent
         assert [info.name for info in stores[0].list("r1/snapshots/")] == ["r1/snapshots/s/n"]
         for store in stores:
             store.close()
-
-    def _found_in_time(self, store: Store, name: str) -> bytes:
-        clock, pause = SystemClock(), threading.Event()
-        until = clock.monotonic() + self.late_seconds
-        while True:
-            try:
-                return store.get(name)
-            except ObjectMissingError:
-                if clock.monotonic() >= until:
-                    raise
-                pause.wait(0.1)
 
     def test_an_object_that_is_not_there_is_told_as_missing(self, store: Store) -> None:
         """Reading tries elsewhere only for what is known to be gone."""

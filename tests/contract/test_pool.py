@@ -60,6 +60,7 @@ class TestMirrorOfServerAndDirectory:
     """SeaweedFS leads, a directory has the second copy: of the contract what hangs on the store below."""
 
     store = StoreContract.store
+    late_seconds = StoreContract.late_seconds
     test_what_was_put_comes_back = StoreContract.test_what_was_put_comes_back_whole_and_by_ranges
     test_a_taken_name = StoreContract.test_a_taken_name_keeps_its_bytes
     test_one_of_sixteen = StoreContract.test_of_sixteen_creators_of_one_name_one_succeeds
