@@ -93,8 +93,8 @@ class KeyStore:
         held = self._held()
         if held is not None:
             message = f"{self.directory} is a key that was copied there, and should be the directory of kept keys"
-            where = self.path_of(held) if held else os.path.join(self.directory, f"REPOSITORY{_SUFFIX}")
-            hint += f" && mv {moved} {shlex.quote(where)}"
+            hint += f" && mv {moved} {shlex.quote(self.path_of(held))}" if held else ""
+            hint += "" if held else f"; then move {moved} there, named after its repository, with {_SUFFIX} at its end"
         raise KeyDirectoryError(message, hint=hint, context={"key_directory": self.directory})
 
     def _held(self) -> str | None:

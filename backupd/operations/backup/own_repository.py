@@ -77,7 +77,8 @@ def find_own(
 def _not_found(context: JobContext, order: BackupOrder, own: OwnRepository, closed: list[str]) -> BackupError:
     """Nothing is begun beside what a former owner stored: that would be stored a second time, under another key."""
     error = not_here(context, f"{own.after[0]}:{order.set_name}", order.place, closed)
-    if closed:
+    if closed or order.dry_run:
+        # A dry run may be of another machine's set, which is not to be begun anew from here.
         return error
     anew = f"owner: {{name: {context.host.name}, after: []}}"
     return RepositoryNotFoundError(error.message, hint=f"{error.hint} To begin anew, its text has to say: {anew}")

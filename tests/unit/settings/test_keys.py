@@ -128,7 +128,7 @@ def test_a_key_that_was_copied_in_place_of_the_directory_is_told_with_the_way_ou
     store.make()
 
 
-@pytest.mark.parametrize(("text", "said"), [("notes", "is no directory"), (SECRET, "REPOSITORY.key")])
+@pytest.mark.parametrize(("text", "said"), [("notes", "is no directory"), (SECRET, "named after its repository")])
 def test_what_else_lies_there_is_told_too(store: KeyStore, text: str, said: str) -> None:
     os.makedirs(os.path.dirname(store.directory))
     Path(store.directory).write_text(text)
