@@ -24,7 +24,7 @@ from backupd.model.store_access import PaceGrant, StoreAccess
 from backupd.rules.bandwidth import Rule, applies, holds, lowest, told
 from backupd.settings.bandwidth import rules_of
 from backupd.settings.daemon_settings import DaemonSettings
-from backupd.settings.zone import find_zone
+from backupd.settings.zone import find_zone, zone_or_own
 
 _TURN_SECONDS = 0.5
 Moving = BackupOrder | RestoreOrder | CheckOrder | ReplicateOrder | FreeOrder | PurgeOrder
@@ -151,7 +151,7 @@ class Bandwidth:
     def _zone_of(self, member: _Member) -> tzinfo:
         """Looked up once: that reads a file."""
         if member.zone not in self._zones:
-            self._zones[member.zone] = find_zone(member.zone, self._environment)
+            self._zones[member.zone] = zone_or_own(member.zone, self._environment)
         return self._zones[member.zone]
 
     def _told(self, member: _Member, direction: Direction) -> str:

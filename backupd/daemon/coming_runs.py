@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, tzinfo
 from itertools import islice
 from typing import Any
@@ -16,7 +16,7 @@ from backupd.rules.schedules import coming
 from backupd.rules.schedules.deciding import next_begin
 from backupd.rules.schedules.reading import Schedule, schedule_of
 from backupd.rules.schedules.words import shown_moment
-from backupd.settings.zone import find_zone
+from backupd.settings.zone import is_zone, zone_or_own
 
 Decided = Callable[[str, ScheduleText], datetime | None]
 """Set id and schedule -> up to when it is decided what that schedule asks for; None: it was not looked at yet."""
@@ -36,23 +36,37 @@ class ComingRuns:
         self._clock, self._environment, self._decided, self.runs = clock, environment, decided, runs
         self._default_zone: str | None = None
         self._zones: dict[str | None, tzinfo] = {}
+        self._unknown: set[str] = set()
+        """Names of zones that nobody knows here."""
         self._gaps: dict[str, tuple[tuple[Any, ...], timedelta | None]] = {}
 
     def adopt(self, default_zone: str | None) -> None:
         """Take a new default zone over, and look again which one the system has."""
         self._default_zone = default_zone
         self._zones.clear()
+        self._unknown.clear()
 
     def now(self) -> datetime:
         """What the clock shows, UTC."""
         return to_datetime(self._clock.now_ns())
 
     def zone_of(self, text: SetText) -> tzinfo:
-        """The zone that a set's times are meant in. Raises UsageError for one that nobody knows here."""
+        """The zone that a set's times are meant in; the machine's own where nobody knows it here (any more)."""
         name = text.time_zone or self._default_zone
         if name not in self._zones:
-            self._zones[name] = find_zone(name, self._environment)
+            self._zones[name] = zone_or_own(name, self._environment)
+            if name is not None and not is_zone(name):
+                self._unknown.add(name)
         return self._zones[name]
+
+    def warnings(self, sets: Iterable[StoredSet]) -> list[str]:
+        """A sentence for each set whose zone nobody knows here."""
+        return [
+            f"{one.text.name}: '{one.text.time_zone}' is no time zone that is known here, it goes by {zone}; "
+            f"give it another: bkctl set edit {one.text.name} --time-zone"
+            for one, zone in [(one, self.zone_of(one.text)) for one in sets]
+            if one.text.time_zone in self._unknown
+        ]
 
     def schedules_of(self, stored: StoredSet) -> list[Schedule]:
         """Those of a set that are on, as they were understood."""
@@ -91,7 +105,7 @@ class ComingRuns:
         return known[1]
 
     def gap_of(self, text: SetText) -> timedelta | None:
-        """The longest time between two runs by what a text says, whoever runs it. Raises UsageError."""
+        """The longest time between two runs by what a text says, whoever runs it."""
         schedules = [schedule_of(one) for one in text.schedules if one.enabled]
         return coming.longest_gap(schedules, self.now(), self.zone_of(text))
 

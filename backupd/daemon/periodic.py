@@ -32,7 +32,7 @@ from backupd.model.orders import CheckOrder, Limits, SiblingPlace
 from backupd.model.places import inside
 from backupd.rules import names
 from backupd.rules.periodic_check import is_due
-from backupd.settings.zone import find_zone
+from backupd.settings.zone import zone_or_own
 from backupd.sizes import parse_share
 from backupd.store_errors import DestinationAbsentError, PeriodicCheckError
 
@@ -103,7 +103,7 @@ class PeriodicChecks:
         return _Trigger(is_periodic, is_rolling) if is_periodic or is_rolling else None
 
     def _zone(self, stored: StoredSet) -> tzinfo:
-        return find_zone(stored.text.time_zone, self._environment)
+        return zone_or_own(stored.text.time_zone, self._environment)
 
     async def _check(
         self, job: LiveJob, stored: StoredSet, destination: StoredDestination, trigger: _Trigger

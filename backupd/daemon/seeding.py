@@ -17,7 +17,7 @@ from backupd.model.sets import DestinationText
 from backupd.model.structs import Struct
 from backupd.rules import moments
 from backupd.settings import environment
-from backupd.settings.zone import find_zone
+from backupd.settings.zone import zone_or_own
 from backupd.store_errors import DestinationSeedingError
 
 _STORING = ("backup", "replicate")
@@ -154,7 +154,7 @@ def view(seeding: Seeding, sets: Sequence[StoredSet]) -> SeedingView:
 
 
 def _since(seeding: Seeding, stored: StoredSet) -> str:
-    return moments.rfc3339(seeding.since_ns, find_zone(stored.text.time_zone, environment.variables()))
+    return moments.rfc3339(seeding.since_ns, zone_or_own(stored.text.time_zone, environment.variables()))
 
 
 def _has_stored(run: StoredRun) -> bool:

@@ -18,7 +18,7 @@ from backupd.daemon.route import Call, Route
 from backupd.daemon.run_as import refuse_user
 from backupd.daemon.set_origins import origins_of
 from backupd.daemon.shortcuts import refuse_unknown, views_of, with_paths
-from backupd.errors import BusyError
+from backupd.errors import BusyError, ConfigError, UsageError
 from backupd.model.api import Change, EditSet, RepositoryView, SetChange, SetList, SetView
 from backupd.model.places import inside
 from backupd.model.sets import SetText
@@ -26,6 +26,7 @@ from backupd.model.shortcuts import ShortcutView
 from backupd.rules.definition_rules import check_set, places_inside
 from backupd.rules.filter_checking import filter_warnings
 from backupd.rules.option_policy import by_policy, refuse
+from backupd.settings.zone import find_zone
 from backupd.source.live_search import live_warnings
 
 _LOOK_SECONDS = 2.0
@@ -81,6 +82,7 @@ async def create_set(call: Call) -> SetChange:
     text = await asyncio.to_thread(by_policy, edit.text, "sets", policy, edit.said, check)
     await refuse_unknown(text)
     await refuse_user(text)
+    await _refuse_zone(text)
     made = await known.add_set(text, dry_run=edit.dry_run)
     shortcuts = await views_of(made.text, call.services.environment)
     warnings = await _about_places(made.text, shortcuts, known)
@@ -92,6 +94,17 @@ async def create_set(call: Call) -> SetChange:
     return SetChange(set=view(made, known, shortcuts), change=change)
 
 
+async def _refuse_zone(text: SetText, old: SetText | None = None) -> None:
+    """Raises ConfigError for a time zone that is none. old: of what was there, nothing is said."""
+    if text.time_zone is None or (old is not None and text.time_zone == old.time_zone):
+        return
+    try:
+        await asyncio.to_thread(find_zone, text.time_zone, {})
+    except UsageError as error:
+        at = {"at": ["time_zone"]}
+        raise ConfigError(f"{text.name}: {error.message}", hint=error.hint, context=at) from error
+
+
 async def edit_set(call: Call) -> SetChange:
     """Give a set a new text."""
     known, edit = call.services.definitions, call.body
@@ -101,6 +114,7 @@ async def edit_set(call: Call) -> SetChange:
     refuse(text, "sets", call.services.configuration.policy, stored.text)
     await refuse_unknown(text, stored.text)
     await refuse_user(text, stored.text)
+    await _refuse_zone(text, stored.text)
     made, changes = await known.change_set(stored, edit.text, dry_run=edit.dry_run)
     shortcuts = await views_of(made.text, call.services.environment)
     warnings: list[str] = []

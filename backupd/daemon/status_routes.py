@@ -74,6 +74,7 @@ async def report_of(
             *services.warnings,
             *services.notices.warnings,
             *services.continuous.warnings,
+            *services.scheduler.ahead.warnings(sets),
             *known.owners.warnings(known.sets),
             *filter(None, [services.metrics_port.problem]),
             *("; ".join(filter(None, [one.message, one.mend])) for one in troubles),

@@ -14,6 +14,7 @@ from backupd.model.any_order import AnyOrder
 from backupd.model.cache_modes import FULL, CacheUse
 from backupd.model.destination_orders import ProxyTestOrder
 from backupd.model.order_places import places_of, with_accesses
+from backupd.model.orders import BackupOrder
 from backupd.model.places import is_url, split_inside
 from backupd.model.sets import DestinationText, ProxyText
 from backupd.model.store_access import NO_ACCESS, Pool, PoolMember, Proxy, StoreAccess
@@ -42,14 +43,22 @@ def _cache_of(known: Definitions, order: AnyOrder) -> CacheUse:
     silent = {stored.id for stored in known.sets if stored.text.cache == "none"}
     if not silent:
         return FULL
+    own = _own_repositories(order)
     for place in places_of(order):
         at = known.destination_of(place) if place else None
-        last = split_inside(place)[1] if place else ""
+        last = (split_inside(place)[1] if place else "") or own.get(place)
         there = [one for one in known.repositories if at is not None and one.destination_id == at.id]
-        meant = [one for one in there if one.repository == last] or there
+        meant = [one for one in there if one.repository == last] if last else there
         if any(one.set_id in silent for one in meant):
             return CacheUse(mode="none")
     return FULL
+
+
+def _own_repositories(order: AnyOrder) -> dict[str, str]:
+    """Of a run: the repository that it stores to at each place."""
+    if not isinstance(order, BackupOrder) or order.own is None:
+        return {}
+    return {order.place: order.own.repository, **{one.place: one.own.repository for one in order.also}}
 
 
 def _to_test(text: ProxyText | None, given: StoreAccess) -> StoreAccess:

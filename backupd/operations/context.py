@@ -22,7 +22,7 @@ from backupd.settings import directories
 from backupd.settings.directories import Directories
 from backupd.settings.host import Host, read_host
 from backupd.settings.machine import machine_fingerprint
-from backupd.settings.zone import find_zone
+from backupd.settings.zone import is_zone, zone_or_own
 from backupd.source.user_rights import OWN_RIGHTS
 
 _MOST_WARNINGS = 1000
@@ -58,7 +58,7 @@ class JobContext:
         self.rights = Rights(order.caller)
         self.source_rights = OWN_RIGHTS
         """With which the sources of a backup are read."""
-        self.zone: tzinfo = find_zone(order.time_zone, environ)
+        self.zone: tzinfo = zone_or_own(order.time_zone, environ)
         self._send = send
         self._host: Host | None = None
         self._lock = threading.Lock()
@@ -72,6 +72,8 @@ class JobContext:
         self._goes_on.set()
         self._paused_seconds = 0.0
         self.warnings: list[str] = []
+        if order.time_zone is not None and not is_zone(order.time_zone):
+            self.warnings.append(f"'{order.time_zone}' is no time zone that is known here: {self.zone} is taken")
         self._told_limits: set[str] = set()
         self.alarm: BackupError | None = None
         """Snapshots that this host has seen are gone: the job does what it can, and ends with this."""

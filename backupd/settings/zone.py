@@ -27,6 +27,19 @@ def find_zone(name: str | None, environ: Mapping[str, str]) -> tzinfo:
     return (_named(given.rpartition(_MARK)[2]) if given else None) or _of_system() or UTC
 
 
+def is_zone(name: str) -> bool:
+    """Whether a zone has that name here."""
+    return _named(name) is not None
+
+
+def zone_or_own(name: str | None, environ: Mapping[str, str]) -> tzinfo:
+    """The same, and as without a name for one that no zone has, or has any more: what runs by it has to go on."""
+    try:
+        return find_zone(name, environ)
+    except UsageError:
+        return find_zone(None, environ)
+
+
 def _of_system() -> tzinfo | None:
     target = os.path.realpath(_LOCAL_TIME)
     if _MARK in target and (found := _named(target.rpartition(_MARK)[2])):

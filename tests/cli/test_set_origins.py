@@ -38,6 +38,9 @@ def test_each_setting_says_where_it_comes_from(tmp_path: Path) -> None:
         assert set(made) == set(daemon.good("set", "show", "made")["set"]) - {
             "id", "name", "kept_in", "created", "repositories", "shortcuts", "runs_here",
         }  # fmt: skip
+        for words in (("edit", "made"), ("create", "other", "--source", "/etc", "--to", "usb")):
+            refused = daemon.json("set", *words, "--time-zone", "Mars/Olympus")
+            assert (refused["exit"], "is no time zone" in refused["error"]["message"]) == (2, True)
         daemon.good("set", "edit", "made", "--time-zone", "UTC")
         assert origins("made")["time_zone"] == ("UTC", "set")
         text = daemon.bkctl("set", "show", "made", "--origins").stdout.decode()

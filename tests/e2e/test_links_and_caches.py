@@ -71,6 +71,13 @@ def test_a_set_that_keeps_nothing_here(daemon: Daemon) -> None:
     facts = daemon.good("info", "--from", where)
     assert facts["repository"]["cache_bytes"] == 0
     assert [path for path in _kept(daemon) if place["id"] in str(path)] == []
+    # That is nothing to the others that are stored there.
+    (destination,) = daemon.good("set", "show", "quiet")["set"]["to"]
+    daemon.good("set", "create", "loud", "--source", source, "--to", destination)
+    for _ in range(2):
+        stored = daemon.good("backup", "loud")["repository"]
+        facts = daemon.good("info", "--from", f"{stored['place']}/{stored['id']}")
+        assert facts["repository"]["cache_bytes"] > 0
     slow_set.fill(source, 16, seed=2)
     job = slow_set.begin(daemon, "quiet")
     end = time.monotonic() + 60
