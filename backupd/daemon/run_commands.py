@@ -108,7 +108,9 @@ class RunCommands(FollowUp):
         goes_on = job.goes_on(was_stopped=outcome.was_stopped)
         if ended is not None:
             await keep_unbegun(keep, job, stored, destinations, ended, began_ns)
-        await self._after(job, stored, outcome, ("finally",) if goes_on else _kinds_after(outcome))
+        # They are told, too, what became of the commands before the run.
+        known = with_commands(job.stored, outcome, job.commands)
+        await self._after(job, stored, known, ("finally",) if goes_on else _kinds_after(outcome))
         await self._note(job)
         return with_commands(job.stored, outcome, job.commands)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
+from collections.abc import Mapping
 
 import msgspec
 
@@ -26,6 +28,7 @@ from backupd.model.shortcuts import ShortcutView
 from backupd.rules.definition_rules import check_set, places_inside
 from backupd.rules.filter_checking import filter_warnings
 from backupd.rules.option_policy import by_policy, refuse
+from backupd.settings import directories
 from backupd.settings.zone import find_zone
 from backupd.source.live_search import live_warnings
 
@@ -88,7 +91,7 @@ async def create_set(call: Call) -> SetChange:
     warnings = await _about_places(made.text, shortcuts, known)
     warnings += await asyncio.to_thread(command_warnings, made.text)
     warnings += await asyncio.to_thread(filter_warnings, made.text)
-    warnings += await _live_warnings(with_paths(made.text, shortcuts))
+    warnings += await _live_warnings(with_paths(made.text, shortcuts), call.services.environment)
     warnings += await untold([made.text], call.services.environment)
     change = Change(changed=True, dry_run=edit.dry_run, warnings=warnings)
     return SetChange(set=view(made, known, shortcuts), change=change)
@@ -125,7 +128,7 @@ async def edit_set(call: Call) -> SetChange:
     if changes.keys() & {"filters", "unmatched", "only_types", "never_types"}:
         warnings += await asyncio.to_thread(filter_warnings, made.text)
     if changes.keys() & {"sources", "without", "filters", "streams", "tolerate", "fs_snapshot"}:
-        warnings += await _live_warnings(with_paths(made.text, shortcuts))
+        warnings += await _live_warnings(with_paths(made.text, shortcuts), call.services.environment)
     if "conditions" in changes:
         warnings += await untold([made.text], call.services.environment)
     call.services.scheduler.nudge()
@@ -140,10 +143,13 @@ async def _about_places(text: SetText, shortcuts: list[ShortcutView], known: Def
     return [*found, *places_inside(meant, known.places), *await one_disk.warnings(meant, known)]
 
 
-async def _live_warnings(text: SetText) -> list[str]:
+async def _live_warnings(text: SetText, environment: Mapping[str, str]) -> list[str]:
     """Of a share whose server is gone nobody waits for an answer."""
+    found = directories.find(environment)
+    own = frozenset(os.fsencode(os.path.realpath(one)) for one in (found.state, found.cache, found.temporary))
+    look = functools.partial(live_warnings, text, own)
     try:
-        return await _asking.answered(msgspec.json.encode(text), functools.partial(live_warnings, text), _LOOK_SECONDS)
+        return await _asking.answered(msgspec.json.encode(text), look, _LOOK_SECONDS)
     except TimeoutError:
         return []
 

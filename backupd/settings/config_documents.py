@@ -97,7 +97,7 @@ def read(texts: Iterable[ConfigDocument], policy: Sequence[PolicyRule] = ()) -> 
         _look_around(written, found)
     for of_notice in found.notices:
         for name, secret in (("url_from", of_notice.text.url_from), ("secret", of_notice.text.secret)):
-            _look_for_secret(of_notice, name, secret, found)
+            _look_for_secret(of_notice, name, secret=secret, found=found)
     return found
 
 
@@ -204,7 +204,9 @@ def _look_around(written: Written[SetText], found: Documents) -> None:
     if _is_elsewhere(written.text):
         # Of its users, and where its secrets lie, only that machine can tell.
         return
-    _look_for_secret(written, "password", written.text.password, found)
+    _look_for_secret(written, "password", secret=written.text.password, found=found)
+    for at, stream in enumerate(written.text.streams):
+        _look_for_secret(written, "streams", at, "password", secret=stream.password, found=found)
     try:
         reader_of(written.text.run_as)
     except RunAsError as error:
@@ -222,11 +224,12 @@ def _is_elsewhere(text: SetText) -> bool:
 
 
 def _look_for_secret(
-    written: Written[SetText] | Written[NoticeText], name: str, secret: SecretReference | None, found: Documents
+    written: Written[SetText] | Written[NoticeText], *steps: str | int, secret: SecretReference | None, found: Documents
 ) -> None:
+    """steps: the way from the definition to the secret."""
     # A file that is no absolute path is refused elsewhere, and may be the password itself.
     if secret is not None and secret.file is not None and os.path.isabs(secret.file) and not _is_there(secret):
-        where = written.document.where(*written.steps, name, "file")
+        where = written.document.where(*written.steps, *steps, "file")
         found.missing.append(f"{where}: the secret's file {secret.file} is not there")
 
 

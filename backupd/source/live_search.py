@@ -20,11 +20,12 @@ _MOST_NAMES = 10_000
 """Of a directory."""
 
 
-def live_warnings(text: SetText) -> list[str]:
+def live_warnings(text: SetText, own: frozenset[bytes] = frozenset()) -> list[str]:
     """A sentence for each kind of database whose files lie in a set's sources, not far below them; reads directories.
 
     What can't be read says nothing, nor does a set with filter files: its runs warn. Nothing is told of a set that
-    reads from snapshots of file systems. text: one that was checked, with paths in place of shortcuts.
+    reads from snapshots of file systems. text: one that was checked, with paths in place of shortcuts. own: real paths
+    of this program's own directories, which runs leave out.
     """
     if text.fs_snapshot != "off" or any(one.file is not None for one in text.filters):
         return []
@@ -39,6 +40,8 @@ def live_warnings(text: SetText) -> list[str]:
         if not waiting or SystemClock().monotonic() > end:
             break
         path = waiting.popleft()
+        if path in own:
+            continue
         names, below = _look(path, filters)
         live.look(path, names)
         waiting += below

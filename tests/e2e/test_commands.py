@@ -124,6 +124,15 @@ def test_a_command_that_must_not_fail_ends_the_run_before_anything_is_read(scene
     assert (scene.report()["status"], scene.report()["destination"]) == ("failed", "repo")
 
 
+def test_commands_after_a_run_are_told_what_became_of_those_before_it(scene: Scene) -> None:
+    """Else a message that all is well is sent, and the job ends with a warning."""
+    after = [scene.noting(kind, kind) for kind in ("success", "failure", "finally", "post")]
+    scene.make([scene.noting("dump", "pre", "exit 2", on_error="warn"), *after])
+    assert scene.daemon.json("backup", "home")["exit"] == 3
+    until(lambda: len(scene.ran()) == 4)
+    assert scene.ran() == ["dump ", "success warning", "finally warning", "post warning"]
+
+
 @pytest.mark.parametrize("then", [{"then": "exit 75"}, {"then": "exit 2", "on_error": "skip"}])
 def test_a_command_may_skip_the_run(scene: Scene, then: dict[str, str]) -> None:
     scene.make([scene.noting("power", "pre", **then), *scene.all_kinds()[:4]])

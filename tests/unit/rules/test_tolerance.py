@@ -175,5 +175,7 @@ def test_a_set_that_is_made_is_warned_of(tmp_path: Path) -> None:
     assert told(tolerate=[{"path": "app", "live": "ok"}]) == ["mysql"]
     assert told(streams=[{"name": "x", "sqlite": str(tmp_path / "app/x.db")}]) == ["mysql"]
     assert told(sources=[str(tmp_path / "none")]) == []
+    text = msgspec.convert({"name": "s", "sources": [str(tmp_path)], "to": ["d"]}, SetText)
+    assert live_warnings(text, frozenset([bytes(tmp_path / "app"), bytes(tmp_path / "mysql")])) == []
     assert told(fs_snapshot="auto") == []
     assert told(filters=[{"file": "/none"}]) == []

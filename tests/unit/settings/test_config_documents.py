@@ -101,6 +101,9 @@ def test_a_missing_secret_is_told_with_its_line(tmp_path: Path) -> None:
     )
     found = read([ConfigDocument(name="f", text=text)])
     assert found.missing == [f"f, line 5: the secret's file {tmp_path}/gone is not there"]
+    streams = f"streams: [{{name: x, system: true}},\n   {{name: y, run: [z], password: {{file: {tmp_path}/gone}}}}]"
+    found = read([ConfigDocument(name="f", text=f"sets:\n- {{name: a, to: [nas], {streams}}}\n")])
+    assert found.missing == [f"f, line 3: the secret's file {tmp_path}/gone is not there"]
 
 
 @pytest.mark.parametrize(
