@@ -159,7 +159,7 @@ class Explaining:
         steps = path[len(source.rstrip(b"/")) + 1 :].split(b"/")
         within = self._choosing.begin(takes_unmatched=source not in self._places)
         here, last = source, Explained(is_in=True, reason="source", text="")
-        exists = True
+        exists, taken, needs_taking = True, last, not within.takes_unmatched
         for at, step in enumerate(steps):
             is_last = at + 1 == len(steps)
             try:
@@ -179,7 +179,13 @@ class Explaining:
                 )
             if not last.is_in:
                 return last
-        return last
+            if last.rule is not None:
+                taken = msgspec.structs.replace(last, decided_at=here)
+        if last.reason != "no_rule" or not needs_taking or taken.rule is None or taken.decided_at is None:
+            return last
+        # Nothing leaves it out, and without the rule above it would not be in.
+        text = f"{shown(taken.decided_at)}: {taken.text}; {last.text}"
+        return msgspec.structs.replace(taken, text=text, exists=last.exists)
 
     def _step(
         self, within: Within, directory: bytes, name: bytes, fd: int, is_directory: bool

@@ -58,6 +58,11 @@ def test_before_the_first_run_and_before_a_later_one(daemon: Daemon, tmp_path: P
     assert "fits" in text, text
     jobs = daemon.good("status", "docs")["sets"][0]
     assert jobs["destinations"][0]["last_run"]["job"] == run["job"], "an estimate is no run"
+    daemon.good("set", "edit", "docs", "--stream", "machine=system", "--cache", "none")
+    warnings = daemon.json("set", "estimate", "docs")["warnings"]
+    for told in ("what 1 stream will write is not known", "without a cache all files count as new"):
+        assert any(told in one for one in warnings), warnings
+    daemon.good("set", "edit", "docs", "--remove-stream", "machine", "--cache", "full")
 
 
 @pytest.mark.platform("linux")

@@ -26,7 +26,7 @@ from backupd.operations.backup.space import END_BYTES, SpaceGuard, stored_in
 from backupd.operations.context import JobContext, error_fields
 from backupd.operations.places import OpenPlace, load_place_index, split_place
 from backupd.settings.directories import ensure
-from backupd.sizes import MIB, format_bytes
+from backupd.sizes import MIB, count, format_bytes
 from backupd.snapshot import naming
 from backupd.snapshot.records import Snapshot
 from backupd.store_errors import QuotaError
@@ -51,6 +51,11 @@ def run(order: BackupOrder, context: JobContext, sources: list[bytes], missing: 
     """Walk, count, and hold it against what is free. Exit 16 where it won't fit."""
     with _opened(order, context) as (opened, is_new):
         use, missing = followed(order, context, describe(order, context, opened.place, sources), missing)
+        if order.streams:
+            many = count(len(order.streams), "stream")
+            context.warn(f"what {many} will write is not known before: it is not counted")
+        if order.cache.mode == "none" and not is_new:
+            context.warn("without a cache all files count as new, also those that are stored already")
         samples = Samples(context.source_rights)
         done = dry_run.run(context, opened, use, missing, samples)
         if done.result is None:

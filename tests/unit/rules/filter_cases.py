@@ -212,7 +212,7 @@ FAMILIES: list[Family] = [
     Family(
         "unmatched, a directory taken in",
         [{"exclude": "*.tmp"}, {"include": "docs"}],
-        ["docs/@1", "docs/a|no_rule", "docs/e/b"],
+        ["docs/@1", "docs/a@1", "docs/e/b@1"],
         ["c|unmatched", "docs/a.tmp@0", "docs2/x|unmatched"],
         words={"unmatched": "exclude"},
     ),
