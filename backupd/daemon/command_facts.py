@@ -14,8 +14,6 @@ from backupd.daemon.outcome import Outcome, fields
 from backupd.model.commands import BAD
 from backupd.model.jobs import ended_state
 from backupd.model.reports import status_of
-from backupd.model.sets import SetText
-from backupd.operations.commands.accounts import fault_of
 from backupd.rules import names
 
 _MOST_CHARACTERS = 1000
@@ -91,9 +89,3 @@ def _is_good_else(outcome: Outcome) -> bool:
 
 def _sentences(commands: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"the {one['when']} command {one['name']}: {one['message']}" for one in commands if one["status"] in BAD]
-
-
-def command_warnings(text: SetText) -> list[str]:
-    """A sentence for each command of a set that would be refused now; reads directories."""
-    faults = [(one.name, fault_of(one)) for one in text.commands]
-    return [f"{text.name}: command {name}: {fault.message}" for name, fault in faults if fault is not None]

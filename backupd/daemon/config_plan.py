@@ -23,6 +23,7 @@ from backupd.errors import BackupError, ConfigError, KeptInFileError, NameTakenE
 from backupd.model.notices import ContactText, NoticeText
 from backupd.model.policies import PolicyArea, PolicyRule
 from backupd.model.sets import DestinationText, SetText
+from backupd.operations.commands.accounts import command_warnings
 from backupd.rules.definition_rules import check_set, difference
 from backupd.rules.fixed_settings import refuse_fixed
 from backupd.rules.notice_rules import check_notice, notice_difference, unmasked
@@ -106,6 +107,7 @@ def plan(documents: Documents, known: Known, way: Way) -> tuple[Plan, list[Backu
         made.left = _left(known, named, {one.text.name for one in destinations}, notices, contacts)
         _bring_policy(known, way, made, after, written_ids)
     made.warnings += [*remarks((one.text for one in sets), after)]
+    made.warnings += [line for one in sets for line in command_warnings(one.text)]
     return made, errors
 
 

@@ -11,7 +11,6 @@ import msgspec
 
 from backupd.catalog.definitions import StoredSet
 from backupd.daemon import one_disk
-from backupd.daemon.command_facts import command_warnings
 from backupd.daemon.conditions import untold
 from backupd.daemon.definitions import Definitions
 from backupd.daemon.gate import ADMINS, EVERYONE
@@ -25,6 +24,7 @@ from backupd.model.api import Change, EditSet, RepositoryView, SetChange, SetLis
 from backupd.model.places import inside
 from backupd.model.sets import SetText
 from backupd.model.shortcuts import ShortcutView
+from backupd.operations.commands.accounts import command_warnings
 from backupd.rules.definition_rules import check_set, places_inside
 from backupd.rules.filter_checking import filter_warnings
 from backupd.rules.option_policy import by_policy, refuse

@@ -8,6 +8,7 @@ from backupd.errors import BackupError, ConfigError
 from backupd.model import events
 from backupd.model.config_orders import ConfigCheckOrder
 from backupd.model.sets import DestinationText
+from backupd.operations.commands.accounts import command_warnings
 from backupd.operations.context import JobContext, error_fields
 from backupd.settings.config_documents import check, check_noticed, raise_all, read, remarks, sentences
 from backupd.settings.daemon_settings import parse_settings
@@ -29,6 +30,9 @@ def run(order: ConfigCheckOrder, context: JobContext) -> events.Done:
     errors += [*found, *wrong]
     for line in [*documents.missing, *remarks((one.text for one in sets), _together(known, destinations))]:
         context.warn(line)
+    for one in sets:
+        for line in command_warnings(one.text):
+            context.warn(line)
     result: dict[str, Any] = {
         "files": [one.name for one in order.documents],
         "sets": [one.text.name for one in sets],

@@ -10,7 +10,7 @@ from backupd.model.filters import FilterText
 from backupd.model.orders import FilterWord
 from backupd.model.sets import SetText
 from backupd.rules.file_types import check_type, refuses_all
-from backupd.rules.filter_rules import matches_everything, rule_of
+from backupd.rules.filter_rules import matches_all_of, rule_of
 
 _MOST_MARKERS = 16
 _MOST_PATTERNS = 2000
@@ -60,6 +60,7 @@ def check_filters(name: str, text: SetText) -> None:
 def filter_warnings(text: SetText) -> list[str]:
     """A sentence where a set's filters leave out all that lies in its sources."""
     has_includes = False
+    left = [os.fsencode(path) for path in text.sources]
     for one in text.filters:
         if not one.enabled:
             continue
@@ -69,8 +70,10 @@ def filter_warnings(text: SetText) -> list[str]:
         rule = rule_of(one)
         if rule.is_include:
             has_includes = True
-        elif not has_includes and matches_everything(rule):
-            return [f"{text.name}: {rule.label} leaves out all files of its sources, and none comes before it"]
+        elif not has_includes and left:
+            left = [source for source in left if not matches_all_of(rule, source)]
+            if not left:
+                return [f"{text.name}: {rule.label} leaves out all files of its sources, and none comes before it"]
     if has_includes:
         return []
     if text.unmatched == "exclude":

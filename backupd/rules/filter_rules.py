@@ -170,6 +170,19 @@ def matches_everything(rule: Rule) -> bool:
     return is_wide and (not rule.patterns or any(one in wide.get(rule.kind, ()) for one in rule.patterns))
 
 
+def matches_all_of(rule: Rule, source: bytes) -> bool:
+    """Whether nothing that lies in a source escapes a rule, by its name alone. source: absolute."""
+    within = source.rstrip(b"/") + b"/"
+    if rule.below is not None and not within.startswith(rule.below.rstrip(b"/") + b"/"):
+        return False
+    anywhere = msgspec.structs.replace(rule, below=None)
+    if matches_everything(anywhere):
+        return True
+    inside = {"glob": (within + b"*", within + b"**", within + b"**/*"), "starts_with": (within, within[:-1])}
+    is_wide = matches_everything(msgspec.structs.replace(anywhere, patterns=()))
+    return is_wide and any(one in inside.get(rule.kind, ()) for one in rule.patterns)
+
+
 def _origin(text: FilterText) -> str:
     """A filter in one line, without its name."""
     if text.exclude or text.include:

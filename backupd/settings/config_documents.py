@@ -201,7 +201,7 @@ def _look_around(written: Written[SetText], found: Documents) -> None:
     except BackupError as error:
         located = written.explained(type(error)(error.message, hint=error.hint, context={"at": ["time_zone"]}))
         found.errors.append(located)
-    if _is_elsewhere(written.text):
+    if is_elsewhere(written.text):
         # Of its users, and where its secrets lie, only that machine can tell.
         return
     _look_for_secret(written, "password", secret=written.text.password, found=found)
@@ -217,7 +217,7 @@ def _look_around(written: Written[SetText], found: Documents) -> None:
             found.missing.append(f"{written.document.where(*written.steps, 'sources', at)}: {word}: {trouble}")
 
 
-def _is_elsewhere(text: SetText) -> bool:
+def is_elsewhere(text: SetText) -> bool:
     """Whether a set names another machine as its owner."""
     name = read_owner(text.owner).name if text.owner is not None else ""
     return bool(name) and name.casefold() != host_name().casefold()

@@ -226,6 +226,22 @@ def test_a_command_runs_as_its_user_with_no_right_of_ours(scene: Scene) -> None:
     assert [line.partition("w: ")[2] for line in scene.log().splitlines() if "w: " in line] == expected
 
 
+def test_commands_that_would_be_refused_are_told_before_any_run(scene: Scene) -> None:
+    """In whichever way they are written; of another machine's programs nothing is known here."""
+    text = (
+        f"destinations: [{{name: there, place: {scene.home / 'there'}}}]\n"
+        f"sets:\n- {{name: told, sources: [{scene.source}], to: [there], owner: OWNER,\n"
+        "   commands: [{name: gone, when: pre, run: [/nope]},\n"
+        "     {name: who, when: pre, shell: 'true', user: nobody-here}]}\n"
+    )
+    path = scene.home / "told.yaml"
+    for owner, expected in (("~", 2), ("elsewhere", 0)):
+        path.write_text(text.replace("OWNER", owner))
+        for words in (("config", "check", path), ("set", "apply", "-f", path, "--dry-run")):
+            warnings = [one for one in scene.daemon.json(*words)["warnings"] if "told: command" in one]
+            assert len(warnings) == expected, scene.daemon.json(*words)
+
+
 def test_hooks_are_added_and_taken_away_by_words(scene: Scene) -> None:
     scene.make([scene.noting("kept", "finally")])
     hook = scene.home / "my hook.sh"

@@ -6,8 +6,10 @@ import os
 
 from backupd.command_errors import CommandRefusedError
 from backupd.model.commands import CommandText
+from backupd.model.sets import SetText
 from backupd.operations.programs.vouching import vouch
 from backupd.settings.accounts import account_of
+from backupd.settings.config_documents import is_elsewhere
 
 _SHELL = "/bin/sh"
 
@@ -36,3 +38,11 @@ def fault_of(command: CommandText) -> CommandRefusedError | None:
     except CommandRefusedError as error:
         return error
     return None
+
+
+def command_warnings(text: SetText) -> list[str]:
+    """A sentence for each command of a set that would be refused here now; reads directories."""
+    if is_elsewhere(text):
+        return []
+    faults = [(one.name, fault_of(one)) for one in text.commands]
+    return [f"{text.name}: command {name}: {fault.message}" for name, fault in faults if fault is not None]
