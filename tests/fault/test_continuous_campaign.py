@@ -30,6 +30,8 @@ _EDITS_PER_SECOND = 2000 / 600
 _KILL_EVERY = 40
 """Edits."""
 _REST_SECONDS = 60
+_RESTS = 3
+"""In one of so many minutes it rests."""
 _MOST_AT_REST = 0.005
 """Of one processor."""
 
@@ -142,9 +144,13 @@ def test_edits_and_kills_end_in_what_the_source_holds(
     # A watcher that was killed again and again is started anew after ten minutes.
     slow_set.wait_for(is_stored, 900)
     daemon.good("check", "docs", "--crc")
-    before = _processor_seconds(daemon)
-    time.sleep(_REST_SECONDS)
-    at_rest = (_processor_seconds(daemon) - before) / _REST_SECONDS
+    # A watcher that was killed just before the end begins once more meanwhile.
+    for _ in range(_RESTS):
+        before = _processor_seconds(daemon)
+        time.sleep(_REST_SECONDS)
+        at_rest = (_processor_seconds(daemon) - before) / _REST_SECONDS
+        if at_rest < _MOST_AT_REST:
+            break
     runs = len(daemon.good("job", "list", "--limit", "1000")["jobs"])
     print(f"{edits} edits, killed {killed}, {runs} jobs, at rest {at_rest:.3%} of a processor")  # noqa: T201
     assert at_rest < _MOST_AT_REST, f"{at_rest:.2%} of a processor while nothing happens"
