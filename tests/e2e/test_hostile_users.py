@@ -221,7 +221,8 @@ def test_groups_that_nobody_tells_hold_only_their_user_up(tmp_path: Path) -> Non
     home = tmp_path / "d"
     daemon = Daemon(home, settings=SETTINGS)
     for path in (tmp_path, *list(tmp_path.parents)[:3], home):
-        path.chmod(0o755)
+        # The directory of all temporary ones may be among them: nobody else loses a right.
+        path.chmod(path.stat().st_mode | 0o055)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     command = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/group && exec "$@"', str(pipe)]
