@@ -30,7 +30,7 @@ def test_a_process_of_commands_that_is_killed_takes_them_along_and_the_rest_runs
     child, parent = map(int, pid.read_text().split())
     os.kill(parent, signal.SIGKILL)
     ended = scene.ended(job)
-    assert scene.ran() == ["hang ", "undo completed"]
+    assert scene.ran() == ["hang ", "undo warning"]
     assert [(one["name"], one["status"]) for one in ended["result"]["runs"][0]["commands"]] == [
         ("hang", "failed"),
         ("never", "not_run"),
