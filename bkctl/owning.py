@@ -73,12 +73,12 @@ def traces(client: DaemonClient, stored: SetView, host: str) -> tuple[list[Seen]
         for one in _asked(client, order, destination, warnings).get("snapshots", []):
             age = now_ns // 1_000_000_000 - int(datetime.fromisoformat(one["finished_at"]).timestamp())
             seen.append(Seen(destination, one["host"], age))
-        seen += _sessions(client, stored, destination)
+        seen += _sessions(client, stored, destination, warnings)
     return [one for one in seen if one.host.casefold() == host.casefold()], list(dict.fromkeys(warnings))
 
 
-def _sessions(client: DaemonClient, stored: SetView, destination: str) -> Iterator[Seen]:
-    for one in _asked(client, DestinationSessionsOrder(place=destination), destination, []).get("sessions", []):
+def _sessions(client: DaemonClient, stored: SetView, destination: str, warnings: list[str]) -> Iterator[Seen]:
+    for one in _asked(client, DestinationSessionsOrder(place=destination), destination, warnings).get("sessions", []):
         if one["set"] == stored.text.name and one["host"] is not None and one["holds_back_freeing"]:
             yield Seen(destination, one["host"], int(one["age_seconds"] or 0), is_at_work=True)
 

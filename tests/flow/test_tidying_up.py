@@ -14,11 +14,8 @@ _BASES = 4
 """So many snapshots a run looks at to go on from one."""
 
 
-def test_its_own_snapshot_is_read_back_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Right after it was stored; then its run knows what it says."""
-    bench = Bench(tmp_path)
-    bench.write("file")
-    bench.back_up()
+def _read_by_next_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the snapshots that a further run reads, each as often as it does."""
     read: list[str] = []
     snapshot = Records.snapshot
 
@@ -28,6 +25,15 @@ def test_its_own_snapshot_is_read_back_once(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(Records, "snapshot", reading)
     bench.back_up()
+    return read
+
+
+def test_its_own_snapshot_is_read_back_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Right after it was stored; then its run knows what it says."""
+    bench = Bench(tmp_path)
+    bench.write("file")
+    bench.back_up()
+    read = _read_by_next_run(bench, monkeypatch)
     assert read.count(max(read)) == 1
 
 
@@ -37,13 +43,5 @@ def test_older_snapshots_are_not_read_at_each_run(tmp_path: Path, monkeypatch: p
     for number in range(12):
         bench.write(f"file{number}")
         bench.back_up()
-    read: list[str] = []
-    snapshot = Records.snapshot
-
-    def reading(self: Records, name: str) -> Snapshot:
-        read.append(name)
-        return snapshot(self, name)
-
-    monkeypatch.setattr(Records, "snapshot", reading)
-    bench.back_up()
+    read = _read_by_next_run(bench, monkeypatch)
     assert len(set(read)) <= _BASES + 1, "its own, and those that it may go on from"
